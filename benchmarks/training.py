@@ -1,0 +1,127 @@
+"""A whole training step: forward, backward, Adam.
+
+CS231n's six-layer network on 3,072 inputs (CIFAR-10's size), batch 100, float32, without normalisation, with batch
+norm, with layer norm, with batch norm and dropout; and small nets, where the engine's own cost shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from benchmarks import rivals
+from benchmarks.harness import Candidate, Contest, Target
+from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, RATE, SMALL, CarefulNet, Net, Problem, TextbookNet
+
+__all__ = ["contests"]
+
+TARGETS = (
+    Target("careful NumPy", 1.2),
+    Target("textbook NumPy", 0.75),
+    Target("PyTorch", 0.85),
+    Target("JAX jit", 1.0),
+    Target("autograd", 1.0),
+    Target("MyGrad", 1.0),
+)
+
+
+def _model(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[Any]]:
+    """The library's network with the problem's parameters; its affine and its normalising layers, in order."""
+    import nn
+    from autodiff.fused.dropout import dropout
+
+    net = problem.net
+
+    class Fixed(nn.Module):
+        """Dropout with a mask that is given."""
+
+        def __init__(self, mask: Any) -> None:
+            super().__init__()
+            self.mask = mask
+
+        def forward(self, x: Any) -> Any:
+            return dropout(x, self.mask, p=1 - net.keep)
+
+    layers: list[Any] = []
+    affine: list[Any] = []
+    norms: list[Any] = []
+    for i, layer in enumerate(problem.layers):
+        affine.append(nn.Linear(*layer["W"].shape))
+        affine[-1].weight.data = layer["W"].T.copy()
+        affine[-1].bias.data = layer["b"].copy()
+        layers.append(affine[-1])
+        if i == len(net.hidden):
+            break
+        if net.normalization:
+            make = nn.BatchNorm1d if net.normalization == "batchnorm" else nn.LayerNorm
+            norms.append(make(net.hidden[i]))
+            norms[-1].weight.data = layer["gamma"].copy()
+            norms[-1].bias.data = layer["beta"].copy()
+            layers.append(norms[-1])
+        layers.append(nn.ReLU())
+        if net.keep < 1:
+            layers.append(nn.Dropout(1 - net.keep) if masks is None else Fixed(masks[i]))
+    return nn.Sequential(*layers), affine, norms
+
+
+def library(problem: Problem) -> Candidate:
+    """The step as a user writes it."""
+    import optim
+    from nn import functional as F
+
+    model, _, _ = _model(problem)
+    optimizer = optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS)
+    x, y = problem.x, problem.y
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    def result() -> list[Any]:
+        model, affine, norms = _model(problem, problem.masks)
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        found = {
+            "W": lambda i: affine[i].weight.grad.T,
+            "b": lambda i: affine[i].bias.grad,
+            "gamma": lambda i: norms[i].weight.grad,
+            "beta": lambda i: norms[i].bias.grad,
+        }
+        return [loss.data, *(found[name](i) for i, name in problem.entries())]
+
+    return Candidate("autodiff", step, result)
+
+
+def contest(net: Net, *, compiled: bool) -> Contest:
+    """Everybody on one network."""
+    problem = Problem(net)
+    textbook, careful = TextbookNet(problem), CarefulNet(problem)
+    made = Contest(
+        "training",
+        str(net),
+        [
+            Candidate("textbook NumPy", textbook.step, textbook.result),
+            Candidate("careful NumPy", careful.step, careful.result),
+            library(problem),
+        ],
+        reference="textbook NumPy",
+        baseline="careful NumPy",
+        tolerance=1e-3,
+        targets=list(TARGETS),
+    )
+    makers = [(name, partial(make, problem)) for name, make in rivals.TRAINERS]
+    if compiled:
+        makers.append(("torch.compile", partial(rivals.torch_training, problem, compiled=True)))
+    return rivals.join(made, *makers)
+
+
+def contests(quick: bool = False) -> Iterator[Contest]:
+    """The four networks of CS231n and two small nets; quick: small nets of every kind, torch.compile left out."""
+    if quick:
+        for net in CS231N:
+            yield contest(Net(24, (16, 16), 10, 20, net.normalization, net.keep), compiled=False)
+        return
+    for net in (*CS231N, *SMALL):
+        yield contest(net, compiled=True)
