@@ -1,0 +1,68 @@
+"""Reverse-mode automatic differentiation on NumPy: every gradient derived by hand, proved equal to the composed graph, and seen.
+
+>>> import autodiff
+>>> x = autodiff.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+array([2., 4.])
+
+Every differentiable NumPy function is here under NumPy's name (``autodiff.exp``, ``autodiff.einsum``); the same functions run when
+NumPy's own are called on a Tensor (``np.exp(x)``).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from autodiff import dispatch as _dispatch
+from autodiff.errors import (
+    AnomalyError,
+    ArgumentError,
+    AutodiffError,
+    DTypeError,
+    GradientMismatch,
+    GraphError,
+    MissingExtraError,
+    NotDifferentiableError,
+    ShapeError,
+)
+from autodiff.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from autodiff.ops import constants as _constants
+from autodiff.ops.elementwise import astype, constant
+from autodiff.ops.shaping import array
+from autodiff.primitive import registry
+from autodiff.tensor import Tensor, tensor
+from autodiff.transforms import (
+    checkpoint,
+    elementwise_grad,
+    grad,
+    gradients,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
+
+__version__ = "0.1.0"
+
+_OWN = (
+    "AnomalyError ArgumentError AutodiffError DTypeError GradientMismatch GraphError MissingExtraError NotDifferentiableError "
+    "ShapeError Tensor array astype checkpoint composed constant detect_anomaly elementwise_grad enable_grad grad gradients hessian hvp "
+    "is_grad_enabled jacobian jvp no_grad registry tensor value_and_grad vjp"
+).split()
+
+# Every differentiable NumPy function under NumPy's name: the table is the single place where one is added.
+_NUMPY = {
+    callable_.__name__: function
+    for callable_, function in _dispatch.differentiable.items()
+    if (getattr(callable_, "__module__", None) or "numpy") == "numpy" and callable_.__name__ not in _OWN
+}
+_NUMPY["abs"] = _NUMPY["absolute"]
+_NUMPY["conj"] = _NUMPY["conjugate"]
+globals().update(_NUMPY)
+
+__all__ = sorted([*_OWN, *_NUMPY])  # noqa: PLE0605
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

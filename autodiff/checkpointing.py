@@ -1,0 +1,129 @@
+"""Trading time for memory: a function's intermediate results are dropped and computed again during the backward pass.
+
+What such a call depends on is its tensor arguments and whatever tensors it closes over. The latter are found by running it
+once with recording on, under a mark of its own: whatever it reaches that does not bear the mark was made outside. That
+recording is dropped at once; a single node stays, whose pull runs the function again on aliases of its arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from autodiff import engine
+from autodiff.engine import Pending, alias, gradients_of, wrap
+from autodiff.errors import ArgumentError, GraphError
+from autodiff.graph import Node, Variable
+from autodiff.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
+from autodiff.trees import flatten
+
+__all__ = ["checkpointed"]
+
+
+class _Checkpoint:
+    """The operation of one checkpointed call."""
+
+    variadic = False
+    fused = False
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], state: State) -> None:
+        self.name = self.label = f"checkpoint({getattr(function, '__name__', 'function')})"
+        self.function = function
+        self.state = state
+        leaves, self.rebuild = flatten((args, kwargs))
+        # The arguments that a gradient flows to are kept as (array, parent) by the node; the others as they are.
+        self.leaves = leaves
+        self.inputs = tuple(f"argument {i}" for i in range(len(leaves)))
+        self.places = [i for i, leaf in enumerate(leaves) if getattr(leaf, "_node", None) is not None]
+
+    def run(self, aliases: list[Any], state: State) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+        leaves = list(self.leaves)
+        for place, tensor in zip(self.places, aliases, strict=True):
+            leaves[place] = tensor
+        args, kwargs = self.rebuild(leaves)
+        with state_as(state):
+            return flatten(self.function(*args, **kwargs))
+
+    def pull(self, node: Node, g: Any, pending: Pending) -> None:
+        arrays = node.saved
+        if arrays is None:
+            raise GraphError(f"the graph through {self.name} was freed; pass retain_graph=True to walk it twice")
+        count = len(self.places)
+        parents = node.parents
+        if pending.recording:
+            aliases = [alias(wrap(a, p)) for a, p in zip(arrays, parents[:count], strict=True)]
+        else:
+            aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in arrays]
+        outs, _ = self.run(aliases, replace(self.state, grad=True))
+        parts = g if isinstance(g, list) else [g]
+        reached = [
+            (out._node, part)
+            for out, part in zip(outs, parts, strict=True)
+            if part is not None and getattr(out, "_node", None) is not None
+        ]
+        targets = [a._node for a in aliases] + list(parents[count:])
+        if not reached:
+            return
+        found = gradients_of(
+            [root for root, _ in reached], [seed for _, seed in reached], targets, create_graph=pending.recording, free=False
+        )
+        for parent, gradient in zip(parents, found, strict=True):
+            if gradient is not None and parent is not None:
+                pending.add(parent, gradient)
+
+
+def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """See :func:`autodiff.checkpoint`."""
+    if not callable(function):
+        raise ArgumentError(f"checkpoint: needs a function, got {type(function).__name__}")
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not is_grad_enabled():
+            return function(*args, **kwargs)
+        op = _Checkpoint(function, args, kwargs, current_state() or ORDINARY)
+        tensors = [op.leaves[i] for i in op.places]
+        aliases = [alias(t) for t in tensors]
+        mark = object()
+        outs, rebuild = op.run(aliases, replace(op.state, mark=mark))
+        roots = [out._node for out in outs if getattr(out, "_node", None) is not None]
+        closed_over = _outside(roots, mark, {a._node for a in aliases})
+        if not roots or not (tensors or closed_over):
+            return rebuild(outs)
+        for out in outs:
+            if not hasattr(out, "_node"):
+                raise ArgumentError(f"{op.name}: must return Tensors, returned a {type(out).__name__}")
+        node = Node()
+        node.op = op
+        node.pull = op.pull
+        node.parents = (*(t._node for t in tensors), *closed_over)
+        node.saved = tuple(t._data for t in tensors)
+        node.attrs = None
+        node.shape = tuple(out.shape for out in outs)  # type: ignore[assignment]
+        node.dtype = tuple(out.dtype for out in outs)
+        return rebuild(
+            [wrap(out._data, engine.pick(node, i) if out._node is not None else None) for i, out in enumerate(outs)]
+        )
+
+    return call
+
+
+def _outside(roots: list[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
+    """The nodes without the mark that marked nodes lead to: the tensors that the function closes over."""
+    found: dict[Any, None] = {}
+    seen = set(roots)
+    stack = list(roots)
+    while stack:
+        entry = stack.pop()
+        if entry in own:
+            continue
+        if isinstance(entry, Variable) or entry.extra("mark") is not mark:
+            found[entry] = None
+            continue
+        for parent in entry.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return list(found)

@@ -1,0 +1,139 @@
+"""From NumPy's callables to ours: one table that every ``np.f(tensor)`` is looked up in.
+
+Each callable that NumPy lists as overridable is *differentiable* (mapped to a function of ours), *constant* (its
+derivative is zero wherever it exists: comparisons, rounding, shape queries; it runs on the bare arrays), or *refused*
+with advice. A callable in none of the three is refused as well, so a new NumPy release can turn a test red but never a
+gradient wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autodiff.errors import NotDifferentiableError
+
+__all__ = ["advice", "call_function", "call_ufunc", "constant_functions", "differentiable", "implements"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: NumPy callable -> our function with the same signature.
+differentiable: dict[Any, Callable[..., Any]] = {}
+#: NumPy callables with a zero derivative, run on bare arrays.
+constant_functions: set[Any] = set()
+#: NumPy callable -> what to use instead.
+advice: dict[Any, str] = {}
+#: (ufunc, method name) -> our function, for ``np.add.reduce`` and its kin.
+ufunc_methods: dict[tuple[Any, str], Callable[..., Any]] = {}
+#: (ufunc, ) called with ``where=`` or ``dtype=`` goes through this function if one is registered.
+ufunc_keywords: list[Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = []
+
+
+def implements(*callables: Any) -> Callable[[F], F]:
+    """Decorator: this function is what the given NumPy callables do to tensors."""
+
+    def register(function: F) -> F:
+        for callable_ in callables:
+            differentiable[callable_] = function
+        return function
+
+    return register
+
+
+def bare(value: Any) -> Any:
+    """Tensors replaced by their arrays, also inside lists, tuples and dictionaries."""
+    if hasattr(value, "_node"):
+        return value.data
+    if isinstance(value, (list, tuple)):
+        items = [bare(item) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        return {key: bare(item) for key, item in value.items()}
+    return value
+
+
+def _name(callable_: Any) -> str:
+    module = getattr(callable_, "__module__", None) or "numpy"
+    name = getattr(callable_, "__name__", repr(callable_))
+    return f"{'np' if module == 'numpy' else module.replace('numpy', 'np')}.{name}"
+
+
+def _tracked(values: Iterable[Any]) -> bool:
+    for value in values:
+        if getattr(value, "_node", None) is not None:
+            return True
+        if isinstance(value, (list, tuple)) and _tracked(value):
+            return True
+        if isinstance(value, dict) and _tracked(value.values()):
+            return True
+    return False
+
+
+def _unknown(callable_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrapped: Callable[[Any], Any]) -> Any:
+    """A callable that is not differentiable: fine on constants, refused where it would cut a graph."""
+    if _tracked((*args, *kwargs.values())):
+        hint = advice.get(
+            callable_,
+            "write it with differentiable operations, define it with autodiff.extend.Primitive, "
+            "or use .data where no gradient is wanted",
+        )
+        raise NotDifferentiableError(f"{_name(callable_)} has no gradient here: {hint}")
+    return wrapped(callable_(*bare(args), **bare(kwargs)))
+
+
+def call_ufunc(
+    wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
+    if kwargs:
+        if kwargs.get("out", (None,)) != (None,):
+            name = _name(ufunc)
+            raise NotDifferentiableError(
+                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead"
+            )
+        kwargs.pop("out", None)
+    if method == "__call__":
+        if not kwargs:
+            function = differentiable.get(ufunc)
+            if function is not None:
+                return function(*inputs)
+        if ufunc in constant_functions:
+            return wrapped(ufunc(*bare(inputs), **bare(kwargs)))
+        if ufunc in differentiable:
+            for handler in ufunc_keywords:
+                return handler(ufunc, inputs, kwargs)
+            if _tracked(inputs):
+                raise NotDifferentiableError(
+                    f"{_name(ufunc)} with {', '.join(kwargs)}= is not differentiable here; call it without and use np.where or .astype"
+                )
+    else:
+        function = ufunc_methods.get((ufunc, method))
+        if function is not None:
+            return function(*inputs, **kwargs)
+    called = ufunc if method == "__call__" else getattr(ufunc, method)
+    if ufunc in constant_functions:
+        return wrapped(called(*bare(inputs), **bare(kwargs)))
+    if method != "__call__" and _tracked(inputs):
+        raise NotDifferentiableError(
+            f"{_name(ufunc)}.{method} has no gradient here; use the NumPy function of that meaning (np.sum, np.cumsum, np.prod, ...)"
+        )
+    return _unknown(called, inputs, kwargs, wrapped)
+
+
+def call_function(
+    wrapped: Callable[[Any], Any], function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """``Tensor.__array_function__``: run a NumPy function on arguments of which one at least is a Tensor."""
+    ours = differentiable.get(function)
+    if ours is not None:
+        if kwargs.get("out") is not None and _tracked((*args, *kwargs.values())):
+            name = _name(function)
+            raise NotDifferentiableError(f"{name}(..., out=) cannot be recorded; use the result of {name}(...) instead")
+        if "out" in kwargs:
+            kwargs = {key: value for key, value in kwargs.items() if key != "out" or value is not None}
+        return ours(*args, **{key: value for key, value in kwargs.items() if value is not np._NoValue})
+    if function in constant_functions:
+        return wrapped(function(*bare(args), **bare(kwargs)))
+    return _unknown(function, args, kwargs, wrapped)

@@ -1,0 +1,480 @@
+"""Backpropagation: the walk, accumulation, unbroadcasting and casting, once, for every operation.
+
+A gradient rule returns what the formula says. This module sums that to the input's shape, casts it to the input's
+dtype, and adds it to what other uses of the same input have sent. During a pass gradients live in a :class:`Pending`
+table, so nothing on a shared graph is written to and passes may nest or run in several threads; only a leaf's ``grad``
+(and a retained one) outlives the pass.
+
+A pass runs in one of two ways. Ordinarily rules receive bare arrays. With ``create_graph=True`` they receive Tensors, so that
+NumPy's protocols record the rule itself and the gradient can be differentiated again. A fused primitive's hand-derived backward
+reads residuals that are bare arrays, and recording it would silently treat them as constants; so in that mode the
+fused primitive's *composed definition* is differentiated instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.graph import Node, Variable, topological_order
+from autodiff.modes import ORDINARY, current_state, enable_grad
+
+__all__ = ["Pending", "backpropagate", "bind_tensor", "fit", "gradients_of", "pull_elementary", "pull_fused", "wrap"]
+
+# At and above this many elements, adding into an array that the pass owns beats making a new one (benchmarks/overhead.py).
+_IN_PLACE_SIZE = 1024
+
+_Tensor: Any = None
+
+
+def bind_tensor(cls: type) -> None:
+    """Tell the engine which class wraps its results (called once by tensor.py, which stands above this module)."""
+    global _Tensor
+    _Tensor = cls
+
+
+def wrap(data: Any, node: Node | Variable | None) -> Any:
+    """A Tensor over ``data`` without copying it."""
+    tensor = _Tensor.__new__(_Tensor)
+    tensor._data = data
+    tensor._node = node
+    return tensor
+
+
+class ShapeOnly:
+    """Stands in for an input of which a rule reads nothing but the shape or dtype, so that its array may die."""
+
+    __slots__ = ("dtype", "ndim", "shape", "size")
+
+    def __init__(self, array: Any) -> None:
+        self.shape = np.shape(array)
+        self.ndim = len(self.shape)
+        self.dtype = np.result_type(array)
+        self.size = int(np.prod(self.shape))
+
+
+class Pending(dict[Any, Any]):
+    """The gradients on their way during one pass, by node.
+
+    Attributes
+    ----------
+    owned : set
+        The nodes whose entry was made here by an addition: nobody else can hold it, so more may be added in place.
+        Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
+    recording : bool
+        Whether the entries are Tensors and the pass is itself being recorded.
+    """
+
+    __slots__ = ("owned", "recording")
+
+    def __init__(self, recording: bool) -> None:
+        super().__init__()
+        self.owned: set[Any] = set()
+        self.recording = recording
+
+    def add(self, parent: Node | Variable, g: Any) -> None:
+        """Add ``g``, which already has the parent's shape and dtype."""
+        held = self.get(parent)
+        if held is None:
+            self[parent] = g
+        elif parent in self.owned:
+            np.add(held, g, out=held)
+        else:
+            self[parent] = total = held + g
+            if total.__class__ is np.ndarray and total.size >= _IN_PLACE_SIZE:
+                self.owned.add(parent)
+
+
+def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
+    """Sum ``g`` to the parent's shape and cast it to its dtype.
+
+    Broadcasting repeats an input along the axes that it lacks or has with length one; the transpose of repeating is
+    summing, so those axes are summed away. A complex gradient of a real input keeps its real part.
+    """
+    if not hasattr(g, "dtype"):
+        g = np.asarray(g)
+    shape = parent.shape
+    if g.shape != shape:
+        lead = len(g.shape) - len(shape)
+        if lead < 0 or any(n != m and m != 1 for n, m in zip(g.shape[lead:], shape, strict=True)):
+            name = "a rule" if op is None else f"the gradient rule of {op.name}"
+            raise ShapeError(
+                f"{name} returned shape {g.shape} for an input of shape {shape}; it must return the input's shape, "
+                "or that shape broadcast"
+            )
+        axes = tuple(range(lead)) + tuple(
+            lead + i for i, m in enumerate(shape) if m == 1 and g.shape[lead + i] != 1
+        )
+        if axes:
+            g = g.sum(axis=axes, keepdims=True)
+        if lead:
+            g = g.reshape(shape)
+    dtype = parent.dtype
+    if g.dtype is not dtype and g.dtype != dtype:
+        if g.dtype.kind == "c" and dtype.kind != "c":
+            g = g.real
+        if g.dtype != dtype:
+            g = g.astype(dtype)
+    return g
+
+
+# --- one node ---------------------------------------------------------------------------------------------------
+
+
+def _saved(node: Node) -> Any:
+    if node.saved is None:
+        raise GraphError(
+            f"the graph through {node.op.name} was freed by an earlier backward pass; pass retain_graph=True to that "
+            "pass to walk the graph twice, or run the computation again"
+        )
+    return node.saved
+
+
+def _lifted(node: Node) -> tuple[Any, ...]:
+    """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded."""
+    out, *inputs = _saved(node)
+    if isinstance(out, tuple):
+        lifted = [tuple(wrap(o, pick(node, i)) for i, o in enumerate(out))]
+    else:
+        lifted = [None if out is None else wrap(out, node)]
+    for array, parent in zip(inputs, node.parents, strict=True):
+        bare = parent is None or array is None or isinstance(array, ShapeOnly)
+        lifted.append(array if bare else wrap(array, parent))
+    return tuple(lifted)
+
+
+def pull_elementary(node: Node, g: Any, pending: Pending) -> None:
+    """Apply an elementary primitive's rules to ``g``, one per parent that asks for a gradient."""
+    op = node.op
+    saved = _lifted(node) if pending.recording else _saved(node)
+    attrs = node.attrs or {}
+    if isinstance(g, list):
+        g = _filled(node, g)
+    if op.variadic:
+        (rule,) = op.rules
+        for i, parent in enumerate(node.parents):
+            if parent is not None:
+                pending.add(parent, fit(rule(i, g, *saved, **attrs), parent, op))
+        return
+    for parent, rule in zip(node.parents, op.rules, strict=True):
+        if parent is not None:
+            pending.add(parent, fit(rule(g, *saved, **attrs), parent, op))
+
+
+def pull_fused(node: Node, g: Any, pending: Pending) -> None:
+    """Apply a fused primitive's hand-derived backward, or differentiate its composed definition when recording."""
+    op = node.op
+    inputs, residuals = _saved(node)
+    needs = tuple(parent is not None for parent in node.parents)
+    if isinstance(g, list):
+        g = _filled(node, g)
+    if pending.recording:
+        grads = _composed_gradients(node, inputs, g)
+    else:
+        grads = op.backward(g, residuals, needs)
+    given: list[Any] = []
+    for position, (parent, gradient) in enumerate(zip(node.parents, grads, strict=True)):
+        if parent is None:
+            continue
+        if gradient is None:
+            raise NotDifferentiableError(
+                f"{op.name} has no gradient with respect to its argument {op.inputs[position]!r}; "
+                "pass that argument through autodiff.constant(...)"
+            )
+        if any(gradient is other for other in given):
+            gradient = gradient.copy()
+        given.append(gradient)
+        pending.add(parent, fit(gradient, parent, op))
+
+
+def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any) -> list[Any]:
+    """The gradients of the composed definition, recorded, so that they can be differentiated again."""
+    attrs = node.attrs or {}
+    stand_ins = [
+        array if parent is None else alias(wrap(array, parent)) for array, parent in zip(inputs, node.parents, strict=True)
+    ]
+    with enable_grad():
+        out = node.op.composed(*stand_ins, **attrs)
+    outs, seeds = (out, g) if isinstance(out, tuple) else ((out,), (g,))
+    reached = [(o, s) for o, s in zip(outs, seeds, strict=True) if getattr(o, "_node", None) is not None]
+    wanted = [t for t, parent in zip(stand_ins, node.parents, strict=True) if parent is not None]
+    found = iter(
+        gradients_of(
+            [o._node for o, _ in reached], [s for _, s in reached], [t._node for t in wanted], create_graph=True, free=False
+        )
+        if reached
+        else [None] * len(wanted)
+    )
+    result: list[Any] = []
+    for array, parent in zip(inputs, node.parents, strict=True):
+        gradient = None if parent is None else next(found)
+        if parent is not None and gradient is None:
+            # The composed definition does not depend on this input: its gradient is zero.
+            gradient = wrap(np.zeros_like(array), None)
+        result.append(gradient)
+    return result
+
+
+def _filled(node: Node, parts: list[Any]) -> tuple[Any, ...]:
+    """The gradients of all outputs of a node, with zeros for outputs that nothing used."""
+    facts = zip(parts, node.shape, node.dtype, strict=True)  # of a node with several outputs these hold one entry each
+    return tuple(np.zeros(shape, dtype) if part is None else part for part, shape, dtype in facts)
+
+
+# --- links: nodes without arithmetic ------------------------------------------------------------------------------
+
+
+class _Link:
+    """An operation of the engine's own: it passes a value on under another identity."""
+
+    variadic = False
+    fused = False
+
+    def __init__(self, name: str, pull: Callable[[Node, Any, Pending], None]) -> None:
+        self.name = self.label = name
+        self.pull = pull
+        self.inputs = ("x",)
+
+
+def _pull_alias(node: Node, g: Any, pending: Pending) -> None:
+    _saved(node)
+    parent = node.parents[0]
+    assert parent is not None
+    pending.add(parent, g)
+
+
+def _pull_pick(node: Node, g: Any, pending: Pending) -> None:
+    _saved(node)
+    parent = node.parents[0]
+    assert isinstance(parent, Node) and node.attrs is not None
+    parts = pending.setdefault(parent, [None] * len(parent.shape))
+    index = node.attrs["index"]
+    parts[index] = g if parts[index] is None else parts[index] + g
+
+
+ALIAS = _Link("identity", _pull_alias)
+PICK = _Link("output", _pull_pick)
+
+
+def _link(op: _Link, parent: Node | Variable, shape: Any, dtype: Any, attrs: dict[str, Any] | None) -> Node:
+    node = Node()
+    node.op = op
+    node.pull = op.pull
+    node.parents = (parent,)
+    node.saved = ()
+    node.attrs = attrs
+    node.shape = shape
+    node.dtype = dtype
+    state = current_state()
+    if state is not None and state.mark is not None:
+        node.set_extra("mark", state.mark)
+    return node
+
+
+def alias(tensor: Any) -> Any:
+    """The same value under a node of its own, at which a derivative can be cut out of a larger graph."""
+    parent = tensor._node
+    return wrap(tensor._data, _link(ALIAS, parent, parent.shape, parent.dtype, None))
+
+
+def pick(node: Node, index: int) -> Node:
+    """The node of output ``index`` of an operation with several outputs."""
+    return _link(PICK, node, node.shape[index], node.dtype[index], {"index": index})
+
+
+# --- the walk -----------------------------------------------------------------------------------------------------
+
+
+def _references(pending: Pending, key: Any) -> tuple[Any, int]:
+    g = pending.pop(key)
+    return g, sys.getrefcount(g)
+
+
+def _fresh() -> Pending:
+    probe = Pending(False)
+    probe[None] = np.empty(1)
+    return probe
+
+
+# How many references an array has that nobody but _references holds; asked of the interpreter, since it varies.
+_ALONE = _references(_fresh(), None)[1]
+
+
+def _settle(variable: Variable, pending: Pending) -> None:
+    """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
+    g, references = _references(pending, variable)
+    for hook in list(variable.hooks.values()):
+        g = _hooked(hook, g, variable, pending.recording)
+    if pending.recording:
+        variable.grad = g if variable.grad is None else variable.grad + g
+    elif variable.grad is not None:
+        # Not in place: a gradient that was handed out stays what it was.
+        held = variable.grad
+        total = (held._data if isinstance(held, _Tensor) else held) + g
+        variable.grad = np.asarray(total)
+    elif g.__class__ is not np.ndarray or g.base is not None or references > _ALONE or variable.hooks:
+        variable.grad = np.array(g)
+    else:
+        variable.grad = g
+
+
+def _hooked(hook: Callable[[Any], Any], g: Any, place: Node | Variable, recording: bool) -> Any:
+    """The gradient after a hook, which sees a Tensor and may return another gradient."""
+    result = hook(g if recording else wrap(np.asarray(g), None))
+    if result is None:
+        return g
+    if recording:
+        new = result if isinstance(result, _Tensor) else wrap(np.asarray(result), None)
+    else:
+        new = np.asarray(result._data if isinstance(result, _Tensor) else result)
+    if new.shape != place.shape:
+        raise ShapeError(f"a gradient hook returned shape {new.shape} for a gradient of shape {place.shape}")
+    return new if new.dtype == place.dtype else new.astype(place.dtype)
+
+
+def hooked_pull(node: Node, g: Any, pending: Pending) -> None:
+    """Stands in as ``pull`` of a node that has hooks or retains its gradient, so that other nodes pay nothing."""
+    if not isinstance(g, list):
+        for hook in list(node.extra("hooks", {}).values()):
+            g = _hooked(hook, g, node, pending.recording)
+        if node.extra("retain"):
+            held = node.extra("grad")
+            if pending.recording:
+                node.set_extra("grad", g if held is None else held + g)
+            else:
+                held = held._data if isinstance(held, _Tensor) else held
+                node.set_extra("grad", np.array(g) if held is None else np.asarray(held + g))
+    node.op.pull(node, g, pending)
+
+
+def backpropagate(
+    roots: Sequence[Node | Variable],
+    seeds: Sequence[Any],
+    *,
+    create_graph: bool = False,
+    free: bool = True,
+) -> None:
+    """Add the gradients of ``sum(<seed, root>)`` to every leaf's ``grad``.
+
+    Parameters
+    ----------
+    roots : sequence of Node or Variable
+    seeds : sequence of numpy.ndarray (Tensor when ``create_graph``)
+        Cotangents, each of its root's shape and dtype.
+    create_graph : bool
+        Record the pass itself.
+    free : bool
+        Let go of the saved arrays as the pass goes by.
+    """
+    pending = _seeded(roots, seeds, create_graph)
+    order = topological_order(roots)
+    if create_graph:
+        with enable_grad():
+            _walk(order, pending, free, None)
+    else:
+        _walk(order, pending, free, None)
+
+
+def gradients_of(
+    roots: Sequence[Node | Variable],
+    seeds: Sequence[Any],
+    targets: Sequence[Node | Variable],
+    *,
+    create_graph: bool = False,
+    free: bool = True,
+) -> list[Any]:
+    """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is touched."""
+    pending = _seeded(roots, seeds, create_graph)
+    wanted = set(targets)
+    # Only nodes that lead to a target are worth a visit; parents come first in the order, so one sweep finds them.
+    useful: set[Any] = set()
+    order = []
+    for entry in topological_order(roots):
+        if entry in wanted or (entry.__class__ is Node and any(p in useful for p in entry.parents)):
+            useful.add(entry)
+            order.append(entry)
+    found: dict[Any, Any] = dict.fromkeys(wanted)
+    if create_graph:
+        with enable_grad():
+            _walk(order, pending, free, found)
+    else:
+        _walk(order, pending, free, found)
+    return [found[target] for target in targets]
+
+
+def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Pending:
+    pending = Pending(recording)
+    for root, seed in zip(roots, seeds, strict=True):
+        pending.add(root, seed)
+    return pending
+
+
+def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] | None) -> None:
+    """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves."""
+    recording = pending.recording
+    watch = (current_state() or ORDINARY).anomaly
+    take = pending.pop
+    while order:
+        node = order.pop()
+        if found is not None and node in found:
+            g = pending.get(node)
+            if g is None:
+                continue
+            if not isinstance(g, list):
+                found[node] = g if recording else np.array(g)
+        if node.__class__ is Variable:
+            if found is None:
+                if node in pending:
+                    _settle(node, pending)
+            continue
+        g = take(node, None)
+        if g is None:
+            continue
+        if watch:
+            _watched_pull(node, g, pending)
+        elif recording:
+            pull = hooked_pull if node.pull is hooked_pull else node.op.pull
+            pull(node, g, pending)
+        else:
+            node.pull(node, g, pending)
+        if free:
+            node.saved = None
+
+
+def _watched_pull(node: Node, g: Any, pending: Pending) -> None:
+    pull = hooked_pull if node.pull is hooked_pull else node.op.pull
+    pull(node, g, pending)
+    came_finite = all(_finite(part) for part in (g if isinstance(g, list) else [g]) if part is not None)
+    for position, parent in enumerate(node.parents):
+        held = None if parent is None else pending.get(parent)
+        if held is None or isinstance(held, list) or _finite(held) or not came_finite:
+            continue
+        where = node.extra("trace")
+        raise AnomalyError(
+            f"the gradient of {node.op.name} with respect to input {position} (shape {parent.shape}) holds "  # type: ignore[union-attr]
+            f"{_bad(held)} although the gradient that reached it was finite"
+            + (f"; the operation was recorded at {where}" if where else "")
+        )
+
+
+def _array(value: Any) -> Any:
+    return value._data if isinstance(value, _Tensor) else value
+
+
+def _finite(value: Any) -> bool:
+    return bool(np.isfinite(_array(value)).all())
+
+
+def _bad(value: Any) -> str:
+    array = np.asarray(_array(value))
+    nans, infs = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    return " and ".join(f"{n} {word}" for n, word in ((nans, "nan"), (infs, "inf")) if n)
+
+
+def leaves(roots: Iterable[Node | Variable]) -> list[Variable]:
+    """The leaves that ``roots`` depend on, in topological order."""
+    return [entry for entry in topological_order(roots) if isinstance(entry, Variable)]

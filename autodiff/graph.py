@@ -1,0 +1,173 @@
+"""The graph that a computation leaves behind, and the order in which to walk it. No arithmetic here.
+
+A :class:`Variable` is a leaf that asks for a gradient; a :class:`Node` is one recorded operation. A node points to its
+parents and to the arrays that its gradient rules will read; it never points to a Tensor, and never to its own output
+Tensor. So there is no reference cycle, an intermediate array dies as soon as no rule needs it, and a whole graph is
+freed by reference counts the moment its last output goes away.
+
+Both are plain records with slots: nodes are made by the million, and every further slot is paid for by each of them.
+What few nodes have (a name, hooks, a retained gradient, a module path) lives in ``extras``, a dictionary made on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+__all__ = ["Constant", "Node", "Variable", "ancestors", "release", "topological_order"]
+
+
+class Variable:
+    """A leaf of the graph: where a gradient comes to rest.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    grad : numpy.ndarray, Tensor or None
+        The accumulated gradient; a Tensor after ``create_graph=True``.
+    hooks : dict of int to callable
+        Run in order of registration on the whole gradient before it is added to ``grad``.
+    name : str or None
+    """
+
+    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "name", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.grad: Any = None
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Variable(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"
+
+
+class Constant:
+    """The facts of an input that asks for no gradient: enough to draw it, without keeping its array alive."""
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.name = name
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes
+    ----------
+    op : Primitive or Fused
+        What was computed; ``op.name`` and ``op.label`` say so in words and in pictures.
+    pull : callable
+        ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to ``pending``.
+    parents : tuple of Node, Variable or None
+        One entry per array input; None where the input asks for no gradient.
+    saved : tuple or None
+        The arrays that the rules will read; None once a backward pass has freed them.
+    attrs : dict or None
+        The arguments that are no arrays (axis, keepdims, ...).
+    shape, dtype
+        Of the output.
+    constants : tuple of (int, number or Constant)
+        Which inputs were constants, for pictures. Unset where there was none.
+    extras : dict
+        Rare facts: ``name``, ``grad`` (retained), ``hooks``, ``scope`` (module path), ``trace`` (where it was recorded).
+        Unset where there is none.
+    """
+
+    __slots__ = ("attrs", "constants", "dtype", "extras", "op", "parents", "pull", "saved", "shape")
+
+    op: Any
+    pull: Callable[[Node, Any, Any], None]
+    parents: tuple[Node | Variable | None, ...]
+    saved: Any
+    attrs: dict[str, Any] | None
+    shape: tuple[int, ...]
+    dtype: Any
+    constants: tuple[tuple[int, Any], ...]
+    extras: dict[str, Any]
+
+    def extra(self, key: str, default: Any = None) -> Any:
+        """The rare fact ``key``, or ``default``."""
+        try:
+            return self.extras.get(key, default)
+        except AttributeError:
+            return default
+
+    def set_extra(self, key: str, value: Any) -> None:
+        """Keep a rare fact."""
+        try:
+            self.extras[key] = value
+        except AttributeError:
+            self.extras = {key: value}
+
+    @property
+    def name(self) -> str | None:
+        """The user's name of the output, if it has one."""
+        name: str | None = self.extra("name")
+        return name
+
+    @property
+    def constant_inputs(self) -> tuple[tuple[int, Any], ...]:
+        """``constants``, or an empty tuple."""
+        return getattr(self, "constants", ())
+
+    def __repr__(self) -> str:
+        return f"Node({self.op.name}, shape={self.shape}, dtype={self.dtype})"
+
+
+def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]:
+    """Everything that ``roots`` depend on, each after all of its parents.
+
+    Depth first with an explicit stack, so that a chain of a million nodes needs no recursion. A None on the stack
+    marks that the entry below it has had all its parents placed.
+
+    Examples
+    --------
+    For ``b = a + a; c = b + b`` the order is ``a, b, c``: when backward walks it from the end, ``b`` is reached after
+    both of its uses in ``c`` have been added up, and never before.
+    """
+    order: list[Node | Variable] = []
+    placed = order.append
+    seen: set[Any] = set()
+    see = seen.add
+    stack: list[Any] = list(roots)
+    pop, push = stack.pop, stack.append
+    while stack:
+        entry = pop()
+        if entry is None:
+            placed(pop())
+        elif entry not in seen:
+            see(entry)
+            if entry.__class__ is Node:
+                push(entry)
+                push(None)
+                for parent in entry.parents:
+                    if parent is not None and parent not in seen:
+                        push(parent)
+            else:
+                placed(entry)
+    return order
+
+
+def ancestors(roots: Iterable[Node | Variable]) -> Iterator[Node | Variable]:
+    """Everything that ``roots`` depend on, the roots included, in no promised order."""
+    stack = list(roots)
+    seen = set(stack)
+    while stack:
+        entry = stack.pop()
+        yield entry
+        if isinstance(entry, Node):
+            for parent in entry.parents:
+                if parent is not None and parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+
+
+def release(node: Node) -> None:
+    """Free the arrays that a node saved; what a picture needs stays."""
+    node.saved = None

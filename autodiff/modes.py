@@ -1,0 +1,204 @@
+"""What the engine does while a program runs: record or not, fused or composed, watchful or fast, traced or not.
+
+The settings are one immutable :class:`State` in a context variable, so they belong to a thread and to an asyncio task.
+The ordinary state is represented by None: the hot path of every operation asks a single question, "is it None?", and
+takes the general path for every other answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+__all__ = [
+    "State",
+    "composed",
+    "current_state",
+    "detect_anomaly",
+    "enable_grad",
+    "is_grad_enabled",
+    "no_grad",
+    "scope",
+    "state_as",
+    "tracing",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The settings of this thread or task.
+
+    Attributes
+    ----------
+    grad : bool
+        Record operations on tensors that require a gradient.
+    composed : bool
+        Run every fused primitive through its composed definition.
+    anomaly : bool
+        Stop at the first operation that makes a NaN or an infinity out of finite input.
+    traced : bool
+        Note on every node the module path under which it was recorded.
+    scope : str
+        That module path, such as ``"blocks.3.norm"``.
+    mark : object
+        If not None, put on every node recorded, so that a checkpoint can tell its own from others'.
+    """
+
+    grad: bool = True
+    composed: bool = False
+    anomaly: bool = False
+    traced: bool = False
+    scope: str = ""
+    mark: object = None
+
+
+ORDINARY = State()
+_state: ContextVar[State | None] = ContextVar("autodiff_state", default=None)
+
+#: The state of this thread or task; None stands for the ordinary one.
+current_state = _state.get
+
+
+class _Mode(contextlib.ContextDecorator):
+    """Changes some settings for a ``with`` block or for a decorated function; may be nested and used again."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        state = replace(_state.get() or ORDINARY, **self._settings)
+        self._tokens.append(_state.set(None if state == ORDINARY else state))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        _state.reset(self._tokens.pop())
+        return False
+
+    def __call__(self, function: F) -> F:
+        settings = self._settings
+
+        # A fresh mode per call: one object's stack of tokens must not be shared by threads.
+        @wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with _Mode(**settings):
+                return function(*args, **kwargs)
+
+        return inside  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def state_as(state: State) -> Iterator[None]:
+    """Run a block under exactly this state."""
+    token = _state.set(None if state == ORDINARY else state)
+    try:
+        yield
+    finally:
+        _state.reset(token)
+
+
+def no_grad() -> _Mode:
+    """Record nothing: a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor(2.0, requires_grad=True)
+    >>> with autodiff.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+    return _Mode(grad=False)
+
+
+def enable_grad() -> _Mode:
+    """Record again inside :func:`no_grad`: a context manager and a decorator.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> with autodiff.no_grad(), autodiff.enable_grad():
+    ...     autodiff.is_grad_enabled()
+    True
+    """
+    return _Mode(grad=True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on tensors that require a gradient are being recorded.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.is_grad_enabled()
+    True
+    """
+    state = _state.get()
+    return state is None or state.grad
+
+
+def composed() -> _Mode:
+    """Run every fused primitive through its composed definition: a context manager and a decorator.
+
+    A whole program, a training step say, is run twice, once inside; equal gradients show that every hand-derived
+    backward in it is right.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> from nn import functional as F
+    >>> x = autodiff.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    >>> with autodiff.composed():
+    ...     y = F.softmax(x, dim=1)
+    >>> np.allclose(y.data, F.softmax(x, dim=1).data)
+    True
+    """
+    return _Mode(composed=True)
+
+
+def detect_anomaly() -> _Mode:
+    """Stop at the first NaN or infinity that is born of finite input, forward or backward.
+
+    The :class:`~autodiff.errors.AnomalyError` names the operation, its inputs' shapes and ranges, and the line of the
+    program that called it. Slow: every operation's output is looked at, and every node remembers where it was made.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> x = autodiff.tensor([1.0, -1.0], requires_grad=True)
+    >>> with autodiff.detect_anomaly(), np.errstate(all="ignore"):
+    ...     autodiff.log(x)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    autodiff.errors.AnomalyError: log made nan ...
+    """
+    return _Mode(anomaly=True)
+
+
+def tracing() -> _Mode:
+    """Note on every node the module path under which it is recorded (used by the drawer)."""
+    return _Mode(traced=True)
+
+
+@contextlib.contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Append ``name`` to the module path while tracing; does nothing otherwise."""
+    state = _state.get()
+    if state is None or not state.traced:
+        yield
+        return
+    path = f"{state.scope}.{name}" if state.scope else name
+    token = _state.set(replace(state, scope=path))
+    try:
+        yield
+    finally:
+        _state.reset(token)

@@ -1,0 +1,39 @@
+"""What several gradient rules need: bare values, division that a zero cotangent survives, and undoing a reduction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["bare", "expand_reduced", "quotient", "spread"]
+
+
+def bare(value: Any) -> Any:
+    """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero."""
+    return value._data if hasattr(value, "_node") else value
+
+
+def quotient(g: Any, d: Any) -> Any:
+    """``g / d`` with 0 / 0 = 0: a cotangent of zero stays zero at a pole of the derivative.
+
+    So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, not NaN. A cotangent that is not zero gives an infinity
+    there, without a warning, because the derivative is infinite.
+    """
+    divisor = bare(d)
+    # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
+    if np.count_nonzero(divisor) == divisor.size:
+        return g / d
+    settled = (divisor == 0) & (bare(g) == 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(settled, 0, g) / np.where(settled, 1, d)
+
+
+def expand_reduced(value: Any, axis: Any, keepdims: bool) -> Any:
+    """A reduction's output with the reduced axes put back at length one."""
+    return value if keepdims or axis is None else np.expand_dims(value, axis)
+
+
+def spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+    """A reduction's cotangent repeated over the elements that were reduced: the transpose of summing."""
+    return np.broadcast_to(expand_reduced(g, axis, keepdims), shape)

@@ -1,0 +1,354 @@
+"""Elementwise operations: one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import ArgumentError, DTypeError, NotDifferentiableError
+from autodiff.ops.common import bare, quotient
+from autodiff.primitive import Primitive
+
+P = Primitive
+LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()
+
+# --- arithmetic ---------------------------------------------------------------------------------------------------
+
+add = P("add", np.add, lambda g, out, x, y: g, lambda g, out, x, y: g, operator="a + b", label="+")
+subtract = P("subtract", np.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, operator="a - b", label="-")
+multiply = P("multiply", np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, operator="a * b", label="×")
+divide = P(
+    "divide", np.divide, lambda g, out, x, y: quotient(g, y), lambda g, out, x, y: -quotient(g * out, y),
+    operator="a / b", label="÷", domain=[(-3.0, 3.0), (0.3, 3.0)],
+)  # fmt: skip
+negative = P("negative", np.negative, lambda g, out, x: -g, operator="-a", label="neg")
+positive = P("positive", np.positive, lambda g, out, x: g)
+absolute = P("absolute", np.absolute, lambda g, out, x: g * _phase(x), kinks=(0.0,), label="abs")
+fabs = P("fabs", np.fabs, lambda g, out, x: g * np.sign(x), kinks=(0.0,))
+square = P("square", np.square, lambda g, out, x: g * (2 * x))
+reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(g * out, x), domain=(0.3, 3.0))
+sqrt = P("sqrt", np.sqrt, lambda g, out, x: quotient(g, 2 * out), domain=(0.2, 3.0), label="√")
+cbrt = P("cbrt", np.cbrt, lambda g, out, x: quotient(g, 3 * (out * out)), domain=(0.2, 3.0), label="∛")
+
+
+def _phase(x: Any) -> Any:
+    """The derivative of abs: sign for reals, conj(z)/|z| for complex numbers, 0 at 0 (docs/kinks.md)."""
+    if x.dtype.kind != "c":
+        return np.sign(x)
+    return quotient(np.conjugate(x), np.absolute(x))
+
+
+def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if y.__class__ in (int, float):
+        if y == 2:
+            return g * (2 * x)
+        return g * (0.0 * x) if y == 0 else _pole(g, y, x, y - 1)
+    # x**0 is the constant 1, also at x = 0, where y * x**(y - 1) would read 0 * inf.
+    return _pole(g, y, x, np.where(bare(y) == 0, 1, y - 1))
+
+
+def _pole(g: Any, factor: Any, x: Any, exponent: Any) -> Any:
+    """``g * factor * x**exponent``, where a cotangent of zero stays zero at x = 0 with a negative exponent."""
+    at_pole = (bare(x) == 0) & (bare(exponent) < 0) if bare(x).dtype.kind != "c" else bare(x) == 0
+    if not np.any(at_pole):
+        return g * (factor * x**exponent)
+    settled = at_pole & (bare(g) == 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return g * (factor * np.where(settled, 1, x) ** exponent)
+
+
+def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # 0**y is 0 for every y > 0: its derivative with respect to y is 0, where out * log(x) would read 0 * -inf.
+    return g * (out * np.log(np.where(bare(x) == 0, 1, x)))
+
+
+power = P(
+    "power", np.power, _power_base, _power_exponent, operator="a ** b", label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
+)  # fmt: skip
+float_power = P(
+    "float_power", np.float_power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
+)  # fmt: skip
+remainder = P(
+    "remainder", np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(bare(x) / bare(y)),
+    label="%", domain=[(0.1, 0.9), (1.0, 3.0)],
+)  # fmt: skip
+fmod = P(
+    "fmod", np.fmod, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.trunc(bare(x) / bare(y)),
+    domain=[(0.1, 0.9), (1.0, 3.0)],
+)  # fmt: skip
+
+# --- exponentials and logarithms ------------------------------------------------------------------------------------
+
+exp = P("exp", np.exp, lambda g, out, x: g * out)
+exp2 = P("exp2", np.exp2, lambda g, out, x: g * (out * LN2))
+expm1 = P("expm1", np.expm1, lambda g, out, x: g * np.exp(x))
+log = P("log", np.log, lambda g, out, x: quotient(g, x), domain=(0.2, 3.0))
+log2 = P("log2", np.log2, lambda g, out, x: quotient(g, x * LN2), domain=(0.2, 3.0))
+log10 = P("log10", np.log10, lambda g, out, x: quotient(g, x * LN10), domain=(0.2, 3.0))
+log1p = P("log1p", np.log1p, lambda g, out, x: quotient(g, 1 + x), domain=(-0.7, 3.0))
+
+
+def _weight(x: Any, out: Any) -> Any:
+    """exp(x - out), the share of x in logaddexp; one half each where both are -inf (docs/kinks.md)."""
+    both = bare(out) == -np.inf
+    if not np.any(both):
+        return x - out
+    return np.where(both, -LN2, np.where(both, 0, x) - np.where(both, 0, out))
+
+
+logaddexp = P(
+    "logaddexp", np.logaddexp, lambda g, out, x, y: g * np.exp(_weight(x, out)), lambda g, out, x, y: g * np.exp(_weight(y, out))
+)  # fmt: skip
+
+
+def _weight2(x: Any, out: Any) -> Any:
+    both = bare(out) == -np.inf
+    if not np.any(both):
+        return x - out
+    return np.where(both, -1, np.where(both, 0, x) - np.where(both, 0, out))
+
+
+logaddexp2 = P(
+    "logaddexp2", np.logaddexp2, lambda g, out, x, y: g * np.exp2(_weight2(x, out)), lambda g, out, x, y: g * np.exp2(_weight2(y, out))
+)  # fmt: skip
+
+# --- trigonometry ---------------------------------------------------------------------------------------------------
+
+sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
+cos = P("cos", np.cos, lambda g, out, x: -g * np.sin(x))
+tan = P("tan", np.tan, lambda g, out, x: g * (1 + out * out), domain=(-1.2, 1.2))
+arcsin = P("arcsin", np.arcsin, lambda g, out, x: quotient(g, np.sqrt((1 - x) * (1 + x))), domain=(-0.9, 0.9))
+arccos = P("arccos", np.arccos, lambda g, out, x: -quotient(g, np.sqrt((1 - x) * (1 + x))), domain=(-0.9, 0.9))
+arctan = P("arctan", np.arctan, lambda g, out, x: g / (1 + x * x))
+sinh = P("sinh", np.sinh, lambda g, out, x: g * np.cosh(x))
+cosh = P("cosh", np.cosh, lambda g, out, x: g * np.sinh(x))
+tanh = P("tanh", np.tanh, lambda g, out, x: g * (1 - out * out))
+arcsinh = P("arcsinh", np.arcsinh, lambda g, out, x: g / np.sqrt(x * x + 1))
+arccosh = P("arccosh", np.arccosh, lambda g, out, x: quotient(g, np.sqrt((x - 1) * (x + 1))), domain=(1.2, 4.0))
+arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, (1 - x) * (1 + x)), domain=(-0.9, 0.9))
+arctan2 = P(
+    "arctan2", np.arctan2,
+    lambda g, out, y, x: quotient(g * x, x * x + y * y), lambda g, out, y, x: -quotient(g * y, x * x + y * y),
+    domain=(0.3, 3.0),
+)  # fmt: skip
+hypot = P(
+    "hypot", np.hypot, lambda g, out, x, y: quotient(g * x, out), lambda g, out, x, y: quotient(g * y, out), domain=(0.3, 3.0)
+)  # fmt: skip
+deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])
+rad2deg = P("rad2deg", np.rad2deg, lambda g, out, x: g * (180 / np.pi), numpy=[np.rad2deg, np.degrees])
+
+# --- choices: a tie sends one half to each (docs/kinks.md) -----------------------------------------------------------------
+
+
+def _share(g: Any, chosen: Any, other: Any) -> Any:
+    """``g`` where chosen, half of it where equal, 0 elsewhere; masked by selection, so that NaN does not leak."""
+    chosen, other = bare(chosen), bare(other)
+    return np.where(chosen, np.where(other, 0.5 * g, g), 0)
+
+
+maximum = P(
+    "maximum", np.maximum,
+    lambda g, out, x, y: _share(g, _at_least(x, y), bare(x) == bare(y)),
+    lambda g, out, x, y: _share(g, _at_least(y, x), bare(x) == bare(y)),
+    label="max", kinks=(0.0,),
+)  # fmt: skip
+minimum = P(
+    "minimum", np.minimum,
+    lambda g, out, x, y: _share(g, _at_most(x, y), bare(x) == bare(y)),
+    lambda g, out, x, y: _share(g, _at_most(y, x), bare(x) == bare(y)),
+    label="min", kinks=(0.0,),
+)  # fmt: skip
+fmax = P(
+    "fmax", np.fmax,
+    lambda g, out, x, y: _share(g, (bare(x) >= bare(y)) | np.isnan(bare(y)), bare(x) == bare(y)),
+    lambda g, out, x, y: _share(g, (bare(y) >= bare(x)) | np.isnan(bare(x)), bare(x) == bare(y)),
+    kinks=(0.0,),
+)  # fmt: skip
+fmin = P(
+    "fmin", np.fmin,
+    lambda g, out, x, y: _share(g, (bare(x) <= bare(y)) | np.isnan(bare(y)), bare(x) == bare(y)),
+    lambda g, out, x, y: _share(g, (bare(y) <= bare(x)) | np.isnan(bare(x)), bare(x) == bare(y)),
+    kinks=(0.0,),
+)  # fmt: skip
+copysign = P(
+    "copysign", np.copysign,
+    lambda g, out, x, y: g * (np.copysign(1, bare(y)) * np.sign(bare(x))), lambda g, out, x, y: 0 * g,
+    domain=[(0.3, 3.0), (0.3, 3.0)],
+)  # fmt: skip
+
+
+def _at_least(x: Any, y: Any) -> Any:
+    """Where maximum(x, y) takes x: NaN wins, as in NumPy."""
+    x, y = bare(x), bare(y)
+    return (x >= y) | np.isnan(x)
+
+
+def _at_most(x: Any, y: Any) -> Any:
+    x, y = bare(x), bare(y)
+    return (x <= y) | np.isnan(x)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)
+
+
+where_ = P(
+    "where", _where,
+    None, lambda g, out, condition, x, y: np.where(condition, g, 0), lambda g, out, condition, x, y: np.where(condition, 0, g),
+    sample=lambda draw: _sample_where(draw),
+)  # fmt: skip
+
+
+def _sample_where(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shapes = draw.shapes(3)
+    return (draw.mask(shapes[0]), draw.array(shapes[1]), draw.array(shapes[2])), {}
+
+
+@dispatch.implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """Differentiable ``numpy.where``: ``x`` where the condition holds, else ``y``.
+
+    The cotangent of what was not chosen is exactly 0, whatever the other branch would have made of it.
+
+    Parameters
+    ----------
+    condition : array_like of bool
+    x, y : array_like or Tensor, broadcastable with the condition
+        Both or neither. With neither, the indices where the condition holds, as plain arrays.
+
+    Raises
+    ------
+    ArgumentError
+        If only one of ``x`` and ``y`` is given.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([-1.0, 4.0], requires_grad=True)
+    >>> autodiff.where(x.data > 0, x * x, 0.0).sum().backward()
+    >>> x.grad
+    array([-0.,  8.])
+    """
+    if x is None and y is None:
+        return np.where(bare(condition))
+    if x is None or y is None:
+        raise ArgumentError("where: give both x and y, or neither")
+    return where_.function(dispatch.bare(condition), x, y)
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return np.clip(x, low, high)
+
+
+def _sample_clip(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape()
+    return (draw.array(shape, avoid=(-1.0, 1.0)), np.full((), -1.0), np.full((), 1.0)), {}
+
+
+clip_ = P(
+    "clip", _clip,
+    lambda g, out, x, low, high: np.where(_inside(x, low, high), g, 0),
+    lambda g, out, x, low, high: np.where((bare(x) < bare(low)) & (bare(low) <= bare(high)), g, 0),
+    lambda g, out, x, low, high: np.where((bare(x) > bare(high)) | (bare(low) > bare(high)), g, 0),
+    sample=_sample_clip,
+)  # fmt: skip
+
+
+def _inside(x: Any, low: Any, high: Any) -> Any:
+    return (bare(x) >= bare(low)) & (bare(x) <= bare(high))
+
+
+@dispatch.implements(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """Differentiable ``numpy.clip``. At a bound the gradient passes, as in PyTorch (docs/kinks.md).
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    a_min, a_max : array_like, Tensor or None
+        Bounds, broadcastable with ``a``; ``min`` and ``max`` are other names for them. A bound that requires a gradient
+        receives it where it is active.
+
+    Raises
+    ------
+    ArgumentError
+        If a bound is given twice.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([-2.0, 0.5, 1.0], requires_grad=True)
+    >>> autodiff.clip(x, -1, 1).sum().backward()
+    >>> x.grad
+    array([0., 1., 1.])
+    """
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ArgumentError("clip: give each bound once, as a_min/a_max or as min/max")
+    low = min if a_min is None else a_min
+    high = max if a_max is None else a_max
+    return clip_.function(a, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+# --- complex parts: the convention is JAX's (docs/complex.md) ---------------------------------------------------------------
+
+conjugate = P("conjugate", np.conjugate, lambda g, out, x: np.conjugate(g), label="conj")
+real = P("real", lambda x: np.real(x), lambda g, out, x: g, numpy=np.real, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+imag = P(
+    "imag", lambda x: np.imag(x), lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
+    numpy=np.imag, sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)  # fmt: skip
+
+
+def _astype(x: Any, dtype: Any) -> Any:
+    return np.asarray(x).astype(dtype)
+
+
+# The engine casts every gradient to its input's dtype, so the rule of a cast is the identity.
+astype_ = P("astype", _astype, lambda g, out, x, dtype: g, label="astype", sample=lambda draw: ((draw.array(draw.shape()), np.float64), {}))
+
+
+def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
+    """``x`` in another dtype. Between floating-point and complex dtypes the gradient is cast back.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If a tensor that requires a gradient would become integer or boolean.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> x = autodiff.tensor([1.0, 2.0], requires_grad=True)
+    >>> x.astype(np.float32).sum().backward()
+    >>> x.grad.dtype
+    dtype('float64')
+    """
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError as error:
+        raise DTypeError(f"astype: {dtype!r} is not a dtype") from error
+    if wanted.kind not in "fc" and getattr(x, "_node", None) is not None:
+        raise NotDifferentiableError(
+            f"astype({wanted}) would cut the graph of a tensor that requires a gradient; use .detach().astype({wanted})"
+        )
+    if not copy and getattr(x, "dtype", None) == wanted and hasattr(x, "_node"):
+        return x
+    return astype_.function(x, wanted)
+
+
+def constant(x: Any) -> Any:
+    """``x`` as a constant: no gradient flows through it (``stop_gradient``).
+
+    An ndarray comes back as it is, so that a composed definition may use it on arrays and Tensors alike.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor(3.0, requires_grad=True)
+    >>> (x * autodiff.constant(x)).backward()
+    >>> x.grad
+    array(3.)
+    """
+    return x.detach() if hasattr(x, "_node") else x

@@ -1,0 +1,217 @@
+"""Reading and writing by index: slices, integer arrays, masks; repeated indices accumulate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import ArgumentError
+from autodiff.ops.common import bare
+from autodiff.primitive import Primitive
+
+P = Primitive
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index selects every element at most once by construction: integers, slices, None, Ellipsis."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice)) for part in parts)
+
+
+def _is_unique(index: Any) -> bool:
+    """Whether no element is selected twice: basic indices and masks."""
+    return _is_basic(index) or (isinstance(index, np.ndarray) and index.dtype == bool)
+
+
+def clean(index: Any) -> Any:
+    """An index without Tensors: their arrays, which must be integer or boolean."""
+    if isinstance(index, tuple):
+        return tuple(clean(part) for part in index)
+    if hasattr(index, "_node"):
+        index = index.data
+    elif isinstance(index, list):
+        index = np.asarray([clean(part) for part in index], dtype=None if index else np.intp)
+    elif isinstance(index, slice):
+        return slice(*(part.__index__() if hasattr(part, "_node") else part for part in (index.start, index.stop, index.step)))
+    if isinstance(index, np.ndarray) and index.dtype.kind not in "biu":
+        raise IndexError(f"an index must be integer or boolean, got an array of dtype {index.dtype}")
+    return index
+
+
+def _getitem(x: Any, index: Any) -> Any:
+    return x[index]
+
+
+def _scatter(v: Any, index: Any, shape: Any) -> Any:
+    """Zeros of ``shape`` with ``v`` added at ``index``: the transpose of reading at ``index``."""
+    result = np.zeros(shape, np.asarray(v).dtype)
+    if _is_unique(index):
+        result[index] = v
+    else:
+        np.add.at(result, index, v)
+    return result
+
+
+def _sample_getitem(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    index = draw.choice((
+        draw.integer(0, shape[0] - 1), slice(None, None, 2), draw.integers((3,), 0, shape[0] - 1), (Ellipsis, slice(None, None, -1)),
+    ))  # fmt: skip
+    return (draw.array(shape), index), {}
+
+
+def _sample_scatter(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n = draw.integer(1, 4)
+    return (draw.array((3,)), draw.integers((3,), 0, n - 1), (n,)), {}
+
+
+getitem_ = P(
+    "getitem", _getitem, lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
+    sample=_sample_getitem, label="[ ]",
+)  # fmt: skip
+scatter_ = P("scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter)
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """``x[index]``: basic slices, integer arrays, masks; the gradient of an element read twice is the sum."""
+    return getitem_.function(x, clean(index))
+
+
+def _last_writer(shape: Any, index: Any) -> Any:
+    """Which of the values written at ``index`` survive: with repeated indices the last one written wins."""
+    marks = np.full(shape, -1)
+    target = marks[index]
+    order = np.arange(target.size).reshape(target.shape)
+    marks[index] = order
+    return marks[index] == order
+
+
+def _set_at(x: Any, v: Any, index: Any) -> Any:
+    result = np.array(x, dtype=np.result_type(x))
+    result[index] = v
+    return result
+
+
+def _set_rule_x(g: Any, out: Any, x: Any, v: Any, index: Any) -> Any:
+    untouched = np.ones(x.shape, bool)
+    untouched[index] = False
+    return np.where(untouched, g, 0)
+
+
+def _set_rule_v(g: Any, out: Any, x: Any, v: Any, index: Any) -> Any:
+    taken = g[index]
+    return taken if _is_unique(index) else np.where(_last_writer(x.shape, index), taken, 0)
+
+
+def _sample_set(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (x, index), kwargs = _sample_getitem(draw)
+    return (x, draw.array(x[index].shape), index), kwargs
+
+
+set_at_ = P("set_at", _set_at, _set_rule_x, _set_rule_v, sample=_sample_set, label="[ ]=")
+
+
+def set_at(x: Any, index: Any, v: Any) -> Any:
+    """A copy of ``x`` with ``v`` written at ``index``; differentiable in both."""
+    return set_at_.function(x, v, clean(index))
+
+
+def add_at(x: Any, index: Any, v: Any) -> Any:
+    """A copy of ``x`` with ``v`` added at ``index``; what repeated indices add accumulates."""
+    from autodiff.ops.shaping import broadcast_to
+
+    place = clean(index)
+    shape = np.shape(bare(x))
+    wanted = np.broadcast_to(0, shape)[place].shape
+    return x + scatter_.function(broadcast_to(v, wanted), place, shape)
+
+
+@dispatch.implements(np.take)
+def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
+    """Differentiable ``numpy.take``.
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    indices : array_like of int
+    axis : int or None
+        None takes from the flattened array.
+    mode : {"raise", "wrap", "clip"}
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0, 2.0], requires_grad=True)
+    >>> autodiff.take(x, [0, 0, 1]).sum().backward()
+    >>> x.grad
+    array([2., 1.])
+    """
+    from autodiff.ops.shaping import _no_out, _tensor, ravel
+
+    _no_out("take", out)
+    x = ravel(a) if axis is None else _tensor(a)
+    place = 0 if axis is None else axis % x.ndim
+    where = np.asarray(dispatch.bare(indices))
+    if where.dtype.kind not in "iu" and where.size:
+        raise ArgumentError(f"take: indices must be integers, got dtype {where.dtype}")
+    where = where.astype(np.intp)
+    n = x.shape[place]
+    if mode == "wrap":
+        where = where % n
+    elif mode == "clip":
+        where = np.clip(where, 0, n - 1)
+    elif mode != "raise":
+        raise ArgumentError(f"take: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    return getitem_.function(x, (slice(None),) * place + (where,))
+
+
+@dispatch.implements(np.take_along_axis)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """Differentiable ``numpy.take_along_axis``: pairs with ``np.argsort`` and ``np.argmax(..., keepdims=True)``."""
+    from autodiff.ops.shaping import _tensor, ravel
+
+    where = np.asarray(dispatch.bare(indices))
+    if axis is None:
+        return getitem_.function(ravel(arr), where)
+    x = _tensor(arr)
+    place = axis % x.ndim
+    index = tuple(
+        where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1)) for i, n in enumerate(x.shape)
+    )
+    return getitem_.function(x, index)
+
+
+class At:
+    """``t.at[index]``: functional assignment, as in JAX. Each method gives a new Tensor and leaves ``t`` as it is."""
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
+
+    def __getitem__(self, index: Any) -> AtIndex:
+        return AtIndex(self._tensor, clean(index))
+
+
+class AtIndex:
+    """One place in a Tensor, about to be updated."""
+
+    __slots__ = ("_index", "_tensor")
+
+    def __init__(self, tensor: Any, index: Any) -> None:
+        self._tensor = tensor
+        self._index = index
+
+    def get(self) -> Any:
+        """``t[index]``."""
+        return getitem_.function(self._tensor, self._index)
+
+    def set(self, value: Any) -> Any:
+        """A copy with ``value`` there; of repeated indices the last wins."""
+        return set_at(self._tensor, self._index, value)
+
+    def add(self, value: Any) -> Any:
+        """A copy with ``value`` added there; repeated indices accumulate."""
+        return add_at(self._tensor, self._index, value)

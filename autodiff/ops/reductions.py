@@ -1,0 +1,365 @@
+"""Reductions and running sums over axes."""
+
+from __future__ import annotations
+
+import builtins
+from math import prod as prod_of
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import ArgumentError, NotDifferentiableError
+from autodiff.ops.common import bare, expand_reduced, quotient, spread
+from autodiff.primitive import Primitive
+
+P = Primitive
+
+
+def _sample(draw: Any, **options: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape()
+    return (draw.array(shape, **options),), {"axis": draw.axes(len(shape)), "keepdims": draw.boolean()}
+
+
+def _count(shape: tuple[int, ...], axis: Any) -> int:
+    """How many elements go into each output."""
+    if axis is None:
+        return prod_of(shape)
+    return prod_of(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+def _prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
+def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+def _min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
+
+
+def _std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    return np.std(x, axis=axis, ddof=ddof, keepdims=keepdims)
+
+
+def _others_product(x: Any, axis: Any) -> Any:
+    """For every element the product of all others along ``axis``: exact where elements are zero.
+
+    Products from the left times products from the right, built from slices, so that it can be differentiated again.
+    """
+    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    rest = tuple(a for a in range(x.ndim) if a not in axes)
+    moved = np.transpose(x, rest + axes)
+    flat = np.reshape(moved, (*(x.shape[a] for a in rest), -1))
+    n = flat.shape[-1]
+    left, right = [flat[..., 0] * 0 + 1], [flat[..., 0] * 0 + 1]
+    for i in range(n - 1):
+        left.append(left[-1] * flat[..., i])
+        right.append(right[-1] * flat[..., n - 1 - i])
+    others = np.stack([a * b for a, b in zip(left, right[::-1], strict=True)], axis=-1)
+    order = np.argsort(rest + axes)
+    return np.transpose(np.reshape(others, moved.shape), tuple(int(i) for i in order))
+
+
+def _prod_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    if not x.size:
+        return np.zeros(x.shape)
+    spread_g = spread(g, x.shape, axis, keepdims)
+    if np.count_nonzero(bare(x)) == x.size:
+        return spread_g * (expand_reduced(out, axis, keepdims) / x)
+    return spread_g * _others_product(x, axis)
+
+
+def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    top = expand_reduced(bare(out), axis, keepdims)
+    chosen = (bare(x) == top) | (np.isnan(top) & np.isnan(bare(x)))
+    ties = np.sum(chosen, axis=axis, keepdims=True)
+    if np.all(ties == 1):
+        return np.where(chosen, spread(g, x.shape, axis, keepdims), 0)
+    return np.where(chosen, spread(g, x.shape, axis, keepdims) / ties, 0)
+
+
+def _centred(x: Any, axis: Any) -> Any:
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _var_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    # d var / dx_i = 2 (x_i - mean) / (n - ddof): the path through the mean cancels, since the deviations sum to zero.
+    return spread(g * (2.0 / (_count(x.shape, axis) - ddof)), x.shape, axis, keepdims) * _centred(x, axis)
+
+
+def _std_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    # 0 for a constant slice, where both the deviation and the std are zero (docs/kinks.md).
+    deviation = _centred(x, axis)
+    scale = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
+    return spread(g * (1.0 / (_count(x.shape, axis) - ddof)), x.shape, axis, keepdims) * quotient(deviation, scale)
+
+
+sum_ = P(
+    "sum", _sum, lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims), sample=_sample, label="Σ"
+)  # fmt: skip
+mean_ = P(
+    "mean", _mean,
+    lambda g, out, x, axis=None, keepdims=False: spread(g * (1.0 / max_count(_count(x.shape, axis))), x.shape, axis, keepdims),
+    sample=_sample,
+)  # fmt: skip
+prod_ = P("prod", _prod, _prod_rule, sample=_sample, label="Π")
+max_ = P("max", _max, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
+min_ = P("min", _min, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
+
+
+def _sample_spread(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1, min_side=2)
+    return (draw.array(shape, distinct=True),), {
+        "axis": draw.axis(len(shape)),
+        "ddof": draw.choice((0, 1)),
+        "keepdims": draw.boolean(),
+    }
+
+
+var_ = P("var", _var, _var_rule, sample=_sample_spread)
+std_ = P("std", _std, _std_rule, sample=_sample_spread)
+
+
+def max_count(count: int) -> int:
+    """At least one, so that an empty mean's (empty) gradient divides by no zero."""
+    return builtins.max(count, 1)
+
+
+def _cumsum(x: Any, axis: Any = None) -> Any:
+    return np.cumsum(x, axis=axis)
+
+
+def _cumsum_rule(g: Any, out: Any, x: Any, axis: Any = None) -> Any:
+    # y_j = sum_{i <= j} x_i, so dx_i = sum_{j >= i} g_j: a running sum from the other end.
+    if axis is None:
+        return np.reshape(np.flip(np.cumsum(np.flip(g))), x.shape)
+    return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
+
+
+def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return (draw.array(shape),), {"axis": draw.choice((None, draw.axis(len(shape))))}
+
+
+cumsum_ = P("cumsum", _cumsum, _cumsum_rule, sample=_sample_axis)
+
+
+# --- the public functions, with NumPy's arguments ---------------------------------------------------------------------
+
+
+def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, initial: Any = None) -> Any:
+    """Deal with the arguments that every NumPy reduction has: ``dtype`` casts first, ``where`` puts in the neutral element."""
+    from autodiff.ops.elementwise import astype, where_
+
+    if out is not None:
+        raise NotDifferentiableError(f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead")
+    if dtype is not None:
+        a = astype(a, dtype)
+    if where is not True:
+        if neutral is None and initial is None:
+            raise ArgumentError(f"{name}: where= needs initial=, the value of an empty {name}")
+        a = where_.function(dispatch.bare(where), a, neutral if neutral is not None else initial)
+    return a
+
+
+def _axis(axis: Any) -> Any:
+    if axis is None or isinstance(axis, int):
+        return axis
+    if isinstance(axis, (tuple, list)):
+        return tuple(int(a) for a in axis)
+    return int(axis)
+
+
+@dispatch.implements(np.sum)
+def sum(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = 0, where: Any = True
+) -> Any:
+    """Differentiable ``numpy.sum``.
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    axis : int, tuple of int or None
+    dtype : dtype, optional
+        Cast to it before summing.
+    out : None
+        Refused.
+    keepdims : bool
+    initial : scalar or Tensor
+        Added to the sum.
+    where : array_like of bool
+        Which elements count.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> autodiff.sum(x, axis=0)
+    tensor([4., 6.], requires_grad=True)
+    """
+    a = _settled("sum", a, dtype, out, where, 0)
+    result = sum_.function(a, _axis(axis), keepdims)
+    return result if initial.__class__ is int and initial == 0 else result + initial
+
+
+@dispatch.implements(np.mean)
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Any:
+    """Differentiable ``numpy.mean``; arguments as :func:`sum`.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0, 2.0, 6.0], requires_grad=True)
+    >>> autodiff.mean(x).backward()
+    >>> x.grad
+    array([0.33333333, 0.33333333, 0.33333333])
+    """
+    if where is not True:
+        count = np.sum(np.broadcast_to(dispatch.bare(where), np.shape(bare(a))), axis=_axis(axis), keepdims=keepdims)
+        return sum(a, axis, dtype, out, keepdims, where=where) / count
+    return mean_.function(_settled("mean", a, dtype, out, where, 0), _axis(axis), keepdims)
+
+
+@dispatch.implements(np.prod)
+def prod(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = 1, where: Any = True
+) -> Any:
+    """Differentiable ``numpy.prod``, exact where elements are zero; arguments as :func:`sum`.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([2.0, 0.0, 5.0], requires_grad=True)
+    >>> autodiff.prod(x).backward()
+    >>> x.grad
+    array([ 0., 10.,  0.])
+    """
+    result = prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims)
+    return result if initial.__class__ is int and initial == 1 else result * initial
+
+
+@dispatch.implements(np.max, np.amax)
+def max(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    """Differentiable ``numpy.max``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    >>> autodiff.max(x).backward()
+    >>> x.grad
+    array([0. , 0.5, 0.5])
+    """
+    from autodiff.ops.elementwise import maximum
+
+    result = max_.function(_settled("max", a, None, out, where, None, initial), _axis(axis), keepdims)
+    return result if initial is None else maximum.function(result, initial)
+
+
+@dispatch.implements(np.min, np.amin)
+def min(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    """Differentiable ``numpy.min``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.min(autodiff.tensor([2.0, 1.0])).item()
+    1.0
+    """
+    from autodiff.ops.elementwise import minimum
+
+    result = min_.function(_settled("min", a, None, out, where, None, initial), _axis(axis), keepdims)
+    return result if initial is None else minimum.function(result, initial)
+
+
+def _ddof(name: str, ddof: Any, correction: Any) -> Any:
+    if correction is None or correction is np._NoValue:
+        return ddof
+    if ddof != 0:
+        raise ArgumentError(f"{name}: give ddof or correction, not both")
+    return correction
+
+
+def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+    kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
+    centre = mean(a, axis, keepdims=True, where=kept)
+    squares = sum((a - centre) ** 2, axis, keepdims=keepdims, where=kept)
+    return squares / (np.sum(kept, axis=axis, keepdims=keepdims) - ddof)
+
+
+@dispatch.implements(np.var)
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False,
+    *, where: Any = True, mean: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    """Differentiable ``numpy.var``: ``sum((a - mean)**2) / (n - ddof)``. ``mean=`` is not used, since it must be the mean.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0, 3.0], requires_grad=True)
+    >>> autodiff.var(x).backward()
+    >>> x.grad
+    array([-1.,  1.])
+    """
+    ddof = _ddof("var", ddof, correction)
+    if where is not True:
+        return _masked_var("var", _settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where)
+    return var_.function(_settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
+
+
+@dispatch.implements(np.std)
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False,
+    *, where: Any = True, mean: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    """Differentiable ``numpy.std``, with gradient 0 for a constant slice (docs/kinks.md).
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([2.0, 2.0], requires_grad=True)
+    >>> autodiff.std(x).backward()
+    >>> x.grad
+    array([0., 0.])
+    """
+    ddof = _ddof("std", ddof, correction)
+    if where is not True:
+        from autodiff.ops.elementwise import sqrt
+
+        return sqrt.function(_masked_var("std", _settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where))
+    return std_.function(_settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
+
+
+@dispatch.implements(np.cumsum)
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.cumsum``; ``axis=None`` runs over the flattened array.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> autodiff.cumsum(x).sum().backward()
+    >>> x.grad
+    array([3., 2., 1.])
+    """
+    return cumsum_.function(_settled("cumsum", a, dtype, out, True, 0), None if axis is None else int(axis))

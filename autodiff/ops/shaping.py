@@ -1,0 +1,543 @@
+"""Operations that move elements without changing them: reshaping, joining, padding, repeating."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from autodiff import dispatch
+from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.ops.common import bare
+from autodiff.primitive import Primitive
+
+P = Primitive
+
+
+def _reshape(x: Any, shape: Any) -> Any:
+    return np.reshape(x, shape)
+
+
+def _transpose(x: Any, axes: Any = None) -> Any:
+    return np.transpose(x, axes)
+
+
+def _broadcast_to(x: Any, shape: Any) -> Any:
+    return np.broadcast_to(x, shape)
+
+
+def _flip(x: Any, axis: Any = None) -> Any:
+    return np.flip(x, axis)
+
+
+def _roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    return np.roll(x, shift, axis)
+
+
+def _concatenate(*arrays: Any, axis: Any = 0) -> Any:
+    return np.concatenate(arrays, axis=axis)
+
+
+def _sample_one(draw: Any, **attrs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (draw.array(draw.shape()),), attrs
+
+
+def _sample_reshape(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (draw.array(draw.shape()), (-1,)), {}
+
+
+def _sample_transpose(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=2)
+    shift = draw.integer(0, len(shape) - 1)
+    return (draw.array(shape), tuple((i + shift) % len(shape) for i in range(len(shape)))), {}
+
+
+def _sample_broadcast(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(max_ndim=2)
+    return (draw.array(shape), (draw.integer(1, 3), *shape)), {}
+
+
+def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return (draw.array(shape),), {"axis": draw.axis(len(shape))}
+
+
+def _sample_roll(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (args, kwargs) = _sample_axis(draw)
+    return (*args, draw.integer(-3, 3)), kwargs
+
+
+def _sample_concatenate(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return tuple(draw.array(shape) for _ in range(draw.integer(1, 3))), {"axis": draw.axis(len(shape))}
+
+
+reshape_ = P("reshape", _reshape, lambda g, out, x, shape: np.reshape(g, x.shape), sample=_sample_reshape)
+transpose_ = P(
+    "transpose", _transpose,
+    lambda g, out, x, axes=None: np.transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))),
+    sample=_sample_transpose, label="T",
+)  # fmt: skip
+# The transpose of repeating is summing, and the engine sums every gradient to its input's shape.
+broadcast_to_ = P("broadcast_to", _broadcast_to, lambda g, out, x, shape: g, sample=_sample_broadcast)
+flip_ = P("flip", _flip, lambda g, out, x, axis=None: np.flip(g, axis), sample=_sample_axis)
+roll_ = P(
+    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, -np.asarray(shift) if not isinstance(shift, int) else -shift, axis),
+    sample=_sample_roll,
+)  # fmt: skip
+
+
+def _concatenate_rule(i: int, g: Any, out: Any, *arrays: Any, axis: Any = 0) -> Any:
+    if axis is None:
+        start = sum(np.size(bare(a)) for a in arrays[:i])
+        return np.reshape(g[start : start + np.size(bare(arrays[i]))], np.shape(bare(arrays[i])))
+    sizes = [np.shape(bare(a))[axis] for a in arrays]
+    start = sum(sizes[:i])
+    index: list[Any] = [slice(None)] * g.ndim
+    index[axis] = slice(start, start + sizes[i])
+    return g[tuple(index)]
+
+
+concatenate_ = P("concatenate", _concatenate, _concatenate_rule, variadic=True, sample=_sample_concatenate)
+
+# --- public functions ------------------------------------------------------------------------------------------------
+
+
+def _dims(shape: Any) -> Any:
+    return tuple(int(n) for n in shape) if isinstance(shape, (tuple, list, np.ndarray)) else int(shape)
+
+
+@dispatch.implements(np.reshape)
+def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None) -> Any:
+    """Differentiable ``numpy.reshape``.
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    shape : int or tuple of int
+        One entry may be -1.
+    order : {"C", "F"}
+
+    Raises
+    ------
+    ShapeError
+        If the number of elements differs.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.reshape(autodiff.tensor([1.0, 2.0]), (2, 1)).shape
+    (2, 1)
+    """
+    shape = newshape if shape is None else shape
+    if order == "F":
+        wanted = np.reshape(np.empty(np.shape(bare(a)), bool), shape, order="F").shape
+        return transpose(reshape(transpose(a), wanted[::-1]))
+    if order not in ("C", "A"):
+        raise ArgumentError(f"reshape: order must be 'C', 'F' or 'A', got {order!r}")
+    return reshape_.function(a, _dims(shape))
+
+
+@dispatch.implements(np.ravel)
+def ravel(a: Any, order: str = "C") -> Any:
+    """Differentiable ``numpy.ravel``: flattened to one axis.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.ravel(autodiff.tensor([[1.0], [2.0]])).shape
+    (2,)
+    """
+    return reshape(a, -1, order)
+
+
+@dispatch.implements(np.transpose, np.permute_dims)
+def transpose(a: Any, axes: Any = None) -> Any:
+    """Differentiable ``numpy.transpose``: axes reversed, or permuted as told.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.transpose(autodiff.tensor([[1.0, 2.0]])).shape
+    (2, 1)
+    """
+    return transpose_.function(a, None if axes is None else _dims(axes))
+
+
+@dispatch.implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x: Any) -> Any:
+    """Differentiable ``numpy.matrix_transpose``: the last two axes exchanged."""
+    return swapaxes(x, -1, -2)
+
+
+@dispatch.implements(np.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """Differentiable ``numpy.swapaxes``."""
+    order = list(range(np.ndim(bare(a))))
+    try:
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+    except IndexError as error:
+        raise ShapeError(f"swapaxes: axes {axis1} and {axis2} of an array of shape {np.shape(bare(a))}") from error
+    return transpose_.function(a, tuple(order))
+
+
+@dispatch.implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """Differentiable ``numpy.moveaxis``."""
+    ndim = np.ndim(bare(a))
+    try:
+        moved = np.moveaxis(np.empty((1,) * ndim), source, destination)
+        start, end = normalize_axis_tuple(source, ndim), normalize_axis_tuple(destination, ndim)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"moveaxis({source}, {destination}) of an array of shape {np.shape(bare(a))}: {error}") from error
+    order = [n for n in range(moved.ndim) if n not in start]
+    for place, axis in sorted(zip(end, start, strict=True)):
+        order.insert(place, axis)
+    return transpose_.function(a, tuple(order))
+
+
+@dispatch.implements(np.rollaxis)
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """Differentiable ``numpy.rollaxis``."""
+    ndim = np.ndim(bare(a))
+    (axis,) = normalize_axis_tuple(axis, ndim)
+    start = start + ndim if start < 0 else start
+    order = [i for i in range(ndim) if i != axis]
+    order.insert(start - (axis < start), axis)
+    return transpose_.function(a, tuple(order))
+
+
+@dispatch.implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """Differentiable ``numpy.expand_dims``."""
+    shape = np.shape(bare(a))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    try:
+        places = normalize_axis_tuple(axes, len(shape) + len(axes))
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"expand_dims({axis}) of an array of shape {shape}: {error}") from error
+    kept = iter(shape)
+    return reshape_.function(a, tuple(1 if i in places else next(kept) for i in range(len(shape) + len(axes))))
+
+
+@dispatch.implements(np.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """Differentiable ``numpy.squeeze``: axes of length one removed.
+
+    Raises
+    ------
+    ShapeError
+        If a named axis is longer than one.
+    """
+    shape = np.shape(bare(a))
+    try:
+        wanted = np.squeeze(np.broadcast_to(0, shape), axis).shape
+    except ValueError as error:
+        raise ShapeError(f"squeeze(axis={axis}) of an array of shape {shape}: {error}") from error
+    return reshape_.function(a, wanted)
+
+
+@dispatch.implements(np.broadcast_to)
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    """Differentiable ``numpy.broadcast_to``."""
+    return broadcast_to_.function(array, _dims(shape))
+
+
+@dispatch.implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
+    """Differentiable ``numpy.broadcast_arrays``."""
+    shape = np.broadcast_shapes(*(np.shape(bare(a)) for a in args))
+    return tuple(broadcast_to_.function(a, shape) for a in args)
+
+
+@dispatch.implements(np.flip)
+def flip(m: Any, axis: Any = None) -> Any:
+    """Differentiable ``numpy.flip``."""
+    return flip_.function(m, axis)
+
+
+@dispatch.implements(np.fliplr)
+def fliplr(m: Any) -> Any:
+    """Differentiable ``numpy.fliplr``."""
+    return flip_.function(m, 1)
+
+
+@dispatch.implements(np.flipud)
+def flipud(m: Any) -> Any:
+    """Differentiable ``numpy.flipud``."""
+    return flip_.function(m, 0)
+
+
+@dispatch.implements(np.roll)
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """Differentiable ``numpy.roll``; ``shift`` and ``axis`` may be tuples."""
+    return roll_.function(a, shift, axis)
+
+
+def _parts(name: str, arrays: Any) -> list[Any]:
+    if hasattr(arrays, "_node"):
+        return list(arrays)
+    if not isinstance(arrays, (list, tuple, np.ndarray)):
+        raise ArgumentError(f"{name}: pass a list or tuple of arrays, got {type(arrays).__name__}")
+    if not len(arrays):
+        raise ArgumentError(f"{name}: needs at least one array")
+    return list(arrays)
+
+
+def _no_out(name: str, out: Any) -> None:
+    if out is not None:
+        raise NotDifferentiableError(f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead")
+
+
+@dispatch.implements(np.concatenate)
+def concatenate(arrays: Any, axis: int | None = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Differentiable ``numpy.concatenate``.
+
+    Parameters
+    ----------
+    arrays : sequence of array_like or Tensor
+        Equal in shape but for ``axis``.
+    axis : int or None
+        None flattens them first.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([1.0], requires_grad=True)
+    >>> autodiff.concatenate([x, x * 2]).sum().backward()
+    >>> x.grad
+    array([3.])
+    """
+    _no_out("concatenate", out)
+    result = concatenate_.function(*_parts("concatenate", arrays), axis=axis)
+    return result if dtype is None else result.astype(dtype)
+
+
+@dispatch.implements(np.stack)
+def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Differentiable ``numpy.stack``: arrays of one shape along a new axis.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.stack([autodiff.tensor(1.0), autodiff.tensor(2.0)]).shape
+    (2,)
+    """
+    _no_out("stack", out)
+    parts = _parts("stack", arrays)
+    shapes = {np.shape(bare(part)) for part in parts}
+    if len(shapes) > 1:
+        raise ShapeError(f"stack: all arrays must have one shape, got {sorted(shapes)}")
+    return concatenate([expand_dims(part, axis) for part in parts], axis=axis, dtype=dtype)
+
+
+@dispatch.implements(np.vstack)
+def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Differentiable ``numpy.vstack``."""
+    return concatenate([atleast_2d(part) for part in _parts("vstack", tup)], axis=0, dtype=dtype)
+
+
+@dispatch.implements(np.hstack)
+def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    """Differentiable ``numpy.hstack``."""
+    parts = [atleast_1d(part) for part in _parts("hstack", tup)]
+    return concatenate(parts, axis=0 if parts[0].ndim == 1 else 1, dtype=dtype)
+
+
+@dispatch.implements(np.dstack)
+def dstack(tup: Any) -> Any:
+    """Differentiable ``numpy.dstack``."""
+    return concatenate([atleast_3d(part) for part in _parts("dstack", tup)], axis=2)
+
+
+@dispatch.implements(np.column_stack)
+def column_stack(tup: Any) -> Any:
+    """Differentiable ``numpy.column_stack``."""
+    parts = _parts("column_stack", tup)
+    return concatenate([reshape(p, (-1, 1)) if np.ndim(bare(p)) < 2 else p for p in parts], axis=1)
+
+
+def _at_least(arrays: Sequence[Any], shape_of: Any) -> Any:
+    results = tuple(reshape_.function(a, shape_of(np.shape(bare(a)))) for a in arrays)
+    return results[0] if len(results) == 1 else results
+
+
+@dispatch.implements(np.atleast_1d)
+def atleast_1d(*arys: Any) -> Any:
+    """Differentiable ``numpy.atleast_1d``."""
+    return _at_least(arys, lambda s: s or (1,))
+
+
+@dispatch.implements(np.atleast_2d)
+def atleast_2d(*arys: Any) -> Any:
+    """Differentiable ``numpy.atleast_2d``."""
+    return _at_least(arys, lambda s: s if len(s) >= 2 else (1,) * (2 - len(s)) + s)
+
+
+@dispatch.implements(np.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    """Differentiable ``numpy.atleast_3d``."""
+    return _at_least(arys, lambda s: np.atleast_3d(np.broadcast_to(0, s)).shape)
+
+
+def array(nested: Any, dtype: Any = None) -> Any:
+    """Numbers, arrays and Tensors in nested lists, as one Tensor that is differentiable in each.
+
+    Parameters
+    ----------
+    nested : scalar, array_like, Tensor, or nested lists and tuples of these
+        All entries of a list must come to one shape.
+    dtype : dtype, optional
+
+    Raises
+    ------
+    ShapeError
+        If the lists are ragged.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor(3.0, requires_grad=True)
+    >>> autodiff.array([[x, 1.0], [0.0, x * x]]).sum().backward()
+    >>> x.grad
+    array(7.)
+    """
+    from autodiff.tensor import Tensor
+
+    if isinstance(nested, (list, tuple)) and nested and _holds_tensor(nested):
+        try:
+            result = stack([array(item) for item in nested])
+        except ShapeError as error:
+            raise ShapeError(f"array: the nested lists are ragged ({error})") from error
+    elif hasattr(nested, "_node"):
+        result = nested
+    else:
+        try:
+            result = Tensor(nested)
+        except ValueError as error:
+            raise ShapeError(f"array: {error}") from error
+    return result if dtype is None else result.astype(dtype)
+
+
+def _holds_tensor(nested: Any) -> bool:
+    """Whether a Tensor stands anywhere in nested lists; with an explicit stack, as lists may nest deep."""
+    stack_: list[Any] = [nested]
+    while stack_:
+        item = stack_.pop()
+        if hasattr(item, "_node"):
+            return True
+        if isinstance(item, (list, tuple)):
+            stack_.extend(item)
+    return False
+
+
+@dispatch.implements(np.split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Differentiable ``numpy.split``: equal parts, or parts cut at the given indices.
+
+    Raises
+    ------
+    ShapeError
+        If the axis cannot be cut into that many equal parts.
+    """
+    n = np.shape(bare(ary))[axis]
+    if isinstance(indices_or_sections, (int, np.integer)) and n % int(indices_or_sections):
+        raise ShapeError(f"split: an axis of length {n} does not divide into {indices_or_sections} equal parts; see array_split")
+    return array_split(ary, indices_or_sections, axis)
+
+
+@dispatch.implements(np.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Differentiable ``numpy.array_split``: parts that may differ in length by one."""
+    tensor = array(ary)
+    places = np.array_split(np.arange(tensor.shape[axis]), dispatch.bare(indices_or_sections))
+    result = []
+    start = 0
+    for place in places:
+        if place.size:
+            start = int(place[0])
+        index: list[Any] = [slice(None)] * tensor.ndim
+        index[axis] = slice(start, start + place.size)
+        result.append(tensor[tuple(index)])
+    return result
+
+
+# --- padding and repeating -----------------------------------------------------------------------------------------------
+
+
+def _pad(x: Any, pad_width: Any, value: Any = 0) -> Any:
+    return np.pad(x, pad_width, constant_values=value)
+
+
+def _pad_rule(g: Any, out: Any, x: Any, pad_width: Any, value: Any = 0) -> Any:
+    return g[tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=True))]
+
+
+def _sample_pad(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return (draw.array(shape), tuple((draw.integer(0, 2), draw.integer(0, 2)) for _ in shape)), {}
+
+
+pad_ = P("pad", _pad, _pad_rule, sample=_sample_pad)
+
+
+@dispatch.implements(np.pad)
+def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
+    """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect, symmetric).
+
+    Parameters
+    ----------
+    array : array_like or Tensor
+    pad_width : int, (before, after), or one pair per axis
+    mode : {"constant", "edge", "wrap", "reflect", "symmetric"}
+    **kwargs
+        ``constant_values`` (a number); ``reflect_type="even"``.
+
+    Raises
+    ------
+    NotDifferentiableError
+        For another mode, or for one constant per side.
+    """
+    x = _tensor(array)
+    if isinstance(pad_width, dict):
+        given = {axis % x.ndim: width for axis, width in pad_width.items()}
+        pad_width = [given.get(axis, 0) for axis in range(x.ndim)]
+        pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
+    widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(dispatch.bare(pad_width)), (x.ndim, 2)))
+    if mode == "constant":
+        value = kwargs.pop("constant_values", 0)
+        if np.ndim(value) == 0 and not kwargs:
+            return pad_.function(x, widths, bare(value).item() if hasattr(bare(value), "item") else value)
+    elif mode in ("edge", "wrap", "reflect", "symmetric") and kwargs.get("reflect_type", "even") == "even":
+        # These modes copy elements, so padding the positions says where each output element comes from.
+        return reshape(x, -1)[np.pad(np.arange(x.size).reshape(x.shape), widths, mode=mode, **kwargs)]  # type: ignore[call-overload]
+    raise NotDifferentiableError(f"pad(mode={mode!r}, {kwargs}) has no gradient here; use constant, edge, wrap, reflect or symmetric")
+
+
+def _tensor(value: Any) -> Any:
+    from autodiff.tensor import Tensor
+
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+@dispatch.implements(np.repeat)
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Differentiable ``numpy.repeat``."""
+    x = reshape(a, -1) if axis is None else _tensor(a)
+    place = 0 if axis is None else axis
+    return np.take(x, np.repeat(np.arange(x.shape[place]), dispatch.bare(repeats)), axis=place)
+
+
+@dispatch.implements(np.tile)
+def tile(A: Any, reps: Any) -> Any:
+    """Differentiable ``numpy.tile``."""
+    x = _tensor(A)
+    counts = tuple(int(r) for r in np.atleast_1d(dispatch.bare(reps)))
+    ndim = max(x.ndim, len(counts))
+    counts = (1,) * (ndim - len(counts)) + counts
+    shape = (1,) * (ndim - x.ndim) + x.shape
+    spaced = tuple(n for side in shape for n in (1, side))
+    wide = tuple(n for count, side in zip(counts, shape, strict=True) for n in (count, side))
+    return reshape(broadcast_to(reshape(x, spaced), wide), tuple(c * n for c, n in zip(counts, shape, strict=True)))

@@ -1,0 +1,813 @@
+"""What an operation is, and how one line of definition becomes fast code.
+
+Two kinds. A :class:`Primitive` is a NumPy forward with one gradient rule per argument, ``rule(g, out, *inputs, **attrs)``, in plain
+NumPy. A :class:`Fused` is three functions: the composed definition (the truth), a fast forward, a hand-derived
+backward. Making either registers it, maps the NumPy callable to it, and builds ``.function``, the public function.
+
+For the hot elementwise operations that function is not a generic wrapper but code written out for this one operation
+(`exec` of a template, as `dataclasses` does): it costs a third of a microsecond where a generic apply costs three. Everything
+else, and every unusual case of the hot ones, goes through :func:`record`, which is the readable statement of what
+applying an operation means.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch, engine
+from autodiff.engine import Pending, ShapeOnly, fit, pick, pull_elementary, pull_fused, wrap
+from autodiff.errors import (
+    AnomalyError,
+    ArgumentError,
+    AutodiffError,
+    DTypeError,
+    NotDifferentiableError,
+    ShapeError,
+)
+from autodiff.graph import Constant, Node
+from autodiff.modes import State, current_state
+
+__all__ = ["Fused", "Primitive", "record", "registry"]
+
+#: Every operation by name: what the laws, the tables and the command line iterate over.
+registry: dict[str, Primitive | Fused] = {}
+
+#: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
+_PYTHON_NUMBERS = frozenset({bool, int, float, complex})
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+# --- reading inputs -----------------------------------------------------------------------------------------------
+
+
+def coerce(op: Any, position: int, value: Any) -> Any:
+    """An input that is no Tensor, as a bare array or a Python number."""
+    kind = value.__class__
+    if kind is np.ndarray or kind in _PYTHON_NUMBERS or value is None:
+        return value
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
+        raise DTypeError(
+            f"{op.name}: argument {_argument(op, position)} is a {kind.__name__} that holds Tensors; "
+            "join them first with autodiff.array([...]) or autodiff.stack([...])"
+        )
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(
+            f"{op.name}: argument {_argument(op, position)} is a {kind.__name__} that makes an array of dtype "
+            f"{array.dtype}; pass numbers"
+        )
+    return array
+
+
+def _flat(value: Any) -> Any:
+    for item in value:
+        if isinstance(item, (list, tuple)):
+            yield from _flat(item)
+        else:
+            yield item
+
+
+def _argument(op: Any, position: int) -> str:
+    names = op.inputs
+    return repr(names[position]) if position < len(names) else str(position)
+
+
+def _facts(value: Any) -> str:
+    if value is None or value.__class__ in _PYTHON_NUMBERS:
+        return repr(value)
+    array = value._data if hasattr(value, "_node") else np.asarray(value)
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
+    """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
+    if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
+        return error
+    message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
+    if isinstance(error, np.linalg.LinAlgError):
+        return np.linalg.LinAlgError(message)
+    if isinstance(error, IndexError):
+        return IndexError(message)
+    if isinstance(error, ValueError):
+        return ShapeError(message)
+    if isinstance(error, TypeError):
+        return DTypeError(message)
+    error.add_note(f"while running {message}")
+    return error
+
+
+# --- what a rule reads ----------------------------------------------------------------------------------------------
+
+_UNUSED, _SHAPE, _USED = 0, 1, 2
+_SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
+
+
+def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
+    """How ``rule`` uses each of its ``count`` parameters after the first ``skip``: not, for its shape, or in full.
+
+    Read off the rule's own byte code, so that an author declares nothing and an array that no rule reads is not kept
+    alive. Whatever is not plainly recognised counts as used in full.
+    """
+    code = getattr(rule, "__code__", None)
+    if code is None or code.co_argcount < skip + count:
+        return (_USED,) * count
+    names = code.co_varnames[skip : skip + count]
+    use = {name: _USED if name in code.co_cellvars else _UNUSED for name in names}
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
+    for here, following in zip(instructions, [*instructions[1:], None], strict=True):
+        if "FAST" not in here.opname and "DEREF" not in here.opname:
+            continue
+        loaded = here.argval if isinstance(here.argval, tuple) else (here.argval,)
+        for place, name in enumerate(loaded):
+            if name not in use:
+                continue
+            last = place == len(loaded) - 1
+            by_shape = (
+                last and following is not None and following.opname == "LOAD_ATTR" and following.argval in _SHAPE_ATTRIBUTES
+            )
+            use[name] = max(use[name], _SHAPE if by_shape else _USED)
+    return tuple(use[name] for name in names)
+
+
+# --- applying an operation ------------------------------------------------------------------------------------------
+
+
+def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Apply ``op``: run its forward on bare arrays and, where an input asks for a gradient, leave a node behind.
+
+    Parameters
+    ----------
+    op : Primitive or Fused
+    inputs : sequence of Tensor, array_like or None
+        The array inputs.
+    attrs : dict
+        The other arguments.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+
+    Raises
+    ------
+    ShapeError, DTypeError, IndexError
+        NumPy's complaint, with the operation, shapes and dtypes named.
+    NotDifferentiableError
+        If an input that has no gradient rule asks for a gradient.
+    """
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    tracked = False
+    for position, value in enumerate(inputs):
+        try:
+            arrays.append(value._data)
+            parent = value._node
+        except AttributeError:
+            arrays.append(coerce(op, position, value))
+            parent = None
+        parents.append(parent)
+        tracked = tracked or parent is not None
+    state = current_state()
+    if state is not None:
+        if state.composed and op.fused:
+            return _run_composed(op, inputs, arrays, attrs)
+        tracked = tracked and state.grad
+    try:
+        out, kept = op.run(arrays, attrs)
+    except Exception as error:
+        raise explain(op, error, inputs) from error
+    if state is not None and state.anomaly:
+        _check_born(op, arrays, out)
+    several = isinstance(out, tuple)
+    if not tracked:
+        return tuple(wrap(o, None) for o in out) if several else wrap(out, None)
+    node = Node()
+    node.op = op
+    node.pull = op.pull
+    node.parents = tuple(parents)
+    node.attrs = attrs
+    node.saved = op.keep(arrays, parents, out, kept)
+    constants = [
+        (i, array if array.__class__ in _PYTHON_NUMBERS else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None)))
+        for i, (array, parent) in enumerate(zip(arrays, parents, strict=True))
+        if parent is None and array is not None
+    ]
+    if constants:
+        node.constants = tuple(constants)
+    if state is not None:
+        _note(node, state)
+    if several:
+        node.shape = tuple(o.shape for o in out)
+        node.dtype = tuple(o.dtype for o in out)
+        return tuple(wrap(o, pick(node, i) if o.dtype.kind in "fc" else None) for i, o in enumerate(out))
+    node.shape = out.shape
+    node.dtype = out.dtype
+    if node.dtype.kind not in "fc":
+        # Integers and booleans carry no gradient; an operation that makes them is a constant.
+        return wrap(out, None)
+    return wrap(out, node)
+
+
+def _note(node: Node, state: State) -> None:
+    """What an unusual state wants to be known of a node."""
+    if state.anomaly or state.traced:
+        node.set_extra("trace", _user_line())
+    if state.scope:
+        node.set_extra("scope", state.scope)
+    if state.mark is not None:
+        node.set_extra("mark", state.mark)
+
+
+def _run_composed(op: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    tensors = [value if hasattr(value, "_node") or array is None else wrap(np.asarray(array), None) for value, array in zip(inputs, arrays, strict=True)]
+    try:
+        return op.composed(*tensors, **attrs)
+    except Exception as error:
+        raise explain(op, error, inputs) from error
+
+
+def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
+    """Raise if a NaN or an infinity came out of finite input."""
+    parts = [np.asarray(part) for part in (out if isinstance(out, tuple) else (out,))]
+    bad = [part for part in parts if part.dtype.kind in "fc" and not np.isfinite(part).all()]
+    if not bad:
+        return
+    inputs = [np.asarray(a) for a in arrays if a is not None]
+    if not all(np.isfinite(a).all() for a in inputs if a.dtype.kind in "fc"):
+        return
+    what = "nan" if np.isnan(bad[0]).any() else "inf"
+    where = np.argwhere(~np.isfinite(bad[0]))[0].tolist()
+    seen = ", ".join(
+        f"{a.dtype}{list(a.shape)} in [{a.min():.6g}, {a.max():.6g}]" if a.size and a.dtype.kind != "c" else f"{a.dtype}{list(a.shape)}"
+        for a in inputs
+    )
+    raise AnomalyError(f"{op.name} made {what} (first at {where} of its output) out of finite input {seen}, at {_user_line()}")
+
+
+def _user_line() -> str:
+    """The innermost line of the program outside this package."""
+    for frame in reversed(traceback.extract_stack(sys._getframe(1))):
+        if not frame.filename.startswith((_PACKAGE, "<autodiff")):
+            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return "unknown line"
+
+
+# --- elementary ------------------------------------------------------------------------------------------------------
+
+
+class Primitive:
+    """An elementary operation: a NumPy forward and one gradient rule per array input.
+
+    Parameters
+    ----------
+    name : str
+        NumPy's name for it.
+    forward : callable
+        ``forward(*inputs, **attrs)`` on bare arrays. Its first ``len(rules)`` parameters are the array inputs, the rest
+        are attributes. May return a tuple of arrays.
+    *rules : callable or None
+        One per array input: ``rule(g, out, *inputs, **attrs)`` returns the gradient with respect to that input, given the
+        gradient ``g`` of the output. Plain NumPy: it is called with arrays, or with Tensors when its own derivative is
+        wanted. It need not sum over broadcast axes nor care for the dtype. It returns a new array, ``g`` or a view of
+        ``g``. None for an input without a gradient, such as indices.
+    numpy : callable or sequence of callables, optional
+        The NumPy callables that this implements; ``forward`` itself if it is a ufunc.
+    variadic : bool
+        The inputs are one sequence of any length; the single rule is ``rule(i, g, out, *inputs, **attrs)``.
+    domain : (float, float) or sequence of pairs
+        Open interval from which tests draw each input.
+    kinks : sequence of float
+        Points without a derivative, from which tests keep away. For two inputs: values of ``x - y``.
+    sample : callable, optional
+        ``sample(draw) -> (args, kwargs)``: one random valid call, for operations that are not elementwise.
+    label : str, optional
+        Shown in pictures.
+    operator : str, optional
+        For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
+
+    Attributes
+    ----------
+    function : callable
+        The public function: ``function(*inputs, **attrs) -> Tensor``.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is taken or the forward's parameters do not fit the rules.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> from autodiff.extend import Primitive
+    >>> softsign = Primitive("doc_softsign", lambda x: x / (1 + np.abs(x)), lambda g, out, x: g / (1 + np.abs(x)) ** 2)
+    >>> x = autodiff.tensor([1.0, -3.0], requires_grad=True)
+    >>> softsign(x).sum().backward()
+    >>> x.grad
+    array([0.25  , 0.0625])
+    """
+
+    fused = False
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        *rules: Callable[..., Any] | None,
+        numpy: Any = None,
+        variadic: bool = False,
+        domain: Any = (-3.0, 3.0),
+        kinks: Sequence[float] = (),
+        sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
+        label: str | None = None,
+        operator: str | None = None,
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self.rules = rules
+        self.variadic = variadic
+        self.domain = domain
+        self.kinks = tuple(kinks)
+        self.sample = sample
+        self.label = name if label is None else label
+        self.elementwise = isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1
+        self.parameters = _parameters(self)
+        self.inputs = tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL) if variadic else tuple(
+            p.name for p in self.parameters[: len(rules)]
+        )
+        if variadic and len(rules) != 1:
+            raise ArgumentError(f"Primitive {name!r}: a variadic operation has exactly one rule, got {len(rules)}")
+        if not rules or (not variadic and len(self.inputs) != len(rules)):
+            raise ArgumentError(
+                f"Primitive {name!r}: {len(rules)} rules for a forward with parameters {[p.name for p in self.parameters]}; "
+                "give one rule per array input"
+            )
+        self.pull: Callable[[Node, Any, Pending], None] = pull_elementary
+        self._reads = [
+            None if rule is None else _reads(rule, 1 + variadic, 1 if variadic else 1 + len(rules)) for rule in rules
+        ]
+        self.reflected: Callable[..., Any] | None = None
+        _register(self)
+        self.function = _hot(self, operator) if self.elementwise and len(rules) <= 2 else _public(self)
+        _map_numpy(self, numpy)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Primitive({self.name!r})"
+
+    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
+        """The forward on bare arrays; an elementary primitive has no residuals."""
+        out = self.forward(*arrays, **attrs)
+        if isinstance(out, tuple):
+            return tuple(_arrayed(o) for o in out), None
+        return _arrayed(out), None
+
+    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
+        """``(out, *inputs)`` with whatever no rule will read replaced by None or by its shape alone."""
+        if self.variadic:
+            (reads,) = self._reads
+            assert reads is not None
+            return (out if reads[0] else None, *arrays)
+        use = self._uses(tuple(parent is not None for parent in parents))
+        held = [
+            array if array is None or u == _USED else (ShapeOnly(array) if u == _SHAPE else None)
+            for array, u in zip((out, *arrays), use, strict=True)
+        ]
+        return tuple(held)
+
+    def _uses(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
+        wanted = []
+        for position, (need, rule, reads) in enumerate(zip(needs, self.rules, self._reads, strict=True)):
+            if not need:
+                continue
+            if rule is None or reads is None:
+                raise NotDifferentiableError(
+                    f"{self.name} has no gradient with respect to its argument {_argument(self, position)}; "
+                    "pass that argument through autodiff.constant(...)"
+                )
+            wanted.append(reads)
+        return tuple(max(column) for column in zip(*wanted, strict=True))
+
+
+class Fused:
+    """An operation with a hand-derived gradient, beside the composed definition that it must equal.
+
+    Parameters
+    ----------
+    name : str
+    composed : callable
+        ``composed(*inputs, **attrs)``: the definition in plain NumPy calls, which work on arrays and on Tensors. Positional
+        parameters are the array inputs (an array or None), keyword-only ones the attributes.
+    forward : callable
+        ``forward(*inputs, **attrs) -> (out, residuals)`` on bare arrays, at full speed. ``out`` may be a tuple of arrays.
+    backward : callable
+        ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for each.
+        It writes into none of its arguments and returns none of them but ``g``. With several outputs ``g`` is a tuple.
+    sample : callable, optional
+        ``sample(draw) -> (args, kwargs)``: one random valid call.
+    label, formula : str, optional
+        Shown in pictures.
+    numpy : callable or sequence of callables, optional
+        NumPy or SciPy callables that this implements.
+
+    Raises
+    ------
+    ArgumentError
+        If the name is taken or the parameters of the three functions disagree.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> from autodiff.extend import Fused
+    >>> def composed(x): return np.log(np.sum(np.exp(x)))
+    >>> def forward(x):
+    ...     m = x.max(); e = np.exp(x - m); s = e.sum()
+    ...     return m + np.log(s), (e / s,)
+    >>> def backward(g, residuals, needs): return (g * residuals[0],)
+    >>> lse = Fused("doc_logsumexp", composed=composed, forward=forward, backward=backward)
+    >>> x = autodiff.tensor([0.0, 0.0], requires_grad=True)
+    >>> lse(x).backward()
+    >>> x.grad
+    array([0.5, 0.5])
+    """
+
+    fused = True
+    variadic = False
+    elementwise = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        composed: Callable[..., Any],
+        forward: Callable[..., tuple[Any, Any]],
+        backward: Callable[[Any, Any, tuple[bool, ...]], Sequence[Any]],
+        sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
+        label: str | None = None,
+        formula: str = "",
+        numpy: Any = None,
+    ) -> None:
+        self.name = name
+        self.composed = composed
+        self.forward = forward
+        self.backward = backward
+        self.sample = sample
+        self.label = name if label is None else label
+        self.formula = formula
+        self.parameters = _parameters(self)
+        self.inputs = tuple(p.name for p in self.parameters if p.kind is not p.KEYWORD_ONLY)
+        theirs = tuple(inspect.signature(composed).parameters)
+        if theirs != tuple(p.name for p in self.parameters):
+            raise ArgumentError(
+                f"Fused {name!r}: composed takes {theirs}, forward takes {tuple(p.name for p in self.parameters)}; they must agree"
+            )
+        self.pull: Callable[[Node, Any, Pending], None] = pull_fused
+        _register(self)
+        self.function = _public(self)
+        _map_numpy(self, numpy)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Fused({self.name!r})"
+
+    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
+        """The forward on bare arrays and its residuals."""
+        out, residuals = self.forward(*arrays, **attrs)
+        if isinstance(out, tuple):
+            return tuple(_arrayed(o) for o in out), residuals
+        return _arrayed(out), residuals
+
+    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: Any) -> tuple[Any, ...]:
+        """The inputs, for the composed definition, and the residuals, for the backward."""
+        return tuple(arrays), kept
+
+    def with_residuals(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Apply it and hand out the forward's residuals too, for state such as batch statistics.
+
+        Returns
+        -------
+        (Tensor or tuple of Tensor, residuals)
+        """
+        box: list[Any] = []
+        bound = inspect.signature(self.forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        inputs = list(bound.args)
+        state = current_state()
+        if state is not None and state.composed:
+            arrays = [value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)]
+            box.append(self.run(arrays, bound.kwargs)[1])
+            return record(self, inputs, bound.kwargs), box[0]
+        return record(_Listening(self, box), inputs, bound.kwargs), box[0]  # type: ignore[arg-type]
+
+
+class _Listening:
+    """A fused primitive for one call, which hands its residuals to a box as well."""
+
+    fused = True
+
+    def __init__(self, op: Fused, box: list[Any]) -> None:
+        self._op = op
+        self._box = box
+
+    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
+        out, residuals = self._op.run(arrays, attrs)
+        self._box.append(residuals)
+        return out, residuals
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._op, name)
+
+
+def _arrayed(out: Any) -> Any:
+    return out if hasattr(out, "dtype") else np.asarray(out)
+
+
+# --- from a definition to a function ------------------------------------------------------------------------------------
+
+
+def _parameters(op: Primitive | Fused) -> list[inspect.Parameter]:
+    forward = op.forward
+    if isinstance(forward, np.ufunc):
+        names = "xyz"[: forward.nin] if forward.nin <= 3 else [f"x{i}" for i in range(forward.nin)]
+        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    return list(inspect.signature(forward).parameters.values())
+
+
+def _register(op: Primitive | Fused) -> None:
+    if op.name in registry:
+        raise ArgumentError(f"an operation named {op.name!r} is registered already; choose another name")
+    registry[op.name] = op
+
+
+def _map_numpy(op: Primitive | Fused, numpy: Any) -> None:
+    callables = numpy if isinstance(numpy, (list, tuple)) else [numpy]
+    if numpy is None:
+        callables = [op.forward] if isinstance(op.forward, np.ufunc) else []
+    dispatch.implements(*callables)(op.function)
+
+
+def _documentation(op: Primitive | Fused) -> str:
+    source = op.composed if isinstance(op, Fused) else op.forward
+    text = inspect.getdoc(source) if not isinstance(source, np.ufunc) and "lambda" not in getattr(source, "__name__", "") else None
+    if text:
+        return text
+    return f"Differentiable ``numpy.{op.name}``: the same arguments, a Tensor out; the gradient's formula is the rule of\n``autodiff.registry[{op.name!r}]``."
+
+
+def _compile(op: Primitive | Fused, source: str, names: dict[str, Any]) -> Callable[..., Any]:
+    scope: dict[str, Any] = {**_shared(), "op": op, **names}
+    if engine._Tensor is None:
+        _early_scopes.append(scope)
+    exec(compile(source, f"<autodiff {op.name}>", "exec"), scope)
+    function: Callable[..., Any] = scope["function"]
+    function.__name__ = function.__qualname__ = op.name
+    function.__module__ = "autodiff"
+    function.__doc__ = _documentation(op)
+    function.__autodiff__ = op  # type: ignore[attr-defined]
+    return function
+
+
+# The library's own operations are compiled before the class that wraps their results exists, since its operators are made of
+# them; their namespaces wait here for it.
+_early_scopes: list[dict[str, Any]] = []
+
+
+def bind_tensor(cls: type) -> None:
+    """Tell the engine and the compiled operations which class wraps results (called once, by tensor.py)."""
+    engine.bind_tensor(cls)
+    for scope in _early_scopes:
+        scope["Tensor"] = cls
+    _early_scopes.clear()
+
+
+def _shared() -> dict[str, Any]:
+    return {
+        "Node": Node,
+        "Pending": Pending,
+        "Tensor": engine._Tensor,
+        "explain": explain,
+        "fit": fit,
+        "new": object.__new__,
+        "numbers": _PYTHON_NUMBERS,
+        "record": record,
+        "state": current_state,
+    }
+
+
+def _public(op: Primitive | Fused) -> Callable[..., Any]:
+    """A function with the forward's own signature, which binds its arguments at no extra cost and calls record."""
+    defaults: dict[str, Any] = {}
+    signature: list[str] = []
+    keyword_only = False
+    for p in op.parameters:
+        if p.kind is p.KEYWORD_ONLY and not keyword_only and not any(q.kind is q.VAR_POSITIONAL for q in op.parameters):
+            signature.append("*")
+        keyword_only = keyword_only or p.kind is p.KEYWORD_ONLY
+        if p.kind is p.VAR_POSITIONAL:
+            signature.append(f"*{p.name}")
+        elif p.default is p.empty:
+            signature.append(p.name)
+        else:
+            defaults[f"_default_{p.name}"] = p.default
+            signature.append(f"{p.name}=_default_{p.name}")
+    inputs = op.inputs[0] if op.variadic else f"({', '.join(op.inputs)},)"
+    attrs = ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs)
+    source = f"def function({', '.join(signature)}):\n    return record(op, {inputs}, {{{attrs}}})\n"
+    return _compile(op, source, defaults)
+
+
+# The template below is record() with every question that the definition already answers left out. It handles Tensors of
+# equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to record(). Gain measured by
+# benchmarks/overhead.py: 0.6 us a call against 2.4.
+_UNARY = """
+def function(x):
+    try:
+        a = x._data
+        p = x._node
+    except AttributeError:
+        return record(op, (x,), {{}})
+    if p is None or state() is not None:
+        return record(op, (x,), {{}})
+    try:
+        out = {expression}
+    except Exception as error:
+        raise explain(op, error, (x,)) from error
+    dtype = out.dtype
+    node = new(Node)
+    node.op = op
+    node.pull = pull if dtype is p.dtype else op.pull
+    node.parents = (p,)
+    node.attrs = None
+    node.saved = {saved}
+    node.shape = p.shape
+    node.dtype = dtype
+    tensor = new(Tensor)
+    tensor._data = out
+    tensor._node = node
+    return tensor
+
+def pull(node, g, pending):
+    saved = node.saved
+    if saved is None:
+        return op.pull(node, g, pending)
+    out, x = saved
+    p = node.parents[0]
+    g = rule(g, out, x)
+    if g.dtype is not p.dtype or g.shape != p.shape:
+        g = fit(g, p, op)
+    if p in pending:
+        pending.add(p, g)
+    else:
+        pending[p] = g
+"""
+
+_BINARY = """
+def function(x, y):
+    try:
+        a = x._data
+        p = x._node
+    except AttributeError:
+        return {other_left}
+    if p is None or state() is not None:
+        return record(op, (x, y), {{}})
+    try:
+        b = y._data
+        q = y._node
+    except AttributeError:
+        if y.__class__ not in numbers:
+            return record(op, (x, y), {{}})
+        try:
+            out = {with_number}
+        except Exception as error:
+            raise explain(op, error, (x, y)) from error
+        node = new(Node)
+        node.op = op
+        node.pull = op.pull
+        node.parents = (p, None)
+        node.attrs = None
+        node.saved = {saved_left}
+        node.shape = p.shape
+        node.dtype = out.dtype
+        node.constants = ((1, y),)
+        tensor = new(Tensor)
+        tensor._data = out
+        tensor._node = node
+        return tensor
+    if q is None:
+        return record(op, (x, y), {{}})
+    shape = p.shape
+    if (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
+        return record(op, (x, y), {{}})
+    try:
+        out = {expression}
+    except Exception as error:
+        raise explain(op, error, (x, y)) from error
+    node = new(Node)
+    node.op = op
+    node.pull = pull
+    node.parents = (p, q)
+    node.attrs = None
+    node.saved = {saved_both}
+    node.shape = shape
+    node.dtype = out.dtype
+    tensor = new(Tensor)
+    tensor._data = out
+    tensor._node = node
+    return tensor
+
+def pull(node, g, pending):
+    saved = node.saved
+    if saved is None:
+        return op.pull(node, g, pending)
+    out, x, y = saved
+    p, q = node.parents
+    h = left(g, out, x, y)
+    if h.dtype is not p.dtype or h.shape != p.shape:
+        h = fit(h, p, op)
+    if p in pending:
+        pending.add(p, h)
+    else:
+        pending[p] = h
+    h = right(g, out, x, y)
+    if h.dtype is not q.dtype or h.shape != q.shape:
+        h = fit(h, q, op)
+    if q in pending:
+        pending.add(q, h)
+    else:
+        pending[q] = h
+"""
+
+_REFLECTED = """
+def function(y, x):
+    if x.__class__ not in numbers or state() is not None:
+        return record(op, (x, y), {{}})
+    b = y._data
+    q = y._node
+    if q is None:
+        return record(op, (x, y), {{}})
+    a = x
+    try:
+        out = {expression}
+    except Exception as error:
+        raise explain(op, error, (x, y)) from error
+    node = new(Node)
+    node.op = op
+    node.pull = op.pull
+    node.parents = (None, q)
+    node.attrs = None
+    node.saved = {saved_right}
+    node.shape = q.shape
+    node.dtype = out.dtype
+    node.constants = ((0, x),)
+    tensor = new(Tensor)
+    tensor._data = out
+    tensor._node = node
+    return tensor
+"""
+
+
+def _kept(use: Sequence[int], names: str) -> str:
+    parts = [
+        "None" if u == _UNUSED else (f"ShapeOnly({name})" if u == _SHAPE else name)
+        for name, u in zip(("out", *names), use, strict=True)
+    ]
+    return f"({', '.join(parts)})"
+
+
+def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
+    if len(op.rules) == 1:
+        reads = op._reads[0]
+        if reads is None:
+            return _public(op)
+        source = _UNARY.format(expression=operator or "forward(a)", saved=_kept(reads, "a"))
+        names = {"forward": op.forward, "rule": op.rules[0], "ShapeOnly": ShapeOnly}
+        return _compile(op, source, names)
+    left, right = op._reads
+    if left is None or right is None:
+        return _public(op)
+    expression = operator or "forward(a, b)"
+    names = {"forward": op.forward, "left": op.rules[0], "right": op.rules[1], "ShapeOnly": ShapeOnly}
+    both = tuple(max(pair) for pair in zip(left, right, strict=True))
+    slots = {
+        "expression": expression,
+        "saved_both": _kept(both, "ab"),
+        "saved_left": _kept(left, "ab").replace("b", "y"),
+        "saved_right": _kept(right, "ab"),
+    }
+    op.reflected = _compile(op, _REFLECTED.format(**slots), names)
+    source = _BINARY.format(
+        **slots, with_number=expression.replace("b", "y") if operator else "forward(a, y)", other_left="record(op, (x, y), {})"
+    )
+    return _compile(op, source, names)

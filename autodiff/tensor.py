@@ -1,0 +1,777 @@
+"""The Tensor: an array that remembers how it was computed. It holds no derivative; those stand beside each operation.
+
+A Tensor is three references: its array, its node in the graph (None for a constant), and perhaps a name. Operators are the
+operations' own functions, put into the class body without a wrapper; methods are NumPy's, with NumPy's arguments.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch, engine, primitive
+from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.graph import Node, Variable
+from autodiff.modes import is_grad_enabled
+from autodiff.ops import elementwise, indexing, products, reductions, shaping
+
+__all__ = ["Tensor", "tensor"]
+
+_hook_numbers = itertools.count()
+
+
+class Tensor:
+    """An n-dimensional array that records what is done to it.
+
+    Parameters
+    ----------
+    data : scalar, nested lists, numpy.ndarray or Tensor
+        Copied, so that writing into the original later cannot corrupt a gradient.
+    requires_grad : bool
+        Collect a gradient in ``.grad`` when something computed from it is differentiated. Floating-point or complex only.
+    dtype : dtype, optional
+        Default: the data's own; Python floats give float64.
+    name : str, optional
+        Shown in pictures and messages.
+
+    Raises
+    ------
+    DTypeError
+        If integers or booleans are to require a gradient, or the data are no numbers.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_name", "_node")
+
+    _data: Any
+    _node: Node | Variable | None
+    _name: str | None
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            data = data._data
+        elif isinstance(data, (list, tuple)) and shaping._holds_tensor(data):
+            raise DTypeError(
+                "Tensor([...]) of Tensors would cut their graphs; join them with autodiff.array([...]) or autodiff.stack([...])"
+            )
+        try:
+            array = np.array(data, dtype=dtype)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"Tensor: cannot make an array of {type(data).__name__}: {error}") from error
+        if array.dtype.kind not in "biufc":
+            raise DTypeError(f"Tensor: data of dtype {array.dtype}; a Tensor holds numbers or booleans")
+        self._data = array
+        self._node = None
+        if name is not None:
+            self._name = name
+        if requires_grad:
+            self.requires_grad = True
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The array. Assigning rebinds it and leaves a recorded graph as it was; writing into it does not, so do not
+        write into it between forward and backward."""
+        data = self._data
+        if data.__class__ is not np.ndarray:
+            data = self._data = np.asarray(data)
+        return data  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = np.asarray(value._data if isinstance(value, Tensor) else value)
+        node = self._node
+        if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
+            if not isinstance(node, Variable):
+                raise ShapeError(
+                    f"the data of a computed tensor of shape {node.shape}, dtype {node.dtype} cannot become "
+                    f"{array.dtype}{list(array.shape)}; use .detach() first"
+                )
+            if array.dtype.kind not in "fc":
+                raise DTypeError(f"a tensor that requires a gradient cannot hold dtype {array.dtype}")
+            # Another shape or dtype is another leaf: a graph recorded before keeps the old one.
+            self._node = Variable(array.shape, array.dtype, node.name)
+        self._data = array
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient flows to or through it. Settable on leaves."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if isinstance(self._node, Node):
+            if not value:
+                raise GraphError("a computed tensor cannot stop requiring a gradient; use .detach()")
+            return
+        if not value:
+            if self._node is not None and self._node.name is not None:
+                self._name = self._node.name
+            self._node = None
+        elif self._node is None:
+            array = self.data
+            if array.dtype.kind not in "fc":
+                raise DTypeError(
+                    f"only floating-point and complex tensors can require a gradient, this one is {array.dtype}; "
+                    "make it with dtype=float or use .astype(float)"
+                )
+            self._node = Variable(array.shape, array.dtype, getattr(self, "_name", None))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set ``requires_grad`` and return the tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, not computed from a tensor that requires a gradient."""
+        return not isinstance(self._node, Node)
+
+    @property
+    def grad(self) -> Any:
+        """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, or None."""
+        node = self._node
+        if isinstance(node, Variable):
+            return node.grad
+        return None if node is None else node.extra("grad")
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        node = self._node
+        if node is None:
+            if value is None:
+                return
+            raise GraphError("a tensor that requires no gradient has no .grad; set requires_grad = True first")
+        if value is not None:
+            if not isinstance(value, Tensor):
+                value = np.asarray(value)
+            if value.shape != node.shape:
+                raise ShapeError(f".grad must have the tensor's shape {node.shape}, got {value.shape}")
+            if value.dtype != node.dtype:
+                raise DTypeError(f".grad must have the tensor's dtype {node.dtype}, got {value.dtype}; cast it with .astype")
+        if isinstance(node, Variable):
+            node.grad = value
+        else:
+            node.set_extra("grad", value)
+
+    @property
+    def name(self) -> str | None:
+        """The user's name for it, shown in pictures."""
+        if self._node is not None and self._node.name is not None:
+            return self._node.name
+        return getattr(self, "_name", None)
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise ArgumentError(f"a name is a str or None, got {type(value).__name__}")
+        self._name = value
+        if isinstance(self._node, Variable):
+            self._node.name = value
+        elif self._node is not None:
+            self._node.set_extra("name", value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The array's dtype."""
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._data.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return int(self._data.nbytes)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return int(self._data.itemsize)
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return shaping.transpose(self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        return shaping.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return elementwise.real.function(self)  # type: ignore[no-any-return]
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return elementwise.imag.function(self)  # type: ignore[no-any-return]
+
+    @property
+    def at(self) -> indexing.At:
+        """Functional assignment: ``t.at[index].set(v)``, ``.add(v)``."""
+        return indexing.At(self)
+
+    @property
+    def flat(self) -> Iterator[Tensor]:
+        """The elements, one by one, in C order."""
+        return iter(self.reshape(-1))
+
+    # --- gradients --------------------------------------------------------------------------------------------------
+
+    def backward(self, grad: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf to that leaf's ``.grad``.
+
+        Parameters
+        ----------
+        grad : array_like or Tensor, optional
+            The cotangent to start from, of this tensor's shape. A scalar tensor starts from 1.
+        retain_graph : bool, optional
+            Keep the saved arrays, so that the graph can be walked again. Default: the value of ``create_graph``.
+        create_graph : bool
+            Record the pass itself; ``.grad`` is then a Tensor that can be differentiated.
+
+        Raises
+        ------
+        GraphError
+            If the tensor requires no gradient, is no scalar and ``grad`` is missing, or its graph was freed.
+        ShapeError
+            If ``grad`` has another shape.
+
+        Examples
+        --------
+        >>> import autodiff
+        >>> x = autodiff.tensor(3.0, requires_grad=True)
+        >>> (x ** 2).backward()
+        >>> x.grad
+        array(6.)
+        """
+        node = self._node
+        if node is None:
+            raise GraphError(
+                "backward() on a tensor that requires no gradient: make an input with requires_grad=True"
+                + ("" if is_grad_enabled() else ", and compute outside no_grad()")
+            )
+        seed = seed_for(self, grad, create_graph)
+        free = not (create_graph if retain_graph is None else retain_graph)
+        engine.backpropagate([node], [seed], create_graph=create_graph, free=free)
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradient (``.grad = None``)."""
+        self.grad = None
+
+    def detach(self) -> Tensor:
+        """The same array as a constant, without copying it."""
+        result: Tensor = engine.wrap(self._data, None)
+        return result
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed tensor in ``.grad``, too."""
+        if self._node is None:
+            raise GraphError("retain_grad() on a tensor that requires no gradient")
+        if isinstance(self._node, Node):
+            self._node.set_extra("retain", True)
+            self._node.pull = engine.hooked_pull
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
+        """Run ``hook(gradient)`` whenever this tensor's whole gradient has been computed in a pass.
+
+        Parameters
+        ----------
+        hook : callable
+            Takes the gradient as a Tensor; returns None, or a gradient to use in its place.
+
+        Returns
+        -------
+        HookHandle
+            ``handle.remove()`` takes it off again.
+
+        Examples
+        --------
+        >>> import autodiff
+        >>> x = autodiff.tensor(1.0, requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (2 * x).backward()
+        >>> x.grad
+        array(20.)
+        """
+        node = self._node
+        if node is None:
+            raise GraphError("register_hook() on a tensor that requires no gradient")
+        if isinstance(node, Variable):
+            hooks = node.hooks
+        else:
+            hooks = node.extra("hooks")
+            if hooks is None:
+                hooks = {}
+                node.set_extra("hooks", hooks)
+            node.pull = engine.hooked_pull
+        number = next(_hook_numbers)
+        hooks[number] = hook
+        return HookHandle(hooks, number)
+
+    # --- out of the graph ---------------------------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The array itself, not a copy.
+
+        Raises
+        ------
+        GraphError
+            If it requires a gradient, which the array could not carry; use ``.detach().numpy()`` or ``.data``.
+        """
+        if self._node is not None:
+            raise GraphError("numpy() on a tensor that requires a gradient would cut its graph; use .data or .detach().numpy()")
+        return self.data
+
+    def item(self) -> Any:
+        """The only element, as a Python number.
+
+        Raises
+        ------
+        ShapeError
+            If there is not exactly one.
+        """
+        if self.size != 1:
+            raise ShapeError(f"item() needs exactly one element, this tensor has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def copy(self) -> Tensor:
+        """A differentiable copy with an array of its own."""
+        return elementwise.astype_.function(self, self.dtype)  # type: ignore[no-any-return]
+
+    clone = copy
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self._node is not None:
+            raise GraphError(
+                "np.asarray(tensor) on a tensor that requires a gradient would cut its graph; use NumPy functions on the tensor "
+                "itself, autodiff.stack or autodiff.array to join tensors, or .data where no gradient is wanted"
+            )
+        array = self.data
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def _scalar(self, kind: str) -> Any:
+        if self.size != 1:
+            raise ShapeError(f"{kind}() of a tensor of shape {self.shape} is ambiguous; use .any(), .all(), or one element")
+        return self._data.item()
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar("bool"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("complex"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise DTypeError(f"only an integer scalar tensor can be an index, this one is {self.dtype}{list(self.shape)}")
+        return int(self._data.item())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return np.round(self, ndigits or 0)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise DTypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.data == dispatch.bare(value)))
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="tensor(")
+        facts = ""
+        if self.dtype not in (np.dtype(float), np.dtype(int), np.dtype(bool), np.dtype(complex)):
+            facts += f", dtype={self.dtype}"
+        if self._node is not None:
+            facts += ", requires_grad=True"
+        if self.name is not None:
+            facts += f", name={self.name!r}"
+        return f"tensor({body}{facts})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    def __reduce__(self) -> Any:
+        if isinstance(self._node, Node):
+            raise GraphError("a computed tensor that requires a gradient cannot be pickled with its graph; pickle .detach()")
+        grad = None if self._node is None else self.grad
+        grad = grad.data if isinstance(grad, Tensor) else grad
+        return _rebuild, (type(self), self.data, self.requires_grad, self.name, grad)
+
+    def __copy__(self) -> Tensor:
+        return _rebuild(*self.__reduce__()[1])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        result = memo[id(self)] = _rebuild(*self.__reduce__()[1])
+        return result
+
+    # --- NumPy's protocols ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return dispatch.call_ufunc(_wrapped, ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return dispatch.call_function(_wrapped, function, args, kwargs)
+
+    # --- operators: the operations' own functions, so that no wrapper stands between -----------------------------------------
+
+    __add__ = __radd__ = elementwise.add.function
+    __sub__ = elementwise.subtract.function
+    __rsub__ = elementwise.subtract.reflected
+    __mul__ = __rmul__ = elementwise.multiply.function
+    __truediv__ = elementwise.divide.function
+    __rtruediv__ = elementwise.divide.reflected
+    __pow__ = elementwise.power.function
+    __rpow__ = elementwise.power.reflected
+    __mod__ = elementwise.remainder.function
+    __rmod__ = elementwise.remainder.reflected
+    __matmul__ = products.matmul.function
+    __neg__ = elementwise.negative.function
+    __pos__ = elementwise.positive.function
+    __abs__ = elementwise.absolute.function
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return products.matmul.function(other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Any) -> Any:
+        return np.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return np.floor_divide(other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.getitem(self, index)  # type: ignore[no-any-return]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Write into this tensor, differentiably: it becomes the result of ``t.at[index].set(value)``.
+
+        What was recorded before keeps the old values, so no gradient is corrupted. A view cannot be written through,
+        because the tensor that it was taken from would not see it.
+        """
+        if isinstance(self._node, Variable) and is_grad_enabled():
+            raise GraphError(
+                "assignment into a leaf that requires a gradient; use t = t.at[index].set(value), or write under no_grad() "
+                "or into .data to change its values"
+            )
+        if isinstance(self._data, np.ndarray) and self._data.base is not None:
+            raise NotDifferentiableError(
+                "assignment into a view of another tensor would not reach that tensor; index it in one step "
+                "(t[i, j] = v instead of t[i][j] = v), or take a .copy() first"
+            )
+        if isinstance(self._node, Variable):
+            self.data[indexing.clean(index)] = dispatch.bare(value)
+            return
+        result = indexing.set_at(self, index, value)
+        name = self.name
+        self._data, self._node = result._data, result._node
+        if name is not None:
+            self.name = name
+
+    # Comparisons have a zero derivative: they give constants. Equality is by element, identity stays the hash.
+    def __eq__(self, other: Any) -> Any:
+        return _compare(np.equal, self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return _compare(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return _compare(np.less, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compare(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compare(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compare(np.greater_equal, self, other)
+
+    def __invert__(self) -> Tensor:
+        return _wrapped(np.invert(self.data))
+
+    def __and__(self, other: Any) -> Any:
+        return _compare(np.bitwise_and, self, other)
+
+    def __or__(self, other: Any) -> Any:
+        return _compare(np.bitwise_or, self, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return _compare(np.bitwise_xor, self, other)
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __rxor__ = __xor__
+    __hash__ = object.__hash__
+
+    # --- ndarray's methods, with ndarray's arguments ----------------------------------------------------------------------------
+
+    def sum(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.sum` over ``axis``."""
+        return reductions.sum(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.mean` over ``axis``."""
+        return reductions.mean(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def prod(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.prod` over ``axis``."""
+        return reductions.prod(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def max(self, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.max` over ``axis``; ties share the gradient."""
+        return reductions.max(self, axis, out, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def min(self, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.min` over ``axis``; ties share the gradient."""
+        return reductions.min(self, axis, out, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def var(self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.var` over ``axis``."""
+        return reductions.var(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def std(self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Tensor:
+        """:func:`numpy.std` over ``axis``."""
+        return reductions.std(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
+
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: None = None) -> Tensor:
+        """:func:`numpy.cumsum` along ``axis``."""
+        return reductions.cumsum(self, axis, dtype, out)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        """:func:`numpy.reshape`; the shape as one tuple or as several integers."""
+        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """:func:`numpy.transpose`; the axes as one tuple or as several integers."""
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+            axes = axes[0]
+        return shaping.transpose(self, axes or None)  # type: ignore[no-any-return]
+
+    def ravel(self, order: str = "C") -> Tensor:
+        """Flattened to one axis."""
+        return shaping.ravel(self, order)  # type: ignore[no-any-return]
+
+    def flatten(self, order: str = "C") -> Tensor:
+        """Flattened to one axis."""
+        return shaping.ravel(self, order)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """Axes of length one removed."""
+        return shaping.squeeze(self, axis)  # type: ignore[no-any-return]
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        return shaping.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """:func:`numpy.repeat`."""
+        return shaping.repeat(self, repeats, axis)  # type: ignore[no-any-return]
+
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
+        """:func:`numpy.take`."""
+        return indexing.take(self, indices, axis, out, mode)  # type: ignore[no-any-return]
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """:func:`numpy.clip`."""
+        return elementwise.clip(self, min, max)  # type: ignore[no-any-return]
+
+    def dot(self, b: Any) -> Tensor:
+        """:func:`numpy.dot`."""
+        return products.dot(self, b)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+        """In another dtype; see :func:`autodiff.astype`."""
+        return elementwise.astype(self, dtype, copy)  # type: ignore[no-any-return]
+
+    def conj(self) -> Tensor:
+        """The complex conjugate."""
+        return elementwise.conjugate.function(self)  # type: ignore[no-any-return]
+
+    conjugate = conj
+
+    def round(self, decimals: int = 0) -> Tensor:
+        """Rounded: a constant, since its derivative is zero wherever it exists."""
+        return _wrapped(np.round(self.data, decimals))
+
+    def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+        """Positions of the largest elements: a constant."""
+        return _wrapped(np.argmax(self.data, axis, keepdims=keepdims))
+
+    def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+        """Positions of the smallest elements: a constant."""
+        return _wrapped(np.argmin(self.data, axis, keepdims=keepdims))
+
+    def argsort(self, axis: int | None = -1, kind: Any = None) -> Any:
+        """The order that sorts: a constant."""
+        return _wrapped(np.argsort(self.data, axis, kind))
+
+    def any(self, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+        """Whether any element is nonzero: a constant."""
+        return _wrapped(np.any(self.data, axis, keepdims=keepdims))
+
+    def all(self, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+        """Whether all elements are nonzero: a constant."""
+        return _wrapped(np.all(self.data, axis, keepdims=keepdims))
+
+    def nonzero(self) -> tuple[np.ndarray[Any, Any], ...]:
+        """Indices of the elements that are not zero, as plain arrays."""
+        return self.data.nonzero()
+
+    def _through_numpy(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(np, name)(self, *args, **kwargs)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None) -> Any:
+        """:func:`numpy.cumprod`."""
+        return self._through_numpy("cumprod", axis=axis, dtype=dtype)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """:func:`numpy.diagonal`."""
+        return self._through_numpy("diagonal", offset, axis1, axis2)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """:func:`numpy.trace`."""
+        return self._through_numpy("trace", offset, axis1, axis2)
+
+    def ptp(self, axis: Any = None) -> Any:
+        """:func:`numpy.ptp`."""
+        return self._through_numpy("ptp", axis)
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """:func:`numpy.compress`."""
+        return np.compress(condition, self, axis)
+
+    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
+        """:func:`numpy.searchsorted`: a constant."""
+        return np.searchsorted(self, v, side, sorter)
+
+
+class HookHandle:
+    """Takes a hook off again."""
+
+    __slots__ = ("_hooks", "_number")
+
+    def __init__(self, hooks: dict[int, Any], number: int) -> None:
+        self._hooks = hooks
+        self._number = number
+
+    def remove(self) -> None:
+        """Take the hook off; a second call does nothing."""
+        self._hooks.pop(self._number, None)
+
+
+def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Make a :class:`Tensor`; the same arguments.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.tensor([1, 2]).dtype
+    dtype('int64')
+    """
+    return Tensor(data, requires_grad, dtype, name)
+
+
+def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
+    """The cotangent to start a pass from, of the output's shape and dtype."""
+    shape, dtype = output.shape, output.dtype
+    if grad is None:
+        if output.size != 1:
+            raise GraphError(
+                f"backward() on a tensor of shape {shape} needs the gradient to start from: reduce it to a scalar, "
+                "with .sum() say, or pass grad= of that shape"
+            )
+        grad = np.ones(shape, dtype)
+    node = grad._node if isinstance(grad, Tensor) else None
+    array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
+    if array.shape != shape:
+        raise ShapeError(f"backward(grad=...) must have the tensor's shape {shape}, got {array.shape}")
+    if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and dtype.kind != "c"):
+        raise DTypeError(f"backward(grad=...) of dtype {array.dtype} for a tensor of dtype {dtype}")
+    if create_graph:
+        seed = grad if node is not None else engine.wrap(array, None)
+        return seed if array.dtype == dtype else seed.astype(dtype)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _wrapped(result: Any) -> Any:
+    """A NumPy result as constants: arrays and NumPy scalars become Tensors, anything else stays."""
+    if isinstance(result, np.ndarray | np.generic):
+        return engine.wrap(result, None) if result.dtype.kind in "biufc" else result
+    if isinstance(result, tuple) and type(result) is tuple:
+        return tuple(_wrapped(part) for part in result)
+    if isinstance(result, list):
+        return [_wrapped(part) for part in result]
+    return result
+
+
+def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:
+    try:
+        return _wrapped(ufunc(left._data, dispatch.bare(right)))
+    except (TypeError, np.exceptions.DTypePromotionError):
+        return NotImplemented
+    except ValueError as error:
+        raise ShapeError(f"{ufunc.__name__} of shapes {left.shape} and {np.shape(dispatch.bare(right))}: {error}") from error
+
+
+def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    result = cls.__new__(cls)
+    result._data = np.array(data)
+    result._node = None
+    if name is not None:
+        result._name = name
+    if requires_grad:
+        result.requires_grad = True
+        result.grad = None if grad is None else np.array(grad)
+    return result
+
+
+
+
+primitive.bind_tensor(Tensor)
