@@ -25,7 +25,6 @@ from autodiff.errors import (
     ShapeError,
 )
 from autodiff.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
-from autodiff.ops import constants as _constants
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.shaping import array
 from autodiff.primitive import registry
@@ -45,23 +44,50 @@ from autodiff.transforms import (
 
 __version__ = "0.1.0"
 
-_OWN = (
-    "AnomalyError ArgumentError AutodiffError DTypeError GradientMismatch GraphError MissingExtraError NotDifferentiableError "
-    "ShapeError Tensor array astype checkpoint composed constant detect_anomaly elementwise_grad enable_grad grad gradients hessian hvp "
-    "is_grad_enabled jacobian jvp no_grad registry tensor value_and_grad vjp"
-).split()
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "AutodiffError",
+    "DTypeError",
+    "GradientMismatch",
+    "GraphError",
+    "MissingExtraError",
+    "NotDifferentiableError",
+    "ShapeError",
+    "Tensor",
+    "array",
+    "astype",
+    "checkpoint",
+    "composed",
+    "constant",
+    "detect_anomaly",
+    "elementwise_grad",
+    "enable_grad",
+    "grad",
+    "gradients",
+    "hessian",
+    "hvp",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "registry",
+    "tensor",
+    "value_and_grad",
+    "vjp",
+]
 
 # Every differentiable NumPy function under NumPy's name: the table is the single place where one is added.
 _NUMPY = {
     callable_.__name__: function
     for callable_, function in _dispatch.differentiable.items()
-    if (getattr(callable_, "__module__", None) or "numpy") == "numpy" and callable_.__name__ not in _OWN
+    if (getattr(callable_, "__module__", None) or "numpy") == "numpy" and callable_.__name__ not in __all__
 }
 _NUMPY["abs"] = _NUMPY["absolute"]
 _NUMPY["conj"] = _NUMPY["conjugate"]
 globals().update(_NUMPY)
 
-__all__ = sorted([*_OWN, *_NUMPY])  # noqa: PLE0605
+__all__ += sorted(_NUMPY)
 
 if TYPE_CHECKING:
 

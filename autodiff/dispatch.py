@@ -88,7 +88,7 @@ def call_ufunc(
 ) -> Any:
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
     if kwargs:
-        if kwargs.get("out", (None,)) != (None,):
+        if any(o is not None for o in kwargs.get("out", ())):
             name = _name(ufunc)
             raise NotDifferentiableError(
                 f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead"

@@ -137,6 +137,7 @@ def _saved(node: Node) -> Any:
 def _lifted(node: Node) -> tuple[Any, ...]:
     """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded."""
     out, *inputs = _saved(node)
+    lifted: list[Any]
     if isinstance(out, tuple):
         lifted = [tuple(wrap(o, pick(node, i)) for i, o in enumerate(out))]
     else:
@@ -250,7 +251,8 @@ def _pull_alias(node: Node, g: Any, pending: Pending) -> None:
 def _pull_pick(node: Node, g: Any, pending: Pending) -> None:
     _saved(node)
     parent = node.parents[0]
-    assert isinstance(parent, Node) and node.attrs is not None
+    assert isinstance(parent, Node)
+    assert node.attrs is not None
     parts = pending.setdefault(parent, [None] * len(parent.shape))
     index = node.attrs["index"]
     parts[index] = g if parts[index] is None else parts[index] + g

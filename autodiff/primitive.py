@@ -17,7 +17,6 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +227,10 @@ def _note(node: Node, state: State) -> None:
 
 
 def _run_composed(op: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    tensors = [value if hasattr(value, "_node") or array is None else wrap(np.asarray(array), None) for value, array in zip(inputs, arrays, strict=True)]
+    tensors = [
+        value if hasattr(value, "_node") or array is None else wrap(np.asarray(array), None)
+        for value, array in zip(inputs, arrays, strict=True)
+    ]
     try:
         return op.composed(*tensors, **attrs)
     except Exception as error:
@@ -563,7 +565,7 @@ def _documentation(op: Primitive | Fused) -> str:
     text = inspect.getdoc(source) if not isinstance(source, np.ufunc) and "lambda" not in getattr(source, "__name__", "") else None
     if text:
         return text
-    return f"Differentiable ``numpy.{op.name}``: the same arguments, a Tensor out; the gradient's formula is the rule of\n``autodiff.registry[{op.name!r}]``."
+    return f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of ``autodiff.registry[{op.name!r}]``."
 
 
 def _compile(op: Primitive | Fused, source: str, names: dict[str, Any]) -> Callable[..., Any]:

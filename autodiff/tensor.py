@@ -16,7 +16,7 @@ from autodiff import dispatch, engine, primitive
 from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.graph import Node, Variable
 from autodiff.modes import is_grad_enabled
-from autodiff.ops import elementwise, indexing, products, reductions, shaping
+from autodiff.ops import constants, elementwise, indexing, products, reductions, shaping
 
 __all__ = ["Tensor", "tensor"]
 
@@ -446,7 +446,8 @@ class Tensor:
         return _rebuild(*self.__reduce__()[1])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        result = memo[id(self)] = _rebuild(*self.__reduce__()[1])
+        result: Tensor = _rebuild(*self.__reduce__()[1])
+        memo[id(self)] = result
         return result
 
     # --- NumPy's protocols ----------------------------------------------------------------------------------------------
@@ -534,7 +535,7 @@ class Tensor:
         return _compare(np.greater_equal, self, other)
 
     def __invert__(self) -> Tensor:
-        return _wrapped(np.invert(self.data))
+        return _wrapped(np.invert(self.data))  # type: ignore[no-any-return]
 
     def __and__(self, other: Any) -> Any:
         return _compare(np.bitwise_and, self, other)
@@ -590,9 +591,8 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """:func:`numpy.transpose`; the axes as one tuple or as several integers."""
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-            axes = axes[0]
-        return shaping.transpose(self, axes or None)  # type: ignore[no-any-return]
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
+        return shaping.transpose(self, order or None)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C") -> Tensor:
         """Flattened to one axis."""
@@ -638,7 +638,7 @@ class Tensor:
 
     def round(self, decimals: int = 0) -> Tensor:
         """Rounded: a constant, since its derivative is zero wherever it exists."""
-        return _wrapped(np.round(self.data, decimals))
+        return _wrapped(np.round(self.data, decimals))  # type: ignore[no-any-return]
 
     def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
         """Positions of the largest elements: a constant."""
@@ -774,4 +774,5 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
 
 
 
+constants.register()
 primitive.bind_tensor(Tensor)

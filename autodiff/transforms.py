@@ -234,7 +234,7 @@ def _value_and_grad(
         value = _scalar_output(name, out)
         if value.dtype.kind == "c" and not holomorphic:
             raise DTypeError(
-                f"{name}: the function returned a complex number; return a real one, or pass holomorphic=True if the function is holomorphic"
+                f"{name}: the function returned a complex number; return a real one, or pass holomorphic=True if it is holomorphic"
             )
         if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
             raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")

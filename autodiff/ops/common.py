@@ -22,7 +22,7 @@ def quotient(g: Any, d: Any) -> Any:
     """
     divisor = bare(d)
     # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
-    if np.count_nonzero(divisor) == divisor.size:
+    if np.count_nonzero(divisor) == getattr(divisor, "size", 1):
         return g / d
     settled = (divisor == 0) & (bare(g) == 0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -22,7 +22,8 @@ FUNCTIONS = (
     "broadcast_shapes histogram_bin_edges iterable unique_counts packbits unpackbits ix_"
 )
 
-for _name in UFUNCS.split():
-    dispatch.constant_functions.add(getattr(np, _name))
-for _name in FUNCTIONS.split():
-    dispatch.constant_functions.add(getattr(np, _name))
+
+def register() -> None:
+    """Enter them in the dispatch table."""
+    for name in (*UFUNCS.split(), *FUNCTIONS.split()):
+        dispatch.constant_functions.add(getattr(np, name))

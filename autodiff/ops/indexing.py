@@ -67,11 +67,11 @@ def _sample_scatter(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((3,)), draw.integers((3,), 0, n - 1), (n,)), {}
 
 
-getitem_ = P(
+getitem_: Primitive = P(
     "getitem", _getitem, lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
     sample=_sample_getitem, label="[ ]",
 )  # fmt: skip
-scatter_ = P("scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter)
+scatter_: Primitive = P("scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter)
 
 
 def getitem(x: Any, index: Any) -> Any:

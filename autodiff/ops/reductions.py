@@ -29,7 +29,7 @@ def _count(shape: tuple[int, ...], axis: Any) -> int:
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]  # np.sum less its Python wrapper
 
 
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -24,6 +24,11 @@ def _transpose(x: Any, axes: Any = None) -> Any:
     return np.transpose(x, axes)
 
 
+def _inverse(axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The permutation that undoes ``axes``."""
+    return None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))
+
+
 def _broadcast_to(x: Any, shape: Any) -> Any:
     return np.broadcast_to(x, shape)
 
@@ -77,15 +82,14 @@ def _sample_concatenate(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 reshape_ = P("reshape", _reshape, lambda g, out, x, shape: np.reshape(g, x.shape), sample=_sample_reshape)
 transpose_ = P(
     "transpose", _transpose,
-    lambda g, out, x, axes=None: np.transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))),
+    lambda g, out, x, axes=None: np.transpose(g, _inverse(axes)),
     sample=_sample_transpose, label="T",
 )  # fmt: skip
 # The transpose of repeating is summing, and the engine sums every gradient to its input's shape.
 broadcast_to_ = P("broadcast_to", _broadcast_to, lambda g, out, x, shape: g, sample=_sample_broadcast)
 flip_ = P("flip", _flip, lambda g, out, x, axis=None: np.flip(g, axis), sample=_sample_axis)
 roll_ = P(
-    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, -np.asarray(shift) if not isinstance(shift, int) else -shift, axis),
-    sample=_sample_roll,
+    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis), sample=_sample_roll
 )  # fmt: skip
 
 

@@ -1,0 +1,22 @@
+"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``deep`` for long runs; chosen by HYPOTHESIS_PROFILE."""
+
+import os
+
+import hypothesis
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+_COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]}
+hypothesis.settings.register_profile("dev", max_examples=20, **_COMMON)
+hypothesis.settings.register_profile("ci", max_examples=50, derandomize=True, **_COMMON)
+hypothesis.settings.register_profile("deep", max_examples=2000, **_COMMON)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator, the same in every test."""
+    return np.random.default_rng(20240229)

@@ -1,0 +1,527 @@
+"""The engine: recording, the walk, accumulation, freeing, higher orders, hooks, and what misuse says."""
+
+import copy
+import gc
+import pickle
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.graph import Node, topological_order
+
+
+def leaf(value, **options):
+    return ad.tensor(value, requires_grad=True, **options)
+
+
+# --- recording ----------------------------------------------------------------------------------------------------
+
+
+def test_gradient_of_a_shared_expression_adds_up_before_it_is_passed_on():
+    a = leaf(3.0)
+    b = a + a
+    c = b + b
+    c.backward()
+    assert a.grad == 4.0
+
+
+def test_topological_order_puts_parents_first():
+    a = leaf(1.0)
+    b = a * a
+    c = b * a + b
+    order = topological_order([c._node])
+    place = {node: i for i, node in enumerate(order)}
+    for node in order:
+        if isinstance(node, Node):
+            assert all(place[p] < place[node] for p in node.parents if p is not None)
+    assert len(order) == len(set(order)) == 4
+
+
+@given(st.lists(st.tuples(st.sampled_from("+-*/"), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
+def test_random_expression_graphs_agree_with_torch(program):
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    ours = [leaf(np.array([1.5, -0.7])), leaf(np.array([0.4, 1.1]))]
+    theirs = [torch.tensor(t.data, requires_grad=True) for t in ours]
+    starts = list(theirs)
+    values, references = list(ours), list(theirs)
+    for symbol, i, j in program:
+        for pool in (values, references):
+            x, y = pool[i % len(pool)], pool[j % len(pool)]
+            if symbol == "/":
+                pool.append(x / (y * y + 1.0))
+            else:
+                pool.append({"+": x + y, "-": x - y, "*": x * y * 0.5}[symbol])
+    values[-1].sum().backward()
+    references[-1].sum().backward()
+    for t, r in zip(ours, starts, strict=True):
+        expected = np.zeros(2) if r.grad is None else r.grad.numpy()
+        found = np.zeros(2) if t.grad is None else t.grad
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + abs(expected).max()))
+
+
+def test_constants_record_nothing():
+    x = ad.tensor([1.0, 2.0])
+    assert (x * 2 + np.ones(2)).is_leaf
+    assert not (x * 2).requires_grad
+
+
+def test_no_grad_and_enable_grad_nest_and_decorate():
+    x = leaf(2.0)
+    with ad.no_grad():
+        assert not (x * x).requires_grad
+        with ad.enable_grad():
+            assert (x * x).requires_grad
+        assert not ad.is_grad_enabled()
+    assert ad.is_grad_enabled()
+
+    @ad.no_grad()
+    def silent(t):
+        return t * t
+
+    assert not silent(x).requires_grad
+
+
+def test_modes_belong_to_a_thread():
+    x = leaf(2.0)
+    seen = []
+    with ad.no_grad():
+        thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_threads_may_walk_one_graph_at_once():
+    x = leaf(np.linspace(0.1, 1.0, 50))
+    y = x
+    for _ in range(200):
+        y = y * 0.99 + x * 0.01
+    out = y.sum()
+    results = [None] * 8
+
+    def walk(i):
+        results[i] = ad.gradients(out, x, retain_graph=True)
+
+    threads = [threading.Thread(target=walk, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for r in results:
+        np.testing.assert_array_equal(r, results[0])
+
+
+# --- depth, memory ----------------------------------------------------------------------------------------------------
+
+
+def test_a_million_node_chain_needs_no_recursion():
+    x = leaf(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 1.0
+    y.backward()
+    assert x.grad == 1.0
+
+
+def test_an_undifferentiated_deep_graph_can_be_dropped():
+    x = leaf(np.ones(1))
+    y = x
+    for _ in range(300_000):
+        y = y * x
+    del y
+    assert (x * 1.0).requires_grad
+
+
+def test_nothing_is_left_for_the_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        x, w = leaf(np.ones((4, 3))), leaf(np.ones((3, 2)))
+        for _ in range(3):
+            h = np.tanh(x @ w)
+            loss = (h * h).mean() + np.concatenate([h, h]).sum() + h[0].sum()
+            (g,) = ad.gradients(loss, [x], create_graph=True)
+            (g * g).sum().backward(retain_graph=True)
+            loss.backward()
+            del h, loss, g
+        x.zero_grad()
+        w.zero_grad()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_graph_dies_with_its_output():
+    x = leaf(np.ones(3))
+    y = np.exp(x)
+    out = y.sum()
+    node = weakref.ref(y.data.base) if y.data.base is not None else None
+    array = weakref.ref(y.data)
+    del y
+    assert array() is not None, "exp's rule reads its output"
+    out.backward()
+    assert array() is None, "a pass frees what the rules read"
+    assert node is None
+
+
+def test_an_array_that_no_rule_reads_dies_at_once():
+    x = leaf(np.ones(3))
+    y = x + 1.0
+    array = weakref.ref(y.data)
+    z = y + 2.0
+    total = z.sum()
+    del y
+    assert array() is None
+    total.backward()
+    np.testing.assert_array_equal(x.grad, np.ones(3))
+
+
+# --- accumulation, ownership ---------------------------------------------------------------------------------------------
+
+
+def test_grad_accumulates_over_calls_and_zero_grad_forgets():
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [4.0, 8.0])
+    np.testing.assert_array_equal(first, [2.0, 4.0])
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_gradients_share_memory_with_nothing():
+    x, y = leaf(np.ones(2000)), leaf(np.ones(2000))
+    seed = np.ones(2000)
+    (x + y).backward(seed)
+    assert not np.shares_memory(x.grad, y.grad)
+    assert not np.shares_memory(x.grad, seed)
+    x.grad[:] = 7
+    np.testing.assert_array_equal(y.grad, np.ones(2000))
+    np.testing.assert_array_equal(seed, np.ones(2000))
+
+
+def test_many_uses_accumulate_in_place_without_touching_the_seed():
+    x = leaf(np.ones(5000))
+    seed = np.full(5000, 2.0)
+    out = x + x + x + x
+    out.backward(seed, retain_graph=True)
+    np.testing.assert_array_equal(x.grad, np.full(5000, 8.0))
+    out.backward(seed)
+    np.testing.assert_array_equal(x.grad, np.full(5000, 16.0))
+    np.testing.assert_array_equal(seed, np.full(5000, 2.0))
+
+
+def test_reshaped_gradients_are_copies():
+    x = leaf(np.ones((2, 3)))
+    seed = np.ones(6)
+    x.reshape(6).backward(seed)
+    assert not np.shares_memory(x.grad, seed)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1), (1, 3), (2, 3), (4, 1, 3), (0,), (2, 0)])
+@pytest.mark.parametrize("other", [(), (1,), (3,), (2, 3), (4, 2, 3)])
+def test_broadcast_gradients_have_the_inputs_shape(shape, other):
+    try:
+        np.broadcast_shapes(shape, other)
+    except ValueError:
+        with pytest.raises(ShapeError, match="multiply"):
+            leaf(np.ones(shape)) * leaf(np.ones(other))
+        return
+    x, y = leaf(np.full(shape, 2.0)), leaf(np.full(other, 3.0))
+    out = x * y
+    out.sum().backward()
+    assert x.grad.shape == shape
+    assert y.grad.shape == other
+    if out.size:
+        np.testing.assert_allclose(x.grad, 3.0 * out.size / x.size)
+        np.testing.assert_allclose(y.grad, 2.0 * out.size / y.size)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128])
+@pytest.mark.parametrize("other", [2, 2.5, np.float64(2.5), np.ones(3), np.ones(3, np.float32), np.ones(3, int)])
+def test_the_gradient_has_the_inputs_dtype(dtype, other):
+    x = leaf(np.ones(3, dtype))
+    ((x * other + other) / 3).sum().real.backward()
+    assert x.grad.dtype == dtype
+
+
+def test_python_numbers_are_weak():
+    x = leaf(np.ones(2, np.float32))
+    for out in (x * 2.0, 2.0 * x, x**2, 2.0**x, x / 3, 1 - x, x.mean() * 0.5, np.sqrt(x) + 1, np.where(x.data > 0, x, 0.0)):
+        assert out.dtype == np.float32
+
+
+# --- freeing, higher orders ----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_pass_over_a_freed_graph_says_what_to_do():
+    for make in (lambda x: x * x, lambda x: x + x, lambda x: np.sum(x), lambda x: x @ x, lambda x: x[0]):
+        x = leaf(np.ones(3))
+        out = make(x).sum()
+        out.backward()
+        with pytest.raises(GraphError, match="retain_graph=True"):
+            out.backward()
+
+
+def test_retain_graph_allows_a_second_pass():
+    x = leaf(3.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad == 12.0
+
+
+def test_create_graph_gives_tensors_of_any_order():
+    x = leaf(0.7)
+    g = np.exp(x) * x
+    for order in range(1, 6):
+        g = ad.gradients(g, x, create_graph=True)
+        np.testing.assert_allclose(g.item(), (0.7 + order) * np.exp(0.7), rtol=1e-13)
+
+
+def test_backward_with_create_graph_leaves_a_differentiable_grad():
+    x = leaf(2.0)
+    (x**3).backward(create_graph=True)
+    first = x.grad
+    assert isinstance(first, ad.Tensor)
+    x.zero_grad()
+    first.backward()
+    assert x.grad == 12.0
+
+
+def test_a_rebound_leaf_does_not_corrupt_a_recorded_gradient():
+    x = leaf([2.0, 3.0])
+    y = (x * x).sum()
+    x.data = np.array([100.0, 100.0])
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [4.0, 6.0])
+
+
+def test_gradients_touches_no_grad_and_reports_unused_inputs():
+    x, y = leaf(2.0), leaf(3.0)
+    out = x * x
+    assert ad.gradients(out, [x, y], allow_unused=True, retain_graph=True) == (4.0, None)
+    assert x.grad is None
+    with pytest.raises(GraphError, match="allow_unused"):
+        ad.gradients(out, [x, y])
+
+
+def test_gradients_of_computed_tensors():
+    x = leaf(2.0)
+    h = x * 3
+    out = h * h
+    assert ad.gradients(out, h, retain_graph=True) == 12.0
+    assert ad.gradients(out, [h, x]) == (12.0, 36.0)
+
+
+# --- hooks, names, copies ------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_see_and_replace_gradients():
+    x = leaf([1.0, 2.0])
+    h = x * 2
+    seen = []
+    h.register_hook(lambda g: seen.append(g.data.copy()))
+    handle = x.register_hook(lambda g: g * 10)
+    h.sum().backward(retain_graph=True)
+    np.testing.assert_array_equal(seen, [[1.0, 1.0]])
+    np.testing.assert_array_equal(x.grad, [20.0, 20.0])
+    handle.remove()
+    handle.remove()
+    x.zero_grad()
+    h.sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 2.0])
+    x.register_hook(lambda g: g.sum())
+    with pytest.raises(ShapeError, match="hook"):
+        (x * 1).sum().backward()
+
+
+def test_retain_grad_keeps_an_intermediate_gradient():
+    x = leaf([1.0, 2.0])
+    h = x * x
+    assert h.grad is None
+    h.retain_grad()
+    (h * 3).sum().backward()
+    np.testing.assert_array_equal(h.grad, [3.0, 3.0])
+
+
+@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_leaves_can_be_copied_and_pickled(copier):
+    x = leaf([1.0, 2.0], name="weights")
+    (x * x).sum().backward()
+    y = copier(x)
+    np.testing.assert_array_equal(y.data, x.data)
+    np.testing.assert_array_equal(y.grad, x.grad)
+    assert (y.name, y.requires_grad) == ("weights", True)
+    assert not np.shares_memory(y.data, x.data)
+
+
+def test_a_computed_tensor_refuses_to_be_pickled_with_its_graph():
+    with pytest.raises(GraphError, match="detach"):
+        pickle.dumps(leaf(1.0) * 2)
+
+
+def test_names_reach_the_graph():
+    x = leaf(1.0, name="x")
+    y = x * 2
+    y.name = "doubled"
+    assert (x._node.name, y._node.name, y.name) == ("x", "doubled", "doubled")
+    assert "doubled" in repr(y)
+
+
+# --- misuse ----------------------------------------------------------------------------------------------------------------------
+
+
+def refused(error, match):
+    return pytest.raises(error, match=match)
+
+
+def test_misuse_says_what_to_do():
+    x, v = leaf(2.0), leaf([1.0, 2.0])
+    with refused(GraphError, "reduce it to a scalar"):
+        (v * v).backward()
+    with refused(ShapeError, r"shape \(2,\), got \(3,\)"):
+        (v * v).backward(np.ones(3))
+    with refused(GraphError, "requires_grad=True"):
+        ad.tensor(1.0).backward()
+    with refused(ShapeError, "ambiguous"):
+        bool(v)
+    with refused(ShapeError, "exactly one element"):
+        v.item()
+    with refused(GraphError, r"\.data"):
+        np.asarray(v)
+    with refused(GraphError, "detach"):
+        v.numpy()
+    with refused(DTypeError, "dtype=float"):
+        ad.tensor([1, 2], requires_grad=True)
+    with refused(DTypeError, "dtype=float"):
+        ad.tensor([True], requires_grad=True)
+    with refused(DTypeError, "autodiff.stack"):
+        ad.tensor([x, x])
+    with refused(ShapeError, r"matmul\(float64\[3, 4\], float64\[5\]\)"):
+        ad.tensor(np.ones((3, 4))) @ ad.tensor(np.ones(5))
+    with refused(DTypeError, "argument 'y'"):
+        x * "two"
+    with refused(DTypeError, "autodiff.array"):
+        v * [x, x]
+    with refused(NotDifferentiableError, "np.unique"):
+        np.unique(v)
+    with refused(NotDifferentiableError, "out="):
+        np.add(v, 1, out=np.zeros(2))
+    with refused(NotDifferentiableError, "detach"):
+        v.astype(int)
+    with refused(GraphError, "detach"):
+        (v * 2).requires_grad = False
+    with refused(ArgumentError, "None"):
+        v.name = 3
+    with refused(ShapeError, r"shape \(2,\)"):
+        v.grad = np.ones(3)
+    with refused(DTypeError, "float64"):
+        v.grad = np.ones(2, np.float32)
+    with refused(IndexError, "out of bounds"):
+        v[5]
+    with refused(DTypeError, "0-d"):
+        len(x)
+    with refused(DTypeError, "0-d"):
+        iter(x)
+
+
+def test_where_a_value_is_well_defined_it_is_given():
+    x = leaf(2.5)
+    assert float(x) == 2.5
+    assert int(x) == 2
+    assert bool(x)
+    assert f"{x:.2f}" == "2.50"
+    assert [t.item() for t in leaf([1.0, 2.0])] == [1.0, 2.0]
+    assert x in [x]
+    assert {x: 1}[x] == 1
+    assert list(range(5))[ad.tensor(3)] == 3
+
+
+def test_comparisons_give_constants():
+    x = leaf([1.0, 2.0])
+    for result in (x > 1, x == x, x != 2, np.isfinite(x), np.floor(x), x.argmax(), np.sign(x), x // 1):
+        assert not result.requires_grad
+
+
+def test_repr_shows_the_value():
+    assert repr(ad.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(leaf(np.float32(1))) == "tensor(1., dtype=float32, requires_grad=True)"
+
+
+# --- NumPy's protocols --------------------------------------------------------------------------------------------------------------
+
+
+def test_numpy_calls_record():
+    x = leaf(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    for value in (
+        np.exp(x), np.ones((2, 2)) * x, np.sum(x, axis=0), np.einsum("ij->ji", x), np.concatenate([x, x.data]), np.where(x > 2, x, 0.0),
+        np.float64(2) * x, x.data @ x, np.mean(x), np.stack([x, x]), np.maximum(x, 2.0), np.linalg.matrix_transpose(x),
+    ):  # fmt: skip
+        assert isinstance(value, ad.Tensor)
+        assert value.requires_grad
+
+
+def test_indexing_accumulates_repeated_indices():
+    x = leaf([1.0, 2.0, 3.0])
+    x[[0, 0, 2]].sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 0.0, 1.0])
+    x.zero_grad()
+    (x[x.data > 1.5] ** 2).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 4.0, 6.0])
+
+
+def test_assignment_is_differentiable_and_corrupts_nothing():
+    x, v = leaf([1.0, 2.0, 3.0]), leaf(10.0)
+    y = x * 1.0
+    before = y * y
+    y[1] = v
+    (y * y).sum().backward(retain_graph=True)
+    np.testing.assert_array_equal(x.grad, [2.0, 0.0, 6.0])
+    assert v.grad == 20.0
+    x.zero_grad()
+    before.sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0, 6.0])
+    with pytest.raises(GraphError, match=r"at\[index\]"):
+        x[0] = 1.0
+    with pytest.raises(NotDifferentiableError, match="one step"):
+        (x.reshape(3, 1) * 1.0)[0][0] = 5.0
+
+
+def test_detect_anomaly_names_the_first_bad_operation():
+    x = leaf([1.0, -1.0])
+    with ad.detect_anomaly(), np.errstate(all="ignore"):
+        with pytest.raises(ad.AnomalyError, match=r"log made nan \(first at \[1\].*test_engine.py"):
+            np.exp(x) + np.log(x)
+        y = np.sqrt(leaf([0.0]))
+        with pytest.raises(ad.AnomalyError, match=r"gradient of sqrt.*recorded at"):
+            y.sum().backward()
+
+
+def test_checkpoint_recomputes_and_agrees():
+    x, w = leaf([0.3, -0.2]), leaf([1.5, 2.0])
+    calls = []
+
+    def block(t):
+        calls.append(1)
+        return np.tanh(t * w) * t
+
+    expected = ad.gradients(block(block(x)).sum(), [x, w])
+    calls.clear()
+    f = ad.checkpoint(block)
+    out = f(f(x)).sum()
+    forward_calls = len(calls)
+    found = ad.gradients(out, [x, w])
+    assert len(calls) == 2 * forward_calls
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+    np.testing.assert_allclose(
+        ad.hessian(lambda t: f(t).sum())(np.array([0.3, -0.2])), ad.hessian(lambda t: block(t).sum())(np.array([0.3, -0.2])), rtol=1e-13
+    )
