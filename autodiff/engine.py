@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching import Batched, Unbatchable, count, each
 from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.graph import Node, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
@@ -81,12 +82,14 @@ class Pending(dict[Any, Any]):
         held = self.get(parent)
         if held is None:
             self[parent] = g
-        elif parent in self.owned:
+        elif parent in self.owned and g.__class__ is np.ndarray:
             np.add(held, g, out=held)
         else:
             self[parent] = total = held + g
             if total.__class__ is np.ndarray and total.size >= _IN_PLACE_SIZE:
                 self.owned.add(parent)
+            else:
+                self.owned.discard(parent)
 
 
 def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
@@ -150,20 +153,42 @@ def _lifted(node: Node) -> tuple[Any, ...]:
 
 def pull_elementary(node: Node, g: Any, pending: Pending) -> None:
     """Apply an elementary primitive's rules to ``g``, one per parent that asks for a gradient."""
-    op = node.op
     saved = _lifted(node) if pending.recording else _saved(node)
-    attrs = node.attrs or {}
     if isinstance(g, list):
         g = _filled(node, g)
+    try:
+        gradients = _apply_rules(node, g, saved)
+    except Unbatchable:
+        gradients = _one_by_one(g, lambda part: _apply_rules(node, part, saved))
+    for parent, gradient in zip(node.parents, gradients, strict=True):
+        if parent is not None:
+            pending.add(parent, gradient)
+
+
+def _apply_rules(node: Node, g: Any, saved: tuple[Any, ...]) -> list[Any]:
+    """One gradient per parent, None where none is asked for."""
+    op = node.op
+    attrs = node.attrs or {}
     if op.variadic:
         (rule,) = op.rules
-        for i, parent in enumerate(node.parents):
-            if parent is not None:
-                pending.add(parent, fit(rule(i, g, *saved, **attrs), parent, op))
-        return
-    for parent, rule in zip(node.parents, op.rules, strict=True):
-        if parent is not None:
-            pending.add(parent, fit(rule(g, *saved, **attrs), parent, op))
+        return [
+            None if parent is None else fit(rule(i, g, *saved, **attrs), parent, op) for i, parent in enumerate(node.parents)
+        ]
+    return [
+        None if parent is None else fit(rule(g, *saved, **attrs), parent, op)
+        for parent, rule in zip(node.parents, op.rules, strict=True)
+    ]
+
+
+def _one_by_one(g: Any, apply: Callable[[Any], Sequence[Any]]) -> list[Any]:
+    """For rules that cannot take a batch of cotangents at once: apply them to each, and stack."""
+    n = count(g)
+    if n is None:
+        raise GraphError("a gradient rule asked for a plain array where there is none")
+    results = [apply(each(g, i)) for i in range(n)]
+    return [
+        None if results[0][k] is None else Batched(np.stack([np.asarray(row[k]) for row in results])) for k in range(len(results[0]))
+    ]
 
 
 def pull_fused(node: Node, g: Any, pending: Pending) -> None:
@@ -174,7 +199,10 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
     if isinstance(g, list):
         g = _filled(node, g)
     if pending.recording:
-        grads = _composed_gradients(node, inputs, g)
+        grads: Sequence[Any] = _composed_gradients(node, inputs, g)
+    elif count(g) is not None:
+        # A hand-derived backward works in place on plain arrays.
+        grads = _one_by_one(g, lambda part: op.backward(part, residuals, needs))
     else:
         grads = op.backward(g, residuals, needs)
     given: list[Any] = []
@@ -427,7 +455,7 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
             if g is None:
                 continue
             if not isinstance(g, list):
-                found[node] = g if recording else np.array(g)
+                found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
             if found is None:
                 if node in pending:
@@ -442,7 +470,11 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
             pull = hooked_pull if node.pull is hooked_pull else node.op.pull
             pull(node, g, pending)
         else:
-            node.pull(node, g, pending)
+            try:
+                node.pull(node, g, pending)
+            except Unbatchable:
+                # A compiled rule adds nothing before all its gradients are there, so the general one may start anew.
+                node.op.pull(node, g, pending)
         if free:
             node.saved = None
 

@@ -736,19 +736,19 @@ def pull(node, g, pending):
     out, x, y = saved
     p, q = node.parents
     h = left(g, out, x, y)
+    k = right(g, out, x, y)
     if h.dtype is not p.dtype or h.shape != p.shape:
         h = fit(h, p, op)
     if p in pending:
         pending.add(p, h)
     else:
         pending[p] = h
-    h = right(g, out, x, y)
-    if h.dtype is not q.dtype or h.shape != q.shape:
-        h = fit(h, q, op)
+    if k.dtype is not q.dtype or k.shape != q.shape:
+        k = fit(k, q, op)
     if q in pending:
-        pending.add(q, h)
+        pending.add(q, k)
     else:
-        pending[q] = h
+        pending[q] = k
 """
 
 _REFLECTED = """

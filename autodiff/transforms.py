@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import engine
+from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.graph import Variable
 from autodiff.modes import enable_grad
@@ -144,7 +145,7 @@ class _Level:
             raise DTypeError(f"{self.name}: argument {place} holds a {type(leaf).__name__}, which is no array") from error
         if array.dtype.kind not in "fc":
             raise DTypeError(
-                f"{self.name}: argument {place} holds {array.dtype if array.dtype.kind != 'O' else type(leaf).__name__}, which cannot be "
+                f"{self.name}: argument {place} holds {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be "
                 "differentiated; pass floats (1.0, not 1), or choose other arguments with argnums"
             )
         tensor: Tensor = engine.wrap(array, Variable(array.shape, array.dtype))
@@ -463,6 +464,11 @@ def _rows(level: _Level, out: Any) -> list[Any]:
     shape = np.shape(out)
     if not isinstance(out, Tensor) or out._node is None:
         return [level.out(np.zeros(shape + leaf.shape, leaf.dtype)) for leaf in level.leaves]
+    if not level.outer and out.size > 1:
+        try:
+            return _rows_at_once(level, out)
+        except Unbatchable:
+            pass  # a hook on the way wants plain gradients: one pass per row below
     rows = []
     for i in range(out.size):
         seed = np.zeros(out.size, out.dtype)
@@ -474,6 +480,26 @@ def _rows(level: _Level, out: Any) -> list[Any]:
         stacked = (shaping.stack(parts) if level.outer else np.stack(parts)) if parts else level.out(np.zeros((0, *leaf.shape), leaf.dtype))
         columns.append(stacked.reshape(shape + leaf.shape))
     return columns
+
+
+# Cotangents per batched pass: enough to spread the cost of the walk, few enough to stay in cache.
+_CHUNK = 128
+
+
+def _rows_at_once(level: _Level, out: Tensor) -> list[Any]:
+    """The rows of a Jacobian from batched backward passes, a chunk of the identity matrix at a time."""
+    n, targets = out.size, [leaf._node for leaf in level.leaves]
+    columns = [np.zeros((n, *leaf.shape), leaf.dtype) for leaf in level.leaves]
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        seeds = np.zeros((stop - start, n), out.dtype)
+        seeds[np.arange(stop - start), np.arange(start, stop)] = 1
+        batch = Batched(seeds.reshape(stop - start, *out.shape))
+        found = engine.gradients_of([out._node], [batch], targets, free=False)  # type: ignore[list-item,arg-type]
+        for column, g in zip(columns, found, strict=True):
+            if g is not None:
+                column[start:stop] = g.array if is_batched(g) else g
+    return [column.reshape(out.shape + leaf.shape) for column, leaf in zip(columns, level.leaves, strict=True)]
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

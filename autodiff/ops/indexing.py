@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import dispatch
+from autodiff import batching, dispatch
+from autodiff.batching import is_batched
 from autodiff.errors import ArgumentError
 from autodiff.ops.common import bare
 from autodiff.primitive import Primitive
@@ -46,8 +47,11 @@ def _getitem(x: Any, index: Any) -> Any:
 
 def _scatter(v: Any, index: Any, shape: Any) -> Any:
     """Zeros of ``shape`` with ``v`` added at ``index``: the transpose of reading at ``index``."""
+    unique = _is_unique(index)
+    if is_batched(v):
+        return batching.scatter(v, index, shape, unique)
     result = np.zeros(shape, np.asarray(v).dtype)
-    if _is_unique(index):
+    if unique:
         result[index] = v
     else:
         np.add.at(result, index, v)

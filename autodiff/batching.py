@@ -1,0 +1,378 @@
+"""Many cotangents in one backward pass: an array with one more axis in front that gradient rules do not see.
+
+A Jacobian needs the pullback of every basis vector. Instead of one pass per vector, a :class:`Batched` cotangent carries them all
+through a single pass: it says it has the shape of one of them, and when a rule calls NumPy on it, NumPy's protocols
+call here, where the axes are shifted past the hidden one. Only cotangents are ever batched; what a rule saved is a plain array.
+
+Whatever has no entry below runs once per cotangent and is stacked: slower, never wrong. What cannot even be looped over from
+here (writing with ``out=``, a plain array demanded) raises :class:`Unbatchable`, and the engine loops over that rule instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+__all__ = ["Batched", "Unbatchable", "each", "is_batched", "scatter"]
+
+
+class Unbatchable(Exception):  # a signal to the engine, which answers it by looping; no user sees it
+    """A batched cotangent met something that needs a plain array."""
+
+
+def is_batched(value: Any) -> bool:
+    """Whether ``value`` is a batch of cotangents."""
+    return value.__class__ is Batched
+
+
+class Batched(np.lib.mixins.NDArrayOperatorsMixin):
+    """Cotangents of one shape, stacked along a hidden first axis.
+
+    Examples
+    --------
+    >>> g = Batched(np.ones((5, 2, 3)))
+    >>> g.shape, (g * np.ones(3)).shape, np.sum(g, axis=0).array.shape
+    ((2, 3), (2, 3), (5, 3))
+    """
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+
+    shape = property(lambda self: self.array.shape[1:])
+    ndim = property(lambda self: self.array.ndim - 1)
+    dtype = property(lambda self: self.array.dtype)
+    real = property(lambda self: Batched(self.array.real))
+    imag = property(lambda self: Batched(self.array.imag))
+    T = property(lambda self: np.transpose(self))
+    base = None
+
+    @property
+    def size(self) -> int:
+        """Elements of one cotangent."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def __len__(self) -> int:
+        return int(self.array.shape[1])
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Over the visible axes."""
+        return np.sum(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Any:
+        """Of the visible axes."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload]
+
+    def astype(self, dtype: Any, copy: bool = True) -> Batched:
+        """In another dtype."""
+        return Batched(self.array.astype(dtype, copy=copy))
+
+    def copy(self) -> Batched:
+        """With an array of its own."""
+        return Batched(self.array.copy())
+
+    def conj(self) -> Any:
+        """The complex conjugate."""
+        return Batched(np.conjugate(self.array))
+
+    def __getitem__(self, index: Any) -> Any:
+        shifted = _shifted_index(index)
+        if shifted is None:
+            return _loop(lambda part: part[index], (self,), {})
+        return Batched(self.array[shifted])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise Unbatchable
+
+    def __bool__(self) -> bool:
+        raise Unbatchable
+
+    __float__ = __int__ = __index__ = __iter__ = __bool__  # type: ignore[assignment]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise Unbatchable
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Unbatchable
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs or method not in ("__call__", "reduce"):
+            raise Unbatchable
+        if method == "reduce":
+            return _reduction(lambda a, **kw: ufunc.reduce(a, **kw))(*inputs, **kwargs)
+        if ufunc is np.matmul:
+            return _matmul(*inputs)
+        if ufunc.signature is not None:
+            return _loop(ufunc, inputs, kwargs)
+        return _wrap(ufunc(*_aligned(inputs), **kwargs))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        handler = _HANDLERS.get(function)
+        if handler is not None:
+            return handler(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            raise Unbatchable
+        return _loop(function, args, kwargs)
+
+
+def _wrap(result: Any) -> Any:
+    return tuple(Batched(r) for r in result) if isinstance(result, tuple) else Batched(result)
+
+
+def _aligned(values: Any) -> list[Any]:
+    """Arrays that broadcast as the visible shapes do, hidden axis first."""
+    ndim = max(np.ndim(v) if v.__class__ is not Batched else v.ndim for v in values)
+    result = []
+    for v in values:
+        if v.__class__ is Batched:
+            a = v.array
+            missing = ndim - v.ndim
+            result.append(a.reshape(a.shape[:1] + (1,) * missing + a.shape[1:]) if missing else a)
+        else:
+            result.append(v)
+    return result
+
+
+def each(value: Any, i: int) -> Any:
+    """Cotangent ``i`` of every batch inside nested lists, tuples and dicts."""
+    if value.__class__ is Batched:
+        return value.array[i]
+    if isinstance(value, (list, tuple)):
+        parts = [each(v, i) for v in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, dict):
+        return {k: each(v, i) for k, v in value.items()}
+    return value
+
+
+def count(value: Any) -> int | None:
+    """How many cotangents a batch inside nested lists, tuples and dicts holds."""
+    if value.__class__ is Batched:
+        return int(value.array.shape[0])
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    for part in parts:
+        n = count(part)
+        if n is not None:
+            return n
+    return None
+
+
+def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    n = count([args, kwargs])
+    assert n is not None
+    results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(n)]
+    if isinstance(results[0], (list, tuple)):
+        parts = [Batched(np.stack([np.asarray(r[k]) for r in results])) for k in range(len(results[0]))]
+        return tuple(parts) if isinstance(results[0], tuple) else parts
+    return Batched(np.stack([np.asarray(r) for r in results]))
+
+
+def _shifted_index(index: Any) -> Any:
+    """The index past the hidden axis, or None where NumPy would move the hidden axis away from the front."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(p.__class__ is Batched for p in parts):
+        return None
+    fancy = [i for i, p in enumerate(parts) if not (p is None or p is Ellipsis or isinstance(p, slice))]
+    if any(isinstance(parts[i], (np.ndarray, list)) for i in fancy) and fancy[-1] - fancy[0] + 1 != len(fancy):
+        return None
+    return (slice(None), *parts)
+
+
+def scatter(v: Batched, index: Any, shape: tuple[int, ...], unique: bool) -> Batched:
+    """Zeros of ``shape`` with every cotangent added at ``index``."""
+    shifted = _shifted_index(index)
+    if shifted is None:
+        raise Unbatchable
+    result = np.zeros((v.array.shape[0], *shape), v.dtype)
+    if unique:
+        result[shifted] = v.array
+    else:
+        np.add.at(result, shifted, v.array)
+    return Batched(result)
+
+
+# --- NumPy functions, with their axes shifted -------------------------------------------------------------------------
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(1, ndim + 1))
+    return tuple(a + 1 for a in normalize_axis_tuple(axis, ndim))
+
+
+def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
+        if out is not None or kwargs:
+            raise Unbatchable
+        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims)))
+
+    return handler
+
+
+def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
+        if out is not None or kwargs:
+            raise Unbatchable
+        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims)))
+
+    return handler
+
+
+def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        if out is not None:
+            raise Unbatchable
+        if axis is None:
+            return Batched(function(a.array.reshape(len(a.array), -1), axis=1))
+        return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1))
+
+    return handler
+
+
+def _reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
+    if order != "C" or kwargs:
+        raise Unbatchable
+    wanted = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    if -1 in wanted:
+        wanted[wanted.index(-1)] = a.size // max(int(np.prod([n for n in wanted if n != -1], dtype=int)), 1)
+    return Batched(a.array.reshape(a.array.shape[0], *wanted))
+
+
+def _transpose(a: Any, axes: Any = None) -> Any:
+    order = range(a.ndim)[::-1] if axes is None else normalize_axis_tuple(axes, a.ndim)
+    return Batched(a.array.transpose(0, *(i + 1 for i in order)))
+
+
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    return Batched(np.swapaxes(a.array, normalize_axis_index(axis1, a.ndim) + 1, normalize_axis_index(axis2, a.ndim) + 1))
+
+
+def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    return Batched(np.moveaxis(a.array, _axes(source, a.ndim), _axes(destination, a.ndim)))
+
+
+def _expand_dims(a: Any, axis: Any) -> Any:
+    n = len(axis) if isinstance(axis, (tuple, list)) else 1
+    return Batched(np.expand_dims(a.array, _axes(axis, a.ndim + n)))
+
+
+def _squeeze(a: Any, axis: Any = None) -> Any:
+    axes = tuple(i + 1 for i, n in enumerate(a.shape) if n == 1) if axis is None else _axes(axis, a.ndim)
+    return Batched(np.squeeze(a.array, axes))
+
+
+def _broadcast_to(a: Any, shape: Any, subok: bool = False) -> Any:
+    wanted = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    (array,) = _aligned([a]) if a.ndim == len(wanted) else _aligned([a, np.empty((1,) * len(wanted))])[:1]
+    return Batched(np.broadcast_to(array, (array.shape[0], *wanted)))
+
+
+def _parts(arrays: Any) -> list[np.ndarray[Any, Any]]:
+    n = count(list(arrays))
+    return [a.array if a.__class__ is Batched else np.broadcast_to(a, (n, *np.shape(a))) for a in arrays]  # type: ignore[arg-type]
+
+
+def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, **kwargs: Any) -> Any:
+    if out is not None or kwargs:
+        raise Unbatchable
+    parts = _parts(arrays)
+    if axis is None:
+        return Batched(np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1))
+    return Batched(np.concatenate(parts, axis=normalize_axis_index(axis, parts[0].ndim - 1) + 1))
+
+
+def _stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
+    if out is not None or kwargs:
+        raise Unbatchable
+    parts = _parts(arrays)
+    return Batched(np.stack(parts, axis=normalize_axis_index(axis, parts[0].ndim) + 1))
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return Batched(np.where(*_aligned([condition, x, y])))
+
+
+def _flip(m: Any, axis: Any = None) -> Any:
+    return Batched(np.flip(m.array, _axes(axis, m.ndim)))
+
+
+def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    if axis is None:
+        return Batched(np.roll(a.array.reshape(len(a.array), -1), shift, axis=1).reshape(a.array.shape))
+    places = _axes(axis, a.ndim)
+    return Batched(np.roll(a.array, shift, places if isinstance(axis, (tuple, list)) else places[0]))
+
+
+def _matmul(x: Any, y: Any) -> Any:
+    """A vector stands for a row on the left and for a column on the right, as in NumPy."""
+    row, column = x.ndim == 1, y.ndim == 1
+    left = np.expand_dims(x, 0) if row else x
+    right = np.expand_dims(y, 1) if column else y
+    if left.__class__ is Batched and right.__class__ is not Batched and right.ndim == 2:
+        # One product over the rows of all cotangents.
+        flat = np.matmul(left.array.reshape(-1, left.shape[-1]), right)
+        out = flat.reshape(left.array.shape[:-1] + (right.shape[-1],))
+    else:
+        out = np.matmul(*_aligned([left, right]))
+    if row:
+        out = out[..., 0, :]
+    if column:
+        out = out[..., 0]
+    return Batched(out)
+
+
+def _einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
+    if not isinstance(subscripts, str) or "->" not in subscripts or "." in subscripts:
+        raise Unbatchable
+    inputs, output = subscripts.replace(" ", "").split("->")
+    spare = next(c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts)
+    terms = [(spare if o.__class__ is Batched else "") + s for s, o in zip(inputs.split(","), operands, strict=True)]
+    arrays = [o.array if o.__class__ is Batched else o for o in operands]
+    return Batched(np.einsum(f"{','.join(terms)}->{spare}{output}", *arrays, **kwargs))
+
+
+def _filled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda a, *args, **kwargs: function(np.broadcast_to(np.empty((), a.dtype), a.shape), *args, **kwargs)
+
+
+_HANDLERS: dict[Any, Callable[..., Any]] = {
+    np.sum: _reduction(np.sum),
+    np.mean: _reduction(np.mean),
+    np.prod: _reduction(np.prod),
+    np.max: _extreme(np.max),
+    np.min: _extreme(np.min),
+    np.any: _extreme(np.any),
+    np.all: _extreme(np.all),
+    np.cumsum: _cumulative(np.cumsum),
+    np.cumprod: _cumulative(np.cumprod),
+    np.reshape: _reshape,
+    np.transpose: _transpose,
+    np.swapaxes: _swapaxes,
+    np.moveaxis: _moveaxis,
+    np.expand_dims: _expand_dims,
+    np.squeeze: _squeeze,
+    np.broadcast_to: _broadcast_to,
+    np.concatenate: _concatenate,
+    np.stack: _stack,
+    np.where: _where,
+    np.flip: _flip,
+    np.roll: _roll,
+    np.einsum: _einsum,
+    np.real: lambda a: a.real,
+    np.imag: lambda a: a.imag,
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.size,
+    np.copy: lambda a, **kwargs: a.copy(),
+    np.zeros_like: _filled(np.zeros_like),
+    np.ones_like: _filled(np.ones_like),
+    np.linalg.inv: lambda a: Batched(np.linalg.inv(a.array)),
+    np.matrix_transpose: lambda a: _swapaxes(a, -1, -2),
+    np.linalg.matrix_transpose: lambda a: _swapaxes(a, -1, -2),
+}

@@ -1,0 +1,211 @@
+"""Transforms: arrays in, arrays out, nested to any depth, over trees; batched Jacobians equal to the loop."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+from autodiff import transforms
+from autodiff.batching import Unbatchable
+from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+
+def test_arrays_in_arrays_out():
+    value, g = ad.value_and_grad(lambda x: np.sum(x * x))(np.array([1.0, 2.0]))
+    assert type(value) is type(g) is np.ndarray
+    np.testing.assert_array_equal(g, [2.0, 4.0])
+
+
+def test_gradients_keep_shape_dtype_and_structure():
+    params = {"w": np.ones((2, 3), np.float32), "b": [np.zeros(3), (2.0,)], "none": None}
+
+    def f(p, x):
+        return np.sum(np.tanh(x @ p["w"] + p["b"][0]) * p["b"][1][0])
+
+    g = ad.grad(f)(params, np.ones((4, 2), np.float32))
+    assert g["w"].dtype == np.float32
+    assert g["w"].shape == (2, 3)
+    assert isinstance(g["b"][1], tuple)
+    assert g["none"] is None
+    np.testing.assert_allclose(g["b"][1][0], f(params, np.ones((4, 2))) / 2.0, rtol=1e-6)
+
+
+def test_argnums_and_aux():
+    f = lambda x, y, z: (x * y**2 * z, {"seen": x + y})
+    (gx, gz), aux = ad.grad(f, argnums=(0, -1), has_aux=True)(2.0, 3.0, 5.0)
+    assert (gx, gz) == (45.0, 18.0)
+    assert aux["seen"] == 5.0
+    assert isinstance(aux["seen"], np.ndarray)
+
+
+def test_an_unused_argument_has_a_zero_gradient():
+    np.testing.assert_array_equal(ad.grad(lambda x, y: y * 2.0, argnums=0)(np.ones(3).sum(), 1.0), 0.0)
+    assert ad.grad(lambda x: 3.0)(2.0) == 0.0
+
+
+@pytest.mark.parametrize("order", range(1, 6))
+def test_nesting_gives_every_derivative(order):
+    f = lambda x: np.sin(2.0 * x)
+    for _ in range(order):
+        f = ad.grad(f)
+    expected = 2.0**order * [np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)][order % 4](0.6)
+    np.testing.assert_allclose(f(0.3), expected, rtol=1e-13)
+
+
+def test_levels_are_not_confused():
+    # d/dx [ x * d/dy (x y) ] = d/dx x^2: a classic of perturbation confusion (Siskind and Pearlmutter 2005).
+    assert ad.grad(lambda x: x * ad.grad(lambda y: x * y)(2.0))(3.0) == 6.0
+    assert ad.grad(lambda x: x * ad.grad(lambda y: x + y)(1.0))(1.0) == 1.0
+    assert ad.grad(lambda x: ad.jvp(lambda y: x * y**2, (3.0,), (1.0,))[1])(2.0) == 6.0
+
+
+def test_vjp_jvp_are_adjoint(rng):
+    a = rng.normal(size=(4, 3))
+    f = lambda x, y: (np.tanh(a @ x) * y, np.sum(x) * y)
+    x, y = rng.normal(size=3), rng.normal(size=4)
+    dx, dy = rng.normal(size=3), rng.normal(size=4)
+    u, v = rng.normal(size=4), rng.normal(size=4)
+    out, pullback = ad.vjp(f, x, y)
+    gx, gy = pullback((u, v))
+    out2, (t1, t2) = ad.jvp(f, (x, y), (dx, dy))
+    for o, p in zip(out, out2, strict=True):
+        np.testing.assert_array_equal(o, p)
+    np.testing.assert_allclose(u @ t1 + v @ t2, gx @ dx + gy @ dy, rtol=1e-13)
+    pullback((v, u))
+
+
+def test_hvp_is_the_hessian_times_the_vector(rng):
+    a = rng.normal(size=(5, 5))
+    f = lambda x: np.sum(np.exp(np.sin(a @ x))) * x[0]
+    x, v = rng.normal(size=5), rng.normal(size=5)
+    h = ad.hessian(f)(x)
+    np.testing.assert_allclose(h, h.T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ad.hvp(f, (x,), (v,))[0], h @ v, rtol=1e-12)
+
+
+FUNCTIONS = {
+    "elementwise": lambda x: np.sin(x) * x + x / (2 + np.cos(x)),
+    "reductions": lambda x: np.sum(x * x, axis=0) + np.mean(x) + np.prod(x, axis=0) + np.max(x, axis=0) + np.std(x, axis=0),
+    "shapes": lambda x: np.concatenate([x.T.reshape(-1), np.flip(x, 0).ravel(), np.roll(x, 1).ravel()]),
+    "axes": lambda x: np.moveaxis(np.expand_dims(x, 1), 0, -1) + np.squeeze(np.swapaxes(x[None], 1, 2), 0)[:, None, :1],
+    "indices": lambda x: x[[0, 0, 1]] * x[1:, None, 0] + x[..., ::-1][0] + x[np.array([0, 1]), [1, 1]].sum(),
+    "products": lambda x: x @ x.T + np.einsum("ij,kj->ik", x, x) + x @ x[0] + np.outer(x[:, 0], x[:, 1]),
+    "running": lambda x: np.cumsum(x, axis=1) + np.cumsum(x).reshape(x.shape),
+    "choices": lambda x: np.where(x.data > 0, x, x * x) + np.maximum(x, 0.3) + np.clip(x, -0.5, 0.5),
+    "broadcast": lambda x: np.broadcast_to(x[0], (4, 3)) * np.tile(x[1], (4, 1)) + np.stack([x, x])[1, 0],
+    "fused": lambda x: ad.checkpoint(lambda t: np.tanh(t) * t)(x),
+    "assignment": lambda x: x.at[0].set(x[1] * 2).at[[1, 1]].add(x[0]),
+    "constant": lambda x: np.floor(x) + np.ones(3),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_batched_jacobians_equal_the_loop_and_differences(name, monkeypatch, rng):
+    f = FUNCTIONS[name]
+    x = rng.normal(size=(2, 3)) + 0.1
+    batched = ad.jacobian(f)(x)
+
+    def refuse(*args):
+        raise Unbatchable
+
+    monkeypatch.setattr(transforms, "_rows_at_once", refuse)
+    looped = ad.jacobian(f)(x)
+    np.testing.assert_allclose(batched, looped, rtol=1e-13, atol=1e-13)
+    value = lambda t: np.asarray(f(ad.tensor(t)).data)
+    for i in range(2):
+        for j in range(3):
+            step = np.zeros((2, 3))
+            step[i, j] = 1e-6
+            numeric = (value(x + step) - value(x - step)) / 2e-6
+            np.testing.assert_allclose(batched[..., i, j], numeric, rtol=1e-6, atol=1e-7)
+
+
+def test_jacobians_of_and_over_trees():
+    f = lambda p: {"y": p["a"] * p["b"], "z": np.sum(p["a"])}
+    j = ad.jacobian(f)({"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])})
+    np.testing.assert_array_equal(j["y"]["a"], np.diag([3.0, 4.0]))
+    np.testing.assert_array_equal(j["z"]["b"], [0.0, 0.0])
+
+
+def test_a_third_derivative_tensor(rng):
+    x = rng.normal(size=3)
+    f = lambda t: np.prod(np.sin(t))
+    third = ad.jacobian(ad.hessian(f))(x)
+    np.testing.assert_allclose(third[0, 1, 2], np.prod(np.cos(x)), rtol=1e-12)
+    np.testing.assert_allclose(third, np.transpose(third, (2, 0, 1)), rtol=1e-10, atol=1e-12)
+
+
+def test_a_jacobian_wider_than_one_chunk():
+    n = transforms._CHUNK * 2 + 3
+    j = ad.jacobian(lambda x: np.cumsum(x))(np.ones(n))
+    np.testing.assert_array_equal(j, np.tri(n))
+
+
+def test_elementwise_grad():
+    np.testing.assert_allclose(ad.elementwise_grad(ad.elementwise_grad(np.sin))(np.array([0.3, 1.0])), -np.sin([0.3, 1.0]))
+    with pytest.raises(GraphError, match="jacobian"):
+        ad.elementwise_grad(lambda x: np.sum(x))(np.ones(2))
+
+
+def test_transforms_in_threads_do_not_see_each_other():
+    results = {}
+
+    def work(k):
+        results[k] = ad.grad(ad.grad(lambda x: x**k))(2.0)
+
+    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(2, 8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for k, value in results.items():
+        np.testing.assert_allclose(value, k * (k - 1) * 2.0 ** (k - 2), rtol=1e-12)
+
+
+def test_grad_works_inside_no_grad():
+    with ad.no_grad():
+        assert ad.grad(lambda x: x * x)(3.0) == 6.0
+
+
+def test_transforms_of_tensors_stay_in_the_graph():
+    x = ad.tensor(2.0, requires_grad=True)
+    g = ad.grad(lambda t: t**3)(x)
+    assert isinstance(g, ad.Tensor)
+    g.backward()
+    assert x.grad == 12.0
+
+
+def test_misuse_says_what_to_do():
+    with pytest.raises(GraphError, match=r"returned shape \(2,\).*jacobian"):
+        ad.grad(lambda x: x)(np.ones(2))
+    with pytest.raises(DTypeError, match=r"1\.0, not 1"):
+        ad.grad(lambda x: x * x)(3)
+    with pytest.raises(DTypeError, match="str"):
+        ad.grad(lambda x: x)("three")
+    with pytest.raises(ArgumentError, match="argnums"):
+        ad.grad(lambda x: x, argnums=1)(1.0)
+    with pytest.raises(DTypeError, match="holomorphic"):
+        ad.grad(lambda x: x * 1j)(1.0)
+    with pytest.raises(ArgumentError, match="same length"):
+        ad.jvp(lambda x: x, (1.0,), ())
+    with pytest.raises(ShapeError, match="tangent"):
+        ad.jvp(lambda x: x, (np.ones(2),), (np.ones(3),))
+    with pytest.raises(ArgumentError, match="aux"):
+        ad.grad(lambda x: x, has_aux=True)(1.0)
+    with pytest.raises(GraphError, match="returned a str"):
+        ad.grad(lambda x: "text")(1.0)
+
+
+@given(st.lists(st.floats(0.2, 2.0), min_size=2, max_size=4))
+def test_hessian_vector_and_second_differences_agree(values):
+    x = np.array(values)
+    f = lambda t: np.sum(np.log(t) * t[0]) + np.sqrt(np.sum(t * t))
+    h = ad.hessian(f)(x)
+    g = ad.grad(f)
+    for i in range(len(x)):
+        step = np.zeros_like(x)
+        step[i] = 1e-5
+        np.testing.assert_allclose(h[i], (g(x + step) - g(x - step)) / 2e-5, rtol=1e-6, atol=1e-7)
