@@ -13,6 +13,7 @@ NumPy's own are called on a Tensor (``np.exp(x)``).
 from typing import TYPE_CHECKING, Any
 
 from autodiff import dispatch as _dispatch
+from autodiff import fused as fused
 from autodiff.errors import (
     AnomalyError,
     ArgumentError,
@@ -63,6 +64,7 @@ __all__ = [
     "detect_anomaly",
     "elementwise_grad",
     "enable_grad",
+    "fused",
     "grad",
     "gradients",
     "hessian",

@@ -1,0 +1,21 @@
+"""Fused primitives: composed definition, fast forward and hand-derived backward, one under another, one file per family."""
+
+from autodiff.fused.activations import log_softmax, relu, softmax
+from autodiff.fused.dropout import dropout, dropout_mask
+from autodiff.fused.linear import linear
+from autodiff.fused.losses import cross_entropy
+from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
+
+__all__ = [
+    "batch_norm",
+    "batch_norm_backward_staged",
+    "batch_norm_inference",
+    "cross_entropy",
+    "dropout",
+    "dropout_mask",
+    "layer_norm",
+    "linear",
+    "log_softmax",
+    "relu",
+    "softmax",
+]

@@ -1,0 +1,137 @@
+"""Activation functions: each with the gradient written in what its forward has at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.fused.common import masked
+from autodiff.primitive import Fused
+
+__all__ = ["log_softmax", "relu", "softmax"]
+
+
+def relu_composed(x: Any) -> Any:
+    """``max(x, 0)``, with gradient 0 at 0, as in PyTorch (docs/kinks.md).
+
+    Parameters
+    ----------
+    x : array_like or Tensor, any shape
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape and dtype.
+
+    Examples
+    --------
+    >>> relu([-1.0, 2.0]).data
+    array([0., 2.])
+    """
+    return np.where(x <= 0, 0, x)
+
+
+def relu_forward(x: Any) -> tuple[Any, Any]:
+    """NaN stays NaN."""
+    out = np.maximum(x, 0)
+    return out, (out,)
+
+
+def relu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``dx = g`` where ``x > 0``, that is where the output is positive; exactly 0 elsewhere. All of x's shape."""
+    (out,) = residuals
+    return (masked(g, out > 0),)
+
+
+relu = Fused(
+    "relu", composed=relu_composed, forward=relu_forward, backward=relu_backward, formula="y = max(x, 0)",
+    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+)  # fmt: skip
+
+
+def softmax_composed(x: Any, *, axis: int = -1) -> Any:
+    """``exp(x) / sum(exp(x))`` along an axis.
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+    axis : int
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape, positive, summing to 1 along the axis.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0]).data
+    array([0.5, 0.5])
+    """
+    from autodiff.ops.elementwise import constant
+
+    e = np.exp(x - constant(np.max(x, axis=axis, keepdims=True)))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
+    """The largest entry is subtracted first, so that no exponential overflows."""
+    y = np.subtract(x, np.max(x, axis=axis, keepdims=True))
+    np.exp(y, out=y)
+    y /= np.sum(y, axis=axis, keepdims=True)
+    return y, (y, axis)
+
+
+def softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``dy_i / dx_j = y_i (delta_ij - y_j)``, so ``dx = y * (g - sum(g * y))``, the sum along the axis. All of x's shape."""
+    y, axis = residuals
+    gy = g * y
+    gy -= y * np.sum(gy, axis=axis, keepdims=True)
+    return (gy,)
+
+
+def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return (draw.array(shape),), {"axis": draw.axis(len(shape))}
+
+
+softmax = Fused(
+    "softmax", composed=softmax_composed, forward=softmax_forward, backward=softmax_backward, sample=_sample_axis,
+    formula="y = exp(x) / Σ exp(x)",
+)  # fmt: skip
+
+
+def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
+    """``x - log(sum(exp(x)))`` along an axis, stable for any magnitude.
+
+    Examples
+    --------
+    >>> log_softmax([1e4, 0.0]).data
+    array([     0., -10000.])
+    """
+    from autodiff.ops.elementwise import constant
+
+    shifted = x - constant(np.max(x, axis=axis, keepdims=True))
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
+    """The largest entry is subtracted first."""
+    out = np.subtract(x, np.max(x, axis=axis, keepdims=True))
+    out -= np.log(np.sum(np.exp(out), axis=axis, keepdims=True))
+    return out, (out, axis)
+
+
+def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``dx = g - softmax(x) * sum(g)``, the sum along the axis, and softmax is the output's exponential. All of x's shape."""
+    out, axis = residuals
+    dx = np.exp(out)
+    dx *= np.sum(g, axis=axis, keepdims=True)
+    np.subtract(g, dx, out=dx)
+    return (dx,)
+
+
+log_softmax = Fused(
+    "log_softmax", composed=log_softmax_composed, forward=log_softmax_forward, backward=log_softmax_backward, sample=_sample_axis,
+    formula="y = x - log Σ exp(x)",
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""What several hand-derived backward passes need: masking that annihilates, and sums done by BLAS."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+__all__ = ["column_sums", "masked", "ones", "row_means"]
+
+Array = np.ndarray[Any, Any]
+_INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+
+
+def masked(g: Array, mask: Array) -> Array:
+    """``g`` where ``mask``, exactly 0 elsewhere, whatever stands in ``g`` there: a new array.
+
+    A cotangent of NaN or infinity at a masked place must not leak, and ``0 * inf`` is NaN. ``np.where`` gets it right but takes 948 us at
+    256x1024 float32 on a random mask, against 44 for the product; AND-ing the bits with 0 or -1 is right too and takes 58.
+    """
+    integer = _INTEGERS.get(g.itemsize)
+    if integer is None or g.dtype.kind != "f":
+        return np.where(mask, g, g.dtype.type(0))
+    bits = np.negative(mask.view(np.int8)).astype(integer)
+    np.bitwise_and(bits, np.ascontiguousarray(g).view(integer).reshape(g.shape), out=bits)
+    return bits.view(g.dtype)
+
+
+@lru_cache(maxsize=64)
+def ones(n: int, dtype: Any) -> Array:
+    """A read-only vector of ones: a dot product with it sums, at BLAS speed (speed notes: 10 us against 39 for np.sum)."""
+    vector = np.ones(n, dtype)
+    vector.flags.writeable = False
+    return vector
+
+
+def column_sums(x: Array) -> Array:
+    """``x.sum(axis=0)`` of a matrix (n, m): (m,)."""
+    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+        return x.sum(axis=0)
+    return np.dot(ones(x.shape[0], x.dtype), x)
+
+
+def row_means(x: Array) -> Array:
+    """``x.mean(axis=1)`` of a matrix (n, m): (n,)."""
+    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+        return np.asarray(x.mean(axis=1))
+    return np.dot(x, ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1))

@@ -1,0 +1,88 @@
+"""The affine map: the operation in which a network spends most of its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ShapeError
+from autodiff.fused.common import column_sums
+from autodiff.primitive import Fused
+
+__all__ = ["linear"]
+
+
+def linear_composed(x: Any, weight: Any, bias: Any = None) -> Any:
+    """``y = x W^T + b``.
+
+    Parameters
+    ----------
+    x : (..., in)
+    weight : (out, in)
+    bias : (out,) or None
+
+    Returns
+    -------
+    (..., out)
+
+    Raises
+    ------
+    ShapeError
+        If the lengths ``in`` or ``out`` disagree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> linear(np.ones((2, 3)), np.ones((4, 3)), np.zeros(4)).shape
+    (2, 4)
+    """
+    _check(x, weight, bias)
+    y = np.matmul(x, np.swapaxes(weight, 0, 1))
+    return y if bias is None else y + bias
+
+
+def _check(x: Any, weight: Any, bias: Any) -> None:
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(f"linear: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (..., in) and (out, in)")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"linear: bias of shape {bias.shape} with weight of shape {weight.shape}; it needs shape ({weight.shape[0]},)")
+
+
+def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
+    """One matrix product over all rows, the bias added in place."""
+    _check(x, weight, bias)
+    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    y = np.dot(rows, weight.T)
+    if bias is not None:
+        if np.result_type(y, bias) == y.dtype:
+            y += bias
+        else:
+            y = y + bias
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0]), (rows, weight, x.shape)
+
+
+def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """With all leading axes flattened to N rows, ``y_no = sum_i x_ni W_oi + b_o``, so
+
+    - ``dx_ni = sum_o g_no W_oi``: (N, in) = (N, out) (out, in)
+    - ``dW_oi = sum_n g_no x_ni``: (out, in) = (out, N) (N, in)
+    - ``db_o = sum_n g_no``: (out,)
+    """
+    rows, weight, shape = residuals
+    g = g if g.ndim == 2 else g.reshape(-1, weight.shape[0])
+    dx = np.dot(g, weight).reshape(shape) if needs[0] else None
+    dweight = np.dot(g.T, rows) if needs[1] else None
+    dbias = column_sums(g) if len(needs) > 2 and needs[2] else None
+    return dx, dweight, dbias
+
+
+def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    lead, n, m = draw.shape(min_ndim=0, max_ndim=2), draw.integer(1, 4), draw.integer(1, 4)
+    bias = draw.array((m,)) if draw.boolean() else None
+    return (draw.array((*lead, n)), draw.array((m, n)), bias), {}
+
+
+linear = Fused(
+    "linear", composed=linear_composed, forward=linear_forward, backward=linear_backward, sample=_sample, formula="y = x Wᵀ + b"
+)

@@ -1,0 +1,228 @@
+"""Softmax cross-entropy: the loss of classification, stable for logits of any size, with the gradient ``softmax - target``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError, ShapeError
+from autodiff.primitive import Fused
+
+__all__ = ["cross_entropy"]
+
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+def cross_entropy_composed(
+    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+) -> Any:
+    """Cross-entropy of ``softmax(logits)`` with class indices or probabilities, as ``torch.nn.functional.cross_entropy``.
+
+    Parameters
+    ----------
+    logits : (C,), (N, C) or (N, C, d1, ...)
+        Unnormalised scores.
+    target : int of logits' shape without C, or floats of logits' shape
+        Class indices in [0, C), or probabilities per class.
+    weight : (C,) or None
+        A factor per class; no gradient flows to it.
+    ignore_index : int
+        Examples with this index count for nothing, not even for the mean's divisor.
+    reduction : {"mean", "sum", "none"}
+        The mean over examples is weighted by ``weight[target]`` for indices; for probabilities it divides by their number.
+    label_smoothing : float in [0, 1]
+        Share of every target that is spread evenly over the classes (Szegedy et al. 2016, arXiv 1512.00567).
+
+    Returns
+    -------
+    Tensor
+        A scalar, or the losses of target's shape (of logits' without C) for "none".
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes do not fit, an index is out of range, or an option is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cross_entropy([[0.0, 0.0]], np.array([1])).item() == np.log(2)
+    True
+    """
+    from autodiff.ops.elementwise import constant
+
+    rows_target, shape = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
+    rows = _rows(logits)
+    classes = rows.shape[1]
+    shifted = rows - constant(np.max(rows, axis=1, keepdims=True, initial=-np.inf))
+    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    if rows_target is None:
+        q = _rows(target) * (1 - label_smoothing) + label_smoothing / classes
+        losses = -np.sum((q if weight is None else q * weight) * log_p, axis=1)
+        divisor: Any = losses.shape[0]
+    else:
+        place, factor = _picked(rows_target, weight, ignore_index, rows.dtype)
+        losses = -factor * log_p[np.arange(len(place)), place]
+        if label_smoothing:
+            spread = np.sum(log_p if weight is None else log_p * weight, axis=1) * (rows_target != ignore_index)
+            losses = losses * (1 - label_smoothing) - spread * (label_smoothing / classes)
+        divisor = np.sum(factor)
+    if reduction == "none":
+        return np.reshape(losses, shape)
+    total = np.sum(losses)
+    return total if reduction == "sum" else total * _inverse(divisor, rows.dtype)
+
+
+def _inverse(divisor: Any, dtype: Any) -> Any:
+    # With nothing to average the mean is NaN, as in PyTorch, and says so without a warning.
+    return dtype.type(1 / divisor) if divisor else dtype.type(np.nan)
+
+
+def _rows(scores: Any) -> Any:
+    """Scores as a matrix (examples, classes)."""
+    if scores.ndim == 1:
+        return np.reshape(scores, (1, -1))
+    if scores.ndim == 2:
+        return scores
+    return np.reshape(np.moveaxis(scores, 1, -1), (int(np.prod(scores.shape, dtype=int)) // max(scores.shape[1], 1), scores.shape[1]))
+
+
+def _prepare(
+    logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
+) -> tuple[Any, tuple[int, ...]]:
+    """Flat class indices (None for probabilities) and the shape of the losses, everything checked."""
+    if reduction not in _REDUCTIONS:
+        raise ArgumentError(f"cross_entropy: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    if logits.ndim < 1:
+        raise ShapeError("cross_entropy: logits need a class axis")
+    classes = logits.shape[0] if logits.ndim == 1 else logits.shape[1]
+    shape = () if logits.ndim == 1 else (logits.shape[0], *logits.shape[2:])
+    if weight is not None and weight.shape != (classes,):
+        raise ShapeError(f"cross_entropy: weight of shape {weight.shape} for {classes} classes")
+    if target.dtype.kind in "fc":
+        if target.shape != logits.shape:
+            raise ShapeError(f"cross_entropy: probabilities of shape {target.shape} for logits of shape {logits.shape}; they must agree")
+        return None, shape
+    if target.dtype.kind not in "iu":
+        raise ArgumentError(f"cross_entropy: targets are integer class indices or probabilities, got dtype {target.dtype}")
+    if target.shape != shape:
+        raise ShapeError(f"cross_entropy: class indices of shape {target.shape} for logits of shape {logits.shape}; they need shape {shape}")
+    flat = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
+    if flat.size and ((flat.min() < 0) or (flat.max() >= classes)):
+        bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise ArgumentError(
+                f"cross_entropy: class index {int(flat[first])} at position {first} is outside [0, {classes}); "
+                f"only ignore_index={ignore_index} may be"
+            )
+    return flat, shape
+
+
+def _picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
+    """For every example the class to read and the factor of its loss; ignored ones read class 0 with factor 0."""
+    kept = flat != ignore_index
+    place = np.where(kept, flat, 0)
+    table = weight.data if hasattr(weight, "_node") else weight
+    factor = kept.astype(dtype) if table is None else np.where(kept, table[place], 0).astype(dtype)
+    return place, factor
+
+
+def cross_entropy_forward(
+    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+) -> tuple[Any, Any]:
+    """Residuals: ``softmax`` and the coefficients q of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
+    flat, shape = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
+    rows = _rows(logits)
+    n, classes = rows.shape
+    shifted = rows - rows.max(axis=1, keepdims=True, initial=-np.inf)
+    p = np.exp(shifted)
+    total = p.sum(axis=1, keepdims=True)
+    log_total = np.log(total)
+    p /= total
+    log_p = None
+    if flat is None:
+        q = _rows(target) * rows.dtype.type(1 - label_smoothing)
+        q += rows.dtype.type(label_smoothing / max(classes, 1))
+        if weight is not None:
+            q *= weight
+        shifted -= log_total
+        log_p = shifted
+        losses = -np.vecdot(q, log_p)
+        sums, place, divisor = q.sum(axis=1), None, n
+    else:
+        place, factor = _picked(flat, weight, ignore_index, rows.dtype)
+        row = np.arange(n)
+        losses = (log_total[:, 0] - shifted[row, place]) * factor
+        divisor = factor.sum()
+        q, sums = factor, factor
+        if label_smoothing:
+            even = np.full(classes, label_smoothing / classes, rows.dtype)
+            if weight is not None:
+                even *= weight
+            kept = (flat != ignore_index).astype(rows.dtype)
+            losses = losses * (1 - label_smoothing) + (log_total[:, 0] * even.sum() - shifted @ even) * kept
+            q = factor * rows.dtype.type(1 - label_smoothing)
+            sums = q + kept * even.sum()
+            log_p = (even, kept)
+    scale = None if reduction == "none" else rows.dtype.type(1) if reduction == "sum" else _inverse(divisor, rows.dtype)
+    out = losses.astype(rows.dtype, copy=False).reshape(shape) if scale is None else losses.sum(dtype=rows.dtype) * scale
+    return out, (p, q, sums, place, log_p, scale, logits.shape, weight, label_smoothing)
+
+
+def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """For one example ``L = -sum_c q_c log p_c`` with ``p = softmax(z)``, and ``d log p_c / dz_k = delta_ck - p_k``. So
+
+    ``dL/dz_k = p_k sum_c q_c - q_k``: (classes,); with a one-hot target this is ``softmax - onehot``. Every example is scaled by its
+    part of ``g``: g itself for "sum", g / divisor for "mean". In all: (examples, classes), returned in the logits' shape. For probability
+    targets ``dL/dt_c = -(1 - label_smoothing) w_c log p_c``, in the target's shape.
+    """
+    p, q, sums, place, log_p, scale, shape, weight, smoothing = residuals
+    each = np.asarray(g * scale if scale is not None else g.reshape(-1)).reshape(-1, 1)
+    dlogits = dtarget = None
+    if needs[0]:
+        dlogits = p * (sums[:, None] * each)
+        if place is None:
+            dlogits -= q * each
+        else:
+            rows = np.arange(len(place))
+            dlogits[rows, place] -= q * each[:, 0]
+            if log_p is not None:
+                even, kept = log_p
+                dlogits -= (kept[:, None] * each) * even
+        dlogits = _unrows(dlogits, shape)
+    if needs[1]:
+        dtarget = log_p * (each * (smoothing - 1))
+        dtarget = _unrows(dtarget if weight is None else dtarget * weight, shape)
+    return dlogits, dtarget, None
+
+
+def _unrows(rows: Any, shape: tuple[int, ...]) -> Any:
+    """A matrix (examples, classes) back in the logits' shape."""
+    if len(shape) <= 2:
+        return rows.reshape(shape)
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1))
+
+
+def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n, classes = draw.integer(1, 4), draw.integer(2, 4)
+    shape = draw.choice(((classes,), (n, classes), (n, classes, 2), (n, classes, 2, 1)))
+    outer = () if len(shape) == 1 else (shape[0], *shape[2:])
+    logits = draw.array(shape)
+    weight = draw.array((classes,), low=0.5, high=2.0) if draw.boolean() else None
+    kwargs = {"reduction": draw.choice(_REDUCTIONS), "label_smoothing": draw.choice((0.0, 0.1))}
+    if draw.boolean():
+        return (logits, draw.array(shape, low=0.1, high=1.0), weight), kwargs
+    target = draw.integers(outer, 0, classes - 1)
+    if target.size > 1 and draw.boolean():
+        target.reshape(-1)[0] = -100
+    return (logits, target, weight), kwargs
+
+
+cross_entropy = Fused(
+    "cross_entropy", composed=cross_entropy_composed, forward=cross_entropy_forward, backward=cross_entropy_backward, sample=_sample,
+    formula="dz = softmax(z) - target",
+)  # fmt: skip

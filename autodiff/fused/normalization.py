@@ -1,0 +1,374 @@
+"""Batch and layer normalisation, with the gradient through the statistics derived by hand.
+
+Notation, here and in field papers: m elements are reduced to a mean ``mu`` and a biased variance ``v``; ``s = 1 / sqrt(v + eps)``;
+``xhat = (x - mu) s``; ``y = w xhat + b``. Statistics are taken in two passes, mean first, so that a large mean costs no precision.
+Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (arXiv 1607.06450).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ShapeError
+from autodiff.fused.common import column_sums, row_means
+from autodiff.primitive import Fused
+
+__all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
+
+
+# --- batch normalisation ------------------------------------------------------------------------------------------------
+
+
+def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
+    """Normalise every channel over the batch and all positions.
+
+    Parameters
+    ----------
+    x : (N, C), (N, C, L), (N, C, H, W), ...
+        Channels second.
+    weight, bias : (C,) or None
+        Scale and shift; None for 1 and 0.
+    eps : float
+        Added to the biased variance inside the root.
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer than two values per channel, whose variance would be zero, or shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batch_norm(np.array([[1.0], [3.0]]), eps=0.0).data
+    array([[-1.],
+           [ 1.]])
+    """
+    _check_batch("batch_norm", x, weight, bias)
+    axes = (0, *range(2, x.ndim))
+    if _count(x) < 2:
+        raise ShapeError(
+            f"batch_norm: x of shape {x.shape} has {_count(x)} value per channel; training needs two at least "
+            "(a larger batch, or evaluation with running statistics)"
+        )
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    variance = np.mean(centred * centred, axis=axes, keepdims=True)
+    return _affine(centred / np.sqrt(variance + eps), weight, bias)
+
+
+def _count(x: Any) -> int:
+    return x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
+
+
+def _check_batch(name: str, x: Any, *vectors: Any) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: x needs a batch and a channel axis, got shape {x.shape}")
+    for vector in vectors:
+        if vector is not None and vector.shape != x.shape[1:2]:
+            raise ShapeError(f"{name}: x of shape {x.shape} has {x.shape[1]} channels, a per-channel argument has shape {vector.shape}")
+
+
+def _along_channels(vector: Any, ndim: int) -> Any:
+    """(C,) as (1, C, 1, ...), to broadcast against channels second."""
+    return np.reshape(vector, (1, -1) + (1,) * (ndim - 2))
+
+
+def _affine(xhat: Any, weight: Any, bias: Any) -> Any:
+    y = xhat if weight is None else xhat * _along_channels(weight, xhat.ndim)
+    return y if bias is None else y + _along_channels(bias, xhat.ndim)
+
+
+def _channel_sums(x: Any) -> Any:
+    """Sums over all axes but the second: (C,)."""
+    if x.ndim == 2:
+        return column_sums(x)
+    return column_sums(np.add.reduce(x.reshape(*x.shape[:2], -1), axis=2))
+
+
+def _channel_products(x: Any, y: Any) -> Any:
+    """Sums of products over all axes but the second: (C,)."""
+    if x.ndim == 2:
+        return np.einsum("nc,nc->c", x, y)
+    flat = (*x.shape[:2], -1)
+    return column_sums(np.vecdot(x.reshape(flat), y.reshape(flat)))
+
+
+def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> tuple[Any, Any]:
+    """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight, and for running statistics the mean and biased variance (C,)."""
+    _check_batch("batch_norm", x, weight, bias)
+    m = _count(x)
+    if m < 2:
+        raise ShapeError(
+            f"batch_norm: x of shape {x.shape} has {m} value per channel; training needs two at least "
+            "(a larger batch, or evaluation with running statistics)"
+        )
+    mean = _channel_sums(x) / m
+    xhat = x - _along_channels(mean, x.ndim)
+    variance = _channel_products(xhat, xhat) / m
+    scale = 1 / np.sqrt(variance + eps)
+    xhat *= _along_channels(scale, x.ndim)
+    out = xhat.copy() if weight is None else xhat * _along_channels(weight, x.ndim)
+    if bias is not None:
+        out += _along_channels(bias, x.ndim)
+    return out, (xhat, scale, weight, mean, variance)
+
+
+def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """The simplified form; ``batch_norm_backward_staged`` derives the same stage by stage.
+
+    Per channel, with all sums over its m values, ``h = w g`` (x's shape):
+
+    - ``db = sum(g)``, ``dw = sum(g xhat)``: (C,) each.
+    - ``dx_i = sum_j h_j dxhat_j/dx_i`` and ``dxhat_j/dx_i = s (delta_ij - 1/m - xhat_i xhat_j / m)``: the first term is the direct path,
+      the second goes through the mean, the third through the variance (``dv/dx_i = 2 (x_i - mu) / m``, ``ds/dv = -s^3 / 2``). Hence
+      ``dx = w s (g - db/m - xhat dw/m)``: x's shape.
+    """
+    xhat, scale, weight, _, _ = residuals
+    m, ndim = _count(xhat), xhat.ndim
+    dbias = _channel_sums(g)
+    dweight = _channel_products(g, xhat)
+    dx = None
+    if needs[0]:
+        dx = xhat * _along_channels(dweight / -m, ndim)
+        dx += g
+        dx -= _along_channels(dbias / m, ndim)
+        dx *= _along_channels(scale if weight is None else scale * weight, ndim)
+    return dx, dweight, dbias
+
+
+def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> tuple[Any, Any, Any]:
+    """The same gradient by the chain rule through each stage of the graph; kept as the documented derivation and used by tests.
+
+    Stages of the forward pass, statistics over the m values of a channel, shapes (C,) unless said:
+
+    1. ``mu = mean(x)``
+    2. ``c = x - mu`` (x's shape)
+    3. ``q = c^2`` (x's shape)
+    4. ``v = mean(q)``
+    5. ``r = sqrt(v + eps)``
+    6. ``s = 1 / r``
+    7. ``xhat = c s`` (x's shape)
+    8. ``z = w xhat`` (x's shape)
+    9. ``y = z + b`` (x's shape)
+
+    Returns
+    -------
+    dx, dweight, dbias
+        Of the shapes of x, (C,) and (C,); the latter also where weight or bias is None.
+    """
+    axes, m, ndim = (0, *range(2, x.ndim)), _count(x), x.ndim
+    along = lambda vector: _along_channels(vector, ndim)
+    total = lambda array: np.sum(array, axis=axes)
+    w = np.ones(x.shape[1], x.dtype) if weight is None else weight
+    # forward, keeping every stage
+    mu = total(x) / m
+    c = x - along(mu)
+    q = c * c
+    v = total(q) / m
+    r = np.sqrt(v + eps)
+    s = 1 / r
+    xhat = c * along(s)
+    # backward, last stage first; d<name> is the gradient with respect to <name> and has its shape
+    dbias = total(g)  # 9: y = z + b
+    dz = g
+    dweight = total(dz * xhat)  # 8: z = w xhat
+    dxhat = dz * along(w)
+    dc = dxhat * along(s)  # 7: xhat = c s
+    ds = total(dxhat * c)
+    dr = -ds / (r * r)  # 6: s = 1 / r
+    dv = dr / (2 * r)  # 5: r = sqrt(v + eps)
+    dq = np.broadcast_to(along(dv) / m, x.shape)  # 4: v = mean(q)
+    dc = dc + dq * 2 * c  # 3: q = c^2; c was used twice, so its gradients add
+    dx = dc.copy()  # 2: c = x - mu
+    dmu = -total(dc)
+    dx += along(dmu) / m  # 1: mu = mean(x)
+    return dx, dweight, dbias
+
+
+def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    c = draw.integer(1, 3)
+    shape = (draw.integer(2, 4), c, *draw.shape(max_ndim=2, max_side=3))
+    weight = draw.array((c,)) if draw.boolean() else None
+    bias = draw.array((c,)) if draw.boolean() else None
+    return (draw.array(shape, distinct=True), weight, bias), {"eps": draw.choice((1e-5, 0.1))}
+
+
+batch_norm = Fused(
+    "batch_norm", composed=batch_norm_composed, forward=batch_norm_forward, backward=batch_norm_backward, sample=_sample_batch,
+    formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
+)  # fmt: skip
+
+
+def batch_norm_inference_composed(
+    x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5
+) -> Any:
+    """Normalise with statistics gathered before: an affine map per channel.
+
+    Parameters
+    ----------
+    x : (N, C), (N, C, L), (N, C, H, W), ...
+    running_mean, running_var : (C,)
+        Constants: no gradient flows to them.
+    weight, bias : (C,) or None
+    eps : float
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape.
+
+    Raises
+    ------
+    ShapeError
+        If shapes disagree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batch_norm_inference(np.array([[5.0]]), np.array([3.0]), np.array([4.0]), eps=0.0).data
+    array([[1.]])
+    """
+    _check_batch("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    scale = 1 / np.sqrt(running_var + eps)
+    return _affine((x - _along_channels(running_mean, x.ndim)) * _along_channels(scale, x.ndim), weight, bias)
+
+
+def batch_norm_inference_forward(
+    x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5
+) -> tuple[Any, Any]:
+    """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight."""
+    _check_batch("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    scale = (1 / np.sqrt(running_var + eps)).astype(x.dtype, copy=False)
+    xhat = x - _along_channels(running_mean.astype(x.dtype, copy=False), x.ndim)
+    xhat *= _along_channels(scale, x.ndim)
+    return _affine(xhat, weight, bias) if weight is not None or bias is not None else xhat.copy(), (xhat, scale, weight)
+
+
+def batch_norm_inference_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """The statistics are constants, so ``dx = w s g`` (x's shape), ``dw = sum(g xhat)`` and ``db = sum(g)`` (C,)."""
+    xhat, scale, weight = residuals
+    dx = g * _along_channels(scale if weight is None else scale * weight, g.ndim) if needs[0] else None
+    dweight = _channel_products(g, xhat) if needs[3] else None
+    dbias = _channel_sums(g) if needs[4] else None
+    return dx, None, None, dweight, dbias
+
+
+def _sample_inference(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (x, weight, bias), kwargs = _sample_batch(draw)
+    c = x.shape[1:2]
+    return (x, draw.array(c), draw.array(c, low=0.5, high=2.0), weight, bias), kwargs
+
+
+batch_norm_inference = Fused(
+    "batch_norm_inference", composed=batch_norm_inference_composed, forward=batch_norm_inference_forward,
+    backward=batch_norm_inference_backward, sample=_sample_inference, formula="dx = w s g",
+)  # fmt: skip
+
+
+# --- layer normalisation ------------------------------------------------------------------------------------------------
+
+
+def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:
+    """Normalise every example over its last axes.
+
+    Parameters
+    ----------
+    x : (..., *normalized_shape)
+    weight, bias : normalized_shape or None
+    ndim : int
+        How many last axes are normalised over.
+    eps : float
+        Added to the biased variance inside the root.
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape.
+
+    Raises
+    ------
+    ShapeError
+        If shapes disagree.
+
+    Examples
+    --------
+    >>> layer_norm([[1.0, 3.0]], eps=0.0).data
+    array([[-1.,  1.]])
+    """
+    _check_layer(x, weight, bias, ndim)
+    axes = tuple(range(x.ndim - ndim, x.ndim))
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    y = centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _check_layer(x: Any, weight: Any, bias: Any, ndim: int) -> None:
+    if not 1 <= ndim <= x.ndim:
+        raise ShapeError(f"layer_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
+    for name, vector in (("weight", weight), ("bias", bias)):
+        if vector is not None and vector.shape != x.shape[x.ndim - ndim :]:
+            raise ShapeError(f"layer_norm: {name} of shape {vector.shape} for x of shape {x.shape}; it needs {x.shape[x.ndim - ndim :]}")
+
+
+def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> tuple[Any, Any]:
+    """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's shape."""
+    _check_layer(x, weight, bias, ndim)
+    inner = x.shape[x.ndim - ndim :]
+    n = int(np.prod(inner, dtype=int))
+    rows = x.reshape(-1, n) if x.size else x.reshape(int(np.prod(x.shape[: x.ndim - ndim], dtype=int)), n)
+    xhat = rows - row_means(rows)[:, None]
+    scale = np.vecdot(xhat, xhat)
+    scale *= 1.0 / max(n, 1)
+    scale += eps
+    np.sqrt(scale, out=scale)
+    np.reciprocal(scale, out=scale)
+    xhat *= scale[:, None]
+    flat = None if weight is None else weight.reshape(-1)
+    out = xhat.copy() if flat is None else xhat * flat
+    if bias is not None:
+        out += bias.reshape(-1)
+    return out.reshape(x.shape), (xhat, scale, flat, x.shape, inner)
+
+
+def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Each row is a batch normalisation of its own, with ``h = w g`` (R, n) in the place of ``w`` times ``g``:
+
+    - ``db = sum_rows(g)``, ``dw = sum_rows(g xhat)``: (n,) each, returned in w's shape.
+    - ``dx = s (h - mean(h) - xhat mean(h xhat))``, the means over a row: (R,) each, dx (R, n), returned in x's shape.
+    """
+    xhat, scale, weight, shape, inner = residuals
+    g = g.reshape(xhat.shape)
+    dx = None
+    if needs[0]:
+        h = g if weight is None else g * weight
+        along = np.vecdot(h, xhat)
+        along *= -1.0 / max(xhat.shape[1], 1)
+        dx = xhat * along[:, None]
+        dx += h
+        dx -= row_means(h)[:, None]
+        dx *= scale[:, None]
+        dx = dx.reshape(shape)
+    dweight = np.einsum("rn,rn->n", g, xhat).reshape(inner) if needs[1] else None
+    dbias = column_sums(g).reshape(inner) if needs[2] else None
+    return dx, dweight, dbias
+
+
+def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    inner = (draw.integer(2, 4),) if draw.boolean() else (draw.integer(1, 2), draw.integer(2, 3))
+    weight = draw.array(inner) if draw.boolean() else None
+    bias = draw.array(inner) if draw.boolean() else None
+    x = draw.array((*draw.shape(max_ndim=2, max_side=3), *inner), distinct=True)
+    return (x, weight, bias), {"ndim": len(inner), "eps": draw.choice((1e-5, 0.1))}
+
+
+layer_norm = Fused(
+    "layer_norm", composed=layer_norm_composed, forward=layer_norm_forward, backward=layer_norm_backward, sample=_sample_layer,
+    formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
+)  # fmt: skip
