@@ -38,12 +38,12 @@ def ones(n: int, dtype: Any) -> Array:
 def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix (n, m): (m,)."""
     if x.dtype.kind != "f" or x.itemsize not in (4, 8):
-        return x.sum(axis=0)
-    return np.dot(ones(x.shape[0], x.dtype), x)
+        return np.asarray(x.sum(axis=0))
+    return np.asarray(np.dot(ones(x.shape[0], x.dtype), x))
 
 
 def row_means(x: Array) -> Array:
     """``x.mean(axis=1)`` of a matrix (n, m): (n,)."""
     if x.dtype.kind != "f" or x.itemsize not in (4, 8):
         return np.asarray(x.mean(axis=1))
-    return np.dot(x, ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1))
+    return np.asarray(np.dot(x, ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1)))

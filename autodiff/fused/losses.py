@@ -109,7 +109,7 @@ def _prepare(
     if target.dtype.kind not in "iu":
         raise ArgumentError(f"cross_entropy: targets are integer class indices or probabilities, got dtype {target.dtype}")
     if target.shape != shape:
-        raise ShapeError(f"cross_entropy: class indices of shape {target.shape} for logits of shape {logits.shape}; they need shape {shape}")
+        raise ShapeError(f"cross_entropy: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}")
     flat = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
     if flat.size and ((flat.min() < 0) or (flat.max() >= classes)):
         bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))

@@ -1,0 +1,40 @@
+"""Neural networks with PyTorch's names and arithmetic, on autodiff's Tensors."""
+
+from nn import functional, init
+from nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
+from nn.dropout import Dropout
+from nn.fully_connected import FullyConnectedNet
+from nn.linear import Linear
+from nn.loss import CrossEntropyLoss, MSELoss
+from nn.module import Module, name_parameters
+from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from nn.parameter import Parameter
+
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "FullyConnectedNet",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "init",
+    "name_parameters",
+]

@@ -1,0 +1,210 @@
+"""Initial values for parameters, with PyTorch's names, formulas and defaults; randomness from an explicit generator.
+
+Each function writes into the tensor given and returns it. Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al.
+2013 (orthogonal).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "default_generator",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "manual_seed",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+_default = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed the generator that layers draw from when they are given none; returns it.
+
+    Examples
+    --------
+    >>> import nn
+    >>> _ = nn.init.manual_seed(0)
+    >>> a = nn.Linear(2, 2).weight.data
+    >>> _ = nn.init.manual_seed(0)
+    >>> bool((a == nn.Linear(2, 2).weight.data).all())
+    True
+    """
+    global _default
+    _default = np.random.default_rng(seed)
+    return _default
+
+
+def default_generator(generator: np.random.Generator | None = None) -> np.random.Generator:
+    """``generator``, or the one that :func:`manual_seed` seeds."""
+    if generator is None:
+        return _default
+    if not isinstance(generator, np.random.Generator):
+        raise ArgumentError(f"generator must be a numpy.random.Generator, such as np.random.default_rng(0), got {type(generator).__name__}")
+    return generator
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which weights before a nonlinearity are enlarged, as ``torch.nn.init.calculate_gain``.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown nonlinearity; the message lists the known ones.
+    """
+    known = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+    for name in ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
+        known[name] = 1.0
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity not in known:
+        raise ArgumentError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; one of {sorted([*known, 'leaky_relu'])}")
+    return known[nonlinearity]
+
+
+def _write(tensor: Tensor, values: Any) -> Tensor:
+    tensor.data = np.asarray(np.broadcast_to(values, tensor.shape), dtype=tensor.dtype).copy()
+    return tensor
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs reach an output unit, and how many outputs an input unit reaches."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"fan in and fan out need two axes at least, got shape {tensor.shape}")
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def _fan(tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ArgumentError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    return _fans(tensor)[mode == "fan_out"]
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+    """Uniform in [a, b)."""
+    return _write(tensor, default_generator(generator).uniform(a, b, tensor.shape))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    return _write(tensor, default_generator(generator).normal(mean, std, tensor.shape))
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Normal, drawn again wherever it falls outside [a, b]."""
+    rng = default_generator(generator)
+    low, high = (a - mean) / std, (b - mean) / std
+    if not low < high or low > 6 or high < -6:
+        raise ArgumentError(f"trunc_normal_: hardly any value of mean {mean}, std {std} falls into [{a}, {b}]")
+    values = rng.standard_normal(tensor.shape)
+    outside = (values < low) | (values > high)
+    while outside.any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+        outside = (values < low) | (values > high)
+    return _write(tensor, values * std + mean)
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """One value everywhere."""
+    return _write(tensor, val)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Ones."""
+    return _write(tensor, 1.0)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Zeros."""
+    return _write(tensor, 0.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
+    return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Convolution weights that pass their input on."""
+    if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
+        raise ShapeError(f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}")
+    values = np.zeros(tensor.shape)
+    each = tensor.shape[0] // groups
+    centre = tuple(n // 2 for n in tensor.shape[2:])
+    for group in range(groups):
+        for i in range(min(each, tensor.shape[1])):
+            values[(group * each + i, i, *centre)] = 1
+    return _write(tensor, values)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+    """Uniform within ``gain * sqrt(6 / (fan_in + fan_out))``."""
+    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+    """Normal with standard deviation ``gain * sqrt(2 / (fan_in + fan_out))``."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: np.random.Generator | None = None
+) -> Tensor:
+    """Uniform within ``gain * sqrt(3 / fan)``."""
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / max(_fan(tensor, mode), 1))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: np.random.Generator | None = None
+) -> Tensor:
+    """Normal with standard deviation ``gain / sqrt(fan)``."""
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(_fan(tensor, mode), 1)), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+    """Rows (or columns) orthonormal, drawn uniformly, times ``gain``."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"orthogonal_: needs two axes at least, got shape {tensor.shape}")
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    flat = default_generator(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(flat)
+    q *= np.sign(np.diagonal(r))
+    return _write(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: np.random.Generator | None = None) -> Tensor:
+    """A normal matrix in every column of which a share ``sparsity`` is zero."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: needs a matrix, got shape {tensor.shape}")
+    rng = default_generator(generator)
+    values = rng.normal(0.0, std, tensor.shape)
+    zeros = math.ceil(sparsity * tensor.shape[0])
+    for column in range(tensor.shape[1]):
+        values[rng.permutation(tensor.shape[0])[:zeros], column] = 0
+    return _write(tensor, values)

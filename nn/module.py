@@ -1,0 +1,361 @@
+"""Module: parameters, buffers and submodules under names, and what can be done with all of them at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.modes import current_state, scope
+from nn.parameter import Parameter
+
+__all__ = ["Module"]
+
+M = TypeVar("M", bound="Module")
+_hook_numbers = itertools.count()
+
+
+class Module:
+    """Base of every layer and network; names and behaviour as ``torch.nn.Module``.
+
+    A subclass calls ``super().__init__()``, assigns parameters and submodules to attributes, and defines ``forward``.
+
+    Attributes
+    ----------
+    training : bool
+        Set by :meth:`train` and :meth:`eval`; dropout and batch normalisation read it.
+
+    Examples
+    --------
+    >>> import numpy as np, nn
+    >>> class Affine(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.scale = nn.Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.scale
+    >>> Affine()(np.array([3.0])).item()
+    6.0
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            training=True, _parameters={}, _buffers={}, _modules={}, _forward_hooks={}, _forward_pre_hooks={}, _transient=set()
+        )
+
+    # --- attributes -------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tables = self.__dict__
+        if "_parameters" not in tables:
+            raise ArgumentError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
+        kinds = ("_parameters", "_buffers", "_modules")
+        if isinstance(value, Parameter):
+            home = "_parameters"
+        elif isinstance(value, Module):
+            home = "_modules"
+        else:
+            home = next((kind for kind in kinds if name in tables[kind]), "")
+        if not home:
+            tables[name] = value
+            return
+        if home == "_buffers" and value is not None and not isinstance(value, Tensor):
+            raise DTypeError(f"{type(self).__name__}.{name} is a buffer; assign a Tensor or None, not a {type(value).__name__}")
+        if home == "_parameters" and value is not None and not isinstance(value, Parameter):
+            raise DTypeError(f"{type(self).__name__}.{name} is a parameter; assign an nn.Parameter, or its .data")
+        if home == "_modules" and value is not None and not isinstance(value, Module):
+            raise DTypeError(f"{type(self).__name__}.{name} is a submodule; assign an nn.Module or None")
+        for kind in kinds:
+            if kind != home:
+                tables[kind].pop(name, None)
+        tables.pop(name, None)
+        tables[home][name] = value
+        if home == "_modules" and value is not None:
+            value.__dict__["_scope"] = name
+
+    def __getattr__(self, name: str) -> Any:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            table = self.__dict__.get(kind)
+            if table is not None and name in table:
+                return table[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__[kind]:
+                del self.__dict__[kind][name]
+                return
+        super().__delattr__(name)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Enter a parameter, or None for one that this module could have but does not."""
+        self._check_name(name)
+        if parameter is not None and not isinstance(parameter, Parameter):
+            raise DTypeError(f"register_parameter({name!r}): needs an nn.Parameter or None, got {type(parameter).__name__}")
+        self._parameters[name] = parameter
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Enter a tensor that is state but not learned; with ``persistent`` it is part of the state_dict."""
+        self._check_name(name)
+        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.requires_grad):
+            raise DTypeError(f"register_buffer({name!r}): needs a Tensor that requires no gradient, or None")
+        self._buffers[name] = tensor
+        if not persistent:
+            self._transient.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Enter a submodule."""
+        self._check_name(name)
+        if module is not None and not isinstance(module, Module):
+            raise DTypeError(f"add_module({name!r}): needs an nn.Module or None, got {type(module).__name__}")
+        self._modules[name] = module
+        if module is not None:
+            module.__dict__["_scope"] = name
+
+    register_module = add_module
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(f"{type(self).__name__}: {name!r} is no name; it must be a non-empty str without a dot")
+        if name in self.__dict__ or (hasattr(type(self), name) and name not in self._parameters):
+            raise ArgumentError(f"{type(self).__name__}: the name {name!r} is taken")
+
+    # --- calling ----------------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tables = self.__dict__
+        if current_state() is None and not tables["_forward_hooks"] and not tables["_forward_pre_hooks"]:
+            return self.forward(*args, **kwargs)
+        with scope(tables.get("_scope", type(self).__name__)):
+            for pre_hook in list(self._forward_pre_hooks.values()):
+                changed = pre_hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+            out = self.forward(*args, **kwargs)
+            for hook in list(self._forward_hooks.values()):
+                changed = hook(self, args, out)
+                if changed is not None:
+                    out = changed
+        return out
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Run ``hook(module, args, output)`` after every forward; a result that is not None replaces the output."""
+        return Handle(self._forward_hooks, hook)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Run ``hook(module, args)`` before every forward; a result that is not None replaces the arguments."""
+        return Handle(self._forward_pre_hooks, hook)
+
+    # --- walking ----------------------------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, with dotted names."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield name, module
+            below = [(f"{name}.{key}" if name else key, child) for key, child in module._modules.items() if child is not None]
+            stack.extend(reversed(below))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules with their names."""
+        return ((name, child) for name, child in self._modules.items() if child is not None)
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules."""
+        return (child for _, child in self.named_children())
+
+    def _named(self, table: str, prefix: str, recurse: bool, repeats: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for key, tensor in module.__dict__[table].items():
+                if tensor is not None and (repeats or id(tensor) not in seen):
+                    seen.add(id(tensor))
+                    yield (f"{path}.{key}" if path else key), tensor
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names; a shared one once, under its first name."""
+        return self._named("_parameters", prefix, recurse, repeats=False)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, shared ones once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with dotted names."""
+        return self._named("_buffers", prefix, recurse, repeats=False)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def apply(self: M, function: Callable[[Module], Any]) -> M:
+        """Call ``function`` on every submodule, deepest first, then on this module."""
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
+
+    # --- modes ------------------------------------------------------------------------------------------------------
+
+    def train(self: M, mode: bool = True) -> M:
+        """Training behaviour for this module and all below it."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train(mode): mode is a bool, got {type(mode).__name__}")
+        for module in self.modules():
+            module.__dict__["training"] = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Evaluation behaviour for this module and all below it."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze or thaw all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self: M, dtype: Any) -> M:
+        """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""
+        wanted = np.dtype(dtype)
+        if wanted.kind != "f":
+            raise DTypeError(f"to(dtype): needs a floating-point dtype, got {wanted}")
+        for module in self.modules():
+            for tensor in itertools.chain(module._parameters.values(), module._buffers.values()):
+                if tensor is not None and tensor.dtype.kind == "f":
+                    tensor.data = tensor.data.astype(wanted)
+        return self
+
+    def float(self: M) -> M:
+        """``to(numpy.float32)``."""
+        return self.to(np.float32)
+
+    def double(self: M) -> M:
+        """``to(numpy.float64)``."""
+        return self.to(np.float64)
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        for path, module in self.named_modules():
+            for key, tensor in itertools.chain(module._parameters.items(), module._buffers.items()):
+                if tensor is not None and key not in module._transient:
+                    yield (f"{path}.{key}" if path else key), tensor
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of all parameters and persistent buffers by dotted name, as arrays; PyTorch's keys."""
+        return {name: tensor.data.copy() for name, tensor in self._state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+        """Take over parameters and buffers.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like, Tensor, or anything NumPy can read
+        strict : bool
+            Refuse missing and unexpected names.
+
+        Returns
+        -------
+        (missing, unexpected)
+            Names, both empty when ``strict``.
+
+        Raises
+        ------
+        ArgumentError
+            If names are missing or unexpected.
+        ShapeError, DTypeError
+            If an entry does not fit; it is named, and the module is left as it was.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        if strict and (missing or unexpected):
+            raise ArgumentError(
+                f"load_state_dict: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}; pass strict=False to ignore them"
+            )
+        ready: list[tuple[Tensor, np.ndarray[Any, Any]]] = []
+        for name, tensor in own.items():
+            if name not in state_dict:
+                continue
+            value = state_dict[name]
+            value = value.detach() if hasattr(value, "detach") else value
+            try:
+                array = np.array(value.data if isinstance(value, Tensor) else value)
+            except Exception as error:
+                raise DTypeError(f"load_state_dict: {name!r} is a {type(value).__name__}, which is no array") from error
+            if array.shape != tensor.shape:
+                raise ShapeError(f"load_state_dict: {name!r} has shape {array.shape}, the module's has {tensor.shape}")
+            if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and tensor.dtype.kind != "c"):
+                raise DTypeError(f"load_state_dict: {name!r} has dtype {array.dtype}, the module's has {tensor.dtype}")
+            ready.append((tensor, array.astype(tensor.dtype, copy=False)))
+        for tensor, array in ready:
+            tensor.data = array
+        return missing, unexpected
+
+    # --- showing ----------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the module's line."""
+        return ""
+
+    def __repr__(self) -> str:
+        if not self._modules:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = []
+        for name, child in self._modules.items():
+            first, *rest = repr(child).split("\n")
+            lines += [f"  ({name}): {first}", *("  " + line for line in rest)]
+        return "\n".join([f"{type(self).__name__}({self.extra_repr()}", *lines, ")"])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class Handle:
+    """Takes a module's hook off again."""
+
+    __slots__ = ("_number", "_table")
+
+    def __init__(self, table: dict[int, Any], hook: Callable[..., Any]) -> None:
+        if not callable(hook):
+            raise ArgumentError(f"a hook is callable, got {type(hook).__name__}")
+        self._table = table
+        self._number = next(_hook_numbers)
+        table[self._number] = hook
+
+    def remove(self) -> None:
+        """Take the hook off; a second call does nothing."""
+        self._table.pop(self._number, None)
+
+
+def name_parameters(module: Module) -> None:
+    """Give every parameter without a name its dotted path, which pictures and messages then show."""
+    for name, parameter in module.named_parameters():
+        if parameter.name is None:
+            parameter.name = name
+
+
