@@ -501,14 +501,14 @@ class Tensor:
                 "assignment into a leaf that requires a gradient; use t = t.at[index].set(value), or write under no_grad() "
                 "or into .data to change its values"
             )
+        if isinstance(self._node, Variable):
+            self.data[indexing.clean(index)] = dispatch.bare(value)
+            return
         if isinstance(self._data, np.ndarray) and self._data.base is not None:
             raise NotDifferentiableError(
                 "assignment into a view of another tensor would not reach that tensor; index it in one step "
                 "(t[i, j] = v instead of t[i][j] = v), or take a .copy() first"
             )
-        if isinstance(self._node, Variable):
-            self.data[indexing.clean(index)] = dispatch.bare(value)
-            return
         result = indexing.set_at(self, index, value)
         name = self.name
         self._data, self._node = result._data, result._node

@@ -1,0 +1,25 @@
+"""Optimisers with PyTorch's names and arithmetic, gradient clipping, and the training loop."""
+
+from optim.adam import Adam, AdamW
+from optim.adaptive import Adadelta, Adagrad, RMSprop
+from optim.clipping import clip_grad_norm_, clip_grad_value_
+from optim.history import History
+from optim.lion import Lion
+from optim.optimizer import Optimizer
+from optim.sgd import SGD
+from optim.trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "History",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "Trainer",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+]

@@ -1,0 +1,155 @@
+"""Adam, with weight decay as an L2 gradient (Adam) or decoupled from the gradient (AdamW)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optim.optimizer import BETAS, NON_NEGATIVE, Array, Group, Optimizer, decayed
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Adam: steps along a running mean of gradients, divided by the root of a running mean of their squares.
+
+    With gradient ``g`` (plus ``weight_decay * p``)::
+
+        m = beta1 m + (1 - beta1) g
+        v = beta2 v + (1 - beta2) g²
+        p = p - lr / (1 - beta1^t) · m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups, see :class:`~optim.Optimizer`.
+    lr : float
+    betas : tuple of float
+        ``(beta1, beta2)``.
+    eps, weight_decay : float
+    amsgrad : bool
+        Divide by the root of the largest ``v`` so far.
+    maximize : bool
+        Ascend.
+    decoupled_weight_decay : bool
+        Shrink the parameters by ``1 - lr weight_decay`` instead of adding to the gradient: :class:`AdamW`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Kingma, Ba, "Adam: a method for stochastic optimization", arXiv 1412.6980; amsgrad: Reddi, Kale, Kumar, "On the
+    convergence of Adam and beyond", ICLR 2018.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([3.5])
+    """
+
+    _allowed: ClassVar = {"lr": NON_NEGATIVE, "betas": BETAS, "eps": NON_NEGATIVE, "weight_decay": NON_NEGATIVE}
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+        mean, square = slots[0], slots[1]
+        temporary = scratch[1]
+        beta1, beta2 = group["betas"]
+        lr, weight_decay = group["lr"], group["weight_decay"]
+        if group["decoupled_weight_decay"]:
+            if weight_decay:
+                p = np.multiply(p, 1 - lr * weight_decay, out)
+            if group["maximize"]:
+                g = np.negative(g, scratch[0])
+        else:
+            g = decayed(group, p, g, scratch[0])
+        np.subtract(g, mean, temporary)
+        np.multiply(temporary, 1 - beta1, temporary)
+        np.add(mean, temporary, mean)
+        np.multiply(square, beta2, square)
+        np.multiply(g, g, temporary)
+        np.multiply(temporary, 1 - beta2, temporary)
+        np.add(square, temporary, square)
+        if group["amsgrad"]:
+            largest = slots[2]
+            square = np.maximum(largest, square, out=largest)
+        np.sqrt(square, temporary)
+        np.divide(temporary, (1 - beta2**turn) ** 0.5, temporary)
+        np.add(temporary, group["eps"], temporary)
+        np.divide(mean, temporary, temporary)
+        np.multiply(temporary, lr / (1 - beta1**turn), temporary)
+        np.subtract(p, temporary, out)
+
+
+class AdamW(Adam):
+    """Adam with weight decay that does not pass through the moments: ``p = p - lr weight_decay p`` before Adam's step.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, amsgrad, maximize
+        As in :class:`Adam`; ``weight_decay`` is 0.01 by default.
+
+    References
+    ----------
+    Loshchilov, Hutter, "Decoupled weight decay regularization", arXiv 1711.05101, with PyTorch's convention that the
+    decay is multiplied by the learning rate.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.AdamW([w], lr=0.5, weight_decay=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([3.3])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

@@ -1,0 +1,285 @@
+"""Optimisers that scale each coordinate by the size of its past gradients: Adagrad, RMSprop, Adadelta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optim.optimizer import NON_NEGATIVE, Array, Group, Optimizer, decayed
+
+__all__ = ["Adadelta", "Adagrad", "RMSprop"]
+
+
+def _average_of_squares(average: Array, g: Array, decay: float, scratch: Array) -> None:
+    """average = decay average + (1 - decay) g², in place."""
+    np.multiply(average, decay, average)
+    np.multiply(g, g, scratch)
+    np.multiply(scratch, 1 - decay, scratch)
+    np.add(average, scratch, average)
+
+
+class Adagrad(Optimizer):
+    """Adagrad: the step of a coordinate shrinks with the sum of its squared gradients.
+
+    ::
+
+        s = s + g²
+        p = p - lr / (1 + (t - 1) lr_decay) · g / (sqrt(s) + eps)
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups, see :class:`~optim.Optimizer`.
+    lr, lr_decay, weight_decay, initial_accumulator_value, eps : float
+    maximize : bool
+        Ascend.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12 (2011).
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.Adagrad([w], lr=1.0)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([3.])
+    """
+
+    _allowed: ClassVar = {
+        "lr": NON_NEGATIVE,
+        "lr_decay": NON_NEGATIVE,
+        "weight_decay": NON_NEGATIVE,
+        "initial_accumulator_value": NON_NEGATIVE,
+        "eps": NON_NEGATIVE,
+    }
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "eps": eps,
+                "maximize": maximize,
+            },
+        )
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("sum",)
+
+    def _initial(self, group: Group, slot: str, dtype: np.dtype[Any]) -> complex:
+        value = float(group["initial_accumulator_value"])
+        return complex(value, value) if dtype.kind == "c" else value
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+        (total,), temporary = slots, scratch[1]
+        g = decayed(group, p, g, scratch[0])
+        np.multiply(g, g, temporary)
+        np.add(total, temporary, total)
+        np.sqrt(total, temporary)
+        np.add(temporary, group["eps"], temporary)
+        np.divide(g, temporary, temporary)
+        np.multiply(temporary, group["lr"] / (1 + (turn - 1) * group["lr_decay"]), temporary)
+        np.subtract(p, temporary, out)
+
+
+class RMSprop(Optimizer):
+    """RMSprop: steps divided by the root of a running average of squared gradients.
+
+    ::
+
+        s = alpha s + (1 - alpha) g²
+        a = alpha a + (1 - alpha) g                 (centered)
+        d = sqrt(s) + eps                           (centered: sqrt(s - a²) + eps)
+        p = p - lr g / d                            (momentum: b = momentum b + g / d;  p = p - lr b)
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups, see :class:`~optim.Optimizer`.
+    lr, alpha, eps, weight_decay, momentum : float
+    centered : bool
+        Divide by the estimated standard deviation instead of the root mean square.
+    maximize : bool
+        Ascend.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Tieleman, Hinton, lecture 6.5 of "Neural networks for machine learning" (2012); centered: Graves, arXiv 1308.0850.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.RMSprop([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([3.])
+    """
+
+    _allowed: ClassVar = dict.fromkeys(("lr", "alpha", "eps", "weight_decay", "momentum"), NON_NEGATIVE)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+                "maximize": maximize,
+            },
+        )
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        names = ["square_avg"]
+        if group["momentum"] > 0:
+            names.append("momentum_buffer")
+        if group["centered"]:
+            names.append("grad_avg")
+        return tuple(names)
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+        square, temporary = slots[0], scratch[1]
+        alpha = group["alpha"]
+        g = decayed(group, p, g, scratch[0])
+        _average_of_squares(square, g, alpha, temporary)
+        if group["centered"]:
+            average = slots[-1]
+            np.subtract(g, average, temporary)
+            np.multiply(temporary, 1 - alpha, temporary)
+            np.add(average, temporary, average)
+            np.multiply(average, average, temporary)
+            np.subtract(square, temporary, temporary)
+            np.sqrt(temporary, temporary)
+        else:
+            np.sqrt(square, temporary)
+        np.add(temporary, group["eps"], temporary)
+        np.divide(g, temporary, temporary)
+        if group["momentum"] > 0:
+            velocity = slots[1]
+            np.multiply(velocity, group["momentum"], velocity)
+            np.add(velocity, temporary, velocity)
+            np.multiply(velocity, group["lr"], temporary)
+        else:
+            np.multiply(temporary, group["lr"], temporary)
+        np.subtract(p, temporary, out)
+
+
+class Adadelta(Optimizer):
+    """Adadelta: steps in the units of the parameter, so that the learning rate is a mere factor.
+
+    ::
+
+        s = rho s + (1 - rho) g²
+        d = sqrt(u + eps) / sqrt(s + eps) · g
+        u = rho u + (1 - rho) d²
+        p = p - lr d
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups, see :class:`~optim.Optimizer`.
+    lr, rho, eps, weight_decay : float
+    maximize : bool
+        Ascend.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Zeiler, "ADADELTA: an adaptive learning rate method", arXiv 1212.5701.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.Adadelta([w], lr=100.0)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(4)
+    array([3.6838])
+    """
+
+    _allowed: ClassVar = {
+        "lr": NON_NEGATIVE,
+        "rho": (lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"),
+        "eps": NON_NEGATIVE,
+        "weight_decay": NON_NEGATIVE,
+    }
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("square_avg", "acc_delta")
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+        square, moved = slots
+        root, delta = scratch[1], scratch[2]
+        rho, eps = group["rho"], group["eps"]
+        g = decayed(group, p, g, scratch[0])
+        _average_of_squares(square, g, rho, root)
+        np.add(square, eps, root)
+        np.sqrt(root, root)
+        np.add(moved, eps, delta)
+        np.sqrt(delta, delta)
+        np.divide(delta, root, delta)
+        np.multiply(delta, g, delta)
+        _average_of_squares(moved, delta, rho, root)
+        np.multiply(delta, group["lr"], delta)
+        np.subtract(p, delta, out)

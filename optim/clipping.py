@@ -1,0 +1,81 @@
+"""Gradient clipping, as ``torch.nn.utils``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.errors import ArgumentError
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [(p, p.grad.data if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Scale all gradients together so that their joint norm is ``max_norm`` at most.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+    max_norm : float
+    norm_type : float
+        The p of the norm; ``inf`` for the largest absolute value.
+    error_if_nonfinite : bool
+        Raise if the norm is NaN or infinite; nothing is changed then.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    ArgumentError
+        If ``max_norm`` is negative, or the norm is not finite and that was to be an error.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([3.0, 4.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grad_norm_(x, 1.0)
+    10.0
+    >>> bool(abs(x.grad - [0.6, 0.8]).max() < 1e-6)
+    True
+    """
+    if not max_norm >= 0:
+        raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
+    pairs = _with_gradients(parameters)
+    norms = [float(np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type)) for _, g in pairs]
+    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
+    if error_if_nonfinite and not np.isfinite(total):
+        raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
+    # The 1e-6 is PyTorch's.
+    factor = min(max_norm / (total + 1e-6), 1.0)
+    if not factor >= 1.0:
+        for p, g in pairs:
+            p.grad = g * g.dtype.type(factor)
+    return total
+
+
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+    """Clip every element of every gradient to [-clip_value, clip_value].
+
+    Raises
+    ------
+    ArgumentError
+        If ``clip_value`` is negative.
+    """
+    if not clip_value >= 0:
+        raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
+    for p, g in _with_gradients(parameters):
+        p.grad = np.clip(g, -clip_value, clip_value)

@@ -1,0 +1,89 @@
+"""What a training run leaves behind: plain lists, a CSV file, a picture."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autodiff.errors import ArgumentError, require
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """Losses per step and accuracies per epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        One per optimiser step, on its minibatch.
+    train_accuracy, validation_accuracy, validation_loss, seconds : list of float
+        One per epoch; the validation lists stay empty without validation data.
+    learning_rate : list of float
+        One per epoch.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    _PER_EPOCH = ("train_accuracy", "validation_accuracy", "validation_loss", "learning_rate", "seconds")
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run."""
+        return len(self.seconds)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one row per epoch, with the epoch's mean loss."""
+        steps = len(self.loss) // self.epochs if self.epochs else 0
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
+            for epoch in range(self.epochs):
+                losses = self.loss[epoch * steps : (epoch + 1) * steps]
+                values = [getattr(self, name) for name in self._PER_EPOCH]
+                row = [values_of[epoch] if epoch < len(values_of) else "" for values_of in values]
+                writer.writerow([epoch + 1, sum(losses) / len(losses) if losses else "", *row])
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Loss per step and accuracy per epoch, side by side.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Save the figure there; the suffix chooses the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ArgumentError
+            If nothing was recorded yet.
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        if not self.loss:
+            raise ArgumentError("history.plot(): nothing was recorded yet; call fit() first")
+        # A Figure of its own needs no display and leaves pyplot's state alone.
+        figure = require("matplotlib.figure").Figure(figsize=(9, 3.5), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(range(1, len(self.loss) + 1), self.loss, color="#0072b2", linewidth=0.8, label="minibatch loss")
+        left.set(xlabel="step", ylabel="loss", title="training loss")
+        epochs = range(1, self.epochs + 1)
+        right.plot(epochs, self.train_accuracy, color="#0072b2", marker=".", label="training")
+        if self.validation_accuracy:
+            right.plot(epochs, self.validation_accuracy, color="#d55e00", marker=".", label="validation")
+        right.set(xlabel="epoch", ylabel="accuracy", title="accuracy")
+        right.legend()
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure

@@ -1,0 +1,119 @@
+"""Stochastic gradient descent, with momentum in PyTorch's form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autodiff.errors import ArgumentError
+from optim.optimizer import NON_NEGATIVE, Array, Group, Optimizer, State, decayed
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, optionally with momentum.
+
+    With gradient ``g`` (plus ``weight_decay * p``), ``b`` starting as the first ``g``::
+
+        b = momentum b + (1 - dampening) g
+        p = p - lr b                          (nesterov: p - lr (g + momentum b))
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or parameter groups, see :class:`~optim.Optimizer`.
+    lr : float
+        Learning rate.
+    momentum, dampening, weight_decay : float
+    nesterov : bool
+        Needs momentum and no dampening.
+    maximize : bool
+        Ascend.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    Notes
+    -----
+    The velocity is that of PyTorch: it holds gradients, and the learning rate is applied when it is used. CS231n's
+    ``v = mu v - lr g; p += v`` takes the same path as long as the learning rate does not change. Nesterov's form is that of
+    Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([2.])
+    """
+
+    _allowed: ClassVar = {"lr": NON_NEGATIVE, "momentum": NON_NEGATIVE, "weight_decay": NON_NEGATIVE}
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
+        )
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        if group["nesterov"] and (not group["momentum"] or group["dampening"]):
+            raise ArgumentError(
+                f"SGD: nesterov needs momentum > 0 and dampening = 0, got momentum={group['momentum']!r}, dampening={group['dampening']!r}"
+            )
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def _begin(self, group: Group, state: State) -> bool:
+        # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.
+        return "momentum_buffer" not in state
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+        temporary = scratch[1]
+        g = decayed(group, p, g, scratch[0])
+        momentum = group["momentum"]
+        if momentum:
+            (velocity,) = slots
+            if turn:
+                velocity[:] = g
+            else:
+                np.multiply(velocity, momentum, velocity)
+                if group["dampening"]:
+                    np.multiply(g, 1 - group["dampening"], temporary)
+                    np.add(velocity, temporary, velocity)
+                else:
+                    np.add(velocity, g, velocity)
+            if group["nesterov"]:
+                np.multiply(velocity, momentum, temporary)
+                np.add(temporary, g, temporary)
+                g = temporary
+            else:
+                g = velocity
+        np.multiply(g, group["lr"], temporary)
+        np.subtract(p, temporary, out)

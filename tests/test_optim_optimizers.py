@@ -1,0 +1,398 @@
+"""Optimisers against PyTorch over 200 steps, and what must hold of every one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff
+import optim
+from autodiff.errors import ArgumentError, DTypeError, ShapeError
+
+STEPS = 200
+SHAPES = [(3, 4), (5,), (), (2, 1, 3), (0, 2)]
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.05, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.01, "momentum": 0.5, "maximize": True, "weight_decay": 0.3}),
+    ("SGD", {}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "eps": 1e-4}),
+    ("Adagrad", {"maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"centered": True, "eps": 1e-3}),
+    ("RMSprop", {"momentum": 0.9, "lr": 0.001}),
+    ("RMSprop", {"momentum": 0.5, "centered": True, "eps": 1e-3, "weight_decay": 0.01, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-4, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+    ("Adam", {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+    ("AdamW", {"lr": 0.05, "maximize": True}),
+]
+CASES = [pytest.param(name, options, id=f"{name}-{'-'.join(options) or 'defaults'}") for name, options in OPTIONS]
+EVERY = [
+    *CASES,
+    pytest.param("Lion", {"lr": 0.01}, id="Lion"),
+    pytest.param("Lion", {"lr": 0.01, "weight_decay": 0.1, "maximize": True, "betas": (0.8, 0.95)}, id="Lion-options"),
+]
+
+
+def make(dtype: Any = np.float64, seed: int = 0, shapes: Any = SHAPES) -> list[autodiff.Tensor]:
+    rng = np.random.default_rng(seed)
+    return [autodiff.Tensor(rng.normal(size=shape).astype(dtype), requires_grad=True) for shape in shapes]
+
+
+def gradient(data: Any, i: int, step: int) -> Any:
+    """Of a bumpy function that changes from step to step, so that every term of a formula matters."""
+    return np.sin(3 * data + i) + 0.5 * data + 0.3 * np.cos(step * (1 + i)) * np.ones_like(data)
+
+
+def advance(params: list[autodiff.Tensor], optimizer: Any, steps: range, skip: bool = True) -> None:
+    for step in steps:
+        for i, p in enumerate(params):
+            # Every seventh gradient of the second parameter is missing: its counters then lag behind.
+            p.grad = None if skip and i == 1 and step % 7 == 3 else gradient(p.data, i, step).astype(p.dtype)
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_follows_pytorch_for_200_steps(name: str, options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    ours, theirs = make(), [torch.nn.Parameter(torch.tensor(p.data)) for p in make()]
+    a, b = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for step in range(STEPS):
+        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            missing = i == 1 and step % 7 == 3
+            p.grad = None if missing else gradient(p.data, i, step)
+            q.grad = None if missing else torch.tensor(gradient(q.detach().numpy(), i, step))
+        a.step()
+        b.step()
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_lion_is_its_paper() -> None:
+    (p,) = make(shapes=[(4,)])
+    w, m = p.data.copy(), np.zeros(4)
+    optimizer = optim.Lion([p], lr=0.02, betas=(0.9, 0.99), weight_decay=0.1)
+    for step in range(STEPS):
+        g = gradient(w, 0, step)
+        update = np.sign(0.9 * m + 0.1 * g)
+        m = 0.99 * m + 0.01 * g
+        w = w - 0.02 * (update + 0.1 * w)
+        p.grad = gradient(p.data, 0, step)
+        optimizer.step()
+        np.testing.assert_allclose(p.data, w, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_complex_parameters_follow_pytorch(name: str, options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    rng = np.random.default_rng(5)
+    start = rng.normal(size=3) + 1j * rng.normal(size=3)
+    p, q = autodiff.Tensor(start, requires_grad=True), torch.nn.Parameter(torch.tensor(start))
+    a, b = getattr(optim, name)([p], **options), getattr(torch.optim, name)([q], **options)
+    for step in range(20):
+        p.grad = np.exp(1j * step) * p.data
+        q.grad = torch.tensor(np.exp(1j * step) * q.detach().numpy())
+        a.step()
+        b.step()
+    np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_large_parameters_are_walked_in_blocks(name: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(1)
+    values, grads = rng.normal(size=(2, 70_001)), rng.normal(size=(5, 2, 70_001))
+    one = autodiff.Tensor(values, requires_grad=True)
+    many = [autodiff.Tensor(row, requires_grad=True) for row in np.array_split(values.ravel(), 50)]
+    a, b = getattr(optim, name)([one], **options), getattr(optim, name)(many, **options)
+    for g in grads:
+        # A transposed layout, as a product of matrices may give it.
+        one.grad = np.asfortranarray(g)
+        for p, part in zip(many, np.array_split(g.ravel(), 50), strict=True):
+            p.grad = part
+        a.step()
+        b.step()
+    np.testing.assert_array_equal(one.data.ravel(), np.concatenate([p.data for p in many]))
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_float32_stays_float32(name: str, options: dict[str, Any]) -> None:
+    params = make(np.float32)
+    optimizer = getattr(optim, name)(params, **options)
+    advance(params, optimizer, range(5))
+    assert {p.data.dtype for p in params} == {np.dtype(np.float32)}
+    arrays = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, np.ndarray)]
+    assert all(a.dtype == np.float32 for a in arrays)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_resumes_bit_for_bit_from_its_state_dict(name: str, options: dict[str, Any]) -> None:
+    params = make()
+    optimizer = getattr(optim, name)(params, **options)
+    advance(params, optimizer, range(17))
+    copies = [autodiff.Tensor(p.data, requires_grad=True) for p in params]
+    resumed = getattr(optim, name)(copies, lr=123.0)
+    resumed.load_state_dict(optimizer.state_dict())
+    advance(params, optimizer, range(17, 40))
+    advance(copies, resumed, range(17, 40))
+    for p, q in zip(params, copies, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_takes_over_a_pytorch_state_dict(name: str, options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in make()]
+    b = getattr(torch.optim, name)(theirs, **options)
+    for step in range(10):
+        for i, q in enumerate(theirs):
+            q.grad = torch.tensor(gradient(q.detach().numpy(), i, step))
+        b.step()
+    ours = [autodiff.Tensor(q.detach().numpy(), requires_grad=True) for q in theirs]
+    a = getattr(optim, name)(ours)
+    a.load_state_dict(b.state_dict())
+    for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+        p.grad = gradient(p.data, i, 10)
+        q.grad = torch.tensor(gradient(q.detach().numpy(), i, 10))
+    a.step()
+    b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_never_writes_into_arrays_that_others_hold(name: str, options: dict[str, Any]) -> None:
+    params = make()
+    optimizer = getattr(optim, name)(params, **options)
+    held: list[tuple[Any, Any]] = []
+    for step in range(8):
+        # Hold now the array, now a view of it, now nothing: spare buffers may be used again only in the last case.
+        if step % 3 < 2:
+            held += [(p.data if step % 3 else p.data.reshape(-1)[:1], None) for p in params]
+            held = [(array, array.copy() if copy is None else copy) for array, copy in held]
+        grads = []
+        for i, p in enumerate(params):
+            p.grad = gradient(p.data, i, step)
+            p.grad.flags.writeable = False
+            grads.append(p.grad)
+        optimizer.step()
+    for array, copy in held:
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_a_step_between_forward_and_backward_does_not_change_the_gradient() -> None:
+    w, v = make(shapes=[(3, 3), (3, 3)])
+    optimizer = optim.SGD([w, v], lr=10.0)
+    out = (w @ v).sum()
+    expected = np.ones((3, 3)) @ v.data.T
+    for _ in range(4):
+        w.grad, v.grad = np.ones((3, 3)), np.ones((3, 3))
+        optimizer.step()
+    optimizer.zero_grad()
+    out.backward()
+    np.testing.assert_array_equal(w.grad, expected)
+
+
+def test_spare_buffers_are_used_again_when_nobody_holds_them() -> None:
+    (p,) = make(shapes=[(200, 200)])
+    optimizer = optim.Adam([p])
+    seen = set()
+    for step in range(10):
+        p.grad = gradient(p.data, 0, step)
+        optimizer.step()
+        seen.add(p.data.ctypes.data)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
+def test_sees_what_the_user_binds_and_writes(sizes: Any) -> None:
+    params = make(shapes=sizes)
+    optimizer = optim.SGD(params, lr=1.0)
+    for round_ in range(4):
+        for p in params:
+            if round_ % 2:
+                p.data = np.full(p.shape, 5.0)
+            else:
+                p.data[...] = 5.0
+            p.grad = np.ones(p.shape)
+        optimizer.step()
+        for p in params:
+            np.testing.assert_array_equal(p.data, np.full(p.shape, 4.0))
+
+
+def test_state_arrays_may_be_written_or_dropped() -> None:
+    params = make(shapes=[(3,), (4,)])
+    optimizer = optim.SGD(params, lr=1.0, momentum=1.0)
+    for p in params:
+        p.grad = np.ones(p.shape)
+    optimizer.step()
+    optimizer.state[params[0]]["momentum_buffer"][:] = 10.0
+    optimizer.state[params[1]] = {}
+    before = [p.data.copy() for p in params]
+    optimizer.step()
+    np.testing.assert_allclose(before[0] - params[0].data, 11.0)
+    np.testing.assert_allclose(before[1] - params[1].data, 1.0)
+
+
+def test_shape_and_dtype_may_change() -> None:
+    params = make(shapes=[(3,), (4,)])
+    optimizer = optim.SGD(params, lr=1.0)
+    advance(params, optimizer, range(2))
+    params[0].data = np.zeros((2, 2), np.float32)
+    params[0].grad, params[1].grad = np.ones((2, 2), np.float32), None
+    optimizer.step()
+    np.testing.assert_array_equal(params[0].data, -np.ones((2, 2), np.float32))
+    assert params[0].data.dtype == np.float32
+
+
+def test_groups_have_their_own_options() -> None:
+    a, b, c = make(shapes=[(2,), (2,), (2,)])
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    optimizer.add_param_group({"params": [("late", c)], "lr": 0.0})
+    before = [p.data.copy() for p in (a, b, c)]
+    for p in (a, b, c):
+        p.grad = np.ones(2)
+    optimizer.step()
+    moved = [float((x - p.data)[0]) for x, p in zip(before, (a, b, c), strict=True)]
+    np.testing.assert_allclose(moved, [0.1, 0.5, 0.0])
+    assert optimizer.param_groups[2]["param_names"] == ["late"]
+    optimizer.param_groups[2]["lr"] = 1.0
+    optimizer.step()
+    np.testing.assert_allclose(before[2] - c.data, 1.0)
+
+
+def test_any_object_with_data_and_grad_will_do() -> None:
+    class Knob:
+        def __init__(self) -> None:
+            self.data = np.array([1.0, 2.0], np.float32)
+            self.grad: Any = [1.0, 1.0]
+
+    knob = Knob()
+    optim.SGD([knob], lr=1.0).step()
+    np.testing.assert_array_equal(knob.data, np.array([0.0, 1.0], np.float32))
+
+
+def test_gradient_as_a_tensor_is_taken() -> None:
+    x = autodiff.tensor([2.0], requires_grad=True)
+    (x * x).sum().backward(create_graph=True)
+    assert isinstance(x.grad, autodiff.Tensor)
+    optim.SGD([x], lr=0.5).step()
+    np.testing.assert_array_equal(x.data, [0.0])
+
+
+def test_closure_and_zero_grad() -> None:
+    (x,) = make(shapes=[(3,)])
+    optimizer = optim.SGD([x], lr=0.1)
+
+    def closure() -> autodiff.Tensor:
+        optimizer.zero_grad()
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    with autodiff.no_grad():
+        losses = [optimizer.step(closure).item() for _ in range(3)]
+    assert losses == sorted(losses, reverse=True)
+    optimizer.zero_grad(set_to_none=False)
+    np.testing.assert_array_equal(x.grad, np.zeros(3))
+    optimizer.zero_grad()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("SGD", {"lr": -1.0}, r"SGD: lr must be a finite number >= 0, got -1\.0"),
+        ("SGD", {"lr": float("nan")}, "lr must be"),
+        ("SGD", {"lr": "fast"}, "got 'fast'"),
+        ("SGD", {"momentum": -0.1}, "momentum"),
+        ("SGD", {"nesterov": True}, "nesterov needs momentum"),
+        ("Adam", {"betas": (0.9, 1.0)}, r"betas must be two numbers in \[0, 1\)"),
+        ("Adam", {"betas": 0.9}, "betas"),
+        ("AdamW", {"eps": -1e-8}, "eps"),
+        ("RMSprop", {"alpha": -1}, "alpha"),
+        ("Adagrad", {"lr_decay": -1}, "lr_decay"),
+        ("Adadelta", {"rho": 1.5}, "rho"),
+        ("Lion", {"weight_decay": -1}, "weight_decay"),
+    ],
+)
+def test_refuses_options(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        getattr(optim, name)(make(), **options)
+
+
+def test_refuses_parameters() -> None:
+    x = autodiff.tensor([1.0], requires_grad=True)
+    with pytest.raises(ArgumentError, match="no parameters"):
+        optim.SGD([])
+    with pytest.raises(ArgumentError, match=r"write \[parameter\]"):
+        optim.SGD(x)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="appears twice"):
+        optim.SGD([x, x])
+    with pytest.raises(ArgumentError, match="only leaves"):
+        optim.SGD([x * 2])
+    with pytest.raises(DTypeError, match="int64"):
+        optim.SGD([autodiff.tensor([1])])
+    with pytest.raises(ArgumentError, match=r"needs \.data"):
+        optim.SGD([3.0])
+    with pytest.raises(ArgumentError, match="'params'"):
+        optim.SGD([x]).add_param_group({"lr": 1.0})
+    with pytest.raises(ArgumentError, match="set"):
+        optim.SGD([x]).add_param_group({"params": {autodiff.tensor([1.0], requires_grad=True)}})
+
+
+def test_a_gradient_of_another_shape_changes_nothing() -> None:
+    class Knob:
+        def __init__(self, shape: Any) -> None:
+            self.data = np.ones(2)
+            self.grad = np.ones(shape)
+
+    good, bad = Knob(2), Knob(3)
+    optimizer = optim.Adam([good, bad])
+    with pytest.raises(ShapeError, match=r"\(3,\)"):
+        optimizer.step()
+    np.testing.assert_array_equal(good.data, np.ones(2))
+    assert optimizer.state == {}
+
+
+def test_refuses_another_optimisers_state_and_stays_as_it_was() -> None:
+    params = make(shapes=[(2,), (3,)])
+    optimizer = optim.Adam(params, lr=0.5)
+    advance(params, optimizer, range(2), skip=False)
+    state = optimizer.state_dict()
+    with pytest.raises(ArgumentError, match=r"groups of \[2\]"):
+        optim.Adam(params[:1]).load_state_dict(state)
+    with pytest.raises(ArgumentError, match="'state' and 'param_groups'"):
+        optimizer.load_state_dict({})
+    state["state"][0]["exp_avg"] = np.zeros(7)
+    state["param_groups"][0]["lr"] = 9.0
+    with pytest.raises(ShapeError, match="exp_avg of parameter 0"):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_repr_names_the_options() -> None:
+    assert "lr=0.5" in repr(optim.Adam(make(), lr=0.5))
+
+
+def test_a_parameter_may_still_be_written_after_a_step() -> None:
+    # Small parameters are views of a joined vector then, which must not be mistaken for a view of another tensor.
+    a, b = make(shapes=[(3,), (4,)])
+    a.grad, b.grad = np.ones(3), np.ones(4)
+    optim.SGD([a, b], lr=1.0).step()
+    with autodiff.no_grad():
+        a[0] = 7.0
+    assert a.data[0] == 7.0
