@@ -1,4 +1,4 @@
-"""Optimisers with PyTorch's names and arithmetic, gradient clipping, and the training loop."""
+"""Optimisers and learning-rate schedules with PyTorch's names and arithmetic, gradient clipping, and the training loop."""
 
 from optim.adam import Adam, AdamW
 from optim.adaptive import Adadelta, Adagrad, RMSprop
@@ -6,6 +6,20 @@ from optim.clipping import clip_grad_norm_, clip_grad_value_
 from optim.history import History
 from optim.lion import Lion
 from optim.optimizer import Optimizer
+from optim.schedules import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    Schedule,
+    SequentialLR,
+    StepLR,
+)
 from optim.sgd import SGD
 from optim.trainer import Trainer
 
@@ -15,10 +29,22 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
     "History",
+    "LambdaLR",
+    "LinearLR",
     "Lion",
+    "MultiStepLR",
+    "OneCycleLR",
     "Optimizer",
     "RMSprop",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "SequentialLR",
+    "StepLR",
     "Trainer",
     "clip_grad_norm_",
     "clip_grad_value_",

@@ -1,0 +1,722 @@
+"""Learning-rate schedules with PyTorch's names, arguments and arithmetic.
+
+A schedule sets ``group["lr"]`` of every parameter group when it is made, and again at every :meth:`~Schedule.step`, which comes after the
+optimiser's step or at the end of an epoch. Most multiply the present rate (PyTorch's chainable form), so that two schedules on one
+optimiser combine, and rounding is PyTorch's to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from autodiff.errors import ArgumentError, GraphError
+
+__all__ = [
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "SequentialLR",
+    "StepLR",
+]
+
+
+def _check(good: bool, message: str) -> None:
+    if not good:
+        raise ArgumentError(message)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
+    """One value for every parameter group."""
+    groups = len(optimizer.param_groups)
+    if isinstance(value, (list, tuple)):
+        _check(len(value) == groups, f"{name}: got {len(value)} values for {groups} parameter groups")
+        return list(value)
+    return [value] * groups
+
+
+class Schedule:
+    """Base of the schedules: counts steps and hands new rates to the optimiser.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Or anything with ``param_groups``.
+    last_epoch : int
+        -1 to begin; a later number to go on where another schedule stopped (the groups then hold ``"initial_lr"``).
+
+    Attributes
+    ----------
+    base_lrs : list of float
+        The rates of the groups at the start.
+    last_epoch : int
+        How many steps were taken.
+
+    Raises
+    ------
+    ArgumentError
+        If the first argument is no optimiser, or an option is not allowed.
+    """
+
+    #: What state_dict() leaves out.
+    _not_saved: tuple[str, ...] = ("optimizer",)
+
+    def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
+        self._attach(optimizer)
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            _check("initial_lr" in group, f"{self._name}: parameter group {i} has no 'initial_lr'; use last_epoch=-1 for a new run")
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self._initial_step()
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _attach(self, optimizer: Any) -> None:
+        _check(hasattr(optimizer, "param_groups"), f"{self._name}: the first argument is an optimizer, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+
+    def _initial_step(self) -> None:
+        self._step_count = 0
+        self._is_initial = True
+        self.step()
+        self._is_initial = False
+
+    def _rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def get_lr(self) -> list[float]:
+        """The rates for ``last_epoch``, one per group, computed from the present ones."""
+        raise NotImplementedError(f"{self._name} defines no get_lr")
+
+    def _closed_form(self) -> list[float]:
+        """The rates for ``last_epoch``, computed from the base rates."""
+        return self.get_lr()
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that were set last, one per group."""
+        return list(self._last_lr)
+
+    def step(self) -> None:
+        """Count one step and set the rates."""
+        self._step_count += 1
+        self.last_epoch += 1
+        self._set(self.get_lr())
+
+    def _restart(self) -> None:
+        """Set the rates of the beginning, whatever the present ones are (used by :class:`SequentialLR`)."""
+        self.last_epoch = 0
+        self._set(self._closed_form())
+
+    def _set(self, rates: Sequence[float]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._last_lr = self._rates()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimiser (and functions); plain numbers, lists and dicts."""
+        return {key: _copied(value) for key, value in self.__dict__.items() if key not in self._not_saved}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave. The rates themselves are in the optimiser's state.
+
+        Raises
+        ------
+        ArgumentError
+            If it is another schedule's.
+        """
+        unknown, missing = set(state_dict) - set(self.__dict__), set(self.__dict__) - set(state_dict) - set(self._not_saved)
+        _check(not unknown and not missing, f"{self._name}: not its state: unknown {sorted(unknown)}, missing {sorted(missing)}")
+        self.__dict__.update({key: _copied(value) for key, value in state_dict.items()})
+
+    def __repr__(self) -> str:
+        return f"{self._name}(last_epoch={self.last_epoch}, lr={self._last_lr})"
+
+
+def _copied(value: Any) -> Any:
+    return [_copied(v) for v in value] if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
+
+
+class LambdaLR(Schedule):
+    """The base rate times ``lr_lambda(step)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable or list of callable
+        Step number to factor; one for all groups, or one each. Not part of the state_dict.
+    last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    >>> optimizer.step(); schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
+    """
+
+    _not_saved = ("optimizer", "lr_lambdas")
+
+    def __init__(self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1) -> None:
+        self._attach(optimizer)
+        self.lr_lambdas: list[Callable[[int], float]] = _per_group("LambdaLR", optimizer, lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """``base_lr * lr_lambda(last_epoch)``."""
+        return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+
+class StepLR(Schedule):
+    """The rate times ``gamma`` every ``step_size`` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+    gamma : float
+    last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> for _ in range(4):
+    ...     optimizer.step(); schedule.step()
+    >>> schedule.get_last_lr()
+    [0.25]
+    """
+
+    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        _check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
+        self.step_size = step_size
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times ``gamma`` at multiples of ``step_size``."""
+        if self.last_epoch == 0 or self.last_epoch % self.step_size:
+            return self._rates()
+        return [rate * self.gamma for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
+
+
+class MultiStepLR(Schedule):
+    """The rate times ``gamma`` at every milestone.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    milestones : iterable of int
+        Step numbers; one that is given twice counts twice.
+    gamma : float
+    last_epoch : int
+    """
+
+    def __init__(self, optimizer: Any, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+        self.milestones = sorted(milestones)
+        _check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times ``gamma`` once per milestone at this step."""
+        times = Counter(self.milestones)[self.last_epoch]
+        return [rate * self.gamma**times for rate in self._rates()] if times else self._rates()
+
+    def _closed_form(self) -> list[float]:
+        return [base * self.gamma ** bisect_right(self.milestones, self.last_epoch) for base in self.base_lrs]
+
+
+class ExponentialLR(Schedule):
+    """The rate times ``gamma`` at every step.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    gamma : float
+    last_epoch : int
+    """
+
+    def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate times ``gamma``."""
+        return self._rates() if self._is_initial else [rate * self.gamma for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
+
+
+class ConstantLR(Schedule):
+    """The rate times ``factor`` for the first ``total_iters`` steps, then whole.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    factor : float
+        In [0, 1].
+    total_iters : int
+    last_epoch : int
+    """
+
+    def __init__(self, optimizer: Any, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+        _check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
+        self.factor = factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times ``factor`` at the start and divided by it at the end."""
+        if self.last_epoch == 0:
+            return [rate * self.factor for rate in self._rates()]
+        if self.last_epoch != self.total_iters:
+            return self._rates()
+        return [rate * (1.0 / self.factor) for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        return [base * (self.factor + (self.last_epoch >= self.total_iters) * (1 - self.factor)) for base in self.base_lrs]
+
+
+class LinearLR(Schedule):
+    """A factor that goes from ``start_factor`` to ``end_factor`` in ``total_iters`` equal steps: warm-up, or cool-down.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    start_factor : float
+        In (0, 1].
+    end_factor : float
+        In [0, 1].
+    total_iters : int
+    last_epoch : int
+    """
+
+    def __init__(
+        self, optimizer: Any, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
+        _check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
+        _check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times the quotient of this step's factor and the last one's."""
+        if self.last_epoch == 0:
+            return [rate * self.start_factor for rate in self._rates()]
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return self._rates()
+        rise = self.end_factor - self.start_factor
+        quotient = 1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise)
+        return [rate * quotient for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        part = (self.end_factor - self.start_factor) * min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * (self.start_factor + part) for base in self.base_lrs]
+
+
+class CosineAnnealingLR(Schedule):
+    """Half a cosine from the base rate down to ``eta_min`` in ``T_max`` steps (and up again after).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_max : int
+    eta_min : float
+    last_epoch : int
+
+    References
+    ----------
+    Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983, without the restarts.
+    """
+
+    def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        _check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
+        self.T_max = T_max
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The recursive form, which leaves room for other schedules on the same optimiser."""
+        t, T, low = self.last_epoch, self.T_max, self.eta_min
+        if self._is_initial:
+            return self._rates()
+        if self._step_count == 1 and t > 0:
+            return self._closed_form()
+        if (t - 1 - T) % (2 * T) == 0:
+            # The quotient below would be 0 / 0 one step after the bottom.
+            return [rate + (base - low) * (1 - math.cos(math.pi / T)) / 2 for base, rate in zip(self.base_lrs, self._rates(), strict=True)]
+        quotient = (1 + math.cos(math.pi * t / T)) / (1 + math.cos(math.pi * (t - 1) / T))
+        return [quotient * (rate - low) + low for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        low = self.eta_min
+        return [low + (base - low) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2 for base in self.base_lrs]
+
+
+class CosineAnnealingWarmRestarts(Schedule):
+    """Half cosines from the base rate to ``eta_min``, each ``T_mult`` times as long as the one before.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_0 : int
+        Length of the first.
+    T_mult : int
+    eta_min : float
+    last_epoch : int
+
+    References
+    ----------
+    Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983.
+    """
+
+    def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        _check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
+        _check(_whole(T_mult) and T_mult >= 1, f"CosineAnnealingWarmRestarts: T_mult must be an int of at least 1, got {T_mult!r}")
+        self.T_0 = T_0
+        self.T_i = T_0
+        self.T_mult = T_mult
+        self.eta_min = eta_min
+        self.T_cur = last_epoch
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The cosine at ``T_cur`` of ``T_i``."""
+        low = self.eta_min
+        return [low + (base - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
+
+    def step(self) -> None:
+        """Count one step and set the rates."""
+        self.T_cur += 1
+        if self.T_cur >= self.T_i:
+            self.T_cur %= self.T_i
+            self.T_i *= self.T_mult
+        super().step()
+
+    def _restart(self) -> None:
+        self.T_cur, self.T_i = 0, self.T_0
+        super()._restart()
+
+
+class OneCycleLR(Schedule):
+    """Up to ``max_lr`` and down far below the start within one run; momentum the other way round. Step it per batch.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    max_lr : float or list of float
+    total_steps : int, optional
+        Or ``epochs`` and ``steps_per_epoch``.
+    epochs, steps_per_epoch : int, optional
+    pct_start : float
+        The part of the run that goes up.
+    anneal_strategy : {"cos", "linear"}
+    cycle_momentum : bool
+        Move ``momentum`` (or ``betas[0]``) from ``max_momentum`` to ``base_momentum`` and back.
+    base_momentum, max_momentum : float or list of float
+    div_factor, final_div_factor : float
+        The first rate is ``max_lr / div_factor``, the last is the first ``/ final_div_factor``.
+    three_phase : bool
+        Down to the first rate as fast as up, then on to the last.
+    last_epoch : int
+
+    References
+    ----------
+    Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", arXiv 1708.07120.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        max_lr: float | list[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.85,
+        max_momentum: float | list[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        self._attach(optimizer)
+        if total_steps is None:
+            _check(epochs is not None and steps_per_epoch is not None, "OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
+                _check(_whole(value) and value is not None and value > 0, f"OneCycleLR: {name} must be a positive int, got {value!r}")
+            total_steps = (epochs or 0) * (steps_per_epoch or 0)
+        _check(_whole(total_steps) and total_steps > 0, f"OneCycleLR: total_steps must be a positive int, got {total_steps!r}")
+        _check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
+        _check(anneal_strategy in ("cos", "linear"), f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        self.total_steps = total_steps
+        self.anneal_strategy = anneal_strategy
+        self.cycle_momentum = cycle_momentum
+        up = float(pct_start * total_steps) - 1
+        # (last step, rate from, rate to, momentum from, momentum to): the names are keys of a parameter group.
+        self._phases: list[list[Any]] = [[up, "initial_lr", "max_lr", "max_momentum", "base_momentum"]]
+        if three_phase:
+            down = float(2 * pct_start * total_steps) - 2
+            self._phases.append([down, "max_lr", "initial_lr", "base_momentum", "max_momentum"])
+            self._phases.append([total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"])
+        else:
+            self._phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
+        if last_epoch == -1:
+            for group, top in zip(optimizer.param_groups, _per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True):
+                group["initial_lr"] = top / div_factor
+                group["max_lr"] = top
+                group["min_lr"] = group["initial_lr"] / final_div_factor
+        self.use_beta1 = "betas" in optimizer.param_groups[0]
+        if cycle_momentum:
+            _check(
+                self.use_beta1 or "momentum" in optimizer.param_groups[0],
+                f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
+            )
+            highs, lows = _per_group("max_momentum", optimizer, max_momentum), _per_group("base_momentum", optimizer, base_momentum)
+            if last_epoch == -1:
+                for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
+                    self._set_momentum(group, high)
+                    group["max_momentum"], group["base_momentum"] = high, low
+        super().__init__(optimizer, last_epoch)
+
+    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
+        if self.use_beta1:
+            group["betas"] = (value, *group["betas"][1:])
+        else:
+            group["momentum"] = value
+
+    def _between(self, start: float, end: float, part: float) -> float:
+        if self.anneal_strategy == "cos":
+            return end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1)
+        return (end - start) * part + start
+
+    def get_lr(self) -> list[float]:
+        """The rates of this step's phase; sets the momentum, too."""
+        number = self.last_epoch
+        if number > self.total_steps:
+            raise GraphError(f"OneCycleLR: step {number} of {self.total_steps}; the cycle is over, make it longer with total_steps")
+        rates = []
+        for group in self.optimizer.param_groups:
+            begin = 0.0
+            for i, (end, rate_from, rate_to, momentum_from, momentum_to) in enumerate(self._phases):
+                if number <= end or i == len(self._phases) - 1:
+                    part = (number - begin) / (end - begin)
+                    rates.append(self._between(group[rate_from], group[rate_to], part))
+                    if self.cycle_momentum:
+                        self._set_momentum(group, self._between(group[momentum_from], group[momentum_to], part))
+                    break
+                begin = end
+        return rates
+
+
+class SequentialLR(Schedule):
+    """One schedule after another: each begins anew at its milestone.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    schedulers : list of Schedule
+        All of this optimiser.
+    milestones : list of int
+        Where the second, third ... begin.
+    last_epoch : int
+
+    Notes
+    -----
+    As in PyTorch, a SequentialLR inside another reaches its own milestones one step early.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> parts = [optim.LinearLR(optimizer, 0.5, total_iters=2), optim.ExponentialLR(optimizer, 0.1)]
+    >>> schedule = optim.SequentialLR(optimizer, parts, milestones=[2])
+    >>> rates = [schedule.get_last_lr()[0]]
+    >>> for _ in range(3):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> rates
+    [0.5, 0.75, 1.0, 0.1]
+    """
+
+    _not_saved = ("optimizer", "_schedulers")
+
+    def __init__(self, optimizer: Any, schedulers: list[Any], milestones: list[int], last_epoch: int = -1) -> None:
+        self._attach(optimizer)
+        _check(bool(schedulers), "SequentialLR: needs at least one schedule")
+        for i, schedule in enumerate(schedulers):
+            fits = isinstance(schedule, Schedule) and not isinstance(schedule, ReduceLROnPlateau)
+            _check(fits, f"SequentialLR: number {i} is a {type(schedule).__name__}; it needs schedules that step without a metric")
+            _check(schedule.optimizer is optimizer, f"SequentialLR: number {i} belongs to another optimizer")
+        _check(
+            len(milestones) == len(schedulers) - 1,
+            f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones, got {len(milestones)}",
+        )
+        self._schedulers = schedulers
+        self._milestones = list(milestones)
+        self.last_epoch = last_epoch + 1
+        # Making the schedules has set rates already; begin again, with the first alone.
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        self._undo()
+        first = schedulers[bisect_right(self._milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
+
+    def _undo(self) -> None:
+        for schedule in self._schedulers:
+            if isinstance(schedule, SequentialLR):
+                schedule._undo()
+            else:
+                schedule.last_epoch -= 1
+
+    def step(self) -> None:
+        """Count one step and let the schedule whose turn it is set the rates."""
+        self.last_epoch += 1
+        turn = bisect_right(self._milestones, self.last_epoch)
+        schedule = self._schedulers[turn]
+        if turn > 0 and self._milestones[turn - 1] == self.last_epoch:
+            schedule._restart()
+        else:
+            schedule.step()
+        self._last_lr = schedule.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its own state and that of its schedules."""
+        return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        parts = state_dict.get("_schedulers", [])
+        _check(len(parts) == len(self._schedulers), f"SequentialLR: state of {len(parts)} schedules for {len(self._schedulers)}")
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
+        for schedule, part in zip(self._schedulers, parts, strict=True):
+            schedule.load_state_dict(part)
+
+
+class ReduceLROnPlateau(Schedule):
+    """The rate times ``factor`` when a metric has not improved for more than ``patience`` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    mode : {"min", "max"}
+        Whether the metric should fall or rise.
+    factor : float
+        Below 1.
+    patience : int
+    threshold : float
+        By how much it must improve, relative ("rel") or absolute ("abs").
+    threshold_mode : {"rel", "abs"}
+    cooldown : int
+        Steps after a reduction that do not count.
+    min_lr : float or list of float
+    eps : float
+        Smaller changes of the rate are not made.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.ReduceLROnPlateau(optimizer, patience=1)
+    >>> for loss in [3.0, 2.0, 2.0, 2.0]:
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.1]
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | list[float] = 0,
+        eps: float = 1e-8,
+    ) -> None:
+        self._attach(optimizer)
+        _check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
+        _check(mode in ("min", "max"), f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+        _check(threshold_mode in ("rel", "abs"), f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.min_lrs = _per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
+        self.eps = eps
+        self.last_epoch = 0
+        self.best = math.inf if mode == "min" else -math.inf
+        self.cooldown_counter = 0
+        self.num_bad_epochs = 0
+        self._last_lr = self._rates()
+
+    def step(self, metrics: Any = None) -> None:
+        """Look at the metric, and reduce the rates if it has stalled.
+
+        Parameters
+        ----------
+        metrics : float or Tensor
+            A number.
+
+        Raises
+        ------
+        ArgumentError
+            If no metric is given.
+        """
+        _check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
+        current = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(current):
+            self.best = current
+            self.num_bad_epochs = 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                reduced = max(group["lr"] * self.factor, least)
+                if group["lr"] - reduced > self.eps:
+                    group["lr"] = reduced
+            self.cooldown_counter = self.cooldown
+            self.num_bad_epochs = 0
+        self._last_lr = self._rates()
+
+    def _is_better(self, value: float) -> bool:
+        if self.threshold_mode == "rel":
+            return value < self.best * (1.0 - self.threshold) if self.mode == "min" else value > self.best * (self.threshold + 1.0)
+        return value < self.best - self.threshold if self.mode == "min" else value > self.best + self.threshold

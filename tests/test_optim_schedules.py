@@ -1,0 +1,207 @@
+"""Schedules against PyTorch over 200 steps, their state, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff
+import optim
+from autodiff.errors import ArgumentError, GraphError
+
+STEPS = 200
+
+
+def sequence(lib: Any, optimizer: Any) -> Any:
+    parts = [lib.LinearLR(optimizer, 0.1, total_iters=10), lib.CosineAnnealingLR(optimizer, 50), lib.ExponentialLR(optimizer, 0.95)]
+    return lib.SequentialLR(optimizer, parts, [10, 60])
+
+
+def sequence_of_steps(lib: Any, optimizer: Any) -> Any:
+    parts = [
+        lib.ConstantLR(optimizer, 0.2, 7),
+        lib.StepLR(optimizer, 5),
+        lib.MultiStepLR(optimizer, [3, 9]),
+        lib.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+        lib.CosineAnnealingWarmRestarts(optimizer, 5, 2),
+    ]
+    return lib.SequentialLR(optimizer, parts, [10, 60, 90, 120])
+
+
+def nested(lib: Any, optimizer: Any) -> Any:
+    return lib.SequentialLR(optimizer, [sequence(lib, optimizer), lib.ExponentialLR(optimizer, 0.99)], [150])
+
+
+MAKERS: dict[str, Callable[[Any, Any], Any]] = {
+    "step": lambda lib, o: lib.StepLR(o, 30),
+    "step-gamma": lambda lib, o: lib.StepLR(o, step_size=7, gamma=0.7),
+    "multistep": lambda lib, o: lib.MultiStepLR(o, [30, 80, 80, 150], 0.3),
+    "exponential": lambda lib, o: lib.ExponentialLR(o, 0.97),
+    "constant": lambda lib, o: lib.ConstantLR(o, 0.3, 40),
+    "linear": lambda lib, o: lib.LinearLR(o),
+    "linear-down": lambda lib, o: lib.LinearLR(o, 1.0, 0.01, 150),
+    "cosine": lambda lib, o: lib.CosineAnnealingLR(o, 30, 1e-3),
+    "cosine-once": lambda lib, o: lib.CosineAnnealingLR(o, 200),
+    "cosine-restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 10, 2, 1e-4),
+    "cosine-restarts-equal": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 13),
+    "one-cycle": lambda lib, o: lib.OneCycleLR(o, 0.5, total_steps=STEPS + 1),
+    "one-cycle-linear": lambda lib, o: lib.OneCycleLR(o, 0.5, epochs=21, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.6),
+    "one-cycle-three": lambda lib, o: lib.OneCycleLR(o, [0.5, 0.2], total_steps=STEPS + 1, three_phase=True, div_factor=10.0),
+    "lambda": lambda lib, o: lib.LambdaLR(o, lambda step: 0.95**step),
+    "lambdas": lambda lib, o: lib.LambdaLR(o, [lambda step: 0.95**step, lambda step: 1 / (1 + step)]),
+    "sequential": sequence,
+    "sequential-steps": sequence_of_steps,
+    "sequential-nested": nested,
+}
+
+
+def ours(kind: str = "SGD") -> Any:
+    a, b = (autodiff.Tensor(np.full(2, v), requires_grad=True) for v in (1.0, 2.0))
+    options = {"momentum": 0.9} if kind == "SGD" else {}
+    return getattr(optim, kind)([{"params": [a]}, {"params": [b], "lr": 0.03}], lr=0.1, **options)
+
+
+def walk(optimizer: Any, schedule: Any, steps: range, values: Any) -> list[Any]:
+    """Rates, momenta and parameters, step by step."""
+    seen = []
+    for step in steps:
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.grad = values(p, step)
+        optimizer.step()
+        schedule.step()
+        for group in optimizer.param_groups:
+            seen.append([group["lr"], group.get("momentum", group.get("betas", (0,))[0]), *np.array(group["params"][0].data)])
+    return seen
+
+
+def pull(p: Any, step: int) -> Any:
+    return p.data * (1 + 0.5 * math.sin(step))
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_follows_pytorch_for_200_steps(name: str, kind: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    params = [torch.nn.Parameter(torch.full((2,), v, dtype=torch.float64)) for v in (1.0, 2.0)]
+    options = {"momentum": 0.9} if kind == "SGD" else {}
+    theirs = getattr(torch.optim, kind)([{"params": [params[0]]}, {"params": [params[1]], "lr": 0.03}], lr=0.1, **options)
+    mine = ours(kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = walk(theirs, MAKERS[name](torch.optim.lr_scheduler, theirs), range(STEPS), pull)
+    found = walk(mine, MAKERS[name](optim, mine), range(STEPS), pull)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"patience": 2, "cooldown": 3, "min_lr": [1e-3, 1e-5], "factor": 0.6}, {"threshold": 0.05, "patience": 0}],
+    ids=["defaults", "many", "strict"],
+)
+def test_plateau_follows_pytorch(mode: str, threshold_mode: str, options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
+    params = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    theirs, mine = torch.optim.SGD([{"params": [params[0]]}, {"params": [params[1]], "lr": 0.03}], lr=0.1), ours()
+    a = optim.ReduceLROnPlateau(mine, mode, threshold_mode=threshold_mode, **options)
+    b = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, mode, threshold_mode=threshold_mode, **options)
+    rng = np.random.default_rng(0)
+    for step in range(STEPS):
+        metric = math.exp(-step / 50) + 0.1 * rng.normal() + 1
+        a.step(metric)
+        b.step(metric)
+        assert a.get_last_lr() == [group["lr"] for group in theirs.param_groups]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_resumes_exactly_through_json(name: str) -> None:
+    first = ours()
+    schedule = MAKERS[name](optim, first)
+    walk(first, schedule, range(77), pull)
+    saved_optimizer, saved = first.state_dict(), json.loads(json.dumps(schedule.state_dict()))
+    second = ours()
+    resumed = MAKERS[name](optim, second)
+    for p, q in zip(first.param_groups, second.param_groups, strict=True):
+        q["params"][0].data = p["params"][0].data.copy()
+    second.load_state_dict(saved_optimizer)
+    resumed.load_state_dict(saved)
+    assert walk(first, schedule, range(77, 150), pull) == walk(second, resumed, range(77, 150), pull)
+
+
+def test_plateau_resumes_through_json() -> None:
+    a = optim.ReduceLROnPlateau(ours(), patience=3)
+    b = optim.ReduceLROnPlateau(ours(), patience=7)
+    b.load_state_dict(json.loads(json.dumps(a.state_dict())))
+    assert (b.best, b.patience) == (math.inf, 3)
+
+
+def test_refuses_another_schedules_state() -> None:
+    with pytest.raises(ArgumentError, match=r"StepLR: not its state: unknown \['T_max'"):
+        optim.StepLR(ours(), 3).load_state_dict(optim.CosineAnnealingLR(ours(), 3).state_dict())
+
+
+def test_two_schedules_combine() -> None:
+    optimizer = ours()
+    a, b = optim.ExponentialLR(optimizer, 0.5), optim.StepLR(optimizer, 2, 0.1)
+    for _ in range(2):
+        optimizer.step()
+        a.step()
+        b.step()
+    np.testing.assert_allclose(optimizer.param_groups[0]["lr"], 0.1 * 0.25 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: optim.StepLR(3, 3), "the first argument is an optimizer"),
+        (lambda: optim.StepLR(ours(), 0), "step_size must be a positive int"),
+        (lambda: optim.StepLR(ours(), 3, last_epoch=4), "no 'initial_lr'"),
+        (lambda: optim.MultiStepLR(ours(), [1.5]), "milestones must be ints"),
+        (lambda: optim.ConstantLR(ours(), 2.0), "factor"),
+        (lambda: optim.LinearLR(ours(), 0.0), "start_factor"),
+        (lambda: optim.LinearLR(ours(), 0.5, 1.5), "end_factor"),
+        (lambda: optim.CosineAnnealingLR(ours(), 0), "T_max"),
+        (lambda: optim.CosineAnnealingWarmRestarts(ours(), 0), "T_0"),
+        (lambda: optim.CosineAnnealingWarmRestarts(ours(), 1, 0), "T_mult"),
+        (lambda: optim.OneCycleLR(ours(), 0.1), "give total_steps"),
+        (lambda: optim.OneCycleLR(ours(), 0.1, epochs=3, steps_per_epoch=0), "steps_per_epoch"),
+        (lambda: optim.OneCycleLR(ours(), 0.1, total_steps=-1), "total_steps"),
+        (lambda: optim.OneCycleLR(ours(), 0.1, total_steps=9, pct_start=2.0), "pct_start"),
+        (lambda: optim.OneCycleLR(ours(), 0.1, total_steps=9, anneal_strategy="up"), "'cos' or 'linear'"),
+        (lambda: optim.OneCycleLR(ours(), [0.1], total_steps=9), "1 values for 2 parameter groups"),
+        (lambda: optim.OneCycleLR(ours("Adagrad"), 0.1, total_steps=9), "cycle_momentum=False"),
+        (lambda: optim.SequentialLR(ours(), [], []), "at least one"),
+        (lambda: optim.SequentialLR(ours(), [optim.StepLR(ours(), 3)], []), "another optimizer"),
+        (lambda: optim.ReduceLROnPlateau(ours(), "low"), "mode must be"),
+        (lambda: optim.ReduceLROnPlateau(ours(), factor=1.0), "factor"),
+        (lambda: optim.ReduceLROnPlateau(ours(), threshold_mode="x"), "threshold_mode"),
+        (lambda: optim.ReduceLROnPlateau(ours()).step(), "needs the metric"),
+    ],
+)
+def test_refuses(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        make()
+
+
+def test_sequential_refuses_what_does_not_fit() -> None:
+    optimizer = ours()
+    part = optim.StepLR(optimizer, 3)
+    with pytest.raises(ArgumentError, match="need 0 milestones"):
+        optim.SequentialLR(optimizer, [part], [3])
+    with pytest.raises(ArgumentError, match="ReduceLROnPlateau"):
+        optim.SequentialLR(optimizer, [part, optim.ReduceLROnPlateau(optimizer)], [3])
+
+
+def test_one_cycle_ends() -> None:
+    optimizer = ours()
+    schedule = optim.OneCycleLR(optimizer, 0.1, total_steps=3)
+    with pytest.raises(GraphError, match="the cycle is over"):
+        walk(optimizer, schedule, range(9), pull)
