@@ -204,7 +204,7 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
         # A hand-derived backward works in place on plain arrays.
         grads = _one_by_one(g, lambda part: op.backward(part, residuals, needs))
     else:
-        grads = op.backward(g, residuals, needs)
+        grads = op.backward(np.asarray(g) if isinstance(g, np.generic) else g, residuals, needs)
     given: list[Any] = []
     for position, (parent, gradient) in enumerate(zip(node.parents, grads, strict=True)):
         if parent is None:

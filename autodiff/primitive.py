@@ -486,7 +486,8 @@ class Fused:
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
         """The forward on bare arrays and its residuals."""
-        out, residuals = self.forward(*arrays, **attrs)
+        # Scalars of 0-d tensors become arrays: a hand-written forward may work in place.
+        out, residuals = self.forward(*(np.asarray(a) if isinstance(a, np.generic) else a for a in arrays), **attrs)
         if isinstance(out, tuple):
             return tuple(_arrayed(o) for o in out), residuals
         return _arrayed(out), residuals

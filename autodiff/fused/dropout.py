@@ -56,7 +56,7 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
         return np.zeros(shape, bool)
     count = int(np.prod(shape, dtype=int))
     raw = np.frombuffer(generator.bytes(2 * count), np.uint16)
-    return (raw >= threshold).reshape(shape)
+    return np.asarray(raw >= threshold).reshape(shape)
 
 
 def dropout_composed(x: Any, mask: Any, *, p: float = 0.5) -> Any:

@@ -63,7 +63,7 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
 
 
 def _count(x: Any) -> int:
-    return x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
+    return int(x.shape[0] * np.prod(x.shape[2:], dtype=int))
 
 
 def _check_batch(name: str, x: Any, *vectors: Any) -> None:
@@ -163,8 +163,13 @@ def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: floa
         Of the shapes of x, (C,) and (C,); the latter also where weight or bias is None.
     """
     axes, m, ndim = (0, *range(2, x.ndim)), _count(x), x.ndim
-    along = lambda vector: _along_channels(vector, ndim)
-    total = lambda array: np.sum(array, axis=axes)
+
+    def along(vector: Any) -> Any:
+        return _along_channels(vector, ndim)
+
+    def total(array: Any) -> Any:
+        return np.sum(array, axis=axes)
+
     w = np.ones(x.shape[1], x.dtype) if weight is None else weight
     # forward, keeping every stage
     mu = total(x) / m

@@ -72,11 +72,11 @@ float_power = P(
 )  # fmt: skip
 remainder = P(
     "remainder", np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(bare(x) / bare(y)),
-    label="%", domain=[(0.1, 0.9), (1.0, 3.0)],
+    label="%", domain=[(4.1, 4.4), (1.6, 1.9)],
 )  # fmt: skip
 fmod = P(
     "fmod", np.fmod, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.trunc(bare(x) / bare(y)),
-    domain=[(0.1, 0.9), (1.0, 3.0)],
+    domain=[(4.1, 4.4), (1.6, 1.9)],
 )  # fmt: skip
 
 # --- exponentials and logarithms ------------------------------------------------------------------------------------

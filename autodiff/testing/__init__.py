@@ -1,0 +1,24 @@
+"""The verification kit: what makes a gradient trusted. Public, for the library's operations and for anybody's.
+
+``check_gradients`` compares a function's gradients with a numerical reference of known accuracy; ``verify`` compares a fused operation with
+its composed definition as well; ``laws`` are what every operation must obey. ``python -m autodiff.testing`` prints the table.
+"""
+
+from autodiff.errors import GradientMismatch
+from autodiff.testing import laws, mutation
+from autodiff.testing.check import Report, check_gradients
+from autodiff.testing.draw import HypothesisDraw, RandomDraw
+from autodiff.testing.verify import Verification, verify, verify_all
+
+__all__ = [
+    "GradientMismatch",
+    "HypothesisDraw",
+    "RandomDraw",
+    "Report",
+    "Verification",
+    "check_gradients",
+    "laws",
+    "mutation",
+    "verify",
+    "verify_all",
+]

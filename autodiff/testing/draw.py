@@ -1,0 +1,129 @@
+"""Two ways to draw a random call of an operation: from a NumPy generator, and from Hypothesis, which shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autodiff.facts import candidates
+
+__all__ = ["HypothesisDraw", "RandomDraw"]
+
+T = TypeVar("T")
+Array = np.ndarray[Any, Any]
+
+
+class _Draw:
+    """Everything that follows from drawing one integer."""
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer in [low, high]."""
+        raise NotImplementedError
+
+    def _integers(self, count: int, high: int) -> Array:
+        """``count`` integers in [0, high]."""
+        raise NotImplementedError
+
+    def boolean(self) -> bool:
+        """True or False."""
+        return bool(self.integer(0, 1))
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One of the options; the first is the simplest."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 1, max_side: int = 4) -> tuple[int, ...]:
+        """A shape."""
+        return tuple(self.integer(min_side, max_side) for _ in range(self.integer(min_ndim, max(min_ndim, max_ndim))))
+
+    def shapes(self, count: int) -> list[tuple[int, ...]]:
+        """Shapes that broadcast together: each is the common one with axes dropped from the front or set to one."""
+        full = self.shape()
+        result = []
+        for _ in range(count):
+            start = self.integer(0, len(full)) if self.boolean() else 0
+            result.append(tuple(1 if self.integer(0, 3) == 3 else n for n in full[start:]))
+        return result
+
+    def array(
+        self, shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, avoid: Sequence[float] = (), distinct: bool = False
+    ) -> Array:
+        """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
+        count = int(np.prod(shape, dtype=int))
+        if not distinct:
+            values = candidates(low, high, avoid)
+            return np.asarray(values[self._integers(count, len(values) - 1)]).reshape(shape)
+        # One slot of the interval for each element, the slots in an order that is drawn, jittered within a quarter of a slot.
+        order = np.arange(count)
+        for i in range(count - 1, 0, -1):
+            j = self.integer(0, i)
+            order[[i, j]] = order[[j, i]]
+        jitter = self._integers(count, 16) / 64
+        return np.asarray(low + (high - low) * (order + 0.37 + jitter) / max(count, 1)).reshape(shape)
+
+    def integers(self, shape: tuple[int, ...], low: int, high: int) -> Array:
+        """Int64 values in [low, high]."""
+        return (low + self._integers(int(np.prod(shape, dtype=int)), high - low)).reshape(shape)
+
+    def mask(self, shape: tuple[int, ...]) -> Array:
+        """Booleans."""
+        return self.integers(shape, 0, 1).astype(bool)
+
+    def axis(self, ndim: int) -> int:
+        """An axis, perhaps counted from the end."""
+        return self.integer(-ndim, ndim - 1) if ndim else 0
+
+    def axes(self, ndim: int) -> None | int | tuple[int, ...]:
+        """None, one axis, or several."""
+        kind = self.integer(0, 2)
+        if kind == 0 or ndim == 0:
+            return None
+        if kind == 1:
+            return self.axis(ndim)
+        return tuple(i - ndim if self.boolean() else i for i in range(ndim) if self.boolean())
+
+
+class RandomDraw(_Draw):
+    """Draws from a ``numpy.random.Generator``.
+
+    Examples
+    --------
+    >>> RandomDraw(np.random.default_rng(0)).array((2,), 0.0, 1.0).shape
+    (2,)
+    """
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer in [low, high]."""
+        return int(self.generator.integers(low, high + 1))
+
+    def _integers(self, count: int, high: int) -> Array:
+        return self.generator.integers(0, high + 1, count)
+
+
+class HypothesisDraw(_Draw):
+    """Draws from Hypothesis, so that a failing call shrinks to few elements of small values.
+
+    Parameters
+    ----------
+    draw : callable
+        What ``@st.composite`` hands to a strategy, or ``data.draw``.
+    """
+
+    def __init__(self, draw: Callable[[Any], Any]) -> None:
+        from autodiff.errors import require
+
+        self._draw = draw
+        self._strategies = require("hypothesis.strategies")
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer in [low, high]."""
+        return int(self._draw(self._strategies.integers(low, high)))
+
+    def _integers(self, count: int, high: int) -> Array:
+        each = self._strategies.integers(0, high)
+        return np.array(self._draw(self._strategies.lists(each, min_size=count, max_size=count)), dtype=np.int64)

@@ -1,0 +1,276 @@
+"""One operation proved: against the numerical reference, and a fused one against its composed definition as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor, composed, gradients
+from autodiff.errors import ArgumentError, GradientMismatch
+from autodiff.facts import sample_call
+from autodiff.primitive import Fused, Primitive, registry
+from autodiff.testing.check import Report, check_gradients
+from autodiff.testing.draw import RandomDraw
+
+__all__ = ["Verification", "find", "fused_against_composed", "gradient_places", "verify", "verify_all"]
+
+#: Fused and composed may differ by this many units in the last place of the largest number in the array compared: both are sums of at
+#: most a few hundred rounded terms, taken in a different order.
+_ULPS = 512
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found about one operation.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"elementary", "fused"}
+    cases : int
+    composed_error : float or None
+        Largest difference between fused and composed, forward or gradient, relative to the array's largest entry.
+    composed_ulps : float or None
+        The same in units in the last place.
+    float32_ratio : float or None
+        The fused float32 error over the composed float32 error, both against float64.
+    numeric_error, second_order_error : float or None
+        Largest relative difference to the numerical reference.
+    problem : str
+        Empty if everything passed.
+    """
+
+    name: str
+    kind: str
+    cases: int = 0
+    composed_error: float | None = None
+    composed_ulps: float | None = None
+    float32_ratio: float | None = None
+    numeric_error: float | None = None
+    second_order_error: float | None = None
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.problem
+
+
+def find(op: Any) -> Primitive | Fused:
+    """An operation from its name, its public function, or itself.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
+    if isinstance(op, Primitive | Fused):
+        return op
+    if isinstance(op, str) and op in registry:
+        return registry[op]
+    known = getattr(op, "__autodiff__", None)
+    if known is None:
+        raise ArgumentError(f"verify: {op!r} is no registered operation; autodiff.registry lists them")
+    found: Primitive | Fused = known
+    return found
+
+
+def verify(op: Any, *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any) -> Verification:
+    """Prove one call of an operation.
+
+    Parameters
+    ----------
+    op : Primitive, Fused, public function, or registered name
+    *args, **kwargs
+        A call; without any, three random calls from the operation's own facts.
+    order : {1, 2}
+    seed : int
+    raises : bool
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong, or fused and composed differ.
+    ArgumentError
+        If the operation is unknown.
+
+    Examples
+    --------
+    >>> verify("tanh", np.linspace(-1.0, 1.0, 5)).passed
+    True
+    """
+    found = find(op)
+    calls = [(args, kwargs)] if args else list(_calls(found, 3, seed))
+    result = _verify(found, calls, order, seed)
+    if raises and not result.passed:
+        raise GradientMismatch(f"{found.name}: {result.problem}")
+    return result
+
+
+def _calls(op: Any, count: int, seed: int) -> Iterable[tuple[tuple[Any, ...], dict[str, Any]]]:
+    draw = RandomDraw(np.random.default_rng([seed, *op.name.encode()]))
+    return [sample_call(op, draw) for _ in range(count)]
+
+
+def verify_all(
+    names: Sequence[str] | None = None, *, cases: int = 3, seed: int = 0, each: Callable[[Verification], Any] | None = None
+) -> list[Verification]:
+    """Prove every registered operation on random calls of its own facts.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Only these.
+    cases : int
+        Calls of each.
+    seed : int
+    each : callable, optional
+        Called with every result as it comes.
+
+    Returns
+    -------
+    list of Verification
+        None raises; look at ``passed``.
+    """
+    results = []
+    for name in names or sorted(registry):
+        op = find(name)
+        result = _verify(op, list(_calls(op, cases, seed)), 2, seed)
+        results.append(result)
+        if each is not None:
+            each(result)
+    return results
+
+
+def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], order: int, seed: int) -> Verification:
+    facts: dict[str, Any] = {"name": op.name, "kind": "fused" if op.fused else "elementary", "cases": len(calls)}
+    numeric: list[Report] = []
+    try:
+        for args, kwargs in calls:
+            if op.fused:
+                relative, ulps = fused_against_composed(op, args, kwargs, seed)
+                facts["composed_error"] = max(facts.get("composed_error", 0.0), relative)
+                facts["composed_ulps"] = max(facts.get("composed_ulps", 0.0), ulps)
+                facts["float32_ratio"] = max(facts.get("float32_ratio", 0.0), _float32_ratio(op, args, kwargs, seed))
+            if any(isinstance(a, np.ndarray) and a.dtype == np.float64 for a in args):
+                numeric.append(check_gradients(*_held(op, args, kwargs), order=order, seed=seed, name=op.name))
+    except GradientMismatch as error:
+        facts["problem"] = str(error)
+    if numeric:
+        facts["numeric_error"] = max(_error(report, 1) for report in numeric)
+        if order == 2:
+            facts["second_order_error"] = max(_error(report, 2) for report in numeric)
+    return Verification(**facts)
+
+
+def _error(report: Report, order: int) -> float:
+    entries = [e for e in report.entries if e.order == order and not e.kink]
+    return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in entries), default=0.0)
+
+
+def _held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The call as a function of the inputs that have a gradient, and those inputs."""
+    places = gradient_places(op, args, kwargs)
+
+    def call(*values: Any) -> Any:
+        full = list(args)
+        for place, value in zip(places, values, strict=True):
+            full[place] = value
+        return op.function(*full, **kwargs)
+
+    call.__name__ = op.name
+    return (call, *(np.asarray(args[i], np.float64) for i in places))
+
+
+def gradient_places(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[int]:
+    """Which arguments of a call have a gradient: float arrays, less those for which the operation itself has none."""
+    count = len(args) if op.variadic else len(op.inputs)
+    floats = [i for i, a in enumerate(args[:count]) if isinstance(a, np.ndarray | np.generic) and a.dtype.kind in "fc"]
+    if not op.fused:
+        return [i for i in floats if op.variadic or op.rules[i] is not None]
+    filled = list(args) + [None] * (len(op.inputs) - len(args))
+    out, residuals = op.run([np.asarray(a) if i in floats else a for i, a in enumerate(filled)], kwargs)
+    needs = tuple(i in floats for i in range(len(filled)))
+    g = tuple(np.ones_like(o) for o in out) if isinstance(out, tuple) else np.ones_like(out)
+    grads = op.backward(g, residuals, needs)
+    return [i for i in floats if grads[i] is not None]
+
+
+def _results(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: Any, seed: int, as_composed: bool) -> list[Any]:
+    """Outputs and gradients of one call, in one dtype, fused or composed."""
+    places = gradient_places(op, args, kwargs)
+    full = [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "f" else a for a in args]
+    leaves = [Tensor(full[i], requires_grad=True) for i in places]
+    for place, leaf in zip(places, leaves, strict=True):
+        full[place] = leaf
+    if as_composed:
+        with composed():
+            out = op.function(*full, **kwargs)
+    else:
+        out = op.function(*full, **kwargs)
+    outs = [o for o in (out if isinstance(out, tuple) else (out,)) if o.dtype.kind in "fc"]
+    rng = np.random.default_rng(seed)
+    seeds = [rng.standard_normal(o.shape).astype(o.dtype) for o in outs]
+    tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
+    grads = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True) if tracked else ()
+    return [o.data for o in outs] + [np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(grads, leaves, strict=False)]
+
+
+def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> tuple[float, float]:
+    """Outputs and gradients of a fused operation beside those of its composed definition, in float64.
+
+    Returns
+    -------
+    (relative, ulps)
+        The largest difference, relative to the largest entry of the array it is in, and in units in that entry's last place.
+
+    Raises
+    ------
+    GradientMismatch
+        If they differ by more than rounding.
+    """
+    pairs = zip(_results(op, args, kwargs, np.float64, seed, False), _results(op, args, kwargs, np.float64, seed, True), strict=True)
+    largest = 0.0
+    for position, (ours, truth) in enumerate(pairs):
+        if ours.shape != truth.shape or ours.dtype != truth.dtype:
+            raise GradientMismatch(f"fused gives {ours.dtype}{list(ours.shape)}, composed {truth.dtype}{list(truth.shape)}")
+        scale = max(float(np.max(np.abs(truth), initial=0.0)), 1.0)
+        gap = float(np.max(np.abs(ours - truth), initial=0.0)) / scale
+        if not gap <= _ULPS * np.finfo(np.float64).eps:
+            raise GradientMismatch(
+                f"fused and composed differ by {gap:.1e} of the largest entry in result {position} (outputs come first, then gradients)"
+            )
+        largest = max(largest, gap)
+    return largest, largest / float(np.finfo(np.float64).eps)
+
+
+def _float32_ratio(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int) -> float:
+    """How much worse than the composed definition the fused operation is in float32, both judged against float64."""
+    truth = _results(op, [_rounded(a) for a in args], kwargs, np.float64, seed, True)
+    ours, theirs = (_results(op, args, kwargs, np.float32, seed, flag) for flag in (False, True))
+    worst = 0.0
+    for t, a, b in zip(truth, ours, theirs, strict=True):
+        if a.dtype != np.float32:
+            raise GradientMismatch(f"float32 inputs gave a result of dtype {a.dtype}")
+        scale = max(float(np.max(np.abs(t), initial=0.0)), 1.0) * float(np.finfo(np.float32).eps)
+        own = float(np.max(np.abs(a - t), initial=0.0)) / scale
+        other = float(np.max(np.abs(b - t), initial=0.0)) / scale
+        # Slack: eight ulps of the largest entry on top of four times the composed error.
+        if own > 4 * other + 8:
+            raise GradientMismatch(f"in float32 the fused operation is {own:.1f} ulps from float64, the composed definition {other:.1f}")
+        worst = max(worst, own / max(other, 1.0))
+    return worst
+
+
+def _rounded(value: Any) -> Any:
+    """A float64 argument as float32 would see it."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f":
+        return np.asarray(value, np.float32).astype(np.float64)
+    return value

@@ -1,0 +1,40 @@
+"""Every law over every registered operation, on calls that Hypothesis draws and shrinks."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodiff.facts import sample_call
+from autodiff.primitive import registry
+from autodiff.testing import HypothesisDraw, RandomDraw
+from autodiff.testing.laws import LAWS
+from autodiff.testing.mutation import survivors
+
+# Examples in docstrings and tests register operations of their own, under these prefixes.
+OPS = sorted(name for name in registry if not name.startswith(("doc_", "test_")))
+# Numerical references take a hundred evaluations each, so these two laws draw fewer calls.
+COSTLY = {"gradients_match_numeric", "second_order_matches_numeric"}
+PROFILE = hypothesis.settings.default.max_examples
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("law", sorted(LAWS))
+def test_law(law: str, name: str) -> None:
+    op = registry[name]
+
+    @hypothesis.settings(max_examples=max(3, PROFILE // (5 if law in COSTLY else 3)))
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        args, kwargs = sample_call(op, HypothesisDraw(data.draw))
+        LAWS[law](op, args, kwargs)
+
+    holds()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_mutant_is_caught(name: str) -> None:
+    op = registry[name]
+    draw = RandomDraw(np.random.default_rng([5, *name.encode()]))
+    assert survivors(op, [sample_call(op, draw) for _ in range(3)]) == []
