@@ -167,6 +167,8 @@ def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool
     net = network(options, seed)
     make, usual = OPTIMIZERS[options.optimizer]
     optimizer: Any = make(net.parameters(), lr=options.lr or usual)
+    if comm is not None:
+        optimizer = optim.DataParallel(optimizer, comm, net)
     batch_size, train = options.batch_size, data["train"]
     chief = comm is None or comm.Get_rank() == 0
     trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optimizer, generator=seed, progress=chief and not options.quiet)
@@ -198,11 +200,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = arguments(argv)
     try:
-        accuracies = [run(options, seed, pictures=i == 0) for i, seed in enumerate(options.seed)]
+        comm = require("mpi4py.MPI").COMM_WORLD if options.mpi else None
+        accuracies = [run(options, seed, comm, pictures=i == 0) for i, seed in enumerate(options.seed)]
     except (AutodiffError, OSError) as error:
+        if options.mpi:
+            raise  # the hook of DataParallel then ends the other processes, too
         print(f"digits: {error}", file=sys.stderr)
         return 1
-    if len(accuracies) > 1:
+    if len(accuracies) > 1 and (comm is None or comm.Get_rank() == 0):
         print(f"test accuracy over {len(accuracies)} seeds: lowest {min(accuracies):.2%}, mean {np.mean(accuracies):.2%}")
     return 0
 

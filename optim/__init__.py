@@ -2,10 +2,12 @@
 
 from optim.adam import Adam, AdamW
 from optim.adaptive import Adadelta, Adagrad, RMSprop
+from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.clipping import clip_grad_norm_, clip_grad_value_
 from optim.history import History
 from optim.lion import Lion
 from optim.optimizer import Optimizer
+from optim.parallel import DataParallel
 from optim.schedules import (
     ConstantLR,
     CosineAnnealingLR,
@@ -32,6 +34,7 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "DataParallel",
     "ExponentialLR",
     "History",
     "LambdaLR",
@@ -48,4 +51,6 @@ __all__ = [
     "Trainer",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "load_checkpoint",
+    "save_checkpoint",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ class History:
         One per epoch; the validation lists stay empty without validation data.
     learning_rate : list of float
         One per epoch.
+    steps : list of int
+        How many optimiser steps each epoch had.
+
+    Examples
+    --------
+    >>> history = History(loss=[2.0, 1.0], seconds=[0.1], steps=[2])
+    >>> history.epochs, history.mean_losses()
+    (1, [1.5])
     """
 
     loss: list[float] = field(default_factory=list)
@@ -32,25 +41,37 @@ class History:
     validation_loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
 
-    _PER_EPOCH = ("train_accuracy", "validation_accuracy", "validation_loss", "learning_rate", "seconds")
+    _PER_EPOCH = ("train_accuracy", "validation_accuracy", "validation_loss", "learning_rate", "steps", "seconds")
 
     @property
     def epochs(self) -> int:
         """How many epochs were run."""
         return len(self.seconds)
 
+    def mean_losses(self) -> list[float]:
+        """The mean minibatch loss of every epoch."""
+        means, start = [], 0
+        for steps in self.steps:
+            losses = self.loss[start : start + steps]
+            means.append(sum(losses) / len(losses) if losses else math.nan)
+            start += steps
+        return means
+
     def to_csv(self, path: str | Path) -> None:
-        """Write one row per epoch, with the epoch's mean loss."""
-        steps = len(self.loss) // self.epochs if self.epochs else 0
+        """Write one row per epoch, with the epoch's mean loss; what was not recorded stays empty.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        columns = [getattr(self, name) for name in self._PER_EPOCH]
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
-            for epoch in range(self.epochs):
-                losses = self.loss[epoch * steps : (epoch + 1) * steps]
-                values = [getattr(self, name) for name in self._PER_EPOCH]
-                row = [values_of[epoch] if epoch < len(values_of) else "" for values_of in values]
-                writer.writerow([epoch + 1, sum(losses) / len(losses) if losses else "", *row])
+            for epoch, mean in enumerate(self.mean_losses()):
+                writer.writerow([epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)])
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Loss per step and accuracy per epoch, side by side.

@@ -1,0 +1,165 @@
+"""Checkpoints that are either whole or not there: one ``.npz`` without pickle, written aside and moved into place.
+
+A process may be killed between any two instructions. So the file is written under another name, forced to the disk, and
+moved over the old one by a rename, which the operating system makes atomic: at every moment the path holds a complete checkpoint,
+the old or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodiff.errors import ArgumentError
+
+__all__ = ["generator_state", "load_checkpoint", "save_checkpoint", "set_generator_state"]
+
+_META = "__meta__"
+
+
+def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+    """Write arrays and a tree of plain values, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced if it exists; its folder is made if need be.
+    arrays : dict of str to ndarray
+        Any shapes, any dtypes but object.
+    meta : dict
+        What JSON can hold: None, bool, int, float (NaN and infinity, too), str, lists, and dicts with str keys.
+
+    Raises
+    ------
+    ArgumentError
+        If something cannot be saved without pickle; nothing is written then.
+    OSError
+        If the disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "run.npz"
+    ...     save_checkpoint(path, {"w": np.ones(2)}, {"step": 3})
+    ...     load_checkpoint(path)
+    ({'w': array([1., 1.])}, {'step': 3})
+    """
+    path = Path(path)
+    try:
+        text = json.dumps(meta)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"checkpoint {path}: {error}; only plain values and arrays can be saved") from error
+    for name, array in arrays.items():
+        if array.dtype.hasobject or name == _META:
+            raise ArgumentError(f"checkpoint {path}: the array {name!r} of dtype {array.dtype} cannot be saved")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process number keeps two runs that share a path from writing into one temporary file.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(aside, "wb") as file:
+            np.savez(file, allow_pickle=False, **{**arrays, _META: np.frombuffer(text.encode(), np.uint8)})
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the rename itself to the disk, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    meta : dict
+
+    Raises
+    ------
+    ArgumentError
+        If the file is truncated, altered or no checkpoint.
+    FileNotFoundError
+        If there is none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop(_META).tobytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArgumentError(f"{path} is no whole checkpoint: {error}") from error
+    if not isinstance(meta, dict):
+        raise ArgumentError(f"{path} is no whole checkpoint: its description is a {type(meta).__name__}")
+    return arrays, meta
+
+
+def generator_state(generator: np.random.Generator) -> dict[str, Any]:
+    """The state of a random generator as plain values.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> state = generator_state(rng)
+    >>> a = rng.random()
+    >>> set_generator_state(rng, state)
+    >>> a == rng.random()
+    True
+    """
+    state: dict[str, Any] = _plain(generator.bit_generator.state)
+    return state
+
+
+def set_generator_state(generator: np.random.Generator, state: dict[str, Any]) -> None:
+    """Put a generator into a state that :func:`generator_state` gave.
+
+    Raises
+    ------
+    ArgumentError
+        If it is the state of another kind of generator.
+    """
+    kind = type(generator.bit_generator).__name__
+    if state.get("bit_generator") != kind:
+        raise ArgumentError(f"the saved random state is of {state.get('bit_generator')!r}, the generator here is a {kind}")
+    generator.bit_generator.state = _restored(state)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": value.dtype.str}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"array", "dtype"}:
+            return np.array(value["array"], dtype=value["dtype"])
+        return {key: _restored(part) for key, part in value.items()}
+    return value
