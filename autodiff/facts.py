@@ -47,7 +47,7 @@ class Draw(Protocol):
     def axis(self, ndim: int) -> int:
         """An axis, perhaps counted from the end."""
 
-    def axes(self, ndim: int) -> None | int | tuple[int, ...]:
+    def axes(self, ndim: int) -> int | tuple[int, ...] | None:
         """None, one axis, or several."""
 
 

@@ -165,11 +165,11 @@ def check_gradients(
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order must be 1 or 2, got {order}")
-    places = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype == np.float64 or isinstance(a, float)]
+    places = [i for i, a in enumerate(args) if (isinstance(a, np.ndarray) and a.dtype == np.float64) or isinstance(a, float)]
     if not places:
         raise ArgumentError("check_gradients: none of the arguments is a float64 array or a float; there is nothing to differentiate")
     args = tuple(np.asarray(a) if i in places else a for i, a in enumerate(args))
-    report = Report(name or getattr(f, "__name__", "f"), seed)
+    report = Report(name or str(getattr(f, "__name__", "f")), seed)
     rng = np.random.default_rng(seed)
     problem = _Problem(f, args, kwargs, places, rng)
     size = problem.magnitude()

@@ -75,7 +75,7 @@ class _Draw:
         """An axis, perhaps counted from the end."""
         return self.integer(-ndim, ndim - 1) if ndim else 0
 
-    def axes(self, ndim: int) -> None | int | tuple[int, ...]:
+    def axes(self, ndim: int) -> int | tuple[int, ...] | None:
         """None, one axis, or several."""
         kind = self.integer(0, 2)
         if kind == 0 or ndim == 0:

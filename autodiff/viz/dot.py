@@ -1,0 +1,182 @@
+"""GraphView to DOT, the language of Graphviz: plain text, no package needed, deterministic to the byte.
+
+Every string is quoted, so a tensor named ``"];`` stays a name. Boxes carry a fixed size computed by
+:mod:`autodiff.viz.style`; so one layout serves the SVG writer here and Graphviz's own PDF and PNG writers.
+"""
+
+from __future__ import annotations
+
+from .style import ALERT, FAMILIES, TITLE_SIZE, box_of, clean, ellipsis
+from .view import ClusterView, EdgeView, GraphView, NodeView
+
+__all__ = ["quote", "to_dot"]
+
+_DIRECTIONS = {"TB", "LR", "BT", "RL"}
+_FONT = "Helvetica"
+
+
+def quote(text: object) -> str:
+    """Return a DOT string literal that shows exactly this text.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+        In double quotes. Backslashes and quotes are escaped, and ampersands, since Graphviz reads HTML entities.
+
+    Examples
+    --------
+    >>> print(quote('"];'))
+    "\\"];"
+    """
+    return '"' + _escape(clean(text)) + '"'
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+
+
+def _lines(texts: list[str]) -> str:
+    return '"' + "\\n".join(_escape(text) for text in texts) + '"'
+
+
+def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
+    """Write a picture as DOT.
+
+    Parameters
+    ----------
+    view : GraphView
+        Collapsed clusters are drawn as boxes.
+    rankdir : str
+        ``"TB"`` (inputs at the top), ``"LR"``, ``"BT"`` or ``"RL"``.
+
+    Returns
+    -------
+    str
+        A ``digraph``; the node names are the ids of the view.
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import GraphView, NodeView
+    >>> print(to_dot(GraphView((NodeView("n0", "x"),))).splitlines()[0])
+    digraph autodiff {
+    """
+    view = view.visible()
+    out = [
+        "digraph autodiff {",
+        f'  graph [rankdir={rankdir if rankdir in _DIRECTIONS else "TB"}, fontname="{_FONT}", fontsize={TITLE_SIZE:g}, '
+        'nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2, newrank=false];',
+        f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=11, fixedsize=true, margin=0];',
+        f'  edge [fontname="{_FONT}", fontsize=10, arrowsize=0.7, color="#6e7781", fontcolor="#57606a"];',
+    ]
+    children: dict[str | None, list[ClusterView]] = {}
+    for frame in view.clusters:
+        children.setdefault(frame.parent, []).append(frame)
+    members: dict[str | None, list[NodeView]] = {}
+    for node in view.nodes:
+        members.setdefault(node.cluster, []).append(node)
+    out.extend(_node(node, 1) for node in members.get(None, ()))
+    # A stack of clusters to open; None closes the one that is open.
+    stack: list[ClusterView | None] = list(reversed(children.get(None, [])))
+    depth = 1
+    while stack:
+        cluster = stack.pop()
+        if cluster is None:
+            depth -= 1
+            out.append("  " * depth + "}")
+            continue
+        out.extend(_open(cluster, depth))
+        depth += 1
+        out.extend(_node(node, depth) for node in members.get(cluster.id, ()))
+        stack.append(None)
+        stack.extend(reversed(children.get(cluster.id, [])))
+    out.extend(_edge(edge) for edge in view.edges)
+    out.append("}")
+    return "\n".join(out) + "\n"
+
+
+def heading(cluster: ClusterView) -> list[str]:
+    """Return the lines above a frame: its label, with how often it repeats, and its caption.
+
+    Examples
+    --------
+    >>> heading(ClusterView("c0", "blocks.*", times=12))
+    ['blocks.*  ×12']
+    """
+    label = ellipsis(clean(cluster.label), 60)
+    lines = [f"{label}  ×{cluster.times}" if cluster.times > 1 else label]
+    if cluster.caption:
+        lines.append(ellipsis(clean(cluster.caption), 110))
+    return lines
+
+
+def tooltip(node: NodeView | ClusterView) -> str:
+    """Return the text of a tooltip: one line per detail.
+
+    Examples
+    --------
+    >>> tooltip(NodeView("n0", "exp", details=(("axis", "0"),)))
+    'exp\\naxis: 0'
+    """
+    return "\n".join([clean(node.label), *(f"{clean(key)}: {clean(value)}" for key, value in node.details)])
+
+
+def _open(cluster: ClusterView, depth: int) -> list[str]:
+    pad = "  " * depth
+    style = "rounded,dashed" if cluster.kind == "fused" else "rounded"
+    colour = FAMILIES[cluster.family].line if cluster.kind == "fused" else "#afb8c1"
+    return [
+        f"{pad}subgraph {quote('cluster_' + cluster.id)} {{",
+        f'{pad}  label={_lines(heading(cluster))}; style="{style}"; color="{colour}"; fontsize=12; margin=10;',
+    ]
+
+
+def _node(node: NodeView, depth: int) -> str:
+    box = box_of(node)
+    colours = ALERT if node.alert else FAMILIES[node.family]
+    style = "rounded,filled,dashed" if node.kind == "constant" else "rounded,filled"
+    width = {"fused": 2.2, "parameter": 1.8, "gradient": 1.8}.get(node.kind, 1.2)
+    rings = ", peripheries=2" if node.kind == "fold" and node.times > 1 else ""
+    return (
+        "  " * depth
+        + f"{quote(node.id)} [label={_lines([text for text, *_ in box.lines])}, width={box.width / 72:.3f}, "
+        + f'height={box.height / 72:.3f}, style="{style}", fillcolor="{colours.fill}", color="{colours.line}", '
+        + f"penwidth={width:g}{rings}, tooltip={_lines(tooltip(node).splitlines())}];"
+    )
+
+
+def _edge(edge: EdgeView) -> str:
+    attributes = [f"id={quote(edge.id)}"]
+    label = edge_label(edge)
+    if label:
+        attributes.append(f"label={quote(label)}")
+    if edge.alert:
+        attributes.append(f'color="{ALERT.line}", fontcolor="{ALERT.line}", penwidth=2')
+    if edge.kind == "gradient":
+        attributes.append('color="#c06698"' if not edge.alert else "style=bold")
+    elif edge.kind == "carry":
+        attributes.append("style=dashed, constraint=false")
+    elif edge.kind == "link":
+        attributes.append('style=dotted, arrowhead=none, constraint=false, color="#afb8c1"')
+    source, target = edge.source, edge.target
+    if edge.upward:
+        source, target = target, source
+        attributes.append("dir=back")
+    return f"  {quote(source)} -> {quote(target)} [{', '.join(attributes)}];"
+
+
+def edge_label(edge: EdgeView) -> str:
+    """Return what is written beside an arrow: its label, and how many uses it stands for if more than one.
+
+    Examples
+    --------
+    >>> edge_label(EdgeView("e0", "n0", "n1", count=3))
+    '×3'
+    """
+    label = ellipsis(clean(edge.label), 40)
+    if edge.count > 1:
+        return f"{label} ×{edge.count}".strip()
+    return label

@@ -1,0 +1,263 @@
+"""How things look: colours by family of operation, sizes of boxes, and text made safe.
+
+The colours are those of Okabe and Ito (2008), which people with any common colour blindness can tell apart; colour is never
+the only sign, since kind is also told by shape and by words. Widths of text are computed from the advance widths of
+Helvetica (and of its metric twins Arial and Liberation Sans), and the SVG fixes every line to its computed length, so text
+stays in its box whichever font the reader's machine has.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from .view import NodeView
+
+__all__ = [
+    "ALERT",
+    "FAMILIES",
+    "LINE_GAP",
+    "TITLE_SIZE",
+    "Box",
+    "Family",
+    "box_of",
+    "clean",
+    "ellipsis",
+    "pill",
+    "shape_text",
+    "text_width",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The colours of a family of operations.
+
+    Parameters
+    ----------
+    title : str
+        Its name in the legend.
+    fill, line : str
+        Colours on a light page, ``#rrggbb``.
+    dark_fill, dark_line : str
+        Colours on a dark page.
+    """
+
+    title: str
+    fill: str
+    line: str
+    dark_fill: str
+    dark_line: str
+
+
+#: The colours by key; the key of an operation is decided in :func:`autodiff.viz.snapshot.family_of`.
+FAMILIES: dict[str, Family] = {
+    "elementwise": Family("elementwise", "#e3f3fd", "#3a9bd4", "#12303f", "#56b4e9"),
+    "activation": Family("activation", "#dbe8f6", "#0072b2", "#0f2a44", "#4a9fe0"),
+    "reduction": Family("reduction", "#fdf9cf", "#a99600", "#38340d", "#f0e442"),
+    "shape": Family("shape and index", "#eeeff1", "#7b838d", "#2a2f36", "#9aa4af"),
+    "linear": Family("linear algebra", "#fdf0d5", "#d08a00", "#3b2c0a", "#e69f00"),
+    "normalization": Family("normalization", "#d8f1e8", "#009e73", "#0b3328", "#2cc69b"),
+    "loss": Family("loss", "#f9e8f1", "#c06698", "#3c2031", "#dd8fb9"),
+    "random": Family("random", "#ece8f7", "#7a68b3", "#2b2540", "#a895e0"),
+    "module": Family("folded", "#ffffff", "#57606a", "#20262d", "#8b949e"),
+    "leaf": Family("parameter", "#ffffff", "#24292f", "#161b22", "#e6edf3"),
+    "constant": Family("constant", "#ffffff", "#8c959f", "#161b22", "#7d8590"),
+}
+
+#: Line and fill of what is not finite, on a light and on a dark page (vermillion of the same palette, darkened).
+ALERT = Family("not finite", "#ffe3d6", "#c63d00", "#4a1a06", "#ff7a45")
+
+# Advance widths in thousandths of the font size for the characters from space to tilde.
+_REGULAR = (
+    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556, 556, 556, 556,
+    556, 556, 278, 278, 584, 584, 584, 556, 1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778,
+    667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556, 333, 556, 556, 500, 556, 556, 278, 556,
+    556, 222, 222, 500, 222, 833, 556, 556, 556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+)  # fmt: skip
+_BOLD = (
+    278, 333, 474, 556, 556, 889, 722, 238, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556, 556, 556, 556,
+    556, 556, 333, 333, 584, 584, 584, 611, 975, 722, 722, 722, 722, 667, 611, 778, 722, 278, 556, 722, 611, 833, 722, 778,
+    667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 333, 278, 333, 584, 556, 333, 556, 611, 556, 611, 556, 333, 611,
+    611, 278, 278, 556, 278, 889, 611, 611, 611, 611, 389, 556, 333, 611, 556, 778, 556, 556, 500, 389, 280, 389, 584,
+)  # fmt: skip
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Return the width of a line of text in points.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    size : float
+        Font size in points.
+    bold : bool
+        Bold face.
+
+    Returns
+    -------
+    float
+        Sum of advance widths; East Asian wide characters count 1 em, other unknown ones 0.7 em.
+
+    Examples
+    --------
+    >>> text_width("ii", 10) < text_width("mm", 10)
+    True
+    """
+    table = _BOLD if bold else _REGULAR
+    total = 0
+    for character in text:
+        code = ord(character) - 32
+        if 0 <= code < len(table):
+            total += table[code]
+        elif unicodedata.combining(character):
+            continue
+        else:
+            total += 1000 if unicodedata.east_asian_width(character) in "WF" else 700
+    return total * size / 1000
+
+
+def clean(text: object) -> str:
+    """Return text without characters that XML forbids or that would break a line or turn its direction.
+
+    Parameters
+    ----------
+    text : object
+        Anything; ``str`` of it is taken.
+
+    Returns
+    -------
+    str
+        The same text; control and formatting characters, lone surrogates and unassigned code points are replaced by
+        U+FFFD, white space by plain spaces.
+
+    Examples
+    --------
+    >>> clean("a\\tb\\x00")
+    'a b\\ufffd'
+    """
+    string = str(text)
+    if string.isascii() and string.isprintable():
+        return string
+    return "".join(
+        character if character.isprintable() else (" " if character.isspace() else "\ufffd") for character in string
+    )
+
+
+def ellipsis(text: str, length: int) -> str:
+    """Shorten a text to a number of characters, keeping its start and its end.
+
+    Parameters
+    ----------
+    text : str
+    length : int
+        At least 3.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> ellipsis("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def shape_text(shape: tuple[int, ...] | None, dtype: str | None) -> str:
+    """Return ``"64×10 float32"``, or ``"scalar float64"``.
+
+    Parameters
+    ----------
+    shape : tuple of int, optional
+    dtype : str, optional
+
+    Returns
+    -------
+    str
+        Empty if nothing is known.
+
+    Examples
+    --------
+    >>> shape_text((64, 10), "float32")
+    '64×10 float32'
+    """
+    if shape is None:
+        return dtype or ""
+    size = "×".join(map(str, shape)) if shape else "scalar"
+    return f"{size} {dtype}" if dtype else size
+
+
+def pill(node: NodeView) -> bool:
+    """Return whether a node is drawn with round ends, as leaves are.
+
+    Examples
+    --------
+    >>> pill(NodeView("n0", "W", kind="parameter"))
+    True
+    """
+    return node.kind in ("parameter", "port", "gradient")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box with its lines of text.
+
+    Parameters
+    ----------
+    width, height : float
+        In points.
+    lines : tuple of (str, float, bool, str)
+        Text, font size, bold, and style class (``title``, ``name``, ``shape``, ``row`` or ``alert``).
+    """
+
+    width: float
+    height: float
+    lines: tuple[tuple[str, float, bool, str], ...]
+
+
+TITLE_SIZE = 13.0
+ROW_SIZE = 10.5
+LINE_GAP = 4.0
+_LONGEST = 44
+
+
+def box_of(node: NodeView) -> Box:
+    """Return the lines and the size of a node's box.
+
+    Parameters
+    ----------
+    node : NodeView
+
+    Returns
+    -------
+    Box
+
+    Examples
+    --------
+    >>> box_of(NodeView("n0", "exp", shape=(3,), dtype="float64")).lines[0][0]
+    'exp'
+    """
+    title = ellipsis(clean(node.label), _LONGEST)
+    if node.times > 1:
+        title = f"{title}  ×{node.times}"
+    lines = [(title, TITLE_SIZE, True, "title")]
+    if node.name and clean(node.name) != clean(node.label):
+        lines.append((ellipsis(clean(node.name), _LONGEST), ROW_SIZE, True, "name"))
+    facts = shape_text(node.shape, node.dtype)
+    if facts and node.kind != "port":
+        lines.append((ellipsis(facts, _LONGEST), ROW_SIZE, False, "shape"))
+    lines.extend((ellipsis(clean(row), _LONGEST), ROW_SIZE, False, "row") for row in node.rows)
+    if node.alert:
+        lines.append((f"⚠ {clean(node.alert)}", ROW_SIZE, True, "alert"))
+    inner = max(text_width(text, size, bold) for text, size, bold, _ in lines)
+    height = sum(size + LINE_GAP for _, size, _, _ in lines) + 10
+    if node.kind == "port":
+        return Box(max(inner + 16, 26), 22, tuple(lines))
+    margin = 30 if pill(node) else (34 if node.kind == "fused" else 22)
+    return Box(round(max(inner + margin, 54), 1), round(height, 1), tuple(lines))

@@ -1,0 +1,67 @@
+"""GraphView to text for a terminal: one line per box in topological order, clusters as indentation."""
+
+from __future__ import annotations
+
+from .style import clean, shape_text
+from .view import GraphView
+
+__all__ = ["to_text"]
+
+
+def to_text(view: GraphView) -> str:
+    """Write a picture as a listing, in the manner of a program in single-assignment form.
+
+    Parameters
+    ----------
+    view : GraphView
+        Collapsed clusters are one line.
+
+    Returns
+    -------
+    str
+        A heading, then for every box a number, what it computes from which numbers, and its shape and dtype.
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import EdgeView, NodeView
+    >>> view = GraphView((NodeView("n0", "x", shape=(3,)), NodeView("n1", "exp", shape=(3,))), (EdgeView("e0", "n0", "n1"),))
+    >>> print(to_text(view))
+    %0  x         3
+    %1  exp(%0)   3
+    """
+    view = view.visible()
+    number = {node.id: f"%{i}" for i, node in enumerate(view.nodes)}
+    inputs: dict[str, list[str]] = {}
+    for edge in sorted(view.edges, key=lambda edge: edge.slot):
+        if edge.kind in ("data", "gradient"):
+            times = f"×{edge.count}" if edge.count > 1 else ""
+            inputs.setdefault(edge.target, []).append(number[edge.source] + times)
+    depth = view.depths()
+    headings = {cluster.id: cluster for cluster in view.clusters}
+    lines: list[tuple[str, str]] = []
+    open_cluster: str | None = None
+    for node in view.nodes:
+        if node.cluster != open_cluster and node.cluster is not None:
+            cluster = headings[node.cluster]
+            times = f" ×{cluster.times}" if cluster.times > 1 else ""
+            caption = f"  {clean(cluster.caption)}" if cluster.caption else ""
+            lines.append(("  " * depth[cluster.id] + f"[{clean(cluster.label)}{times}]{caption}", ""))
+        open_cluster = node.cluster
+        indent = "  " * (0 if node.cluster is None else depth[node.cluster] + 1)
+        call = clean(node.label) + (f" ×{node.times}" if node.times > 1 else "")
+        if node.id in inputs:
+            call += f"({', '.join(inputs[node.id])})"
+        facts = [shape_text(node.shape, node.dtype)]
+        if node.name and clean(node.name) != clean(node.label):
+            facts.append(clean(node.name))
+        facts.extend(clean(row) for row in node.rows)
+        if node.kind in ("parameter", "constant", "fused"):
+            facts.append(node.kind)
+        if node.alert:
+            facts.append(f"! {node.alert}")
+        lines.append((f"{indent}{number[node.id]}  {call}", "  ".join(fact for fact in facts if fact)))
+    width = min(max((len(left) for left, right in lines if right), default=0), 60)
+    body = [f"{left:<{width}}   {right}".rstrip() for left, right in lines]
+    head = [clean(view.title)] if view.title else []
+    foot = [clean(view.note)] if view.note else []
+    return "\n".join([*head, *body, *foot])

@@ -1,0 +1,121 @@
+"""Pictures: every node and edge is there, text is escaped, the same program gives the same bytes, no recursion."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+from autodiff import fused
+from autodiff.errors import ArgumentError
+from autodiff.graph import Node, topological_order
+from autodiff.viz import draw
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def small():
+    x = ad.tensor([1.0, 2.0], requires_grad=True, name="x")
+    y = np.exp(x) * x + 2.0
+    y.name = "y"
+    return y
+
+
+def network():
+    x = np.linspace(-1, 1, 12).reshape(4, 3)
+    w = ad.tensor(np.ones((2, 3)), requires_grad=True, name="w")
+    h = fused.batch_norm(fused.linear(x, w, None), None, None)
+    return fused.cross_entropy(fused.relu(h), np.array([0, 1, 1, 0]), None)
+
+
+def test_the_view_holds_every_node_and_every_use():
+    view = draw(small()).view
+    assert [n.label for n in view.nodes] == ["x", "exp", "×", "2.0", "+"]
+    assert len(view.edges) == 5
+    assert view.nodes[-1].name == "y"
+    assert view.nodes[0].shape == (2,)
+    assert view.nodes[0].dtype == "float64"
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=15))
+def test_any_graph_draws(program):
+    pool = [ad.tensor(1.0, requires_grad=True), ad.tensor(2.0, requires_grad=True)]
+    for i, j in program:
+        pool.append(pool[i % len(pool)] * pool[j % len(pool)] + 1.0)
+    graph = draw(pool[-1])
+    entries = topological_order([pool[-1]._node])
+    uses = sum(sum(p is not None for p in e.parents) + len(e.constant_inputs) for e in entries if isinstance(e, Node))
+    assert len(graph.view.edges) == uses
+    ids = [n.id for n in graph.view.nodes]
+    assert len(ids) == len(set(ids))
+    assert graph.dot.count(" -> ") == uses
+
+
+def test_the_same_program_gives_the_same_bytes():
+    assert draw(small()).dot == draw(small()).dot
+    assert draw(network(), expand=True).dot == draw(network(), expand=True).dot
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"];', "a & b", "line\nbreak", "\\", "naïve 名前 \x00"])
+def test_names_are_escaped_everywhere(name):
+    x = ad.tensor(1.0, requires_grad=True, name=name)
+    graph = draw(x * x)
+    root = ET.fromstring(graph.svg)
+    assert root.find(f".//{SVG}script") is None
+    assert "<script>" not in graph.svg
+    assert graph.dot.count("digraph") == 1
+
+
+def test_fused_operations_expand_into_their_composed_definitions():
+    folded, expanded = draw(network()).view, draw(network(), expand=True).view
+    assert {n.label for n in folded.nodes if n.kind == "fused"} == {"linear", "batch_norm", "relu", "cross_entropy"}
+    assert not [n for n in expanded.nodes if n.kind == "fused"]
+    assert {c.label for c in expanded.clusters} == {"linear", "batch_norm", "relu", "cross_entropy"}
+    frame = next(c.id for c in expanded.clusters if c.label == "batch_norm")
+    assert {n.label for n in expanded.nodes if n.cluster == frame} >= {"mean", "-", "√", "÷", "x"}
+
+
+def test_a_graph_can_be_drawn_after_backward():
+    loss = network()
+    before = draw(loss, expand=True).dot
+    loss.backward()
+    assert draw(loss, expand=True).dot == before
+
+
+def test_svg_shows_every_box_and_arrow():
+    for expand in (False, True):
+        graph = draw(network(), expand=expand)
+        root = ET.fromstring(graph.svg)
+        text = " ".join(t for e in root.iter() for t in (e.text or "", e.tail or ""))
+        for node in graph.view.nodes:
+            assert node.label in text
+        for edge in graph.view.edges:
+            assert f'"{edge.id}"' in graph.svg
+
+
+def test_names_from_locals_and_saving(tmp_path):
+    a = ad.tensor(1.0, requires_grad=True)
+    result = a * 3.0
+    graph = draw(result, names=locals())
+    assert graph.view.nodes[0].label == "a"
+    assert graph.view.nodes[-1].name == "result"
+    for suffix in ("svg", "dot", "txt", "png", "pdf"):
+        assert graph.save(tmp_path / f"g.{suffix}").stat().st_size > 20
+    with pytest.raises(ArgumentError, match=r"\.svg"):
+        graph.save(tmp_path / "g.gif")
+
+
+def test_a_deep_graph_needs_no_recursion():
+    x = ad.tensor(1.0, requires_grad=True)
+    for _ in range(20_000):
+        x = x * 1.0
+    assert draw(x).dot.count(" -> ") == 40_000
+
+
+def test_misuse_is_named():
+    with pytest.raises(ArgumentError, match="Tensor"):
+        draw(3.0 and [])
+    with pytest.raises(ArgumentError, match="rankdir"):
+        draw(small(), rankdir="up")
