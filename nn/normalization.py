@@ -98,17 +98,20 @@ class _BatchNorm(Module):
 
 
 class BatchNorm1d(_BatchNorm):
-    __doc__ = f"{_BatchNorm.__doc__}\n    Input (N, C) or (N, C, L)."
+    """Batch normalisation of (N, C) or (N, C, L); options as in :class:`_BatchNorm`."""
+
     _ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = f"{_BatchNorm.__doc__}\n    Input (N, C, H, W)."
+    """Batch normalisation of (N, C, H, W); options as in :class:`_BatchNorm`."""
+
     _ndims = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    __doc__ = f"{_BatchNorm.__doc__}\n    Input (N, C, D, H, W)."
+    """Batch normalisation of (N, C, D, H, W); options as in :class:`_BatchNorm`."""
+
     _ndims = (5,)
 
 

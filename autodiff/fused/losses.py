@@ -47,8 +47,8 @@ def cross_entropy_composed(
     Examples
     --------
     >>> import numpy as np
-    >>> cross_entropy([[0.0, 0.0]], np.array([1])).item() == np.log(2)
-    True
+    >>> round(cross_entropy([[0.0, 0.0]], np.array([1])).item(), 6)
+    0.693147
     """
     from autodiff.ops.elementwise import constant
 

@@ -109,7 +109,7 @@ def draw(
     >>> import autodiff
     >>> x = autodiff.tensor(2.0, requires_grad=True, name="x")
     >>> print(draw(x * x))
-    %0  x           scalar float64
+    %0  x           scalar float64  parameter
     %1  ×(%0, %0)   scalar float64
     """
     outputs = [output] if isinstance(output, Tensor) else list(output)

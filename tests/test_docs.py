@@ -1,0 +1,55 @@
+"""Every example in a docstring and in README runs and prints what it says."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules() -> list[str]:
+    names = []
+    for package in ("autodiff", "nn", "optim"):
+        found = importlib.import_module(package)
+        names.append(package)
+        names += [m.name for m in pkgutil.walk_packages(found.__path__, f"{package}.") if not m.name.endswith("__main__")]
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstring_examples(name: str) -> None:
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) >= 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
+    assert (tmp_path / "graph.svg").read_text().startswith("<svg")
+
+
+def test_the_readme_picture_is_the_examples_picture() -> None:
+    import autodiff as ad
+    from autodiff.viz import draw
+
+    x = ad.tensor([0.5, 2.0], requires_grad=True, name="x")
+    w = ad.tensor([3.0, -1.0], requires_grad=True, name="w")
+    labels = [node.label for node in draw(np.tanh(x @ w) + np.sum(w * w)).view.nodes]
+    picture = (ROOT / "docs" / "example.svg").read_text()
+    for label in labels:
+        assert label in picture
+
+
+def test_readme_says_how_to_test() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert re.search(r"<!-- tests -->\s*```\w*\n(.*?)\n```", text, re.S), ".ci/run reads the command from there"

@@ -1,0 +1,133 @@
+"""The checker itself: right gradients pass to the last digits, wrong ones fail, and doubt is never a pass."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.errors import ArgumentError, GradientMismatch
+from autodiff.extend import Fused, Primitive
+from autodiff.primitive import registry
+from autodiff.testing import check_gradients, verify
+from autodiff.testing.numeric import derivative, one_sided
+
+
+@pytest.fixture
+def temporary():
+    """Operations registered in a test are gone after it."""
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        del registry[name]
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "truth"),
+    [
+        (np.sin, 1.0, np.cos(np.longdouble(1.0))),
+        (np.exp, 2.0, np.exp(np.longdouble(2.0))),
+        (np.log, 1e-3, np.longdouble(1000)),
+        (np.sqrt, 1e-6, np.longdouble(500)),
+        (lambda x: x**7, 1.5, 7 * np.longdouble(1.5) ** 6),
+    ],
+)
+def test_the_reference_is_accurate_and_knows_it(f, at, truth):
+    point = np.longdouble(at)
+    found = derivative(lambda t: f(point + t * point), step=0.02)
+    gap = abs(found.value - float(truth * point)) / abs(float(truth * point))
+    assert gap < 1e-13
+    assert found.error < 1e-12 * abs(float(truth * point))
+
+
+def test_one_sided_derivatives_see_a_kink():
+    assert one_sided(abs, 1).value == pytest.approx(1.0)
+    assert one_sided(abs, -1).value == pytest.approx(-1.0)
+
+
+WRONG = {
+    "value": lambda g, out, x: 2.001 * g * x,
+    "scaled by 1 + 1e-7": lambda g, out, x: 2 * g * x * (1 + 1e-7),
+    "sign": lambda g, out, x: -2 * g * x,
+    "not multiplied by the cotangent": lambda g, out, x: 2 * x + 0 * g,
+    "one entry": lambda g, out, x: 2 * g * x * (np.arange(4) != 2),
+    "constant added": lambda g, out, x: 2 * g * x + 1e-8,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_rules_fail(name, temporary):
+    op = Primitive("test_wrong", lambda x: x * x, WRONG[name])
+    with pytest.raises(GradientMismatch, match="reproduce"):
+        check_gradients(op, np.array([0.5, -1.0, 2.0, 0.25]))
+
+
+def test_a_rule_right_in_first_and_wrong_in_second_order_fails(temporary):
+    # The trap of saved intermediates: the residual is an array, so its own derivative is lost.
+    op = Primitive("test_cut", lambda x: x * x * x, lambda g, out, x: 3 * g * x * ad.constant(x))
+    point = np.array([0.5, -1.0])
+    assert check_gradients(op, point, order=1).verdict == "pass"
+    with pytest.raises(GradientMismatch, match="order 2"):
+        check_gradients(op, point)
+
+
+def test_a_large_argument_is_checked_along_directions_and_spots(temporary):
+    def sparse_mistake(g, out, x):
+        bad = 2 * g * x
+        return bad * (1 + 1e-3 * (np.arange(1000) == 700))
+
+    x = np.linspace(0.5, 1.5, 1000)
+    assert check_gradients(lambda t: t * t, x).verdict == "pass"
+    with pytest.raises(GradientMismatch, match="random direction"):
+        check_gradients(Primitive("test_sparse", lambda x: x * x, sparse_mistake), x, order=1)
+
+
+def test_kinks_accept_any_subgradient_and_nothing_else(temporary):
+    x = np.array([0.0, 1.0])
+    assert check_gradients(np.abs, x, order=1, name="abs").verdict == "pass"
+    inside = Primitive("test_inside", lambda x: np.abs(x), lambda g, out, x: g * np.where(x == 0, 0.3, np.sign(x)))
+    report = check_gradients(inside, x, order=1)
+    assert [entry.kink for entry in report.entries] == [True, False]
+    beyond = Primitive("test_beyond", lambda x: np.abs(x), lambda g, out, x: g * np.where(x == 0, 1.5, np.sign(x)))
+    with pytest.raises(GradientMismatch, match="at a kink"):
+        check_gradients(beyond, x, order=1)
+
+
+def test_noise_is_inconclusive_and_not_a_pass():
+    rng = np.random.default_rng(0)
+    report = check_gradients(lambda x: x * 1.0 + 1e-3 * rng.standard_normal(x.shape), np.ones(2), order=1, raises=False)
+    assert report.verdict != "pass"
+
+
+def test_badly_scaled_points_are_no_problem():
+    check_gradients(lambda x: np.sqrt(x), np.array([1e-12, 1e-6, 1.0, 1e6, 1e12]))
+    check_gradients(lambda x: np.log(x), np.array([1e-9, 1e3]))
+
+
+def test_the_report_says_where():
+    report = check_gradients(lambda x, y: np.sum(x) * y, np.ones((2, 2)), np.float64(3.0) * np.ones(()), name="scale")
+    assert "scale: pass" in str(report)
+    assert report.worst is not None
+    assert report.largest_error < 1e-12
+
+
+def test_verify_catches_a_wrong_fused_operation(temporary):
+    def forward(x):
+        e = np.exp(x - x.max())
+        return x.max() + np.log(e.sum()), (e / e.sum(),)
+
+    def make(name, backward):
+        return Fused(name, composed=lambda x: np.log(np.sum(np.exp(x))), forward=forward, backward=backward)
+
+    right = make("test_right", lambda g, r, needs: (g * r[0],))
+    assert verify(right, np.array([0.1, 1.0, -2.0])).passed
+    wrong = make("test_forgets_g", lambda g, r, needs: (r[0] * 1.0,))
+    with pytest.raises(GradientMismatch, match="fused and composed differ"):
+        verify(wrong, np.array([0.1, 1.0, -2.0]))
+
+
+def test_misuse_is_named():
+    with pytest.raises(ArgumentError, match="nothing to differentiate"):
+        check_gradients(lambda x: x, np.array([1, 2]))
+    with pytest.raises(ArgumentError, match="order"):
+        check_gradients(lambda x: x, np.ones(1), order=3)
+    with pytest.raises(ArgumentError, match="no registered operation"):
+        verify("no_such_operation")
