@@ -107,7 +107,8 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
         If there is none.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since np.load leaves a file that is no zip open when it raises.
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays.pop(_META).tobytes())
     except FileNotFoundError:
