@@ -185,7 +185,6 @@ def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool
     if pictures:
         state = net.state_dict()
         batch = tuple(part[: min(batch_size, 64)] for part in train)
-        options.out.mkdir(parents=True, exist_ok=True)
         history.to_csv(options.out / "history.csv")
         history.plot(options.out / "curves.png")
         largest, scale, numbers = compare_gradients(options, seed, state, batch)
@@ -200,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = arguments(argv)
     try:
+        options.out.mkdir(parents=True, exist_ok=True)  # before the training: a folder that cannot be made is no news for its end
         comm = require("mpi4py.MPI").COMM_WORLD if options.mpi else None
         accuracies = [run(options, seed, comm, pictures=i == 0) for i, seed in enumerate(options.seed)]
     except (AutodiffError, OSError) as error:

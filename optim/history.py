@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,11 @@ class History:
         figure = require("matplotlib.figure").Figure(figsize=(9, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot(range(1, len(self.loss) + 1), self.loss, color="#0072b2", linewidth=0.8, label="minibatch loss")
-        left.set(xlabel="step", ylabel="loss", title="training loss")
+        if self.validation_loss:
+            ends = list(itertools.accumulate(self.steps))
+            left.plot(ends[: len(self.validation_loss)], self.validation_loss, color="#d55e00", marker=".", label="validation loss")
+        left.set(xlabel="step", ylabel="loss", title="loss")
+        left.legend()
         epochs = range(1, self.epochs + 1)
         right.plot(epochs, self.train_accuracy, color="#0072b2", marker=".", label="training")
         if self.validation_accuracy:
