@@ -9,7 +9,9 @@ trains a network with batch normalisation and dropout on scikit-learn's 1,797 re
 
 It prints the test accuracy and the largest difference between the gradients of the hand-derived fused operations
 and those of the same network composed of elementary operations, over all parameters. ``--seed 0 1 2`` runs three seeds;
-``mpiexec -n 2 python examples/digits.py --mpi`` shares every minibatch between two processes.
+``mpiexec -n 2 python examples/digits.py --mpi`` shares every minibatch between two processes. Batch normalisation and dropout depend on
+how a batch is shared, so with ``--mpi`` the default is layer normalisation without dropout: any number of processes
+then gives the result of one, to rounding.
 """
 
 from __future__ import annotations
@@ -68,9 +70,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     seed = number(int, lambda n: n >= 0, "a whole number of at least 0")
     parser = Parser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--hidden", type=positive, nargs="+", default=[128, 64], metavar="N", help="widths of the hidden layers")
-    parser.add_argument("--normalization", choices=list(NORMALIZATIONS), default="batchnorm", help="of every hidden layer")
+    words = "of every hidden layer; None: batchnorm (layernorm with --mpi)"
+    parser.add_argument("--normalization", choices=list(NORMALIZATIONS), default=None, help=words)
     dropout = number(float, lambda p: 0 <= p < 1, "a probability of dropping in [0, 1)")
-    parser.add_argument("--dropout", type=dropout, default=0.2, metavar="P", help="probability of dropping a unit, in [0, 1)")
+    words = "probability of dropping a unit, in [0, 1); None: 0.2 (0 with --mpi)"
+    parser.add_argument("--dropout", type=dropout, default=None, metavar="P", help=words)
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam")
     rate = number(float, lambda lr: 0 < lr < float("inf"), "a positive number")
     parser.add_argument("--lr", type=rate, default=None, metavar="RATE", help="learning rate; None: one that suits the optimizer")
@@ -80,7 +84,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("digits-out"), metavar="FOLDER", help="where pictures and history go")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--mpi", action="store_true", help="run under mpiexec: share every minibatch between the processes")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.normalization is None:
+        options.normalization = "layernorm" if options.mpi else "batchnorm"
+    if options.dropout is None:
+        options.dropout = 0.0 if options.mpi else 0.2
+    return options
 
 
 def load(seed: int) -> dict[str, tuple[Any, Any]]:

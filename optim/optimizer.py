@@ -15,6 +15,7 @@ to a view of it; otherwise a fresh one is allocated. Two buffers therefore alter
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -47,6 +48,8 @@ def _references(box: list[Any]) -> int:
 
 # What _references() says of an object that nothing but the box holds; measured, as interpreters count their own stack differently.
 _ALONE = _references([object()])
+# Without the global lock another thread might take a reference between the count and the writing.
+_COUNTS = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 class _Bucket:
@@ -72,14 +75,14 @@ class _Bucket:
     def cut(self, flat: Array) -> list[Array]:
         """The parameters' parts of a flat vector, each in its parameter's shape."""
         if len(self.shapes) == 1:
-            return [flat.reshape(self.shapes[0])]
+            return [flat if flat.shape == self.shapes[0] else flat.reshape(self.shapes[0])]
         offsets = self.offsets
         return [flat[offsets[i] : offsets[i + 1]].reshape(shape) for i, shape in enumerate(self.shapes)]
 
     def blank(self) -> Array:
         """An array for new values: the spare one if nobody else can see it, else a fresh one."""
         box = self.spare
-        if box[0] is not None and _references(box) == _ALONE:
+        if box[0] is not None and _COUNTS and _references(box) == _ALONE:
             array: Array = box[0]
             box[0] = None
             return array
@@ -146,7 +149,7 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.state: dict[Any, State] = {}
         self.param_groups: list[Group] = []
-        self._plans: dict[int, tuple[int, list[_Bucket]]] = {}
+        self._plans: dict[int, tuple[list[Any], list[_Bucket]]] = {}
         self._scratch: dict[Any, list[Array]] = {}
         self._step_count = 0
         if hasattr(params, "grad") and hasattr(params, "data"):
@@ -294,13 +297,14 @@ class Optimizer:
     def _plan(self, group: Group) -> list[_Bucket]:
         """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""
         params: list[Any] = group["params"]
-        count, buckets = self._plans.get(id(group), (0, []))
-        if count == len(params) and all(
-            p.data.shape == shape and p.data.dtype == bucket.dtype
-            for bucket in buckets
-            for p, shape in zip(bucket.params, bucket.shapes, strict=True)
-        ):
-            return buckets
+        known, buckets = self._plans.get(id(group), ([], []))
+        if len(known) == len(params) and all(map(operator.is_, known, params)):
+            if all(
+                p.data.shape == shape and p.data.dtype == bucket.dtype
+                for bucket in buckets
+                for p, shape in zip(bucket.params, bucket.shapes, strict=True)
+            ):
+                return buckets
         buckets = []
         run: list[Any] = []
         for p in [*params, None]:
@@ -312,7 +316,7 @@ class Optimizer:
                 run.append(p)
             elif p is not None:
                 buckets.append(_Bucket([p], [p.data]))
-        self._plans[id(group)] = (len(params), buckets)
+        self._plans[id(group)] = (list(params), buckets)
         return buckets
 
     def _step_bucket(self, group: Group, bucket: _Bucket, grads: list[Array | None]) -> None:

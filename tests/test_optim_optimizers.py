@@ -396,3 +396,15 @@ def test_a_parameter_may_still_be_written_after_a_step() -> None:
     with autodiff.no_grad():
         a[0] = 7.0
     assert a.data[0] == 7.0
+
+
+def test_a_groups_parameters_may_be_exchanged() -> None:
+    old, new = make(shapes=[(3,), (3,)])
+    optimizer = optim.SGD([old], lr=1.0)
+    old.grad, new.grad = np.ones(3), np.ones(3)
+    optimizer.step()
+    optimizer.param_groups[0]["params"] = [new]
+    before = old.data.copy(), new.data.copy()
+    optimizer.step()
+    np.testing.assert_array_equal(old.data, before[0])
+    np.testing.assert_array_equal(new.data, before[1] - 1)

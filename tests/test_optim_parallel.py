@@ -74,6 +74,21 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[1][name], array, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@needs_mpi
+def test_the_digits_example_gives_the_same_result_on_any_number_of_processes(tmp_path: Path) -> None:
+    for module in ("sklearn", "matplotlib", "pygraphviz"):
+        pytest.importorskip(module, reason=f"the example needs {module}")
+    example = (ROOT / "examples" / "digits.py").read_text()
+    tables = []
+    for ranks in (1, 2):
+        result = mpirun(example, tmp_path, ranks, "--mpi", "--quiet", "--epochs", "5", "--out", str(ranks))
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("test accuracy") == 1
+        rows = (tmp_path / str(ranks) / "history.csv").read_text().splitlines()[1:]
+        tables.append([[float(cell) for cell in row.split(",")[:-1]] for row in rows])
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4)
+
+
 COLLECTIVES = """
 import numpy as np, autodiff, nn, optim
 from mpi4py import MPI
