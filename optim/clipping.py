@@ -70,10 +70,24 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value].
 
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+    clip_value : float
+
     Raises
     ------
     ArgumentError
         If ``clip_value`` is negative.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor([-3.0, 0.25], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grad_value_(x, 1.0)
+    >>> x.grad
+    array([-1. ,  0.5])
     """
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")

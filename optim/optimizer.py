@@ -140,6 +140,23 @@ class Optimizer:
         If there are no parameters, one appears twice, one is not a leaf, or an option has a value that is not allowed.
     DTypeError
         If a parameter holds integers or is no array.
+
+    Examples
+    --------
+    An optimiser of one's own is its formula:
+
+    >>> import autodiff
+    >>> class SignDescent(Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def _update(self, group, turn, p, g, out, slots, scratch):
+    ...         np.subtract(p, group["lr"] * np.sign(g), out)
+    >>> w = autodiff.tensor([4.0, -4.0], requires_grad=True)
+    >>> optimizer = SignDescent([w], lr=1.0)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    array([ 3., -3.])
     """
 
     #: Allowed values: option -> (test, what to say).

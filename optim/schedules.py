@@ -233,6 +233,17 @@ class MultiStepLR(Schedule):
         Step numbers; one that is given twice counts twice.
     gamma : float
     last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.1)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(3):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [1.0, 0.1, 0.1, 0.01]
     """
 
     def __init__(self, optimizer: Any, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
@@ -258,6 +269,17 @@ class ExponentialLR(Schedule):
     optimizer : Optimizer
     gamma : float
     last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.ExponentialLR(optimizer, gamma=0.5)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(3):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [1.0, 0.5, 0.25, 0.125]
     """
 
     def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
@@ -282,6 +304,17 @@ class ConstantLR(Schedule):
         In [0, 1].
     total_iters : int
     last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(3):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [0.5, 0.5, 1.0, 1.0]
     """
 
     def __init__(self, optimizer: Any, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
@@ -314,6 +347,17 @@ class LinearLR(Schedule):
         In [0, 1].
     total_iters : int
     last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(4):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
     """
 
     def __init__(
@@ -354,6 +398,17 @@ class CosineAnnealingLR(Schedule):
     References
     ----------
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983, without the restarts.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.CosineAnnealingLR(optimizer, T_max=4)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(4):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
 
     def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -395,6 +450,17 @@ class CosineAnnealingWarmRestarts(Schedule):
     References
     ----------
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(4):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
     """
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -450,6 +516,17 @@ class OneCycleLR(Schedule):
     References
     ----------
     Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", arXiv 1708.07120.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=6, pct_start=0.5, cycle_momentum=False)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(5):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> [round(rate, 4) for rate in rates]
+    [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
     """
 
     def __init__(
