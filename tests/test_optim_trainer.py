@@ -312,6 +312,23 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path: Path, die_at: i
     np.testing.assert_array_equal(final["affine1.weight"], expected["affine1.weight"])
 
 
+def test_early_stopping_counts_on_across_an_interruption(tmp_path: Path) -> None:
+    def fit(die_in: int | None) -> int:
+        net = nn.Linear(5, 3, generator=np.random.default_rng(0))
+
+        def die(t: optim.Trainer) -> None:
+            if t.epoch == die_in:
+                raise Stop
+
+        # At rate 0 the first epoch is the best one for ever.
+        options = {"patience": 4, "callbacks": [die], "checkpoint": tmp_path / "run.npz"}
+        return trainer(net, lr=0.0, **options).fit(blobs(), blobs(), epochs=50, resume=True).epochs
+
+    with pytest.raises(Stop):
+        fit(3)
+    assert fit(None) == 5
+
+
 SCRIPT = """
 import sys, time, numpy as np, nn, optim
 path, out, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
