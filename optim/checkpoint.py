@@ -35,7 +35,8 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
     arrays : dict of str to ndarray
         Any shapes, any dtypes but object.
     meta : dict
-        What JSON can hold: None, bool, int, float (NaN and infinity, too), str, lists, and dicts with str keys.
+        What JSON can hold: None, bool, int, float (NaN and infinity, too), str, lists, and dicts with str keys. NumPy's scalars become
+        Python's.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
     """
     path = Path(path)
     try:
-        text = json.dumps(meta)
+        text = json.dumps(meta, default=_number)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"checkpoint {path}: {error}; only plain values and arrays can be saved") from error
     for name, array in arrays.items():
@@ -75,6 +76,12 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
             aside.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r:.60} is no plain value")
 
 
 def _sync_folder(folder: Path) -> None:

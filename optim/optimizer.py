@@ -248,6 +248,9 @@ class Optimizer:
         group["params"] = params
         for option, value in self.defaults.items():
             group.setdefault(option, value)
+            # A NumPy scalar is of a strong dtype: a float64 rate would have float32 parameters computed in float64.
+            if isinstance(group[option], np.generic):
+                group[option] = group[option].item()
         self._check(group)
         self.param_groups.append(group)
 

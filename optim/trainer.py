@@ -270,8 +270,7 @@ class Trainer:
             # What this part is of the whole, so that the sum is the mean over all examples, whatever the sizes.
             weight = len(mine) / total
             mean += weight * value
-            if _are_classes(y):
-                correct += int((scores.data.argmax(axis=1) == targets).sum())
+            correct += _hits(scores, targets) or 0
             if self._team is not None:
                 weight *= self._team.size
             (loss if weight == 1 else loss * weight).backward()
@@ -363,16 +362,18 @@ class Trainer:
         x, y = (part.data if isinstance(part, Tensor) else np.asarray(part) for part in data)
         was_training = getattr(self.model, "training", False)
         self.model.eval()
-        total = correct = 0.0
+        total, correct = 0.0, 0
+        classes = True
         with no_grad():
             for start in range(0, len(x), batch_size):
                 part, target = x[start : start + batch_size], y[start : start + batch_size]
                 scores = self.model(part)
                 total += float(self.loss(scores, target).item()) * len(part)
-                if _are_classes(y):
-                    correct += int((scores.data.argmax(axis=1) == target).sum())
+                hits = _hits(scores, target)
+                classes = hits is not None
+                correct += hits or 0
         self.model.train(was_training)
-        return total / len(x), correct / len(x) if _are_classes(y) else math.nan
+        return total / len(x), correct / len(x) if classes else math.nan
 
     # --- killed and resumed -----------------------------------------------------------------------------------------------
 
@@ -485,22 +486,24 @@ class Trainer:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 bad = np.argwhere(~np.isfinite(array))[0]
                 raise ArgumentError(f"fit: {name} {what} hold NaN or infinity, first at index {bad.tolist()}")
-        self._are_classes = _are_classes(y)
+        scores = self._scores(x)
+        self._are_classes = _hits(scores, y[:1]) is not None
         if self._are_classes:
-            classes = self._classes(x)
+            classes = scores.shape[1]
             wrong = ((y < 0) | (y >= classes)) & (y != getattr(self.loss, "ignore_index", -1))
-            if classes and wrong.any():
+            if wrong.any():
                 at = int(np.argmax(wrong))
                 raise ArgumentError(f"fit: {name} target {int(y[at])} at index {at} is no class; the model gives {classes} scores")
         return x, y
 
-    def _classes(self, x: Any) -> int:
+    def _scores(self, x: Any) -> Any:
+        """What the model says of one example, without training on it: if the data do not fit the model, it says so here."""
         was_training = getattr(self.model, "training", False)
         self.model.eval()
         with no_grad():
             scores = self.model(x[:1])
         self.model.train(was_training)
-        return int(scores.shape[1]) if scores.ndim == 2 else 0
+        return scores
 
     def _bar(self, total: int) -> Any:
         if not self.progress or (self._team is not None and self._team.rank):
@@ -516,8 +519,11 @@ def _bytes(array: Any) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _are_classes(y: Any) -> bool:
-    return bool(y.dtype.kind in "iu" and y.ndim == 1)
+def _hits(scores: Any, y: Any) -> int | None:
+    """How many examples have their largest score at their class; None if these are no scores of classes."""
+    if y.dtype.kind not in "iu" or y.ndim != 1 or scores.ndim != 2 or scores.shape[1] < 2:
+        return None
+    return int((scores.data.argmax(axis=1) == y).sum())
 
 
 class _NoBar:

@@ -140,6 +140,15 @@ def test_regression_has_no_accuracy_and_keeps_the_lowest_loss() -> None:
     assert t.evaluate((x, y))[0] == min(history.validation_loss) < 1e-3
 
 
+def test_whole_numbers_may_be_targets_of_a_regression() -> None:
+    x = np.arange(6.0)[:, None]
+    for targets in (np.arange(6), np.arange(6)[:, None]):
+        net = nn.Linear(1, 1, dtype=np.float64, generator=np.random.default_rng(0))
+        loss = lambda scores, y: ((scores - y.reshape(-1, 1)) ** 2).mean()
+        history = optim.Trainer(net, loss, optim.SGD(net.parameters(), lr=0.01), progress=False).fit((x, targets), (x, targets), epochs=2)
+        assert np.isnan(history.validation_accuracy).all()
+
+
 def test_progress_bar_shows_loss_accuracy_and_rate(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm", reason="the progress bar is tqdm's")
     net = network()
@@ -422,6 +431,8 @@ def test_checkpoint_round_trip_and_refusals(tmp_path: Path) -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
+    optim.save_checkpoint(path, {}, {"rate": np.float32(0.5), "n": np.int64(3)})
+    assert optim.load_checkpoint(path) == ({}, {"rate": 0.5, "n": 3})
     with pytest.raises(ArgumentError, match="only plain values"):
         optim.save_checkpoint(path, {}, {"x": object()})
     with pytest.raises(ArgumentError, match="cannot be saved"):
