@@ -55,7 +55,7 @@ class Trainer:
     progress : bool
         Show a tqdm bar (needs tqdm).
     checkpoint : str or Path, optional
-        Where to save the run, after every epoch.
+        Where to save the run, after every epoch. With :class:`~optim.DataParallel` rank 0 writes it and all ranks read it.
     checkpoint_every : int, optional
         Save it every so many optimiser steps, too.
 
@@ -394,6 +394,10 @@ class Trainer:
         """Write the whole state of the run to ``checkpoint``, if there is one."""
         if self.checkpoint is None:
             return
+        if self._team is not None:
+            # One process writes for all, so what differs between them must not: running averages are linear, so that averaging them
+            # now and again at the end of the epoch is averaging them at the end.
+            self._team.average_buffers()
         arrays = {f"model/{name}": array for name, array in self.model.state_dict().items()}
         if self.best_state is not None:
             arrays.update({f"best/{name}": array for name, array in self.best_state.items()})
@@ -429,6 +433,8 @@ class Trainer:
         }
         if self._team is None or self._team.rank == 0:
             save_checkpoint(self.checkpoint, arrays, meta)
+        if self._team is not None:
+            self._team.gather(None)  # nobody goes on, and perhaps reads it, before it is there
 
     def _restore(self, path: Path) -> None:
         arrays, meta = load_checkpoint(path)

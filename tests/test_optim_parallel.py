@@ -147,6 +147,43 @@ def test_a_rank_that_dies_ends_the_run_with_a_message(tmp_path: Path) -> None:
     assert "rank 1 of 2 died of this" in result.stderr
 
 
+RESUME = """
+import sys, numpy as np, nn, optim
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+rng = np.random.default_rng(0)
+y = rng.integers(0, 3, 50)
+x = (np.eye(3, 5)[y] * 2 + rng.normal(size=(50, 5))).astype(np.float32)
+class Die:
+    def __init__(self, step):
+        self.step = step
+    def on_step(self, trainer):
+        if trainer.step == self.step:
+            raise KeyboardInterrupt
+def run(path, die_at):
+    g = np.random.default_rng(1)
+    net = nn.Sequential(nn.Linear(5, 8, generator=g), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3, generator=g))
+    team = optim.DataParallel(optim.Adam(net.parameters(), lr=0.02), comm, net)
+    trainer = optim.Trainer(net, nn.CrossEntropyLoss(), team, callbacks=[Die(die_at)], progress=False, checkpoint=path, checkpoint_every=2)
+    try:
+        history = trainer.fit((x, y), (x, y), epochs=3, batch_size=10, resume=True)
+    except KeyboardInterrupt:
+        return None
+    return [history.loss, history.validation_loss, {k: v.tolist() for k, v in net.state_dict().items()}]
+straight = run(sys.argv[1] + "/a.npz", None)
+assert run(sys.argv[1] + "/b.npz", 8) is None
+assert run(sys.argv[1] + "/b.npz", None) == straight
+print("well")
+"""
+
+
+@needs_mpi
+def test_two_processes_resume_bit_for_bit(tmp_path: Path) -> None:
+    result = mpirun(RESUME, tmp_path, 2, str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("well") == 2
+
+
 UNEQUAL = """
 import numpy as np, autodiff, optim
 from mpi4py import MPI
