@@ -194,30 +194,40 @@ def _one_by_one(g: Any, apply: Callable[[Any], Sequence[Any]]) -> list[Any]:
 def pull_fused(node: Node, g: Any, pending: Pending) -> None:
     """Apply a fused primitive's hand-derived backward, or differentiate its composed definition when recording."""
     op = node.op
-    inputs, residuals = _saved(node)
-    needs = tuple(parent is not None for parent in node.parents)
-    if isinstance(g, list):
-        g = _filled(node, g)
-    if pending.recording:
-        grads: Sequence[Any] = _composed_gradients(node, inputs, g)
-    elif count(g) is not None:
-        # A hand-derived backward works in place on plain arrays.
-        grads = _one_by_one(g, lambda part: op.backward(part, residuals, needs))
+    _, residuals, needs = _saved(node)
+    if g.__class__ is np.ndarray and not pending.recording:
+        grads: Sequence[Any] = op.backward(g, residuals, needs)
     else:
-        grads = op.backward(np.asarray(g) if isinstance(g, np.generic) else g, residuals, needs)
-    given: list[Any] = []
-    for position, (parent, gradient) in enumerate(zip(node.parents, grads, strict=True)):
+        grads = _unusual_backward(node, g, pending.recording)
+    for parent, gradient in zip(node.parents, grads, strict=True):
         if parent is None:
             continue
         if gradient is None:
             raise NotDifferentiableError(
-                f"{op.name} has no gradient with respect to its argument {op.inputs[position]!r}; "
+                f"{op.name} has no gradient with respect to its argument {op.inputs[node.parents.index(parent)]!r}; "
                 "pass that argument through autodiff.constant(...)"
             )
-        if any(gradient is other for other in given):
-            gradient = gradient.copy()
-        given.append(gradient)
-        pending.add(parent, fit(gradient, parent, op))
+        if gradient.dtype is not parent.dtype or gradient.shape != parent.shape:
+            gradient = fit(gradient, parent, op)
+        if parent in pending:
+            pending.add(parent, gradient)
+        else:
+            pending[parent] = gradient
+
+
+def _unusual_backward(node: Node, g: Any, recording: bool) -> Sequence[Any]:
+    """A fused backward for anything but one plain cotangent array."""
+    op = node.op
+    inputs, residuals, needs = node.saved
+    if isinstance(g, list):
+        g = _filled(node, g)
+    if recording:
+        return _composed_gradients(node, inputs, g)
+    if count(g) is not None:
+        # A hand-derived backward works in place on plain arrays.
+        return _one_by_one(g, lambda part: op.backward(part, residuals, needs))
+    found: Sequence[Any] = op.backward(np.asarray(g) if isinstance(g, np.generic) else g, residuals, needs)
+    return found
 
 
 def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any) -> list[Any]:

@@ -141,7 +141,7 @@ def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
 # --- applying an operation ------------------------------------------------------------------------------------------
 
 
-def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list[Any] | None = None) -> Any:
     """Apply ``op``: run its forward on bare arrays and, where an input asks for a gradient, leave a node behind.
 
     Parameters
@@ -151,6 +151,8 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) 
         The array inputs.
     attrs : dict
         The other arguments.
+    residuals : list, optional
+        Receives what a fused forward left for its backward.
 
     Returns
     -------
@@ -166,15 +168,21 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) 
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = False
-    for position, value in enumerate(inputs):
+    fused = op.fused
+    for value in inputs:
         try:
-            arrays.append(value._data)
+            array = value._data
             parent = value._node
         except AttributeError:
-            arrays.append(coerce(op, position, value))
+            array = coerce(op, len(arrays), value)
             parent = None
+        if fused and array.__class__ is not np.ndarray and isinstance(array, np.generic):
+            # The scalar of a 0-d tensor becomes an array: a hand-written forward may work in place.
+            array = np.asarray(array)
+        arrays.append(array)
         parents.append(parent)
-        tracked = tracked or parent is not None
+        if parent is not None:
+            tracked = True
     state = current_state()
     if state is not None:
         if state.composed and op.fused:
@@ -184,9 +192,11 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) 
         out, kept = op.run(arrays, attrs)
     except Exception as error:
         raise explain(op, error, inputs) from error
+    if residuals is not None:
+        residuals.append(kept)
     if state is not None and state.anomaly:
         _check_born(op, arrays, out)
-    several = isinstance(out, tuple)
+    several = out.__class__ is tuple
     if not tracked:
         return tuple(wrap(o, None) for o in out) if several else wrap(out, None)
     node = Node()
@@ -195,13 +205,8 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) 
     node.parents = tuple(parents)
     node.attrs = attrs
     node.saved = op.keep(arrays, parents, out, kept)
-    constants = [
-        (i, array if array.__class__ in _PYTHON_NUMBERS else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None)))
-        for i, (array, parent) in enumerate(zip(arrays, parents, strict=True))
-        if parent is None and array is not None
-    ]
-    if constants:
-        node.constants = tuple(constants)
+    if None in parents:
+        _note_constants(node, inputs, arrays)
     if state is not None:
         _note(node, state)
     if several:
@@ -214,6 +219,15 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any]) 
         # Integers and booleans carry no gradient; an operation that makes them is a constant.
         return wrap(out, None)
     return wrap(out, node)
+
+
+def _note_constants(node: Node, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
+    """The facts of inputs that ask for no gradient, for pictures."""
+    node.constants = tuple(
+        (i, array if array.__class__ in _PYTHON_NUMBERS else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None)))
+        for i, (array, parent) in enumerate(zip(arrays, node.parents, strict=True))
+        if parent is None and array is not None
+    )
 
 
 def _note(node: Node, state: State) -> None:
@@ -476,6 +490,7 @@ class Fused:
         self.pull: Callable[[Node, Any, Pending], None] = pull_fused
         _register(self)
         self.function = _public(self)
+        self._bound = _public(self, "return {inputs}, {attrs}")
         _map_numpy(self, numpy)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -486,15 +501,16 @@ class Fused:
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
         """The forward on bare arrays and its residuals."""
-        # Scalars of 0-d tensors become arrays: a hand-written forward may work in place.
-        out, residuals = self.forward(*(np.asarray(a) if isinstance(a, np.generic) else a for a in arrays), **attrs)
+        out, residuals = self.forward(*arrays, **attrs)
+        if out.__class__ is np.ndarray:
+            return out, residuals
         if isinstance(out, tuple):
             return tuple(_arrayed(o) for o in out), residuals
         return _arrayed(out), residuals
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: Any) -> tuple[Any, ...]:
-        """The inputs, for the composed definition, and the residuals, for the backward."""
-        return tuple(arrays), kept
+        """The inputs, for the composed definition; the residuals and which gradients are wanted, for the backward."""
+        return tuple(arrays), kept, tuple([parent is not None for parent in parents])
 
     def with_residuals(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Apply it and hand out the forward's residuals too, for state such as batch statistics.
@@ -503,34 +519,13 @@ class Fused:
         -------
         (Tensor or tuple of Tensor, residuals)
         """
-        box: list[Any] = []
-        bound = inspect.signature(self.forward).bind(*args, **kwargs)
-        bound.apply_defaults()
-        inputs = list(bound.args)
+        inputs, attrs = self._bound(*args, **kwargs)
         state = current_state()
         if state is not None and state.composed:
             arrays = [value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)]
-            box.append(self.run(arrays, bound.kwargs)[1])
-            return record(self, inputs, bound.kwargs), box[0]
-        return record(_Listening(self, box), inputs, bound.kwargs), box[0]  # type: ignore[arg-type]
-
-
-class _Listening:
-    """A fused primitive for one call, which hands its residuals to a box as well."""
-
-    fused = True
-
-    def __init__(self, op: Fused, box: list[Any]) -> None:
-        self._op = op
-        self._box = box
-
-    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
-        out, residuals = self._op.run(arrays, attrs)
-        self._box.append(residuals)
-        return out, residuals
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._op, name)
+            return record(self, inputs, attrs), self.run(arrays, attrs)[1]
+        box: list[Any] = []
+        return record(self, inputs, attrs, box), box[0]
 
 
 def _arrayed(out: Any) -> Any:
@@ -609,8 +604,8 @@ def _shared() -> dict[str, Any]:
     }
 
 
-def _public(op: Primitive | Fused) -> Callable[..., Any]:
-    """A function with the forward's own signature, which binds its arguments at no extra cost and calls record."""
+def _public(op: Primitive | Fused, body: str = "return record(op, {inputs}, {attrs})") -> Callable[..., Any]:
+    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record."""
     defaults: dict[str, Any] = {}
     signature: list[str] = []
     keyword_only = False
@@ -626,8 +621,8 @@ def _public(op: Primitive | Fused) -> Callable[..., Any]:
             defaults[f"_default_{p.name}"] = p.default
             signature.append(f"{p.name}=_default_{p.name}")
     inputs = op.inputs[0] if op.variadic else f"({', '.join(op.inputs)},)"
-    attrs = ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs)
-    source = f"def function({', '.join(signature)}):\n    return record(op, {inputs}, {{{attrs}}})\n"
+    attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
+    source = f"def function({', '.join(signature)}):\n    {body.format(inputs=inputs, attrs=attrs)}\n"
     return _compile(op, source, defaults)
 
 

@@ -302,9 +302,12 @@ class Module:
             if name not in state_dict:
                 continue
             value = state_dict[name]
-            value = value.detach() if hasattr(value, "detach") else value
             try:
-                array = np.array(value.data if isinstance(value, Tensor) else value)
+                if isinstance(value, Tensor):
+                    value = value.data
+                elif hasattr(value, "detach"):
+                    value = value.detach().cpu().numpy()  # a PyTorch tensor
+                array = np.array(value)
             except Exception as error:
                 raise DTypeError(f"load_state_dict: {name!r} is a {type(value).__name__}, which is no array") from error
             if array.shape != tensor.shape:

@@ -153,6 +153,10 @@ def cross_entropy_forward(
         log_p = shifted
         losses = -np.vecdot(q, log_p)
         sums, place, divisor = q.sum(axis=1), None, n
+    elif weight is None and not label_smoothing and not (flat == ignore_index).any():
+        # The plain case: every example counts once, so no coefficients are needed.
+        place, divisor, q, sums = flat, n, None, None
+        losses = log_total[:, 0] - shifted[np.arange(n), place]
     else:
         place, factor = _picked(flat, weight, ignore_index, rows.dtype)
         row = np.arange(n)
@@ -184,12 +188,11 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     each = np.asarray(g * scale if scale is not None else g.reshape(-1)).reshape(-1, 1)
     dlogits = dtarget = None
     if needs[0]:
-        dlogits = p * (sums[:, None] * each)
+        dlogits = p * (each if sums is None else sums[:, None] * each)
         if place is None:
             dlogits -= q * each
         else:
-            rows = np.arange(len(place))
-            dlogits[rows, place] -= q * each[:, 0]
+            dlogits[np.arange(len(place)), place] -= each[:, 0] if q is None else q * each[:, 0]
             if log_p is not None:
                 even, kept = log_p
                 dlogits -= (kept[:, None] * each) * even

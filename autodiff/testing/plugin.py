@@ -43,9 +43,11 @@ def gradcase(
 
     Examples
     --------
-    >>> @gradcase(orders=(1,))
-    ... def test_tanh():
-    ...     return np.tanh, (np.linspace(-1.0, 1.0, 3),)
+    In a test module run with the plugin::
+
+        @gradcase(orders=(1,))
+        def test_tanh():
+            return np.tanh, (np.linspace(-1.0, 1.0, 3),)
     """
     from autodiff.errors import ArgumentError
 

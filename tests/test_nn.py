@@ -1,0 +1,214 @@
+"""Modules: registration, state, modes, hooks; arithmetic against PyTorch, weights carried both ways."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff.errors import ArgumentError, DTypeError, ShapeError
+
+
+def net(dtype=np.float64):
+    return nn.Sequential(
+        nn.Linear(5, 7, dtype=dtype), nn.BatchNorm1d(7, dtype=dtype), nn.ReLU(), nn.Linear(7, 4, dtype=dtype), nn.LayerNorm(4, dtype=dtype),
+        nn.LeakyReLU(0.1), nn.Linear(4, 3, bias=False, dtype=dtype), nn.Tanh(), nn.Sigmoid(),
+    )  # fmt: skip
+
+
+def torch_net(torch):
+    t = torch.nn
+    return t.Sequential(
+        t.Linear(5, 7), t.BatchNorm1d(7), t.ReLU(), t.Linear(7, 4), t.LayerNorm(4), t.LeakyReLU(0.1), t.Linear(4, 3, bias=False), t.Tanh(), t.Sigmoid()
+    ).double()
+
+
+def test_a_network_is_pytorchs_network_both_ways(rng):
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    ours, theirs = net(), torch_net(torch)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    for _ in range(3):
+        x, y = rng.normal(size=(6, 5)), rng.integers(0, 3, 6)
+        loss = nn.functional.cross_entropy(ours(x), y, label_smoothing=0.1)
+        reference = torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(y), label_smoothing=0.1)
+        loss.backward()
+        reference.backward()
+        np.testing.assert_allclose(loss.item(), reference.item(), rtol=1e-12)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-10, atol=1e-12)
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, err_msg=name)
+    back = torch_net(torch)
+    back.load_state_dict({key: torch.tensor(value) for key, value in ours.state_dict().items()})
+    ours.eval()
+    back.eval()
+    np.testing.assert_allclose(ours(x).data, back(torch.tensor(x)).detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+def test_running_statistics_follow_pytorch(momentum, rng):
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    ours, theirs = nn.BatchNorm2d(3, momentum=momentum, dtype=np.float64), torch.nn.BatchNorm2d(3, momentum=momentum).double()
+    for _ in range(4):
+        x = rng.normal(size=(4, 3, 2, 5)) * 2 + 1
+        np.testing.assert_allclose(ours(x).data, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours.running_mean.data, theirs.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(ours.running_var.data, theirs.running_var.numpy(), rtol=1e-12)
+    assert ours.num_batches_tracked.item() == 4
+
+
+def test_the_cs231n_convention_of_running_statistics(rng):
+    layer = nn.BatchNorm1d(2, momentum=0.9, dtype=np.float64, convention="cs231n")
+    x = rng.normal(size=(5, 2))
+    layer(x)
+    np.testing.assert_allclose(layer.running_mean.data, 0.1 * x.mean(0))
+    np.testing.assert_allclose(layer.running_var.data, 0.1 * x.var(0))
+
+
+def test_registration_and_names():
+    model = net()
+    names = [name for name, _ in model.named_parameters()]
+    assert names == ["0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias", "4.weight", "4.bias", "6.weight"]
+    shared = nn.Linear(2, 2)
+    assert len(list(nn.Sequential(shared, shared).parameters())) == 2
+    nn.name_parameters(model)
+    assert model[0].weight.name == "0.weight"
+
+
+def test_a_bad_state_dict_is_refused_by_name_and_changes_nothing():
+    model = net()
+    before = model.state_dict()
+    bad = {**before, "0.weight": before["0.weight"] + 1, "6.weight": np.ones((9, 9))}
+    with pytest.raises(ShapeError, match=r"'6\.weight'"):
+        model.load_state_dict(bad)
+    missing = {key: value + 1 for key, value in before.items() if key != "3.bias"}
+    with pytest.raises(ArgumentError, match=r"3\.bias"):
+        model.load_state_dict(missing)
+    with pytest.raises(DTypeError, match=r"0\.bias"):
+        model.load_state_dict({**before, "0.bias": np.array(["a"] * 7)})
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert model.load_state_dict(missing, strict=False) == (["3.bias"], [])
+
+
+def test_modes_freezing_and_dtype(rng):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5, generator=rng))
+    assert model.training
+    model.eval()
+    assert not model[1].training
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(model(x).data, model(x).data)
+    model.requires_grad_(False)
+    assert not model(x).requires_grad
+    model.requires_grad_(True)
+    assert model.double()[0].weight.dtype == np.float64
+    assert model(x.astype(float)).dtype == np.float64
+    with pytest.raises(DTypeError, match="floating"):
+        model.to(int)
+
+
+def test_hooks_see_and_change_calls():
+    layer = nn.Linear(2, 2)
+    seen = []
+    handle = layer.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+    changing = layer.register_forward_pre_hook(lambda module, args: (args[0] * 0,))
+    np.testing.assert_array_equal(layer(np.ones((1, 2), np.float32)).data[0], layer.bias.data)
+    handle.remove()
+    changing.remove()
+    layer(np.ones((1, 2), np.float32))
+    assert seen == [(1, 2)]
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_modules_can_be_copied_and_pickled(copier):
+    model = nn.FullyConnectedNet([5], input_dim=4, num_classes=3, normalization="batchnorm", seed=0)
+    twin = copier(model)
+    x, y = np.ones((2, 4)) * [[1.0], [2.0]], np.array([0, 2])
+    model.loss(x, y).backward()
+    twin.loss(x, y).backward()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        assert p is not q
+        np.testing.assert_array_equal(p.grad, q.grad)
+
+
+@pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
+@pytest.mark.parametrize("keep", [1, 0.6])
+@pytest.mark.parametrize("reg", [0.0, 0.3])
+def test_fully_connected_gradients_match_differences(normalization, keep, reg, rng):
+    from autodiff.testing import check_gradients
+
+    x, y = rng.normal(size=(4, 2, 3)), rng.integers(0, 3, 4)
+
+    def loss(w1, w2):
+        model = nn.FullyConnectedNet(
+            [5, 4], 6, 3, dropout_keep_ratio=keep, normalization=normalization, reg=reg, weight_scale=0.5, dtype=w1.dtype, seed=1
+        )
+        # The parameters are put in as Tensors, so that the network is a function of them.
+        object.__getattribute__(model.affine1, "_parameters")["weight"] = w1 if isinstance(w1, ad.Tensor) else ad.tensor(w1)
+        object.__getattribute__(model.affine3, "_parameters")["weight"] = w2 if isinstance(w2, ad.Tensor) else ad.tensor(w2)
+        return model.loss(x, y)
+
+    check_gradients(loss, rng.normal(size=(5, 6)), rng.normal(size=(3, 4)), order=1)
+
+
+def test_fully_connected_follows_cs231n():
+    model = nn.FullyConnectedNet([8, 6], input_dim=12, num_classes=4, reg=0.5, weight_scale=5e-2, dtype=np.float64, seed=3)
+    x, y = np.linspace(-1, 1, 36).reshape(3, 3, 4), np.array([0, 3, 1])
+    scores = model(x)
+    assert scores.shape == (3, 4)
+    weights = [model.affine1.weight, model.affine2.weight, model.affine3.weight]
+    expected = nn.functional.cross_entropy(scores, y).item() + 0.25 * sum(float((w.data**2).sum()) for w in weights)
+    np.testing.assert_allclose(model.loss(x, y).item(), expected, rtol=1e-12)
+    assert all((p.data == 0).all() for name, p in model.named_parameters() if name.endswith("bias"))
+    again = nn.FullyConnectedNet([8, 6], input_dim=12, num_classes=4, weight_scale=5e-2, dtype=np.float64, seed=3)
+    np.testing.assert_array_equal(again.affine1.weight.data, model.affine1.weight.data)
+    with pytest.raises(ArgumentError, match="layernorm"):
+        nn.FullyConnectedNet([3], normalization="groupnorm")
+    with pytest.raises(ArgumentError, match="keep"):
+        nn.FullyConnectedNet([3], dropout_keep_ratio=0)
+    with pytest.raises(ShapeError, match="12 numbers"):
+        model(np.ones((2, 5)))
+
+
+def test_float32_stays_float32():
+    model = nn.FullyConnectedNet([6], input_dim=4, num_classes=3, normalization="batchnorm", dropout_keep_ratio=0.5, reg=0.1, seed=0)
+    loss = model.loss(np.random.default_rng(0).normal(size=(5, 4)), np.array([0, 1, 2, 0, 1]))
+    loss.backward()
+    assert loss.dtype == np.float32
+    assert all(p.grad.dtype == np.float32 for p in model.parameters())
+
+
+def test_initialisers_have_pytorchs_spread():
+    weight = nn.Parameter(np.empty((300, 200), np.float64))
+    generator = np.random.default_rng(0)
+    cases = {
+        "xavier_uniform_": np.sqrt(2 / 500), "xavier_normal_": np.sqrt(2 / 500), "kaiming_uniform_": np.sqrt(2 / 200) , "kaiming_normal_": np.sqrt(2 / 200),
+    }  # fmt: skip
+    for name, std in cases.items():
+        getattr(nn.init, name)(weight, generator=generator)
+        np.testing.assert_allclose(weight.data.std(), std, rtol=0.02, err_msg=name)
+    nn.init.orthogonal_(weight, generator=generator)
+    np.testing.assert_allclose(weight.data.T @ weight.data, np.eye(200), atol=1e-12)
+    nn.init.trunc_normal_(weight, std=0.02, a=-0.04, b=0.04, generator=generator)
+    assert np.abs(weight.data).max() <= 0.04
+
+
+def test_misuse_is_named():
+    class Forgetful(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter([1.0])
+
+    with pytest.raises(ArgumentError, match=r"super\(\)\.__init__"):
+        Forgetful()
+    layer = nn.Linear(2, 2)
+    with pytest.raises(DTypeError, match=r"nn\.Parameter"):
+        layer.weight = np.ones((2, 2))
+    with pytest.raises(ArgumentError, match="without a dot"):
+        layer.register_buffer("a.b", None)
+    with pytest.raises(ShapeError, match="BatchNorm1d"):
+        nn.BatchNorm1d(3)(np.ones((2, 4)))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = layer.nothing
