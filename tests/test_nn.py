@@ -21,8 +21,9 @@ def net(dtype=np.float64):
 def torch_net(torch):
     t = torch.nn
     return t.Sequential(
-        t.Linear(5, 7), t.BatchNorm1d(7), t.ReLU(), t.Linear(7, 4), t.LayerNorm(4), t.LeakyReLU(0.1), t.Linear(4, 3, bias=False), t.Tanh(), t.Sigmoid()
-    ).double()
+        t.Linear(5, 7), t.BatchNorm1d(7), t.ReLU(), t.Linear(7, 4), t.LayerNorm(4), t.LeakyReLU(0.1),
+        t.Linear(4, 3, bias=False), t.Tanh(), t.Sigmoid(),
+    ).double()  # fmt: skip
 
 
 def test_a_network_is_pytorchs_network_both_ways(rng):
@@ -185,7 +186,8 @@ def test_initialisers_have_pytorchs_spread():
     weight = nn.Parameter(np.empty((300, 200), np.float64))
     generator = np.random.default_rng(0)
     cases = {
-        "xavier_uniform_": np.sqrt(2 / 500), "xavier_normal_": np.sqrt(2 / 500), "kaiming_uniform_": np.sqrt(2 / 200) , "kaiming_normal_": np.sqrt(2 / 200),
+        "xavier_uniform_": np.sqrt(2 / 500), "xavier_normal_": np.sqrt(2 / 500),
+        "kaiming_uniform_": np.sqrt(2 / 200), "kaiming_normal_": np.sqrt(2 / 200),
     }  # fmt: skip
     for name, std in cases.items():
         getattr(nn.init, name)(weight, generator=generator)

@@ -20,7 +20,7 @@ add = P("add", np.add, lambda g, out, x, y: g, lambda g, out, x, y: g, operator=
 subtract = P("subtract", np.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, operator="a - b", label="-")
 multiply = P("multiply", np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, operator="a * b", label="×")
 divide = P(
-    "divide", np.divide, lambda g, out, x, y: quotient(g, y), lambda g, out, x, y: -quotient(g * out, y),
+    "divide", np.divide, lambda g, out, x, y: quotient(g, y), lambda g, out, x, y: -quotient(g * x, y * y),
     operator="a / b", label="÷", domain=[(-3.0, 3.0), (0.3, 3.0)],
 )  # fmt: skip
 negative = P("negative", np.negative, lambda g, out, x: -g, operator="-a", label="neg")
@@ -28,7 +28,7 @@ positive = P("positive", np.positive, lambda g, out, x: g)
 absolute = P("absolute", np.absolute, lambda g, out, x: g * _phase(x), kinks=(0.0,), label="abs")
 fabs = P("fabs", np.fabs, lambda g, out, x: g * np.sign(x), kinks=(0.0,))
 square = P("square", np.square, lambda g, out, x: g * (2 * x))
-reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(g * out, x), domain=(0.3, 3.0))
+reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(g, x * x), domain=(0.3, 3.0))
 sqrt = P("sqrt", np.sqrt, lambda g, out, x: quotient(g, 2 * out), domain=(0.2, 3.0), label="√")
 cbrt = P("cbrt", np.cbrt, lambda g, out, x: quotient(g, 3 * (out * out)), domain=(0.2, 3.0), label="∛")
 
