@@ -10,6 +10,7 @@ Every differentiable NumPy function is here under NumPy's name (``autodiff.exp``
 NumPy's own are called on a Tensor (``np.exp(x)``).
 """
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from autodiff import dispatch as _dispatch
@@ -64,6 +65,7 @@ __all__ = [
     "detect_anomaly",
     "elementwise_grad",
     "enable_grad",
+    "fft",
     "fused",
     "grad",
     "gradients",
@@ -72,6 +74,7 @@ __all__ = [
     "is_grad_enabled",
     "jacobian",
     "jvp",
+    "linalg",
     "no_grad",
     "registry",
     "tensor",
@@ -88,6 +91,16 @@ _NUMPY = {
 _NUMPY["abs"] = _NUMPY["absolute"]
 _NUMPY["conj"] = _NUMPY["conjugate"]
 globals().update(_NUMPY)
+
+
+def _namespace(module: str) -> SimpleNamespace:
+    """NumPy's submodule with our functions."""
+    found = {f.__name__: ours for f, ours in _dispatch.differentiable.items() if getattr(f, "__module__", None) == module}
+    return SimpleNamespace(**found)
+
+
+linalg = _namespace("numpy.linalg")
+fft = _namespace("numpy.fft")
 
 __all__ += sorted(_NUMPY)
 

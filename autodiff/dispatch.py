@@ -71,13 +71,37 @@ def _tracked(values: Iterable[Any]) -> bool:
     return False
 
 
+def classify(callable_: Any) -> tuple[str, str]:
+    """What calling a NumPy callable on a tensor that requires a gradient does.
+
+    Returns
+    -------
+    (kind, words)
+        ``"differentiable"``, ``"constant"`` or ``"refused"`` with the advice; ``"unknown"`` if nobody has decided.
+    """
+    if callable_ in differentiable:
+        return "differentiable", ""
+    if callable_ in constant_functions:
+        return "constant", "its derivative is zero wherever it exists"
+    if callable_ in advice:
+        return "refused", advice[callable_]
+    if _is_about_text(callable_):
+        return "refused", "it works on text"
+    return "unknown", ""
+
+
+def _is_about_text(callable_: Any) -> bool:
+    if isinstance(callable_, np.ufunc):
+        # No loop over numbers: text, or not even that.
+        return not any(code in "efdgFDGlqi" for types in callable_.types for code in types.partition("->")[0])
+    return (getattr(callable_, "__module__", "") or "").startswith(("numpy.strings", "numpy.char"))
+
+
 def _unknown(callable_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrapped: Callable[[Any], Any]) -> Any:
     """A callable that is not differentiable: fine on constants, refused where it would cut a graph."""
     if _tracked((*args, *kwargs.values())):
-        hint = advice.get(
-            callable_,
-            "write it with differentiable operations, define it with autodiff.extend.Primitive, "
-            "or use .data where no gradient is wanted",
+        hint = classify(callable_)[1] or (
+            "write it with differentiable operations, define it with autodiff.extend.Primitive, or use .data where no gradient is wanted"
         )
         raise NotDifferentiableError(f"{_name(callable_)} has no gradient here: {hint}")
     return wrapped(callable_(*bare(args), **bare(kwargs)))

@@ -6,6 +6,7 @@ They run on the bare arrays and give constants. That is no cut: the true gradien
 from __future__ import annotations
 
 import numpy as np
+import numpy.lib.recfunctions
 
 from autodiff import dispatch
 
@@ -23,7 +24,38 @@ FUNCTIONS = (
 )
 
 
+#: What has no gradient, and what to use instead.
+ADVICE = {
+    "unique unique_all unique_inverse unique_values union1d intersect1d setdiff1d setxor1d": "sets of values are a step function; use .data",
+    "copyto put place putmask put_along_axis fill_diagonal": "it writes into an array; use t.at[index].set(v) or np.where",
+    "frexp": "the mantissa jumps; use np.log2 and np.exp2",
+    "roots poly": "use np.linalg.eigvals of the companion matrix",
+    "polyfit": "use np.linalg.lstsq with np.vander",
+    "polydiv polyint": "write it with slices of the coefficients",
+    "trim_zeros": "how much it cuts depends on the values; slice instead",
+    "histogram2d histogramdd": "use np.bincount with weights on the cell numbers",
+    "einsum_path": "it plans a contraction; call it on the arrays (.data)",
+    "sort_complex": "use np.sort of the real or the absolute values",
+    "save savez savez_compressed savetxt": "save .data or .detach().numpy()",
+    "arange": "use np.linspace, or start + step * np.arange(n)",
+    "fromfunction fromiter frombuffer fromfile fromstring genfromtxt loadtxt array eye identity ones zeros empty full tri require": (
+        "it makes an array (with like= only): make it first, then a Tensor with autodiff.tensor; join Tensors with autodiff.array"
+    ),
+    "busday_count busday_offset is_busday datetime_as_string": "dates are no numbers to differentiate",
+}
+
+
 def register() -> None:
     """Enter them in the dispatch table."""
+    for names, words in ADVICE.items():
+        for name in names.split():
+            dispatch.advice[getattr(np, name)] = words
+    for module, words in (
+        (np.lib.recfunctions, "structured arrays hold no Tensors; work on the fields"),
+        (np.lib.scimath, "the branch depends on the values; convert to complex and use the plain function"),
+    ):
+        for name in module.__all__:
+            dispatch.advice[getattr(module, name)] = words
+    dispatch.constant_functions.add(np.linalg.matrix_rank)
     for name in (*UFUNCS.split(), *FUNCTIONS.split()):
         dispatch.constant_functions.add(getattr(np, name))

@@ -219,3 +219,35 @@ class AtIndex:
     def add(self, value: Any) -> Any:
         """A copy with ``value`` added there; repeated indices accumulate."""
         return add_at(self._tensor, self._index, value)
+
+    def multiply(self, value: Any) -> Any:
+        """A copy with the elements there multiplied by ``value``."""
+        return self._changed("multiply", lambda old: old * value)
+
+    def divide(self, value: Any) -> Any:
+        """A copy with the elements there divided by ``value``."""
+        return self._changed("divide", lambda old: old / value)
+
+    def power(self, value: Any) -> Any:
+        """A copy with the elements there raised to ``value``."""
+        return self._changed("power", lambda old: old**value)
+
+    def min(self, value: Any) -> Any:
+        """A copy with the smaller of each element there and ``value``."""
+        return self._changed("min", lambda old: np.minimum(old, value))
+
+    def max(self, value: Any) -> Any:
+        """A copy with the larger of each element there and ``value``."""
+        return self._changed("max", lambda old: np.maximum(old, value))
+
+    def apply(self, function: Any) -> Any:
+        """A copy with ``function`` applied to the elements there."""
+        return self._changed("apply", function)
+
+    def _changed(self, name: str, change: Any) -> Any:
+        index = self._index
+        if not _is_unique(index):
+            positions = np.arange(self._tensor.size).reshape(self._tensor.shape)[index]
+            if np.unique(positions).size != positions.size:
+                raise ArgumentError(f"at[...].{name}: an element is named twice; only set and add define what that means")
+        return set_at(self._tensor, index, change(getitem_.function(self._tensor, index)))

@@ -234,8 +234,9 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     array([0.33333333, 0.33333333, 0.33333333])
     """
     if where is not True:
+        total = sum(a, axis, dtype, out, keepdims, where=where)
         count = np.sum(np.broadcast_to(dispatch.bare(where), np.shape(bare(a))), axis=_axis(axis), keepdims=keepdims)
-        return sum(a, axis, dtype, out, keepdims, where=where) / count
+        return total / _as_float(count, total)
     return mean_.function(_settled("mean", a, dtype, out, where, 0), _axis(axis), keepdims)
 
 
@@ -303,7 +304,12 @@ def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: 
     kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
     centre = mean(a, axis, keepdims=True, where=kept)
     squares = sum((a - centre) ** 2, axis, keepdims=keepdims, where=kept)
-    return squares / (np.sum(kept, axis=axis, keepdims=keepdims) - ddof)
+    return squares / _as_float(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, squares)
+
+
+def _as_float(count: Any, like: Any) -> Any:
+    """Counts in the dtype of what they divide, lest int64 turn float32 into float64."""
+    return np.asarray(count, like.dtype if like.dtype.kind in "fc" else float)
 
 
 @dispatch.implements(np.var)

@@ -1,0 +1,612 @@
+"""Running products, differences, order statistics, interpolation, convolution and polynomials, mostly composed of the primitives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.ops import elementwise, reductions, shaping
+from autodiff.ops.common import bare
+from autodiff.ops.indexing import take_along_axis
+from autodiff.ops.products import matmul
+from autodiff.ops.shaping import _tensor
+from autodiff.primitive import Primitive
+
+where = elementwise.where_.function
+
+# --- running products and sums ------------------------------------------------------------------------------------------
+
+
+def _cumprod(x: Any, axis: int) -> Any:
+    return np.cumprod(x, axis=axis)
+
+
+def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
+    if np.count_nonzero(bare(x)) == bare(x).size:
+        # y_j / x_i is the product of the others, so dx_i = sum_{j >= i} g_j y_j / x_i.
+        return np.flip(np.cumsum(np.flip(g * out, axis), axis=axis), axis) / x
+    # With zeros: from the last to the first, dx_i = y_{i-1} (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))), which divides by nothing.
+    moved_x, moved_g = np.moveaxis(x, axis, -1), np.moveaxis(g, axis, -1)
+    n = moved_x.shape[-1]
+    inner = moved_g[..., n - 1]
+    tails = [inner]
+    for i in range(n - 2, -1, -1):
+        inner = moved_g[..., i] + moved_x[..., i + 1] * inner
+        tails.append(inner)
+    before = moved_x[..., 0] * 0 + 1
+    heads = [before]
+    for i in range(n - 1):
+        before = before * moved_x[..., i]
+        heads.append(before)
+    return np.moveaxis(np.stack([h * t for h, t in zip(heads, tails[::-1], strict=True)], axis=-1), -1, axis)
+
+
+def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1)
+    return (draw.array(shape), draw.axis(len(shape))), {}
+
+
+cumprod_ = Primitive("cumprod", _cumprod, _cumprod_rule, sample=_sample_axis)
+
+
+@dispatch.implements(np.cumprod)
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.cumprod``, exact where elements are zero.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> x = autodiff.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> np.cumprod(x).sum().backward()
+    >>> x.grad
+    array([1., 8., 0.])
+    """
+    a = reductions._settled("cumprod", a, dtype, out, True, 1)
+    return cumprod_.function(shaping.ravel(a), 0) if axis is None else cumprod_.function(a, int(axis))
+
+
+def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool, start: float) -> Any:
+    t = _tensor(x)
+    if axis is None:
+        if t.ndim != 1:
+            raise ArgumentError("cumulative_sum and cumulative_prod: give axis= for arrays of more than one axis")
+        axis = 0
+    result = step(t, axis, dtype, out)
+    if include_initial:
+        shape = tuple(1 if i == axis % t.ndim else n for i, n in enumerate(result.shape))
+        result = shaping.concatenate([np.full(shape, start, result.dtype), result], axis=axis)
+    return result
+
+
+@dispatch.implements(*(f for f in (getattr(np, "cumulative_sum", None),) if f is not None))
+def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False) -> Any:
+    """Differentiable ``numpy.cumulative_sum``."""
+    return _running(reductions.cumsum, x, axis, dtype, out, include_initial, 0.0)
+
+
+@dispatch.implements(*(f for f in (getattr(np, "cumulative_prod", None),) if f is not None))
+def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False) -> Any:
+    """Differentiable ``numpy.cumulative_prod``."""
+    return _running(cumprod, x, axis, dtype, out, include_initial, 1.0)
+
+
+# --- differences and integrals -----------------------------------------------------------------------------------------------
+
+
+def _slice(x: Any, axis: int, start: Any, stop: Any) -> Any:
+    return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
+
+
+@dispatch.implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
+    """Differentiable ``numpy.diff``."""
+    x = _tensor(a)
+    if n < 0:
+        raise ArgumentError(f"diff: n must not be negative, got {n}")
+    edges: list[list[Any]] = []
+    for edge in (prepend, append):
+        if edge is np._NoValue:
+            edges.append([])
+            continue
+        t = _tensor(edge)
+        shape = tuple(1 if i == axis % x.ndim else m for i, m in enumerate(x.shape))
+        edges.append([shaping.broadcast_to(t, shape) if t.ndim == 0 else t])
+    if edges[0] or edges[1]:
+        x = shaping.concatenate([*edges[0], x, *edges[1]], axis=axis)
+    for _ in range(n):
+        x = _slice(x, axis, 1, None) - _slice(x, axis, None, -1)
+    return x
+
+
+@dispatch.implements(np.ediff1d)
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Differentiable ``numpy.ediff1d``."""
+    parts = [] if to_begin is None else [shaping.ravel(to_begin)]
+    parts.append(diff(shaping.ravel(ary)))
+    parts += [] if to_end is None else [shaping.ravel(to_end)]
+    return parts[0] if len(parts) == 1 else shaping.concatenate(parts)
+
+
+@dispatch.implements(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """Differentiable ``numpy.trapezoid`` in ordinates, abscissae and step."""
+    t = _tensor(y)
+    width: Any = dx
+    if x is not None:
+        s = _tensor(x)
+        width = diff(s) if s.ndim == 1 else diff(s, axis=axis)
+        if s.ndim == 1:
+            width = width.reshape([-1 if i == axis % t.ndim else 1 for i in range(t.ndim)])
+    return reductions.sum(width * (_slice(t, axis, 1, None) + _slice(t, axis, None, -1)) / 2.0, axis=axis)
+
+
+@dispatch.implements(np.gradient)
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Differentiable ``numpy.gradient`` in the values: it is linear in them, so its matrix along an axis is read off NumPy's own."""
+    t = _tensor(f)
+    axes = tuple(range(t.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    spacing = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
+    if len(spacing) != len(axes):
+        raise ArgumentError(f"gradient: {len(spacing)} spacings for {len(axes)} axes")
+    results = []
+    for place, step in zip(axes, spacing, strict=True):
+        if getattr(step, "_node", None) is not None:
+            raise NotDifferentiableError("np.gradient is not differentiable in its spacings here; divide by them instead")
+        matrix = np.gradient(np.eye(t.shape[place]), dispatch.bare(step), axis=0, edge_order=edge_order)  # type: ignore[call-overload]
+        results.append(shaping.moveaxis(matmul.function(shaping.moveaxis(t, place, -1), matrix.T.astype(t.dtype)), -1, place))
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@dispatch.implements(np.unwrap)
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
+    """Differentiable ``numpy.unwrap``: what it adds is constant between the jumps."""
+    t = _tensor(p)
+    return t + (np.unwrap(t.data, discont, axis, period=period) - t.data)
+
+
+# --- order statistics -------------------------------------------------------------------------------------------------------
+
+
+@dispatch.implements(np.sort)
+def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """Differentiable ``numpy.sort``: the elements in the order found (ties in their order of appearance)."""
+    t = _tensor(a)
+    if axis is None:
+        t, axis = t.reshape(-1), 0
+    return take_along_axis(t, np.argsort(t.data, axis=axis, kind="stable"), axis)
+
+
+@dispatch.implements(np.partition)
+def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None) -> Any:
+    """Differentiable ``numpy.partition``."""
+    t = _tensor(a)
+    if axis is None:
+        t, axis = t.reshape(-1), 0
+    return take_along_axis(t, np.argpartition(t.data, kth, axis=axis), axis)
+
+
+@dispatch.implements(np.ptp)
+def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    """Differentiable ``numpy.ptp``: largest less smallest."""
+    return reductions.max(a, axis, out, keepdims) - reductions.min(a, axis, out, keepdims)
+
+
+def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool) -> Any:
+    t = _tensor(a)
+    if method != "linear":
+        raise NotDifferentiableError(f"quantile(method={method!r}) has no gradient here; use method='linear'")
+    axes = tuple(range(t.ndim)) if axis is None else (axis % t.ndim,) if isinstance(axis, int) else tuple(i % t.ndim for i in axis)
+    rest = tuple(i for i in range(t.ndim) if i not in axes)
+    flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
+    n = flat.shape[-1]
+    from autodiff.tensor import Tensor
+
+    # A Python number is weak: it takes the dtype of the values.
+    share = Tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
+    levels = share.reshape(-1)
+    if levels.size and (levels.data.min() < 0 or levels.data.max() > 1):
+        raise ArgumentError("quantile: q must lie in [0, 1] (percentile: in [0, 100])")
+    ordered = sort(flat)
+    missing = np.isnan(flat.data)
+    present = n - missing.sum(axis=-1, keepdims=True) if ignore_nan else np.full((*flat.shape[:-1], 1), n)
+    place = levels * (present - 1).astype(flat.dtype)
+    below = np.clip(np.floor(place.data).astype(int), 0, np.maximum(present - 1, 0))
+    above = np.minimum(below + 1, np.maximum(present - 1, 0))
+    low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
+    result = low + (place - below.astype(flat.dtype)) * (high - low)
+    bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
+    if bad.any():
+        result = where(bad, np.nan, result)
+    result = shaping.moveaxis(result, -1, 0)
+    if keepdims:
+        result = result.reshape((levels.size, *(1 if i in axes else n for i, n in enumerate(t.shape))))
+    return result.reshape(share.shape + result.shape[1:])
+
+
+@dispatch.implements(np.quantile)
+def quantile(
+    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
+) -> Any:
+    """Differentiable ``numpy.quantile`` (linear method) in the values and in ``q``."""
+    shaping._no_out("quantile", out)
+    _no_weights("quantile", kwargs)
+    return _quantile(a, q, axis, method, keepdims, False)
+
+
+@dispatch.implements(np.nanquantile)
+def nanquantile(
+    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
+) -> Any:
+    """Differentiable ``numpy.nanquantile`` (linear method)."""
+    shaping._no_out("nanquantile", out)
+    _no_weights("nanquantile", kwargs)
+    return _quantile(a, q, axis, method, keepdims, True)
+
+
+def _no_weights(name: str, kwargs: dict[str, Any]) -> None:
+    given = [key for key, value in kwargs.items() if value is not None and value is not np._NoValue]
+    if given:
+        raise NotDifferentiableError(f"np.{name} with {', '.join(given)}= has no gradient here; leave it out")
+
+
+@dispatch.implements(np.percentile)
+def percentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
+    """Differentiable ``numpy.percentile`` (linear method)."""
+    return quantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+
+
+@dispatch.implements(np.nanpercentile)
+def nanpercentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
+    """Differentiable ``numpy.nanpercentile`` (linear method)."""
+    return nanquantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
+
+
+@dispatch.implements(np.median)
+def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    """Differentiable ``numpy.median``; of an even number the two in the middle share the gradient."""
+    return quantile(a, 0.5, axis, out, keepdims=keepdims)
+
+
+@dispatch.implements(np.nanmedian)
+def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    """Differentiable ``numpy.nanmedian``."""
+    return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
+
+
+# --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0 ------------------------------------
+
+
+def _without_nan(a: Any, neutral: float) -> tuple[Any, Any]:
+    t = _tensor(a)
+    present = ~np.isnan(t.data)
+    return where(present, t, neutral), present
+
+
+@dispatch.implements(np.nansum)
+def nansum(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nansum``."""
+    return reductions.sum(_without_nan(a, 0.0)[0], axis, dtype, out, bool(keepdims), **kw)
+
+
+@dispatch.implements(np.nanprod)
+def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanprod``."""
+    return reductions.prod(_without_nan(a, 1.0)[0], axis, dtype, out, bool(keepdims), **kw)
+
+
+@dispatch.implements(np.nanmean)
+def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanmean``."""
+    values, present = _without_nan(a, 0.0)
+    return reductions.mean(values, axis, dtype, out, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
+
+
+@dispatch.implements(np.nanvar)
+def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanvar``."""
+    values, present = _without_nan(a, 0.0)
+    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), where=present)
+
+
+@dispatch.implements(np.nanstd)
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanstd``."""
+    values, present = _without_nan(a, 0.0)
+    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), where=present)
+
+
+def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any) -> Any:
+    values, present = _without_nan(a, neutral)
+    result = step(values, reductions._axis(axis), keepdims=keepdims)
+    empty = ~present.any(axis=reductions._axis(axis), keepdims=keepdims)
+    return where(empty, np.nan, result) if np.any(empty) else result
+
+
+@dispatch.implements(np.nanmax)
+def nanmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanmax``."""
+    shaping._no_out("nanmax", out)
+    return _nan_extreme(a, axis, bool(keepdims), -np.inf, reductions.max)
+
+
+@dispatch.implements(np.nanmin)
+def nanmin(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
+    """Differentiable ``numpy.nanmin``."""
+    shaping._no_out("nanmin", out)
+    return _nan_extreme(a, axis, bool(keepdims), np.inf, reductions.min)
+
+
+@dispatch.implements(np.nancumsum)
+def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.nancumsum``."""
+    return reductions.cumsum(_without_nan(a, 0.0)[0], axis, dtype, out)
+
+
+@dispatch.implements(np.nancumprod)
+def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.nancumprod``."""
+    return cumprod(_without_nan(a, 1.0)[0], axis, dtype, out)
+
+
+@dispatch.implements(np.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """Differentiable ``numpy.nan_to_num``; what was replaced is a constant."""
+    t = _tensor(x)
+    replaced = np.nan_to_num(t.data, nan=nan, posinf=posinf, neginf=neginf)
+    return where(np.isfinite(t.data), t, replaced)
+
+
+# --- statistics -----------------------------------------------------------------------------------------------------------------
+
+
+@dispatch.implements(np.average)
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+    """Differentiable ``numpy.average`` in values and weights."""
+    t = _tensor(a)
+    keep = keepdims is True
+    if weights is None:
+        result = reductions.mean(t, axis, keepdims=keep)
+        total = _tensor(np.full(result.shape, t.size / max(result.size, 1)))
+    else:
+        w = _tensor(weights)
+        if w.shape != t.shape:
+            if not isinstance(axis, int) or w.shape != (t.shape[axis],):
+                raise ShapeError(f"average: weights of shape {w.shape} for values of shape {t.shape}; pass one axis, or weights of that shape")
+            w = w.reshape([-1 if i == axis % t.ndim else 1 for i in range(t.ndim)]) * np.ones(t.shape)
+        total = reductions.sum(w, axis, keepdims=keep)
+        result = reductions.sum(t * w, axis, keepdims=keep) / total
+    return (result, total) if returned else result
+
+
+@dispatch.implements(np.cov)
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, aweights: Any = None, *, dtype: Any = None
+) -> Any:
+    """Differentiable ``numpy.cov`` without weights."""
+    if fweights is not None or aweights is not None:
+        raise NotDifferentiableError("np.cov with weights has no gradient here; weight the centred data yourself")
+    x = shaping.atleast_2d(_tensor(m))
+    if not rowvar and np.ndim(bare(m)) > 1:
+        x = x.T
+    if y is not None:
+        other = shaping.atleast_2d(_tensor(y))
+        x = shaping.concatenate([x, other.T if not rowvar and np.ndim(bare(y)) > 1 else other], axis=0)
+    free = (0 if bias else 1) if ddof is None else ddof
+    centred = x - reductions.mean(x, axis=1, keepdims=True)
+    other = elementwise.conjugate.function(centred.T) if centred.dtype.kind == "c" else centred.T
+    result = matmul.function(centred, other) / (x.shape[1] - free)
+    result = result if dtype is None else result.astype(dtype)
+    return shaping.squeeze(result)
+
+
+@dispatch.implements(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **kwargs: Any) -> Any:
+    """Differentiable ``numpy.corrcoef``."""
+    c = cov(x, y, rowvar)
+    if c.ndim == 0:
+        return c / c
+    spread = np.sqrt(np.diagonal(c))
+    return c / spread[:, None] / spread[None, :]
+
+
+# --- interpolation and convolution ------------------------------------------------------------------------------------------------
+
+
+@dispatch.implements(np.interp)
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
+    if period is not None:
+        raise NotDifferentiableError("np.interp(period=) has no gradient here; extend the nodes by a period on both sides")
+    points, nodes, values = _tensor(x), _tensor(xp), _tensor(fp)
+    if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
+        raise ShapeError(f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)")
+    n = nodes.size
+    low = np.clip(np.searchsorted(nodes.data, points.data, side="right") - 1, 0, max(n - 2, 0))
+    high = np.minimum(low + 1, n - 1)
+    x0, y0 = nodes[low], values[low]
+    width = nodes[high] - x0
+    slope = where(width.data == 0, 0.0, (values[high] - y0) / where(width.data == 0, 1.0, width))
+    result = y0 + slope * (points - x0)
+    result = where(points.data < nodes.data[0], values[0] if left is None else left, result)
+    return where(points.data > nodes.data[-1], values[n - 1] if right is None else right, result)
+
+
+@dispatch.implements(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """Differentiable ``numpy.convolve``: one vector against the shifted windows of the other."""
+    x, k = _tensor(a), _tensor(v)
+    if x.ndim > 1 or k.ndim > 1 or not x.size or not k.size:
+        raise ShapeError(f"convolve: needs two non-empty vectors, got shapes {x.shape} and {k.shape}")
+    x, k = x.reshape(-1), k.reshape(-1)
+    if k.size > x.size:
+        x, k = k, x
+    n, m = x.size, k.size
+    padded = shaping.pad(x, (m - 1, m - 1))
+    windows = padded[np.arange(n + m - 1)[:, None] + np.arange(m)[None, ::-1]]
+    full = matmul.function(windows, k)
+    if mode == "full":
+        return full
+    if mode == "same":
+        start = (m - 1) // 2
+        return full[start : start + n]
+    if mode == "valid":
+        return full[m - 1 : n]
+    raise ArgumentError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
+
+
+@dispatch.implements(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """Differentiable ``numpy.correlate``."""
+    x, k = _tensor(a), _tensor(v)
+    k = elementwise.conjugate.function(k) if k.dtype.kind == "c" else k
+    # NumPy puts the output of a shorter first argument in reverse.
+    if mode == "same" and k.size > x.size:
+        return shaping.flip(convolve(shaping.flip(x), k, mode))
+    return convolve(x, shaping.flip(k), mode)
+
+
+# --- polynomials and special points -----------------------------------------------------------------------------------------------
+
+
+@dispatch.implements(np.polyval)
+def polyval(p: Any, x: Any) -> Any:
+    """Differentiable ``numpy.polyval``, by Horner's rule, in coefficients and points."""
+    coefficients, t = _tensor(p), _tensor(x)
+    result = t * 0.0
+    for i in range(coefficients.shape[0]):
+        result = result * t + coefficients[i]
+    return result
+
+
+@dispatch.implements(np.polyadd)
+def polyadd(a1: Any, a2: Any) -> Any:
+    """Differentiable ``numpy.polyadd``."""
+    x, y = shaping.atleast_1d(_tensor(a1)), shaping.atleast_1d(_tensor(a2))
+    n = max(x.size, y.size)
+    return shaping.pad(x, (n - x.size, 0)) + shaping.pad(y, (n - y.size, 0))
+
+
+@dispatch.implements(np.polysub)
+def polysub(a1: Any, a2: Any) -> Any:
+    """Differentiable ``numpy.polysub``."""
+    return polyadd(a1, -_tensor(a2))
+
+
+@dispatch.implements(np.polymul)
+def polymul(a1: Any, a2: Any) -> Any:
+    """Differentiable ``numpy.polymul``."""
+    return convolve(shaping.atleast_1d(_tensor(a1)), shaping.atleast_1d(_tensor(a2)))
+
+
+@dispatch.implements(np.polyder)
+def polyder(p: Any, m: int = 1) -> Any:
+    """Differentiable ``numpy.polyder``."""
+    x = _tensor(p)
+    for _ in range(m):
+        x = x[:-1] * np.arange(x.size - 1, 0, -1)
+    return x
+
+
+@dispatch.implements(np.vander)
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """Differentiable ``numpy.vander``."""
+    t = _tensor(x)
+    n = t.size if N is None else N
+    powers = np.arange(n) if increasing else np.arange(n)[::-1]
+    return t[:, None] ** powers.astype(t.dtype if t.dtype.kind == "f" else float)
+
+
+def _sinc_rule(g: Any, out: Any, x: Any) -> Any:
+    # (cos(pi x) - sinc(x)) / x, whose limit at 0 is 0; near 0, where that cancels, the series -pi^2 x / 3 (1 - (pi x)^2 / 10 + ...).
+    near = np.abs(bare(x)) < 0.02
+    safe = np.where(near, 1, x)
+    square = (np.pi * np.where(near, x, 0)) ** 2
+    series = -(np.pi**2) / 3 * x * (1 - square / 10 * (1 - square / 28 * (1 - square / 54)))
+    return g * np.where(near, series, (np.cos(np.pi * safe) - np.where(near, 1, np.sinc(safe))) / safe)
+
+
+sinc_ = Primitive("sinc", lambda x: np.sinc(x), _sinc_rule, numpy=np.sinc, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+
+
+def _i1(x: Any) -> Any:
+    """The modified Bessel function I1 = I0', from its power series (Abramowitz and Stegun 9.6.10), all terms positive."""
+    half = x / 2
+    term = half
+    total = half
+    for k in range(1, 60):
+        term = term * (half * half) / (k * (k + 1))
+        total = total + term
+    return total
+
+
+i0_ = Primitive("i0", lambda x: np.i0(x), lambda g, out, x: g * _i1(x), numpy=np.i0, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+
+
+@dispatch.implements(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    """Differentiable ``numpy.angle``."""
+    t = _tensor(z)
+    result = elementwise.arctan2.function(t.imag, t.real)
+    return result * (180 / np.pi) if deg else result
+
+
+@dispatch.implements(np.real_if_close)
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """Differentiable ``numpy.real_if_close``."""
+    t = _tensor(a)
+    return t.real if np.isrealobj(np.real_if_close(t.data, tol)) and t.dtype.kind == "c" else t
+
+
+@dispatch.implements(np.ldexp)
+def ldexp(x1: Any, x2: Any) -> Any:
+    """Differentiable ``numpy.ldexp`` in its first argument."""
+    return _tensor(x1) * np.ldexp(np.ones((), np.result_type(bare(x1))), dispatch.bare(x2))
+
+
+@dispatch.implements(np.modf)
+def modf(x: Any) -> tuple[Any, Any]:
+    """Differentiable ``numpy.modf``: the fractional part moves with ``x``, the whole part is constant."""
+    t = _tensor(x)
+    whole = np.trunc(t.data)
+    return t - whole, _tensor(whole)
+
+
+@dispatch.implements(np.divmod)
+def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Differentiable ``numpy.divmod``: the quotient is constant."""
+    return np.floor_divide(_tensor(x1), x2), elementwise.remainder.function(x1, x2)
+
+
+@dispatch.implements(np.linspace)
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, **kwargs: Any
+) -> Any:
+    """Differentiable ``numpy.linspace`` in both ends."""
+    first, last = shaping.broadcast_arrays(_tensor(start) * 1.0, _tensor(stop) * 1.0)
+    count = num - 1 if endpoint else num
+    share = (np.arange(num) / max(count, 1)).reshape((-1,) + (1,) * first.ndim)
+    result = shaping.moveaxis(first + (last - first) * share, 0, axis)
+    result = result if dtype is None else result.astype(dtype)
+    return (result, (last - first) / count) if retstep else result
+
+
+@dispatch.implements(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Any:
+    """Differentiable ``numpy.logspace`` in both ends and the base."""
+    result = elementwise.power.function(_tensor(base) * 1.0, linspace(start, stop, num, endpoint, axis=axis))
+    return result if dtype is None else result.astype(dtype)
+
+
+@dispatch.implements(np.geomspace)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
+    first, last = _tensor(start) * 1.0, _tensor(stop) * 1.0
+    if (first.data <= 0).any() or (last.data <= 0).any():
+        raise ArgumentError("geomspace: both ends must be positive")
+    result = np.exp(linspace(np.log(first), np.log(last), num, endpoint, axis=axis))
+    return result if dtype is None else result.astype(dtype)
+
+

@@ -1,0 +1,214 @@
+"""Fourier transforms: numpy.fft, all of it, from two linear primitives.
+
+The matrix of the discrete Fourier transform is symmetric, so its transpose, which is what a pullback needs in the convention of
+docs/complex.md, is the transform itself. Lengths that pad or cut transpose into cutting and padding. The other transforms are compositions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import NotDifferentiableError
+from autodiff.ops import shaping
+from autodiff.ops.elementwise import conjugate, real
+from autodiff.ops.shaping import _tensor
+from autodiff.primitive import Primitive
+
+
+def _fit_length(x: Any, n: int, axis: int) -> Any:
+    """Cut or padded with zeros to length ``n`` along ``axis``."""
+    length = x.shape[axis]
+    if length > n:
+        return x[(slice(None),) * axis + (slice(0, n),)]
+    if length < n:
+        return np.pad(x, tuple((0, n - length) if i == axis else (0, 0) for i in range(x.ndim)))
+    return x
+
+
+def _fft(x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    return np.fft.fft(x, n, axis, norm)
+
+
+def _ifft(x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    return np.fft.ifft(x, n, axis, norm)
+
+
+def _rule(transform: Callable[..., Any]) -> Callable[..., Any]:
+    def rule(g: Any, out: Any, x: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+        return _fit_length(transform(g, None, axis, norm), x.shape[axis], axis % x.ndim)
+
+    return rule
+
+
+def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape(min_ndim=1, max_ndim=2)
+    return (draw.array(shape),), {"n": draw.choice((None, 3)), "axis": draw.axis(len(shape)), "norm": draw.choice((None, "ortho", "forward"))}
+
+
+fft_ = Primitive("fft", _fft, _rule(lambda *args: np.fft.fft(*args)), sample=_sample)
+ifft_ = Primitive("ifft", _ifft, _rule(lambda *args: np.fft.ifft(*args)), sample=_sample)
+
+
+def _no_out(out: Any) -> None:
+    if out is not None:
+        raise NotDifferentiableError("np.fft functions with out= cannot be recorded; use the result")
+
+
+def _length(n: Any) -> Any:
+    return None if n is None else int(n)
+
+
+@dispatch.implements(np.fft.fft)
+def fft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.fft``."""
+    _no_out(out)
+    return fft_.function(a, _length(n), int(axis), norm)
+
+
+@dispatch.implements(np.fft.ifft)
+def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.ifft``."""
+    _no_out(out)
+    return ifft_.function(a, _length(n), int(axis), norm)
+
+
+@dispatch.implements(np.fft.rfft)
+def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.rfft``: the first half of fft."""
+    _no_out(out)
+    full = fft_.function(a, _length(n), int(axis), norm)
+    place = axis % full.ndim
+    return full[(slice(None),) * place + (slice(0, full.shape[place] // 2 + 1),)]
+
+
+@dispatch.implements(np.fft.irfft)
+def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.irfft``: ifft of the Hermitian extension, whose imaginary part is zero."""
+    _no_out(out)
+    x = _tensor(a)
+    place = axis % x.ndim
+    length = 2 * (x.shape[place] - 1) if n is None else int(n)
+    half = _fit_length(x, length // 2 + 1, place)
+    if half.dtype.kind != "c":
+        half = half.astype(np.result_type(half.dtype, np.complex64))
+    lead = (slice(None),) * place
+    # The imaginary parts of the ends are of no account.
+    edges = [0] + ([length // 2] if length % 2 == 0 else [])
+    keep = np.zeros(half.shape[place], bool)
+    keep[edges] = True
+    keep = keep.reshape([-1 if i == place else 1 for i in range(half.ndim)])
+    half = np.where(keep, real.function(half), half)
+    tail = conjugate.function(half[(*lead, slice((length - 1) // 2, 0, -1))])
+    return real.function(ifft_.function(shaping.concatenate([half, tail], axis=place), None, place, norm))
+
+
+_OPPOSITE = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+
+
+@dispatch.implements(np.fft.hfft)
+def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.hfft``: irfft of the conjugate, with the opposite scaling."""
+    _no_out(out)
+    x = _tensor(a)
+    length = 2 * (x.shape[axis] - 1) if n is None else int(n)
+    return irfft(conjugate.function(x), length, axis, _OPPOSITE[norm])
+
+
+@dispatch.implements(np.fft.ihfft)
+def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.ihfft``: the conjugate of rfft, with the opposite scaling."""
+    _no_out(out)
+    return conjugate.function(rfft(a, n, axis, _OPPOSITE[norm]))
+
+
+def _over_axes(step: Callable[..., Any], a: Any, s: Any, axes: Any, norm: Any, last: Callable[..., Any] | None = None, first: bool = False) -> Any:
+    x = _tensor(a)
+    if axes is None:
+        axes = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))
+    lengths = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
+    pairs = list(zip(axes, lengths, strict=True))
+    if last is None:
+        for axis, n in reversed(pairs):
+            x = step(x, n, axis, norm)
+        return x
+    *others, (axis, n) = pairs
+    if first:
+        x = last(x, n, axis, norm)
+    for other, m in reversed(others) if first else others:
+        x = step(x, m, other, norm)
+    return x if first else last(x, n, axis, norm)
+
+
+@dispatch.implements(np.fft.fftn)
+def fftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.fftn``."""
+    _no_out(out)
+    return _over_axes(fft, a, s, axes, norm)
+
+
+@dispatch.implements(np.fft.ifftn)
+def ifftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.ifftn``."""
+    _no_out(out)
+    return _over_axes(ifft, a, s, axes, norm)
+
+
+@dispatch.implements(np.fft.fft2)
+def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.fft2``."""
+    return fftn(a, s, axes, norm, out)
+
+
+@dispatch.implements(np.fft.ifft2)
+def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.ifft2``."""
+    return ifftn(a, s, axes, norm, out)
+
+
+@dispatch.implements(np.fft.rfftn)
+def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.rfftn``: rfft over the last axis, then fft over the others."""
+    _no_out(out)
+    return _over_axes(fft, a, s, axes, norm, last=rfft, first=True)
+
+
+@dispatch.implements(np.fft.irfftn)
+def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.irfftn``: ifft over all axes but the last, then irfft."""
+    _no_out(out)
+    return _over_axes(ifft, a, s, axes, norm, last=irfft)
+
+
+@dispatch.implements(np.fft.rfft2)
+def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.rfft2``."""
+    return rfftn(a, s, axes, norm, out)
+
+
+@dispatch.implements(np.fft.irfft2)
+def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
+    """Differentiable ``numpy.fft.irfft2``."""
+    return irfftn(a, s, axes, norm, out)
+
+
+def _shift(x: Any, axes: Any, sign: int) -> Any:
+    t = _tensor(x)
+    places = tuple(range(t.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    by = tuple((t.shape[a] // 2) if sign > 0 else -(t.shape[a] // 2) for a in places)
+    return shaping.roll(t, by, places)
+
+
+@dispatch.implements(np.fft.fftshift)
+def fftshift(x: Any, axes: Any = None) -> Any:
+    """Differentiable ``numpy.fft.fftshift``."""
+    return _shift(x, axes, 1)
+
+
+@dispatch.implements(np.fft.ifftshift)
+def ifftshift(x: Any, axes: Any = None) -> Any:
+    """Differentiable ``numpy.fft.ifftshift``."""
+    return _shift(x, axes, -1)

@@ -1,0 +1,75 @@
+"""Methods and keywords of NumPy's ufuncs on tensors: ``np.add.reduce``, ``np.multiply.outer``, ``dtype=``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.errors import NotDifferentiableError
+from autodiff.ops import calculus, elementwise, reductions
+from autodiff.ops.common import bare
+from autodiff.ops.shaping import _tensor
+
+
+def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
+    def reduce(array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any) -> Any:
+        if dtype is not None:
+            array = elementwise.astype(array, dtype)
+        # np.add.reduce runs over the first axis where np.sum runs over all.
+        return function(array, axis=axis, keepdims=keepdims, **{k: v for k, v in kwargs.items() if v is not np._NoValue})
+
+    return reduce
+
+
+def _accumulate(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda array, axis=0, dtype=None, out=None: function(array, axis=axis, dtype=dtype)
+
+
+def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False) -> Any:
+    t = _tensor(a)
+    top = np.max(t.data, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
+
+
+def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
+    def outer(a: Any, b: Any) -> Any:
+        x, y = _tensor(a), _tensor(b)
+        return function(x.reshape(x.shape + (1,) * y.ndim), y)
+
+    return outer
+
+
+def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``dtype=`` casts the inputs first; ``where=`` leaves elements undefined, so it is refused."""
+    left = dict(kwargs)
+    dtype = left.pop("dtype", None)
+    for harmless in ("casting", "order", "subok"):
+        left.pop(harmless, None)
+    if left.pop("where", True) is not True:
+        raise NotDifferentiableError(f"np.{ufunc.__name__}(..., where=) leaves elements undefined; use np.where(mask, np.{ufunc.__name__}(...), x)")
+    if left:
+        raise NotDifferentiableError(f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out")
+    if dtype is not None:
+        inputs = tuple(elementwise.astype(x, dtype) if hasattr(x, "_node") else np.asarray(bare(x), dtype) for x in inputs)
+    return dispatch.differentiable[ufunc](*inputs)
+
+
+def register() -> None:
+    """Enter methods and keywords in the dispatch table."""
+    methods = dispatch.ufunc_methods
+    methods[np.add, "reduce"] = _reduce(reductions.sum)
+    methods[np.multiply, "reduce"] = _reduce(reductions.prod)
+    methods[np.maximum, "reduce"] = _reduce(reductions.max)
+    methods[np.minimum, "reduce"] = _reduce(reductions.min)
+    methods[np.logaddexp, "reduce"] = _reduce(_logaddexp_reduce)
+    methods[np.add, "accumulate"] = _accumulate(reductions.cumsum)
+    methods[np.multiply, "accumulate"] = _accumulate(calculus.cumprod)
+    for ufunc, function in dispatch.differentiable.items():
+        if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and ufunc.signature is None:
+            methods[ufunc, "outer"] = _outer(function)
+    dispatch.ufunc_keywords.append(_with_keywords)

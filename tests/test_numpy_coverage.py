@@ -1,0 +1,178 @@
+"""Every callable that NumPy lists as overridable is classed, and every differentiable one is right: value, first and second order."""
+
+import importlib
+
+import numpy as np
+import pytest
+from numpy.testing import overrides
+
+import autodiff as ad
+from autodiff.dispatch import classify
+from autodiff.errors import NotDifferentiableError
+from autodiff.testing import check_gradients
+
+rng = np.random.default_rng(0)
+A = rng.normal(size=(3, 3))
+S = A @ A.T + np.eye(3)
+M = rng.normal(size=(2, 4))
+B = rng.normal(size=(3, 4))
+v = rng.normal(size=5)
+F = np.fft
+
+
+def is_public(callable_):
+    module = importlib.import_module(getattr(callable_, "__module__", None) or "numpy")
+    return not callable_.__name__.startswith("_") and getattr(module, callable_.__name__, None) is callable_
+
+
+@pytest.mark.parametrize("kind", ["ufuncs", "array_functions"])
+def test_every_overridable_callable_is_classed(kind):
+    listed = getattr(overrides, f"get_overridable_numpy_{kind}")()
+    assert len(listed) > 100
+    unknown = sorted(f"{f.__module__ if kind == 'array_functions' else 'numpy'}.{f.__name__}" for f in listed if is_public(f) and classify(f)[0] == "unknown")
+    assert unknown == [], "decide: differentiable (autodiff/ops), constant or refused with advice (autodiff/ops/constants.py)"
+
+
+def test_refusals_advise():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    for call in (
+        lambda: np.unique(x), lambda: np.frexp(x), lambda: np.copyto(np.zeros(2), x), lambda: np.polyfit([0.0, 1.0], x, 1),
+        lambda: np.add.at(x, [0], 1.0), lambda: np.add(x, 1.0, where=[True, False]), lambda: np.lib.scimath.sqrt(x),
+    ):  # fmt: skip
+        with pytest.raises(NotDifferentiableError, match=r"use|slice|make|write|branch"):
+            call()
+
+
+def two_parts(z):
+    return np.real(z) + 2 * np.imag(z)
+
+
+CASES = {
+    "slogdet": (lambda x: np.linalg.slogdet(x)[1], [A]), "eigvalsh": (np.linalg.eigvalsh, [S]),
+    "eigvals": (lambda x: np.abs(np.linalg.eigvals(x)), [A]), "svdvals": (np.linalg.svdvals, [M]),
+    "svd": (lambda x: np.linalg.svd(x, False)[0] @ np.diag(np.linalg.svd(x, False)[1]), [M]),
+    "qr tall": (lambda x: np.linalg.qr(x)[1], [M.T]), "qr wide": (lambda x: np.linalg.qr(x)[1], [M]),
+    "lstsq": (lambda a, b: np.linalg.lstsq(a, b)[0], [M.T, rng.normal(size=4)]),
+    "lstsq residual": (lambda a, b: np.linalg.lstsq(a, b)[1], [M.T, rng.normal(size=4)]),
+    "matrix_power": (lambda x: np.linalg.matrix_power(x, 5), [A]), "matrix_power -3": (lambda x: np.linalg.matrix_power(x, -3), [A]),
+    "multi_dot": (lambda *a: np.linalg.multi_dot(a), [M, M.T, M]),
+    "tensorsolve": (np.linalg.tensorsolve, [rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 3))]),
+    "tensorinv": (lambda a: np.linalg.tensorinv(a, 1), [rng.normal(size=(6, 2, 3))]),
+    "cond": (np.linalg.cond, [A]), "cond 1": (lambda x: np.linalg.cond(x, 1), [A]), "kron": (np.kron, [M, A]), "cross": (np.cross, [A, S]),
+    "vdot": (np.vdot, [v, v * 2]), "vecdot": (np.vecdot, [A, S]),
+    "cholesky upper": (lambda x: np.linalg.cholesky(x, upper=True), [S]), "det": (np.linalg.det, [A]), "pinv": (np.linalg.pinv, [M]),
+    "fft2": (lambda x: two_parts(F.fft2(x)), [M]), "ifftn": (lambda x: two_parts(F.ifftn(x)), [M]), "rfftn": (lambda x: two_parts(F.rfftn(x)), [M]),
+    "irfft2": (lambda x, y: F.irfft2(x + 1j * y), [M, M**2]), "fftshift": (lambda x: F.fftshift(x) * x, [v]),
+    "ifftshift": (lambda x: F.ifftshift(x) * x, [v]),
+    "diagflat": (np.diagflat, [v]), "diag of a vector": (np.diag, [v]), "delete": (lambda x: np.delete(x, [1, 2]), [v]),
+    "insert": (lambda x, y: np.insert(x, [1, 3], y), [v, v[:2].copy()]), "insert axis": (lambda x, y: np.insert(x, 1, y, axis=1), [B, v[:3].copy()]),
+    "append": (np.append, [v, v]), "extract": (lambda x: np.extract(v > 0, x), [v]),
+    "compress": (lambda x: np.compress([True, False, True], x, axis=0), [B]), "block": (lambda x, y: np.block([[x, y], [y, x]]), [A, S]),
+    "hsplit": (lambda x: np.hsplit(x, 2)[1], [B]), "meshgrid": (lambda x, y: np.meshgrid(x, y)[0] * np.meshgrid(x, y)[1], [v, v[:2].copy()]),
+    "choose": (lambda x, y: np.choose([0, 1, 0], [x, y]), [A[0].copy(), A[1].copy()]),
+    "select": (lambda x: np.select([v > 0.5, v > 0], [x**2, x**3], x), [v]),
+    "piecewise": (lambda x: np.piecewise(x, [v > 0], [lambda t: t**2, lambda t: -t]), [v]),
+    "apply_along_axis": (lambda x: np.apply_along_axis(lambda r: np.cumsum(r) * r[0], 1, x), [B]),
+    "apply_over_axes": (lambda x: np.apply_over_axes(np.sum, x, [0, 1]), [B]),
+    "bincount": (lambda w: np.bincount([0, 1, 1, 3, 0], w), [v]),
+    "histogram": (lambda w: np.histogram([0.1, 0.2, 0.5, 0.9, 1.0], 3, weights=w)[0], [v]),
+    "interp": (np.interp, [np.array([0.15, 0.47, 0.81, -0.5, 2.0]), np.linspace(0, 1, 5), v]),
+    "convolve": (np.convolve, [v, v[:3].copy()]), "convolve same": (lambda a, b: np.convolve(a, b, "same"), [v, v[:4].copy()]),
+    "convolve valid": (lambda a, b: np.convolve(a, b, "valid"), [v[:2].copy(), v]),
+    "correlate": (lambda a, b: np.correlate(a, b, "full"), [v, v[:3].copy()]),
+    "correlate same": (lambda a, b: np.correlate(a, b, "same"), [v[:3].copy(), v[:4].copy()]),
+    "polyval": (np.polyval, [v, B]), "polymul": (np.polymul, [v, v[:2].copy()]), "polyadd": (np.polyadd, [v, v[:2].copy()]), "polyder": (np.polyder, [v]),
+    "polysub": (np.polysub, [v, v[:2].copy()]), "vander": (np.vander, [v]), "angle": (lambda x, y: np.angle(x + 1j * y), [v + 3, v]),
+    "quantile": (lambda x, q: np.quantile(x, q, axis=0), [B, np.array([0.13, 0.41, 0.77])]), "percentile": (lambda x: np.percentile(x, 30), [B]),
+    "linspace": (lambda a, b: np.linspace(a, b, 5), [np.array(1.0), np.array(2.0)]),
+    "logspace": (lambda a, b: np.logspace(a, b, 5), [np.array(0.1), np.array(0.2)]),
+    "geomspace": (lambda a, b: np.geomspace(a, b, 5), [np.array(1.0), np.array(2.0)]),
+    "cumprod with zeros": (np.cumprod, [np.array([1.0, 0.0, 2.0, 0.0, 3.0])]), "average": (lambda x, w: np.average(x, weights=w), [v, v**2 + 0.5]),
+    "unwrap": (np.unwrap, [v * 5]), "modf": (lambda x: np.modf(x)[0] * x, [v]), "divmod": (lambda x: np.divmod(x, 0.7)[1], [v]),
+    "sliding_window_view": (lambda x: np.lib.stride_tricks.sliding_window_view(x, 3), [v]), "resize": (lambda x: np.resize(x, (3, 3)), [v]),
+    "gradient spaced": (lambda x: np.gradient(x, np.array([0, 1.0, 3, 4.0, 7.0])), [v]), "trapezoid": (np.trapezoid, [v, np.cumsum(v**2)]),
+    "diff": (lambda x: np.diff(x, 2, axis=0, prepend=1.0), [B]), "split": (lambda x: np.array_split(x, 3)[1], [v]),
+    "ldexp": (lambda x: np.ldexp(x, 3), [v]), "tile": (lambda x: np.tile(x, (2, 3)), [v]), "repeat": (lambda x: np.repeat(x, [1, 0, 2, 1, 1]), [v]),
+    "pad reflect": (lambda x: np.pad(x, 2, mode="reflect"), [B]), "take wrap": (lambda x: np.take(x, [7, -1], mode="wrap"), [v]),
+    "einsum interleaved": (lambda x, y: np.einsum(x, [0, 1], y, [1, 2], [0, 2]), [M, B.T]), "tensordot": (lambda x, y: np.tensordot(x, y, ([1], [1])), [M, B]),
+    "inner": (np.inner, [M, B]), "outer": (np.outer, [v, A]), "dot": (np.dot, [A, A[None]]), "rollaxis": (lambda x: np.rollaxis(x, 1), [B]),
+    "reduce": (lambda x: np.add.reduce(x) * np.multiply.reduce(x, axis=0), [B]), "accumulate": (lambda x: np.add.accumulate(x, axis=1), [B]),
+    "ufunc outer": (np.multiply.outer, [v, B]), "logaddexp reduce": (lambda x: np.logaddexp.reduce(x, axis=1), [B]),
+    "maximum reduce": (lambda x: np.maximum.reduce(x, axis=1), [B]),
+}  # fmt: skip
+CASES |= {f"matrix norm {o}": (lambda x, o=o: np.linalg.norm(x, o, axis=(0, 1)), [A]) for o in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)}
+CASES |= {f"vector norm {o}": (lambda x, o=o: np.linalg.norm(x, o), [v]) for o in (None, 1, 2, 3, 0.5, np.inf, -np.inf)}
+CASES |= {
+    f"{name} {n} {norm}": (lambda x, name=name, n=n, norm=norm: two_parts(getattr(F, name)(x, n, 0, norm)), [v])
+    for name in ("fft", "ifft", "rfft", "ihfft") for n in (None, 3, 8) for norm in (None, "ortho", "forward")
+}  # fmt: skip
+CASES |= {
+    f"{name} {n}": (lambda x, y, name=name, n=n: getattr(F, name)(x + 1j * y, n), [v, v[::-1].copy()]) for name in ("irfft", "hfft") for n in (None, 5, 4, 9)
+}
+CASES |= {
+    f.__name__: (f, [B.copy()])
+    for f in (
+        np.diagonal, np.trace, np.tril, np.triu, np.rot90, np.diag, np.median, np.ptp, np.sort, np.gradient, np.nansum, np.nanmean, np.nanstd, np.nanvar,
+        np.nanmax, np.nanmin, np.nanprod, np.cov, np.corrcoef, np.sinc, np.i0, np.cumprod, np.ediff1d, np.nancumsum, np.nancumprod, np.nan_to_num, np.copy,
+    )
+}  # fmt: skip
+for newer in ("unstack", "matvec", "vecmat", "cumulative_sum", "cumulative_prod"):
+    if hasattr(np, newer):
+        f = getattr(np, newer)
+        CASES[newer] = {
+            "unstack": (lambda x, f=f: f(x)[1], [B]), "matvec": (f, [A, S[0].copy()]), "vecmat": (f, [S[0].copy(), A]),
+        }.get(newer, (lambda x, f=f: f(x, axis=0, include_initial=True), [B]))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_value_and_gradients(name):
+    f, args = CASES[name]
+    ours, numpys = f(*[ad.tensor(a) for a in args]), f(*args)
+    pairs = zip(ours, numpys, strict=True) if isinstance(ours, (tuple, list)) else [(ours, numpys)]
+    for o, n in pairs:
+        assert o.shape == np.shape(n)
+        np.testing.assert_allclose(o.data, n, rtol=1e-10, atol=1e-12)
+    check_gradients(f, *args, name=name)
+
+
+def test_nan_ignoring_functions_ignore():
+    x = ad.tensor([1.0, np.nan, 3.0], requires_grad=True)
+    for f, expected in ((np.nansum, [1, 0, 1]), (np.nanmean, [0.5, 0, 0.5]), (np.nanmax, [0, 0, 1]), (np.nanmedian, [0.5, 0, 0.5])):
+        np.testing.assert_allclose(ad.gradients(f(x), x), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
+@pytest.mark.parametrize("f", [np.cumprod, np.sort, np.median, np.nanstd, np.diff, np.ptp, np.sinc, lambda x: np.convolve(x, x), np.trapezoid, np.average])
+def test_dtypes_are_kept(f, dtype):
+    x = ad.tensor(np.array([0.5, 1.5, -0.25], dtype), requires_grad=True)
+    out = f(x)
+    assert out.dtype == dtype
+    assert ad.gradients(out.sum(), x).dtype == dtype
+
+
+def test_degenerate_eigenvalues_have_finite_gradients_of_smooth_functions():
+    x = np.diag([2.0, 2.0, 3.0])
+    for f in (lambda a: np.sum(np.linalg.eigvalsh(a) ** 3), lambda a: np.sum(np.linalg.eigh(a)[1] @ np.diag(np.ones(3)) @ np.linalg.eigh(a)[1].T)):
+        assert np.isfinite(ad.grad(f)(x)).all()
+    np.testing.assert_allclose(ad.grad(lambda a: np.sum(np.linalg.eigvalsh(a) ** 3))(x), 3 * x @ x, atol=1e-12)
+    np.testing.assert_allclose(ad.grad(lambda a: np.sum(np.linalg.svdvals(a) ** 2))(x), 2 * x, atol=1e-12)
+
+
+def test_the_determinant_of_a_singular_matrix_has_its_cofactors():
+    a = np.array([[1.0, 2.0], [2.0, 4.0]])
+    np.testing.assert_allclose(ad.grad(lambda x: np.linalg.det(x))(a), [[4.0, -2.0], [-2.0, 1.0]], atol=1e-12)
+
+
+def test_norms_at_the_origin():
+    for order in (None, 2):
+        np.testing.assert_array_equal(ad.grad(lambda x, o=order: np.linalg.norm(x, o))(np.zeros(3)), np.zeros(3))
+
+
+def test_functional_assignment():
+    x = np.array([1.0, -2.0, 3.0])
+    for name, expected in (("multiply", [1, 5, 1]), ("divide", [1, 0.2, 1]), ("min", [1, 1, 1]), ("max", [1, 0, 1]), ("power", [1, 80, 1])):
+        f = lambda t, name=name: np.sum(getattr(t.at[1], name)(5.0))
+        np.testing.assert_allclose(ad.grad(f)(x), expected)
+    check_gradients(lambda t, u: t.at[[0, 2]].set(u) * t.at[0:2].add(u), x, np.array([0.5, 0.7]))
+    with pytest.raises(ad.ArgumentError, match="twice"):
+        ad.tensor(x).at[[0, 0]].multiply(2.0)
