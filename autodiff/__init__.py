@@ -27,6 +27,7 @@ from autodiff.errors import (
     ShapeError,
 )
 from autodiff.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.shaping import array
 from autodiff.primitive import registry
@@ -77,6 +78,7 @@ __all__ = [
     "linalg",
     "no_grad",
     "registry",
+    "signal",
     "tensor",
     "value_and_grad",
     "vjp",
@@ -93,13 +95,16 @@ _NUMPY["conj"] = _NUMPY["conjugate"]
 globals().update(_NUMPY)
 
 
-def _namespace(module: str) -> SimpleNamespace:
-    """NumPy's submodule with our functions."""
+def _namespace(module: str, **more: Any) -> SimpleNamespace:
+    """NumPy's submodule with our functions, and SciPy's further ones."""
     found = {f.__name__: ours for f, ours in _dispatch.differentiable.items() if getattr(f, "__module__", None) == module}
-    return SimpleNamespace(**found)
+    return SimpleNamespace(**found, **more)
 
 
-linalg = _namespace("numpy.linalg")
+linalg = _namespace(
+    "numpy.linalg", expm=_scipy.expm, sqrtm=_scipy.sqrtm, solve_triangular=_scipy.solve_triangular, cho_solve=_scipy.cho_solve
+)
+signal = SimpleNamespace(convolve=_scipy.convolve)
 fft = _namespace("numpy.fft")
 
 __all__ += sorted(_NUMPY)

@@ -46,8 +46,10 @@ def autograd_has() -> Callable[[str], bool] | None:
         target: Any = anp
         for part in name.split(".")[1:]:
             target = getattr(target, part, None)
-        # Functions written with other differentiable functions (mean, stack) are no primitives; they are plain Python.
-        return target in primitive_vjps or (target is not None and getattr(target, "__module__", "").startswith("autograd"))
+        if getattr(target, "_is_autograd_primitive", False):
+            return target in primitive_vjps
+        # Functions written with other differentiable functions (mean, stack) are no primitives; they are its own plain Python.
+        return getattr(getattr(target, "__code__", None), "co_filename", "").replace("\\", "/").count("/autograd/") > 0
 
     return has
 
@@ -85,8 +87,8 @@ def main() -> None:
     lines = [
         "# Coverage of NumPy",
         "",
-        f"Written by `python docs/make_coverage.py` for NumPy {np.__version__}. Of {len(numeric)} callables on numbers that NumPy lists as overridable,",
-        f"{count['differentiable']} are differentiable, {count['constant']} are constant (their derivative is zero wherever it exists) and "
+        f"Written by `python docs/make_coverage.py` for NumPy {np.__version__}. Of {len(numeric)} callables on numbers that NumPy lists as",
+        f"overridable, {count['differentiable']} are differentiable, {count['constant']} are constant (their derivative is zero) and "
         f"{count['refused']} are refused with advice.",
         "Operations on text and on structured arrays are left out. A test holds the whole list against the installed NumPy.",
         "The columns of other libraries say whether they have a gradient rule (autograd) or a function of that name (MyGrad, JAX).",

@@ -1,0 +1,211 @@
+"""Functions of SciPy that offer no protocol, under names of ours: ``autodiff.linalg.expm`` and its kin, ``autodiff.signal.convolve``.
+
+SciPy is imported when one of them is called. Formulas: Van Loan 1978 (the derivative of the matrix exponential as a block of a larger one),
+Sylvester's equation for the square root.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError, ShapeError, require
+from autodiff.ops import linalg, rearranging, shaping
+from autodiff.ops.common import bare
+from autodiff.ops.products import matmul
+from autodiff.ops.shaping import _tensor
+from autodiff.primitive import Primitive
+
+__all__ = ["cho_solve", "convolve", "expm", "solve_triangular", "sqrtm"]
+
+
+def _t(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+def _expm_rule(g: Any, out: Any, x: Any) -> Any:
+    # exp([[A', G], [0, A']]) holds the adjoint derivative in its upper right block (Van Loan 1978).
+    # G is brought to the size of one by a power of two, so that it neither drives the scaling nor drowns.
+    n = x.shape[-1]
+    xt = _t(x)
+    largest = float(np.max(np.abs(bare(g)), initial=0.0))
+    unit = 2.0 ** np.frexp(largest)[1] if np.isfinite(largest) and largest else 1.0
+    big = np.concatenate([np.concatenate([xt, g / unit], axis=-1), np.concatenate([xt * 0, xt], axis=-1)], axis=-2)
+    run = expm_.function if hasattr(big, "_node") else expm_.forward
+    return run(big)[..., :n, n:] * unit
+
+
+def _scaled(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n = draw.integer(1, 3)
+    return (draw.array((n, n), -1.0, 1.0),), {}
+
+
+def _in_lapack_dtype(x: Any) -> Any:
+    """LAPACK computes in float32 and float64 and their complex kin."""
+    return x.astype({"e": np.float32, "g": np.float64, "G": np.complex128}.get(x.dtype.char, x.dtype), copy=False)
+
+
+def _expm(x: Any) -> Any:
+    return require("scipy.linalg").expm(np.ascontiguousarray(_in_lapack_dtype(x)))
+
+
+def _sqrtm(x: Any) -> Any:
+    return require("scipy.linalg").sqrtm(_in_lapack_dtype(x))
+
+
+expm_ = Primitive("expm", _expm, _expm_rule, sample=_scaled)
+
+
+def expm(A: Any) -> Any:
+    """The matrix exponential, as ``scipy.linalg.expm``.
+
+    Parameters
+    ----------
+    A : (..., n, n)
+
+    Raises
+    ------
+    MissingExtraError
+        If SciPy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> expm(np.zeros((2, 2))).data
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    return expm_.function(A)
+
+
+def _sqrtm_rule(g: Any, out: Any, x: Any) -> Any:
+    # X X = A, so X dX + dX X = dA; the adjoint solves X' S + S X' = G, written as one linear system.
+    n = x.shape[-1]
+    eye = np.eye(n)
+    system = np.kron(_t(out), eye) + np.kron(eye, out)
+    return np.reshape(np.linalg.solve(system, np.reshape(g, (-1,))), (n, n))
+
+
+def _positive(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n = draw.integer(1, 3)
+    a = draw.array((n, n), -0.4, 0.4, distinct=True)
+    return (a + 2.0 * np.diag(np.arange(1.0, n + 1)),), {}
+
+
+sqrtm_ = Primitive("sqrtm", _sqrtm, _sqrtm_rule, sample=_positive)
+
+
+def sqrtm(A: Any) -> Any:
+    """The principal square root of one matrix, as ``scipy.linalg.sqrtm``.
+
+    Parameters
+    ----------
+    A : (n, n)
+
+    Raises
+    ------
+    ShapeError
+        For a stack of matrices.
+    MissingExtraError
+        If SciPy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sqrtm(np.diag([4.0, 9.0])).data
+    array([[2., 0.],
+           [0., 3.]])
+    """
+    if np.ndim(bare(A)) != 2:
+        raise ShapeError(f"sqrtm: needs one matrix, got shape {np.shape(bare(A))}")
+    return sqrtm_.function(A)
+
+
+def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``.
+
+    Parameters
+    ----------
+    a : (n, n)
+    b : (n,) or (n, k)
+    trans : {0, 1, 2, "N", "T", "C"}
+        Solve with ``a``, its transpose, or its conjugate transpose.
+    lower, unit_diagonal : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> solve_triangular(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]), lower=True).data
+    array([1., 2.])
+    """
+    if trans not in (0, 1, 2, "N", "T", "C"):
+        raise ArgumentError(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}")
+    t = rearranging.tril(a) if lower else rearranging.triu(a)
+    if unit_diagonal:
+        t = t - rearranging._triangle(t, np.eye(t.shape[-1], dtype=bool)) + np.eye(t.shape[-1])
+    if trans in (1, "T", 2, "C"):
+        t = linalg._h(t) if trans in (2, "C") else _t(t)
+    return linalg.solve.function(t, b)
+
+
+def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Any:
+    """Solve ``A x = b`` given the Cholesky factor of A, as ``scipy.linalg.cho_solve``.
+
+    Parameters
+    ----------
+    c_and_lower : (factor, lower)
+        ``factor`` (n, n), lower triangular if ``lower``.
+    b : (n,) or (n, k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cho_solve((np.array([[2.0]]), True), np.array([8.0])).data
+    array([2.])
+    """
+    factor, lower = c_and_lower
+    if lower:
+        return solve_triangular(factor, solve_triangular(factor, b, lower=True), trans="C", lower=True)
+    return solve_triangular(factor, solve_triangular(factor, b, trans="C"))
+
+
+def convolve(in1: Any, in2: Any, mode: str = "full") -> Any:
+    """Convolution over any number of axes, as ``scipy.signal.convolve(method="direct")``.
+
+    Parameters
+    ----------
+    in1, in2 : arrays of equally many axes
+    mode : {"full", "same", "valid"}
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If the numbers of axes differ, the mode is unknown, or for "valid" neither fits into the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> convolve(np.array([1.0, 2.0]), np.array([1.0, 1.0])).data
+    array([1., 3., 2.])
+    """
+    x, k = _tensor(in1), _tensor(in2)
+    if x.ndim != k.ndim:
+        raise ShapeError(f"convolve: inputs of {x.ndim} and {k.ndim} axes; they need equally many")
+    if mode not in ("full", "same", "valid"):
+        raise ArgumentError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
+    if mode == "valid" and not all(n >= m for n, m in zip(x.shape, k.shape, strict=True)):
+        if not all(n <= m for n, m in zip(x.shape, k.shape, strict=True)):
+            raise ShapeError(f"convolve(mode='valid'): neither of the shapes {x.shape} and {k.shape} fits into the other")
+        x, k = k, x
+    shape = tuple(n + m - 1 for n, m in zip(x.shape, k.shape, strict=True))
+    windows = []
+    for offset in itertools.product(*(range(m) for m in k.shape)):
+        windows.append(shaping.pad(x, [(o, m - 1 - o) for o, m in zip(offset, k.shape, strict=True)]).reshape(-1))
+    full = matmul.function(k.reshape(1, -1), shaping.stack(windows)).reshape(shape)
+    if mode == "full":
+        return full
+    kept = x.shape if mode == "same" else tuple(n - m + 1 for n, m in zip(x.shape, k.shape, strict=True))
+    starts = [(n - m) // 2 for n, m in zip(shape, kept, strict=True)]
+    return full[tuple(slice(s, s + n) for s, n in zip(starts, kept, strict=True))]

@@ -1,0 +1,59 @@
+"""SciPy's functions under our names: values against SciPy, gradients of both orders against differences."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.errors import ArgumentError, ShapeError
+from autodiff.testing import check_gradients
+
+scipy_linalg = pytest.importorskip("scipy.linalg", reason="these are SciPy's functions")
+signal = pytest.importorskip("scipy.signal", reason="these are SciPy's functions")
+
+rng = np.random.default_rng(0)
+A = rng.normal(size=(3, 3)) * 0.5
+S = A @ A.T + np.eye(3)
+b, B = rng.normal(size=3), rng.normal(size=(3, 2))
+CASES = {
+    "expm": (ad.linalg.expm, scipy_linalg.expm, [A]),
+    "expm batch": (ad.linalg.expm, scipy_linalg.expm, [np.stack([A, S])]),
+    "sqrtm": (ad.linalg.sqrtm, scipy_linalg.sqrtm, [S]),
+    "cho_solve": (lambda L, y: ad.linalg.cho_solve((L, True), y), lambda L, y: scipy_linalg.cho_solve((L, True), y), [np.linalg.cholesky(S), B]),
+    "cho_solve upper": (
+        lambda U, y: ad.linalg.cho_solve((U, False), y), lambda U, y: scipy_linalg.cho_solve((U, False), y), [np.linalg.cholesky(S).T.copy(), b]
+    ),
+}  # fmt: skip
+for lower in (True, False):
+    for trans in (0, 1, "T"):
+        for unit in (True, False):
+            options = {"lower": lower, "trans": trans, "unit_diagonal": unit}
+            CASES[f"solve_triangular {options}"] = (
+                lambda a, y, o=options: ad.linalg.solve_triangular(a, y, **o),
+                lambda a, y, o=options: scipy_linalg.solve_triangular(a, y, **o),
+                [S, b],
+            )
+for mode in ("full", "same", "valid"):
+    for shapes in (((5,), (3,)), ((4, 3), (2, 2)), ((2, 3), (3, 4))):
+        CASES[f"convolve {mode} {shapes}"] = (
+            lambda x, k, m=mode: ad.signal.convolve(x, k, m),
+            lambda x, k, m=mode: signal.convolve(x, k, m, method="direct"),
+            [rng.normal(size=s) for s in shapes],
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_value_and_gradients(name):
+    ours, theirs, args = CASES[name]
+    np.testing.assert_allclose(ours(*args).data, theirs(*args), rtol=1e-11, atol=1e-13)
+    check_gradients(ours, *args, name=name)
+
+
+def test_misuse_is_named():
+    with pytest.raises(ShapeError, match="one matrix"):
+        ad.linalg.sqrtm(np.ones((2, 2, 2)))
+    with pytest.raises(ArgumentError, match="trans"):
+        ad.linalg.solve_triangular(A, b, trans=5)
+    with pytest.raises(ShapeError, match="axes"):
+        ad.signal.convolve(b, A)
+    with pytest.raises(ArgumentError, match="mode"):
+        ad.signal.convolve(b, b, "half")
