@@ -60,7 +60,8 @@ def compare(ours, theirs, args):
         np.testing.assert_allclose(o.data, np.asarray(r), rtol=1e-10, atol=1e-11)
     cotangent = [jnp.asarray(s) for s in seeds]
     expected = pull(type(reference)(cotangent) if isinstance(reference, (tuple, list)) else cotangent[0])
-    found = ad.gradients([o for o in outs if o.requires_grad], leaves, [s for o, s in zip(outs, seeds, strict=True) if o.requires_grad], allow_unused=True)
+    tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
+    found = ad.gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True)
     for g, e in zip(found, expected, strict=True):
         e = np.asarray(e)
         np.testing.assert_allclose(np.zeros_like(e) if g is None else g, e, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(e).max(initial=0.0)))

@@ -5,7 +5,8 @@ its composed definition as well; ``laws`` are what every operation must obey. ``
 """
 
 from autodiff.errors import GradientMismatch
-from autodiff.testing import laws, mutation
+from autodiff.testing import laws, mutation, strategies
+from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
 from autodiff.testing.check import Report, check_gradients
 from autodiff.testing.draw import HypothesisDraw, RandomDraw
 from autodiff.testing.verify import Verification, verify, verify_all
@@ -16,9 +17,14 @@ __all__ = [
     "RandomDraw",
     "Report",
     "Verification",
+    "check_autograd",
     "check_gradients",
+    "check_jax",
+    "check_pair",
+    "check_torch",
     "laws",
     "mutation",
+    "strategies",
     "verify",
     "verify_all",
 ]
