@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor, dispatch, gradients
+from autodiff import Tensor, dispatch, gradients, jvp
 from autodiff.testing.check import check_gradients
 from autodiff.testing.verify import _held, fused_against_composed, gradient_places
 
@@ -246,6 +246,29 @@ def the_hessian_is_symmetric(op: Any, args: Sequence[Any], kwargs: dict[str, Any
     left = sum(float(np.sum(x * h)) for x, h in zip(a, product(b), strict=True))
     right = sum(float(np.sum(x * h)) for x, h in zip(b, product(a), strict=True))
     assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
+
+
+@law
+def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """<u, J v> = <J' u, v>, with J v from :func:`autodiff.jvp`."""
+    call, rng = _Call(op, args, kwargs), _rng()
+    if not call.outs or any(o.dtype.kind == "c" for o in call.outs):
+        return
+
+    def tracked_outputs(*leaves: Any) -> list[Any]:
+        full = list(args)
+        for place, leaf in zip(call.places, leaves, strict=True):
+            full[place] = leaf
+        out = op.function(*full, **kwargs)
+        return [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad]
+
+    u = call.seeds(rng)
+    v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
+    _, pushed = jvp(tracked_outputs, [leaf.data for leaf in call.leaves], v)
+    forward = sum(float(np.sum(a * b)) for a, b in zip(u, pushed, strict=True))
+    reverse = sum(float(np.sum(a * b)) for a, b in zip(call.pull(u), v, strict=True))
+    size = sum(float(np.sum(np.abs(a * b))) for a, b in zip(u, pushed, strict=True))
+    assert abs(forward - reverse) <= 1e-9 * max(1.0, size), f"<u, J v> = {forward}, <J' u, v> = {reverse}"
 
 
 @law
