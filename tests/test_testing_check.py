@@ -131,3 +131,16 @@ def test_misuse_is_named():
         check_gradients(lambda x: x, np.ones(1), order=3)
     with pytest.raises(ArgumentError, match="no registered operation"):
         verify("no_such_operation")
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_a_kink_close_by_is_no_false_alarm(distance):
+    x = np.array([1 + distance, 1 - distance])
+    assert check_gradients(lambda x: np.abs(x - 1.0), x).verdict == "pass"
+    report = check_gradients(lambda x: np.abs(x - 1.0) * (1 + 1e-6) - ad.constant(np.abs(x.data - 1.0) * 1e-6), x, raises=False)
+    assert report.verdict == "fail"
+
+
+def test_at_a_kink_there_is_no_second_derivative_to_compare():
+    report = check_gradients(lambda x: np.maximum(x, 0.0), np.array([0.0, 0.0, 1.0]))
+    assert [entry.kink for entry in report.entries if entry.order == 1] == [True, True, False]
