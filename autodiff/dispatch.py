@@ -27,8 +27,12 @@ constant_functions: set[Any] = set()
 advice: dict[Any, str] = {}
 #: (ufunc, method name) -> our function, for ``np.add.reduce`` and its kin.
 ufunc_methods: dict[tuple[Any, str], Callable[..., Any]] = {}
-#: (ufunc, ) called with ``where=`` or ``dtype=`` goes through this function if one is registered.
+#: What a ufunc called with ``where=`` or ``dtype=`` goes through.
 ufunc_keywords: list[Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = []
+
+
+#: (test, register): called once when a ufunc that nobody knows passes the test, for rules of packages that may be absent.
+late: list[tuple[Callable[[Any], bool], Callable[[], None]]] = []
 
 
 def implements(*callables: Any) -> Callable[[F], F]:
@@ -120,6 +124,10 @@ def call_ufunc(
                 f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead"
             )
         kwargs.pop("out", None)
+    if ufunc not in differentiable and ufunc not in constant_functions:
+        for test, register in late:
+            if test(ufunc):
+                register()
     if method == "__call__":
         if not kwargs:
             function = differentiable.get(ufunc)

@@ -16,7 +16,7 @@ from autodiff import dispatch, engine, primitive
 from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.graph import Node, Variable
 from autodiff.modes import is_grad_enabled
-from autodiff.ops import calculus, constants, elementwise, fft, indexing, linalg, products, rearranging, reductions, shaping, ufunc_methods
+from autodiff.ops import calculus, constants, elementwise, fft, indexing, linalg, products, rearranging, reductions, shaping, special, ufunc_methods
 
 __all__ = ["Tensor", "tensor"]
 
@@ -775,7 +775,7 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
 
 
 # These are reached through NumPy's names alone.
-_BY_NAME_ONLY = (calculus, fft, linalg, rearranging)
+_BY_NAME_ONLY = (calculus, fft, linalg, rearranging, special)
 constants.register()
 ufunc_methods.register()
 primitive.bind_tensor(Tensor)

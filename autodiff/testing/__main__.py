@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from autodiff.errors import MissingExtraError, require
 from autodiff.facts import sample_call
+from autodiff.ops import special
 from autodiff.primitive import registry
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.mutation import survivors
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
     options = parser.parse_args(argv)
+    with contextlib.suppress(MissingExtraError):
+        special.register()
     unknown = [name for name in options.ops if name not in registry]
     if unknown:
         parser.error(f"no operation {', '.join(unknown)}; known: {', '.join(sorted(registry))}")

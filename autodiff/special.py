@@ -1,0 +1,84 @@
+"""scipy.special's functions under our own names: ``autodiff.special.erf(x)``. Needs SciPy.
+
+``scipy.special.erf(x)`` on a Tensor does the same. ``logsumexp``, ``softmax``, ``log_softmax``, ``polygamma``, ``multigammaln`` and ``jn``
+are no ufuncs, so SciPy's own cannot see a Tensor; use these.
+"""
+
+from __future__ import annotations
+
+from math import factorial, log, pi
+from typing import Any
+
+import numpy as np
+
+from autodiff import fused
+from autodiff.ops import reductions
+from autodiff.ops.shaping import _tensor
+from autodiff.ops.special import register
+from autodiff.primitive import registry
+
+register()
+
+__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
+
+
+def __getattr__(name: str) -> Any:
+    for key in (f"special_{name}", {"psi": "digamma", "jn": "jv", "yn": "yv", "kn": "kv"}.get(name, name)):
+        op = registry.get(key)
+        if op is not None and (type(op.forward).__name__ == "ufunc" or name == "zeta"):
+            return op.function
+    raise AttributeError(f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry")
+
+
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
+    """``log(sum(b * exp(a)))``, stable for any magnitude.
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    axis : int, tuple of int or None
+    b : array_like or Tensor, optional
+        Weights.
+    keepdims : bool
+
+    Examples
+    --------
+    >>> round(logsumexp([1000.0, 1000.0]).item(), 6)
+    1000.693147
+    """
+    t = _tensor(a)
+    top = np.max(t.data, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    terms = np.exp(t - top)
+    total = np.log(reductions.sum(terms if b is None else terms * b, axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """``exp(x) / sum(exp(x))`` along an axis (SciPy's default is all axes; name one)."""
+    return fused.softmax.function(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of softmax along an axis."""
+    return fused.log_softmax.function(x, axis=axis)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``.
+
+    Examples
+    --------
+    >>> round(polygamma(1, 1.0).item(), 6)
+    1.644934
+    """
+    if n == 0:
+        return registry["digamma"].function(x)
+    return registry["zeta"].function(float(n + 1), x) * ((-1.0) ** (n + 1) * factorial(n))
+
+
+def multigammaln(a: Any, d: int) -> Any:
+    """The logarithm of the multivariate gamma function."""
+    t = _tensor(a)
+    gammaln = registry["gammaln"].function
+    return sum((gammaln(t - 0.5 * j) for j in range(d)), _tensor(0.25 * d * (d - 1) * log(pi)))

@@ -1,0 +1,75 @@
+"""scipy.special on tensors: values, both orders of gradients, laws, laziness."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.errors import NotDifferentiableError
+from autodiff.facts import sample_call
+from autodiff.primitive import registry
+from autodiff.testing import RandomDraw, check_gradients
+from autodiff.testing.laws import LAWS
+from autodiff.testing.mutation import survivors
+
+special = pytest.importorskip("scipy.special", reason="these are SciPy's functions")
+from autodiff import special as ours  # noqa: E402  # needs SciPy
+
+OPS = sorted(name for name, op in registry.items() if getattr(special, getattr(op.forward, "__name__", ""), None) is op.forward)
+
+
+def test_there_are_many():
+    assert len(OPS) > 35
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_laws(name):
+    op = registry[name]
+    draw = RandomDraw(np.random.default_rng([7, *name.encode()]))
+    calls = [sample_call(op, draw) for _ in range(2)]
+    for args, kwargs in calls:
+        for law in LAWS.values():
+            law(op, args, kwargs)
+    assert survivors(op, calls) == []
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_scipys_own_name_records(name):
+    op = registry[name]
+    args, _ = sample_call(op, RandomDraw(np.random.default_rng(1)))
+    tensors = [a if rule is None else ad.tensor(a, requires_grad=True) for a, rule in zip(args, op.rules, strict=True)]
+    out = op.forward(*tensors)
+    assert isinstance(out, ad.Tensor)
+    assert out.requires_grad
+    np.testing.assert_array_equal(out.data, op.forward(*args))
+
+
+def test_functions_that_are_no_ufuncs():
+    x = np.array([[0.3, 1.2], [2.0, 0.7]])
+    check_gradients(ours.logsumexp, x)
+    check_gradients(lambda t, b: ours.logsumexp(t, axis=1, b=b), x, x**2)
+    np.testing.assert_allclose(ours.logsumexp(x, axis=0).data, special.logsumexp(x, axis=0))
+    for n in range(3):
+        np.testing.assert_allclose(ours.polygamma(n, x).data, special.polygamma(n, x), rtol=1e-12)
+    check_gradients(lambda t: ours.polygamma(1, t), x)
+    np.testing.assert_allclose(ours.multigammaln(3.0, 3).item(), special.multigammaln(3.0, 3))
+    check_gradients(lambda t: ours.softmax(t) * ours.log_softmax(t), x)
+
+
+def test_constants_of_an_order_are_refused():
+    order = ad.tensor([1.0], requires_grad=True)
+    with pytest.raises(NotDifferentiableError, match="constant"):
+        special.jv(order, 1.0)
+    with pytest.raises(NotDifferentiableError, match="no gradient"):
+        special.airy(order)
+
+
+def test_nothing_is_imported_before_it_is_needed():
+    code = (
+        "import sys, autodiff; assert 'scipy' not in sys.modules; assert 'erf' not in autodiff.registry; "
+        "import scipy.special; t = autodiff.tensor([0.5], requires_grad=True); "
+        "scipy.special.erf(t).sum().backward(); assert 'erf' in autodiff.registry; print(t.grad)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.startswith("[0.878")
