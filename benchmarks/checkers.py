@@ -155,6 +155,9 @@ def false_alarms(count: int, seed: int, show: bool = True) -> list[str]:
     for i in range(count):
         op = registry[names[i % len(names)]]
         args, kwargs = sample_call(op, draw)
+        if getattr(op, "kinks", ()) and rng.random() < 0.5:
+            # Whole numbers stand on the kinks, and tie.
+            args = tuple(np.round(a) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args)
         function, *inputs = _held(op, args, kwargs)
         if inputs:
             report = check_gradients(function, *inputs, order=1, seed=int(rng.integers(2**31)), name=op.name, raises=False)
@@ -177,8 +180,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     started = time.perf_counter()
     alarms = false_alarms(options.cases, options.seed)
     sentence = (
-        f"False alarms of our kit on {options.cases:,} generated calls of its own operations with right gradients (seed {options.seed}): "
-        f"{len(alarms)}."
+        f"False alarms of our kit on {options.cases:,} generated calls of its own operations with right gradients, first order (seed "
+        f"{options.seed}): {len(alarms)}. Half of the calls of operations with kinks stand on them."
     )
     print(f"\n{sentence} {time.perf_counter() - started:.0f} s")
     for alarm in alarms[:10]:
