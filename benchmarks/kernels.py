@@ -253,53 +253,6 @@ def dropout(shape: tuple[int, int]) -> Contest:
     )
 
 
-def convolution(batch: int, channels: int, size: int, filters: int) -> Contest:
-    """3x3 convolution, padding 1."""
-    from nn import functional as F
-
-    rng = np.random.default_rng(0)
-    x, w, b = _normal(rng, batch, channels, size, size), _normal(rng, filters, channels, 3, 3), _normal(rng, filters)
-    g = _normal(rng, batch, filters, size, size)
-    arrays = (x, w, b)
-
-    def in_jax(j: Any) -> Callable[..., Any]:
-        return lambda x, w, b: (
-            j.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NCHW", "OIHW", "NCHW"))
-            + b[:, None, None]
-        )
-
-    return _contest(
-        f"conv 3x3, {batch}x{channels}x{size}x{size} -> {filters}",
-        lambda: reference.textbook_conv(x, w, b, g),
-        lambda: reference.careful_conv(x, w, b, g),
-        lambda: _library(lambda x, w, b: F.conv2d(x, w, b, 1, 1), arrays, g),
-        (
-            _torch(lambda t: lambda x, w, b: t.nn.functional.conv2d(x, w, b, 1, 1), arrays, g),
-            _jax(in_jax, arrays, g),
-        ),
-        tolerance=1e-3,
-    )
-
-
-def max_pool(batch: int, channels: int, size: int) -> Contest:
-    """2x2 max pooling."""
-    from nn import functional as F
-
-    rng = np.random.default_rng(0)
-    x, g = _normal(rng, batch, channels, size, size), _normal(rng, batch, channels, size // 2, size // 2)
-
-    def in_jax(j: Any) -> Callable[..., Any]:
-        return lambda x: j.lax.reduce_window(x, -np.inf, j.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-
-    return _contest(
-        f"max pool 2x2, {batch}x{channels}x{size}x{size}",
-        lambda: reference.textbook_max_pool(x, g),
-        lambda: reference.careful_max_pool(x, g),
-        lambda: _library(lambda x: F.max_pool2d(x, 2), (x,), g),
-        (_torch(lambda t: lambda x: t.nn.functional.max_pool2d(x, 2), (x,), g), _jax(in_jax, (x,), g)),
-    )
-
-
 def adam(name: str, shapes: Sequence[tuple[int, ...]]) -> Contest:
     """One step of Adam over parameters of these shapes."""
     rng = np.random.default_rng(0)
@@ -433,8 +386,6 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         yield layer_norm((3, 4, 6))
         yield cross_entropy((8, 5))
         yield dropout((256, 256))
-        yield convolution(2, 3, 6, 4)
-        yield max_pool(2, 3, 6)
         yield adam("11 parameters", [(2, 3), (5,)])
         return
     yield batch_norm((256, 1024))
@@ -447,5 +398,3 @@ def contests(quick: bool = False) -> Iterator[Contest]:
     yield dropout((256, 1024))
     yield adam("349k parameters", [p.shape for layer in Problem(CS231N[0]).layers for p in layer.values()])
     yield adam("4.2M parameters", [(2048, 2048)])
-    yield convolution(32, 16, 32, 32)
-    yield max_pool(32, 16, 32)
