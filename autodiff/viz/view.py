@@ -1,9 +1,7 @@
 """The picture as data: frozen dataclasses that hold everything a drawing shows and nothing of the engine.
 
-A :class:`GraphView` is made by :mod:`autodiff.viz.snapshot`, changed by pure functions (:meth:`GraphView.visible`,
-:mod:`autodiff.viz.fold`) and written out by :mod:`autodiff.viz.dot`, :mod:`~autodiff.viz.svg`, :mod:`~autodiff.viz.html`
-and :mod:`~autodiff.viz.text`. Everything that can be folded is a cluster with a flag: a module, a fused operation with
-its composed definition, a chain of elementwise operations, a block that repeats, a stretch of a graph that is too long.
+A :class:`GraphView` is made by :mod:`autodiff.viz.snapshot` and written out by :mod:`autodiff.viz.dot`, :mod:`~autodiff.viz.svg` and
+:mod:`~autodiff.viz.text`. Everything that can be drawn as one box is a cluster with a flag, such as a fused operation with its composed definition.
 All functions here take time linear in the size of the view and none recurses.
 """
 
