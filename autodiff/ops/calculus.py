@@ -308,14 +308,14 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepd
 def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanvar``."""
     values, present = _without_nan(a, 0.0)
-    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), where=present)
+    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
 
 
 @dispatch.implements(np.nanstd)
 def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanstd``."""
     values, present = _without_nan(a, 0.0)
-    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), where=present)
+    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
 
 
 def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any) -> Any:

@@ -2,8 +2,8 @@
 
 Formulas: Giles 2008 (inverse, determinant, solve, Cholesky), Townsend 2016 (SVD), Walter and Lehmann 2010 (QR), Boeddeker et al. 2017
 (eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh are functions of the symmetric part of their argument, so their
-gradients are symmetric. At equal eigenvalues or singular values the part of the gradient that is undefined is left out, so every
-function of the eigenpairs that is smooth there has a finite, right gradient (docs/kinks.md).
+gradients are symmetric. At equal eigenvalues or singular values first-order gradients of functions of the values are right; a result that
+depends on the vectors there, in first or second order, is refused.
 """
 
 from __future__ import annotations
@@ -158,9 +158,23 @@ def _inverse_gaps(values: Any) -> Any:
     return np.where(same, 0, 1 / np.where(same, 1, gap))
 
 
+def _refuse_inside_blocks(name: str, values: Any, *along: Any) -> None:
+    """Refuse cotangents of vectors within a block of equal values: the limit that is wanted there cannot be had from them."""
+    same = (bare(_inverse_gaps(values)) == 0) & ~np.eye(values.shape[-1], dtype=bool)
+    for part in along:
+        plain = bare(part)
+        if np.any(same & (np.abs(plain) > 1e-12 * np.max(np.abs(plain), axis=(-2, -1), keepdims=True, initial=0.0))):
+            raise NotDifferentiableError(
+                f"{name}: two values are equal and the result (or its second derivative) depends on their vectors, which are arbitrary "
+                "there; use functions of the values alone, or of the matrix itself (np.linalg.matrix_power, autodiff.linalg.expm)"
+            )
+
+
 def _eigh_rule(g: Any, out: Any, x: Any) -> Any:
     (gw, gv), (w, v) = g, out
-    middle = _inverse_gaps(w) * np.matmul(_h(v), gv) + gw[..., None, :] * _eye(v)
+    turned = np.matmul(_h(v), gv)
+    _refuse_inside_blocks("eigh", w, turned)
+    middle = _inverse_gaps(w) * turned + gw[..., None, :] * _eye(v)
     return _symmetric(np.matmul(np.matmul(v, middle), _h(v)))
 
 
@@ -196,6 +210,7 @@ def _eig_rule(g: Any, out: Any, x: Any) -> Any:
     vt = _t(v)
     gaps = _inverse_gaps(w)
     along = np.matmul(vt, gv)
+    _refuse_inside_blocks("eig", w, along)
     turning = np.abs(np.imag(bare(along)) * np.eye(v.shape[-1])) if bare(along).dtype.kind == "c" else np.zeros(1)
     if np.max(turning, initial=0.0) > 1e-6 * np.max(np.abs(bare(along)), initial=0.0):
         raise NotDifferentiableError(
@@ -239,6 +254,7 @@ def _svd_rule(g: Any, out: Any, x: Any) -> Any:
     (gu, gs, gvh), (u, s, vh) = g, out
     v, gv = _t(vh), _t(gvh)
     gaps = _inverse_gaps(s * s)
+    _refuse_inside_blocks("svd", s * s, np.matmul(_t(u), gu), np.matmul(_t(v), gv))
     from_u = gaps * (np.matmul(_t(u), gu) - np.matmul(_t(gu), u))
     from_v = gaps * (np.matmul(_t(v), gv) - np.matmul(_t(gv), v))
     middle = from_u * s[..., None, :] + s[..., :, None] * from_v + gs[..., None, :] * np.eye(s.shape[-1])
