@@ -1,0 +1,22 @@
+"""Functions with PyTorch's names, argument order and defaults: state and conventions over the fused primitives."""
+
+from nn.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from nn.functional.dropout import dropout
+from nn.functional.linear import linear
+from nn.functional.loss import cross_entropy, mse_loss
+from nn.functional.normalization import batch_norm, layer_norm
+
+__all__ = [
+    "batch_norm",
+    "cross_entropy",
+    "dropout",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
