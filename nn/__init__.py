@@ -10,6 +10,7 @@ from nn.loss import CrossEntropyLoss, MSELoss
 from nn.module import Module, name_parameters
 from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
 from nn.parameter import Parameter
+from nn.saving import load, load_file, save, save_file
 
 __all__ = [
     "BatchNorm1d",
@@ -36,5 +37,9 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "load",
+    "load_file",
     "name_parameters",
+    "save",
+    "save_file",
 ]

@@ -1,15 +1,8 @@
-"""Checkpoints that are either whole or not there: one ``.npz`` without pickle, written aside and moved into place.
-
-A process may be killed between any two instructions. So the file is written under another name, forced to the disk, and
-moved over the old one by a rename, which the operating system makes atomic: at every moment the path holds a complete checkpoint,
-the old or the new.
-"""
+"""Checkpoints that are either whole or not there: one ``.npz`` without pickle, written aside and moved into place."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodiff.errors import ArgumentError
+from autodiff.files import replacing
 
 __all__ = ["generator_state", "load_checkpoint", "save_checkpoint", "set_generator_state"]
 
@@ -62,36 +56,14 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
     for name, array in arrays.items():
         if array.dtype.hasobject or name == _META:
             raise ArgumentError(f"checkpoint {path}: the array {name!r} of dtype {array.dtype} cannot be saved")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process number keeps two runs that share a path from writing into one temporary file.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(aside, "wb") as file:
-            np.savez(file, allow_pickle=False, **{**arrays, _META: np.frombuffer(text.encode(), np.uint8)})
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
-    _sync_folder(path.parent)
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **{**arrays, _META: np.frombuffer(text.encode(), np.uint8)})
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} {value!r:.60} is no plain value")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the rename itself to the disk, where the system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

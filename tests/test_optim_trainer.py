@@ -449,7 +449,7 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("optim.checkpoint.os.fsync", full)
+    monkeypatch.setattr("autodiff.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         optim.save_checkpoint(path, {}, {"n": 2})
     assert optim.load_checkpoint(path) == ({}, {"n": 1})

@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": set(),
     "graph": set(),
     "trees": {"errors"},
+    "files": set(),
     "facts": {"errors"},
     "modes": set(),
     "dispatch": {"errors"},
