@@ -2,6 +2,7 @@
 
 from autodiff.fused.activations import log_softmax, relu, softmax
 from autodiff.fused.dropout import dropout, dropout_mask
+from autodiff.fused.embedding import embedding
 from autodiff.fused.linear import linear
 from autodiff.fused.losses import cross_entropy
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
@@ -13,6 +14,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "dropout_mask",
+    "embedding",
     "layer_norm",
     "linear",
     "log_softmax",

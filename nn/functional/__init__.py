@@ -5,16 +5,21 @@ from nn.functional.dropout import dropout
 from nn.functional.linear import linear
 from nn.functional.loss import cross_entropy, mse_loss
 from nn.functional.normalization import batch_norm, layer_norm
+from nn.functional.pad import pad
+from nn.functional.sparse import embedding, one_hot
 
 __all__ = [
     "batch_norm",
     "cross_entropy",
     "dropout",
+    "embedding",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "mse_loss",
+    "one_hot",
+    "pad",
     "relu",
     "sigmoid",
     "softmax",

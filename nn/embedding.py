@@ -1,0 +1,123 @@
+"""Embedding: a learned vector for every entry of a vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.errors import ArgumentError, ShapeError
+from nn import functional as F
+from nn import init
+from nn.module import Module
+from nn.parameter import Parameter
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """A table of ``num_embeddings`` vectors, looked up by index.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+    padding_idx : int, optional
+        This row starts as zeros and receives no gradient; negative counts from the end.
+    max_norm : float, optional
+        Rows are shortened to this norm whenever they are read.
+    norm_type : float
+        The p of that norm.
+    scale_grad_by_freq : bool
+        Divide the gradient of each row by how often a batch reads it.
+    sparse : bool
+        Refused: gradients here are dense.
+    dtype : dtype
+    generator : numpy.random.Generator, optional
+        Draws the initial values: standard normal, as PyTorch.
+
+    Attributes
+    ----------
+    weight : Parameter, (num_embeddings, embedding_dim)
+
+    Raises
+    ------
+    ArgumentError
+        If a size is negative, ``padding_idx`` names no row, or ``sparse`` is asked for.
+
+    Examples
+    --------
+    >>> Embedding(10, 3)([[1, 2, 4, 5], [4, 3, 2, 9]]).shape
+    (2, 4, 3)
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, _weight: Any = None, dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if num_embeddings < 0 or embedding_dim < 0:
+            raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ArgumentError(f"Embedding: padding_idx {padding_idx} does not name one of {num_embeddings} rows")
+        if sparse:
+            raise ArgumentError("Embedding: gradients are dense here; pass sparse=False")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype) if _weight is None else _weight)
+        if _weight is None:
+            self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: np.random.Generator | None = None) -> None:
+        """Draw the initial values anew."""
+        init.normal_(self.weight, generator=generator)
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx] = 0
+
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, max_norm: float | None = None,
+        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+    ) -> Embedding:  # fmt: skip
+        """An embedding with given vectors.
+
+        Parameters
+        ----------
+        embeddings : (num_embeddings, embedding_dim)
+            Copied.
+        freeze : bool
+            Do not learn them.
+
+        Raises
+        ------
+        ShapeError
+            If ``embeddings`` is no matrix.
+
+        Examples
+        --------
+        >>> Embedding.from_pretrained([[1.0, 2.3], [4.0, 5.1]])([1]).data
+        array([[4. , 5.1]])
+        """
+        table = embeddings.data if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        if table.ndim != 2:
+            raise ShapeError(f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}")
+        rows, dim = table.shape
+        made = cls(rows, dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=table)
+        made.weight.requires_grad = not freeze
+        return made
+
+    def forward(self, input: Any) -> Tensor:
+        """int (...) -> (..., embedding_dim)."""
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        options = {"padding_idx": self.padding_idx, "max_norm": self.max_norm}
+        return ", ".join(
+            [f"{self.num_embeddings}, {self.embedding_dim}", *(f"{key}={value}" for key, value in options.items() if value is not None)]
+        )
