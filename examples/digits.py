@@ -29,6 +29,7 @@ import autodiff
 import nn
 import optim
 from autodiff.errors import AutodiffError, require
+from optim.datasets import load_sklearn, split, standardize
 
 OPTIMIZERS = {
     "adam": (optim.Adam, 3e-3),
@@ -100,14 +101,10 @@ def load(seed: int) -> dict[str, tuple[Any, Any]]:
     dict
         ``"train"``, ``"validation"``, ``"test"`` to pairs of (N, 64) float32 pixels and (N,) classes.
     """
-    x, y = require("sklearn.datasets").load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(x))
-    first, second = int(0.70 * len(x)), int(0.85 * len(x))
-    parts = dict(zip(("train", "validation", "test"), np.split(order, [first, second]), strict=True))
-    mean, deviation = x[parts["train"]].mean(axis=0), x[parts["train"]].std(axis=0)
-    # Pixels at the rim are always blank: they have no deviation to divide by.
-    x = ((x - mean) / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)
-    return {name: (x[rows], y[rows]) for name, rows in parts.items()}
+    x, y = load_sklearn("digits")
+    parts = split(x, y, (0.70, 0.15, 0.15), seed)
+    scans = standardize(*(scans for scans, _ in parts))
+    return dict(zip(("train", "validation", "test"), zip(scans, (classes for _, classes in parts), strict=True), strict=True))
 
 
 def network(options: argparse.Namespace, seed: int, dtype: Any = np.float32) -> nn.FullyConnectedNet:

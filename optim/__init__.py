@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules with PyTorch's names and arithmetic, gradient clipping, and the training loop."""
 
+from optim import datasets
 from optim.adam import Adam, AdamW
 from optim.adaptive import Adadelta, Adagrad, RMSprop
 from optim.checkpoint import load_checkpoint, save_checkpoint
@@ -51,6 +52,7 @@ __all__ = [
     "Trainer",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "datasets",
     "load_checkpoint",
     "save_checkpoint",
 ]
