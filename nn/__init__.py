@@ -2,6 +2,7 @@
 
 from nn import functional, init
 from nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
 from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
 from nn.dropout import Dropout
 from nn.embedding import Embedding
@@ -9,7 +10,7 @@ from nn.fully_connected import FullyConnectedNet
 from nn.linear import Linear
 from nn.loss import CrossEntropyLoss, MSELoss
 from nn.module import Module, name_parameters
-from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm
+from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RMSNorm
 from nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -34,6 +35,9 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "BatchRenorm1d",
+    "BatchRenorm2d",
+    "BatchRenorm3d",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -45,15 +49,22 @@ __all__ = [
     "Embedding",
     "Flatten",
     "FullyConnectedNet",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearRenormSchedule",
     "LogSoftmax",
+    "LogisticRenormSchedule",
     "MSELoss",
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",

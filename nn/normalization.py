@@ -12,10 +12,86 @@ from nn import functional as F
 from nn.module import Module
 from nn.parameter import Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "RMSNorm",
+]
 
 
-class _BatchNorm(Module):
+class ChannelNorm(Module):
+    """What layers with a scale, a shift and running statistics per channel share: parameters, buffers and the check of the input.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels, C.
+    eps : float
+    momentum : float or None
+    affine, bias : bool
+        Learn a scale; learn a shift, too.
+    track_running_stats : bool
+    dtype : dtype
+    spread : str
+        The buffer beside ``running_mean``.
+    start : float
+        Its first value.
+
+    Attributes
+    ----------
+    weight, bias : Parameter (C,) or None
+    running_mean, running_var (or as ``spread`` says) : buffer (C,) or None
+    num_batches_tracked : buffer, int64 scalar, or None
+    """
+
+    _ndims: tuple[int, ...] = ()
+
+    def __init__(
+        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool, dtype: Any,
+        bias: bool = True, spread: str = "running_var", start: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if num_features < 1:
+            raise ArgumentError(f"{type(self).__name__}: num_features must be positive, got {num_features}")
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.register_parameter("weight", Parameter(np.ones(num_features, dtype)) if affine else None)
+        self.register_parameter("bias", Parameter(np.zeros(num_features, dtype)) if affine and bias else None)
+        self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype)) if track_running_stats else None)
+        self.register_buffer(spread, Tensor(np.full(num_features, start, dtype)) if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
+
+    def _checked(self, input: Any) -> Any:
+        x = input if isinstance(input, Tensor) else np.asarray(input)
+        if x.ndim not in self._ndims or x.shape[1] != self.num_features:
+            wanted = " or ".join(f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims)
+            raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
+        return x
+
+    def _counted_rate(self) -> float:
+        """Count one more batch; the share it has in the running statistics."""
+        count = int(self.num_batches_tracked.item()) + 1
+        self.num_batches_tracked.data = np.array(count)
+        return 1.0 / count if self.momentum is None else self.momentum
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(ChannelNorm):
     """Normalise every channel over the batch and all positions.
 
     Parameters
@@ -27,13 +103,14 @@ class _BatchNorm(Module):
     momentum : float or None
         ``running = (1 - momentum) * running + momentum * batch``; None for the cumulative average over all batches.
     affine : bool
-        Learn a scale and a shift.
+        Learn a scale and, with ``bias``, a shift.
     track_running_stats : bool
         False: evaluation, too, uses the batch's statistics.
     dtype : dtype
     convention : {"torch", "cs231n"}
         "torch" stores the unbiased variance and starts it at 1. "cs231n" stores the biased one, starts it at 0, and takes ``momentum`` as
         the share of the *old* value (0.9 there is 0.1 in PyTorch).
+    bias : bool
 
     Attributes
     ----------
@@ -42,47 +119,24 @@ class _BatchNorm(Module):
     num_batches_tracked : buffer, int64 scalar, or None
     """
 
-    _ndims: tuple[int, ...] = ()
-
     def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: Any = np.float32,
-        convention: str = "torch",
-    ) -> None:
-        super().__init__()
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: Any = np.float32, convention: str = "torch", *, bias: bool = True,
+    ) -> None:  # fmt: skip
         if convention not in ("torch", "cs231n"):
             raise ArgumentError(f"{type(self).__name__}: convention must be 'torch' or 'cs231n', got {convention!r}")
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
+        start = 1.0 if convention == "torch" else 0.0
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias, start=start)
         self.convention = convention
-        self.register_parameter("weight", Parameter(np.ones(num_features, dtype)) if affine else None)
-        self.register_parameter("bias", Parameter(np.zeros(num_features, dtype)) if affine else None)
-        start = np.ones if convention == "torch" else np.zeros
-        self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype)) if track_running_stats else None)
-        self.register_buffer("running_var", Tensor(start(num_features, dtype)) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
 
     def forward(self, input: Any) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
-        x = input if isinstance(input, Tensor) else np.asarray(input)
-        if x.ndim not in self._ndims or x.shape[1] != self.num_features:
-            wanted = " or ".join(f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims)
-            raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
+        x = self._checked(input)
         rate = 0.0
         if self.training and self.track_running_stats:
-            self.num_batches_tracked.data = self.num_batches_tracked.data + 1
-            if self.momentum is None:
-                rate = 1.0 / float(self.num_batches_tracked.item())
-            else:
-                rate = self.momentum if self.convention == "torch" else 1.0 - self.momentum
+            rate = self._counted_rate()
+            if self.momentum is not None and self.convention == "cs231n":
+                rate = 1.0 - rate
         batch = self.training or not self.track_running_stats
         running = (self.running_mean, self.running_var)
         return F.batch_norm(
@@ -91,10 +145,7 @@ class _BatchNorm(Module):
 
     def extra_repr(self) -> str:
         """The options."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}" + ("" if self.convention == "torch" else ", convention='cs231n'")
-        )
+        return super().extra_repr() + ("" if self.convention == "torch" else ", convention='cs231n'")
 
 
 class BatchNorm1d(_BatchNorm):
@@ -113,6 +164,10 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of (N, C, D, H, W); options as in :class:`_BatchNorm`."""
 
     _ndims = (5,)
+
+
+def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
+    return (int(normalized_shape),) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
 
 
 class LayerNorm(Module):
@@ -137,8 +192,7 @@ class LayerNorm(Module):
         self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, dtype: Any = np.float32
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
-        self.normalized_shape = shape
+        shape = self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if elementwise_affine else None)
@@ -151,3 +205,150 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class RMSNorm(Module):
+    """Divide every example by the root of the mean square over its last axes.
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        The last axes' lengths.
+    eps : float or None
+        Added inside the root; None for the machine epsilon of the input's dtype.
+    elementwise_affine : bool
+        Learn a scale.
+    dtype : dtype
+
+    Attributes
+    ----------
+    weight : Parameter of normalized_shape, or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> RMSNorm(2, eps=0.0)(np.array([[1.0, 7.0]])).data
+    array([[0.2, 1.4]])
+    """
+
+    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, dtype: Any = np.float32) -> None:
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.register_parameter("weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None)
+
+    def forward(self, input: Any) -> Tensor:
+        """(..., *normalized_shape) to the same shape."""
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class GroupNorm(Module):
+    """Normalise every example over each group of channels and all positions.
+
+    Parameters
+    ----------
+    num_groups : int
+        A divisor of ``num_channels``; 1 is layer normalisation over (C, ...) with a scale per channel, C is instance normalisation.
+    num_channels : int
+    eps : float
+    affine : bool
+        Learn a scale and, with ``bias``, a shift, per channel.
+    dtype : dtype
+    bias : bool
+
+    Attributes
+    ----------
+    weight, bias : Parameter (C,) or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GroupNorm(2, 4)(np.ones((3, 4, 5), np.float32)).shape
+    (3, 4, 5)
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: Any = np.float32, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
+            raise ArgumentError(f"GroupNorm: num_groups={num_groups} does not divide num_channels={num_channels}")
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self.register_parameter("weight", Parameter(np.ones(num_channels, dtype)) if affine else None)
+        self.register_parameter("bias", Parameter(np.zeros(num_channels, dtype)) if affine and bias else None)
+
+    def forward(self, input: Any) -> Tensor:
+        """(N, C, ...) to the same shape."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+
+
+class _InstanceNorm(ChannelNorm):
+    """Normalise every channel of every example over its positions.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels, C.
+    eps : float
+    momentum : float or None
+        ``running = (1 - momentum) * running + momentum * batch``; None never updates, as PyTorch.
+    affine : bool
+        Learn a scale and, with ``bias``, a shift; unlike in the other normalisations not by default.
+    track_running_stats : bool
+        Gather running statistics in training and normalise by them in evaluation; by default evaluation, too, uses the example's own.
+    dtype : dtype
+    bias : bool
+
+    Attributes
+    ----------
+    weight, bias : Parameter (C,) or None
+    running_mean, running_var : buffer (C,) or None
+    num_batches_tracked : buffer, int64 scalar, or None
+        Stays 0, as in PyTorch.
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False, track_running_stats: bool = False,
+        dtype: Any = np.float32, *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
+
+    def forward(self, input: Any) -> Tensor:
+        """(N, C, ...), or one example (C, ...), to the same shape."""
+        x = input if isinstance(input, Tensor) else np.asarray(input)
+        alone = x.ndim == self._ndims[0] - 1
+        x = self._checked(x.reshape(1, *x.shape) if alone else x)
+        own = self.training or not self.track_running_stats
+        momentum = 0.0 if self.momentum is None else self.momentum
+        out = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
+        return out.reshape(out.shape[1:]) if alone else out  # type: ignore[no-any-return]
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (N, C, L) or (C, L); options as in :class:`_InstanceNorm`."""
+
+    _ndims = (3,)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (N, C, H, W) or (C, H, W); options as in :class:`_InstanceNorm`."""
+
+    _ndims = (4,)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W); options as in :class:`_InstanceNorm`."""
+
+    _ndims = (5,)

@@ -52,11 +52,7 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
     """
     _check_batch("batch_norm", x, weight, bias)
     axes = (0, *range(2, x.ndim))
-    if _count(x) < 2:
-        raise ShapeError(
-            f"batch_norm: x of shape {x.shape} has {_count(x)} value per channel; training needs two at least "
-            "(a larger batch, or evaluation with running statistics)"
-        )
+    _need_two("batch_norm", x)
     centred = x - np.mean(x, axis=axes, keepdims=True)
     variance = np.mean(centred * centred, axis=axes, keepdims=True)
     return _affine(centred / np.sqrt(variance + eps), weight, bias)
@@ -64,6 +60,14 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
 
 def _count(x: Any) -> int:
     return int(x.shape[0] * np.prod(x.shape[2:], dtype=int))
+
+
+def _need_two(name: str, x: Any) -> None:
+    if _count(x) < 2:
+        raise ShapeError(
+            f"{name}: x of shape {x.shape} has {_count(x)} value per channel; training needs two at least "
+            "(a larger batch, or evaluation with running statistics)"
+        )
 
 
 def _check_batch(name: str, x: Any, *vectors: Any) -> None:
@@ -102,12 +106,8 @@ def _channel_products(x: Any, y: Any) -> Any:
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight, and for running statistics the mean and biased variance (C,)."""
     _check_batch("batch_norm", x, weight, bias)
+    _need_two("batch_norm", x)
     m = _count(x)
-    if m < 2:
-        raise ShapeError(
-            f"batch_norm: x of shape {x.shape} has {m} value per channel; training needs two at least "
-            "(a larger batch, or evaluation with running statistics)"
-        )
     mean = _channel_sums(x) / m
     xhat = x - _along_channels(mean, x.ndim)
     variance = _channel_products(xhat, xhat) / m

@@ -4,15 +4,18 @@ from nn.functional.activation import leaky_relu, log_softmax, relu, sigmoid, sof
 from nn.functional.dropout import dropout
 from nn.functional.linear import linear
 from nn.functional.loss import cross_entropy, mse_loss
-from nn.functional.normalization import batch_norm, layer_norm
+from nn.functional.normalization import batch_norm, batch_renorm, group_norm, instance_norm, layer_norm, rms_norm
 from nn.functional.pad import pad
 from nn.functional.sparse import embedding, one_hot
 
 __all__ = [
     "batch_norm",
+    "batch_renorm",
     "cross_entropy",
     "dropout",
     "embedding",
+    "group_norm",
+    "instance_norm",
     "layer_norm",
     "leaky_relu",
     "linear",
@@ -21,6 +24,7 @@ __all__ = [
     "one_hot",
     "pad",
     "relu",
+    "rms_norm",
     "sigmoid",
     "softmax",
     "tanh",

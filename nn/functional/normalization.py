@@ -10,7 +10,28 @@ from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError, ShapeError
 from nn.functional.common import as_input
 
-__all__ = ["batch_norm", "layer_norm"]
+__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+
+
+def _statistics(name: str, *running: Any) -> list[Any]:
+    """Running statistics as bare arrays; all of them are needed."""
+    if any(r is None for r in running):
+        raise ArgumentError(f"{name}: evaluation needs the running statistics; pass them, or ask for those of the input")
+    return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
+
+
+def _update(running: Any, batch: Any, momentum: float) -> None:
+    """``running = (1 - momentum) running + momentum batch``, outside the graph."""
+    if running is not None:
+        running.data = ((1 - momentum) * running.data + momentum * batch).astype(running.dtype, copy=False)
+
+
+def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
+    """The last axes' lengths, checked against the input."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(f"{name}: input of shape {x.shape} does not end in normalized_shape {shape}")
+    return shape
 
 
 def batch_norm(
@@ -36,20 +57,101 @@ def batch_norm(
     ------
     ShapeError
         If shapes disagree, or training sees a single value per channel.
+    ArgumentError
+        If evaluation lacks a running statistic.
     """
     x = as_input(input)
     if not training:
-        if running_mean is None or running_var is None:
-            raise ArgumentError("batch_norm: evaluation needs running_mean and running_var; pass them, or training=True")
-        mean, var = (t.data if isinstance(t, Tensor) else np.asarray(t) for t in (running_mean, running_var))
+        mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
     out, residuals = fused.batch_norm.with_residuals(x, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
         count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
-        mean, var = residuals[3], residuals[4] * (count / (count - ddof))
-        for running, batch in ((running_mean, mean), (running_var, var)):
-            if running is not None:
-                running.data = ((1 - momentum) * running.data + momentum * batch).astype(running.dtype, copy=False)
+        _update(running_mean, residuals[3], momentum)
+        _update(running_var, residuals[4] * (count / (count - ddof)), momentum)
+    return out  # type: ignore[no-any-return]
+
+
+_STATISTICS = ("std", "var", "std_squared")
+
+
+def batch_renorm(
+    input: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.01, eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0,
+    *, eps_mode: str = "inside", statistic: str = "std", ddof: int = 0,
+) -> Tensor:  # fmt: skip
+    """Batch normalisation that training corrects towards the running statistics, by which evaluation normalises (Ioffe 2017, arXiv 1702.03275).
+
+    In training ``y = weight ((x - mu) / sigma * r + d) + bias`` with ``r = clip(sigma / s, 1 / rmax, rmax)`` and ``d = clip((mu - m) / s, -dmax,
+    dmax)``, where m and s are the running mean and standard deviation *before* this batch; r and d are constants of the gradient. In
+    evaluation ``y = weight (x - m) / s + bias``.
+
+    Parameters
+    ----------
+    input : (N, C), (N, C, L), (N, C, H, W), ...
+    running_mean, running_std : Tensor (C,)
+        Updated in training after use: ``running = (1 - momentum) * running + momentum * batch``.
+    weight, bias : (C,) or None
+    training : bool
+    momentum : float
+        The paper's alpha.
+    eps : float
+    rmax, dmax : float
+        Bounds of the corrections, the paper's final ones by default; ``rmax=1, dmax=0`` trains as batch normalisation does.
+    eps_mode : {"inside", "outside"}
+        ``sigma = sqrt(v + eps)`` (the paper) or ``sigma = sqrt(v) + eps``, v being the batch's biased variance.
+    statistic : {"std", "var", "std_squared"}
+        What ``running_std`` averages: "std" the deviation sigma (the paper); "var" the variance v, and then ``s = sqrt(running + eps)``;
+        "std_squared" sigma squared, and again ``s = sqrt(running + eps)``, so that eps counts twice.
+    ddof : {0, 1}
+        1 stores the unbiased variance ``m / (m - 1) v`` in the place of v.
+
+    Notes
+    -----
+    Released code, each to be had by arguments (which the tests compare with it written out):
+
+    ============================== ==========  ==========  =================  ====
+    code                           eps         eps_mode    statistic          ddof
+    ============================== ==========  ==========  =================  ====
+    the paper                                  "inside"    "std"              0
+    ludvb/batchrenorm (PyTorch)    1e-3        "outside"   "std"              0
+    titu1994/BatchRenormalization  1e-3        "inside"    "std_squared"      0
+    Chainer                        2e-5        "inside"    "var"              1
+    ============================== ==========  ==========  =================  ====
+
+    Raises
+    ------
+    ShapeError
+        If shapes disagree, or training sees a single value per channel.
+    ArgumentError
+        If a running statistic is missing or an option is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean, std = Tensor(np.array([1.0])), Tensor(np.array([2.0]))
+    >>> batch_renorm([[1.0], [3.0]], mean, std, training=True, momentum=0.5, eps=0.0).data
+    array([[0.],
+           [1.]])
+    >>> mean.data, std.data
+    (array([1.5]), array([1.5]))
+    """
+    if statistic not in _STATISTICS:
+        raise ArgumentError(f"batch_renorm: statistic must be one of {_STATISTICS}, got {statistic!r}")
+    x = as_input(input)
+    mean, spread = _statistics("batch_renorm", running_mean, running_std)
+    if not training:
+        var, more = (spread * spread, 0.0) if statistic == "std" else (spread, eps)
+        return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=more)  # type: ignore[no-any-return]
+    s = spread if statistic == "std" else np.sqrt(spread + eps)
+    out, residuals = fused.batch_renorm.with_residuals(x, mean, s, weight, bias, rmax=rmax, dmax=dmax, eps=eps, eps_mode=eps_mode)
+    *_, batch_mean, variance, deviation = residuals
+    if ddof:
+        count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
+        variance = variance * (count / (count - ddof))
+        deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
+    _update(running_mean, batch_mean, momentum)
+    _update(running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum)
     return out  # type: ignore[no-any-return]
 
 
@@ -74,7 +176,106 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     array([[-1.,  1.]])
     """
     x = as_input(input)
-    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: input of shape {x.shape} does not end in normalized_shape {shape}")
+    shape = _shape(normalized_shape, x, "layer_norm")
     return fused.layer_norm.function(x, weight, bias, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
+
+
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+    """Divide every example by the root of the mean square over its last axes (Zhang and Sennrich 2019, arXiv 1910.07467).
+
+    Parameters
+    ----------
+    input : (..., *normalized_shape)
+    normalized_shape : int or tuple of int
+    weight : normalized_shape or None
+    eps : float or None
+        Added inside the root; None for the machine epsilon of the input's dtype, as PyTorch.
+
+    Raises
+    ------
+    ShapeError
+        If ``input`` does not end in ``normalized_shape``.
+
+    Examples
+    --------
+    >>> rms_norm([[1.0, 7.0]], 2, eps=0.0).data
+    array([[0.2, 1.4]])
+    """
+    x = as_input(input)
+    shape = _shape(normalized_shape, x, "rms_norm")
+    if eps is None:
+        eps = float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps)
+    return fused.rms_norm.function(x, weight, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Normalise every example over each of ``num_groups`` groups of channels and all positions (Wu and He 2018, arXiv 1803.08494).
+
+    Parameters
+    ----------
+    input : (N, C), (N, C, L), (N, C, H, W), ...
+    num_groups : int
+        A divisor of C. CS231n's ``gamma, beta`` of shape (1, C, 1, 1) are ``weight, bias`` of shape (C,) here.
+    weight, bias : (C,) or None
+    eps : float
+
+    Raises
+    ------
+    ShapeError
+        If shapes disagree, or the whole input is one value per group.
+    ArgumentError
+        If ``num_groups`` does not divide C.
+
+    Examples
+    --------
+    >>> group_norm([[1.0, 3.0, 5.0, 9.0]], 2, eps=0.0).data
+    array([[-1.,  1., -1.,  1.]])
+    """
+    x = as_input(input)
+    if x.size == num_groups:
+        raise ShapeError(f"group_norm: input of shape {x.shape} has one value for each of {num_groups} groups; its variance would be zero")
+    return fused.group_norm.function(x, weight, bias, num_groups=num_groups, eps=eps)  # type: ignore[no-any-return]
+
+
+def instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Normalise every channel of every example over its positions (Ulyanov et al. 2016, arXiv 1607.08022).
+
+    Parameters
+    ----------
+    input : (N, C, L), (N, C, H, W), ...
+    running_mean, running_var : Tensor (C,) or None
+        With ``use_input_stats`` updated by the batch's average of the examples' means and unbiased variances, else used.
+    weight, bias : (C,) or None
+    use_input_stats : bool
+        False normalises by the running statistics.
+    momentum, eps : float
+
+    Raises
+    ------
+    ShapeError
+        If shapes disagree, or an example has a single position.
+    ArgumentError
+        If the running statistics are needed and missing.
+
+    Examples
+    --------
+    >>> instance_norm([[[1.0, 3.0], [5.0, 9.0]]], eps=0.0).data
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
+    """
+    x = as_input(input)
+    if not use_input_stats:
+        mean, var = _statistics("instance_norm", running_mean, running_var)
+        return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
+    positions = int(np.prod(x.shape[2:], dtype=int))
+    if x.ndim < 2 or positions < 2:
+        raise ShapeError(f"instance_norm: input of shape {x.shape}; it needs (N, C, ...) with two positions at least")
+    out, residuals = fused.group_norm.with_residuals(x, weight, bias, num_groups=x.shape[1], eps=eps)
+    if running_mean is not None or running_var is not None:
+        *_, means, variances = residuals
+        _update(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
+        _update(running_var, variances.reshape(x.shape[:2]).mean(axis=0) * (positions / (positions - 1)), momentum)
+    return out  # type: ignore[no-any-return]

@@ -1,0 +1,173 @@
+"""Batch renormalisation, with the gradient through the batch's statistics derived by hand and r, d held constant.
+
+Notation as in ``normalization``. Source: Ioffe 2017 (arXiv 1702.03275).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError
+from autodiff.fused.normalization import _affine, _along_channels, _channel_products, _channel_sums, _check_batch, _count, _need_two
+from autodiff.primitive import Fused
+
+__all__ = ["batch_renorm"]
+
+_EPS_MODES = ("inside", "outside")
+
+
+def check_eps_mode(name: str, eps_mode: str) -> None:
+    """Refuse anything but the two places where eps can stand."""
+    if eps_mode not in _EPS_MODES:
+        raise ArgumentError(f"{name}: eps_mode must be one of {_EPS_MODES}, got {eps_mode!r}")
+
+
+def batch_renorm_composed(
+    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
+    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside", held: Any = None,
+) -> Any:  # fmt: skip
+    """Normalise every channel by the batch, then correct towards the running statistics: ``w ((x - mu) / sigma r + d) + b``.
+
+    ``r = clip(sigma / running_std, 1 / rmax, rmax)`` and ``d = clip((mu - running_mean) / running_std, -dmax, dmax)`` are constants of the
+    gradient; ``mu`` and ``sigma`` are differentiated.
+
+    Parameters
+    ----------
+    x : (N, C), (N, C, L), (N, C, H, W), ...
+        Channels second.
+    running_mean, running_std : (C,)
+        Constants: no gradient flows to them. The standard deviation, not the variance.
+    weight, bias : (C,) or None
+    rmax, dmax : float
+        At least 1 and at least 0; ``rmax=1, dmax=0`` is batch normalisation.
+    eps : float
+    eps_mode : {"inside", "outside"}
+        ``sigma = sqrt(v + eps)`` (the paper) or ``sqrt(v) + eps``.
+    held : (r, d), each (C,), optional
+        Used in place of the formulas above. Finite differences of the whole function see r and d move with x, which the gradient must
+        not; with these it is a function whose derivative the gradient is.
+
+    Returns
+    -------
+    Tensor
+        Of ``x``'s shape.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer than two values per channel, or shapes disagree.
+    ArgumentError
+        If ``rmax`` is below 1, ``dmax`` is negative, or ``eps_mode`` is unknown.
+
+    Examples
+    --------
+    The batch has mean 2 and deviation 1, the running statistics 1 and 2: r = 1/2, d = 1/2.
+
+    >>> import numpy as np
+    >>> batch_renorm(np.array([[1.0], [3.0]]), np.array([1.0]), np.array([2.0]), eps=0.0).data
+    array([[0.],
+           [1.]])
+    """
+    from autodiff.ops.elementwise import constant
+
+    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
+    axes = (0, *range(2, x.ndim))
+    mean = np.mean(x, axis=axes)
+    centred = x - _along_channels(mean, x.ndim)
+    variance = np.mean(centred * centred, axis=axes)
+    deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
+    if held is None:
+        held = _corrections(constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax)
+    r, d = (_along_channels(part, x.ndim) for part in held)
+    return _affine(centred / _along_channels(deviation, x.ndim) * r + d, weight, bias)
+
+
+def _check_renorm(
+    x: Any, running_mean: Any, running_std: Any, weight: Any, bias: Any, rmax: float, dmax: float, eps_mode: str
+) -> None:  # fmt: skip
+    _check_batch("batch_renorm", x, running_mean, running_std, weight, bias)
+    _need_two("batch_renorm", x)
+    check_eps_mode("batch_renorm", eps_mode)
+    if not rmax >= 1 or not dmax >= 0:
+        raise ArgumentError(f"batch_renorm: needs rmax >= 1 and dmax >= 0, got {rmax} and {dmax}")
+
+
+def _corrections(mean: Any, deviation: Any, running_mean: Any, running_std: Any, rmax: float, dmax: float) -> tuple[Any, Any]:
+    return np.clip(deviation / running_std, 1 / rmax, rmax), np.clip((mean - running_mean) / running_std, -dmax, dmax)
+
+
+def batch_renorm_forward(
+    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
+    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside", held: Any = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's path (1 for eps
+    inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma (C,)."""
+    _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
+    m, ndim = _count(x), x.ndim
+    mean = _channel_sums(x) / m
+    xhat = x - _along_channels(mean, ndim)
+    variance = _channel_products(xhat, xhat) / m
+    if eps_mode == "inside":
+        deviation, stretch = np.sqrt(variance + eps), None
+    else:
+        root = np.sqrt(variance)
+        deviation = root + eps
+        # A channel without spread has xhat = 0, so any factor will do.
+        stretch = np.divide(deviation, root, out=np.ones_like(root), where=root > 0)
+    r, d = held if held is not None else _corrections(mean, deviation, running_mean, running_std, rmax, dmax)
+    r, d = np.asarray(r, x.dtype), np.asarray(d, x.dtype)
+    scale = 1 / deviation
+    xhat *= _along_channels(scale, ndim)
+    out = xhat * _along_channels(r if weight is None else r * weight, ndim)
+    shift = d if weight is None else d * weight
+    out += _along_channels(shift if bias is None else shift + bias, ndim)
+    return out, (xhat, scale, stretch, r, d, weight, mean, variance, deviation)
+
+
+def batch_renorm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Per channel, with all sums over its m values, ``y = w (xhat r + d) + b``, ``xhat = (x - mu) / sigma``, and r, d constants:
+
+    - ``db = sum(g)`` and ``dw = sum(g (xhat r + d)) = r sum(g xhat) + d sum(g)``: (C,) each.
+    - ``dx_i = w r sum_j g_j dxhat_j/dx_i``. As in batch normalisation ``dxhat_j/dx_i = (delta_ij - 1/m - k xhat_i xhat_j / m) / sigma``. The
+      third term is the path through sigma: ``dsigma/dx_i = (x_i - mu) / (m sqrt(v + eps))`` with eps inside, which is ``xhat_i / m``, so k = 1;
+      with eps outside it is ``(x_i - mu) / (m sqrt(v)) = xhat_i k / m`` with ``k = sigma / sqrt(v)``. Hence
+      ``dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))``: x's shape. For r = 1 this is batch normalisation's.
+
+    The running statistics receive no gradient.
+    """
+    xhat, scale, stretch, r, d, weight, *_ = residuals
+    m, ndim = _count(xhat), xhat.ndim
+    dbias = _channel_sums(g)
+    along = _channel_products(g, xhat)
+    dx = None
+    if needs[0]:
+        dx = xhat * _along_channels((along if stretch is None else along * stretch) / -m, ndim)
+        dx += g
+        dx -= _along_channels(dbias / m, ndim)
+        dx *= _along_channels(scale * r if weight is None else scale * r * weight, ndim)
+    return dx, None, None, r * along + d * dbias, dbias
+
+
+def _frozen(x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, **attrs: Any) -> dict[str, Any]:
+    """r and d of one call."""
+    _, residuals = batch_renorm_forward(x, running_mean, running_std, weight, bias, **attrs)
+    return {"held": (residuals[3], residuals[4])}
+
+
+def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    c = draw.integer(1, 3)
+    shape = (draw.integer(3, 4), c, *draw.shape(max_ndim=2, max_side=2))
+    weight = draw.array((c,)) if draw.boolean() else None
+    bias = draw.array((c,)) if draw.boolean() else None
+    args = (draw.array(shape, distinct=True), draw.array((c,)), draw.array((c,), low=0.2, high=4.0), weight, bias)
+    limits = draw.choice(((3.0, 5.0), (1.0, 0.0), (1.5, 0.3), (10.0, 0.0)))
+    kwargs = {"rmax": limits[0], "dmax": limits[1], "eps": draw.choice((1e-5, 0.1)), "eps_mode": draw.choice(_EPS_MODES)}
+    return args, kwargs
+
+
+batch_renorm = Fused(
+    "batch_renorm", composed=batch_renorm_composed, forward=batch_renorm_forward, backward=batch_renorm_backward, sample=_sample_renorm,
+    frozen=_frozen, formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
+)  # fmt: skip
