@@ -2,6 +2,7 @@
 
 from nn import functional, init
 from nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from nn.attention import MultiheadAttention
 from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
 from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
 from nn.dropout import Dropout
@@ -30,6 +31,14 @@ from nn.padding import (
 )
 from nn.parameter import Parameter
 from nn.saving import load, load_file, save, save_file
+from nn.transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+    generate_square_subsequent_mask,
+    sinusoidal_positions,
+)
 
 __all__ = [
     "BatchNorm1d",
@@ -63,6 +72,7 @@ __all__ = [
     "MSELoss",
     "Module",
     "ModuleList",
+    "MultiheadAttention",
     "Parameter",
     "RMSNorm",
     "ReLU",
@@ -77,14 +87,20 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
     "functional",
+    "generate_square_subsequent_mask",
     "init",
     "load",
     "load_file",
     "name_parameters",
     "save",
     "save_file",
+    "sinusoidal_positions",
 ]

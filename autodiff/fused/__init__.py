@@ -1,6 +1,7 @@
 """Fused primitives: composed definition, fast forward and hand-derived backward, one under another, one file per family."""
 
 from autodiff.fused.activations import log_softmax, relu, softmax
+from autodiff.fused.attention import attention_with_weights, scaled_dot_product_attention
 from autodiff.fused.batch_renormalization import batch_renorm
 from autodiff.fused.dropout import dropout, dropout_mask
 from autodiff.fused.embedding import embedding
@@ -10,6 +11,7 @@ from autodiff.fused.losses import cross_entropy
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 
 __all__ = [
+    "attention_with_weights",
     "batch_norm",
     "batch_norm_backward_staged",
     "batch_norm_inference",
@@ -24,5 +26,6 @@ __all__ = [
     "log_softmax",
     "relu",
     "rms_norm",
+    "scaled_dot_product_attention",
     "softmax",
 ]
