@@ -5,6 +5,7 @@ from nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from nn.attention import MultiheadAttention
 from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
 from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
+from nn.cross_iteration_normalization import CrossIterationBatchNorm1d, CrossIterationBatchNorm2d
 from nn.dropout import Dropout
 from nn.embedding import Embedding
 from nn.fully_connected import FullyConnectedNet
@@ -54,6 +55,8 @@ __all__ = [
     "ConstantPad2d",
     "ConstantPad3d",
     "CrossEntropyLoss",
+    "CrossIterationBatchNorm1d",
+    "CrossIterationBatchNorm2d",
     "Dropout",
     "Embedding",
     "Flatten",

@@ -3,6 +3,7 @@
 from autodiff.fused.activations import log_softmax, relu, softmax
 from autodiff.fused.attention import attention_with_weights, scaled_dot_product_attention
 from autodiff.fused.batch_renormalization import batch_renorm
+from autodiff.fused.cross_iteration_normalization import cross_iteration_batch_norm
 from autodiff.fused.dropout import dropout, dropout_mask
 from autodiff.fused.embedding import embedding
 from autodiff.fused.group_normalization import group_norm, rms_norm
@@ -17,6 +18,7 @@ __all__ = [
     "batch_norm_inference",
     "batch_renorm",
     "cross_entropy",
+    "cross_iteration_batch_norm",
     "dropout",
     "dropout_mask",
     "embedding",

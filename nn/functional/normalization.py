@@ -10,7 +10,7 @@ from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError, ShapeError
 from nn.functional.common import as_input
 
-__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm", "update_running"]
 
 
 def _statistics(name: str, *running: Any) -> list[Any]:
@@ -20,7 +20,7 @@ def _statistics(name: str, *running: Any) -> list[Any]:
     return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
 
 
-def _update(running: Any, batch: Any, momentum: float) -> None:
+def update_running(running: Any, batch: Any, momentum: float) -> None:
     """``running = (1 - momentum) running + momentum batch``, outside the graph."""
     if running is not None:
         running.data = ((1 - momentum) * running.data + momentum * batch).astype(running.dtype, copy=False)
@@ -67,8 +67,8 @@ def batch_norm(
     out, residuals = fused.batch_norm.with_residuals(x, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
         count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
-        _update(running_mean, residuals[3], momentum)
-        _update(running_var, residuals[4] * (count / (count - ddof)), momentum)
+        update_running(running_mean, residuals[3], momentum)
+        update_running(running_var, residuals[4] * (count / (count - ddof)), momentum)
     return out  # type: ignore[no-any-return]
 
 
@@ -150,8 +150,8 @@ def batch_renorm(
         count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
         variance = variance * (count / (count - ddof))
         deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
-    _update(running_mean, batch_mean, momentum)
-    _update(running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum)
+    update_running(running_mean, batch_mean, momentum)
+    update_running(running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum)
     return out  # type: ignore[no-any-return]
 
 
@@ -276,6 +276,6 @@ def instance_norm(
     out, residuals = fused.group_norm.with_residuals(x, weight, bias, num_groups=x.shape[1], eps=eps)
     if running_mean is not None or running_var is not None:
         *_, means, variances = residuals
-        _update(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
-        _update(running_var, variances.reshape(x.shape[:2]).mean(axis=0) * (positions / (positions - 1)), momentum)
+        update_running(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
+        update_running(running_var, variances.reshape(x.shape[:2]).mean(axis=0) * (positions / (positions - 1)), momentum)
     return out  # type: ignore[no-any-return]
