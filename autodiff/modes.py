@@ -26,6 +26,7 @@ __all__ = [
     "scope",
     "state_as",
     "tracing",
+    "transform_depth",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +62,9 @@ class State:
 
 ORDINARY = State()
 _state: ContextVar[State | None] = ContextVar("autodiff_state", default=None)
+
+#: How many transforms enclose the running code in this thread or task. Inside one, results stay differentiable.
+transform_depth: ContextVar[int] = ContextVar("autodiff_transform_depth", default=0)
 
 #: The state of this thread or task; None stands for the ordinary one.
 current_state = _state.get

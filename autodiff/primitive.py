@@ -17,12 +17,13 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autodiff import dispatch, engine
+from autodiff import dispatch, engine, views
 from autodiff.engine import Pending, ShapeOnly, fit, pick, pull_elementary, pull_fused, wrap
 from autodiff.errors import (
     AnomalyError,
@@ -198,7 +199,12 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         _check_born(op, arrays, out)
     several = out.__class__ is tuple
     if not tracked:
-        return tuple(wrap(o, None) for o in out) if several else wrap(out, None)
+        if several:
+            return tuple(wrap(o, None) for o in out)
+        result = wrap(out, None)
+        if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
+            _note_view(op, inputs, attrs, arrays, result)
+        return result
     node = Node()
     node.op = op
     node.pull = op.pull
@@ -215,10 +221,24 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         return tuple(wrap(o, pick(node, i) if o.dtype.kind in "fc" else None) for i, o in enumerate(out))
     node.shape = out.shape
     node.dtype = out.dtype
-    if node.dtype.kind not in "fc":
-        # Integers and booleans carry no gradient; an operation that makes them is a constant.
-        return wrap(out, None)
-    return wrap(out, node)
+    # Integers and booleans carry no gradient; an operation that makes them is a constant.
+    result = wrap(out, node if node.dtype.kind in "fc" else None)
+    if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
+        _note_view(op, inputs, attrs, arrays, result)
+    return result
+
+
+def _note_view(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
+    """Link a result that shares an input tensor's memory to that tensor, so that writing into either reaches the other."""
+    out = result._data
+    for place, (value, array) in enumerate(zip(inputs, arrays, strict=True)):
+        if views.shares(out, array) and hasattr(value, "_node"):
+            views.link(result, value, partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs), out.flags.writeable)
+            return
+
+
+def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any) -> Any:
+    return record(op, (*before, source, *after), attrs)
 
 
 def _note_constants(node: Node, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:

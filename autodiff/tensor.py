@@ -6,21 +6,40 @@ operations' own functions, put into the class body without a wrapper; methods ar
 
 from __future__ import annotations
 
+import dis
 import itertools
+import operator
+import sys
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from autodiff import dispatch, engine, primitive
-from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff import dispatch, engine, primitive, views
+from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.graph import Node, Variable
-from autodiff.modes import is_grad_enabled
-from autodiff.ops import calculus, constants, elementwise, fft, indexing, linalg, products, rearranging, reductions, shaping, special, ufunc_methods
+from autodiff.modes import is_grad_enabled, transform_depth
+from autodiff.ops import (
+    assignment,
+    calculus,
+    constants,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    products,
+    rearranging,
+    reductions,
+    shaping,
+    special,
+    ufunc_methods,
+)
 
 __all__ = ["Tensor", "tensor"]
 
 _hook_numbers = itertools.count()
+_STORE_SUBSCR = dis.opmap["STORE_SUBSCR"]
 
 
 class Tensor:
@@ -52,11 +71,14 @@ class Tensor:
     array([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_name", "_node")
+    # _view and _views are set on views and on what they are taken from alone (autodiff/views.py).
+    __slots__ = ("__weakref__", "_data", "_name", "_node", "_view", "_views")
 
     _data: Any
     _node: Node | Variable | None
     _name: str | None
+    _view: views.View
+    _views: list[weakref.ref[Tensor]]
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         if isinstance(data, Tensor):
@@ -287,7 +309,7 @@ class Tensor:
         self.grad = None
 
     def detach(self) -> Tensor:
-        """The same array as a constant, without copying it."""
+        """The same array as a constant, without copying it. Writing into either tensor later leaves the other as it is."""
         result: Tensor = engine.wrap(self._data, None)
         return result
 
@@ -366,11 +388,13 @@ class Tensor:
         """The elements as nested lists of Python numbers."""
         return self._data.tolist()
 
-    def copy(self) -> Tensor:
+    def copy(self, order: str = "C") -> Tensor:
         """A differentiable copy with an array of its own."""
-        return elementwise.astype_.function(self, self.dtype)  # type: ignore[no-any-return]
+        return elementwise.copy_.function(self, order)  # type: ignore[no-any-return]
 
-    clone = copy
+    def clone(self) -> Tensor:
+        """A differentiable copy, under PyTorch's name."""
+        return self.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
@@ -392,13 +416,35 @@ class Tensor:
         return bool(self._scalar("bool"))
 
     def __float__(self) -> float:
+        if self._node is not None:
+            self._refuse_to_be_cut("float")
         return float(self._scalar("float"))
 
     def __int__(self) -> int:
         return int(self._scalar("int"))
 
     def __complex__(self) -> complex:
+        if self._node is not None:
+            self._refuse_to_be_cut("complex")
         return complex(self._scalar("complex"))
+
+    def _refuse_to_be_cut(self, kind: str) -> None:
+        """Raise where turning a tracked tensor into a number is not what the program asks for, but what becomes of it.
+
+        Somebody who writes ``float(loss)`` wants the number. But ``array[i] = loss`` and, in a function under a transform, ``math.exp(x)`` end here
+        as well, and would lose the gradient without a word.
+        """
+        caller = sys._getframe(2)
+        if caller.f_code.co_code[caller.f_lasti] == _STORE_SUBSCR:
+            raise GraphError(
+                "assigning a tensor that requires a gradient into a plain array would cut its graph; make the array a Tensor first "
+                "(autodiff.tensor(array)), build it with autodiff.array([...]) or autodiff.stack, or assign t.item() where no gradient is wanted"
+            )
+        if transform_depth.get():
+            raise GraphError(
+                f"{kind}() of a tensor that is being differentiated would cut its graph; use NumPy's functions (np.exp, not math.exp), or t.item() "
+                "where no gradient is wanted"
+            )
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
@@ -491,29 +537,23 @@ class Tensor:
         return indexing.getitem(self, index)  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Write into this tensor, differentiably: it becomes the result of ``t.at[index].set(value)``.
+        """Write into this tensor, differentiably; its views, and what it is a view of, change with it as NumPy's would.
 
-        What was recorded before keeps the old values, so no gradient is corrupted. A view cannot be written through,
-        because the tensor that it was taken from would not see it.
+        What was recorded before keeps the old values, so no gradient is corrupted. See :mod:`autodiff.ops.assignment`.
         """
-        if isinstance(self._node, Variable) and is_grad_enabled():
-            raise GraphError(
-                "assignment into a leaf that requires a gradient; use t = t.at[index].set(value), or write under no_grad() "
-                "or into .data to change its values"
-            )
-        if isinstance(self._node, Variable):
-            self.data[indexing.clean(index)] = dispatch.bare(value)
-            return
-        if isinstance(self._data, np.ndarray) and self._data.base is not None:
-            raise NotDifferentiableError(
-                "assignment into a view of another tensor would not reach that tensor; index it in one step "
-                "(t[i, j] = v instead of t[i][j] = v), or take a .copy() first"
-            )
-        result = indexing.set_at(self, index, value)
-        name = self.name
-        self._data, self._node = result._data, result._node
-        if name is not None:
-            self.name = name
+        assignment.assign(self, index, value)
+
+    __iadd__ = assignment.in_place("+=", elementwise.add.function)
+    __isub__ = assignment.in_place("-=", elementwise.subtract.function)
+    __imul__ = assignment.in_place("*=", elementwise.multiply.function)
+    __itruediv__ = assignment.in_place("/=", elementwise.divide.function)
+    __ipow__ = assignment.in_place("**=", elementwise.power.function)
+    __imod__ = assignment.in_place("%=", elementwise.remainder.function)
+    __imatmul__ = assignment.in_place("@=", products.matmul.function)
+    __ifloordiv__ = assignment.in_place("//=", operator.floordiv)
+    __iand__ = assignment.in_place("&=", operator.and_)
+    __ior__ = assignment.in_place("|=", operator.or_)
+    __ixor__ = assignment.in_place("^=", operator.xor)
 
     # Comparisons have a zero derivative: they give constants. Equality is by element, identity stays the hash.
     def __eq__(self, other: Any) -> Any:
@@ -599,8 +639,9 @@ class Tensor:
         return shaping.ravel(self, order)  # type: ignore[no-any-return]
 
     def flatten(self, order: str = "C") -> Tensor:
-        """Flattened to one axis."""
-        return shaping.ravel(self, order)  # type: ignore[no-any-return]
+        """A copy flattened to one axis."""
+        flat: Tensor = shaping.ravel(self, order)
+        return flat if views.view_of(flat) is None else flat.copy()
 
     def squeeze(self, axis: Any = None) -> Tensor:
         """Axes of length one removed."""

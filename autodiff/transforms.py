@@ -8,7 +8,6 @@ with respect to aliases of its own, so levels cannot be confused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -18,7 +17,7 @@ from autodiff import engine
 from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.graph import Variable
-from autodiff.modes import enable_grad
+from autodiff.modes import enable_grad, transform_depth
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
 from autodiff.trees import flatten, tree_map
@@ -35,9 +34,6 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
-
-# How many transforms enclose the running code in this thread or task. Inside one, results stay differentiable.
-_depth: ContextVar[int] = ContextVar("autodiff_transform_depth", default=0)
 
 
 def gradients(
@@ -124,7 +120,7 @@ class _Level:
         self.places = [place % len(args) for place in places]
         self.function = function
         self.args = list(args)
-        self.outer = _depth.get() > 0
+        self.outer = transform_depth.get() > 0
         self.leaves: list[Any] = []
         self.rebuilders: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for place in self.places:
@@ -132,7 +128,8 @@ class _Level:
             aliases = [self._alias(leaf, place) for leaf in leaves]
             self.leaves += aliases
             self.rebuilders.append((len(leaves), rebuild))
-            self.args[place] = rebuild(aliases)
+            # The function gets tensors of its own, so that it may write into its arguments; the caller's arrays stay as they are.
+            self.args[place] = rebuild([engine.alias(leaf) for leaf in aliases])
 
     def _alias(self, leaf: Any, place: int) -> Tensor:
         if isinstance(leaf, Tensor) and leaf._node is not None:
@@ -152,12 +149,12 @@ class _Level:
         return tensor
 
     def run(self, kwargs: dict[str, Any]) -> Any:
-        token = _depth.set(_depth.get() + 1)
+        token = transform_depth.set(transform_depth.get() + 1)
         try:
             with enable_grad():
                 return self.function(*self.args, **kwargs)
         finally:
-            _depth.reset(token)
+            transform_depth.reset(token)
 
     def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
         """The gradients at the aliases; zeros where the outputs do not depend on one."""

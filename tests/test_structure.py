@@ -13,7 +13,7 @@ OPTIONAL = {"scipy", "torch", "jax", "autograd", "hypothesis", "pytest", "graphv
 OPTIONAL |= {"safetensors", "mpi4py", "numba", "IPython"}
 
 # Room -> rooms of autodiff that it may import at module level; design.md draws the same arrows.
-CORE = {"errors", "graph", "modes", "engine", "primitive", "dispatch", "ops", "tensor", "trees", "facts", "batching"}
+CORE = {"errors", "graph", "modes", "engine", "primitive", "dispatch", "ops", "tensor", "trees", "facts", "batching", "views"}
 ALLOWED = {
     "errors": set(),
     "graph": set(),
@@ -21,10 +21,11 @@ ALLOWED = {
     "files": set(),
     "facts": {"errors"},
     "modes": set(),
+    "views": set(),
     "dispatch": {"errors"},
     "engine": {"errors", "graph", "modes", "batching"},
     "batching": {"errors"},
-    "primitive": {"errors", "graph", "modes", "engine", "dispatch", "batching", "facts"},
+    "primitive": {"errors", "graph", "modes", "engine", "dispatch", "batching", "facts", "views"},
     "ops": CORE - {"tensor"},
     "tensor": CORE,
     "checkpointing": CORE,

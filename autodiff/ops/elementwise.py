@@ -309,6 +309,13 @@ def _astype(x: Any, dtype: Any) -> Any:
 astype_ = P("astype", _astype, lambda g, out, x, dtype: g, label="astype", sample=lambda draw: ((draw.array(draw.shape()), np.float64), {}))
 
 
+def _copy(x: Any, order: str = "C") -> Any:
+    return np.array(x, order=order)  # type: ignore[call-overload]
+
+
+copy_ = P("copy", _copy, lambda g, out, x, order="C": g, sample=lambda draw: ((draw.array(draw.shape()),), {"order": draw.choice(("C", "F"))}))
+
+
 def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     """``x`` in another dtype. Between floating-point and complex dtypes the gradient is cast back.
 

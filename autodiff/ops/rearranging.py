@@ -17,6 +17,7 @@ from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
 from autodiff.ops.shaping import _parts, _tensor
+from autodiff.views import link
 
 
 def _read(x: Any, positions: Any) -> Any:
@@ -24,9 +25,14 @@ def _read(x: Any, positions: Any) -> Any:
 
 
 def _moved(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
-    """A function that only moves or repeats elements."""
+    """A function that only moves or repeats elements; where NumPy gives a view, the result is linked as one."""
     t = _tensor(x)
-    return _read(t, function(np.arange(t.size).reshape(t.shape), *args, **kwargs))
+    positions = np.arange(t.size).reshape(t.shape)
+    moved = function(positions, *args, **kwargs)
+    result = _read(t, moved)
+    if np.may_share_memory(moved, positions):
+        link(result, t, lambda source: _moved(function, source, *args, **kwargs), moved.flags.writeable)
+    return result
 
 
 def _embedded(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -253,7 +259,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 @dispatch.implements(np.copy, np.ascontiguousarray, np.asfortranarray, np.asarray, np.asanyarray)
 def copy(a: Any, order: str = "K", subok: bool = False, **kwargs: Any) -> Any:
     """Differentiable ``numpy.copy``."""
-    return _tensor(a).copy()
+    return _tensor(a).copy(order)
 
 
 @dispatch.implements(*(f for f in (getattr(np, "astype", None),) if f is not None))

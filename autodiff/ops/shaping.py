@@ -136,17 +136,29 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     (2, 1)
     """
     shape = newshape if shape is None else shape
-    if order == "F":
+    if order not in ("C", "F", "A"):
+        raise ArgumentError(f"reshape: order must be 'C', 'F' or 'A', got {order!r}")
+    if order == "F" or (order == "A" and _is_fortran(a)):
         wanted = np.reshape(np.empty(np.shape(bare(a)), bool), shape, order="F").shape
         return transpose(reshape(transpose(a), wanted[::-1]))
-    if order not in ("C", "A"):
-        raise ArgumentError(f"reshape: order must be 'C', 'F' or 'A', got {order!r}")
     return reshape_.function(a, _dims(shape))
+
+
+def _is_fortran(a: Any) -> bool:
+    """Whether elements lie in Fortran order and not in C order: what "A" asks."""
+    flags = np.asarray(bare(a)).flags
+    return bool(flags.f_contiguous and not flags.c_contiguous)
 
 
 @dispatch.implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     """Differentiable ``numpy.ravel``: flattened to one axis.
+
+    Parameters
+    ----------
+    a : array_like or Tensor
+    order : {"C", "F", "A", "K"}
+        "A" is "F" for arrays in Fortran order and "C" for others; "K" reads the axes as they lie in memory.
 
     Examples
     --------
@@ -154,7 +166,14 @@ def ravel(a: Any, order: str = "C") -> Any:
     >>> autodiff.ravel(autodiff.tensor([[1.0], [2.0]])).shape
     (2,)
     """
-    return reshape(a, -1, order)
+    x = _tensor(a)
+    if order == "K":
+        # Axes from the longest stride to the shortest; as in NumPy, one that runs backwards in memory is not turned round.
+        x = transpose(x, tuple(int(i) for i in np.argsort([-abs(s) for s in x.data.strides], kind="stable")))
+        order = "C"
+    result = reshape(x, -1, order)
+    # NumPy's ravel is contiguous: what reshape can show with a gap or backwards, it copies.
+    return result if result.data.flags.c_contiguous else result.copy()
 
 
 @dispatch.implements(np.transpose, np.permute_dims)
@@ -544,4 +563,6 @@ def tile(A: Any, reps: Any) -> Any:
     shape = (1,) * (ndim - x.ndim) + x.shape
     spaced = tuple(n for side in shape for n in (1, side))
     wide = tuple(n for count, side in zip(counts, shape, strict=True) for n in (count, side))
-    return reshape(broadcast_to(reshape(x, spaced), wide), tuple(c * n for c, n in zip(counts, shape, strict=True)))
+    result = reshape(broadcast_to(reshape(x, spaced), wide), tuple(c * n for c, n in zip(counts, shape, strict=True)))
+    # Where nothing is repeated that is a view, and NumPy gives a copy.
+    return result.copy() if result._data.base is not None else result

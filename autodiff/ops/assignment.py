@@ -1,0 +1,139 @@
+"""``t[index] = v`` and ``t += v``: NumPy's meaning, views included, as recorded operations.
+
+Writing gives the tensor a new array and a new place in the graph; what was recorded before keeps the old array, so no gradient is corrupted. A write
+into a view is a write into the tensor that it was taken from, at the positions that the view shows. After either, every living view of
+that tensor is taken again. So all of them hold what NumPy's would, and gradients follow from the recorded operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.graph import Variable
+from autodiff.modes import is_grad_enabled
+from autodiff.ops.elementwise import astype
+from autodiff.ops.indexing import clean, set_at_
+from autodiff.ops.shaping import _tensor
+from autodiff.views import View, live_views, view_of
+
+__all__ = ["assign", "in_place"]
+
+
+def assign(tensor: Any, index: Any, value: Any) -> None:
+    """``tensor[index] = value``, differentiable in both.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    index : anything that NumPy indexes with
+    value : array_like or Tensor, broadcastable to ``tensor[index]``
+
+    Raises
+    ------
+    GraphError
+        If the tensor is, or is a view of, a leaf that requires a gradient; or if gradients are off and the tensor's graph would be cut.
+    NotDifferentiableError
+        If NumPy would call the view read-only, or it is the real or imaginary part of a complex tensor.
+    """
+    place = clean(index)
+    held = view_of(tensor)
+    root = _writeable_root(tensor, held, "assignment")
+    if held is not None:
+        place = np.unravel_index(_positions(held)[place], root.shape)
+    elif _is_current_view(tensor, place, value):
+        return  # t[1:3] += v has written through the view already; Python now assigns it to where it stands
+    _rebind(root, set_at_.function(root, value, place))
+
+
+def _is_current_view(tensor: Any, place: Any, value: Any) -> bool:
+    held = view_of(value)
+    if held is None or held.root is not tensor or len(held.steps) != 1:
+        return False
+    return np.array_equal(_positions(held), np.arange(tensor.size).reshape(tensor.shape)[place])
+
+
+def _positions(view: View) -> Any:
+    """For every element of a view its position in the flattened root."""
+    return view.take(_tensor(np.arange(view.root.size).reshape(view.root.shape))).data
+
+
+def _writeable_root(tensor: Any, held: View | None, what: str) -> Any:
+    """The tensor that a write changes, if it may be written to."""
+    if held is not None and not held.writeable:
+        raise NotDifferentiableError(
+            f"{what} into a read-only view (np.broadcast_to, np.diagonal, the real or imaginary part): write into the tensor that it was taken "
+            "from, or take a .copy() first"
+        )
+    root = tensor if held is None else held.root
+    if root._node is None:
+        return root
+    if isinstance(root._node, Variable):
+        if is_grad_enabled():
+            raise GraphError(
+                f"{what} into a leaf that requires a gradient{'' if held is None else ', through a view of it'}; use t = t.at[index].set(value) or "
+                "t = t + v, or write under no_grad() or into .data to change its values"
+            )
+    elif not is_grad_enabled():
+        raise GraphError(
+            f"{what} under no_grad() into a computed tensor would cut its graph; write outside no_grad(), or into t.detach().copy()"
+        )
+    return root
+
+
+def _rebind(root: Any, result: Any) -> None:
+    """Give a root a new value, and its views with it."""
+    leaf = isinstance(root._node, Variable)
+    name = root.name
+    if leaf:
+        root.data = result._data
+    else:
+        root._data, root._node = result._data, result._node
+    for view in live_views(root):
+        again, its_name = view._view.take(root), view.name
+        view._data = again._data
+        if not leaf:
+            # A view of a leaf was recorded before, and is the same function of the leaf's new values.
+            view._node = again._node
+            view.name = its_name
+    if name is not None:
+        root.name = name
+
+
+def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The method behind an augmented assignment such as ``t += v``.
+
+    Parameters
+    ----------
+    symbol : str
+        For messages.
+    operation : callable
+        ``operation(t, v)``, the result to be written into ``t``.
+
+    Notes
+    -----
+    As in NumPy the tensor itself changes, with all that share its memory, and keeps its shape and dtype. A 0-d tensor stands for a NumPy
+    scalar, which cannot change: there the result is a new tensor.
+    """
+
+    def method(self: Any, other: Any) -> Any:
+        result = operation(self, other)
+        if result is NotImplemented or (self.ndim == 0 and (not isinstance(self._node, Variable) or is_grad_enabled())):
+            return result
+        held = view_of(self)
+        root = _writeable_root(self, held, symbol)
+        if result.shape != self.shape:
+            raise ShapeError(f"{symbol}: a result of shape {result.shape} does not fit into a tensor of shape {self.shape}; write t = t + v")
+        if result.dtype != self.dtype:
+            if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+                raise DTypeError(f"{symbol}: {result.dtype} does not fit into a tensor of dtype {self.dtype}; write t = t + v, or use .astype first")
+            result = astype(result, self.dtype)
+        if held is not None:
+            result = set_at_.function(root, result, np.unravel_index(_positions(held), root.shape))
+        _rebind(root, result)
+        return self
+
+    return method

@@ -1,0 +1,90 @@
+"""Which tensors are views of which, so that writing into one reaches the others, as NumPy's shared memory does.
+
+No array that a graph may read is ever written to: assignment gives a tensor a new array. NumPy's views see each other's changes because they share
+memory; here a view remembers the tensor that it was taken from (its root) and the calls that led to it, the root remembers its views weakly, and
+:mod:`autodiff.ops.assignment` takes those views again after every write. Both ends are kept so that neither costs an ordinary tensor anything.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["View", "link", "live_views", "shares", "view_of"]
+
+Step = Callable[[Any], Any]
+
+
+class View:
+    """How a tensor was taken from its root.
+
+    Attributes
+    ----------
+    root : Tensor
+        The tensor that owns the elements.
+    steps : tuple of callable
+        Each takes a tensor and gives a view of it; applied to the root in turn they give this view.
+    writeable : bool
+        Whether NumPy would let it be written to.
+    """
+
+    __slots__ = ("root", "steps", "writeable")
+
+    def __init__(self, root: Any, steps: tuple[Step, ...], writeable: bool) -> None:
+        self.root = root
+        self.steps = steps
+        self.writeable = writeable
+
+    def take(self, root: Any) -> Any:
+        """The same view of another tensor of the root's shape."""
+        for step in self.steps:
+            root = step(root)
+        return root
+
+
+def shares(out: Any, array: Any) -> bool:
+    """Whether ``out``, which an operation made of ``array``, is ``array`` itself or a view of it."""
+    return array.__class__ is np.ndarray and (out is array or (out.base is not None and (out.base is array or out.base is array.base)))
+
+
+def link(view: Any, source: Any, step: Step, writeable: bool = True) -> None:
+    """Note that ``step(source)`` gave ``view``, whose elements NumPy would share.
+
+    Parameters
+    ----------
+    view, source : Tensor
+    step : callable
+    writeable : bool
+    """
+    held = getattr(source, "_view", None)
+    if held is None:
+        root, steps = source, (step,)
+    else:
+        root, steps = held.root, (*held.steps, step)
+        writeable = writeable and held.writeable
+    # The real part of a complex array shares memory, but no position in it stands for an element.
+    view._view = View(root, steps, writeable and view._data.dtype == root._data.dtype)
+    known = getattr(root, "_views", None)
+    if known is None:
+        root._views = [weakref.ref(view)]
+        return
+    if len(known) == 8 or (len(known) > 8 and len(known) & (len(known) - 1) == 0):
+        # Now and then the dead are dropped, so that a list costs no more than its living views.
+        known[:] = [reference for reference in known if reference() is not None]
+    known.append(weakref.ref(view))
+
+
+def view_of(tensor: Any) -> View | None:
+    """How a tensor was taken from another one, or None if it is nobody's view."""
+    return getattr(tensor, "_view", None)
+
+
+def live_views(root: Any) -> Iterator[Any]:
+    """The views of a tensor that are still in use."""
+    for reference in list(getattr(root, "_views", ())):
+        view = reference()
+        if view is not None:
+            yield view
