@@ -5,6 +5,7 @@ from nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from nn.attention import MultiheadAttention
 from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
 from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
+from nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nn.cross_iteration_normalization import CrossIterationBatchNorm1d, CrossIterationBatchNorm2d
 from nn.dropout import Dropout
 from nn.embedding import Embedding
@@ -31,6 +32,20 @@ from nn.padding import (
     ZeroPad3d,
 )
 from nn.parameter import Parameter
+from nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from nn.saving import load, load_file, save, save_file
 from nn.transformer import (
     TransformerDecoder,
@@ -42,6 +57,15 @@ from nn.transformer import (
 )
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
@@ -54,6 +78,12 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "CrossIterationBatchNorm1d",
     "CrossIterationBatchNorm2d",
@@ -73,6 +103,9 @@ __all__ = [
     "LogSoftmax",
     "LogisticRenormSchedule",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "ModuleList",
     "MultiheadAttention",

@@ -3,6 +3,7 @@
 from autodiff.fused.activations import log_softmax, relu, softmax
 from autodiff.fused.attention import attention_with_weights, scaled_dot_product_attention
 from autodiff.fused.batch_renormalization import batch_renorm
+from autodiff.fused.convolution import conv, conv_transpose
 from autodiff.fused.cross_iteration_normalization import cross_iteration_batch_norm
 from autodiff.fused.dropout import dropout, dropout_mask
 from autodiff.fused.embedding import embedding
@@ -10,13 +11,19 @@ from autodiff.fused.group_normalization import group_norm, rms_norm
 from autodiff.fused.linear import linear
 from autodiff.fused.losses import cross_entropy
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
+from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
 
 __all__ = [
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "attention_with_weights",
+    "avg_pool",
     "batch_norm",
     "batch_norm_backward_staged",
     "batch_norm_inference",
     "batch_renorm",
+    "conv",
+    "conv_transpose",
     "cross_entropy",
     "cross_iteration_batch_norm",
     "dropout",
@@ -26,6 +33,8 @@ __all__ = [
     "layer_norm",
     "linear",
     "log_softmax",
+    "max_pool",
+    "maxima_of",
     "relu",
     "rms_norm",
     "scaled_dot_product_attention",

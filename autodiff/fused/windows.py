@@ -1,0 +1,64 @@
+"""Where windows lie on a padded grid: the geometry that convolution and pooling share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autodiff.errors import ArgumentError
+
+__all__ = ["Geometry", "hashable", "per_axis", "unfolded"]
+
+
+class Geometry(NamedTuple):
+    """Where every window lies; one entry per spatial axis but for ``groups``."""
+
+    inputs: tuple[int, ...]
+    kernel: tuple[int, ...]
+    outputs: tuple[int, ...]
+    stride: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Lengths of the input with its padding."""
+        return tuple(b + n + a for b, n, a in zip(self.before, self.inputs, self.after, strict=True))
+
+    def inside(self) -> tuple[slice, ...]:
+        """The index that cuts the padding off an array (N, C, *padded)."""
+        return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.inputs, strict=True)))
+
+    def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """For every place in the kernel: the place, and the slices of the padded input that it meets, of the output's lengths."""
+        for place in product(*map(range, self.kernel)):
+            yield place, tuple(
+                slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, n, s in zip(place, self.dilation, self.outputs, self.stride, strict=True)
+            )
+
+
+def per_axis(name: str, option: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
+    """An option given once or per axis, as one integer per axis."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    values = values * axes if len(values) == 1 else values
+    if len(values) != axes or not all(isinstance(v, (int, np.integer)) and v >= least for v in values):
+        raise ArgumentError(f"{name}: {option} must be an integer of at least {least}, or {axes} of them, got {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def hashable(option: Any) -> Any:
+    """A list as a tuple, so that geometries can be looked up."""
+    return tuple(option) if isinstance(option, list) else option
+
+
+def unfolded(padded: Any, geo: Geometry) -> Any:
+    """Every window of a padded array or Tensor (N, C, *padded), in elementary operations: (N, C, *outputs, *kernel)."""
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(geo.dilation, geo.kernel, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, padded.ndim)))
+    steps = (*(slice(None, n * s, s) for n, s in zip(geo.outputs, geo.stride, strict=True)), *(slice(None, None, d) for d in geo.dilation))
+    return windows[(slice(None), slice(None), *steps)]
