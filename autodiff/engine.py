@@ -13,8 +13,10 @@ fused primitive's *composed definition* is differentiated instead.
 
 from __future__ import annotations
 
+import copy
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,10 @@ from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, Sh
 from autodiff.graph import Node, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
-__all__ = ["Pending", "backpropagate", "bind_tensor", "fit", "gradients_of", "pull_elementary", "pull_fused", "wrap"]
+__all__ = [
+    "Pending", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "observed",
+    "pull_elementary", "pull_fused", "wrap",
+]  # fmt: skip
 
 # At and above this many elements, adding into an array that the pass owns beats making a new one (benchmarks/overhead.py).
 _IN_PLACE_SIZE = 1024
@@ -517,6 +522,105 @@ def _bad(value: Any) -> str:
     array = np.asarray(_array(value))
     nans, infs = int(np.isnan(array).sum()), int(np.isinf(array).sum())
     return " and ".join(f"{n} {word}" for n, word in ((nans, "nan"), (infs, "inf")) if n)
+
+
+def known_arrays(node: Node) -> tuple[Any, tuple[Any, ...]]:
+    """The output and the inputs of a node as far as they are still held, None for those that are not: for pictures."""
+    seen = node.extra("seen")
+    if seen is not None:
+        return seen[0], seen[1]
+    nothing = (None,) * len(node.parents)
+    if node.saved is None:
+        return None, nothing
+    if node.op.fused:
+        return None, tuple(node.saved[0])
+    if not hasattr(node.op, "rules"):
+        return None, nothing
+    out, *inputs = (None if isinstance(array, ShapeOnly) else array for array in node.saved)
+    return out, tuple(inputs)
+
+
+def contributions(node: Node, g: Any) -> list[Any]:
+    """What a node sends to each of its parents, not yet added up; nothing is freed and no ``grad`` is touched.
+
+    Parameters
+    ----------
+    node : Node
+        Its saved arrays must still be there.
+    g : numpy.ndarray, or list of (numpy.ndarray or None) for a node with several outputs
+
+    Returns
+    -------
+    list of (numpy.ndarray, list or None)
+        One entry per parent, None where none is sent.
+    """
+    _saved(node)
+    pending = Pending(False)
+    if node.op.fused or hasattr(node.op, "rules"):
+        # Each use of one parent gets an identity of its own, so that the rules' results are not summed.
+        shadow = copy.copy(node)
+        places = tuple(None if parent is None else Variable(parent.shape, parent.dtype) for parent in node.parents)
+        shadow.parents = places
+        node.op.pull(shadow, g, pending)
+        return [None if place is None else pending.get(place) for place in places]
+    node.op.pull(node, g, pending)
+    return [None if parent is None else pending.pop(parent, None) for parent in node.parents]
+
+
+def observed(
+    roots: Sequence[Node | Variable], seeds: Sequence[Any]
+) -> Iterator[tuple[Node | Variable, Any, list[Any], float]]:
+    """Walk backward one node at a time and show what happens: the pass that pictures are made from.
+
+    Hooks run. Nothing is freed, and no ``grad`` is touched.
+
+    Parameters
+    ----------
+    roots : sequence of Node or Variable
+    seeds : sequence of numpy.ndarray
+        The gradient of each root.
+
+    Yields
+    ------
+    entry : Node or Variable
+    g : numpy.ndarray or list
+        The whole gradient of its output.
+    sent : list
+        What it sends to each parent; empty for a leaf.
+    seconds : float
+        How long its rules took.
+    """
+    arrived: dict[Any, Any] = {}
+
+    def add(entry: Any, part: Any) -> None:
+        held = arrived.get(entry)
+        if held is None:
+            arrived[entry] = part
+        elif isinstance(held, list):
+            arrived[entry] = [b if a is None else a if b is None else a + b for a, b in zip(held, part, strict=True)]
+        else:
+            arrived[entry] = held + part
+
+    for root, seed in zip(roots, seeds, strict=True):
+        add(root, seed)
+    for entry in reversed(topological_order(roots)):
+        g = arrived.pop(entry, None)
+        if g is None:
+            continue
+        hooks = entry.hooks if isinstance(entry, Variable) else entry.extra("hooks", {})
+        if not isinstance(g, list):
+            for hook in list(hooks.values()):
+                g = _hooked(hook, g, entry, False)
+        if isinstance(entry, Variable):
+            yield entry, g, [], 0.0
+            continue
+        started = perf_counter()
+        sent = contributions(entry, g)
+        seconds = perf_counter() - started
+        for parent, part in zip(entry.parents, sent, strict=True):
+            if part is not None:
+                add(parent, part)
+        yield entry, g, sent, seconds
 
 
 def leaves(roots: Iterable[Node | Variable]) -> list[Variable]:

@@ -75,8 +75,8 @@ class Node:
     constants : tuple of (int, number or Constant)
         Which inputs were constants, for pictures. Unset where there was none.
     extras : dict
-        Rare facts: ``name``, ``grad`` (retained), ``hooks``, ``scope`` (module path), ``trace`` (where it was recorded).
-        Unset where there is none.
+        Rare facts: ``name``, ``grad`` (retained), ``hooks``, ``scope`` (module path), ``trace`` (where it was recorded), ``seen`` (output,
+        inputs and seconds, kept for pictures). Unset where there is none.
     """
 
     __slots__ = ("attrs", "constants", "dtype", "extras", "op", "parents", "pull", "saved", "shape")

@@ -47,9 +47,13 @@ class State:
     traced : bool
         Note on every node the module path under which it was recorded.
     scope : str
-        That module path, such as ``"blocks.3.norm"``.
+        That module path, such as ``"net/blocks.3/norm"``.
     mark : object
         If not None, put on every node recorded, so that a checkpoint can tell its own from others'.
+    kept : bool
+        Keep on every node the arrays that it saw and the time it took, for pictures.
+    calls : dict, optional
+        How often each module path was entered since tracing began, so that a second call is told from the first.
     """
 
     grad: bool = True
@@ -58,6 +62,8 @@ class State:
     traced: bool = False
     scope: str = ""
     mark: object = None
+    kept: bool = False
+    calls: dict[str, int] | None = None
 
 
 ORDINARY = State()
@@ -188,19 +194,43 @@ def detect_anomaly() -> _Mode:
     return _Mode(anomaly=True)
 
 
-def tracing() -> _Mode:
-    """Note on every node the module path under which it is recorded (used by the drawer)."""
-    return _Mode(traced=True)
+def tracing(keep: bool = False) -> _Mode:
+    """Note on every node where it is recorded: the module path and the line of the program (used by the drawer).
+
+    Parameters
+    ----------
+    keep : bool
+        Keep on every node its arrays and its running time as well; memory grows by every intermediate result.
+    """
+    return _Mode(traced=True, kept=keep, calls={})
 
 
 @contextlib.contextmanager
 def scope(name: str) -> Iterator[None]:
-    """Append ``name`` to the module path while tracing; does nothing otherwise."""
+    """Append ``name`` to the module path while tracing; does nothing otherwise.
+
+    The parts of a path are joined by slashes. The second call under one path is marked ``#2``, the third ``#3``, so that
+    two calls of one module stay two.
+
+    Examples
+    --------
+    >>> with tracing():
+    ...     with scope("net"), scope("layer"):
+    ...         first = current_state().scope
+    ...     with scope("net"):
+    ...         second = current_state().scope
+    >>> first, second
+    ('net/layer', 'net#2')
+    """
     state = _state.get()
     if state is None or not state.traced:
         yield
         return
-    path = f"{state.scope}.{name}" if state.scope else name
+    path = f"{state.scope}/{name}" if state.scope else name
+    if state.calls is not None:
+        state.calls[path] = count = state.calls.get(path, 0) + 1
+        if count > 1:
+            path = f"{path}#{count}"
     token = _state.set(replace(state, scope=path))
     try:
         yield

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import dis
 import inspect
+import linecache
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -189,10 +191,12 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         if state.composed and op.fused:
             return _run_composed(op, inputs, arrays, attrs)
         tracked = tracked and state.grad
+    started = 0.0 if state is None else perf_counter()
     try:
         out, kept = op.run(arrays, attrs)
     except Exception as error:
         raise explain(op, error, inputs) from error
+    seconds = 0.0 if state is None else perf_counter() - started
     if residuals is not None:
         residuals.append(kept)
     if state is not None and state.anomaly:
@@ -215,6 +219,8 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         _note_constants(node, inputs, arrays)
     if state is not None:
         _note(node, state)
+        if state.kept:
+            node.set_extra("seen", (out, tuple(arrays), seconds))
     if several:
         node.shape = tuple(o.shape for o in out)
         node.dtype = tuple(o.dtype for o in out)
@@ -291,9 +297,12 @@ def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
 
 def _user_line() -> str:
     """The innermost line of the program outside this package."""
-    for frame in reversed(traceback.extract_stack(sys._getframe(1))):
-        if not frame.filename.startswith((_PACKAGE, "<autodiff")):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, "<autodiff")):
+            return f"{file}:{frame.f_lineno}: {linecache.getline(file, frame.f_lineno).strip()}"
+        frame = frame.f_back
     return "unknown line"
 
 

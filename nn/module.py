@@ -77,7 +77,7 @@ class Module:
         tables.pop(name, None)
         tables[home][name] = value
         if home == "_modules" and value is not None:
-            value.__dict__["_scope"] = name
+            self._place(name, value)
 
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -116,7 +116,16 @@ class Module:
             raise DTypeError(f"add_module({name!r}): needs an nn.Module or None, got {type(module).__name__}")
         self._modules[name] = module
         if module is not None:
-            module.__dict__["_scope"] = name
+            self._place(name, module)
+
+    def _place(self, name: str, module: Module) -> None:
+        """Tell a submodule its part of the module path; a container that is never called hands its own part on."""
+        silent = type(self).forward is Module.forward
+        module.__dict__["_scope"] = f"{self.__dict__['_scope']}.{name}" if silent and "_scope" in self.__dict__ else name
+        if type(module).forward is Module.forward:
+            for key, inner in module._modules.items():
+                if inner is not None:
+                    module._place(key, inner)
 
     register_module = add_module
 

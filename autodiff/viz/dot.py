@@ -69,7 +69,7 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
         "digraph autodiff {",
         f'  graph [rankdir={rankdir if rankdir in _DIRECTIONS else "TB"}, fontname="{_FONT}", fontsize={TITLE_SIZE:g}, '
         'nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2, newrank=false];',
-        f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=11, fixedsize=true, margin=0];',
+        f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=10, fixedsize=true, margin=0];',
         f'  edge [fontname="{_FONT}", fontsize=10, arrowsize=0.7, color="#6e7781", fontcolor="#57606a"];',
     ]
     children: dict[str | None, list[ClusterView]] = {}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autodiff.errors import ArgumentError
+from autodiff.errors import ArgumentError, MissingExtraError
 from autodiff.tensor import Tensor
 from autodiff.viz.dot import to_dot
-from autodiff.viz.snapshot import snapshot
+from autodiff.viz.folding import LIMIT, fold
+from autodiff.viz.recording import module_kinds, names_of, run
+from autodiff.viz.snapshot import Shown, snapshot
 from autodiff.viz.svg import render, to_svg
 from autodiff.viz.text import to_text
 from autodiff.viz.view import GraphView
 
 __all__ = ["Graph", "draw"]
 
-_DIRECTIONS = ("TB", "LR", "BT", "RL")
+_RANKDIRS = ("TB", "LR", "BT", "RL")
 _SUFFIXES = (".dot", ".pdf", ".png", ".svg", ".txt")
 
 
@@ -29,9 +31,10 @@ class Graph:
         The picture as data.
     """
 
-    def __init__(self, view: GraphView, rankdir: str = "TB") -> None:
+    def __init__(self, view: GraphView, rankdir: str = "TB", theme: str = "auto") -> None:
         self.view = view
         self.rankdir = rankdir
+        self.theme = theme
 
     @property
     def dot(self) -> str:
@@ -41,7 +44,7 @@ class Graph:
     @property
     def svg(self) -> str:
         """One SVG element; needs ``dot`` or pygraphviz for the layout."""
-        return to_svg(self.view, rankdir=self.rankdir)
+        return to_svg(self.view, rankdir=self.rankdir, theme=self.theme)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture; the suffix (.svg, .dot, .pdf, .png or .txt) chooses the format.
@@ -64,8 +67,14 @@ class Graph:
         target.write_bytes(data)
         return target
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: the drawing, or the listing where there is no layout engine."""
+        bundle = {"text/plain": str(self)}
+        try:
+            bundle["image/svg+xml"] = self.svg
+        except MissingExtraError:
+            pass
+        return bundle
 
     def __str__(self) -> str:
         return to_text(self.view)
@@ -75,24 +84,53 @@ class Graph:
 
 
 def draw(
-    output: Tensor | Sequence[Tensor],
-    *,
+    output: Tensor | Sequence[Tensor] | Callable[..., Any],
+    *args: Any,
     expand: bool = False,
+    compare: bool = False,
+    values: bool = False,
+    statistics: bool = False,
+    gradients: bool = False,
+    profile: bool = False,
     names: Mapping[str, Any] | None = None,
+    fold: bool | int = True,
+    depth: int | None = None,
     rankdir: str = "TB",
+    theme: str = "auto",
     title: str = "",
 ) -> Graph:
-    """Draw the computation that ended in a tensor, or in several.
+    """Draw the computation that ended in a tensor, or in several, or that a function or module does.
 
     Parameters
     ----------
-    output : Tensor or sequence of Tensor
+    output : Tensor, sequence of Tensor, or callable
+        A callable is run on ``args``. Arrays of floats among them are drawn as leaves under the names of its parameters; those given
+        to a module that has parameters are constants, as in training. Modules become frames.
+    *args
+        Arguments of a callable.
     expand : bool
         Show every fused operation as a frame around its composed definition.
-    names : mapping of str to Tensor, optional
-        Names to show, such as ``locals()``; entries that are no tensors are passed over.
+    compare : bool
+        Show every fused operation beside its composed definition, with both gradients and their difference.
+    values : bool
+        Numbers in the boxes: scalars and small arrays in full, larger ones by their range.
+    statistics : bool
+        Range, mean and standard deviation in the boxes.
+    gradients : bool
+        The gradient of ``output`` (of the sum of its elements, if it has several) with respect to every box: in full where small, else
+        its norm. Nothing is freed and no ``.grad`` is touched. Whatever is not finite is drawn in red.
+    profile : bool
+        Time, forward and with ``gradients=True`` backward too, and memory of the result, in every box and summed for every module; needs a
+        callable, or a graph recorded inside :func:`autodiff.viz.recording`.
+    names : mapping of str to object, optional
+        Names to show, such as ``locals()``: tensors, modules (their parameters get paths) and collections of them; anything else is passed over.
+    fold : bool or int
+        Draw repeated blocks once, and fold until at most this many boxes (150) are visible; False draws everything.
+    depth : int, optional
+        How many levels of modules to open.
     rankdir : {"TB", "LR", "BT", "RL"}
         Which way the computation flows.
+    theme : {"auto", "light", "dark"}
     title : str
 
     Returns
@@ -103,6 +141,8 @@ def draw(
     ------
     ArgumentError
         If there is nothing to draw or an option is unknown.
+    GraphError
+        If ``compare`` needs a gradient through a graph that a backward pass has freed.
 
     Examples
     --------
@@ -111,13 +151,35 @@ def draw(
     >>> print(draw(x * x))
     %0  x           scalar float64  parameter
     %1  ×(%0, %0)   scalar float64
+    >>> print(draw(lambda a, b: a * b, 2.0, 3.0, values=True, gradients=True))
+    %0  a           scalar float64  = 2  ∂ 3  parameter
+    %1  b           scalar float64  = 3  ∂ 2  parameter
+    %2  ×(%0, %1)   scalar float64  = 6  ∂ 1
     """
-    outputs = [output] if isinstance(output, Tensor) else list(output)
-    if not outputs or not all(isinstance(t, Tensor) for t in outputs):
-        raise ArgumentError("draw: pass a Tensor, or a sequence of Tensors")
-    if rankdir not in _DIRECTIONS:
-        raise ArgumentError(f"draw: rankdir must be one of {_DIRECTIONS}, got {rankdir!r}")
-    named = {
-        id(value._node): key for key, value in (names or {}).items() if isinstance(value, Tensor) and value._node is not None
-    }
-    return Graph(snapshot(outputs, expand=expand, names=named, title=title), rankdir)
+    if rankdir not in _RANKDIRS:
+        raise ArgumentError(f"draw: rankdir must be one of {_RANKDIRS}, got {rankdir!r}")
+    if isinstance(fold, int) and not isinstance(fold, bool) and fold < 1:
+        raise ArgumentError(f"draw: fold must be True, False or the number of boxes to show, at least 1; got {fold}")
+    shown = Shown(expand, compare, values, statistics, gradients, profile)
+    known: dict[int, str] = {}
+    kinds: dict[str, str] = {}
+    if isinstance(output, Tensor) or not callable(output):
+        if args:
+            raise ArgumentError("draw: arguments follow a callable only; options go by name")
+        outputs = [output] if isinstance(output, Tensor) else list(output)
+        if not outputs or not all(isinstance(t, Tensor) for t in outputs):
+            raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
+    else:
+        outputs = run(output, args, shown.arrays)
+        if hasattr(output, "named_parameters"):
+            known = names_of({"": output})
+            kinds = module_kinds(output)
+    known |= names_of(names or {})
+    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title)
+    return Graph(_folded(view, fold, depth), rankdir, theme)
+
+
+def _folded(view: GraphView, limit: bool | int, depth: int | None) -> GraphView:
+    if limit is False:
+        return view
+    return fold(view, limit=LIMIT if limit is True else limit, depth=depth)

@@ -1,34 +1,39 @@
 """From the engine's graph to a picture's data: what was computed from what, under stable ids.
 
-Reads a graph through a few facts only (operation, parents, shape, dtype, name) and keeps nothing of it. Ids are positions in topological order, so
-the same program gives the same ids. Takes time linear in the graph's size and does not recurse.
+Reads a graph through a few facts only (operation, parents, shape, dtype, name, module path) and keeps nothing of it. Ids are positions in
+topological order, so the same program gives the same ids. Takes time linear in the graph's size and does not recurse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from autodiff.engine import ALIAS, PICK
+from autodiff.engine import ALIAS, PICK, known_arrays, observed
+from autodiff.errors import GraphError
 from autodiff.graph import Constant, Node, Variable, topological_order
-from autodiff.modes import enable_grad
+from autodiff.modes import enable_grad, tracing
 from autodiff.tensor import Tensor
+from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 
-__all__ = ["family_of", "snapshot"]
+__all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
 
 _BY_NAME = {
     "sum": "reduction", "mean": "reduction", "prod": "reduction", "max": "reduction", "min": "reduction", "var": "reduction", "std": "reduction",
     "cumsum": "reduction", "reshape": "shape", "transpose": "shape", "broadcast_to": "shape", "flip": "shape", "roll": "shape",
-    "concatenate": "shape", "getitem": "shape", "scatter": "shape", "set_at": "shape", "pad": "shape", "identity": "shape", "output": "shape",
-    "matmul": "linear", "einsum": "linear", "linear": "linear", "tanh": "activation", "maximum": "elementwise",
+    "concatenate": "shape", "stack": "shape", "getitem": "shape", "scatter": "shape", "set_at": "shape", "pad": "shape", "identity": "shape",
+    "output": "shape", "matmul": "linear", "einsum": "linear", "linear": "linear", "tanh": "activation", "maximum": "elementwise",
 }  # fmt: skip
 _BY_ROOM = {
     "activations": "activation", "linear": "linear", "normalization": "normalization", "losses": "loss", "dropout": "random",
-    "linalg": "linear", "convolution": "linear", "attention": "linear", "pooling": "reduction", "embedding": "shape",
+    "linalg": "linear", "convolution": "linear", "attention": "linear", "recurrent": "linear", "pooling": "reduction", "embedding": "shape",
 }  # fmt: skip
 
 
@@ -47,41 +52,200 @@ def family_of(op: Any) -> str:
     return _BY_ROOM.get(room.rpartition(".")[2], "elementwise")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a picture shows beyond the graph itself; see :func:`autodiff.viz.draw`."""
+
+    expand: bool = False
+    compare: bool = False
+    values: bool = False
+    statistics: bool = False
+    gradients: bool = False
+    profile: bool = False
+    edge_gradients: bool = False
+
+    @property
+    def backward(self) -> bool:
+        """Whether a backward pass has to be watched."""
+        return self.gradients or self.compare or self.edge_gradients
+
+    @property
+    def arrays(self) -> bool:
+        """Whether arrays are looked at."""
+        return self.values or self.statistics or self.backward or self.profile
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one node did in a backward pass."""
+
+    g: Any
+    sent: list[Any]
+    seconds: float
+
+
 @dataclass
 class _Builder:
     """Collects boxes and arrows."""
 
-    expand: bool
-    names: dict[int, str]
+    shown: Shown
+    names: Mapping[int, str]
+    kinds: Mapping[str, str]
+    values: dict[Any, Any] = field(default_factory=dict)
+    passes: dict[Any, _Pass] = field(default_factory=dict)
     nodes: list[NodeView] = field(default_factory=list)
     edges: list[EdgeView] = field(default_factory=list)
     clusters: list[ClusterView] = field(default_factory=list)
+    scopes: dict[tuple[str | None, str], str] = field(default_factory=dict)
+    unknown: int = 0
+    inner: bool = False
+    port_names: dict[str, str] = field(default_factory=dict)
 
     def box(self, **facts: Any) -> str:
         identifier = f"n{len(self.nodes)}"
         self.nodes.append(NodeView(id=identifier, **facts))
         return identifier
 
-    def arrow(self, source: str, target: str, slot: int) -> None:
-        self.edges.append(EdgeView(f"e{len(self.edges)}", source, target, slot))
+    def frame(self, label: str, kind: Any, parent: str | None, **facts: Any) -> str:
+        identifier = f"c{len(self.clusters)}"
+        self.clusters.append(ClusterView(identifier, label, kind, parent, **facts))
+        return identifier
+
+    def arrow(self, source: str, target: str, slot: int, **facts: Any) -> None:
+        self.edges.append(EdgeView(f"e{len(self.edges)}", source, target, slot, **facts))
+
+    # --- what is known of the arrays --------------------------------------------------------------------------------
+
+    def learn(self, order: Sequence[Any]) -> None:
+        """Note every array that the nodes still hold."""
+        if not self.shown.arrays:
+            return
+        for entry in order:
+            if not isinstance(entry, Node):
+                continue
+            out, inputs = known_arrays(entry)
+            if entry.op is ALIAS:
+                out = self.values.get(entry.parents[0])
+            elif entry.op is PICK and entry.attrs is not None:
+                whole = self.values.get(entry.parents[0])
+                out = None if whole is None else whole[entry.attrs["index"]]
+            if out is not None:
+                self.values[entry] = out
+            if len(inputs) == len(entry.parents):
+                for parent, array in zip(entry.parents, inputs, strict=True):
+                    if parent is not None and array is not None:
+                        self.values.setdefault(parent, array)
+
+    def watch(self, roots: Sequence[Any], seeds: Sequence[Any]) -> None:
+        """Walk backward and note what each node did."""
+        with np.errstate(all="ignore"):
+            for entry, g, sent, seconds in observed(roots, seeds):
+                self.passes[entry] = _Pass(g, sent, seconds)
+
+    def facts(self, entry: Any) -> dict[str, Any]:
+        """Rows, details, alert, time and memory of one entry, from its arrays."""
+        shown = self.shown
+        if not shown.arrays:
+            return {}
+        rows: list[str] = []
+        details: list[tuple[str, str]] = []
+        alert = ""
+        value = self.values.get(entry)
+        if value is not None and not isinstance(value, tuple):
+            value = np.asarray(value)
+            small = number_text(value)
+            if shown.values and small:
+                rows.append(f"= {small}")
+            if small:
+                details.append(("value", small))
+            statistics = _statistics(value)
+            if statistics:
+                details.append(("statistics", statistics))
+                if shown.statistics or (shown.values and not small):
+                    rows.append(statistics)
+            alert = _alert(value)
+            if alert and isinstance(entry, Node) and all(p is None or not _alert(self.values.get(p)) for p in entry.parents):
+                details.append(("born here", f"its inputs are finite, its output holds {_count_bad(value)}"))
+                rows.append("born here")
+        elif value is None:
+            self.unknown += 1
+        done = self.passes.get(entry)
+        if done is not None and not isinstance(done.g, list):
+            small = number_text(done.g)
+            size = norm(done.g)
+            if small:
+                details.append(("gradient", small))
+            details.append(("gradient norm", f"{size:.5g}"))
+            if shown.gradients or shown.edge_gradients:
+                rows.append(f"∂ {small}" if small else f"‖∂‖ {size:.4g}")
+            if not alert and _alert(done.g):
+                alert = f"{_alert(done.g)} in gradient"
+        result: dict[str, Any] = {"rows": tuple(rows), "alert": alert}
+        if shown.profile and isinstance(entry, Node):
+            seen = entry.extra("seen")
+            if seen is not None:
+                forward = seen[2]
+                backward = done.seconds if done is not None else 0.0
+                outs = seen[0] if isinstance(seen[0], tuple) else (seen[0],)
+                result["seconds"] = forward + backward
+                result["nbytes"] = sum(np.asarray(o).nbytes for o in outs)
+                details.append(("forward", time_text(forward)))
+                if done is not None:
+                    details.append(("backward", time_text(backward)))
+        return {**result, "details": tuple(details)}
+
+    # --- boxes --------------------------------------------------------------------------------------------------------
 
     def graph(self, roots: Sequence[Any], given: dict[Any, str], cluster: str | None) -> dict[Any, str]:
         """Draw everything that the roots depend on; ``given`` holds entries that are drawn already."""
         places = dict(given)
-        for entry in topological_order(roots):
-            if entry in places:
+        order = topological_order(roots)
+        self.learn(order)
+        for entry in order:
+            if isinstance(entry, Variable) or entry in places:
                 continue
-            if isinstance(entry, Variable):
-                name = self.names.get(id(entry)) or entry.name or "leaf"
-                places[entry] = self.box(
-                    label=name, kind="parameter", family="leaf", shape=entry.shape, dtype=str(entry.dtype), cluster=cluster,
-                    details=(("kind", "leaf that requires a gradient"),),
-                )  # fmt: skip
-            elif self.expand and entry.op.fused:
-                places[entry] = self.expanded(entry, places, cluster)
+            # A leaf is drawn just before its first use, so that what belongs together stands together.
+            for parent in entry.parents:
+                if isinstance(parent, Variable) and parent not in places:
+                    places[parent] = self.leaf(parent, cluster)
+            if (self.shown.expand or self.shown.compare) and entry.op.fused and not self.inner:
+                places[entry] = self.expanded(entry, places, self.home(entry, cluster))
             else:
-                places[entry] = self.operation(entry, places, cluster)
+                places[entry] = self.operation(entry, places, self.home(entry, cluster))
+        for root in roots:
+            if isinstance(root, Variable) and root not in places:
+                places[root] = self.leaf(root, cluster)
         return places
+
+    def home(self, node: Node, cluster: str | None) -> str | None:
+        """The frame of the module under which a node was recorded; made when first needed."""
+        path = node.extra("scope") if cluster is None else None
+        if not path:
+            return cluster
+        known = self.scopes.get((None, path))
+        if known is not None:
+            return known
+        inner: str | None = None
+        so_far = ""
+        for part in path.split("/"):
+            so_far = f"{so_far}/{part}" if so_far else part
+            found = self.scopes.get((None, so_far))
+            if found is None:
+                name, _, call = part.partition("#")
+                kind = self.kinds.get(re.sub(r"#\d+", "", so_far), "")
+                found = self.scopes[(None, so_far)] = self.frame(
+                    name, "module", inner, caption=f"call {call}" if call else "", name=kind, details=(("module", so_far.replace("/", ".")),)
+                )
+            inner = found
+        return inner
+
+    def leaf(self, entry: Variable, cluster: str | None) -> str:
+        name = self.names.get(id(entry)) or entry.name or "leaf"
+        facts = self.facts(entry)
+        details = (("kind", "leaf that requires a gradient"), *facts.pop("details", ()))
+        return self.box(
+            label=name, kind="parameter", family="leaf", shape=entry.shape, dtype=_dtype_name(entry.dtype), cluster=cluster, details=details, **facts
+        )
 
     def operation(self, node: Node, places: dict[Any, str], cluster: str | None) -> str:
         op = node.op
@@ -89,59 +253,193 @@ class _Builder:
         attrs = {k: v for k, v in (node.attrs or {}).items() if v is not None}
         details = [("operation", op.name), *((k, _brief(v)) for k, v in attrs.items())]
         if op.fused:
-            details.append(("gradient", op.formula or "hand-derived"))
+            details.append(("formula", op.formula or "hand-derived"))
+        # Inside the frame of a fused operation every line is one of the library's own.
+        trace = None if self.inner else node.extra("trace")
+        if trace:
+            details.append(("line", _short(trace)))
+        _, inputs = known_arrays(node) if self.shown.arrays else (None, ())
         sources = [(places[parent], slot) for slot, parent in enumerate(node.parents) if parent is not None]
-        sources += [(self.constant(value, cluster), slot) for slot, value in node.constant_inputs]
+        for slot, value in node.constant_inputs:
+            port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
+            sources.append((port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None), slot))
+        facts = self.facts(node)
+        details.extend(facts.pop("details", ()))
         here = self.box(
             label=f"{op.label} {node.attrs['index']}" if op is PICK and node.attrs else op.label,
             kind="fused" if op.fused else "op", family=family_of(op), cluster=cluster,
-            shape=None if several else node.shape, dtype=None if several else str(node.dtype),
-            name=self.names.get(id(node)) or node.name or "", details=tuple(details),
+            shape=None if several else node.shape, dtype=None if several else _dtype_name(node.dtype),
+            name=self.names.get(id(node)) or node.name or "", details=tuple(details), **facts,
         )  # fmt: skip
         for source, slot in sources:
-            self.arrow(source, here, slot)
+            self.arrow(source, here, slot, **self.message(node, slot))
         return here
 
-    def constant(self, value: Any, cluster: str | None) -> str:
-        if isinstance(value, Constant):
-            return self.box(
-                label=value.name or "constant", kind="constant", family="constant", shape=value.shape, dtype=str(value.dtype), cluster=cluster
-            )
-        return self.box(label=repr(value), kind="constant", family="constant", cluster=cluster)
+    def message(self, node: Node, slot: int) -> dict[str, Any]:
+        """What runs back along one arrow: the rule in words, its numbers, the gradient."""
+        if slot >= len(node.parents) or node.parents[slot] is None:
+            return {}
+        details: list[tuple[str, str]] = []
+        rule = rule_text(node.op, slot)
+        if rule:
+            details.append(("rule", rule))
+        done = self.passes.get(node)
+        part = done.sent[slot] if done is not None and slot < len(done.sent) else None
+        if done is None or part is None or isinstance(part, list):
+            return {"details": tuple(details)}
+        numbers = substituted(node.op, slot, done.g, *known_arrays(node))
+        small = number_text(part)
+        size = norm(part)
+        if numbers:
+            details.append(("numbers", numbers))
+        if small:
+            details.append(("gradient", small))
+        details.append(("gradient norm", f"{size:.5g}"))
+        label = (number_text(part, 2) or f"‖∂‖ {size:.3g}") if self.shown.edge_gradients or self.shown.compare else ""
+        return {"details": tuple(details), "label": label, "alert": _alert(part)}
+
+    def constant(self, value: Any, cluster: str | None, array: Any = None) -> str:
+        if not isinstance(value, Constant):
+            return self.box(label=repr(value), kind="constant", family="constant", cluster=cluster)
+        rows: tuple[str, ...] = ()
+        alert = ""
+        if array is not None:
+            small = number_text(array) if self.shown.values else ""
+            rows, alert = ((f"= {small}",) if small else ()), _alert(array)
+        return self.box(
+            label=value.name or "constant", kind="constant", family="constant", shape=value.shape, dtype=_dtype_name(value.dtype),
+            cluster=cluster, rows=rows, alert=alert,
+        )  # fmt: skip
 
     def expanded(self, node: Node, places: dict[Any, str], cluster: str | None) -> str:
         """A fused node as a frame around its composed definition; the id of the box that gives the output."""
-        inside = _composed_graph(node)
+        inside = _composed_graph(node, known_arrays(node)[1] if self.shown.arrays else ())
         if inside is None:
             return self.operation(node, places, cluster)
         out, stand_ins = inside
         op = node.op
-        frame = f"c{len(self.clusters)}"
-        self.clusters.append(
-            ClusterView(
-                frame, op.label, kind="fused", parent=cluster, caption=op.formula,
-                family=family_of(op), shape=node.shape, dtype=str(node.dtype), name=node.name or "",
-            )
-        )  # fmt: skip
+        compare = self.shown.compare
+        name = self.names.get(id(node)) or node.name or ""
+        facts = {key: value for key, value in self.facts(node).items() if key in ("rows", "alert", "details")}
+        frame = self.frame(
+            op.label, "fused", cluster, caption=op.formula, family=family_of(op), shape=node.shape, dtype=str(node.dtype), name=name, **facts
+        )
+        done = self.passes.get(node)
+        if done is not None:
+            self.watch([out._node], [done.g])
         ports: dict[Any, str] = {}
+        self.port_names = {}
+        by_slot: dict[int, str] = {}
         constants = dict(node.constant_inputs)
-        for slot, (name, stand_in) in enumerate(zip(op.inputs, stand_ins, strict=True)):
+        for slot, (input_name, stand_in) in enumerate(zip(op.inputs, stand_ins, strict=True)):
             parent = node.parents[slot]
             if parent is None and slot not in constants:
                 continue
-            port = self.box(label=name, kind="port", family="leaf", cluster=frame)
+            entry = stand_in._node if isinstance(stand_in, Tensor) else None
+            rows, details = self.agreement(done, slot, entry) if compare and parent is not None else ((), ())
+            port = by_slot[slot] = self.box(label=input_name, kind="port", family="leaf", cluster=frame, rows=rows, details=details)
             source = places[parent] if parent is not None else self.constant(constants[slot], cluster)
-            self.arrow(source, port, slot)
-            if stand_in is not None and isinstance(stand_in, Tensor) and stand_in._node is not None:
-                ports[stand_in._node] = port
-        self.expand = False
-        inner = self.graph([out._node], ports, frame)
-        self.expand = True
+            self.arrow(source, port, slot, **self.message(node, slot))
+            if entry is not None:
+                ports[entry] = port
+            elif parent is None:
+                self.port_names[input_name] = port
+        side = self.frame("composed of elementary operations", "side", frame) if compare else frame
+        self.inner = True
+        inner = self.graph([out._node], ports, side)
+        self.inner = False
         last = inner[out._node]
-        if node.name or id(node) in self.names:
-            index = int(last[1:])
-            self.nodes[index] = replace(self.nodes[index], name=self.names.get(id(node)) or node.name or "")
-        return last
+        if not compare:
+            if name:
+                index = int(last[1:])
+                self.nodes[index] = replace(self.nodes[index], name=name)
+            return last
+        hand = self.frame("hand-derived, in one step", "side", frame)
+        details = (("operation", op.name), ("formula", op.formula or "hand-derived"), *facts.get("details", ()))
+        here = self.box(
+            label=op.label, kind="fused", family=family_of(op), cluster=hand, shape=node.shape, dtype=str(node.dtype), name=name,
+            rows=facts.get("rows", ()), details=details, alert=facts.get("alert", ""),
+        )  # fmt: skip
+        for slot, port in by_slot.items():
+            self.arrow(port, here, slot, **self.message(node, slot))
+        mine, theirs = self.values.get(node), self.values.get(out._node)
+        label = "" if mine is None or theirs is None else f"|Δ| ≤ {_difference(mine, theirs):.1e}"
+        self.arrow(last, here, -1, kind="link", label=label)
+        return here
+
+    def agreement(self, done: _Pass | None, slot: int, entry: Any) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """The hand-derived and the composed gradient of one input, and how far they are apart."""
+        other = self.passes.get(entry)
+        if done is None or other is None or done.sent[slot] is None:
+            return (), ()
+        hand, composed = done.sent[slot], other.g
+        details = (
+            ("hand-derived", number_text(hand) or f"norm {norm(hand):.6g}"),
+            ("composed", number_text(composed) or f"norm {norm(composed):.6g}"),
+            ("largest difference", f"{_difference(hand, composed):.2e}"),
+        )
+        rows = (f"‖∂‖ by hand {norm(hand):.4g}", f"‖∂‖ composed {norm(composed):.4g}", f"|Δ| ≤ {_difference(hand, composed):.1e}")
+        return rows, details
+
+
+# NumPy spells a dtype out anew each time it is asked.
+_dtype_name = lru_cache(maxsize=64)(str)
+
+
+def norm(array: Any) -> float:
+    """The Euclidean norm of all elements, in float64.
+
+    Examples
+    --------
+    >>> norm(np.array([[3.0], [4.0]]))
+    5.0
+    """
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.sum(np.abs(np.asarray(array).astype(np.complex128 if np.iscomplexobj(array) else np.float64)) ** 2)))
+
+
+def time_text(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    Examples
+    --------
+    >>> time_text(0.0123), time_text(2e-6)
+    ('12.3 ms', '2 µs')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def _difference(a: Any, b: Any) -> float:
+    a, b = np.asarray(a), np.asarray(b)
+    return float(np.max(np.abs(a - b))) if a.size else 0.0
+
+
+def _alert(array: Any) -> str:
+    if array is None or isinstance(array, tuple | list):
+        return ""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+        return ""
+    return "NaN" if np.isnan(array).any() else "inf"
+
+
+def _count_bad(array: Any) -> str:
+    counts = (int(np.isnan(array).sum()), "NaN"), (int(np.isinf(array).sum()), "inf")
+    return " and ".join(f"{count} {word}" for count, word in counts if count) + f" of {np.size(array)}"
+
+
+def _statistics(array: Any) -> str:
+    """Extremes, mean and standard deviation of the finite elements."""
+    if array.size < 2 or array.dtype.kind not in "biuf":
+        return ""
+    with np.errstate(all="ignore"):
+        good = array[np.isfinite(array)].astype(np.float64)
+        if not good.size:
+            return "no finite element"
+        return f"{good.min():.3g} … {good.max():.3g}, mean {good.mean():.3g}, std {good.std():.3g}"
 
 
 def _brief(value: Any) -> str:
@@ -149,50 +447,189 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _composed_graph(node: Node) -> tuple[Tensor, list[Any]] | None:
-    """The composed definition of a fused node, recorded on stand-ins of its inputs' shapes; None where it has one box only."""
+def _short(trace: str) -> str:
+    """Where a line stands, without the folders, so that a picture does not depend on the machine."""
+    match = re.match(r"(.*?):(\d+): (.*)", trace)
+    return trace if match is None else f"{PurePath(match[1]).name}:{match[2]}: {match[3]}"
+
+
+def _composed_graph(node: Node, arrays: Sequence[Any]) -> tuple[Tensor, list[Any]] | None:
+    """The composed definition of a fused node, recorded on its inputs or on stand-ins; None where it has one box only."""
     constants = dict(node.constant_inputs)
+    known = dict(enumerate(arrays))
     stand_ins: list[Any] = []
     for slot, parent in enumerate(node.parents):
+        array = known.get(slot)
         if parent is not None:
-            stand_ins.append(Tensor(np.ones(parent.shape, parent.dtype), requires_grad=True))
+            stand_ins.append(Tensor(np.ones(parent.shape, parent.dtype) if array is None else np.asarray(array), requires_grad=True))
         elif slot not in constants:
             stand_ins.append(None)
         elif isinstance(constants[slot], Constant):
             constant = constants[slot]
             # Zeros are valid as labels and indices, ones as positive statistics.
             fill = np.ones if constant.dtype.kind == "f" else np.zeros
-            stand_ins.append(Tensor(fill(constant.shape, constant.dtype), name=node.op.inputs[slot]))
+            stand_ins.append(Tensor(fill(constant.shape, constant.dtype) if array is None else array, name=node.op.inputs[slot]))
         else:
             stand_ins.append(constants[slot])
-    with enable_grad(), np.errstate(all="ignore"):
+    with enable_grad(), tracing(keep=bool(arrays)), np.errstate(all="ignore"):
         out = node.op.composed(*stand_ins, **(node.attrs or {}))
     if isinstance(out, tuple) or not isinstance(out, Tensor) or not isinstance(out._node, Node) or out._node.op is ALIAS:
         return None
     return out, stand_ins
 
 
-def snapshot(outputs: Sequence[Tensor], *, expand: bool = False, names: dict[int, str] | None = None, title: str = "") -> GraphView:
+def _leaves_inside(view: GraphView) -> GraphView:
+    """Move every leaf and constant into the innermost frame that holds all its uses."""
+    if not view.clusters:
+        return view
+    parents = {cluster.id: cluster.parent for cluster in view.clusters}
+    depths = view.depths()
+    homes: dict[str, str | None] = {node.id: node.cluster for node in view.nodes}
+    movable = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is None}
+    found: dict[str, str | None] = {}
+    for edge in view.edges:
+        if edge.source not in movable:
+            continue
+        a = homes[edge.target]
+        if edge.source not in found:
+            found[edge.source] = a
+            continue
+        b = found[edge.source]
+        while a != b:
+            if b is None or (a is not None and depths[a] >= depths[b]):
+                a = parents[a]  # type: ignore[index]
+            else:
+                b = parents[b]
+        found[edge.source] = a
+    modules = {cluster.id for cluster in view.clusters if cluster.kind == "module"}
+
+    def module(cluster: str | None) -> str | None:
+        while cluster is not None and cluster not in modules:
+            cluster = parents[cluster]
+        return cluster
+
+    nodes = tuple(node.moved(module(found[node.id])) if found.get(node.id) is not None else node for node in view.nodes)
+    return replace(view, nodes=nodes)
+
+
+def _without_outermost(view: GraphView) -> GraphView:
+    """Take away a frame that holds every operation: it says no more than the title."""
+    tops = [cluster for cluster in view.clusters if cluster.parent is None]
+    if len(tops) != 1 or tops[0].kind != "module" or any(n.cluster is None and n.kind in ("op", "fused") for n in view.nodes):
+        return view
+    top = tops[0]
+    return replace(
+        view,
+        nodes=tuple(node.moved(None) if node.cluster == top.id else node for node in view.nodes),
+        clusters=tuple(replace(c, parent=None) if c.parent == top.id else c for c in view.clusters if c is not top),
+        title=view.title or (top.name or top.label),
+    )
+
+
+def snapshot(
+    outputs: Sequence[Tensor],
+    *,
+    shown: Shown | None = None,
+    names: Mapping[int, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    title: str = "",
+) -> GraphView:
     """The graph that ended in some tensors, as data.
 
     Parameters
     ----------
     outputs : sequence of Tensor
         Constants are drawn as such.
-    expand : bool
-        Draw every fused operation as a frame around its composed definition.
-    names : dict of int to str, optional
+    shown : Shown, optional
+        What to show beyond the graph itself.
+    names : mapping of int to str, optional
         Names by ``id`` of a tensor's graph entry.
+    kinds : mapping of str to str, optional
+        The class of the module at each path, for the headings of frames.
     title : str
 
     Returns
     -------
     GraphView
+
+    Raises
+    ------
+    GraphError
+        If gradients are to be compared and an earlier backward pass has freed the graph.
     """
-    builder = _Builder(expand, names or {})
-    roots = [t._node for t in outputs if t._node is not None]
+    shown = shown or Shown()
+    builder = _Builder(shown, names or {}, kinds or {})
+    tracked = [t for t in outputs if t._node is not None]
+    roots = [t._node for t in tracked if t._node is not None]
+    notes: list[str] = []
+    for t in tracked:
+        builder.values[t._node] = t._data
+    if shown.backward:
+        try:
+            builder.watch(roots, [np.ones(t.shape, t.dtype) for t in tracked])
+        except GraphError:
+            if shown.compare:
+                raise
+            builder.passes.clear()
+            for entry in topological_order(roots):
+                held = entry.grad if isinstance(entry, Variable) else entry.extra("grad")
+                if held is not None:
+                    builder.passes[entry] = _Pass(held._data if isinstance(held, Tensor) else held, [], 0.0)
+            notes.append(
+                "backward() has freed this graph, so only gradients that were kept are shown: draw before it, or pass retain_graph=True."
+            )
     builder.graph(roots, {}, None)
     for t in outputs:
         if t._node is None:
-            builder.constant(Constant(t.shape, t.dtype, t.name), None)
-    return GraphView(tuple(builder.nodes), tuple(builder.edges), tuple(builder.clusters), title)
+            builder.constant(Constant(t.shape, t.dtype, t.name), None, t._data if shown.arrays else None)
+    if builder.unknown and (shown.values or shown.statistics):
+        notes.append(f"{builder.unknown} arrays were no longer held: draw(f, *args), or record inside viz.recording(), to see them all.")
+    view = GraphView(tuple(builder.nodes), tuple(builder.edges), tuple(builder.clusters), title, " ".join(notes))
+    return _measured(_without_outermost(_leaves_inside(view)), shown.profile)
+
+
+def _measured(view: GraphView, profile: bool) -> GraphView:
+    """Count what each frame holds, and add up its time and memory."""
+    total = sum(node.seconds or 0.0 for node in view.nodes)
+
+    def row(seconds: float | None, nbytes: int | None) -> tuple[str, ...]:
+        if seconds is None:
+            return ()
+        return (f"{time_text(seconds)} ({seconds / total:.0%}), {_memory(nbytes or 0)}" if total else time_text(seconds),)
+
+    counts: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    nbytes: dict[str, int] = {}
+    alerts: dict[str, str] = {}
+    for node in view.nodes:
+        if node.cluster is not None:
+            counts[node.cluster] = counts.get(node.cluster, 0) + (node.kind in ("op", "fused"))
+            seconds[node.cluster] = seconds.get(node.cluster, 0.0) + (node.seconds or 0.0)
+            nbytes[node.cluster] = nbytes.get(node.cluster, 0) + (node.nbytes or 0)
+            if node.alert:
+                alerts.setdefault(node.cluster, node.alert)
+    for cluster in reversed(view.clusters):
+        if cluster.parent is not None:
+            counts[cluster.parent] = counts.get(cluster.parent, 0) + counts.get(cluster.id, 0)
+            seconds[cluster.parent] = seconds.get(cluster.parent, 0.0) + seconds.get(cluster.id, 0.0)
+            nbytes[cluster.parent] = nbytes.get(cluster.parent, 0) + nbytes.get(cluster.id, 0)
+            if cluster.id in alerts:
+                alerts.setdefault(cluster.parent, alerts[cluster.id])
+    clusters = []
+    for cluster in view.clusters:
+        rows = row(seconds.get(cluster.id, 0.0), nbytes.get(cluster.id, 0)) if profile else ()
+        count = counts.get(cluster.id, 0)
+        if cluster.kind == "module" and not profile:
+            rows = (f"{count} operation{'s' if count != 1 else ''}",)
+        clusters.append(replace(cluster, count=count, rows=(*cluster.rows, *rows), alert=cluster.alert or alerts.get(cluster.id, "")))
+    nodes = view.nodes
+    if profile:
+        nodes = tuple(replace(n, rows=(*n.rows, *row(n.seconds, n.nbytes))) if n.seconds is not None else n for n in nodes)
+    return replace(view, nodes=nodes, clusters=tuple(clusters))
+
+
+def _memory(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} B"

@@ -257,7 +257,7 @@ def box_of(node: NodeView) -> Box:
         lines.append((f"⚠ {clean(node.alert)}", ROW_SIZE, True, "alert"))
     inner = max(text_width(text, size, bold) for text, size, bold, _ in lines)
     height = sum(size + LINE_GAP for _, size, _, _ in lines) + 10
-    if node.kind == "port":
+    if node.kind == "port" and len(lines) == 1:
         return Box(max(inner + 16, 26), 22, tuple(lines))
     margin = 30 if pill(node) else (34 if node.kind == "fused" else 22)
     return Box(round(max(inner + margin, 54), 1), round(height, 1), tuple(lines))

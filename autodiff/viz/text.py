@@ -33,20 +33,31 @@ def to_text(view: GraphView) -> str:
     number = {node.id: f"%{i}" for i, node in enumerate(view.nodes)}
     inputs: dict[str, list[str]] = {}
     for edge in sorted(view.edges, key=lambda edge: edge.slot):
-        if edge.kind in ("data", "gradient"):
+        if edge.kind in ("data", "gradient", "carry"):
             times = f"×{edge.count}" if edge.count > 1 else ""
-            inputs.setdefault(edge.target, []).append(number[edge.source] + times)
+            before = "before: " if edge.kind == "carry" else ""
+            inputs.setdefault(edge.target, []).append(before + number[edge.source] + times)
     depth = view.depths()
     headings = {cluster.id: cluster for cluster in view.clusters}
     lines: list[tuple[str, str]] = []
-    open_cluster: str | None = None
+    open_clusters: list[str] = []
     for node in view.nodes:
-        if node.cluster != open_cluster and node.cluster is not None:
-            cluster = headings[node.cluster]
+        path: list[str] = []
+        around = node.cluster
+        while around is not None:
+            path.append(around)
+            around = headings[around].parent
+        path.reverse()
+        same = 0
+        while same < min(len(path), len(open_clusters)) and path[same] == open_clusters[same]:
+            same += 1
+        # A frame that was left and is entered again is named again.
+        again = path[-1:] if same == len(path) < len(open_clusters) else path[same:]
+        for cluster in (headings[identifier] for identifier in again):
             times = f" ×{cluster.times}" if cluster.times > 1 else ""
             caption = f"  {clean(cluster.caption)}" if cluster.caption else ""
             lines.append(("  " * depth[cluster.id] + f"[{clean(cluster.label)}{times}]{caption}", ""))
-        open_cluster = node.cluster
+        open_clusters = path
         indent = "  " * (0 if node.cluster is None else depth[node.cluster] + 1)
         call = clean(node.label) + (f" ×{node.times}" if node.times > 1 else "")
         if node.id in inputs:

@@ -1,0 +1,365 @@
+"""Large pictures made small: repeated blocks drawn once, chains of elementwise operations merged, modules closed, long programs cut into spans.
+
+Nothing is lost: every fold is a cluster that can be opened. Each step takes time linear in the size of the view, and none recurses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.viz.style import ellipsis
+from autodiff.viz.view import ClusterKind, ClusterView, GraphView, NodeView
+
+__all__ = ["LIMIT", "fold"]
+
+#: More boxes than this and a picture opens folded.
+LIMIT = 150
+_LONGEST_PERIOD = 64
+_SPAN = 24
+_LEAVES = ("parameter", "constant", "input")
+
+
+@dataclass
+class _Group:
+    """A cluster while the tree is being rebuilt: its facts and, in order, what lies directly in it."""
+
+    facts: ClusterView
+    items: list[Any] = field(default_factory=list)
+    collapsed: bool = False
+
+
+class _Tree:
+    """A view as a tree of clusters over numbered nodes; an item of a group is a node's number or another group."""
+
+    def __init__(self, view: GraphView) -> None:
+        self.view = view
+        self.top = _Group(ClusterView("", ""))
+        self.groups: dict[str | None, _Group] = {None: self.top}
+        parents: dict[str, str | None] = {}
+        for cluster in view.clusters:
+            self.groups[cluster.id] = _Group(cluster)
+            parents[cluster.id] = cluster.parent
+        number = {node.id: i for i, node in enumerate(view.nodes)}
+        entered: set[str] = set()
+        for i, node in enumerate(view.nodes):
+            self.groups[node.cluster].items.append(i)
+            cluster_id = node.cluster
+            while cluster_id is not None and cluster_id not in entered:
+                entered.add(cluster_id)
+                outer = parents[cluster_id]
+                self.groups[outer].items.append(self.groups[cluster_id])
+                cluster_id = outer
+        self.incoming: list[list[tuple[int, int, str]]] = [[] for _ in view.nodes]
+        self.uses = [0] * len(view.nodes)
+        for edge in view.edges:
+            self.incoming[number[edge.target]].append((edge.slot, number[edge.source], edge.kind))
+            self.uses[number[edge.source]] += 1
+        self.fresh = 0
+
+    def members(self, items: Sequence[Any]) -> list[int]:
+        """The numbers of all nodes in some items, in order."""
+        found: list[int] = []
+        stack = list(reversed(items))
+        while stack:
+            item = stack.pop()
+            if isinstance(item, _Group):
+                stack.extend(reversed(item.items))
+            else:
+                found.append(item)
+        return found
+
+    def group(self, label: str, kind: ClusterKind, items: list[Any], **facts: Any) -> _Group:
+        identifier = f"f{self.fresh}"
+        self.fresh += 1
+        return _Group(ClusterView(identifier, label, kind, **facts), items)
+
+    def all_groups(self) -> list[_Group]:
+        """Every group, outer ones first."""
+        found = [self.top]
+        for group in found:
+            found.extend(item for item in group.items if isinstance(item, _Group))
+        return found
+
+    def built(self) -> GraphView:
+        """The tree as a view again."""
+        clusters: list[ClusterView] = []
+        homes: dict[int, str | None] = {}
+        stack: list[tuple[_Group, str | None]] = [(self.top, None)]
+        while stack:
+            group, outer = stack.pop()
+            here = group.facts.id or None
+            inner = []
+            for item in group.items:
+                if isinstance(item, _Group):
+                    inner.append((item, here))
+                else:
+                    homes[item] = here
+            if here is not None:
+                clusters.append(group.facts.moved(outer, group.collapsed, group.facts.rolled))
+            stack.extend(reversed(inner))
+        nodes = tuple(
+            node if node.cluster == homes[i] else node.moved(homes[i]) for i, node in enumerate(self.view.nodes)
+        )
+        return replace(self.view, nodes=nodes, clusters=tuple(clusters))
+
+
+# --- repeated blocks ------------------------------------------------------------------------------------------------
+
+
+def _repeats(tree: _Tree, large: bool) -> None:
+    """Wrap runs of alike modules, and in a large picture of any alike sequences of items, into one group of copies each."""
+    codes: dict[Any, int] = {}
+    code_of: dict[int, int] = {}
+
+    def code(item: Any) -> int:
+        if isinstance(item, _Group):
+            return code_of[id(item)]
+        node = tree.view.nodes[item]
+        label = "" if node.kind in _LEAVES and node.kind != "constant" else node.label
+        return codes.setdefault((label, node.kind, node.family, node.shape, node.dtype, len(tree.incoming[item])), len(codes))
+
+    groups = tree.all_groups()
+    for group in reversed(groups):
+        # A leaf with several uses belongs to no copy.
+        plain = [i for i in group.items if isinstance(i, _Group) or tree.view.nodes[i].kind not in _LEAVES or tree.uses[i] == 1]
+        own = [code(item) for item in plain]
+        for start, length, count in _runs(np.array(own), [len(tree.members([item])) for item in plain]):
+            if not large and not (length == 1 and isinstance(plain[start], _Group)):
+                continue
+            copies = [plain[start + k * length : start + (k + 1) * length] for k in range(count)]
+            for first, last in _alike(tree, copies):
+                _wrap(tree, group, copies[first:last])
+        code_of[id(group)] = codes.setdefault(("group", group.facts.kind, group.facts.name, tuple(own)), len(codes))
+
+
+def _runs(codes: Any, sizes: list[int]) -> list[tuple[int, int, int]]:
+    """Disjoint (start, period, repetitions), the most rewarding first."""
+    candidates: list[tuple[int, int, int, int]] = []
+    n = len(codes)
+    weight = np.concatenate([[0], np.cumsum(sizes)])
+    for period in range(1, min(_LONGEST_PERIOD, n // 2) + 1):
+        equal = codes[:-period] == codes[period:]
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], equal.astype(np.int8), [0]])))
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            count = (stop - start) // period + 1
+            if count < 2:
+                continue
+            one = int(weight[start + period] - weight[start])
+            # Two copies are worth folding when they are large, three when they are more than an operation.
+            if one * count >= 12 and (count >= 3 or one >= 8) and (one >= 2 or count >= 12):
+                candidates.append((-int(weight[start + count * period] - weight[start]), period, start, count))
+    taken = np.zeros(n, bool)
+    chosen = []
+    for _, period, start, count in sorted(candidates):
+        if not taken[start : start + period * count].any():
+            taken[start : start + period * count] = True
+            chosen.append((start, period, count))
+    return chosen
+
+
+def _alike(tree: _Tree, copies: list[list[Any]]) -> list[tuple[int, int]]:
+    """The runs of at least two copies whose inner wiring is the same, as (first, last + 1)."""
+    wirings = []
+    for copy in copies:
+        place = {node: i for i, node in enumerate(tree.members(copy))}
+        wirings.append(
+            [(i, slot, place[source], kind) for node, i in place.items() for slot, source, kind in tree.incoming[node] if source in place]
+        )
+    found, start = [], 0
+    for i in range(1, len(copies) + 1):
+        if i == len(copies) or wirings[i] != wirings[start]:
+            if i - start >= 2:
+                found.append((start, i))
+            start = i
+    return found
+
+
+def _wrap(tree: _Tree, group: _Group, copies: list[list[Any]]) -> None:
+    parts: list[Any] = []
+    for k, copy in enumerate(copies):
+        if len(copy) == 1 and isinstance(copy[0], _Group):
+            parts.append(copy[0])
+        else:
+            parts.append(tree.group(f"copy {k + 1}", "span", list(copy), details=(("copy", f"{k + 1} of {len(copies)}"),)))
+    first = tree.members(copies[0])
+    names = [part.facts.label for part in parts]
+    label = _common(names) if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy ") else _summary(tree, first)
+    operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in first)
+    named = parts[0].facts.name if parts[0].facts.kind == "module" else ""
+    alert = next((tree.view.nodes[i].alert for copy in copies for i in tree.members(copy) if tree.view.nodes[i].alert), "")
+    repeat = tree.group(
+        label, "repeat", parts, times=len(copies), rolled=True, count=operations * len(copies), name=named, alert=alert,
+        rows=(f"{operations} operation{'s' if operations != 1 else ''} each",), details=(("repeats", str(len(copies))),),
+    )  # fmt: skip
+    gone = {id(item) if isinstance(item, _Group) else item for copy in copies for item in copy}
+    items: list[Any] = []
+    placed = False
+    for item in group.items:
+        if (id(item) if isinstance(item, _Group) else item) in gone:
+            if not placed:
+                items.append(repeat)
+                placed = True
+        else:
+            items.append(item)
+    group.items = items
+
+
+def _common(names: list[str]) -> str:
+    """``blocks.*`` for ``blocks.0`` and ``blocks.1``."""
+    parts = [name.split(".") for name in names]
+    if len({len(p) for p in parts}) != 1:
+        return names[0]
+    return ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
+
+
+def _summary(tree: _Tree, members: Sequence[int]) -> str:
+    """The commonest operations among some nodes, for a label."""
+    counts = Counter(tree.view.nodes[i].label for i in members if tree.view.nodes[i].kind in ("op", "fused"))
+    parts = [f"{label} ×{count}" if count > 1 else label for label, count in counts.most_common(4)]
+    return ellipsis(", ".join(parts) + (" …" if len(counts) > 4 else ""), 40)
+
+
+# --- chains and spans -----------------------------------------------------------------------------------------------
+
+
+def _chains(tree: _Tree) -> None:
+    """Wrap every run of three or more elementwise operations of which each feeds only the next."""
+    nodes = tree.view.nodes
+    for group in tree.all_groups():
+        if group.facts.kind == "chain":
+            continue
+        inside = {item for item in group.items if not isinstance(item, _Group)}
+        follows: dict[int, int] = {}
+        for i in group.items:
+            if isinstance(i, _Group) or not _smooth(nodes[i]):
+                continue
+            sources = [s for _, s, _ in tree.incoming[i] if nodes[s].kind != "constant"]
+            if len(sources) == 1 and sources[0] in inside and _smooth(nodes[sources[0]]) and tree.uses[sources[0]] == 1:
+                follows[i] = sources[0]
+        runs: dict[int, list[int]] = {}
+        for i in group.items:
+            if not isinstance(i, _Group) and _smooth(nodes[i]):
+                run = runs.pop(follows[i]) if i in follows else []
+                run.append(i)
+                runs[i] = run
+        wrapped: dict[int, _Group] = {}
+        gone: set[int] = set()
+        for last, run in runs.items():
+            if len(run) < 3:
+                continue
+            extras = [s for i in run for _, s, _ in tree.incoming[i] if nodes[s].kind == "constant" and tree.uses[s] == 1 and s in inside]
+            members = sorted({*run, *extras})
+            end = nodes[last]
+            alert = next((nodes[i].alert for i in run if nodes[i].alert), "")
+            wrapped[members[0]] = tree.group(
+                ellipsis(" · ".join(nodes[i].label for i in run), 40), "chain", list(members), family="elementwise", shape=end.shape, dtype=end.dtype,
+                count=len(run), name=end.name, alert=alert, details=(("merged", f"{len(run)} elementwise operations"),),
+            )  # fmt: skip
+            gone.update(members)
+        if gone:
+            group.items = [
+                item if isinstance(item, _Group) else wrapped.get(item, item)
+                for item in group.items
+                if isinstance(item, _Group) or item in wrapped or item not in gone
+            ]
+
+
+def _smooth(node: NodeView) -> bool:
+    return node.kind == "op" and node.family in ("elementwise", "activation")
+
+
+def _spans(tree: _Tree, most: int) -> None:
+    """Cut groups with many items into consecutive spans, and those again, until no group holds more than ``most``."""
+    for group in tree.all_groups():
+        if group.facts.kind == "repeat":
+            continue
+        while len(group.items) > most:
+            spans: list[Any] = []
+            for start in range(0, len(group.items), _SPAN):
+                part = group.items[start : start + _SPAN]
+                if len(part) == 1:
+                    spans.extend(part)
+                    continue
+                members = tree.members(part)
+                operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in members)
+                alert = next((tree.view.nodes[i].alert for i in members if tree.view.nodes[i].alert), "")
+                label = _summary(tree, members) or f"{len(members)} leaves"
+                details = (("span", f"{len(members)} boxes in order of computation"),)
+                rows = (f"{operations} operations",)
+                spans.append(tree.group(label, "span", list(part), count=operations, rows=rows, alert=alert, details=details))
+            group.items = spans
+
+
+# --- what is open ---------------------------------------------------------------------------------------------------
+
+
+def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
+    """Open groups level by level while the picture stays within ``limit`` boxes, and no deeper than ``depth`` modules."""
+    shown = len(tree.top.items)
+    level: list[tuple[_Group, int]] = [(item, 0) for item in tree.top.items if isinstance(item, _Group)]
+    while level:
+        following: list[tuple[_Group, int]] = []
+        for group, above in level:
+            counts = group.facts.kind in ("module", "fused")
+            more = 1 if group.facts.rolled else len(group.items)
+            closed = (depth is not None and counts and above >= depth) or shown + more - 1 > limit or (group.facts.kind == "chain")
+            group.collapsed = closed
+            if not closed:
+                shown += more - 1
+            inner = [item for item in group.items if isinstance(item, _Group)]
+            following.extend((item, above + counts) for item in (inner[:1] if group.facts.rolled and not closed else inner if not closed else ()))
+            if closed or group.facts.rolled:
+                _close_all(inner if closed else inner[1:])
+        level = following
+
+
+def _close_all(groups: list[_Group]) -> None:
+    stack = list(groups)
+    while stack:
+        group = stack.pop()
+        group.collapsed = True
+        stack.extend(item for item in group.items if isinstance(item, _Group))
+
+
+def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None) -> GraphView:
+    """Fold a picture until it can be read.
+
+    Parameters
+    ----------
+    view : GraphView
+    limit : int
+        How many boxes may be visible at the start.
+    depth : int, optional
+        How many levels of modules are open; deeper ones are closed.
+
+    Returns
+    -------
+    GraphView
+        The same boxes and arrows, with more clusters, of which some are collapsed.
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import EdgeView
+    >>> nodes = tuple(NodeView(f"n{i}", "exp") for i in range(1000))
+    >>> edges = tuple(EdgeView(f"e{i}", f"n{i}", f"n{i + 1}") for i in range(999))
+    >>> len(fold(GraphView(nodes, edges)).visible().nodes) < LIMIT
+    True
+    """
+    tree = _Tree(view)
+    large = len(view.nodes) > limit
+    _repeats(tree, large)
+    if large:
+        _chains(tree)
+        _spans(tree, max(limit // 3, _SPAN))
+    _opened(tree, limit, depth)
+    folded = tree.built()
+    boxes = len(folded.visible().nodes) if any(c.collapsed or c.rolled for c in folded.clusters) else len(view.nodes)
+    if boxes == len(view.nodes):
+        return folded
+    note = f"{len(view.nodes):,} boxes, folded to {boxes:,}; fold=False draws them all."
+    return replace(folded, note=f"{view.note} {note}".strip())

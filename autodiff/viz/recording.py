@@ -1,0 +1,138 @@
+"""Run a function so that its graph can be drawn: arguments become tensors with names, and every node keeps what it saw."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError
+from autodiff.modes import enable_grad, tracing
+from autodiff.tensor import Tensor
+
+__all__ = ["module_kinds", "names_of", "recording", "run"]
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[None]:
+    """Keep on every node recorded in this block its arrays, its running time, its module and its line, for :func:`draw`.
+
+    Memory grows by every intermediate result, so this is for looking, not for training.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff as ad
+    >>> from autodiff.viz import draw
+    >>> x = ad.tensor(3.0, requires_grad=True, name="x")
+    >>> with recording():
+    ...     y = np.sqrt(x) * 2.0
+    >>> print(draw(y, values=True))
+    %0  x            scalar float64  = 3  parameter
+    %1  √(%0)        scalar float64  = 1.7321
+    %2  2.0          constant
+    %3  ×(%1, %2)    scalar float64  = 3.4641
+    """
+    with tracing(keep=True):
+        yield
+
+
+def run(function: Any, args: Sequence[Any], keep: bool) -> list[Tensor]:
+    """The tensors that ``function(*args)`` returns.
+
+    Arrays of floating-point numbers become leaves named after the function's parameters; for a module with
+    parameters of its own they become constants, as in training.
+
+    Raises
+    ------
+    ArgumentError
+        If it returns no tensor.
+    """
+    has_parameters = hasattr(function, "named_parameters") and any(True for _ in function.parameters())
+    target = getattr(function, "forward", function) if hasattr(function, "named_parameters") else function
+    names = _argument_names(target, len(args))
+    made = [_leaf(arg, name, not has_parameters) for arg, name in zip(args, names, strict=True)]
+    with enable_grad(), tracing(keep=keep), np.errstate(all="ignore"):
+        result = function(*made)
+    found = [leaf for leaf in _flat(result) if isinstance(leaf, Tensor)]
+    if not found:
+        raise ArgumentError(f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be drawn")
+    return found
+
+
+def _title(function: Any) -> str:
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return [f"x{i}" for i in range(count)]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
+    return [*names[:count], *(f"{rest}{i}" for i in range(count - len(names)))]
+
+
+def _leaf(arg: Any, name: str, tracked: bool) -> Any:
+    """Arrays as named tensors, also inside lists, tuples and dictionaries; all else as it is."""
+    if isinstance(arg, Mapping):
+        return {key: _leaf(value, f"{name}.{key}", tracked) for key, value in arg.items()}
+    if isinstance(arg, tuple | list) and any(isinstance(item, np.ndarray | Tensor | Mapping | list | tuple) for item in arg):
+        return type(arg)(_leaf(value, f"{name}.{i}", tracked) for i, value in enumerate(arg))
+    if isinstance(arg, float | complex | np.generic | np.ndarray | list) and not isinstance(arg, bool):
+        array = np.asarray(arg)
+        if array.dtype.kind in "fc":
+            return Tensor(array, requires_grad=tracked, name=name)
+        if isinstance(arg, np.ndarray):
+            # Labels and indices stay what they are, since functions may index with them.
+            return arg
+    return arg
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            stack.extend(reversed(list(item.values())))
+        elif isinstance(item, tuple | list):
+            stack.extend(reversed(item))
+        else:
+            yield item
+
+
+def names_of(given: Mapping[str, Any]) -> dict[int, str]:
+    """Names by ``id`` of a graph entry, from tensors, modules and collections of them under names, such as ``locals()``."""
+    found: dict[int, str] = {}
+    stack = list(reversed(list(given.items())))
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, Tensor):
+            if value._node is not None:
+                found.setdefault(id(value._node), name)
+        elif hasattr(value, "named_parameters") and not isinstance(value, type):
+            prefix = f"{name}." if name else ""
+            stack.extend(reversed([(prefix + path, parameter) for path, parameter in value.named_parameters()]))
+        elif isinstance(value, Mapping) and len(value) <= 1000:
+            stack.extend(reversed([(f"{name}.{key}", item) for key, item in value.items()]))
+        elif isinstance(value, list | tuple) and len(value) <= 1000:
+            stack.extend(reversed([(f"{name}.{i}", item) for i, item in enumerate(value)]))
+    return found
+
+
+def module_kinds(module: Any) -> dict[str, str]:
+    """The class name of every submodule, by the path that it is traced under."""
+    found: dict[str, str] = {}
+    stack = [("", module)]
+    while stack:
+        outer, current = stack.pop()
+        own = current.__dict__.get("_scope", type(current).__name__)
+        # A container without a forward of its own is never called; its children carry its name.
+        silent = bool(outer) and type(current).forward.__qualname__ == "Module.forward"
+        path = outer if silent else (f"{outer}/{own}" if outer else own)
+        found.setdefault(path, type(current).__name__)
+        stack.extend((path, inner) for inner in current._modules.values() if inner is not None)
+    return found

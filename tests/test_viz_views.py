@@ -1,0 +1,270 @@
+"""What pictures show and hide: functions and modules drawn, values, gradients, alarms, frames, folding. Nothing is lost by a fold."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+import nn
+from autodiff import fused
+from autodiff.errors import ArgumentError, GraphError
+from autodiff.viz import draw, recording
+from autodiff.viz.folding import fold
+from autodiff.viz.rules import rule_text
+from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+
+    def forward(self, x):
+        return x + self.down(np.tanh(self.up(self.norm(x))))
+
+
+class Net(nn.Module):
+    def __init__(self, blocks=5):
+        super().__init__()
+        self.embed = nn.Linear(3, 4)
+        self.blocks = nn.ModuleList([Block(4) for _ in range(blocks)])
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def labels(graph):
+    return [node.label for node in graph.view.visible().nodes]
+
+
+def test_a_function_is_drawn_with_its_arguments_as_leaves():
+    graph = draw(lambda w, x: np.sum(np.tanh(x @ w)), np.ones((3, 2)), np.ones((4, 3)), values=True, gradients=True)
+    by_label = {node.label: node for node in graph.view.nodes}
+    assert by_label["w"].shape == (3, 2)
+    assert by_label["x"].kind == "parameter"
+    expected = ad.grad(lambda w: np.sum(np.tanh(np.ones((4, 3)) @ w)))(np.ones((3, 2)))
+    assert dict(by_label["w"].details)["gradient"] == str([[float(f"{v:.5g}") for v in row] for row in expected.tolist()])
+    assert by_label["Σ"].rows[0].startswith("= ")
+
+
+def test_shown_gradients_are_those_of_backward_and_touch_nothing():
+    x = ad.tensor([0.5, -2.0], requires_grad=True, name="x")
+    y = np.sum(np.exp(x) * x)
+    shown = dict(draw(y, gradients=True).view.nodes[0].details)["gradient"]
+    assert x.grad is None
+    y.backward()
+    assert shown == str([float(f"{v:.5g}") for v in x.grad])
+
+
+def test_after_backward_only_kept_gradients_are_shown_and_the_picture_says_so():
+    x = ad.tensor([2.0, 3.0], requires_grad=True, name="x")
+    y = np.sum(x * x)
+    y.backward()
+    graph = draw(y, gradients=True)
+    assert "∂ [4, 6]" in graph.view.nodes[0].rows
+    assert "retain_graph=True" in graph.view.note
+    w = ad.tensor(np.ones((2, 2)), requires_grad=True)
+    loss = np.sum(fused.linear(np.ones((1, 2)), w, None))
+    loss.backward()
+    with pytest.raises(GraphError, match="retain_graph"):
+        draw(loss, compare=True)
+
+
+def test_what_is_not_finite_is_red_and_its_birthplace_named():
+    with np.errstate(all="ignore"):
+        graph = draw(lambda x: np.log(x - 2.0) * x, np.array([1.0, 3.0]), values=True)
+    bad = [node for node in graph.view.nodes if node.alert]
+    assert [node.label for node in bad] == ["log", "×"]
+    assert [("born here" in node.rows) for node in bad] == [True, False]
+    assert "1 NaN of 2" in dict(bad[0].details)["born here"]
+    assert graph.svg.count('class="node op f-alert bad"') == 2
+
+
+def test_values_that_are_gone_are_counted_and_recording_keeps_them():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    assert "no longer held" in draw(np.sum(x + 1.0), values=True).view.note
+    with recording():
+        y = np.sum(x + 1.0)
+    graph = draw(y, values=True)
+    assert graph.view.note == ""
+    assert [node.rows for node in graph.view.nodes if node.kind == "op"] == [("= [2, 3]",), ("= 5",)]
+
+
+def test_modules_are_frames_and_parameters_carry_their_paths():
+    view = draw(Net(2), np.ones((1, 3)), fold=False).view
+    assert {c.label for c in view.clusters} == {"embed", "blocks.0", "blocks.1", "norm", "up", "down", "head"}
+    homes = {c.id: c for c in view.clusters}
+    weight = next(n for n in view.nodes if n.label == "blocks.1.norm.weight")
+    assert homes[weight.cluster].label == "norm"
+    assert homes[homes[weight.cluster].parent].label == "blocks.1"
+    assert homes[weight.cluster].name == "LayerNorm"
+    assert view.title == "Net"
+
+
+def test_a_module_called_twice_is_two_frames():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.cell(np.tanh(self.cell(x)))
+
+    view = draw(Twice(), np.ones((1, 3)), fold=False).view
+    assert [c.caption for c in view.clusters if c.label == "cell"] == ["", "call 2"]
+    weight = next(n for n in view.nodes if n.label == "cell.weight")
+    assert weight.cluster is None
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_repeated_blocks_are_drawn_once(count):
+    graph = draw(Net(count), np.ones((1, 3)))
+    repeat = next(c for c in graph.view.clusters if c.kind == "repeat")
+    assert (repeat.label, repeat.times) == ("blocks.*", count)
+    seen = graph.view.visible()
+    assert labels(graph).count("layer_norm") == 1
+    assert "blocks.*.norm.weight" in labels(graph)
+    assert any(edge.kind == "carry" for edge in seen.edges)
+    assert f"blocks.* ×{count}" in str(graph)
+    assert len(labels(draw(Net(count), np.ones((1, 3)), fold=False))) == len(graph.view.nodes)
+
+
+def test_depth_closes_deeper_modules():
+    graph = draw(Net(2), np.ones((1, 3)), depth=0)
+    assert [n.label for n in graph.view.visible().nodes if n.kind == "fold"] == ["embed", "blocks.*", "head"]
+    assert "layer_norm" in labels(draw(Net(2), np.ones((1, 3)), depth=2))
+    assert "layer_norm" not in labels(draw(Net(2), np.ones((1, 3)), depth=1))
+
+
+def test_a_long_program_opens_folded_and_a_loop_is_one_round():
+    x = y = ad.tensor(1.0, requires_grad=True, name="x")
+    for _ in range(3000):
+        y = np.sin(y) * 1.01 + x
+    graph = draw(y)
+    repeat = next(c for c in graph.view.clusters if c.kind == "repeat")
+    assert repeat.times >= 2999
+    assert len(labels(graph)) < 12
+    assert len(graph.view.nodes) == 12001
+
+
+OPERATIONS = (lambda x, y: x * y, lambda x, y: np.sin(x), lambda x, y: x + 1.0, lambda x, y: x - y)
+programs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60)
+
+
+def build(program):
+    pool = [ad.tensor(0.5, requires_grad=True, name="a"), ad.tensor(0.3, requires_grad=True, name="b")]
+    for kind, i, j in program:
+        x, y = pool[-1 - i % len(pool)], pool[-1 - j % len(pool)]
+        pool.append(OPERATIONS[kind](x, y))
+    total = pool[-1]
+    for tensor in pool[:-1]:
+        total = total + tensor
+    return total
+
+
+@given(programs, st.integers(5, 40))
+def test_a_fold_loses_nothing(program, limit):
+    plain = draw(build(program), fold=False).view
+    folded = draw(build(program), fold=limit).view
+    assert [n.id for n in folded.nodes] == [n.id for n in plain.nodes]
+    assert folded.edges == plain.edges
+    seen = folded.visible()
+    assert seen.visible() is seen
+    boxes = {n.id for n in seen.nodes}
+    assert all(e.source in boxes and e.target in boxes for e in seen.edges)
+    everything = folded.with_collapsed({c.id: False for c in folded.clusters})
+    opened = [c.moved(c.parent, False, False) for c in everything.clusters]
+    unrolled = GraphView(everything.nodes, everything.edges, tuple(opened))
+    assert len(unrolled.visible().nodes) == len(plain.nodes)
+    closed = folded.with_collapsed({c.id: True for c in folded.clusters}).visible()
+    assert len(closed.nodes) <= len(plain.nodes)
+    # A closed group may hide arrows; those that stay stand for as many uses as there are between different boxes.
+    assert sum(e.count for e in closed.edges) <= len(plain.edges)
+
+
+@given(programs, st.integers(5, 40))
+def test_folding_is_deterministic(program, limit):
+    assert draw(build(program), fold=limit).dot == draw(build(program), fold=limit).dot
+
+
+def test_a_rolled_block_shows_the_alarm_of_any_copy():
+    nodes = [NodeView(f"n{i}", "exp", cluster=f"c{i}", alert="NaN" if i == 2 else "") for i in range(3)]
+    edges = (EdgeView("e0", "n0", "n1"), EdgeView("e1", "n1", "n2"))
+    clusters = (ClusterView("r", "loop", "repeat", rolled=True, times=3), *(ClusterView(f"c{i}", "copy", "span", "r") for i in range(3)))
+    (box,) = GraphView(tuple(nodes), edges, clusters).visible().nodes
+    assert box.alert == "NaN"
+
+
+def test_comparing_shows_both_gradients_and_their_difference():
+    x, w = np.random.default_rng(0).normal(size=(6, 4)), np.ones((3, 4))
+    graph = draw(lambda w: np.sum(np.sin(fused.batch_norm(fused.linear(x, w, None), None, None))), w, compare=True)
+    sides = [c.label for c in graph.view.clusters if c.kind == "side"]
+    assert sides == ["composed of elementary operations", "hand-derived, in one step"] * 2
+    ports = [n for n in graph.view.nodes if n.kind == "port" and n.rows]
+    assert len(ports) == 2
+    for port in ports:
+        facts = dict(port.details)
+        assert float(facts["largest difference"]) < 1e-12
+        assert re.match(r"norm|\[", facts["hand-derived"])
+    links = [e for e in graph.view.edges if e.kind == "link"]
+    assert len(links) == 2
+    assert all(e.label.startswith("|Δ| ≤ ") for e in links)
+
+
+def test_a_wrong_hand_derived_gradient_is_seen_in_the_comparison(monkeypatch):
+    op = ad.primitive.registry["relu"]
+    honest = op.backward
+    monkeypatch.setattr(op, "backward", lambda g, residuals, needs: tuple(2 * part for part in honest(g, residuals, needs)))
+    graph = draw(lambda x: np.sum(fused.relu(x)), np.array([1.0, -1.0]), compare=True)
+    (port,) = [n for n in graph.view.nodes if n.kind == "port"]
+    assert dict(port.details)["largest difference"] == "1.00e+00"
+
+
+def test_a_profile_adds_up_over_modules():
+    view = draw(Net(2), np.ones((4, 3)), profile=True, gradients=True, fold=False).view
+    boxes = [n for n in view.nodes if n.seconds is not None]
+    assert len(boxes) == sum(n.kind in ("op", "fused") for n in view.nodes)
+    assert all(n.nbytes == int(np.prod(n.shape)) * np.dtype(n.dtype).itemsize for n in boxes)
+    assert all(any("%" in row for row in c.rows) for c in view.clusters)
+
+
+def test_every_rule_is_readable_and_none_is_source_code_gone_wrong():
+    import ast
+
+    for op in ad.primitive.registry.values():
+        for slot in range(len(op.inputs)):
+            text = rule_text(op, slot)
+            assert "lambda" not in text
+            assert "\n" not in text
+    assert ast.parse(rule_text(ad.primitive.registry["divide"], 1), mode="eval")
+    assert rule_text(ad.primitive.registry["log"], 0) == "g / x"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: draw(lambda x: 3.0, 1.0), "no Tensor"),
+        (lambda: draw(ad.tensor(1.0), 2.0), "callable"),
+        (lambda: draw(ad.tensor(1.0), fold=0), "fold"),
+        (lambda: draw(ad.tensor(1.0), theme="blue").svg, "theme"),
+    ],
+)
+def test_misuse_is_named(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_folding_a_view_made_by_hand():
+    nodes = tuple(NodeView(f"n{i}", "exp") for i in range(1000))
+    edges = tuple(EdgeView(f"e{i}", f"n{i}", f"n{i + 1}") for i in range(999))
+    folded = fold(GraphView(nodes, edges), limit=20)
+    assert len(folded.visible().nodes) <= 20
