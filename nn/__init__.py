@@ -46,6 +46,7 @@ from nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from nn.saving import load, load_file, save, save_file
 from nn.transformer import (
     TransformerDecoder,
@@ -91,11 +92,15 @@ __all__ = [
     "Embedding",
     "Flatten",
     "FullyConnectedNet",
+    "GRU",
+    "GRUCell",
     "GroupNorm",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -111,6 +116,8 @@ __all__ = [
     "MultiheadAttention",
     "Parameter",
     "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",

@@ -12,6 +12,7 @@ from autodiff.fused.linear import linear
 from autodiff.fused.losses import cross_entropy
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
+from autodiff.fused.recurrent import gru, gru_cell, lstm, lstm_cell, rnn
 
 __all__ = [
     "adaptive_avg_pool",
@@ -30,13 +31,18 @@ __all__ = [
     "dropout_mask",
     "embedding",
     "group_norm",
+    "gru",
+    "gru_cell",
     "layer_norm",
     "linear",
     "log_softmax",
+    "lstm",
+    "lstm_cell",
     "max_pool",
     "maxima_of",
     "relu",
     "rms_norm",
+    "rnn",
     "scaled_dot_product_attention",
     "softmax",
 ]
