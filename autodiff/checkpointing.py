@@ -15,7 +15,7 @@ from typing import Any
 from autodiff import engine
 from autodiff.engine import Pending, alias, gradients_of, wrap
 from autodiff.errors import ArgumentError, GraphError
-from autodiff.graph import Node, Variable
+from autodiff.graph import GeneralNode, Node, Variable
 from autodiff.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
 from autodiff.trees import flatten
 
@@ -95,7 +95,7 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         for out in outs:
             if not hasattr(out, "_node"):
                 raise ArgumentError(f"{op.name}: must return Tensors, returned a {type(out).__name__}")
-        node = Node()
+        node = GeneralNode()
         node.op = op
         node.pull = op.pull
         node.parents = (*(t._node for t in tensors), *closed_over)

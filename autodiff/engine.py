@@ -13,7 +13,6 @@ fused primitive's *composed definition* is differentiated instead.
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
@@ -23,7 +22,7 @@ import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, count, each
 from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import Node, Variable, topological_order
+from autodiff.graph import GeneralNode, Node, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
@@ -87,14 +86,13 @@ class Pending(dict[Any, Any]):
         held = self.get(parent)
         if held is None:
             self[parent] = g
-        elif parent in self.owned and g.__class__ is np.ndarray:
-            np.add(held, g, out=held)
+        elif held.__class__ is not np.ndarray or held.size < _IN_PLACE_SIZE or g.__class__ is not np.ndarray:
+            self[parent] = held + g
+        elif parent in self.owned:
+            np.add(held, g, held)
         else:
-            self[parent] = total = held + g
-            if total.__class__ is np.ndarray and total.size >= _IN_PLACE_SIZE:
-                self.owned.add(parent)
-            else:
-                self.owned.discard(parent)
+            self[parent] = held + g
+            self.owned.add(parent)
 
 
 def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
@@ -306,7 +304,7 @@ PICK = _Link("output", _pull_pick)
 
 
 def _link(op: _Link, parent: Node | Variable, shape: Any, dtype: Any, attrs: dict[str, Any] | None) -> Node:
-    node = Node()
+    node = GeneralNode()
     node.op = op
     node.pull = op.pull
     node.parents = (parent,)
@@ -439,7 +437,7 @@ def gradients_of(
     useful: set[Any] = set()
     order = []
     for entry in topological_order(roots):
-        if entry in wanted or (entry.__class__ is Node and any(p in useful for p in entry.parents)):
+        if entry in wanted or (isinstance(entry, Node) and any(p in useful for p in entry.parents)):
             useful.add(entry)
             order.append(entry)
     found: dict[Any, Any] = dict.fromkeys(wanted)
@@ -463,8 +461,7 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
     recording = pending.recording
     watch = (current_state() or ORDINARY).anomaly
     take = pending.pop
-    while order:
-        node = order.pop()
+    for node in reversed(order):
         if found is not None and node in found:
             g = pending.get(node)
             if g is None:
@@ -472,9 +469,8 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
             if not isinstance(g, list):
                 found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
-            if found is None:
-                if node in pending:
-                    _settle(node, pending)
+            if found is None and node in pending:
+                _settle(node, pending)
             continue
         g = take(node, None)
         if g is None:
@@ -558,9 +554,10 @@ def contributions(node: Node, g: Any) -> list[Any]:
     pending = Pending(False)
     if node.op.fused or hasattr(node.op, "rules"):
         # Each use of one parent gets an identity of its own, so that the rules' results are not summed.
-        shadow = copy.copy(node)
         places = tuple(None if parent is None else Variable(parent.shape, parent.dtype) for parent in node.parents)
-        shadow.parents = places
+        shadow = GeneralNode()
+        shadow.op, shadow.parents, shadow.saved, shadow.attrs = node.op, places, node.saved, node.attrs
+        shadow.shape, shadow.dtype = node.shape, node.dtype
         node.op.pull(shadow, g, pending)
         return [None if place is None else pending.get(place) for place in places]
     node.op.pull(node, g, pending)

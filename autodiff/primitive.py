@@ -15,7 +15,9 @@ from __future__ import annotations
 import dis
 import inspect
 import linecache
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +37,7 @@ from autodiff.errors import (
     NotDifferentiableError,
     ShapeError,
 )
-from autodiff.graph import Constant, Node
+from autodiff.graph import Constant, ElementwiseNode, GeneralNode, Node
 from autodiff.modes import State, current_state
 
 __all__ = ["Fused", "Primitive", "record", "registry"]
@@ -113,6 +115,23 @@ def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
 _UNUSED, _SHAPE, _USED = 0, 1, 2
 _SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 
+# The instructions of CPython 3.11 to 3.14 that rules are made of: those that put parameters on the stack, those that do other things with
+# local variables, and those that do neither. A rule with any other instruction, of a later Python say, counts as reading everything.
+_LOADS = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"})
+_ON_LOCALS = frozenset(
+    """STORE_FAST DELETE_FAST LOAD_FAST_AND_CLEAR STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST
+    LOAD_CLOSURE LOAD_DEREF STORE_DEREF MAKE_CELL""".split()
+)
+_ON_NEITHER = frozenset(
+    """BINARY_OP BINARY_SLICE BINARY_SUBSCR BUILD_LIST BUILD_MAP BUILD_SLICE BUILD_STRING BUILD_TUPLE CALL CALL_FUNCTION_EX
+    CALL_INTRINSIC_1 CALL_KW COMPARE_OP CONTAINS_OP CONVERT_VALUE COPY COPY_FREE_VARS END_FOR FORMAT_SIMPLE FORMAT_VALUE FOR_ITER GET_ITER
+    IS_OP JUMP_BACKWARD JUMP_FORWARD KW_NAMES LIST_APPEND LIST_EXTEND LIST_TO_TUPLE LOAD_ATTR LOAD_CONST LOAD_GLOBAL LOAD_METHOD
+    LOAD_SMALL_INT MAKE_FUNCTION NOP NOT_TAKEN POP_ITER POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE
+    POP_JUMP_FORWARD_IF_TRUE POP_JUMP_IF_FALSE POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE POP_JUMP_IF_TRUE POP_TOP PRECALL PUSH_NULL
+    RAISE_VARARGS RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_SUBSCR SWAP TO_BOOL UNARY_NEGATIVE UNARY_NOT
+    UNPACK_SEQUENCE""".split()
+)
+
 
 def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
     """How ``rule`` uses each of its ``count`` parameters after the first ``skip``: not, for its shape, or in full.
@@ -127,15 +146,20 @@ def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
     use = {name: _USED if name in code.co_cellvars else _UNUSED for name in names}
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
     for here, following in zip(instructions, [*instructions[1:], None], strict=True):
-        if "FAST" not in here.opname and "DEREF" not in here.opname:
+        if here.opname in _ON_NEITHER:
             continue
-        loaded = here.argval if isinstance(here.argval, tuple) else (here.argval,)
-        for place, name in enumerate(loaded):
+        if here.opname not in _LOADS and here.opname not in _ON_LOCALS:
+            return (_USED,) * count
+        touched = here.argval if isinstance(here.argval, tuple) else (here.argval,)
+        for place, name in enumerate(touched):
             if name not in use:
                 continue
-            last = place == len(loaded) - 1
             by_shape = (
-                last and following is not None and following.opname == "LOAD_ATTR" and following.argval in _SHAPE_ATTRIBUTES
+                here.opname in _LOADS
+                and place == len(touched) - 1
+                and following is not None
+                and following.opname == "LOAD_ATTR"
+                and following.argval in _SHAPE_ATTRIBUTES
             )
             use[name] = max(use[name], _SHAPE if by_shape else _USED)
     return tuple(use[name] for name in names)
@@ -209,7 +233,7 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
             _note_view(op, inputs, attrs, arrays, result)
         return result
-    node = Node()
+    node = GeneralNode()
     node.op = op
     node.pull = op.pull
     node.parents = tuple(parents)
@@ -247,7 +271,7 @@ def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...
     return record(op, (*before, source, *after), attrs)
 
 
-def _note_constants(node: Node, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
+def _note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
     """The facts of inputs that ask for no gradient, for pictures."""
     node.constants = tuple(
         (i, array if array.__class__ in _PYTHON_NUMBERS else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None)))
@@ -626,7 +650,6 @@ def bind_tensor(cls: type) -> None:
 
 def _shared() -> dict[str, Any]:
     return {
-        "Node": Node,
         "Pending": Pending,
         "Tensor": engine._Tensor,
         "explain": explain,
@@ -660,125 +683,106 @@ def _public(op: Primitive | Fused, body: str = "return record(op, {inputs}, {att
     return _compile(op, source, defaults)
 
 
-# The template below is record() with every question that the definition already answers left out. It handles Tensors of
-# equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to record(). Gain measured by
-# benchmarks/overhead.py: 0.6 us a call against 2.4.
-_UNARY = """
-def function(x):
+# --- compiled elementwise operations ---------------------------------------------------------------------------------------
+#
+# What follows writes record() and pull_elementary() out for one operation, with every question left out that its definition answers. The
+# function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to record(). Gain
+# measured by benchmarks/overhead.py and scalar_chain.py: 0.6 us a call against 2.4, and as much again on the way back.
+#
+# Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call, and the result is
+# known to have the cotangent's shape and dtype, so that nothing is asked of it; dtype and shape of an array cost more than a function call.
+
+_ARITHMETIC = frozenset({"+", "-", "*", "/"})
+_SILENT = frozenset({"RESUME", "CACHE", "NOP", "NOT_TAKEN", "EXTENDED_ARG"})
+
+
+def _arithmetic(rule: Callable[..., Any], names: Sequence[str]) -> str | None:
+    """The rule as an expression in ``names``, its parameters in order, if it is nothing but sums and products of them; else None.
+
+    A machine with a stack, run on text instead of numbers. An instruction that is not recognised, on a newer Python say, gives None: the
+    rule is then called and its result looked at, which is slower and as right.
+    """
+    code = getattr(rule, "__code__", None)
+    if code is None or code.co_argcount != len(names) or code.co_freevars or code.co_cellvars or code.co_kwonlyargcount or code.co_flags & 0x0C:
+        return None
+    text = dict(zip(code.co_varnames, names, strict=False))
+    stack: list[str] = []
+    for step in dis.get_instructions(code):
+        if step.opname in _SILENT:
+            continue
+        if step.opname in _LOADS:
+            loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            if not all(name in text for name in loaded):
+                return None
+            stack += [text[name] for name in loaded]
+        elif step.opname in ("LOAD_CONST", "LOAD_SMALL_INT") and step.argval.__class__ in (int, float):
+            stack.append(f"({step.argval!r})")
+        elif step.opname == "BINARY_OP" and step.argrepr in _ARITHMETIC and len(stack) >= 2:
+            right, left = stack.pop(), stack.pop()
+            stack.append(f"({left} {step.argrepr} {right})")
+        elif step.opname == "UNARY_NEGATIVE" and stack:
+            stack.append(f"(-{stack.pop()})")
+        elif step.opname == "RETURN_VALUE" and len(stack) == 1:
+            return stack[0] if "g" in re.findall(r"\w+", stack[0]) else None
+        else:
+            return None
+    return None
+
+
+_FUNCTION = """
+def function({parameters}):
     try:
         a = x._data
         p = x._node
     except AttributeError:
-        return record(op, (x,), {{}})
+        return record(op, ({inputs},), {{}})
     if p is None or state() is not None:
-        return record(op, (x,), {{}})
+        return record(op, ({inputs},), {{}})
+    shape = p.shape
+{second}
+    if not shape and a.__class__ is ndarray:
+        a = a[()]  # NumPy computes with a scalar ten times as fast as with an array of no axes
     try:
         out = {expression}
     except Exception as error:
-        raise explain(op, error, (x,)) from error
-    dtype = out.dtype
-    node = new(Node)
-    node.op = op
-    node.pull = pull if dtype is p.dtype else op.pull
-    node.parents = (p,)
-    node.attrs = None
-    node.saved = {saved}
-    node.shape = p.shape
-    node.dtype = dtype
-    tensor = new(Tensor)
-    tensor._data = out
-    tensor._node = node
-    return tensor
-
-def pull(node, g, pending):
-    saved = node.saved
-    if saved is None:
-        return op.pull(node, g, pending)
-    out, x = saved
-    p = node.parents[0]
-    g = rule(g, out, x)
-    if g.dtype is not p.dtype or g.shape != p.shape:
-        g = fit(g, p, op)
-    if p in pending:
-        pending.add(p, g)
-    else:
-        pending[p] = g
+        raise explain(op, error, ({inputs},)) from error
+{node}
 """
 
-_BINARY = """
-def function(x, y):
-    try:
-        a = x._data
-        p = x._node
-    except AttributeError:
-        return {other_left}
-    if p is None or state() is not None:
+_NODE = """
+node = Node()
+node.op = op
+dtype = out.dtype
+node.pull = {pull} if dtype is {parent}.dtype else op.pull
+node.first = {first}
+node.second = {second}
+node.saved = {saved}
+node.shape = {parent}.shape
+node.dtype = dtype
+tensor = new(Tensor)
+tensor._data = out
+tensor._node = node
+return tensor
+"""
+
+_SECOND = """
+try:
+    b = y._data
+    q = y._node
+except AttributeError:
+    if y.__class__ not in numbers:
         return record(op, (x, y), {{}})
+    if not shape and a.__class__ is ndarray:
+        a = a[()]
     try:
-        b = y._data
-        q = y._node
-    except AttributeError:
-        if y.__class__ not in numbers:
-            return record(op, (x, y), {{}})
-        try:
-            out = {with_number}
-        except Exception as error:
-            raise explain(op, error, (x, y)) from error
-        node = new(Node)
-        node.op = op
-        node.pull = op.pull
-        node.parents = (p, None)
-        node.attrs = None
-        node.saved = {saved_left}
-        node.shape = p.shape
-        node.dtype = out.dtype
-        node.constants = ((1, y),)
-        tensor = new(Tensor)
-        tensor._data = out
-        tensor._node = node
-        return tensor
-    if q is None:
-        return record(op, (x, y), {{}})
-    shape = p.shape
-    if (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
-        return record(op, (x, y), {{}})
-    try:
-        out = {expression}
+        out = {with_number}
     except Exception as error:
         raise explain(op, error, (x, y)) from error
-    node = new(Node)
-    node.op = op
-    node.pull = pull
-    node.parents = (p, q)
-    node.attrs = None
-    node.saved = {saved_both}
-    node.shape = shape
-    node.dtype = out.dtype
-    tensor = new(Tensor)
-    tensor._data = out
-    tensor._node = node
-    return tensor
-
-def pull(node, g, pending):
-    saved = node.saved
-    if saved is None:
-        return op.pull(node, g, pending)
-    out, x, y = saved
-    p, q = node.parents
-    h = left(g, out, x, y)
-    k = right(g, out, x, y)
-    if h.dtype is not p.dtype or h.shape != p.shape:
-        h = fit(h, p, op)
-    if p in pending:
-        pending.add(p, h)
-    else:
-        pending[p] = h
-    if k.dtype is not q.dtype or k.shape != q.shape:
-        k = fit(k, q, op)
-    if q in pending:
-        pending.add(q, k)
-    else:
-        pending[q] = k
+{node}
+if q is None or (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
+    return record(op, (x, y), {{}})
+if not shape and b.__class__ is ndarray:
+    b = b[()]
 """
 
 _REFLECTED = """
@@ -789,28 +793,69 @@ def function(y, x):
     q = y._node
     if q is None:
         return record(op, (x, y), {{}})
-    a = x
+    if not q.shape and b.__class__ is ndarray:
+        b = b[()]
     try:
         out = {expression}
     except Exception as error:
         raise explain(op, error, (x, y)) from error
-    node = new(Node)
-    node.op = op
-    node.pull = op.pull
-    node.parents = (None, q)
-    node.attrs = None
-    node.saved = {saved_right}
-    node.shape = q.shape
-    node.dtype = out.dtype
-    node.constants = ((0, x),)
-    tensor = new(Tensor)
-    tensor._data = out
-    tensor._node = node
-    return tensor
+{node}
 """
 
+_PULL = """
+def {name}(node, g, pending):
+    saved = node.saved
+    if saved is None:
+        return op.pull(node, g, pending)
+    {names} = saved
+{gradients}
+{sending}
+"""
 
-def _kept(use: Sequence[int], names: str) -> str:
+_GRADIENT = """
+{parent} = node.{slot}
+{gradient} = {rule}
+"""
+
+_FITTED = """
+if {gradient}.dtype is not {parent}.dtype or {gradient}.shape != {parent}.shape:
+    {gradient} = fit({gradient}, {parent}, op)
+"""
+
+_SENDING = """
+if {parent} in pending:
+    pending.add({parent}, {gradient})
+else:
+    pending[{parent}] = {gradient}
+"""
+
+# Of the first and the second input: the parent, the slot that holds it, its gradient.
+_PLACES = (("p", "first", "h"), ("q", "second", "k"))
+
+
+def _indented(text: str, depth: int = 1) -> str:
+    return textwrap.indent(text.strip("\n"), "    " * depth)
+
+
+def _pull(op: Primitive, name: str, wanted: Sequence[int]) -> str:
+    """The source of a pull for nodes of ``op`` whose inputs number ``wanted`` ask for a gradient."""
+    names = ("out", "x", "y")[: 1 + len(op.rules)]
+    gradients, sending = [], []
+    for i in wanted:
+        parent, slot, gradient = _PLACES[i]
+        rule = op.rules[i]
+        assert rule is not None
+        text = _arithmetic(rule, ("g", *names))
+        fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
+        gradients.append(_GRADIENT.format(**fields) + ("" if text else _FITTED.format(**fields)))
+        sending.append(_SENDING.format(**fields))
+    return _PULL.format(
+        name=name, names=", ".join(names), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
+    )
+
+
+def _kept(use: Sequence[int], *names: str) -> str:
+    """The source of what a node saves."""
     parts = [
         "None" if u == _UNUSED else (f"ShapeOnly({name})" if u == _SHAPE else name)
         for name, u in zip(("out", *names), use, strict=True)
@@ -819,27 +864,36 @@ def _kept(use: Sequence[int], names: str) -> str:
 
 
 def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
-    if len(op.rules) == 1:
-        reads = op._reads[0]
-        if reads is None:
-            return _public(op)
-        source = _UNARY.format(expression=operator or "forward(a)", saved=_kept(reads, "a"))
-        names = {"forward": op.forward, "rule": op.rules[0], "ShapeOnly": ShapeOnly}
-        return _compile(op, source, names)
-    left, right = op._reads
-    if left is None or right is None:
+    """The public function of an elementwise operation; for one of two inputs ``op.reflected``, too."""
+    reads = [read for read in op._reads if read is not None]
+    if len(reads) < len(op.rules):
         return _public(op)
+    scope: dict[str, Any] = {"forward": op.forward, "ShapeOnly": ShapeOnly, "Node": ElementwiseNode, "ndarray": np.ndarray}
+    scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
+    if len(reads) == 1:
+        node = _NODE.format(pull="pull", parent="p", first="p", second="None", saved=_kept(reads[0], "a"))
+        function = _FUNCTION.format(
+            parameters="x", inputs="x", second="", expression=operator or "forward(a)", node=_indented(node)
+        )
+        return _compile(op, function + _pull(op, "pull", [0]), scope)
+    left, right = reads
+    either = tuple(max(pair) for pair in zip(left, right, strict=True))
     expression = operator or "forward(a, b)"
-    names = {"forward": op.forward, "left": op.rules[0], "right": op.rules[1], "ShapeOnly": ShapeOnly}
-    both = tuple(max(pair) for pair in zip(left, right, strict=True))
-    slots = {
-        "expression": expression,
-        "saved_both": _kept(both, "ab"),
-        "saved_left": _kept(left, "ab").replace("b", "y"),
-        "saved_right": _kept(right, "ab"),
-    }
-    op.reflected = _compile(op, _REFLECTED.format(**slots), names)
-    source = _BINARY.format(
-        **slots, with_number=expression.replace("b", "y") if operator else "forward(a, y)", other_left="record(op, (x, y), {})"
+    reflected = _NODE.format(pull="pull", parent="q", first="x", second="q", saved=_kept(right, "x", "b"))
+    op.reflected = _compile(
+        op,
+        _REFLECTED.format(expression=_with("a", "x", expression), node=_indented(reflected)) + _pull(op, "pull", [1]),
+        scope,
     )
-    return _compile(op, source, names)
+    number = _NODE.format(pull="pull_left", parent="p", first="p", second="y", saved=_kept(left, "a", "y"))
+    second = _SECOND.format(with_number=_with("b", "y", expression), node=_indented(number))
+    both = _NODE.format(pull="pull", parent="p", first="p", second="q", saved=_kept(either, "a", "b"))
+    function = _FUNCTION.format(
+        parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=_indented(both)
+    )
+    return _compile(op, function + _pull(op, "pull", [0, 1]) + _pull(op, "pull_left", [0]), scope)
+
+
+def _with(name: str, other: str, expression: str) -> str:
+    """The expression with ``other`` in the place of ``name``."""
+    return re.sub(rf"\b{name}\b", other, expression)

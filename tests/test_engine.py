@@ -525,3 +525,77 @@ def test_checkpoint_recomputes_and_agrees():
     np.testing.assert_allclose(
         ad.hessian(lambda t: f(t).sum())(np.array([0.3, -0.2])), ad.hessian(lambda t: block(t).sum())(np.array([0.3, -0.2])), rtol=1e-13
     )
+
+
+# --- byte code ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_with_an_unknown_instruction_counts_as_reading_everything(monkeypatch):
+    import dis
+
+    from autodiff import primitive
+
+    def rule(g, out, x, y):
+        return g * x + y.shape[0]
+
+    assert primitive._reads(rule, 1, 3) == (primitive._UNUSED, primitive._USED, primitive._SHAPE)
+    assert primitive._arithmetic(lambda g, out, x: g * (1 - out * out), ("g", "out", "x")) == "(g * ((1) - (out * out)))"
+    original = dis.get_instructions
+
+    def renamed(code):
+        return [i._replace(opname="LOAD_OF_A_LATER_PYTHON") if i.opname == "LOAD_FAST" else i for i in original(code)]
+
+    monkeypatch.setattr(dis, "get_instructions", renamed)
+    assert primitive._reads(rule, 1, 3) == (primitive._USED,) * 3
+    assert primitive._arithmetic(lambda g, out, x: g * out, ("g", "out", "x")) is None
+
+
+def test_only_plain_arithmetic_is_read_off_a_rule():
+    from autodiff.primitive import _arithmetic
+
+    factor = 3.0
+
+    def branching(g, out, x):
+        return g if factor else x
+
+    for rule in (lambda g, out, x: g * np.cos(x), lambda g, out, x: g * factor, branching, lambda g, out, x: x * 2, np.add):
+        assert _arithmetic(rule, ("g", "out", "x")) is None
+
+
+def test_nodes_of_elementwise_operations_read_like_all_others():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    for out, parents, constants in (
+        (x * y, (x._node, y._node), ()),
+        (x * 2.0, (x._node, None), ((1, 2.0),)),
+        (2.0 - x, (None, x._node), ((0, 2.0),)),
+        (ad.tanh(x), (x._node,), ()),
+    ):
+        node = out._node
+        assert isinstance(node, Node)
+        assert node.parents == parents
+        assert node.constant_inputs == constants
+        assert node.attrs is None
+        assert (node.shape, node.dtype, node.extra("name")) == ((2,), np.dtype(float), None)
+        assert len(node.saved) == 1 + len(parents)
+        assert topological_order([node])[-1] is node
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize("program", [lambda x: x * 2.0, lambda x: 3 - x, lambda x: x / 4, lambda x: 2.0 / x, lambda x: -x * x, lambda x: x + True])
+def test_scalars_and_numbers_keep_dtype_and_value(dtype, program):
+    wide = leaf(np.array([1.5], dtype))
+    program(wide).sum().backward()
+    scalar = leaf(np.array(1.5, dtype))
+    out = program(scalar)
+    assert out.dtype == dtype
+    out.backward()
+    assert scalar.grad.dtype == dtype
+    assert scalar.grad.shape == ()
+    np.testing.assert_array_equal(scalar.grad, wide.grad[0])
+
+
+def test_a_complex_number_beside_a_real_tensor_leaves_a_real_gradient():
+    x = leaf(2.0)
+    (x * (1 + 2j)).real.backward()
+    assert x.grad == 1.0
+    assert x.grad.dtype == np.float64
