@@ -18,25 +18,24 @@ from nn import functional as F
 
 HAS_TORCH = find_spec("torch") is not None
 PROFILE = hypothesis.settings.default.max_examples
-RTOL = 1e-10
 ROWS = {}
 
 
 class Row:
     """How one function is called."""
 
-    def __init__(self, sample, constant=(), order=2):
-        self.sample, self.constant, self.order = sample, constant, order
+    def __init__(self, sample, constant, order, rtol):
+        self.sample, self.constant, self.order, self.rtol = sample, constant, order, rtol
 
     def free(self, i, value):
         return i not in self.constant and isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def row(constant=(), order=2):
+def row(constant=(), order=2, rtol=1e-10):
     """Enter a sampler under its own name, which is the function's."""
 
     def enter(sample):
-        ROWS[sample.__name__] = Row(sample, constant, order)
+        ROWS[sample.__name__] = Row(sample, constant, order, rtol)
         return sample
 
     return enter
@@ -104,13 +103,87 @@ def instance_norm(draw):
     return (draw.array(shape, distinct=True), *stats, weight, bias, own, draw.choice((0.1, 0.7)), draw.choice((1e-5, 0.1))), {}
 
 
+# --- activations ----------------------------------------------------------------------------------------------------------
+
+
+def values(draw, *kinks, low=-5.0, high=5.0):
+    return draw.array(draw.shape(), low=low, high=high, avoid=kinks)
+
+
+def plain(name, *kinks, **options):
+    """A function of one array and of options that take one of several values."""
+
+    def sample(draw):
+        return (values(draw, *kinks),), {key: draw.choice(choices) for key, choices in options.items()}
+
+    sample.__name__ = name
+    row()(sample)
+
+
+plain("relu", 0.0)
+plain("leaky_relu", 0.0, negative_slope=(0.01, 0.3))
+plain("elu", 0.0, alpha=(1.0, 0.7))
+# PyTorch holds 1 / alpha in float32, so it is exact for powers of two only.
+plain("celu", 0.0, alpha=(1.0, 0.5))
+plain("selu", 0.0)
+plain("gelu", approximate=("none", "tanh"))
+plain("silu")
+plain("sigmoid")
+plain("tanh")
+plain("softplus", 2.0, 4.0, beta=(1, 2.0), threshold=(20, 4.0))
+plain("hardtanh", -1.0, 1.0, 0.5, min_val=(-1.0,), max_val=(1.0, 0.5))
+plain("relu6", 0.0)
+plain("hardswish", -3.0, 3.0)
+plain("softsign", 0.0)
+plain("logsigmoid")
+plain("mish")
+plain("tanhshrink")
+plain("softshrink", -0.5, 0.5, lambd=(0.5,))
+plain("hardshrink", -0.5, 0.5, lambd=(0.5,))
+plain("threshold", 1.0, threshold=(1.0,), value=(7.0,))
+
+
+@row(rtol=1e-7)
+def hardsigmoid(draw):
+    # PyTorch's own factor 1/6 is that of float32.
+    return (values(draw, -3.0, 3.0),), {}
+
+
+@row()
+def prelu(draw):
+    shape = draw.shape(min_ndim=2)
+    return (draw.array(shape, avoid=(0.0,)), draw.array((draw.choice((1, shape[1])),))), {}
+
+
+@row()
+def glu(draw):
+    shape = list(draw.shape(min_ndim=1))
+    dim = draw.axis(len(shape))
+    shape[dim] *= 2
+    return (draw.array(tuple(shape)), dim), {}
+
+
+def along_an_axis(name):
+    def sample(draw):
+        shape = draw.shape(min_ndim=1)
+        return (draw.array(shape), draw.axis(len(shape))), {}
+
+    sample.__name__ = name
+    row()(sample)
+
+
+along_an_axis("softmax")
+along_an_axis("softmin")
+along_an_axis("log_softmax")
+
+
 # --- the tests ----------------------------------------------------------------------------------------------------------
 
 
-def close(ours, theirs, words):
+def close(ours, theirs, words, rtol):
     theirs = theirs.detach().numpy()
     assert ours.shape == theirs.shape, f"{words}: shape {ours.shape}, PyTorch's {theirs.shape}"
-    np.testing.assert_allclose(ours, theirs, rtol=RTOL, atol=RTOL * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words)
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words)
 
 
 def parts(out):
@@ -134,17 +207,18 @@ def test_agrees_with_pytorch(name):
         theirs_named = {k: torch.tensor(v) if array(v) else v for k, v in kwargs.items()}
         out, reference = parts(getattr(F, name)(*ours, **ours_named)), parts(getattr(torch.nn.functional, name)(*theirs, **theirs_named))
         for i, (a, b) in enumerate(zip(out, reference, strict=True)):
-            close(a.data, b, f"output {i}")
+            close(a.data, b, f"output {i}", spec.rtol)
         free = [i for i, a in enumerate(args) if spec.free(i, a)]
         rng = np.random.default_rng(0)
         seeds = [rng.standard_normal(o.shape) for o in out]
         grads = ad.gradients(out, [ours[i] for i in free], seeds, allow_unused=True)
         expected = torch.autograd.grad(reference, [theirs[i] for i in free], [torch.tensor(s) for s in seeds], allow_unused=True)
         for i, g, e in zip(free, grads, expected, strict=True):
-            close(np.zeros(args[i].shape) if g is None else g, torch.zeros(args[i].shape) if e is None else e, f"gradient of argument {i}")
+            zeros = np.zeros(args[i].shape)
+            close(zeros if g is None else g, torch.tensor(zeros) if e is None else e, f"gradient of argument {i}", spec.rtol)
         for i in spec.constant:
             if array(args[i]):
-                close(ours[i].data, theirs[i], f"argument {i} after the call")
+                close(ours[i].data, theirs[i], f"argument {i} after the call", spec.rtol)
 
     holds()
 

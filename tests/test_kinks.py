@@ -33,6 +33,20 @@ ROWS = {
     "power of a tensor 0": (lambda x, y: x**y, [0.0, 0.0], [0.0, 0.0]),
     "relu": (F.relu, [0.0], [0.0]),
     "leaky_relu": (lambda x: F.leaky_relu(x, 0.1), [0.0], [0.1]),
+    "prelu": (F.prelu, [[0.0], [0.1]], [[0.1], [0.0]]),
+    "elu": (lambda x: F.elu(x, 2.0), [0.0], [2.0]),
+    "celu": (lambda x: F.celu(x, 2.0), [0.0], [1.0]),
+    "selu": (F.selu, [0.0], [1.0507009873554805 * 1.6732632423543772]),
+    "hardtanh": (F.hardtanh, [[-1.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]]),
+    "relu6": (F.relu6, [[0.0, 3.0, 6.0]], [[0.0, 1.0, 0.0]]),
+    "hardsigmoid": (F.hardsigmoid, [[-3.0, 0.0, 3.0]], [[0.0, 1 / 6, 0.0]]),
+    "hardswish": (F.hardswish, [[-3.0, 0.0, 3.0]], [[0.0, 0.5, 1.0]]),
+    "softshrink": (F.softshrink, [[-0.5, 0.0, 0.5]], [[0.0, 0.0, 0.0]]),
+    "hardshrink": (F.hardshrink, [[-0.5, 0.0, 0.5]], [[0.0, 0.0, 0.0]]),
+    "threshold": (lambda x: F.threshold(x, 1.0, 7.0), [1.0], [0.0]),
+    "softplus": (lambda x: F.softplus(x, 1.0, 2.0), [2.0], [1 / (1 + np.exp(-2.0))]),
+    "softsign": (F.softsign, [0.0], [1.0]),
+    "maxout": (lambda x: F.maxout(x, 2), [[[1.0, 1.0, 3.0, 2.0]]], [[[0.5, 0.5, 1.0, 0.0]]]),
     "maximum": (np.maximum, [1.0, 1.0], [0.5, 0.5]),
     "minimum": (np.minimum, [1.0, 1.0], [0.5, 0.5]),
     "max": (np.max, [[1.0, 2.0, 2.0]], [[0.0, 0.5, 0.5]]),
@@ -77,5 +91,6 @@ def test_steps_are_constants(f):
 
 def test_every_function_in_the_table_is_tested():
     table = Path(__file__).parents[1].joinpath("docs", "kinks.md").read_text()
-    for name in ("abs", "sqrt", "relu", "leaky_relu", "maximum", "clip", "where", "prod", "std", "arctan2", "logaddexp", "tanh"):
+    activations = "prelu elu celu selu hardtanh relu6 hardsigmoid hardswish softshrink hardshrink threshold softplus softsign maxout".split()
+    for name in ("abs", "sqrt", "relu", "leaky_relu", *activations, "maximum", "clip", "where", "prod", "std", "arctan2", "logaddexp", "tanh"):
         assert f"`{name}" in table

@@ -13,6 +13,7 @@ from autodiff.fused.losses import cross_entropy
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
 from autodiff.fused.recurrent import gru, gru_cell, lstm, lstm_cell, rnn
+from autodiff.fused.smooth_activations import elu, gelu, gelu_tanh, log_sigmoid, sigmoid, silu, soft_sign, softplus
 
 __all__ = [
     "adaptive_avg_pool",
@@ -29,12 +30,16 @@ __all__ = [
     "cross_iteration_batch_norm",
     "dropout",
     "dropout_mask",
+    "elu",
     "embedding",
+    "gelu",
+    "gelu_tanh",
     "group_norm",
     "gru",
     "gru_cell",
     "layer_norm",
     "linear",
+    "log_sigmoid",
     "log_softmax",
     "lstm",
     "lstm_cell",
@@ -44,5 +49,9 @@ __all__ = [
     "rms_norm",
     "rnn",
     "scaled_dot_product_attention",
+    "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
+    "soft_sign",
 ]

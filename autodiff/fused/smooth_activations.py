@@ -1,0 +1,230 @@
+"""Smooth activations: sigmoid, SiLU, softplus, softsign, log-sigmoid and ELU as elementary operations, GELU with its gradient derived by hand.
+
+Every exponential is taken of a number that is not positive, so nothing overflows at any input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.ops.common import bare
+from autodiff.ops.normal import cdf_and_density, normal_cdf
+from autodiff.primitive import Fused, Primitive
+
+__all__ = ["elu", "gelu", "gelu_tanh", "log_sigmoid", "sigmoid", "silu", "soft_sign", "softplus"]
+
+
+def _floating(x: Any) -> Any:
+    """An array of floating-point numbers; integers become float64."""
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def sigmoid_forward(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, accurate relative to its own size in both tails.
+
+    Examples
+    --------
+    >>> sigmoid([0.0, -1e4, 1e4]).data
+    array([0.5, 0. , 1. ])
+    """
+    x = _floating(x)
+    with np.errstate(over="ignore"):
+        # exp(-x) is inf far to the left, and 1 / inf is the 0 wanted there.
+        out = np.asarray(np.exp(-x))
+    out += 1
+    return np.asarray(np.reciprocal(out))
+
+
+sigmoid = Primitive(
+    "sigmoid", sigmoid_forward, lambda g, out, x: g * (out * (1 - out)), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="σ"
+)
+
+
+def _sigmoid(x: Any) -> Any:
+    """Of a Tensor as an operation, of an array as an array: what a rule may call."""
+    return sigmoid(x) if hasattr(x, "_node") else sigmoid_forward(x)
+
+
+def _silu_rule(g: Any, out: Any, x: Any) -> Any:
+    s = _sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+silu = Primitive(
+    "silu", lambda x: x * sigmoid_forward(x), _silu_rule, sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)  # fmt: skip
+
+
+def log_sigmoid_forward(x: Any) -> Any:
+    """``log(1 / (1 + exp(-x))) = min(x, 0) - log1p(exp(-|x|))``.
+
+    Examples
+    --------
+    >>> log_sigmoid([-1e4, 1e4]).data
+    array([-10000.,      0.])
+    """
+    x = _floating(x)
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+
+log_sigmoid = Primitive(
+    "log_sigmoid", log_sigmoid_forward, lambda g, out, x: g * _sigmoid(-x), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="log σ"
+)
+
+
+soft_sign = Primitive(
+    # The square of the reciprocal vanishes far out; the reciprocal of the square would overflow on the way.
+    "soft_sign", lambda x: x / (1 + np.abs(x)), lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
+    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+)  # fmt: skip
+
+
+def softplus_forward(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """``log(1 + exp(beta x)) / beta``, and x itself where ``beta x > threshold``.
+
+    Examples
+    --------
+    >>> softplus([-1e4, 1e4]).data
+    array([    0., 10000.])
+    """
+    x = _floating(x)
+    z = x * beta
+    return np.where(z > threshold, x, (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta)
+
+
+def _softplus_rule(g: Any, out: Any, x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    return g * np.where(bare(x) * beta > threshold, 1, _sigmoid(x * beta))
+
+
+softplus = Primitive(
+    "softplus", softplus_forward, _softplus_rule,
+    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.5,)),), {"beta": draw.choice((1.0, 2.0)), "threshold": draw.choice((20.0, 1.0))}),
+)  # fmt: skip
+
+
+def elu_forward(x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
+    """``scale x`` where x is positive, else ``scale alpha (exp(rate x) - 1)``.
+
+    Sources: Clevert et al. 2015 (arXiv 1511.07289); Klambauer et al. 2017 (arXiv 1706.02515, ``scale``); Barron 2017 (arXiv 1704.07483,
+    ``rate = 1 / alpha``).
+
+    Examples
+    --------
+    >>> elu([-1e4, 0.0, 1e4]).data
+    array([-1.e+00,  0.e+00,  1.e+04])
+    """
+    x = _floating(x)
+    out = np.asarray(np.expm1(np.minimum(x, 0) * rate))
+    out *= alpha
+    # One of the two terms is 0 everywhere.
+    out += np.maximum(x, 0)
+    out *= scale
+    return out
+
+
+def _elu_rule(g: Any, out: Any, x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
+    positive = bare(x) > 0
+    return g * np.where(positive, scale, np.exp(np.where(positive, 0, x) * rate) * (scale * alpha * rate))
+
+
+elu = Primitive(
+    "elu", elu_forward, _elu_rule,
+    sample=lambda draw: (
+        (draw.array(draw.shape(), avoid=(0.0,)),),
+        {"alpha": draw.choice((1.0, 1.7)), "scale": draw.choice((1.0, 1.05)), "rate": draw.choice((1.0, 0.6))},
+    ),
+)  # fmt: skip
+
+
+# --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415) ----------------------------------------------------------------------
+
+
+def gelu_composed(x: Any) -> Any:
+    """``x Phi(x)``, Phi being the standard normal distribution function.
+
+    Examples
+    --------
+    >>> np.round(gelu([-1.0, 0.0, 1.0]).data, 6)
+    array([-0.158655,  0.      ,  0.841345])
+    """
+    return x * normal_cdf(x)
+
+
+def gelu_forward(x: Any) -> tuple[Any, Any]:
+    """Residuals: x, Phi(x) and the density p(x)."""
+    x = _floating(x)
+    cdf, density = cdf_and_density(x)
+    return x * cdf, (x, cdf, density)
+
+
+def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``Phi' = p``, so ``dx = g (Phi(x) + x p(x))``. All of x's shape."""
+    x, cdf, density = residuals
+    dx = x * density
+    dx += cdf
+    dx *= g
+    return (dx,)
+
+
+gelu = Fused(
+    "gelu", composed=gelu_composed, forward=gelu_forward, backward=gelu_backward, formula="y = x Φ(x)",
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)  # fmt: skip
+
+_ROOT = 0.7978845608028654  # sqrt(2 / pi)
+_CUBIC = 0.044715
+#: Beyond it tanh is 1 in every dtype, and the cube of what is beyond would overflow.
+_SATURATED = 100.0
+
+
+def gelu_tanh_composed(x: Any) -> Any:
+    """``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``, the usual approximation of GELU.
+
+    Examples
+    --------
+    >>> np.round(gelu_tanh([-1.0, 0.0, 1.0]).data, 6)
+    array([-0.158808,  0.      ,  0.841192])
+    """
+    near = np.clip(x, -_SATURATED, _SATURATED)
+    return 0.5 * x * (1 + np.tanh(_ROOT * (near + _CUBIC * (near * near * near))))
+
+
+def gelu_tanh_forward(x: Any) -> tuple[Any, Any]:
+    """Residuals: the clipped x and the tanh, all of x's shape."""
+    x = _floating(x)
+    near = np.asarray(np.clip(x, -_SATURATED, _SATURATED))
+    t = np.asarray(near * near)
+    t *= _CUBIC
+    t += 1
+    t *= near
+    t *= _ROOT
+    np.tanh(t, out=t)
+    out = t + 1
+    out *= x
+    out *= 0.5
+    return out, (near, t)
+
+
+def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """With ``u = c (x + 0.044715 x^3)``, ``c = sqrt(2 / pi)`` and ``t = tanh(u)``: ``dy/dx = (1 + t) / 2 + x (1 - t^2) u' / 2`` with
+    ``u' = c (1 + 3 * 0.044715 x^2)``. All of x's shape. Far out ``1 - t^2`` is 0, so the clipped x serves as x in u'."""
+    near, t = residuals
+    dx = near * near
+    dx *= 3 * _CUBIC * _ROOT
+    dx += _ROOT
+    dx *= near
+    dx *= 1 - t * t
+    dx += t
+    dx += 1
+    dx *= 0.5
+    dx *= g
+    return (dx,)
+
+
+gelu_tanh = Fused(
+    "gelu_tanh", composed=gelu_tanh_composed, forward=gelu_tanh_forward, backward=gelu_tanh_backward,
+    formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2", sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)  # fmt: skip
