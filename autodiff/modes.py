@@ -25,6 +25,7 @@ __all__ = [
     "no_grad",
     "scope",
     "state_as",
+    "stopping",
     "tracing",
     "transform_depth",
 ]
@@ -54,6 +55,9 @@ class State:
         Keep on every node the arrays that it saw and the time it took, for pictures.
     calls : dict, optional
         How often each module path was entered since tracing began, so that a second call is told from the first.
+    stops : callable
+        If not None, what ``constant`` and ``detach`` pass an array through: the verification kit writes down what was held constant at a
+        point, and hands it out again at points nearby (see :func:`stopping`).
     """
 
     grad: bool = True
@@ -64,6 +68,7 @@ class State:
     mark: object = None
     kept: bool = False
     calls: dict[str, int] | None = None
+    stops: Callable[[Any], Any] | None = None
 
 
 ORDINARY = State()
@@ -192,6 +197,15 @@ def detect_anomaly() -> _Mode:
     autodiff.errors.AnomalyError: log made nan ...
     """
     return _Mode(anomaly=True)
+
+
+def stopping(through: Callable[[Any], Any]) -> _Mode:
+    """Pass every array that ``constant`` and ``detach`` stop the gradient at through a function, which may replace it.
+
+    Finite differences see a stopped value move with the point, the gradient does not, so a plain numerical check of a right gradient fails
+    (batch renormalisation's r and d). ``autodiff.testing`` therefore holds them at what they were at the base point.
+    """
+    return _Mode(stops=through)
 
 
 def tracing(keep: bool = False) -> _Mode:

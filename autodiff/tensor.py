@@ -19,7 +19,7 @@ import numpy as np
 from autodiff import dispatch, engine, primitive, views
 from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.graph import Node, Variable
-from autodiff.modes import is_grad_enabled, transform_depth
+from autodiff.modes import current_state, is_grad_enabled, transform_depth
 from autodiff.ops import (
     assignment,
     calculus,
@@ -310,7 +310,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array as a constant, without copying it. Writing into either tensor later leaves the other as it is."""
-        result: Tensor = engine.wrap(self._data, None)
+        state = current_state()
+        data = self._data if state is None or state.stops is None else state.stops(self._data)
+        result: Tensor = engine.wrap(data, None)
         return result
 
     def retain_grad(self) -> None:

@@ -134,11 +134,11 @@ def test_misuse_is_named():
 
 
 @pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-7, 1e-9])
-def test_a_kink_close_by_is_no_false_alarm(distance):
+def test_a_kink_close_by_is_no_false_alarm(distance, temporary):
     x = np.array([1 + distance, 1 - distance])
     assert check_gradients(lambda x: np.abs(x - 1.0), x).verdict == "pass"
-    report = check_gradients(lambda x: np.abs(x - 1.0) * (1 + 1e-6) - ad.constant(np.abs(x.data - 1.0) * 1e-6), x, raises=False)
-    assert report.verdict == "fail"
+    wrong = Primitive("test_kink_close_by", lambda x: np.abs(x - 1.0), lambda g, out, x: g * np.sign(x - 1.0) * (1 + 1e-6))
+    assert check_gradients(wrong, x, raises=False).verdict == "fail"
 
 
 def test_at_a_kink_there_is_no_second_derivative_to_compare():

@@ -7,8 +7,9 @@ its composed definition as well; ``laws`` are what every operation must obey. ``
 from autodiff.errors import GradientMismatch
 from autodiff.testing import laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
-from autodiff.testing.check import Report, check_gradients
+from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import HypothesisDraw, RandomDraw
+from autodiff.testing.report import Report
 from autodiff.testing.verify import Verification, verify, verify_all
 
 __all__ = [

@@ -2,122 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff import Tensor, gradients
 from autodiff.errors import ArgumentError, GradientMismatch
-from autodiff.testing.numeric import Derivative, derivative, one_sided
+from autodiff.modes import composed, stopping
+from autodiff.testing.diagnosis import diagnose
+from autodiff.testing.reference import compare
+from autodiff.testing.report import Entry, Report
+from autodiff.testing.reproduction import script_of
 
-__all__ = ["Entry", "Report", "check_gradients"]
-
-#: A gradient may differ from the reference by ten times the reference's own error, plus rounding: this many units in the last place of
-#: the largest number that went into it.
-ROUNDING_ULPS = 4096
-#: The reference is good enough to judge with if its error is below this share of the gradient's size.
-CONCLUSIVE = 1e-5
-
-#: Largest steps tried, relative to the entry: a kink may lie within the first ones, so that only the smaller ones see one smooth piece. Float64
-#: has too few digits for the smaller ones.
-_STEPS = {np.dtype(np.longdouble): (0.02, 2e-4, 2e-7, 2e-10), np.dtype(np.float64): (0.02, 2e-4)}
-
-_FULL_SIZE = 48
-_SPOTS = 8
-_DIRECTIONS = 3
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One compared number.
-
-    Attributes
-    ----------
-    order, argument : int
-    index : tuple of int or None
-        Of the argument's entry; None for a derivative along a random direction.
-    analytic, numeric, error : float
-        The gradient, the reference, and the reference's error estimate.
-    tolerance : float
-    verdict : {"pass", "fail", "inconclusive"}
-    kink : bool
-        The one-sided derivatives differ, and any value between them passes.
-    """
-
-    order: int
-    argument: int
-    index: tuple[int, ...] | None
-    analytic: float
-    numeric: float
-    error: float
-    tolerance: float
-    verdict: str
-    kink: bool = False
-
-    @property
-    def ulps(self) -> float:
-        """The difference in units of the analytic value's last place."""
-        return abs(self.analytic - self.numeric) / float(np.spacing(max(abs(self.analytic), 1e-300)))
-
-    def __str__(self) -> str:
-        place = "along a random direction" if self.index is None else f"at index {self.index}"
-        return (
-            f"order {self.order}, argument {self.argument} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
-            f"± {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed {self.tolerance:.1e}"
-            + (" (at a kink)" if self.kink else "")
-        )
-
-
-@dataclass
-class Report:
-    """What a check found.
-
-    Attributes
-    ----------
-    entries : list of Entry
-    seed : int
-    name : str
-    """
-
-    name: str
-    seed: int
-    entries: list[Entry] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """The worst verdict of any entry; a check that compared nothing passes."""
-        verdicts = {entry.verdict for entry in self.entries}
-        return next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")
-
-    @property
-    def worst(self) -> Entry | None:
-        """The entry furthest beyond its tolerance."""
-        return max(self.entries, key=lambda e: _excess(e), default=None)
-
-    @property
-    def largest_error(self) -> float:
-        """The largest difference, relative to the gradient's size."""
-        return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in self.entries if not e.kink), default=0.0)
-
-    def __str__(self) -> str:
-        lines = [f"{self.name}: {self.verdict} ({len(self.entries)} comparisons, seed {self.seed})"]
-        worst_of: dict[tuple[int, int], Entry] = {}
-        for entry in self.entries:
-            key = (entry.order, entry.argument)
-            if key not in worst_of or _excess(entry) > _excess(worst_of[key]):
-                worst_of[key] = entry
-        lines += [f"  {entry.verdict}: {entry}" for entry in worst_of.values()]
-        lines.append(f"  reproduce: check_gradients({self.name}, *args, seed={self.seed})")
-        return "\n".join(lines)
-
-
-def _excess(entry: Entry) -> float:
-    gap = abs(entry.analytic - entry.numeric)
-    return math.inf if math.isnan(gap) or entry.verdict == "inconclusive" else gap / max(entry.tolerance, 1e-300)
+__all__ = ["Entry", "Problem", "Report", "check_gradients", "run"]
 
 
 def check_gradients(
@@ -163,10 +63,20 @@ def check_gradients(
     -----
     Arguments of up to 48 numbers are compared entry by entry, larger ones along three random directions and at eight entries.
 
+    What goes through ``autodiff.constant(...)`` or ``.detach()`` inside ``f`` is a constant of the gradient, so the reference holds it at its
+    value at the base point; the report notes how many arrays. A fused operation hides such values, so where its composed definition holds any
+    (batch renormalisation's r and d) the reference differentiates that definition. Whoever writes one puts ``autodiff.constant`` (also
+    ``autodiff.extend.constant``) around those values in the composed definition, and needs to do nothing else. ``x.data`` is not held: it is how
+    a graph is cut by mistake.
+
     Examples
     --------
     >>> check_gradients(lambda x, y: np.sin(x) @ y, np.ones(3), np.arange(3.0)).verdict
     'pass'
+    >>> import autodiff
+    >>> report = check_gradients(lambda x: x * autodiff.constant(x), np.array([2.0]))
+    >>> report.verdict, report.notes
+    ('pass', ['1 array held constant at the base point'])
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order must be 1 or 2, got {order}")
@@ -175,30 +85,135 @@ def check_gradients(
         raise ArgumentError("check_gradients: none of the arguments is a float64 array or a float; there is nothing to differentiate")
     args = tuple(np.asarray(a) if i in places else a for i, a in enumerate(args))
     report = Report(name or str(getattr(f, "__name__", "f")), seed)
+    report.script = lambda: script_of("check_gradients", f, args, {"order": order, "seed": seed}, kwargs)
     rng = np.random.default_rng(seed)
-    problem = _Problem(f, args, kwargs, places, rng)
-    size = problem.magnitude()
-    _compare(report, problem.value, problem.gradient, args, places, 1, size, rng)
+    return run(_Traced(f, args, kwargs, places, rng), report, order, rng, raises)
+
+
+class Problem:
+    """A number made of a function's outputs, its gradient under test, and the gradient of that; what the checks compare.
+
+    The number is ``sum(<u, output>)`` with fixed random cotangents u. Subclasses say how a framework computes it.
+
+    Attributes
+    ----------
+    args : tuple
+    places : list of int
+        Which arguments are differentiated with respect to.
+    tries_complex : bool
+        Whether ``value`` may be given complex arrays.
+    """
+
+    tries_complex = False
+
+    def __init__(self, args: tuple[Any, ...], places: list[int]) -> None:
+        self.args, self.places = args, places
+
+    @property
+    def base(self) -> list[Any]:
+        """The point."""
+        return [self.args[i] for i in self.places]
+
+    def notes(self) -> list[str]:
+        """What the report should mention."""
+        return []
+
+    def magnitude(self) -> float:
+        """The sum of the terms of the value, all taken positive."""
+        raise NotImplementedError
+
+    def value(self, arrays: Sequence[Any]) -> Any:
+        """The number, in the precision of the arrays where that is possible."""
+        raise NotImplementedError
+
+    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
+        """The gradient under test."""
+        raise NotImplementedError
+
+    def weighted_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
+        """``sum(<w, gradient>)``: differentiated numerically for the second order."""
+        return _weighted(self.gradient(arrays), weights)
+
+    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        """The gradient under test of ``sum(<w, gradient>)``."""
+        raise NotImplementedError
+
+
+def _weighted(found: Sequence[Any], weights: Sequence[Any]) -> Any:
+    return sum((np.sum(g * w) for g, w in zip(found, weights, strict=True) if g is not None), np.longdouble(0))
+
+
+def run(problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool) -> Report:
+    """Compare in first and second order, diagnose what fails, and raise if asked to."""
+    base, places, size = problem.base, problem.places, problem.magnitude()
+    report.notes += problem.notes()
+    compare(report, problem.value, problem.gradient, base, places, 1, size, rng, tries_complex=problem.tries_complex)
     if order == 2:
-        weights = [rng.uniform(0.5, 1.5, args[i].shape) * rng.choice([-1.0, 1.0], args[i].shape) for i in places]
-        second = lambda arrays: problem.weighted_gradient(arrays, weights)
-        _compare(report, second, lambda: problem.second_gradient(weights), args, places, 2, size, rng, problem.value)
+        weights = [cotangent(b, rng) for b in base]
+        value = lambda arrays: problem.weighted_gradient(arrays, weights)
+        second = lambda arrays: problem.second_gradient(arrays, weights)
+        compare(report, value, second, base, places, 2, size, rng, below=problem.value, tries_complex=problem.tries_complex)
+    if report.verdict == "fail":
+        report.hints += diagnose(report, problem)
     if raises and report.verdict != "pass":
         raise GradientMismatch(str(report))
     return report
 
 
-class _Problem:
-    """``sum(<u, f(args)>)`` with a fixed random u, its gradient, and its gradient's weighted sum."""
+def cotangent(out: Any, rng: np.random.Generator) -> Any:
+    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real part is compared."""
+    real = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
+    return real + 1j * rng.uniform(0.5, 1.5, out.shape) if out.dtype.kind == "c" else real
+
+
+class _Stops:
+    """Writes down what is held constant during one run, and hands it out again in later ones."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+
+    def record(self, array: Any) -> Any:
+        self.held.append(np.array(array))
+        return array
+
+    @contextlib.contextmanager
+    def replayed(self) -> Iterator[None]:
+        """A run that gets the values of the recorded one."""
+        rest = iter(self.held)
+
+        def following(array: Any) -> Any:
+            found = next(rest, None)
+            if found is None or found.shape != np.shape(array):
+                raise ArgumentError("check_gradients: f holds other values constant at a point nearby; its graph must not depend on the point")
+            return found
+
+        with composed(), stopping(following):
+            yield
+
+
+class _Traced(Problem):
+    """A function of our Tensors."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], places: list[int], rng: Any) -> None:
-        self.f, self.args, self.kwargs, self.places = f, args, kwargs, places
-        self.cotangents = [_cotangent(out, rng) for out in self._outputs(self._with([args[i] for i in places], tracked=False)[1])]
+        super().__init__(args, places)
+        self.f, self.kwargs = f, kwargs
+        outs = self._outputs(self._with(self.base, tracked=False)[1])
+        self.cotangents = [cotangent(out, rng) for out in outs]
+        self.terms = sum(float(np.sum(np.abs(o.data * u))) for o, u in zip(outs, self.cotangents, strict=True))
+        self.tries_complex = not any(o.dtype.kind == "c" for o in outs)
+        self.stops = _Stops()
+        with composed(), stopping(self.stops.record):
+            self._outputs(self._with(self.base, tracked=False)[1])
+
+    def notes(self) -> list[str]:
+        count = len(self.stops.held)
+        return [f"{count} array{'s' if count > 1 else ''} held constant at the base point"] if count else []
 
     def _outputs(self, args: Sequence[Any]) -> list[Tensor]:
         out = self.f(*args, **self.kwargs)
         outs = list(out) if isinstance(out, (tuple, list)) else [out]
-        return [o if isinstance(o, Tensor) else Tensor(o) for o in outs if np.asarray(_data(o)).dtype.kind in "fc"]
+        outs = [o if isinstance(o, Tensor) else Tensor(o) for o in outs]
+        return [o for o in outs if o.dtype.kind in "fc"]
 
     def _with(self, arrays: Sequence[Any], tracked: bool) -> tuple[list[Tensor], list[Any]]:
         args = list(self.args)
@@ -207,153 +222,39 @@ class _Problem:
             args[i] = leaf
         return leaves, args
 
+    def _moved(self) -> contextlib.AbstractContextManager[None]:
+        """Around a run away from the base point."""
+        return self.stops.replayed() if self.stops.held else contextlib.nullcontext()
+
     def magnitude(self) -> float:
-        """The sum of the terms of the value, all taken positive."""
-        _, args = self._with([self.args[i] for i in self.places], tracked=False)
-        total = sum(float(np.sum(np.abs(o.data * u))) for o, u in zip(self._outputs(args), self.cotangents, strict=True))
-        return total if math.isfinite(total) else 0.0
+        return self.terms if math.isfinite(self.terms) else 0.0
 
     def value(self, arrays: Sequence[Any]) -> Any:
         _, args = self._with(arrays, tracked=False)
-        return sum(np.real(np.sum(o.data * u)) for o, u in zip(self._outputs(args), self.cotangents, strict=True))
+        with self._moved():
+            outs = self._outputs(args)
+        total = sum(np.sum(o.data * u) for o, u in zip(outs, self.cotangents, strict=True))
+        # A complex output of real arguments: its real part. With complex arguments: a complex step, which reads the imaginary part.
+        return total if self.tries_complex else np.real(total)
 
-    def _gradients(self, arrays: Sequence[Any], create_graph: bool) -> tuple[list[Tensor], list[Any]]:
+    def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Tensor], list[Any]]:
         leaves, args = self._with(arrays, tracked=True)
-        outs = [(o, u) for o, u in zip(self._outputs(args), self.cotangents, strict=True) if o.requires_grad]
+        with self._moved() if moved else contextlib.nullcontext():
+            outs = [(o, u) for o, u in zip(self._outputs(args), self.cotangents, strict=True) if o.requires_grad]
         if not outs:
             return leaves, [None] * len(leaves)
         seeds = [np.asarray(u, dtype=o.dtype) for o, u in outs]
         return leaves, list(gradients([o for o, _ in outs], leaves, seeds, create_graph=create_graph, allow_unused=True))
 
-    def gradient(self) -> list[Any]:
-        _, found = self._gradients([self.args[i] for i in self.places], create_graph=False)
-        return found
+    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
+        return self._gradients(arrays, create_graph=False, moved=False)[1]
 
     def weighted_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
-        _, found = self._gradients(arrays, create_graph=False)
-        return sum((np.sum(g * w) for g, w in zip(found, weights, strict=True) if g is not None), np.longdouble(0))
+        return _weighted(self._gradients(arrays, create_graph=False, moved=True)[1], weights)
 
-    def second_gradient(self, weights: Sequence[Any]) -> list[Any]:
-        leaves, found = self._gradients([self.args[i] for i in self.places], create_graph=True)
+    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        leaves, found = self._gradients(arrays, create_graph=True, moved=False)
         terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
         if not terms:
             return [None] * len(leaves)
         return list(gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True))
-
-
-def _cotangent(out: Tensor, rng: np.random.Generator) -> Any:
-    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real part is compared."""
-    real = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
-    return real + 1j * rng.uniform(0.5, 1.5, out.shape) if out.dtype.kind == "c" else real
-
-
-def _data(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
-
-
-def _compare(
-    report: Report, value: Callable[[Sequence[Any]], Any], gradient: Callable[[], list[Any]],
-    args: tuple[Any, ...], places: list[int], order: int, magnitude: float, rng: np.random.Generator,
-    below: Callable[[Sequence[Any]], Any] | None = None,
-) -> None:  # fmt: skip
-    base = [args[i] for i in places]
-    found = gradient()
-    precision = _precision(value, base)
-    # A reference in float64 has the rounding of the function itself in it, which its own error estimate sees only in part.
-    slack = 1.0 if precision == np.longdouble else 32.0
-    for k, (place, array) in enumerate(zip(places, base, strict=True)):
-        g = np.zeros(array.shape) if found[k] is None else np.asarray(_data(found[k]))
-        if g.shape != array.shape or g.dtype != array.dtype:
-            raise GradientMismatch(
-                f"{report.name}: the gradient of argument {place} is {g.dtype}{list(g.shape)}, the argument {array.dtype}{list(array.shape)}"
-            )
-        size = float(np.max(np.abs(g), initial=0.0))
-        for index, direction in _directions(array, rng):
-
-            def along(t: Any, of: Callable[[Sequence[Any]], Any] = value, k: int = k, direction: Any = direction) -> Any:
-                return of([np.asarray(b + t * direction if j == k else b).astype(precision) for j, b in enumerate(base)])
-
-            analytic = float(np.sum(g * direction))
-            entry = _judge(
-                order, place, index, analytic, along, size * float(np.max(np.abs(direction))), magnitude * slack, _STEPS[precision]
-            )  # fmt: skip
-            if entry.verdict != "pass" and below is not None and _kinked(functools.partial(along, of=below)):
-                # The gradient jumps here, so there is no second derivative; a subgradient halfway hid the kink from the first comparison.
-                report.entries = [replace(e, kink=True) if (e.argument, e.index) == (place, index) else e for e in report.entries]
-            else:
-                report.entries.append(entry)
-
-
-def _precision(value: Callable[[Sequence[Any]], Any], base: Sequence[Any]) -> Any:
-    """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
-    try:
-        with np.errstate(all="ignore"):
-            result = np.asarray(value([b.astype(np.longdouble) for b in base]))
-    except (TypeError, ValueError):
-        return np.dtype(np.float64)
-    return np.dtype(np.longdouble) if result.dtype == np.longdouble else np.dtype(np.float64)
-
-
-def _directions(array: Any, rng: np.random.Generator) -> list[tuple[tuple[int, ...] | None, Any]]:
-    """One-hot directions for every entry of a small array; for a large one random directions and a few one-hot spots."""
-    if array.size <= _FULL_SIZE:
-        spots = range(array.size)
-        random = 0
-    else:
-        spots = np.sort(rng.choice(array.size, _SPOTS, replace=False))  # type: ignore[assignment]
-        random = _DIRECTIONS
-    # Steps go with the size of the entry, so that a point near a singularity is not stepped over it.
-    scale = np.where(array == 0, 1.0, np.abs(array))
-    result: list[tuple[tuple[int, ...] | None, Any]] = []
-    for spot in spots:
-        direction = np.zeros(array.size)
-        direction[spot] = scale.reshape(-1)[spot]
-        result.append((tuple(int(i) for i in np.unravel_index(spot, array.shape)), direction.reshape(array.shape)))
-    for _ in range(random):
-        result.append((None, rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * scale))
-    return result
-
-
-def _kinked(along: Callable[[Any], Any]) -> bool:
-    """Whether a function of one number has different derivatives from the left and from the right, both well known, at 0."""
-    left, right = one_sided(along, -1, 1e-3), one_sided(along, 1, 1e-3)
-    return abs(left.value - right.value) > 1e3 * (left.error + right.error) + 1e-9 * max(abs(left.value), abs(right.value))
-
-
-def _judge(
-    order: int, place: int, index: Any, analytic: float, along: Callable[[Any], Any], size: float, magnitude: float, steps: Sequence[float]
-) -> Entry:
-    """Compare one directional derivative; at first with modest steps, then with ever smaller ones, then one-sided.
-
-    A gradient may be small because large terms cancel, so rounding is measured against the terms of the function's value, too.
-    """
-    rounding = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * max(size, abs(analytic), magnitude)
-    best = Derivative(math.nan, math.inf)
-    for step in steps:
-        numeric = derivative(along, step)
-        # Two estimates that exclude each other have a kink between their steps, and the nearer one tells.
-        apart = len(steps) > 2 and abs(numeric.value - best.value) > 10 * (numeric.error + best.error) + rounding
-        if numeric.error < best.error or apart:
-            best = numeric
-        tolerance = 10 * best.error + rounding
-        if abs(analytic - best.value) <= tolerance and best.error <= CONCLUSIVE * max(size, abs(analytic), 1e-3):
-            return Entry(order, place, index, analytic, best.value, best.error, tolerance, "pass")
-    # In longdouble steps as small as the smallest above: a kink nearby is none at the point.
-    step = min(1e-3, 10 * steps[-1])
-    left, right = one_sided(along, -1, step), one_sided(along, 1, step)
-    spread = abs(left.value - right.value)
-    accuracy = 10 * (left.error + right.error) + rounding
-    if spread > 10 * accuracy:
-        low, high = sorted((left.value, right.value))
-        verdict = "pass" if low - accuracy <= analytic <= high + accuracy else "fail"
-        middle = min(max(analytic, low), high)
-        return Entry(order, place, index, analytic, middle, left.error + right.error, accuracy, verdict, kink=True)
-    tolerance = 10 * best.error + rounding
-    conclusive = best.error <= CONCLUSIVE * max(size, abs(analytic), abs(best.value), 1e-3)
-    if math.isnan(analytic) or (conclusive and abs(analytic - best.value) > tolerance):
-        verdict = "fail"
-    elif not conclusive:
-        verdict = "fail" if abs(analytic - best.value) > 100 * best.error + rounding else "inconclusive"
-    else:
-        verdict = "pass"
-    return Entry(order, place, index, analytic, best.value, best.error, tolerance, verdict)

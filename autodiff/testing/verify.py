@@ -12,8 +12,9 @@ from autodiff import Tensor, composed, gradients
 from autodiff.errors import ArgumentError, GradientMismatch
 from autodiff.facts import sample_call
 from autodiff.primitive import Fused, Primitive, registry
-from autodiff.testing.check import Report, check_gradients
+from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
+from autodiff.testing.report import Report
 
 __all__ = ["Verification", "find", "fused_against_composed", "gradient_places", "verify", "verify_all"]
 

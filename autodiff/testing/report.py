@@ -1,0 +1,156 @@
+"""What a gradient check found: entries, verdicts, what may be wrong, and Python that runs the check again by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Entry", "Report"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One compared number.
+
+    Attributes
+    ----------
+    order, argument : int
+    index : tuple of int or None
+        Of the argument's entry; None for a derivative along a random direction.
+    analytic, numeric, error : float
+        The gradient, the reference, and the reference's error estimate.
+    tolerance : float
+        How far the two may be apart.
+    verdict : {"pass", "fail", "inconclusive"}
+    kink : bool
+        The one-sided derivatives differ, and any value between them passes.
+    method : str
+        How the reference was taken.
+    """
+
+    order: int
+    argument: int
+    index: tuple[int, ...] | None
+    analytic: float
+    numeric: float
+    error: float
+    tolerance: float
+    verdict: str
+    kink: bool = False
+    method: str = ""
+
+    @property
+    def ulps(self) -> float:
+        """The difference in units of the analytic value's last place."""
+        return abs(self.analytic - self.numeric) / float(np.spacing(max(abs(self.analytic), 1e-300)))
+
+    @property
+    def excess(self) -> float:
+        """The difference in units of what is allowed; infinite where it is not known."""
+        gap = abs(self.analytic - self.numeric)
+        return math.inf if math.isnan(gap) or self.verdict == "inconclusive" else gap / max(self.tolerance, 1e-300)
+
+    def over(self, step: float) -> Entry:
+        """The entry of a direction that is ``step`` long, as a derivative per unit."""
+        return replace(
+            self, analytic=self.analytic / step, numeric=self.numeric / step, error=self.error / abs(step), tolerance=self.tolerance / abs(step)
+        )
+
+    def __str__(self) -> str:
+        place = "along a random direction" if self.index is None else f"at index {self.index}"
+        return (
+            f"order {self.order}, argument {self.argument} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
+            f"± {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed {self.tolerance:.1e}"
+            + (" (at a kink)" if self.kink else "")
+            + (f" [{self.method}]" if self.method else "")
+        )
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes
+    ----------
+    name : str
+    seed : int
+        Of the cotangents and directions.
+    entries : list of Entry
+    notes : list of str
+        What the check took into account, such as values held constant.
+    hints : list of str
+        For a failure: what kind of mistake makes such numbers.
+    script : callable
+        Makes the text of ``reproduce``.
+    """
+
+    name: str
+    seed: int
+    entries: list[Entry] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    script: Callable[[], str] = field(default=lambda: "", repr=False, compare=False)
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of any entry; a check that compared nothing passes."""
+        verdicts = {entry.verdict for entry in self.entries}
+        return next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")
+
+    @property
+    def worst(self) -> Entry | None:
+        """The entry furthest beyond its tolerance."""
+        return max(self.entries, key=lambda e: e.excess, default=None)
+
+    def worst_of(self) -> dict[tuple[int, int], Entry]:
+        """The worst entry of every (order, argument)."""
+        found: dict[tuple[int, int], Entry] = {}
+        for entry in self.entries:
+            key = (entry.order, entry.argument)
+            if key not in found or entry.excess > found[key].excess:
+                found[key] = entry
+        return found
+
+    @property
+    def largest_error(self) -> float:
+        """The largest difference, relative to the gradient's size."""
+        return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in self.entries if not e.kink), default=0.0)
+
+    @property
+    def reproduce(self) -> str:
+        """Python that runs the same check in a fresh process: imports, the arrays to the last bit, the seed.
+
+        Examples
+        --------
+        >>> from autodiff.testing import check_gradients
+        >>> print(check_gradients(np.tanh, np.array([0.5]), order=1).reproduce)
+        import numpy as np; from autodiff.testing import check_gradients; check_gradients(np.tanh, np.array([0.5]), order=1, seed=0)
+        """
+        return self.script()
+
+    def arrays(self, argument: int, order: int = 1) -> tuple[Any, Any] | None:
+        """The gradient and its reference of one argument as flat arrays in index order, if it was compared entry by entry.
+
+        Returns
+        -------
+        (analytic, numeric) or None
+        """
+        rows = [e for e in self.entries if e.order == order and e.argument == argument]
+        if not rows or any(e.index is None for e in rows):
+            return None
+        rows.sort(key=lambda e: e.index or ())
+        return np.array([e.analytic for e in rows]), np.array([e.numeric for e in rows])
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.verdict} ({len(self.entries)} comparisons, seed {self.seed})"]
+        lines += [f"  {entry.verdict}: {entry}" for entry in self.worst_of().values()]
+        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  hint: {hint}" for hint in self.hints]
+        script = self.reproduce
+        if script:
+            lines.append("  reproduce: " + script if "\n" not in script else "  reproduce:\n" + script)
+        return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""The numerical reference: how accurate, when complex steps are trusted, ill-conditioned calls, values held constant."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.errors import ArgumentError
+from autodiff.extend import Fused, Primitive
+from autodiff.primitive import registry
+from autodiff.testing import check_gradients, verify
+from autodiff.testing.numeric import complex_step, derivative, evaluation_noise
+
+
+@pytest.fixture
+def temporary():
+    """Operations registered in a test are gone after it."""
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        del registry[name]
+
+
+def methods(report):
+    return {entry.method for entry in report.entries}
+
+
+# --- complex steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_complex_step_loses_no_digit():
+    x = np.longdouble(1e-6)
+    assert complex_step(lambda t: np.sqrt(x + t)) == pytest.approx(float(0.5 / np.sqrt(x)), rel=1e-15)
+
+
+def test_analytic_functions_are_checked_by_complex_steps():
+    report = check_gradients(lambda x, w: np.tanh(x @ w).sum(), np.ones((2, 3)), np.linspace(-1.0, 1.0, 6).reshape(3, 2))
+    assert methods(report) == {"complex step"}
+    assert report.largest_error < 1e-14
+
+
+@pytest.mark.parametrize("f", [lambda x: np.abs(x) * x, lambda x: np.linalg.norm(x), lambda x: np.sqrt(np.real(x) ** 2 + 1.0)])
+def test_where_a_function_is_not_analytic_differences_take_over(f):
+    report = check_gradients(f, np.array([0.3, -0.7]))
+    assert report.verdict == "pass"
+    assert not any("complex" in method for method in methods(report))
+
+
+def test_a_complex_step_never_acquits_what_it_cannot_see(temporary):
+    # imag(|x + ih|) is 0, and so is this gradient: the two agree and are both wrong.
+    blind = Primitive("test_blind", lambda x: np.abs(x), lambda g, out, x: 0 * g * x)
+    assert check_gradients(blind, np.array([0.3, -0.7]), order=1, raises=False).verdict == "fail"
+    # The absolute value of x.data is a constant to the gradient and to a complex step alike, but not to the function.
+    assert check_gradients(lambda x: x * np.abs(x.data), np.array([0.3, -0.7]), order=1, raises=False).verdict == "fail"
+    # One entry of many is treated so.
+    mixed = lambda x: np.sin(x) * np.where(np.arange(40) == 7, np.abs(x.data), 1.0)
+    assert check_gradients(mixed, np.linspace(0.1, 1.0, 40), order=1, raises=False).verdict == "fail"
+
+
+def test_ties_are_recognised_although_complex_numbers_are_ordered():
+    report = check_gradients(lambda x: np.max(x), np.array([1.0, 1.0, 0.0]), order=1)
+    assert [entry.kink for entry in report.entries] == [True, True, False]
+
+
+# --- noise and conditioning ------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_measured():
+    rng = np.random.default_rng(3)
+    found = [evaluation_noise(lambda t: np.sin(t) + 1e-9 * rng.standard_normal(), 1e-12) for _ in range(20)]
+    assert 1e-9 < np.median(found) < 2e-8
+    assert evaluation_noise(lambda t: np.sin(np.longdouble(1) + t), 1e-15) < 1e-17
+
+
+def test_noise_enters_the_error_of_a_derivative():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        found = derivative(lambda t: np.sin(t) + 1e-9 * rng.standard_normal(), 0.1, noise=4e-9)
+        assert abs(found.value - 1.0) < found.error < 1e-4
+
+
+def ill_conditioned(rng, largest):
+    q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    p, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return q @ np.diag(np.geomspace(1.0, 1 / 10 ** rng.uniform(2, np.log10(largest)), 3)) @ p
+
+
+@pytest.mark.parametrize("f", [lambda a: np.linalg.solve(a, np.ones(3)), np.linalg.inv, np.linalg.det])
+def test_right_gradients_of_ill_conditioned_calls_pass(f):
+    rng = np.random.default_rng(11)
+    for _ in range(12):
+        a = ill_conditioned(rng, 1e7)
+        assert check_gradients(f, a, order=1, raises=False).verdict == "pass"
+    # Beyond what float64 holds nothing is known, and nothing is called wrong.
+    for _ in range(6):
+        assert check_gradients(f, ill_conditioned(rng, 1e15), order=1, raises=False).verdict != "fail"
+
+
+def test_wrong_gradients_of_ill_conditioned_calls_fail(temporary):
+    rng = np.random.default_rng(12)
+    wrong = Primitive("test_wrong_inv", lambda x: np.linalg.inv(x), lambda g, out, x: -(out.T @ g @ out.T) * (1 + 1e-5))
+    for _ in range(8):
+        assert check_gradients(wrong, ill_conditioned(rng, 1e7), order=1, raises=False).verdict == "fail"
+
+
+# --- what is held constant -------------------------------------------------------------------------------------------------
+
+
+def test_constants_of_the_gradient_are_held_at_the_base_point():
+    x = np.array([0.5, -1.5, 2.0])
+    for stop in (ad.constant, lambda t: t.detach(), lambda t: ad.constant(t.data)):
+        report = check_gradients(lambda t, stop=stop: t * t * stop(np.exp(t)), x)
+        assert report.verdict == "pass"
+        assert report.notes == ["1 array held constant at the base point"]
+
+
+def renorm(name, backward):
+    """Batch renormalisation in small: r and d are constants of the gradient, and hidden in the fused forward."""
+
+    def composed(x, mean, scale):
+        m, s = np.mean(x, axis=0), np.std(x, axis=0)
+        r, d = ad.constant(s / scale), ad.constant((m - mean) / scale)
+        return (x - m) / s * r + d
+
+    def forward(x, mean, scale):
+        m, s = np.mean(x, axis=0), np.std(x, axis=0)
+        xhat = (x - m) / s
+        return xhat * (s / scale) + (m - mean) / scale, (xhat, scale)
+
+    return Fused(name, composed=composed, forward=forward, backward=backward)
+
+
+def right_backward(g, residuals, needs):
+    xhat, scale = residuals
+    return (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / scale, None, None
+
+
+def test_a_fused_operation_may_hide_what_it_holds_constant(temporary):
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    held = (np.array([0.1, 0.2]), np.array([1.3, 0.8]))
+    right = renorm("test_renorm", right_backward)
+    report = check_gradients(lambda t: right.function(t, *held), x)
+    assert report.notes == ["2 arrays held constant at the base point"]
+    # The true derivative of the output, r and d moving along, is 1 / scale: what a check without the notion calls right.
+    naive = renorm("test_renorm_naive", lambda g, residuals, needs: (g / residuals[1], None, None))
+    assert check_gradients(lambda t: naive.function(t, *held), x, order=1, raises=False).verdict == "fail"
+
+
+def test_a_graph_that_depends_on_the_point_is_named():
+    def f(x):
+        kept = ad.constant(x)
+        return x * (kept if float(x.data[0]) == 0.5 else ad.constant(kept))
+
+    with pytest.raises(ArgumentError, match="other values constant"):
+        check_gradients(f, np.array([0.5]))
+
+
+def test_verify_of_an_operation_by_name_still_works():
+    assert verify("softmax", np.linspace(-1.0, 1.0, 6).reshape(2, 3)).passed
