@@ -225,14 +225,38 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         residuals.append(kept)
     if state is not None and state.anomaly:
         _check_born(op, arrays, out)
-    several = out.__class__ is tuple
-    if not tracked:
-        if several:
+    return _leave(op, inputs, attrs, arrays, parents, tracked, out, kept, state, seconds)
+
+
+def _leave(
+    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], parents: Sequence[Any],
+    tracked: bool, out: Any, kept: Any, state: State | None = None, seconds: float = 0.0,
+) -> Any:  # fmt: skip
+    """What an operation made, as Tensors; with the node that it leaves behind if ``tracked``."""
+    if out.__class__ is tuple:
+        if not tracked:
             return tuple(wrap(o, None) for o in out)
+        node = _node(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
+        node.shape = tuple(o.shape for o in out)
+        node.dtype = tuple(o.dtype for o in out)
+        return tuple(wrap(o, pick(node, i) if o.dtype.kind in "fc" else None) for i, o in enumerate(out))
+    # Integers and booleans carry no gradient; an operation that makes them is a constant.
+    if tracked and out.dtype.kind in "fc":
+        node = _node(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        result = wrap(out, node)
+    else:
         result = wrap(out, None)
-        if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
-            _note_view(op, inputs, attrs, arrays, result)
-        return result
+    if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
+        _note_view(op, inputs, attrs, arrays, result)
+    return result
+
+
+def _node(
+    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], parents: Sequence[Any],
+    out: Any, kept: Any, state: State | None, seconds: float,
+) -> GeneralNode:  # fmt: skip
     node = GeneralNode()
     node.op = op
     node.pull = op.pull
@@ -245,17 +269,7 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         _note(node, state)
         if state.kept:
             node.set_extra("seen", (out, tuple(arrays), seconds))
-    if several:
-        node.shape = tuple(o.shape for o in out)
-        node.dtype = tuple(o.dtype for o in out)
-        return tuple(wrap(o, pick(node, i) if o.dtype.kind in "fc" else None) for i, o in enumerate(out))
-    node.shape = out.shape
-    node.dtype = out.dtype
-    # Integers and booleans carry no gradient; an operation that makes them is a constant.
-    result = wrap(out, node if node.dtype.kind in "fc" else None)
-    if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
-        _note_view(op, inputs, attrs, arrays, result)
-    return result
+    return node
 
 
 def _note_view(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
@@ -273,11 +287,12 @@ def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...
 
 def _note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
     """The facts of inputs that ask for no gradient, for pictures."""
-    node.constants = tuple(
-        (i, array if array.__class__ in _PYTHON_NUMBERS else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None)))
-        for i, (array, parent) in enumerate(zip(arrays, node.parents, strict=True))
-        if parent is None and array is not None
-    )
+    constants: list[tuple[int, Any]] = []
+    for i, (parent, array) in enumerate(zip(node.parents, arrays, strict=True)):
+        if parent is None and array is not None:
+            number = array.__class__ in _PYTHON_NUMBERS
+            constants.append((i, array if number else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None))))
+    node.constants = tuple(constants)
 
 
 def _note(node: Node, state: State) -> None:
@@ -436,10 +451,7 @@ class Primitive:
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
-        out = self.forward(*arrays, **attrs)
-        if isinstance(out, tuple):
-            return tuple(_arrayed(o) for o in out), None
-        return _arrayed(out), None
+        return _arrayed_all(self.forward(*arrays, **attrs)), None
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         """``(out, *inputs)`` with whatever no rule will read replaced by None or by its shape alone."""
@@ -547,8 +559,8 @@ class Fused:
             )
         self.pull: Callable[[Node, Any, Pending], None] = pull_fused
         _register(self)
-        self.function = _public(self)
-        self._bound = _public(self, "return {inputs}, {attrs}")
+        self.function = _applied(self, "_record(_op, {inputs}, {attrs})", "{out}")
+        self._function_with_residuals = _applied(self, "_op.watched({inputs}, {attrs})", "({out}, _residuals)")
         _map_numpy(self, numpy)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -560,11 +572,7 @@ class Fused:
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
         """The forward on bare arrays and its residuals."""
         out, residuals = self.forward(*arrays, **attrs)
-        if out.__class__ is np.ndarray:
-            return out, residuals
-        if isinstance(out, tuple):
-            return tuple(_arrayed(o) for o in out), residuals
-        return _arrayed(out), residuals
+        return _arrayed_all(out), residuals
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: Any) -> tuple[Any, ...]:
         """The inputs, for the composed definition; the residuals and which gradients are wanted, for the backward."""
@@ -577,7 +585,11 @@ class Fused:
         -------
         (Tensor or tuple of Tensor, residuals)
         """
-        inputs, attrs = self._bound(*args, **kwargs)
+        pair: tuple[Any, Any] = self._function_with_residuals(*args, **kwargs)
+        return pair
+
+    def watched(self, inputs: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
+        """:meth:`with_residuals` in any state but the ordinary one."""
         state = current_state()
         if state is not None and state.composed:
             arrays = [value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)]
@@ -588,6 +600,10 @@ class Fused:
 
 def _arrayed(out: Any) -> Any:
     return out if hasattr(out, "dtype") else np.asarray(out)
+
+
+def _arrayed_all(out: Any) -> Any:
+    return tuple(_arrayed(o) for o in out) if isinstance(out, tuple) else _arrayed(out)
 
 
 # --- from a definition to a function ------------------------------------------------------------------------------------
@@ -661,7 +677,9 @@ def _shared() -> dict[str, Any]:
     }
 
 
-def _public(op: Primitive | Fused, body: str = "return record(op, {inputs}, {attrs})") -> Callable[..., Any]:
+def _public(
+    op: Primitive | Fused, body: str = "    return record(op, {inputs}, {attrs})", names: dict[str, Any] | None = None
+) -> Callable[..., Any]:
     """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record."""
     defaults: dict[str, Any] = {}
     signature: list[str] = []
@@ -679,8 +697,84 @@ def _public(op: Primitive | Fused, body: str = "return record(op, {inputs}, {att
             signature.append(f"{p.name}=_default_{p.name}")
     inputs = op.inputs[0] if op.variadic else f"({', '.join(op.inputs)},)"
     attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
-    source = f"def function({', '.join(signature)}):\n    {body.format(inputs=inputs, attrs=attrs)}\n"
-    return _compile(op, source, defaults)
+    source = f"def function({', '.join(signature)}):\n{body.format(inputs=inputs, attrs=attrs)}\n"
+    return _compile(op, source, {**defaults, **(names or {})})
+
+
+# record() and _leave() written out for one fused operation in the ordinary state: out comes one array of floats that shares memory with no input.
+# The small network of benchmarks/training.py spends a third of its step in such calls.
+_APPLIED = """
+    if _state() is not None:
+        return {elsewhere}
+{reading}
+    try:
+        _out, _residuals = _forward({call})
+    except Exception as _error:
+        raise _explain(_op, _error, {inputs}) from _error
+    if _out.__class__ is not _ndarray or _out.base is not None or _out is _a0 or _out.dtype.kind not in "fc":
+        _out = _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), _residuals)
+        return {unusual}
+    _tensor = _new(Tensor)
+    _tensor._data = _out
+    if not ({tracked}):
+        _tensor._node = None
+        return {usual}
+    _node = _Node()
+    _node.op = _op
+    _node.pull = _pull
+    _node.parents = ({parents},)
+    _node.attrs = {attrs}
+    _node.saved = (({arrays},), _residuals, ({needs},))
+    _node.shape = _out.shape
+    _node.dtype = _out.dtype
+    if not ({all_tracked}):
+        _note_constants(_node, {inputs}, ({arrays},))
+    _tensor._node = _node
+    return {usual}
+"""
+
+_READING = """
+    if {name}.__class__ is _ndarray or {name} is None:
+        {array} = {name}
+        {parent} = None
+    else:
+        try:
+            {array} = {name}._data
+            {parent} = {name}._node
+        except AttributeError:
+            {array} = _coerce(_op, {i}, {name})
+            {parent} = None
+        if isinstance({array}, _generic):
+            {array} = _asarray({array})
+"""
+
+
+def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
+    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
+    places = range(len(op.inputs))
+    fields = {
+        "reading": "".join(
+            _READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") + "\n" for i, name in enumerate(op.inputs)
+        ).rstrip(),
+        "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
+        "arrays": ", ".join(f"_a{i}" for i in places),
+        "parents": ", ".join(f"_p{i}" for i in places),
+        "tracked": " or ".join(f"_p{i} is not None" for i in places),
+        "all_tracked": " and ".join(f"_p{i} is not None" for i in places),
+        "needs": ", ".join(f"_p{i} is not None" for i in places),
+        "usual": result.format(out="_tensor"),
+        "unusual": result.format(out="_out"),
+        "inputs": "{inputs}",
+        "attrs": "{attrs}",
+    }
+    body = _APPLIED.format(elsewhere=elsewhere, **fields).strip("\n")
+    # Names with an underscore, since the parameters may have any others.
+    names = {
+        "Node": GeneralNode, "arrayed": _arrayed_all, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
+        "generic": np.generic, "leave": _leave, "ndarray": np.ndarray, "new": object.__new__, "note_constants": _note_constants, "op": op,
+        "pull": op.pull, "record": record, "state": current_state,
+    }  # fmt: skip
+    return _public(op, body, {f"_{name}": value for name, value in names.items()})
 
 
 # --- compiled elementwise operations ---------------------------------------------------------------------------------------

@@ -89,9 +89,19 @@ class _Bucket:
         # A parameter that is alone gets an array of its own shape, not a view of a flat one.
         return np.empty(self.shapes[0] if len(self.shapes) == 1 else self.size, self.dtype)
 
+    def bound(self, arrays: list[Array]) -> bool:
+        """Whether the parameters' arrays are the very ones that the last step bound."""
+        return self.flat is not None and all(map(operator.is_, arrays, self.given))
+
+    def fits(self, arrays: list[Array]) -> bool:
+        """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for."""
+        return self.bound(arrays) or all(
+            a.shape == shape and a.dtype == self.dtype for a, shape in zip(arrays, self.shapes, strict=True)
+        )
+
     def current(self, arrays: list[Array]) -> Array:
         """The parameters' values as one array; no copy as long as they are what the last step bound."""
-        if self.flat is not None and all(a is b for a, b in zip(arrays, self.given, strict=True)):
+        if self.flat is not None and self.bound(arrays):
             return self.flat
         # Somebody bound other arrays to p.data: what we handed out before is theirs now.
         self.flat, self.spare[0] = None, None
@@ -305,26 +315,23 @@ class Optimizer:
                 loss = closure()
         work = []
         for group in self.param_groups:
-            for bucket in self._plan(group):
-                grads = [_gradient_of(self._name, p) for p in bucket.params]
+            for bucket, arrays in self._plan(group):
+                grads = [_gradient_of(self._name, p, a) for p, a in zip(bucket.params, arrays, strict=True)]
                 if any(g is not None for g in grads):
-                    work.append((group, bucket, grads))
-        for group, bucket, grads in work:
-            self._step_bucket(group, bucket, grads)
+                    work.append((group, bucket, arrays, grads))
+        for group, bucket, arrays, grads in work:
+            self._step_bucket(group, bucket, arrays, grads)
         self._step_count += 1
         return loss
 
-    def _plan(self, group: Group) -> list[_Bucket]:
-        """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""
+    def _plan(self, group: Group) -> list[tuple[_Bucket, list[Array]]]:
+        """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay; and their arrays."""
         params: list[Any] = group["params"]
         known, buckets = self._plans.get(id(group), ([], []))
         if len(known) == len(params) and all(map(operator.is_, known, params)):
-            if all(
-                p.data.shape == shape and p.data.dtype == bucket.dtype
-                for bucket in buckets
-                for p, shape in zip(bucket.params, bucket.shapes, strict=True)
-            ):
-                return buckets
+            plan = [(bucket, [p.data for p in bucket.params]) for bucket in buckets]
+            if all(bucket.fits(arrays) for bucket, arrays in plan):
+                return plan
         buckets = []
         run: list[Any] = []
         for p in [*params, None]:
@@ -337,22 +344,25 @@ class Optimizer:
             elif p is not None:
                 buckets.append(_Bucket([p], [p.data]))
         self._plans[id(group)] = (list(params), buckets)
-        return buckets
+        return [(bucket, [p.data for p in bucket.params]) for bucket in buckets]
 
-    def _step_bucket(self, group: Group, bucket: _Bucket, grads: list[Array | None]) -> None:
-        arrays = [p.data for p in bucket.params]
+    def _step_bucket(self, group: Group, bucket: _Bucket, arrays: list[Array], grads: list[Array | None]) -> None:
         old = bucket.current(arrays)
         states = [self.state.get(p, {}) if g is None else self.state.setdefault(p, {}) for p, g in zip(bucket.params, grads, strict=True)]
         # Neighbours at the same turn are updated by the same calls.
         runs: list[tuple[int, int, Any]] = []
+        first, last, turn = 0, 0, None
         for i, g in enumerate(grads):
             if g is None:
                 continue
-            turn = self._begin(group, states[i])
-            if runs and runs[-1][1] == i and runs[-1][2] == turn:
-                runs[-1] = (runs[-1][0], i + 1, turn)
-            else:
-                runs.append((i, i + 1, turn))
+            now = self._begin(group, states[i])
+            if last == i and last > first and now == turn:
+                last = i + 1
+                continue
+            if last > first:
+                runs.append((first, last, turn))
+            first, last, turn = i, i + 1, now
+        runs.append((first, last, turn))
         names = self._slots(group)
         for name in names:
             self._adopt(group, bucket, name, states, grads)
@@ -397,7 +407,10 @@ class Optimizer:
         if flat is None:
             flat = bucket.slots[name] = np.full(bucket.size, self._initial(group, name, bucket.dtype), bucket.dtype)
             bucket.views[name] = bucket.cut(flat)
-        for state, view, g in zip(states, bucket.views[name], grads, strict=True):
+        views = bucket.views[name]
+        if all(map(operator.is_, [state.get(name) for state in states], views)):
+            return
+        for state, view, g in zip(states, views, grads, strict=True):
             held = state.get(name)
             if held is not view and (held is not None or g is not None):
                 view[...] = self._initial(group, name, bucket.dtype) if held is None else held
@@ -481,12 +494,11 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _gradient_of(name: str, p: Any) -> Array | None:
-    """The gradient as an array of the parameter's shape and dtype."""
+def _gradient_of(name: str, p: Any, data: Array) -> Array | None:
+    """The gradient of ``p`` as an array of the shape and dtype of ``data``, which is ``p.data``."""
     g = p.grad
     if g is None:
         return None
-    data = p.data
     if g.__class__ is not np.ndarray:
         g = np.asarray(g.data if hasattr(g, "requires_grad") else g)
     if g.shape != data.shape:
