@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,81 +114,212 @@ def conv_composed(x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, pad
     return y if bias is None else y + np.reshape(bias, (-1, *(1,) * axes))
 
 
-def _blocks(x: Any, geo: Geometry) -> Iterator[tuple[slice, Any]]:
-    """Some images at a time: which, and their unfolded windows (images, groups, C / groups x kernel, positions), in a buffer used again."""
-    n, c = x.shape[:2]
-    g, area = geo.groups, prod(geo.outputs)
-    rows = c // g * prod(geo.kernel)
-    if rows == c // g and geo.outputs == geo.inputs and not any(geo.before):
-        # A kernel of one element: the input is its own windows.
-        yield slice(None), x.reshape(n, g, rows, area)
-        return
-    step = max(1, min(n, _BLOCK // max(1, g * rows * area * x.itemsize)))
-    padded = np.zeros((step, c, *geo.padded), x.dtype) if any(geo.before) or any(geo.after) else None
-    inside = geo.inside()
-    columns: Any = np.empty((step, c, *geo.kernel, *geo.outputs), x.dtype)
-    for start in range(0, n, step):
-        images = x[start : start + step]
-        m = len(images)
-        if padded is not None:
-            padded[:m][inside] = images
-            images = padded[:m]
-        for place, where in geo.places():
-            columns[(slice(m), slice(None), *place)] = images[(slice(None), slice(None), *where)]
-        yield slice(start, start + m), columns[:m].reshape(m, g, rows, area)
+class _Layout(NamedTuple):
+    """How one channel of one padded image lies in a flat buffer, and which of its elements are the places of windows."""
+
+    lengths: tuple[int, ...]
+    front: int
+    size: int
+    strides: tuple[int, ...]
+    positions: tuple[int, ...]
+    steps: tuple[int, ...]
+    run: bool
+
+    @property
+    def area(self) -> int:
+        """Columns of the matrix of unfolded windows per image."""
+        return prod(self.positions)
+
+    def lengthened(self) -> _Layout:
+        """The same with the run going on until the buffer ends, so that windows end in zeros: what :func:`_fold` needs."""
+        if not self.run:
+            return self
+        return self._replace(positions=(self.size,), size=self.size + self.size - self.positions[0])
 
 
-def _correlate(x: Any, weight: Any, geo: Geometry) -> Any:
-    """(N, O, *outputs): the kernels with the windows of x."""
-    n, o, g = x.shape[0], weight.shape[0], geo.groups
-    out = np.empty((n, g, o // g, prod(geo.outputs)), np.result_type(x, weight))
-    kernels = weight.reshape(g, o // g, prod(weight.shape[1:]))
-    for images, columns in _blocks(x, geo):
-        np.matmul(kernels, columns, out=out[images])
-    return out.reshape(n, o, *geo.outputs)
+@lru_cache(maxsize=512)
+def _layout(geo: Geometry) -> _Layout:
+    """The flat layout of padded images.
+
+    With stride 1 the windows of neighbouring positions are neighbours in memory, so that all positions are *one* run, and unfolding copies
+    long runs instead of rows: 0.45 ms instead of 1.34 for 3x3 over 32x16x32x32. The run also passes over the padding between rows; what it
+    yields there is cut off again. So that this is little, padding after a row serves as the padding before the next one.
+    """
+    reach = tuple(d * (k - 1) for d, k in zip(geo.dilation, geo.kernel, strict=True))
+    shared = tuple(n + max(b, a) for n, b, a in zip(geo.inputs, geo.before, geo.after, strict=True))
+    lengths = (geo.padded[0], *shared[1:])
+    run = set(geo.stride) == {1} and all(m <= n for m, n in zip(geo.outputs, lengths, strict=True))
+    run = run and prod(lengths[1:]) <= 1.3 * prod(geo.outputs[1:])
+    if not run:
+        lengths = geo.padded
+    strides = tuple(prod(lengths[i + 1 :]) for i in range(len(lengths)))
+    positions, steps = geo.outputs, tuple(s * t for s, t in zip(geo.stride, strides, strict=True))
+    front = 0
+    if run:
+        front = sum(b * t for b, t in zip(geo.before[1:], strides[1:], strict=True))
+        positions, steps = (geo.outputs[0] * strides[0],), (1,)
+    last = sum(r * t for r, t in zip(reach, strides, strict=True)) + sum((m - 1) * t for m, t in zip(positions, steps, strict=True))
+    return _Layout(lengths, front, max(front + prod(lengths), last + 1), strides, positions, steps, run)
+
+
+def _images_in(buffer: Any, geo: Geometry, lay: _Layout) -> Any:
+    """The unpadded images in a buffer (C, m, size), as a view (m, C, *inputs)."""
+    whole = buffer[:, :, lay.front : lay.front + prod(lay.lengths)].reshape(*buffer.shape[:2], *lay.lengths)
+    starts = (geo.before[0], *(0,) * (len(geo.before) - 1)) if lay.run else geo.before
+    return whole[(slice(None), slice(None), *(slice(b, b + n) for b, n in zip(starts, geo.inputs, strict=True)))].swapaxes(0, 1)
+
+
+def _windows_in(buffer: Any, geo: Geometry, lay: _Layout) -> Any:
+    """All windows in a buffer (C, m, size), as an overlapping view (C, *kernel, m, *positions)."""
+    item = buffer.itemsize
+    along = tuple(d * t * item for d, t in zip(geo.dilation, lay.strides, strict=True))
+    strides = (buffer.strides[0], *along, buffer.strides[1], *(t * item for t in lay.steps))
+    shape = (buffer.shape[0], *geo.kernel, buffer.shape[1], *lay.positions)
+    return np.lib.stride_tricks.as_strided(buffer, shape, strides)
+
+
+def _outputs_in(product: Any, geo: Geometry, lay: _Layout) -> Any:
+    """What a buffer (O, m, *positions) holds at true positions, as a view (m, O, *outputs)."""
+    if lay.run:
+        product = product[:, :, : geo.outputs[0] * lay.strides[0]].reshape(*product.shape[:2], geo.outputs[0], *lay.lengths[1:])
+        product = product[(slice(None), slice(None), *(slice(m) for m in geo.outputs))]
+    return product.swapaxes(0, 1)
+
+
+def _copy_rows(target: Any, source: Any) -> None:
+    """``target[...] = source`` for views whose last axis lies close together: rows move as one element each, which halves the time for short ones."""
+    item, length = target.itemsize, target.shape[-1]
+    if target.dtype == source.dtype and length and target.strides[-1] == source.strides[-1] == item:
+        row = np.dtype((np.void, item * length))
+        target, source = target.view(row), source.view(row)
+    np.copyto(target, source)
+
+
+def _is_pointwise(geo: Geometry) -> bool:
+    """Whether windows are single elements, each at its own place: a matrix product per image without any copy."""
+    return prod(geo.kernel) == 1 and geo.outputs == geo.inputs and not any(geo.before)
+
+
+def _batches(n: int, bytes_each: int) -> Iterator[slice]:
+    """Equal shares of n images, each of at most a block's bytes or one image."""
+    most = max(1, _BLOCK // max(1, bytes_each))
+    step = max(1, -(-n // -(-n // most))) if n else 1
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+class _Workspace:
+    """Buffers for some images at a time, kept while as many images come: unfolded windows, one matrix column per position."""
+
+    def __init__(self, geo: Geometry, lay: _Layout, channels: int, images: int, dtype: Any) -> None:
+        self.geo, self.lay, self.images = geo, lay, images
+        self.buffer: Any = np.zeros((channels, images, lay.size), dtype)
+        self.windows: Any = _windows_in(self.buffer, geo, lay)
+        self.inside: Any = _images_in(self.buffer, geo, lay)
+        self.columns: Any = None
+
+    def unfold(self, x: Any) -> Any:
+        """The windows of images (m, C, *inputs) as a matrix (C x kernel, m x positions)."""
+        _copy_rows(self.inside, x)
+        if self.columns is None:
+            self.columns = np.empty(self.windows.shape, self.buffer.dtype)
+        np.copyto(self.columns, self.windows)
+        return self.columns.reshape(-1, self.images * self.lay.area)
+
+
+def _correlate(x: Any, weight: Any, bias: Any, geo: Geometry) -> Any:
+    """(N, O, *outputs): the kernels with the windows of x, and the bias."""
+    (n, c), o, g = x.shape[:2], weight.shape[0], geo.groups
+    dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
+    if _is_pointwise(geo):
+        y = np.matmul(weight.reshape(g, o // g, c // g), x.reshape(n, g, c // g, prod(geo.inputs)), dtype=dtype).reshape(n, o, *geo.outputs)
+        return y if bias is None else np.add(y, bias.reshape(-1, *(1,) * len(geo.kernel)), out=y)
+    lay = _layout(geo)
+    out = np.empty((n, o, *geo.outputs), dtype)
+    kernels = weight.reshape(g, o // g, c // g * prod(geo.kernel))
+    space: Any = None
+    for images in _batches(n, c * prod(geo.kernel) * lay.area * x.itemsize):
+        m = images.stop - images.start
+        if space is None or space.images != m:
+            space = _Workspace(geo, lay, c, m, x.dtype)
+            product = np.empty((g, o // g, m * lay.area), dtype)
+        np.matmul(kernels, space.unfold(x[images]).reshape(g, kernels.shape[2], m * lay.area), out=product)
+        if bias is not None:
+            product += bias.reshape(g, o // g, 1)
+        _copy_rows(out[images], _outputs_in(product.reshape(o, m, *lay.positions), geo, lay))
+    return out
 
 
 def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
     """(N, C, *inputs): every element of ``g`` (N, O, *outputs) times its kernel, added up where its window lies."""
-    n, o, groups = g.shape[0], weight.shape[0], geo.groups
-    c, area = weight.shape[1] * groups, prod(geo.outputs)
+    (n, o), groups = g.shape[:2], geo.groups
     rows = weight.shape[1] * prod(geo.kernel)
-    kernels = np.swapaxes(weight.reshape(groups, o // groups, rows), 1, 2)
-    flat = g.reshape(n, groups, o // groups, area)
+    c = weight.shape[1] * groups
     dtype = np.result_type(g, weight)
-    if rows == weight.shape[1] and geo.outputs == geo.inputs and not any(geo.before):
-        return np.matmul(kernels, flat).reshape(n, c, *geo.inputs)
-    step = max(1, min(n, _BLOCK // max(1, groups * rows * area * g.itemsize)))
-    columns = np.empty((step, groups, rows, area), dtype)
-    padded: Any = np.empty((step, c, *geo.padded), dtype)
-    inside = geo.inside()
-    result = np.empty((n, c, *geo.inputs), dtype)
-    for start in range(0, n, step):
-        m = min(step, n - start)
-        np.matmul(kernels, flat[start : start + m], out=columns[:m])
-        windows: Any = columns[:m].reshape(m, c, *geo.kernel, *geo.outputs)
-        padded.fill(0)
-        for place, where in geo.places():
-            padded[(slice(m), slice(None), *where)] += windows[(slice(None), slice(None), *place)]
-        result[start : start + m] = padded[:m][inside]
-    return result
+    kernels = np.swapaxes(weight.reshape(groups, o // groups, rows), 1, 2)
+    if _is_pointwise(geo):
+        return np.matmul(kernels, g.reshape(n, groups, o // groups, prod(geo.outputs))).reshape(n, c, *geo.inputs)
+    lay = _layout(geo).lengthened()
+    # One output channel per group (depthwise) makes an outer product, which BLAS and so matmul are slow at.
+    multiply = np.matmul if o > groups else np.multiply
+    out = np.empty((n, c, *geo.inputs), dtype)
+    upstream: Any = None
+    for images in _batches(n, c * prod(geo.kernel) * lay.area * g.itemsize):
+        m = images.stop - images.start
+        if upstream is None or upstream.shape[1] != m:
+            upstream = np.zeros((o, m, *lay.positions), g.dtype)
+            columns = np.empty((groups, rows, m * lay.area), dtype)
+            total = np.empty((c, m, lay.positions[0] if lay.run else lay.size), dtype)
+        _copy_rows(_outputs_in(upstream, geo, lay), g[images])
+        multiply(kernels, upstream.reshape(groups, o // groups, m * lay.area), out=columns)
+        _fold(columns.reshape(c, *geo.kernel, m, *lay.positions), geo, lay, total)
+        _copy_rows(out[images], _images_in(total, geo, lay))
+    return out
+
+
+def _fold(columns: Any, geo: Geometry, lay: _Layout, out: Any) -> None:
+    """Windows (C, *kernel, m, *positions) added up where they lie, into a buffer (C, m, size): the transpose of unfolding.
+
+    Where positions are one run with zeros at the end, a position of the buffer finds its share of every place in the kernel at a fixed distance:
+    the sum is one reduction over a view, which reads every number once and keeps the sums in the first-level cache. 1.4 ms instead of 4.8 for 3x3
+    over 32x16x32x32.
+    """
+    if lay.run:
+        item = columns.itemsize
+        shifts = (d * t * item for d, t in zip(geo.dilation, lay.strides, strict=True))
+        axes = len(geo.kernel)
+        strides = (
+            columns.strides[0], *(s - shift for s, shift in zip(columns.strides[1 : 1 + axes], shifts, strict=True)), *columns.strides[1 + axes :]
+        )  # fmt: skip
+        shares = np.lib.stride_tricks.as_strided(columns, columns.shape, strides, writeable=False)
+        np.add.reduce(shares, axis=tuple(range(1, 1 + axes)), out=out)
+        return
+    over = _windows_in(out, geo, lay)
+    out.fill(0)
+    for place in np.ndindex(geo.kernel):
+        over[(slice(None), *place)] += columns[(slice(None), *place)]
 
 
 def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> Any:
     """``shape`` (O, C / groups, *kernel): the products of ``g`` (N, O, *outputs) with the windows of x, added up over positions and images."""
-    n, o, groups = g.shape[0], shape[0], geo.groups
-    flat = g.reshape(n, groups, o // groups, prod(geo.outputs))
-    total = np.zeros((groups, o // groups, prod(shape[1:])), np.result_type(x, g))
-    one = np.empty_like(total)
-    for images, columns in _blocks(x, geo):
-        for image, windows in zip(flat[images], columns, strict=True):
-            total += np.matmul(image, np.swapaxes(windows, 1, 2), out=one)
-    return total.reshape(shape)
-
-
-def _sum_per_channel(g: Any) -> Any:
-    """Sums over all axes but the second: (O,)."""
-    return column_sums(np.add.reduce(g.reshape(*g.shape[:2], prod(g.shape[2:])), axis=2))
+    (n, c), o, groups = x.shape[:2], shape[0], geo.groups
+    rows = prod(shape[1:])
+    if _is_pointwise(geo):
+        flat = g.reshape(n, groups, o // groups, prod(geo.outputs))
+        each = np.matmul(flat, np.swapaxes(x.reshape(n, groups, c // groups, prod(geo.inputs)), 2, 3))
+        return np.add.reduce(each, axis=0).reshape(shape)
+    lay = _layout(geo)
+    # Kernel first: OpenBLAS multiplies a tall matrix by a narrow one faster than the transposes of both (73 against 46 Gflop/s).
+    total = np.zeros((groups, rows, o // groups), np.result_type(x, g))
+    space: Any = None
+    for images in _batches(n, c * prod(geo.kernel) * lay.area * x.itemsize):
+        m = images.stop - images.start
+        if space is None or space.images != m:
+            space = _Workspace(geo, lay, c, m, x.dtype)
+            upstream: Any = np.zeros((o, m, *lay.positions), g.dtype)
+            matrix = upstream.reshape(groups, o // groups, m * lay.area)
+        _copy_rows(_outputs_in(upstream, geo, lay), g[images])
+        total += np.matmul(space.unfold(x[images]).reshape(groups, rows, m * lay.area), np.swapaxes(matrix, 1, 2))
+    return np.swapaxes(total, 1, 2).reshape(shape)
 
 
 def _plus(out: Any, bias: Any) -> Any:
@@ -196,10 +327,12 @@ def _plus(out: Any, bias: Any) -> Any:
     if bias is None:
         return out
     column = bias.reshape(-1, *(1,) * (out.ndim - 2))
-    if np.result_type(out, bias) != out.dtype:
-        return out + column
-    out += column
-    return out
+    return np.add(out, column, out=out if np.result_type(out, bias) == out.dtype else None)
+
+
+def _sum_per_channel(g: Any) -> Any:
+    """Sums over all axes but the second: (O,)."""
+    return column_sums(np.add.reduce(g.reshape(*g.shape[:2], prod(g.shape[2:])), axis=2))
 
 
 def conv_forward(
@@ -208,7 +341,7 @@ def conv_forward(
     """Windows unfolded for a few images at a time, then one matrix product for each. Residuals: x, weight, where the windows lie."""
     _check("conv", bias, weight.shape[0])
     geo = _geometry("conv", x.shape, weight.shape, hashable(stride), hashable(padding), hashable(dilation), groups)
-    return _plus(_correlate(x, weight, geo), bias), (x, weight, geo)
+    return _correlate(x, weight, bias, geo), (x, weight, geo)
 
 
 def conv_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -347,7 +480,7 @@ def conv_transpose_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> 
     - ``db_o = sum_nq g_noq``: (O,).
     """
     x, weight, geo = residuals
-    dx = _correlate(g, weight, geo) if needs[0] else None
+    dx = _correlate(g, weight, None, geo) if needs[0] else None
     dweight = _kernel_gradient(g, x, geo, weight.shape) if needs[1] else None
     dbias = _sum_per_channel(g) if needs[2] else None
     return dx, dweight, dbias
