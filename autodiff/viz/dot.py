@@ -94,8 +94,28 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
         stack.append(None)
         stack.extend(reversed(children.get(cluster.id, [])))
     out.extend(_edge(edge) for edge in view.edges)
+    out.extend(f"  {quote(above)} -> {quote(leaf)} [style=invis, weight=0];" for above, leaf in _spacers(view))
     out.append("}")
     return "\n".join(out) + "\n"
+
+
+def _spacers(view: GraphView) -> list[tuple[str, str]]:
+    """Pairs (box, leaf of a frame) of which the second is to stand below the first, so that frames follow one another."""
+    if not any(cluster.kind in ("module", "fused") for cluster in view.clusters):
+        return []
+    by_id = {node.id: node for node in view.nodes}
+    leaves = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is not None}
+    flows: dict[str, list[str]] = {}
+    for edge in view.edges:
+        if edge.kind == "data" and not edge.upward and edge.source not in leaves:
+            flows.setdefault(edge.target, []).append(edge.source)
+    pairs: dict[str, str] = {}
+    for edge in view.edges:
+        if edge.source in leaves and edge.source not in pairs and edge.kind == "data":
+            outside = [box for box in flows.get(edge.target, ()) if by_id[box].cluster != by_id[edge.source].cluster]
+            if outside:
+                pairs[edge.source] = outside[0]
+    return [(above, leaf) for leaf, above in pairs.items()]
 
 
 def heading(cluster: ClusterView) -> list[str]:
@@ -160,9 +180,9 @@ def _edge(edge: EdgeView) -> str:
     elif edge.kind == "carry":
         attributes.append("style=dashed, constraint=false")
     elif edge.kind == "link":
-        attributes.append('style=dotted, arrowhead=none, constraint=false, color="#afb8c1"')
+        attributes.append(f'style=dotted, arrowhead=none, color="#afb8c1"{", constraint=false" if edge.upward else ""}')
     source, target = edge.source, edge.target
-    if edge.upward:
+    if edge.upward and edge.kind != "link":
         source, target = target, source
         attributes.append("dir=back")
     return f"  {quote(source)} -> {quote(target)} [{', '.join(attributes)}];"

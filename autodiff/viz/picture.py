@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from autodiff.errors import ArgumentError, MissingExtraError
 from autodiff.tensor import Tensor
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
+from autodiff.viz.html import to_html
 from autodiff.viz.recording import module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
 from autodiff.viz.svg import render, to_svg
@@ -19,7 +21,7 @@ from autodiff.viz.view import GraphView
 __all__ = ["Graph", "draw"]
 
 _RANKDIRS = ("TB", "LR", "BT", "RL")
-_SUFFIXES = (".dot", ".pdf", ".png", ".svg", ".txt")
+_SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
 
 
 class Graph:
@@ -46,8 +48,13 @@ class Graph:
         """One SVG element; needs ``dot`` or pygraphviz for the layout."""
         return to_svg(self.view, rankdir=self.rankdir, theme=self.theme)
 
+    @property
+    def html(self) -> str:
+        """One interactive page; needs no package, no network and no other file."""
+        return to_html(self.view, rankdir=self.rankdir, theme=self.theme)
+
     def save(self, path: str | Path) -> Path:
-        """Write the picture; the suffix (.svg, .dot, .pdf, .png or .txt) chooses the format.
+        """Write the picture; the suffix (.svg, .html, .dot, .pdf, .png or .txt) chooses the format.
 
         Raises
         ------
@@ -63,13 +70,15 @@ class Graph:
         if suffix in (".pdf", ".png"):
             data = render(self.dot, suffix[1:])
         else:
-            data = {".svg": lambda: self.svg, ".dot": lambda: self.dot, ".txt": lambda: str(self)}[suffix]().encode()
+            text = {".svg": lambda: self.svg, ".html": lambda: self.html, ".dot": lambda: self.dot, ".txt": lambda: str(self)}[suffix]()
+            data = text.encode()
         target.write_bytes(data)
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook shows: the drawing, or the listing where there is no layout engine."""
-        bundle = {"text/plain": str(self)}
+        """What a notebook shows: the interactive page in a frame of its own; else the drawing; else the listing."""
+        frame = f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:520px;border:0" title="computation graph"></iframe>'
+        bundle = {"text/plain": str(self), "text/html": frame}
         try:
             bundle["image/svg+xml"] = self.svg
         except MissingExtraError:

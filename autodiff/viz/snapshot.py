@@ -280,6 +280,8 @@ class _Builder:
         if slot >= len(node.parents) or node.parents[slot] is None:
             return {}
         details: list[tuple[str, str]] = []
+        if slot < len(node.op.inputs):
+            details.append(("input", node.op.inputs[slot]))
         rule = rule_text(node.op, slot)
         if rule:
             details.append(("rule", rule))

@@ -148,6 +148,8 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
             )
     edges: dict[str, tuple[list[tuple[float, float]], tuple[float, float] | None, tuple[float, float] | None]] = {}
     for item in found.get("edges", ()):
+        if "id" not in item:
+            continue
         tip = None
         points = []
         for part in item["pos"].split():
@@ -164,6 +166,22 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
 
 _THEMES = ("auto", "light", "dark")
 _PAD = 16.0
+
+
+def variables() -> tuple[str, str]:
+    """The colours of a light and of a dark page, as custom properties of CSS.
+
+    Examples
+    --------
+    >>> variables()[0].partition(";")[0]
+    '--ad-page:#ffffff'
+    """
+    light = "--ad-page:#ffffff;--ad-ink:#1f2328;--ad-soft:#57606a;--ad-edge:#6e7781;--ad-frame:#afb8c1;--ad-tint:#f6f8fa;"
+    dark = "--ad-page:#0d1117;--ad-ink:#e6edf3;--ad-soft:#9aa4af;--ad-edge:#8b949e;--ad-frame:#484f58;--ad-tint:#161b22;"
+    for key, family in {**FAMILIES, "alert": ALERT}.items():
+        light += f"--ad-{key}-fill:{family.fill};--ad-{key}-line:{family.line};"
+        dark += f"--ad-{key}-fill:{family.dark_fill};--ad-{key}-line:{family.dark_line};"
+    return light, dark
 
 
 def style_sheet(theme: str = "auto") -> str:
@@ -190,11 +208,7 @@ def style_sheet(theme: str = "auto") -> str:
     """
     if theme not in _THEMES:
         raise ArgumentError(f"theme must be one of {', '.join(_THEMES)}; got {theme!r}")
-    light = "--ad-page:#ffffff;--ad-ink:#1f2328;--ad-soft:#57606a;--ad-edge:#6e7781;--ad-frame:#afb8c1;--ad-tint:#f6f8fa;"
-    dark = "--ad-page:#0d1117;--ad-ink:#e6edf3;--ad-soft:#9aa4af;--ad-edge:#8b949e;--ad-frame:#484f58;--ad-tint:#161b22;"
-    for key, family in {**FAMILIES, "alert": ALERT}.items():
-        light += f"--ad-{key}-fill:{family.fill};--ad-{key}-line:{family.line};"
-        dark += f"--ad-{key}-fill:{family.dark_fill};--ad-{key}-line:{family.dark_line};"
+    light, dark = variables()
     if theme == "dark":
         light = dark
     root = ".autodiff-graph"
@@ -386,7 +400,7 @@ def _arrow(edge: EdgeView, layout: Layout, labels: dict[str, str]) -> str:
     )
     parts = [start, f'<path d="M{x0} {y0}{curve}"/>']
     if tip is not None:
-        base = points[0] if edge.upward else points[-1]
+        base = points[0] if edge.upward and edge.kind != "link" else points[-1]
         dx, dy = tip[0] - base[0], tip[1] - base[1]
         length = (dx * dx + dy * dy) ** 0.5 or 1.0
         px, py = -dy / length * 3.2, dx / length * 3.2

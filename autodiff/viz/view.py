@@ -112,7 +112,8 @@ class EdgeView:
     details : tuple of (str, str)
         Text of the tooltip.
     upward : bool
-        Lay the arrow out from target to source, so that a backward graph stands beside its forward graph.
+        Lay the arrow out from target to source, so that a backward graph stands beside its forward graph; of a link: let it
+        have no say in the layout.
     """
 
     id: str

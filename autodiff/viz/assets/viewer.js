@@ -1,0 +1,717 @@
+"use strict";
+/* The viewer of one picture: shows what is open, lays it out with dagre, and answers mouse and keyboard.
+   All text goes into the page as text nodes; nothing is fetched. */
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const S = data.strings;
+  const MOST = 1200; // boxes that may be visible at once
+  const NS = "http://www.w3.org/2000/svg";
+  const $ = (id) => document.getElementById(id);
+
+  // --- the picture as objects --------------------------------------------------------------------------------------
+
+  const pairs = (list) => list.map(([k, v]) => [S[k], S[v]]);
+  const clusters = data.clusters.map((c, i) => ({
+    index: i, id: c[0], label: S[c[1]], kind: S[c[2]], parent: c[3], caption: S[c[4]], open: !c[5], rolled: !!c[6], family: S[c[7]], shape: S[c[8]],
+    name: S[c[9]], rows: c[10].map((r) => S[r]), details: pairs(c[11]), alert: S[c[12]], count: c[13], times: c[14], copies: [], at: 0, isCluster: true,
+  }));
+  const nodes = data.nodes.map((n, i) => ({
+    index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], rows: n[7].map((r) => S[r]),
+    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false,
+  }));
+  const edges = data.edges.map((e) => ({
+    id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
+  }));
+  const initial = clusters.map((c) => [c.open, c.rolled]);
+
+  // Copies of repeated blocks: copy number and position of every node, so that any copy can stand for the others.
+  for (const c of clusters) if (c.parent >= 0 && clusters[c.parent].kind === "repeat") { c.copy = clusters[c.parent].copies.length; clusters[c.parent].copies.push(c.index); }
+  const copiesAround = clusters.map((c) => {
+    const path = [];
+    for (let k = c.index; k >= 0; k = clusters[k].parent) if (clusters[k].copy !== undefined) path.unshift(k);
+    return path;
+  });
+  const members = new Map();
+  const places = nodes.map((n) => {
+    const own = [];
+    if (n.parent >= 0) for (const copy of copiesAround[n.parent]) {
+      if (!members.has(copy)) members.set(copy, []);
+      own.push(members.get(copy).length);
+      members.get(copy).push(n.index);
+    }
+    return own;
+  });
+
+  /** The node that is drawn for a node: itself, or its twin in the copy that is shown. */
+  function twin(i) {
+    for (let level = 0; ; level++) {
+      const path = nodes[i].parent >= 0 ? copiesAround[nodes[i].parent] : [];
+      if (level >= path.length) return i;
+      const copy = clusters[path[level]], repeat = clusters[copy.parent];
+      if (repeat.rolled && copy.copy !== repeat.at) i = members.get(repeat.copies[repeat.at])[places[i][level]];
+    }
+  }
+
+  /** What is visible: boxes, arrows and frames. */
+  function visible() {
+    const closed = new Int32Array(clusters.length).fill(-1);
+    for (const c of clusters) {
+      const outer = c.parent >= 0 ? closed[c.parent] : -1;
+      closed[c.index] = outer >= 0 ? outer : c.open ? -1 : c.index;
+    }
+    const image = new Array(nodes.length);
+    const boxes = new Map();
+    const frames = new Set();
+    const later = new Int8Array(clusters.length); // inside a copy that is not drawn
+    for (const c of clusters) {
+      const repeat = c.parent >= 0 ? clusters[c.parent] : null;
+      later[c.index] = (repeat && later[c.parent]) || (repeat && repeat.kind === "repeat" && repeat.rolled && c.copy !== repeat.at) ? 1 : 0;
+    }
+    for (const n of nodes) {
+      const first = nodes[twin(n.index)];
+      const shut = first.parent >= 0 ? closed[first.parent] : -1;
+      const box = shut >= 0 ? clusters[shut] : first;
+      image[n.index] = box;
+      if (!boxes.has(box.id)) boxes.set(box.id, box);
+      if (n.alert) (box.alarms = n.alert);
+      for (let k = box.parent; k >= 0; k = clusters[k].parent) frames.add(k);
+    }
+    const arrows = new Map();
+    for (const e of edges) {
+      const source = image[e.source], target = image[e.target];
+      const changed = source !== nodes[e.source] || target !== nodes[e.target];
+      let kind = e.kind;
+      if (changed && kind === "data" && carried(e.source, e.target)) kind = "carry";
+      if (source === target && changed && (kind !== "carry" || source.isCluster)) continue;
+      const apart = (!source.isCluster && !target.isCluster) || (target.isCluster && target.kind === "fused");
+      const base = [source.id, target.id, apart ? e.slot : "", kind].join("|");
+      const key = !changed && arrows.has(base) ? `${base}|${e.id}` : base;
+      const held = arrows.get(key);
+      if (held) { held.count += e.count; held.parts.push(e); held.alert = held.alert || e.alert; }
+      else arrows.set(key, { id: e.id, source, target, kind, label: e.label, alert: e.alert, upward: e.upward, count: e.count, parts: [e], edge: e });
+    }
+    const shown = [...boxes.values()];
+    return { boxes: shown, arrows: [...arrows.values()], frames: [...frames].sort((a, b) => a - b).map((k) => clusters[k]).filter((c) => !later[c.index] && !lifted(c)) };
+  }
+
+  /** The frame of the copy on show stands right inside that of the repeat, so it is left out. */
+  const lifted = (c) => c.copy !== undefined && clusters[c.parent].rolled && c.open;
+  const frameOf = (item) => { let k = item.parent; while (k >= 0 && lifted(clusters[k])) k = clusters[k].parent; return k; };
+
+  function carried(a, b) {
+    if (nodes[a].parent < 0 || nodes[b].parent < 0) return false;
+    const p = copiesAround[nodes[a].parent], q = copiesAround[nodes[b].parent];
+    for (let i = 0; i < Math.min(p.length, q.length); i++) {
+      const one = clusters[p[i]], other = clusters[q[i]];
+      if (one.parent !== other.parent) return false;
+      if (one !== other) return clusters[one.parent].rolled;
+    }
+    return false;
+  }
+
+  // --- boxes and layout ----------------------------------------------------------------------------------------------
+
+  const pen = document.createElement("canvas").getContext("2d");
+  const widths = new Map();
+  function measure(text, size, bold) {
+    const key = size + (bold ? "b" : "") + text;
+    if (!widths.has(key)) { pen.font = `${bold ? "bold " : ""}${size}px Helvetica, Arial, "Liberation Sans", sans-serif`; widths.set(key, pen.measureText(text).width); }
+    return widths.get(key);
+  }
+  const short = (text, most) => { if (text.length <= most) return text; const tail = (most - 1) >> 1; return text.slice(0, most - 1 - tail) + "…" + text.slice(text.length - tail); };
+  const isPill = (n) => ["parameter", "port", "gradient"].includes(n.kind);
+
+  function linesOf(item) {
+    const title = short(item.label, 44) + (item.times > 1 ? `  ×${item.times}` : "");
+    const lines = [[title, 13, true, "title"]];
+    if (item.name && item.name !== item.label) lines.push([short(item.name, 44), 10.5, true, "name"]);
+    if (item.shape && item.kind !== "port") lines.push([short(item.shape, 44), 10.5, false, "shape"]);
+    for (const row of item.rows) lines.push([short(row, 44), 10.5, false, /^(∂|‖∂‖)/.test(row) ? "row grad" : "row"]);
+    if (item.alert || item.alarms) lines.push([`⚠ ${item.alert || item.alarms}`, 10.5, true, "alert"]);
+    return lines;
+  }
+  function boxOf(item) {
+    const lines = linesOf(item);
+    const inner = Math.max(...lines.map(([t, s, b]) => measure(t, s, b)));
+    const margin = isPill(item) ? 30 : item.kind === "fused" ? 34 : 24;
+    return { lines, width: Math.max(inner + margin, 54), height: lines.reduce((h, l) => h + l[1] + 4, 10) };
+  }
+
+  function layOut(view) {
+    const g = new dagre.graphlib.Graph({ multigraph: true, compound: true });
+    g.setGraph({ rankdir: data.rankdir, nodesep: 22, ranksep: view.arrows.some((a) => a.label) ? 46 : 38, edgesep: 12, marginx: 24, marginy: 24,
+      ranker: view.boxes.length > 400 ? "longest-path" : "network-simplex" });
+    for (const f of view.frames) g.setNode(f.id, {});
+    for (const b of view.boxes) { b.box = boxOf(b); g.setNode(b.id, { width: b.box.width, height: b.box.height }); }
+    for (const item of [...view.frames, ...view.boxes]) { const k = frameOf(item); if (k >= 0) g.setParent(item.id, clusters[k].id); }
+    for (const a of view.arrows) {
+      if (loose(a)) continue;
+      const text = arrowText(a);
+      const facts = text ? { width: measure(text, 10, false) + 6, height: 12, labelpos: "c" } : {};
+      if (a.upward) g.setEdge(a.target.id, a.source.id, facts, a.id); else g.setEdge(a.source.id, a.target.id, facts, a.id);
+    }
+    // A leaf of a frame stands below what flows into the frame, so that frames follow one another instead of standing side by side.
+    const leaves = view.boxes.filter((b) => b.kind === "parameter" || b.kind === "constant" || b.kind === "input");
+    const into = new Map();
+    for (const a of view.arrows) if (a.kind === "data" && !a.upward) { if (!into.has(a.target.id)) into.set(a.target.id, []); into.get(a.target.id).push(a.source); }
+    for (const leaf of leaves) {
+      const use = view.arrows.find((a) => a.source === leaf && a.kind === "data");
+      const from = use && frameOf(leaf) >= 0 && (into.get(use.target.id) || []).find((b) => !leaves.includes(b) && frameOf(b) !== frameOf(leaf));
+      if (from) g.setEdge(from.id, leaf.id, { weight: 0 }, `space ${leaf.id}`);
+    }
+    dagre.layout(g);
+    // Room for the headings: frames grow upwards by the height of their text, and widen to hold it.
+    const places = new Map();
+    for (const b of view.boxes) { const p = g.node(b.id); places.set(b.id, { x: p.x, y: p.y }); }
+    const rects = new Map();
+    for (const f of view.frames) { const p = g.node(f.id); rects.set(f.id, { left: p.x - p.width / 2, top: p.y - p.height / 2, right: p.x + p.width / 2, bottom: p.y + p.height / 2 }); }
+    for (const f of [...view.frames].reverse()) {
+      const r = rects.get(f.id);
+      const inside = [...view.frames.filter((c) => c !== f && frameOf(c) === f.index).map((c) => rects.get(c.id)),
+        ...view.boxes.filter((b) => frameOf(b) === f.index).map((b) => { const p = places.get(b.id); return { left: p.x - b.box.width / 2, top: p.y - b.box.height / 2, right: p.x + b.box.width / 2, bottom: p.y + b.box.height / 2 }; })];
+      const need = headingLines(f).length * 15 + 12;
+      r.left = Math.min(...inside.map((i) => i.left)) - 12; r.right = Math.max(...inside.map((i) => i.right)) + 12;
+      r.top = Math.min(...inside.map((i) => i.top)) - need; r.bottom = Math.max(...inside.map((i) => i.bottom)) + 12;
+      const wide = headingWidth(f);
+      if (r.right - r.left < wide) r.right = r.left + wide;
+    }
+    const lines = new Map();
+    for (const a of view.arrows) {
+      if (loose(a)) continue;
+      const e = g.edge(a.upward ? { v: a.target.id, w: a.source.id, name: a.id } : { v: a.source.id, w: a.target.id, name: a.id });
+      const points = a.upward ? [...e.points].reverse() : e.points;
+      lines.set(a.id, { points, label: e.width ? { x: e.x, y: e.y } : null });
+    }
+    return { places, rects, lines };
+  }
+
+  /** Arrows that have no say in the layout: back into a block, and links that hold nothing in order. */
+  const loose = (a) => a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target;
+  const headingLines = (f) => [short(f.label, 60) + (f.times > 1 ? `  ×${f.times}` : "") + (f.name && f.name !== f.label ? ` · ${f.name}` : ""), ...(f.caption ? [short(f.caption, 110)] : [])];
+  const headingWidth = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i))) + 44 + (f.kind === "repeat" ? 130 : 0);
+  const arrowText = (a) => (a.label ? short(a.label, 40) : "") + (a.count > 1 && !rolledEnd(a) ? ` ×${a.count}` : "");
+  const rolledEnd = (a) => [a.edge.source, a.edge.target].some((i) => nodes[i].parent >= 0 && copiesAround[nodes[i].parent].some((c) => clusters[clusters[c].parent].rolled));
+
+  // --- drawing -------------------------------------------------------------------------------------------------------
+
+  const svg = $("picture"), root = document.createElementNS(NS, "g");
+  svg.append(root);
+  let view, plan, elements = new Map(), arrowElements = new Map();
+  let zoom = { k: 1, x: 0, y: 0 };
+
+  function make(name, facts, ...children) {
+    const e = document.createElementNS(NS, name);
+    for (const [k, v] of Object.entries(facts)) e.setAttribute(k, v);
+    e.append(...children);
+    return e;
+  }
+  const text = (t, x, y, size, kind, anchor) => make("text", { class: kind, x, y, "font-size": size, "text-anchor": anchor || "middle" }, t);
+
+  function drawBox(b) {
+    const p = plan.places.get(b.id), { lines, width, height } = b.box, left = p.x - width / 2, top = p.y - height / 2;
+    const alert = b.alert || b.alarms;
+    const kind = b.isCluster && b.kind !== "fused" ? "fold" : b.kind;
+    const e = make("g", { class: `node ${kind} f-${alert ? "alert" : b.family}${alert ? " bad" : ""}`, id: b.id, tabindex: "-1", role: "button",
+      "aria-label": lines.map((l) => l[0]).join(", ") + (b.isCluster ? ", folded, press Enter to open" : "") });
+    const radius = isPill(b) && lines.length < 4 ? height / 2 : b.kind === "input" || b.kind === "constant" ? 2.5 : 7;
+    if (b.isCluster && b.times > 1) for (const s of [6, 3]) e.append(make("rect", { class: "body", x: left + s, y: top - s, width, height, rx: radius }));
+    e.append(make("rect", { class: "body", x: left, y: top, width, height, rx: radius }));
+    if (b.kind === "fused") for (const x of [left + 6, left + width - 6]) e.append(make("line", { class: "bar", x1: x, y1: top, x2: x, y2: top + height }));
+    let y = top + (height - lines.reduce((h, l) => h + l[1] + 4, -4)) / 2;
+    for (const [t, size, , style] of lines) { y += size; e.append(text(t, p.x, y - 1.5, size, style)); y += 4; }
+    if (b.isCluster) e.append(make("path", { d: `M${left + width - 13} ${top + 9}h8m-4 -4v8`, stroke: "currentColor", "stroke-width": 1.4, fill: "none" }));
+    e.addEventListener("click", () => { if (moved) return; b.isCluster ? toggle(b) : select(b); });
+    e.addEventListener("keydown", (event) => boxKey(event, b));
+    e.addEventListener("mouseenter", (event) => hover(event, tipOf(b)));
+    e.addEventListener("mousemove", moveTip);
+    e.addEventListener("mouseleave", leave);
+    return e;
+  }
+
+  function drawFrame(f) {
+    const r = plan.rects.get(f.id);
+    const e = make("g", { class: `cluster ${f.kind} f-${f.family}`, id: f.id });
+    e.append(make("rect", { x: r.left, y: r.top, width: r.right - r.left, height: r.bottom - r.top, rx: 8 }));
+    headingLines(f).forEach((t, i) => e.append(text(t, r.left + 30, r.top + 17 + 15 * i, i ? 10.5 : 12, i ? "caption" : "heading", "start")));
+    return e;
+  }
+
+  /** The buttons of a frame; on top of everything, since arrows may cross a heading. */
+  function drawButtons(f) {
+    const r = plan.rects.get(f.id);
+    const e = make("g", { class: `controls ${f.kind}`, "data-for": f.id });
+    e.append(button(r.left + 8, r.top + 6, 16, "−", `fold ${f.label}`, () => toggle(f)));
+    if (f.kind === "repeat") {
+      const x = r.right - 128;
+      if (f.rolled) {
+        e.append(button(x, r.top + 6, 16, "‹", "previous copy", () => turn(f, -1)));
+        e.append(text(`${f.at + 1} of ${f.copies.length}`, x + 47, r.top + 18, 10.5, "caption"));
+        e.append(button(x + 78, r.top + 6, 16, "›", "next copy", () => turn(f, 1)));
+      }
+      e.append(button(x + 98, r.top + 6, 24, f.rolled ? "all" : "one", f.rolled ? "show all copies" : "show one copy", () => unroll(f)));
+    }
+    return e;
+  }
+
+  function button(x, y, width, label, title, act) {
+    const e = make("g", { class: "button", role: "button", tabindex: "0", "aria-label": title }, make("title", {}, title),
+      make("rect", { x, y, width, height: 15, rx: 4 }), text(label, x + width / 2, y + 11.5, 11, ""));
+    const run = (event) => { event.stopPropagation(); act(); };
+    e.addEventListener("click", (event) => { if (!moved) run(event); });
+    e.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); run(event); } });
+    return e;
+  }
+
+  function drawArrow(a) {
+    const said = [`${a.source.label} → ${a.target.label}`, ...a.edge.details.map(([k, v]) => `${k}: ${v}`)].join("\n");
+    const e = make("g", { class: `edge ${a.kind}${a.alert ? " bad" : ""}`, id: a.id, "data-source": a.source.id, "data-target": a.target.id });
+    const from = plan.places.get(a.source.id), to = plan.places.get(a.target.id);
+    const line = plan.lines.get(a.id);
+    let d, tip, base, middle;
+    if (line) {
+      const p = line.points.map(({ x, y }) => [x, y]);
+      tip = p[p.length - 1]; const before = p[p.length - 2];
+      const length = Math.hypot(tip[0] - before[0], tip[1] - before[1]) || 1;
+      base = [tip[0] - (tip[0] - before[0]) / length * 8, tip[1] - (tip[1] - before[1]) / length * 8];
+      p[p.length - 1] = base;
+      d = `M${p[0]}`;
+      for (let i = 1; i < p.length - 1; i++) d += `Q${p[i]} ${i + 1 < p.length - 1 ? [(p[i][0] + p[i + 1][0]) / 2, (p[i][1] + p[i + 1][1]) / 2] : p[i + 1]}`;
+      if (p.length < 3) d += `L${base}`;
+      middle = line.label;
+    } else if (a.kind === "link" && a.source !== a.target) {
+      const s = a.source.box.width / 2, t = a.target.box.width / 2, right = to.x > from.x;
+      d = `M${[from.x + (right ? s : -s), from.y]}L${[to.x + (right ? -t : t), to.y]}`;
+      middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 - 6 };
+    } else { // from one copy to the next, drawn beside the block
+      const x0 = from.x + a.source.box.width / 2, x1 = to.x + a.target.box.width / 2, self = a.source === a.target;
+      const around = [...ancestors(a.source)].map((k) => clusters[k]).find((c) => c.kind === "repeat" && plan.rects.has(c.id));
+      const out = self || !around ? Math.max(x0, x1) + 44 : plan.rects.get(around.id).right + 30, y0 = from.y + (self ? 9 : 0), y1 = to.y - (self ? 9 : 0);
+      d = `M${[x0, y0]}C${[out, y0]} ${[out, y0]} ${[out, (y0 + y1) / 2]}S${[out, y1]} ${[x1 + 8, y1]}`;
+      tip = [x1, y1]; base = [x1 + 8, y1];
+    }
+    e.append(make("path", { d }));
+    if (tip) {
+      const dx = tip[0] - base[0], dy = tip[1] - base[1], n = Math.hypot(dx, dy) || 1;
+      e.append(make("polygon", { points: `${tip} ${[base[0] - dy / n * 3.4, base[1] + dx / n * 3.4]} ${[base[0] + dy / n * 3.4, base[1] - dx / n * 3.4]}` }));
+    }
+    e.append(make("path", { d, style: "stroke:transparent;stroke-width:12" }));
+    const label = arrowText(a);
+    if (label && middle) e.append(text(label, middle.x, middle.y + 3.5, 10, "edge-label"));
+    e.addEventListener("mouseenter", (event) => hover(event, said));
+    e.addEventListener("mousemove", moveTip);
+    e.addEventListener("mouseleave", leave);
+    return e;
+  }
+
+  function render() {
+    for (const c of clusters) delete c.alarms;
+    for (const n of nodes) delete n.alarms;
+    view = visible();
+    plan = layOut(view);
+    root.replaceChildren();
+    elements = new Map(); arrowElements = new Map();
+    for (const f of view.frames) root.append(drawFrame(f));
+    for (const a of view.arrows) { const e = drawArrow(a); arrowElements.set(a.id, e); root.append(e); }
+    for (const b of view.boxes) { const e = drawBox(b); elements.set(b.id, e); root.append(e); }
+    for (const f of view.frames) root.append(drawButtons(f));
+    if (view.boxes.length) elements.get(view.boxes[0].id).setAttribute("tabindex", "0");
+    legend();
+    if (steps.on) startSteps(true);
+    mark();
+    document.body.dataset.boxes = view.boxes.length;
+  }
+
+  function legend() {
+    const present = new Set(view.boxes.map((b) => b.family));
+    $("legend").replaceChildren(...data.legend.filter(([key]) => present.has(key) || (key === "alert" && view.boxes.some((b) => b.alert || b.alarms))).map(([key, name]) => {
+      const e = document.createElement("span"), i = document.createElement("i");
+      e.className = `f-${key}`; e.append(i, name); return e;
+    }));
+  }
+
+  // --- pan and zoom --------------------------------------------------------------------------------------------------
+
+  let moved = false;
+  const apply = () => root.setAttribute("transform", `translate(${zoom.x} ${zoom.y}) scale(${zoom.k})`);
+  function zoomAt(factor, x, y) {
+    const k = Math.min(4, Math.max(0.03, zoom.k * factor));
+    zoom = { k, x: x - (x - zoom.x) * k / zoom.k, y: y - (y - zoom.y) * k / zoom.k };
+    apply();
+  }
+  const middleOf = () => { const r = svg.getBoundingClientRect(); return [r.width / 2, r.height / 2]; };
+  function fit(whole) {
+    const b = root.getBBox(), r = svg.getBoundingClientRect();
+    if (!b.width) return;
+    // Small pictures are not blown up; large ones first stay legible, and what does not fit is reached by panning.
+    const k = Math.max(Math.min((r.width - 48) / b.width, (r.height - 64) / b.height, 1.25), whole === true ? 0.03 : 0.7);
+    zoom = { k, x: b.width * k > r.width - 48 ? 24 - b.x * k : (r.width - b.width * k) / 2 - b.x * k, y: b.height * k > r.height - 64 ? 24 - b.y * k : (r.height - 40 - b.height * k) / 2 - b.y * k };
+    apply();
+  }
+  function centre(id) {
+    const p = plan.places.get(id) || centreOf(plan.rects.get(id)), r = svg.getBoundingClientRect();
+    if (!p) return;
+    const k = Math.max(zoom.k, 0.7);
+    zoom = { k, x: r.width / 2 - p.x * k, y: r.height / 2 - p.y * k };
+    apply();
+  }
+  const centreOf = (r) => r && { x: (r.left + r.right) / 2, y: (r.top + r.bottom) / 2 };
+  function keepVisible(id) {
+    const p = plan.places.get(id), r = svg.getBoundingClientRect();
+    if (!p) return;
+    const x = p.x * zoom.k + zoom.x, y = p.y * zoom.k + zoom.y;
+    if (x < 60 || y < 60 || x > r.width - 60 || y > r.height - 60) centre(id);
+  }
+
+  svg.addEventListener("wheel", (event) => { event.preventDefault(); const r = svg.getBoundingClientRect(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.clientX - r.left, event.clientY - r.top); }, { passive: false });
+  svg.addEventListener("pointerdown", (event) => {
+    moved = false;
+    if (event.button) return;
+    const start = [event.clientX, event.clientY, zoom.x, zoom.y];
+    const drag = (e) => {
+      if (Math.hypot(e.clientX - start[0], e.clientY - start[1]) > 4) { moved = true; svg.classList.add("drag"); }
+      if (moved) { zoom.x = start[2] + e.clientX - start[0]; zoom.y = start[3] + e.clientY - start[1]; apply(); }
+    };
+    const end = () => { svg.classList.remove("drag"); removeEventListener("pointermove", drag); removeEventListener("pointerup", end); setTimeout(() => { moved = false; }); };
+    addEventListener("pointermove", drag); addEventListener("pointerup", end);
+  });
+
+  // --- opening and closing -------------------------------------------------------------------------------------------
+
+  function say(message) { $("said").textContent = message; $("said").hidden = false; clearTimeout(say.timer); say.timer = setTimeout(() => { $("said").hidden = true; }, 4000); }
+
+  /** Change what is open, unless too much would be visible; what was clicked stays where it was. */
+  function change(act, undo, anchor) {
+    const before = anchor && (plan.places.get(anchor.id) || corner(plan.rects.get(anchor.id)));
+    act();
+    const count = visible().boxes.length;
+    if (count > MOST) { undo(); say(`That would show ${count.toLocaleString()} boxes; open a part of it.`); return false; }
+    render();
+    const after = anchor && (plan.places.get(anchor.id) || corner(plan.rects.get(anchor.id)));
+    if (before && after) { zoom.x += (before.x - after.x) * zoom.k; zoom.y += (before.y - after.y) * zoom.k; apply(); }
+    return true;
+  }
+  const corner = (r) => r && { x: r.left + 16, y: r.top + 14 };
+  const toggle = (c) => { leave(); if (change(() => { c.open = !c.open; }, () => { c.open = !c.open; }, c)) focusOn(c); };
+  /** Show another copy of a repeated block, opened as far as the one before. */
+  function turn(c, by) {
+    const at = c.at, to = (at + by + c.copies.length) % c.copies.length;
+    const within = (copy) => clusters.filter((k) => k.index === copy || [...ancestors(k)].includes(copy));
+    const old = within(c.copies[at]);
+    within(c.copies[to]).forEach((k, i) => { if (old[i]) [k.open, k.rolled] = [old[i].open, old[i].rolled]; });
+    change(() => { c.at = to; }, () => { c.at = at; }, c);
+  }
+  const unroll = (c) => change(() => { c.rolled = !c.rolled; }, () => { c.rolled = !c.rolled; }, c);
+  // How many boxes a cluster shows when only it is opened.
+  for (const c of clusters) c.size = 0;
+  for (const n of nodes) if (n.parent >= 0) clusters[n.parent].size++;
+  for (const c of clusters) if (c.parent >= 0) clusters[c.parent].size++;
+  function openAll() {
+    // Level by level, as far as it stays legible.
+    let count = view.boxes.length, level = clusters.filter((c) => c.parent < 0), left = false;
+    const inner = new Map();
+    for (const c of clusters) if (c.parent >= 0) { if (!inner.has(c.parent)) inner.set(c.parent, []); inner.get(c.parent).push(c); }
+    while (level.length) {
+      const next = [];
+      for (const c of level) {
+        if (!c.open) {
+          const more = (c.rolled ? 1 : c.size) - 1;
+          if (count + more > 400) { left = true; continue; }
+          c.open = true; count += more;
+        }
+        const inside = inner.get(c.index) || [];
+        next.push(...(c.rolled ? inside.slice(c.at, c.at + 1) : inside));
+      }
+      level = next;
+    }
+    render(); fit();
+    if (left) say(`Opened up to ${view.boxes.length} boxes; the rest stays folded.`);
+  }
+  function* ancestors(item) { for (let k = item.parent; k >= 0; k = clusters[k].parent) yield k; }
+  function foldAll() { clusters.forEach((c, i) => { [c.open, c.rolled] = initial[i]; c.at = 0; }); render(); fit(); }
+
+  /** Open everything around an item, so that it is on the page. */
+  function reveal(item) {
+    for (const k of ancestors(item)) {
+      const c = clusters[k];
+      c.open = true;
+      if (c.copy !== undefined && clusters[c.parent].rolled) clusters[c.parent].at = c.copy;
+    }
+    render();
+    centre(item.id);
+    focusOn(item);
+  }
+  function focusOn(item) { const e = elements.get(item.id) || root.querySelector(`[data-for="${CSS.escape(item.id)}"] .button`); if (e) e.focus({ preventScroll: true }); }
+
+  // --- selection, paths, details -------------------------------------------------------------------------------------
+
+  let selected = null, pathOn = false, found = null;
+
+  function downstream(box) {
+    const on = new Set([box.id]), arrows = new Set(), queue = [box.id], out = new Map();
+    for (const a of view.arrows) if (a.kind !== "link") { if (!out.has(a.source.id)) out.set(a.source.id, []); out.get(a.source.id).push(a); }
+    while (queue.length) for (const a of out.get(queue.pop()) || []) { arrows.add(a.id); if (!on.has(a.target.id)) { on.add(a.target.id); queue.push(a.target.id); } }
+    return { on, arrows };
+  }
+
+  function mark() {
+    const path = selected && pathOn && elements.has(selected.id) ? downstream(selected) : null;
+    for (const [id, e] of elements) {
+      e.classList.toggle("selected", !!selected && selected.id === id);
+      e.classList.toggle("dim", !!path && !path.on.has(id));
+      e.classList.toggle("found", found === id);
+    }
+    for (const [id, e] of arrowElements) { e.classList.toggle("on", !!path && path.arrows.has(id)); e.classList.toggle("dim", !!path && !path.arrows.has(id)); }
+    $("path").setAttribute("aria-pressed", String(!!path));
+    $("path").disabled = !selected;
+  }
+
+  function select(item, path) {
+    selected = item;
+    pathOn = !!item && (path === undefined ? item.kind === "parameter" : path);
+    panel(item);
+    mark();
+  }
+
+  const element = (name, content, kind) => { const e = document.createElement(name); if (kind) e.className = kind; e.append(content); return e; };
+  function panel(item) {
+    const side = $("side");
+    side.hidden = !item;
+    if (!item) return;
+    const list = document.createElement("dl");
+    const add = (k, v) => list.append(element("dt", k), element("dd", v));
+    if (item.name && item.name !== item.label) add("name", item.name);
+    if (item.shape) add("output", item.shape);
+    for (const [k, v] of item.details) add(k, v);
+    const parts = [element("h2", item.label)];
+    if (item.alert) parts.push(element("p", `⚠ holds ${item.alert}`, "alert"));
+    parts.push(list);
+    const around = [...ancestors(item)].reverse().map((k) => clusters[k].label).join(" / ");
+    if (around) parts.push(element("p", `in ${around}`));
+    const links = (title, arrows, end) => {
+      if (!arrows.length) return;
+      const ul = document.createElement("ul");
+      for (const a of arrows) {
+        const b = element("button", a[end].label + (a[end].name && a[end].name !== a[end].label ? ` (${a[end].name})` : ""), "link");
+        b.addEventListener("click", () => { a[end].isCluster ? focusOn(a[end]) : select(a[end], pathOn); keepVisible(a[end].id); });
+        const li = element("li", b);
+        const facts = Object.fromEntries(a.edge.details);
+        if (end === "source" && facts.rule) li.append(document.createElement("br"), "gradient: ", element("code", facts.rule + (facts.numbers ? ` = ${facts.numbers}` : "") + (facts.gradient ? ` = ${facts.gradient}` : "")));
+        ul.append(li);
+      }
+      parts.push(element("h3", title), ul);
+    };
+    links("Computed from", view.arrows.filter((a) => a.target === item && a.kind !== "link"), "source");
+    links("Used by", view.arrows.filter((a) => a.source === item && a.kind !== "link"), "target");
+    side.replaceChildren(...parts);
+  }
+
+  // --- tooltips ------------------------------------------------------------------------------------------------------
+
+  function tipOf(b) {
+    const rows = [b.label + (b.name && b.name !== b.label ? `  ${b.name}` : "")];
+    if (b.shape) rows.push(b.shape);
+    for (const [k, v] of b.details) rows.push(`${k}: ${v}`);
+    if (b.alert) rows.push(`⚠ holds ${b.alert}`);
+    if (b.isCluster) rows.push(b.count ? `${b.count} operations inside; click to open` : "click to open");
+    return rows.join("\n");
+  }
+  function hover(event, content) { $("tip").textContent = content; $("tip").hidden = false; moveTip(event); }
+  function moveTip(event) {
+    const t = $("tip"), w = t.offsetWidth, h = t.offsetHeight;
+    t.style.left = `${Math.min(event.clientX + 14, innerWidth - w - 8)}px`;
+    t.style.top = `${event.clientY + 18 + h > innerHeight ? event.clientY - h - 10 : event.clientY + 18}px`;
+  }
+  function leave() { $("tip").hidden = true; }
+
+  // --- search --------------------------------------------------------------------------------------------------------
+
+  let hits = [], hit = 0;
+  function search() {
+    const wanted = $("find").value.trim().toLowerCase();
+    hits = [];
+    if (wanted) for (const item of [...nodes, ...clusters]) {
+      if (item.kind === "constant" || item.kind === "port") continue;
+      const where = item.label.toLowerCase().indexOf(wanted), name = item.name.toLowerCase().indexOf(wanted);
+      if (where >= 0 || name >= 0) hits.push([item.label.toLowerCase() === wanted || item.name.toLowerCase() === wanted ? 0 : where === 0 || name === 0 ? 1 : 2, item]);
+      if (hits.length > 5000) break;
+    }
+    hits = hits.sort((a, b) => a[0] - b[0]).slice(0, 50).map(([, item]) => item);
+    hit = 0;
+    showHits(wanted);
+  }
+  function showHits(wanted) {
+    const list = $("found");
+    list.hidden = !wanted;
+    list.replaceChildren(...hits.map((item, i) => {
+      const li = element("li", item.label);
+      li.append(element("small", [item.name !== item.label ? item.name : "", item.shape, [...ancestors(item)].map((k) => clusters[k].label).reverse().join("/")].filter(Boolean).join("  ")));
+      li.id = `hit${i}`; li.setAttribute("role", "option"); li.setAttribute("aria-selected", String(i === hit));
+      li.addEventListener("pointerdown", (event) => { event.preventDefault(); go(item); });
+      return li;
+    }));
+    if (wanted && !hits.length) list.append(element("li", "nothing of that name"));
+    $("find").setAttribute("aria-activedescendant", hits.length ? `hit${hit}` : "");
+    list.children[hit]?.scrollIntoView({ block: "nearest" });
+  }
+  function go(item) {
+    $("found").hidden = true;
+    found = item.id;
+    reveal(item);
+    item.isCluster ? panel(item) : select(item);
+    mark();
+  }
+  $("find").addEventListener("input", search);
+  $("find").addEventListener("blur", () => { $("found").hidden = true; });
+  $("find").addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); if (hits.length) { hit = (hit + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; showHits(true); } }
+    else if (event.key === "Enter" && hits.length) { event.preventDefault(); go(hits[hit]); }
+    else if (event.key === "Escape") { $("find").value = ""; $("found").hidden = true; found = null; mark(); $("find").blur(); }
+  });
+
+  // --- stepping backward ---------------------------------------------------------------------------------------------
+
+  const steps = { on: false, at: 0, order: [], timer: 0 };
+  const rule = (a) => a.parts.some((e) => e.details.some(([k]) => k === "rule"));
+
+  /** The boxes that take part in the backward pass, each after all that use it. */
+  function backwardOrder() {
+    const flows = view.arrows.filter((a) => rule(a) && a.kind !== "carry" && a.source !== a.target);
+    const waiting = new Map(view.boxes.map((b) => [b.id, 0])), from = new Map();
+    for (const a of flows) { waiting.set(a.source.id, waiting.get(a.source.id) + 1); if (!from.has(a.target.id)) from.set(a.target.id, []); from.get(a.target.id).push(a); }
+    const part = new Set(flows.flatMap((a) => [a.source.id, a.target.id]));
+    const position = new Map(view.boxes.map((b, i) => [b.id, i]));
+    const ready = view.boxes.filter((b) => part.has(b.id) && !waiting.get(b.id)).map((b) => position.get(b.id)).sort((a, b) => a - b);
+    const order = [], placed = new Set();
+    while (ready.length) {
+      const b = view.boxes[ready.pop()];
+      order.push(b); placed.add(b.id);
+      for (const a of from.get(b.id) || []) {
+        waiting.set(a.source.id, waiting.get(a.source.id) - 1);
+        if (!waiting.get(a.source.id)) { const p = position.get(a.source.id); let i = ready.length; while (i && ready[i - 1] > p) i--; ready.splice(i, 0, p); }
+      }
+    }
+    // Folded blocks may depend on one another in a circle; those come last, in reverse order.
+    return [...order, ...view.boxes.filter((b) => part.has(b.id) && !placed.has(b.id)).reverse()];
+  }
+
+  function startSteps(keep) {
+    steps.on = true;
+    const now = keep && steps.order[steps.at];
+    steps.order = backwardOrder();
+    steps.at = Math.max(0, now ? steps.order.findIndex((b) => b.id === now.id) : 0);
+    $("steps").hidden = false;
+    svg.classList.add("stepping");
+    $("step").setAttribute("aria-pressed", "true");
+    showStep();
+  }
+  function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); clearStep(); }
+  function pause() { clearInterval(steps.timer); steps.timer = 0; $("play").textContent = "▶ play"; }
+  function clearStep() {
+    for (const e of elements.values()) e.classList.remove("now", "done");
+    for (const e of arrowElements.values()) e.classList.remove("sent", "sending");
+    for (const e of root.querySelectorAll(".badge")) e.remove();
+  }
+  function stepTo(i) {
+    if (!steps.on) startSteps(false);
+    if (i < 0 || i >= steps.order.length) { pause(); return; }
+    steps.at = i; showStep();
+  }
+
+  function showStep() {
+    clearStep();
+    if (!steps.order.length) { $("what").textContent = "Nothing here asks for a gradient."; $("sends").replaceChildren(); return; }
+    const now = steps.order[steps.at], done = new Set(steps.order.slice(0, steps.at).map((b) => b.id));
+    for (const id of done) elements.get(id)?.classList.add("done");
+    elements.get(now.id)?.classList.add("now");
+    const reached = new Map();
+    for (const a of view.arrows) {
+      if (!rule(a)) continue;
+      const here = a.target === now;
+      if (!here && !done.has(a.target.id)) continue;
+      arrowElements.get(a.id)?.classList.add(here ? "sending" : "sent");
+      if (!reached.has(a.source.id)) reached.set(a.source.id, []);
+      reached.get(a.source.id).push(a);
+    }
+    // What has arrived so far stands beside each box that waits for it.
+    for (const [id, arrows] of reached) {
+      const values = arrows.map((a) => value(a.edge)).filter(Boolean);
+      if (values.length) badge(id, "∂ " + (values.length > 1 ? values.join(" + ") : values[0]));
+    }
+    const facts = Object.fromEntries(now.details);
+    if (facts.gradient) badge(now.id, `∂ ${facts.gradient}`);
+    $("count").textContent = `step ${steps.at + 1} of ${steps.order.length}`;
+    const inputs = view.arrows.filter((a) => a.target === now && rule(a));
+    const arrived = view.arrows.filter((a) => a.source === now && rule(a)).map((a) => value(a.edge)).filter(Boolean);
+    const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
+    let head = `${now.label}${now.name && now.name !== now.label ? ` (${now.name})` : ""}`;
+    if (!inputs.length) head += " receives its gradient" + (got ? `: ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got}` : "");
+    else if (!arrived.length) head += ` runs first, with g = ${got || "1"}`;
+    else head += ` runs now, with g = ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got || "what its uses sent"}`;
+    $("what").textContent = head;
+    $("sends").replaceChildren(...inputs.map((a) => {
+      const f = Object.fromEntries(a.edge.details);
+      const li = element("li", `sends to ${a.source.label}${a.source.name && a.source.name !== a.source.label ? ` (${a.source.name})` : ""}${f.input && f.input !== a.source.label ? `, its input ${f.input}` : ""}: `);
+      li.append(element("code", [f.rule, f.numbers && f.numbers !== f.rule ? f.numbers : "", f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter(Boolean).join("  =  ")));
+      return li;
+    }));
+    if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
+    keepVisible(now.id);
+  }
+  const value = (e) => { const f = Object.fromEntries(e.details); return f.gradient || (f["gradient norm"] ? `‖${f["gradient norm"]}‖` : ""); };
+  function badge(id, content) {
+    const b = [...view.boxes].find((x) => x.id === id), p = plan.places.get(id);
+    if (!p || !b) return;
+    content = short(content, 40);
+    const old = root.querySelector(`.badge[data-for="${CSS.escape(id)}"]`);
+    if (old) old.remove();
+    const w = measure(content, 11, true) + 12, x = p.x + b.box.width / 2 - 8, y = p.y - b.box.height / 2 - 10;
+    root.append(make("g", { class: "badge", "data-for": id, style: "pointer-events:none" }, make("rect", { x, y, width: w, height: 18, rx: 9 }), text(content, x + w / 2, y + 13, 11, "")));
+  }
+
+  // --- keyboard and buttons ------------------------------------------------------------------------------------------
+
+  function boxKey(event, b) {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); b.isCluster ? toggle(b) : select(b); return; }
+    const [forward, back] = data.rankdir === "LR" ? ["ArrowRight", "ArrowLeft"] : ["ArrowDown", "ArrowUp"];
+    let next;
+    if (event.key === forward) next = view.arrows.find((a) => a.source === b && a.kind !== "link")?.target;
+    else if (event.key === back) next = view.arrows.find((a) => a.target === b && a.kind !== "link")?.source;
+    else if (event.key.startsWith("Arrow")) {
+      const by = event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : -1;
+      next = view.boxes[(view.boxes.indexOf(b) + by + view.boxes.length) % view.boxes.length];
+    } else return;
+    event.preventDefault(); event.stopPropagation();
+    if (next) { elements.get(next.id).focus({ preventScroll: true }); keepVisible(next.id); }
+  }
+
+  const actions = {
+    "+": () => zoomAt(1.25, ...middleOf()), "=": () => zoomAt(1.25, ...middleOf()), "-": () => zoomAt(0.8, ...middleOf()), 0: () => fit(true),
+    "/": () => $("find").focus(), e: openAll, f: foldAll, p: () => { if (selected) { pathOn = !pathOn; mark(); } },
+    b: () => (steps.on ? stopSteps() : startSteps(false)), n: () => stepTo(steps.on ? steps.at + 1 : 0), N: () => stepTo(steps.at - 1), "?": () => $("help").showModal(),
+    Escape: () => { found = null; select(null); leave(); if (steps.on) stopSteps(); },
+    ArrowLeft: () => { zoom.x += 60; apply(); }, ArrowRight: () => { zoom.x -= 60; apply(); }, ArrowUp: () => { zoom.y += 60; apply(); }, ArrowDown: () => { zoom.y -= 60; apply(); },
+  };
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || $("help").open) return;
+    const act = actions[event.key];
+    if (act) { event.preventDefault(); act(); }
+  });
+  const on = (id, act) => $(id).addEventListener("click", act);
+  on("open", openAll); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("keys", actions["?"]);
+  on("next", () => { pause(); stepTo(steps.at + 1); }); on("back", () => { pause(); stepTo(steps.at - 1); }); on("first", () => { pause(); stepTo(0); });
+  on("play", () => { if (steps.timer) pause(); else { $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), 1400); } });
+  on("theme", () => {
+    const dark = document.body.dataset.theme ? document.body.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.body.dataset.theme = dark ? "light" : "dark";
+  });
+  svg.addEventListener("click", (event) => { if (event.target === svg && !moved) select(null); });
+
+  render();
+  fit();
+  // A link may point at a box or at a step of the backward pass: #find=W1 or #step=3.
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  if (wanted.has("find")) { const item = [...nodes, ...clusters].find((x) => x.label === wanted.get("find") || x.name === wanted.get("find")); if (item) go(item); }
+  if (wanted.has("step")) { startSteps(false); stepTo(Math.min(Number(wanted.get("step")) || 1, steps.order.length) - 1); }
+  document.body.dataset.ready = "yes";
+})();

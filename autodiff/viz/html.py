@@ -1,0 +1,199 @@
+"""GraphView to one HTML page that needs nothing else: no network, no server, no other file.
+
+The page carries the whole picture as JSON, the layout library dagre (MIT licence, unchanged but for its pointer to a source map), and the
+viewer of ``assets/viewer.js``. Its content security policy forbids every request. Text reaches the page as JSON with ``<``, ``>`` and ``&``
+escaped, and enters the document as text nodes only.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from .style import ALERT, FAMILIES, clean, shape_text
+from .svg import style_sheet, variables
+from .view import GraphView
+
+__all__ = ["to_html"]
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_KEYS = (
+    ("click, Enter", "open or fold a block; show a box's details"),
+    ("/", "search by name"),
+    ("p", "highlight everything between the chosen box and the result"),
+    ("b", "step through the backward pass"),
+    ("n, N", "next step, previous step"),
+    ("arrows", "with a box in focus: to what it feeds, to what feeds it; else pan"),
+    ("Tab", "into the picture, and through its buttons"),
+    ("+, -, 0", "zoom in, zoom out, fit; also the wheel"),
+    ("e, f", "open as much as stays legible; fold as at first"),
+    ("Escape", "let go of a choice"),
+)
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("autodiff.viz") / "assets" / name).read_text(encoding="utf-8")
+
+
+def safe_json(value: Any) -> str:
+    """JSON that may stand inside a script element: nothing in it can end the element or open a comment.
+
+    Examples
+    --------
+    >>> safe_json("</script>")
+    '"\\\\u003c/script\\\\u003e"'
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+class _Strings:
+    """Every text once; the rest of the page speaks of its number."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __call__(self, text: str) -> int:
+        return self.numbers.setdefault(clean(text), len(self.numbers))
+
+    def pairs(self, details: tuple[tuple[str, str], ...]) -> list[list[int]]:
+        return [[self(key), self(value)] for key, value in details]
+
+
+def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
+    text = _Strings()
+    cluster_of: dict[str | None, int] = {None: -1}
+    for i, cluster in enumerate(view.clusters):
+        cluster_of[cluster.id] = i
+    node_of = {node.id: i for i, node in enumerate(view.nodes)}
+    clusters = [
+        [
+            c.id, text(c.label), text(c.kind), cluster_of[c.parent], text(c.caption), int(c.collapsed), int(c.rolled), text(c.family),
+            text(shape_text(c.shape, c.dtype)), text(c.name), [text(row) for row in c.rows], text.pairs(c.details), text(c.alert), c.count, c.times,
+        ]
+        for c in view.clusters
+    ]  # fmt: skip
+    nodes = [
+        [
+            n.id, text(n.label), text(n.kind), text(n.family), text(shape_text(n.shape, n.dtype)), text(n.name), cluster_of[n.cluster],
+            [text(row) for row in n.rows], text.pairs(n.details), text(n.alert),
+        ]
+        for n in view.nodes
+    ]  # fmt: skip
+    edges = [
+        [
+            e.id, node_of[e.source], node_of[e.target], e.slot, text(e.kind), text(e.label), text.pairs(e.details), text(e.alert), int(e.upward),
+            e.count,
+        ]
+        for e in view.edges
+    ]  # fmt: skip
+    return {
+        "rankdir": rankdir,
+        "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
+        "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
+        "nodes": nodes,
+        "edges": edges,
+        "clusters": clusters,
+        "strings": list(text.numbers),
+    }
+
+
+def _styles(theme: str) -> str:
+    sheet = style_sheet(theme)
+    light, dark = variables()
+    chosen = f'body.autodiff-graph[data-theme="light"]{{{light}color-scheme:light}}body.autodiff-graph[data-theme="dark"]{{{dark}color-scheme:dark}}'
+    scheme = {"auto": "light dark", "light": "light", "dark": "dark"}[theme]
+    return f":root{{color-scheme:{scheme}}}{sheet}{chosen}\n{_asset('viewer.css')}"
+
+
+def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str:
+    """Write a picture as an interactive page.
+
+    Parameters
+    ----------
+    view : GraphView
+        Collapsed clusters open when clicked.
+    rankdir : str
+        Direction of flow.
+    theme : str
+        ``"auto"`` follows the reader's setting, which a button on the page changes; or ``"light"`` or ``"dark"``.
+
+    Returns
+    -------
+    str
+        A whole document.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown theme.
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import NodeView
+    >>> page = to_html(GraphView((NodeView("n0", "<script>"),)))
+    >>> page.startswith("<!DOCTYPE html>"), "<script>\\"" in page
+    (True, False)
+    """
+    title = escape(clean(view.title) or "computation graph")
+    styles = _styles(theme)
+    library = "\n".join(line for line in _asset("dagre.min.js").splitlines() if "sourceMappingURL" not in line)
+    keys = "".join(f"<tr><td><kbd>{escape(key)}</kbd></td><td>{escape(does)}</td></tr>" for key, does in _KEYS)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>{title}</title>
+<style>
+{styles}
+</style>
+</head>
+<body class="autodiff-graph">
+<header>
+<h1>{title}</h1>
+<span class="find"><input id="find" type="search" placeholder="search (/)" aria-label="search by name" role="combobox" aria-expanded="false"
+ aria-controls="found" autocomplete="off"><ul id="found" role="listbox" hidden></ul></span>
+<button id="step" aria-pressed="false" title="watch the gradients arrive, one operation at a time (b)">step backward</button>
+<button id="path" aria-pressed="false" disabled title="highlight the way from the chosen box to the result (p)">path to result</button>
+<span class="grow"></span>
+<button id="open" title="open as much as stays legible (e)">open all</button>
+<button id="fold" title="fold as at first (f)">fold</button>
+<button id="in" aria-label="zoom in" title="zoom in (+)">+</button>
+<button id="out" aria-label="zoom out" title="zoom out (-)">−</button>
+<button id="fit" title="fit into the window (0)">fit</button>
+<button id="theme" title="light or dark">light / dark</button>
+<button id="keys" aria-label="keys" title="keys (?)">?</button>
+</header>
+<main id="stage">
+<svg id="picture" aria-label="{title}" role="group"></svg>
+<div id="note">{escape(clean(view.note))}</div>
+<div id="legend"></div>
+<div id="said" role="status" hidden></div>
+</main>
+<aside id="side" aria-label="details" hidden></aside>
+<section id="steps" aria-label="backward pass" hidden>
+<div class="row"><button id="first" aria-label="to the first step">|◀</button><button id="back" title="previous step (N)">◀ back</button>
+<button id="next" title="next step (n)">next ▶</button><button id="play">▶ play</button><span id="count"></span></div>
+<div aria-live="polite"><p id="what"></p><ol id="sends"></ol></div>
+</section>
+<div id="tip" role="tooltip" hidden></div>
+<dialog id="help"><form method="dialog"><h2>Keys</h2><table>{keys}</table><p><button>close</button></p></form></dialog>
+<script id="data" type="application/json">{safe_json(_data(view, rankdir))}</script>
+<script>
+/*
+{_asset("dagre.LICENSE.txt").partition("/*")[0].strip()}
+*/
+{library}
+</script>
+<script>
+{_asset("viewer.js")}
+</script>
+</body>
+</html>
+"""

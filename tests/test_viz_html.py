@@ -1,0 +1,355 @@
+"""The interactive page, driven for real: a headless Chromium clicks, hovers, types and steps, and the tests read what the page then shows.
+
+The browser is spoken to by the WebDriver protocol, which is JSON over HTTP, so no package is needed.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff.errors import ArgumentError
+from autodiff.viz import draw
+from autodiff.viz.html import safe_json, to_html
+from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+needs_browser = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Chromium and chromedriver")
+
+
+class Browser:
+    """The few commands of WebDriver that these tests use."""
+
+    def __init__(self, profile):
+        self.log = open(profile / "driver.log", "w+")
+        self.process = subprocess.Popen([DRIVER, "--port=0"], stdout=self.log, stderr=subprocess.STDOUT)
+        port = None
+        for _ in range(200):
+            match = re.search(r"started successfully on port (\d+)", (profile / "driver.log").read_text())
+            if match:
+                port = match[1]
+                break
+            time.sleep(0.1)
+        self.base = f"http://127.0.0.1:{port}"
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        flags += ["--disable-sync", "--no-first-run", "--window-size=1300,900", f"--user-data-dir={profile / 'user'}"]
+        options = {"goog:chromeOptions": {"binary": CHROMIUM, "args": flags}, "goog:loggingPrefs": {"browser": "ALL"}}
+        made = self.send("POST", "/session", {"capabilities": {"alwaysMatch": options}})
+        self.base += f"/session/{made['sessionId']}"
+
+    def send(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def close(self):
+        try:
+            self.send("DELETE", "")
+        finally:
+            self.process.terminate()
+            self.process.wait(10)
+            self.log.close()
+
+    def open(self, path, fragment=""):
+        self.send("POST", "/url", {"url": "about:blank"})
+        self.send("POST", "/url", {"url": path.as_uri() + fragment})
+        for _ in range(100):
+            if self.script("return document.body.dataset.ready") == "yes":
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the page did not start: {self.send('POST', '/se/log', {'type': 'browser'})}")
+
+    def script(self, code, *args):
+        return self.send("POST", "/execute/sync", {"script": code, "args": list(args)})
+
+    def find(self, selector):
+        return self.send("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+
+    def point(self, selector, press):
+        """Move the mouse to the middle of an element, and press its button or not."""
+        actions = [{"type": "pointerMove", "duration": 0, "origin": {ELEMENT: self.find(selector)}, "x": 0, "y": 0}]
+        if press:
+            actions += [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+        self.send("POST", "/actions", {"actions": [mouse]})
+        self.settle()
+
+    def click(self, selector):
+        self.point(selector, True)
+
+    def hover(self, selector):
+        self.point(selector, False)
+
+    def keys(self, text):
+        actions = [step for key in text for step in ({"type": "keyDown", "value": key}, {"type": "keyUp", "value": key})]
+        self.send("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+        self.settle()
+
+    def settle(self):
+        """Wait until the page has drawn twice, so that what was clicked or typed has been dealt with."""
+        code = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+        self.send("POST", "/execute/async", {"script": code, "args": []})
+
+    def text(self, selector):
+        return self.script("return document.querySelector(arguments[0]).textContent", selector)
+
+    def titles(self):
+        return self.script("return [...document.querySelectorAll('#picture .node .title')].map(e => e.textContent)")
+
+    def node(self, title):
+        """A selector for the box with this title."""
+        code = "return [...document.querySelectorAll('#picture .node')].find(e => e.querySelector('.title').textContent === arguments[0])?.id"
+        found = self.script(code, title)
+        assert found, f"no box {title!r} among {self.titles()}"
+        return f"#{found}"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.mix = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return x + np.tanh(self.mix(self.norm(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(3, 4)
+        self.blocks = nn.ModuleList([Block() for _ in range(6)])
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    draw(lambda x, y: x * np.sin(y) + x, 2.0, 3.0, values=True, gradients=True).save(folder / "scalar.html")
+    draw(Net(), np.ones((2, 3)), values=True, gradients=True, depth=1).save(folder / "net.html")
+    hostile = ad.tensor(1.0, requires_grad=True, name="</script><script>document.title='owned'</script>")
+    draw(hostile * hostile, title='<img src=x onerror="document.title=1">').save(folder / "hostile.html")
+    x = y = ad.tensor(1.0, requires_grad=True, name="start")
+    for i in range(6000):
+        y = y * 1.001 if i % 3 else np.sin(y) + x
+    draw(y).save(folder / "long.html")
+    return folder
+
+
+@needs_browser
+def test_a_click_opens_and_folds_a_block(browser, pages):
+    browser.open(pages / "net.html")
+    before = browser.titles()
+    assert "layer_norm" not in before
+    browser.click(browser.node("norm"))
+    opened = browser.titles()
+    assert {"layer_norm", "blocks.0.norm.weight", "blocks.0.norm.bias"} <= set(opened)
+    browser.click('#picture .button[aria-label="fold norm"]')
+    assert sorted(browser.titles()) == sorted(before)
+
+
+@needs_browser
+def test_a_repeated_block_shows_any_of_its_copies_or_all(browser, pages):
+    browser.open(pages / "net.html")
+    assert "blocks.*  ×6" in browser.text("#picture .cluster.repeat .heading")
+    browser.click('#picture .button[aria-label="next copy"]')
+    assert browser.text("#picture .controls.repeat .caption") == "2 of 6"
+    browser.click(browser.node("norm"))
+    assert "blocks.1.norm.weight" in browser.titles()
+    browser.click('#picture .button[aria-label="show all copies"]')
+    assert [t for t in browser.titles() if t.startswith("blocks.")][:1] != []
+    assert len(browser.script("return [...document.querySelectorAll('#picture .cluster.module, #picture .node.fold')].map(e => e.id)")) >= 6
+    assert not browser.script("return document.querySelectorAll('#picture .edge.carry').length")
+
+
+@needs_browser
+def test_hovering_tells_the_details(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.hover(browser.node("sin"))
+    tip = browser.text("#tip")
+    assert "operation: sin" in tip
+    assert f"value: {np.sin(3.0):.5g}" in tip
+    assert not browser.script("return document.getElementById('tip').hidden")
+
+
+@needs_browser
+def test_searching_opens_what_is_folded(browser, pages):
+    browser.open(pages / "net.html")
+    assert "blocks.4.norm.weight" not in browser.titles()
+    browser.click("#find")
+    browser.keys("blocks.4.norm.w\ue007")
+    assert "blocks.4.norm.weight" in browser.titles()
+    assert browser.text("#side h2") == "blocks.4.norm.weight"
+    assert "found" in browser.script("return document.querySelector(arguments[0]).getAttribute('class')", browser.node("blocks.4.norm.weight"))
+    browser.click("#find")
+    browser.keys("no such thing")
+    assert "nothing of that name" in browser.text("#found")
+
+
+@needs_browser
+def test_choosing_a_parameter_lights_the_way_to_the_result(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.click(browser.node("y"))
+    lit = browser.script("return [...document.querySelectorAll('#picture .node:not(.dim) .title')].map(e => e.textContent)")
+    assert sorted(lit) == sorted(["y", "sin", "×", "+"])
+    assert browser.script("return document.querySelectorAll('#picture .edge.on').length") == 3
+    browser.keys("p")
+    assert browser.script("return document.querySelectorAll('#picture .dim').length") == 0
+
+
+@needs_browser
+def test_stepping_backward_shows_each_cotangent_with_its_numbers(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.click("#step")
+    told = []
+    for _ in range(5):
+        badges = browser.script("return [...document.querySelectorAll('.badge')].map(e => e.textContent)")
+        told.append((browser.text("#what"), browser.text("#sends"), badges))
+        browser.keys("n")
+    heads = [head.split()[0] for head, _, _ in told]
+    assert heads[:2] == ["+", "×"]
+    assert sorted(heads[2:]) == ["sin", "x", "y"]
+    assert heads.index("y") > heads.index("sin")
+    assert "runs first, with g = 1" in told[0][0]
+    assert f"g * y  =  1 * {np.sin(3.0):.5g}  =  {np.sin(3.0):.5g}" in told[1][1]
+    assert f"g * cos(x)  =  2 * cos(3)  =  {2 * np.cos(3.0):.5g}" in told[heads.index("sin")][1]
+    arrives = next(head for head, _, _ in told if head.startswith("x "))
+    assert f"{np.sin(3.0):.5g} + 1 = {np.sin(3.0) + 1:.5g}" in arrives or f"1 + {np.sin(3.0):.5g} = {np.sin(3.0) + 1:.5g}" in arrives
+    assert told[0][2] == ["∂ 1", "∂ 1", "∂ 1"]
+    assert browser.text("#count") == "step 5 of 5"
+    browser.keys("\ue00c")
+    assert browser.script("return document.getElementById('steps').hidden")
+
+
+@needs_browser
+def test_everything_can_be_done_with_the_keyboard(browser, pages):
+    browser.open(pages / "net.html")
+    count = len(browser.titles())
+    browser.script("document.querySelector(arguments[0]).focus()", browser.node("norm"))
+    browser.keys("\ue007")
+    assert len(browser.titles()) > count
+    browser.script("document.querySelector(arguments[0]).focus()", browser.node("embed.weight"))
+    browser.keys("\ue015")
+    assert browser.script("return document.activeElement.querySelector('.title').textContent") == "linear"
+    browser.keys("f")
+    assert len(browser.titles()) == count
+    before = browser.script("return document.querySelector('#picture > g').getAttribute('transform')")
+    browser.keys("+")
+    assert browser.script("return document.querySelector('#picture > g').getAttribute('transform')") != before
+    browser.keys("?")
+    assert browser.script("return document.getElementById('help').open")
+
+
+@needs_browser
+def test_a_fragment_opens_at_a_step_and_the_theme_can_be_changed(browser, pages):
+    browser.open(pages / "scalar.html", "#step=3")
+    assert browser.text("#count") == "step 3 of 5"
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.script(colour)
+    browser.click("#theme")
+    assert browser.script(colour) != light
+
+
+@needs_browser
+def test_names_stay_text(browser, pages):
+    browser.open(pages / "hostile.html")
+    assert browser.script("return document.title") == '<img src=x onerror="document.title=1">'
+    assert any(t.startswith("</script>") for t in browser.titles())
+    assert browser.script("return document.querySelectorAll('img').length") == 0
+    assert browser.script("return document.querySelectorAll('script').length") == 3
+
+
+@needs_browser
+def test_text_stays_in_its_box(browser, pages):
+    for page in ("scalar.html", "net.html", "hostile.html"):
+        browser.open(pages / page)
+        browser.keys("e")
+        outside = browser.script(
+            "return [...document.querySelectorAll('#picture .node')].filter(n => { const b = n.querySelector('.body').getBoundingClientRect();"
+            " return [...n.querySelectorAll('text')].some(t => { const r = t.getBoundingClientRect(); return r.left < b.left - 1"
+            " || r.right > b.right + 1 || r.top < b.top - 2 || r.bottom > b.bottom + 2 }) }).map(n => n.id)"
+        )
+        assert outside == []
+
+
+@needs_browser
+def test_a_long_program_opens_folded_and_opens_by_parts(browser, pages):
+    browser.open(pages / "long.html")
+    assert len(browser.titles()) < 150
+    browser.keys("e")
+    assert len(browser.titles()) <= 400
+    if browser.script("return document.querySelectorAll('#picture .button[aria-label=\"show all copies\"]').length"):
+        browser.click('#picture .button[aria-label="show all copies"]')
+        assert "open a part of it" in browser.text("#said")
+
+
+@needs_browser
+def test_nothing_is_fetched_and_nothing_is_complained_of(browser, pages):
+    for page in sorted(pages.glob("*.html")):
+        browser.open(page)
+        assert browser.script("return performance.getEntriesByType('resource').length") == 0
+    assert [entry for entry in browser.send("POST", "/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.parametrize("name", ["<script>", "</script><b>", "<!--", "]]>", '"];', "\u2028&amp;"])
+def test_json_in_a_script_element_cannot_end_it(name):
+    text = safe_json(name)
+    assert not set(text) & set("<>&")
+    assert json.loads(text) == name
+    page = to_html(GraphView((NodeView("n0", name, name=name, rows=(name,)),), (), (), name, name))
+    assert page.count("</script") == 3
+    assert json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])["nodes"]
+
+
+def test_the_page_is_the_same_each_time_and_asks_for_nothing():
+    def page():
+        return draw(lambda x: np.sum(np.exp(x)), np.ones(3), gradients=True).html
+
+    assert page() == page()
+    assert "default-src 'none'" in page()
+    assert re.findall(r"""(?:src|href)=["']?(?!x)[^"'> ]+""", page()) == []
+
+
+def test_the_licence_of_the_layout_library_travels_with_it():
+    page = draw(ad.tensor(1.0, requires_grad=True) * 2.0).html
+    assert "Copyright (c) 2012-2014 Chris Pettitt" in page
+    assert "THE SOFTWARE IS PROVIDED" in page
+
+
+def test_every_box_arrow_and_frame_is_in_the_page():
+    view = draw(Net(), np.ones((2, 3))).view
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', to_html(view), re.S)[1])
+    assert [row[0] for row in data["nodes"]] == [n.id for n in view.nodes]
+    assert [row[0] for row in data["edges"]] == [e.id for e in view.edges]
+    assert [row[0] for row in data["clusters"]] == [c.id for c in view.clusters]
+
+
+def test_a_theme_is_one_of_three():
+    view = GraphView((NodeView("n0", "x", cluster="c0"), NodeView("n1", "exp")), (EdgeView("e0", "n0", "n1"),), (ClusterView("c0", "m"),))
+    for theme in ("auto", "light", "dark"):
+        assert "<svg" in to_html(view, theme=theme)
+    with pytest.raises(ArgumentError, match="theme"):
+        to_html(view, theme="blue")
