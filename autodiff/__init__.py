@@ -11,7 +11,7 @@ NumPy's own are called on a Tensor (``np.exp(x)``).
 """
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
@@ -61,6 +61,7 @@ __all__ = [
     "array",
     "astype",
     "checkpoint",
+    "compile",
     "composed",
     "constant",
     "detect_anomaly",
@@ -109,6 +110,11 @@ fft = _namespace("numpy.fft")
 
 __all__ += sorted(_NUMPY)
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any: ...
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: most programs replay nothing.
+    if name == "compile":
+        from autodiff.replay.compiled import compile
+
+        return compile
+    raise AttributeError(f"module 'autodiff' has no attribute {name!r}")

@@ -14,6 +14,7 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "AutodiffError",
+    "CompileError",
     "DTypeError",
     "GradientMismatch",
     "GraphError",
@@ -34,6 +35,10 @@ class ShapeError(AutodiffError, ValueError):
 
 class ArgumentError(AutodiffError, ValueError):
     """An argument whose value is not allowed."""
+
+
+class CompileError(AutodiffError, RuntimeError):
+    """A step that ``autodiff.compile(..., fallback=False)`` cannot replay faithfully, or a replay that differs from the eager call."""
 
 
 class DTypeError(AutodiffError, TypeError):

@@ -20,12 +20,14 @@ __all__ = [
     "composed",
     "current_state",
     "detect_anomaly",
+    "drawn",
     "enable_grad",
     "is_grad_enabled",
     "no_grad",
     "scope",
     "state_as",
     "stopping",
+    "taken_whole",
     "tracing",
     "transform_depth",
 ]
@@ -58,6 +60,8 @@ class State:
     stops : callable
         If not None, what ``constant`` and ``detach`` pass an array through: the verification kit writes down what was held constant at a
         point, and hands it out again at points nearby (see :func:`stopping`).
+    recorder : object
+        The recorder of ``autodiff.compile`` while it watches a call, else None.
     """
 
     grad: bool = True
@@ -69,6 +73,7 @@ class State:
     kept: bool = False
     calls: dict[str, int] | None = None
     stops: Callable[[Any], Any] | None = None
+    recorder: Any = None
 
 
 ORDINARY = State()
@@ -118,6 +123,30 @@ def state_as(state: State) -> Iterator[None]:
         yield
     finally:
         _state.reset(token)
+
+
+def taken_whole(function: F) -> F:
+    """Decorator: ``autodiff.compile`` takes a call of this function as one step of its plan, instead of looking inside.
+
+    For what changes state of its own in Python, such as an optimiser's step or a schedule's: a replay then calls it again.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        state = _state.get()
+        if state is None or state.recorder is None:
+            return function(*args, **kwargs)
+        return state.recorder.host(function, args, kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def drawn(draw: Callable[..., Any], generator: Any, *args: Any) -> Any:
+    """``draw(generator, *args)``, an array of random numbers; a plan of ``autodiff.compile`` draws it afresh at every replay."""
+    state = _state.get()
+    if state is None or state.recorder is None:
+        return draw(generator, *args)
+    return state.recorder.draw(draw, generator, *args)
 
 
 def no_grad() -> _Mode:

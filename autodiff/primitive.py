@@ -196,13 +196,17 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
     parents: list[Any] = []
     tracked = False
     fused = op.fused
+    state = current_state()
+    recorder = None if state is None else state.recorder
     for value in inputs:
         try:
-            array = value._data
+            array = value._data if recorder is None else recorder.entered(value)
             parent = value._node
         except AttributeError:
             array = coerce(op, len(arrays), value)
             parent = None
+            if recorder is not None:
+                array = recorder.taken(array)
         if fused and array.__class__ is not np.ndarray and isinstance(array, np.generic):
             # The scalar of a 0-d tensor becomes an array: a hand-written forward may work in place.
             array = np.asarray(array)
@@ -210,7 +214,6 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
         parents.append(parent)
         if parent is not None:
             tracked = True
-    state = current_state()
     if state is not None:
         if state.composed and op.fused:
             return _run_composed(op, inputs, arrays, attrs)

@@ -796,7 +796,7 @@ def _wrapped(result: Any) -> Any:
 
 def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:
     try:
-        return _wrapped(ufunc(left._data, dispatch.bare(right)))
+        return _wrapped(ufunc(left.data, dispatch.bare(right)))
     except (TypeError, np.exceptions.DTypePromotionError):
         return NotImplemented
     except ValueError as error:

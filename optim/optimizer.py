@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import autodiff
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.modes import taken_whole
 
 __all__ = ["Optimizer"]
 
@@ -291,6 +292,7 @@ class Optimizer:
 
     # --- a step ----------------------------------------------------------------------------------------------------------
 
+    @taken_whole
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step along the gradients that lie in ``p.grad``; parameters whose gradient is None stay as they are.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autodiff import Tensor
 from autodiff.errors import ArgumentError, require
+from autodiff.modes import taken_whole
 
 __all__ = ["DataParallel"]
 
@@ -129,6 +130,7 @@ class DataParallel:
         """Take over what :meth:`state_dict` gave, on every rank."""
         self.optimizer.load_state_dict(state_dict)
 
+    @taken_whole
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Average the gradients over all processes, then take the wrapped optimiser's step.
 

@@ -32,6 +32,7 @@ ALLOWED = {
     "transforms": CORE | {"checkpointing"},
     "fused": CORE | {"extend"},
     "extend": CORE,
+    "replay": CORE,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
+from autodiff.modes import drawn
 from autodiff.primitive import Fused
 
 __all__ = ["dropout", "dropout_mask"]
@@ -55,8 +56,12 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     if threshold == 2**_BITS:
         return np.zeros(shape, bool)
     count = int(np.prod(shape, dtype=int))
-    raw = np.frombuffer(generator.bytes(2 * count), np.uint16)
+    raw = drawn(_random_bits, generator, count)
     return np.asarray(raw >= threshold).reshape(shape)
+
+
+def _random_bits(generator: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(generator.bytes(2 * count), np.uint16)
 
 
 def dropout_composed(x: Any, mask: Any, *, p: float = 0.5) -> Any:

@@ -1,0 +1,703 @@
+"""From the record of a call to a plan: fewer calls, memory laid out beforehand, one generated function.
+
+The order of the calls is the recorded one, and so are the calls themselves, hence the bits. What changes is where results go. A result whose
+call can write into a given array (``out=``) gets a place in one block of memory, the *arena*, that is shared by all results that are not
+alive at the same time; every view of such a place is made once, here, and costs nothing in a replay. Results that the outside gets to see
+(gradients, new values of buffers, what the step returns) have memory of their own, which is written over in the next replay only if
+nobody else holds it by then. Everything else (parameters, arguments, results of calls that cannot write into a given array) is handled by name
+in the generated function, as in the eager step.
+
+Passes, in this order: drop what nobody needs; fold what is computed from constants; let a copy take the place of what it copies; move decisions
+ahead of random draws; lay out memory; write the function.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage
+
+__all__ = ["DIVERGED", "Plan", "Unplannable"]
+
+#: What a replay returns when a value decided otherwise than it did in the recorded call; nothing has been changed then.
+DIVERGED: Any = object()
+_ALIGNMENT = 64
+
+_COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
+_COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
+_FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
+_EMPTY = {np.empty, np.empty_like}
+# NumPy warns where these get the place of their result as a third argument.
+_OUT_BY_NAME = {np.maximum, np.minimum}
+_TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
+_OUT_METHODS = {"cumsum", "cumprod", "clip", "dot", "argmax", "argmin"}
+
+
+class Unplannable(Exception):
+    """The record cannot be turned into a plan; the message says why."""
+
+
+def slots_in(value: Any) -> Iterator[Slot]:
+    """The slots in a template of arguments."""
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from slots_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from slots_in(item)
+    elif isinstance(value, slice):
+        yield from slots_in((value.start, value.stop, value.step))
+
+
+def reads(op: Op) -> list[Slot]:
+    """The slots that an operation takes."""
+    return [*slots_in(op.args), *slots_in(op.kwargs)] if op.kind not in ("load",) else []
+
+
+def _same_place(a: Any, b: Any) -> bool:
+    """Whether two places where something is bound or loaded are one: (("argument", number) or (kind, object), attribute)."""
+    (kind, what), attribute = a
+    (other_kind, other), other_attribute = b
+    return kind == other_kind and attribute == other_attribute and (what == other if kind == "argument" else what is other)
+
+
+class Buffer:
+    """A storage that has a place beforehand.
+
+    Attributes
+    ----------
+    shape, dtype, strides
+        Of the result that lies there whole.
+    first, last : int
+        Numbers of the calls between which it is alive.
+    offset : int or None
+        In the arena; None if the memory is its own.
+    """
+
+    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "owner", "root", "shape", "slots", "strides")
+
+    def __init__(self, root: Slot, first: int) -> None:
+        self.root = root
+        self.shape, self.dtype, self.strides = root.value.shape, root.value.dtype, root.value.strides
+        self.nbytes = root.value.nbytes
+        self.first = self.last = first
+        self.offset: int | None = None
+        self.exported: list[tuple[Any, str]] = []  # where it is bound: (place or None, attribute)
+        self.slots: list[Slot] = []
+        self.name = ""
+        self.owner: Any = None
+
+
+def _dense(array: Any) -> bool:
+    """Whether an array covers its memory without gaps, in some order of axes."""
+    size = array.itemsize
+    for stride, n in sorted((s, n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
+        if stride != size:
+            return False
+        size *= n
+    return bool(array.size)
+
+
+class Plan:
+    """A recorded call as a flat list of NumPy calls.
+
+    Attributes
+    ----------
+    source : str
+        The generated function.
+    nbytes : int
+        Bytes that the plan holds on to: the arena and the memory of what the outside sees.
+    calls : int
+        How many NumPy calls a replay makes.
+    """
+
+    def __init__(self, recorder: Recorder, arguments: list[Slot | None], outputs: list[Any], name: str) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.outputs = outputs
+        self.generators = [generator for generator, _ in recorder.generators.values()]
+        #: Gradients that must be there, or must not, for the plan to hold: (place, whether there).
+        self.expected = [
+            (recorder._name_of(w.variable), w.first is not None)
+            for w in recorder.variables.values()
+            if w.read or (w.changed and not w.overwritten)
+        ]
+        self.ops = recorder.ops
+        self.constants: dict[int, Any] = {slot.index: slot.value for slot in recorder.held}
+        self.creator: dict[int, Op] = {}  # storage -> the call that makes it
+        self.buffers: dict[int, Buffer] = {}
+        for op in self.ops:
+            for slot in op.outs():
+                if slot.storage is not None and slot.storage.made:
+                    self.creator.setdefault(slot.storage.index, op)
+        self._fold()
+        self._drop()
+        self._elide_copies()
+        self._drop()
+        self.rollback = self._hoist()
+        self._place()
+        self._write()
+        # What the recorded call computed is needed no more.
+        for slot in recorder.slots:
+            slot.value = None
+        for storage in recorder.storages.values():
+            storage.owner = None
+
+    # --- passes -------------------------------------------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Results that depend on nothing but constants and are never written into are constants themselves."""
+        written = {s.index for op in self.ops for s in op.writes}
+        visible = {s.storage.index for op in self.ops if op.kind in ("bind", "host") for s in reads(op) if s.storage is not None}
+        visible |= {s.storage.index for s in slots_in(self.outputs) if s.storage is not None}
+        # An array from outside may be written into by its owner between calls: what is computed from it is no constant. A view of it is.
+        outside = set(self.constants)
+        kept = []
+        for op in self.ops:
+            inputs = reads(op)
+            fixed = all(s.index in self.constants for s in inputs)
+            pure = fixed and not any(s.index in outside for s in inputs)
+            out = op.out
+            if op.kind == "guard" and pure:
+                continue
+            if op.kind == "call" and fixed and isinstance(out, Slot) and not op.writes:
+                if out.storage is None:
+                    if pure and inputs:
+                        self.constants[out.index] = out.value
+                        continue
+                elif out.storage.index not in written | visible:
+                    view = not self._makes(op)
+                    if view or pure:
+                        self.constants[out.index] = out.value
+                        if not pure:
+                            outside.add(out.index)
+                        continue
+            kept.append(op)
+        self.ops = kept
+
+    def _makes(self, op: Op) -> bool:
+        """Whether the call makes new memory, and is no view or write."""
+        return any(s.storage is not None and s.storage.made and self.creator.get(s.storage.index) is op for s in op.outs())
+
+    def _drop(self) -> None:
+        """Drop calls whose results nobody needs."""
+        slots: set[int] = {s.index for s in slots_in(self.outputs)}
+        storages: set[int] = {s.storage.index for s in slots_in(self.outputs) if s.storage is not None}
+        kept: list[Op] = []
+        for op in reversed(self.ops):
+            needed = op.kind in ("guard", "bind", "host", "draw") or any(not s.made for s in op.writes)
+            needed = needed or any(s.index in storages for s in op.writes) or any(s.index in slots for s in op.outs())
+            needed = needed or any(self.creator.get(i) is op for i in storages & {s.storage.index for s in op.outs() if s.storage is not None})
+            if not needed:
+                continue
+            for slot in reads(op):
+                slots.add(slot.index)
+                if slot.storage is not None:
+                    storages.add(slot.storage.index)
+            kept.append(op)
+        self.ops = kept[::-1]
+
+    def _elide_copies(self) -> None:
+        """A copy of something that is not used afterwards takes its place: ``p.grad`` is then written straight where it stays."""
+        last: dict[int, int] = {}
+        for i, op in enumerate(self.ops):
+            for slot in (*reads(op), *op.outs()):
+                if slot.storage is not None:
+                    last[slot.storage.index] = i
+            for storage in op.writes:
+                last[storage.index] = i
+        for slot in slots_in(self.outputs):
+            if slot.storage is not None:
+                last[slot.storage.index] = len(self.ops)
+        kept = []
+        for i, op in enumerate(self.ops):
+            source = reads(op)[0] if len(reads(op)) == 1 else None
+            out = op.out
+            if (
+                op.kind == "call"
+                and isinstance(out, Slot)
+                and source is not None
+                and source.storage is not None
+                and out.storage is not None
+                and source.storage.made
+                and source.index not in self.constants
+                and self._copies(op)
+                and last[source.storage.index] == i
+                and (source.value.dtype, source.value.strides, source.value.nbytes) == (out.value.dtype, out.value.strides, out.value.nbytes)
+                and source.value.shape == out.value.shape
+                and source.value.nbytes == self._root(source.storage).value.nbytes
+                and self.creator[source.storage.index].kind == "call"
+                and _can_write(self.creator[source.storage.index])
+            ):
+                self._merge(out.storage, source)
+                continue
+            kept.append(op)
+        self.ops = kept
+
+    def _copies(self, op: Op) -> bool:
+        return op.target in _COPIES or (type(op.target) is Method and op.target.name in _COPY_METHODS)
+
+    def _root(self, storage: Storage) -> Slot:
+        op = self.creator[storage.index]
+        return next(s for s in op.outs() if s.storage is storage)
+
+    def _merge(self, gone: Storage, source: Slot) -> None:
+        """Everything in storage ``gone`` now lies where ``source`` lies."""
+        assert source.storage is not None
+        shift = source.offset
+        base = self._root(gone).offset
+        for slot in self._all_slots():
+            if slot.storage is gone:
+                slot.storage = source.storage
+                slot.offset += shift - base
+        for op in self.ops:
+            op.writes = tuple(source.storage if s is gone else s for s in op.writes)
+
+    def _all_slots(self) -> list[Slot]:
+        found: dict[int, Slot] = {}
+        for op in self.ops:
+            for slot in (*reads(op), *op.outs()):
+                found[slot.index] = slot
+        for slot in slots_in(self.outputs):
+            found[slot.index] = slot
+        return list(found.values())
+
+    def _hoist(self) -> bool:
+        """Move what decides ahead of random draws; True if that cannot be done and a diverging replay must wind generators back."""
+        guards = [i for i, op in enumerate(self.ops) if op.kind == "guard"]
+        draws = [i for i, op in enumerate(self.ops) if op.kind == "draw"]
+        if not guards or not draws or guards[-1] < draws[0]:
+            return False
+        end = guards[-1]
+        wanted: set[int] = set()
+        storages: set[int] = set()
+        chosen: set[int] = set()
+        for i in range(end, -1, -1):
+            op = self.ops[i]
+            storages_out = {s.storage.index for s in op.outs() if s.storage is not None and s.storage.made}
+            if not (op.kind == "guard" or wanted & {s.index for s in op.outs()} or storages & (storages_out | {s.index for s in op.writes})):
+                continue
+            if op.kind in ("draw", "host"):
+                return True
+            chosen.add(i)
+            wanted |= {s.index for s in reads(op)}
+            storages |= {s.storage.index for s in reads(op) if s.storage is not None and s.storage.made}
+        for i in chosen:
+            if self.ops[i].writes:
+                return True  # moving a write ahead of other reads would change them
+        first = [self.ops[i] for i in sorted(chosen)]
+        self.ops = first + [op for i, op in enumerate(self.ops) if i not in chosen]
+        return False
+
+    # --- memory ---------------------------------------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Decide which storages have a place beforehand, and where."""
+        uses: dict[int, list[int]] = defaultdict(list)
+        members: dict[int, dict[int, Slot]] = defaultdict(dict)
+        for i, op in enumerate(self.ops):
+            for slot in (*reads(op), *op.outs()):
+                if slot.storage is not None:
+                    uses[slot.storage.index].append(i)
+                    members[slot.storage.index][slot.index] = slot
+        for slot in slots_in(self.outputs):
+            if slot.storage is not None:
+                uses[slot.storage.index].append(len(self.ops))
+                members[slot.storage.index][slot.index] = slot
+        for i, op in enumerate(self.ops):
+            if op.kind != "call" or not self._makes(op) or not isinstance(op.out, Slot) or not _can_write(op):
+                continue
+            root = op.out
+            storage = root.storage
+            assert storage is not None
+            if not _dense(root.value) or root.offset != self._root(storage).offset:
+                continue
+            inside = members[storage.index].values()
+            if any(s.offset < 0 or s.value is None or _extent(s) > root.value.nbytes for s in inside):
+                continue
+            buffer = Buffer(root, i)
+            buffer.last = max(uses[storage.index])
+            buffer.slots = list(inside)
+            self.buffers[storage.index] = buffer
+        self._export()
+        self._coalesce_and_pack()
+
+    def _export(self) -> None:
+        """Memory of its own for what the outside sees; no place beforehand where that would be unsafe."""
+        bound: dict[int, list[tuple[Any, str, Slot]]] = defaultdict(list)
+        for op in self.ops:
+            if op.kind == "bind" and op.args[0] is not None:
+                slot = op.args[0]
+                if slot.storage is not None:
+                    bound[slot.storage.index].append((*op.target, slot))
+            if op.kind == "host":
+                for slot in reads(op):
+                    if slot.storage is not None:
+                        bound[slot.storage.index].append((None, "", slot))
+        for slot in slots_in(self.outputs):
+            if slot.storage is not None:
+                bound[slot.storage.index].append((None, "", slot))
+        for index, places in bound.items():
+            buffer = self.buffers.get(index)
+            if buffer is None:
+                continue
+            slot = places[0][2]
+            whole = all(s is slot for _, _, s in places) and slot.offset == buffer.root.offset and slot.value.nbytes == buffer.nbytes
+            flags = slot.value.flags
+            if not whole or not (flags.c_contiguous or flags.f_contiguous) or self._read_after_made(places, buffer):
+                del self.buffers[index]
+                continue
+            buffer.root = slot
+            buffer.shape, buffer.dtype, buffer.strides = slot.value.shape, slot.value.dtype, slot.value.strides
+            buffer.exported = [(place, attribute) for place, attribute, _ in places if place is not None] or [(None, "")]
+
+    def _read_after_made(self, places: list[tuple[Any, str, Slot]], buffer: Buffer) -> bool:
+        """Whether what the last replay left in a buffer is still read, through the place where it was bound, once this replay writes there."""
+        loaded = {
+            slot.storage.index
+            for op in self.ops
+            if op.kind == "load"
+            for slot in op.outs()
+            if slot.storage is not None and any(place is not None and _same_place(op.target, (place, attribute)) for place, attribute, _ in places)
+        }
+        for i, op in enumerate(self.ops):
+            if any(s.storage is not None and s.storage.index in loaded for s in reads(op)):
+                elementwise = isinstance(op.target, np.ufunc) and op.target.signature is None
+                if i > buffer.first or (i == buffer.first and not elementwise):
+                    return True
+        return False
+
+    def _coalesce_and_pack(self) -> None:
+        """Let an elementwise result overwrite an input that dies there, then pack by lifetime, largest first."""
+        head: dict[int, int] = {}
+
+        def find(i: int) -> int:
+            while head.get(i, i) != i:
+                i = head[i]
+            return i
+
+        groups: dict[int, list[int]] = {i: [i] for i, b in self.buffers.items() if not b.exported}
+        for i, op in enumerate(self.ops):
+            if not (isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and self._makes(op)):
+                continue
+            assert op.out.storage is not None
+            mine = op.out.storage.index
+            if mine not in groups or self.buffers[mine].first != i:
+                continue
+            inputs = [s for s in reads(op) if s.storage is not None]
+            for slot in inputs:
+                assert slot.storage is not None
+                theirs = slot.storage.index
+                other = self.buffers.get(theirs)
+                if other is None or other.exported or find(theirs) == find(mine) or self._group_last(groups[find(theirs)]) != i:
+                    continue
+                same = (slot.offset - other.root.offset, slot.value.shape, slot.value.strides, slot.value.dtype, other.nbytes) == (
+                    0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, self.buffers[mine].nbytes,
+                )  # fmt: skip
+                if not same or any(s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs):
+                    continue
+                into, gone = find(theirs), find(mine)
+                head[gone] = into
+                groups[into] += groups.pop(gone)
+                break
+        packed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+        size = 0
+        for key, group in sorted(groups.items(), key=lambda item: (-max(self.buffers[i].nbytes for i in item[1]), item[0])):
+            nbytes = max(self.buffers[i].nbytes for i in group)
+            first, last = min(self.buffers[i].first for i in group), self._group_last(group)
+            place = 0
+            for offset, end, begin, stop in sorted(packed):
+                if begin <= last and first <= stop and place < end and offset < place + nbytes:
+                    place = -(-end // _ALIGNMENT) * _ALIGNMENT
+            packed.append((place, place + nbytes, first, last))
+            size = max(size, place + nbytes)
+            for i in group:
+                self.buffers[i].offset = place
+            del key
+        self.arena = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -self.arena.__array_interface__["data"][0] % _ALIGNMENT
+        self.arena_bytes = size
+        self._aligned = self.arena[start : start + size]
+
+    def _group_last(self, group: Iterable[int]) -> int:
+        return max(self.buffers[i].last for i in group)
+
+    # --- the generated function ---------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        self.scope: dict[str, Any] = {"np": np, "refs": sys.getrefcount, "DIVERGED": DIVERGED, "operator": operator}
+        self.names: dict[int, str] = {}
+        self._count = itertools.count()
+        self._constants: dict[Any, str] = {}
+        for slot_index, value in self.constants.items():
+            self.names[slot_index] = self._constant(value, "c")
+        for number, buffer in enumerate(self.buffers.values()):
+            buffer.name = f"b{number}"
+            self._allocate(buffer)
+        lines: list[str] = []
+        taken = [f"a{i}" for i in range(len(self.arguments))]
+        for name, slot in zip(taken, self.arguments, strict=True):
+            if slot is not None:
+                self.names[slot.index] = name
+        self.calls = 0
+        body: list[str] = []
+        for op in self.ops:
+            body += self._line(op)
+        exported = [b for b in self.buffers.values() if b.exported]
+        tests = []
+        for buffer in exported:
+            expected = sys.getrefcount(self.scope[buffer.name])
+            at = [f"({self._place_name(place)}.{attribute} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
+            tests.append(f"refs({buffer.name}) != {' + '.join([str(expected), *at])}")
+        self._exported = exported
+        if tests:
+            self.scope["renew"] = self._renew
+            lines.append("if " + " or ".join(tests) + ":")
+            lines.append("    renew()")
+        if self.expected:
+            there = [f"{self._path(place, 'grad')} is {'' if there else 'not '}None" for place, there in self.expected]
+            lines.insert(0, "    return DIVERGED")
+            lines.insert(0, "if " + " or ".join(there) + ":")
+        if self.rollback:
+            self.scope["generators"] = self.generators
+            lines.append("states = [g.bit_generator.state for g in generators]")
+        lines += body
+        lines.append(f"return {self._output(self.outputs)}")
+        self.source = f"def replay({', '.join(taken)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+        exec(compile(self.source, f"<plan of {self.name}>", "exec"), self.scope)
+        self.replay = self.scope["replay"]
+        self.nbytes = self.arena_bytes + sum(b.nbytes for b in exported)
+
+    def _renew(self) -> None:
+        """Fresh memory for what somebody still holds from an earlier replay."""
+        for buffer in self._exported:
+            self._allocate(buffer)
+
+    def _allocate(self, buffer: Buffer) -> None:
+        if buffer.exported:
+            like = buffer.root.value if buffer.owner is None else buffer.owner
+            order: Any = "C" if like.flags.c_contiguous else "F"
+            buffer.owner = np.empty(buffer.shape, buffer.dtype, order)
+            memory = buffer.owner if order == "C" else buffer.owner.T
+            start, root_offset = 0, buffer.root.offset
+        else:
+            assert buffer.offset is not None
+            memory, start, root_offset = self._aligned, buffer.offset, buffer.root.offset
+        for number, slot in enumerate(sorted(buffer.slots, key=lambda s: s.index)):
+            if buffer.exported and slot is buffer.root:
+                self.names[slot.index] = buffer.name
+                self.scope[buffer.name] = buffer.owner
+                continue
+            name = buffer.name if slot is buffer.root else f"{buffer.name}_{number}"
+            self.names[slot.index] = name
+            facts = self._facts_of(slot)
+            self.scope[name] = np.ndarray(facts[0], facts[1], memory, start + slot.offset - root_offset, facts[2])
+
+    def _facts_of(self, slot: Slot) -> tuple[Any, Any, Any]:
+        found = self._facts.get(slot.index) if hasattr(self, "_facts") else None
+        if found is None:
+            if not hasattr(self, "_facts"):
+                self._facts: dict[int, tuple[Any, Any, Any]] = {}
+            found = self._facts[slot.index] = (slot.value.shape, slot.value.dtype, slot.value.strides)
+        return found
+
+    def _constant(self, value: Any, letter: str = "k") -> str:
+        key = id(value)
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = f"{letter}{next(self._count)}"
+            self.scope[name] = value
+        return name
+
+    def _name(self, slot: Slot) -> str:
+        return self.names.setdefault(slot.index, f"v{slot.index}")
+
+    def _text(self, value: Any) -> str:
+        """A template as Python."""
+        if isinstance(value, Slot):
+            return self._name(value)
+        kind = type(value)
+        if kind in (bool, int, str) or value is None or value is Ellipsis:
+            return repr(value) if value is not Ellipsis else "..."
+        if kind is float and value == value and abs(value) != float("inf"):
+            return repr(value)
+        if kind is tuple:
+            return "(" + "".join(self._text(item) + ", " for item in value).rstrip() + ")" if value else "()"
+        if kind is list:
+            return "[" + ", ".join(map(self._text, value)) + "]"
+        if kind is dict:
+            return "{" + ", ".join(f"{key!r}: {self._text(item)}" for key, item in value.items()) + "}"
+        if kind is slice:
+            return f"slice({self._text(value.start)}, {self._text(value.stop)}, {self._text(value.step)})"
+        return self._constant(value)
+
+    def _callable(self, target: Any) -> str:
+        name = str(getattr(target, "__name__", ""))
+        owner = getattr(target, "__self__", None)
+        if isinstance(owner, np.ufunc) and getattr(np, str(owner.__name__), None) is owner:
+            return f"np.{owner.__name__}.{name}"
+        if name and getattr(np, name, None) is target:
+            return f"np.{name}"
+        if name and getattr(np.linalg, name, None) is target:
+            return f"np.linalg.{name}"
+        if name and getattr(operator, name, None) is target:
+            return f"operator.{name}"
+        return self._constant(target, "f")
+
+    def _place_name(self, place: tuple[str, Any]) -> str:
+        kind, what = place
+        if kind == "argument":
+            return f"a{what}"
+        return self._constant(what, "t" if kind == "tensor" else "n")
+
+    def _path(self, place: tuple[str, Any], attribute: str) -> str:
+        kind, _ = place
+        name = self._place_name(place)
+        if kind == "argument" and attribute == "grad":
+            return f"{name}._node.grad"
+        return f"{name}.{attribute}"
+
+    def _line(self, op: Op) -> list[str]:
+        if op.kind == "load":
+            assert isinstance(op.out, Slot)
+            return [f"{self._name(op.out)} = {self._path(*op.target)}"]
+        if op.kind == "bind":
+            return [f"{self._path(*op.target)} = {'None' if op.args[0] is None else self._name(op.args[0])}"]
+        if op.kind == "guard":
+            test = f"if {'not ' if op.target else ''}{self._name(op.args[0])}:"
+            back = ["    for g, s in zip(generators, states): g.bit_generator.state = s"] if self.rollback else []
+            return [test, *back, "    return DIVERGED"]
+        self.calls += 1
+        line = self._call(op)
+        if line is None:
+            self.calls -= 1
+            return []
+        if op.errors is not None:
+            return [f"with np.errstate({', '.join(f'{k}={v!r}' for k, v in op.errors.items() if k != 'call')}):", f"    {line}"]
+        return [line]
+
+    def _call(self, op: Op) -> str | None:
+        out = op.out
+        if isinstance(out, Slot) and out.storage is not None and out.storage.index in self.buffers and op.kind == "call":
+            buffer = self.buffers[out.storage.index]
+            if self.creator.get(out.storage.index) is op:
+                return self._into(op, out)
+            if not op.writes:
+                return None  # a view of a place known beforehand
+            del buffer
+        text = self._plain(op)
+        if out is None or (op.writes and isinstance(out, Slot) and out.index in self.names):
+            return text
+        if isinstance(out, list):
+            parts = ", ".join("_" if s is None else self._name(s) for s in out)
+            return f"{parts}{',' if len(out) == 1 else ''} = {text}"
+        return f"{self._name(out)} = {text}"
+
+    def _plain(self, op: Op) -> str:
+        """The call as it was recorded."""
+        target, args = op.target, [self._text(a) for a in op.args]
+        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+        if type(target) is Attribute:
+            return f"{args[0]}.{target.name}"
+        if type(target) is Method:
+            return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
+        if target is operator.getitem:
+            return f"{args[0]}[{args[1]}]"
+        if target is operator.setitem:
+            return f"{args[0]}[{args[1]}] = {args[2]}"
+        by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME
+        if by_place and list(op.kwargs) == ["out"] and isinstance(op.kwargs["out"], Slot):
+            return f"{self._callable(target)}({', '.join([*args, self._text(op.kwargs['out'])])})"
+        return f"{self._callable(target)}({', '.join(args + kwargs)})"
+
+    def _into(self, op: Op, out: Slot) -> str:
+        """The call, with its result written into the place that is known beforehand."""
+        name, target = self._name(out), op.target
+        if target in _FILLS:
+            return f"{name}.fill({_FILLS[target]})"
+        if target in _EMPTY:
+            return f"pass  # {name} is empty"
+        if target is np.full:
+            return f"np.copyto({name}, {self._text(op.args[1])}, 'unsafe')"
+        if self._copies(op):
+            source = op.args[0]
+            into = name
+            if source.value.shape != out.value.shape:
+                into = f"{name}_r"
+                self.scope[into] = self.scope[name].reshape(source.value.shape)
+            return f"np.copyto({into}, {self._text(source)}, 'unsafe')"
+        args = [self._text(a) for a in op.args]
+        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+        if isinstance(target, np.ufunc):
+            if not kwargs and target not in _OUT_BY_NAME:
+                return f"{self._callable(target)}({', '.join([*args, name])})"
+            return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
+        if getattr(target, "__name__", "") == "reduce":
+            args[3] = name
+            return f"{self._callable(target)}({', '.join(args + kwargs)})"
+        if type(target) is Method:
+            return f"{args[0]}.{target.name}({', '.join([*args[1:], *kwargs, f'out={name}'])})"
+        return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
+
+    def _output(self, value: Any) -> str:
+        return self._text(value)
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{b.name}: {b.dtype}{list(b.shape)}" for b in self.buffers.values())
+        return (
+            f"# plan of {self.name}: {self.calls} calls; {len(self.buffers)} buffers, {self.nbytes:,} bytes\n"
+            f"# {held}\n{self.source}"
+        )
+
+    __repr__ = __str__
+
+
+def _extent(slot: Slot) -> int:
+    """Bytes from the storage's beginning to the slot's end."""
+    array = slot.value
+    if not array.size or any(s < 0 for s in array.strides):
+        # A view that runs backwards begins at its last element; it lies inside whatever it is a view of.
+        return 0
+    end: int = slot.offset + sum(s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True)) + array.itemsize
+    return end
+
+
+def _can_write(op: Op) -> bool:
+    """Whether the call can be told where its result goes without a change of its bits."""
+    target, kwargs, out = op.target, op.kwargs, op.out
+    if not isinstance(out, Slot) or not isinstance(out.value, np.ndarray) or "out" in kwargs:
+        return False
+    if isinstance(target, np.ufunc):
+        return target.nout == 1 and set(kwargs) <= {"dtype", "casting", "axis", "axes", "keepdims", "subok"}
+    if getattr(target, "__name__", "") == "reduce" and isinstance(getattr(target, "__self__", None), np.ufunc):
+        return len(op.args) == 5
+    if target in _FILLS or target in _EMPTY:
+        return True
+    if target is np.full:
+        return len(op.args) >= 2
+    if target in _COPIES or (type(target) is Method and target.name in _COPY_METHODS):
+        first = op.args[0] if op.args else None
+        order = kwargs.get("order", "C") in ("C", "K", None) and not any(a in ("F", "A") for a in op.args[1:] if isinstance(a, str))
+        if not isinstance(first, Slot) or not isinstance(first.value, np.ndarray) or not order:
+            return False
+        return first.value.shape == out.value.shape or bool(out.value.flags.c_contiguous)
+    if target is np.einsum:
+        return "optimize" not in kwargs
+    if target is np.dot:
+        return all(isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype for a in op.args[:2]) and bool(
+            out.value.flags.c_contiguous
+        )
+    if target in _TAKE_OUT:
+        return "dtype" not in kwargs or target is not np.dot
+    if type(target) is Method and target.name in _OUT_METHODS:
+        return set(kwargs) <= {"axis", "keepdims"} and len(op.args) <= 2
+    return False

@@ -1,0 +1,850 @@
+"""Watches one call of a step and writes down the NumPy calls that it makes.
+
+The call runs for real, so its results and effects are those of an eager call. Every array that takes part is a stand-in
+(:class:`~autodiff.replay.recorded.Recorded`) that reports here. What enters from outside is written down by *where it was read from*, a
+tensor's ``.data`` or a parameter's ``.grad``, so that a replay reads it there again; what is left behind is written down as a binding.
+
+While any recording runs, a few doors of NumPy and of ``Tensor`` are watched: functions that make arrays from nothing (``np.zeros``), and properties
+through which arrays pass in and out of tensors. For threads that are not recording they do what they always do.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from autodiff import modes
+from autodiff.engine import wrap
+from autodiff.graph import Node, Variable
+from autodiff.modes import ORDINARY, current_state, state_as
+from autodiff.replay.recorded import Recorded, bare
+from autodiff.tensor import Tensor
+
+__all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage"]
+
+
+class Storage:
+    """One block of memory of the recorded call.
+
+    Attributes
+    ----------
+    made : bool
+        Whether the step made it; else it came from outside.
+    """
+
+    __slots__ = ("address", "index", "made", "owner")
+
+    def __init__(self, index: int, owner: Any, made: bool, address: int) -> None:
+        self.index = index
+        self.owner = owner
+        self.made = made
+        self.address = address
+
+
+class Slot:
+    """A value of the recorded call: an array somewhere in a storage, or a scalar.
+
+    Attributes
+    ----------
+    kind : str
+        "array" or "scalar" computed, "held" for a plain array from outside, "argument" or "loaded" for one that is read anew at every replay.
+    value : object
+        What it was in the recorded call. Held on to, so that no identity is given out twice.
+    """
+
+    __slots__ = ("index", "kind", "offset", "storage", "value")
+
+    def __init__(self, index: int, kind: str, value: Any, storage: Storage | None) -> None:
+        self.index = index
+        self.kind = kind
+        self.value = value
+        self.storage = storage
+        self.offset = 0 if storage is None else value.__array_interface__["data"][0] - storage.address
+
+
+class Op:
+    """One thing that the step did.
+
+    Attributes
+    ----------
+    kind : str
+        "call", "load", "guard", "bind", "host" (a call of something that changes Python state) or "draw" (of random numbers).
+    target : object
+        The callable; for a guard the truth found; for a load or a bind (owner, attribute).
+    args, kwargs
+        With slots in the place of arrays.
+    out : Slot, list of Slot or None
+    writes : tuple of Storage
+        Which storages it writes into, its own new ones aside.
+    errors : dict or None
+        NumPy's error state, where the step had changed it.
+    """
+
+    __slots__ = ("args", "errors", "kind", "kwargs", "out", "target", "writes")
+
+    def __init__(self, kind: str, target: Any, args: Any = (), kwargs: Any = None, out: Any = None) -> None:
+        self.kind = kind
+        self.target = target
+        self.args = args
+        self.kwargs: dict[str, Any] = kwargs or {}
+        self.out = out
+        self.writes: tuple[Storage, ...] = ()
+        self.errors: dict[str, Any] | None = None
+
+    def outs(self) -> list[Slot]:
+        """The slots of its results."""
+        if self.out is None:
+            return []
+        return [s for s in (self.out if isinstance(self.out, (list, tuple)) else [self.out]) if s is not None]
+
+
+class Method:
+    """The call of an array's method."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, array: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(array, self.name)(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+
+class Attribute(Method):
+    """The reading of an array's attribute that is a view, such as ``T``."""
+
+    __slots__ = ()
+
+    def __call__(self, array: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(array, self.name)
+
+
+def root(array: Any) -> Any:
+    """The array that owns the memory, as far as NumPy tells."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        array, base = base, base.base
+    return array
+
+
+_FACTS_ONLY = {
+    np.result_type, np.shape, np.ndim, np.size, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory, np.shares_memory,
+    np.common_type, np.min_scalar_type,
+}  # fmt: skip
+_AS_METHOD = {
+    np.sum: "sum", np.max: "max", np.amax: "max", np.min: "min", np.amin: "min", np.prod: "prod", np.any: "any", np.all: "all", np.mean: "mean",
+}  # fmt: skip
+#: Method -> its ufunc and the order of its parameters after the array.
+_REDUCTIONS = {
+    "sum": (np.add, ("axis", "dtype", "out", "keepdims", "initial", "where")),
+    "prod": (np.multiply, ("axis", "dtype", "out", "keepdims", "initial", "where")),
+    "max": (np.maximum, ("axis", "out", "keepdims", "initial", "where")),
+    "min": (np.minimum, ("axis", "out", "keepdims", "initial", "where")),
+    "any": (np.logical_or, ("axis", "out", "keepdims", "where")),
+    "all": (np.logical_and, ("axis", "out", "keepdims", "where")),
+}
+_WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis, operator.setitem}
+_WRITING_METHODS = {"fill", "put", "sort", "partition"}
+#: Functions that may hand back the very array they were given.
+_SAME = {np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.real, np.require}
+_NUMBERS = (bool, int, float, complex)
+
+
+class Recorder:
+    """The record of one call.
+
+    Parameters
+    ----------
+    sources : dict of int to (object, str)
+        Identity of each tensor known before the call -> what a replay calls it: ``("argument", i)`` or ``("tensor", tensor)``.
+    """
+
+    def __init__(self, sources: dict[int, Any]) -> None:
+        self.sources = sources
+        self.ops: list[Op] = []
+        self.slots: list[Slot] = []
+        self.live = True
+        self.busy = False
+        self.reason = ""
+        self.effects = False
+        self.thread = threading.get_ident()
+        self.errors: Any = np.geterr()
+        self.storages: dict[int, Storage] = {}
+        self.known: dict[int, Slot] = {}
+        self.held: list[Slot] = []
+        self.cached: set[int] = set()
+        self.loads: dict[int, Slot] = {}
+        self.variables: dict[int, _Watched] = {}
+        self.grads: dict[int, Variable] = {}
+        self.bound: dict[int, tuple[Tensor, Any, Slot]] = {}
+        self.untouched: list[tuple[Tensor, Any]] = []
+        self.generators: dict[int, tuple[Any, Any]] = {}
+        self.standins: list[Any] = []
+
+    # --- what the stand-ins report --------------------------------------------------------------------------------------
+
+    @property
+    def following(self) -> bool:
+        """Whether what happens now is to be written down."""
+        if not self.live or self.busy:
+            return False
+        if threading.get_ident() != self.thread:
+            self.stop("it was used in another thread")
+            return False
+        return True
+
+    def stop(self, reason: str) -> None:
+        """Give up the recording; the call itself goes on."""
+        if self.live:
+            self.live = False
+            self.reason = f"{reason} ({_where()})"
+
+    def read(self, standin: Recorded, reason: str) -> None:
+        """A value left for Python."""
+        if self.following:
+            value = standin.value
+            what = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else "a computed number"
+            self.stop(f"{what} cannot be followed: {reason}")
+
+    def truth(self, standin: Recorded) -> bool:
+        """A value decided which way to go: a replay must find the same."""
+        found = bool(standin.value)
+        if self.following:
+            if self.effects:
+                self.stop("a computed value decides what happens after the optimiser's step or a write into an outside array")
+            else:
+                self.ops.append(Op("guard", found, (standin.slot,)))
+        return found
+
+    def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``target(*args, **kwargs)``, written down."""
+        if not self.following:
+            return target(*bare(args), **bare(kwargs))
+        op = Op("call", target, self._template(args), self._template(kwargs))
+        self.busy = True
+        try:
+            result = target(*bare(args), **bare(kwargs))
+            errors = np.geterr()
+        finally:
+            self.busy = False
+        if errors != self.errors:
+            op.errors = dict(errors)
+        written = self._written(target, args, kwargs, result)
+        if not self._note_writes(op, written):
+            return result
+        return self._noted(op, result)
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A NumPy function of stand-ins."""
+        if function in _FACTS_ONLY:
+            return function(*bare(args), **bare(kwargs))
+        name = _AS_METHOD.get(function)
+        if name is not None and args and type(args[0]) is Recorded:
+            return self.method(name, args[0], args[1:], {k: v for k, v in kwargs.items() if v is not np._NoValue})
+        return self.call(function, args, kwargs)
+
+    def method(self, name: str, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method calls."""
+        value = standin.value
+        if isinstance(value, np.ndarray) and name in _REDUCTIONS:
+            ufunc, names = _REDUCTIONS[name]
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            if len(args) <= len(names) and set(given) <= set(names):
+                dtype = given.get("dtype", np.dtype(bool) if name in ("any", "all") else None)
+                order = [given.get("axis"), dtype, given.get("out"), given.get("keepdims", False)]
+                more: dict[str, Any] = {key: given[key] for key in ("initial", "where") if key in given}
+                return self.call(ufunc.reduce, (standin, *order), more)
+        if name == "mean" and isinstance(value, np.ndarray) and value.dtype.char in "fd" and len(args) <= 1:
+            found = self._mean(standin, args, kwargs)
+            if found is not None:
+                return found
+        return self.call(Method(name), (standin, *args), kwargs)
+
+    def _mean(self, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``ndarray.mean`` as the two calls that it makes."""
+        given = {**dict(zip(("axis",), args, strict=False)), **kwargs}
+        if not set(given) <= {"axis", "keepdims", "dtype", "out"} or given.get("out") is not None or given.get("dtype") is not None:
+            return None
+        axis, value = given.get("axis"), standin.value
+        axes = range(value.ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+        if not value.size or not all(isinstance(a, (int, np.integer)) for a in axes):
+            return None
+        count = np.intp(1)
+        for a in axes:
+            count *= value.shape[a]
+        total = self.call(np.add.reduce, (standin, axis, None, None, given.get("keepdims", False)), {})
+        if isinstance(total.value, np.ndarray):
+            return self.call(np.true_divide, (total, count), {"out": total, "casting": "unsafe", "subok": False})
+        return self.call(value.dtype.type, (self.call(operator.truediv, (total, count), {}),), {})
+
+    def attribute(self, name: str, standin: Recorded) -> Any:
+        """A view that is an attribute."""
+        return self.call(Attribute(name), (standin,), {})
+
+    # --- writing down -------------------------------------------------------------------------------------------------------
+
+    def _template(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is Recorded:
+            return value.slot
+        if kind is tuple or kind is list:
+            return kind(map(self._template, value))
+        if kind is dict:
+            return {key: self._template(item) for key, item in value.items()}
+        if kind is slice:
+            return slice(self._template(value.start), self._template(value.stop), self._template(value.step))
+        if isinstance(value, np.ndarray):
+            return self.outside(value)
+        return value
+
+    def outside(self, array: Any) -> Slot:
+        """The slot of a plain array: one that is known, a gradient from before the call, or one held from outside."""
+        slot = self.known.get(id(array))
+        if slot is not None:
+            return slot
+        variable = self.grads.get(id(array))
+        if variable is not None and variable.grad is array:
+            self.variables[id(variable)].read = True
+            return self._load(variable, "grad", array, self._name_of(variable))
+        slot = self._new("held", array, self._storage(array, made=False))
+        self.held.append(slot)
+        self.known[id(array)] = slot
+        return slot
+
+    def _name_of(self, variable: Variable) -> Any:
+        kind, what = self.sources.get(id(self.variables[id(variable)].owner), ("", None))
+        return (kind, what) if kind == "argument" else ("variable", variable)
+
+    def _storage(self, array: Any, made: bool) -> Storage:
+        owner = root(array)
+        storage = self.storages.get(id(owner))
+        if storage is None:
+            address = array.__array_interface__["data"][0]
+            storage = self.storages[id(owner)] = Storage(len(self.storages), owner, made, address)
+        return storage
+
+    def _new(self, kind: str, value: Any, storage: Storage | None) -> Slot:
+        slot = Slot(len(self.slots), kind, value, storage)
+        self.slots.append(slot)
+        return slot
+
+    def standin(self, slot: Slot) -> Recorded:
+        """A stand-in for a slot."""
+        made = Recorded(slot.value, slot, self)
+        self.standins.append(weakref.ref(made))
+        return made
+
+    def _written(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> list[Any]:
+        """The arrays among the arguments that the call wrote into."""
+        written: list[Any] = []
+        out = kwargs.get("out")
+        if out is not None:
+            written += out if isinstance(out, tuple) else [out]
+        if target in _WRITES_FIRST or (type(target) is Method and target.name in _WRITING_METHODS) or getattr(target, "__name__", "") == "at":
+            written.append(args[0])
+        elif type(target) is Method and target.name == "byteswap" and (args[1:] or kwargs):
+            written.append(args[0])
+        elif out is None and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute):
+            if not (type(target) is Method and target.name == "astype"):
+                written += [a for a in args if bare(a) is result]
+        return [array for array in written if array is not None]
+
+    def _note_writes(self, op: Op, written: list[Any]) -> bool:
+        storages = []
+        for array in written:
+            if type(array) is not Recorded:
+                self.stop("it was written into a plain array from outside the step, which cannot be followed further")
+                return False
+            slot = array.slot
+            if slot.storage is None:
+                continue
+            storages.append(slot.storage)
+            if not slot.storage.made:
+                self.effects = True
+        op.writes = tuple(storages)
+        return True
+
+    def _noted(self, op: Op, result: Any) -> Any:
+        found = self._result(result)
+        if found is None and not op.writes and result is not None:
+            return result  # the recording was given up
+        if type(found) is Recorded:
+            op.out = found.slot
+        elif isinstance(found, (list, tuple)):
+            op.out = [part.slot if type(part) is Recorded else None for part in found]
+        self.ops.append(op)
+        return found
+
+    def _result(self, result: Any) -> Any:
+        if type(result) is np.ndarray:
+            slot = self.known.get(id(result))
+            if slot is None:
+                slot = self._new("array", result, self._storage(result, made=True))
+                self.known[id(result)] = slot
+            return self.standin(slot)
+        if isinstance(result, np.generic) or type(result) in _NUMBERS:
+            return self.standin(self._new("scalar", result, None))
+        if isinstance(result, (list, tuple)):
+            parts = [self._result(part) for part in result]
+            return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+        if result is not None:
+            self.stop(f"a function returned a {type(result).__name__}, which cannot be followed")
+        return None
+
+    # --- in and out of tensors -----------------------------------------------------------------------------------------------
+
+    def entered(self, value: Any) -> Any:
+        """The array of a tensor, as a stand-in. Called for every input of an operation."""
+        data = value._data
+        if type(data) is Recorded:
+            return data if self.live else data.value
+        if not self.following:
+            return data
+        node = value._node
+        if node.__class__ is Variable:
+            self.watch(node, value)
+        slot = self.loads.get(id(value))
+        if slot is not None and slot.value is data:
+            return self.standin(slot)
+        if isinstance(data, np.ndarray):
+            slot = self.known.get(id(data))
+            if slot is not None:
+                return self.standin(slot)
+        name = self.sources.get(id(value))
+        if name is None:
+            return self.standin(self.outside(data)) if isinstance(data, np.ndarray) else data
+        slot = self._load(value, "_data", data, name)
+        self.loads[id(value)] = slot
+        return self.standin(slot)
+
+    def taken(self, value: Any) -> Any:
+        """A plain array that an operation takes, as a stand-in."""
+        return self.standin(self.outside(value)) if type(value) is np.ndarray and self.following else bare(value) if not self.live else value
+
+    def _load(self, owner: Any, attribute: str, value: Any, name: Any) -> Slot:
+        array = isinstance(value, np.ndarray)
+        slot = self._new("loaded", value, self._storage(value, made=False) if array else None)
+        if array:
+            self.known[id(value)] = slot
+        self.ops.append(Op("load", (name, attribute), out=slot))
+        return slot
+
+    def bind(self, owner: Tensor, value: Any, assign: Callable[[Any], None]) -> None:
+        """``owner.data = value``."""
+        if isinstance(value, Tensor):
+            value = self.entered(value)
+        if not self.following or id(owner) not in self.sources:
+            if type(owner._data) is Recorded or type(value) is Recorded:
+                owner._data = value if self.live else bare(value)
+            else:
+                assign(value)
+            return
+        if type(value) is not Recorded:
+            self.stop("a tensor's .data was assigned an array that the step did not compute")
+            assign(value)
+            return
+        if not isinstance(value.value, np.ndarray):
+            value = self.call(np.asarray, (value,), {})
+        before, node = owner._data, owner._node
+        assign(value.value)
+        if owner._node is not node:
+            self.stop("a tensor's .data was assigned an array of another shape or dtype")
+            return
+        if id(owner) not in self.bound:
+            self.untouched.append((owner, before))
+        self.bound[id(owner)] = (owner, self.sources[id(owner)], value.slot)
+        self.loads.pop(id(owner), None)
+
+    def watch(self, variable: Variable, owner: Tensor, overwritten: bool = False) -> None:
+        """From now on, what happens to this leaf's gradient is of interest."""
+        if id(variable) not in self.variables:
+            self.variables[id(variable)] = _Watched(variable, owner, overwritten)
+            if variable.grad is not None:
+                self.grads[id(variable.grad)] = variable
+            if variable.hooks:
+                self.stop("a leaf has a gradient hook")
+        elif overwritten and variable.grad is self.variables[id(variable)].first:
+            self.variables[id(variable)].overwritten = True
+
+    def gradient(self, owner: Tensor) -> Any:
+        """``owner.grad``."""
+        node = owner._node
+        if node.__class__ is not Variable or not self.following:
+            return bare(node.grad) if node.__class__ is Variable else None
+        assert isinstance(node, Variable)
+        self.watch(node, owner)
+        grad = node.grad
+        if type(grad) is np.ndarray:
+            return self.standin(self.outside(grad))
+        return grad
+
+    def settle(self) -> None:
+        """Put true arrays wherever the outside can see, and write down that a replay does so, too."""
+        for owner, name, slot in self.bound.values():
+            self.ops.append(Op("bind", (name, "_data"), (slot,)))
+            owner._data = slot.value
+        for watched in self.variables.values():
+            variable, grad = watched.variable, watched.variable.grad
+            if isinstance(grad, Tensor):
+                self.stop("a gradient is itself to be differentiated (create_graph=True)")
+                continue
+            name = self._name_of(variable)
+            if type(grad) is Recorded:
+                slot = grad.slot
+                variable.grad = grad.value
+                if not isinstance(grad.value, np.ndarray):
+                    self.stop("a gradient is a scalar")
+                self.ops.append(Op("bind", (name, "grad"), (slot,)))
+                watched.changed = True
+            elif grad is not watched.last:
+                self.ops.append(Op("bind", (name, "grad"), (None if grad is None else self.outside(grad),)))
+                watched.changed = True
+            watched.last = variable.grad
+        self.bound.clear()
+
+    def host(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that changes state of its own: it is made on true arrays, and made again by every replay."""
+        if not self.following:
+            with state_as(replace(current_state() or ORDINARY, recorder=None)):
+                return function(*bare(args), **bare(kwargs))
+        self.settle()
+        op = Op("host", function, self._template(args), self._template(kwargs))
+        self.effects = True
+        for watched in self.variables.values():
+            self.known.pop(id(watched.variable.grad), None)
+        for slot in self.loads.values():
+            self.known.pop(id(slot.value), None)
+        for owner, _ in self.untouched:
+            self.known.pop(id(owner._data), None)
+        self.loads.clear()
+        live, self.live = self.live, False
+        try:
+            with state_as(replace(current_state() or ORDINARY, recorder=None)):
+                result = function(*bare(args), **bare(kwargs))
+        finally:
+            self.live = live
+        for watched in self.variables.values():
+            watched.last = grad = watched.variable.grad
+            if grad is not None:
+                self.grads[id(grad)] = watched.variable
+        self.ops.append(op)
+        if result is None:
+            return None
+        if isinstance(result, np.ndarray | np.generic) or type(result) in _NUMBERS:
+            found = self._result(result)
+            op.out = found.slot
+            return found
+        if self.live and not isinstance(result, str | bool):
+            self.stop(f"{getattr(function, '__name__', 'a call')} returned a {type(result).__name__}, which cannot be followed")
+        return result
+
+    def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
+        """Random numbers from an explicit generator, drawn again by every replay."""
+        if not self.following:
+            return draw(generator, *args)
+        if id(generator) not in self.generators:
+            self.generators[id(generator)] = (generator, generator.bit_generator.state)
+        op = Op("draw", draw, (generator, *args))
+        self.busy = True
+        try:
+            result = draw(generator, *args)
+        finally:
+            self.busy = False
+        return self._noted(op, result)
+
+    def create(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A function that makes an array from nothing, or from anything."""
+        first: Any = args[0] if args else None
+        if hasattr(first, "_node") and type(first) is not Recorded:
+            if first._node is not None:
+                return original(*args, **kwargs)  # which refuses
+            first = self.entered(first)
+            args = (first, *args[1:])
+        if type(first) is Recorded:
+            value = first.value
+            if isinstance(value, np.ndarray) and original in _SAME and self._unchanged(original, value, args, kwargs):
+                return first
+        elif original in _SAME and (isinstance(first, np.ndarray) or original(*args, **kwargs) is first):
+            return original(*args, **kwargs)
+        elif _in_cached_function():
+            made = original(*args, **kwargs)
+            self.cached.add(id(made))
+            return made
+        return self.call(original, args, kwargs)
+
+    @staticmethod
+    def _unchanged(original: Any, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return original(value, *bare(args[1:]), **bare(kwargs)) is value
+
+    # --- the beginning and the end ----------------------------------------------------------------------------------------------
+
+    def argument(self, array: Any) -> Recorded:
+        """A stand-in for an array that the caller passed."""
+        if not isinstance(array, np.ndarray):
+            return self.standin(self._new("argument", array, None))
+        slot = self._new("argument", array, self._storage(array, made=False))
+        self.known.setdefault(id(array), slot)
+        return self.standin(slot)
+
+    def undo(self) -> bool:
+        """Put back what the call changed before it failed; False if that cannot be done."""
+        if self.effects:
+            return False
+        for watched in self.variables.values():
+            watched.variable.grad = watched.first
+        for owner, data in self.untouched:
+            owner._data = data
+        for generator, state in self.generators.values():
+            generator.bit_generator.state = state
+        return True
+
+    def release(self) -> None:
+        """No stand-in stays where the outside can see it, however the call ended."""
+        self.live = False
+        for watched in self.variables.values():
+            watched.variable.grad = bare(watched.variable.grad)
+
+
+class _Watched:
+    """A leaf, and what becomes of its gradient.
+
+    Attributes
+    ----------
+    first, last : array or None
+        The gradient before the call, and when the outside could see it last.
+    overwritten : bool
+        The step sets it before it adds to it, so that a replay need not care what it was.
+    read, changed : bool
+    """
+
+    __slots__ = ("changed", "first", "last", "overwritten", "owner", "read", "variable")
+
+    def __init__(self, variable: Variable, owner: Tensor, overwritten: bool) -> None:
+        self.variable = variable
+        self.owner = owner
+        self.first = self.last = variable.grad
+        self.overwritten = overwritten
+        self.changed = self.read = False
+
+
+def _where() -> str:
+    """The innermost line outside the library and NumPy."""
+    frame: Any = sys._getframe(1)
+    outermost = frame
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in ("autodiff", "nn", "optim", "numpy"):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        outermost, frame = frame, frame.f_back
+    return f"{outermost.f_code.co_filename}:{outermost.f_lineno}"
+
+
+def _in_cached_function() -> bool:
+    """Whether the array is made inside a function under ``functools.cache``, which keeps it."""
+    frame = sys._getframe(3)
+    return hasattr(frame.f_globals.get(frame.f_code.co_name), "cache_info")
+
+
+# --- the doors --------------------------------------------------------------------------------------------------------------
+
+_MAKERS = (
+    "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "empty", "eye", "full", "identity", "ones", "tri", "zeros",
+)  # fmt: skip
+
+
+def _active() -> Recorder | None:
+    state = current_state()
+    return None if state is None else state.recorder
+
+
+def _watched_maker(original: Any) -> Any:
+    def maker(*args: Any, **kwargs: Any) -> Any:
+        recorder = _active()
+        if recorder is None or not recorder.following:
+            return original(*bare(args), **bare(kwargs))
+        return recorder.create(original, args, kwargs)
+
+    maker.__wrapped__ = original  # type: ignore[attr-defined]
+    return maker
+
+
+def _tensor_doors() -> dict[str, Any]:
+    data, grad, detach = Tensor.data, Tensor.grad, Tensor.detach
+    as_array, hook, retain = Tensor.__array__, Tensor.register_hook, Tensor.retain_grad
+
+    def get_data(self: Any) -> Any:
+        recorder = _active()
+        return data.fget(self) if recorder is None or not recorder.live else recorder.entered(self)  # type: ignore[attr-defined]
+
+    def set_data(self: Any, value: Any) -> None:
+        recorder = _active()
+        if recorder is None:
+            data.fset(self, bare(value))  # type: ignore[attr-defined]
+        else:
+            recorder.bind(self, value, lambda array: data.fset(self, array))  # type: ignore[attr-defined]
+
+    def get_grad(self: Any) -> Any:
+        recorder = _active()
+        if recorder is None or not isinstance(self._node, Variable):
+            return grad.fget(self)  # type: ignore[attr-defined]
+        return recorder.gradient(self)
+
+    def set_grad(self: Any, value: Any) -> None:
+        recorder = _active()
+        if recorder is not None and recorder.following and isinstance(self._node, Variable):
+            recorder.watch(self._node, self, overwritten=True)
+        grad.fset(self, value)  # type: ignore[attr-defined]
+
+    def get_detached(self: Any) -> Any:
+        recorder = _active()
+        if recorder is None or not recorder.following:
+            return detach(self)
+        return wrap(recorder.entered(self), None)
+
+    def get_array(self: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+        recorder = _active()
+        if recorder is None or not recorder.following or self._node is not None:
+            return as_array(self, dtype, copy)
+        return recorder.entered(self).__array__(dtype, copy)
+
+    def get_item(self: Any) -> Any:
+        recorder = _active()
+        if recorder is None or not recorder.following:
+            return items["item"](self)
+        recorder.read(recorder.entered(self), "its value was read by item()")
+        return items["item"](self)
+
+    def get_list(self: Any) -> Any:
+        recorder = _active()
+        if recorder is not None and recorder.following:
+            recorder.read(recorder.entered(self), "its value was read by tolist()")
+        return items["tolist"](self)
+
+    def get_scalar(self: Any, kind: str) -> Any:
+        recorder = _active()
+        if recorder is None or not recorder.following:
+            return items["_scalar"](self, kind)
+        value = recorder.entered(self)
+        if kind == "bool" and self.size == 1:
+            return recorder.truth(value)
+        recorder.read(value, f"its value was read by {kind}()")
+        return items["_scalar"](self, kind)
+
+    def get_index(self: Any) -> Any:
+        recorder = _active()
+        if recorder is not None and recorder.following:
+            recorder.read(recorder.entered(self), "its value was used as an index")
+        return items["__index__"](self)
+
+    def add_hook(self: Any, function: Any) -> Any:
+        recorder = _active()
+        if recorder is not None and recorder.following:
+            recorder.stop("a gradient hook was registered")
+        return hook(self, function)
+
+    def keep_grad(self: Any) -> None:
+        recorder = _active()
+        if recorder is not None and recorder.following:
+            recorder.stop("retain_grad() was called")
+        retain(self)
+
+    items = {name: getattr(Tensor, name) for name in ("item", "tolist", "_scalar", "__index__")}
+    return {
+        "data": property(get_data, set_data), "grad": property(get_grad, set_grad), "detach": get_detached, "__array__": get_array,
+        "item": get_item, "tolist": get_list, "_scalar": get_scalar, "__index__": get_index, "register_hook": add_hook, "retain_grad": keep_grad,
+    }  # fmt: skip
+
+
+def _watched_numpy() -> types.ModuleType:
+    """NumPy with watched makers, to stand under the name ``np`` in the modules that are watched.
+
+    NumPy's own namespace stays as it is: compiled code such as ``numpy.random`` calls ``np.empty`` through it and takes what comes back
+    for an ndarray without asking.
+    """
+    module = types.ModuleType("numpy")
+    module.__dict__.update(np.__dict__)
+    module.__dict__.update({name: _watched_maker(getattr(np, name)) for name in _MAKERS})
+    return module
+
+
+_lock = threading.Lock()
+_watching = 0
+_taken_off: list[tuple[Any, str, Any]] = []
+
+
+def _watch_globals(tables: Iterable[dict[str, Any]], doors: dict[int, Any]) -> None:
+    for table in tables:
+        for name, value in list(table.items()):
+            door = doors.get(id(value))
+            if door is not None:
+                _taken_off.append((table, name, value))
+                table[name] = door
+
+
+def _own_modules() -> list[dict[str, Any]]:
+    own = [
+        module.__dict__
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in ("autodiff", "nn", "optim") and not name.startswith(("autodiff.replay", "autodiff.testing", "autodiff.viz"))
+    ]
+    return [table for table in own if isinstance(table, dict)]
+
+
+@contextmanager
+def doors_watched(tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
+    """Watch the doors for the time of a recording, or of several in several threads.
+
+    Parameters
+    ----------
+    tables : iterable of dict
+        The global names of the user's functions.
+    """
+    global _watching
+    with _lock:
+        if not _watching:
+            watched = _watched_numpy()
+            doors = {id(np): watched} | {id(getattr(np, name)): watched.__dict__[name] for name in _MAKERS}
+            _watch_globals([*_own_modules(), *tables], doors)
+            for name, door in _tensor_doors().items():
+                _taken_off.append((Tensor, name, Tensor.__dict__[name]))
+                setattr(Tensor, name, door)
+        _watching += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _watching -= 1
+            if not _watching:
+                while _taken_off:
+                    place, name, value = _taken_off.pop()
+                    if isinstance(place, dict):
+                        place[name] = value
+                    else:
+                        setattr(place, name, value)
+
+
+@contextmanager
+def recording(recorder: Recorder, tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
+    """Everything inside is reported to ``recorder``."""
+    with doors_watched(tables), state_as(replace(modes.current_state() or ORDINARY, recorder=recorder)):
+        yield
+
+
+def spent(node: Any) -> bool:
+    """Whether a backward pass has walked this node and freed what it saved."""
+    return isinstance(node, Node) and node.saved is None

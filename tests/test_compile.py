@@ -1,0 +1,615 @@
+"""``autodiff.compile``: compiled equals eager to the bit, in everything that a user can see, or it does not replay."""
+
+import copy
+import os
+import random
+import tracemalloc
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import autodiff
+import nn
+import optim
+from autodiff import Tensor
+from autodiff.errors import ArgumentError, CompileError, GraphError
+from autodiff.facts import sample_call
+from autodiff.primitive import registry
+from autodiff.replay import Compiled, CompileWarning
+from autodiff.testing import strategies
+from autodiff.testing.draw import RandomDraw
+from autodiff.testing.verify import gradient_places
+from nn import functional as F
+
+NETS = ("plain", "batchnorm", "layernorm", "batchnorm+dropout")
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.05),
+    "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "Adam": lambda p: optim.Adam(p, lr=1e-2),
+    "AdamW": lambda p: optim.AdamW(p, lr=1e-2, weight_decay=0.1),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=1e-3, momentum=0.5),
+}
+
+
+def network(kind: str, seed: int = 1) -> nn.Module:
+    g = np.random.default_rng(seed)
+    layers: list[Any] = []
+    for fan_in, fan_out in ((12, 16), (16, 16)):
+        layers.append(nn.Linear(fan_in, fan_out, generator=g))
+        if kind.startswith("batchnorm"):
+            layers.append(nn.BatchNorm1d(fan_out))
+        elif kind == "layernorm":
+            layers.append(nn.LayerNorm(fan_out))
+        layers.append(nn.ReLU())
+        if kind.endswith("dropout"):
+            layers.append(nn.Dropout(0.25, generator=np.random.default_rng(seed + 7)))
+    return nn.Sequential(*layers, nn.Linear(16, 4, generator=g))
+
+
+def data(n: int = 10) -> tuple[Any, Any]:
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((n, 12)).astype(np.float32), rng.integers(0, 4, n)
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Equal, a NaN to a NaN and -0 to -0, dtype and shape included."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same_bits(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same_bits, a, b))
+    if isinstance(a, Tensor):
+        a, b = a.data, b.data
+    if isinstance(a, (np.ndarray, np.generic)):
+        return type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return bool(a == b)
+
+
+class Training:
+    """A model, an optimiser, a schedule and a step, eager or compiled."""
+
+    def __init__(self, kind: str, optimizer: str, compiled: bool, **options: Any) -> None:
+        model = self.model = network(kind)
+        opt = self.optimizer = OPTIMIZERS[optimizer](model.parameters())
+        schedule = self.schedule = optim.StepLR(opt, 7, gamma=0.5)
+
+        def step(x: Any, y: Any) -> Any:
+            opt.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            opt.step()
+            schedule.step()
+            return loss
+
+        self.step = autodiff.compile(step, **options) if compiled else step
+
+    def seen(self) -> dict[str, Any]:
+        """Everything that a user can see."""
+        return {
+            "parameters": self.model.state_dict(),
+            "gradients": [p.grad for p in self.model.parameters()],
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generators": [m.generator.bit_generator.state for m in self.model.modules() if isinstance(m, nn.Dropout)],
+        }
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", NETS)
+def test_fifty_steps_are_equal_to_the_bit(kind: str, optimizer: str) -> None:
+    eager, compiled = Training(kind, optimizer, False), Training(kind, optimizer, True, fallback=False)
+    for i in range(50):
+        x, y = data()
+        x += i  # another batch at the same place and shape
+        a, b = eager.step(x, y), compiled.step(x.copy(), y.copy())
+        assert same_bits(a, b)
+        assert same_bits(eager.seen(), compiled.seen()), f"step {i}"
+    assert (compiled.step.recordings, compiled.step.replays, compiled.step.eager) == (1, 49, 0)
+
+
+def test_the_result_carries_no_graph_as_eager() -> None:
+    training = Training("plain", "SGD", True)
+    for _ in range(3):
+        loss = training.step(*data())
+        assert loss.requires_grad
+        with pytest.raises(GraphError, match="freed"):
+            loss.backward()
+
+
+def test_compiled_and_eager_steps_may_alternate() -> None:
+    eager, compiled = Training("batchnorm+dropout", "Adam", False), Training("batchnorm+dropout", "Adam", True, fallback=False)
+    raw = compiled.step.__wrapped__
+    for i in range(12):
+        a = eager.step(*data())
+        b = (raw if i % 3 == 2 else compiled.step)(*data())
+        assert same_bits(a, b)
+        assert same_bits(eager.seen(), compiled.seen())
+
+
+def test_loading_a_state_between_steps() -> None:
+    eager, compiled = Training("batchnorm", "Adam", False), Training("batchnorm", "Adam", True, fallback=False)
+    start = copy.deepcopy((eager.model.state_dict(), eager.optimizer.state_dict()))
+    for i in range(9):
+        if i == 5:
+            for t in (eager, compiled):
+                t.model.load_state_dict(start[0])
+                t.optimizer.load_state_dict(start[1])
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+    assert same_bits(eager.seen(), compiled.seen())
+    assert compiled.step.replays == 8
+
+
+def test_new_shapes_are_recorded_anew_and_old_ones_remembered() -> None:
+    eager, compiled = Training("batchnorm", "Adam", False), Training("batchnorm", "Adam", True, fallback=False)
+    for n in (10, 10, 4, 10, 4, 4, 10):
+        assert same_bits(eager.step(*data(n)), compiled.step(*data(n)))
+    assert same_bits(eager.seen(), compiled.seen())
+    assert compiled.step.recordings == 2
+    assert compiled.step.replays == 5
+
+
+def test_too_many_plans_warn_and_run_eagerly() -> None:
+    step = autodiff.compile(lambda x: np.exp(Tensor(x)).sum(), plans=2)
+    for n in (1, 2):
+        step(np.ones(n))
+    with pytest.warns(CompileWarning, match="2 plans"):
+        found = step(np.ones(3))
+    assert found.item() == pytest.approx(3 * np.e)
+    step(np.ones(4))  # the warning comes once
+    step(np.ones(2))
+    assert (step.recordings, step.replays, step.eager) == (2, 1, 2)
+
+
+def test_static_arguments_mean_plans_of_their_own() -> None:
+    step = autodiff.compile(lambda x, power, shift=0: (Tensor(x) ** power).sum() + shift)
+    x = np.arange(3.0)
+    for _ in range(2):
+        assert step(x, 2).item() == 5
+        assert step(x, 3).item() == 9
+        assert step(x, 3, shift=1).item() == 10
+    assert (step.recordings, step.replays) == (3, 3)
+
+
+# --- state that must be read where it lives ---------------------------------------------------------------------------------
+
+
+def test_a_changed_learning_rate_is_read() -> None:
+    eager, compiled = Training("plain", "Adam", False), Training("plain", "Adam", True, fallback=False)
+    for i in range(6):
+        for t in (eager, compiled):
+            t.optimizer.param_groups[0]["lr"] = 0.01 / (i + 1)
+            t.optimizer.param_groups[0]["betas"] = (0.9 - i / 100, 0.99)
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+    assert same_bits(eager.seen(), compiled.seen())
+
+
+def test_training_and_evaluation_have_plans_of_their_own() -> None:
+    def run(compiled: bool) -> list[Any]:
+        model = network("batchnorm+dropout")
+        step = autodiff.compile(lambda x: model(Tensor(x)).detach(), fallback=False) if compiled else (lambda x: model(Tensor(x)).detach())
+        found = []
+        for mode in (True, True, False, False, True, False):
+            model.train(mode)
+            found.append(step(data()[0]).data.copy())
+        if compiled:
+            assert (step.recordings, step.replays) == (2, 4)
+        return [*found, model.state_dict()]
+
+    assert same_bits(run(False), run(True))
+
+
+class Annealed:
+    """A loss with a coefficient in an attribute."""
+
+    def __init__(self) -> None:
+        self.beta = 0.5
+
+    def __call__(self, x: Any) -> Any:
+        return (Tensor(x) * self.beta).sum()
+
+
+def test_a_changed_attribute_is_noticed() -> None:
+    loss = Annealed()
+    step = autodiff.compile(loss, plans=3)
+    assert [step(np.ones(4)).item() for _ in range(3)] == [2, 2, 2]
+    loss.beta = 1.0
+    assert [step(np.ones(4)).item() for _ in range(3)] == [4, 4, 4]
+    assert step.recordings == 2
+
+
+class Slotted:
+    """Attributes in a slot and on the class."""
+
+    __slots__ = ("inner",)
+    outer = 10.0
+
+    def __init__(self) -> None:
+        self.inner = 1.0
+
+    def __call__(self, x: Any) -> Any:
+        return (Tensor(x) * (self.inner * self.outer)).sum()
+
+
+def test_slots_and_class_attributes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = Slotted()
+    step = autodiff.compile(lambda x: thing(x))
+    assert step(np.ones(1)).item() == 10
+    thing.inner = 2.0
+    assert step(np.ones(1)).item() == 20
+    monkeypatch.setattr(Slotted, "outer", 100.0)
+    assert step(np.ones(1)).item() == 200
+    assert step(np.ones(1)).item() == 200
+    assert (step.recordings, step.replays) == (3, 1)
+
+
+def test_a_changed_closure_and_a_changed_list_are_noticed() -> None:
+    scale, weights = 2.0, [1.0, 10.0]
+
+    @autodiff.compile
+    def step(x: Any) -> Any:
+        return (Tensor(x) * scale).sum() * weights[1]
+
+    assert step(np.ones(2)).item() == 40
+    scale = 3.0
+    assert step(np.ones(2)).item() == 60
+    weights[1] = 1.0
+    assert step(np.ones(2)).item() == 6
+    assert step(np.ones(2)).item() == 6
+    assert (step.recordings, step.replays) == (3, 1)
+
+
+def test_freezing_a_layer_is_noticed() -> None:
+    eager, compiled = Training("plain", "SGD", False), Training("plain", "SGD", True, fallback=False)
+    for i in range(6):
+        if i == 3:
+            for t in (eager, compiled):
+                t.model[0].requires_grad_(False)
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+        assert same_bits(eager.seen(), compiled.seen())
+    assert compiled.step.recordings == 2
+
+
+def test_an_array_of_the_closure_is_read_at_every_replay() -> None:
+    table = np.ones(3)
+    step = autodiff.compile(lambda: (Tensor([1.0, 2.0, 3.0]) * table).sum(), fallback=False)
+    assert step().item() == 6
+    table[0] = 10  # in place
+    assert step().item() == 15
+    assert step.replays == 1
+
+
+def test_gradients_accumulate_where_nobody_clears_them() -> None:
+    w = autodiff.tensor([1.0, 2.0], requires_grad=True)
+    step = autodiff.compile(lambda x: (w * x).sum().backward(), fallback=False)
+    for i in range(1, 6):
+        step(np.array([1.0, 3.0]))
+        assert w.grad.tolist() == [i, 3 * i]
+    w.zero_grad()
+    step(np.array([1.0, 3.0]))
+    assert w.grad.tolist() == [1, 3]
+
+
+def test_arguments_that_require_gradients() -> None:
+    step = autodiff.compile(lambda w, x: (w * w * x).sum().backward(), fallback=False)
+    for i in range(4):
+        w = autodiff.tensor([1.0 + i, 2.0], requires_grad=True)
+        step(w, np.array([1.0, 2.0]))
+        assert w.grad.tolist() == [2 * (1.0 + i), 8]
+    assert step.replays == 3
+
+
+def test_transforms_inside_and_trees_as_arguments() -> None:
+    def loss(parameters: Any, x: Any) -> Any:
+        return (np.tanh(x @ parameters["w"]) * parameters["b"][0]).sum()
+
+    step = autodiff.compile(autodiff.value_and_grad(loss), fallback=False)
+    eager = autodiff.value_and_grad(loss)
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        parameters = {"w": rng.standard_normal((3, 2)), "b": [rng.standard_normal(2)]}
+        x = rng.standard_normal((5, 3))
+        assert same_bits(step(parameters, x), eager(parameters, x))
+    assert step.replays == 3
+
+
+# --- what is handed out stays what it was -------------------------------------------------------------------------------------
+
+
+def test_what_somebody_holds_is_never_written_over() -> None:
+    training = Training("batchnorm", "SGD", True, fallback=False)
+    held, copies = [], []
+    for _ in range(6):
+        loss = training.step(*data())
+        first = next(training.model.parameters())
+        now = [loss.data, first.data, first.grad, first.grad[0], training.model[1].running_mean.data, training.model[1].running_mean.data[2:]]
+        held.append(now)
+        copies.append([a.copy() for a in now])
+    assert same_bits(held, copies)
+
+
+def test_an_output_may_be_the_next_input() -> None:
+    step = autodiff.compile(lambda x: np.tanh(Tensor(x) * 1.5 + 0.1), fallback=False)
+    x = y = np.linspace(-1, 1, 5)
+    for _ in range(5):
+        x, y = step(x).data, np.tanh(y * 1.5 + 0.1)
+        assert same_bits(x, y)
+
+
+# --- what cannot be replayed ----------------------------------------------------------------------------------------------------
+
+w = autodiff.tensor([1.0, -2.0, 3.0], requires_grad=True)
+
+
+def reads_item(x: Any) -> Any:
+    return w.detach() * (w * x).sum().item()
+
+
+def reads_float(x: Any) -> Any:
+    return Tensor(x) * float(w.detach()[0])
+
+
+def reads_leaf(x: Any) -> Any:
+    return Tensor(x) * w[1].detach().item() * int(w.detach()[2])
+
+
+def reads_asarray(x: Any) -> Any:
+    return Tensor(x) * memoryview(np.exp(w.detach()).data)[0]
+
+
+def reads_format(x: Any) -> Any:
+    return Tensor(x) * float(f"{Tensor(x).sum().item():.3f}")
+
+
+def draws_globally(x: Any) -> Any:
+    return Tensor(x) * np.random.rand()  # noqa: NPY002
+
+
+def draws_with_python(x: Any) -> Any:
+    return Tensor(x) * random.random()
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def draws_unseen(x: Any) -> Any:
+    return Tensor(x) + GENERATOR.standard_normal(3)
+
+
+def hooks_inside(x: Any) -> Any:
+    t = autodiff.tensor(x, requires_grad=True)
+    t.register_hook(lambda g: g * 2)
+    (t * t).sum().backward()
+    return t.grad
+
+
+KEPT: list[Any] = []
+
+
+def keeps_a_tensor(x: Any) -> Any:
+    KEPT.append(Tensor(x) * 2)
+    return Tensor(x)
+
+
+COUNTER = {"n": 0}
+
+
+def counts(x: Any) -> Any:
+    COUNTER["n"] += 1
+    return Tensor(x) * COUNTER["n"]
+
+
+def graph_outside(x: Any) -> Any:
+    return (w * x).sum()
+
+
+def sorts_in_python(x: Any) -> Any:
+    return Tensor(sorted(Tensor(x).tolist()))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        reads_item, reads_float, reads_leaf, reads_asarray, reads_format, draws_globally, draws_with_python, draws_unseen, hooks_inside,
+        keeps_a_tensor, counts, graph_outside, sorts_in_python,
+    ],
+)  # fmt: skip
+def test_refused_with_advice_and_right_all_the_same(function: Any) -> None:
+    xs = [np.array([1.0, 2.0, 3.0]) * k for k in (1, -2, 3, 0.5, 7)]
+
+    def reset() -> None:
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        GENERATOR.bit_generator.state = np.random.default_rng(0).bit_generator.state
+        KEPT.clear()
+        COUNTER["n"] = 0
+
+    reset()
+    expected = [function(x) for x in xs]
+    reset()
+    step = autodiff.compile(function)
+    with pytest.warns(CompileWarning, match="runs eagerly"):
+        found = [step(x) for x in xs]
+    assert same_bits(found, expected)
+    assert step.replays == 0
+    assert step.reason
+    assert all(type(kept._data) is np.ndarray for kept in KEPT)
+    strict = autodiff.compile(function, fallback=False)
+    with pytest.raises(CompileError, match="runs eagerly"):
+        [strict(x) for x in xs]
+
+
+def test_values_that_decide_are_followed_both_ways() -> None:
+    @autodiff.compile
+    def step(x: Any) -> Any:
+        t = Tensor(x)
+        if t.sum() > 0:
+            return t * 2
+        return -t
+
+    for sign in (1, 1, -1, 1, -1, -1):
+        x = np.array([1.0, 2.0]) * sign
+        assert step(x).tolist() == (x * 2 if sign > 0 else -x).tolist()
+    assert (step.recordings, step.replays, step.eager) == (2, 4, 0)
+
+
+def test_a_decision_after_a_draw_leaves_the_generator_right() -> None:
+    def make() -> Any:
+        layer = nn.Dropout(0.5, generator=np.random.default_rng(0))
+
+        def step(x: Any) -> Any:
+            t = layer(Tensor(x))
+            return t * 2 if t.sum() > 6 else t * 3
+
+        return step
+
+    eager, compiled = make(), autodiff.compile(make(), fallback=False)
+    for _ in range(20):
+        assert same_bits(eager(np.ones(6)), compiled(np.ones(6)))
+    assert compiled.recordings == 2
+
+
+def test_an_error_is_the_eager_error_and_changes_nothing() -> None:
+    training = Training("plain", "SGD", True)
+    training.step(*data())
+    before = training.seen()
+    x, y = data()
+    with pytest.raises(ArgumentError, match="class index 9"):
+        training.step(x, np.full_like(y, 9))
+    assert same_bits(before["parameters"], training.model.state_dict())
+    training.step(x, y)
+
+
+def test_modes_that_watch_run_eagerly() -> None:
+    training = Training("plain", "SGD", True)
+    training.step(*data())
+    with autodiff.detect_anomaly():
+        training.step(*data())
+    assert training.step.replays == 0
+    with autodiff.no_grad():
+        step = autodiff.compile(lambda x: w.detach() * x, fallback=False)
+        assert not step(np.ones(3)).requires_grad
+    assert not step(np.ones(3)).requires_grad
+    assert step.recordings == 2
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ArgumentError, match="takes a function"):
+        autodiff.compile(3)
+    with pytest.raises(ArgumentError, match="plans"):
+        autodiff.compile(lambda: None, plans=0)
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_checking_runs_both_and_trains_as_eager(kind: str) -> None:
+    eager, compiled = Training(kind, "AdamW", False), Training(kind, "AdamW", True, check=True)
+    for _ in range(6):
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+        assert same_bits(eager.seen(), compiled.seen())
+    assert compiled.step.replays == 5
+
+
+def test_checking_notices_what_a_replay_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says is out of sight: a replay would miss that it changed."""
+    monkeypatch.setenv("AUTODIFF_TEST_SCALE", "2.0")
+    step = autodiff.compile(lambda x: Tensor(x) * float(os.environ["AUTODIFF_TEST_SCALE"]), check=True)
+    step(np.ones(2))
+    step(np.ones(2))
+    monkeypatch.setenv("AUTODIFF_TEST_SCALE", "3.0")
+    with pytest.raises(CompileError, match="differ"):
+        step(np.ones(2))
+
+
+# --- every operation ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+def test_every_operation_both_ways(name: str) -> None:
+    """Value and gradients of an operation's own example, or a warning and the eager result."""
+    op = registry[name]
+    draw = RandomDraw(np.random.default_rng(5))
+    args, kwargs = sample_call(op, draw)
+    places = gradient_places(op, args, kwargs)
+
+    def call(*inputs: Any) -> Any:
+        full = list(args)
+        leaves = [Tensor(a, requires_grad=True) for a in inputs]
+        for place, leaf in zip(places, leaves, strict=True):
+            full[place] = leaf
+        out = op.function(*full, **kwargs)
+        outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor)]
+        differentiable = [o for o in outs if o.requires_grad]
+        found = autodiff.gradients(differentiable, leaves, [np.ones(o.shape, o.dtype) for o in differentiable], allow_unused=True) if leaves else []
+        return [o.detach() for o in outs], found
+
+    step = autodiff.compile(call)
+    inputs = [args[i] for i in places]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CompileWarning)
+        for scale in (1.0, 1.0, 0.97):
+            moved = [a * scale if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in inputs]
+            assert same_bits(step(*moved), call(*moved))
+    if step.replays == 0:
+        assert caught or step.recordings > 1, step.reason
+
+
+@settings(deadline=None)
+@given(strategies.expressions())
+def test_random_expressions(case: Any) -> None:
+    function, point = case
+    both = autodiff.value_and_grad(lambda *xs: function(*xs).sum(), argnums=(0, 1))
+    step = autodiff.compile(both, fallback=False)
+    for shift in (0.0, 0.0, 0.25):
+        moved = [x + shift for x in point]
+        assert same_bits(step(*moved), both(*moved))
+    assert isinstance(step, Compiled)
+    assert step.replays == 2
+
+
+# --- memory and the plan ------------------------------------------------------------------------------------------------------------
+
+
+def wide(compiled: bool) -> Any:
+    g = np.random.default_rng(0)
+    layers = [nn.Linear(512, 128, generator=g), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 128, generator=g), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(128, 10, generator=g))
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    x, y = g.standard_normal((256, 512)).astype(np.float32), g.integers(0, 10, 256)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return autodiff.compile(step, fallback=False) if compiled else step
+
+
+def test_a_replay_allocates_next_to_nothing() -> None:
+    step = wide(True)
+    for _ in range(3):
+        step()
+    tracemalloc.start()
+    try:
+        step()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        step()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 64 * 1024
+
+
+def test_the_plan_can_be_read() -> None:
+    training = Training("plain", "Adam", True)
+    training.step(*data())
+    plan = training.step.plan
+    text = str(plan)
+    assert "def replay(a0, a1):" in text
+    assert "np.dot(" in text
+    assert f"{plan.nbytes:,} bytes" in text
+    compile(plan.source, "plan", "exec")
