@@ -79,9 +79,9 @@ class ChannelNorm(Module):
 
     def _counted_rate(self) -> float:
         """Count one more batch; the share it has in the running statistics."""
-        count = int(self.num_batches_tracked.item()) + 1
-        self.num_batches_tracked.data = np.array(count)
-        return 1.0 / count if self.momentum is None else self.momentum
+        tracked = self.num_batches_tracked
+        tracked.data = tracked.data + 1
+        return 1.0 / int(tracked.item()) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
         """The options."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.engine import wrap
 from autodiff.errors import ArgumentError, CompileError
-from autodiff.graph import Node, Variable
+from autodiff.graph import GeneralNode, Node, Variable
 from autodiff.modes import ORDINARY, current_state
 from autodiff.replay.checking import checked
 from autodiff.replay.plan import DIVERGED, Plan, Unplannable
@@ -157,6 +157,8 @@ class Compiled:
         double = any(id(leaf) in sources or id(leaf) in around.arrays for leaf in leaves)
         sources |= {id(leaf): ("argument", i) for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
         recorder = Recorder(sources)
+        for tensor in {id(t): t for t in (*around.tensors.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor)))}.values():
+            recorder.knows(tensor)
         given: list[Any] = []
         slots: list[Slot | None] = []
         for leaf in leaves:
@@ -309,7 +311,7 @@ def _spent_tensor(node: Any) -> Callable[[Any], Any]:
     op, attrs, shape, dtype = node.op, node.attrs, node.shape, node.dtype
 
     def build(value: Any) -> Any:
-        made = Node()
+        made = GeneralNode()
         made.op, made.pull, made.parents, made.saved, made.attrs, made.shape, made.dtype = op, op.pull, (), None, attrs, shape, dtype
         return wrap(value, made)
 

@@ -176,12 +176,15 @@ class Recorder:
 
     def __init__(self, sources: dict[int, Any]) -> None:
         self.sources = sources
+        self.entries: list[tuple[Tensor, Any, Any]] = []  # (tensor, its data, its node) before the call
+        self.origins: dict[int, Tensor] = {}
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
         self.live = True
         self.busy = False
         self.reason = ""
         self.effects = False
+        self.hosted = False
         self.thread = threading.get_ident()
         self.errors: Any = np.geterr()
         self.storages: dict[int, Storage] = {}
@@ -317,6 +320,10 @@ class Recorder:
         slot = self.known.get(id(array))
         if slot is not None:
             return slot
+        origin = self.origins.get(id(array))
+        if origin is not None and origin._data is array:
+            loaded: Slot = self.entered(origin).slot
+            return loaded
         variable = self.grads.get(id(array))
         if variable is not None and variable.grad is array:
             self.variables[id(variable)].read = True
@@ -380,13 +387,16 @@ class Recorder:
         return True
 
     def _noted(self, op: Op, result: Any) -> Any:
+        before = len(self.slots)
         found = self._result(result)
         if found is None and not op.writes and result is not None:
             return result  # the recording was given up
         if type(found) is Recorded:
+            if found.slot.index < before and not op.writes:
+                return found  # it gave back what it was given
             op.out = found.slot
         elif isinstance(found, (list, tuple)):
-            op.out = [part.slot if type(part) is Recorded else None for part in found]
+            op.out = [part.slot if type(part) is Recorded and part.slot.index >= before else None for part in found]
         self.ops.append(op)
         return found
 
@@ -495,6 +505,14 @@ class Recorder:
 
     def settle(self) -> None:
         """Put true arrays wherever the outside can see, and write down that a replay does so, too."""
+        for owner, data, node in self.entries:
+            if owner._node is not node:
+                self.stop("a tensor from outside the step became another leaf, or the result of an operation")
+            if type(owner._data) is Recorded:
+                computed, owner._data = owner._data, data
+                self.bind(owner, computed, lambda array, owner=owner: setattr(owner, "_data", array))
+            elif owner._data is not data and id(owner) not in self.bound and not self.hosted:
+                self.stop("a tensor's array was exchanged in a way that cannot be followed")
         for owner, name, slot in self.bound.values():
             self.ops.append(Op("bind", (name, "_data"), (slot,)))
             owner._data = slot.value
@@ -524,7 +542,7 @@ class Recorder:
                 return function(*bare(args), **bare(kwargs))
         self.settle()
         op = Op("host", function, self._template(args), self._template(kwargs))
-        self.effects = True
+        self.effects = self.hosted = True
         for watched in self.variables.values():
             self.known.pop(id(watched.variable.grad), None)
         for slot in self.loads.values():
@@ -592,6 +610,15 @@ class Recorder:
         return original(value, *bare(args[1:]), **bare(kwargs)) is value
 
     # --- the beginning and the end ----------------------------------------------------------------------------------------------
+
+    def knows(self, owner: Tensor) -> None:
+        """A tensor that was there before the call."""
+        data = owner._data
+        self.entries.append((owner, data, owner._node))
+        if isinstance(data, np.ndarray):
+            if id(data) in self.origins:
+                self.stop("two tensors within the step's reach share one array")
+            self.origins[id(data)] = owner
 
     def argument(self, array: Any) -> Recorded:
         """A stand-in for an array that the caller passed."""
