@@ -542,9 +542,9 @@ class Plan:
 
     def _callable(self, target: Any) -> str:
         name = str(getattr(target, "__name__", ""))
-        owner = getattr(target, "__self__", None)
-        if isinstance(owner, np.ufunc) and getattr(np, str(owner.__name__), None) is owner:
-            return f"np.{owner.__name__}.{name}"
+        ufunc = getattr(target, "__self__", None)
+        if isinstance(ufunc, np.ufunc):
+            return f"{self._callable(ufunc)}.{name}"
         if name and getattr(np, name, None) is target:
             return f"np.{name}"
         if name and getattr(np.linalg, name, None) is target:

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -510,7 +511,7 @@ class Recorder:
                 self.stop("a tensor from outside the step became another leaf, or the result of an operation")
             if type(owner._data) is Recorded:
                 computed, owner._data = owner._data, data
-                self.bind(owner, computed, lambda array, owner=owner: setattr(owner, "_data", array))
+                self.bind(owner, computed, partial(setattr, owner, "_data"))
             elif owner._data is not data and id(owner) not in self.bound and not self.hosted:
                 self.stop("a tensor's array was exchanged in a way that cannot be followed")
         for owner, name, slot in self.bound.values():
