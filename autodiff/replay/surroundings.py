@@ -112,10 +112,10 @@ class Surroundings:
         self._stack.append(value)
 
     def _look_function(self, function: Any) -> None:
-        if (function.__module__ or "").partition(".")[0] in _LIBRARIES - {"nn", "__main__"} and not function.__closure__:
-            return
-        if (function.__module__ or "").partition(".")[0] not in _LIBRARIES:
+        if not _is_library(function):
             self.globals[id(function.__globals__)] = function.__globals__
+        elif not function.__closure__:
+            return
         for cell in function.__closure__ or ():
             try:
                 self._place("cell", cell, "cell_contents", cell.cell_contents)
@@ -227,6 +227,12 @@ class Surroundings:
                 return False
 
         return fine, changed
+
+
+def _is_library(function: types.FunctionType) -> bool:
+    """Whether a function belongs to NumPy, to us, or to the like; a doctest's functions only carry such a module's name."""
+    module = function.__module__ or ""
+    return module.partition(".")[0] in _LIBRARIES and getattr(sys.modules.get(module), "__dict__", None) is function.__globals__
 
 
 def _names_of(code: types.CodeType) -> set[str]:
