@@ -198,7 +198,7 @@ def _check_lstm(gates: Any, state: Any, cell: Any, weight: Any, projection: Any)
 
 
 def lstm_forward(gates: Any, state: Any, cell: Any, weight: Any, projection: Any = None, *, reverse: bool = False) -> tuple[Any, Any]:
-    """All four gates pass through one tanh, by ``s(x) = (1 + tanh(x / 2)) / 2``, with the halving moved into the weights.
+    """All four gates pass through one tanh, by ``s(x) = (1 + tanh(x / 2)) / 2``.
 
     Residuals: the gates after their nonlinearities (T, N, 4, H), c before each time and ``tanh(c')`` (T, N, H), the states, and what came in.
     """
@@ -207,8 +207,8 @@ def lstm_forward(gates: Any, state: Any, cell: Any, weight: Any, projection: Any
     dtype = np.result_type(gates, state, cell, weight)
     half = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], dtype), h)
     offset = np.repeat(np.array([0.5, 0.5, 0.0, 0.5], dtype), h)
-    acts = np.multiply(gates, half, dtype=dtype, order="C")
-    turned = np.ascontiguousarray((weight * half[:, None]).T)
+    acts = np.empty(gates.shape, dtype)
+    turned = np.ascontiguousarray(weight.T, dtype)
     squashed, before = np.empty((2, times, n, h), dtype)
     states = np.empty((times, n, weight.shape[1]), dtype)
     share, scratch = np.empty((n, 4 * h), dtype), np.empty((n, h), dtype)
@@ -216,7 +216,8 @@ def lstm_forward(gates: Any, state: Any, cell: Any, weight: Any, projection: Any
     for t in _times(times, reverse):
         a, u = acts[t], squashed[t]
         np.matmul(here, turned, out=share)
-        a += share
+        np.add(gates[t], share, out=a)
+        a *= half
         np.tanh(a, out=a)
         a *= half
         a += offset
