@@ -29,6 +29,7 @@ from autodiff.errors import (
 from autodiff.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
+from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
 from autodiff.primitive import registry
 from autodiff.tensor import Tensor, tensor
@@ -103,7 +104,12 @@ def _namespace(module: str, **more: Any) -> SimpleNamespace:
 
 
 linalg = _namespace(
-    "numpy.linalg", expm=_scipy.expm, sqrtm=_scipy.sqrtm, solve_triangular=_scipy.solve_triangular, cho_solve=_scipy.cho_solve
+    "numpy.linalg",
+    cho_solve=_scipy.cho_solve,
+    expm=_scipy.expm,
+    matrix_function=_matrix_function,
+    solve_triangular=_scipy.solve_triangular,
+    sqrtm=_scipy.sqrtm,
 )
 signal = SimpleNamespace(convolve=_scipy.convolve)
 fft = _namespace("numpy.fft")

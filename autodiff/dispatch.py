@@ -118,12 +118,14 @@ def call_ufunc(
 ) -> Any:
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
     if kwargs:
-        if any(o is not None for o in kwargs.get("out", ())):
+        outs = [o for o in kwargs.get("out", ()) if o is not None]
+        if outs and not (method == "__call__" and ufunc in differentiable and len(outs) == 1 and hasattr(outs[0], "_node")):
             name = _name(ufunc)
             raise NotDifferentiableError(
-                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead"
+                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead, or out= a Tensor"
             )
-        kwargs.pop("out", None)
+        if not outs:
+            kwargs.pop("out", None)
     if ufunc not in differentiable and ufunc not in constant_functions:
         for test, register in late:
             if test(ufunc):

@@ -145,7 +145,15 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 @dispatch.implements(np.gradient)
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Differentiable ``numpy.gradient`` in the values: it is linear in them, so its matrix along an axis is read off NumPy's own."""
+    """Differentiable ``numpy.gradient`` in the values and in the spacings, which may be steps or coordinates.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> h = autodiff.tensor(2.0, requires_grad=True)
+    >>> np.gradient(np.array([0.0, 1.0, 4.0]), h).data
+    array([0.5, 1. , 1.5])
+    """
     t = _tensor(f)
     axes = tuple(range(t.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     spacing = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
@@ -153,11 +161,32 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise ArgumentError(f"gradient: {len(spacing)} spacings for {len(axes)} axes")
     results = []
     for place, step in zip(axes, spacing, strict=True):
-        if getattr(step, "_node", None) is not None:
-            raise NotDifferentiableError("np.gradient is not differentiable in its spacings here; divide by them instead")
-        matrix = np.gradient(np.eye(t.shape[place]), dispatch.bare(step), axis=0, edge_order=edge_order)  # type: ignore[call-overload]
-        results.append(shaping.moveaxis(matmul.function(shaping.moveaxis(t, place, -1), matrix.T.astype(t.dtype)), -1, place))
+        moved = shaping.moveaxis(t, place, -1)
+        if getattr(step, "_node", None) is not None and step.ndim == 1:
+            along = _uneven_gradient(moved, step, edge_order)
+        else:
+            # It is linear in the values, so its matrix along an axis is read off NumPy's own.
+            plain = 1.0 if getattr(step, "_node", None) is not None else dispatch.bare(step)
+            matrix = np.gradient(np.eye(t.shape[place]), plain, axis=0, edge_order=edge_order)  # type: ignore[call-overload]
+            along = matmul.function(moved, matrix.T.astype(t.dtype))
+            along = along / step if getattr(step, "_node", None) is not None else along
+        results.append(shaping.moveaxis(along, -1, place))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
+    """The parabola through three neighbours, differentiated at the middle one; at the ends a line, or that parabola again."""
+    if x.size != f.shape[-1] or x.size < edge_order + 1:
+        raise ShapeError(f"gradient: {x.size} coordinates for an axis of length {f.shape[-1]}; it needs at least {edge_order + 1}")
+    width = diff(x)
+    slope = diff(f) / width
+    before, after = width[:-1], width[1:]
+    inner = (after * slope[..., :-1] + before * slope[..., 1:]) / (before + after)
+    first, last = slope[..., :1], slope[..., -1:]
+    if edge_order == 2:
+        bend = diff(slope) / (before + after)
+        first, last = first - bend[..., :1] * width[:1], last + bend[..., -1:] * width[-1:]
+    return shaping.concatenate([first, inner, last], axis=-1)
 
 
 @dispatch.implements(np.unwrap)
@@ -194,10 +223,29 @@ def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
     return reductions.max(a, axis, out, keepdims) - reductions.min(a, axis, out, keepdims)
 
 
+#: How fast the place of a quantile among n sorted values moves with q, less n, for the methods in which it moves (Hyndman and Fan 1996).
+_PLACE_SPEED = {
+    "interpolated_inverted_cdf": 0.0, "hazen": 0.0, "weibull": 1.0, "linear": -1.0, "median_unbiased": 1 / 3, "normal_unbiased": 1 / 4,
+}  # fmt: skip
+_STEP_METHODS = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "lower", "higher", "midpoint", "nearest")
+
+
+def _places(levels: Any, present: Any, method: str) -> Any:
+    """Where each quantile falls among ``present`` sorted values: it is the quantile of 0, 1, 2, ..., which NumPy itself is asked for."""
+    found = np.zeros((*present.shape[:-1], levels.size))
+    for count in np.unique(present):
+        if count:
+            found[(present == count)[..., 0]] = np.quantile(np.arange(float(count)), levels.data.astype(float), method=method)  # type: ignore[call-overload]
+    if method in _STEP_METHODS or levels._node is None:
+        return _tensor(found)
+    reached = (found > 0) & (found < present - 1)
+    return found + np.where(reached, present + _PLACE_SPEED[method], 0.0) * (levels - levels.data)
+
+
 def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool) -> Any:
     t = _tensor(a)
-    if method != "linear":
-        raise NotDifferentiableError(f"quantile(method={method!r}) has no gradient here; use method='linear'")
+    if method not in _PLACE_SPEED and method not in _STEP_METHODS:
+        raise ArgumentError(f"quantile: method must be one of {(*_PLACE_SPEED, *_STEP_METHODS)}, got {method!r}")
     axes = tuple(range(t.ndim)) if axis is None else (axis % t.ndim,) if isinstance(axis, int) else tuple(i % t.ndim for i in axis)
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
@@ -212,11 +260,13 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     ordered = sort(flat)
     missing = np.isnan(flat.data)
     present = n - missing.sum(axis=-1, keepdims=True) if ignore_nan else np.full((*flat.shape[:-1], 1), n)
-    place = levels * (present - 1).astype(flat.dtype)
-    below = np.clip(np.floor(place.data).astype(int), 0, np.maximum(present - 1, 0))
+    place = _places(levels, present, method)
+    below = np.floor(place.data).astype(int)
     above = np.minimum(below + 1, np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
-    result = low + (place - below.astype(flat.dtype)) * (high - low)
+    between = (place - below.astype(float)).astype(flat.dtype)
+    # Where a quantile is one of the values, its neighbour has no part in it, were it infinite.
+    result = where(between.data == 0, low, low + between * (high - low)) if method in _STEP_METHODS else low + between * (high - low)
     bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
     if bad.any():
         result = where(bad, np.nan, result)
@@ -230,7 +280,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
 def quantile(
     a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
 ) -> Any:
-    """Differentiable ``numpy.quantile`` (linear method) in the values and in ``q``."""
+    """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
     shaping._no_out("quantile", out)
     _no_weights("quantile", kwargs)
     return _quantile(a, q, axis, method, keepdims, False)
@@ -240,7 +290,7 @@ def quantile(
 def nanquantile(
     a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
 ) -> Any:
-    """Differentiable ``numpy.nanquantile`` (linear method)."""
+    """Differentiable ``numpy.nanquantile``, all methods."""
     shaping._no_out("nanquantile", out)
     _no_weights("nanquantile", kwargs)
     return _quantile(a, q, axis, method, keepdims, True)
@@ -254,13 +304,13 @@ def _no_weights(name: str, kwargs: dict[str, Any]) -> None:
 
 @dispatch.implements(np.percentile)
 def percentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
-    """Differentiable ``numpy.percentile`` (linear method)."""
+    """Differentiable ``numpy.percentile``, all methods."""
     return quantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
 
 
 @dispatch.implements(np.nanpercentile)
 def nanpercentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any, **kwargs: Any) -> Any:
-    """Differentiable ``numpy.nanpercentile`` (linear method)."""
+    """Differentiable ``numpy.nanpercentile``, all methods."""
     return nanquantile(a, q / 100.0 if isinstance(q, int | float) else _tensor(q) / 100.0, axis, out, *args, **kwargs)
 
 
@@ -418,9 +468,17 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **kwargs: Any) -> Any:
 @dispatch.implements(np.interp)
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
-    if period is not None:
-        raise NotDifferentiableError("np.interp(period=) has no gradient here; extend the nodes by a period on both sides")
     points, nodes, values = _tensor(x), _tensor(xp), _tensor(fp)
+    if period is not None:
+        if np.any(np.asarray(bare(period)) == 0):
+            raise ArgumentError("interp: period must not be zero")
+        # One node more on either side, and every point is inside; left and right are of no account, as in NumPy.
+        length, left, right = abs(period), None, None
+        points, nodes = points % length, nodes % length
+        order = np.argsort(nodes.data)
+        nodes, values = nodes[order], values[order]
+        nodes = shaping.concatenate([nodes[-1:] - length, nodes, nodes[:1] + length])
+        values = shaping.concatenate([values[-1:], values, values[:1]])
     if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
         raise ShapeError(f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)")
     n = nodes.size

@@ -3,7 +3,8 @@
 Formulas: Giles 2008 (inverse, determinant, solve, Cholesky), Townsend 2016 (SVD), Walter and Lehmann 2010 (QR), Boeddeker et al. 2017
 (eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh are functions of the symmetric part of their argument, so their
 gradients are symmetric. At equal eigenvalues or singular values first-order gradients of functions of the values are right; a result that
-depends on the vectors there, in first or second order, is refused.
+depends on the vectors there, in first or second order, is refused. It must be: sum(R * V w**3 V') and sum(R * V V') give such vectors the same
+cotangents, and yet have different gradients. :func:`matrix_function` is told the function and has them all.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def _h(x: Any) -> Any:
 
 def _symmetric(x: Any) -> Any:
     return (x + _h(x)) / 2
+
+
+def _c(x: Any) -> Any:
+    """The conjugate; of a cotangent it is the gradient as a direction (docs/complex.md), in which adjoint formulas are written."""
+    return np.conjugate(x) if bare(x).dtype.kind == "c" else x
 
 
 def _eye(x: Any) -> Any:
@@ -77,9 +83,17 @@ logabsdet = P(
 )  # fmt: skip
 
 
+# sign = exp(i Im log det), so d sign = i sign Im tr(A^-1 dA).
+detsign = P(
+    "detsign", lambda x: np.linalg.slogdet(x)[0],
+    lambda g, out, x: np.multiply(1j, np.imag(g * out))[..., None, None] * _t(np.linalg.inv(x)) if bare(x).dtype.kind == "c" else 0 * x,
+    sample=lambda draw: ((_square(draw),), {}), label="det/|det|",
+)  # fmt: skip
+
+
 @dispatch.implements(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
-    """Differentiable ``numpy.linalg.slogdet``: sign (a constant) and logarithm of the absolute determinant, of real matrices.
+    """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant.
 
     Examples
     --------
@@ -90,9 +104,8 @@ def slogdet(a: Any) -> Any:
     """
     x = _tensor(a)
     result = np.linalg.slogdet(x.data)
-    if x.dtype.kind == "c" and x.requires_grad:
-        raise NotDifferentiableError("np.linalg.slogdet of a complex matrix: its sign is not constant; use np.linalg.det")
-    return type(result)(_tensor(result.sign), logabsdet.function(x))
+    sign = detsign.function(x) if x.dtype.kind == "c" else _tensor(result.sign)
+    return type(result)(sign, logabsdet.function(x))
 
 
 def _solve(a: Any, b: Any) -> Any:
@@ -123,10 +136,10 @@ solve = P("solve", _solve, _solve_a, _solve_b, numpy=np.linalg.solve, sample=_sa
 
 def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
     # dA = L^-T phi(L^T dL) L^-1, symmetrised; phi takes the lower triangle and half the diagonal.
-    phi = np.tril(np.matmul(_h(out), g))
+    phi = np.tril(np.matmul(_h(out), _c(g)))
     phi = phi - 0.5 * phi * _eye(out)
     inverse = np.linalg.inv(out)
-    return _symmetric(np.matmul(np.matmul(_h(inverse), phi), inverse))
+    return _c(_symmetric(np.matmul(np.matmul(_h(inverse), phi), inverse)))
 
 
 cholesky_ = P("cholesky", lambda x: np.linalg.cholesky(_symmetric(x)), _cholesky_rule, sample=lambda draw: ((_positive(draw),), {}))
@@ -166,16 +179,20 @@ def _refuse_inside_blocks(name: str, values: Any, *along: Any) -> None:
         if np.any(same & (np.abs(plain) > 1e-12 * np.max(np.abs(plain), axis=(-2, -1), keepdims=True, initial=0.0))):
             raise NotDifferentiableError(
                 f"{name}: two values are equal and the result (or its second derivative) depends on their vectors, which are arbitrary "
-                "there; use functions of the values alone, or of the matrix itself (np.linalg.matrix_power, autodiff.linalg.expm)"
+                "there; use functions of the values alone, or of the matrix itself (autodiff.linalg.matrix_function, which gives projectors as well, "
+                "np.linalg.matrix_power, autodiff.linalg.expm)"
             )
 
 
 def _eigh_rule(g: Any, out: Any, x: Any) -> Any:
     (gw, gv), (w, v) = g, out
-    turned = np.matmul(_h(v), gv)
+    turned = np.matmul(_h(v), _c(gv))
     _refuse_inside_blocks("eigh", w, turned)
+    if bare(v).dtype.kind == "c":
+        _refuse_phase("eigh", np.imag(bare(turned)) * _eye(v), bare(turned))
+        gw = np.real(gw)
     middle = _inverse_gaps(w) * turned + gw[..., None, :] * _eye(v)
-    return _symmetric(np.matmul(np.matmul(v, middle), _h(v)))
+    return _c(_symmetric(np.matmul(np.matmul(v, middle), _h(v))))
 
 
 def _eigh(x: Any) -> tuple[Any, Any]:
@@ -199,6 +216,67 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return eigh_.function(a)[0]
 
 
+#: Below this share of the largest eigenvalue a divided difference loses more digits to cancellation than the derivative half-way is off.
+_CLOSE = 1e-5
+
+
+def _matrix_function(x: Any, function: Any) -> Any:
+    w, v = np.linalg.eigh(_symmetric(x))
+    values = np.asarray(bare(function(_tensor(w)))).astype(v.dtype)
+    return np.matmul(v * values[..., None, :], np.conjugate(np.swapaxes(v, -1, -2)))
+
+
+def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
+    """Daleckii and Krein 1965: ``dF = V (D o (V' dA V)) V'`` with ``D_ij = (f(w_i) - f(w_j)) / (w_i - w_j)``, and ``f'`` where the two are equal."""
+    from autodiff.transforms import elementwise_grad
+
+    w, v = np.linalg.eigh(x if hasattr(x, "_node") else _symmetric(x))
+    wi, wj = w[..., :, None], w[..., None, :]
+    size = np.max(np.abs(bare(w)), axis=-1, keepdims=True, initial=0.0)[..., None]
+    close = np.abs(bare(wi) - bare(wj)) <= _CLOSE * size
+    values = function(w) if hasattr(w, "_node") else np.asarray(bare(function(_tensor(w)))) * 1.0
+    quotient_ = (values[..., :, None] - values[..., None, :]) / np.where(close, 1, wi - wj)
+    differences = np.where(close, elementwise_grad(function)((wi + wj) / 2), quotient_)
+    inner = np.matmul(np.matmul(_h(v), _c(g)), v)
+    return _c(_symmetric(np.matmul(np.matmul(v, differences * inner), _h(v))))
+
+
+matrix_function_ = P(
+    "matrix_function", _matrix_function, _matrix_function_rule, sample=lambda draw: ((_square(draw), draw.choice((np.exp, np.sin, np.square))), {}),
+)  # fmt: skip
+
+
+def matrix_function(a: Any, function: Any) -> Any:
+    """``f(A) = V f(w) V'`` of a symmetric or Hermitian matrix, with the right gradient at equal eigenvalues too.
+
+    Through ``np.linalg.eigh`` the gradient at equal eigenvalues cannot be had: which vectors they get is arbitrary. Written as a function of the
+    matrix it exists wherever ``f`` is smooth.
+
+    Parameters
+    ----------
+    a : (..., n, n)
+        Its symmetric part counts.
+    function : callable
+        Acts on every eigenvalue alone, such as ``np.exp``. A condition gives a projector: ``lambda w: w < c`` that onto the eigenvectors below ``c``.
+
+    Returns
+    -------
+    Tensor (..., n, n)
+
+    Notes
+    -----
+    First derivatives are right for any matrix; second derivatives only where eigenvalues differ, and refused elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> autodiff.grad(lambda a: autodiff.linalg.matrix_function(a, np.sqrt)[0, 0])(np.eye(2) * 4.0)
+    array([[0.25, 0.  ],
+           [0.  , 0.  ]])
+    """
+    return matrix_function_.function(a, function)
+
+
 def _eig(x: Any) -> tuple[Any, Any]:
     w, v = np.linalg.eig(x)
     return w, v
@@ -211,12 +289,8 @@ def _eig_rule(g: Any, out: Any, x: Any) -> Any:
     gaps = _inverse_gaps(w)
     along = np.matmul(vt, gv)
     _refuse_inside_blocks("eig", w, along)
-    turning = np.abs(np.imag(bare(along)) * np.eye(v.shape[-1])) if bare(along).dtype.kind == "c" else np.zeros(1)
-    if np.max(turning, initial=0.0) > 1e-6 * np.max(np.abs(bare(along)), initial=0.0):
-        raise NotDifferentiableError(
-            "eig: the result depends on the phase of complex eigenvectors, which is arbitrary; use what does not change when an "
-            "eigenvector is multiplied by exp(i phi), such as absolute values, or the eigenvalues alone"
-        )
+    if bare(along).dtype.kind == "c":
+        _refuse_phase("eig", np.imag(bare(along)) * np.eye(v.shape[-1]), bare(along))
     first = gaps * along
     second = -gaps * np.matmul(np.matmul(vt, np.conjugate(v)), np.real(along) * _eye(v))
     return np.matmul(np.matmul(np.linalg.inv(vt), gw[..., None, :] * _eye(v) + first + second), vt)
@@ -250,23 +324,83 @@ def _svd(x: Any) -> tuple[Any, Any, Any]:
 
 
 def _svd_rule(g: Any, out: Any, x: Any) -> Any:
-    # Townsend 2016, with F_ij = 1 / (s_j^2 - s_i^2) and the parts outside the column and row space last.
+    """Townsend 2016 and, for complex matrices, Wan and Zhang 2019.
+
+    With G the conjugate of ``g`` (docs/complex.md) and ``h = U' G_U``, ``k = V' G_V``, ``F_ij = 1 / (s_j^2 - s_i^2)``::
+
+        G_A = U [F o (h - h') S + S F o (k - k') + diag(G_s + i Im(h_ii) / s_i)] V'  +  (G_U - U h) S^-1 V'  +  U S^-1 (G_V - V k)'
+
+    The last two terms are the parts outside the column and row space. A pair of vectors may be turned by one phase, so a result has a derivative
+    only if ``Im(h_ii + k_ii) = 0``. At a singular value of zero ``s`` has a kink like that of ``abs``, and its cotangent counts for nothing.
+    """
     (gu, gs, gvh), (u, s, vh) = g, out
-    v, gv = _t(vh), _t(gvh)
+    complex_ = bare(u).dtype.kind == "c"
+    v, gv = _h(vh), _t(gvh)
+    gu = _c(gu)
+    h, k = np.matmul(_h(u), gu), np.matmul(_h(v), gv)
     gaps = _inverse_gaps(s * s)
-    _refuse_inside_blocks("svd", s * s, np.matmul(_t(u), gu), np.matmul(_t(v), gv))
-    from_u = gaps * (np.matmul(_t(u), gu) - np.matmul(_t(gu), u))
-    from_v = gaps * (np.matmul(_t(v), gv) - np.matmul(_t(gv), v))
-    middle = from_u * s[..., None, :] + s[..., :, None] * from_v + gs[..., None, :] * np.eye(s.shape[-1])
-    result = np.matmul(np.matmul(u, middle), vh)
+    _refuse_inside_blocks("svd", s * s, h, k)
     m, n = x.shape[-2:]
+    plain = bare(s)
+    zero = plain <= np.finfo(plain.dtype).eps * max(m, n) * np.max(plain, axis=-1, keepdims=True, initial=0.0)
+    along = np.where(zero, 0, np.real(gs) if complex_ else gs)
+    if complex_:
+        turn_u, turn_v = np.imag(_diagonal(h)), np.imag(_diagonal(k))
+        _refuse_phase("svd", bare(turn_u) + bare(turn_v), bare(h), bare(k))
+        along = along + 1j * quotient(turn_u, s)
+    middle = gaps * (h - _h(h)) * s[..., None, :] + s[..., :, None] * (gaps * (k - _h(k))) + along[..., None, :] * np.eye(s.shape[-1])
+    result = np.matmul(np.matmul(u, middle), vh)
     if m > n:
-        outside = quotient(gu - np.matmul(u, np.matmul(_t(u), gu)), np.broadcast_to(s[..., None, :], gu.shape))
-        result = result + np.matmul(outside, vh)
+        result = result + np.matmul(quotient(gu - np.matmul(u, h), np.broadcast_to(s[..., None, :], gu.shape)), vh)
     elif n > m:
-        outside = quotient(gv - np.matmul(v, np.matmul(_t(v), gv)), np.broadcast_to(s[..., None, :], gv.shape))
-        result = result + np.matmul(u, _t(outside))
-    return result
+        result = result + np.matmul(u, _h(quotient(gv - np.matmul(v, k), np.broadcast_to(s[..., None, :], gv.shape))))
+    return _c(result)
+
+
+def _diagonal(x: Any) -> Any:
+    return np.sum(x * np.eye(x.shape[-1]), axis=-1)
+
+
+def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
+    """Refuse cotangents that ask how the result changes when an eigenvector or a pair of singular vectors is turned by a phase."""
+    if np.max(np.abs(turning), initial=0.0) > 1e-6 * max(np.max(np.abs(part), initial=0.0) for part in scale):
+        raise NotDifferentiableError(
+            f"{name}: the result depends on the phase of complex vectors, which is arbitrary; use what does not change when a vector is multiplied "
+            "by exp(i phi), such as absolute values or products of a vector with its conjugate, or the values alone"
+        )
+
+
+def _complement(u: Any, rest: Any) -> Any:
+    return np.array(rest)
+
+
+def _sample_complement(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # One further column: it has no span to turn in, so that any cotangent has an answer.
+    n = draw.integer(1, 3)
+    full = np.linalg.qr(draw.array((n + 1, n + 1), -1.0, 1.0, distinct=True) + 2.5 * np.diag(np.arange(1.0, n + 2)))[0]
+    return (full[:, :n].copy(), full[:, n:].copy()), {}
+
+
+def _complement_rule(g: Any, out: Any, u: Any, rest: Any) -> Any:
+    # The columns of Q complete those of U to a basis: U' dQ = -(dU)' Q, so G_U = -Q G_Q' U. How Q turns within its own span is arbitrary.
+    gq = _c(g)
+    turning = bare(np.matmul(_h(out), gq))
+    turning = turning - np.conjugate(np.swapaxes(turning, -1, -2))
+    if np.max(np.abs(turning), initial=0.0) > 1e-9 * max(1e-300, np.max(np.abs(bare(gq)), initial=0.0)):
+        raise NotDifferentiableError(
+            "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'), which are arbitrary; use what "
+            "depends on their span alone, such as Q @ Q.T, or ask for the reduced factors (full_matrices=False, mode='reduced')"
+        )
+    return -_c(np.matmul(out, np.matmul(_h(gq), u)))
+
+
+complement_ = P("complement", _complement, _complement_rule, None)
+
+
+def _completed(u: Any, full: Any) -> Any:
+    """The orthonormal columns ``u`` completed to those of ``full``, whose further columns are LAPACK's choice."""
+    rest = full[..., :, u.shape[-1] :]
+    return u if not rest.shape[-1] else shaping.concatenate([u, complement_.function(u, rest)], axis=-1)
 
 
 def _sample_svd(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -281,23 +415,32 @@ svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd)
 
 @dispatch.implements(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """Differentiable ``numpy.linalg.svd`` of real matrices; ``full_matrices=True`` of square ones only.
+    """Differentiable ``numpy.linalg.svd`` of real and complex matrices.
 
-    Raises
-    ------
-    NotDifferentiableError
-        For complex matrices, and for full matrices of a non-square one, whose further columns are arbitrary.
+    The vectors that complete a non-square factor to a full one are arbitrary but for their span; a result that depends on more of them is refused
+    when it is differentiated, and so is one that depends on the phase of complex vectors. ``hermitian`` is of no account.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> np.linalg.svd(autodiff.tensor([[3.0, 0.0], [0.0, 4.0]], requires_grad=True)).S.data
+    array([4., 3.])
     """
     x = _tensor(a)
-    if x.requires_grad and x.dtype.kind == "c":
-        raise NotDifferentiableError("np.linalg.svd of a complex matrix has no gradient here; use np.linalg.eigh(a.conj().T @ a)")
+    u, s, vh = svd_.function(x)
     if not compute_uv:
-        return svd_.function(x)[1]
-    if full_matrices and x.shape[-1] != x.shape[-2]:
-        if x.requires_grad:
-            raise NotDifferentiableError("np.linalg.svd(full_matrices=True) of a non-square matrix is arbitrary; pass full_matrices=False")
-        return type(np.linalg.svd(np.eye(1)))(*(_tensor(part) for part in np.linalg.svd(x.data)))
-    return type(np.linalg.svd(np.eye(1)))(*svd_.function(x))
+        return s
+    m, n = x.shape[-2:]
+    if full_matrices and m != n:
+        full = np.linalg.svd(x.data, full_matrices=True)
+        u = _completed(u, _as_chosen(full.U, u.data))
+        vh = _h(_completed(_h(vh), _as_chosen(np.conjugate(np.swapaxes(full.Vh, -1, -2)), bare(_h(vh)))))
+    return type(np.linalg.svd(np.eye(1)))(u, s, vh)
+
+
+def _as_chosen(full: Any, columns: Any) -> Any:
+    """``full`` with its first columns replaced, so that both halves of a factor come from one call."""
+    return np.concatenate([columns, full[..., :, columns.shape[-1] :]], axis=-1)
 
 
 @dispatch.implements(np.linalg.svdvals)
@@ -308,10 +451,12 @@ def svdvals(x: Any, /) -> Any:
 
 def _qr_rule(g: Any, out: Any, x: Any) -> Any:
     (gq, gr), (q, r) = g, out
-    m = np.matmul(r, _t(gr)) - np.matmul(_t(gq), q)
+    gq, gr = _c(gq), _c(gr)
+    m = np.matmul(r, _h(gr)) - np.matmul(_h(gq), q)
     low = np.tril(m, -1)
-    both = low + _t(low) + m * _eye(m)
-    return _t(np.linalg.solve(r, _t(gq + np.matmul(q, both))))
+    # LAPACK leaves the diagonal of R real, for complex matrices too.
+    both = low + _h(low) + (np.real(m) if bare(m).dtype.kind == "c" else m) * _eye(m)
+    return _c(_h(np.linalg.solve(r, _h(gq + np.matmul(q, both)))))
 
 
 def _qr(x: Any) -> tuple[Any, Any]:
@@ -329,19 +474,24 @@ qr_ = P("qr", _qr, _qr_rule, sample=_sample_qr)
 
 @dispatch.implements(np.linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """Differentiable ``numpy.linalg.qr`` in the modes "reduced" and "r".
+    """Differentiable ``numpy.linalg.qr`` in the modes "reduced", "complete" and "r".
+
+    The columns that complete Q are arbitrary but for their span; a result that depends on more of them is refused when it is differentiated.
 
     Raises
     ------
     NotDifferentiableError
-        For the other modes.
+        For the mode "raw", which holds Householder reflectors.
     """
-    if mode not in ("reduced", "r"):
-        raise NotDifferentiableError(f"np.linalg.qr(mode={mode!r}) has no gradient here; use mode='reduced' or 'r'")
+    if mode not in ("reduced", "complete", "r"):
+        raise NotDifferentiableError(f"np.linalg.qr(mode={mode!r}) has no gradient here; use mode='reduced', 'complete' or 'r'")
     x = _tensor(a)
     m, n = x.shape[-2:]
     if m >= n:
         q, r = qr_.function(x)
+        if mode == "complete" and m > n:
+            q = _completed(q, _as_chosen(np.linalg.qr(x.data, mode="complete").Q, q.data))
+            r = shaping.concatenate([r, np.zeros((*r.shape[:-2], m - n, n), r.dtype)], axis=-2)
     else:
         # Q comes from the first m columns; the others follow, R2 = Q^T A2.
         q, left = qr_.function(x[..., :m])
@@ -350,11 +500,11 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 
 def _pinv_rule(g: Any, out: Any, x: Any) -> Any:
-    pt, gt = _t(out), _t(g)
-    first = -np.matmul(np.matmul(pt, g), pt)
-    second = np.matmul(gt - np.matmul(x, np.matmul(out, gt)), np.matmul(out, pt))
-    third = np.matmul(np.matmul(pt, out), gt - np.matmul(np.matmul(gt, out), x))
-    return first + second + third
+    ph, gh = _h(out), _t(g)
+    first = -np.matmul(np.matmul(ph, _c(g)), ph)
+    second = np.matmul(gh - np.matmul(x, np.matmul(out, gh)), np.matmul(out, ph))
+    third = np.matmul(np.matmul(ph, out), gh - np.matmul(np.matmul(gh, out), x))
+    return _c(first + second + third)
 
 
 pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd)
@@ -362,7 +512,7 @@ pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd)
 
 @dispatch.implements(np.linalg.pinv)
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> Any:
-    """Differentiable ``numpy.linalg.pinv`` of real matrices, where the rank does not change."""
+    """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
     if rcond is not None or kwargs:
         raise NotDifferentiableError("np.linalg.pinv with a cut-off is a step function of it; leave rcond and rtol out")
     return pinv_.function(a)
@@ -463,6 +613,34 @@ def _sample_norm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖")
 
 
+def _norm_p(x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
+    size = np.abs(x)
+    largest = np.max(size, axis=axis, keepdims=True, initial=0.0)
+    safe = np.where((largest == 0) | ~np.isfinite(largest), 1, largest)
+    with np.errstate(divide="ignore"):
+        total = np.sum((size / safe) ** order, axis=axis, keepdims=True) ** (1 / order) * safe
+    return total if keepdims else np.squeeze(total, axis=axis)
+
+
+def _norm_p_rule(g: Any, out: Any, x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
+    # (|x_i| / |x|)^(p - 1) sign(x_i); where x_i = 0 that is 0: the smallest subgradient for p = 1, the derivative for p > 1, the middle of a cusp
+    # for p < 1.
+    size = np.abs(x)
+    length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
+    still = (bare(size) == 0) | (bare(length) == 0)
+    share = np.where(still, 0, np.where(still, 1, size) / np.where(still, 1, length))
+    slope = share if order == 2 else np.where(still, 0, np.where(still, 1, share) ** (order - 1))
+    return np.broadcast_to(expand_reduced(g, axis, keepdims), x.shape) * slope * elementwise._phase(x)
+
+
+def _sample_norm_p(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (x,), kwargs = _sample_norm(draw)
+    return (x, draw.choice((3.0, 1.5, 4.0, 0.5, -1.0))), kwargs
+
+
+norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="‖ ‖p")
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order is None or order == 2:
         return norm2.function(x, axis, keepdims)
@@ -477,7 +655,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
         return reductions.sum(size, axis, keepdims=keepdims)
     if not isinstance(order, int | float | np.number):
         raise ArgumentError(f"norm: unknown order {order!r} for vectors")
-    return reductions.sum(size**order, axis, keepdims=keepdims) ** (1.0 / order)
+    return norm_p.function(x, float(order), axis, keepdims)
 
 
 def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:

@@ -94,7 +94,9 @@ def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = F
 
 
 def _centred(x: Any, axis: Any) -> Any:
-    return x - np.mean(x, axis=axis, keepdims=True)
+    """Deviations from the mean; of complex numbers their conjugates, the derivative of half of |deviation|^2 (docs/complex.md)."""
+    deviation = x - np.mean(x, axis=axis, keepdims=True)
+    return np.conjugate(deviation) if bare(x).dtype.kind == "c" else deviation
 
 
 def _var_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
@@ -303,7 +305,8 @@ def _ddof(name: str, ddof: Any, correction: Any) -> Any:
 def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
     centre = mean(a, axis, keepdims=True, where=kept)
-    squares = sum((a - centre) ** 2, axis, keepdims=keepdims, where=kept)
+    deviation = a - centre
+    squares = sum(np.abs(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2, axis, keepdims=keepdims, where=kept)
     return squares / _as_float(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, squares)
 
 

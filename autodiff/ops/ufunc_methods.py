@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import NotDifferentiableError
-from autodiff.ops import calculus, elementwise, reductions
+from autodiff.errors import NotDifferentiableError, ShapeError
+from autodiff.ops import assignment, calculus, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 
@@ -45,18 +45,34 @@ def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``dtype=`` casts the inputs first; ``where=`` leaves elements undefined, so it is refused."""
+    """``dtype=`` casts the inputs first; ``out=`` a Tensor is an assignment into it; ``where=`` without ``out=`` leaves elements undefined."""
     left = dict(kwargs)
     dtype = left.pop("dtype", None)
+    (out,) = left.pop("out", (None,))
     for harmless in ("casting", "order", "subok"):
         left.pop(harmless, None)
-    if left.pop("where", True) is not True:
-        raise NotDifferentiableError(f"np.{ufunc.__name__}(..., where=) leaves elements undefined; use np.where(mask, np.{ufunc.__name__}(...), x)")
+    mask = dispatch.bare(left.pop("where", True))
     if left:
         raise NotDifferentiableError(f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out")
+    whole = mask is True or np.all(mask)
+    if not whole and out is None:
+        raise NotDifferentiableError(
+            f"np.{ufunc.__name__}(..., where=) leaves elements undefined; use np.where(mask, np.{ufunc.__name__}(...), x), or out= a Tensor"
+        )
     if dtype is not None:
         inputs = tuple(elementwise.astype(x, dtype) if hasattr(x, "_node") else np.asarray(bare(x), dtype) for x in inputs)
-    return dispatch.differentiable[ufunc](*inputs)
+    if not whole:
+        # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity would be NaN.
+        inputs = tuple(elementwise.where_.function(mask, x, 1) for x in inputs)
+    result = dispatch.differentiable[ufunc](*inputs)
+    if out is None:
+        return result if mask is True else shaping.broadcast_to(result, np.broadcast_shapes(result.shape, np.shape(mask)))
+    if not whole:
+        result = elementwise.where_.function(mask, result, out)
+    if result.shape != out.shape:
+        raise ShapeError(f"np.{ufunc.__name__}(..., out=): a result of shape {result.shape} does not fit into a tensor of shape {out.shape}")
+    assignment.assign(out, Ellipsis, result)
+    return out
 
 
 def register() -> None:

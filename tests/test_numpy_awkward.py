@@ -1,0 +1,179 @@
+"""Corners of NumPy's functions: every quantile method, spacings, periods, where= and out=, full and complex factors, norms of every order at zero."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.errors import ArgumentError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.testing import check_gradients
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(3, 7))
+METHODS = (
+    "inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull linear median_unbiased normal_unbiased "
+    "lower higher midpoint nearest"
+).split()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_quantile_methods(method):
+    with_nan = X.copy()
+    with_nan[0, 1] = with_nan[2, :3] = np.nan
+    for x, ours in ((X, np.quantile), (with_nan, np.quantile), (with_nan, np.nanquantile)):
+        for q in (0.0, 0.1, 0.5, 0.77, 1.0, [0.2, 0.4, 0.9]):
+            for axis in (None, 0, 1):
+                if ours is np.nanquantile and axis == 0:
+                    continue
+                np.testing.assert_allclose(ours(ad.tensor(x), q, axis=axis, method=method).data, ours(x, q, axis=axis, method=method), rtol=1e-13)
+    check_gradients(lambda t, q: np.quantile(t, q, axis=1, method=method), X, np.array([0.13, 0.41, 0.78]))
+    np.testing.assert_allclose(np.percentile(ad.tensor(X), 30, method=method).data, np.percentile(X, 30, method=method), rtol=1e-13)
+
+
+def test_quantile_misuse():
+    with pytest.raises(ArgumentError, match="hazen"):
+        np.quantile(ad.tensor(X), 0.5, method="cubic")
+    with pytest.raises(NotDifferentiableError, match="weights"):
+        np.quantile(ad.tensor(X), 0.5, weights=np.ones_like(X), method="inverted_cdf")
+
+
+@pytest.mark.parametrize("edge_order", [1, 2])
+def test_gradient_in_its_spacings(edge_order):
+    c = np.cumsum(rng.uniform(0.3, 1, 7))
+    along = lambda t, s: np.gradient(t, s, axis=1, edge_order=edge_order)
+    np.testing.assert_allclose(along(ad.tensor(X), ad.tensor(c, requires_grad=True)).data, along(X, c))
+    check_gradients(along, X, c)
+    check_gradients(along, X, np.array(0.3))
+    check_gradients(lambda t, h, s: np.gradient(t, h, s)[0] * np.gradient(t, h, s)[1], X, np.array(0.3), c)
+    with pytest.raises(ShapeError, match="coordinates"):
+        along(ad.tensor(X), ad.tensor(c[:-1], requires_grad=True))
+
+
+def test_interp_with_a_period():
+    points, nodes, values = np.array([-3.0, 0.2, 5.5, 11.3]), np.array([4.1, 0.3, 2.2, 6.0]), rng.normal(size=4)
+    np.testing.assert_allclose(np.interp(ad.tensor(points), nodes, values, period=7.0).data, np.interp(points, nodes, values, period=7.0))
+    check_gradients(lambda *a: np.interp(*a[:3], period=a[3]), points, nodes, values, np.array(7.0))
+    with pytest.raises(ArgumentError, match="zero"):
+        np.interp(ad.tensor(points), nodes, values, period=0)
+
+
+def test_ufuncs_write_into_tensors_as_numpys_do():
+    t = ad.tensor([-1.0, 4.0], requires_grad=True)
+    out = t * 0.0 + 7.0
+    view = out[1:]
+    assert np.sqrt(t, out=out, where=t.data > 0) is out
+    assert out.tolist() == [7.0, 2.0]
+    assert view.tolist() == [2.0]
+    np.testing.assert_array_equal(ad.gradients(out.sum(), t), [0.0, 0.25])
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1.0
+    np.multiply(y, y, out=y)
+    np.testing.assert_array_equal(ad.gradients(y.sum(), x), [2.0, 4.0])
+    assert np.add(x, 1.0, where=np.array([True, True])).tolist() == [2.0, 3.0]
+    assert np.add(x, 1, dtype=np.float32).dtype == np.float32
+    for call in (lambda: np.add(x, 1.0, where=[True, False]), lambda: np.add(x, 1.0, out=np.zeros(2)), lambda: np.sum(x, out=np.zeros(()))):
+        with pytest.raises(NotDifferentiableError, match=r"use|result"):
+            call()
+    with pytest.raises(GraphError, match="leaf"):
+        np.add(x, 1.0, out=x)
+    with pytest.raises(ShapeError, match="out="):
+        np.add(x, np.ones((3, 2)), out=x * 1.0)
+
+
+SHAPES = [(3, 3), (4, 2), (2, 4), (2, 3, 2)]
+
+
+def _powers(u, s, vh):
+    return np.sum(np.abs((u * s[..., None, :] ** 2) @ vh) ** 3) + np.sum(np.abs(u) ** 3) + np.sum(s**3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("complex_", [False, True])
+def test_svd_reduced_and_full(shape, complex_):
+    a = rng.normal(size=shape)
+    b = rng.normal(size=shape) * complex_
+    k = min(shape[-2:])
+
+    def reduced(x, y):
+        return _powers(*np.linalg.svd(x + 1j * y if complex_ else x + y, full_matrices=False))
+
+    def full(x, y):
+        u, s, vh = np.linalg.svd(x + 1j * y if complex_ else x + y)
+        u2, v2 = u[..., k:], np.swapaxes(vh[..., k:, :], -1, -2)
+        spans = [np.sum(np.abs(q @ np.conj(np.swapaxes(q, -1, -2))) ** 3) for q in (u2, v2)]
+        return _powers(u[..., :k], s, vh[..., :k, :]) + spans[0] + spans[1]
+
+    for f in (reduced, full):
+        np.testing.assert_allclose(f(ad.tensor(a), ad.tensor(b)).item(), f(a, b), rtol=1e-12)
+        check_gradients(f, a, b, order=1)
+    u, _, vh = np.linalg.svd(ad.tensor(a))
+    assert u.shape[-1] == shape[-2]
+    assert vh.shape[-1] == shape[-1]
+
+
+def test_what_is_arbitrary_is_refused():
+    tall = rng.normal(size=(4, 2))
+    with pytest.raises(NotDifferentiableError, match="full_matrices=False"):
+        ad.grad(lambda a: np.sum(np.linalg.svd(a)[0] ** 3))(tall)
+    with pytest.raises(NotDifferentiableError, match="mode='reduced'"):
+        ad.grad(lambda a: np.sum(np.linalg.qr(a, mode="complete")[0] ** 3))(tall)
+    with pytest.raises(NotDifferentiableError, match="phase"):
+        ad.grad(lambda a: np.real(np.linalg.svd(a + 1j * a**2)[0][0, 0]))(tall[:2])
+    with pytest.raises(NotDifferentiableError, match="mode='raw'"):
+        np.linalg.qr(ad.tensor(tall, requires_grad=True), mode="raw")
+
+
+def test_qr_complete():
+    a = rng.normal(size=(4, 2))
+    w = rng.normal(size=(4, 4))
+
+    def f(x):
+        q, r = np.linalg.qr(x, mode="complete")
+        return np.sum(w * (q[:, 2:] @ q[:, 2:].T)) + np.sum(q[:, :2] ** 3) + np.sum(r**3)
+
+    ours, numpys = np.linalg.qr(ad.tensor(a), mode="complete"), np.linalg.qr(a, mode="complete")
+    np.testing.assert_allclose(ours.Q.data, numpys.Q, atol=1e-14)
+    np.testing.assert_allclose(ours.R.data, numpys.R, atol=1e-14)
+    check_gradients(f, a, order=2)
+
+
+@pytest.mark.parametrize("order", [3, 1.5, 4, 0.5, -1, 1, 2, np.inf, -np.inf])
+def test_vector_norms(order):
+    x = np.array([[0.3, -0.7, 1.2], [0.2, 0.5, -0.9]])
+    for axis in (0, 1):
+        np.testing.assert_allclose(np.linalg.norm(ad.tensor(x), order, axis=axis).data, np.linalg.norm(x, order, axis=axis), rtol=1e-14)
+    check_gradients(lambda t: np.linalg.norm(t, order, axis=1), x)
+    check_gradients(lambda t, u: np.linalg.norm(t + 1j * u, order), x[0], x[1], order=1)
+    if np.isfinite(order) and order > 1:
+        for scale in (1e-200, 1e200):
+            np.testing.assert_allclose(ad.grad(lambda t: np.linalg.norm(t, order))(x[0] * scale), ad.grad(lambda t: np.linalg.norm(t, order))(x[0]))
+
+
+@pytest.mark.parametrize("eigenvalues", [[2.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 1.0 + 1e-7, 4.0], [1.0, 1.001, 4.0], [-1.0, 0.5, 2.0]])
+def test_matrix_functions_at_equal_eigenvalues(eigenvalues):
+    r, q = rng.normal(size=(3, 3)), np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    a = q @ np.diag(eigenvalues) @ q.T
+    for directly, scalar in ((lambda m: m @ m @ m, lambda w: w**3), (np.linalg.inv, lambda w: 1 / w)):
+        found = ad.grad(lambda m, f=scalar: np.sum(r * ad.linalg.matrix_function(m, f)))(a)
+        known = ad.grad(lambda m, f=directly: np.sum(r * f(m)))(a)
+        np.testing.assert_allclose(found, (known + known.T) / 2, rtol=1e-10, atol=1e-11)
+
+
+def test_projectors_onto_a_separate_subspace():
+    r, q = rng.normal(size=(4, 4)), np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    a = q @ np.diag([1.0, 1.0, 3.0, 3.0]) @ q.T
+    f = lambda m: np.sum(r * ad.linalg.matrix_function(m, lambda w: w < 2))
+    direction = rng.normal(size=(4, 4))
+    direction += direction.T
+    h = 1e-5
+    numeric = (f(a + h * direction) - f(a - h * direction)).item() / (2 * h)
+    np.testing.assert_allclose(np.sum(ad.grad(f)(a) * direction), numeric, rtol=1e-8)
+
+
+def test_hermitian_matrix_functions():
+    x, y = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def f(a, b):
+        z = a + 1j * b
+        return np.abs(ad.linalg.matrix_function(z + np.conj(z.T), np.exp)) ** 2
+
+    check_gradients(f, x * 0.3, y * 0.3)
