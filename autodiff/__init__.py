@@ -108,6 +108,8 @@ linalg = _namespace(
     cho_solve=_scipy.cho_solve,
     expm=_scipy.expm,
     matrix_function=_matrix_function,
+    solve_banded=_scipy.solve_banded,
+    solve_sylvester=_scipy.solve_sylvester,
     solve_triangular=_scipy.solve_triangular,
     sqrtm=_scipy.sqrtm,
 )

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import fused
+from autodiff import dispatch, fused
+from autodiff.errors import require
 from autodiff.ops import reductions
+from autodiff.ops.common import bare
+from autodiff.ops.elementwise import where
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.special import register
 from autodiff.primitive import registry
@@ -23,14 +26,17 @@ __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
 
 
 def __getattr__(name: str) -> Any:
-    for key in (f"special_{name}", {"psi": "digamma", "jn": "jv", "yn": "yv", "kn": "kv"}.get(name, name)):
+    for key in (f"special_{name}", {"psi": "digamma", "jn": "jv"}.get(name, name)):
         op = registry.get(key)
         if op is not None and (type(op.forward).__name__ == "ufunc" or name == "zeta"):
             return op.function
+    plain = getattr(require("scipy.special"), name, None)
+    if plain in dispatch.constant_functions:
+        return plain
     raise AttributeError(f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry")
 
 
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """``log(sum(b * exp(a)))``, stable for any magnitude.
 
     Parameters
@@ -38,20 +44,34 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -
     a : array_like or Tensor
     axis : int, tuple of int or None
     b : array_like or Tensor, optional
-        Weights.
+        Weights, which may be negative or zero.
     keepdims : bool
+    return_sign : bool
+        Return the logarithm of the sum's absolute value, and its sign (a constant). Without it a negative sum gives NaN, as in SciPy.
 
     Examples
     --------
     >>> round(logsumexp([1000.0, 1000.0]).item(), 6)
     1000.693147
+    >>> logsumexp([0.0, 0.0], b=[1.0, -3.0], return_sign=True)[1].item()
+    -1.0
     """
     t = _tensor(a)
+    if b is not None:
+        weights = np.broadcast_to(bare(b), np.broadcast_shapes(t.shape, np.shape(bare(b))))
+        # What a weight of zero leaves out must not decide the scale, nor overflow.
+        t = where(weights == 0, -np.inf, t)
     top = np.max(t.data, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(t - top)
-    total = np.log(reductions.sum(terms if b is None else terms * b, axis, keepdims=True)) + top
-    return total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
+    total = reductions.sum(terms if b is None else terms * b, axis, keepdims=True)
+    sign = np.sign(total.data)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = np.log(np.abs(total) if return_sign else total) + top
+    if not keepdims:
+        gone = tuple(range(t.ndim)) if axis is None else axis
+        result, sign = np.squeeze(result, axis=gone), np.squeeze(sign, axis=gone)
+    return (result, _tensor(sign)) if return_sign else result
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -18,6 +18,15 @@ CASES = {
     "expm": (ad.linalg.expm, scipy_linalg.expm, [A]),
     "expm batch": (ad.linalg.expm, scipy_linalg.expm, [np.stack([A, S])]),
     "sqrtm": (ad.linalg.sqrtm, scipy_linalg.sqrtm, [S]),
+    "solve_sylvester": (ad.linalg.solve_sylvester, scipy_linalg.solve_sylvester, [S, A[:2, :2].copy(), B]),
+    "solve_banded": (
+        lambda m, y: ad.linalg.solve_banded((1, 1), m, y), lambda m, y: scipy_linalg.solve_banded((1, 1), m, y),
+        [np.array([[0.0, 0.3, -0.4], [2.0, 3.0, 2.5], [0.5, -0.2, 0.0]]), B],
+    ),
+    "solve_banded lower": (
+        lambda m, y: ad.linalg.solve_banded((2, 0), m, y), lambda m, y: scipy_linalg.solve_banded((2, 0), m, y),
+        [np.array([[2.0, 3.0, 2.5], [0.5, -0.2, 0.0], [0.3, 0.0, 0.0]]), b],
+    ),
     "cho_solve": (lambda L, y: ad.linalg.cho_solve((L, True), y), lambda L, y: scipy_linalg.cho_solve((L, True), y), [np.linalg.cholesky(S), B]),
     "cho_solve upper": (
         lambda U, y: ad.linalg.cho_solve((U, False), y), lambda U, y: scipy_linalg.cho_solve((U, False), y), [np.linalg.cholesky(S).T.copy(), b]
@@ -51,6 +60,10 @@ def test_value_and_gradients(name):
 def test_misuse_is_named():
     with pytest.raises(ShapeError, match="one matrix"):
         ad.linalg.sqrtm(np.ones((2, 2, 2)))
+    with pytest.raises(ShapeError, match="diagonals"):
+        ad.linalg.solve_banded((1, 1), A[:2], b)
+    with pytest.raises(ShapeError, match="solve_sylvester"):
+        ad.linalg.solve_sylvester(A, A, b)
     with pytest.raises(ArgumentError, match="trans"):
         ad.linalg.solve_triangular(A, b, trans=5)
     with pytest.raises(ShapeError, match="axes"):

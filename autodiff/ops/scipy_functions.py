@@ -18,7 +18,7 @@ from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
 from autodiff.primitive import Primitive
 
-__all__ = ["cho_solve", "convolve", "expm", "solve_triangular", "sqrtm"]
+__all__ = ["cho_solve", "convolve", "expm", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
 
 
 def _t(x: Any) -> Any:
@@ -169,6 +169,135 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Any:
     if lower:
         return solve_triangular(factor, solve_triangular(factor, b, lower=True), trans="C", lower=True)
     return solve_triangular(factor, solve_triangular(factor, b, trans="C"))
+
+
+def _sylvester(a: Any, b: Any, q: Any) -> Any:
+    return require("scipy.linalg").solve_sylvester(*(_in_lapack_dtype(part) for part in (a, b, q)))
+
+
+def _sylvester_adjoint(g: Any, a: Any, b: Any) -> Any:
+    # A X + X B = Q is linear in X; the adjoint solves A' S + S B' = G.
+    recorded = any(hasattr(part, "_node") for part in (g, a, b))
+    return (sylvester_.function if recorded else _sylvester)(_t(a), _t(b), g)
+
+
+def _sample_sylvester(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (a,), _ = _positive(draw)
+    (b,), _ = _positive(draw)
+    return (a, b, draw.array((a.shape[0], b.shape[0]))), {}
+
+
+sylvester_ = Primitive(
+    "solve_sylvester", _sylvester,
+    lambda g, out, a, b, q: -np.matmul(_sylvester_adjoint(g, a, b), _t(out)),
+    lambda g, out, a, b, q: -np.matmul(_t(out), _sylvester_adjoint(g, a, b)),
+    lambda g, out, a, b, q: _sylvester_adjoint(g, a, b),
+    sample=_sample_sylvester,
+)  # fmt: skip
+
+
+def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
+    """The matrix X with ``a X + X b = q``, as ``scipy.linalg.solve_sylvester``.
+
+    Parameters
+    ----------
+    a : (m, m)
+    b : (n, n)
+    q : (m, n)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    MissingExtraError
+        If SciPy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> solve_sylvester(np.eye(2), np.eye(2), np.eye(2) * 4.0).data
+    array([[2., 0.],
+           [0., 2.]])
+    """
+    shapes = [np.shape(bare(part)) for part in (a, b, q)]
+    if any(len(s) != 2 for s in shapes) or shapes[0] != (shapes[2][0],) * 2 or shapes[1] != (shapes[2][1],) * 2:
+        raise ShapeError(f"solve_sylvester: needs shapes (m, m), (n, n) and (m, n), got {', '.join(map(str, shapes))}")
+    return sylvester_.function(a, b, q)
+
+
+def _diagonals(lower: int, upper: int, n: int) -> list[tuple[int, slice, slice]]:
+    """(k, rows, columns) of every diagonal ``a[i, i + k]`` of a banded matrix, from the uppermost down: the order of LAPACK's storage."""
+    return [(k, slice(max(-k, 0), n - max(k, 0)), slice(max(k, 0), n + min(k, 0))) for k in range(upper, -lower - 1, -1)]
+
+
+def _banded(ab: Any, b: Any, lower: int, upper: int) -> Any:
+    return require("scipy.linalg").solve_banded((lower, upper), _in_lapack_dtype(ab), _in_lapack_dtype(b))
+
+
+def _padded(part: Any, columns: slice, n: int) -> Any:
+    """A diagonal at its place in a row of LAPACK's storage."""
+    return np.concatenate([np.zeros(columns.start), part, np.zeros(n - columns.stop)])
+
+
+def _banded_adjoint(g: Any, ab: Any, lower: int, upper: int) -> Any:
+    n = ab.shape[1]
+    rows = dict(zip((k for k, _, _ in _diagonals(lower, upper, n)), range(lower + upper + 1), strict=True))
+    # The transpose's diagonal k is the matrix's diagonal -k.
+    turned = np.stack([_padded(ab[rows[-k]][rows_], columns, n) for k, rows_, columns in _diagonals(upper, lower, n)])
+    recorded = hasattr(g, "_node") or hasattr(ab, "_node")
+    return (banded_.function if recorded else _banded)(turned, g, upper, lower)
+
+
+def _banded_rule(g: Any, out: Any, ab: Any, b: Any, lower: int, upper: int) -> Any:
+    # A x = b, so dA = -(A^-T g) x^T, of which the diagonals within the band are wanted.
+    s, n = _banded_adjoint(g, ab, lower, upper), ab.shape[1]
+    products = []
+    for _, rows, columns in _diagonals(lower, upper, n):
+        product = s[rows] * out[columns]
+        products.append(_padded(-(np.sum(product, axis=1) if product.ndim == 2 else product), columns, n))
+    return np.stack(products)
+
+
+def _sample_banded(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n, lower, upper = draw.integer(3, 4), draw.integer(0, 2), draw.integer(0, 2)
+    ab = draw.array((lower + upper + 1, n), -0.5, 0.5, distinct=True)
+    ab[upper] += 3.0
+    return (ab, draw.array((n,) if draw.boolean() else (n, 2)), lower, upper), {}
+
+
+banded_ = Primitive(
+    "solve_banded", _banded, _banded_rule, lambda g, out, ab, b, lower, upper: _banded_adjoint(g, ab, lower, upper), sample=_sample_banded
+)  # fmt: skip
+
+
+def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
+    """Solve with a banded matrix in LAPACK's storage, ``ab[u + i - j, j] = a[i, j]``, as ``scipy.linalg.solve_banded``.
+
+    Parameters
+    ----------
+    l_and_u : (int, int)
+        How many diagonals lie below and above the main one.
+    ab : (l + u + 1, n)
+    b : (n,) or (n, k)
+
+    Raises
+    ------
+    ShapeError
+        If ``ab`` has another number of rows, or ``b`` another length.
+    MissingExtraError
+        If SciPy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> solve_banded((1, 0), np.array([[2.0, 2.0], [1.0, 0.0]]), np.array([2.0, 3.0])).data
+    array([1., 1.])
+    """
+    lower, upper = (int(count) for count in l_and_u)
+    shape, right = np.shape(bare(ab)), np.shape(bare(b))
+    if len(shape) != 2 or shape[0] != lower + upper + 1 or len(right) not in (1, 2) or right[0] != shape[1]:
+        raise ShapeError(f"solve_banded: {lower} + {upper} + 1 diagonals need shapes ({lower + upper + 1}, n) and (n,) or (n, k), got {shape} and {right}")
+    return banded_.function(ab, b, lower, upper)
 
 
 def convolve(in1: Any, in2: Any, mode: str = "full") -> Any:
