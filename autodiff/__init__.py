@@ -10,6 +10,7 @@ Every differentiable NumPy function is here under NumPy's name (``autodiff.exp``
 NumPy's own are called on a Tensor (``np.exp(x)``).
 """
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,6 +119,9 @@ fft = _namespace("numpy.fft")
 
 __all__ += sorted(_NUMPY)
 
+#: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
+_ON_DEMAND = ("extend", "integrate", "optimize", "special", "stats", "testing", "viz")
+
 
 def __getattr__(name: str) -> Any:
     # Loaded when first asked for: most programs replay nothing.
@@ -125,4 +129,6 @@ def __getattr__(name: str) -> Any:
         from autodiff.replay.compiled import compile
 
         return compile
+    if name in _ON_DEMAND:
+        return import_module(f"autodiff.{name}")
     raise AttributeError(f"module 'autodiff' has no attribute {name!r}")

@@ -296,7 +296,8 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
     lower, upper = (int(count) for count in l_and_u)
     shape, right = np.shape(bare(ab)), np.shape(bare(b))
     if len(shape) != 2 or shape[0] != lower + upper + 1 or len(right) not in (1, 2) or right[0] != shape[1]:
-        raise ShapeError(f"solve_banded: {lower} + {upper} + 1 diagonals need shapes ({lower + upper + 1}, n) and (n,) or (n, k), got {shape} and {right}")
+        rows = lower + upper + 1
+        raise ShapeError(f"solve_banded: {rows} diagonals need shapes ({rows}, n) and (n,) or (n, k), got {shape} and {right}")
     return banded_.function(ab, b, lower, upper)
 
 

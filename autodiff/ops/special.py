@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.errors import require
+from autodiff.ops import elementwise
 from autodiff.ops.common import bare, quotient
 from autodiff.primitive import Primitive, registry
 
@@ -122,8 +123,8 @@ def register() -> None:
         domain=[(0.3, 0.9), (1.1, 3.0)],
     )  # fmt: skip
     # SciPy has ufuncs of its own under these names of NumPy's.
-    for name in ("cbrt", "exp2", "expm1", "log1p"):
-        define(getattr(s, name), *registry[name].rules, name=f"special_{name}", domain=(0.3, 0.9))
+    for op in (elementwise.cbrt, elementwise.exp2, elementwise.expm1, elementwise.log1p):
+        define(getattr(s, op.name), *op.rules, name=f"special_{op.name}", domain=(0.3, 0.9))
     dispatch.constant_functions.add(s.gammasgn)
     # --- entropies; x log y is 0 at x = 0, whatever y
     define(
