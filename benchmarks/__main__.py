@@ -68,11 +68,11 @@ def _work(options: argparse.Namespace) -> None:
             print(f"{name}: {contest.case}: {len(contest.candidates)} candidates agree", flush=True)
             continue
         result = measure(contest, seconds=options.seconds, clock=options.clock)
-        print(table([result]), flush=True)
         rows.append(result.as_json())
+        print(table(rows[-1:]), flush=True)
     extra: dict[str, Any] = {}
     if name == "graphs" and not options.quick and not options.only:
-        extra = {"bytes_per_node": module.memory()}
+        extra = {"bytes_per_node": module.memory(), "peak_bytes": module.peaks()}
     Path(options.worker).write_text(json.dumps({"rows": rows, **extra}))
 
 
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     if not options.quick and not options.no_report:
         from benchmarks.report import write
 
-        settings = {key: getattr(options, key) for key in ("threads", "clock", "malloc", "seconds")}
+        settings = {key: getattr(options, key) for key in ("threads", "clock", "malloc", "seconds", "only")}
         print(f"\nwritten: {write(found, settings, options.out)}")
     return failed
 

@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest, Target
 
-__all__ = ["bytes_per_node", "contests", "main", "memory", "slope"]
+__all__ = ["bytes_per_node", "contests", "main", "memory", "peaks"]
 
 DEPTHS = (1_000, 10_000, 100_000, 1_000_000)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -116,6 +114,8 @@ def chain(depth: int) -> Contest:
         baseline="autodiff",
         tolerance=1e-9,
         per=depth,
+        series="depth",
+        size=depth,
         targets=[Target("PyTorch", 1.0), Target("autograd", 1.0), Target("MyGrad", 1.0)],
     )
     makers: list[tuple[str, Callable[[], Candidate]]] = [("PyTorch", lambda: _taped("PyTorch", depth))]
@@ -126,7 +126,7 @@ def chain(depth: int) -> Contest:
     return rivals.join(made, *makers)
 
 
-def network(width: int, batch: int) -> Contest:
+def network(width: int, batch: int, series: str) -> Contest:
     """One training step of a three-layer network, against the careful one."""
     from benchmarks.reference import CarefulNet, Net, Problem
     from benchmarks.training import library
@@ -139,6 +139,8 @@ def network(width: int, batch: int) -> Contest:
         [Candidate("careful NumPy", careful.step, careful.result), library(problem)],
         reference="careful NumPy",
         tolerance=1e-3,
+        series=series,
+        size=width if series == "width" else batch,
     )
 
 
@@ -147,14 +149,9 @@ def contests(quick: bool = False) -> Iterator[Contest]:
     for depth in (100,) if quick else DEPTHS:
         yield chain(depth)
     for width in (8,) if quick else WIDTHS:
-        yield network(width, 64)
+        yield network(width, 64, "width")
     for batch in (8,) if quick else BATCHES:
-        yield network(128, batch)
-
-
-def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
-    """The exponent p of ``time ~ size^p``, by least squares on logarithms."""
-    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+        yield network(128, batch, "batch")
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -218,10 +215,39 @@ def memory(depths: Sequence[int] = DEPTHS[1:]) -> dict[str, dict[int, float]]:
     return found
 
 
+def _peak(width: int, batch: int) -> int:
+    """Bytes that this process's memory grows by, at its largest, during three training steps."""
+    import resource
+
+    from benchmarks.reference import Net, Problem
+    from benchmarks.training import library
+
+    step = library(Problem(Net(width, (width, width), 10, batch))).run
+    gc.collect()
+    before = _resident()
+    for _ in range(3):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def peaks() -> dict[str, dict[int, int]]:
+    """Peak bytes of a training step by width and by batch, each in a process of its own; empty where the system does not tell."""
+    found: dict[str, dict[int, int]] = {"width": {}, "batch": {}}
+    if not Path("/proc/self/statm").exists():
+        return {}
+    for series, sizes in (("width", WIDTHS), ("batch", BATCHES)):
+        for size in sizes:
+            width, batch = (size, 64) if series == "width" else (128, size)
+            command = [sys.executable, "-m", "benchmarks.graphs", str(width), str(batch)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=True)
+            found[series][size] = int(done.stdout)
+    return found
+
+
 def main() -> None:
-    """``python -m benchmarks.graphs NAME DEPTH`` prints the bytes that a chain of DEPTH nodes holds."""
-    name, depth = sys.argv[1:]
-    print(_held(name, int(depth)))
+    """``python -m benchmarks.graphs NAME DEPTH``: bytes that a chain of DEPTH nodes holds; ``WIDTH BATCH``: peak bytes of a training step."""
+    first, second = sys.argv[1:]
+    print(_peak(int(first), int(second)) if first.isdigit() else _held(first, int(second)))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,8 @@ class Contest:
     targets : list of Target
     skipped : dict of str to str
         Candidates that could not take part, with the reason.
+    series, size : str, float
+        The cases of one series differ in size alone; the report tells how their times grow.
     """
 
     benchmark: str
@@ -98,6 +100,8 @@ class Contest:
     per: int = 1
     targets: list[Target] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    series: str = ""
+    size: float = 0.0
 
     def __post_init__(self) -> None:
         self.baseline = self.baseline or self.reference
@@ -138,6 +142,9 @@ class Result:
     ratios: dict[tuple[str, str], float]
     targets: list[Target]
     skipped: dict[str, str]
+    per: int = 1
+    series: str = ""
+    size: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for ``json.dump``."""
@@ -145,6 +152,9 @@ class Result:
             "benchmark": self.benchmark,
             "case": self.case,
             "baseline": self.baseline,
+            "per": self.per,
+            "series": self.series,
+            "size": self.size,
             "seconds": {
                 name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds, "ratio": t.ratio}
                 for name, t in self.timings.items()
@@ -308,6 +318,9 @@ def measure(
         ratios,
         contest.targets,
         contest.skipped,
+        contest.per,
+        contest.series,
+        contest.size,
     )
 
 
@@ -336,24 +349,30 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def table(results: Sequence[Result]) -> str:
-    """A Markdown table per benchmark: median, half the interquartile range in percent, ratio to the baseline."""
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table per benchmark: median, half the interquartile range in percent, ratio to the baseline.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As :meth:`Result.as_json` gives them.
+    """
     parts: list[str] = []
-    for benchmark in dict.fromkeys(result.benchmark for result in results):
-        rows = [result for result in results if result.benchmark == benchmark]
-        names = list(dict.fromkeys(name for row in rows for name in row.timings))
+    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
+        ours = [row for row in rows if row["benchmark"] == benchmark]
+        names = list(dict.fromkeys(name for row in ours for name in row["seconds"]))
         parts.append("| " + " | ".join(["case", *names]) + " |")
         parts.append("|---" * (len(names) + 1) + "|")
-        for row in rows:
-            cells = [row.case]
+        for row in ours:
+            cells = [row["case"]]
             for name in names:
-                timing = row.timings.get(name)
+                timing = row["seconds"].get(name)
                 if timing is None:
                     cells.append("")
                     continue
-                spread = 50 * (timing.high - timing.low) / timing.median
-                ratio = "" if name == row.baseline else f" ({timing.ratio:.2f}x)"
-                cells.append(f"{_duration(timing.median)} ±{spread:.0f}%{ratio}")
+                spread = 50 * (timing["high"] - timing["low"]) / timing["median"]
+                ratio = "" if name == row["baseline"] else f" ({timing['ratio']:.2f}x)"
+                cells.append(f"{_duration(timing['median'])} ±{spread:.0f}%{ratio}")
             parts.append("| " + " | ".join(cells) + " |")
         parts.append("")
     return "\n".join(parts)
