@@ -19,9 +19,9 @@ def torch_or_skip():
     return pytest.importorskip("torch", reason="the independent truth here is PyTorch")
 
 
-def close(ours, theirs):
+def close(ours, theirs, rtol=RTOL):
     theirs = theirs.detach().numpy() if hasattr(theirs, "detach") else theirs
-    np.testing.assert_allclose(ours, theirs, rtol=RTOL, atol=RTOL * max(1.0, np.abs(theirs).max(initial=0.0)))
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, np.abs(theirs).max(initial=0.0)))
 
 
 # --- plain loops: the definition, element by element ----------------------------------------------------------------
@@ -119,6 +119,7 @@ def loops_pool(x, g, kernel, stride, padding, dilation, largest, include=True):
     return y, gx
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize(
     ("shape", "kernel", "stride", "padding", "dilation"),
@@ -130,19 +131,20 @@ def loops_pool(x, g, kernel, stride, padding, dilation, largest, include=True):
         ((1, 1, 5, 5), (2, 3), (3, 3), (1, 0), (1, 1)),
     ],
 )
-def test_pooling_is_the_loops(shape, kernel, stride, padding, dilation, ties, rng):
-    x = rng.integers(0, 3, shape).astype(float) if ties else rng.normal(size=shape)
+def test_pooling_is_the_loops(shape, kernel, stride, padding, dilation, ties, dtype, rng):
+    x = (rng.integers(0, 3, shape) if ties else rng.normal(size=shape)).astype(dtype)
     kinds = [(True, lambda t: F.max_pool2d(t, kernel, stride, padding, dilation), True)]
     if dilation == (1, 1):
         kinds += [(False, lambda t, i=i: F.avg_pool2d(t, kernel, stride, padding, count_include_pad=i), i) for i in (True, False)]
     for largest, function, include in kinds:
         y = loops_pool(x, None, kernel, stride, padding, dilation, largest, include)[0]
-        g = rng.normal(size=y.shape)
+        g = rng.normal(size=y.shape).astype(dtype)
         leaf = ad.tensor(x, requires_grad=True)
         out = function(leaf)
         out.backward(g)
-        close(out.data, y)
-        close(leaf.grad, loops_pool(x, g, kernel, stride, padding, dilation, largest, include)[1])
+        rtol = RTOL if dtype == np.float64 else 1e-6
+        close(out.data, y, rtol)
+        close(leaf.grad, loops_pool(x, g, kernel, stride, padding, dilation, largest, include)[1], rtol)
 
 
 def test_a_maximum_keeps_what_is_not_finite():
@@ -151,6 +153,8 @@ def test_a_maximum_keeps_what_is_not_finite():
     np.testing.assert_array_equal(out.data, [[[[np.nan, -np.inf]]]])
     out.backward(np.array([[[[np.inf, 3.0]]]]))
     np.testing.assert_array_equal(x.grad, [[[[np.inf, 0.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]])
+    halves = F.max_pool2d(x[..., :2].astype(np.float32), 2)
+    np.testing.assert_array_equal(halves.data, [[[[np.nan]]]])
     spread = np.array([[[np.inf, 1.0, 2.0]]])
     np.testing.assert_array_equal(F.adaptive_avg_pool1d(spread, 2).data, [[[np.inf, 1.5]]])
 

@@ -5,6 +5,7 @@ Of equal elements of a window the first one, in row-major order, is the maximum 
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -108,6 +109,10 @@ def max_pool_forward(
         padded = np.full((*x.shape[:2], *geo.padded), _lowest(x.dtype), x.dtype)
         padded[geo.inside()] = x
         x = padded
+    elif x.dtype.kind == "f" and _is_halving(geo):
+        out, first = _halve(x)
+        if not np.isnan(np.min(out, initial=np.inf)):
+            return out, (first, geo)
     count = prod(geo.kernel)
     places = geo.places()
     _, where = next(places)
@@ -123,12 +128,52 @@ def max_pool_forward(
     return out, (first, geo)
 
 
+def _is_halving(geo: Geometry) -> bool:
+    """Whether 2x2 windows tile the input: what almost every network does."""
+    return geo.kernel == geo.stride == (2, 2) and geo.dilation == (1, 1) and geo.inputs == tuple(2 * m for m in geo.outputs)
+
+
+def _halve(x: Any) -> tuple[Any, Any]:
+    """Maxima of 2x2 windows without NaN, and which place it was: rows first, whose elements lie close together.
+
+    A maximum of the right column is the first one also if it equals the left's but stands in a higher row.
+    """
+    upper, lower = x[:, :, 0::2], x[:, :, 1::2]
+    columns = np.maximum(upper, lower)
+    below = upper < lower
+    left, right = columns[..., 0::2], columns[..., 1::2]
+    below_left, below_right = below[..., 0::2], below[..., 1::2]
+    to_right = right > left
+    to_right |= (right == left) & (below_left > below_right)
+    first = np.where(to_right, below_right, below_left).view(np.uint8)
+    first += first
+    first += to_right
+    return np.maximum(left, right), first
+
+
+def _double(g: Any, first: Any) -> Any:
+    """The gradient of :func:`_halve` for float32: two neighbours are written as one integer of 64 bits, one half of which is zero.
+
+    3 ms instead of 5 for 32x32x32x32 with a store for each of the four places, since strided stores of four bytes are slow.
+    """
+    pair = np.ascontiguousarray(g).view(np.uint32).astype(np.uint64)
+    pair <<= (first & 1) << 5
+    below = np.negative((first >> 1).view(np.int8)).astype(np.int64).view(np.uint64)
+    n, c, height, width = g.shape
+    rows = np.empty((n, c, height, 2, width), np.uint64)
+    np.bitwise_and(pair, below, out=rows[:, :, :, 1])
+    np.bitwise_xor(pair, rows[:, :, :, 1], out=rows[:, :, :, 0])
+    return rows.view(np.float32).reshape(n, c, 2 * height, 2 * width)
+
+
 def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``y_p = x_q`` with q the first largest of window p, so ``dx_q`` is the sum of ``g_p`` over the windows whose maximum it is: x's shape.
 
     For each place in the window, ``g`` where the maximum stood there (exactly zero elsewhere) is added to the strided view of that place.
     """
     first, geo = residuals
+    if g.dtype == np.float32 and sys.byteorder == "little" and _is_halving(geo) and g.size:
+        return (_double(g, first),)
     dx = np.zeros((*g.shape[:2], *geo.padded), g.dtype)
     for k, (_, where) in enumerate(geo.places()):
         dx[(slice(None), slice(None), *where)] += masked(g, first == k)
