@@ -377,6 +377,53 @@ def adam(name: str, shapes: Sequence[tuple[int, ...]]) -> Contest:
     return rivals.join(made, torch_maker(False), torch_maker(True), ("JAX jit", jax_maker))
 
 
+def convolution(shape: tuple[int, int, int, int], out_channels: int) -> Contest:
+    """3x3 convolution with padding 1 of (N, C, H, W)."""
+    from nn import functional as F
+
+    rng = np.random.default_rng(0)
+    x, w, b = _normal(rng, *shape), _normal(rng, out_channels, shape[1], 3, 3), _normal(rng, out_channels)
+    g = _normal(rng, shape[0], out_channels, *shape[2:])
+
+    def in_jax(j: Any) -> Callable[..., Any]:
+        def call(x: Any, w: Any, b: Any) -> Any:
+            y = j.lax.conv_general_dilated(x, w, (1, 1), ((1, 1), (1, 1)))
+            return y + b[:, None, None]
+
+        return call
+
+    arrays = (x, w, b)
+    made = _contest(
+        f"conv 3x3 {'x'.join(map(str, shape))} -> {out_channels}",
+        lambda: reference.textbook_conv(x, w, b, g),
+        lambda: reference.careful_conv(x, w, b, g),
+        lambda: _library(lambda x, w, b: F.conv2d(x, w, b, padding=1), arrays, g),
+        (_torch(lambda t: lambda x, w, b: t.nn.functional.conv2d(x, w, b, padding=1), arrays, g), _jax(in_jax, arrays, g)),
+    )
+    made.targets.append(Target("PyTorch", 1.5))
+    return made
+
+
+def max_pool(shape: tuple[int, int, int, int]) -> Contest:
+    """2x2 max pooling of (N, C, H, W)."""
+    from nn import functional as F
+
+    rng = np.random.default_rng(0)
+    x, g = _normal(rng, *shape), _normal(rng, *shape[:2], shape[2] // 2, shape[3] // 2)
+
+    def in_jax(j: Any) -> Callable[..., Any]:
+        window = (1, 1, 2, 2)
+        return lambda x: j.lax.reduce_window(x, -np.inf, j.lax.max, window, window, "VALID")
+
+    return _contest(
+        f"max pool 2x2 {'x'.join(map(str, shape))}",
+        lambda: reference.textbook_max_pool(x, g),
+        lambda: reference.careful_max_pool(x, g),
+        lambda: _library(lambda x: F.max_pool2d(x, 2), (x,), g),
+        (_torch(lambda t: lambda x: t.nn.functional.max_pool2d(x, 2), (x,), g), _jax(in_jax, (x,), g)),
+    )
+
+
 def contests(quick: bool = False) -> Iterator[Contest]:
     """The sizes of the table in the performance notes; quick: the same kernels on a few numbers."""
     if quick:
@@ -386,6 +433,8 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         yield layer_norm((3, 4, 6))
         yield cross_entropy((8, 5))
         yield dropout((256, 256))
+        yield convolution((2, 3, 6, 5), 4)
+        yield max_pool((2, 3, 6, 4))
         yield adam("11 parameters", [(2, 3), (5,)])
         return
     yield batch_norm((256, 1024))
@@ -396,5 +445,7 @@ def contests(quick: bool = False) -> Iterator[Contest]:
     yield cross_entropy((256, 1000))
     yield cross_entropy((64, 32000))
     yield dropout((256, 1024))
+    yield convolution((32, 16, 32, 32), 32)
+    yield max_pool((32, 32, 32, 32))
     yield adam("349k parameters", [p.shape for layer in Problem(CS231N[0]).layers for p in layer.values()])
     yield adam("4.2M parameters", [(2048, 2048)])
