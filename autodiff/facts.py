@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from autodiff.errors import ArgumentError
+
 __all__ = ["Draw", "candidates", "sample_call"]
 
 T = TypeVar("T")
@@ -65,10 +67,18 @@ def candidates(low: float, high: float, avoid: Sequence[float]) -> Array:
 
 
 def sample_call(op: Any, draw: Draw) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A random valid call of an operation: from its ``sample``, or for elementwise ones from ``domain`` and ``kinks``."""
+    """A random valid call of an operation: from its ``sample``, or for elementwise ones from ``domain`` and ``kinks``.
+
+    Raises
+    ------
+    ArgumentError
+        For a fused operation without a ``sample``.
+    """
     if op.sample is not None:
         args, kwargs = op.sample(draw)
         return tuple(args), dict(kwargs)
+    if op.fused:
+        raise ArgumentError(f"{op.name} has no sample, so nothing can verify it; where it is defined pass sample=, which returns (args, kwargs)")
     count = len(op.inputs)
     domain = op.domain if isinstance(op.domain[0], (tuple, list)) else [op.domain] * count
     if count == 1:

@@ -21,4 +21,7 @@ def test_it_is_caught(case):
 
 
 def test_no_false_alarms():
-    assert false_alarms(1000, seed=3, show=False) == []
+    judged, alarms, undecided = false_alarms(600, seed=3, show=False)
+    assert judged > 550
+    assert alarms == []
+    assert len(undecided) <= 6

@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff import Tensor, dispatch, gradients, jvp
 from autodiff.testing.check import check_gradients
-from autodiff.testing.verify import _held, fused_against_composed, gradient_places
+from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
 __all__ = ["LAWS", "law"]
 
@@ -65,7 +65,7 @@ def _equal(ours: Sequence[Any], theirs: Sequence[Any], words: str, rtol: float =
 @law
 def gradients_match_numeric(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """The gradient equals the numerical reference."""
-    function, *inputs = _held(op, args, kwargs)
+    function, *inputs = held(op, args, kwargs)
     if inputs:
         check_gradients(function, *inputs, order=1, name=op.name)
 
@@ -73,7 +73,7 @@ def gradients_match_numeric(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
 @law
 def second_order_matches_numeric(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """The gradient's gradient equals differences of the gradient."""
-    function, *inputs = _held(op, args, kwargs)
+    function, *inputs = held(op, args, kwargs)
     if inputs:
         check_gradients(function, *inputs, order=2, name=op.name)
 

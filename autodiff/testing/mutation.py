@@ -1,12 +1,14 @@
 """Bent rules: every operation's gradient is made wrong in several ways, and the checks must notice each.
 
-A check that cannot fail proves nothing. An operation whose mutants survive has facts too weak to test it.
+A check that cannot fail proves nothing. An operation whose mutants survive has facts too weak to test it, and so has one of which no mutant can be
+made: an input that its sample never gives, or never gives a gradient.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -14,15 +16,20 @@ import numpy as np
 
 from autodiff import gradients
 from autodiff.dispatch import bare
+from autodiff.engine import wrap
 from autodiff.errors import AutodiffError
+from autodiff.facts import Draw, sample_call
 from autodiff.modes import tracing
 from autodiff.testing.check import check_gradients
 from autodiff.testing.laws import _Call
-from autodiff.testing.verify import _held
+from autodiff.testing.verify import held
 
-__all__ = ["MUTATIONS", "mutant", "survivors"]
+__all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "survivors", "telling_calls"]
 
 Bend = Callable[[Any], Any]
+
+#: Inputs whose derivative is zero wherever it exists, for real numbers: bending it changes nothing. (Complex ones: tests/test_complex.py.)
+_FLAT = {"copysign": (1,), "imag": (0,)}
 
 
 def _one_zeroed(g: Any) -> Any:
@@ -108,16 +115,51 @@ def swapped(op: Any, first: int, second: int) -> Iterator[None]:
         op.rules = rules
 
 
+def _not_summed(shape: tuple[int, ...]) -> Bend:
+    """A broadcast input gets one of the repeated parts instead of their sum."""
+
+    def bend(g: Any) -> Any:
+        for _ in range(g.ndim - len(shape)):
+            g = g[0]
+        return g[tuple(slice(0, 1) if n == 1 else slice(None) for n in shape)]
+
+    return bend
+
+
 @contextlib.contextmanager
 def saved_as_constants(op: Any) -> Iterator[None]:
-    """Within the block an elementary operation's rules see what was saved as constants: right in first order, wrong in second."""
+    """Within the block the gradient of the gradient treats what was saved as constants: right in first order, wrong in second.
+
+    It is the trap of a hand-derived backward that is itself recorded: its residuals are bare arrays.
+    """
+    if op.fused:
+        original = op.pull
+
+        def cut(node: Any, g: Any, pending: Any) -> None:
+            if not pending.recording:
+                original(node, g, pending)
+                return
+            _, residuals, needs = node.saved
+            parts = g if isinstance(g, list) else [g]
+            bare_g = tuple(np.zeros(s, d) if part is None else np.asarray(bare(part)) for part, s, d in zip(parts, *_facts(node), strict=True))
+            found = op.backward(bare_g if isinstance(g, list) else bare_g[0], residuals, needs)
+            for parent, gradient in zip(node.parents, found, strict=True):
+                if parent is not None:
+                    pending.add(parent, wrap(np.asarray(gradient), None))
+
+        op.pull = cut
+        try:
+            yield
+        finally:
+            op.pull = original
+        return
     rules = op.rules
     skip = 2 if op.variadic else 1
 
-    def cut(rule: Any) -> Any:
+    def constant(rule: Any) -> Any:
         return lambda *a, **k: rule(*a[:skip], *(bare(s) for s in a[skip:]), **k)
 
-    op.rules = tuple(None if rule is None else cut(rule) for rule in rules)
+    op.rules = tuple(None if rule is None else constant(rule) for rule in rules)
     try:
         with tracing():
             yield
@@ -125,57 +167,147 @@ def saved_as_constants(op: Any) -> Iterator[None]:
         op.rules = rules
 
 
-def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> list[str]:
-    """The mutants of an operation that no call exposes.
+def _facts(node: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The shapes and dtypes of a node's outputs."""
+    several = isinstance(node.dtype, tuple)
+    return (node.shape, node.dtype) if several else ((node.shape,), (node.dtype,))
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """What became of an operation's mutants.
+
+    Attributes
+    ----------
+    made : int
+    survived : tuple of str
+        Such as ``"input 0 doubled"``: those that no call exposed.
+    untold : tuple of str
+        What the facts do not reach, so that no mutant could be made of it.
+    """
+
+    made: int
+    survived: tuple[str, ...]
+    untold: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether mutants were made of every input, and all were caught."""
+        return not self.survived and not self.untold
+
+    def __str__(self) -> str:
+        caught = f"{self.made - len(self.survived)} of {self.made}"
+        return "; ".join([caught, *(f"survived: {s}" for s in self.survived), *self.untold])
+
+
+def telling_calls(op: Any, draw: Draw, least: int = 3, most: int = 24) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Random calls of an operation, as many as it takes for every input to be given and to have a gradient, ``most`` at most."""
+    calls = []
+    missing: set[int] = set()
+    for count in range(most):
+        calls.append(sample_call(op, draw))
+        reached = _reached(op, *calls[-1])
+        missing = (set(_expected(op)) if not count else missing) - reached
+        if count + 1 >= least and not missing:
+            break
+    return calls
+
+
+def _expected(op: Any) -> list[int]:
+    """The inputs that ought to have a gradient in some call."""
+    if op.variadic:
+        return [0]
+    return [i for i in range(len(op.inputs)) if (op.fused or op.rules[i] is not None) and i not in _FLAT.get(op.name, ())]
+
+
+def _reached(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> set[int]:
+    """The inputs that a call shows: given with a gradient that is not zero, or given as what has none (integers, masks)."""
+    call = _Call(op, args, kwargs)
+    found = call.pull(_seeds(call))
+    shown = {place for place, g in zip(call.places, found, strict=True) if np.any(g)}
+    if op.fused:
+        shown |= {i for i, a in enumerate(args[: len(op.inputs)]) if a is not None and i not in call.places}
+    return shown
+
+
+def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> Mutants:
+    """Bend an operation's gradients one by one and count what the checks notice.
 
     Parameters
     ----------
     op : Primitive or Fused
     calls : sequence of (args, kwargs)
+        See :func:`telling_calls`.
 
     Returns
     -------
-    list of str
-        Such as ``"input 0 doubled"``; empty if all were caught.
+    Mutants
+
+    Examples
+    --------
+    >>> from autodiff import registry
+    >>> str(mutants(registry["tanh"], [((np.array([0.3, -1.0]),), {})]))
+    '5 of 5'
     """
     caught: set[str] = set()
     every: set[str] = set()
+    shown: set[int] = set()
 
     def expose(label: str, mutated: Any, args: Sequence[Any], kwargs: dict[str, Any], order: int) -> None:
         every.add(label)
         if label in caught:
             return
-        function, *inputs = _held(op, args, kwargs)
+        function, *inputs = held(op, args, kwargs)
         with mutated:
             try:
-                check_gradients(function, *inputs, order=order, name=op.name)
+                if check_gradients(function, *inputs, order=order, name=op.name, raises=False).verdict == "fail":
+                    caught.add(label)
             except (AssertionError, AutodiffError):
                 caught.add(label)
 
     for args, kwargs in calls:
         call = _Call(op, args, kwargs)
-        found = call.pull([np.ones(o.shape, o.dtype) for o in call.outs])
-        for position, gradient in zip(call.places, found, strict=True):
+        shown |= _reached(op, args, kwargs)
+        found = call.pull(_seeds(call))
+        pairs = list(zip(call.places, found, strict=True))
+        for position, gradient in pairs:
             if not np.any(gradient):
                 # Bending zero gives zero: no mutant at all.
                 continue
             for name, bend in MUTATIONS.items():
                 expose(f"input {position} {name}", mutant(op, position, bend), args, kwargs, 1)
-        for (i, a), (j, b) in combinations(list(zip(call.places, found, strict=True)), 2):
+            if op.elementwise and np.size(args[position]) != call.outs[0].size:
+                bend = _not_summed(np.shape(args[position]))
+                expose(f"input {position} not summed over broadcast axes", mutant(op, position, bend), args, kwargs, 1)
+        for (i, a), (j, b) in combinations(pairs, 2):
             if a.shape == b.shape and np.max(np.abs(a - b), initial=0.0) > 1e-3 * np.max(np.abs(a), initial=0.0):
                 expose(f"inputs {i} and {j} swapped", swapped(op, i, j), args, kwargs, 1)
-        if not op.fused and _curved(call):
+        if _curved(call):
             expose("saved arrays as constants", saved_as_constants(op), args, kwargs, 2)
-    return sorted(every - caught)
+    untold = [op.inputs[min(i, len(op.inputs) - 1)] for i in _expected(op) if i not in shown]
+    words = tuple(f"input {name!r} is never given, or never has a gradient, in its sample" for name in untold)
+    return Mutants(len(every), tuple(sorted(every - caught)), words)
+
+
+def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> list[str]:
+    """The mutants of an operation that no call exposes, and what its facts do not reach; empty if all were caught."""
+    found = mutants(op, calls)
+    return [*found.survived, *found.untold]
+
+
+def _seeds(call: _Call) -> list[Any]:
+    """Cotangents of no particular structure: those of a softmax, say, that are all alike give no gradient."""
+    return call.seeds(np.random.default_rng(3))
 
 
 def _curved(call: _Call) -> bool:
     """Whether a call has a second derivative to lose."""
-    seeds = [np.full(o.shape, 0.7, o.dtype) for o in call.outs]
+    seeds = _seeds(call)
     if not seeds:
         return False
     first = [g for g in gradients(call.outs, call.leaves, seeds, create_graph=True, allow_unused=True) if g is not None and g.requires_grad]
     if not first:
         return False
     second = gradients(first, call.leaves, [np.ones(g.shape, g.dtype) for g in first], allow_unused=True)
-    return any(h is not None and np.max(np.abs(h), initial=0.0) > 1e-6 for h in second)
+    size = max((float(np.max(np.abs(bare(g)), initial=0.0)) for g in first), default=0.0)
+    return any(h is not None and np.max(np.abs(h), initial=0.0) > 1e-6 * max(size, 1.0) for h in second)

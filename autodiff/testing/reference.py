@@ -378,7 +378,7 @@ class _Judge:
         with np.errstate(all="ignore"):
             change = float(abs(along(np.longdouble(step)) - along(np.longdouble(0)))) / step
         terms = self.reference.noise / float(np.finfo(self.reference.precision).eps)
-        return 1e-3 * min(1.0, max(self.magnitude, terms, change if math.isfinite(change) else 0.0))
+        return 1e-3 * min(1.0, max(self.magnitude, terms, change if math.isfinite(change) else 0.0, 1e-12))
 
 
 def _exclude(a: Derivative, b: Derivative, rounding: float) -> bool:

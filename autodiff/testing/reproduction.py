@@ -221,6 +221,10 @@ def script_of(checker: str, f: Any, args: Sequence[Any], options: dict[str, Any]
 
     One line where it can be one. A function or argument that has no text of its own is left to be defined, and the text says so.
     """
+    if hasattr(f, "verified"):
+        # A call of an operation, as made by verify: its arguments say more than the function wrapped around it.
+        checker = "verify"
+        f, args, kwargs = f.verified
     text = _Text()
     text.need("import numpy as np")
     text.need(f"from autodiff.testing import {checker}")

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from autodiff import Tensor, composed, gradients
-from autodiff.errors import ArgumentError, GradientMismatch
+from autodiff.errors import ArgumentError, GradientMismatch, MissingExtraError
 from autodiff.facts import sample_call
+from autodiff.ops import special
 from autodiff.primitive import Fused, Primitive, registry
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.report import Report
 
-__all__ = ["Verification", "find", "fused_against_composed", "gradient_places", "verify", "verify_all"]
+__all__ = ["Verification", "find", "fused_against_composed", "gradient_places", "held", "ulp_histogram", "verify", "verify_all"]
 
 #: Fused and composed may differ by this many units in the last place of the largest number in the array compared: both are sums of at
 #: most a few hundred rounded terms, taken in a different order.
 _ULPS = 512
+#: Edges of the histogram of differences, in units in the last place; what exceeds the last but one goes to the last.
+_EDGES = (0, 1, 2, 4, 8, 16, 64, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Verification:
         Largest difference between fused and composed, forward or gradient, relative to the array's largest entry.
     composed_ulps : float or None
         The same in units in the last place.
+    ulp_histogram : dict of int to int
+        How many entries of fused outputs and gradients are how far from composed ones: {0: exact, 1: within one unit in the last place, 2: within
+        two, 4: ..., 1024: more}. The unit is that of the entry, or of a thousandth of the array's largest where the entry is smaller still.
     float32_ratio : float or None
         The fused float32 error over the composed float32 error, both against float64.
     numeric_error, second_order_error : float or None
@@ -49,6 +56,7 @@ class Verification:
     cases: int = 0
     composed_error: float | None = None
     composed_ulps: float | None = None
+    ulp_histogram: dict[int, int] = field(default_factory=dict)
     float32_ratio: float | None = None
     numeric_error: float | None = None
     second_order_error: float | None = None
@@ -70,8 +78,12 @@ def find(op: Any) -> Primitive | Fused:
     """
     if isinstance(op, Primitive | Fused):
         return op
-    if isinstance(op, str) and op in registry:
-        return registry[op]
+    if isinstance(op, str):
+        if op not in registry:
+            with contextlib.suppress(MissingExtraError):
+                special.register()
+        if op in registry:
+            return registry[op]
     known = getattr(op, "__autodiff__", None)
     if known is None:
         raise ArgumentError(f"verify: {op!r} is no registered operation; autodiff.registry lists them")
@@ -157,11 +169,13 @@ def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], or
         for args, kwargs in calls:
             if op.fused:
                 relative, ulps = fused_against_composed(op, args, kwargs, seed)
+                for edge, count in ulp_histogram(op, args, kwargs, seed).items():
+                    facts.setdefault("ulp_histogram", dict.fromkeys(_EDGES, 0))[edge] += count
                 facts["composed_error"] = max(facts.get("composed_error", 0.0), relative)
                 facts["composed_ulps"] = max(facts.get("composed_ulps", 0.0), ulps)
                 facts["float32_ratio"] = max(facts.get("float32_ratio", 0.0), _float32_ratio(op, args, kwargs, seed))
             if any(isinstance(a, np.ndarray) and a.dtype == np.float64 for a in args):
-                numeric.append(check_gradients(*_held(op, args, kwargs), order=order, seed=seed, name=op.name))
+                numeric.append(check_gradients(*held(op, args, kwargs), order=order, seed=seed, name=op.name))
     except GradientMismatch as error:
         facts["problem"] = str(error)
     if numeric:
@@ -176,7 +190,7 @@ def _error(report: Report, order: int) -> float:
     return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in entries), default=0.0)
 
 
-def _held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """The call as a function of the inputs that have a gradient, and those inputs."""
     places = gradient_places(op, args, kwargs)
     if op.fused and op.frozen is not None:
@@ -190,6 +204,7 @@ def _held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ..
         return op.function(*full, **kwargs)
 
     call.__name__ = op.name
+    call.verified = (op, args, kwargs)  # type: ignore[attr-defined]  # what a report needs to write the call down
     return (call, *(np.asarray(args[i], np.float64) for i in places))
 
 
@@ -253,6 +268,30 @@ def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any],
             )
         largest = max(largest, gap)
     return largest, largest / float(np.finfo(np.float64).eps)
+
+
+def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> dict[int, int]:
+    """How many entries of a fused operation's outputs and gradients are how many units in the last place from the composed ones, in float64.
+
+    Returns
+    -------
+    dict of int to int
+        As :attr:`Verification.ulp_histogram`.
+
+    Examples
+    --------
+    >>> counts = ulp_histogram(find("softmax"), (np.linspace(-1.0, 1.0, 6).reshape(2, 3),), {"axis": 1})
+    >>> sum(counts.values()), counts[1024]
+    (12, 0)
+    """
+    counts = dict.fromkeys(_EDGES, 0)
+    pairs = zip(_results(op, args, kwargs, np.float64, seed, False), _results(op, args, kwargs, np.float64, seed, True), strict=True)
+    for ours, truth in pairs:
+        unit = np.spacing(np.maximum(np.abs(truth), float(np.max(np.abs(truth), initial=0.0)) / 1024))
+        distance = np.abs(ours - truth) / unit
+        for edge, count in zip(*np.unique(np.searchsorted(_EDGES[:-1], distance.reshape(-1)), return_counts=True), strict=True):
+            counts[_EDGES[int(edge)]] += int(count)
+    return counts
 
 
 def _float32_ratio(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int) -> float:
