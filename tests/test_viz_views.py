@@ -268,3 +268,44 @@ def test_folding_a_view_made_by_hand():
     edges = tuple(EdgeView(f"e{i}", f"n{i}", f"n{i + 1}") for i in range(999))
     folded = fold(GraphView(nodes, edges), limit=20)
     assert len(folded.visible().nodes) <= 20
+
+
+def test_the_backward_graph_runs_the_other_way_and_carries_the_rules():
+    forward = draw(lambda x, w: np.tanh(x * w) + x, 2.0, 3.0, gradients=True).view
+    backward = draw(lambda x, w: np.tanh(x * w) + x, 2.0, 3.0, gradients=True, direction="backward").view
+    assert {(f"g{e.target}", f"g{e.source}") for e in forward.edges} == {(e.source, e.target) for e in backward.edges}
+    assert {e.kind for e in backward.edges} == {"gradient"}
+    assert [n.label for n in backward.nodes] == ["∂ +", "∂ tanh", "∂ ×", "∂ w", "∂ x"]
+    into_w = next(e for e in backward.edges if e.target == "gn1")
+    assert into_w.label.startswith("g * x = ")
+    assert float(into_w.label.split("= ")[1]) == pytest.approx(2 * (1 - np.tanh(6.0) ** 2), rel=1e-4)
+
+
+def test_constants_take_no_part_in_the_backward_graph():
+    view = draw(lambda x: x * 2.0 + 1.0, 3.0, direction="backward").view
+    assert [n.label for n in view.nodes] == ["∂ +", "∂ ×", "∂ x"]
+
+
+def test_both_directions_stand_side_by_side():
+    graph = draw(Net(2), np.ones((1, 3)), direction="both", fold=False)
+    tops = [c.label for c in graph.view.clusters if c.parent is None]
+    assert tops == ["forward", "backward"]
+    forward = [n for n in graph.view.nodes if not n.id.startswith("g")]
+    assert len(forward) == len(draw(Net(2), np.ones((1, 3)), fold=False).view.nodes)
+    links = [e for e in graph.view.edges if e.kind == "link"]
+    assert len(links) == 1 + sum(n.kind == "parameter" for n in forward)
+    assert all(e.upward for e in graph.view.edges if e.kind == "gradient")
+    assert graph.svg.startswith("<svg")
+
+
+@given(programs)
+def test_any_graph_turns_round(program):
+    forward = draw(build(program), fold=False).view
+    both = draw(build(program), fold=False, direction="both").view
+    flows = [e for e in forward.edges if any(key == "rule" for key, _ in e.details)]
+    assert sum(e.kind == "gradient" for e in both.edges) == len(flows)
+
+
+def test_a_direction_is_one_of_three():
+    with pytest.raises(ArgumentError, match="direction"):
+        draw(ad.tensor(1.0, requires_grad=True) * 2.0, direction="sideways")

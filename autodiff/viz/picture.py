@@ -9,6 +9,7 @@ from typing import Any
 
 from autodiff.errors import ArgumentError, MissingExtraError
 from autodiff.tensor import Tensor
+from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
 from autodiff.viz.html import to_html
@@ -20,6 +21,7 @@ from autodiff.viz.view import GraphView
 
 __all__ = ["Graph", "draw"]
 
+_DIRECTIONS = ("forward", "backward", "both")
 _RANKDIRS = ("TB", "LR", "BT", "RL")
 _SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
 
@@ -97,6 +99,7 @@ def draw(
     *args: Any,
     expand: bool = False,
     compare: bool = False,
+    direction: str = "forward",
     values: bool = False,
     statistics: bool = False,
     gradients: bool = False,
@@ -121,6 +124,8 @@ def draw(
         Show every fused operation as a frame around its composed definition.
     compare : bool
         Show every fused operation beside its composed definition, with both gradients and their difference.
+    direction : {"forward", "backward", "both"}
+        What is computed; or how the gradients are made, with the rule beside every arrow; or both, facing each other.
     values : bool
         Numbers in the boxes: scalars and small arrays in full, larger ones by their range.
     statistics : bool
@@ -167,6 +172,8 @@ def draw(
     """
     if rankdir not in _RANKDIRS:
         raise ArgumentError(f"draw: rankdir must be one of {_RANKDIRS}, got {rankdir!r}")
+    if direction not in _DIRECTIONS:
+        raise ArgumentError(f"draw: direction must be one of {_DIRECTIONS}, got {direction!r}")
     if isinstance(fold, int) and not isinstance(fold, bool) and fold < 1:
         raise ArgumentError(f"draw: fold must be True, False or the number of boxes to show, at least 1; got {fold}")
     shown = Shown(expand, compare, values, statistics, gradients, profile)
@@ -185,6 +192,8 @@ def draw(
             kinds = module_kinds(output)
     known |= names_of(names or {})
     view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title)
+    if direction != "forward":
+        view = (backward_view if direction == "backward" else facing_view)(view)
     return Graph(_folded(view, fold, depth), rankdir, theme)
 
 

@@ -62,12 +62,11 @@ class Shown:
     statistics: bool = False
     gradients: bool = False
     profile: bool = False
-    edge_gradients: bool = False
 
     @property
     def backward(self) -> bool:
         """Whether a backward pass has to be watched."""
-        return self.gradients or self.compare or self.edge_gradients
+        return self.gradients or self.compare
 
     @property
     def arrays(self) -> bool:
@@ -176,7 +175,7 @@ class _Builder:
             if small:
                 details.append(("gradient", small))
             details.append(("gradient norm", f"{size:.5g}"))
-            if shown.gradients or shown.edge_gradients:
+            if shown.gradients:
                 rows.append(f"∂ {small}" if small else f"‖∂‖ {size:.4g}")
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
@@ -297,7 +296,7 @@ class _Builder:
         if small:
             details.append(("gradient", small))
         details.append(("gradient norm", f"{size:.5g}"))
-        label = (number_text(part, 2) or f"‖∂‖ {size:.3g}") if self.shown.edge_gradients or self.shown.compare else ""
+        label = (number_text(part, 2) or f"‖∂‖ {size:.3g}") if self.shown.compare else ""
         return {"details": tuple(details), "label": label, "alert": _alert(part)}
 
     def constant(self, value: Any, cluster: str | None, array: Any = None) -> str:

@@ -237,6 +237,7 @@ def style_sheet(theme: str = "auto") -> str:
         f"{root} .node.parameter .body,{root} .node.gradient .body{{stroke-width:1.8}}"
         f"{root} .node.constant .body{{stroke-dasharray:4 3}}"
         f"{root} .node.bad .body{{stroke-width:2.6}}"
+        f"{root} .edge-label,{root} .cluster text{{paint-order:stroke;stroke:var(--ad-page);stroke-width:3px;stroke-opacity:.85}}"
         f"{root} text.alert{{fill:var(--ad-alert-line)}}"
     )
     for key in (*FAMILIES, "alert"):

@@ -137,50 +137,93 @@
     return { lines, width: Math.max(inner + margin, 54), height: lines.reduce((h, l) => h + l[1] + 4, 10) };
   }
 
+  /* Frames are laid out from the inside out: each is one box of the frame around it, so that frames never overlap and the main flow
+     stays straight. An arrow that crosses a border does so at a port, which holds its place on the border. */
   function layOut(view) {
-    const g = new dagre.graphlib.Graph({ multigraph: true, compound: true });
-    g.setGraph({ rankdir: data.rankdir, nodesep: 22, ranksep: view.arrows.some((a) => a.label) ? 46 : 38, edgesep: 12, marginx: 24, marginy: 24,
-      ranker: view.boxes.length > 400 ? "longest-path" : "network-simplex" });
-    for (const f of view.frames) g.setNode(f.id, {});
-    for (const b of view.boxes) { b.box = boxOf(b); g.setNode(b.id, { width: b.box.width, height: b.box.height }); }
-    for (const item of [...view.frames, ...view.boxes]) { const k = frameOf(item); if (k >= 0) g.setParent(item.id, clusters[k].id); }
+    const inside = new Map([[-1, []]]);
+    for (const f of view.frames) inside.set(f.index, []);
+    for (const item of [...view.frames, ...view.boxes]) inside.get(frameOf(item)).push(item);
+    for (const b of view.boxes) b.box = boxOf(b);
+    const chain = (item) => { const path = []; for (let k = frameOf(item); k >= 0; k = frameOf(clusters[k])) path.unshift(k); return [-1, ...path]; };
+    const routes = new Map(); // arrow -> the frames on its way out, the frame where it is whole, the frames on its way in
+    const work = new Map([...inside.keys()].map((k) => [k, []]));
     for (const a of view.arrows) {
       if (loose(a)) continue;
-      const text = arrowText(a);
-      const facts = text ? { width: measure(text, 10, false) + 6, height: 12, labelpos: "c" } : {};
-      if (a.upward) g.setEdge(a.target.id, a.source.id, facts, a.id); else g.setEdge(a.source.id, a.target.id, facts, a.id);
+      const [tail, head] = a.upward ? [a.target, a.source] : [a.source, a.target];
+      const p = chain(tail), q = chain(head);
+      let common = 0;
+      while (common + 1 < p.length && common + 1 < q.length && p[common + 1] === q[common + 1]) common++;
+      const route = { tail, head, out: p.slice(common + 1), at: p[common], into: q.slice(common + 1) };
+      routes.set(a, route);
+      work.get(route.at).push([a, route.out.length ? clusters[route.out[0]] : tail, route.into.length ? clusters[route.into[0]] : head, "whole"]);
+      route.out.forEach((k, i) => work.get(k).push([a, i + 1 < route.out.length ? clusters[route.out[i + 1]] : tail, null, `out ${tail.id}`]));
+      route.into.forEach((k, i) => work.get(k).push([a, null, i + 1 < route.into.length ? clusters[route.into[i + 1]] : head, `in ${tail.id}`]));
     }
-    // A leaf of a frame stands below what flows into the frame, so that frames follow one another instead of standing side by side.
-    const leaves = view.boxes.filter((b) => b.kind === "parameter" || b.kind === "constant" || b.kind === "input");
-    const into = new Map();
-    for (const a of view.arrows) if (a.kind === "data" && !a.upward) { if (!into.has(a.target.id)) into.set(a.target.id, []); into.get(a.target.id).push(a.source); }
-    for (const leaf of leaves) {
-      const use = view.arrows.find((a) => a.source === leaf && a.kind === "data");
-      const from = use && frameOf(leaf) >= 0 && (into.get(use.target.id) || []).find((b) => !leaves.includes(b) && frameOf(b) !== frameOf(leaf));
-      if (from) g.setEdge(from.id, leaf.id, { weight: 0 }, `space ${leaf.id}`);
+    const TB = data.rankdir === "TB" || data.rankdir === "BT";
+    const plans = new Map(), sizes = new Map();
+    for (const k of [...inside.keys()].sort((a, b) => b - a)) {
+      const items = inside.get(k), frame = k >= 0 ? clusters[k] : null;
+      const g = new dagre.graphlib.Graph({ multigraph: true });
+      g.setGraph({ rankdir: data.rankdir, nodesep: 22, edgesep: 12, ranksep: work.get(k).some(([a]) => a.label) ? 44 : 34,
+        ranker: items.length > 300 ? "longest-path" : "network-simplex" });
+      for (const item of items) { const s = item.box && view.boxes.includes(item) ? item.box : sizes.get(item.index); g.setNode(item.id, { width: s.width, height: s.height }); }
+      const ports = new Map(), names = new Map(), fed = new Set(), feeding = new Set();
+      for (const [a, from, to, key] of work.get(k)) {
+        const text = key === "whole" ? arrowText(a) : "";
+        if (from) feeding.add(from.id);
+        if (to) fed.add(to.id);
+        if (key !== "whole" && !ports.has(key)) { ports.set(key, key); g.setNode(key, { width: 2, height: 2 }); }
+        const v = from ? from.id : key, w = to ? to.id : key;
+        // Arrows that run together inside a frame are one line there.
+        const name = text ? a.id : `${v} ${w} ${key === "whole" && view.boxes.includes(from) && view.boxes.includes(to) ? a.id : routes.get(a).tail.id}`;
+        names.set(`${a.id} ${key}`, { v, w, name });
+        if (!g.hasEdge(v, w, name)) g.setEdge(v, w, text ? { width: measure(text, 10, false) + 6, height: 12, labelpos: "c" } : {}, name);
+      }
+      if (frame) {
+        // Ports are drawn to the borders by edges to two nodes above and below everything, which are dropped afterwards.
+        g.setNode("top", { width: 1, height: 1 }); g.setNode("bottom", { width: 1, height: 1 });
+        for (const item of items) { if (!fed.has(item.id)) g.setEdge("top", item.id, { weight: 0 }, `top ${item.id}`); if (!feeding.has(item.id)) g.setEdge(item.id, "bottom", { weight: 0 }, `bottom ${item.id}`); }
+        for (const key of ports.keys()) if (key.startsWith("in ")) g.setEdge("top", key, { weight: 8 }, key); else g.setEdge(key, "bottom", { weight: 8 }, key);
+      }
+      dagre.layout(g);
+      const box = { left: Infinity, top: Infinity, right: -Infinity, bottom: -Infinity };
+      const grow = (x, y, w, h) => { box.left = Math.min(box.left, x - w / 2); box.right = Math.max(box.right, x + w / 2); box.top = Math.min(box.top, y - h / 2); box.bottom = Math.max(box.bottom, y + h / 2); };
+      for (const item of items) { const p = g.node(item.id); grow(p.x, p.y, p.width, p.height); }
+      for (const key of ports.keys()) { const p = g.node(key); TB ? grow(p.x, box.top + 1, 2, 0) : grow(box.left + 1, p.y, 0, 2); }
+      for (const [, e] of names) { const edge = g.edge(e); for (const p of edge.points.slice(1, -1)) if (!ports.has(e.v) && !ports.has(e.w)) grow(p.x, p.y, 0, 0); if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
+      const head = frame ? headingLines(frame).length * 15 + 12 : 0, pad = frame ? 13 : 0;
+      box.left -= pad; box.right += pad; box.bottom += pad; box.top -= head;
+      const missing = frame ? Math.max(0, headingWidth(frame) - (box.right - box.left)) : 0;
+      box.left -= missing / 2; box.right += missing / 2;
+      sizes.set(k, { width: box.right - box.left, height: box.bottom - box.top });
+      plans.set(k, { g, names, ports, x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, box });
     }
-    dagre.layout(g);
-    // Room for the headings: frames grow upwards by the height of their text, and widen to hold it.
-    const places = new Map();
-    for (const b of view.boxes) { const p = g.node(b.id); places.set(b.id, { x: p.x, y: p.y }); }
-    const rects = new Map();
-    for (const f of view.frames) { const p = g.node(f.id); rects.set(f.id, { left: p.x - p.width / 2, top: p.y - p.height / 2, right: p.x + p.width / 2, bottom: p.y + p.height / 2 }); }
-    for (const f of [...view.frames].reverse()) {
-      const r = rects.get(f.id);
-      const inside = [...view.frames.filter((c) => c !== f && frameOf(c) === f.index).map((c) => rects.get(c.id)),
-        ...view.boxes.filter((b) => frameOf(b) === f.index).map((b) => { const p = places.get(b.id); return { left: p.x - b.box.width / 2, top: p.y - b.box.height / 2, right: p.x + b.box.width / 2, bottom: p.y + b.box.height / 2 }; })];
-      const need = headingLines(f).length * 15 + 12;
-      r.left = Math.min(...inside.map((i) => i.left)) - 12; r.right = Math.max(...inside.map((i) => i.right)) + 12;
-      r.top = Math.min(...inside.map((i) => i.top)) - need; r.bottom = Math.max(...inside.map((i) => i.bottom)) + 12;
-      const wide = headingWidth(f);
-      if (r.right - r.left < wide) r.right = r.left + wide;
+    // From the outside in: where everything is on the page.
+    const places = new Map(), rects = new Map(), shifts = new Map([[-1, { x: 0, y: 0 }]]);
+    for (const k of [...inside.keys()].sort((a, b) => a - b)) {
+      const shift = shifts.get(k), plan = plans.get(k);
+      for (const item of inside.get(k)) {
+        const p = plan.g.node(item.id), x = p.x + shift.x, y = p.y + shift.y;
+        if (view.boxes.includes(item)) { places.set(item.id, { x, y }); continue; }
+        const inner = plans.get(item.index), size = sizes.get(item.index);
+        rects.set(item.id, { left: x - size.width / 2, right: x + size.width / 2, top: y - size.height / 2, bottom: y + size.height / 2 });
+        shifts.set(item.index, { x: x - inner.x, y: y - inner.y });
+      }
     }
     const lines = new Map();
-    for (const a of view.arrows) {
-      if (loose(a)) continue;
-      const e = g.edge(a.upward ? { v: a.target.id, w: a.source.id, name: a.id } : { v: a.source.id, w: a.target.id, name: a.id });
-      const points = a.upward ? [...e.points].reverse() : e.points;
-      lines.set(a.id, { points, label: e.width ? { x: e.x, y: e.y } : null });
+    for (const [a, route] of routes) {
+      const piece = (k, key) => { const { g, names } = plans.get(k), s = shifts.get(k), e = g.edge(names.get(`${a.id} ${key}`)); return { points: e.points.map((p) => ({ x: p.x + s.x, y: p.y + s.y })), label: e.width ? { x: e.x + s.x, y: e.y + s.y } : null }; };
+      const port = (k, key) => { const p = plans.get(k).g.node(key), s = shifts.get(k), r = rects.get(clusters[k].id), before = key.startsWith("in ");
+        const first = before === (data.rankdir === "TB" || data.rankdir === "LR");
+        return TB ? { x: p.x + s.x, y: first ? r.top : r.bottom } : { x: first ? r.left : r.right, y: p.y + s.y }; };
+      let points = [];
+      for (const k of [...route.out].reverse()) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? p.slice(1, -1) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); }
+      const whole = piece(route.at, "whole");
+      // Between two neighbours the bend in the middle would only make the line sway from one port to the other.
+      if (whole.points.length === 3 && !whole.label && (route.out.length || route.into.length)) whole.points.splice(1, 1);
+      points.push(...whole.points.slice(route.out.length ? 1 : 0, route.into.length ? -1 : undefined));
+      route.into.forEach((k, i) => { const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : p.slice(1, -1))); });
+      lines.set(a.id, { points: a.upward ? points.reverse() : points, label: whole.label });
     }
     return { places, rects, lines };
   }
@@ -278,6 +321,7 @@
       for (let i = 1; i < p.length - 1; i++) d += `Q${p[i]} ${i + 1 < p.length - 1 ? [(p[i][0] + p[i + 1][0]) / 2, (p[i][1] + p[i + 1][1]) / 2] : p[i + 1]}`;
       if (p.length < 3) d += `L${base}`;
       middle = line.label;
+      if (a.kind === "link") tip = null;
     } else if (a.kind === "link" && a.source !== a.target) {
       const s = a.source.box.width / 2, t = a.target.box.width / 2, right = to.x > from.x;
       d = `M${[from.x + (right ? s : -s), from.y]}L${[to.x + (right ? -t : t), to.y]}`;
@@ -358,8 +402,10 @@
   function keepVisible(id) {
     const p = plan.places.get(id), r = svg.getBoundingClientRect();
     if (!p) return;
-    const x = p.x * zoom.k + zoom.x, y = p.y * zoom.k + zoom.y;
-    if (x < 60 || y < 60 || x > r.width - 60 || y > r.height - 60) centre(id);
+    // Moved no further than needed, so that the eye keeps its place.
+    const x = p.x * zoom.k + zoom.x, y = p.y * zoom.k + zoom.y, near = (v, most) => Math.min(Math.max(v, Math.min(110, most / 2)), Math.max(most - 110, most / 2));
+    zoom.x += near(x, r.width) - x; zoom.y += near(y, r.height) - y;
+    apply();
   }
 
   svg.addEventListener("wheel", (event) => { event.preventDefault(); const r = svg.getBoundingClientRect(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.clientX - r.left, event.clientY - r.top); }, { passive: false });
@@ -572,23 +618,27 @@
   // --- stepping backward ---------------------------------------------------------------------------------------------
 
   const steps = { on: false, at: 0, order: [], timer: 0 };
-  const rule = (a) => a.parts.some((e) => e.details.some(([k]) => k === "rule"));
+  // In a picture of the backward pass alone the arrows run with the gradient, else against it.
+  const turned = edges.length > 0 && edges.every((e) => e.kind === "gradient");
+  const rule = (a) => (turned || a.kind !== "gradient") && a.parts.some((e) => e.details.some(([k]) => k === "rule"));
+  const giver = (a) => (turned ? a.source : a.target), taker = (a) => (turned ? a.target : a.source);
 
   /** The boxes that take part in the backward pass, each after all that use it. */
   function backwardOrder() {
     const flows = view.arrows.filter((a) => rule(a) && a.kind !== "carry" && a.source !== a.target);
     const waiting = new Map(view.boxes.map((b) => [b.id, 0])), from = new Map();
-    for (const a of flows) { waiting.set(a.source.id, waiting.get(a.source.id) + 1); if (!from.has(a.target.id)) from.set(a.target.id, []); from.get(a.target.id).push(a); }
+    for (const a of flows) { waiting.set(taker(a).id, waiting.get(taker(a).id) + 1); if (!from.has(giver(a).id)) from.set(giver(a).id, []); from.get(giver(a).id).push(a); }
     const part = new Set(flows.flatMap((a) => [a.source.id, a.target.id]));
-    const position = new Map(view.boxes.map((b, i) => [b.id, i]));
+    const position = new Map(view.boxes.map((b, i) => [b.id, turned ? -i : i]));
     const ready = view.boxes.filter((b) => part.has(b.id) && !waiting.get(b.id)).map((b) => position.get(b.id)).sort((a, b) => a - b);
     const order = [], placed = new Set();
     while (ready.length) {
-      const b = view.boxes[ready.pop()];
+      const b = view.boxes[Math.abs(ready.pop())];
       order.push(b); placed.add(b.id);
       for (const a of from.get(b.id) || []) {
-        waiting.set(a.source.id, waiting.get(a.source.id) - 1);
-        if (!waiting.get(a.source.id)) { const p = position.get(a.source.id); let i = ready.length; while (i && ready[i - 1] > p) i--; ready.splice(i, 0, p); }
+        const next = taker(a).id;
+        waiting.set(next, waiting.get(next) - 1);
+        if (!waiting.get(next)) { const p = position.get(next); let i = ready.length; while (i && ready[i - 1] > p) i--; ready.splice(i, 0, p); }
       }
     }
     // Folded blocks may depend on one another in a circle; those come last, in reverse order.
@@ -603,6 +653,7 @@
     $("steps").hidden = false;
     svg.classList.add("stepping");
     $("step").setAttribute("aria-pressed", "true");
+    if (!keep) fit();
     showStep();
   }
   function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); clearStep(); }
@@ -627,11 +678,11 @@
     const reached = new Map();
     for (const a of view.arrows) {
       if (!rule(a)) continue;
-      const here = a.target === now;
-      if (!here && !done.has(a.target.id)) continue;
+      const here = giver(a) === now;
+      if (!here && !done.has(giver(a).id)) continue;
       arrowElements.get(a.id)?.classList.add(here ? "sending" : "sent");
-      if (!reached.has(a.source.id)) reached.set(a.source.id, []);
-      reached.get(a.source.id).push(a);
+      if (!reached.has(taker(a).id)) reached.set(taker(a).id, []);
+      reached.get(taker(a).id).push(a);
     }
     // What has arrived so far stands beside each box that waits for it.
     for (const [id, arrows] of reached) {
@@ -641,8 +692,8 @@
     const facts = Object.fromEntries(now.details);
     if (facts.gradient) badge(now.id, `∂ ${facts.gradient}`);
     $("count").textContent = `step ${steps.at + 1} of ${steps.order.length}`;
-    const inputs = view.arrows.filter((a) => a.target === now && rule(a));
-    const arrived = view.arrows.filter((a) => a.source === now && rule(a)).map((a) => value(a.edge)).filter(Boolean);
+    const inputs = view.arrows.filter((a) => giver(a) === now && rule(a));
+    const arrived = view.arrows.filter((a) => taker(a) === now && rule(a)).map((a) => value(a.edge)).filter(Boolean);
     const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
     let head = `${now.label}${now.name && now.name !== now.label ? ` (${now.name})` : ""}`;
     if (!inputs.length) head += " receives its gradient" + (got ? `: ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got}` : "");
@@ -650,8 +701,8 @@
     else head += ` runs now, with g = ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got || "what its uses sent"}`;
     $("what").textContent = head;
     $("sends").replaceChildren(...inputs.map((a) => {
-      const f = Object.fromEntries(a.edge.details);
-      const li = element("li", `sends to ${a.source.label}${a.source.name && a.source.name !== a.source.label ? ` (${a.source.name})` : ""}${f.input && f.input !== a.source.label ? `, its input ${f.input}` : ""}: `);
+      const f = Object.fromEntries(a.edge.details), to = taker(a);
+      const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
       li.append(element("code", [f.rule, f.numbers && f.numbers !== f.rule ? f.numbers : "", f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter(Boolean).join("  =  ")));
       return li;
     }));

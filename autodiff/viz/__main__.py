@@ -1,0 +1,112 @@
+"""``python -m autodiff.viz script.py:function``: draw what a function computes, from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError, AutodiffError
+from autodiff.tensor import Tensor
+from autodiff.viz.picture import draw
+
+_EPILOG = """\
+ARG is a Python literal, such as 2.0 or [[1, 2], [3, 4]], or shape:4x3 for standard normal numbers of that shape (seed 0).
+Without -o the listing is printed; -o may be given several times. Examples:
+
+  python -m autodiff.viz train.py:loss -o loss.html
+  python -m autodiff.viz model.py:net shape:8x3 -o net.svg --depth 1 --gradients
+"""
+
+
+def _loaded(target: str) -> Any:
+    """What ``script.py:name`` or ``package.module:name`` stands for; a dotted name reaches into objects."""
+    where, colon, name = target.rpartition(":")
+    if not colon or not where or not name:
+        raise ArgumentError(f"{target!r}: write script.py:function or package.module:function")
+    if where.endswith(".py"):
+        path = Path(where)
+        if not path.is_file():
+            raise ArgumentError(f"{where!r}: there is no such file")
+        sys.path.insert(0, str(path.parent.resolve()))
+        found: Any = runpy.run_path(str(path), run_name="__viz__")
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        found = vars(importlib.import_module(where))
+    first, *rest = name.split(".")
+    if first not in found:
+        names = sorted(key for key, value in found.items() if callable(value) and not key.startswith("_"))
+        raise ArgumentError(f"{where!r} defines no {first!r}; it has {', '.join(names) or 'no functions'}")
+    value = found[first]
+    for part in rest:
+        value = getattr(value, part)
+    return value
+
+
+def _argument(text: str) -> Any:
+    """A literal as a number or array, or standard normal numbers of a shape."""
+    if text.startswith("shape:"):
+        try:
+            shape = tuple(int(part) for part in text.removeprefix("shape:").split("x"))
+        except ValueError:
+            raise ArgumentError(f"{text!r}: write a shape as shape:4x3") from None
+        return np.random.default_rng(0).normal(size=shape)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise ArgumentError(f"{text!r} is neither a Python literal nor a shape such as shape:4x3") from None
+    return np.asarray(value) if isinstance(value, list) else value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw as the arguments say.
+
+    Returns
+    -------
+    int
+        0, or 2 where something was wrong with what was asked for.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m autodiff.viz", description="Draw what a function or module computes.", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("target", help="script.py:function, or package.module:function")
+    parser.add_argument("args", nargs="*", metavar="ARG", help="arguments of the function")
+    parser.add_argument("-o", "--output", action="append", default=[], help="file to write: .svg, .html, .pdf, .png, .dot or .txt")
+    for flag in ("expand", "compare", "values", "statistics", "gradients", "profile"):
+        parser.add_argument(f"--{flag}", action="store_true")
+    parser.add_argument("--direction", choices=("forward", "backward", "both"), default="forward")
+    parser.add_argument("--rankdir", choices=("TB", "LR", "BT", "RL"), default="TB")
+    parser.add_argument("--theme", choices=("auto", "light", "dark"), default="auto")
+    parser.add_argument("--depth", type=int, help="levels of modules to open")
+    parser.add_argument("--boxes", type=int, help="fold to at most this many boxes; 0 draws all")
+    parser.add_argument("--title", default="")
+    asked = parser.parse_args(argv)
+    options = vars(asked)
+    fold: bool | int = True if asked.boxes is None else (asked.boxes or False)
+    kept = ("expand", "compare", "values", "statistics", "gradients", "profile", "direction", "rankdir", "theme", "depth", "title")
+    try:
+        value = _loaded(asked.target)
+        arguments = [_argument(text) for text in asked.args]
+        if not callable(value) and not isinstance(value, Tensor):
+            raise ArgumentError(f"{asked.target!r} is a {type(value).__name__}, neither a function, a module nor a Tensor")
+        graph = draw(value, *arguments, fold=fold, **{key: options[key] for key in kept})
+        for path in asked.output:
+            print(graph.save(path))
+        if not asked.output:
+            print(graph)
+    except (AutodiffError, ImportError, OSError) as error:
+        print(f"autodiff.viz: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Pictures of a training run: how activations and gradients are spread, layer by layer, and what a first layer looks for. Needs matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError, ShapeError, require
+from autodiff.modes import no_grad
+
+__all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
+
+_BLUE, _VERMILLION = "#0072b2", "#d55e00"
+
+
+def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bins: int = 50, title: str = "") -> Any:
+    """One histogram per array, in small panels with a common style.
+
+    Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for arrays with
+    many exact zeros, as after a relu, it gives their share.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array_like
+    path : str or Path, optional
+        Save the figure there; the suffix chooses the format.
+    bins : int
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ArgumentError
+        If there is nothing to show.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> figure = histograms({"x": np.arange(10.0), "y": np.zeros(5)})
+    >>> len(figure.axes)
+    2
+    """
+    if not arrays:
+        raise ArgumentError("histograms: there are no arrays to show")
+    columns = min(4, len(arrays))
+    rows = math.ceil(len(arrays) / columns)
+    # A Figure of its own needs no display and leaves pyplot's state alone.
+    figure = require("matplotlib.figure").Figure(figsize=(3.1 * columns, 2.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(arrays) :]:
+        panel.remove()
+    for panel, (name, values) in zip(panels, arrays.items(), strict=False):
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        good = flat[np.isfinite(flat)]
+        bad = flat.size - good.size
+        if good.size:
+            panel.hist(good, bins=bins, color=_VERMILLION if bad else _BLUE)
+        zeros = np.count_nonzero(good == 0) / good.size if good.size else 0.0
+        facts = f"mean {good.mean():.2g}, std {good.std():.2g}" if good.size else "no finite element"
+        facts += f", {zeros:.0%} zero" if zeros > 0.01 else ""
+        panel.set_title(f"{name}\n{facts}" + (f"\n{bad} not finite" if bad else ""), fontsize=8, color=_VERMILLION if bad else "black")
+        panel.tick_params(labelsize=7)
+        panel.set_yticks([])
+    if title:
+        figure.suptitle(title)
+    if path is not None:
+        figure.savefig(path, dpi=120)
+    return figure
+
+
+def activation_histograms(module: Any, *args: Any, path: str | Path | None = None, bins: int = 50) -> Any:
+    """Run a module, and show what comes out of each submodule that has none of its own.
+
+    Parameters
+    ----------
+    module : nn.Module
+    *args
+        Its inputs.
+    path, bins
+        As for :func:`histograms`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import nn
+    >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> len(activation_histograms(net, np.ones((5, 3))).axes)
+    3
+    """
+    seen: dict[str, Any] = {}
+    hooks = []
+
+    def watch(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            if hasattr(output, "data"):
+                seen[name] = np.asarray(output.data)
+
+        return hook
+
+    for name, inner in module.named_modules():
+        if not inner._modules:
+            hooks.append(inner.register_forward_hook(watch(name or type(inner).__name__)))
+    try:
+        with no_grad():
+            module(*args)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return histograms(seen, path, bins=bins, title="activations")
+
+
+def gradient_histograms(module: Any, path: str | Path | None = None, *, bins: int = 50) -> Any:
+    """Show the gradients that a backward pass left on a module's parameters.
+
+    Parameters
+    ----------
+    module : nn.Module
+    path, bins
+        As for :func:`histograms`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ArgumentError
+        If no parameter has a gradient.
+
+    Examples
+    --------
+    >>> import nn
+    >>> net = nn.Linear(3, 4)
+    >>> net(np.ones((5, 3))).sum().backward()
+    >>> len(gradient_histograms(net).axes)
+    2
+    """
+    found = {name: np.asarray(p.grad) for name, p in module.named_parameters() if p.grad is not None}
+    if not found:
+        raise ArgumentError("gradient_histograms: no parameter has a gradient; call loss.backward() first")
+    return histograms(found, path, bins=bins, title="gradients")
+
+
+def weight_tiles(weight: Any, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64) -> Any:
+    """Show the weights of a first layer as one small image per unit.
+
+    Parameters
+    ----------
+    weight : array_like, shape (units, inputs) or (units, channels, height, width)
+        As :class:`nn.Linear` and a convolution hold it. With three channels the tiles are in colour, each scaled to its own range;
+        otherwise blue is negative, white zero and red positive, on one scale for all.
+    shape : sequence of int, optional
+        (height, width) or (channels, height, width) of an input image; square if not given.
+    path : str or Path, optional
+    most : int
+        How many units to show.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        If the inputs do not make up such an image.
+
+    Examples
+    --------
+    >>> len(weight_tiles(np.random.default_rng(0).normal(size=(6, 16))).axes)
+    6
+    """
+    array = np.asarray(getattr(weight, "data", weight), dtype=np.float64)
+    if array.ndim == 2:
+        side = math.isqrt(array.shape[1])
+        target = tuple(shape) if shape is not None else (side, side)
+        if math.prod(target) != array.shape[1] or len(target) not in (2, 3):
+            raise ShapeError(f"weight_tiles: {array.shape[1]} inputs are no image of shape {target}; pass shape=(height, width)")
+        array = array.reshape(len(array), *target)
+    if array.ndim == 3:
+        array = array[:, None]
+    if array.ndim != 4 or not array.size:
+        raise ShapeError(f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}")
+    array = array[:most]
+    columns = math.ceil(math.sqrt(len(array)))
+    rows = math.ceil(len(array) / columns)
+    figure = require("matplotlib.figure").Figure(figsize=(0.9 * columns, 0.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    largest = float(np.abs(array).max()) or 1.0
+    for panel in panels[len(array) :]:
+        panel.remove()
+    for panel, tile in zip(panels, array, strict=False):
+        panel.set_axis_off()
+        if tile.shape[0] == 3:
+            low, high = tile.min(), tile.max()
+            panel.imshow(np.moveaxis((tile - low) / ((high - low) or 1.0), 0, -1), interpolation="nearest")
+        else:
+            panel.imshow(tile.mean(axis=0), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    if path is not None:
+        figure.savefig(path, dpi=120)
+    return figure
