@@ -159,6 +159,39 @@ def test_a_query_that_sees_nothing_has_output_and_gradient_zero(dtype, composed,
         assert all(np.isfinite(leaf.grad).all() for leaf in leaves)
 
 
+@given(SIZES, st.sampled_from([1, 2, 3]), st.booleans(), st.integers(0, 2**31))
+def test_blocks_of_queries_change_nothing(sizes, block, dropped, seed):
+    from autodiff.fused import attention
+
+    n, heads, length, keys, width, out_width = sizes
+    rng = np.random.default_rng(seed)
+    arrays = [rng.normal(size=(n, heads, *s)) for s in ((length, width), (keys, width), (keys, out_width))]
+    g = rng.normal(size=(n, heads, length, out_width))
+    if length < keys:
+        arrays[1][..., -1, 0] = np.nan  # in the future of every query
+    drop = {"dropout_mask": rng.random((n, heads, length, keys)) < 0.6, "dropout_p": 0.4} if dropped else {}
+    found = []
+    for size in (block, 128):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "_BLOCK", size)
+            leaves = [ad.tensor(a, requires_grad=True) for a in arrays]
+            out = ad.fused.scaled_dot_product_attention(*leaves, is_causal=True, **drop)
+            out.backward(g)
+            found.append([out.data, *(leaf.grad for leaf in leaves)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+        assert np.isfinite(a).all()
+
+
+def test_long_causal_attention_is_pytorchs(rng):
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    arrays = [rng.normal(size=(2, 300, 4)) for _ in range(3)]
+    out, grads, g = run(lambda *a: F.scaled_dot_product_attention(*a, is_causal=True), arrays, 1)
+    reference, expected = run_torch(torch, lambda *a: torch.nn.functional.scaled_dot_product_attention(*a, is_causal=True), arrays, g)
+    for a, b in zip([out, *grads], [reference, *expected], strict=True):
+        close(a, b)
+
+
 def test_large_scores_do_not_overflow(rng):
     q = ad.tensor(1e4 * np.eye(3, dtype=np.float32), requires_grad=True)
     out = F.scaled_dot_product_attention(q, q, np.arange(9.0, dtype=np.float32).reshape(3, 3))

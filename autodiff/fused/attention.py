@@ -202,6 +202,18 @@ def _product_without(hidden: Any, a: Any, b: Any) -> Any:
 
 # --- the fast way -------------------------------------------------------------------------------------------------------
 
+# Causal attention runs over blocks of so many queries, each with the keys up to its end only: 0.62 of the work at four blocks. Measured by
+# benchmarks/sequences.py.
+_BLOCK = 128
+
+
+def _blocks(shape: tuple[int, ...], is_causal: bool) -> list[tuple[slice, slice]]:
+    """Which queries are worked on together, and which keys they may see."""
+    length, keys = shape[-2:]
+    if not is_causal or length <= _BLOCK:
+        return [(slice(None), slice(None))]
+    return [(slice(a, min(a + _BLOCK, length)), slice(0, min(a + _BLOCK, keys))) for a in range(0, length, _BLOCK)]
+
 
 def attention_forward(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_mask: Any = None, *,
@@ -209,7 +221,8 @@ def attention_forward(
 ) -> tuple[Any, Any]:  # fmt: skip
     """The softmax stays unnormalised: ``P = r A`` with ``A = exp(Z - max)`` (L, S) and ``r = 1 / sum(A)`` (L, 1). The output is scaled instead.
 
-    Residuals: ``c Q``, K, V, A, A with dropout (the same array without), r, O, where masks hide, and whether something is not finite.
+    Residuals: by block of queries A, A with dropout (the same array without) and r; ``c Q``, K, V, O, where masks hide, and whether something is
+    not finite.
     """
     shape = _check(query, key, value, attn_mask, dropout_mask, is_causal)
     hidden = _hidden(shape, attn_mask, is_causal)
@@ -217,29 +230,37 @@ def attention_forward(
     careful = hidden is not None and not _finite(query, key, value)
     c = _scale(query, scale)
     scaled = query * c
-    with np.errstate(invalid="ignore" if careful else None):
-        weights = np.matmul(scaled, key.swapaxes(-1, -2))
-        if weights.shape != shape:  # the value has more heads than query and key
-            weights = np.broadcast_to(weights, shape).copy()
-        if attn_mask is not None and attn_mask.dtype != bool:
-            weights += attn_mask
-        if hidden is not None:
-            np.copyto(weights, -np.inf, where=hidden)
-        top = np.max(weights, axis=-1, keepdims=True, initial=-np.inf)
-        np.copyto(top, 0, where=top == -np.inf)
-        weights -= top
-        np.exp(weights, out=weights)
-        if careful:
-            np.copyto(weights, 0, where=hidden)  # in a row whose largest score is NaN, everything became NaN
-        total = weights.sum(axis=-1, keepdims=True)
-        np.copyto(total, 1, where=total == 0)
-        r = np.reciprocal(total, out=total)
-        kept, factor = weights, r
-        if dropout_mask is not None:
-            kept, factor = weights * dropout_mask, r * _kept_scale(weights, dropout_p)
-        out = (partial(_product_without, hidden) if careful else np.matmul)(kept, value)
-        out *= factor
-    return out, (scaled, key, value, weights, kept, r, factor, out, dropout_mask, hidden, careful, c)
+    additive = None if attn_mask is None or attn_mask.dtype == bool else attn_mask
+    outs, parts = [], []
+    for rows, keys in _blocks(shape, is_causal):
+        unseen = None if hidden is None else hidden[..., rows, keys]
+        with np.errstate(invalid="ignore" if careful else None):
+            weights = np.matmul(scaled[..., rows, :], key[..., keys, :].swapaxes(-1, -2))
+            if weights.ndim < len(shape) or weights.shape[:-2] != shape[:-2]:  # the value has more heads than query and key
+                weights = np.broadcast_to(weights, (*shape[:-2], *weights.shape[-2:])).copy()
+            if additive is not None:
+                weights += additive
+            if unseen is not None:
+                np.copyto(weights, -np.inf, where=unseen)
+            top = np.max(weights, axis=-1, keepdims=True, initial=-np.inf)
+            np.copyto(top, 0, where=top == -np.inf)
+            weights -= top
+            np.exp(weights, out=weights)
+            if careful:
+                np.copyto(weights, 0, where=unseen)  # in a row whose largest score is NaN, everything became NaN
+            total = weights.sum(axis=-1, keepdims=True)
+            np.copyto(total, 1, where=total == 0)
+            r = np.reciprocal(total, out=total)
+            kept, mask, factor = weights, None, r
+            if dropout_mask is not None:
+                mask = np.broadcast_to(dropout_mask, shape)[..., rows, keys]
+                kept, factor = weights * mask, r * _kept_scale(weights, dropout_p)
+            out = (partial(_product_without, unseen) if careful else np.matmul)(kept, value[..., keys, :])
+            out *= factor
+        outs.append(out)
+        parts.append((rows, keys, weights, kept, mask, r, factor))
+    out = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=-2)
+    return out, (parts, scaled, key, value, out, hidden, careful, c)
 
 
 def attention_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -251,34 +272,54 @@ def attention_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
       pass over (L, S) is needed for it (Dao et al. 2022, arXiv 2205.14135, appendix B.2).
     - ``Z = c Q K^T + M``: ``dQ = c dZ K`` (L, E), ``dK = dZ^T (c Q)`` (S, E), ``dM = dZ`` (L, S), summed by the engine to the mask's shape.
 
-    With ``P = r A`` the factor r is moved to the small side everywhere: ``dZ = A * ((r g V^T) * B - r t)``.
+    With ``P = r A`` the factor r is moved to the small side everywhere: ``dZ = A * ((r g V^T) * B - r t)``. A block of queries gives its own rows of
+    dQ; what blocks give to the same keys is added.
     """
-    scaled, key, value, weights, kept, r, factor, out, dropout_mask, hidden, careful, c = residuals
+    parts, scaled, key, value, out, hidden, careful, c = residuals
     careful = careful or (hidden is not None and not _finite(g))
 
     def product(a: Any, b: Any, hidden: Any) -> Any:
         return _product_without(hidden, a, b) if careful else np.matmul(a, b)
 
     turned: Callable[[Any], Any] = lambda a: None if a is None else a.swapaxes(-1, -2)
+    dqueries, dkeys, dvalues, dscores = [], [], [], None
     with np.errstate(invalid="ignore" if careful else None):
-        h = g * factor
-        dvalue = product(turned(kept), h, turned(hidden)) if needs[2] else None
-        if not (needs[0] or needs[1] or needs[3]):
-            return None, None, dvalue, None, None
-        dscores = np.matmul(h, turned(value))
-        if dropout_mask is not None:
-            dscores *= dropout_mask
-        dscores -= r * np.vecdot(g, out)[..., None]
-        dscores *= weights
-        if careful:
-            np.copyto(dscores, 0, where=hidden)
-        dquery = dkey = None
-        if needs[0]:
-            dquery = product(dscores, key, hidden)
-            dquery *= c
-        if needs[1]:
-            dkey = product(turned(dscores), scaled, turned(hidden))
-    return dquery, dkey, dvalue, dscores if needs[3] else None, None
+        for rows, keys, weights, kept, mask, r, factor in parts:
+            unseen = None if hidden is None else hidden[..., rows, keys]
+            here = g[..., rows, :]
+            h = here * factor
+            if needs[2]:
+                dvalues.append((keys, product(turned(kept), h, turned(unseen))))
+            if not (needs[0] or needs[1] or needs[3]):
+                continue
+            dscores = np.matmul(h, turned(value[..., keys, :]))
+            if mask is not None:
+                dscores *= mask
+            dscores -= r * np.vecdot(here, out[..., rows, :])[..., None]
+            dscores *= weights
+            if careful:
+                np.copyto(dscores, 0, where=unseen)
+            if needs[0]:
+                dqueries.append(product(dscores, key[..., keys, :], unseen))
+            if needs[1]:
+                dkeys.append((keys, product(turned(dscores), scaled[..., rows, :], turned(unseen))))
+    dquery = None
+    if needs[0]:
+        dquery = dqueries[0] if len(dqueries) == 1 else np.concatenate(dqueries, axis=-2)
+        dquery *= c
+    # Only a call without a mask has several blocks, so the last scores are all of them.
+    return dquery, _added(dkeys, key), _added(dvalues, value), dscores if needs[3] else None, None
+
+
+def _added(parts: list[tuple[slice, Any]], like: Any) -> Any:
+    """What blocks give to keys, added up; None where nothing was asked for."""
+    if len(parts) <= 1:
+        return parts[0][1] if parts else None
+    first = parts[0][1]
+    total = np.zeros((*first.shape[:-2], *like.shape[-2:]), first.dtype)
+    for keys, part in parts:
+        total[..., keys, :] += part
+    return total
 
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
