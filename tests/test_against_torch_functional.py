@@ -24,18 +24,22 @@ ROWS = {}
 class Row:
     """How one function is called."""
 
-    def __init__(self, sample, constant, order, rtol):
-        self.sample, self.constant, self.order, self.rtol = sample, constant, order, rtol
+    def __init__(self, sample, constant, order, rtol, normalised):
+        self.sample, self.constant, self.order, self.rtol, self.normalised = sample, constant, order, rtol, normalised
+
+    def call(self, module, name, args, kwargs):
+        first = module.log_softmax(args[0], -1) if self.normalised else args[0]
+        return getattr(module, name)(first, *args[1:], **kwargs)
 
     def free(self, i, value):
         return i not in self.constant and isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def row(constant=(), order=2, rtol=1e-10):
-    """Enter a sampler under its own name, which is the function's."""
+def row(constant=(), order=2, rtol=1e-10, normalised=False):
+    """Enter a sampler under its own name, which is the function's; with ``normalised`` the first argument goes through log_softmax first."""
 
     def enter(sample):
-        ROWS[sample.__name__] = Row(sample, constant, order, rtol)
+        ROWS[sample.__name__] = Row(sample, constant, order, rtol, normalised)
         return sample
 
     return enter
@@ -177,6 +181,189 @@ along_an_axis("softmin")
 along_an_axis("log_softmax")
 
 
+# --- losses ---------------------------------------------------------------------------------------------------------------
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def reduction(draw):
+    return {"reduction": draw.choice(REDUCTIONS)}
+
+
+def distance(name, *kinks, **options):
+    """A loss of two arrays of one shape whose difference keeps away from ``kinks``."""
+
+    def sample(draw):
+        shape = draw.shape()
+        target = draw.array(shape)
+        kwargs = {key: draw.choice(choices) for key, choices in options.items() if key != "weight"}
+        if "weight" in options and draw.boolean():
+            kwargs["weight"] = draw.array(shape, low=0.5, high=2.0)
+        return (np.asarray(target + draw.array(shape, avoid=kinks)), target), kwargs | reduction(draw)
+
+    sample.__name__ = name
+    row()(sample)
+
+
+distance("mse_loss", weight=True)
+distance("l1_loss", 0.0, weight=True)
+distance("smooth_l1_loss", -1.0, 0.0, 1.0, 0.5, -0.5, beta=(1.0, 0.5, 0.0))
+distance("huber_loss", -1.0, 1.0, 0.5, -0.5, delta=(1.0, 0.5), weight=True)
+
+
+def classification(draw, shape):
+    """Class indices, some ignored, and perhaps weights."""
+    classes = shape[0] if len(shape) == 1 else shape[1]
+    target = np.asarray(draw.integers(() if len(shape) == 1 else (shape[0], *shape[2:]), 0, classes - 1))
+    kwargs = reduction(draw)
+    if target.size > 1 and draw.boolean():
+        target.reshape(-1)[draw.integer(0, target.size - 1)] = kwargs["ignore_index"] = draw.choice((-100, 0))
+    if draw.boolean():
+        kwargs["weight"] = draw.array((classes,), low=0.5, high=2.0)
+    return target, kwargs
+
+
+SCORES = ((3,), (1, 3), (4, 3), (2, 3, 2), (2, 3, 2, 2))
+
+
+@row()
+def cross_entropy(draw):
+    shape = draw.choice(SCORES)
+    target, kwargs = classification(draw, shape)
+    return (draw.array(shape), target), kwargs | {"label_smoothing": draw.choice((0.0, 0.2))}
+
+
+@row()
+def nll_loss(draw):
+    shape = draw.choice(SCORES)
+    target, kwargs = classification(draw, shape)
+    return (draw.array(shape, low=-5.0, high=0.0), target), kwargs
+
+
+@row()
+def binary_cross_entropy(draw):
+    shape = draw.shape()
+    kwargs = reduction(draw)
+    if draw.boolean():
+        kwargs["weight"] = draw.array(draw.choice((shape, shape[-1:])), low=0.5, high=2.0)
+    return (draw.array(shape, low=0.02, high=0.98), draw.array(shape, low=0.0, high=1.0)), kwargs
+
+
+@row()
+def binary_cross_entropy_with_logits(draw):
+    shape = draw.shape()
+    kwargs = reduction(draw)
+    for name in ("weight", "pos_weight"):
+        if draw.boolean():
+            kwargs[name] = draw.array(draw.choice((shape, shape[-1:])), low=0.5, high=2.0)
+    return (draw.array(shape, low=-5.0, high=5.0), draw.array(shape, low=0.0, high=1.0)), kwargs
+
+
+@row()
+def kl_div(draw):
+    shape = draw.shape(min_ndim=1)
+    log_target = draw.boolean()
+    target = draw.array(shape, low=-3.0, high=0.0) if log_target else draw.array(shape, low=0.05, high=1.0)
+    return (draw.array(shape, low=-5.0, high=0.0), target), {"log_target": log_target, "reduction": draw.choice((*REDUCTIONS, "batchmean"))}
+
+
+@row()
+def gaussian_nll_loss(draw):
+    shape = draw.shape(min_ndim=1)
+    var = draw.array(draw.choice((shape, shape[:-1], (*shape[:-1], 1))), low=0.3, high=3.0)
+    if shape[-1] == 1:
+        var = var.reshape(shape)
+    return (draw.array(shape), draw.array(shape), var), {"full": draw.boolean()} | reduction(draw)
+
+
+@row()
+def poisson_nll_loss(draw):
+    shape = draw.shape()
+    log_input = draw.boolean()
+    target = draw.array(shape, low=0.0, high=4.0, avoid=(1.0,))
+    return (draw.array(shape, low=-2.0 if log_input else 0.2), target), {"log_input": log_input, "full": draw.boolean()} | reduction(draw)
+
+
+def signs(draw, shape):
+    return np.asarray(2 * draw.integers(shape, 0, 1) - 1)
+
+
+def quarters(draw, shape, odd=0.0):
+    """Multiples of a quarter, shifted, so that sums of them keep away from kinks."""
+    return np.asarray(np.round(draw.array(shape) * 4) / 4 + odd)
+
+
+@row()
+def multi_margin_loss(draw):
+    shape = draw.choice(((3,), (1, 3), (4, 3)))
+    kwargs = {"p": draw.choice((1, 2)), "margin": draw.choice((1.125, 0.375))} | reduction(draw)
+    if draw.boolean():
+        kwargs["weight"] = draw.array((3,), low=0.5, high=2.0)
+    return (quarters(draw, shape), np.asarray(draw.integers(shape[:-1], 0, 2))), kwargs
+
+
+@row()
+def hinge_embedding_loss(draw):
+    shape = draw.shape()
+    return (quarters(draw, shape), signs(draw, shape)), {"margin": draw.choice((1.125, 0.375))} | reduction(draw)
+
+
+@row()
+def soft_margin_loss(draw):
+    shape = draw.shape()
+    return (draw.array(shape), signs(draw, shape)), reduction(draw)
+
+
+@row()
+def margin_ranking_loss(draw):
+    shape = draw.shape()
+    return (quarters(draw, shape), quarters(draw, shape), signs(draw, shape)), {"margin": draw.choice((0.125, 0.375))} | reduction(draw)
+
+
+def directions(draw, shape):
+    """Vectors that are not too short, apart from each other."""
+    return draw.array(shape, low=-2.0, high=2.0, distinct=True) + np.where(np.arange(shape[-1]) % 2, 3.0, -0.1)
+
+
+@row()
+def cosine_embedding_loss(draw):
+    shape = draw.choice(((3,), (2, 3), (3, 2)))
+    args = directions(draw, shape), directions(draw, shape), signs(draw, shape[:-1])
+    return args, {"margin": draw.choice((0.0, -0.5))} | reduction(draw)
+
+
+@row()
+def cosine_similarity(draw):
+    shape = draw.choice(((2, 3), (3, 2, 2), (1, 4)))
+    return (directions(draw, shape), directions(draw, shape)), {"dim": draw.axis(len(shape))}
+
+
+@row()
+def pairwise_distance(draw):
+    shape = draw.choice(((3,), (2, 3), (2, 2, 2)))
+    p = draw.choice((2.0, 1.0, 3.0, np.inf))
+    return (draw.array(shape, distinct=True), draw.array(shape, distinct=True) - 5.0), {"p": p, "keepdim": draw.boolean()}
+
+
+@row()
+def triplet_margin_loss(draw):
+    shape = draw.choice(((3,), (2, 3)))
+    args = [draw.array(shape, distinct=True) + offset for offset in (0.0, 5.3, -5.2)]
+    return args, {"margin": draw.choice((1.0, 0.3)), "p": draw.choice((2.0, 1.0, 3.0)), "swap": draw.boolean()} | reduction(draw)
+
+
+# PyTorch's gradient takes it for granted that log_probs are normalised.
+@row(normalised=True)
+def ctc_loss(draw):
+    time, n, classes = draw.integer(3, 5), draw.integer(1, 3), draw.integer(2, 4)
+    blank = draw.choice((0, classes - 1))
+    targets = draw.integers((n, 2), 1, classes - 1) - (blank > 0)
+    inputs, lengths = draw.integers((n,), 3, time), draw.integers((n,), 1, 2)
+    if draw.boolean():
+        targets = np.concatenate([line[:length] for line, length in zip(targets, lengths, strict=True)])
+    return (draw.array((time, n, classes)), targets, inputs, lengths), {"blank": blank, "zero_infinity": draw.boolean()} | reduction(draw)
+
+
 # --- the tests ----------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +377,8 @@ def parts(out):
     return list(out) if isinstance(out, tuple | list) else [out]
 
 
+# "mean" of kl_div warns that it will change.
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @pytest.mark.skipif(not HAS_TORCH, reason="the independent truth here is PyTorch")
 @pytest.mark.parametrize("name", ROWS)
 def test_agrees_with_pytorch(name):
@@ -205,7 +394,7 @@ def test_agrees_with_pytorch(name):
         theirs = [torch.tensor(a, requires_grad=spec.free(i, a)) if array(a) else a for i, a in enumerate(args)]
         ours_named = {k: ad.tensor(v) if array(v) else v for k, v in kwargs.items()}
         theirs_named = {k: torch.tensor(v) if array(v) else v for k, v in kwargs.items()}
-        out, reference = parts(getattr(F, name)(*ours, **ours_named)), parts(getattr(torch.nn.functional, name)(*theirs, **theirs_named))
+        out, reference = parts(spec.call(F, name, ours, ours_named)), parts(spec.call(torch.nn.functional, name, theirs, theirs_named))
         for i, (a, b) in enumerate(zip(out, reference, strict=True)):
             close(a.data, b, f"output {i}", spec.rtol)
         free = [i for i, a in enumerate(args) if spec.free(i, a)]
@@ -238,7 +427,7 @@ def test_gradients_match_differences(name):
             full = [ad.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
             for i, value in zip(free, values, strict=True):
                 full[i] = value
-            return getattr(F, name)(*full, **kwargs)
+            return spec.call(F, name, full, kwargs)
 
         check_gradients(call, *(args[i] for i in free), order=spec.order, name=name)
 

@@ -5,11 +5,13 @@ from autodiff.fused.attention import attention_with_weights, scaled_dot_product_
 from autodiff.fused.batch_renormalization import batch_renorm
 from autodiff.fused.convolution import conv, conv_transpose
 from autodiff.fused.cross_iteration_normalization import cross_iteration_batch_norm
+from autodiff.fused.ctc import ctc_loss
 from autodiff.fused.dropout import dropout, dropout_mask
 from autodiff.fused.embedding import embedding
 from autodiff.fused.group_normalization import group_norm, rms_norm
 from autodiff.fused.linear import linear
-from autodiff.fused.losses import cross_entropy
+from autodiff.fused.losses import bernoulli_nll, cross_entropy
+from autodiff.fused.margin_losses import multi_margin_loss
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
 from autodiff.fused.recurrent import gru, gru_cell, lstm, lstm_cell, rnn
@@ -24,10 +26,12 @@ __all__ = [
     "batch_norm_backward_staged",
     "batch_norm_inference",
     "batch_renorm",
+    "bernoulli_nll",
     "conv",
     "conv_transpose",
     "cross_entropy",
     "cross_iteration_batch_norm",
+    "ctc_loss",
     "dropout",
     "dropout_mask",
     "elu",
@@ -45,13 +49,14 @@ __all__ = [
     "lstm_cell",
     "max_pool",
     "maxima_of",
+    "multi_margin_loss",
     "relu",
     "rms_norm",
     "rnn",
     "scaled_dot_product_attention",
     "sigmoid",
     "silu",
+    "soft_sign",
     "softmax",
     "softplus",
-    "soft_sign",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
-from autodiff.primitive import Fused
+from autodiff.primitive import Fused, Primitive
 
-__all__ = ["cross_entropy"]
+__all__ = ["bernoulli_nll", "check_classification", "class_rows", "cross_entropy", "picked"]
 
 _REDUCTIONS = ("none", "mean", "sum")
 
@@ -53,16 +53,16 @@ def cross_entropy_composed(
     from autodiff.ops.elementwise import constant
 
     rows_target, shape = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
-    rows = _rows(logits)
+    rows = class_rows(logits)
     classes = rows.shape[1]
     shifted = rows - constant(np.max(rows, axis=1, keepdims=True, initial=-np.inf))
     log_p = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
     if rows_target is None:
-        q = _rows(target) * (1 - label_smoothing) + label_smoothing / classes
+        q = class_rows(target) * (1 - label_smoothing) + label_smoothing / classes
         losses = -np.sum((q if weight is None else q * weight) * log_p, axis=1)
         divisor: Any = losses.shape[0]
     else:
-        place, factor = _picked(rows_target, weight, ignore_index, rows.dtype)
+        place, factor = picked(rows_target, weight, ignore_index, rows.dtype)
         losses = -factor * log_p[np.arange(len(place)), place]
         if label_smoothing:
             spread = np.sum(log_p if weight is None else log_p * weight, axis=1) * (rows_target != ignore_index)
@@ -79,7 +79,7 @@ def _inverse(divisor: Any, dtype: Any) -> Any:
     return dtype.type(1 / divisor) if divisor else dtype.type(np.nan)
 
 
-def _rows(scores: Any) -> Any:
+def class_rows(scores: Any) -> Any:
     """Scores as a matrix (examples, classes)."""
     if scores.ndim == 1:
         return np.reshape(scores, (1, -1))
@@ -92,37 +92,44 @@ def _prepare(
     logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
 ) -> tuple[Any, tuple[int, ...]]:
     """Flat class indices (None for probabilities) and the shape of the losses, everything checked."""
-    if reduction not in _REDUCTIONS:
-        raise ArgumentError(f"cross_entropy: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    return check_classification("cross_entropy", logits, target, weight, ignore_index, reduction)
+
+
+def check_classification(
+    name: str, logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> tuple[Any, tuple[int, ...]]:
+    """Flat class indices (None for probabilities) and the shape of the losses of scores with their class axis second, everything checked."""
+    if reduction not in _REDUCTIONS:
+        raise ArgumentError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
     if logits.ndim < 1:
-        raise ShapeError("cross_entropy: logits need a class axis")
+        raise ShapeError(f"{name}: scores need a class axis")
     classes = logits.shape[0] if logits.ndim == 1 else logits.shape[1]
     shape = () if logits.ndim == 1 else (logits.shape[0], *logits.shape[2:])
     if weight is not None and weight.shape != (classes,):
-        raise ShapeError(f"cross_entropy: weight of shape {weight.shape} for {classes} classes")
+        raise ShapeError(f"{name}: weight of shape {weight.shape} for {classes} classes")
     if target.dtype.kind in "fc":
         if target.shape != logits.shape:
-            raise ShapeError(f"cross_entropy: probabilities of shape {target.shape} for logits of shape {logits.shape}; they must agree")
+            raise ShapeError(f"{name}: probabilities of shape {target.shape} for logits of shape {logits.shape}; they must agree")
         return None, shape
     if target.dtype.kind not in "iu":
-        raise ArgumentError(f"cross_entropy: targets are integer class indices or probabilities, got dtype {target.dtype}")
+        raise ArgumentError(f"{name}: targets are integer class indices or probabilities, got dtype {target.dtype}")
     if target.shape != shape:
-        raise ShapeError(f"cross_entropy: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}")
+        raise ShapeError(f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}")
     flat = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
     if flat.size and ((flat.min() < 0) or (flat.max() >= classes)):
         bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))
         if bad.any():
             first = int(np.argmax(bad))
             raise ArgumentError(
-                f"cross_entropy: class index {int(flat[first])} at position {first} is outside [0, {classes}); "
+                f"{name}: class index {int(flat[first])} at position {first} is outside [0, {classes}); "
                 f"only ignore_index={ignore_index} may be"
             )
     return flat, shape
 
 
-def _picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
+def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
     """For every example the class to read and the factor of its loss; ignored ones read class 0 with factor 0."""
     kept = flat != ignore_index
     place = np.where(kept, flat, 0)
@@ -136,7 +143,7 @@ def cross_entropy_forward(
 ) -> tuple[Any, Any]:
     """Residuals: ``softmax`` and the coefficients q of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
     flat, shape = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
-    rows = _rows(logits)
+    rows = class_rows(logits)
     n, classes = rows.shape
     shifted = rows - rows.max(axis=1, keepdims=True, initial=-np.inf)
     p = np.exp(shifted)
@@ -145,7 +152,7 @@ def cross_entropy_forward(
     p /= total
     log_p = None
     if flat is None:
-        q = _rows(target) * rows.dtype.type(1 - label_smoothing)
+        q = class_rows(target) * rows.dtype.type(1 - label_smoothing)
         q += rows.dtype.type(label_smoothing / max(classes, 1))
         if weight is not None:
             q *= weight
@@ -158,7 +165,7 @@ def cross_entropy_forward(
         place, divisor, q, sums = flat, n, None, None
         losses = log_total[:, 0] - shifted[np.arange(n), place]
     else:
-        place, factor = _picked(flat, weight, ignore_index, rows.dtype)
+        place, factor = picked(flat, weight, ignore_index, rows.dtype)
         row = np.arange(n)
         losses = (log_total[:, 0] - shifted[row, place]) * factor
         divisor = factor.sum()
@@ -228,4 +235,30 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 cross_entropy = Fused(
     "cross_entropy", composed=cross_entropy_composed, forward=cross_entropy_forward, backward=cross_entropy_backward, sample=_sample,
     formula="dz = softmax(z) - target",
+)  # fmt: skip
+
+
+# --- binary cross-entropy of probabilities ----------------------------------------------------------------------------------
+
+
+def bernoulli_nll_forward(x: Any, t: Any) -> Any:
+    """``-(t log x + (1 - t) log(1 - x))`` of each element, the logarithms no lower than -100."""
+    with np.errstate(divide="ignore"):
+        return -t * np.maximum(np.log(x), -100) - (1 - t) * np.maximum(np.log1p(-x), -100)
+
+
+def _bernoulli_target(g: Any, out: Any, x: Any, t: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return g * (np.maximum(np.log1p(-x), -100) - np.maximum(np.log(x), -100))
+
+
+def _sample_bernoulli(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    shape = draw.shape()
+    return (draw.array(shape, low=0.05, high=0.95), draw.array(shape, low=0.0, high=1.0)), {}
+
+
+# An operation of its own, since at x = 0 and x = 1 the clipped logarithms' own derivatives are 0 times infinity; PyTorch's is finite there.
+bernoulli_nll = Primitive(
+    "bernoulli_nll", bernoulli_nll_forward, lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)), _bernoulli_target,
+    sample=_sample_bernoulli,
 )  # fmt: skip

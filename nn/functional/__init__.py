@@ -31,9 +31,27 @@ from nn.functional.activation import (
 )
 from nn.functional.attention import attention_with_weights, scaled_dot_product_attention
 from nn.functional.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from nn.functional.ctc import ctc_loss
+from nn.functional.distance_loss import cosine_similarity, huber_loss, l1_loss, mse_loss, pairwise_distance, smooth_l1_loss
 from nn.functional.dropout import dropout
 from nn.functional.linear import linear
-from nn.functional.loss import cross_entropy, mse_loss
+from nn.functional.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_nll_loss,
+    kl_div,
+    nll_loss,
+    poisson_nll_loss,
+)
+from nn.functional.margin_loss import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
 from nn.functional.normalization import batch_norm, batch_renorm, group_norm, instance_norm, layer_norm, rms_norm
 from nn.functional.pad import pad
 from nn.functional.pooling import (
@@ -65,6 +83,8 @@ __all__ = [
     "avg_pool3d",
     "batch_norm",
     "batch_renorm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "celu",
     "conv1d",
     "conv2d",
@@ -72,10 +92,14 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "elu",
     "embedding",
+    "gaussian_nll_loss",
     "gelu",
     "glu",
     "group_norm",
@@ -83,20 +107,29 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hinge_embedding_loss",
+    "huber_loss",
     "instance_norm",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsigmoid",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
     "maxout",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "nll_loss",
     "one_hot",
     "pad",
+    "pairwise_distance",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
@@ -105,6 +138,8 @@ __all__ = [
     "selu",
     "sigmoid",
     "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -113,4 +148,5 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "triplet_margin_loss",
 ]

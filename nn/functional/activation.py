@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError, ShapeError
-from nn.functional.common import as_input
+from nn.functional.common import as_input, as_tensor
 
 __all__ = [
     "celu",
@@ -41,12 +41,6 @@ __all__ = [
 ]
 
 
-def _tensor(x: Any) -> Tensor:
-    """A Tensor of floating-point numbers."""
-    t = x if isinstance(x, Tensor) else Tensor(x)
-    return t if t.dtype.kind in "fc" else t.astype(np.float64)
-
-
 def _along(name: str, x: Any, dim: int) -> int:
     """The axis counted from the start."""
     if not -x.ndim <= dim < x.ndim:
@@ -76,7 +70,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     >>> leaky_relu([-1.0, 2.0], 0.1).data
     array([-0.1,  2. ])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return np.where(x > 0, x, x * negative_slope)  # type: ignore[return-value]
 
 
@@ -99,7 +93,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     >>> prelu([-1.0, 2.0], [0.5]).data
     array([-0.5,  2. ])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     w = weight if isinstance(weight, Tensor) else np.asarray(weight)
     channels = x.shape[1] if x.ndim > 1 else x.size
     if w.ndim > 1 or w.size not in (1, channels):
@@ -123,7 +117,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    x = _tensor(input)
+    x = as_tensor(input)
     # Written so that NaN stays NaN.
     return np.where(x <= min_val, min_val, np.where(x >= max_val, max_val, x))  # type: ignore[return-value]
 
@@ -158,7 +152,7 @@ def hardswish(input: Any) -> Tensor:
     >>> hardswish([-4.0, 0.0, 4.0]).data
     array([-0.,  0.,  4.])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return x * hardsigmoid(x)  # type: ignore[no-any-return]
 
 
@@ -177,7 +171,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
-    x = _tensor(input)
+    x = as_tensor(input)
     return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return]
 
 
@@ -189,7 +183,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     >>> hardshrink([-2.0, 0.3, 2.0]).data
     array([-2.,  0.,  2.])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return np.where((x >= -lambd) & (x <= lambd), 0.0, x)  # type: ignore[return-value]
 
 
@@ -201,7 +195,7 @@ def threshold(input: Any, threshold: float, value: float) -> Tensor:
     >>> threshold([-2.0, 0.3, 2.0], 0.3, 7.0).data
     array([7., 7., 2.])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return np.where(x <= threshold, value, x)  # type: ignore[return-value]
 
 
@@ -230,7 +224,7 @@ def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
     >>> maxout([[1.0, 3.0, 5.0, 2.0]], 2).data
     array([[3., 5.]])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     axis = _along("maxout", x, dim)
     if pool_size < 1 or x.shape[axis] % pool_size:
         raise ShapeError(f"maxout: pool_size={pool_size} does not divide axis {axis} of an input of shape {x.shape}")
@@ -254,7 +248,7 @@ def sigmoid(input: Any) -> Tensor:
 
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent."""
-    return np.tanh(_tensor(input))  # type: ignore[return-value]
+    return np.tanh(as_tensor(input))  # type: ignore[return-value]
 
 
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
@@ -365,7 +359,7 @@ def mish(input: Any) -> Tensor:
     >>> np.round(mish([-1e4, 1.0]).data, 6)
     array([-0.      ,  0.865098])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return x * np.tanh(softplus(x))  # type: ignore[no-any-return]
 
 
@@ -388,7 +382,7 @@ def tanhshrink(input: Any) -> Tensor:
     >>> tanhshrink([0.0, 1e4]).data
     array([   0., 9999.])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     return x - np.tanh(x)  # type: ignore[no-any-return]
 
 
@@ -405,7 +399,7 @@ def glu(input: Any, dim: int = -1) -> Tensor:
     >>> glu([4.0, 0.0]).data
     array([2.])
     """
-    x = _tensor(input)
+    x = as_tensor(input)
     axis = _along("glu", x, dim)
     half, odd = divmod(x.shape[axis], 2)
     if odd:
@@ -430,7 +424,7 @@ def softmax(input: Any, dim: int) -> Tensor:
 
 def softmin(input: Any, dim: int) -> Tensor:
     """Softmax of the negated input along ``dim``."""
-    return fused.softmax.function(-_tensor(input), axis=dim)  # type: ignore[no-any-return]
+    return fused.softmax.function(-as_tensor(input), axis=dim)  # type: ignore[no-any-return]
 
 
 def log_softmax(input: Any, dim: int) -> Tensor:

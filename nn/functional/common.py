@@ -1,4 +1,4 @@
-"""What the functions share: reading inputs and reducing losses."""
+"""What the functions share: reading inputs, checking shapes and reducing losses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 from autodiff import Tensor
 from autodiff.errors import ArgumentError, ShapeError
 
-__all__ = ["as_input", "batched", "reduced"]
+__all__ = ["as_input", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
 
 
 def as_input(x: Any) -> Any:
     """A Tensor as it is, anything else as an array."""
     return x if isinstance(x, Tensor) else np.asarray(x)
+
+
+def as_tensor(x: Any, like: Any = None) -> Tensor:
+    """A Tensor of floating-point numbers; integers, such as targets, take the dtype of ``like`` or become float64."""
+    t = x if isinstance(x, Tensor) else Tensor(x)
+    return t if t.dtype.kind in "fc" else t.astype(np.float64 if like is None else like.dtype)
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
@@ -33,12 +39,30 @@ def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
     return x, False
 
 
-def reduced(losses: Tensor, reduction: str, name: str) -> Tensor:
-    """Losses per example, reduced as ``reduction`` says."""
-    if reduction == "mean":
-        return losses.mean()
-    if reduction == "sum":
-        return losses.sum()
+def equal_shapes(name: str, **arrays: Any) -> None:
+    """Refuse arrays of different shapes; PyTorch broadcasts them with a warning, which is rarely what was meant."""
+    shapes = {key: array.shape for key, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ShapeError(f"{name}: " + ", ".join(f"{key} of shape {shape}" for key, shape in shapes.items()) + "; they must be equal")
+
+
+def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tensor:
+    """Losses, reduced as ``reduction`` says; the mean divides by their number or by ``divisor``, and of nothing is NaN, as in PyTorch."""
     if reduction == "none":
-        return losses
-    raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+        return losses  # type: ignore[no-any-return]
+    if reduction not in ("mean", "sum"):
+        raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    total = losses.sum()
+    if reduction == "sum":
+        return total  # type: ignore[no-any-return]
+    count = losses.size if divisor is None else divisor
+    return total / count if count else total * np.nan  # type: ignore[no-any-return]
+
+
+def weighted(losses: Any, weight: Any, reduction: str, name: str) -> Tensor:
+    """Losses times ``weight`` of equal shape; the mean divides by the sum of the weights."""
+    if weight is None:
+        return reduced(losses, reduction, name)
+    w = as_input(weight)
+    equal_shapes(name, input=losses, weight=w)
+    return reduced(losses * w, reduction, name, w.sum())

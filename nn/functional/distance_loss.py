@@ -1,0 +1,174 @@
+"""Losses of regression, by the distance of a prediction from its target, and the distances themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.errors import ArgumentError
+from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
+
+__all__ = ["cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "pairwise_distance", "smooth_l1_loss"]
+
+
+def _difference(name: str, input: Any, target: Any) -> Tensor:
+    x = as_tensor(input)
+    y = as_tensor(target, x)
+    equal_shapes(name, input=x, target=y)
+    return x - y  # type: ignore[no-any-return]
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """Squared differences, of equal shapes, reduced.
+
+    Parameters
+    ----------
+    input, target : array_like or Tensor of one shape
+    reduction : {"mean", "sum", "none"}
+        With ``weight`` the mean divides by the sum of the weights.
+    weight : array_like of the same shape, optional
+
+    Raises
+    ------
+    ShapeError
+        If shapes differ.
+
+    Examples
+    --------
+    >>> mse_loss([1.0, 2.0], [1.0, 4.0]).item()
+    2.0
+    """
+    return weighted(np.square(_difference("mse_loss", input, target)), weight, reduction, "mse_loss")
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """Absolute differences, of equal shapes, reduced; parameters as :func:`mse_loss`. At equality the gradient is 0.
+
+    Examples
+    --------
+    >>> l1_loss([1.0, 2.0], [1.0, 4.0]).item()
+    1.0
+    """
+    return weighted(np.abs(_difference("l1_loss", input, target)), weight, reduction, "l1_loss")
+
+
+def _bowl(d: Tensor, width: float) -> Tensor:
+    """``d^2 / 2`` up to ``width`` from 0, then the tangent: ``width (|d| - width / 2)``."""
+    a = np.abs(d)
+    inside = a < width
+    # Squares are taken of what is inside only, so that none overflows.
+    near = np.where(inside, d, 0.0)
+    return np.where(inside, near * near * 0.5, (a - 0.5 * width) * width)  # type: ignore[return-value]
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """``d^2 / (2 beta)`` where the difference d is below ``beta``, else ``|d| - beta / 2`` (Girshick 2015, arXiv 1504.08083).
+
+    Parameters
+    ----------
+    input, target : array_like or Tensor of one shape
+    reduction : {"mean", "sum", "none"}
+    beta : float
+        0 makes it :func:`l1_loss`.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes differ, or ``beta`` is negative.
+
+    Examples
+    --------
+    >>> smooth_l1_loss([0.5, 3.0], [0.0, 0.0], "none").data
+    array([0.125, 2.5  ])
+    """
+    if beta < 0:
+        raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    d = _difference("smooth_l1_loss", input, target)
+    return reduced(_bowl(d, beta) / beta if beta else np.abs(d), reduction, "smooth_l1_loss")
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
+    """``d^2 / 2`` where the difference d is below ``delta``, else ``delta (|d| - delta / 2)`` (Huber 1964).
+
+    Parameters
+    ----------
+    input, target : array_like or Tensor of one shape
+    reduction : {"mean", "sum", "none"}
+    delta : float
+    weight : array_like of the same shape, optional
+        Unlike in :func:`mse_loss` the mean still divides by the number of elements, as in PyTorch.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes differ, or ``delta`` is not positive.
+
+    Examples
+    --------
+    >>> huber_loss([0.5, 3.0], [0.0, 0.0], "none", delta=2.0).data
+    array([0.125, 4.   ])
+    """
+    if delta <= 0:
+        raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
+    losses = _bowl(_difference("huber_loss", input, target), delta)
+    if weight is not None:
+        w = as_tensor(weight)
+        equal_shapes("huber_loss", input=losses, weight=w)
+        losses = losses * w
+    return reduced(losses, reduction, "huber_loss")
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """``||x1 - x2 + eps||_p`` along the last axis.
+
+    Parameters
+    ----------
+    x1, x2 : array_like or Tensor, (..., D), that broadcast
+    p : float
+        Positive, or infinite.
+    eps : float
+        Keeps the root's derivative finite at equality.
+    keepdim : bool
+
+    Raises
+    ------
+    ArgumentError
+        If ``p`` is not positive.
+
+    Examples
+    --------
+    >>> round(pairwise_distance([3.0, 0.0], [0.0, 4.0]).item(), 4)
+    5.0
+    """
+    if not p > 0:
+        raise ArgumentError(f"pairwise_distance: p must be positive, got {p}")
+    d = as_tensor(x1) - as_tensor(x2) + eps
+    if p == 2:
+        return np.sqrt(np.sum(d * d, axis=-1, keepdims=keepdim))  # type: ignore[no-any-return]
+    a = np.abs(d)
+    if p == np.inf:
+        return np.max(a, axis=-1, keepdims=keepdim)  # type: ignore[no-any-return]
+    total = np.sum(a if p == 1 else a**p, axis=-1, keepdims=keepdim)
+    return total if p == 1 else total ** (1 / p)  # type: ignore[no-any-return]
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """``x1 . x2 / (max(||x1||, eps) max(||x2||, eps))`` along ``dim``.
+
+    Parameters
+    ----------
+    x1, x2 : array_like or Tensor that broadcast
+    dim : int
+    eps : float
+        Smallest length.
+
+    Examples
+    --------
+    >>> cosine_similarity([[3.0, 4.0]], [[4.0, 3.0]]).data
+    array([0.96])
+    """
+    x, y = as_tensor(x1), as_tensor(x2)
+    lengths = [np.maximum(np.sqrt(np.sum(t * t, axis=dim, keepdims=True)), eps) for t in (x, y)]
+    return np.sum((x / lengths[0]) * (y / lengths[1]), axis=dim)  # type: ignore[no-any-return]

@@ -1,0 +1,176 @@
+"""Losses that ask for a margin: hinges over classes, pairs and triplets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor, fused
+from autodiff.errors import ArgumentError, ShapeError
+from nn.functional.activation import logsigmoid
+from nn.functional.common import as_input, as_tensor, equal_shapes, reduced
+from nn.functional.distance_loss import pairwise_distance
+
+__all__ = [
+    "cosine_embedding_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "multi_margin_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+]
+
+
+def _positive_part(x: Any) -> Any:
+    """``max(x, 0)`` with gradient 1 at 0, as PyTorch's clamp."""
+    return np.clip(x, 0, None)
+
+
+def multi_margin_loss(
+    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Tensor:  # fmt: skip
+    """The multi-class hinge loss: ``sum_{j != y} w_y max(0, margin - x_y + x_j)^p / C`` for each example.
+
+    Parameters
+    ----------
+    input : (N, C) or (C,)
+        Scores.
+    target : int (N,) or ()
+        Classes y.
+    p : {1, 2}
+    margin : float
+    weight : (C,) or None
+        A factor per class.
+    reduction : {"mean", "sum", "none"}
+
+    Notes
+    -----
+    CS231n's SVM loss does not divide by C: it is C times this one.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes do not fit, a class is out of range, or an option is unknown.
+
+    Examples
+    --------
+    >>> round(3 * multi_margin_loss([[3.2, 5.1, -1.7]], [0]).item(), 6)
+    2.9
+    """
+    return fused.multi_margin_loss.function(  # type: ignore[no-any-return]
+        as_input(input), as_input(target), weight if weight is None else as_input(weight), p=p, margin=margin, reduction=reduction
+    )
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Tensor:
+    """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1.
+
+    Examples
+    --------
+    >>> hinge_embedding_loss([0.5, 0.25], [1, -1], reduction="none").data
+    array([0.5 , 0.75])
+    """
+    x, y = as_tensor(input), as_input(target)
+    equal_shapes("hinge_embedding_loss", input=x, target=y)
+    # Any other target counts both terms, as in PyTorch.
+    losses = np.where(y != -1, x, 0.0) + np.where(y != 1, _positive_part(-x + margin), 0.0)
+    return reduced(losses, reduction, "hinge_embedding_loss")
+
+
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
+    """``max(0, -target (input1 - input2) + margin)``: a target of 1 wants ``input1`` the larger, -1 ``input2``.
+
+    Examples
+    --------
+    >>> margin_ranking_loss([2.0, 2.0], [1.0, 1.0], [1, -1], reduction="none").data
+    array([0., 1.])
+    """
+    x, y = as_tensor(input1), as_tensor(input2)
+    t = as_tensor(target, x)
+    if not x.ndim == y.ndim == t.ndim:
+        raise ShapeError(f"margin_ranking_loss: shapes {x.shape}, {y.shape} and {t.shape}; they must have equally many axes")
+    return reduced(_positive_part(margin - t * (x - y)), reduction, "margin_ranking_loss")
+
+
+def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """``log(1 + exp(-target input))`` for targets 1 and -1, stable for any magnitude.
+
+    Examples
+    --------
+    >>> soft_margin_loss([1e4, -1e4], [1, 1], "none").data
+    array([   -0., 10000.])
+    """
+    x = as_tensor(input)
+    y = as_tensor(target, x)
+    equal_shapes("soft_margin_loss", input=x, target=y)
+    return reduced(-logsigmoid(x * y), reduction, "soft_margin_loss")
+
+
+def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
+    """``1 - cos`` of the angle between the inputs where the target is 1, ``max(0, cos - margin)`` where it is -1.
+
+    Parameters
+    ----------
+    input1, input2 : (N, D) or (D,)
+    target : (N,) or ()
+    margin : float in [-1, 1]
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> round(cosine_embedding_loss([3.0, 4.0], [4.0, 3.0], 1).item(), 6)
+    0.04
+    """
+    x, y, t = as_tensor(input1), as_tensor(input2), as_input(target)
+    equal_shapes("cosine_embedding_loss", input1=x, input2=y)
+    if x.ndim not in (1, 2) or t.shape != x.shape[:-1]:
+        raise ShapeError(f"cosine_embedding_loss: inputs of shape {x.shape} and target of shape {t.shape}; it needs (N, D) and (N,), or (D,) and ()")
+    # PyTorch's guard against length 0, other than in cosine_similarity.
+    squares = [np.sum(v * v, axis=-1) + 1e-12 for v in (x, y)]
+    cosine = np.sum(x * y, axis=-1) / np.sqrt(squares[0] * squares[1])
+    losses = np.where(t == 1, 1 - cosine, 0.0) + np.where(t == -1, _positive_part(cosine - margin), 0.0)
+    return reduced(losses, reduction, "cosine_embedding_loss")
+
+
+def triplet_margin_loss(
+    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the p-norm's distance along the last axis.
+
+    Parameters
+    ----------
+    anchor, positive, negative : (N, D) or (D,)
+    margin : float
+        Positive.
+    p, eps : float
+        As in :func:`pairwise_distance`.
+    swap : bool
+        Take ``d(positive, negative)`` for the second distance where that is smaller (Balntas et al. 2016).
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If the inputs have different numbers of axes, or ``margin`` is not positive.
+
+    Examples
+    --------
+    >>> round(triplet_margin_loss([0.0, 0.0], [3.0, 4.0], [0.0, 5.5]).item(), 4)
+    0.5
+    """
+    if margin <= 0:
+        raise ArgumentError(f"triplet_margin_loss: margin must be positive, got {margin}")
+    a, b, c = as_tensor(anchor), as_tensor(positive), as_tensor(negative)
+    if not a.ndim == b.ndim == c.ndim:
+        raise ShapeError(f"triplet_margin_loss: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes")
+    near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
+    if swap:
+        far = np.minimum(far, pairwise_distance(b, c, p, eps))  # type: ignore[assignment]
+    return reduced(_positive_part(margin + near - far), reduction, "triplet_margin_loss")

@@ -1,0 +1,180 @@
+"""Losses for extreme scores, of nothing, at infinity; CTC against every alignment counted; what is refused."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+import nn
+from autodiff.errors import ArgumentError, ShapeError
+from nn import functional as F
+
+X = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 3.0]])
+Y = np.array([1, 2])
+HALF = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.25]])
+SIGNS = np.array([[1, -1, 1], [-1, 1, -1]])
+CALLS = {
+    "cross_entropy": lambda x: F.cross_entropy(x, Y),
+    "cross_entropy smooth": lambda x: F.cross_entropy(x, Y, label_smoothing=0.1),
+    "nll_loss": lambda x: F.nll_loss(F.log_softmax(x, 1), Y),
+    "multi_margin_loss": lambda x: F.multi_margin_loss(x, Y),
+    "multi_margin_loss 2": lambda x: F.multi_margin_loss(x, Y, p=2),
+    "binary_cross_entropy_with_logits": lambda x: F.binary_cross_entropy_with_logits(x, HALF.astype(x.dtype)),
+    "binary_cross_entropy": lambda x: F.binary_cross_entropy(F.sigmoid(x), HALF.astype(x.dtype)),
+    "kl_div": lambda x: F.kl_div(F.log_softmax(x, 1), HALF.astype(x.dtype), "batchmean"),
+    "soft_margin_loss": lambda x: F.soft_margin_loss(x, SIGNS),
+    "mse_loss": lambda x: F.mse_loss(x, HALF.astype(x.dtype)),
+    "l1_loss": lambda x: F.l1_loss(x, HALF.astype(x.dtype)),
+    "smooth_l1_loss": lambda x: F.smooth_l1_loss(x, HALF.astype(x.dtype)),
+    "huber_loss": lambda x: F.huber_loss(x, HALF.astype(x.dtype)),
+    "hinge_embedding_loss": lambda x: F.hinge_embedding_loss(x, SIGNS),
+    "cosine_embedding_loss": lambda x: F.cosine_embedding_loss(x, HALF.astype(x.dtype), np.array([1, -1])),
+    "triplet_margin_loss": lambda x: F.triplet_margin_loss(x, HALF.astype(x.dtype), x[::-1]),
+    "ctc_loss": lambda x: F.ctc_loss(F.log_softmax(x, 1), np.array([1]), 2, 1),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_huge_scores_give_finite_losses_and_gradients_and_float32_follows_float64(name):
+    found = {}
+    for dtype in (np.float32, np.float64):
+        leaf = ad.tensor(X.astype(dtype), requires_grad=True)
+        loss = CALLS[name](leaf)
+        loss.backward()
+        assert loss.dtype == leaf.grad.dtype == dtype
+        assert np.isfinite(loss.item())
+        assert np.isfinite(leaf.grad).all()
+        found[dtype] = loss.item(), leaf.grad
+    np.testing.assert_allclose(found[np.float32][0], found[np.float64][0], rtol=1e-5)
+    np.testing.assert_allclose(found[np.float32][1], found[np.float64][1], rtol=1e-4, atol=1e-6)
+
+
+def test_integer_targets_leave_float32_alone():
+    x, y = np.array([0.5, 0.25], np.float32), np.array([1, 0])
+    for name in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "poisson_nll_loss"):
+        assert getattr(F, name)(x, y).dtype == np.float32, name
+
+
+@pytest.mark.parametrize("largest", [1e30, 1e15])
+def test_distances_do_not_square_what_lies_outside(largest):
+    x = ad.tensor(np.array([-largest, 0.1, largest], np.float32), requires_grad=True)
+    F.huber_loss(x, np.zeros(3, np.float32), "sum").backward()
+    np.testing.assert_array_equal(x.grad, np.array([-1.0, 0.1, 1.0], np.float32))
+
+
+def test_the_mean_of_nothing_is_nan_as_in_pytorch():
+    empty = np.zeros((0, 3))
+    for loss in (F.mse_loss(empty, empty), F.multi_margin_loss(empty, np.zeros(0, int)), F.nll_loss(empty, np.zeros(0, int))):
+        assert np.isnan(loss.item())
+    assert F.l1_loss(empty, empty, "sum").item() == 0
+    ignored = ad.tensor(np.array([[-np.inf, 0.0]]), requires_grad=True)
+    assert np.isnan(F.nll_loss(ignored, [-100]).item())
+    assert F.nll_loss(ignored, [-100], reduction="sum").item() == 0
+
+
+def test_cs231n_svm_loss_is_the_hinge_times_the_number_of_classes(rng):
+    scores, y = rng.normal(size=(5, 4)), rng.integers(0, 4, 5)
+    margins = np.maximum(0, scores - scores[np.arange(5), y][:, None] + 1)
+    margins[np.arange(5), y] = 0
+    np.testing.assert_allclose(4 * F.multi_margin_loss(scores, y).item(), margins.sum() / 5, rtol=1e-13)
+
+
+def test_at_the_hinge_the_gradient_is_zero():
+    x = ad.tensor([[0.0, -1.0, 0.5]], requires_grad=True)
+    F.multi_margin_loss(x, [0]).backward()
+    np.testing.assert_allclose(x.grad, [[-1 / 3, 0.0, 1 / 3]])
+
+
+def test_probabilities_of_zero_and_one_have_finite_losses():
+    x = ad.tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
+    loss = F.binary_cross_entropy(x, [0.0, 1.0, 1.0, 0.0], reduction="none")
+    np.testing.assert_array_equal(loss.data, [0.0, 0.0, 100.0, 100.0])
+    loss.sum().backward()
+    np.testing.assert_allclose(x.grad, [0.0, 0.0, -1e12, 1e12])
+
+
+def test_scores_far_out_lose_no_digits():
+    """log(1 + exp(-20)) is 2e-9 in float32, too."""
+    loss = F.binary_cross_entropy_with_logits(np.array([-20.0, 20.0], np.float32), np.array([0.0, 1.0], np.float32), reduction="none")
+    np.testing.assert_allclose(loss.data, np.log1p(np.exp(-20.0)), rtol=1e-6)
+
+
+# --- connectionist temporal classification --------------------------------------------------------------------------------
+
+
+def collapsed(path, blank):
+    return tuple(label for label, _ in itertools.groupby(path) if label != blank)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 5), st.integers(2, 3), st.integers(0, 3), st.booleans())
+def test_ctc_counts_every_alignment(seed, time, classes, length, last):
+    rng = np.random.default_rng(seed)
+    blank = classes - 1 if last else 0
+    labels = rng.choice([c for c in range(classes) if c != blank], length)
+    scores = ad.tensor(rng.normal(size=(time, classes)), requires_grad=True)
+    log_p = F.log_softmax(scores, 1)
+    paths = [p for p in itertools.product(range(classes), repeat=time) if collapsed(p, blank) == tuple(labels)]
+    total = sum(np.exp(sum(log_p.data[t, c] for t, c in enumerate(path))) for path in paths)
+    loss = F.ctc_loss(log_p, labels, time, length, blank=blank, reduction="sum", zero_infinity=True)
+    if not paths:
+        assert loss.item() == 0
+        loss.backward()
+        np.testing.assert_array_equal(scores.grad, np.zeros(scores.shape))
+        assert F.ctc_loss(log_p, labels, time, length, blank=blank, reduction="sum").item() == np.inf
+        return
+    np.testing.assert_allclose(loss.item(), -np.log(total), rtol=1e-10, atol=1e-12)
+
+
+def test_an_impossible_example_says_so_and_leaves_the_others_alone(rng):
+    """Three equal labels need five frames."""
+    log_p = np.log(np.full((3, 2, 2), 0.5))
+    for zero in (False, True):
+        leaf = ad.tensor(log_p, requires_grad=True)
+        loss = F.ctc_loss(leaf, [[1, 1, 1], [1, 0, 0]], [3, 3], [3, 1], reduction="none", zero_infinity=zero)
+        assert loss.data[0] == (0 if zero else np.inf)
+        loss.sum().backward()
+        assert np.isfinite(leaf.grad[:, 1]).all()
+        assert (leaf.grad[:, 0] == 0).all() if zero else np.isnan(leaf.grad[:, 0]).all()
+
+
+def test_ctc_without_labels_or_frames():
+    log_p = np.log(np.full((2, 1, 2), 0.5))
+    np.testing.assert_allclose(F.ctc_loss(log_p, np.zeros((1, 0), int), [2], [0], reduction="none").data, [2 * np.log(2)])
+    np.testing.assert_allclose(F.ctc_loss(log_p, np.zeros((1, 0), int), [0], [0], reduction="none").data, [0.0])
+    assert F.ctc_loss(log_p, [[1]], [0], [1], reduction="none").data[0] == np.inf
+    assert F.ctc_loss(log_p[:, 0], [1], 2, 1, reduction="none").shape == ()
+
+
+def test_misuse_is_named():
+    x = np.ones((2, 3))
+    for call, error, words in [
+        (lambda: F.l1_loss(x, np.ones(3)), ShapeError, "must be equal"),
+        (lambda: F.mse_loss(x, x, weight=np.ones(3)), ShapeError, "weight of shape"),
+        (lambda: F.mse_loss(x, x, "average"), ArgumentError, "reduction"),
+        (lambda: F.smooth_l1_loss(x, x, beta=-1.0), ArgumentError, "beta"),
+        (lambda: F.huber_loss(x, x, delta=0.0), ArgumentError, "delta"),
+        (lambda: F.nll_loss(x, [0, 3]), ArgumentError, r"class index 3 at position 1"),
+        (lambda: F.nll_loss(x, [0.0, 1.0]), ArgumentError, "integer"),
+        (lambda: F.binary_cross_entropy(x + 1, x), ArgumentError, "with_logits"),
+        (lambda: F.multi_margin_loss(x, [0]), ShapeError, r"\(N, C\)"),
+        (lambda: F.multi_margin_loss(x, [0, -1]), ArgumentError, "class -1 at position 1"),
+        (lambda: F.multi_margin_loss(x, [0, 1], p=3), ArgumentError, "p must be"),
+        (lambda: F.multi_margin_loss(x, [0, 1], weight=np.ones(2)), ShapeError, "3 classes"),
+        (lambda: F.margin_ranking_loss(x, x, np.ones(2)), ShapeError, "equally many axes"),
+        (lambda: F.cosine_embedding_loss(x, x, np.ones(3)), ShapeError, r"\(N, D\)"),
+        (lambda: F.triplet_margin_loss(x, x, x, margin=0.0), ArgumentError, "margin"),
+        (lambda: F.gaussian_nll_loss(x, x, -x), ArgumentError, "negative"),
+        (lambda: F.gaussian_nll_loss(x, x, np.ones(5)), ShapeError, "var of shape"),
+        (lambda: F.kl_div(x, np.ones(3)), ShapeError, "must be equal"),
+        (lambda: F.pairwise_distance(x, x, p=0.0), ArgumentError, "positive"),
+        (lambda: F.ctc_loss(x, [1], 3, 1), ArgumentError, "input_lengths"),
+        (lambda: F.ctc_loss(x, [0], 2, 1), ArgumentError, "not the blank"),
+        (lambda: F.ctc_loss(x, [1], 2, 2), ShapeError, "target_lengths"),
+        (lambda: F.ctc_loss(x, [1], 2, 1, blank=3), ArgumentError, "blank=3"),
+        (lambda: nn.L1Loss("median"), ArgumentError, "reduction"),
+    ]:
+        with pytest.raises(error, match=words):
+            call()
