@@ -76,7 +76,7 @@ def softmax_composed(x: Any, *, axis: int = -1) -> Any:
 
 def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first, so that no exponential overflows."""
-    y = np.subtract(x, np.max(x, axis=axis, keepdims=True))
+    y = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y, (y, axis)
@@ -117,7 +117,7 @@ def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
 
 def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first."""
-    out = np.subtract(x, np.max(x, axis=axis, keepdims=True))
+    out = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
     out -= np.log(np.sum(np.exp(out), axis=axis, keepdims=True))
     return out, (out, axis)
 
@@ -125,7 +125,7 @@ def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
 def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``dx = g - softmax(x) * sum(g)``, the sum along the axis, and softmax is the output's exponential. All of x's shape."""
     out, axis = residuals
-    dx = np.exp(out)
+    dx = np.asarray(np.exp(out))
     dx *= np.sum(g, axis=axis, keepdims=True)
     np.subtract(g, dx, out=dx)
     return (dx,)

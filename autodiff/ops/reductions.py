@@ -99,16 +99,22 @@ def _centred(x: Any, axis: Any) -> Any:
     return np.conjugate(deviation) if bare(x).dtype.kind == "c" else deviation
 
 
+def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
+    """``1 / (n - ddof)``; NaN, as NumPy's variance is, where there is nothing to divide by."""
+    count = _count(shape, axis) - ddof
+    return 1.0 / count if count else float("nan")
+
+
 def _var_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     # d var / dx_i = 2 (x_i - mean) / (n - ddof): the path through the mean cancels, since the deviations sum to zero.
-    return spread(g * (2.0 / (_count(x.shape, axis) - ddof)), x.shape, axis, keepdims) * _centred(x, axis)
+    return spread(g * (2.0 * _share(x.shape, axis, ddof)), x.shape, axis, keepdims) * _centred(x, axis)
 
 
 def _std_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     # 0 for a constant slice, where both the deviation and the std are zero (docs/kinks.md).
     deviation = _centred(x, axis)
     scale = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
-    return spread(g * (1.0 / (_count(x.shape, axis) - ddof)), x.shape, axis, keepdims) * quotient(deviation, scale)
+    return spread(g * _share(x.shape, axis, ddof), x.shape, axis, keepdims) * quotient(deviation, scale)
 
 
 sum_ = P(

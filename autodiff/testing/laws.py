@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, dispatch, gradients, jvp
+from autodiff.errors import AutodiffError
 from autodiff.testing.check import check_gradients
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
@@ -84,7 +86,8 @@ def linear_in_the_cotangent(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
     call, rng = _Call(op, args, kwargs), _rng()
     u, v = call.seeds(rng), call.seeds(rng)
     at_u, at_v = call.pull(u), call.pull(v)
-    _equal(call.pull([4 * s for s in u]), [4 * g for g in at_u], "pullback of 4 u")
+    for factor in (4.0, 2.0**-20, -1.0):
+        _equal(call.pull([(factor * s).astype(s.dtype) for s in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
     _equal(call.pull([s + t for s, t in zip(u, v, strict=True)]), [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
     _equal(call.pull([0 * s for s in u]), [0 * g for g in at_u], "pullback of 0")
 
@@ -166,14 +169,37 @@ def gradients_share_no_memory(op: Any, args: Sequence[Any], kwargs: dict[str, An
 
 @law
 def layout_does_not_matter(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Fortran order, gaps and negative strides give the gradients that contiguous arrays give."""
+    """Fortran order, gaps, negative strides, misplaced and repeated memory, all read-only, give the gradients that contiguous arrays give."""
     plain = _Call(op, args, kwargs)
     seeds = plain.seeds(_rng())
     expected_out, expected = [o.data for o in plain.outs], plain.pull(seeds)
-    for change in (_fortran, _gapped, _reversed):
+    for change in (_fortran, _gapped, _reversed, _offset):
         strange = _Strange(op, [change(a) if isinstance(a, np.ndarray) else a for a in args], kwargs, plain.places)
         _equal([o.data for o in strange.outs], expected_out, f"output for {change.__name__[1:]} inputs", 1e-13)
         _equal(strange.pull([change(s) for s in seeds]), expected, f"gradient for {change.__name__[1:]} inputs", 1e-13)
+    for place in plain.places:
+        if args[place].ndim and args[place].shape[0] > 1:
+            _repeated_memory(op, args, kwargs, plain.places, place)
+
+
+def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int], place: int) -> None:
+    """An argument whose rows are one row with stride 0 is worth a copy of it."""
+    repeated = list(args)
+    repeated[place] = np.broadcast_to(args[place][:1], args[place].shape)
+    solid = list(args)
+    solid[place] = repeated[place].copy()
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain, strange = _Strange(op, solid, kwargs, places), _Strange(op, repeated, kwargs, places)
+            seeds = plain.seeds(_rng())
+            expected, found = plain.pull(seeds), strange.pull(seeds)
+    except (AutodiffError, np.linalg.LinAlgError):
+        # Equal rows may be singular, or have equal eigenvalues.
+        return
+    if all(np.isfinite(g).all() for g in expected):
+        _equal([o.data for o in strange.outs], [o.data for o in plain.outs], "output for repeated memory", 1e-13)
+        _equal(found, expected, "gradient for repeated memory", 1e-13)
 
 
 class _Strange(_Call):
@@ -185,7 +211,10 @@ class _Strange(_Call):
         self.leaves = []
         for place in places:
             leaf = Tensor(full[place], requires_grad=True)
-            leaf.data = full[place]
+            if isinstance(full[place], np.ndarray):
+                array = full[place].view()
+                array.flags.writeable = False
+                leaf.data = array
             self.leaves.append(leaf)
             full[place] = leaf
         out = op.function(*full, **kwargs)
@@ -200,6 +229,14 @@ def _gapped(a: Any) -> Any:
     wide = np.zeros((*a.shape, 2), a.dtype)
     wide[..., 0] = a
     return wide[..., 0]
+
+
+def _offset(a: Any) -> Any:
+    """At an address that is no multiple of the item size."""
+    room = np.zeros(a.nbytes + 1, np.uint8)
+    moved = room[1:].view(a.dtype).reshape(a.shape)
+    moved[...] = a
+    return moved
 
 
 def _reversed(a: Any) -> Any:
@@ -306,3 +343,142 @@ def nothing_waits_for_the_collector(op: Any, args: Sequence[Any], kwargs: dict[s
             gc.enable()
 
 
+@law
+def broadcasting_is_repeating(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """A broadcast input's gradient is the sum of those of its copies; lengths of 0 and 0-d inputs included."""
+    if not op.elementwise or len(args) < 2:
+        return
+    for given in (args, [a[:0] if np.ndim(a) and a.shape[0] == max(np.shape(b)[0] for b in args if np.ndim(b) == np.ndim(a)) else a for a in args]):
+        try:
+            shape = np.broadcast_shapes(*(np.shape(a) for a in given))
+        except ValueError:
+            continue
+        call = _Call(op, given, kwargs)
+        full = _Call(op, [np.broadcast_to(a, shape).copy() for a in given], kwargs, call.places)
+        seeds = call.seeds(_rng())
+        if not seeds:
+            continue
+        assert call.outs[0].shape == shape, f"output of shape {call.outs[0].shape}, inputs broadcast to {shape}"
+        sums = [_summed(g, leaf.shape) for g, leaf in zip(full.pull(seeds), call.leaves, strict=True)]
+        _equal(call.pull(seeds), sums, "gradient of broadcast inputs", 1e-13)
+
+
+def _summed(g: Any, shape: tuple[int, ...]) -> Any:
+    lead = g.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1)
+    return np.sum(g, axis=axes, keepdims=True).reshape(shape)
+
+
+def _emptied(a: Any) -> Any:
+    return a[:0] if a.ndim else a
+
+
+def _first_alone(a: Any) -> Any:
+    return a.reshape(-1)[:1].reshape(())
+
+
+@law
+def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Inputs without elements, or without axes, have gradients of their own shape, or are refused in plain words."""
+    for cut in (_emptied, _first_alone):
+        small = [cut(a) if isinstance(a, np.ndarray) and a.size else a for a in args]
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's "mean of empty slice"
+                call = _Call(op, small, kwargs)
+                found = call.pull(call.seeds(_rng()))
+        except (AutodiffError, ValueError, IndexError):
+            continue
+        for leaf, g in zip(call.leaves, found, strict=True):
+            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+
+
+@law
+def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """A float16 or longdouble input has a gradient of its own dtype, where NumPy computes in it."""
+    for dtype in (np.float16, np.longdouble):
+        other = [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a for a in args]
+        try:
+            with np.errstate(all="ignore"):
+                call = _Call(op, other, kwargs)
+                found = call.pull(call.seeds(_rng()))
+        except (TypeError, AutodiffError, np.linalg.LinAlgError):
+            # LAPACK and SciPy know neither.
+            continue
+        for leaf, g in zip(call.leaves, found, strict=True):
+            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+
+
+#: Operations whose output is NumPy's view of their input; no other output may share memory with an input.
+_VIEWS = frozenset(
+    "reshape transpose swapaxes moveaxis squeeze expand_dims ravel broadcast_to flip rot90 split diagonal real imag getitem index permute_dims "
+    "einsum astype conjugate rollaxis atleast_1d atleast_2d atleast_3d".split()
+)
+
+
+@law
+def only_views_alias_their_input(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """The output of anything but a declared view is an array of its own."""
+    call = _Call(op, args, kwargs)
+    if op.name in _VIEWS:
+        return
+    for out in call.outs:
+        for leaf in call.leaves:
+            assert not np.shares_memory(out.data, leaf.data), f"{op.name} returns its input's memory, and is not declared a view"
+
+
+#: Operations that pass over a NaN by their definition.
+_IGNORE_NAN = frozenset("fmax fmin nan_to_num nansum nanmean nanmax nanmin nanprod nancumsum nancumprod nanvar nanstd nanmedian".split())
+
+#: Here a product with a NaN may fall on a place that is cropped afterwards: a cotangent of zero times a NaN.
+_CROPPED = frozenset({"conv_transpose"})
+
+
+@law
+def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """A NaN reaches the output, and neither it nor an infinity leaks into gradients of entries that have nothing to do with it."""
+    base = _Call(op, args, kwargs)
+    seeds = base.seeds(_rng())
+    if not seeds or op.name in _CROPPED:
+        return
+    truth = base.pull(seeds)
+    for k, place in enumerate(base.places):
+        if not np.size(args[place]) or args[place].dtype.kind == "c":
+            continue
+        entry = args[place].size // 2
+        # An infinity times a derivative of zero is a NaN wherever sums of products are taken, so its way is followed through elementwise ones only.
+        for value in (np.nan, np.inf) if op.elementwise else (np.nan,):
+            call = _spoiled(op, args, kwargs, base.places, place, entry, value)
+            if call is None:
+                continue
+            if value != value and truth[k].reshape(-1)[entry] != 0 and op.name not in _IGNORE_NAN:
+                assert any(np.isnan(o.data).any() for o in call.outs), f"a NaN in input {place} vanishes"
+            touched = _touched(call, base)
+            rest = [np.where(t, 0, s).astype(s.dtype) for t, s in zip(touched, seeds, strict=True)]
+            with np.errstate(all="ignore"):
+                pairs = list(zip(base.places, call.pull(rest), base.pull(rest), strict=True))
+            for i, ours, before in pairs:
+                far = ~np.isclose(ours, before, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(before), initial=1.0)))
+                for j in np.flatnonzero(far).tolist():
+                    other = None if (i, j) == (place, entry) else _spoiled(op, args, kwargs, base.places, i, j, np.nan)
+                    joined = other is None or any((a & b).any() for a, b in zip(touched, _touched(other, base), strict=True))
+                    assert joined, f"{value} at {entry} of input {place} changes the gradient at {j} of input {i}, and no output depends on both"
+
+
+def _spoiled(
+    op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int], place: int, entry: int, value: float
+) -> _Call | None:
+    """The call with one entry replaced; None if it is refused, as LAPACK does."""
+    bad = [np.array(a) if i == place else a for i, a in enumerate(args)]
+    bad[place].reshape(-1)[entry] = value
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Call(op, bad, kwargs, places)
+    except (AutodiffError, ValueError, IndexError):
+        return None
+
+
+def _touched(call: _Call, base: _Call) -> list[Any]:
+    """Where outputs differ from those of the base call."""
+    return [np.asarray(~np.equal(o.data, b.data)) for o, b in zip(call.outs, base.outs, strict=True)]

@@ -1,0 +1,76 @@
+"""Laws are proved by breaking them: each new law fails on an operation that breaks it and on no other."""
+
+import numpy as np
+import pytest
+
+from autodiff.extend import Fused, Primitive
+from autodiff.primitive import registry
+from autodiff.testing.laws import LAWS
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+@pytest.fixture
+def temporary():
+    """Operations registered in a test are gone after it."""
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        del registry[name]
+
+
+def broken_by(law, op, *args, **kwargs):
+    try:
+        LAWS[law](op, args, kwargs)
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+def test_a_nan_that_vanishes(temporary):
+    swallowing = Primitive("test_swallows", lambda x: np.where(x > 0, x, 0.0), lambda g, out, x: np.where(x > 0, g, 0))
+    assert "vanishes" in broken_by("nan_and_infinity_propagate", swallowing, np.abs(X))
+    assert broken_by("nan_and_infinity_propagate", registry["relu"], np.abs(X)) is None
+
+
+def test_a_nan_that_leaks(temporary):
+    # Each output has one input, yet the backward divides by a sum over all of them.
+    leaking = Primitive("test_leaks", lambda x: x * 2.0, lambda g, out, x: 2 * g * np.sum(x) / np.sum(x))
+    assert "no output depends on both" in broken_by("nan_and_infinity_propagate", leaking, X)
+
+
+def test_a_gradient_of_a_broadcast_input_that_is_no_sum(temporary):
+    ufunc = np.multiply
+    op = Primitive("test_mean_for_sum", ufunc, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x / (1 + g.ndim - y.ndim), numpy=())
+    assert "gradient of broadcast inputs" in broken_by("broadcasting_is_repeating", op, X, np.array([2.0, 3.0, 4.0]))
+    assert broken_by("broadcasting_is_repeating", registry["multiply"], X, np.array([2.0, 3.0, 4.0])) is None
+
+
+def test_an_output_in_its_inputs_memory(temporary):
+    lazy = Fused(
+        "test_lazy", composed=lambda x: x * 1.0, forward=lambda x: (x, ()), backward=lambda g, r, n: (g,), sample=lambda d: ((d.array((2,)),), {})
+    )
+    assert "not declared a view" in broken_by("only_views_alias_their_input", lazy, X)
+
+
+def test_an_operation_that_cannot_do_without_elements(temporary):
+    dividing = Primitive("test_divides", lambda x: x.sum(axis=0) / len(x), lambda g, out, x: np.broadcast_to(g / len(x) * (1 / len(x)), x.shape))
+    with pytest.raises(ZeroDivisionError):
+        LAWS["empty_and_scalar_inputs"](dividing, (X,), {})
+    LAWS["empty_and_scalar_inputs"](registry["var"], (X,), {"axis": 0})
+
+
+def test_powers_of_two_must_scale_exactly(temporary):
+    op = Primitive("test_offset", lambda x: x * 3.0, lambda g, out, x: g * 3.0 + 1e-17)
+    assert broken_by("linear_in_the_cotangent", op, X * 1e-17) is not None
+
+
+def test_memory_with_stride_zero_is_read_right(temporary):
+    # A kernel that takes the strides of its input for those of a contiguous array.
+    def forward(x):
+        return np.lib.stride_tricks.as_strided(x, x.shape, (x.itemsize * x.shape[1], x.itemsize)).copy() * 2.0
+
+    # Rows that are one row: what stands after it in memory is not the next one.
+    op = Primitive("test_strides", forward, lambda g, out, x: 2 * g)
+    with pytest.raises(AssertionError, match=r"inputs|memory"):
+        LAWS["layout_does_not_matter"](op, (X,), {})
