@@ -64,13 +64,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds: a smaller network, fewer steps")
-    parser.add_argument("--steps", type=int, default=None, help="None: 700, or 120 with --quick")
+    parser.add_argument("--steps", type=int, default=None, help="None: 500, or 120 with --quick")
     parser.add_argument("--temperature", type=float, default=0.7, help="of the sample; lower is more careful")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("sequences-out"), metavar="FOLDER", help="where the figure goes")
     options = parser.parse_args(argv)
     if options.steps is None:
-        options.steps = 120 if options.quick else 700
+        options.steps = 120 if options.quick else 500
     if options.steps < 1 or options.temperature < 0:
         parser.error("--steps takes a positive number, --temperature one that is not negative")
     return options

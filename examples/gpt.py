@@ -2,7 +2,7 @@
 
     python examples/gpt.py
 
-reads half a million characters of the language reference (no download: ``help()`` shows the same text), learns for about a minute and a half to
+reads half a million characters of the language reference (no download: ``help()`` shows the same text), learns for about a minute to
 foretell the next character, and writes ``--out``/gpt.png. What makes it a GPT (Radford et al. 2019) is all here: causal self-attention in
 blocks with the normalisation first, one matrix for embedding and scores, initial weights of deviation 0.02, those that write into
 the residual stream 0.02 / sqrt(2 layers); AdamW that decays matrices only; learning rate warmed up, then lowered along a cosine; clipped gradients;
@@ -107,7 +107,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds: a smaller network, fewer steps")
-    parser.add_argument("--steps", type=int, default=None, help="None: 600, or 80 with --quick")
+    parser.add_argument("--steps", type=int, default=None, help="None: 500, or 80 with --quick")
     parser.add_argument("--positions", choices=("learned", "sinusoidal"), default="learned")
     parser.add_argument("--dropout", type=float, default=0.0, help="probability; this text is long enough for none")
     parser.add_argument("--temperature", type=float, default=0.8, help="of the sample; lower is more careful")
@@ -116,7 +116,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("sequences-out"), metavar="FOLDER", help="where the figure goes")
     options = parser.parse_args(argv)
     if options.steps is None:
-        options.steps = 80 if options.quick else 600
+        options.steps = 80 if options.quick else 500
     if options.steps < 1 or options.temperature < 0 or options.top_k < 1:
         parser.error("--steps and --top-k take a positive number, --temperature one that is not negative")
     return options

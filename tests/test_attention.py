@@ -192,6 +192,14 @@ def test_long_causal_attention_is_pytorchs(rng):
         close(a, b)
 
 
+def test_a_float64_mask_leaves_float32_alone(rng):
+    q = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    for context in (ad.enable_grad(), ad.composed()):
+        with context:
+            assert F.scaled_dot_product_attention(q, q, q, np.zeros((3, 3))).dtype == np.float32
+            assert all(x.dtype == np.float32 for x in F.attention_with_weights(q, q, q, np.zeros((3, 3))))
+
+
 def test_large_scores_do_not_overflow(rng):
     q = ad.tensor(1e4 * np.eye(3, dtype=np.float32), requires_grad=True)
     out = F.scaled_dot_product_attention(q, q, np.arange(9.0, dtype=np.float32).reshape(3, 3))

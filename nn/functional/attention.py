@@ -59,10 +59,16 @@ def scaled_dot_product_attention(
     q, k, v, mask = as_input(query), as_input(key), as_input(value), None if attn_mask is None else as_input(attn_mask)
     if enable_gqa:
         k, v = (_shared_heads(q, a) for a in (k, v))
+    mask = _in_dtype(mask, q)
     kept = _dropout_mask(q, k, v, dropout_p, generator)
     return fused.scaled_dot_product_attention.function(  # type: ignore[no-any-return]
         q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p
     )
+
+
+def _in_dtype(mask: Any, query: Any) -> Any:
+    """A float mask in query's precision: made by NumPy, it is float64 more often than meant."""
+    return mask if mask is None or mask.dtype.kind != "f" or mask.dtype == query.dtype else mask.astype(query.dtype)
 
 
 def _dropout_mask(query: Any, key: Any, value: Any, p: float, generator: np.random.Generator | None) -> Any:
@@ -107,6 +113,7 @@ def attention_with_weights(
     array([0.5, 0.5, 0. ])
     """
     q, k, v, mask = as_input(query), as_input(key), as_input(value), None if attn_mask is None else as_input(attn_mask)
+    mask = _in_dtype(mask, q)
     kept = _dropout_mask(q, k, v, dropout_p, generator)
     out, weights = fused.attention_with_weights(q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p)
     return _tensor(out), _tensor(weights)
