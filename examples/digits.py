@@ -70,16 +70,16 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     positive = number(int, lambda n: n >= 1, "a whole number of at least 1")
     seed = number(int, lambda n: n >= 0, "a whole number of at least 0")
     parser = Parser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--hidden", type=positive, nargs="+", default=[128, 64], metavar="N", help="widths of the hidden layers")
+    parser.add_argument("--hidden", type=positive, nargs="+", default=[256, 128], metavar="N", help="widths of the hidden layers")
     words = "of every hidden layer; None: batchnorm (layernorm with --mpi)"
     parser.add_argument("--normalization", choices=list(NORMALIZATIONS), default=None, help=words)
     dropout = number(float, lambda p: 0 <= p < 1, "a probability of dropping in [0, 1)")
-    words = "probability of dropping a unit, in [0, 1); None: 0.2 (0 with --mpi)"
+    words = "probability of dropping a unit, in [0, 1); None: 0.4 (0 with --mpi)"
     parser.add_argument("--dropout", type=dropout, default=None, metavar="P", help=words)
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam")
     rate = number(float, lambda lr: 0 < lr < float("inf"), "a positive number")
     parser.add_argument("--lr", type=rate, default=None, metavar="RATE", help="learning rate; None: one that suits the optimizer")
-    parser.add_argument("--epochs", type=positive, default=40, metavar="N")
+    parser.add_argument("--epochs", type=positive, default=60, metavar="N")
     parser.add_argument("--batch-size", type=positive, default=64, metavar="N", help="over all processes together")
     parser.add_argument("--seed", type=seed, nargs="+", default=[0], metavar="N", help="of everything random; several seeds: several runs")
     parser.add_argument("--out", type=Path, default=Path("digits-out"), metavar="FOLDER", help="where pictures and history go")
@@ -89,7 +89,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.normalization is None:
         options.normalization = "layernorm" if options.mpi else "batchnorm"
     if options.dropout is None:
-        options.dropout = 0.0 if options.mpi else 0.2
+        options.dropout = 0.0 if options.mpi else 0.4
     return options
 
 
