@@ -32,7 +32,7 @@ from nn.activation import (
 )
 from nn.attention import MultiheadAttention
 from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
-from nn.containers import Flatten, Identity, ModuleList, Residual, Sequential
+from nn.containers import Flatten, Identity, ModuleDict, ModuleList, Residual, Sequential, Unflatten
 from nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nn.cross_iteration_normalization import CrossIterationBatchNorm1d, CrossIterationBatchNorm2d
 from nn.dropout import Dropout
@@ -183,6 +183,7 @@ __all__ = [
     "Maxout",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
     "MultiheadAttention",
@@ -222,6 +223,7 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "Unflatten",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",

@@ -2,17 +2,100 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
+from typing import Any, TypeVar
 
 from autodiff import Tensor
+from autodiff.errors import ArgumentError, DTypeError, ShapeError
 from nn.module import Module
 
-__all__ = ["Flatten", "Identity", "ModuleList", "Residual", "Sequential"]
+__all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
+
+C = TypeVar("C", bound="_Chain")
 
 
-class Sequential(Module):
+class _Chain(Module):
+    """Modules under the names "0", "1", ...: what Sequential and ModuleList share with Python's list."""
+
+    def _at_place(self, index: Any) -> int:
+        place = operator.index(index)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"{type(self).__name__} of {len(self)} modules has no index {place}")
+        return place % len(self)
+
+    def _rename(self, modules: Iterable[Any]) -> None:
+        """Number the modules anew, after one was put in or taken out."""
+        held = list(modules)
+        self._modules.clear()
+        for name, module in enumerate(held):
+            self.add_module(str(name), module)
+
+    def append(self: C, module: Module) -> C:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self: C, modules: Iterable[Module]) -> C:
+        """Add several modules at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self: C, index: int, module: Module) -> C:
+        """Put a module before the one at ``index``."""
+        if not isinstance(module, Module):
+            raise DTypeError(f"{type(self).__name__}.insert: needs an nn.Module, got {type(module).__name__}")
+        held = list(self)
+        held.insert(index, module)
+        self._rename(held)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out."""
+        held = list(self)
+        module: Module = held.pop(self._at_place(index))
+        self._rename(held)
+        return module
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def __contains__(self, module: object) -> bool:
+        return any(held is module for held in self)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self._like(list(self._modules.items())[index])
+        return list(self._modules.values())[self._at_place(index)]
+
+    def _like(self, items: list[tuple[str, Any]]) -> Any:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise DTypeError(f"{type(self).__name__}: needs an nn.Module, got {type(module).__name__}")
+        setattr(self, list(self._modules)[self._at_place(index)], module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)
+        gone = set(names[index]) if isinstance(index, slice) else {names[self._at_place(index)]}
+        self._rename([module for name, module in self._modules.items() if name not in gone])
+
+    def __add__(self: C, other: Iterable[Module]) -> C:
+        joined: C = self[:]
+        return joined.extend(other)
+
+    def __iadd__(self: C, other: Iterable[Module]) -> C:
+        return self.extend(other)
+
+
+class Sequential(_Chain):
     """Modules one after the other.
 
     Parameters
@@ -39,48 +122,108 @@ class Sequential(Module):
             input = module(input)
         return input
 
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
-    def __getitem__(self, index: int | slice) -> Any:
-        items = list(self._modules.items())[index]
-        return Sequential(OrderedDict(items)) if isinstance(items, list) else items[1]
+    def _like(self, items: list[tuple[str, Any]]) -> Sequential:
+        return Sequential(OrderedDict(items))
 
 
-class ModuleList(Module):
-    """A list of modules whose parameters are found."""
+class ModuleList(_Chain):
+    """A list of modules whose parameters are found.
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+
+    Examples
+    --------
+    >>> import nn
+    >>> layers = ModuleList(nn.Linear(2, 2) for _ in range(3))
+    >>> len(layers), len(list(layers.parameters()))
+    (3, 6)
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        for module in modules:
-            self.append(module)
+        self.extend(modules or ())
 
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
+    def _like(self, items: list[tuple[str, Any]]) -> ModuleList:
+        return ModuleList(module for _, module in items)
+
+
+class ModuleDict(Module):
+    """A dict of modules whose parameters are found; order is that of insertion.
+
+    Parameters
+    ----------
+    modules : mapping or iterable of (str, Module), optional
+
+    Examples
+    --------
+    >>> import nn
+    >>> heads = ModuleDict({"class": nn.Linear(4, 3), "box": nn.Linear(4, 2)})
+    >>> sorted(heads.state_dict())
+    ['box.bias', 'box.weight', 'class.bias', 'class.weight']
+    """
+
+    def __init__(self, modules: Any = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def update(self, modules: Any) -> None:
+        """Enter the modules of a mapping or of (name, module) pairs, over those of the same names."""
+        for name, module in list(modules.items() if hasattr(modules, "items") else modules):
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if name in self._modules:
+            setattr(self, name, module)
+        else:
+            self.add_module(name, module)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._modules[name]
+
+    def __delitem__(self, name: str) -> None:
+        del self._modules[name]
 
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
 
-    def __getitem__(self, index: int) -> Module:
-        module: Module = list(self._modules.values())[index]
-        return module
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._modules.keys()  # type: ignore[no-any-return]
+
+    def values(self) -> ValuesView[Any]:
+        """The modules."""
+        return self._modules.values()  # type: ignore[no-any-return]
+
+    def items(self) -> ItemsView[str, Any]:
+        """The names with their modules."""
+        return self._modules.items()  # type: ignore[no-any-return]
+
+    def pop(self, name: str) -> Any:
+        """Take a module out."""
+        return self._modules.pop(name)
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
 
 
 class Flatten(Module):
-    """Axes ``start_dim`` to ``end_dim`` as one."""
+    """Axes ``start_dim`` to ``end_dim`` as one.
+
+    Examples
+    --------
+    >>> Flatten()(np.ones((2, 3, 4))).shape
+    (2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -90,15 +233,56 @@ class Flatten(Module):
     def forward(self, input: Any) -> Tensor:
         """(N, ...) -> (N, product) with the defaults."""
         x = input if isinstance(input, Tensor) else Tensor(input)
-        start, end = self.start_dim % max(x.ndim, 1), self.end_dim % max(x.ndim, 1)
-        size = 1
-        for n in x.shape[start : end + 1]:
-            size *= n
-        return x.reshape(*x.shape[:start], size, *x.shape[end + 1 :])
+        n = max(x.ndim, 1)
+        if not (-n <= self.start_dim < n and -n <= self.end_dim < n) or self.start_dim % n > self.end_dim % n:
+            raise ShapeError(f"Flatten: axes {self.start_dim} to {self.end_dim} of an input of shape {x.shape}")
+        start, end = self.start_dim % n, self.end_dim % n
+        return x.reshape(*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+
+    def extra_repr(self) -> str:
+        """The axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Axis ``dim`` as several of ``unflattened_size``, of which one may be -1.
+
+    Examples
+    --------
+    >>> Unflatten(1, (3, -1))(np.ones((2, 12))).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+        if self.unflattened_size.count(-1) > 1 or any(n < -1 for n in self.unflattened_size):
+            raise ArgumentError(f"Unflatten: sizes are not negative but for one -1, got {self.unflattened_size}")
+
+    def forward(self, input: Any) -> Tensor:
+        """(..., product, ...) to (..., *unflattened_size, ...)."""
+        x = input if isinstance(input, Tensor) else Tensor(input)
+        if not -x.ndim <= self.dim < x.ndim:
+            raise ShapeError(f"Unflatten: axis {self.dim} of an input of shape {x.shape}")
+        dim, sizes = self.dim % x.ndim, list(self.unflattened_size)
+        known = math.prod(n for n in sizes if n != -1)
+        if -1 in sizes and known and not x.shape[dim] % known:
+            sizes[sizes.index(-1)] = x.shape[dim] // known
+        if -1 in sizes or math.prod(sizes) != x.shape[dim]:
+            raise ShapeError(f"Unflatten: axis {dim} of an input of shape {x.shape} cannot become {self.unflattened_size}")
+        return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+
+    def extra_repr(self) -> str:
+        """The axis and its parts."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Identity(Module):
-    """Its input."""
+    """Its input, whatever the module that it stands in for was given on making."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
 
     def forward(self, input: Any) -> Any:
         """The input itself."""
@@ -106,7 +290,13 @@ class Identity(Module):
 
 
 class Residual(Module):
-    """``x + module(x)``."""
+    """``x + module(x)``.
+
+    Examples
+    --------
+    >>> Residual(Identity())(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
 
     def __init__(self, module: Module) -> None:
         super().__init__()

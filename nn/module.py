@@ -167,13 +167,13 @@ class Module:
 
     # --- walking ----------------------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, with dotted names."""
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all below it with dotted names; one held under two comes once, under its first, unless asked otherwise."""
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
             name, module = stack.pop()
-            if id(module) in seen:
+            if remove_duplicate and id(module) in seen:
                 continue
             seen.add(id(module))
             yield name, module
@@ -185,41 +185,80 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct submodules with their names."""
-        return ((name, child) for name, child in self._modules.items() if child is not None)
+        """The direct submodules with their names; one held twice comes once."""
+        seen: set[int] = set()
+        for name, child in self._modules.items():
+            if child is not None and id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
 
     def children(self) -> Iterator[Module]:
         """The direct submodules."""
         return (child for _, child in self.named_children())
 
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path; this one for ``""``.
+
+        Raises
+        ------
+        AttributeError
+            If there is none; the message names the part of the path that failed.
+        """
+        module: Any = self
+        for name in filter(None, target.split(".")):
+            below = module._modules.get(name)
+            if below is None:
+                raise AttributeError(f"{type(module).__name__} has no submodule {name!r}, asked for by {target!r}; it has {list(module._modules)}")
+            module = below
+        return module  # type: ignore[no-any-return]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path; AttributeError if there is none."""
+        return self._at("_parameters", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path; AttributeError if there is none."""
+        return self._at("_buffers", target)  # type: ignore[no-any-return]
+
+    def _at(self, table: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = module.__dict__[table].get(name)
+        if found is None:
+            raise AttributeError(f"{type(module).__name__} has no {table[1:-1]} {name!r}; it has {list(module.__dict__[table])}")
+        return found
+
     def _named(self, table: str, prefix: str, recurse: bool, repeats: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+        for path, module in self.named_modules(prefix, not repeats) if recurse else [(prefix, self)]:
             for key, tensor in module.__dict__[table].items():
                 if tensor is not None and (repeats or id(tensor) not in seen):
                     seen.add(id(tensor))
                     yield (f"{path}.{key}" if path else key), tensor
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names; a shared one once, under its first name."""
-        return self._named("_parameters", prefix, recurse, repeats=False)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names; one that modules share comes once, under its first name, unless asked otherwise."""
+        return self._named("_parameters", prefix, recurse, repeats=not remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters, shared ones once."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
         """All buffers with dotted names."""
-        return self._named("_buffers", prefix, recurse, repeats=False)
+        return self._named("_buffers", prefix, recurse, repeats=not remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """All buffers."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def apply(self: M, function: Callable[[Module], Any]) -> M:
-        """Call ``function`` on every submodule, deepest first, then on this module."""
-        for module in reversed(list(self.modules())):
-            function(module)
+        """Call ``function`` on every submodule, each after those below it and in their order, then on this module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
         return self
 
     # --- modes ------------------------------------------------------------------------------------------------------
@@ -242,10 +281,10 @@ class Module:
             parameter.requires_grad = requires_grad
         return self
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or make them zero."""
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.grad = None if set_to_none or parameter.grad is None else np.zeros(parameter.shape, parameter.dtype)
 
     def to(self: M, dtype: Any) -> M:
         """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""
@@ -269,7 +308,8 @@ class Module:
     # --- state ------------------------------------------------------------------------------------------------------
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
-        for path, module in self.named_modules():
+        # A module held under two names is listed under both, as in PyTorch.
+        for path, module in self.named_modules(remove_duplicate=False):
             for key, tensor in itertools.chain(module._parameters.items(), module._buffers.items()):
                 if tensor is not None and key not in module._transient:
                     yield (f"{path}.{key}" if path else key), tensor

@@ -1,0 +1,124 @@
+"""Containers behave as the Python lists and dicts that they are named after; hooks, gradients and paths of a Module."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff.errors import ArgumentError, DTypeError, ShapeError
+
+
+def layers(n):
+    return [nn.Linear(2, 2) for _ in range(n)]
+
+
+@pytest.mark.parametrize("make", [lambda items: nn.Sequential(*items), nn.ModuleList])
+def test_chains_are_lists(make):
+    items = layers(5)
+    chain, expected = make(items), list(items)
+    extra = layers(4)
+    for change in (
+        lambda c: c.append(extra[0]), lambda c: c.insert(1, extra[1]), lambda c: c.insert(-1, extra[2]), lambda c: c.pop(),
+        lambda c: c.pop(0), lambda c: c.extend([extra[3], items[0]]), lambda c: c.__setitem__(-2, items[1]), lambda c: c.__delitem__(2),
+        lambda c: c.__delitem__(slice(0, 2)),
+    ):  # fmt: skip
+        change(chain)
+        change(expected)
+        assert all(a is b for a, b in zip(chain, expected, strict=True))
+        assert [name for name, _ in chain._modules.items()] == [str(i) for i in range(len(expected))]
+    assert len(chain) == len(expected)
+    assert all(chain[i] is expected[i] for i in range(-len(expected), len(expected)))
+    assert all(a is b for a, b in zip(chain[1:], expected[1:], strict=True))
+    assert type(chain[1:]) is type(chain)
+    assert all(a is b for a, b in zip(chain + extra, expected + extra, strict=True))
+    assert expected[0] in chain
+    assert extra[1] not in nn.ModuleList(items)
+    for index in (len(expected), -len(expected) - 1):
+        with pytest.raises(IndexError, match=f"no index {index}"):
+            chain[index]
+    with pytest.raises(DTypeError, match=r"nn\.Module"):
+        chain.insert(0, "layer")
+    with pytest.raises(DTypeError, match=r"nn\.Module"):
+        chain[0] = 3
+
+
+def test_the_length_of_a_chain_after_a_refused_change_is_unchanged():
+    chain = nn.ModuleList(layers(2))
+    with pytest.raises(DTypeError):
+        chain.append(3)
+    assert len(chain) == 2
+
+
+def test_a_module_dict_is_a_dict():
+    first, second, third = layers(3)
+    held = nn.ModuleDict({"a": first, "b": second})
+    held.update([("c", third), ("a", second)])
+    assert list(held) == list(held.keys()) == ["a", "b", "c"]
+    assert list(held.values()) == [second, second, third]
+    assert "c" in held
+    assert held.pop("c") is third
+    del held["b"]
+    assert list(held.items()) == [("a", second)]
+    assert len(list(held.parameters())) == 2
+    with pytest.raises(KeyError):
+        held["b"]
+    with pytest.raises(ArgumentError, match="'keys' is taken"):
+        held["keys"] = first
+    with pytest.raises(DTypeError, match=r"nn\.Module"):
+        held["d"] = 3
+    assert "d" not in held
+    held.clear()
+    assert len(held) == 0
+
+
+def test_flatten_and_unflatten_undo_each_other(rng):
+    x = ad.tensor(rng.normal(size=(2, 3, 4, 5)), requires_grad=True)
+    for start, end in ((1, -1), (0, 1), (2, 2), (-2, -1)):
+        flat = nn.Flatten(start, end)(x)
+        back = nn.Unflatten(start if start >= 0 else start + 4, x.shape[start : end % 4 + 1])(flat)
+        np.testing.assert_array_equal(back.data, x.data)
+    back.backward(x.data)
+    np.testing.assert_array_equal(x.grad, x.data)
+    assert nn.Flatten(0)(np.float64(3.0)).shape == (1,)
+    with pytest.raises(ShapeError, match="axes 3 to 1"):
+        nn.Flatten(3, 1)(x)
+    with pytest.raises(ShapeError, match="cannot become"):
+        nn.Unflatten(1, (2, -1))(x)
+    with pytest.raises(ArgumentError, match="one -1"):
+        nn.Unflatten(1, (-1, -1))
+
+
+def test_residual_adds_its_input(rng):
+    x, g = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+    inner = nn.Linear(3, 3, dtype=np.float64)
+    leaf = ad.tensor(x, requires_grad=True)
+    out = nn.Residual(inner)(leaf)
+    np.testing.assert_allclose(out.data, x + x @ inner.weight.data.T + inner.bias.data)
+    out.backward(g)
+    np.testing.assert_allclose(leaf.grad, g + g @ inner.weight.data)
+
+
+def test_a_module_held_twice_is_learned_once_and_listed_twice():
+    shared = nn.Linear(2, 2)
+    net = nn.Sequential(shared, nn.ReLU(), shared)
+    assert len(list(net.parameters())) == 2
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    net.load_state_dict({key: value + 1 for key, value in net.state_dict().items()})
+    twin = copy.deepcopy(net)
+    assert twin[0] is twin[2]
+    twin.zero_grad()
+    twin(np.ones((1, 2), np.float32)).sum().backward()
+    twin.zero_grad(set_to_none=False)
+    np.testing.assert_array_equal(twin[0].weight.grad, np.zeros((2, 2)))
+
+
+def test_paths_that_lead_nowhere_are_named():
+    net = nn.Sequential(nn.ModuleDict({"head": nn.Linear(2, 2)}))
+    with pytest.raises(AttributeError, match=r"no submodule 'tail', asked for by '0\.tail'; it has \['head'\]"):
+        net.get_submodule("0.tail")
+    with pytest.raises(AttributeError, match="no parameter 'scale'"):
+        net.get_parameter("0.head.scale")
+    with pytest.raises(AttributeError, match="no buffer 'weight'"):
+        net.get_buffer("0.head.weight")
