@@ -1,7 +1,9 @@
 """The pytest plugin, used as its users use it: in a test run of its own."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 SOURCE = """
@@ -25,8 +27,14 @@ def test_wrong():
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_cases.py").write_text(SOURCE)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "autodiff.testing.plugin", "-p", "no:cacheprovider", *options, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(Path(__file__).parents[1])})
+    return pytest_in(folder, "-p", "autodiff.testing", *options, str(folder))
+
+
+def pytest_in(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    # Other plugins that happen to be installed are none of ours.
+    env = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
 
 
 def test_cases_pass_fail_and_are_reported(tmp_path: Path) -> None:
@@ -34,8 +42,43 @@ def test_cases_pass_fail_and_are_reported(tmp_path: Path) -> None:
     assert "1 failed, 6 passed" in result.stdout
     assert "GradientMismatch" in result.stdout
     report = (tmp_path / "report.md").read_text()
-    assert report.count("plugin_right | passed") == 6
-    assert report.count("plugin_wrong | failed") == 1
+    assert len(re.findall(r"plugin_right \| float(64|32) \| (contiguous|reversed) \| [12] \| passed", report)) == 6
+    assert "| plugin_wrong | float64 | contiguous | 1 | failed |" in report
+    assert "without a case: plugin_forgotten" in report
+    assert "every entry is 1.0005 times what it should be" in report
+    assert "reproduce" in report
+
+
+def test_the_report_may_be_a_page_of_html(tmp_path: Path) -> None:
+    run(tmp_path, "--grad-report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count('<td class="passed">') == 6
+    assert page.index('class="failed">failed') < page.index('class="passed">passed')
+    # Everything that a test says is escaped.
+    assert "&lt;" in page
+    assert "http" not in page
+
+
+def test_either_name_loads_the_plugin_once(tmp_path: Path) -> None:
+    (tmp_path / "test_cases.py").write_text(SOURCE)
+    names = ("autodiff.testing", "autodiff.testing.plugin", "_autodiff_pytestplugin")
+    result = pytest_in(tmp_path, *(word for name in names for word in ("-p", name)), "--grad-coverage", str(tmp_path))
+    assert "plugin_forgotten" in result.stdout
+    assert "1 failed, 6 passed" in result.stdout
+
+
+def test_a_run_without_gradient_cases_pays_nothing(tmp_path: Path) -> None:
+    source = "import sys\ndef test_bare():\n    assert not {'numpy', 'autodiff'} & set(sys.modules)\n"
+    (tmp_path / "test_bare.py").write_text(source)
+    result = pytest_in(tmp_path, "-p", "_autodiff_pytestplugin", str(tmp_path))
+    assert "1 passed" in result.stdout, result.stdout
+
+
+def test_installing_brings_the_plugin() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["pytest11"] == {"_autodiff_pytestplugin": "_autodiff_pytestplugin"}
+    assert "_autodiff_pytestplugin.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
 
 
 def test_the_coverage_gate_names_the_forgotten_operation(tmp_path: Path) -> None:

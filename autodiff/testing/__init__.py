@@ -29,3 +29,6 @@ __all__ = [
     "verify",
     "verify_all",
 ]
+
+#: So that ``pytest -p autodiff.testing`` brings the options and the marker of :mod:`autodiff.testing.plugin`.
+pytest_plugins = ["_autodiff_pytestplugin"]

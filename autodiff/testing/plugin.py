@@ -1,25 +1,30 @@
 """A pytest plugin: gradient cases over dtypes, layouts and orders, a report, and a gate for operations without a case.
 
-Loaded by pytest through an entry point. It adds
+Loaded by pytest through an entry point where autodiff is installed, or by ``-p autodiff.testing``. It adds
 
 - ``gradcase``: a decorator that makes a test for every dtype, layout and order from a function that returns a call;
-- ``--grad-report FILE``: one Markdown page with the outcome of every case;
+- ``--grad-report FILE``: one page with the outcome of every case, HTML if the name ends so and Markdown otherwise;
 - ``--grad-coverage``: fail the run if an operation registered outside the library has no case.
+
+The hooks that every run loads stand in ``_autodiff_pytestplugin``, outside the package, and import nothing of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-__all__ = ["gradcase"]
+from autodiff.testing.pages import Case, page_html, page_markdown
+
+__all__ = ["Collector", "gradcase"]
+
+#: So that ``-p autodiff.testing.plugin`` alone brings the hooks.
+pytest_plugins = ["_autodiff_pytestplugin"]
 
 _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
-_CASES = pytest.StashKey[list[tuple[str, str, str]]]()
 
 
 def gradcase(
@@ -62,7 +67,8 @@ def gradcase(
             op, args, *rest = function()
             kwargs = rest[0] if rest else {}
             covered = getattr(op, "__autodiff__", op)
-            request.node.user_properties.append(("gradcase", getattr(covered, "name", getattr(op, "__name__", "function"))))
+            name = getattr(covered, "name", getattr(op, "__name__", "function"))
+            request.node.user_properties.append(("gradcase", [name, dtype, layout, order]))
             _run(op, args, kwargs, dtype, layout, order)
 
         case.__name__ = function.__name__
@@ -100,58 +106,50 @@ def _run(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: str, layou
         assert gap <= 256 * eps, f"the {dtype} gradient is {gap / eps:.0f} ulps of its largest entry from the float64 one"
 
 
-# --- hooks --------------------------------------------------------------------------------------------------------------
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two options."""
-    group = parser.getgroup("autodiff", "gradient checks")
-    group.addoption("--grad-report", metavar="FILE", type=Path, help="write the outcome of every gradcase as Markdown")
-    group.addoption("--grad-coverage", action="store_true", help="fail if an operation registered outside autodiff has no gradcase")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """The marker, and the list of outcomes."""
-    config.addinivalue_line("markers", "gradcase: a gradient check made by autodiff.testing.plugin.gradcase")
-    config.stash[_CASES] = []
-    config.pluginmanager.register(_Collector(config), "autodiff-gradcases")
-
-
-class _Collector:
+class Collector:
     """Gathers the outcomes of gradient cases; sits where reports arrive, which under xdist is the controlling process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.cases: list[Case] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            for key, name in report.user_properties:
-                if key == "gradcase":
-                    self.config.stash[_CASES].append((report.nodeid, str(name), report.outcome))
+        """Keep what a gradient case came to."""
+        if report.when != "call":
+            return
+        for key, value in report.user_properties:
+            if key == "gradcase":
+                facts: Any = value
+                operation, dtype, layout, order = facts
+                message = report.longreprtext if report.failed else ""
+                self.cases.append(Case(operation, dtype, layout, order, report.outcome, report.duration, report.nodeid, message))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the page and apply the gate."""
         if hasattr(self.config, "workerinput"):
             return
-        cases = self.config.stash[_CASES]
+        cases = sorted(self.cases, key=lambda case: case.node)
+        missing = _uncovered({case.operation for case in cases})
         target = self.config.getoption("--grad-report")
         if target is not None:
-            rows = "\n".join(f"| `{node}` | {name} | {outcome} |" for node, name, outcome in sorted(cases))
-            target.write_text(f"# Gradient cases\n\n| case | operation | outcome |\n| --- | --- | --- |\n{rows}\n")
-        if self.config.getoption("--grad-coverage"):
-            missing = _uncovered({name for _, name, _ in cases})
-            if missing:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-                reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-                if reporter is not None:
-                    reporter.write_line(f"operations without a gradcase: {', '.join(missing)}", red=True)
+            page = page_html if target.suffix.lower() in (".html", ".htm") else page_markdown
+            target.write_text(page(cases, missing), encoding="utf-8")
+        if self.config.getoption("--grad-coverage") and missing:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.write_line(f"operations without a gradcase: {', '.join(missing)}", red=True)
 
 
 def _uncovered(covered: set[str]) -> list[str]:
-    from autodiff.primitive import registry
+    """The operations registered outside the library that no case names."""
+    from autodiff.primitive import Fused, registry
 
-    own = ("autodiff.", "numpy")
-    return sorted(
-        name for name, op in registry.items()
-        if name not in covered and not (getattr(op.forward, "__module__", None) or "numpy").startswith(own)
-    )  # fmt: skip
+    return sorted(name for name, op in registry.items() if name not in covered and not _ours(op.composed if isinstance(op, Fused) else op.rules))
+
+
+def _ours(definition: Any) -> bool:
+    """Whether a composed definition, or one of some rules, stands in the library."""
+    rules = definition if isinstance(definition, tuple) else (definition,)
+    return any(str(getattr(rule, "__module__", "")).startswith("autodiff.") for rule in rules)
