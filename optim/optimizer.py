@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 import autodiff
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.modes import taken_whole
+from optim.prepared import PreparedStep
 
 __all__ = ["Optimizer"]
 
@@ -325,6 +326,13 @@ class Optimizer:
             self._step_bucket(group, bucket, arrays, grads)
         self._step_count += 1
         return loss
+
+    def _prepared(self) -> PreparedStep | None:
+        """The step for a plan of ``autodiff.compile``; None where a plan must call :meth:`step` as it is."""
+        # A formula from elsewhere might read the old values after it has written new ones, and the two are one here.
+        known = type(self).__module__.partition(".")[0] == "optim" and type(self).step is Optimizer.step
+        real = all(p.data.dtype.kind == "f" and p.data.size for group in self.param_groups for p in group["params"])
+        return PreparedStep(self, BLOCK) if known and real else None
 
     def _plan(self, group: Group) -> list[tuple[_Bucket, list[Array]]]:
         """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay; and their arrays."""

@@ -98,12 +98,11 @@ class Compiled:
         if not self._lock.acquire(blocking=False):
             return self._function(*args, **kwargs)  # in use by another thread, or by itself further up
         try:
-            simple = not kwargs
             leaves: Any = args
             if kwargs or not all(map(_is_leaf, args)):
-                leaves, simple = flatten((args, kwargs))[0], False
+                leaves = flatten((args, kwargs))[0]
             for place, entry in enumerate(self._entries):
-                if entry.state != state or not entry.fits(leaves, simple) or not entry.same():
+                if entry.state != state or not entry.fits(leaves) or not entry.same():
                     continue
                 if self._check:
                     found = checked(entry.plan, entry.output, self._function, args, kwargs, leaves)
@@ -261,6 +260,8 @@ class Compiled:
             slot, builder = self._output(recorder, leaf)
             template.append(slot)
             builders.append(builder)
+        if result is None:
+            return (), _nothing
         alone = len(leaves) == 1 and leaves[0] is result
         leaves[:] = [None] * len(leaves)  # rebuild() holds on to the list
         if alone:
@@ -303,6 +304,10 @@ def _as_is(value: Any) -> Any:
     return value
 
 
+def _nothing(values: Any) -> None:
+    return None
+
+
 def _constant_tensor(value: Any) -> Any:
     return wrap(value, None)
 
@@ -339,7 +344,7 @@ def _kind_of(leaf: Any) -> Any:
     return (type(leaf), leaf) if isinstance(leaf, (bool, int, float, complex, str)) else (type(leaf), id(leaf))
 
 
-def _fitting(leaves: Any) -> Callable[[Any, bool], bool]:
+def _fitting(leaves: Any) -> Callable[[Any], bool]:
     """A function that tells whether other arguments take the plan recorded for these."""
     scope: dict[str, Any] = {"Variable": Variable}
     names = [f"a{i}" for i in range(len(leaves))]
@@ -369,9 +374,9 @@ def _fitting(leaves: Any) -> Callable[[Any, bool], bool]:
             if isinstance(leaf, (np.ndarray, Tensor)) and isinstance(leaves[j], (np.ndarray, Tensor)):
                 tests.append(f"a{i} is {'' if leaves[j] is leaf else 'not '}a{j}")
     unpack = f"    {', '.join(names)}{',' if len(names) == 1 else ''} = leaves\n" if names else ""
-    source = f"def fits(leaves, simple):\n    if len(leaves) != {len(names)}: return False\n{unpack}    return {' and '.join(tests) or 'True'}\n"
+    source = f"def fits(leaves):\n    if len(leaves) != {len(names)}: return False\n{unpack}    return {' and '.join(tests) or 'True'}\n"
     exec(source, scope)
-    fits: Callable[[Any, bool], bool] = scope["fits"]
+    fits: Callable[[Any], bool] = scope["fits"]
     return fits
 
 

@@ -83,7 +83,7 @@ class Buffer:
         In the arena; None if the memory is its own.
     """
 
-    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "owner", "root", "shape", "slots", "strides")
+    __slots__ = ("dtype", "exported", "first", "last", "memory", "name", "nbytes", "offset", "owner", "root", "shape", "slots", "strides")
 
     def __init__(self, root: Slot, first: int) -> None:
         self.root = root
@@ -95,6 +95,7 @@ class Buffer:
         self.slots: list[Slot] = []
         self.name = ""
         self.owner: Any = None
+        self.memory: Any = None
 
 
 def _dense(array: Any) -> bool:
@@ -145,6 +146,9 @@ class Plan:
         self._drop()
         self.rollback = self._hoist()
         self._place()
+        self.prepared: dict[int, Any] = {}  # number of a host call -> the optimiser's step prepared for it
+        self.side_by_side: list[list[Buffer]] = []
+        self._prepare()
         self._write()
         # What the recorded call computed is needed no more.
         for slot in recorder.slots:
@@ -431,6 +435,51 @@ class Plan:
     def _group_last(self, group: Iterable[int]) -> int:
         return max(self.buffers[i].last for i in group)
 
+    def _prepare(self) -> None:
+        """Optimisers whose every gradient comes from this plan take a step prepared for it, with gradients laid side by side."""
+        gradients: dict[int, Buffer] = {}
+        taken: set[int] = set()
+        for i, op in enumerate(self.ops):
+            if op.kind == "bind" and op.target[1] == "grad":
+                (kind, variable), _ = op.target
+                slot = op.args[0]
+                buffer = None if slot is None or slot.storage is None else self.buffers.get(slot.storage.index)
+                if buffer is None or kind != "variable" or not slot.value.flags.c_contiguous:
+                    gradients.pop(id(variable), None)
+                else:
+                    gradients[id(variable)] = buffer
+            if op.kind != "host":
+                continue
+            ready, gradients = gradients, {}  # whatever a host call does to gradients is out of sight
+            owner: Any = op.args[0] if op.args else None
+            if getattr(type(owner).__dict__.get("step", getattr(type(owner), "step", None)), "__wrapped__", None) is not op.target:
+                continue
+            if len(op.args) > 1 or op.kwargs or op.out is not None or not hasattr(owner, "_prepared") or id(owner) in taken:
+                continue
+            step = owner._prepared()
+            if step is None:
+                continue
+            groups = [[ready.get(id(p._node)) for p in group] for group in step.groups()]
+            if all(b is not None and b.exported and len(b.exported) == 1 for group in groups for b in group):
+                taken.add(id(owner))
+                self.prepared[i] = (step, groups)
+
+    def _lay(self) -> None:
+        """Memory for the gradients of prepared steps, side by side."""
+        self.vectors: list[Any] = []
+        for step, groups in self.prepared.values():
+            vectors = []
+            for group in groups:
+                vector = np.empty(sum(b.nbytes for b in group) // group[0].dtype.itemsize, group[0].dtype)
+                start = 0
+                for buffer in group:
+                    size = buffer.nbytes // buffer.dtype.itemsize
+                    buffer.memory = vector[start : start + size].reshape(buffer.shape)
+                    start += size
+                vectors.append(vector)
+            step.attach(vectors)
+            self.vectors += vectors
+
     # --- the generated function ---------------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
@@ -440,6 +489,7 @@ class Plan:
         self._constants: dict[Any, str] = {}
         for slot_index, value in self.constants.items():
             self.names[slot_index] = self._constant(value, "c")
+        self._lay()
         for number, buffer in enumerate(self.buffers.values()):
             buffer.name = f"b{number}"
             self._allocate(buffer)
@@ -450,7 +500,11 @@ class Plan:
                 self.names[slot.index] = name
         self.calls = 0
         body: list[str] = []
-        for op in self.ops:
+        steps = {number: f"s{place}" for place, number in enumerate(self.prepared)}
+        for i, op in enumerate(self.ops):
+            if i in steps:
+                body.append(f"{steps[i]}.step()")
+                continue
             body += self._line(op)
         exported = [b for b in self.buffers.values() if b.exported]
         tests = []
@@ -458,7 +512,12 @@ class Plan:
             expected = sys.getrefcount(self.scope[buffer.name])
             at = [f"({self._place_name(place)}.{attribute} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
             tests.append(f"refs({buffer.name}) != {' + '.join([str(expected), *at])}")
+        self.scope |= {f"g{i}": vector for i, vector in enumerate(self.vectors)}
+        tests += [f"refs(g{i}) != {sys.getrefcount(self.scope[f'g{i}'])}" for i in range(len(self.vectors))]
         self._exported = exported
+        for number, (step, _) in enumerate(self.prepared.values()):
+            self.scope[f"s{number}"] = step
+            lines.append(f"s{number}.secure()")
         if tests:
             self.scope["renew"] = self._renew
             lines.append("if " + " or ".join(tests) + ":")
@@ -479,6 +538,8 @@ class Plan:
 
     def _renew(self) -> None:
         """Fresh memory for what somebody still holds from an earlier replay."""
+        self._lay()
+        self.scope |= {f"g{i}": vector for i, vector in enumerate(self.vectors)}
         for buffer in self._exported:
             self._allocate(buffer)
 
@@ -486,7 +547,7 @@ class Plan:
         if buffer.exported:
             like = buffer.root.value if buffer.owner is None else buffer.owner
             order: Any = "C" if like.flags.c_contiguous else "F"
-            buffer.owner = np.empty(buffer.shape, buffer.dtype, order)
+            buffer.owner = np.empty(buffer.shape, buffer.dtype, order) if buffer.memory is None else buffer.memory
             memory = buffer.owner if order == "C" else buffer.owner.T
             start, root_offset = 0, buffer.root.offset
         else:

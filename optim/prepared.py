@@ -1,0 +1,161 @@
+"""An optimiser's step with everything that does not change from step to step looked up beforehand, for ``autodiff.compile``.
+
+An ordinary step must not write into ``p.data``, since a graph may still need the old values, so it alternates between two vectors. A compiled
+step has no graph, and its plan knows where the gradients will lie. So the new values overwrite the old ones, the parts that the formula
+is applied to are cut once, and gradients of small parameters are written side by side from the beginning. The formula itself is the
+optimiser's own, and its options and counters are read where they always are, so that the bits are the same.
+
+Whoever holds ``p.data`` from before keeps the old values: their array is noticed by its reference count, and left to them.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["PreparedStep"]
+
+
+class _Part:
+    """One bucket: its vector, the parameters' views of it, and the pieces that the formula is applied to.
+
+    ``holders``, ``keys`` and ``arrays`` are parallel: which state dict must hold which array under which name.
+    """
+
+    __slots__ = (
+        "arrays", "bucket", "counts", "flat", "gradient", "group", "holders", "keys", "names", "pieces", "slots", "states", "views"
+    )  # fmt: skip
+
+    arrays: list[Any]
+    counts: list[int]
+    holders: list[dict[str, Any]]
+    keys: list[str]
+    names: tuple[str, ...]
+    slots: list[Any]
+    states: list[dict[str, Any]]
+    views: list[Any]
+
+    def __init__(self, group: Any, bucket: Any) -> None:
+        self.group = group
+        self.bucket = bucket
+        self.gradient: Any = None
+        self.flat: Any = None
+        self.pieces: list[Any] = []
+
+
+def _counts(part: _Part) -> list[int]:
+    """How many references there are to the vector and to each view of it; a function of its own, so that no local name adds to them."""
+    return [sys.getrefcount(part.flat), *map(sys.getrefcount, part.views)]
+
+
+class PreparedStep:
+    """The step of one optimiser, for gradients that come to lie at known places.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        After a step, so that its state is there.
+    block : int
+        Elements worked on at once.
+    """
+
+    def __init__(self, optimizer: Any, block: int) -> None:
+        self.optimizer = optimizer
+        self.block = block
+        self.members = [(id(group), len(group["params"])) for group in optimizer.param_groups]
+        self.parts = [_Part(group, bucket) for group in optimizer.param_groups for bucket, _ in optimizer._plan(group)]
+
+    def groups(self) -> list[list[Any]]:
+        """The parameters, in lists whose gradients are to lie side by side in one vector each."""
+        return [list(part.bucket.params) for part in self.parts]
+
+    def attach(self, gradients: list[Any]) -> None:
+        """Take gradients from these vectors from now on, one for each of :meth:`groups`."""
+        for part, gradient in zip(self.parts, gradients, strict=True):
+            part.gradient = gradient
+            if part.flat is None:
+                self._settle(part)
+                self._look_up_state(part)
+            self._cut(part)
+            part.counts = _counts(part)
+
+    def _settle(self, part: _Part) -> None:
+        """Give the parameters a vector that nobody else holds, and cut it up."""
+        bucket = part.bucket
+        part.pieces = []
+        part.flat = flat = np.concatenate([p.data.ravel() for p in bucket.params])
+        part.views = bucket.cut(flat)
+        for p, view in zip(bucket.params, part.views, strict=True):
+            p.data = view
+        bucket.flat, bucket.given, bucket.spare[0] = flat, part.views, None
+
+    def _cut(self, part: _Part) -> None:
+        flat, scratch = part.flat, self.optimizer._scratch[part.bucket.dtype]
+        part.pieces = []
+        for low in range(0, flat.size, self.block):
+            piece = slice(low, min(low + self.block, flat.size))
+            values, length = flat[piece], piece.stop - low
+            part.pieces.append((values, part.gradient[piece], [s[piece] for s in part.slots], [s[:length] for s in scratch]))
+
+    def _look_up_state(self, part: _Part) -> None:
+        """Once counters have been advanced, as an optimiser may tell its first step from whether there is state."""
+        optimizer, bucket = self.optimizer, part.bucket
+        part.names = optimizer._slots(part.group)
+        part.states = [optimizer.state.setdefault(p, {}) for p in bucket.params]
+        for name in part.names:
+            optimizer._adopt(part.group, bucket, name, part.states, part.views)
+        part.slots = [bucket.slots[name] for name in part.names]
+        triples = [(s, name, view) for name in part.names for s, view in zip(part.states, bucket.views[name], strict=True)]
+        part.holders, part.keys, part.arrays = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
+
+    def secure(self) -> None:
+        """Before a replay: see that the parameters lie where the pieces were cut, and that nobody else holds that."""
+        for part in self.parts:
+            bound = [p._data for p in part.bucket.params]
+            there = all(map(operator.is_, bound, part.views))
+            del bound
+            if not there or _counts(part) != part.counts:
+                self._settle(part)
+                self._cut(part)
+                part.counts = _counts(part)
+
+    def step(self) -> None:
+        """:meth:`Optimizer.step`, to the same bits."""
+        optimizer = self.optimizer
+        if [(id(group), len(group["params"])) for group in optimizer.param_groups] != self.members:
+            optimizer.step()  # parameters have been added since
+            return
+        begin, update, held, same = optimizer._begin, optimizer._update, optimizer.state, operator.is_
+        for part in self.parts:
+            group = part.group
+            fresh = (
+                optimizer._slots(group) == part.names
+                and all(map(same, map(held.get, part.bucket.params), part.states))
+                and all(map(same, map(dict.get, part.holders, part.keys), part.arrays))
+            )
+            if fresh:
+                turns = [begin(group, state) for state in part.states]
+            else:
+                turns = [begin(group, held.setdefault(p, {})) for p in part.bucket.params]
+                self._look_up_state(part)
+                self._cut(part)
+            turn = turns[0]
+            if turns.count(turn) == len(turns):
+                for values, gradient, slots, scratch in part.pieces:
+                    update(group, turn, values, gradient, values, slots, scratch)
+            else:
+                self._one_by_one(part, turns)
+        optimizer._step_count += 1
+
+    def _one_by_one(self, part: _Part, turns: list[Any]) -> None:
+        """Parameters that have come to different numbers of steps."""
+        offsets = part.bucket.offsets
+        for i, turn in enumerate(turns):
+            for low in range(offsets[i], offsets[i + 1], self.block):
+                piece = slice(low, min(low + self.block, offsets[i + 1]))
+                scratch = [s[: piece.stop - low] for s in self.optimizer._scratch[part.bucket.dtype]]
+                values = part.flat[piece]
+                self.optimizer._update(part.group, turn, values, part.gradient[piece], values, [s[piece] for s in part.slots], scratch)
