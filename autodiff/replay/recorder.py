@@ -828,7 +828,7 @@ def _own_modules() -> list[dict[str, Any]]:
     own = [
         module.__dict__
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in ("autodiff", "nn", "optim") and not name.startswith(("autodiff.replay", "autodiff.testing", "autodiff.viz"))
+        if name.partition(".")[0] in ("autodiff", "nn", "optim") and not name.startswith(("autodiff.replay", "autodiff.viz"))
     ]
     return [table for table in own if isinstance(table, dict)]
 
