@@ -192,6 +192,19 @@ def test_long_causal_attention_is_pytorchs(rng):
         close(a, b)
 
 
+@pytest.mark.parametrize("composed", [False, True], ids=["fused", "composed"])
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (0, 0)])
+def test_nothing_to_see_or_nobody_to_look(sizes, composed):
+    length, keys = sizes
+    leaves = [ad.tensor(np.ones((2, n, 4)), requires_grad=True) for n in (length, keys, keys)]
+    with ad.composed() if composed else ad.enable_grad():
+        out = F.scaled_dot_product_attention(*leaves, is_causal=True)
+        out.sum().backward()
+    np.testing.assert_array_equal(out.data, np.zeros((2, length, 4)))
+    for leaf in leaves:
+        np.testing.assert_array_equal(leaf.grad, np.zeros(leaf.shape))
+
+
 def test_a_float64_mask_leaves_float32_alone(rng):
     q = rng.normal(size=(2, 3, 4)).astype(np.float32)
     for context in (ad.enable_grad(), ad.composed()):
@@ -238,6 +251,7 @@ Z = np.zeros
         ((Z((2, 3)), Z((4, 3)), Z((4, 2)), Z((3, 4))), {}, ShapeError, r"attn_mask of shape \(3, 4\)"),
         ((Z((2, 3)), Z((4, 3)), Z((4, 2)), Z((5, 2, 4))), {}, ShapeError, "does not broadcast"),
         ((Z((2, 3)), Z((4, 3)), Z((4, 2)), Z((2, 4), int)), {}, DTypeError, "boolean"),
+        ((Z((2, 3), int), Z((4, 3)), Z((4, 2))), {}, DTypeError, "floating-point"),
         ((Z((2, 3)), Z((4, 3)), Z((4, 2)), Z((2, 4))), {"is_causal": True}, ArgumentError, "not both"),
         ((Z((2, 3)), Z((4, 3)), Z((4, 2))), {"dropout_p": 2.0}, ArgumentError, "probability"),
         ((Z((3, 2, 3)), Z((2, 4, 3)), Z((2, 4, 2))), {"enable_gqa": True}, ShapeError, "multiple"),

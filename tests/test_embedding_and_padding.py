@@ -180,6 +180,19 @@ def test_padding_that_cannot_be_is_named(args, error, words):
         F.pad(np.zeros((2, 3)), *args)
 
 
+def test_a_value_that_an_integer_cannot_hold_is_refused():
+    np.testing.assert_array_equal(F.pad(np.array([1]), (0, 1), value=2.0).data, [1, 2])
+    with pytest.raises(ArgumentError, match="does not fit into dtype int64"):
+        F.pad(np.array([1]), (0, 1), value=0.5)
+
+
+def test_tables_and_batches_may_be_empty():
+    for shape, indices in (((3, 0), [0, 2]), ((0, 3), []), ((3, 2), [])):
+        w = ad.tensor(np.ones(shape), requires_grad=True)
+        F.embedding(indices, w).sum().backward()
+        np.testing.assert_array_equal(w.grad, np.zeros(shape))
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad"])
 def test_padding_layers_are_pytorchs(kind, dims, rng):

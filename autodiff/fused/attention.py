@@ -94,8 +94,6 @@ def attention_with_weights(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    from autodiff.ops.elementwise import constant
-
     shape = _check(query, key, value, attn_mask, dropout_mask, is_causal)
     hidden = _hidden(shape, attn_mask, is_causal)
     # Where something is not finite all products are made one by one, so that those which a mask hides can be left out: no 0 * inf.
@@ -110,7 +108,8 @@ def attention_with_weights(
         scores = scores + attn_mask
     if hidden is not None:
         scores = np.where(hidden, -np.inf, scores)
-    top = constant(np.max(scores, axis=-1, keepdims=True, initial=-np.inf))
+    bare = scores.data if hasattr(scores, "_node") else scores
+    top = np.max(bare, axis=-1, keepdims=True, initial=-np.inf)
     e = np.exp(scores - np.where(top == -np.inf, 0, top))
     if careful:
         e = np.where(hidden, 0, e)  # in a row whose largest score is NaN, everything became NaN
@@ -130,6 +129,8 @@ def attention_with_weights(
 def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_mask: Any, is_causal: bool) -> tuple[int, ...]:
     """The shape of the scores, everything checked."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if any(x.dtype.kind != "f" for x in (query, key, value)):
+        raise DTypeError(f"scaled_dot_product_attention: needs floating-point arrays, got {query.dtype}, {key.dtype} and {value.dtype}")
     if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(f"scaled_dot_product_attention: {shapes}; they need shapes (..., L, E), (..., S, E) and (..., S, D)")
     try:

@@ -87,7 +87,7 @@ def embedding_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     """
     place, shape, padding_idx, by_frequency = residuals
     dim = shape[1]
-    flat, g = place.reshape(-1), g.reshape(-1, dim)
+    flat, g = place.reshape(-1), g.reshape(place.size, dim)
     if padding_idx is not None:
         kept = flat != padding_idx
         flat, g = flat[kept], g[kept]

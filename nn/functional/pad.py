@@ -51,6 +51,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise ArgumentError(f"pad: mode must be one of {sorted(_NUMPY_MODES)}, got {mode!r}")
     if mode != "constant" and value not in (None, 0):
         raise ArgumentError(f"pad: mode {mode!r} takes its values from the input; drop value={value!r}, or use mode='constant'")
+    if x.dtype.kind in "biu" and value is not None and value != x.dtype.type(value):
+        raise ArgumentError(f"pad: value={value!r} does not fit into dtype {x.dtype}; convert the input first")
     try:
         amounts = [n.__index__() for n in pad]
     except (TypeError, AttributeError) as error:
