@@ -350,8 +350,9 @@ _ALONE = _references(_fresh(), None)[1]
 def _settle(variable: Variable, pending: Pending) -> None:
     """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
     g, references = _references(pending, variable)
-    for hook in list(variable.hooks.values()):
-        g = _hooked(hook, g, variable, pending.recording)
+    if variable.hooks:
+        for hook in list(variable.hooks.values()):
+            g = _hooked(hook, g, variable, pending.recording)
     if pending.recording:
         variable.grad = g if variable.grad is None else variable.grad + g
     elif variable.grad is not None:

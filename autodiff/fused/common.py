@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["column_sums", "masked", "ones", "row_means"]
+__all__ = ["column_sums", "masked", "ones", "row_means", "row_sums"]
 
 Array = np.ndarray[Any, Any]
 _INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
@@ -40,6 +40,13 @@ def column_sums(x: Array) -> Array:
     if x.dtype.kind != "f" or x.itemsize not in (4, 8):
         return np.asarray(x.sum(axis=0))
     return np.asarray(np.dot(ones(x.shape[0], x.dtype), x))
+
+
+def row_sums(x: Array) -> Array:
+    """``x.sum(axis=1)`` of a matrix (n, m): (n,)."""
+    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+        return np.asarray(x.sum(axis=1))
+    return np.asarray(np.dot(x, ones(x.shape[1], x.dtype)))
 
 
 def row_means(x: Array) -> Array:

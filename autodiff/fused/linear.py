@@ -55,7 +55,7 @@ def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     y = np.dot(rows, weight.T)
     if bias is not None:
-        if np.result_type(y, bias) == y.dtype:
+        if bias.dtype is y.dtype or np.result_type(y, bias) == y.dtype:
             y += bias
         else:
             y = y + bias
@@ -71,7 +71,9 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     """
     rows, weight, shape = residuals
     g = g if g.ndim == 2 else g.reshape(-1, weight.shape[0])
-    dx = np.dot(g, weight).reshape(shape) if needs[0] else None
+    dx = np.dot(g, weight) if needs[0] else None
+    if dx is not None and dx.shape != shape:
+        dx = dx.reshape(shape)
     dweight = np.dot(g.T, rows) if needs[1] else None
     dbias = column_sums(g) if len(needs) > 2 and needs[2] else None
     return dx, dweight, dbias

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
+from autodiff.fused.common import row_sums
 from autodiff.primitive import Fused, Primitive
 
 __all__ = ["bernoulli_nll", "check_classification", "class_rows", "cross_entropy", "picked"]
@@ -71,12 +72,20 @@ def cross_entropy_composed(
     if reduction == "none":
         return np.reshape(losses, shape)
     total = np.sum(losses)
-    return total if reduction == "sum" else total * _inverse(divisor, rows.dtype)
+    if reduction == "sum":
+        return total
+    return total * _inverse(divisor, rows.dtype) + _nothing(divisor, rows.dtype)
+
+
+# With nothing to average the mean is NaN and its gradient 0, as in PyTorch, without a warning: the sum, times 0, plus NaN.
 
 
 def _inverse(divisor: Any, dtype: Any) -> Any:
-    # With nothing to average the mean is NaN, as in PyTorch, and says so without a warning.
-    return dtype.type(1 / divisor) if divisor else dtype.type(np.nan)
+    return dtype.type(1 / divisor if divisor else 0)
+
+
+def _nothing(divisor: Any, dtype: Any) -> Any:
+    return dtype.type(0 if divisor else np.nan)
 
 
 def class_rows(scores: Any) -> Any:
@@ -141,47 +150,58 @@ def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, 
 def cross_entropy_forward(
     logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> tuple[Any, Any]:
-    """Residuals: ``softmax`` and the coefficients q of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
+    """Residuals: ``exp(z - max z)`` with its sums over classes, whose quotient is ``softmax``, and the coefficients q of
+    ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
     flat, shape = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
     rows = class_rows(logits)
     n, classes = rows.shape
     shifted = rows - rows.max(axis=1, keepdims=True, initial=-np.inf)
-    p = np.exp(shifted)
-    total = p.sum(axis=1, keepdims=True)
-    log_total = np.log(total)
-    p /= total
-    log_p = None
+    place = log_p = q = sums = None
+    divisor: Any = n
     if flat is None:
+        e = np.exp(shifted)
+        total = row_sums(e)
         q = class_rows(target) * rows.dtype.type(1 - label_smoothing)
         q += rows.dtype.type(label_smoothing / max(classes, 1))
         if weight is not None:
             q *= weight
-        shifted -= log_total
+        shifted -= np.log(total)[:, None]
         log_p = shifted
         losses = -np.vecdot(q, log_p)
-        sums, place, divisor = q.sum(axis=1), None, n
+        sums = q.sum(axis=1)
     elif weight is None and not label_smoothing and not (flat == ignore_index).any():
         # The plain case: every example counts once, so no coefficients are needed.
-        place, divisor, q, sums = flat, n, None, None
-        losses = log_total[:, 0] - shifted[np.arange(n), place]
+        place = flat
+        chosen = shifted[np.arange(n), place]
+        e = np.exp(shifted, out=shifted)
+        total = row_sums(e)
+        losses = np.log(total)
+        losses -= chosen
     else:
         place, factor = picked(flat, weight, ignore_index, rows.dtype)
-        row = np.arange(n)
-        losses = (log_total[:, 0] - shifted[row, place]) * factor
-        divisor = factor.sum()
-        q, sums = factor, factor
+        chosen = shifted[np.arange(n), place]
         if label_smoothing:
             even = np.full(classes, label_smoothing / classes, rows.dtype)
             if weight is not None:
                 even *= weight
+            spread = shifted @ even
+        e = np.exp(shifted, out=shifted)
+        total = row_sums(e)
+        log_total = np.log(total)
+        losses = (log_total - chosen) * factor
+        divisor = factor.sum()
+        q, sums = factor, factor
+        if label_smoothing:
             kept = (flat != ignore_index).astype(rows.dtype)
-            losses = losses * (1 - label_smoothing) + (log_total[:, 0] * even.sum() - shifted @ even) * kept
+            losses = losses * (1 - label_smoothing) + (log_total * even.sum() - spread) * kept
             q = factor * rows.dtype.type(1 - label_smoothing)
             sums = q + kept * even.sum()
             log_p = (even, kept)
     scale = None if reduction == "none" else rows.dtype.type(1) if reduction == "sum" else _inverse(divisor, rows.dtype)
     out = losses.astype(rows.dtype, copy=False).reshape(shape) if scale is None else losses.sum(dtype=rows.dtype) * scale
-    return out, (p, q, sums, place, log_p, scale, logits.shape, weight, label_smoothing)
+    if reduction == "mean" and not divisor:
+        out = rows.dtype.type(np.nan)
+    return out, (e, total, q, sums, place, log_p, scale, logits.shape, weight, label_smoothing)
 
 
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -191,11 +211,12 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     part of ``g``: g itself for "sum", g / divisor for "mean". In all: (examples, classes), returned in the logits' shape. For probability
     targets ``dL/dt_c = -(1 - label_smoothing) w_c log p_c``, in the target's shape.
     """
-    p, q, sums, place, log_p, scale, shape, weight, smoothing = residuals
+    e, total, q, sums, place, log_p, scale, shape, weight, smoothing = residuals
     each = np.asarray(g * scale if scale is not None else g.reshape(-1)).reshape(-1, 1)
     dlogits = dtarget = None
     if needs[0]:
-        dlogits = p * (each if sums is None else sums[:, None] * each)
+        # softmax is divided out here, together with the factor of each example: one pass over the matrix instead of two.
+        dlogits = e * ((each if sums is None else sums[:, None] * each) / total[:, None])
         if place is None:
             dlogits -= q * each
         else:

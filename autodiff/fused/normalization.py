@@ -7,6 +7,7 @@ Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
 
 
 def _count(x: Any) -> int:
-    return int(x.shape[0] * np.prod(x.shape[2:], dtype=int))
+    return int(x.shape[0] * math.prod(x.shape[2:]))
 
 
 def _need_two(name: str, x: Any) -> None:
@@ -80,7 +81,7 @@ def _check_batch(name: str, x: Any, *vectors: Any) -> None:
 
 def _along_channels(vector: Any, ndim: int) -> Any:
     """(C,) as (1, C, 1, ...), to broadcast against channels second."""
-    return np.reshape(vector, (1, -1) + (1,) * (ndim - 2))
+    return vector if ndim == 2 else vector.reshape((1, -1) + (1,) * (ndim - 2))
 
 
 def _affine(xhat: Any, weight: Any, bias: Any) -> Any:
@@ -326,8 +327,8 @@ def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: in
     """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's shape."""
     _check_layer(x, weight, bias, ndim)
     inner = x.shape[x.ndim - ndim :]
-    n = int(np.prod(inner, dtype=int))
-    rows = x.reshape(-1, n) if x.size else x.reshape(int(np.prod(x.shape[: x.ndim - ndim], dtype=int)), n)
+    n = math.prod(inner)
+    rows = x.reshape(-1, n) if x.size else x.reshape(math.prod(x.shape[: x.ndim - ndim]), n)
     xhat = rows - row_means(rows)[:, None]
     scale = np.vecdot(xhat, xhat)
     scale *= 1.0 / max(n, 1)
