@@ -461,6 +461,7 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
     """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves."""
     recording = pending.recording
     watch = (current_state() or ORDINARY).anomaly
+    unusual = recording or watch
     take = pending.pop
     for node in reversed(order):
         if found is not None and node in found:
@@ -476,11 +477,12 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
         g = take(node, None)
         if g is None:
             continue
-        if watch:
-            _watched_pull(node, g, pending)
-        elif recording:
-            pull = hooked_pull if node.pull is hooked_pull else node.op.pull
-            pull(node, g, pending)
+        if unusual:
+            if watch:
+                _watched_pull(node, g, pending)
+            else:
+                pull = hooked_pull if node.pull is hooked_pull else node.op.pull
+                pull(node, g, pending)
         else:
             try:
                 node.pull(node, g, pending)

@@ -920,10 +920,12 @@ if {gradient}.dtype is not {parent}.dtype or {gradient}.shape != {parent}.shape:
 """
 
 _SENDING = """
-if {parent} in pending:
+if {parent} not in pending:
+    pending[{parent}] = {gradient}
+elif {parent}.shape:
     pending.add({parent}, {gradient})
 else:
-    pending[{parent}] = {gradient}
+    pending[{parent}] = pending[{parent}] + {gradient}
 """
 
 # Of the first and the second input: the parent, the slot that holds it, its gradient.
