@@ -109,6 +109,29 @@ def test_fifty_steps_are_equal_to_the_bit(kind: str, optimizer: str) -> None:
     assert (compiled.step.recordings, compiled.step.replays, compiled.step.eager) == (1, 49, 0)
 
 
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm_, optim.clip_grad_value_])
+def test_an_iterator_handed_to_a_call_is_not_spent_at_the_first(clip: Any) -> None:
+    def trained(make: Any) -> list[Any]:
+        net = nn.Linear(4, 3, generator=np.random.default_rng(0))
+        optimizer = optim.SGD(net.parameters(), lr=0.5, momentum=0.9)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), y)
+            loss.backward()
+            clip(net.parameters(), 0.01)
+            optimizer.step()
+            return loss
+
+        run, rng = make(step), np.random.default_rng(1)
+        for _ in range(6):
+            run(rng.normal(size=(5, 4)).astype(np.float32), rng.integers(0, 3, 5))
+        return [p.data for p in net.parameters()]
+
+    for ours, eager in zip(trained(autodiff.compile), trained(lambda step: step), strict=True):
+        np.testing.assert_array_equal(ours, eager)
+
+
 def test_the_result_carries_no_graph_as_eager() -> None:
     training = Training("plain", "SGD", True)
     for _ in range(3):

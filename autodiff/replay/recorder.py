@@ -542,6 +542,9 @@ class Recorder:
             with state_as(replace(current_state() or ORDINARY, recorder=None)):
                 return function(*bare(args), **bare(kwargs))
         self.settle()
+        # An iterator, such as module.parameters(), is spent by the first call; every replay needs what it held.
+        args = tuple(list(value) if isinstance(value, Iterator) else value for value in args)
+        kwargs = {name: list(value) if isinstance(value, Iterator) else value for name, value in kwargs.items()}
         op = Op("host", function, self._template(args), self._template(kwargs))
         self.effects = self.hosted = True
         for watched in self.variables.values():
