@@ -65,7 +65,7 @@ class GradientMismatch(AutodiffError, AssertionError):
     """A gradient differs from its independent reference."""
 
 
-_PIP_NAMES = {"sklearn": "scikit-learn", "pygraphviz": "pygraphviz>=2.0"}
+_PIP_NAMES = {"sklearn": "scikit-learn", "pygraphviz": "pygraphviz>=2.0", "numba": "numba>=0.60"}
 
 
 def require(module: str) -> Any:

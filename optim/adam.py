@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from autodiff import kernels
 from optim.optimizer import BETAS, NON_NEGATIVE, Array, Group, Optimizer, decayed
 
 __all__ = ["Adam", "AdamW"]
@@ -86,6 +87,21 @@ class Adam(Optimizer):
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+
+    def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
+        """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
+        parts = [a[start:stop] for a in (old, *slots, new)]
+        if group["amsgrad"] or not kernels.large(stop - start) or not kernels.ready(*parts, gradient):
+            super()._walk(group, turn, old, gradient, new, slots, start, stop)
+            return
+        p, mean, square, out = parts
+        number, (beta1, beta2), lr, weight_decay = p.dtype.type, group["betas"], group["lr"], group["weight_decay"]
+        decoupled = group["decoupled_weight_decay"]
+        kernels.run(
+            "adam", p.size, p.size, p, gradient, mean, square, out, number(-1 if group["maximize"] else 1),
+            number(1 - lr * weight_decay if decoupled else 1), number(0 if decoupled else weight_decay), number(1 - beta1),
+            number(beta2), number(1 - beta2), number((1 - beta2**turn) ** 0.5), number(group["eps"]), number(lr / (1 - beta1**turn)),
+        )  # fmt: skip
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
         mean, square = slots[0], slots[1]

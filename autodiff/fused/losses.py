@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import row_sums
+from autodiff.kernels import calls, either, either_backward
 from autodiff.primitive import Fused, Primitive
 
 __all__ = ["bernoulli_nll", "check_classification", "class_rows", "cross_entropy", "picked"]
@@ -254,7 +255,8 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 cross_entropy = Fused(
-    "cross_entropy", composed=cross_entropy_composed, forward=cross_entropy_forward, backward=cross_entropy_backward, sample=_sample,
+    "cross_entropy", composed=cross_entropy_composed, forward=either(cross_entropy_forward, calls.cross_entropy_forward),
+    backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward), sample=_sample,
     formula="dz = softmax(z) - target",
 )  # fmt: skip
 

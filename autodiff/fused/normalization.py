@@ -14,6 +14,7 @@ import numpy as np
 
 from autodiff.errors import ShapeError
 from autodiff.fused.common import column_sums, row_means
+from autodiff.kernels import calls, either, either_backward
 from autodiff.primitive import Fused
 
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
@@ -206,7 +207,8 @@ def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 batch_norm = Fused(
-    "batch_norm", composed=batch_norm_composed, forward=batch_norm_forward, backward=batch_norm_backward, sample=_sample_batch,
+    "batch_norm", composed=batch_norm_composed, forward=either(batch_norm_forward, calls.batch_norm_forward),
+    backward=either_backward(batch_norm_backward, calls.batch_norm_backward), sample=_sample_batch,
     formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
 )  # fmt: skip
 
@@ -375,6 +377,7 @@ def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 layer_norm = Fused(
-    "layer_norm", composed=layer_norm_composed, forward=layer_norm_forward, backward=layer_norm_backward, sample=_sample_layer,
+    "layer_norm", composed=layer_norm_composed, forward=either(layer_norm_forward, calls.layer_norm_forward),
+    backward=either_backward(layer_norm_backward, calls.layer_norm_backward), sample=_sample_layer,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.kernels import calls, either, either_backward
 from autodiff.ops.common import bare
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.primitive import Fused, Primitive
@@ -170,7 +171,8 @@ def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
 
 
 gelu = Fused(
-    "gelu", composed=gelu_composed, forward=gelu_forward, backward=gelu_backward, formula="y = x Φ(x)",
+    "gelu", composed=gelu_composed, forward=either(gelu_forward, calls.gelu_forward),
+    backward=either_backward(gelu_backward, calls.gelu_backward), formula="y = x Φ(x)",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )  # fmt: skip
 

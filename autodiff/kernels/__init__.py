@@ -1,0 +1,228 @@
+"""Compiled kernels where NumPy needs several passes over memory: chosen at run time, never needed for a result.
+
+A fused operation that has a kernel names it beside its NumPy functions (:func:`either`). It is taken where numba is installed
+(``pip install 'numba>=0.60'``, the extra ``fast``), the arrays are contiguous float32 or float64 of one dtype, and there is enough to do: below
+``LEAST`` elements NumPy is about as fast, and nothing is compiled for a small problem. The first call of a kernel compiles it, which takes seconds,
+and keeps the machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so that later
+processes load it in milliseconds.
+
+Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit; between machines with and without numba
+results differ by rounding: both are held to the composed definition by the same tests. One switch, :func:`use` or the environment variable
+``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything; :func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads
+share the rows of one call, and by default it is as many as the BLAS under NumPy is told to take (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, wraps
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import ArgumentError, require
+
+__all__ = ["LEAST", "Kept", "either", "either_backward", "get_threads", "large", "ready", "run", "set_threads", "use", "using"]
+
+#: From so many elements on a kernel is taken in the mode "auto".
+LEAST = 1 << 16
+
+# A thread is worth starting for so many elements.
+_SHARE = 1 << 15
+
+_MODES = ("auto", "numba", "numpy")
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
+
+class _Settings:
+    mode = "auto"
+    least = LEAST
+    threads = 1
+
+
+def use(mode: str) -> str:
+    """Choose who computes from now on, in every thread.
+
+    Parameters
+    ----------
+    mode : {"auto", "numba", "numpy"}
+        "auto": kernels for large arrays where numba is installed. "numba": kernels for every size. "numpy": none.
+
+    Returns
+    -------
+    str
+        The mode so far.
+
+    Raises
+    ------
+    ArgumentError
+        For another mode.
+    MissingExtraError
+        For "numba" where it is not installed.
+
+    Examples
+    --------
+    >>> before = use("numpy")
+    >>> use(before)
+    'numpy'
+    """
+    if mode not in _MODES:
+        raise ArgumentError(f"kernels.use: mode must be one of {_MODES}, got {mode!r}")
+    if mode == "numba" and not _installed():
+        require("numba")
+    before, _Settings.mode = _Settings.mode, mode
+    _Settings.least = {"auto": LEAST, "numba": 1, "numpy": sys.maxsize}[mode]
+    return before
+
+
+def using() -> str:
+    """The mode, as :func:`use` takes it."""
+    return _Settings.mode
+
+
+def set_threads(count: int) -> int:
+    """Let so many threads share the rows of one kernel call; returns the number so far.
+
+    Raises
+    ------
+    ArgumentError
+        If ``count`` is no positive integer.
+
+    Examples
+    --------
+    >>> before = set_threads(2)
+    >>> set_threads(before)
+    2
+    """
+    if not isinstance(count, (int, np.integer)) or count < 1:
+        raise ArgumentError(f"kernels.set_threads: needs a positive integer, got {count!r}")
+    before, _Settings.threads = _Settings.threads, int(count)
+    _pool.cache_clear()
+    return before
+
+
+def get_threads() -> int:
+    """How many threads share the rows of one kernel call."""
+    return _Settings.threads
+
+
+@lru_cache(maxsize=1)
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def ready(*arrays: Any, only: Any = None) -> bool:
+    """Whether kernels can take these arrays: all of one floating dtype, in C order, the first not empty; and numba is there.
+
+    Read-only arrays are left to NumPy, since numba would compile every kernel anew for them.
+
+    Parameters
+    ----------
+    *arrays : ndarray or None
+    only : dtype, optional
+        The one dtype that the kernel is made for.
+    """
+    dtype = arrays[0].dtype
+    if dtype not in _FLOATS or (only is not None and dtype != only) or not arrays[0].size:
+        return False
+    return all(a is None or (a.dtype == dtype and a.flags.carray) for a in arrays) and _installed()
+
+
+class Kept(tuple[Any, ...]):
+    """The residuals of a forward that a kernel computed."""
+
+    __slots__ = ()
+
+
+def large(size: int) -> bool:
+    """Whether so many elements go to a kernel in the present mode."""
+    return size >= _Settings.least
+
+
+def either(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The forward of a fused operation that has two: ``kernel`` for a large first input unless it declines with None, else ``numpy``."""
+
+    @wraps(numpy)
+    def forward(x: Any, *args: Any, **attrs: Any) -> Any:
+        if x.size >= _Settings.least:
+            found = kernel(x, *args, **attrs)
+            if found is not None:
+                return found
+        return numpy(x, *args, **attrs)
+
+    return forward
+
+
+def either_backward(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The backward of a fused operation that has two: whose residuals they are decides."""
+
+    @wraps(numpy)
+    def backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> Any:
+        if residuals.__class__ is Kept:
+            return kernel(g, residuals, needs)
+        return numpy(g, residuals, needs)
+
+    return backward
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_Settings.threads, thread_name_prefix="autodiff-kernel")
+
+
+# Threads do not survive a fork; the child makes its own when it needs them.
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None) -> list[Any]:
+    """Run a kernel over ``range(count)``, in shares for the threads: the one door through which compiled code is called.
+
+    Parameters
+    ----------
+    name : str
+        A function of :mod:`autodiff.kernels.compiled`: ``f(start, stop, *arguments, *partials)``.
+    count : int
+        How many rows or columns there are to share.
+    size : int
+        Elements that there are to compute: few are not worth a thread.
+    *arguments
+        What every share reads and writes; each writes its own rows.
+    partial : callable, optional
+        Makes the arrays in which one share adds up what is summed over shares.
+
+    Returns
+    -------
+    list
+        The partial arrays of every share, in order.
+    """
+    from autodiff.kernels import compiled
+
+    kernel = getattr(compiled, name)
+    shares = max(1, min(_Settings.threads, count, size // _SHARE))
+    bounds = [count * i // shares for i in range(shares + 1)]
+    partials = [() if partial is None else partial() for _ in range(shares)]
+    if shares == 1:
+        kernel(0, count, *arguments, *partials[0])
+        return partials
+    # The caller's thread takes the first share itself.
+    waiting = [_pool().submit(kernel, bounds[i], bounds[i + 1], *arguments, *partials[i]) for i in range(1, shares)]
+    kernel(0, bounds[1], *arguments, *partials[0])
+    for share in waiting:
+        share.result()
+    return partials
+
+
+def _from_environment() -> None:
+    mode = os.environ.get("AUTODIFF_KERNELS", "auto")
+    if mode not in _MODES:
+        raise ArgumentError(f"the environment variable AUTODIFF_KERNELS must be one of {_MODES}, got {mode!r}")
+    use(mode)
+    told = next((os.environ[k] for k in ("AUTODIFF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(k, "").isdigit()), "")
+    _Settings.threads = max(1, int(told) if told else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+_from_environment()

@@ -1,0 +1,211 @@
+"""Compiled kernels: the laws again, now through them; accuracy of their exponential; the switch, the threads, the sizes."""
+
+import subprocess
+import sys
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+import optim
+from autodiff import fused, kernels
+from autodiff.errors import ArgumentError
+from autodiff.facts import sample_call
+from autodiff.primitive import registry
+from autodiff.testing import HypothesisDraw, verify
+from autodiff.testing.laws import LAWS
+
+pytest.importorskip("numba", reason="compiled kernels need the extra 'fast'")
+
+OPS = ("batch_norm", "layer_norm", "cross_entropy", "gelu")
+# What a kernel could get wrong on its own; the others test the engine.
+CHOSEN = (
+    "composed_equals_fused", "every_subset_of_inputs", "float32_stays_float32", "gradients_match_numeric", "gradients_share_no_memory",
+    "inputs_are_left_alone", "layout_does_not_matter", "linear_in_the_cotangent", "reruns_agree_to_the_bit",
+)  # fmt: skip
+
+
+@pytest.fixture
+def numba_only():
+    before = kernels.use("numba")
+    yield
+    kernels.use(before)
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = kernels.set_threads(request.param)
+    yield request.param
+    kernels.set_threads(before)
+
+
+@pytest.mark.usefixtures("numba_only")
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("law", CHOSEN)
+def test_laws(law, name):
+    op = registry[name]
+
+    @hypothesis.settings(max_examples=6)
+    @given(st.data())
+    def holds(data):
+        args, kwargs = sample_call(op, HypothesisDraw(data.draw))
+        LAWS[law](op, args, kwargs)
+
+    holds()
+
+
+@pytest.mark.usefixtures("numba_only")
+@pytest.mark.parametrize("name", OPS)
+def test_verification(name):
+    for seed in range(3):
+        assert verify(name, seed=seed).passed
+
+
+CALLS = {
+    "batch_norm 1-d": (fused.batch_norm, (300, 700), 700),
+    "batch_norm 2-d": (fused.batch_norm, (20, 30, 9, 13), 30),
+    "layer_norm": (fused.layer_norm, (40, 9, 517), 517),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", sorted(CALLS))
+def test_normalisations_of_large_arrays(case, dtype, threads, rng):
+    """Kernel and NumPy in the same dtype, both against float64: the kernel may not be the worse one."""
+    op, shape, width = CALLS[case]
+    x, w, b = rng.normal(size=shape) * 3 + 5, rng.normal(size=width), rng.normal(size=width)
+    g = rng.normal(size=shape)
+
+    def results(mode, kind):
+        before = kernels.use(mode)
+        leaves = [ad.tensor(a.astype(dtype).astype(kind), requires_grad=True) for a in (x, w, b)]
+        out = op(*leaves)
+        out.backward(g.astype(dtype).astype(kind))
+        kernels.use(before)
+        return [out.data, *(leaf.grad for leaf in leaves)]
+
+    eps = float(np.finfo(dtype).eps)
+    for ours, plain, truth in zip(results("auto", dtype), results("numpy", dtype), results("numpy", np.float64), strict=True):
+        assert ours.dtype == dtype
+        scale = np.abs(truth).max() * eps
+        assert np.abs(ours - truth).max() / scale <= 4 * np.abs(plain - truth).max() / scale + 16
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_of_large_arrays(reduction, threads, rng):
+    x, y = (rng.normal(size=(70, 1001)) * 8).astype(np.float32), rng.integers(0, 1001, 70)
+    found = {}
+    for mode, kind in (("auto", np.float32), ("numpy", np.float64)):
+        before = kernels.use(mode)
+        leaf = ad.tensor(x.astype(kind), requires_grad=True)
+        out = fused.cross_entropy(leaf, y, reduction=reduction)
+        out.backward(np.full(out.shape, 0.5, kind))
+        kernels.use(before)
+        found[kind] = (out.data, leaf.grad)
+        assert out.dtype == leaf.grad.dtype == kind
+    for a, b in zip(found[np.float32], found[np.float64], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-7 * np.abs(b).max())
+
+
+@pytest.mark.usefixtures("numba_only")
+def test_cross_entropy_at_the_ends_of_the_range():
+    x = ad.tensor(np.array([[1e4, 0.0, -1e4], [np.inf, 0.0, 0.0], [np.nan, 0.0, 0.0]], np.float32), requires_grad=True)
+    with np.errstate(invalid="ignore"):
+        losses = fused.cross_entropy(x, np.array([1, 0, 0]), reduction="none")
+    assert losses.data[0] == 1e4
+    assert np.isnan(losses.data[1:]).all()
+    losses[0].backward()
+    np.testing.assert_array_equal(x.grad[0], [1.0, -1.0, 0.0])
+
+
+def test_the_exponential_is_accurate_to_the_bound_it_states():
+    from autodiff.kernels import compiled
+
+    @compiled.numba.njit
+    def every(x, out):
+        for i in range(x.size):
+            out[i] = compiled_exp(x[i])
+
+    compiled_exp = compiled._exp
+    x = np.concatenate([np.linspace(-87, 88, 1_000_003), -np.logspace(-30, 0, 1000)]).astype(np.float32)
+    out = np.empty_like(x)
+    every(x, out)
+    truth = np.exp(x.astype(np.float64))
+    ulps = np.abs(out - truth) / np.spacing(truth.astype(np.float32)).astype(np.float64)
+    assert ulps.max() <= 1.3
+
+
+def test_gelu_keeps_the_digits_of_its_tail():
+    x = np.concatenate([np.linspace(-12, 12, 100_001), [0.0, -1e20, 1e20, 3e38, -3e38]]).astype(np.float32)
+    found = {}
+    for mode, kind in (("numba", np.float32), ("numpy", np.float64)):
+        before = kernels.use(mode)
+        leaf = ad.tensor(x.astype(kind), requires_grad=True)
+        out = fused.gelu(leaf)
+        out.sum().backward()
+        kernels.use(before)
+        found[kind] = (out.data, leaf.grad)
+    for ours, truth in zip(found[np.float32], found[np.float64], strict=True):
+        np.testing.assert_allclose(ours[x > -9], truth[x > -9], rtol=2e-5, atol=2e-7)
+        np.testing.assert_allclose(ours, truth, rtol=2e-5, atol=1e-7)
+        tail = (x < -3) & (x > -12)
+        np.testing.assert_allclose(ours[tail], truth[tail], rtol=2e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("maker", [optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"maximize": True, "weight_decay": 0.02}])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam(maker, options, dtype, threads, rng):
+    start = [rng.normal(size=(300, 300)).astype(dtype), rng.normal(size=70_000).astype(dtype)]
+    grads = [[rng.normal(size=p.shape).astype(dtype) for p in start] for _ in range(4)]
+    found = {}
+    for mode in ("auto", "numpy"):
+        before = kernels.use(mode)
+        leaves = [ad.tensor(p, requires_grad=True) for p in start]
+        optimizer = maker(leaves, lr=0.01, **options)
+        for step in grads:
+            for leaf, g in zip(leaves, step, strict=True):
+                leaf.grad = g
+            optimizer.step()
+        kernels.use(before)
+        found[mode] = [leaf.data for leaf in leaves] + [s for p in leaves for s in (optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"])]
+    for a, b in zip(found["auto"], found["numpy"], strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=64 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps)
+
+
+def test_small_arrays_load_no_compiler():
+    code = (
+        "import sys, numpy as np, autodiff as ad; from autodiff import fused\n"
+        "x = ad.tensor(np.ones((8, 8), np.float32), requires_grad=True); fused.layer_norm(x).sum().backward()\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_switch(monkeypatch, rng):
+    called = []
+    monkeypatch.setattr("autodiff.kernels.calls.run", lambda name, *rest, **more: called.append(name) or [((0,), (0,))])
+    large = rng.normal(size=(300, 300))
+    for mode, expected in (("auto", True), ("numpy", False)):
+        before = kernels.use(mode)
+        fused.batch_norm.forward(large)
+        assert bool(called) == expected
+        called.clear()
+        fused.batch_norm.forward(large.T)  # not in C order
+        fused.batch_norm.forward(large.astype(np.longdouble))
+        fused.batch_norm.forward(large[:5, :5])
+        assert not called
+        assert kernels.use(before) == mode
+    with pytest.raises(ArgumentError, match="mode"):
+        kernels.use("fortran")
+    with pytest.raises(ArgumentError, match="positive"):
+        kernels.set_threads(0)
+    for variable, word in (("numpy", "numpy"), ("rust", "AUTODIFF_KERNELS")):
+        code = "from autodiff import kernels; print(kernels.using())"
+        monkeypatch.setenv("AUTODIFF_KERNELS", variable)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert word in done.stdout + done.stderr
