@@ -128,7 +128,8 @@ class MultiheadAttention(Module):
         key : (S, N, kdim), (N, S, kdim) or (S, kdim)
         value : (S, N, vdim), (N, S, vdim) or (S, vdim)
         key_padding_mask : bool or float, (N, S) or (S,), optional
-            True where a key is padding and must NOT be looked at (the opposite of ``scaled_dot_product_attention``), or numbers added to the scores.
+            True where a key is padding and must NOT be looked at (the opposite of ``scaled_dot_product_attention``), or numbers added to the
+            scores. Where it is True, key and value may hold anything, NaN included, unless they are the query, too.
         need_weights : bool
             Return the weights. False is faster: one fused operation.
         attn_mask : bool or float, (L, S) or (N num_heads, L, S), optional
@@ -165,7 +166,8 @@ class MultiheadAttention(Module):
             packed = F.linear(batch_first(q), self.in_proj_weight, self.in_proj_bias)
             q, k, v = (packed[..., i * self.embed_dim : (i + 1) * self.embed_dim] for i in range(3))
         else:
-            q, k, v = self._projected(batch_first(q), batch_first(k), batch_first(v))
+            padding = None if key_padding_mask is None else _as_mask("key_padding_mask", key_padding_mask)
+            q, k, v = self._projected(batch_first(q), _without(padding, batch_first(k)), _without(padding, batch_first(v)))
         count, length = q.shape[:2]
         if self.bias_k is not None:
             k, v = _append(k, self.bias_k), _append(v, self.bias_v)
@@ -241,6 +243,14 @@ class MultiheadAttention(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}, batch_first={self.batch_first}"
+
+
+def _without(padding: Any, x: Tensor) -> Tensor:
+    """Zeros in place of padding that is not finite: hidden or not, the projections' weights would meet it in their gradients as 0 * NaN."""
+    if padding is None or padding.dtype != bool or padding.size != x.shape[0] * x.shape[1] or np.isfinite(x.data).all():
+        return x
+    cleaned: Tensor = np.where(padding.reshape(*x.shape[:2], 1), 0, x)  # type: ignore[assignment]
+    return cleaned
 
 
 def _append(x: Tensor, row: Tensor) -> Tensor:

@@ -363,6 +363,23 @@ def test_causal_without_a_spelt_out_mask(rng):
     np.testing.assert_allclose(layer(x, x, x, attn_mask=nn.generate_square_subsequent_mask(3, np.float64))[0].data, short, rtol=1e-12)
 
 
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("bad", BAD)
+def test_padding_of_memory_may_hold_anything(bad, need_weights, rng):
+    padding = np.array([[False, False, True], [False, True, True]])
+    x, clean = rng.normal(size=(2, 4, 6)), np.where(padding[..., None], 0, rng.normal(size=(2, 3, 6)))
+    results = []
+    for filled in (clean, np.where(padding[..., None], bad, clean)):
+        layer = nn.MultiheadAttention(6, 2, batch_first=True, dtype=np.float64, generator=np.random.default_rng(0))
+        query, memory = ad.tensor(x, requires_grad=True), ad.tensor(filled, requires_grad=True)
+        out = layer(query, memory, memory, padding, need_weights=need_weights)[0]
+        (out * out).sum().backward()
+        results.append([out.data, query.grad, memory.grad, *(p.grad for p in layer.parameters())])
+        assert not memory.grad[padding].any()
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
 def test_initial_values_and_dropout_come_from_the_generator():
     first, second = (nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True, generator=np.random.default_rng(1)) for _ in range(2))
     x = np.ones((1, 4, 8), np.float32)
