@@ -16,6 +16,8 @@ from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, RATE, SMALL, Ca
 
 __all__ = ["contests"]
 
+COMPILED = "autodiff, compiled"
+
 TARGETS = (
     Target("careful NumPy", 1.2),
     Target("textbook NumPy", 0.75),
@@ -23,6 +25,9 @@ TARGETS = (
     Target("JAX jit", 1.0),
     Target("autograd", 1.0),
     Target("MyGrad", 1.0),
+    Target("careful NumPy", 0.95, COMPILED),
+    Target("JAX jit", 0.9, COMPILED),
+    Target("torch.compile", 0.6, COMPILED),
 )
 
 
@@ -65,8 +70,9 @@ def _model(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[An
     return nn.Sequential(*layers), affine, norms
 
 
-def library(problem: Problem) -> Candidate:
-    """The step as a user writes it."""
+def library(problem: Problem, *, compiled: bool = False) -> Candidate:
+    """The step as a user writes it; or the same step under ``autodiff.compile``, which must then replay."""
+    import autodiff
     import optim
     from nn import functional as F
 
@@ -74,15 +80,26 @@ def library(problem: Problem) -> Candidate:
     optimizer = optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS)
     x, y = problem.x, problem.y
 
-    def step() -> None:
+    def step() -> Any:
         optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
         optimizer.step()
+        return loss
 
     def result() -> list[Any]:
         model, affine, norms = _model(problem, problem.masks)
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
+
+        def gradients() -> Any:
+            model.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        if compiled:
+            gradients = autodiff.compile(gradients, fallback=False)
+            gradients()  # recorded; what follows is a replay
+        loss = gradients()
         found = {
             "W": lambda i: affine[i].weight.grad.T,
             "b": lambda i: affine[i].bias.grad,
@@ -91,6 +108,8 @@ def library(problem: Problem) -> Candidate:
         }
         return [loss.data, *(found[name](i) for i, name in problem.entries())]
 
+    if compiled:
+        return Candidate(COMPILED, autodiff.compile(step, fallback=False), result)
     return Candidate("autodiff", step, result)
 
 
@@ -105,6 +124,7 @@ def contest(net: Net, *, compiled: bool) -> Contest:
             Candidate("textbook NumPy", textbook.step, textbook.result),
             Candidate("careful NumPy", careful.step, careful.result),
             library(problem),
+            library(problem, compiled=True),
         ],
         reference="textbook NumPy",
         baseline="careful NumPy",

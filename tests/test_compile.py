@@ -1,10 +1,12 @@
 """``autodiff.compile``: compiled equals eager to the bit, in everything that a user can see, or it does not replay."""
 
 import copy
+import importlib.util
 import os
 import random
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -636,3 +638,30 @@ def test_the_plan_can_be_read() -> None:
     assert "np.dot(" in text
     assert f"{plan.nbytes:,} bytes" in text
     compile(plan.source, "plan", "exec")
+
+
+def test_the_plan_can_be_drawn(tmp_path: Path) -> None:
+    training = Training("batchnorm+dropout", "Adam", True)
+    training.step(*data())
+    plan = training.step.plan
+    dot = plan.dot
+    assert dot.startswith("digraph {")
+    assert dot.count("[label=\"np.dot") == plan.source.count("np.dot(")
+    arena = {b.offset for b in plan.buffers.values() if b.offset is not None}
+    assert len({line.split("fillcolor=")[1] for line in dot.splitlines() if " 0.35 0.95" in line}) == len(arena) < len(plan.buffers)
+    assert plan.save(tmp_path / "plan.dot").read_text() == dot
+    with pytest.raises(ArgumentError, match="suffix"):
+        plan.save(tmp_path / "plan.gif")
+    if importlib.util.find_spec("pygraphviz") or importlib.util.find_spec("graphviz"):
+        assert b"<svg" in plan.save(tmp_path / "plan.svg").read_bytes()
+
+
+def test_buffers_alive_at_the_same_time_never_overlap() -> None:
+    training = Training("layernorm", "Adam", True)
+    training.step(*data())
+    placed = [b for b in training.step.plan.buffers.values() if b.offset is not None]
+    for i, a in enumerate(placed):
+        for b in placed[:i]:
+            apart = a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
+            # One may take over another's place in the very call that reads the last of it.
+            assert apart or a.last <= b.first or b.last <= a.first

@@ -18,10 +18,13 @@ import operator
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autodiff.errors import ArgumentError
+from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage
 
 __all__ = ["DIVERGED", "Plan", "Unplannable"]
@@ -501,11 +504,12 @@ class Plan:
         self.calls = 0
         body: list[str] = []
         steps = {number: f"s{place}" for place, number in enumerate(self.prepared)}
+        self.steps: list[Step] = []
         for i, op in enumerate(self.ops):
-            if i in steps:
-                body.append(f"{steps[i]}.step()")
-                continue
-            body += self._line(op)
+            written = [f"{steps[i]}.step()"] if i in steps else self._line(op)
+            body += written
+            if written:
+                self.steps.append(self._step(op, written[0]))
         exported = [b for b in self.buffers.values() if b.exported]
         tests = []
         for buffer in exported:
@@ -626,6 +630,54 @@ class Plan:
         if kind == "argument" and attribute == "grad":
             return f"{name}._node.grad"
         return f"{name}.{attribute}"
+
+    def _step(self, op: Op, text: str) -> Step:
+        """What a picture shows of a line."""
+        storages = {s.index for s in op.writes} | {s.storage.index for s in op.outs() if s.storage is not None}
+        buffer = next((self.buffers[i] for i in storages if i in self.buffers), None)
+        names = {"load": "load", "bind": f".{op.target[1]} =" if op.kind == "bind" else "", "guard": "holds?", "draw": "draw"}
+        if op.kind == "host":
+            label = f"{getattr(op.target, '__qualname__', 'host')}"
+        else:
+            label = names.get(op.kind) or (op.target.name if isinstance(op.target, Method) else self._callable(op.target))
+        takes = [self._base(s) for s in reads(op)]
+        if op.kind == "load":
+            takes.append(self._place_name(op.target[0]))
+        gives = [self._base(s) for s in op.outs()] + [self.buffers[s.index].name for s in op.writes if s.index in self.buffers]
+        facts = f"{buffer.dtype}{list(buffer.shape)}" if buffer is not None else ""
+        place = None if buffer is None else buffer.offset
+        return Step(text, label, tuple(takes), tuple(dict.fromkeys(gives)), place, buffer is not None and bool(buffer.exported), facts)
+
+    def _base(self, slot: Slot) -> str:
+        """A slot's name, or that of the buffer that it is a view of."""
+        buffer = None if slot.storage is None else self.buffers.get(slot.storage.index)
+        return self._name(slot) if buffer is None else buffer.name
+
+    @property
+    def dot(self) -> str:
+        """The plan as a picture in DOT: one box per call, coloured by the memory of its result."""
+        return plan_to_dot(f"{self.name}: {self.calls} calls, {self.nbytes:,} bytes", self.steps)
+
+    def save(self, path: str | Path) -> Path:
+        """Draw the plan into a file; the suffix (.dot, .svg, .pdf or .png) chooses the format, and all but .dot need Graphviz.
+
+        Raises
+        ------
+        ArgumentError
+            For another suffix.
+        MissingExtraError
+            If there is no layout engine; the message names the remedies.
+        """
+        target = Path(path)
+        if target.suffix not in (".dot", ".svg", ".pdf", ".png"):
+            raise ArgumentError(f"save({str(path)!r}): the suffix must be one of .dot, .svg, .pdf, .png")
+        if target.suffix == ".dot":
+            target.write_text(self.dot)
+            return target
+        from autodiff.viz.svg import render
+
+        target.write_bytes(render(self.dot, target.suffix[1:]))
+        return target
 
     def _line(self, op: Op) -> list[str]:
         if op.kind == "load":
