@@ -7,15 +7,16 @@ from autodiff.fused.convolution import conv, conv_transpose
 from autodiff.fused.cross_iteration_normalization import cross_iteration_batch_norm
 from autodiff.fused.ctc import ctc_loss
 from autodiff.fused.dropout import dropout, dropout_mask
+from autodiff.fused.elementwise_losses import bernoulli_logits, bernoulli_nll, huber_bowl
 from autodiff.fused.embedding import embedding
 from autodiff.fused.group_normalization import group_norm, rms_norm
 from autodiff.fused.linear import linear
-from autodiff.fused.losses import bernoulli_nll, cross_entropy
+from autodiff.fused.losses import cross_entropy
 from autodiff.fused.margin_losses import multi_margin_loss
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
 from autodiff.fused.recurrent import gru, gru_cell, lstm, lstm_cell, rnn
-from autodiff.fused.smooth_activations import elu, gelu, gelu_tanh, log_sigmoid, sigmoid, silu, soft_sign, softplus
+from autodiff.fused.smooth_activations import elu, gelu, gelu_tanh, leaky_relu, log_sigmoid, sigmoid, silu, soft_sign, softplus
 
 __all__ = [
     "adaptive_avg_pool",
@@ -26,6 +27,7 @@ __all__ = [
     "batch_norm_backward_staged",
     "batch_norm_inference",
     "batch_renorm",
+    "bernoulli_logits",
     "bernoulli_nll",
     "conv",
     "conv_transpose",
@@ -41,7 +43,9 @@ __all__ = [
     "group_norm",
     "gru",
     "gru_cell",
+    "huber_bowl",
     "layer_norm",
+    "leaky_relu",
     "linear",
     "log_sigmoid",
     "log_softmax",

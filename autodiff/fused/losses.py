@@ -9,9 +9,9 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import row_sums
 from autodiff.kernels import calls, either, either_backward
-from autodiff.primitive import Fused, Primitive
+from autodiff.primitive import Fused
 
-__all__ = ["bernoulli_nll", "check_classification", "class_rows", "cross_entropy", "picked"]
+__all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
 
 _REDUCTIONS = ("none", "mean", "sum")
 
@@ -258,30 +258,4 @@ cross_entropy = Fused(
     "cross_entropy", composed=cross_entropy_composed, forward=either(cross_entropy_forward, calls.cross_entropy_forward),
     backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward), sample=_sample,
     formula="dz = softmax(z) - target",
-)  # fmt: skip
-
-
-# --- binary cross-entropy of probabilities ----------------------------------------------------------------------------------
-
-
-def bernoulli_nll_forward(x: Any, t: Any) -> Any:
-    """``-(t log x + (1 - t) log(1 - x))`` of each element, the logarithms no lower than -100."""
-    with np.errstate(divide="ignore"):
-        return -t * np.maximum(np.log(x), -100) - (1 - t) * np.maximum(np.log1p(-x), -100)
-
-
-def _bernoulli_target(g: Any, out: Any, x: Any, t: Any) -> Any:
-    with np.errstate(divide="ignore"):
-        return g * (np.maximum(np.log1p(-x), -100) - np.maximum(np.log(x), -100))
-
-
-def _sample_bernoulli(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    shape = draw.shape()
-    return (draw.array(shape, low=0.05, high=0.95), draw.array(shape, low=0.0, high=1.0)), {}
-
-
-# An operation of its own, since at x = 0 and x = 1 the clipped logarithms' own derivatives are 0 times infinity; PyTorch's is finite there.
-bernoulli_nll = Primitive(
-    "bernoulli_nll", bernoulli_nll_forward, lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)), _bernoulli_target,
-    sample=_sample_bernoulli,
 )  # fmt: skip

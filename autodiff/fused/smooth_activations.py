@@ -1,4 +1,4 @@
-"""Smooth activations: sigmoid, SiLU, softplus, softsign, log-sigmoid and ELU as elementary operations, GELU with its gradient derived by hand.
+"""Activations with two smooth halves as elementary operations, GELU with its gradient derived by hand.
 
 Every exponential is taken of a number that is not positive, so nothing overflows at any input.
 """
@@ -14,7 +14,7 @@ from autodiff.ops.common import bare
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.primitive import Fused, Primitive
 
-__all__ = ["elu", "gelu", "gelu_tanh", "log_sigmoid", "sigmoid", "silu", "soft_sign", "softplus"]
+__all__ = ["elu", "gelu", "gelu_tanh", "leaky_relu", "log_sigmoid", "sigmoid", "sigmoid_of", "silu", "soft_sign", "softplus"]
 
 
 def _floating(x: Any) -> Any:
@@ -44,13 +44,13 @@ sigmoid = Primitive(
 )
 
 
-def _sigmoid(x: Any) -> Any:
+def sigmoid_of(x: Any) -> Any:
     """Of a Tensor as an operation, of an array as an array: what a rule may call."""
     return sigmoid(x) if hasattr(x, "_node") else sigmoid_forward(x)
 
 
 def _silu_rule(g: Any, out: Any, x: Any) -> Any:
-    s = _sigmoid(x)
+    s = sigmoid_of(x)
     return g * (s * (1 + x * (1 - s)))
 
 
@@ -72,7 +72,7 @@ def log_sigmoid_forward(x: Any) -> Any:
 
 
 log_sigmoid = Primitive(
-    "log_sigmoid", log_sigmoid_forward, lambda g, out, x: g * _sigmoid(-x), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="log σ"
+    "log_sigmoid", log_sigmoid_forward, lambda g, out, x: g * sigmoid_of(-x), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="log σ"
 )
 
 
@@ -93,11 +93,20 @@ def softplus_forward(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """
     x = _floating(x)
     z = x * beta
-    return np.where(z > threshold, x, (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta)
+    out = np.asarray(np.abs(z))
+    np.negative(out, out=out)
+    np.exp(out, out=out)
+    np.log1p(out, out=out)
+    out += np.maximum(z, 0)
+    out /= beta
+    # Few values lie beyond, and selecting costs as much as all the rest.
+    over = z > threshold
+    return np.where(over, x, out) if np.any(over) else out
 
 
 def _softplus_rule(g: Any, out: Any, x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    return g * np.where(bare(x) * beta > threshold, 1, _sigmoid(x * beta))
+    slope, over = sigmoid_of(x * beta), bare(x) * beta > threshold
+    return g * (np.where(over, 1, slope) if np.any(over) else slope)
 
 
 softplus = Primitive(
@@ -127,8 +136,10 @@ def elu_forward(x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.
 
 
 def _elu_rule(g: Any, out: Any, x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
-    positive = bare(x) > 0
-    return g * np.where(positive, scale, np.exp(np.where(positive, 0, x) * rate) * (scale * alpha * rate))
+    # The slope at 0- times the exponential, which is 1 where x is positive; there the difference to the slope at 0+ is added.
+    left = scale * alpha * rate
+    slope = np.exp(np.minimum(x, 0) * rate) * left
+    return g * (slope if left == scale else slope + (bare(x) > 0) * bare(x).dtype.type(scale - left))
 
 
 elu = Primitive(
@@ -137,6 +148,34 @@ elu = Primitive(
         (draw.array(draw.shape(), avoid=(0.0,)),),
         {"alpha": draw.choice((1.0, 1.7)), "scale": draw.choice((1.0, 1.05)), "rate": draw.choice((1.0, 0.6))},
     ),
+)  # fmt: skip
+
+
+def leaky_relu_forward(x: Any, negative_slope: float = 0.01) -> Any:
+    """``x`` where positive, else ``negative_slope x``.
+
+    Examples
+    --------
+    >>> leaky_relu([-1.0, 2.0], negative_slope=0.1).data
+    array([-0.1,  2. ])
+    """
+    x = _floating(x)
+    out = np.asarray(np.minimum(x, 0))
+    out *= negative_slope
+    out += np.maximum(x, 0)
+    return out
+
+
+def _leaky_relu_rule(g: Any, out: Any, x: Any, negative_slope: float = 0.01) -> Any:
+    # By arithmetic: selecting between two numbers by a random mask costs ten times as much.
+    slope = (bare(x) > 0) * bare(x).dtype.type(1 - negative_slope)
+    slope += negative_slope
+    return g * slope
+
+
+leaky_relu = Primitive(
+    "leaky_relu", leaky_relu_forward, _leaky_relu_rule,
+    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {"negative_slope": draw.choice((0.01, 0.3))}),
 )  # fmt: skip
 
 

@@ -70,8 +70,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     >>> leaky_relu([-1.0, 2.0], 0.1).data
     array([-0.1,  2. ])
     """
-    x = as_tensor(input)
-    return np.where(x > 0, x, x * negative_slope)  # type: ignore[return-value]
+    return fused.leaky_relu.function(as_input(input), negative_slope=negative_slope)  # type: ignore[no-any-return]
 
 
 def prelu(input: Any, weight: Any) -> Tensor:
@@ -247,7 +246,13 @@ def sigmoid(input: Any) -> Tensor:
 
 
 def tanh(input: Any) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Examples
+    --------
+    >>> tanh([0.0, 1000.0]).data
+    array([0., 1.])
+    """
     return np.tanh(as_tensor(input))  # type: ignore[return-value]
 
 
@@ -423,10 +428,22 @@ def softmax(input: Any, dim: int) -> Tensor:
 
 
 def softmin(input: Any, dim: int) -> Tensor:
-    """Softmax of the negated input along ``dim``."""
+    """Softmax of the negated input along ``dim``.
+
+    Examples
+    --------
+    >>> softmin([0.0, 1e4], dim=0).data
+    array([1., 0.])
+    """
     return fused.softmax.function(-as_tensor(input), axis=dim)  # type: ignore[no-any-return]
 
 
 def log_softmax(input: Any, dim: int) -> Tensor:
-    """The logarithm of softmax along ``dim``, stable for any magnitude."""
+    """The logarithm of softmax along ``dim``, stable for any magnitude.
+
+    Examples
+    --------
+    >>> log_softmax([0.0, 1e4], dim=0).data
+    array([-10000.,      0.])
+    """
     return fused.log_softmax.function(as_input(input), axis=dim)  # type: ignore[no-any-return]

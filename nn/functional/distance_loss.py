@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor
+from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError
 from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
 
@@ -54,15 +54,6 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None
     return weighted(np.abs(_difference("l1_loss", input, target)), weight, reduction, "l1_loss")
 
 
-def _bowl(d: Tensor, width: float) -> Tensor:
-    """``d^2 / 2`` up to ``width`` from 0, then the tangent: ``width (|d| - width / 2)``."""
-    a = np.abs(d)
-    inside = a < width
-    # Squares are taken of what is inside only, so that none overflows.
-    near = np.where(inside, d, 0.0)
-    return np.where(inside, near * near * 0.5, (a - 0.5 * width) * width)  # type: ignore[return-value]
-
-
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """``d^2 / (2 beta)`` where the difference d is below ``beta``, else ``|d| - beta / 2`` (Girshick 2015, arXiv 1504.08083).
 
@@ -86,7 +77,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = _difference("smooth_l1_loss", input, target)
-    return reduced(_bowl(d, beta) / beta if beta else np.abs(d), reduction, "smooth_l1_loss")
+    return reduced(fused.huber_bowl.function(d, delta=beta) / beta if beta else np.abs(d), reduction, "smooth_l1_loss")
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
@@ -112,7 +103,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
-    losses = _bowl(_difference("huber_loss", input, target), delta)
+    losses = fused.huber_bowl.function(_difference("huber_loss", input, target), delta=delta)
     if weight is not None:
         w = as_tensor(weight)
         equal_shapes("huber_loss", input=losses, weight=w)

@@ -147,10 +147,10 @@ def binary_cross_entropy_with_logits(
     x = as_tensor(input)
     t = as_tensor(target, x)
     equal_shapes("binary_cross_entropy_with_logits", input=x, target=t)
-    positive = t * logsigmoid(x)
-    if pos_weight is not None:
-        positive = positive * as_input(pos_weight)
-    losses = (t - 1) * logsigmoid(-x) - positive
+    if pos_weight is None:
+        losses = fused.bernoulli_logits.function(x, t)
+    else:
+        losses = (t - 1) * logsigmoid(-x) - t * logsigmoid(x) * as_input(pos_weight)
     return reduced(losses if weight is None else losses * as_input(weight), reduction, "binary_cross_entropy_with_logits")
 
 

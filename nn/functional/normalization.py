@@ -59,6 +59,12 @@ def batch_norm(
         If shapes disagree, or training sees a single value per channel.
     ArgumentError
         If evaluation lacks a running statistic.
+
+    Examples
+    --------
+    >>> batch_norm([[1.0], [3.0]], None, None, training=True, eps=0.0).data
+    array([[-1.],
+           [ 1.]])
     """
     x = as_input(input)
     if not training:
