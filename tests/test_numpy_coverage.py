@@ -117,12 +117,14 @@ CASES |= {
         np.nanmax, np.nanmin, np.nanprod, np.cov, np.corrcoef, np.sinc, np.i0, np.cumprod, np.ediff1d, np.nancumsum, np.nancumprod, np.nan_to_num, np.copy,
     )
 }  # fmt: skip
-for newer in ("unstack", "matvec", "vecmat", "cumulative_sum", "cumulative_prod"):
-    if hasattr(np, newer):
-        f = getattr(np, newer)
-        CASES[newer] = {
-            "unstack": (lambda x, f=f: f(x)[1], [B]), "matvec": (f, [A, S[0].copy()]), "vecmat": (f, [S[0].copy(), A]),
-        }.get(newer, (lambda x, f=f: f(x, axis=0, include_initial=True), [B]))  # fmt: skip
+# Written out, so that test_ops_against_jax.py can run them with another library under the name np.
+NEWER = {
+    "unstack": (lambda x: np.unstack(x)[1], [B]), "matvec": (lambda x, y: np.matvec(x, y), [A, S[0].copy()]),
+    "vecmat": (lambda x, y: np.vecmat(x, y), [S[0].copy(), A]),
+    "cumulative_sum": (lambda x: np.cumulative_sum(x, axis=0, include_initial=True), [B]),
+    "cumulative_prod": (lambda x: np.cumulative_prod(x, axis=0, include_initial=True), [B]),
+}  # fmt: skip
+CASES |= {name: case for name, case in NEWER.items() if hasattr(np, name)}
 
 
 @pytest.mark.parametrize("name", CASES)
