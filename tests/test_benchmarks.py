@@ -72,3 +72,11 @@ def test_a_run_writes_the_report(tmp_path: Path) -> None:
     page = (tmp_path / "performance.md").read_text()
     assert "## One elementwise operation, 1 thread\n" in page
     assert "| 1 element: autodiff / NumPy by hand | 2.2 |" in page
+
+
+def test_pictures_of_both_libraries_are_drawn() -> None:
+    result = subprocess.run([sys.executable, "-m", "benchmarks.pictures", "--quick"], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [line.split() for line in result.stdout.splitlines() if "autodiff" in line]
+    assert [row[2] for row in rows] == ["DOT", "SVG", "page"]
+    assert all(float(row[3]) < 5 for row in rows)

@@ -68,7 +68,7 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
     out = [
         "digraph autodiff {",
         f'  graph [rankdir={rankdir if rankdir in _DIRECTIONS else "TB"}, fontname="{_FONT}", fontsize={TITLE_SIZE:g}, '
-        'nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2, newrank=false];',
+        'nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2, newrank=true];',
         f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=10, fixedsize=true, margin=0];',
         f'  edge [fontname="{_FONT}", fontsize=10, arrowsize=0.7, color="#6e7781", fontcolor="#57606a"];',
     ]
@@ -104,18 +104,30 @@ def _spacers(view: GraphView) -> list[tuple[str, str]]:
     if not any(cluster.kind in ("module", "fused") for cluster in view.clusters):
         return []
     by_id = {node.id: node for node in view.nodes}
-    leaves = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is not None}
+    leaves = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input")}
     flows: dict[str, list[str]] = {}
+    used: set[str] = set()
     for edge in view.edges:
+        used.add(edge.source)
         if edge.kind == "data" and not edge.upward and edge.source not in leaves:
             flows.setdefault(edge.target, []).append(edge.source)
-    pairs: dict[str, str] = {}
+    entries: dict[str | None, str] = {}
     for edge in view.edges:
-        if edge.source in leaves and edge.source not in pairs and edge.kind == "data":
-            outside = [box for box in flows.get(edge.target, ()) if by_id[box].cluster != by_id[edge.source].cluster]
-            if outside:
-                pairs[edge.source] = outside[0]
-    return [(above, leaf) for leaf, above in pairs.items()]
+        if edge.source not in leaves and by_id[edge.target].kind == "port":
+            entries.setdefault(by_id[edge.target].cluster, edge.source)
+    pairs: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for edge in view.edges:
+        # Only the first use of a leaf says where it belongs; a later one would drag it, and what uses it, down.
+        if edge.source not in leaves or edge.source in seen or edge.kind != "data":
+            continue
+        seen.add(edge.source)
+        target, home = by_id[edge.target], by_id[edge.source].cluster
+        if target.kind == "port" and target.id not in used and target.cluster in entries:
+            pairs.append((entries[target.cluster], edge.source))
+        elif home is not None:
+            pairs.extend((box, edge.source) for box in flows.get(edge.target, ())[:1] if by_id[box].cluster != home)
+    return pairs
 
 
 def heading(cluster: ClusterView) -> list[str]:

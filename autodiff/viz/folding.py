@@ -45,15 +45,18 @@ class _Tree:
             self.groups[cluster.id] = _Group(cluster)
             parents[cluster.id] = cluster.parent
         number = {node.id: i for i, node in enumerate(view.nodes)}
+        # From the end, so that a cluster stands where its last box does: after what it uses.
         entered: set[str] = set()
-        for i, node in enumerate(view.nodes):
-            self.groups[node.cluster].items.append(i)
-            cluster_id = node.cluster
+        for i in reversed(range(len(view.nodes))):
+            cluster_id = view.nodes[i].cluster
+            self.groups[cluster_id].items.append(i)
             while cluster_id is not None and cluster_id not in entered:
                 entered.add(cluster_id)
                 outer = parents[cluster_id]
                 self.groups[outer].items.append(self.groups[cluster_id])
                 cluster_id = outer
+        for group in self.groups.values():
+            group.items.reverse()
         self.incoming: list[list[tuple[int, int, str]]] = [[] for _ in view.nodes]
         self.uses = [0] * len(view.nodes)
         for edge in view.edges:
@@ -128,12 +131,15 @@ def _repeats(tree: _Tree, large: bool) -> None:
         # A leaf with several uses belongs to no copy.
         plain = [i for i in group.items if isinstance(i, _Group) or tree.view.nodes[i].kind not in _LEAVES or tree.uses[i] == 1]
         own = [code(item) for item in plain]
+        wraps: list[list[list[Any]]] = []
         for start, length, count in _runs(np.array(own), [len(tree.members([item])) for item in plain]):
             if not large and not (length == 1 and isinstance(plain[start], _Group)):
                 continue
-            copies = [plain[start + k * length : start + (k + 1) * length] for k in range(count)]
-            for first, last in _alike(tree, copies):
-                _wrap(tree, group, copies[first:last])
+            copies = _in_phase(tree, plain[start : start + count * length], length)
+            module = length == 1 and isinstance(plain[start], _Group)
+            # A few operations that happen to recur in a long program are no loop.
+            wraps.extend(copies[a:b] for a, b in _alike(tree, copies) if module or b - a >= 4)
+        _wrap(tree, group, wraps)
         code_of[id(group)] = codes.setdefault(("group", group.facts.kind, group.facts.name, tuple(own)), len(codes))
 
 
@@ -162,14 +168,31 @@ def _runs(codes: Any, sizes: list[int]) -> list[tuple[int, int, int]]:
     return chosen
 
 
+def _in_phase(tree: _Tree, run: list[Any], length: int) -> list[list[Any]]:
+    """A periodic run cut where the fewest arrows cross from one copy to the next: that is where a loop's body begins."""
+
+    def cut(shift: int) -> list[list[Any]]:
+        return [run[i : i + length] for i in range(shift, len(run) - length + 1, length)]
+
+    def crossings(shift: int) -> int:
+        first, second = cut(shift)[:2]
+        before = set(tree.members(first))
+        return sum(source in before for node in tree.members(second) for _, source, _ in tree.incoming[node])
+
+    if length == 1 or len(run) < 3 * length:
+        return cut(0)
+    return cut(min(range(length), key=lambda shift: (crossings(shift), shift)))
+
+
 def _alike(tree: _Tree, copies: list[list[Any]]) -> list[tuple[int, int]]:
     """The runs of at least two copies whose inner wiring is the same, as (first, last + 1)."""
     wirings = []
     for copy in copies:
-        place = {node: i for i, node in enumerate(tree.members(copy))}
-        wirings.append(
-            [(i, slot, place[source], kind) for node, i in place.items() for slot, source, kind in tree.incoming[node] if source in place]
-        )
+        # By number, which is how a view pairs the boxes of one copy with those of another.
+        place = {node: i for i, node in enumerate(sorted(tree.members(copy)))}
+        boxes = [(tree.view.nodes[node].kind, tree.view.nodes[node].family, tree.view.nodes[node].shape) for node in place]
+        arrows = [(i, slot, place[source], kind) for node, i in place.items() for slot, source, kind in tree.incoming[node] if source in place]
+        wirings.append((boxes, arrows))
     found, start = [], 0
     for i in range(1, len(copies) + 1):
         if i == len(copies) or wirings[i] != wirings[start]:
@@ -179,7 +202,20 @@ def _alike(tree: _Tree, copies: list[list[Any]]) -> list[tuple[int, int]]:
     return found
 
 
-def _wrap(tree: _Tree, group: _Group, copies: list[list[Any]]) -> None:
+def _wrap(tree: _Tree, group: _Group, wraps: list[list[list[Any]]]) -> None:
+    """Put each run of copies in a group of its own, where its first item was."""
+    made: dict[Any, _Group] = {}
+    gone: set[Any] = set()
+    for copies in wraps:
+        keys = [id(item) if isinstance(item, _Group) else item for copy in copies for item in copy]
+        made[keys[0]] = _repeat(tree, copies)
+        gone.update(keys)
+    if gone:
+        keyed = [(id(item) if isinstance(item, _Group) else item, item) for item in group.items]
+        group.items = [made.get(key, item) for key, item in keyed if key in made or key not in gone]
+
+
+def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
     parts: list[Any] = []
     for k, copy in enumerate(copies):
         if len(copy) == 1 and isinstance(copy[0], _Group):
@@ -192,21 +228,10 @@ def _wrap(tree: _Tree, group: _Group, copies: list[list[Any]]) -> None:
     operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in first)
     named = parts[0].facts.name if parts[0].facts.kind == "module" else ""
     alert = next((tree.view.nodes[i].alert for copy in copies for i in tree.members(copy) if tree.view.nodes[i].alert), "")
-    repeat = tree.group(
+    return tree.group(
         label, "repeat", parts, times=len(copies), rolled=True, count=operations * len(copies), name=named, alert=alert,
         rows=(f"{operations} operation{'s' if operations != 1 else ''} each",), details=(("repeats", str(len(copies))),),
     )  # fmt: skip
-    gone = {id(item) if isinstance(item, _Group) else item for copy in copies for item in copy}
-    items: list[Any] = []
-    placed = False
-    for item in group.items:
-        if (id(item) if isinstance(item, _Group) else item) in gone:
-            if not placed:
-                items.append(repeat)
-                placed = True
-        else:
-            items.append(item)
-    group.items = items
 
 
 def _common(names: list[str]) -> str:

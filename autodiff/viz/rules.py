@@ -77,8 +77,8 @@ def rule_text(op: Any, slot: int) -> str:
     Returns
     -------
     str
-        Such as ``"g * cos(x)"``: ``g`` is the gradient that arrived, ``out`` the output, the other names are inputs. The formula of a
-        fused operation; empty where there is nothing short to say.
+        Such as ``"g * cos(x)"``: ``g`` is the gradient that arrived, ``out`` the output, the other names are inputs. Empty where there is nothing
+        short to say.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def rule_text(op: Any, slot: int) -> str:
     'g * cos(x)'
     """
     if op.fused:
-        return str(op.formula or "hand-derived")
+        return f"hand-derived: {op.formula}" if op.formula.startswith("d") else "hand-derived"
     rules = getattr(op, "rules", None)
     if rules is None:
         return "g"
@@ -104,8 +104,8 @@ def rule_text(op: Any, slot: int) -> str:
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
 
 
-def number_text(array: Any, most: int = 6) -> str:
-    """A number, or an array of at most ``most`` numbers, as text; empty for a larger one.
+def number_text(array: Any, most: int = 6, digits: int = 5) -> str:
+    """A number, or an array of at most ``most`` numbers, as text of so many significant digits; empty for a larger one.
 
     Examples
     --------
@@ -115,17 +115,17 @@ def number_text(array: Any, most: int = 6) -> str:
     array = np.asarray(array)
     if array.size > most or array.dtype.kind not in "biufc":
         return ""
-    return _nested(array.tolist())
+    return _nested(array.tolist(), digits)
 
 
-def _nested(value: Any) -> str:
+def _nested(value: Any, digits: int) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(_nested(item) for item in value) + "]"
+        return "[" + ", ".join(_nested(item, digits) for item in value) + "]"
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, complex):
-        return f"{value:.4g}"
-    return f"{value:.5g}"
+        return f"{value:.{digits}g}"
+    return f"{value:.{digits}g}"
 
 
 def substituted(op: Any, slot: int, g: Any, out: Any, inputs: tuple[Any, ...]) -> str:

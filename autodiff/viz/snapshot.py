@@ -52,6 +52,10 @@ def family_of(op: Any) -> str:
     return _BY_ROOM.get(room.rpartition(".")[2], "elementwise")
 
 
+#: Longest array, in characters, that is written out in a box.
+_WIDEST = 34
+
+
 @dataclass(frozen=True)
 class Shown:
     """What a picture shows beyond the graph itself; see :func:`autodiff.viz.draw`."""
@@ -153,14 +157,15 @@ class _Builder:
         if value is not None and not isinstance(value, tuple):
             value = np.asarray(value)
             small = number_text(value)
-            if shown.values and small:
-                rows.append(f"= {small}")
+            brief = number_text(value, 6, 3)
+            if shown.values and brief and len(brief) <= _WIDEST:
+                rows.append(f"= {small if value.size == 1 else brief}")
             if small:
                 details.append(("value", small))
             statistics = _statistics(value)
             if statistics:
                 details.append(("statistics", statistics))
-                if shown.statistics or (shown.values and not small):
+                if shown.statistics or (shown.values and (not brief or len(brief) > _WIDEST)):
                     rows.append(statistics)
             alert = _alert(value)
             if alert and isinstance(entry, Node) and all(p is None or not _alert(self.values.get(p)) for p in entry.parents):
@@ -176,7 +181,8 @@ class _Builder:
                 details.append(("gradient", small))
             details.append(("gradient norm", f"{size:.5g}"))
             if shown.gradients:
-                rows.append(f"∂ {small}" if small else f"‖∂‖ {size:.4g}")
+                brief = small if np.size(done.g) == 1 else number_text(done.g, 6, 3)
+                rows.append(f"∂ {brief}" if brief and len(brief) <= _WIDEST else f"‖∂‖ {size:.4g}")
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
         result: dict[str, Any] = {"rows": tuple(rows), "alert": alert}
@@ -261,7 +267,8 @@ class _Builder:
         sources = [(places[parent], slot) for slot, parent in enumerate(node.parents) if parent is not None]
         for slot, value in node.constant_inputs:
             port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
-            sources.append((port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None), slot))
+            name = op.inputs[slot] if op.fused else "constant"
+            sources.append((port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None, name), slot))
         facts = self.facts(node)
         details.extend(facts.pop("details", ()))
         here = self.box(
@@ -299,16 +306,16 @@ class _Builder:
         label = (number_text(part, 2) or f"‖∂‖ {size:.3g}") if self.shown.compare else ""
         return {"details": tuple(details), "label": label, "alert": _alert(part)}
 
-    def constant(self, value: Any, cluster: str | None, array: Any = None) -> str:
+    def constant(self, value: Any, cluster: str | None, array: Any = None, name: str = "constant") -> str:
         if not isinstance(value, Constant):
             return self.box(label=repr(value), kind="constant", family="constant", cluster=cluster)
         rows: tuple[str, ...] = ()
         alert = ""
         if array is not None:
-            small = number_text(array) if self.shown.values else ""
-            rows, alert = ((f"= {small}",) if small else ()), _alert(array)
+            small = number_text(array, 6, 3) if self.shown.values else ""
+            rows, alert = ((f"= {small}",) if small and len(small) <= _WIDEST else ()), _alert(array)
         return self.box(
-            label=value.name or "constant", kind="constant", family="constant", shape=value.shape, dtype=_dtype_name(value.dtype),
+            label=value.name or name, kind="constant", family="constant", shape=value.shape, dtype=_dtype_name(value.dtype),
             cluster=cluster, rows=rows, alert=alert,
         )  # fmt: skip
 

@@ -133,7 +133,7 @@
   function boxOf(item) {
     const lines = linesOf(item);
     const inner = Math.max(...lines.map(([t, s, b]) => measure(t, s, b)));
-    const margin = isPill(item) ? 30 : item.kind === "fused" ? 34 : 24;
+    const margin = isPill(item) ? 30 : item.kind === "fused" ? 34 : item.isCluster ? 46 : 24;
     return { lines, width: Math.max(inner + margin, 54), height: lines.reduce((h, l) => h + l[1] + 4, 10) };
   }
 
@@ -216,13 +216,14 @@
       const port = (k, key) => { const p = plans.get(k).g.node(key), s = shifts.get(k), r = rects.get(clusters[k].id), before = key.startsWith("in ");
         const first = before === (data.rankdir === "TB" || data.rankdir === "LR");
         return TB ? { x: p.x + s.x, y: first ? r.top : r.bottom } : { x: first ? r.left : r.right, y: p.y + s.y }; };
+      // Between two borders a bend in the middle would only make the line sway from one port to the next.
+      const between = (p) => (p.length > 3 ? p.slice(1, -1) : []);
       let points = [];
-      for (const k of [...route.out].reverse()) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? p.slice(1, -1) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); }
+      for (const k of [...route.out].reverse()) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? between(p) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); }
       const whole = piece(route.at, "whole");
-      // Between two neighbours the bend in the middle would only make the line sway from one port to the other.
       if (whole.points.length === 3 && !whole.label && (route.out.length || route.into.length)) whole.points.splice(1, 1);
       points.push(...whole.points.slice(route.out.length ? 1 : 0, route.into.length ? -1 : undefined));
-      route.into.forEach((k, i) => { const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : p.slice(1, -1))); });
+      route.into.forEach((k, i) => { const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : between(p))); });
       lines.set(a.id, { points: a.upward ? points.reverse() : points, label: whole.label });
     }
     return { places, rects, lines };
@@ -403,7 +404,7 @@
     const p = plan.places.get(id), r = svg.getBoundingClientRect();
     if (!p) return;
     // Moved no further than needed, so that the eye keeps its place.
-    const x = p.x * zoom.k + zoom.x, y = p.y * zoom.k + zoom.y, near = (v, most) => Math.min(Math.max(v, Math.min(110, most / 2)), Math.max(most - 110, most / 2));
+    const x = p.x * zoom.k + zoom.x, y = p.y * zoom.k + zoom.y, near = (v, most) => Math.min(Math.max(v, Math.min(70, most / 2)), Math.max(most - 70, most / 2));
     zoom.x += near(x, r.width) - x; zoom.y += near(y, r.height) - y;
     apply();
   }
@@ -653,8 +654,8 @@
     $("steps").hidden = false;
     svg.classList.add("stepping");
     $("step").setAttribute("aria-pressed", "true");
-    if (!keep) fit();
     showStep();
+    if (!keep) { fit(); showStep(); }
   }
   function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); clearStep(); }
   function pause() { clearInterval(steps.timer); steps.timer = 0; $("play").textContent = "▶ play"; }
@@ -697,13 +698,13 @@
     const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
     let head = `${now.label}${now.name && now.name !== now.label ? ` (${now.name})` : ""}`;
     if (!inputs.length) head += " receives its gradient" + (got ? `: ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got}` : "");
-    else if (!arrived.length) head += ` runs first, with g = ${got || "1"}`;
+    else if (!view.arrows.some((a) => taker(a) === now && rule(a))) head += ` runs first, with g = ${got || "1"}`;
     else head += ` runs now, with g = ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got || "what its uses sent"}`;
     $("what").textContent = head;
     $("sends").replaceChildren(...inputs.map((a) => {
       const f = Object.fromEntries(a.edge.details), to = taker(a);
       const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
-      li.append(element("code", [f.rule, f.numbers && f.numbers !== f.rule ? f.numbers : "", f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter(Boolean).join("  =  ")));
+      li.append(element("code", [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       return li;
     }));
     if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
