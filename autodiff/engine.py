@@ -77,7 +77,6 @@ class Pending(dict[Any, Any]):
     __slots__ = ("owned", "recording")
 
     def __init__(self, recording: bool) -> None:
-        super().__init__()
         self.owned: set[Any] = set()
         self.recording = recording
 

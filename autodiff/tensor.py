@@ -114,7 +114,7 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = np.asarray(value._data if isinstance(value, Tensor) else value)
+        array = value if value.__class__ is np.ndarray else np.asarray(value._data if isinstance(value, Tensor) else value)
         node = self._node
         if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
             if not isinstance(node, Variable):
@@ -771,7 +771,8 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
                 f"backward() on a tensor of shape {shape} needs the gradient to start from: reduce it to a scalar, "
                 "with .sum() say, or pass grad= of that shape"
             )
-        grad = np.ones(shape, dtype)
+        ones = np.ones(shape, dtype)
+        return engine.wrap(ones, None) if create_graph else ones
     node = grad._node if isinstance(grad, Tensor) else None
     array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
     if array.shape != shape:
