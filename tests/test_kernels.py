@@ -186,6 +186,31 @@ def test_small_arrays_load_no_compiler():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_recorded_step_replays_numpys_program(rng):
+    """autodiff.compile follows NumPy calls; a kernel in the middle would be lost to it, so a recording takes NumPy's way and goes on replaying."""
+    x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in ((256, 400), 400, 400))
+
+    def losses(mode, compiled):
+        leaves = [ad.tensor(a, requires_grad=True) for a in (w, b)]
+        optimizer = optim.SGD(leaves, lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (fused.gelu(fused.layer_norm(x, *leaves)) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = ad.compile(step) if compiled else step
+        before = kernels.use(mode)
+        found = [run(x + i).item() for i in range(4)]
+        kernels.use(before)
+        return found
+
+    np.testing.assert_array_equal(losses("auto", True), losses("numpy", False))
+    np.testing.assert_allclose(losses("auto", False), losses("numpy", False), rtol=1e-5)
+
+
 def test_the_switch(monkeypatch, rng):
     called = []
     monkeypatch.setattr("autodiff.kernels.calls.run", lambda name, *rest, **more: called.append(name) or [((0,), (0,))])

@@ -118,7 +118,8 @@ def _installed() -> bool:
 def ready(*arrays: Any, only: Any = None) -> bool:
     """Whether kernels can take these arrays: all of one floating dtype, in C order, the first not empty; and numba is there.
 
-    Read-only arrays are left to NumPy, since numba would compile every kernel anew for them.
+    Read-only arrays are left to NumPy, since numba would compile every kernel anew for them; so is whatever only stands for an array, as while
+    ``autodiff.compile`` records: what it replays is NumPy's program.
 
     Parameters
     ----------
@@ -126,6 +127,9 @@ def ready(*arrays: Any, only: Any = None) -> bool:
     only : dtype, optional
         The one dtype that the kernel is made for.
     """
+    # The type and not __class__, which a stand-in may claim.
+    if any(a is not None and type(a) is not np.ndarray for a in arrays):
+        return False
     dtype = arrays[0].dtype
     if dtype not in _FLOATS or (only is not None and dtype != only) or not arrays[0].size:
         return False
