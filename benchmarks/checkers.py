@@ -1,8 +1,8 @@
 """``python -m benchmarks.checkers``: which checker notices which wrong gradient, and how often ours cries wolf.
 
-Every mistake of :mod:`benchmarks.wrong_gradients` is given to our kit, to ``torch.autograd.gradcheck`` (slow and fast mode), to JAX's ``check_grads``
-and to HIPS autograd's, each with its own defaults, in one run. Then right gradients are checked on generated calls of the library's own operations:
-anything but a pass is a false alarm.
+Every mistake of :mod:`benchmarks.wrong_gradients`, in first and in second order, is given to our kit, to ``torch.autograd.gradcheck`` and
+``gradgradcheck`` (slow and fast mode), to JAX's ``check_grads`` and to HIPS autograd's, each with its own defaults, in one run. Then right gradients
+are checked, on generated calls of the library's own operations and on random expression graphs: one that is called wrong is a false alarm.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import multiprocessing
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,24 @@ import numpy as np
 from autodiff.errors import MissingExtraError
 from autodiff.facts import sample_call
 from autodiff.ops import special
-from autodiff.primitive import registry
-from autodiff.testing import RandomDraw, Report, check_gradients
+from autodiff.primitive import Primitive, registry
+from autodiff.testing import RandomDraw, Report, check_gradients, check_pair
 from autodiff.testing.generators import ill_conditioned_matrix, random_expression
 from autodiff.testing.verify import held
-from benchmarks.wrong_gradients import CASES, Case
+from benchmarks.wrong_gradients import CASES, SECOND_CASES, Case, SecondCase
 
 with contextlib.suppress(MissingExtraError):
     special.register()
 
 Checker = Callable[[Case], bool]
+SecondChecker = Callable[[SecondCase], bool]
+
+
+# --- first order ------------------------------------------------------------------------------------------------------------
 
 
 def ours(case: Case) -> bool:
     """Whether our kit notices."""
-    from autodiff.testing import check_pair
-
     return check_pair(case.forward, case.backward, case.inputs, raises=False).verdict != "pass"
 
 
@@ -52,7 +54,7 @@ def with_torch(fast: bool) -> Checker | None:
             @staticmethod
             def forward(ctx: Any, *inputs: Any) -> Any:
                 ctx.save_for_backward(*inputs)
-                return torch.as_tensor(case.forward(*[t.detach().numpy() for t in inputs]))
+                return torch.as_tensor(np.asarray(case.forward(*[t.detach().numpy() for t in inputs])))
 
             @staticmethod
             def backward(ctx: Any, g: Any) -> Any:
@@ -71,6 +73,13 @@ def with_torch(fast: bool) -> Checker | None:
     return checker
 
 
+def _callback(jax: Any, function: Callable[..., Any], like: Any) -> Callable[..., Any]:
+    """A NumPy function as one of JAX, with results shaped ``like`` an array or a tuple of them."""
+    kinds = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.float64), like)
+    run = lambda *arrays: jax.tree.map(lambda r, a: np.array(r, np.float64).reshape(np.shape(a)), function(*map(np.asarray, arrays)), like)
+    return lambda *arrays: jax.pure_callback(run, kinds, *arrays)
+
+
 def with_jax() -> Checker | None:
     """JAX's check_grads, reverse mode, first order."""
     try:
@@ -81,21 +90,10 @@ def with_jax() -> Checker | None:
     jax.config.update("jax_enable_x64", True)
 
     def checker(case: Case) -> bool:
-        shape = np.shape(case.forward(*case.inputs))
-
-        def run(*inputs: Any) -> Any:
-            kind = jax.ShapeDtypeStruct(shape, np.float64)
-            return jax.pure_callback(lambda *a: np.asarray(case.forward(*map(np.asarray, a)), np.float64), kind, *inputs)
-
+        run = _callback(jax, case.forward, case.forward(*case.inputs))
         wrong = jax.custom_vjp(run)
-
-        def pull(inputs: Any, g: Any) -> Any:
-            shapes = tuple(jax.ShapeDtypeStruct(a.shape, np.float64) for a in inputs)
-            return jax.pure_callback(
-                lambda g, *a: tuple(np.array(d, np.float64) for d in case.backward(np.array(g), *map(np.asarray, a))), shapes, g, *inputs
-            )
-
-        wrong.defvjp(lambda *inputs: (run(*inputs), inputs), pull)
+        pull = _callback(jax, lambda g, *inputs: tuple(np.array(d) for d in case.backward(np.array(g), *inputs)), tuple(case.inputs))
+        wrong.defvjp(lambda *inputs: (run(*inputs), inputs), lambda inputs, g: pull(g, *inputs))
         try:
             check_grads(wrong, case.inputs, order=1, modes=["rev"])
         except Exception:
@@ -130,16 +128,126 @@ def with_autograd() -> Checker | None:
     return checker
 
 
-def table() -> tuple[list[str], dict[str, int]]:
-    """The Markdown table, and how many each checker caught."""
-    checkers: dict[str, Checker | None] = {
-        "autodiff": ours, "torch gradcheck": with_torch(False), "torch fast_mode": with_torch(True), "JAX check_grads": with_jax(),
-        "autograd check_grads": with_autograd(),
-    }  # fmt: skip
+# --- second order -----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def traced(case: SecondCase) -> Iterator[Any]:
+    """A second-order case as an operation of ours, registered within the block only."""
+    rules = (lambda u, out, g, x: np.asarray(case.second(u, g, x)[0]), lambda u, out, g, x: np.asarray(case.second(u, g, x)[1]))
+    first = Primitive("checkers_first", lambda g, x: case.first(g, x), *rules)
+    op = Primitive("checkers_case", lambda x: case.forward(x), lambda g, out, x: first.function(g, x) if hasattr(g, "_node") else case.first(g, x))
+    try:
+        yield op.function
+    finally:
+        del registry["checkers_first"], registry["checkers_case"]
+
+
+def ours_second(case: SecondCase) -> bool:
+    """Whether our kit notices."""
+    with traced(case) as function:
+        return check_gradients(function, case.x, raises=False).verdict != "pass"
+
+
+def with_torch_second(fast: bool) -> SecondChecker | None:
+    """PyTorch's gradgradcheck with its defaults."""
+    try:
+        import torch
+    except ImportError:
+        return None
+
+    def numpy(*tensors: Any) -> list[Any]:
+        return [t.detach().numpy() for t in tensors]
+
+    def checker(case: SecondCase) -> bool:
+        class Second(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, g: Any, x: Any) -> Any:
+                ctx.save_for_backward(g, x)
+                return torch.as_tensor(np.asarray(case.first(*numpy(g, x))))
+
+            @staticmethod
+            def backward(ctx: Any, u: Any) -> Any:
+                return tuple(torch.as_tensor(np.array(d)) for d in case.second(*numpy(u, *ctx.saved_tensors)))
+
+        class First(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.save_for_backward(x)
+                return torch.as_tensor(np.asarray(case.forward(*numpy(x))))
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return Second.apply(g, *ctx.saved_tensors)
+
+        torch.manual_seed(0)
+        try:
+            return not torch.autograd.gradgradcheck(First.apply, [torch.tensor(case.x, requires_grad=True)], fast_mode=fast, raise_exception=False)
+        except Exception:
+            return True
+
+    return checker
+
+
+def with_jax_second() -> SecondChecker | None:
+    """JAX's check_grads, reverse mode, second order."""
+    try:
+        import jax
+        from jax.test_util import check_grads
+    except ImportError:
+        return None
+    jax.config.update("jax_enable_x64", True)
+
+    def checker(case: SecondCase) -> bool:
+        out = np.asarray(case.forward(case.x))
+        run, first, second = (
+            _callback(jax, case.forward, out), _callback(jax, case.first, case.x),
+            _callback(jax, lambda u, g, x: tuple(case.second(u, g, x)), (out, case.x)),
+        )  # fmt: skip
+        inner = jax.custom_vjp(first)
+        inner.defvjp(lambda g, x: (first(g, x), (g, x)), lambda kept, u: second(u, *kept))
+        outer = jax.custom_vjp(run)
+        outer.defvjp(lambda x: (run(x), x), lambda x, g: (inner(g, x),))
+        try:
+            check_grads(outer, (case.x,), order=2, modes=["rev"])
+        except Exception:
+            return True
+        return False
+
+    return checker
+
+
+def with_autograd_second() -> SecondChecker | None:
+    """HIPS autograd's check_grads, reverse mode, second order."""
+    try:
+        from autograd.extend import defvjp, primitive
+        from autograd.test_util import check_grads
+    except ImportError:
+        return None
+
+    def checker(case: SecondCase) -> bool:
+        outer, inner = primitive(lambda x: np.asarray(case.forward(x))), primitive(lambda g, x: np.asarray(case.first(g, x)))
+        defvjp(outer, lambda out, x: lambda g: inner(g, x))
+        defvjp(inner, *(lambda out, g, x, i=i: lambda u: np.array(case.second(u, g, x)[i]) for i in (0, 1)))
+        np.random.seed(0)  # noqa: NPY002  # its directions come from there
+        try:
+            check_grads(outer, modes=["rev"], order=2)(case.x)
+        except Exception:
+            return True
+        return False
+
+    return checker
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------------
+
+
+def table(cases: Sequence[Any], checkers: dict[str, Callable[[Any], bool] | None]) -> tuple[list[str], dict[str, int]]:
+    """A Markdown table of who notices what, and how many each checker caught; checkers that are not installed are left out."""
     present = {name: checker for name, checker in checkers.items() if checker is not None}
     caught = dict.fromkeys(present, 0)
-    lines = ["| wrong gradient | where it happens | " + " | ".join(present) + " |", "| --- | --- | " + "--- | " * len(present)]
-    for case in CASES:
+    lines = ["| wrong gradient | where it happens | " + " | ".join(present) + " |", "| --- | --- |" + " --- |" * len(present)]
+    for case in cases:
         cells = []
         for name, checker in present.items():
             with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(None):
@@ -148,8 +256,27 @@ def table() -> tuple[list[str], dict[str, int]]:
             caught[name] += noticed
             cells.append("caught" if noticed else "**missed**")
         lines.append(f"| {case.name} | {case.source} | " + " | ".join(cells) + " |")
-    lines.append(f"| caught of {len(CASES)} | | " + " | ".join(str(n) for n in caught.values()) + " |")
+    lines.append(f"| caught of {len(cases)} | | " + " | ".join(str(n) for n in caught.values()) + " |")
     return lines, caught
+
+
+def first_order() -> tuple[list[str], dict[str, int]]:
+    """The table of first-order mistakes."""
+    return table(CASES, {
+        "autodiff": ours, "torch gradcheck": with_torch(False), "torch fast_mode": with_torch(True), "JAX check_grads": with_jax(),
+        "autograd check_grads": with_autograd(),
+    })  # fmt: skip
+
+
+def second_order() -> tuple[list[str], dict[str, int]]:
+    """The table of second-order mistakes."""
+    return table(SECOND_CASES, {
+        "autodiff": ours_second, "torch gradgradcheck": with_torch_second(False), "torch fast_mode": with_torch_second(True),
+        "JAX check_grads": with_jax_second(), "autograd check_grads": with_autograd_second(),
+    })  # fmt: skip
+
+
+# --- false alarms -----------------------------------------------------------------------------------------------------------
 
 
 class _Small(RandomDraw):
@@ -163,6 +290,11 @@ class _Small(RandomDraw):
 _FULL, _GRAPH = 10, 20
 
 
+def _names() -> list[str]:
+    """The library's operations; examples and tests register their own under these prefixes."""
+    return [name for name in sorted(registry) if not name.startswith(("doc_", "test_"))]
+
+
 def right_case(number: int, seed: int) -> Report | None:
     """Check one generated call whose gradient is right, in first and second order; None for a call without anything to differentiate.
 
@@ -173,7 +305,7 @@ def right_case(number: int, seed: int) -> Report | None:
     if number % _GRAPH == 7:
         function, point = random_expression(draw)
         return check_gradients(function, *point, seed=number, name=function.__doc__, raises=False)
-    names = [name for name in sorted(registry) if not name.startswith(("doc_", "test_"))]
+    names = _names()
     op = registry[names[int(rng.integers(len(names)))]]
     args, kwargs = sample_call(op, draw)
     if getattr(op, "kinks", ()) and rng.random() < 0.5:
@@ -219,26 +351,41 @@ def false_alarms(count: int, seed: int, jobs: int = 1, show: bool = True) -> tup
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table and the count; with ``--write`` put them into docs/checkers.md."""
+    """Print the tables and the count; with ``--write`` put them into docs/checkers.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checkers", description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=100_000, help="generated cases with right gradients")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes for the generated cases")
     parser.add_argument("--write", action="store_true", help="write docs/checkers.md")
     options = parser.parse_args(argv)
-    lines, _ = table()
-    print("\n".join(lines))
+    first, second = first_order()[0], second_order()[0]
+    print("\n".join([*first, "", *second]))
     started = time.perf_counter()
-    alarms = false_alarms(options.cases, options.seed)
-    sentence = (
-        f"False alarms of our kit on {options.cases:,} generated calls of its own operations with right gradients, first order (seed "
-        f"{options.seed}): {len(alarms)}. Half of the calls of operations with kinks stand on them."
-    )
-    print(f"\n{sentence} {time.perf_counter() - started:.0f} s")
-    for alarm in alarms[:10]:
-        print(alarm)
+    judged, alarms, unsure = false_alarms(options.cases, options.seed, options.jobs)
+    text = f"""Right gradients, generated: {options.cases:,} cases, seed {options.seed}; {judged:,} had something to differentiate.
+
+- called wrong (false alarms): {len(alarms)}
+- left undecided: {len(unsure)}
+
+Each case is checked in first and second order: a random call of one of the {len(_names())} registered operations, or (every twentieth) a random
+expression graph with shared values. Half of the calls of operations with kinks stand on them, and half of the matrices that are inverted, solved with
+or whose determinant is taken have condition numbers up to a million. `right_case(number, seed)` makes any of them again."""
+    print(f"\n{text}\n{time.perf_counter() - started:.0f} s")
+    for words in [*alarms[:10], *unsure[:5]]:
+        print(words)
     if options.write:
-        head = ["# What gradient checkers notice", "", "Written by `python -m benchmarks.checkers --write`; every checker with its own defaults.", ""]
-        Path(__file__).parents[1].joinpath("docs", "checkers.md").write_text("\n".join([*head, *lines, "", sentence, ""]))
+        page = ["# What gradient checkers notice", "", _INTRODUCTION, "", "## Wrong in first order", "", *first, "",
+                "## Right in first, wrong in second order", "", *second, "", "## False alarms", "", text, ""]  # fmt: skip
+        Path(__file__).parents[1].joinpath("docs", "checkers.md").write_text("\n".join(page))
+
+
+_INTRODUCTION = """Written by `python -m benchmarks.checkers --write` in one run. The wrong gradients stand in `benchmarks/wrong_gradients/`, each
+with the issue or the place where it happened. Every checker is given the same mistake as its own framework's custom function, in float64, with its
+own defaults: PyTorch's `gradcheck` and `gradgradcheck` (slow and fast), JAX's and HIPS autograd's `check_grads` in reverse mode. *Caught* means that
+it raised or said no.
+
+Our kit judges every entry by itself at a kink, so one mistake that the others see passes it: the whole gradient given to each of two equal
+maxima, where any one of them alone could have had it."""
 
 
 if __name__ == "__main__":

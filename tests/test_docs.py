@@ -44,6 +44,25 @@ def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (tmp_path / "graph.svg").read_text().startswith("<svg")
 
 
+def test_the_testing_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    from autodiff.primitive import registry
+
+    before = set(registry)
+    scope: dict[str, object] = {"__name__": "tutorial"}
+    page = ROOT / "docs" / "testing.md"
+    source = page.read_text()
+    blocks = list(re.finditer(r"```python\n(.*?)```", source, re.S))
+    assert len(blocks) >= 8
+    try:
+        for block in blocks:
+            # Blank lines before it, so that a report finds a function's source under its line of the page.
+            exec(compile("\n" * source[: block.start(1)].count("\n") + block[1], str(page), "exec"), scope)
+    finally:
+        for name in set(registry) - before:
+            del registry[name]
+    assert "a mean where there should be a sum" in capsys.readouterr().out
+
+
 def test_the_readme_picture_is_the_examples_picture() -> None:
     import autodiff as ad
     from autodiff.viz import draw

@@ -21,7 +21,7 @@ def temporary():
 
 
 def methods(report):
-    return {entry.method for entry in report.entries}
+    return {entry.method for entry in report.entries if entry.argument >= 0}
 
 
 # --- complex steps ---------------------------------------------------------------------------------------------------------

@@ -371,7 +371,8 @@ def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
 
 
 def _complement(u: Any, rest: Any) -> Any:
-    return np.array(rest)
+    # The columns less their part in the span of U: nothing at this point, but how they change with U, which the rule differentiates.
+    return rest - np.matmul(u, np.matmul(_h(u), rest))
 
 
 def _sample_complement(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -394,7 +395,7 @@ def _complement_rule(g: Any, out: Any, u: Any, rest: Any) -> Any:
     return -_c(np.matmul(out, np.matmul(_h(gq), u)))
 
 
-complement_ = P("complement", _complement, _complement_rule, None)
+complement_ = P("complement", _complement, _complement_rule, None, sample=_sample_complement)
 
 
 def _completed(u: Any, full: Any) -> Any:

@@ -65,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _mutants(name: str, seed: int) -> Mutants:
     op = find(name)
-    return mutants(op, telling_calls(op, RandomDraw(np.random.default_rng([seed, 1, *name.encode()]))))
+    try:
+        return mutants(op, telling_calls(op, RandomDraw(np.random.default_rng([seed, 1, *name.encode()]))))
+    except Exception as error:
+        return Mutants(0, (), (f"{type(error).__name__}: {error}",))
 
 
 def _row(result: Verification, found: Mutants) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from autodiff import Tensor, gradients
 from autodiff.errors import ArgumentError, GradientMismatch
 from autodiff.modes import composed, stopping
 from autodiff.testing.diagnosis import diagnose
-from autodiff.testing.reference import compare
+from autodiff.testing.reference import compare, compare_along, scale
 from autodiff.testing.report import Entry, Report
 from autodiff.testing.reproduction import script_of
 
@@ -90,6 +90,10 @@ def check_gradients(
     return run(_Traced(f, args, kwargs, places, rng), report, order, rng, raises)
 
 
+#: In the place of an argument's position: the gradient that comes from the output.
+COTANGENT = -1
+
+
 class Problem:
     """A number made of a function's outputs, its gradient under test, and the gradient of that; what the checks compare.
 
@@ -138,6 +142,9 @@ class Problem:
         """The gradient under test of ``sum(<w, gradient>)``."""
         raise NotImplementedError
 
+    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
+        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's is out of reach."""
+
 
 def _weighted(found: Sequence[Any], weights: Sequence[Any]) -> Any:
     return sum((np.sum(g * w) for g, w in zip(found, weights, strict=True) if g is not None), np.longdouble(0))
@@ -153,6 +160,8 @@ def run(problem: Problem, report: Report, order: int, rng: np.random.Generator, 
         value = lambda arrays: problem.weighted_gradient(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
         compare(report, value, second, base, places, 2, size, rng, below=problem.value, tries_complex=problem.tries_complex)
+        if not any(entry.kink for entry in report.entries):
+            problem.compare_cotangents(report, weights)
     if report.verdict == "fail":
         report.hints += diagnose(report, problem)
     if raises and report.verdict != "pass":
@@ -258,3 +267,21 @@ class _Traced(Problem):
         if not terms:
             return [None] * len(leaves)
         return list(gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True))
+
+    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
+        """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along w."""
+        if not self.tries_complex or not self.cotangents:
+            return
+        leaves, args = self._with(self.base, tracked=True)
+        outs = self._outputs(args)
+        seeds = [Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in zip(outs, self.cotangents, strict=True)]
+        tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
+        if not tracked:
+            return
+        found = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True)
+        # Along w the point moves as it does elsewhere: by shares of its entries.
+        weights = [w * scale(b) for w, b in zip(weights, self.base, strict=True)]
+        terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
+        pushed = gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True) if terms else [None] * len(seeds)
+        analytic = sum(float(np.sum(u * j)) for u, j in zip(self.cotangents, pushed, strict=True) if j is not None)
+        compare_along(report, self.value, analytic, self.base, weights, 2, COTANGENT, self.magnitude())

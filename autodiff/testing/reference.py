@@ -31,7 +31,7 @@ from autodiff.errors import AutodiffError, GradientMismatch
 from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, one_sided
 from autodiff.testing.report import Entry, Report
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_along", "scale"]
 
 #: A gradient may differ from the reference by ten times the reference's own error, plus rounding: this many units in the last place of
 #: the largest number that went into it.
@@ -89,7 +89,7 @@ class _Reference:
 def _study(value: Value, base: list[Any], gradient: Sequence[Any], rng: np.random.Generator, tries_complex: bool) -> _Reference:
     """Precision, noise, and whether complex steps can be trusted."""
     reference = _Reference(value, base, _precision(value, base), 0.0, False)
-    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * _scale(b) for b in base]
+    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
     along = reference.along(dense)
     reference = replace(reference, noise=evaluation_noise(along, _SPACING[reference.precision]))
     if not tries_complex or not any(b.size for b in base):
@@ -135,7 +135,7 @@ def _precision(value: Value, base: Sequence[Any]) -> Any:
     return _LONG if result.dtype == _LONG else _DOUBLE
 
 
-def _scale(array: Any) -> Any:
+def scale(array: Any) -> Any:
     """Steps go with the size of the entry, so that a point near a singularity is not stepped over it."""
     return np.where(array == 0, 1.0, np.abs(array))
 
@@ -146,14 +146,14 @@ def _directions(array: Any, rng: np.random.Generator) -> list[tuple[tuple[int, .
         spots, random = np.arange(array.size), 0
     else:
         spots, random = np.sort(rng.choice(array.size, _SPOTS, replace=False)), _DIRECTIONS
-    scale = _scale(array)
+    sizes = scale(array)
     result: list[tuple[tuple[int, ...] | None, Any]] = []
     for spot in spots:
         direction = np.zeros(array.size)
-        direction[spot] = scale.reshape(-1)[spot]
+        direction[spot] = sizes.reshape(-1)[spot]
         result.append((tuple(int(i) for i in np.unravel_index(spot, array.shape)), direction.reshape(array.shape)))
     for _ in range(random):
-        result.append((None, rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * scale))
+        result.append((None, rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * sizes))
     return result
 
 
@@ -260,6 +260,28 @@ def compare(
                 report.entries.append(entry)
 
 
+class _Settled:
+    """In the place of :class:`_Stability` where there is no gradient to ask."""
+
+    def rate(self, k: int) -> float:
+        return 0.0
+
+    def noise(self, k: int) -> float:
+        return 0.0
+
+
+def compare_along(
+    report: Report, value: Value, analytic: float, base: list[Any], direction: Sequence[Any], order: int, place: int, magnitude: float
+) -> None:
+    """Enter into ``report`` the comparison of one number with the derivative of ``value`` along a direction; nothing where there is a kink."""
+    reference = _Reference(value, base, _precision(value, base), 0.0, False)
+    along = reference.along(direction)
+    reference = replace(reference, noise=evaluation_noise(along, _SPACING[reference.precision]))
+    entry = _Judge(reference, order, place, magnitude, _Settled(), 0)(None, analytic, along, abs(analytic), 1.0)
+    if not entry.kink:
+        report.entries.append(entry)
+
+
 def _misfit(report: Report, place: int, g: Any, array: Any) -> str:
     words = f"{report.name}: the gradient of argument {place} is {g.dtype}{list(g.shape)}, the argument {array.dtype}{list(array.shape)}"
     if g.shape != array.shape and g.ndim >= array.ndim:
@@ -287,7 +309,7 @@ class _Judge:
     order: int
     place: int
     magnitude: float
-    stability: _Stability
+    stability: _Stability | _Settled
     k: int
 
     def __call__(self, index: Any, analytic: float, along: Callable[[Any], Any], size: float, length: float) -> Entry:

@@ -19,6 +19,7 @@ class Entry:
     Attributes
     ----------
     order, argument : int
+        The argument's position; -1 stands for the output's gradient, of which a gradient is a linear function.
     index : tuple of int or None
         Of the argument's entry; None for a derivative along a random direction.
     analytic, numeric, error : float
@@ -62,8 +63,9 @@ class Entry:
 
     def __str__(self) -> str:
         place = "along a random direction" if self.index is None else f"at index {self.index}"
+        what = f"argument {self.argument}" if self.argument >= 0 else "the output's gradient"
         return (
-            f"order {self.order}, argument {self.argument} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
+            f"order {self.order}, {what} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
             f"± {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed {self.tolerance:.1e}"
             + (" (at a kink)" if self.kink else "")
             + (f" [{self.method}]" if self.method else "")

@@ -178,6 +178,9 @@ def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], or
                 numeric.append(check_gradients(*held(op, args, kwargs), order=order, seed=seed, name=op.name))
     except GradientMismatch as error:
         facts["problem"] = str(error)
+    except Exception as error:
+        # One operation that crashes on its own sample must not hide what is known of the others.
+        facts["problem"] = f"{type(error).__name__}: {error}"
     if numeric:
         facts["numeric_error"] = max(_error(report, 1) for report in numeric)
         if order == 2:
