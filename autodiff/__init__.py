@@ -120,7 +120,7 @@ fft = _namespace("numpy.fft")
 __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
-_ON_DEMAND = ("extend", "integrate", "optimize", "special", "stats", "testing", "viz")
+_ON_DEMAND = ("extend", "integrate", "kernels", "optimize", "performance", "special", "stats", "testing", "viz")
 
 
 def __getattr__(name: str) -> Any:
