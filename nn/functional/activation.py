@@ -424,7 +424,8 @@ def softmax(input: Any, dim: int) -> Tensor:
     >>> softmax([0.0, 0.0], dim=0).data
     array([0.5, 0.5])
     """
-    return fused.softmax.function(as_input(input), axis=dim)  # type: ignore[no-any-return]
+    x = as_input(input)
+    return fused.softmax.function(x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
 
 
 def softmin(input: Any, dim: int) -> Tensor:
@@ -435,7 +436,8 @@ def softmin(input: Any, dim: int) -> Tensor:
     >>> softmin([0.0, 1e4], dim=0).data
     array([1., 0.])
     """
-    return fused.softmax.function(-as_tensor(input), axis=dim)  # type: ignore[no-any-return]
+    x = as_tensor(input)
+    return fused.softmax.function(-x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
 
 
 def log_softmax(input: Any, dim: int) -> Tensor:
@@ -446,4 +448,5 @@ def log_softmax(input: Any, dim: int) -> Tensor:
     >>> log_softmax([0.0, 1e4], dim=0).data
     array([-10000.,      0.])
     """
-    return fused.log_softmax.function(as_input(input), axis=dim)  # type: ignore[no-any-return]
+    x = as_input(input)
+    return fused.log_softmax.function(x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
