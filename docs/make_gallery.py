@@ -145,7 +145,8 @@ PICTURES = (
     ),
     Picture(
         "anomaly", "A NaN in red", "draw(risky, x, w, values=True, gradients=True)",
-        "The box where it is born says so; everything it spoils, forward and backward, is red.", lambda: anomaly(),
+        "The box where it is born says so, and everything that it spoils is red. What is not finite in a gradient is marked likewise.",
+        anomaly,
     ),
 )  # fmt: skip
 
