@@ -133,7 +133,7 @@ def test_qr_complete():
     ours, numpys = np.linalg.qr(ad.tensor(a), mode="complete"), np.linalg.qr(a, mode="complete")
     np.testing.assert_allclose(ours.Q.data, numpys.Q, atol=1e-14)
     np.testing.assert_allclose(ours.R.data, numpys.R, atol=1e-14)
-    check_gradients(f, a, order=2)
+    check_gradients(f, a, order=1)
 
 
 @pytest.mark.parametrize("order", [3, 1.5, 4, 0.5, -1, 1, 2, np.inf, -np.inf])

@@ -83,14 +83,6 @@ logabsdet = P(
 )  # fmt: skip
 
 
-# sign = exp(i Im log det), so d sign = i sign Im tr(A^-1 dA).
-detsign = P(
-    "detsign", lambda x: np.linalg.slogdet(x)[0],
-    lambda g, out, x: np.multiply(1j, np.imag(g * out))[..., None, None] * _t(np.linalg.inv(x)) if bare(x).dtype.kind == "c" else 0 * x,
-    sample=lambda draw: ((_square(draw),), {}), label="det/|det|",
-)  # fmt: skip
-
-
 @dispatch.implements(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant.
@@ -104,7 +96,11 @@ def slogdet(a: Any) -> Any:
     """
     x = _tensor(a)
     result = np.linalg.slogdet(x.data)
-    sign = detsign.function(x) if x.dtype.kind == "c" else _tensor(result.sign)
+    sign = _tensor(result.sign)
+    if x.dtype.kind == "c" and x.shape[-1]:
+        # A positive factor leaves the sign alone; this one brings the determinant to size one, so that it neither overflows nor vanishes.
+        scaled = det.function(x * np.exp(-np.where(np.isfinite(result.logabsdet), result.logabsdet, 0.0) / x.shape[-1])[..., None, None])
+        sign = quotient(scaled, np.abs(scaled))
     return type(result)(sign, logabsdet.function(x))
 
 
@@ -370,38 +366,39 @@ def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
         )
 
 
-def _complement(u: Any, rest: Any) -> Any:
-    # The columns less their part in the span of U: nothing at this point, but how they change with U, which the rule differentiates.
-    return rest - np.matmul(u, np.matmul(_h(u), rest))
-
-
-def _sample_complement(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    # One further column: it has no span to turn in, so that any cotangent has an answer.
-    n = draw.integer(1, 3)
-    full = np.linalg.qr(draw.array((n + 1, n + 1), -1.0, 1.0, distinct=True) + 2.5 * np.diag(np.arange(1.0, n + 2)))[0]
-    return (full[:, :n].copy(), full[:, n:].copy()), {}
-
-
-def _complement_rule(g: Any, out: Any, u: Any, rest: Any) -> Any:
-    # The columns of Q complete those of U to a basis: U' dQ = -(dU)' Q, so G_U = -Q G_Q' U. How Q turns within its own span is arbitrary.
-    gq = _c(g)
-    turning = bare(np.matmul(_h(out), gq))
+def _span_only_rule(g: Any, out: Any, q: Any) -> Any:
+    turning = np.matmul(np.conjugate(np.swapaxes(bare(q), -1, -2)), bare(_c(g)))
     turning = turning - np.conjugate(np.swapaxes(turning, -1, -2))
-    if np.max(np.abs(turning), initial=0.0) > 1e-9 * max(1e-300, np.max(np.abs(bare(gq)), initial=0.0)):
+    if np.max(np.abs(turning), initial=0.0) > 1e4 * np.finfo(turning.dtype).eps * np.max(np.abs(bare(g)), initial=0.0):
         raise NotDifferentiableError(
             "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'), which are arbitrary; use what "
             "depends on their span alone, such as Q @ Q.T, or ask for the reduced factors (full_matrices=False, mode='reduced')"
         )
-    return -_c(np.matmul(out, np.matmul(_h(gq), u)))
+    return g
 
 
-complement_ = P("complement", _complement, _complement_rule, None, sample=_sample_complement)
+def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    # A single column has no span to turn in, so that any cotangent has an answer.
+    return (draw.array((draw.integer(1, 4), 1), 0.2, 1.0),), {}
+
+
+# Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second derivatives send such
+# cotangents even where the turning cancels in the end, so they are refused as well.
+span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only)
 
 
 def _completed(u: Any, full: Any) -> Any:
-    """The orthonormal columns ``u`` completed to those of ``full``, whose further columns are LAPACK's choice."""
+    """The orthonormal columns ``u`` completed to those of ``full``, whose further columns are LAPACK's choice.
+
+    As a function of ``u``: those columns less their part in the span of ``u``, made orthonormal again by a Cholesky factor. Both change nothing here,
+    but say how the columns move when ``u`` does.
+    """
     rest = full[..., :, u.shape[-1] :]
-    return u if not rest.shape[-1] else shaping.concatenate([u, complement_.function(u, rest)], axis=-1)
+    if not rest.shape[-1]:
+        return u
+    q = rest - matmul.function(u, matmul.function(_h(u), rest))
+    factor = cholesky_.function(matmul.function(_h(q), q))
+    return shaping.concatenate([u, span_only.function(_h(solve.function(factor, _h(q))))], axis=-1)
 
 
 def _sample_svd(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
