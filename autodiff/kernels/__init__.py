@@ -178,8 +178,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_Settings.threads, thread_name_prefix="autodiff-kernel")
 
 
-# Threads do not survive a fork; the child makes its own when it needs them.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+# Threads do not survive a fork (which Windows does not have); the child makes its own when it needs them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None) -> list[Any]:
