@@ -665,3 +665,26 @@ def test_buffers_alive_at_the_same_time_never_overlap() -> None:
             apart = a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
             # One may take over another's place in the very call that reads the last of it.
             assert apart or a.last <= b.first or b.last <= a.first
+
+
+FURTHER = {
+    "SGD maximize": lambda p: optim.SGD(p, lr=0.01, momentum=0.9, dampening=0.1, weight_decay=0.01, maximize=True),
+    "Adam amsgrad": lambda p: optim.Adam(p, lr=0.01, amsgrad=True, weight_decay=0.01),
+    "AdamW maximize": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True, maximize=True),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.01, lr_decay=0.1, weight_decay=0.01),
+    "RMSprop centered": lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.9, weight_decay=0.01),
+    "Adadelta": lambda p: optim.Adadelta(p, weight_decay=0.01),
+    "Lion": lambda p: optim.Lion(p, lr=0.01, weight_decay=0.01),
+    "two groups": lambda p: (lambda ps: optim.Adam([{"params": ps[:2], "lr": 0.1}, {"params": ps[2:]}], lr=0.01))(list(p)),
+}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_every_optimiser_in_place_is_equal_to_the_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prepared step writes new values over old ones, which each formula must bear."""
+    monkeypatch.setitem(OPTIMIZERS, name, FURTHER[name])
+    eager, compiled = Training("layernorm", name, False), Training("layernorm", name, True, fallback=False)
+    for _ in range(8):
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+        assert same_bits(eager.seen(), compiled.seen())
+    assert compiled.step.plan.prepared
