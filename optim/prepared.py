@@ -90,7 +90,7 @@ class PreparedStep:
         part.views = bucket.cut(flat)
         for p, view in zip(bucket.params, part.views, strict=True):
             p.data = view
-        bucket.flat, bucket.given, bucket.spare[0] = flat, part.views, None
+        bucket.flat, bucket.given, bucket.spare[0], bucket.gradient = flat, part.views, None, None
 
     def _cut(self, part: _Part) -> None:
         flat, scratch = part.flat, self.optimizer._scratch[part.bucket.dtype]
