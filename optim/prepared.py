@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import kernels
+
 __all__ = ["PreparedStep"]
 
 
@@ -93,7 +95,10 @@ class PreparedStep:
         bucket.flat, bucket.given, bucket.spare[0], bucket.gradient = flat, part.views, None, None
 
     def _cut(self, part: _Part) -> None:
-        flat, scratch = part.flat, self.optimizer._scratch[part.bucket.dtype]
+        flat, dtype, held = part.flat, part.bucket.dtype, self.optimizer._scratch
+        if dtype not in held:
+            held[dtype] = [np.empty(self.block, dtype) for _ in range(3)]
+        scratch = held[dtype]
         part.pieces = []
         for low in range(0, flat.size, self.block):
             piece = slice(low, min(low + self.block, flat.size))
@@ -143,7 +148,10 @@ class PreparedStep:
                 self._look_up_state(part)
                 self._cut(part)
             turn = turns[0]
-            if turns.count(turn) == len(turns):
+            if turns.count(turn) == len(turns) and kernels.large(part.flat.size):
+                # Whether one compiled pass takes the place of the formula is for the optimiser to say.
+                optimizer._walk(group, turn, part.flat, part.gradient, part.flat, part.slots, 0, part.flat.size)
+            elif turns.count(turn) == len(turns):
                 for values, gradient, slots, scratch in part.pieces:
                     update(group, turn, values, gradient, values, slots, scratch)
             else:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 import autodiff
 import nn
 import optim
-from autodiff import Tensor
+from autodiff import Tensor, kernels
 from autodiff.errors import ArgumentError, CompileError, GraphError
 from autodiff.facts import sample_call
 from autodiff.primitive import registry
@@ -688,3 +688,20 @@ def test_every_optimiser_in_place_is_equal_to_the_bit(name: str, monkeypatch: py
         assert same_bits(eager.step(*data()), compiled.step(*data()))
         assert same_bits(eager.seen(), compiled.seen())
     assert compiled.step.plan.prepared
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("numba"), reason="compiled kernels need numba")
+@pytest.mark.parametrize("kind", NETS)
+def test_compiled_kernels_are_calls_of_the_plan(kind: str) -> None:
+    before = kernels.use("numba")
+    try:
+        eager, compiled = Training(kind, "Adam", False), Training(kind, "Adam", True, fallback=False)
+        for _ in range(4):
+            assert same_bits(eager.step(*data()), compiled.step(*data()))
+            assert same_bits(eager.seen(), compiled.seen())
+        assert compiled.step.replays == 3
+        kernels.use("numpy")  # another way to compute is another plan
+        assert same_bits(eager.step(*data()), compiled.step(*data()))
+        assert (compiled.step.recordings, compiled.step.replays) == (2, 3)
+    finally:
+        kernels.use(before)

@@ -33,7 +33,7 @@ ALLOWED = {
     "kernels": {"errors"},
     "fused": CORE | {"extend", "kernels"},
     "extend": CORE,
-    "replay": CORE,
+    "replay": CORE | {"kernels"},
 }
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError, require
+from autodiff.modes import current_state
 
 __all__ = ["LEAST", "Kept", "either", "either_backward", "get_threads", "large", "ready", "run", "set_threads", "use", "using"]
 
@@ -118,8 +119,7 @@ def _installed() -> bool:
 def ready(*arrays: Any, only: Any = None) -> bool:
     """Whether kernels can take these arrays: all of one floating dtype, in C order, the first not empty; and numba is there.
 
-    Read-only arrays are left to NumPy, since numba would compile every kernel anew for them; so is whatever only stands for an array, as while
-    ``autodiff.compile`` records: what it replays is NumPy's program.
+    Read-only arrays are left to NumPy, since numba would compile every kernel anew for them.
 
     Parameters
     ----------
@@ -127,9 +127,6 @@ def ready(*arrays: Any, only: Any = None) -> bool:
     only : dtype, optional
         The one dtype that the kernel is made for.
     """
-    # The type and not __class__, which a stand-in may claim.
-    if any(a is not None and type(a) is not np.ndarray for a in arrays):
-        return False
     dtype = arrays[0].dtype
     if dtype not in _FLOATS or (only is not None and dtype != only) or not arrays[0].size:
         return False
@@ -206,6 +203,9 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
     """
     from autodiff.kernels import compiled
 
+    state = current_state()
+    if state is not None and state.recorder is not None:
+        return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
     kernel = getattr(compiled, name)
     shares = max(1, min(_Settings.threads, count, size // _SHARE))
     bounds = [count * i // shares for i in range(shares + 1)]

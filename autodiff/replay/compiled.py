@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import kernels
 from autodiff.engine import wrap
 from autodiff.errors import ArgumentError, CompileError
 from autodiff.graph import GeneralNode, Node, Variable
@@ -39,11 +40,12 @@ class CompileWarning(UserWarning):
 class Entry:
     """A plan and when it holds."""
 
-    __slots__ = ("changed", "fits", "output", "plan", "same", "state")
+    __slots__ = ("changed", "fits", "kernels", "output", "plan", "same", "state")
 
     def __init__(self, plan: Plan, state: Any, fits: Any, same: Any, changed: Any, output: Any) -> None:
         self.plan = plan
         self.state = state
+        self.kernels = (kernels.using(), kernels.get_threads())
         self.fits = fits
         self.same = same
         self.changed = changed
@@ -102,7 +104,7 @@ class Compiled:
             if kwargs or not all(map(_is_leaf, args)):
                 leaves = flatten((args, kwargs))[0]
             for place, entry in enumerate(self._entries):
-                if entry.state != state or not entry.fits(leaves) or not entry.same():
+                if entry.state != state or entry.kernels != (kernels.using(), kernels.get_threads()) or not entry.fits(leaves) or not entry.same():
                     continue
                 if self._check:
                     found = checked(entry.plan, entry.output, self._function, args, kwargs, leaves)

@@ -708,7 +708,7 @@ class Plan:
                 return None  # a view of a place known beforehand
             del buffer
         text = self._plain(op)
-        if out is None or (op.writes and isinstance(out, Slot) and out.index in self.names):
+        if out is None or out == [] or (op.writes and isinstance(out, Slot) and out.index in self.names):
             return text
         if isinstance(out, list):
             parts = ", ".join("_" if s is None else self._name(s) for s in out)

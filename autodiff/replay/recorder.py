@@ -126,6 +126,21 @@ class Method:
         return hash((type(self), self.name))
 
 
+class _KernelCall:
+    """A kernel's call, with the arrays in which its shares add up handed out flat."""
+
+    __slots__ = ("__name__", "run", "width")
+
+    def __init__(self, run: Any, width: int) -> None:
+        self.__name__ = "kernel"
+        self.run = run
+        self.width = width
+
+    def __call__(self, shapes: list[Any], *arguments: Any) -> list[Any]:
+        partial = (lambda: tuple(np.zeros(shape, dtype) for shape, dtype in shapes)) if shapes else None
+        return [array for share in self.run(*arguments, partial=partial) for array in share]
+
+
 class Attribute(Method):
     """The reading of an array's attribute that is a view, such as ``T``."""
 
@@ -575,6 +590,32 @@ class Recorder:
             self.stop(f"{getattr(function, '__name__', 'a call')} returned a {type(result).__name__}, which cannot be followed")
         return result
 
+    def kernel(self, run: Any, arguments: tuple[Any, ...], partial: Any) -> Any:
+        """A compiled kernel, which writes into some of its arguments, and adds up into arrays of its own."""
+        following, busy, self.busy = self.following, self.busy, True
+        try:
+            shapes = [] if partial is None else [(a.shape, a.dtype) for a in partial()]
+            before = [a.copy() if isinstance(a, np.ndarray) else None for a in bare(arguments)]
+            with state_as(replace(current_state() or ORDINARY, recorder=None)):
+                call = _KernelCall(run, len(shapes))
+                result = call(shapes, *bare(arguments))
+        finally:
+            self.busy = busy
+        if following:
+            # Memory that was empty may by chance have held the result already.
+            empty = {op.out.storage.index for op in self.ops if op.target in (np.empty, np.empty_like) and op.out.storage is not None}  # type: ignore[union-attr]
+            written = []
+            for argument, was in zip(arguments, before, strict=True):
+                if type(argument) is Recorded and was is not None:
+                    storage = argument.slot.storage
+                    if (storage is not None and storage.index in empty) or was.tobytes() != argument.value.tobytes():
+                        written.append(argument)
+            op = Op("call", call, (shapes, *self._template(arguments)))
+            self._note_writes(op, written)
+            result = self._noted(op, result)
+        width = len(shapes)
+        return [tuple(result[i : i + width]) for i in range(0, len(result), width)] if width else [()]
+
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers from an explicit generator, drawn again by every replay."""
         if not self.following:
@@ -694,7 +735,8 @@ def _in_cached_function() -> bool:
 # --- the doors --------------------------------------------------------------------------------------------------------------
 
 _MAKERS = (
-    "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "empty", "eye", "full", "identity", "ones", "tri", "zeros",
+    "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "empty", "eye", "full", "identity", "ones", "require",
+    "tri", "zeros",
 )  # fmt: skip
 
 
