@@ -30,7 +30,7 @@ ALLOWED = {
     "tensor": CORE,
     "checkpointing": CORE,
     "transforms": CORE | {"checkpointing"},
-    "kernels": {"errors"},
+    "kernels": {"errors", "modes"},
     "fused": CORE | {"extend", "kernels"},
     "extend": CORE,
     "replay": CORE | {"kernels"},
