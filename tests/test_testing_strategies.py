@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff.errors import GradientMismatch
+from autodiff.errors import ArgumentError, GradientMismatch
 from autodiff.testing import check_autograd, check_gradients, check_jax, check_pair, check_torch, strategies
 
 
@@ -21,6 +21,63 @@ def test_random_expression_graphs(case):
 def test_arrays_keep_away_from_kinks(a):
     assert (np.abs(a) > 0.02).all()
     assert (np.abs(a) < 1).all()
+
+
+def shrunk(strategy, fails):
+    """What a failure of this kind is reduced to."""
+    return find(strategy, fails, settings=settings(max_examples=100, database=None, deadline=None))
+
+
+def test_failures_shrink_to_a_few_small_whole_numbers():
+    found = shrunk(strategies.arrays(), lambda a: a.size >= 2 and (a > 0).any())
+    assert found.shape in ((2,), (1, 2), (2, 1))
+    assert set(found.reshape(-1)) <= {1.0, -1.0}
+    # A call of an operation: a rule that is wrong from the third entry on needs three entries, and no more.
+    args, _ = shrunk(strategies.calls("tanh"), lambda call: call[0][0].size >= 3)
+    assert args[0].size == 3
+
+
+def test_a_wrong_rule_shrinks_to_one_entry_of_a_short_program():
+    def wrong(case):
+        f, point = case
+        bent = lambda *leaves: f(*leaves) + 0.001 * np.sum(leaves[0].data)
+        return check_gradients(bent, *point, order=1, raises=False).verdict == "fail"
+
+    f, point = shrunk(strategies.expressions(), wrong)
+    assert [p.shape for p in point] == [(1,), (1,)]
+    assert all(p[0] == 1.0 for p in point)
+    assert f.__doc__ == "v2 = +(v0, v0)"
+
+
+@settings(max_examples=12)
+@given(strategies.einsums())
+def test_einsum_subscripts_have_right_gradients(call):
+    subscripts, operands = call
+    np.einsum(subscripts, *operands)
+    check_gradients(lambda *arrays: np.einsum(subscripts, *arrays), *operands, name=subscripts)
+
+
+@settings(max_examples=12)
+@given(strategies.convolutions(ndim=2))
+def test_convolution_geometry_fits_pytorchs_functions(call):
+    from nn import functional as F
+
+    (x, weight, bias), options = call
+    out = F.conv2d(ad.tensor(x), ad.tensor(weight), None if bias is None else ad.tensor(bias), **options)
+    assert min(out.shape) > 0
+
+
+@given(strategies.broadcastable_shapes(signature=np.vecdot), strategies.broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)"))
+def test_shapes_fit_a_ufunc_and_optional_dimensions(pair, flexible):
+    np.vecdot(*(np.ones(s) for s in pair))
+    np.matmul(*(np.ones(s) for s in flexible))
+
+
+def test_a_signature_that_is_none_is_named():
+    with pytest.raises(ArgumentError, match="no gufunc signature"):
+        shrunk(strategies.broadcastable_shapes(signature="nk,km->nm"), bool)
+    with pytest.raises(ArgumentError, match="elementwise ufunc"):
+        shrunk(strategies.broadcastable_shapes(signature=np.add), bool)
 
 
 @given(strategies.broadcastable_shapes(signature="(n,k),(k,m)->(n,m)"))

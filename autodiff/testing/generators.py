@@ -30,7 +30,8 @@ def signature_shapes(draw: Draw, signature: str) -> list[tuple[int, ...]]:
     names = {name for core in cores for name in core}
     left_out = {name for name in sorted(names) if name.endswith("?") and draw.boolean()}
     sizes = {name: int(name) if name.isdigit() else draw.integer(1, 4) for name in sorted(names)}
-    loops = draw.shapes(len(cores))
+    # With loop dimensions NumPy takes the last ones for the core, so that what was left out would not be missed.
+    loops: list[tuple[int, ...]] = [()] * len(cores) if left_out else draw.shapes(len(cores))
     return [loop + tuple(sizes[name] for name in core if name not in left_out) for loop, core in zip(loops, cores, strict=True)]
 
 

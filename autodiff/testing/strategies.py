@@ -61,10 +61,10 @@ def broadcastable_shapes(draw: Any, *, count: int = 2, signature: Any = None) ->
 def arrays(
     draw: Any, *, shape: tuple[int, ...] | None = None, low: float = -2.0, high: float = 2.0, avoid: Sequence[float] = (), distinct: bool = False
 ) -> Any:
-    """Float64 arrays with values in (low, high), away from ``avoid``."""
+    """Float64 arrays with values in (low, high), away from ``avoid``; they shrink to small whole numbers."""
     if not low < high:
         raise ArgumentError(f"arrays: low must be below high, got {low} and {high}")
-    source = HypothesisDraw(draw)
+    source = HypothesisDraw(draw, whole=True)
     return source.array(source.shape() if shape is None else shape, low, high, avoid, distinct)
 
 
@@ -97,13 +97,13 @@ def indices(draw: Any, *, shape: tuple[int, ...]) -> Any:
 @_composite
 def einsums(draw: Any, *, operands: int | None = None, sides: int = 3) -> tuple[str, list[Any]]:
     """``(subscripts, operands)`` for ``numpy.einsum``: diagonals, sums, ellipses, the implicit form."""
-    return einsum_call(HypothesisDraw(draw), operands, sides)
+    return einsum_call(HypothesisDraw(draw, whole=True), operands, sides)
 
 
 @_composite
 def convolutions(draw: Any, *, ndim: int = 2) -> tuple[tuple[Any, Any, Any], dict[str, Any]]:
     """``((x, weight, bias), {"stride", "padding", "dilation", "groups"})`` whose output is not empty, in PyTorch's layout."""
-    return convolution(HypothesisDraw(draw), ndim)
+    return convolution(HypothesisDraw(draw, whole=True), ndim)
 
 
 @_composite
@@ -115,4 +115,4 @@ def ill_conditioned(draw: Any, *, n: int = 3, largest: float = 1e6) -> Any:
 @_composite
 def expressions(draw: Any, *, inputs: int = 2, max_steps: int = 8) -> tuple[Callable[..., Any], list[Any]]:
     """Random expression graphs with sharing: a function, whose text is its ``__doc__``, and a point for it."""
-    return random_expression(HypothesisDraw(draw), inputs, max_steps)
+    return random_expression(HypothesisDraw(draw, whole=True), inputs, max_steps)
