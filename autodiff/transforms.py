@@ -20,7 +20,7 @@ from autodiff.graph import Variable
 from autodiff.modes import enable_grad, transform_depth
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
-from autodiff.trees import flatten, tree_map
+from autodiff.trees import flatten, flatten_like, tree_map
 
 __all__ = [
     "checkpoint",
@@ -113,11 +113,15 @@ class _Level:
 
     def __init__(self, name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> None:
         self.name = name
-        places = (argnums,) if isinstance(argnums, (int, np.integer)) else tuple(argnums)
+        places = (argnums,) if isinstance(argnums, (int, np.integer)) else argnums
+        if not isinstance(places, (tuple, list, range)) or not all(isinstance(place, (int, np.integer)) for place in places):
+            raise ArgumentError(f"{name}: argnums must be an integer or a tuple of integers, got {argnums!r}")
         for place in places:
             if not -len(args) <= place < len(args):
                 raise ArgumentError(f"{name}: argnums={argnums} but the function was called with {len(args)} positional arguments")
         self.places = [place % len(args) for place in places]
+        if len(set(self.places)) < len(self.places):
+            raise ArgumentError(f"{name}: argnums={argnums} names an argument of {len(args)} twice; name each once")
         self.function = function
         self.args = list(args)
         self.outer = transform_depth.get() > 0
@@ -341,7 +345,8 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     -------
     out : ndarray or tree
     pullback : callable
-        ``pullback(cotangent) -> tuple`` of one cotangent per argument; may be called any number of times.
+        ``pullback(cotangent) -> tuple`` of one cotangent per argument; may be called any number of times. Raises ArgumentError for a
+        cotangent whose structure is not the output's.
 
     Examples
     --------
@@ -357,9 +362,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     def pullback(cotangent: Any) -> Any:
         if isinstance(cotangent, Tensor) and cotangent._node is not None:
             level.outer = True
-        seeds = flatten(cotangent)[0]
-        if len(seeds) != len(outs):
-            raise ArgumentError(f"vjp: the function has {len(outs)} outputs, the cotangent {len(seeds)}")
+        seeds = flatten_like(cotangent, out, "vjp: the cotangent")
         return level.arrange(level.pull(outs, seeds), single=False)
 
     return rebuild([level.out(o) for o in outs]), pullback
@@ -398,9 +401,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     if not isinstance(args, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(args) != len(tangents):
         raise ArgumentError("jvp: args and tangents must be tuples of the same length")
     level = _Level("jvp", f, range(len(args)), args)
-    directions = flatten(list(tangents))[0]
-    if len(directions) != len(level.leaves):
-        raise ArgumentError(f"jvp: the arguments have {len(level.leaves)} leaves, the tangents {len(directions)}")
+    directions = flatten_like(list(tangents), list(args), "jvp: tangents")
     for leaf, direction in zip(level.leaves, directions, strict=True):
         if np.shape(direction) != leaf.shape:
             raise ShapeError(f"jvp: a tangent of shape {np.shape(direction)} for an argument of shape {leaf.shape}")
@@ -429,14 +430,43 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     return rebuild(values), rebuild(pushed)
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def _refuse_complex(name: str, level: _Level, outs: Sequence[Any], holomorphic: bool) -> None:
+    """A complex function has a complex derivative only if it is holomorphic; of another, the real and imaginary parts have one each."""
+    if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
+        raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
+    if not holomorphic and any(np.result_type(_data(out)).kind == "c" for out in outs):
+        raise DTypeError(
+            f"{name}: the function returned complex numbers; return np.real(...) and np.imag(...) of them, or pass holomorphic=True if it is "
+            "holomorphic and its arguments are complex"
+        )
+
+
+def _data(value: Any) -> Any:
+    return value._data if isinstance(value, Tensor) else np.asarray(value)
+
+
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable[..., Any]:
     """A function that returns the Jacobian of ``f``.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a Tensor or a tree of Tensors.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate with respect to.
+    holomorphic : bool
+        Allow a complex result of complex arguments; the Jacobian then holds complex derivatives.
 
     Returns
     -------
     callable
         Same arguments as ``f``; for an output of shape ``s`` and an argument of shape ``t`` an array of shape ``s + t``, in the structure
         of the argument (within the structure of the output, if that is a tree).
+
+    Raises
+    ------
+    DTypeError
+        If an argument holds integers, or the result is complex without ``holomorphic``.
 
     Examples
     --------
@@ -450,6 +480,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         level = _Level("jacobian", f, argnums, args)
         outs, rebuild = flatten(level.run(kwargs))
+        _refuse_complex("jacobian", level, outs, holomorphic)
         single = isinstance(argnums, (int, np.integer))
         return rebuild([level.arrange(_rows(level, out), single) for out in outs])
 
@@ -499,8 +530,8 @@ def _rows_at_once(level: _Level, out: Tensor) -> list[Any]:
     return [column.reshape(out.shape + leaf.shape) for column, leaf in zip(columns, level.leaves, strict=True)]
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the Hessian of the scalar function ``f``: the Jacobian of its gradient.
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable[..., Any]:
+    """A function that returns the Hessian of the scalar function ``f``: the Jacobian of its gradient, with the arguments of both.
 
     Examples
     --------
@@ -509,7 +540,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     array([[0., 1.],
            [1., 0.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic)
 
 
 def hvp(f: Callable[..., Any], args: Sequence[Any], vectors: Sequence[Any]) -> Any:

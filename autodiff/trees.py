@@ -7,7 +7,7 @@ from typing import Any
 
 from autodiff.errors import ArgumentError
 
-__all__ = ["flatten", "tree_map"]
+__all__ = ["flatten", "flatten_like", "tree_map"]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -68,6 +68,53 @@ def _fill(template: Any, values: Any) -> Any:
 
 def _as_tuple(like: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
     return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
+
+
+def flatten_like(tree: Any, like: Any, words: str) -> list[Any]:
+    """The leaves of ``tree`` in the order of those of ``like``, whatever order its dicts were filled in.
+
+    Raises
+    ------
+    ArgumentError
+        If the two differ in structure; ``words`` names what ``tree`` is.
+
+    Examples
+    --------
+    >>> from autodiff.trees import flatten_like
+    >>> flatten_like({"b": 2.0, "a": 1.0}, {"a": 0.0, "b": 0.0}, "the tangent")
+    [1.0, 2.0]
+    """
+    leaves: list[Any] = []
+    _match(tree, like, words, "", leaves)
+    return leaves
+
+
+def _match(tree: Any, like: Any, words: str, place: str, leaves: list[Any]) -> None:
+    if isinstance(like, dict):
+        if not isinstance(tree, dict) or tree.keys() != like.keys():
+            raise ArgumentError(f"{words}{place} must be a dict with the keys {list(like)}, it is {_words(tree)}")
+        for key, value in like.items():
+            _match(tree[key], value, words, f"{place}[{key!r}]", leaves)
+    elif isinstance(like, (tuple, list)):
+        if not isinstance(tree, (tuple, list)) or len(tree) != len(like):
+            raise ArgumentError(f"{words}{place} must be a {type(like).__name__} of {len(like)}, it is {_words(tree)}")
+        for i, (part, value) in enumerate(zip(tree, like, strict=True)):
+            _match(part, value, words, f"{place}[{i}]", leaves)
+    elif like is None:
+        if tree is not None:
+            raise ArgumentError(f"{words}{place} must be None, it is {_words(tree)}")
+    else:
+        if isinstance(tree, (dict, tuple, list)) or tree is None:
+            raise ArgumentError(f"{words}{place} must be an array, it is {_words(tree)}")
+        leaves.append(tree)
+
+
+def _words(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"a dict with the keys {list(tree)}"
+    if isinstance(tree, (tuple, list)):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return "None" if tree is None else f"a {type(tree).__name__}"
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -209,3 +209,128 @@ def test_hessian_vector_and_second_differences_agree(values):
         step = np.zeros_like(x)
         step[i] = 1e-5
         np.testing.assert_allclose(h[i], (g(x + step) - g(x - step)) / 2e-5, rtol=1e-6, atol=1e-7)
+
+
+def test_each_argument_is_named_once():
+    for argnums in ((0, 0), (0, -2), [1, 1]):
+        with pytest.raises(ArgumentError, match="twice"):
+            ad.grad(lambda x, y: x * y, argnums=argnums)(2.0, 3.0)
+    for argnums in (1.0, "x", (0, 1.5), None):
+        with pytest.raises(ArgumentError, match="tuple of integers"):
+            ad.grad(lambda x, y: x * y, argnums=argnums)(2.0, 3.0)
+    assert ad.grad(lambda x, y: x * y, argnums=(1, 0))(2.0, 3.0) == (2.0, 3.0)
+
+
+def test_trees_are_matched_by_key_and_not_by_order():
+    f = lambda p: p["a"] * p["b"]
+    assert ad.jvp(f, ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 5.0},))[1] == 11.0
+    _, pullback = ad.vjp(lambda x: {"a": x, "b": (3 * x, None)}, 1.0)
+    assert pullback({"b": (2.0, None), "a": 0.0}) == (6.0,)
+    assert ad.hvp(lambda p: p["a"] ** 2 * p["b"], ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 5.0},))[0] == {"a": 22.0, "b": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("tangent", "words"),
+    [
+        ({"a": 1.0, "c": 1.0}, "keys"),
+        ([1.0, (1.0, None)], "keys"),
+        ({"a": 1.0, "b": 1.0}, "tuple of 2"),
+        ({"a": 1.0, "b": (1.0, 2.0, 3.0)}, "tuple of 2"),
+        ({"a": 1.0, "b": (1.0, 1.0)}, "must be None"),
+        ({"a": {"b": 1.0}, "b": (1.0, None)}, "must be an array"),
+        ({"a": None, "b": (1.0, None)}, "must be an array"),
+    ],
+)
+def test_a_tree_of_another_structure_is_refused(tangent, words):
+    f = lambda p: {"a": p["a"] * p["b"][0], "b": (p["a"], None)}
+    point = {"a": 1.0, "b": (2.0, None)}
+    with pytest.raises(ArgumentError, match=words):
+        ad.jvp(f, (point,), (tangent,))
+    with pytest.raises(ArgumentError, match=words):
+        ad.vjp(f, point)[1](tangent)
+
+
+def test_complex_jacobians_need_a_holomorphic_function():
+    z, x = np.array([1.0 + 1j, 2.0]), np.array([1.0, 2.0])
+    with pytest.raises(DTypeError, match=r"np\.real"):
+        ad.jacobian(lambda t: t * 1j)(x)
+    with pytest.raises(DTypeError, match="holomorphic=True"):
+        ad.jacobian(lambda t: np.conj(t) * t)(z)
+    with pytest.raises(DTypeError, match="must be complex"):
+        ad.jacobian(lambda t: t * 1j, holomorphic=True)(x)
+    np.testing.assert_array_equal(ad.jacobian(lambda t: t * t, holomorphic=True)(z), np.diag(2 * z))
+    np.testing.assert_allclose(ad.hessian(lambda t: np.sum(t**3), holomorphic=True)(z), np.diag(6 * z), rtol=1e-14)
+    np.testing.assert_array_equal(ad.jacobian(lambda t: np.imag(t * (1 + 2j)))(x), np.diag([2.0, 2.0]))
+    np.testing.assert_array_equal(ad.jacobian(lambda t: np.real(t * t))(z), np.diag(2 * z))
+    with pytest.raises(DTypeError, match="holomorphic"):
+        ad.hessian(lambda t: np.sum(np.abs(t) ** 2))(z)
+
+
+def test_a_tensor_that_leaks_out_of_grad_is_refused_once_its_graph_is_gone():
+    kept = []
+
+    def f(x):
+        kept.append(x * 2)
+        return np.sum(kept[-1] ** 2)
+
+    ad.grad(f)(np.array([1.0, 2.0]))
+    with pytest.raises(GraphError, match="freed"):
+        np.sum(kept[0]).backward()
+    # In another transform its value counts, and as a constant.
+    np.testing.assert_array_equal(ad.grad(lambda y: np.sum(y * kept[0]))(np.ones(2)), [2.0, 4.0])
+
+
+TRANSFORMS = {
+    "grad": lambda f, y: ad.grad(f)(y),
+    "value_and_grad": lambda f, y: ad.value_and_grad(f)(y),
+    "vjp": lambda f, y: ad.vjp(f, y)[1](1.0),
+    "jvp": lambda f, y: ad.jvp(f, (y,), (y,)),
+    "jacobian": lambda f, y: ad.jacobian(lambda t: f(t) * t)(y),
+    "hessian": lambda f, y: ad.hessian(f)(y),
+    "hvp": lambda f, y: ad.hvp(f, (y,), (y,)),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_tensor_that_leaks_into_an_outer_transform_has_the_outer_gradient(name):
+    def outer(x):
+        kept = []
+
+        def inner(y):
+            kept.append(x**2 * y)
+            return np.sum(kept[-1] * y)
+
+        TRANSFORMS[name](inner, np.array([1.0, 2.0]))
+        return np.sum(kept[0])
+
+    np.testing.assert_array_equal(ad.grad(outer)(np.array([3.0, 5.0])), [6.0, 20.0])
+
+
+def test_aux_of_an_inner_transform_is_differentiated_by_the_outer():
+    def outer(x):
+        g, aux = ad.grad(lambda y: (np.sum(y**3), {"p": [y * x, 7], "q": None}), has_aux=True)(x)
+        assert aux["p"][1] == 7
+        assert aux["q"] is None
+        return np.sum(aux["p"][0] * g)
+
+    # The sum of x^2 * 3 x^2.
+    np.testing.assert_allclose(ad.grad(outer)(np.array([1.0, 2.0])), [12.0, 96.0], rtol=1e-14)
+
+
+def test_three_transforms_deep_through_trees():
+    # d/dx of d/dy (4 y^3 x) at y = x is 36 x^2.
+    f = lambda x: ad.grad(lambda p: ad.jvp(lambda z: z**4 * x, (p["y"][0],), (1.0,))[1])({"y": (x, None)})["y"][0]
+    assert ad.jvp(f, (2.0,), (1.0,))[1] == 144.0
+    x = np.array([0.3, 1.1])
+    third = ad.jacobian(ad.jacobian(ad.grad(lambda t: np.sum(np.sin(t)))))(x)
+    expected = np.zeros((2, 2, 2))
+    expected[[0, 1], [0, 1], [0, 1]] = -np.cos(x)
+    np.testing.assert_allclose(third, expected, rtol=1e-14)
+
+
+def test_integers_within_a_tree_are_refused_and_beside_it_allowed():
+    with pytest.raises(DTypeError, match=r"argument 0 holds int64.*argnums"):
+        ad.grad(lambda p, n: p["a"][0] * n)({"a": [3, 1.0]}, 2)
+    with pytest.raises(DTypeError, match="argument 0 holds bool"):
+        ad.jacobian(lambda m: m * 1.0)(np.array([True]))
+    assert ad.grad(lambda p, n: p["a"][0] * n)({"a": [3.0]}, 2)["a"] == [2.0]
