@@ -177,3 +177,56 @@ def test_hermitian_matrix_functions():
         return np.abs(ad.linalg.matrix_function(z + np.conj(z.T), np.exp)) ** 2
 
     check_gradients(f, x * 0.3, y * 0.3)
+
+
+EMPTY = [((0,), None), ((0,), 0), ((0, 3), None), ((0, 3), 0), ((3, 0), -1), ((2, 3), 1)]
+
+
+@pytest.mark.parametrize(("shape", "axis"), EMPTY)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", ["max", "min", "amax", "amin", "sum", "prod", "nanmax", "nanmin", "nansum", "nanprod"])
+def test_reductions_start_from_initial(name, shape, axis, masked):
+    x = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
+    keywords = {"axis": axis, "initial": 2.5, "where": x % 2 == 1 if masked else True}
+    function = getattr(np, name)
+    t = ad.tensor(x, requires_grad=True)
+    found = function(t, **keywords)
+    np.testing.assert_array_equal(found.data, function(x, **keywords))
+    found.sum().backward()
+    assert t.grad.shape == shape
+    for place in np.ndindex(shape):
+        step = np.zeros(shape)
+        step[place] = 1e-6
+        numeric = (function(x + step, **keywords) - function(x - step, **keywords)).sum() / 2e-6
+        np.testing.assert_allclose(t.grad[place], numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["max", "min", "nanmax", "nanmin"])
+def test_an_extreme_of_nothing_needs_initial(name):
+    t = ad.tensor(np.zeros(0), requires_grad=True)
+    with pytest.raises(ShapeError, match="identity"):
+        getattr(np, name)(t)
+    with pytest.raises(ArgumentError, match="initial="):
+        getattr(np, name)(ad.tensor(np.ones(3), requires_grad=True), where=np.array([True, False, True]))
+
+
+def test_the_start_of_a_maximum_has_a_gradient():
+    start = ad.tensor(2.5, requires_grad=True)
+    np.max(ad.tensor(np.zeros((0, 3)), requires_grad=True), axis=0, initial=start).sum().backward()
+    assert start.grad == 3.0
+
+
+@pytest.mark.parametrize("name", ["var", "std", "nanvar", "nanstd"])
+def test_a_mean_that_is_not_the_mean_is_refused(name, rng):
+    function, x = getattr(np, name), rng.normal(size=(3, 4))
+    kept = rng.random((3, 4)) < 0.8
+    kept[:, :2] = True
+    for keywords in ({}, {"ddof": 1}, {"where": kept}, {"correction": 1}):
+        mean = np.mean(x, axis=1, keepdims=True, where=keywords.get("where", True))
+        expected = ad.grad(lambda t: np.sum(function(t, axis=1, **keywords) ** 2))(x)  # noqa: B023
+        given = ad.grad(lambda t: np.sum(function(t, axis=1, mean=mean, **keywords) ** 2))(x)  # noqa: B023
+        np.testing.assert_array_equal(given, expected)
+        np.testing.assert_allclose(function(ad.tensor(x), axis=1, mean=mean, **keywords).data, function(x, axis=1, **keywords), rtol=1e-13)
+        for wrong in (mean + 0.1, mean[:, 0], 0.0):
+            with pytest.raises(ArgumentError, match="must be the mean itself"):
+                function(ad.tensor(x, requires_grad=True), axis=1, mean=wrong, **keywords)

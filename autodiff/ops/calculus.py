@@ -347,30 +347,37 @@ def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepd
     return reductions.prod(_without_nan(a, 1.0)[0], axis, dtype, out, bool(keepdims), **kw)
 
 
+def _present(keywords: dict[str, Any], present: Any) -> dict[str, Any]:
+    """The keywords of a reduction that leaves out what is not present, too."""
+    return {**keywords, "where": present & dispatch.bare(keywords.get("where", True))}
+
+
 @dispatch.implements(np.nanmean)
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanmean``."""
     values, present = _without_nan(a, 0.0)
-    return reductions.mean(values, axis, dtype, out, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
+    return reductions.mean(values, axis, dtype, out, bool(keepdims), **_present(kw, present))
 
 
 @dispatch.implements(np.nanvar)
 def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanvar``."""
     values, present = _without_nan(a, 0.0)
-    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
+    return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
 
 
 @dispatch.implements(np.nanstd)
 def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanstd``."""
     values, present = _without_nan(a, 0.0)
-    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), where=present & dispatch.bare(kw.get("where", True)))
+    return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
 
 
-def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any) -> Any:
+def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any, initial: Any = None, where: Any = True) -> Any:
     values, present = _without_nan(a, neutral)
-    result = step(values, reductions._axis(axis), keepdims=keepdims)
+    result = step(values, reductions._axis(axis), keepdims=keepdims, initial=initial, where=where)
+    if initial is not None:
+        return result
     empty = ~present.any(axis=reductions._axis(axis), keepdims=keepdims)
     return where(empty, np.nan, result) if np.any(empty) else result
 
@@ -379,14 +386,14 @@ def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any) -
 def nanmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanmax``."""
     shaping._no_out("nanmax", out)
-    return _nan_extreme(a, axis, bool(keepdims), -np.inf, reductions.max)
+    return _nan_extreme(a, axis, bool(keepdims), -np.inf, reductions.max, **kw)
 
 
 @dispatch.implements(np.nanmin)
 def nanmin(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Any:
     """Differentiable ``numpy.nanmin``."""
     shaping._no_out("nanmin", out)
-    return _nan_extreme(a, axis, bool(keepdims), np.inf, reductions.min)
+    return _nan_extreme(a, axis, bool(keepdims), np.inf, reductions.min, **kw)
 
 
 @dispatch.implements(np.nancumsum)

@@ -280,7 +280,10 @@ def max(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, init
     """
     from autodiff.ops.elementwise import maximum
 
-    result = max_.function(_settled("max", a, None, out, where, None, initial), _axis(axis), keepdims)
+    a = _settled("max", a, None, out, where, None, initial)
+    if initial is not None and not np.size(bare(a)):
+        return sum(a, axis, keepdims=keepdims) + initial
+    result = max_.function(a, _axis(axis), keepdims)
     return result if initial is None else maximum.function(result, initial)
 
 
@@ -296,7 +299,10 @@ def min(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, init
     """
     from autodiff.ops.elementwise import minimum
 
-    result = min_.function(_settled("min", a, None, out, where, None, initial), _axis(axis), keepdims)
+    a = _settled("min", a, None, out, where, None, initial)
+    if initial is not None and not np.size(bare(a)):
+        return sum(a, axis, keepdims=keepdims) + initial
+    result = min_.function(a, _axis(axis), keepdims)
     return result if initial is None else minimum.function(result, initial)
 
 
@@ -306,6 +312,22 @@ def _ddof(name: str, ddof: Any, correction: Any) -> Any:
     if ddof != 0:
         raise ArgumentError(f"{name}: give ddof or correction, not both")
     return correction
+
+
+def _check_mean(name: str, a: Any, axis: Any, where: Any, given: Any) -> None:
+    """Refuse a ``mean=`` that is not the mean: the gradient takes it for that, and leaves out the path through it, which then cancels."""
+    if given is None or given is np._NoValue:
+        return
+    values, found = np.asarray(bare(a)), np.asarray(bare(given))
+    with np.errstate(all="ignore"):
+        truth = np.mean(values, axis=_axis(axis), keepdims=True, where=dispatch.bare(where))
+    precision = np.finfo(truth.dtype).eps ** 0.5
+    near = precision * float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
+    if found.shape != truth.shape or not np.allclose(found, truth, rtol=0, atol=near, equal_nan=True):
+        raise ArgumentError(
+            f"{name}: mean= must be the mean itself, np.mean(a, axis={axis}, keepdims=True) of shape {truth.shape}, got shape {found.shape}"
+            f"{'' if found.shape != truth.shape else ' with other values'}; for squared deviations from another point write np.mean((a - point)**2)"
+        )
 
 
 def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
@@ -326,7 +348,7 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False,
     *, where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
-    """Differentiable ``numpy.var``: ``sum((a - mean)**2) / (n - ddof)``. ``mean=`` is not used, since it must be the mean.
+    """Differentiable ``numpy.var``: ``sum((a - mean)**2) / (n - ddof)``; a ``mean=`` that is not the mean is refused.
 
     Examples
     --------
@@ -337,6 +359,7 @@ def var(
     array([-1.,  1.])
     """
     ddof = _ddof("var", ddof, correction)
+    _check_mean("var", a, axis, where, mean)
     if where is not True:
         return _masked_var("var", _settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where)
     return var_.function(_settled("var", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
@@ -358,6 +381,7 @@ def std(
     array([0., 0.])
     """
     ddof = _ddof("std", ddof, correction)
+    _check_mean("std", a, axis, where, mean)
     if where is not True:
         from autodiff.ops.elementwise import sqrt
 
