@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.fused.smooth_activations import sigmoid_of
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Primitive
 
 __all__ = ["bernoulli_logits", "bernoulli_nll", "huber_bowl"]
@@ -14,6 +15,7 @@ __all__ = ["bernoulli_logits", "bernoulli_nll", "huber_bowl"]
 
 def bernoulli_nll_forward(x: Any, t: Any) -> Any:
     """``-(t log x + (1 - t) log(1 - x))`` of each element, the logarithms no lower than -100."""
+    real_numbers("bernoulli_nll", x, t)
     with np.errstate(divide="ignore"):
         return -t * np.maximum(np.log(x), -100) - (1 - t) * np.maximum(np.log1p(-x), -100)
 
@@ -43,6 +45,7 @@ def bernoulli_logits_forward(x: Any, t: Any) -> Any:
     >>> bernoulli_logits([-1e4, 1e4], [1.0, 1.0]).data
     array([10000.,     0.])
     """
+    real_numbers("bernoulli_logits", x, t)
     small = np.asarray(np.abs(x))
     np.negative(small, out=small)
     np.exp(small, out=small)
@@ -69,6 +72,7 @@ def huber_forward(d: Any, delta: float = 1.0) -> Any:
     >>> huber_bowl([0.5, -3.0]).data
     array([0.125, 2.5  ])
     """
+    real_numbers("huber_bowl", d)
     a = np.abs(d)
     near = np.minimum(a, delta)
     return near * (a - 0.5 * near)

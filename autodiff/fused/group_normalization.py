@@ -13,6 +13,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import column_sums, row_means
 from autodiff.fused.normalization import _affine, _check_batch
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
 __all__ = ["group_norm", "rms_norm"]
@@ -167,6 +168,7 @@ def rms_norm_composed(x: Any, weight: Any = None, *, ndim: int = 1, eps: float =
 
 
 def _check_rms(x: Any, weight: Any, ndim: int) -> None:
+    real_numbers("rms_norm", x, weight)
     if not 1 <= ndim <= x.ndim:
         raise ShapeError(f"rms_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
     inner = x.shape[x.ndim - ndim :]

@@ -9,6 +9,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import row_sums
 from autodiff.kernels import calls, either, either_backward
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
@@ -113,6 +114,7 @@ def check_classification(
     """Flat class indices (None for probabilities) and the shape of the losses of scores with their class axis second, everything checked."""
     if reduction not in _REDUCTIONS:
         raise ArgumentError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+    real_numbers(name, logits, target, weight)
     if logits.ndim < 1:
         raise ShapeError(f"{name}: scores need a class axis")
     classes = logits.shape[0] if logits.ndim == 1 else logits.shape[1]

@@ -11,6 +11,7 @@ import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import _REDUCTIONS
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
 __all__ = ["multi_margin_loss"]
@@ -65,6 +66,7 @@ def _prepare(scores: Any, target: Any, weight: Any, p: int, reduction: str) -> A
     """Flat classes, everything checked."""
     if reduction not in _REDUCTIONS:
         raise ArgumentError(f"multi_margin_loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+    real_numbers("multi_margin_loss", scores, weight)
     if p not in (1, 2):
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     if scores.ndim not in (1, 2) or scores.shape[-1] < 1 or target.shape != scores.shape[:-1]:

@@ -15,6 +15,7 @@ import numpy as np
 from autodiff.errors import ShapeError
 from autodiff.fused.common import column_sums, row_means
 from autodiff.kernels import calls, either, either_backward
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
@@ -73,6 +74,7 @@ def _need_two(name: str, x: Any) -> None:
 
 
 def _check_batch(name: str, x: Any, *vectors: Any) -> None:
+    real_numbers(name, x, *vectors)
     if x.ndim < 2:
         raise ShapeError(f"{name}: x needs a batch and a channel axis, got shape {x.shape}")
     for vector in vectors:
@@ -318,6 +320,7 @@ def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: i
 
 
 def _check_layer(x: Any, weight: Any, bias: Any, ndim: int) -> None:
+    real_numbers("layer_norm", x, weight, bias)
     if not 1 <= ndim <= x.ndim:
         raise ShapeError(f"layer_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
     for name, vector in (("weight", weight), ("bias", bias)):

@@ -15,6 +15,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import masked
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "maxima_of"]
@@ -104,6 +105,7 @@ def max_pool_forward(
     x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Any, Any]:
     """The largest so far over strided views of x, one for each place in the window. Residuals: which place (out's shape), where windows lie."""
+    real_numbers("max_pool", x)
     geo = _geometry("max_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), hashable(dilation), bool(ceil_mode))
     if any(geo.before) or any(geo.after):
         padded = np.full((*x.shape[:2], *geo.padded), _lowest(x.dtype), x.dtype)
@@ -275,6 +277,7 @@ def _even_windows(inputs: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[Any,
 
 def adaptive_max_pool_forward(x: Any, *, output_size: Any) -> tuple[Any, Any]:
     """Residuals: where every maximum stands in x's flattened spatial axes (out's shape), x's shape."""
+    real_numbers("adaptive_max_pool", x)
     sizes = _sizes("adaptive_max_pool", x.shape, output_size)
     index = _even_windows(x.shape[2:], sizes)
     flat = np.ravel_multi_index(np.broadcast_arrays(*index), x.shape[2:]).reshape(*sizes, -1)

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 
 from autodiff.kernels import calls, either, either_backward
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.primitive import Fused, Primitive
 
 __all__ = ["elu", "gelu", "gelu_tanh", "leaky_relu", "log_sigmoid", "sigmoid", "sigmoid_of", "silu", "soft_sign", "softplus"]
 
 
-def _floating(x: Any) -> Any:
+def _floating(name: str, x: Any) -> Any:
     """An array of floating-point numbers; integers become float64."""
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    if x.dtype.kind == "f":
+        return x
+    real_numbers(name, x)
+    return x.astype(np.float64)
 
 
 def sigmoid_forward(x: Any) -> Any:
@@ -31,7 +34,7 @@ def sigmoid_forward(x: Any) -> Any:
     >>> sigmoid([0.0, -1e4, 1e4]).data
     array([0.5, 0. , 1. ])
     """
-    x = _floating(x)
+    x = _floating("sigmoid", x)
     with np.errstate(over="ignore"):
         # exp(-x) is inf far to the left, and 1 / inf is the 0 wanted there.
         out = np.asarray(np.exp(-x))
@@ -67,7 +70,7 @@ def log_sigmoid_forward(x: Any) -> Any:
     >>> log_sigmoid([-1e4, 1e4]).data
     array([-10000.,      0.])
     """
-    x = _floating(x)
+    x = _floating("log_sigmoid", x)
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
@@ -76,9 +79,21 @@ log_sigmoid = Primitive(
 )
 
 
+def soft_sign_forward(x: Any) -> Any:
+    """``x / (1 + |x|)``.
+
+    Examples
+    --------
+    >>> soft_sign([-1.0, 3.0]).data
+    array([-0.5 ,  0.75])
+    """
+    real_numbers("soft_sign", x)
+    return x / (1 + np.abs(x))
+
+
 soft_sign = Primitive(
     # The square of the reciprocal vanishes far out; the reciprocal of the square would overflow on the way.
-    "soft_sign", lambda x: x / (1 + np.abs(x)), lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
+    "soft_sign", soft_sign_forward, lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
 )  # fmt: skip
 
@@ -91,7 +106,7 @@ def softplus_forward(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     >>> softplus([-1e4, 1e4]).data
     array([    0., 10000.])
     """
-    x = _floating(x)
+    x = _floating("softplus", x)
     z = x * beta
     out = np.asarray(np.abs(z))
     np.negative(out, out=out)
@@ -126,7 +141,7 @@ def elu_forward(x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.
     >>> elu([-1e4, 0.0, 1e4]).data
     array([-1.e+00,  0.e+00,  1.e+04])
     """
-    x = _floating(x)
+    x = _floating("elu", x)
     out = np.asarray(np.expm1(np.minimum(x, 0) * rate))
     out *= alpha
     # One of the two terms is 0 everywhere.
@@ -159,7 +174,7 @@ def leaky_relu_forward(x: Any, negative_slope: float = 0.01) -> Any:
     >>> leaky_relu([-1.0, 2.0], negative_slope=0.1).data
     array([-0.1,  2. ])
     """
-    x = _floating(x)
+    x = _floating("leaky_relu", x)
     out = np.asarray(np.minimum(x, 0))
     out *= negative_slope
     out += np.maximum(x, 0)
@@ -195,7 +210,7 @@ def gelu_composed(x: Any) -> Any:
 
 def gelu_forward(x: Any) -> tuple[Any, Any]:
     """Residuals: x, Phi(x) and the density p(x)."""
-    x = _floating(x)
+    x = _floating("gelu", x)
     cdf, density = cdf_and_density(x)
     return x * cdf, (x, cdf, density)
 
@@ -235,7 +250,7 @@ def gelu_tanh_composed(x: Any) -> Any:
 
 def gelu_tanh_forward(x: Any) -> tuple[Any, Any]:
     """Residuals: the clipped x and the tanh, all of x's shape."""
-    x = _floating(x)
+    x = _floating("gelu_tanh", x)
     near = np.asarray(np.clip(x, -_SATURATED, _SATURATED))
     t = np.asarray(near * near)
     t *= _CUBIC

@@ -6,12 +6,24 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bare", "expand_reduced", "quotient", "spread"]
+from autodiff.errors import DTypeError
+
+__all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread"]
+
+
+_FLOAT = np.dtype(np.float64)
 
 
 def bare(value: Any) -> Any:
     """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero."""
     return value._data if hasattr(value, "_node") else value
+
+
+def real_numbers(name: str, *values: Any) -> None:
+    """Refuse complex values where the definition or the derivation of the gradient holds for real numbers alone."""
+    for value in values:
+        if value.__class__ is complex or getattr(value, "dtype", _FLOAT).kind == "c":
+            raise DTypeError(f"{name} is defined for real numbers; apply it to the real and imaginary parts, np.real(x) and np.imag(x)")
 
 
 def quotient(g: Any, d: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.ops.common import real_numbers
 from autodiff.primitive import Primitive
 
 __all__ = ["cdf_and_density", "normal_cdf", "normal_density"]
@@ -79,7 +80,13 @@ def normal_density(x: Any) -> Any:
     return np.exp(near * near * -0.5) * (1 / _ROOT_TWO_PI)
 
 
+def _normal_cdf(x: Any) -> Any:
+    real_numbers("normal_cdf", x)
+    x = np.asarray(x)
+    return cdf_and_density(x if x.dtype.kind == "f" else x.astype(np.float64))[0]
+
+
 normal_cdf = Primitive(
-    "normal_cdf", lambda x: cdf_and_density(np.asarray(x) if np.asarray(x).dtype.kind == "f" else np.asarray(x, np.float64))[0],
-    lambda g, out, x: g * normal_density(x), sample=lambda draw: ((draw.array(draw.shape(), low=-4.0, high=4.0),), {}), label="Φ",
+    "normal_cdf", _normal_cdf, lambda g, out, x: g * normal_density(x),
+    sample=lambda draw: ((draw.array(draw.shape(), low=-4.0, high=4.0),), {}), label="Φ",
 )  # fmt: skip
