@@ -300,8 +300,17 @@ def grad(
     return gradient
 
 
-def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Any]:
     """The derivative of every output element with respect to the input element in its place, for functions that act elementwise.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a Tensor of its argument's shape.
+    argnums : int
+        Which positional argument to differentiate with respect to.
+    holomorphic : bool
+        As in :func:`grad`.
 
     Raises
     ------
@@ -326,7 +335,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
                 )
             return np.sum(out)
 
-        return grad(total, argnums)(*args)
+        return grad(total, argnums, holomorphic=holomorphic)(*args)
 
     return derivative
 

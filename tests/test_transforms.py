@@ -266,6 +266,13 @@ def test_complex_jacobians_need_a_holomorphic_function():
         ad.hessian(lambda t: np.sum(np.abs(t) ** 2))(z)
 
 
+def test_elementwise_derivatives_of_a_holomorphic_function():
+    z = np.array([1.0 + 1j, 2.0])
+    np.testing.assert_allclose(ad.elementwise_grad(np.sin, holomorphic=True)(z), np.cos(z), rtol=1e-14)
+    with pytest.raises(DTypeError, match="holomorphic=True"):
+        ad.elementwise_grad(np.sin)(z)
+
+
 def test_a_tensor_that_leaks_out_of_grad_is_refused_once_its_graph_is_gone():
     kept = []
 
