@@ -503,9 +503,6 @@ class Fused:
         Shown in pictures.
     numpy : callable or sequence of callables, optional
         NumPy or SciPy callables that this implements.
-    frozen : callable, optional
-        For a definition that holds parts of itself constant in the gradient: ``frozen(*inputs, **attrs)`` returns those parts at this call, as
-        further attributes that fix them. A numerical reference differentiates the operation with them fixed.
 
     Raises
     ------
@@ -543,10 +540,8 @@ class Fused:
         label: str | None = None,
         formula: str = "",
         numpy: Any = None,
-        frozen: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         self.name = name
-        self.frozen = frozen
         self.composed = composed
         self.forward = forward
         self.backward = backward

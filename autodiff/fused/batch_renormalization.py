@@ -26,7 +26,7 @@ def check_eps_mode(name: str, eps_mode: str) -> None:
 
 def batch_renorm_composed(
     x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
-    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside", held: Any = None,
+    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
 ) -> Any:  # fmt: skip
     """Normalise every channel by the batch, then correct towards the running statistics: ``w ((x - mu) / sigma r + d) + b``.
 
@@ -45,9 +45,6 @@ def batch_renorm_composed(
     eps : float
     eps_mode : {"inside", "outside"}
         ``sigma = sqrt(v + eps)`` (the paper) or ``sqrt(v) + eps``.
-    held : (r, d), each (C,), optional
-        Used in place of the formulas above. Finite differences of the whole function see r and d move with x, which the gradient must
-        not; with these it is a function whose derivative the gradient is.
 
     Returns
     -------
@@ -78,9 +75,8 @@ def batch_renorm_composed(
     centred = x - _along_channels(mean, x.ndim)
     variance = np.mean(centred * centred, axis=axes)
     deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
-    if held is None:
-        held = _corrections(constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax)
-    r, d = (_along_channels(part, x.ndim) for part in held)
+    corrections = _corrections(constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax)
+    r, d = (_along_channels(part, x.ndim) for part in corrections)
     return _affine(centred / _along_channels(deviation, x.ndim) * r + d, weight, bias)
 
 
@@ -100,7 +96,7 @@ def _corrections(mean: Any, deviation: Any, running_mean: Any, running_std: Any,
 
 def batch_renorm_forward(
     x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
-    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside", held: Any = None,
+    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
 ) -> tuple[Any, Any]:  # fmt: skip
     """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's path (1 for eps
     inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma (C,)."""
@@ -116,7 +112,7 @@ def batch_renorm_forward(
         deviation = root + eps
         # A channel without spread has xhat = 0, so any factor will do.
         stretch = np.divide(deviation, root, out=np.ones_like(root), where=root > 0)
-    r, d = held if held is not None else _corrections(mean, deviation, running_mean, running_std, rmax, dmax)
+    r, d = _corrections(mean, deviation, running_mean, running_std, rmax, dmax)
     r, d = np.asarray(r, x.dtype), np.asarray(d, x.dtype)
     scale = 1 / deviation
     xhat *= _along_channels(scale, ndim)
@@ -150,12 +146,6 @@ def batch_renorm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tu
     return dx, None, None, r * along + d * dbias, dbias
 
 
-def _frozen(x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None, **attrs: Any) -> dict[str, Any]:
-    """r and d of one call."""
-    _, residuals = batch_renorm_forward(x, running_mean, running_std, weight, bias, **attrs)
-    return {"held": (residuals[3], residuals[4])}
-
-
 def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     c = draw.integer(1, 3)
     shape = (draw.integer(3, 4), c, *draw.shape(max_ndim=2, max_side=2))
@@ -169,5 +159,5 @@ def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 batch_renorm = Fused(
     "batch_renorm", composed=batch_renorm_composed, forward=batch_renorm_forward, backward=batch_renorm_backward, sample=_sample_renorm,
-    frozen=_frozen, formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
+    formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
 )  # fmt: skip

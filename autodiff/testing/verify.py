@@ -196,9 +196,6 @@ def _error(report: Report, order: int) -> float:
 def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """The call as a function of the inputs that have a gradient, and those inputs."""
     places = gradient_places(op, args, kwargs)
-    if op.fused and op.frozen is not None:
-        # What the gradient holds constant must not move with the inputs of a difference either.
-        kwargs = {**kwargs, **op.frozen(*args, **kwargs)}
 
     def call(*values: Any) -> Any:
         full = list(args)
