@@ -14,9 +14,9 @@ from autodiff.primitive import Fused
 __all__ = ["ctc_loss"]
 
 
-def _states(labels: Any, target_lengths: Any, blank: int) -> tuple[Any, Any, Any]:
+def _states(labels: Any, target_lengths: Any, blank: int) -> tuple[Any, Any, Any, Any]:
     """The sequences with a blank around every label: their classes (N, S); where a blank may be skipped on the way in (N, S), which is
-    between different labels; where an alignment may end (N, S)."""
+    between different labels; where an alignment may end (N, S); what is no padding (N, S)."""
     n, count = labels.shape
     classes = np.full((n, 2 * count + 1), blank)
     classes[:, 1::2] = labels
@@ -24,7 +24,7 @@ def _states(labels: Any, target_lengths: Any, blank: int) -> tuple[Any, Any, Any
     skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
     place = np.arange(2 * count + 1)
     last = 2 * target_lengths[:, None]
-    return classes, skip, (place == last) | (place == last - 1)
+    return classes, skip, (place == last) | (place == last - 1), place <= last
 
 
 def ctc_loss_composed(
@@ -54,14 +54,14 @@ def ctc_loss_composed(
     array([0.287682])
     """
     labels, inputs, targets = (np.asarray(a.data if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths))
-    classes, skip, ends = _states(labels, targets, blank)
+    classes, skip, ends, real = _states(labels, targets, blank)
     n, states = classes.shape
     never = np.full((n, 2), -np.inf)
     # Before the first frame only the state before state 0 is possible: a start in state 0 or 1.
     start = np.where(np.arange(states) < 2, 0.0, -np.inf) + np.zeros((n, 1))
     alpha: Any = None
     for t in range(len(log_probs)):
-        emitted = log_probs[t][np.arange(n)[:, None], classes]
+        emitted = np.where(real, log_probs[t][np.arange(n)[:, None], classes], -np.inf)
         if alpha is None:
             after = start + emitted
         else:
@@ -94,7 +94,7 @@ def ctc_loss_forward(
 ) -> tuple[Any, Any]:
     """Residuals, with S = 2 L + 1 states: classes, skips and ends (N, S), ``log p`` of each state's class and alpha (T, N, S), lengths, ``log P``
     (N,), the options and the shape."""
-    classes, skip, ends = _states(labels, target_lengths, blank)
+    classes, skip, ends, real = _states(labels, target_lengths, blank)
     n, states = classes.shape
     emitted = log_probs[:, np.arange(n)[:, None], classes]
     alpha = np.full((len(log_probs), n, states), -np.inf, log_probs.dtype)
@@ -105,7 +105,9 @@ def ctc_loss_forward(
             arriving = _step(reached, skip)
         else:
             arriving = np.where(np.arange(states) < 2, log_probs.dtype.type(0), log_probs.dtype.type(-np.inf))
-        alpha[t] = arriving + emitted[t]
+        # What no alignment passes stays impossible, whatever is emitted there: a NaN of the padding, say.
+        possible = real & (arriving != -np.inf)
+        np.add(arriving, emitted[t], out=alpha[t], where=possible)
         reached = np.where((t < input_lengths)[:, None], alpha[t], reached)
     total = np.logaddexp.reduce(np.where(ends, reached, log_probs.dtype.type(-np.inf)), axis=1)
     loss = np.where(total == -np.inf, log_probs.dtype.type(0), -total) if zero_infinity else -total
@@ -131,12 +133,13 @@ def ctc_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     for t in range(len(alpha) - 1, -1, -1):
         if t + 1 < len(alpha):
             # The mirror image of a step forward: a skip belongs to the state that is skipped to.
-            onward = beta + emitted[t + 1]
+            onward = np.where(beta == bottom, bottom, beta + emitted[t + 1])
             moved = onward.copy()
             np.logaddexp(moved[:, :-1], onward[:, 1:], out=moved[:, :-1])
             np.logaddexp(moved[:, :-2], onward[:, 2:], out=moved[:, :-2], where=skip[:, 2:])
             beta = np.where((t + 1 < inputs)[:, None], moved, final)
-        gamma[t] = np.where((t < inputs)[:, None], np.exp(alpha[t] + beta - level), 0)
+        passed = (t < inputs)[:, None] & (alpha[t] != bottom) & (beta != bottom)
+        np.exp(alpha[t] + beta - level, out=gamma[t], where=passed)
     gamma *= -g[:, None]
     gamma[:, infinite] = 0 if zero_infinity else np.nan
     dlog_probs = np.zeros(shape, alpha.dtype)
