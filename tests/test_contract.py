@@ -31,7 +31,7 @@ MODULES = """
 Linear ReLU LeakyReLU PReLU ELU SELU GELU SiLU Sigmoid Tanh Softplus Maxout Softmax LogSoftmax CrossEntropyLoss NLLLoss MSELoss L1Loss
 SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss MultiMarginLoss Dropout BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm
 InstanceNorm1d InstanceNorm2d RMSNorm BatchRenorm1d BatchRenorm2d Conv1d Conv2d ConvTranspose2d MaxPool2d AvgPool2d AdaptiveAvgPool2d
-Embedding Sequential ModuleList Flatten Residual RNN LSTM GRU RNNCell LSTMCell GRUCell MultiheadAttention TransformerEncoderLayer
+Embedding Sequential ModuleList ModuleDict Flatten Residual RNN LSTM GRU RNNCell LSTMCell GRUCell MultiheadAttention TransformerEncoderLayer
 CrossIterationBatchNorm2d FullyConnectedNet Module Parameter Identity
 """.split()
 MODULE = "parameters named_parameters modules state_dict load_state_dict train eval zero_grad requires_grad_ apply register_forward_hook".split()
