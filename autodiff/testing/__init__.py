@@ -31,4 +31,4 @@ __all__ = [
 ]
 
 #: So that ``pytest -p autodiff.testing`` brings the options and the marker of :mod:`autodiff.testing.plugin`.
-pytest_plugins = ["_autodiff_pytestplugin"]
+pytest_plugins = ["autodiff.testing.hooks"]

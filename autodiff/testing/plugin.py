@@ -6,7 +6,7 @@ Loaded by pytest through an entry point where autodiff is installed, or by ``-p 
 - ``--grad-report FILE``: one page with the outcome of every case, HTML if the name ends so and Markdown otherwise;
 - ``--grad-coverage``: fail the run if an operation registered outside the library has no case.
 
-The hooks that every run loads stand in ``_autodiff_pytestplugin``, outside the package, and import nothing of it.
+The hooks that every run loads stand in ``autodiff.testing.hooks``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autodiff.testing.pages import Case, page_html, page_markdown
 __all__ = ["Collector", "gradcase"]
 
 #: So that ``-p autodiff.testing.plugin`` alone brings the hooks.
-pytest_plugins = ["_autodiff_pytestplugin"]
+pytest_plugins = ["autodiff.testing.hooks"]
 
 _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
 

@@ -1,13 +1,14 @@
-"""What every pytest run loads where autodiff is installed: two options and a marker, nothing else.
+"""What every pytest run loads where autodiff is installed: two options and a marker.
 
-It stands outside the package and imports neither NumPy nor autodiff, so that a run without gradient cases pays nothing for it, and coverage of
-autodiff itself is not spoilt by an early import. The work is done by ``autodiff.testing.plugin``, loaded when an option asks for it.
+The work is done by ``autodiff.testing.plugin``, loaded when an option asks for it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+__all__ = ["pytest_addoption", "pytest_configure"]
 
 
 def pytest_addoption(parser: Any) -> None:
