@@ -382,10 +382,7 @@ or whose determinant is taken have condition numbers up to a million. `right_cas
 _INTRODUCTION = """Written by `python -m benchmarks.checkers --write` in one run. The wrong gradients stand in `benchmarks/wrong_gradients/`, each
 with the issue or the place where it happened. Every checker is given the same mistake as its own framework's custom function, in float64, with its
 own defaults: PyTorch's `gradcheck` and `gradgradcheck` (slow and fast), JAX's and HIPS autograd's `check_grads` in reverse mode. *Caught* means that
-it raised or said no.
-
-Our kit judges every entry by itself at a kink, so one mistake that the others see passes it: the whole gradient given to each of two equal
-maxima, where any one of them alone could have had it."""
+it raised or said no."""
 
 
 if __name__ == "__main__":

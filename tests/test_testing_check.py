@@ -7,7 +7,7 @@ import autodiff as ad
 from autodiff.errors import ArgumentError, GradientMismatch
 from autodiff.extend import Fused, Primitive
 from autodiff.primitive import registry
-from autodiff.testing import check_gradients, verify
+from autodiff.testing import check_gradients, check_pair, verify
 from autodiff.testing.numeric import derivative, one_sided
 
 
@@ -89,6 +89,52 @@ def test_kinks_accept_any_subgradient_and_nothing_else(temporary):
     beyond = Primitive("test_beyond", lambda x: np.abs(x), lambda g, out, x: g * np.where(x == 0, 1.5, np.sign(x)))
     with pytest.raises(GradientMismatch, match="at a kink"):
         check_gradients(beyond, x, order=1)
+
+
+_TIES = np.array([[1.0, 3.0, 3.0, 3.0], [2.0, 2.0, 0.0, -1.0]])
+_MASK = _TIES == _TIES.max(axis=1, keepdims=True)
+_FIRST = np.arange(4) == _TIES.argmax(axis=1)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [
+        (_FIRST, "pass"),
+        (_MASK / _MASK.sum(axis=1, keepdims=True), "pass"),
+        (np.array([[0.0, 0.2, 0.5, 0.3], [0.9, 0.1, 0.0, 0.0]]), "pass"),
+        (_MASK * 1.0, "fail"),
+        (_FIRST & (np.arange(2) > 0)[:, None], "fail"),
+    ],
+)
+def test_equal_maxima_share_one_gradient(shares, verdict):
+    report = check_pair(lambda x: x.max(axis=1), lambda g, x: (g[:, None] * shares,), (_TIES,), raises=False)
+    assert report.verdict == verdict
+    assert any(entry.together for entry in report.entries)
+    if verdict == "fail":
+        assert "moved together" in str(report)
+        assert any("add up" in hint for hint in report.hints)
+
+
+def test_a_tie_between_two_arguments_is_seen_with_its_sign():
+    x, y = np.array([1.0, 2.0]), np.array([-1.0, 0.5])
+    backward = lambda share: lambda g, x, y: (g * np.where(x == -y, share, x > -y), -g * np.where(x == -y, share, x < -y))
+    assert check_pair(lambda x, y: np.maximum(x, -y), backward(0.5), (x, y)).verdict == "pass"
+    assert check_pair(lambda x, y: np.maximum(x, -y), backward(0.9), (x, y), raises=False).verdict == "fail"
+
+
+def test_kinks_that_have_nothing_to_do_with_each_other_are_judged_alone():
+    # Together |x| - 2 relu(y) is straight at zero along x = y, yet 0 and 0 are subgradients of its parts.
+    forward = lambda x: np.sum(np.abs(x[0]) - 2 * np.maximum(x[1], 0))
+    report = check_pair(forward, lambda g, x: (g * np.array([np.sign(x[0]), -2.0 * (x[1] > 0)]),), (np.zeros(2),))
+    assert [entry.kink for entry in report.entries] == [True, True]
+
+
+def test_a_tie_beside_another_kink_is_found():
+    forward = lambda x: x[:4].max() + np.abs(x[4]) + np.abs(x[5])
+    backward = lambda shares: lambda g, x: (g * np.append(shares, np.sign(x[4:])),)
+    point = np.zeros(6)
+    assert check_pair(forward, backward([0.0, 0.0, 1.0, 0.0]), (point,)).verdict == "pass"
+    assert check_pair(forward, backward([1.0, 1.0, 1.0, 1.0]), (point,), raises=False).verdict == "fail"
 
 
 def test_noise_is_inconclusive_and_not_a_pass():

@@ -39,6 +39,12 @@ def diagnose(report: Report, problem: Any) -> list[str]:
             "constant of the second derivative), or multiplies by g where it should not"
         ]
     hints: list[str] = []
+    if any(e.together for e in report.entries if e.verdict == "fail"):
+        hints.append(
+            "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running or first index, not a mask "
+            "x == max) or divide it by their number"
+        )
+        first = sorted({e.argument for e in report.entries if e.verdict == "fail" and not e.together})
     scaled = _with_twice_the_cotangent(problem)
     pairs = {argument: _pair(report, problem, argument) for argument in problem.places}
     for argument in first:

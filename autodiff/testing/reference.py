@@ -13,6 +13,8 @@ How it goes, for a scalar function of arrays and its gradient:
 5. Before a gradient fails, what its own inputs' rounding does to it is allowed for: the gradient of an ill-conditioned call is a right
    gradient of a point nearby. One that is right to within its own evaluation noise, and that below 1e-9, is inconclusive.
 
+6. Entries on a kink that they share (equal maxima) are moved together, too: :mod:`autodiff.testing.ties`.
+
 Verdicts are pass, fail and inconclusive; what is not known is never a pass.
 """
 
@@ -30,6 +32,7 @@ import numpy as np
 from autodiff.errors import AutodiffError, GradientMismatch
 from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, one_sided
 from autodiff.testing.report import Entry, Report
+from autodiff.testing.ties import compare_ties
 
 __all__ = ["compare", "compare_along", "scale"]
 
@@ -244,6 +247,7 @@ def compare(
             raise GradientMismatch(_misfit(report, place, g, array))
     reference = _study(value, base, found, rng, tries_complex)
     stability = _Stability(gradient_at, base, report.seed)
+    kinks = []
     for k, (place, g, array) in enumerate(zip(places, found, base, strict=True)):
         size = float(np.max(np.abs(g), initial=0.0))
         judge = _Judge(reference, order, place, magnitude, stability, k)
@@ -253,11 +257,16 @@ def compare(
             entry = judge(index, analytic, reference.along(full), size, float(np.max(np.abs(direction))))
             if index is not None:
                 entry = entry.over(float(direction[index]))
+                if entry.kink:
+                    kinks.append((k, index))
             if entry.verdict != "pass" and below is not None and _kinked(replace(reference, value=below).along(full), reference.precision):
                 # The gradient jumps here, so there is no second derivative; a subgradient halfway hid the kink from the first comparison.
                 report.entries = [replace(e, kink=True) if (e.argument, e.index) == (place, index) else e for e in report.entries]
             else:
                 report.entries.append(entry)
+    if order == 1:
+        rounding = ROUNDING_ULPS * _EPS * max(magnitude, *(float(np.max(np.abs(g), initial=0.0)) for g in found))
+        report.entries += compare_ties(base, found, kinks, places, reference.along, reference.noise, rounding, reference.method)
 
 
 class _Settled:

@@ -31,6 +31,8 @@ class Entry:
         The one-sided derivatives differ, and any value between them passes.
     method : str
         How the reference was taken.
+    together : tuple of (int, tuple of int, int)
+        For a derivative along several entries moved together: each one's argument, index, and sign.
     """
 
     order: int
@@ -43,6 +45,7 @@ class Entry:
     verdict: str
     kink: bool = False
     method: str = ""
+    together: tuple[tuple[int, tuple[int, ...], int], ...] = ()
 
     @property
     def ulps(self) -> float:
@@ -64,6 +67,9 @@ class Entry:
     def __str__(self) -> str:
         place = "along a random direction" if self.index is None else f"at index {self.index}"
         what = f"argument {self.argument}" if self.argument >= 0 else "the output's gradient"
+        if self.together:
+            what = " and ".join(f"{'-' if sign < 0 else ''}argument {argument} at index {index}" for argument, index, sign in self.together[:4])
+            place = ("and more, " if len(self.together) > 4 else "") + "moved together"
         return (
             f"order {self.order}, {what} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
             f"± {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed {self.tolerance:.1e}"
@@ -141,7 +147,7 @@ class Report:
         -------
         (analytic, numeric) or None
         """
-        rows = [e for e in self.entries if e.order == order and e.argument == argument]
+        rows = [e for e in self.entries if e.order == order and e.argument == argument and not e.together]
         if not rows or any(e.index is None for e in rows):
             return None
         rows.sort(key=lambda e: e.index or ())

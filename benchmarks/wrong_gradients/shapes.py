@@ -37,6 +37,20 @@ def _divided(g: Any, x: Any) -> tuple[Any]:
     return (np.where(x == 0, 0, np.cumsum((g * out)[::-1])[::-1] / np.where(x == 0, 1, x)),)
 
 
+TIED = np.array([[1.0, 3.0, 3.0], [2.0, -1.0, 0.5]])
+
+
+def _two_by_two(x: Any) -> Any:
+    """The windows of a 2x2 max pooling."""
+    return x.reshape(2, 2, 2, 2).swapaxes(1, 2).reshape(2, 2, 4)
+
+
+def _pooled_by_mask(g: Any, x: Any) -> tuple[Any]:
+    windows = _two_by_two(x)
+    dx = g[..., None] * (windows == windows.max(axis=-1, keepdims=True))
+    return (dx.reshape(2, 2, 2, 2).swapaxes(1, 2).reshape(4, 4),)
+
+
 CASES = [
     Case("matmul: not transposed (square)", "a classic slip", lambda x, w: x @ w, lambda g, x, w: (g @ w, x.T @ g), (X[:3], W[:, :3].copy())),
     Case("einsum transposed (square)", "mxnet #18102", lambda x, w: np.einsum("ij,jk->ik", x, w),
@@ -51,6 +65,12 @@ CASES = [
          lambda g, x: (np.where(x == 0, 0, g * np.prod(x) / np.where(x == 0, 1, x)),), (np.array([2.0, 0.0, 3.0]),)),
     Case("convolution: kernel not flipped", "a classic slip", lambda x, k: np.convolve(x, k, "valid"), _conv_wrong, (POSITIVE, W[0, :3].copy())),
     Case("max: gradient to the first of each column", "a classic slip", lambda x: x.max(axis=1), lambda g, x: (g[:, None] * (x == x.max(axis=0)),), (X,)),
+    Case("max: each of two equal maxima gets it all", "facebookresearch/CrypTen #90", lambda x: x.max(axis=1),
+         lambda g, x: (g[:, None] * (x == x.max(axis=1, keepdims=True)),), (TIED,)),
+    Case("maximum: both sides of a tie get it all", "mask by >= on one side and <= on the other", np.maximum,
+         lambda g, x, y: (g * (x >= y), g * (y >= x)), (TIED[0], np.array([0.5, 3.0, 3.0]))),
+    Case("max pooling by mask: a window of zeros after ReLU", "CS231n, assignment 2", lambda x: _two_by_two(x).max(axis=-1), _pooled_by_mask,
+         (np.array([[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 0.5, 0.0], [3.0, 1.0, 0.0, 0.0], [0.2, 1.0, 0.0, 0.4]]),)),
     Case("cumprod: divides by a zero", "tensorflow #3862, #119430; pytorch #53711", np.cumprod, _divided, (np.array([2.0, 0.0, 3.0, 0.5]),)),
     Case("of two uses of a bias one is forgotten", "accumulation, karpathy/micrograd #64", lambda x, b: x * b + b, lambda g, x, b: (g * b, (g * x).sum(0)),
          (X, W[0, :3].copy())),
