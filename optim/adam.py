@@ -97,8 +97,10 @@ class Adam(Optimizer):
         p, mean, square, out = parts
         number, (beta1, beta2), lr, weight_decay = p.dtype.type, group["betas"], group["lr"], group["weight_decay"]
         decoupled = group["decoupled_weight_decay"]
+        in_place = old is new
         kernels.run(
-            "adam", p.size, p.size, p, gradient, mean, square, out, number(-1 if group["maximize"] else 1),
+            "adam_in_place" if in_place else "adam", p.size, p.size, p, gradient, mean, square, *(() if in_place else (out,)),
+            number(-1 if group["maximize"] else 1),
             number(1 - lr * weight_decay if decoupled else 1), number(0 if decoupled else weight_decay), number(1 - beta1),
             number(beta2), number(1 - beta2), number((1 - beta2**turn) ** 0.5), number(group["eps"]), number(lr / (1 - beta1**turn)),
         )  # fmt: skip

@@ -177,6 +177,20 @@ def test_adam(maker, options, dtype, threads, rng):
         np.testing.assert_allclose(a, b, rtol=64 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("size", [1, 5, 17, 1003, 70_000])
+def test_adam_in_place_has_the_bits_of_adam(size, rng):
+    """A plan of autodiff.compile writes new parameters over the old ones; the eager step does not."""
+    from autodiff.kernels import compiled
+
+    arrays = [rng.normal(size=size).astype(np.float32) for _ in range(3)] + [rng.random(size=size).astype(np.float32)]
+    numbers = [np.float32(x) for x in (1, 0.99, 0.01, 0.1, 0.999, 0.001, 0.5, 1e-8, 1e-2)]
+    apart, inside, out = [a.copy() for a in arrays], [a.copy() for a in arrays], np.empty(size, np.float32)
+    compiled.adam(0, size, *apart, out, *numbers)
+    compiled.adam_in_place(0, size, *inside, *numbers)
+    for a, b in zip([out, *apart[1:]], inside, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
 def test_small_arrays_load_no_compiler():
     code = (
         "import sys, numpy as np, autodiff as ad; from autodiff import fused\n"

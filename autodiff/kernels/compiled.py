@@ -13,7 +13,8 @@ import numba
 import numpy as np
 
 __all__ = [
-    "adam", "batch_norm_columns_backward", "batch_norm_columns_forward", "batch_norm_planes_backward", "batch_norm_planes_forward",
+    "adam", "adam_in_place", "batch_norm_columns_backward", "batch_norm_columns_forward", "batch_norm_planes_backward",
+    "batch_norm_planes_forward",
     "cross_entropy_backward", "cross_entropy_forward", "gelu_forward", "layer_norm_backward", "layer_norm_forward",
 ]  # fmt: skip
 
@@ -308,13 +309,25 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
 
 
 @_jit(fastmath={"contract"})
+def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, root, eps, rate):  # type: ignore[no-untyped-def]
+    """The new parameter and moments of one entry."""
+    grad = sign * g + l2 * p
+    mean = m + (grad - m) * first
+    square = v * keep + grad * grad * second
+    return p * decay - rate * mean / (np.sqrt(square) / root + eps), mean, square
+
+
+@_jit(fastmath={"contract"})
 def adam(start, stop, p, g, m, v, out, sign, decay, l2, first, keep, second, root, eps, rate):  # type: ignore[no-untyped-def]
     """One step of Adam: ``m`` and ``v`` in place, ``out = decay p - rate m / (sqrt(v) / root + eps)``, with ``sign g + l2 p`` as gradient."""
     p, g, m, v, out = p[start:stop], g[start:stop], m[start:stop], v[start:stop], out[start:stop]
     for i in range(p.size):
-        grad = sign * g[i] + l2 * p[i]
-        mean = m[i] + (grad - m[i]) * first
-        square = v[i] * keep + grad * grad * second
-        m[i] = mean
-        v[i] = square
-        out[i] = p[i] * decay - rate * mean / (np.sqrt(square) / root + eps)
+        out[i], m[i], v[i] = _adam_entry(p[i], g[i], m[i], v[i], sign, decay, l2, first, keep, second, root, eps, rate)
+
+
+@_jit(fastmath={"contract"})
+def adam_in_place(start, stop, p, g, m, v, sign, decay, l2, first, keep, second, root, eps, rate):  # type: ignore[no-untyped-def]
+    """The same with the new parameters over the old ones: two names for one array would be taken for a dependence, and nothing be vectorised."""
+    p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]
+    for i in range(p.size):
+        p[i], m[i], v[i] = _adam_entry(p[i], g[i], m[i], v[i], sign, decay, l2, first, keep, second, root, eps, rate)
