@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -90,8 +91,8 @@ class Adam(Optimizer):
 
     def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
         """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
-        parts = [a[start:stop] for a in (old, *slots, new)]
-        if group["amsgrad"] or not kernels.large(stop - start) or not kernels.ready(*parts, gradient):
+        parts = [a[start:stop] for a in (old, *slots, new)] if kernels.large(stop - start) and not group["amsgrad"] else []
+        if not parts or not kernels.ready(*parts, gradient):
             super()._walk(group, turn, old, gradient, new, slots, start, stop)
             return
         p, mean, square, out = parts
@@ -110,28 +111,30 @@ class Adam(Optimizer):
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
         lr, weight_decay = group["lr"], group["weight_decay"]
+        # The correction of v is moved into eps and lr, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m / (sqrt(v) + eps root).
+        root = math.sqrt(1 - beta2**turn)
+        first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, lr * root / (1 - beta1**turn))
         if group["decoupled_weight_decay"]:
             if weight_decay:
                 p = np.multiply(p, 1 - lr * weight_decay, out)
             if group["maximize"]:
                 g = np.negative(g, scratch[0])
-        else:
+        elif weight_decay or group["maximize"]:
             g = decayed(group, p, g, scratch[0])
         np.subtract(g, mean, temporary)
-        np.multiply(temporary, 1 - beta1, temporary)
+        np.multiply(temporary, first, temporary)
         np.add(mean, temporary, mean)
-        np.multiply(square, beta2, square)
+        np.multiply(square, keep, square)
         np.multiply(g, g, temporary)
-        np.multiply(temporary, 1 - beta2, temporary)
+        np.multiply(temporary, second, temporary)
         np.add(square, temporary, square)
         if group["amsgrad"]:
             largest = slots[2]
             square = np.maximum(largest, square, out=largest)
         np.sqrt(square, temporary)
-        np.divide(temporary, (1 - beta2**turn) ** 0.5, temporary)
-        np.add(temporary, group["eps"], temporary)
+        np.add(temporary, eps, temporary)
         np.divide(mean, temporary, temporary)
-        np.multiply(temporary, lr / (1 - beta1**turn), temporary)
+        np.multiply(temporary, rate, temporary)
         np.subtract(p, temporary, out)
 
 

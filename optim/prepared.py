@@ -68,7 +68,7 @@ class PreparedStep:
         self.optimizer = optimizer
         self.block = block
         self.members = [(id(group), len(group["params"])) for group in optimizer.param_groups]
-        self.parts = [_Part(group, bucket) for group in optimizer.param_groups for bucket, _ in optimizer._plan(group)]
+        self.parts = [_Part(group, bucket) for group in optimizer.param_groups for bucket in optimizer._plan(group)]
 
     def groups(self) -> list[list[Any]]:
         """The parameters, in lists whose gradients are to lie side by side in one vector each."""
@@ -92,18 +92,15 @@ class PreparedStep:
         part.views = bucket.cut(flat)
         for p, view in zip(bucket.params, part.views, strict=True):
             p.data = view
-        bucket.flat, bucket.given, bucket.spare[0], bucket.gradient = flat, part.views, None, None
+        bucket.adopt(flat, part.views)
 
     def _cut(self, part: _Part) -> None:
-        flat, dtype, held = part.flat, part.bucket.dtype, self.optimizer._scratch
-        if dtype not in held:
-            held[dtype] = [np.empty(self.block, dtype) for _ in range(3)]
-        scratch = held[dtype]
+        flat, dtype, scratch = part.flat, part.bucket.dtype, self.optimizer._scratch_of
         part.pieces = []
         for low in range(0, flat.size, self.block):
             piece = slice(low, min(low + self.block, flat.size))
             values, length = flat[piece], piece.stop - low
-            part.pieces.append((values, part.gradient[piece], [s[piece] for s in part.slots], [s[:length] for s in scratch]))
+            part.pieces.append((values, part.gradient[piece], [s[piece] for s in part.slots], scratch(dtype, length)))
 
     def _look_up_state(self, part: _Part) -> None:
         """Once counters have been advanced, as an optimiser may tell its first step from whether there is state."""
@@ -164,6 +161,6 @@ class PreparedStep:
         for i, turn in enumerate(turns):
             for low in range(offsets[i], offsets[i + 1], self.block):
                 piece = slice(low, min(low + self.block, offsets[i + 1]))
-                scratch = [s[: piece.stop - low] for s in self.optimizer._scratch[part.bucket.dtype]]
+                scratch = self.optimizer._scratch_of(part.bucket.dtype, piece.stop - low)
                 values = part.flat[piece]
                 self.optimizer._update(part.group, turn, values, part.gradient[piece], values, [s[piece] for s in part.slots], scratch)
