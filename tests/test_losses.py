@@ -178,3 +178,50 @@ def test_misuse_is_named():
     ]:
         with pytest.raises(error, match=words):
             call()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, ">i4", np.int64, np.uint64])
+@pytest.mark.parametrize("classes", [3, 100, 200])
+@pytest.mark.parametrize("order", "CF")
+def test_class_indices_of_every_dtype(dtype, classes, order):
+    """Against the loss and its gradient spelled out; an index out of range is named, as -100 read without a sign is not."""
+    rng = np.random.default_rng(classes)
+    scores = np.asarray(rng.normal(size=(6, classes)), order=order)
+    labels = rng.integers(0, min(classes, 127), 6).astype(dtype)
+    x = ad.tensor(scores, requires_grad=True)
+    loss = F.cross_entropy(x, labels)
+    loss.backward()
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    onehot = np.eye(classes)[labels.astype(int)]
+    np.testing.assert_allclose(loss.item(), -np.log((p * onehot).sum(1)).mean(), rtol=1e-12)
+    np.testing.assert_allclose(x.grad, (p - onehot) / 6, rtol=1e-10, atol=1e-15)
+    if np.dtype(dtype).kind == "i":
+        labels[2] = -100
+        assert np.isfinite(F.cross_entropy(scores, labels).item())
+        labels[2] = -56
+        with pytest.raises(ArgumentError, match="class index -56 at position 2"):
+            F.cross_entropy(scores, labels)
+    elif classes < 128:
+        labels[4] = classes
+        with pytest.raises(ArgumentError, match=f"class index {classes} at position 4"):
+            F.cross_entropy(scores, labels)
+
+
+def test_an_ignored_class_that_exists_counts_for_nothing():
+    scores = np.random.default_rng(0).normal(size=(4, 3))
+    found = F.cross_entropy(scores, np.array([0, 2, 1, 2]), ignore_index=2).item()
+    assert found == pytest.approx(F.cross_entropy(scores[[0, 2]], np.array([0, 1])).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (300, 200), (0, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_of_signed_zeros_and_nan(shape, dtype):
+    """Small and large arrays take different ways through NumPy, to the same bits."""
+    x = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    if x.size:
+        x.reshape(-1)[::3] = -0.0
+        x.reshape(-1)[-1] = np.nan
+    for array in (x, x.T):
+        out = F.relu(array).data
+        np.testing.assert_array_equal(out, np.where(np.isnan(array), array, np.maximum(array, 0)))
+        assert not np.signbit(out[out == 0]).any()

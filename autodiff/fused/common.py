@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["column_sums", "masked", "ones", "row_means", "row_sums"]
+__all__ = ["at_least_zero", "column_sums", "masked", "ones", "row_means", "row_starts", "row_sums"]
 
 Array = np.ndarray[Any, Any]
+# Zeros to compare with are kept up to this many.
+_LARGEST = 1 << 15
 _INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
@@ -33,6 +35,31 @@ def ones(n: int, dtype: Any) -> Array:
     vector = np.ones(n, dtype)
     vector.flags.writeable = False
     return vector
+
+
+@lru_cache(maxsize=64)
+def row_starts(n: int, m: int) -> Array:
+    """Read-only: where the rows of a matrix (n, m) begin in its memory."""
+    vector = np.arange(0, n * m, m) if m else np.zeros(n, np.intp)
+    vector.flags.writeable = False
+    return vector
+
+
+@lru_cache(maxsize=32)
+def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    array = np.zeros(shape, dtype)
+    array.flags.writeable = False
+    return array
+
+
+def at_least_zero(x: Array) -> Array:
+    """``max(x, 0)``, NaN where x is NaN, +0 where x is -0: a new array.
+
+    Against an array of zeros NumPy compares many entries at once, against the number it does not (100x100 float32: 2.5 us against 9.2).
+    """
+    if x.dtype.kind != "f" or not 0 < x.size <= _LARGEST or not x.flags.c_contiguous:
+        return np.asarray(np.maximum(x, 0))
+    return np.asarray(np.maximum(x, _zeros(x.shape, x.dtype)))
 
 
 def column_sums(x: Array) -> Array:

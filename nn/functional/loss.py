@@ -77,7 +77,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     x, y, w = as_tensor(input), as_input(target), None if weight is None else as_input(weight)
     if y.dtype.kind not in "iu":
         raise ArgumentError(f"nll_loss: targets are integer class indices, got dtype {y.dtype}")
-    classes, shape = check_classification("nll_loss", x, y, w, ignore_index, reduction)
+    classes, shape, _ = check_classification("nll_loss", x, y, w, ignore_index, reduction)
     rows = class_rows(x)
     place, factor = picked(classes, w, ignore_index, rows.dtype)
     # Selected, not multiplied: what is ignored may be infinite.
