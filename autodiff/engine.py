@@ -26,7 +26,7 @@ from autodiff.graph import GeneralNode, Node, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
-    "Pending", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "observed",
+    "Pending", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "lacking", "observed",
     "pull_elementary", "pull_fused", "wrap",
 ]  # fmt: skip
 
@@ -205,16 +205,20 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
         if parent is None:
             continue
         if gradient is None:
-            raise NotDifferentiableError(
-                f"{op.name} has no gradient with respect to its argument {op.inputs[node.parents.index(parent)]!r}; "
-                "pass that argument through autodiff.constant(...)"
-            )
+            raise lacking(op, node.parents.index(parent))
         if gradient.dtype is not parent.dtype or gradient.shape != parent.shape:
             gradient = fit(gradient, parent, op)
         if parent in pending:
             pending.add(parent, gradient)
         else:
             pending[parent] = gradient
+
+
+def lacking(op: Any, position: int) -> NotDifferentiableError:
+    """What to raise where a fused backward gives None for an input that asks for a gradient."""
+    return NotDifferentiableError(
+        f"{op.name} has no gradient with respect to its argument {op.inputs[position]!r}; pass that argument through autodiff.constant(...)"
+    )
 
 
 def _unusual_backward(node: Node, g: Any, recording: bool) -> Sequence[Any]:
@@ -346,23 +350,18 @@ def _fresh() -> Pending:
 _ALONE = _references(_fresh(), None)[1]
 
 
-def _settle(variable: Variable, pending: Pending) -> None:
+def _settle(variable: Variable, g: Any, recording: bool) -> None:
     """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
-    g, references = _references(pending, variable)
-    if variable.hooks:
-        for hook in list(variable.hooks.values()):
-            g = _hooked(hook, g, variable, pending.recording)
-    if pending.recording:
-        variable.grad = g if variable.grad is None else variable.grad + g
-    elif variable.grad is not None:
-        # Not in place: a gradient that was handed out stays what it was.
-        held = variable.grad
-        total = (held._data if isinstance(held, _Tensor) else held) + g
-        variable.grad = np.asarray(total)
-    elif g.__class__ is not np.ndarray or g.base is not None or references > _ALONE or variable.hooks:
+    for hook in list(variable.hooks.values()):
+        g = _hooked(hook, g, variable, recording)
+    held = variable.grad
+    if recording:
+        variable.grad = g if held is None else held + g
+    elif held is None:
         variable.grad = np.array(g)
     else:
-        variable.grad = g
+        # Not in place: a gradient that was handed out stays what it was.
+        variable.grad = np.asarray((held._data if isinstance(held, _Tensor) else held) + g)
 
 
 def _hooked(hook: Callable[[Any], Any], g: Any, place: Node | Variable, recording: bool) -> Any:
@@ -451,18 +450,26 @@ def gradients_of(
 
 def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Pending:
     pending = Pending(recording)
+    if len(roots) == 1:
+        (pending[roots[0]],) = seeds
+        return pending
     for root, seed in zip(roots, seeds, strict=True):
         pending.add(root, seed)
     return pending
 
 
 def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] | None) -> None:
-    """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves."""
+    """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves.
+
+    An array that nobody else holds becomes a leaf's ``grad`` as it is. ``order`` is used up.
+    """
+    ndarray = np.ndarray
     recording = pending.recording
     watch = (current_state() or ORDINARY).anomaly
     unusual = recording or watch
     take = pending.pop
-    for node in reversed(order):
+    order.reverse()
+    for node in order:
         if found is not None and node in found:
             g = pending.get(node)
             if g is None:
@@ -471,7 +478,11 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
                 found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
             if found is None and node in pending:
-                _settle(node, pending)
+                g, references = _references(pending, node)
+                if recording or references > _ALONE or g.__class__ is not ndarray or g.base is not None or node.grad is not None or node.hooks:
+                    _settle(node, g, recording)
+                else:
+                    node.grad = g
             continue
         g = take(node, None)
         if g is None:

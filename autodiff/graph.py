@@ -209,7 +209,12 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
                 push(None)
                 for parent in entry.parents:
                     if parent is not None and parent not in seen:
-                        push(parent)
+                        if parent.__class__ is Variable:
+                            # It has no parents to wait for.
+                            see(parent)
+                            placed(parent)
+                        else:
+                            push(parent)
             elif kind is Variable:
                 placed(entry)
             # Anything else is a number in the place of a parent.

@@ -47,6 +47,7 @@ registry: dict[str, Primitive | Fused] = {}
 
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 _PYTHON_NUMBERS = frozenset({bool, int, float, complex})
+_FLOAT_SCALARS = frozenset({np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble})
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -291,10 +292,14 @@ def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...
 def _note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
     """The facts of inputs that ask for no gradient, for pictures."""
     constants: list[tuple[int, Any]] = []
-    for i, (parent, array) in enumerate(zip(node.parents, arrays, strict=True)):
-        if parent is None and array is not None:
-            number = array.__class__ in _PYTHON_NUMBERS
-            constants.append((i, array if number else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None))))
+    for i, parent in enumerate(node.parents):
+        if parent is None:
+            array = arrays[i]
+            if array.__class__ is np.ndarray:
+                constants.append((i, Constant(array.shape, array.dtype, None if inputs[i] is array else getattr(inputs[i], "name", None))))
+            elif array is not None:
+                number = array.__class__ in _PYTHON_NUMBERS
+                constants.append((i, array if number else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None))))
     node.constants = tuple(constants)
 
 
@@ -676,9 +681,12 @@ def _shared() -> dict[str, Any]:
 
 
 def _public(
-    op: Primitive | Fused, body: str = "    return record(op, {inputs}, {attrs})", names: dict[str, Any] | None = None
+    op: Primitive | Fused, body: str = "    return record(op, {inputs}, {attrs})", names: dict[str, Any] | None = None, more: str = ""
 ) -> Callable[..., Any]:
-    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record."""
+    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record.
+
+    ``more`` is source that is compiled with it.
+    """
     defaults: dict[str, Any] = {}
     signature: list[str] = []
     keyword_only = False
@@ -695,7 +703,7 @@ def _public(
             signature.append(f"{p.name}=_default_{p.name}")
     inputs = op.inputs[0] if op.variadic else f"({', '.join(op.inputs)},)"
     attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
-    source = f"def function({', '.join(signature)}):\n{body.format(inputs=inputs, attrs=attrs)}\n"
+    source = f"def function({', '.join(signature)}):\n{body.format(inputs=inputs, attrs=attrs)}\n{more}"
     return _compile(op, source, {**defaults, **(names or {})})
 
 
@@ -709,25 +717,25 @@ _APPLIED = """
         _out, _residuals = _forward({call})
     except Exception as _error:
         raise _explain(_op, _error, {inputs}) from _error
-    if _out.__class__ is not _ndarray or _out.base is not None or _out is _a0 or _out.dtype.kind not in "fc":
+    _kind = _out.__class__
+    if (_kind is not _ndarray or _out.base is not None or _out is _a0) and _kind not in _numbers or _out.dtype.kind not in "fc":
         _out = _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), _residuals)
         return {unusual}
     _tensor = _new(Tensor)
     _tensor._data = _out
-    if not ({tracked}):
+    if {untracked}:
         _tensor._node = None
         return {usual}
-    _node = _Node()
+    _tensor._node = _node = _Node()
     _node.op = _op
-    _node.pull = _pull
+    _node.pull = _compiled_pull
     _node.parents = ({parents},)
     _node.attrs = {attrs}
     _node.saved = (({arrays},), _residuals, ({needs},))
     _node.shape = _out.shape
     _node.dtype = _out.dtype
-    if not ({all_tracked}):
+    if {partly}:
         _note_constants(_node, {inputs}, ({arrays},))
-    _tensor._node = _node
     return {usual}
 """
 
@@ -742,24 +750,54 @@ _READING = """
         except AttributeError:
             {array} = _coerce(_op, {i}, {name})
             {parent} = None
-        if isinstance({array}, _generic):
+        if {array}.__class__ is not _ndarray and isinstance({array}, _generic):
             {array} = _asarray({array})
+"""
+
+# pull_fused() written out likewise, for one cotangent that is a plain array.
+_APPLIED_PULL = """
+def _compiled_pull(node, g, pending):
+    saved = node.saved
+    if g.__class__ is not _ndarray and g.__class__ in _numbers:
+        g = _asarray(g)
+    if saved is None or g.__class__ is not _ndarray or pending.recording:
+        return _pull(node, g, pending)
+    {gradients}, = _op.backward(g, saved[1], saved[2])
+    {parents}, = node.parents
+{sending}
+"""
+
+_APPLIED_SENDING = """
+    if p{i} is not None:
+        if h{i} is None:
+            raise _lacking(_op, {i})
+        if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+            h{i} = fit(h{i}, p{i}, _op)
+        if p{i} in pending:
+            pending.add(p{i}, h{i})
+        else:
+            pending[p{i}] = h{i}
 """
 
 
 def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
     """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
     places = range(len(op.inputs))
+
+    def each(text: str, separator: str = ", ") -> str:
+        return separator.join(text.format(i=i) for i in places)
+
     fields = {
         "reading": "".join(
             _READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") + "\n" for i, name in enumerate(op.inputs)
         ).rstrip(),
         "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
-        "arrays": ", ".join(f"_a{i}" for i in places),
-        "parents": ", ".join(f"_p{i}" for i in places),
-        "tracked": " or ".join(f"_p{i} is not None" for i in places),
-        "all_tracked": " and ".join(f"_p{i} is not None" for i in places),
-        "needs": ", ".join(f"_p{i} is not None" for i in places),
+        "arrays": each("_a{i}"),
+        "parents": each("_p{i}"),
+        "tracked": each("_p{i} is not None", " or "),
+        "untracked": each("_p{i} is None", " and "),
+        "partly": each("_p{i} is None", " or "),
+        "needs": each("_p{i} is not None"),
         "usual": result.format(out="_tensor"),
         "unusual": result.format(out="_out"),
         "inputs": "{inputs}",
@@ -769,10 +807,11 @@ def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
     # Names with an underscore, since the parameters may have any others.
     names = {
         "Node": GeneralNode, "arrayed": _arrayed_all, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
-        "generic": np.generic, "leave": _leave, "ndarray": np.ndarray, "new": object.__new__, "note_constants": _note_constants, "op": op,
-        "pull": op.pull, "record": record, "state": current_state,
+        "generic": np.generic, "lacking": engine.lacking, "leave": _leave, "ndarray": np.ndarray, "new": object.__new__,
+        "note_constants": _note_constants, "numbers": _FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record, "state": current_state,
     }  # fmt: skip
-    return _public(op, body, {f"_{name}": value for name, value in names.items()})
+    pull = _APPLIED_PULL.format(gradients=each("h{i}"), parents=each("p{i}"), sending=each(_APPLIED_SENDING.strip("\n"), "\n"))
+    return _public(op, body, {f"_{name}": value for name, value in names.items()}, pull)
 
 
 # --- compiled elementwise operations ---------------------------------------------------------------------------------------

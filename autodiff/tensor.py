@@ -762,10 +762,22 @@ def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str 
     return Tensor(data, requires_grad, dtype, name)
 
 
+def _seed(dtype: Any) -> np.ndarray[Any, Any]:
+    one = np.ones((), dtype)
+    one.flags.writeable = False
+    return one
+
+
+# What a scalar loss starts from.
+_SEEDS: dict[Any, np.ndarray[Any, Any]] = {np.dtype(kind): _seed(kind) for kind in (np.float32, np.float64)}
+
+
 def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
     """The cotangent to start a pass from, of the output's shape and dtype."""
-    shape, dtype = output.shape, output.dtype
+    shape, dtype = output._data.shape, output._data.dtype
     if grad is None:
+        if not shape and not create_graph and dtype in _SEEDS and current_state() is None:
+            return _SEEDS[dtype]
         if output.size != 1:
             raise GraphError(
                 f"backward() on a tensor of shape {shape} needs the gradient to start from: reduce it to a scalar, "

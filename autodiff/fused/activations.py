@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.fused.common import at_least_zero, masked
+from autodiff.fused.common import ZERO, at_least_zero, masked
 from autodiff.primitive import Fused
 
 __all__ = ["log_softmax", "relu", "softmax"]
@@ -41,7 +41,7 @@ def relu_forward(x: Any) -> tuple[Any, Any]:
 def relu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``dx = g`` where ``x > 0``, that is where the output is positive; exactly 0 elsewhere. All of x's shape."""
     (out,) = residuals
-    return (masked(g, out > 0),)
+    return (masked(g, np.greater(out, ZERO.get(out.dtype, 0))),)
 
 
 relu = Fused(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["at_least_zero", "column_sums", "masked", "ones", "row_means", "row_starts", "row_sums"]
+__all__ = ["ZERO", "at_least_zero", "column_sums", "masked", "ones", "row_means", "row_starts", "row_sums"]
 
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
@@ -18,38 +18,41 @@ _INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int
 def masked(g: Array, mask: Array) -> Array:
     """``g`` where ``mask``, exactly 0 elsewhere, whatever stands in ``g`` there: a new array.
 
-    A cotangent of NaN or infinity at a masked place must not leak, and ``0 * inf`` is NaN. ``np.where`` gets it right but takes 948 us at
-    256x1024 float32 on a random mask, against 44 for the product; AND-ing the bits with 0 or -1 is right too and takes 58.
+    A cotangent of NaN or infinity at a masked place must not leak, and ``0 * inf`` is NaN. ``np.where`` gets it right but takes 70 us at
+    100x100 float32 on a random mask; multiplying the bits, read as integers, by 0 or 1 is right too and takes 8, no more than ``g * mask``.
     """
     integer = _INTEGERS.get(g.itemsize)
     if integer is None or g.dtype.kind != "f" or not g.ndim:
         return np.where(mask, g, g.dtype.type(0))
-    bits = np.negative(mask.view(np.int8)).astype(integer)
-    np.bitwise_and(bits, np.ascontiguousarray(g).view(integer).reshape(g.shape), out=bits)
+    bits = mask.astype(integer)
+    np.multiply(g.view(integer), bits, bits)
     return bits.view(g.dtype)
+
+
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+#: A zero to compare with by dtype, as an array without axes: NumPy takes a microsecond less for it than for Python's 0.
+ZERO: dict[Any, Any] = {np.dtype(kind): _read_only(np.zeros((), kind)) for kind in (np.float32, np.float64)}
 
 
 @lru_cache(maxsize=64)
 def ones(n: int, dtype: Any) -> Array:
     """A read-only vector of ones: a dot product with it sums, at BLAS speed (speed notes: 10 us against 39 for np.sum)."""
-    vector = np.ones(n, dtype)
-    vector.flags.writeable = False
-    return vector
+    return _read_only(np.ones(n, dtype))
 
 
 @lru_cache(maxsize=64)
 def row_starts(n: int, m: int) -> Array:
     """Read-only: where the rows of a matrix (n, m) begin in its memory."""
-    vector = np.arange(0, n * m, m) if m else np.zeros(n, np.intp)
-    vector.flags.writeable = False
-    return vector
+    return _read_only(np.arange(0, n * m, m) if m else np.zeros(n, np.intp))
 
 
 @lru_cache(maxsize=32)
 def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
-    array = np.zeros(shape, dtype)
-    array.flags.writeable = False
-    return array
+    return _read_only(np.zeros(shape, dtype))
 
 
 def at_least_zero(x: Array) -> Array:
@@ -66,14 +69,14 @@ def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix (n, m): (m,)."""
     if x.dtype.kind != "f" or x.itemsize not in (4, 8):
         return np.asarray(x.sum(axis=0))
-    return np.asarray(np.dot(ones(x.shape[0], x.dtype), x))
+    return np.dot(ones(len(x), x.dtype), x)  # type: ignore[no-any-return]
 
 
 def row_sums(x: Array) -> Array:
     """``x.sum(axis=1)`` of a matrix (n, m): (n,)."""
     if x.dtype.kind != "f" or x.itemsize not in (4, 8):
         return np.asarray(x.sum(axis=1))
-    return np.asarray(np.dot(x, ones(x.shape[1], x.dtype)))
+    return np.dot(x, ones(x.shape[1], x.dtype))  # type: ignore[no-any-return]
 
 
 def row_means(x: Array) -> Array:

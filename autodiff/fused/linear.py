@@ -43,23 +43,25 @@ def linear_composed(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _check(x: Any, weight: Any, bias: Any) -> None:
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+    shape = weight.shape
+    if len(shape) != 2 or not x.ndim or x.shape[-1] != shape[1]:
         raise ShapeError(f"linear: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (..., in) and (out, in)")
-    if bias is not None and bias.shape != weight.shape[:1]:
+    if bias is not None and bias.shape != shape[:1]:
         raise ShapeError(f"linear: bias of shape {bias.shape} with weight of shape {weight.shape}; it needs shape ({weight.shape[0]},)")
 
 
 def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     """One matrix product over all rows, the bias added in place."""
     _check(x, weight, bias)
-    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    shape = x.shape
+    rows = x if len(shape) == 2 else x.reshape(-1, shape[-1])
     y = np.dot(rows, weight.T)
     if bias is not None:
         if bias.dtype is y.dtype or np.result_type(y, bias) == y.dtype:
             y += bias
         else:
             y = y + bias
-    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0]), (rows, weight, x.shape)
+    return y if len(shape) == 2 else y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
 
 
 def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:

@@ -167,6 +167,8 @@ def cross_entropy_forward(
 ) -> tuple[Any, Any]:
     """Residuals: ``exp(z - max z)`` with its sums over classes, whose quotient is ``softmax``, and the coefficients q of
     ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
+    if weight is None and not label_smoothing and reduction in ("mean", "sum") and _plain(logits, target, ignore_index):
+        return _plain_forward(logits, target, reduction)
     flat, shape, every = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
     rows = class_rows(logits)
     n, classes = rows.shape
@@ -185,7 +187,7 @@ def cross_entropy_forward(
         losses = -np.vecdot(q, log_p)
         sums = q.sum(axis=1)
     elif weight is None and not label_smoothing and every and not (0 <= ignore_index < classes and (flat == ignore_index).any()):
-        # The plain case: every example counts once, so no coefficients are needed, and one number tells where its class is.
+        # Every example counts once, so no coefficients are needed, and one number tells where its class is.
         place = row_starts(n, classes) + flat.astype(np.intp, copy=False)
         shifted = np.ascontiguousarray(shifted)
         chosen = shifted.reshape(-1)[place]
@@ -231,6 +233,44 @@ def _row_maxima(rows: Any) -> Any:
     return rows.max(axis=1, keepdims=True, initial=-np.inf)
 
 
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+
+
+def _plain(logits: Any, target: Any, ignore_index: int) -> bool:
+    """Whether this is a matrix of real scores with a class index for every example, all in range and none of them ignored.
+
+    One pass tells about the range: read without a sign, a negative index is larger than any number of classes.
+    """
+    if target.dtype is not _INT64 or logits.ndim != 2 or logits.dtype.kind != "f" or not logits.flags.c_contiguous:
+        return False
+    n, classes = logits.shape
+    if target.shape != (n,) or not n or 0 <= ignore_index < classes:
+        return False
+    return bool(np.maximum.reduce(target.view(_UINT64)) < classes)
+
+
+def _plain_forward(logits: Any, target: Any, reduction: str) -> tuple[Any, Any]:
+    """What most programs compute: residuals are ``exp(z - max z)``, its sums, where the target's entries lie in memory, and the scale."""
+    n, classes = logits.shape
+    e = np.subtract(logits, _row_maxima(logits))
+    place = np.add(row_starts(n, classes), target)
+    chosen = e.reshape(-1)[place]
+    np.exp(e, e)
+    total = row_sums(e)
+    losses = np.log(total)
+    losses -= chosen
+    scale = logits.dtype.type(1 / n if reduction == "mean" else 1)
+    return np.add.reduce(losses) * scale, (e, total, place, scale)
+
+
+def _plain_backward(g: Any, residuals: Any) -> tuple[Any, ...]:
+    e, total, place, scale = residuals
+    each = g * scale
+    dlogits = np.multiply(e, np.divide(each, total)[:, None])
+    dlogits.reshape(-1)[place] -= each
+    return dlogits, None, None
+
+
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """For one example ``L = -sum_c q_c log p_c`` with ``p = softmax(z)``, and ``d log p_c / dz_k = delta_ck - p_k``. So
 
@@ -238,6 +278,8 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     part of ``g``: g itself for "sum", g / divisor for "mean". In all: (examples, classes), returned in the logits' shape. For probability
     targets ``dL/dt_c = -(1 - label_smoothing) w_c log p_c``, in the target's shape.
     """
+    if len(residuals) == 4:
+        return _plain_backward(g, residuals)
     e, total, q, sums, place, log_p, scale, shape, weight, smoothing = residuals
     each = np.asarray(g * scale if scale is not None else g.reshape(-1)).reshape(-1, 1)
     dlogits = dtarget = None

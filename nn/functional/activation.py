@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 
+_relu = fused.relu.function
+
+
 def _along(name: str, x: Any, dim: int) -> int:
     """The axis counted from the start."""
     if not -x.ndim <= dim < x.ndim:
@@ -59,7 +62,7 @@ def relu(input: Any) -> Tensor:
     >>> relu([-1.0, 2.0]).data
     array([0., 2.])
     """
-    return fused.relu.function(as_input(input))  # type: ignore[no-any-return]
+    return _relu(input if input.__class__ is Tensor else as_input(input))  # type: ignore[no-any-return]
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:

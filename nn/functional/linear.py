@@ -9,6 +9,8 @@ from nn.functional.common import as_input
 
 __all__ = ["linear"]
 
+_linear = fused.linear.function
+
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """``input @ weight.T + bias``.
@@ -29,4 +31,4 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> linear(np.ones((2, 3)), np.ones((4, 3))).shape
     (2, 4)
     """
-    return fused.linear.function(as_input(input), weight, bias)  # type: ignore[no-any-return]
+    return _linear(input if input.__class__ is Tensor else as_input(input), weight, bias)  # type: ignore[no-any-return]

@@ -45,7 +45,7 @@ def cross_entropy(
     0.693147
     """
     return fused.cross_entropy.function(  # type: ignore[no-any-return]
-        as_input(input), as_input(target), weight if weight is None else as_input(weight),
+        input if input.__class__ is Tensor else as_input(input), as_input(target), weight if weight is None else as_input(weight),
         ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
