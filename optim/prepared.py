@@ -82,7 +82,6 @@ class PreparedStep:
                 self._settle(part)
                 self._look_up_state(part)
             self._cut(part)
-            part.counts = _counts(part)
 
     def _settle(self, part: _Part) -> None:
         """Give the parameters a vector that nobody else holds, and cut it up."""
@@ -113,8 +112,24 @@ class PreparedStep:
         triples = [(s, name, view) for name in part.names for s, view in zip(part.states, bucket.views[name], strict=True)]
         part.holders, part.keys, part.arrays = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
 
-    def secure(self) -> None:
-        """Before a replay: see that the parameters lie where the pieces were cut, and that nobody else holds that."""
+    def gradients(self) -> list[Any]:
+        """The vectors that gradients are taken from."""
+        return [part.gradient for part in self.parts]
+
+    def seal(self) -> None:
+        """From now on, whoever takes a reference to a parameter's array is somebody else."""
+        for part in self.parts:
+            part.counts = _counts(part)
+
+    def secure(self) -> bool:
+        """Before a replay: see that the parameters lie where the pieces were cut, and that nobody else holds that.
+
+        Returns
+        -------
+        bool
+            Whether they have been moved; :meth:`seal` must be called then, once all references to their new arrays have been taken.
+        """
+        moved = False
         for part in self.parts:
             bound = [p._data for p in part.bucket.params]
             there = all(map(operator.is_, bound, part.views))
@@ -122,7 +137,8 @@ class PreparedStep:
             if not there or _counts(part) != part.counts:
                 self._settle(part)
                 self._cut(part)
-                part.counts = _counts(part)
+                moved = True
+        return moved
 
     def step(self) -> None:
         """:meth:`Optimizer.step`, to the same bits."""

@@ -72,7 +72,7 @@ def plan_to_dot(title: str, steps: list[Step]) -> str:
         for name in dict.fromkeys(step.takes):
             if name in made:
                 lines.append(f"  s{made[name]} -> s{number} [label={_quoted(name)}, fontsize=8];")
-            elif name[0] in "atn":
+            elif name[0] in "atnp":
                 lines.append(f"  {name} [shape=ellipse]; {name} -> s{number};")
         for name in step.gives:
             made[name] = number

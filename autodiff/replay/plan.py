@@ -39,6 +39,11 @@ _FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
 _EMPTY = {np.empty, np.empty_like}
 # NumPy warns where these get the place of their result as a third argument.
 _OUT_BY_NAME = {np.maximum, np.minimum}
+#: Both operands of these are brought to one dtype, so that a Python number may stand there as an array of that dtype from the beginning.
+_ALIKE = {
+    np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.maximum, np.minimum, np.fmax, np.fmin, np.greater,
+    np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
+}  # fmt: skip
 _TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
 _OUT_METHODS = {"cumsum", "cumprod", "clip", "dot", "argmax", "argmin"}
 
@@ -149,9 +154,11 @@ class Plan:
         self._drop()
         self.rollback = self._hoist()
         self._place()
-        self.prepared: dict[int, Any] = {}  # number of a host call -> the optimiser's step prepared for it
-        self.side_by_side: list[list[Buffer]] = []
+        self.prepared: dict[Op, Any] = {}  # host call -> the optimiser's step prepared for it, and the buffers of its gradients
         self._prepare()
+        self.pinned: list[tuple[Slot, Any, int]] = []
+        self.cut: list[tuple[Slot, Op]] = []
+        self._pin()
         self._write()
         # What the recorded call computed is needed no more.
         for slot in recorder.slots:
@@ -442,7 +449,7 @@ class Plan:
         """Optimisers whose every gradient comes from this plan take a step prepared for it, with gradients laid side by side."""
         gradients: dict[int, Buffer] = {}
         taken: set[int] = set()
-        for i, op in enumerate(self.ops):
+        for op in self.ops:
             if op.kind == "bind" and op.target[1] == "grad":
                 (kind, variable), _ = op.target
                 slot = op.args[0]
@@ -465,23 +472,65 @@ class Plan:
             groups = [[ready.get(id(p._node)) for p in group] for group in step.groups()]
             if all(b is not None and b.exported and len(b.exported) == 1 for group in groups for b in group):
                 taken.add(id(owner))
-                self.prepared[i] = (step, groups)
+                self.prepared[op] = (step, groups)
 
-    def _lay(self) -> None:
-        """Memory for the gradients of prepared steps, side by side."""
-        self.vectors: list[Any] = []
-        for step, groups in self.prepared.values():
-            vectors = []
-            for group in groups:
-                vector = np.empty(sum(b.nbytes for b in group) // group[0].dtype.itemsize, group[0].dtype)
-                start = 0
-                for buffer in group:
-                    size = buffer.nbytes // buffer.dtype.itemsize
-                    buffer.memory = vector[start : start + size].reshape(buffer.shape)
-                    start += size
-                vectors.append(vector)
-            step.attach(vectors)
-            self.vectors += vectors
+    def _pin(self) -> None:
+        """Parameters lie where a prepared step has put them, so that they need not be read anew, and views of them are cut once.
+
+        Not those that the outside gets to see: a view that is handed out must be one that the prepared step counts the holders of.
+        """
+        places = {id(p): (part, i) for step, _ in self.prepared.values() for part in step.parts for i, p in enumerate(part.bucket.params)}
+        seen = [s for op in self.ops if op.kind in ("bind", "host") for s in reads(op)]
+        visible = {s.storage.index for s in (*seen, *slots_in(self.outputs)) if s.storage is not None}
+        pinned: set[int] = set()
+        kept = []
+        ahead = True  # of every call that might bind other arrays
+        for op in self.ops:
+            ahead = ahead and op.kind != "host"
+            out = op.out
+            if ahead and isinstance(out, Slot) and out.storage is not None and out.storage.index not in visible and not op.writes:
+                (kind, owner), attribute = op.target if op.kind == "load" else (("", None), "")
+                if kind == "tensor" and attribute == "_data" and id(owner) in places:
+                    self.pinned.append((out, *places[id(owner)]))
+                    pinned.add(out.index)
+                    continue
+                if op.kind == "call" and not self._makes(op) and reads(op) and all(s.index in pinned for s in reads(op)):
+                    self.cut.append((out, op))
+                    pinned.add(out.index)
+                    continue
+            kept.append(op)
+        self.ops = kept
+
+    def _put_pinned(self) -> None:
+        """Where the parameters lie now, under the names that the generated function uses."""
+        found: dict[int, Any] = {slot.index: part.views[i] for slot, part, i in self.pinned}
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, Slot):
+                return found[value.index]
+            return type(value)(map(filled, value)) if isinstance(value, (tuple, list)) else value
+
+        for slot, op in self.cut:
+            found[slot.index] = op.target(*filled(op.args), **{key: filled(value) for key, value in op.kwargs.items()})
+        for index, array in found.items():
+            self.scope[self.names[index]] = array
+        found.clear()
+        for step, _ in self.prepared.values():
+            step.seal()
+
+    def _lay(self, step: Any, groups: list[list[Buffer]]) -> list[Any]:
+        """Memory for the gradients of a prepared step, side by side in one vector per group."""
+        vectors = []
+        for group in groups:
+            vector = np.empty(sum(b.nbytes for b in group) // group[0].dtype.itemsize, group[0].dtype)
+            start = 0
+            for buffer in group:
+                size = buffer.nbytes // buffer.dtype.itemsize
+                buffer.memory = vector[start : start + size].reshape(buffer.shape)
+                start += size
+            vectors.append(vector)
+        step.attach(vectors)
+        return vectors
 
     # --- the generated function ---------------------------------------------------------------------------------------------------
 
@@ -492,10 +541,16 @@ class Plan:
         self._constants: dict[Any, str] = {}
         for slot_index, value in self.constants.items():
             self.names[slot_index] = self._constant(value, "c")
-        self._lay()
+        for step, groups in self.prepared.values():
+            self._lay(step, groups)
         for number, buffer in enumerate(self.buffers.values()):
             buffer.name = f"b{number}"
             self._allocate(buffer)
+        for number, (loaded, _, _) in enumerate(self.pinned):
+            self.names[loaded.index] = f"p{number}"
+        for view, op in self.cut:
+            self.names[view.index] = f"{self.names[reads(op)[0].index]}_{view.index}"
+        self._put_pinned()
         lines: list[str] = []
         taken = [f"a{i}" for i in range(len(self.arguments))]
         for name, slot in zip(taken, self.arguments, strict=True):
@@ -503,29 +558,32 @@ class Plan:
                 self.names[slot.index] = name
         self.calls = 0
         body: list[str] = []
-        steps = {number: f"s{place}" for place, number in enumerate(self.prepared)}
+        steps = {op: f"s{number}" for number, op in enumerate(self.prepared)}
         self.steps: list[Step] = []
-        for i, op in enumerate(self.ops):
-            written = [f"{steps[i]}.step()"] if i in steps else self._line(op)
+        for op in self.ops:
+            written = [f"{steps[op]}.step()"] if op in steps else self._line(op)
             body += written
             if written:
                 self.steps.append(self._step(op, written[0]))
-        exported = [b for b in self.buffers.values() if b.exported]
-        tests = []
-        for buffer in exported:
-            expected = sys.getrefcount(self.scope[buffer.name])
-            at = [f"({self._place_name(place)}.{attribute} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
-            tests.append(f"refs({buffer.name}) != {' + '.join([str(expected), *at])}")
-        self.scope |= {f"g{i}": vector for i, vector in enumerate(self.vectors)}
-        tests += [f"refs(g{i}) != {sys.getrefcount(self.scope[f'g{i}'])}" for i in range(len(self.vectors))]
-        self._exported = exported
         for number, (step, _) in enumerate(self.prepared.values()):
             self.scope[f"s{number}"] = step
-            lines.append(f"s{number}.secure()")
-        if tests:
+            lines.append(f"if s{number}.secure():")
+            lines.append("    pin()")
+        self.scope["pin"] = self._put_pinned
+        self._exported = [b for b in self.buffers.values() if b.exported]
+        if self._exported:
+            # In an ordinary replay nobody but the places where they are bound hold what the last one handed out.
             self.scope["renew"] = self._renew
-            lines.append("if " + " or ".join(tests) + ":")
-            lines.append("    renew()")
+            self._watch()
+            self.scope["alone"] = alone = tuple(map(sys.getrefcount, self.scope["exported"]))
+            places = [sum(place is not None for place, _ in b.exported) for b in self._exported]
+            self.scope["usual"] = tuple(map(sum, itertools.zip_longest(alone, places, fillvalue=0)))
+            tests = []
+            for number, buffer in enumerate(self._exported):
+                at = [f"({self._place_name(place)}.{attribute} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
+                tests.append(" + ".join([f"alone[{number}]", *at]))
+            lines.append("if tuple(map(refs, exported)) != usual:")
+            lines.append(f"    renew(({', '.join(tests)},))")
         if self.expected:
             there = [f"{self._path(place, 'grad')} is {'' if there else 'not '}None" for place, there in self.expected]
             lines.insert(0, "    return DIVERGED")
@@ -538,14 +596,36 @@ class Plan:
         self.source = f"def replay({', '.join(taken)}):\n" + "\n".join("    " + line for line in lines) + "\n"
         exec(compile(self.source, f"<plan of {self.name}>", "exec"), self.scope)
         self.replay = self.scope["replay"]
-        self.nbytes = self.arena_bytes + sum(b.nbytes for b in exported)
+        self.nbytes = self.arena_bytes + sum(b.nbytes for b in self._exported)
 
-    def _renew(self) -> None:
-        """Fresh memory for what somebody still holds from an earlier replay."""
-        self._lay()
-        self.scope |= {f"g{i}": vector for i, vector in enumerate(self.vectors)}
-        for buffer in self._exported:
+    def _watch(self) -> None:
+        """Gather what the outside sees, so that the references to it can be counted."""
+        vectors = [vector for step, _ in self.prepared.values() for vector in step.gradients()]
+        self.scope["exported"] = (*(self.scope[b.name] for b in self._exported), *vectors)
+
+    def _renew(self, unheld: tuple[int, ...]) -> None:
+        """Fresh memory for what somebody still holds from an earlier replay.
+
+        Parameters
+        ----------
+        unheld : tuple of int
+            As many references as there should be to each exported buffer.
+        """
+        counts = tuple(map(sys.getrefcount, self.scope["exported"]))
+        held = [b for b, found, right in zip(self._exported, counts, unheld, strict=False) if found != right]
+        vectors = iter(zip(counts[len(unheld) :], self.scope["alone"][len(unheld) :], strict=True))
+        self.scope["exported"] = ()
+        for step, groups in self.prepared.values():
+            again = False
+            for group in groups:
+                found, right = next(vectors)
+                again = again or found != right or any(b in held for b in group)
+            if again:
+                self._lay(step, groups)
+                held += [b for group in groups for b in group if b not in held]
+        for buffer in held:
             self._allocate(buffer)
+        self._watch()
 
     def _allocate(self, buffer: Buffer) -> None:
         if buffer.exported:
@@ -604,6 +684,25 @@ class Plan:
         if kind is slice:
             return f"slice({self._text(value.start)}, {self._text(value.stop)}, {self._text(value.step)})"
         return self._constant(value)
+
+    def _operands(self, op: Op) -> list[str]:
+        """The positional arguments as Python; numbers beside an array become arrays of its dtype, which NumPy would make of them in every call."""
+        texts = [self._text(a) for a in op.args]
+        if op.target in _ALIKE and len(op.args) == 2 and "dtype" not in op.kwargs:
+            for i, (number, other) in enumerate((op.args, op.args[::-1])):
+                if isinstance(other, Slot) and isinstance(other.value, np.ndarray):
+                    made = _as_operand(number, other.value.dtype)
+                    if made is not None:
+                        texts[i] = self._number(made)
+        return texts
+
+    def _number(self, array: Any) -> str:
+        key = (array.dtype.str, array.tobytes())
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = f"k{next(self._count)}"
+            self.scope[name] = array
+        return name
 
     def _callable(self, target: Any) -> str:
         name = str(getattr(target, "__name__", ""))
@@ -717,7 +816,7 @@ class Plan:
 
     def _plain(self, op: Op) -> str:
         """The call as it was recorded."""
-        target, args = op.target, [self._text(a) for a in op.args]
+        target, args = op.target, self._operands(op)
         kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
         if type(target) is Attribute:
             return f"{args[0]}.{target.name}"
@@ -748,8 +847,10 @@ class Plan:
                 into = f"{name}_r"
                 self.scope[into] = self.scope[name].reshape(source.value.shape)
             return f"np.copyto({into}, {self._text(source)}, 'unsafe')"
-        args = [self._text(a) for a in op.args]
+        args = self._operands(op)
         kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+        if target is np.dot and len(args) == 2 and not kwargs:
+            return f"{args[0]}.dot({args[1]}, {name})"  # past NumPy's dispatch, which takes as long as a small product
         if isinstance(target, np.ufunc):
             if not kwargs and target not in _OUT_BY_NAME:
                 return f"{self._callable(target)}({', '.join([*args, name])})"
@@ -782,6 +883,18 @@ def _extent(slot: Slot) -> int:
         return 0
     end: int = slot.offset + sum(s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True)) + array.itemsize
     return end
+
+
+def _as_operand(number: Any, dtype: np.dtype[Any]) -> Any:
+    """A number as the array that NumPy makes of it beside an array of ``dtype``; None where that is not so simple."""
+    if isinstance(number, np.generic):
+        return np.asarray(number) if number.dtype.kind in "biufc" else None
+    if type(number) is int and dtype.kind in "iu":
+        facts = np.iinfo(dtype)
+        return np.array(number, dtype) if facts.min <= number <= facts.max else None
+    if type(number) in (int, float) and dtype.kind == "f" and abs(number) <= min(2.0**53, float(np.finfo(dtype).max)):
+        return np.array(number, dtype)
+    return None
 
 
 def _can_write(op: Op) -> bool:
