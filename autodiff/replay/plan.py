@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError
+from autodiff.replay.chains import Chain
+from autodiff.replay.fusion import fuse
 from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage
 
@@ -126,7 +128,7 @@ class Plan:
     nbytes : int
         Bytes that the plan holds on to: the arena and the memory of what the outside sees.
     calls : int
-        How many NumPy calls a replay makes.
+        How many calls of NumPy or of compiled loops a replay makes.
     """
 
     def __init__(self, recorder: Recorder, arguments: list[Slot | None], outputs: list[Any], name: str) -> None:
@@ -153,6 +155,7 @@ class Plan:
         self._elide_copies()
         self._drop()
         self.rollback = self._hoist()
+        self.ops = fuse(recorder, self.ops, self.outputs, self.constants, self.creator)
         self._place()
         self.prepared: dict[Op, Any] = {}  # host call -> the optimiser's step prepared for it, and the buffers of its gradients
         self._prepare()
@@ -556,7 +559,7 @@ class Plan:
         for name, slot in zip(taken, self.arguments, strict=True):
             if slot is not None:
                 self.names[slot.index] = name
-        self.calls = 0
+        self._calls = 0
         body: list[str] = []
         steps = {op: f"s{number}" for number, op in enumerate(self.prepared)}
         self.steps: list[Step] = []
@@ -711,6 +714,8 @@ class Plan:
             return f"{self._callable(ufunc)}.{name}"
         if name and getattr(np, name, None) is target:
             return f"np.{name}"
+        if isinstance(target, Chain):
+            return self._constant(target, "chain")
         if name and getattr(np.linalg, name, None) is target:
             return f"np.linalg.{name}"
         if name and getattr(operator, name, None) is target:
@@ -739,6 +744,7 @@ class Plan:
             label = f"{getattr(op.target, '__qualname__', 'host')}"
         else:
             label = names.get(op.kind) or (op.target.name if isinstance(op.target, Method) else self._callable(op.target))
+            label += f"\\n{op.target.label}" if isinstance(op.target, Chain) else ""
         takes = [self._base(s) for s in reads(op)]
         if op.kind == "load":
             takes.append(self._place_name(op.target[0]))
@@ -751,6 +757,11 @@ class Plan:
         """A slot's name, or that of the buffer that it is a view of."""
         buffer = None if slot.storage is None else self.buffers.get(slot.storage.index)
         return self._name(slot) if buffer is None else buffer.name
+
+    @property
+    def calls(self) -> int:
+        """How many calls of NumPy or of compiled loops a replay makes."""
+        return self._calls + sum(op.target.calls for op in self.ops if isinstance(op.target, Chain))
 
     @property
     def dot(self) -> str:
@@ -788,10 +799,10 @@ class Plan:
             test = f"if {'not ' if op.target else ''}{self._name(op.args[0])}:"
             back = ["    for g, s in zip(generators, states): g.bit_generator.state = s"] if self.rollback else []
             return [test, *back, "    return DIVERGED"]
-        self.calls += 1
+        self._calls += not isinstance(op.target, Chain)
         line = self._call(op)
         if line is None:
-            self.calls -= 1
+            self._calls -= 1
             return []
         if op.errors is not None:
             return [f"with np.errstate({', '.join(f'{k}={v!r}' for k, v in op.errors.items() if k != 'call')}):", f"    {line}"]
@@ -802,7 +813,7 @@ class Plan:
         if isinstance(out, Slot) and out.storage is not None and out.storage.index in self.buffers and op.kind == "call":
             buffer = self.buffers[out.storage.index]
             if self.creator.get(out.storage.index) is op:
-                return self._into(op, out)
+                return None if op.target in _EMPTY else self._into(op, out)
             if not op.writes:
                 return None  # a view of a place known beforehand
             del buffer
@@ -836,8 +847,6 @@ class Plan:
         name, target = self._name(out), op.target
         if target in _FILLS:
             return f"{name}.fill({_FILLS[target]})"
-        if target in _EMPTY:
-            return f"pass  # {name} is empty"
         if target is np.full:
             return f"np.copyto({name}, {self._text(op.args[1])}, 'unsafe')"
         if self._copies(op):
@@ -867,9 +876,10 @@ class Plan:
 
     def __str__(self) -> str:
         held = ", ".join(f"{b.name}: {b.dtype}{list(b.shape)}" for b in self.buffers.values())
+        chains = "".join("\n" + op.target.text(self._callable(op.target)) for op in self.ops if isinstance(op.target, Chain))
         return (
             f"# plan of {self.name}: {self.calls} calls; {len(self.buffers)} buffers, {self.nbytes:,} bytes\n"
-            f"# {held}\n{self.source}"
+            f"# {held}\n{self.source}{chains}"
         )
 
     __repr__ = __str__
