@@ -79,7 +79,7 @@ class ChannelNorm(Module):
 
     def _counted_rate(self) -> float:
         """Count one more batch; the share it has in the running statistics."""
-        tracked = self.num_batches_tracked
+        tracked = self._buffers["num_batches_tracked"]
         tracked.data = tracked.data + 1
         return 1.0 / int(tracked.item()) if self.momentum is None else self.momentum
 
@@ -138,9 +138,10 @@ class _BatchNorm(ChannelNorm):
             if self.momentum is not None and self.convention == "cs231n":
                 rate = 1.0 - rate
         batch = self.training or not self.track_running_stats
-        running = (self.running_mean, self.running_var)
+        parameters, buffers = self._parameters, self._buffers
         return F.batch_norm(
-            x, *running, self.weight, self.bias, batch, rate, self.eps, ddof=1 if self.convention == "torch" else 0
+            x, buffers["running_mean"], buffers["running_var"], parameters["weight"], parameters["bias"], batch, rate, self.eps,
+            ddof=1 if self.convention == "torch" else 0,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

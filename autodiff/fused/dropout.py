@@ -5,6 +5,7 @@ Source: Srivastava et al. 2014 (JMLR 15); the inverted form scales in training, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["dropout", "dropout_mask"]
 
 # Masks compare raw random integers of this many bits with a threshold: five times as fast as drawing floats.
 _BITS = 16
+# Up to so many elements a mask is kept as floats: 100x100 forward and backward then take 19 us, and 26 where bytes are made floats twice.
+_SMALL = 1 << 16
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -55,13 +58,21 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
         return np.ones(shape, bool)
     if threshold == 2**_BITS:
         return np.zeros(shape, bool)
-    count = int(np.prod(shape, dtype=int))
+    count = math.prod(shape)
     raw = drawn(_random_bits, generator, count)
-    return np.asarray(raw >= threshold).reshape(shape)
+    return np.asarray(np.greater_equal(raw, threshold)).reshape(shape)
+
+
+# Whose raw numbers are 64 random bits.
+_WHOLE = (np.random.PCG64, np.random.SFC64, np.random.PCG64DXSM, np.random.Philox)
 
 
 def _random_bits(generator: np.random.Generator, count: int) -> np.ndarray[Any, Any]:
-    return np.frombuffer(generator.bytes(2 * count), np.uint16)
+    """16 bits for each of ``count``: raw words where the generator gives 64 bits at once, which takes a third of the time of its bytes."""
+    source = generator.bit_generator
+    if not isinstance(source, _WHOLE):
+        return np.frombuffer(generator.bytes(2 * count), np.uint16)
+    return source.random_raw(-(-count // 4)).view(np.uint16)[:count]  # type: ignore[no-any-return]
 
 
 def dropout_composed(x: Any, mask: Any, *, p: float = 0.5) -> Any:
@@ -105,9 +116,12 @@ def _scale(x: Any, p: float) -> Any:
 
 
 def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> tuple[Any, Any]:
-    """Residuals: the mask, a byte per element, and the scale."""
+    """Residuals: what every element is multiplied by; of a large x the mask, a byte per element, and the scale."""
     _check(x, mask)
     scale = _scale(x, p)
+    if x.size <= _SMALL:
+        factor = np.multiply(mask, scale)
+        return np.multiply(x, factor), (factor, None)
     out = np.multiply(x, mask)
     out *= scale
     return out, (mask, scale)
@@ -117,7 +131,8 @@ def dropout_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[A
     """Linear in x, so ``dx = g mask / (1 - p)``: x's shape. The mask is a constant."""
     mask, scale = residuals
     dx = np.multiply(g, mask)
-    dx *= scale
+    if scale is not None:
+        dx *= scale
     return dx, None
 
 

@@ -111,15 +111,17 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight, and for running statistics the mean and biased variance (C,)."""
     _check_batch("batch_norm", x, weight, bias)
     _need_two("batch_norm", x)
-    m = _count(x)
+    m, ndim = _count(x), x.ndim
     mean = _channel_sums(x) / m
-    xhat = x - _along_channels(mean, x.ndim)
+    xhat = x - _along_channels(mean, ndim)
     variance = _channel_products(xhat, xhat) / m
-    scale = 1 / np.sqrt(variance + eps)
-    xhat *= _along_channels(scale, x.ndim)
-    out = xhat.copy() if weight is None else xhat * _along_channels(weight, x.ndim)
+    scale = variance + eps
+    np.sqrt(scale, out=scale)
+    np.reciprocal(scale, out=scale)
+    xhat *= _along_channels(scale, ndim)
+    out = xhat.copy() if weight is None else xhat * _along_channels(weight, ndim)
     if bias is not None:
-        out += _along_channels(bias, x.ndim)
+        out += _along_channels(bias, ndim)
     return out, (xhat, scale, weight, mean, variance)
 
 

@@ -22,7 +22,7 @@ def bare(value: Any) -> Any:
 def real_numbers(name: str, *values: Any) -> None:
     """Refuse complex values where the definition or the derivation of the gradient holds for real numbers alone."""
     for value in values:
-        if value.__class__ is complex or getattr(value, "dtype", _FLOAT).kind == "c":
+        if value is not None and (value.__class__ is complex or getattr(value, "dtype", _FLOAT).kind == "c"):
             raise DTypeError(f"{name} is defined for real numbers; apply it to the real and imaginary parts, np.real(x) and np.imag(x)")
 
 

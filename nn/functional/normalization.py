@@ -23,7 +23,10 @@ def _statistics(name: str, *running: Any) -> list[Any]:
 def update_running(running: Any, batch: Any, momentum: float) -> None:
     """``running = (1 - momentum) running + momentum batch``, outside the graph."""
     if running is not None:
-        running.data = ((1 - momentum) * running.data + momentum * batch).astype(running.dtype, copy=False)
+        held = running.data
+        new = held * (1 - momentum)
+        new += batch * momentum
+        running.data = new if new.dtype is held.dtype else new.astype(held.dtype)
 
 
 def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
@@ -66,13 +69,13 @@ def batch_norm(
     array([[-1.],
            [ 1.]])
     """
-    x = as_input(input)
+    x = input if input.__class__ is Tensor else as_input(input)
     if not training:
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
     out, residuals = fused.batch_norm.with_residuals(x, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
-        count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
+        count = x.size // x.shape[1]
         update_running(running_mean, residuals[3], momentum)
         update_running(running_var, residuals[4] * (count / (count - ddof)), momentum)
     return out  # type: ignore[no-any-return]
