@@ -94,11 +94,21 @@ def _study(value: Value, base: list[Any], gradient: Sequence[Any], rng: np.rando
     reference = _Reference(value, base, _precision(value, base), 0.0, False)
     dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
     along = reference.along(dense)
-    reference = replace(reference, noise=evaluation_noise(along, _SPACING[reference.precision]))
+    reference = replace(reference, noise=_noise(along, reference.precision))
     if not tries_complex or not any(b.size for b in base):
         return reference
     size = sum(float(np.sum(np.abs(g * d))) for g, d in zip(gradient, dense, strict=True))
     return replace(reference, analytic=_analytic(along, reference, size))
+
+
+def _noise(along: Callable[[Any], Any], precision: Any) -> float:
+    """How far the values of a function of one number may be off near 0.
+
+    One so flat that its values round to one number shows no noise at all; each of them may still be off by half of its last place.
+    """
+    with np.errstate(all="ignore"):
+        rounding = 0.5 * float(np.finfo(precision).eps) * abs(float(along(np.longdouble(0))))
+    return max(evaluation_noise(along, _SPACING[precision]), rounding if math.isfinite(rounding) else 0.0)
 
 
 def _analytic(along: Callable[[Any], Any], reference: _Reference, size: float) -> bool:
@@ -285,7 +295,7 @@ def compare_along(
     """Enter into ``report`` the comparison of one number with the derivative of ``value`` along a direction; nothing where there is a kink."""
     reference = _Reference(value, base, _precision(value, base), 0.0, False)
     along = reference.along(direction)
-    reference = replace(reference, noise=evaluation_noise(along, _SPACING[reference.precision]))
+    reference = replace(reference, noise=_noise(along, reference.precision))
     entry = _Judge(reference, order, place, magnitude, _Settled(), 0)(None, analytic, along, abs(analytic), 1.0)
     if not entry.kink:
         report.entries.append(entry)
@@ -305,7 +315,7 @@ def _misfit(report: Report, place: int, g: Any, array: Any) -> str:
 
 def _kinked(along: Callable[[Any], Any], precision: Any) -> bool:
     """Whether a function of one number has different derivatives from the left and from the right, both well known, at 0."""
-    noise = evaluation_noise(along, _SPACING[precision])
+    noise = _noise(along, precision)
     left, right = one_sided(along, -1, 1e-3, noise), one_sided(along, 1, 1e-3, noise)
     return abs(left.value - right.value) > 1e3 * (left.error + right.error) + 1e-9 * max(abs(left.value), abs(right.value))
 
