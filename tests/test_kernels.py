@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import hypothesis
 import numpy as np
@@ -14,13 +15,23 @@ import optim
 from autodiff import fused, kernels
 from autodiff.errors import ArgumentError
 from autodiff.facts import sample_call
+from autodiff.fused.pooling import maxima_of
 from autodiff.primitive import registry
 from autodiff.testing import HypothesisDraw, verify
 from autodiff.testing.laws import LAWS
 
 pytest.importorskip("numba", reason="compiled kernels need the extra 'fast'")
 
-OPS = ("batch_norm", "layer_norm", "cross_entropy", "gelu")
+@contextmanager
+def using(mode):
+    before = kernels.use(mode)
+    try:
+        yield
+    finally:
+        kernels.use(before)
+
+
+OPS = ("batch_norm", "layer_norm", "cross_entropy", "dropout", "gelu", "gelu_tanh", "max_pool", "relu")
 # What a kernel could get wrong on its own; the others test the engine.
 CHOSEN = (
     "composed_equals_fused", "every_subset_of_inputs", "float32_stays_float32", "gradients_match_numeric", "gradients_share_no_memory",
@@ -153,6 +164,76 @@ def test_gelu_keeps_the_digits_of_its_tail():
         np.testing.assert_allclose(ours, truth, rtol=2e-5, atol=1e-7)
         tail = (x < -3) & (x > -12)
         np.testing.assert_allclose(ours[tail], truth[tail], rtol=2e-5, atol=1e-37)
+
+
+def test_gelu_tanh_keeps_the_digits_of_its_tail():
+    x = np.concatenate([np.linspace(-12, 12, 100_001), [0.0, -1e20, 1e20, 3e38, -3e38, -10.04, -10.05, -101, 101]]).astype(np.float32)
+    truth = ad.tensor(x.astype(np.float64), requires_grad=True)
+    # The quotient keeps the digits of the left tail that 1 + tanh loses.
+    near = np.clip(truth, -13, 13)
+    exact = truth / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (near + 0.044715 * near**3)))
+    exact.sum().backward()
+    with using("numba"):
+        leaf = ad.tensor(x, requires_grad=True)
+        out = fused.gelu_tanh(leaf)
+        out.sum().backward()
+    assert out.dtype == leaf.grad.dtype == np.float32
+    for ours, correct in ((out.data, exact.data), (leaf.grad, truth.grad)):
+        np.testing.assert_allclose(ours[x > -9], correct[x > -9], rtol=2e-5, atol=3e-7)
+        np.testing.assert_allclose(ours[x < -3], correct[x < -3], rtol=5e-5, atol=1e-35)
+    with using("numba"):
+        assert np.isnan(fused.gelu_tanh(np.full(3, np.nan, np.float32)).data).all()
+
+
+POOLS = {
+    "2x2": ((7, 9, 32, 40), {"kernel_size": 2}),
+    "2x2, a row over": ((7, 9, 33, 40), {"kernel_size": 2}),
+    "3x3 by 2, padded": ((5, 6, 50, 47), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    "3x2 by 1, dilated": ((4, 5, 60, 61), {"kernel_size": (3, 2), "stride": 1, "padding": (1, 0), "dilation": (2, 3)}),
+    "3 by 2, rounded up": ((40, 50, 40), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    "wider than the line": ((60, 50, 25), {"kernel_size": 25, "stride": 30, "padding": 12}),
+    "three axes": ((4, 5, 16, 16, 16), {"kernel_size": 2}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", sorted(POOLS))
+def test_max_pooling_to_the_bit(case, dtype, threads, rng):
+    """Ties, NaN, infinities and signed zeros in every window's reach: values, which of the largest was taken, and gradients."""
+    shape, options = POOLS[case]
+    x = rng.integers(-3, 3, shape).astype(dtype)
+    for value in (np.nan, np.inf, -np.inf, -0.0):
+        x[rng.random(shape) < 0.05] = value
+    found = []
+    for mode in ("auto", "numpy"):
+        with using(mode):
+            leaf = ad.tensor(x, requires_grad=True)
+            out, residuals = fused.max_pool.forward(x, **options)
+            fused.max_pool(leaf, **options).backward(np.arange(out.size, dtype=dtype).reshape(out.shape))
+            found.append((out, maxima_of(residuals), leaf.grad))
+    for ours, numpy in zip(*found, strict=True):
+        assert ours.dtype == numpy.dtype
+        assert ours.tobytes() == numpy.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_masks_to_the_bit(dtype, threads, rng):
+    """Dropout and ReLU in one pass give NumPy's bits; ReLU lets nothing of the cotangent through where it is flat."""
+    x, g = rng.normal(size=(2, 300, 400)).astype(dtype)
+    x[:5, :5], g[::7, ::5], g[::7, 1::5] = 0, np.nan, np.inf
+    x[7] = np.nan
+    mask = fused.dropout_mask(x.shape, 0.3, rng)
+    found = []
+    for mode in ("auto", "numpy"):
+        with using(mode), np.errstate(invalid="ignore"):
+            leaf, other = ad.tensor(x, requires_grad=True), ad.tensor(x, requires_grad=True)
+            out, dropped = fused.relu(leaf), fused.dropout(other, mask, p=0.3)
+            out.backward(g)
+            dropped.backward(g)
+            found.append((out.data, leaf.grad, dropped.data, other.grad))
+    for ours, numpy in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, numpy, strict=True)
+    assert (found[0][1][x <= 0] == 0).all()
 
 
 @pytest.mark.parametrize("maker", [optim.Adam, optim.AdamW])

@@ -15,6 +15,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import masked
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
+from autodiff.kernels import calls, either_backward, large
 from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
@@ -107,11 +108,15 @@ def max_pool_forward(
     """The largest so far over strided views of x, one for each place in the window. Residuals: which place (out's shape), where windows lie."""
     real_numbers("max_pool", x)
     geo = _geometry("max_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), hashable(dilation), bool(ceil_mode))
+    if large(x.size):
+        found = calls.max_pool_forward(x, geo)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
     if any(geo.before) or any(geo.after):
         padded = np.full((*x.shape[:2], *geo.padded), _lowest(x.dtype), x.dtype)
         padded[geo.inside()] = x
         x = padded
-    elif x.dtype.kind == "f" and _is_halving(geo):
+    elif x.dtype.kind == "f" and geo.halves:
         out, first = _halve(x)
         if not np.isnan(np.min(out, initial=np.inf)):
             return out, (first, geo)
@@ -128,11 +133,6 @@ def max_pool_forward(
         np.copyto(first, first.dtype.type(k), where=better)
         np.copyto(out, here, where=better)
     return out, (first, geo)
-
-
-def _is_halving(geo: Geometry) -> bool:
-    """Whether 2x2 windows tile the input: what almost every network does."""
-    return geo.kernel == geo.stride == (2, 2) and geo.dilation == (1, 1) and geo.inputs == tuple(2 * m for m in geo.outputs)
 
 
 def _halve(x: Any) -> tuple[Any, Any]:
@@ -174,7 +174,7 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     For each place in the window, ``g`` where the maximum stood there (exactly zero elsewhere) is added to the strided view of that place.
     """
     first, geo = residuals
-    if g.dtype == np.float32 and sys.byteorder == "little" and _is_halving(geo) and g.size:
+    if g.dtype == np.float32 and sys.byteorder == "little" and geo.halves and g.size:
         return (_double(g, first),)
     dx = np.zeros((*g.shape[:2], *geo.padded), g.dtype)
     for k, (_, where) in enumerate(geo.places()):
@@ -215,8 +215,8 @@ def _sample_max(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 max_pool = Fused(
-    "max_pool", composed=max_pool_composed, forward=max_pool_forward, backward=max_pool_backward, sample=_sample_max,
-    formula="dx = g at the first maximum of each window",
+    "max_pool", composed=max_pool_composed, forward=max_pool_forward, backward=either_backward(max_pool_backward, calls.max_pool_backward),
+    sample=_sample_max, formula="dx = g at the first maximum of each window",
 )  # fmt: skip
 
 

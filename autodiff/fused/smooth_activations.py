@@ -281,6 +281,7 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
 
 gelu_tanh = Fused(
-    "gelu_tanh", composed=gelu_tanh_composed, forward=gelu_tanh_forward, backward=gelu_tanh_backward,
+    "gelu_tanh", composed=gelu_tanh_composed, forward=either(gelu_tanh_forward, calls.gelu_tanh_forward),
+    backward=either_backward(gelu_tanh_backward, calls.gelu_tanh_backward),
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2", sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )  # fmt: skip

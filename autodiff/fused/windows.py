@@ -30,6 +30,11 @@ class Geometry(NamedTuple):
         """Lengths of the input with its padding."""
         return tuple(b + n + a for b, n, a in zip(self.before, self.inputs, self.after, strict=True))
 
+    @property
+    def halves(self) -> bool:
+        """Whether 2x2 windows tile the input: what almost every pooling does."""
+        return self.kernel == self.stride == (2, 2) and self.dilation == (1, 1) and self.inputs == tuple(2 * m for m in self.outputs)
+
     def inside(self) -> tuple[slice, ...]:
         """The index that cuts the padding off an array (N, C, *padded)."""
         return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.inputs, strict=True)))

@@ -6,6 +6,7 @@ wrong. Residuals come as :class:`~autodiff.kernels.Kept`, by which :func:`~autod
 
 from __future__ import annotations
 
+import sys
 from math import prod
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from autodiff.kernels import Kept, ready, run
 
 __all__ = [
-    "batch_norm_backward", "batch_norm_forward", "cross_entropy_backward", "cross_entropy_forward", "gelu_backward", "gelu_forward",
-    "layer_norm_backward", "layer_norm_forward",
+    "batch_norm_backward", "batch_norm_forward", "cross_entropy_backward", "cross_entropy_forward", "dropout_backward", "dropout_forward",
+    "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward", "layer_norm_backward", "layer_norm_forward", "masked",
+    "max_pool_backward", "max_pool_forward",
 ]  # fmt: skip
 
 
@@ -96,7 +98,8 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
 def cross_entropy_forward(
     logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> Any:
-    """For float32 scores (N, C) and class indices, without weights or ignored ones. Residuals: ``exp(x - max)``, its sums, target, scale."""
+    """For float32 scores (N, C) and class indices, without weights or ignored ones. Residuals: the scores, their row maxima and sums of exponentials,
+    target, scale."""
     if weight is not None or label_smoothing or reduction not in ("none", "mean", "sum") or not ready(logits, only=np.float32):
         return None
     if logits.ndim != 2 or target.dtype.kind not in "iu" or target.shape != logits.shape[:1]:
@@ -105,19 +108,19 @@ def cross_entropy_forward(
     if target.min() < 0 or target.max() >= classes or (0 <= ignore_index < classes and (target == ignore_index).any()):
         return None
     flat = np.ascontiguousarray(target, np.int64)
-    e, total, losses = np.empty_like(logits), np.empty(n, np.float32), np.empty(n, np.float32)
-    run("cross_entropy_forward", n, logits.size, logits, flat, e, total, losses)
+    most, total, losses = (np.empty(n, np.float32) for _ in range(3))
+    run("cross_entropy_forward", n, logits.size, logits, flat, most, total, losses)
     scale = np.float32(1 / n if reduction == "mean" else 1)
-    return losses if reduction == "none" else losses.sum() * scale, Kept((e, total, flat, scale))
+    return losses if reduction == "none" else losses.sum() * scale, Kept((logits, flat, most, total, scale))
 
 
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``softmax - onehot`` times every example's part of g, in one pass."""
-    e, total, target, scale = residuals
-    each = np.empty(len(e), np.float32)
+    logits, target, most, total, scale = residuals
+    each = np.empty(len(logits), np.float32)
     np.multiply(g, scale, out=each)
-    dx = np.empty_like(e)
-    run("cross_entropy_backward", len(e), e.size, e, total, target, each, dx)
+    dx = np.empty_like(logits)
+    run("cross_entropy_backward", len(logits), logits.size, logits, target, most, total, each, dx)
     return dx, None, None
 
 
@@ -136,3 +139,96 @@ def gelu_forward(x: Any) -> Any:
 def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``dx = g (Phi(x) + x p(x))``."""
     return (g * residuals[0],)
+
+
+def gelu_tanh_forward(x: Any) -> Any:
+    """For float32. Residual: x."""
+    if not ready(x, only=np.float32):
+        return None
+    out = np.empty_like(x)
+    run("gelu_tanh_forward", x.size, x.size, x.reshape(-1), out.reshape(-1))
+    return out, Kept((x,))
+
+
+def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``dx = g (s + 2 s (1 - s) x u')``, the sigmoid taken anew: it costs less than an array to keep it in."""
+    (x,) = residuals
+    dx = np.empty_like(x)
+    run("gelu_tanh_backward", x.size, x.size, _gradient(g, x).reshape(-1), x.reshape(-1), dx.reshape(-1))
+    return (dx,)
+
+
+# --- masks --------------------------------------------------------------------------------------------------------------
+
+
+def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> Any:
+    """Residuals: the mask and the scale."""
+    if mask.shape != x.shape or mask.dtype != bool or not mask.flags.c_contiguous or not ready(x):
+        return None
+    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0.0)
+    return _dropped(x, mask, scale), Kept((mask, scale))
+
+
+def _dropped(x: Any, mask: Any, scale: Any) -> Any:
+    out = np.empty_like(x)
+    run("dropout", x.size, x.size, x.reshape(-1), mask.reshape(-1).view(np.uint8), scale, out.reshape(-1))
+    return out
+
+
+def dropout_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """``dx = g mask / (1 - p)``."""
+    mask, scale = residuals
+    return _dropped(np.require(g, scale.dtype, ("C", "W")), mask, scale), None
+
+
+def masked(g: Any, mask: Any) -> Any:
+    """What :func:`autodiff.fused.common.masked` does, in one pass; None if there is no kernel for it."""
+    if not ready(g) or mask.shape != g.shape or not mask.flags.c_contiguous:
+        return None
+    out = np.empty_like(g)
+    bits = np.uint32 if g.itemsize == 4 else np.uint64
+    run("masked", g.size, g.size, g.reshape(-1).view(bits), mask.reshape(-1).view(np.uint8), out.reshape(-1).view(bits))
+    return out
+
+
+# --- max pooling --------------------------------------------------------------------------------------------------------
+
+
+def max_pool_forward(x: Any, geo: Any) -> Any:
+    """For one and two spatial axes and windows of at most 256 places. Residuals: which place in its window every maximum is, where windows lie."""
+    if len(geo.inputs) > 2 or prod(geo.kernel) > 256 or not ready(x):
+        return None
+    planes, out = _planes(x, geo.inputs), np.empty((*x.shape[:2], *geo.outputs), x.dtype)
+    first = np.empty(out.shape, np.uint8)
+    to, at = _planes(out, geo.outputs), _planes(first, geo.outputs)
+    if geo.halves:
+        run("max_pool_halving_forward", len(planes), x.size, planes, to, at)
+    else:
+        lowest = x.dtype.type(-np.inf)
+        run("max_pool_forward", len(planes), out.size * prod(geo.kernel), planes, to, at, *_of_planes(geo), lowest)
+    return out, Kept((first, geo))
+
+
+def _planes(x: Any, spatial: tuple[int, ...]) -> Any:
+    """(N, C, L) or (N, C, H, W) as planes (N C, H, W); a line is a plane of one row."""
+    return x.reshape(x.shape[0] * x.shape[1], *(1,) * (2 - len(spatial)), *spatial)
+
+
+def _of_planes(geo: Any) -> tuple[tuple[int, ...], ...]:
+    """Kernel, stride, padding and dilation for planes."""
+    more = 2 - len(geo.inputs)
+    return (*(((1,) * more + option) for option in (geo.kernel, geo.stride)), (0,) * more + geo.before, (1,) * more + geo.dilation)
+
+
+def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Every ``g`` where its maximum stood, added up where windows overlap."""
+    first, geo = residuals
+    g = np.require(g, None, ("C", "W"))
+    dx = np.empty((*g.shape[:2], *geo.inputs), g.dtype)
+    up, at = _planes(g, geo.outputs), _planes(first, geo.outputs)
+    if g.dtype == np.float32 and sys.byteorder == "little" and geo.halves:
+        pairs = dx.view(np.uint64).reshape(*up.shape[:2], 2, up.shape[2])
+        run("max_pool_halving_backward", len(up), dx.size, up.view(np.uint32), at, pairs)
+    else:
+        run("max_pool_backward", len(up), dx.size, up, at, _planes(dx, geo.inputs), *_of_planes(geo))
+    return (dx,)
