@@ -31,7 +31,7 @@ def using(mode):
         kernels.use(before)
 
 
-OPS = ("batch_norm", "layer_norm", "cross_entropy", "dropout", "gelu", "gelu_tanh", "max_pool", "relu")
+OPS = ("batch_norm", "conv", "conv_transpose", "layer_norm", "cross_entropy", "dropout", "gelu", "gelu_tanh", "max_pool", "relu")
 # What a kernel could get wrong on its own; the others test the engine.
 CHOSEN = (
     "composed_equals_fused", "every_subset_of_inputs", "float32_stays_float32", "gradients_match_numeric", "gradients_share_no_memory",
@@ -234,6 +234,50 @@ def test_masks_to_the_bit(dtype, threads, rng):
     for ours, numpy in zip(*found, strict=True):
         np.testing.assert_array_equal(ours, numpy, strict=True)
     assert (found[0][1][x <= 0] == 0).all()
+
+
+CONVOLUTIONS = {
+    "3x3": ((32, 16, 32, 32), (32, 16, 3, 3), {"padding": 1}),
+    "odd numbers of everything": ((5, 7, 43, 51), (13, 7, 3, 2), {"padding": (1, 0)}),
+    "groups": ((6, 6, 45, 51), (9, 2, 3, 3), {"groups": 3, "padding": "same"}),
+    "depthwise": ((6, 12, 33, 31), (12, 1, 5, 3), {"groups": 12, "padding": 2}),
+    "small images, some left over": ((133, 9, 9, 8), (10, 9, 3, 3), {"padding": 1}),
+    "a line, dilated": ((9, 5, 1600), (6, 5, 7), {"padding": 6, "dilation": 2}),
+    "three axes": ((3, 4, 16, 17, 18), (5, 4, 3, 3, 3), {"padding": 1}),
+    "no padding": ((4, 3, 70, 90), (16, 3, 1, 5), {}),
+    "stride": ((8, 16, 31, 33), (32, 16, 3, 3), {"padding": 1, "stride": 2}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", sorted(CONVOLUTIONS))
+def test_convolution_of_large_arrays(case, dtype, threads, rng):
+    """Forward and all three gradients beside BLAS in the same dtype, both against float64."""
+    shape, kernel, options = CONVOLUTIONS[case]
+    arrays = [rng.normal(size=s).astype(dtype) for s in (shape, kernel, kernel[:1])]
+    found = {}
+    for mode, kind in (("auto", dtype), ("numpy", dtype), ("numpy", np.float64)):
+        with using(mode):
+            leaves = [ad.tensor(a.astype(kind), requires_grad=True) for a in arrays]
+            out = fused.conv(*leaves, **options)
+            out.backward(np.sin(np.arange(out.size)).reshape(out.shape).astype(dtype).astype(kind))
+            found[mode, kind] = [out.data, *(leaf.grad for leaf in leaves)]
+    for ours, plain, truth in zip(found["auto", dtype], found["numpy", dtype], found["numpy", np.float64], strict=True):
+        assert ours.dtype == dtype
+        scale = np.abs(truth).max() * np.finfo(dtype).eps
+        assert np.abs(ours - truth).max() <= 2 * np.abs(plain - truth).max() + 16 * scale
+
+
+def test_a_convolution_does_not_mix_images_or_channels(rng):
+    """What is not finite in one channel of one image stays within the windows that meet it."""
+    x, w = rng.normal(size=(9, 4, 40, 50)).astype(np.float32), rng.normal(size=(4, 2, 3, 3)).astype(np.float32)
+    x[4, 2, 20, 0] = np.inf
+    with using("auto"):
+        out = fused.conv(x, w, groups=2, padding=1).data
+    wrong = ~np.isfinite(out)
+    assert not wrong[[0, 1, 2, 3, 5, 6, 7, 8]].any()
+    assert not wrong[4, :2].any()
+    assert sorted(map(tuple, np.argwhere(wrong[4, 2]))) == [(i, j) for i in (19, 20, 21) for j in (0, 1)]
 
 
 @pytest.mark.parametrize("maker", [optim.Adam, optim.AdamW])

@@ -18,6 +18,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import column_sums
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
+from autodiff.kernels import calls, large
 from autodiff.primitive import Fused
 
 __all__ = ["conv", "conv_transpose"]
@@ -234,6 +235,10 @@ def _correlate(x: Any, weight: Any, bias: Any, geo: Geometry) -> Any:
         y = np.matmul(weight.reshape(g, o // g, c // g), x.reshape(n, g, c // g, prod(geo.inputs)), dtype=dtype).reshape(n, o, *geo.outputs)
         return y if bias is None else np.add(y, bias.reshape(-1, *(1,) * len(geo.kernel)), out=y)
     lay = _layout(geo)
+    if large(n * o * prod(geo.outputs)):
+        found = calls.conv_correlate(x, weight, bias, geo, lay)
+        if found is not None:
+            return found
     out = np.empty((n, o, *geo.outputs), dtype)
     kernels = weight.reshape(g, o // g, c // g * prod(geo.kernel))
     space: Any = None
@@ -258,7 +263,12 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
     kernels = np.swapaxes(weight.reshape(groups, o // groups, rows), 1, 2)
     if _is_pointwise(geo):
         return np.matmul(kernels, g.reshape(n, groups, o // groups, prod(geo.outputs))).reshape(n, c, *geo.inputs)
-    lay = _layout(geo).lengthened()
+    lay = _layout(geo)
+    if large(n * c * prod(geo.inputs)):
+        found = calls.conv_spread(g, weight, geo, lay)
+        if found is not None:
+            return found
+    lay = lay.lengthened()
     # One output channel per group (depthwise) makes an outer product, which BLAS and so matmul are slow at.
     multiply = np.matmul if o > groups else np.multiply
     out = np.empty((n, c, *geo.inputs), dtype)
@@ -308,6 +318,10 @@ def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> A
         each = np.matmul(flat, np.swapaxes(x.reshape(n, groups, c // groups, prod(geo.inputs)), 2, 3))
         return np.add.reduce(each, axis=0).reshape(shape)
     lay = _layout(geo)
+    if large(g.size):
+        found = calls.conv_kernel_gradient(x, g, geo, lay, shape)
+        if found is not None:
+            return found
     # Kernel first: OpenBLAS multiplies a tall matrix by a narrow one faster than the transposes of both (73 against 46 Gflop/s).
     total = np.zeros((groups, rows, o // groups), np.result_type(x, g))
     space: Any = None

@@ -180,13 +180,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
+@lru_cache(maxsize=64)
+def _kernel(name: str) -> Callable[..., None]:
+    from autodiff.kernels import compiled, windows
+
+    return getattr(compiled, name, None) or getattr(windows, name)  # type: ignore[no-any-return]
+
+
 def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None) -> list[Any]:
     """Run a kernel over ``range(count)``, in shares for the threads: the one door through which compiled code is called.
 
     Parameters
     ----------
     name : str
-        A function of :mod:`autodiff.kernels.compiled`: ``f(start, stop, *arguments, *partials)``.
+        A function of :mod:`autodiff.kernels.compiled` or :mod:`autodiff.kernels.windows`: ``f(start, stop, *arguments, *partials)``.
     count : int
         How many rows or columns there are to share.
     size : int
@@ -201,12 +208,10 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
     list
         The partial arrays of every share, in order.
     """
-    from autodiff.kernels import compiled
-
     state = current_state()
     if state is not None and state.recorder is not None:
         return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
-    kernel = getattr(compiled, name)
+    kernel = _kernel(name)
     shares = max(1, min(_Settings.threads, count, size // _SHARE))
     bounds = [count * i // shares for i in range(shares + 1)]
     partials = [() if partial is None else partial() for _ in range(shares)]

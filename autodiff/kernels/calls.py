@@ -7,17 +7,18 @@ wrong. Residuals come as :class:`~autodiff.kernels.Kept`, by which :func:`~autod
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autodiff.kernels import Kept, ready, run
 
 __all__ = [
-    "batch_norm_backward", "batch_norm_forward", "cross_entropy_backward", "cross_entropy_forward", "dropout_backward", "dropout_forward",
-    "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward", "layer_norm_backward", "layer_norm_forward", "masked",
-    "max_pool_backward", "max_pool_forward",
+    "batch_norm_backward", "batch_norm_forward", "conv_correlate", "conv_kernel_gradient", "conv_spread", "cross_entropy_backward",
+    "cross_entropy_forward", "dropout_backward", "dropout_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward",
+    "layer_norm_backward", "layer_norm_forward", "masked", "max_pool_backward", "max_pool_forward",
 ]  # fmt: skip
 
 
@@ -232,3 +233,106 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     else:
         run("max_pool_backward", len(up), dx.size, up, at, _planes(dx, geo.inputs), *_of_planes(geo))
     return (dx,)
+
+
+# --- convolution --------------------------------------------------------------------------------------------------------
+
+# So many elements of input and output are worked on at a time: small images together, so that there is less beside their rows.
+_AT_ONCE = 1 << 15
+
+
+class _Plan(NamedTuple):
+    """What :func:`autodiff.kernels.windows.correlate` wants to know of places, under its names."""
+
+    offsets: Any
+    taken: Any
+    given: Any
+    size: int
+    span: int
+    reach: int
+
+
+@lru_cache(maxsize=256)
+def _gathering(geo: Any, lay: Any, channels: int) -> _Plan:
+    """Outputs from the windows of inputs: a kernel's place lies a fixed distance after its window's."""
+    inputs, outputs, places = _places(geo, lay)
+    return _Plan(_per_channel(places, channels, lay.size), inputs, outputs, lay.size, lay.positions[0], int(places[-1]))
+
+
+@lru_cache(maxsize=256)
+def _spreading(geo: Any, lay: Any, channels: int) -> _Plan:
+    """Inputs from the outputs whose windows they lie in: a window's position lies as far before the input as the kernel's place after it. Zeros
+    stand before the first and after the last position, to read where there is no window."""
+    inputs, outputs, places = _places(geo, lay)
+    farthest, begin = int(places[-1]), int(inputs[0])
+    span = int(inputs[-1]) - begin + geo.inputs[-1]
+    size = farthest + max(lay.positions[0], begin + span)
+    return _Plan(_per_channel(farthest + begin - places, channels, size), outputs + farthest, inputs - begin, size, span, farthest + begin)
+
+
+def _places(geo: Any, lay: Any) -> tuple[Any, Any, Any]:
+    """Where in a channel of a padded image its rows begin, at what position rows of outputs begin, and how far on the kernel's places lie."""
+
+    def starts(lengths: tuple[int, ...], steps: tuple[int, ...]) -> Any:
+        return np.array([sum(i * s for i, s in zip(place, steps, strict=False)) for place in np.ndindex(*lengths)], np.int64)
+
+    inputs = starts(geo.inputs[:-1], lay.strides) + lay.front + geo.before[0] * lay.strides[0]
+    return inputs, starts(geo.outputs[:-1], lay.strides), starts(geo.kernel, tuple(d * s for d, s in zip(geo.dilation, lay.strides, strict=True)))
+
+
+def _per_channel(places: Any, channels: int, size: int) -> Any:
+    """Distances within a channel, for each of some channels: (channels x places,)."""
+    return (np.arange(channels, dtype=np.int64)[:, None] * size + places).reshape(-1)
+
+
+def _as_rows(x: Any) -> Any:
+    """(N, C, ..., length) as (N, C, rows, length)."""
+    return x.reshape(*x.shape[:2], prod(x.shape[2:-1]), x.shape[-1])
+
+
+def _images(plan: _Plan, channels: int) -> int:
+    return max(1, _AT_ONCE // (plan.size * channels))
+
+
+def conv_correlate(x: Any, weight: Any, bias: Any, geo: Any, lay: Any) -> Any:
+    """The kernels with the windows of x, and the bias: (N, O, *outputs). Only where all positions are one run."""
+    if not lay.run or not ready(x, weight, bias):
+        return None
+    o, groups = weight.shape[0], geo.groups
+    plan = _gathering(geo, lay, x.shape[1] // groups)
+    out = np.empty((len(x), o, *geo.outputs), x.dtype)
+    flat = weight.reshape(groups, o // groups, plan.offsets.size)
+    work, images = out.size * plan.offsets.size, _images(plan, x.shape[1] + o)
+    run("correlate", len(x), work, _as_rows(x), flat, _or(bias, 0.0, x, (o,)), _as_rows(out), *plan, images)
+    return out
+
+
+def conv_spread(g: Any, weight: Any, geo: Any, lay: Any) -> Any:
+    """Every element of g times its kernel, added up where its window lies: (N, C, *inputs). Seen from the input it is a correlation."""
+    if not lay.run or not ready(g, weight):
+        return None
+    o, groups, each = weight.shape[0], geo.groups, weight.shape[1]
+    plan = _spreading(geo, lay, o // groups)
+    out = np.empty((len(g), each * groups, *geo.inputs), g.dtype)
+    turned = np.swapaxes(weight.reshape(groups, o // groups, each, prod(geo.kernel)), 1, 2).reshape(groups, each, plan.offsets.size)
+    work, images = out.size * plan.offsets.size, _images(plan, out.shape[1] + o)
+    run("correlate", len(g), work, _as_rows(g), np.ascontiguousarray(turned), np.zeros(out.shape[1], g.dtype), _as_rows(out), *plan, images)
+    return out
+
+
+def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, ...]) -> Any:
+    """The products of g with the windows of x, added up over positions and images: ``shape`` (O, C / groups, *kernel)."""
+    if not lay.run or not ready(x, g):
+        return None
+    from autodiff.kernels.tiles import SUM_COLUMNS, SUM_ROWS
+
+    groups, each, count = geo.groups, shape[0] // geo.groups, prod(shape[1:])
+    plan = _gathering(geo, lay, shape[1])
+    rows = 1 if each == 1 else -(-each // SUM_ROWS) * SUM_ROWS
+    columns = -(-count // SUM_COLUMNS) * SUM_COLUMNS
+    partials = run(
+        "kernel_gradient", len(x), g.size * count, _as_rows(x), _as_rows(g), *plan, _images(plan, x.shape[1] + shape[0]), groups,
+        partial=lambda: (np.zeros((groups, rows, columns), x.dtype),),
+    )  # fmt: skip
+    total = sum((share for (share,) in partials[1:]), partials[0][0])
+    return total[:, :each, :count].reshape(shape)
