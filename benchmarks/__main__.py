@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.threads import limit
 
-NAMES = ("overhead", "scalar_chain", "training", "kernels", "sequences", "graphs", "jacobians")
+NAMES = ("overhead", "scalar_chain", "training", "kernels", "sequences", "graphs", "jacobians", "chains")
 ROOT = Path(__file__).parent.parent
 
 

@@ -29,6 +29,7 @@ TITLES = {
     "kernels": "Kernels",
     "graphs": "Growth",
     "jacobians": "Jacobians",
+    "chains": "Chains of elementwise operations",
 }
 LIBRARIES = ("numpy", "torch", "jax", "autograd", "mygrad", "micrograd", "numba")
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["overhead", "scalar_chain", "training", "kernels", "sequences", "graphs", "jacobians"])
+@pytest.mark.parametrize("name", ["overhead", "scalar_chain", "training", "kernels", "sequences", "graphs", "jacobians", "chains"])
 def test_quick_mode(name: str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run([sys.executable, "-m", "benchmarks", "--quick", name], capture_output=True, text=True, cwd=ROOT, env=environment)

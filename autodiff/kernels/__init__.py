@@ -27,7 +27,7 @@ import numpy as np
 from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
-__all__ = ["LEAST", "Kept", "either", "either_backward", "get_threads", "large", "ready", "run", "set_threads", "use", "using"]
+__all__ = ["LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "ready", "run", "set_threads", "use", "using"]
 
 #: From so many elements on a kernel is taken in the mode "auto".
 LEAST = 1 << 16
@@ -73,7 +73,7 @@ def use(mode: str) -> str:
     """
     if mode not in _MODES:
         raise ArgumentError(f"kernels.use: mode must be one of {_MODES}, got {mode!r}")
-    if mode == "numba" and not _installed():
+    if mode == "numba" and not installed():
         require("numba")
     before, _Settings.mode = _Settings.mode, mode
     _Settings.least = {"auto": LEAST, "numba": 1, "numpy": sys.maxsize}[mode]
@@ -112,7 +112,8 @@ def get_threads() -> int:
 
 
 @lru_cache(maxsize=1)
-def _installed() -> bool:
+def installed() -> bool:
+    """Whether numba is there."""
     return importlib.util.find_spec("numba") is not None
 
 
@@ -130,7 +131,7 @@ def ready(*arrays: Any, only: Any = None) -> bool:
     dtype = arrays[0].dtype
     if dtype not in _FLOATS or (only is not None and dtype != only) or not arrays[0].size:
         return False
-    return all(a is None or (a.dtype == dtype and a.flags.carray) for a in arrays) and _installed()
+    return all(a is None or (a.dtype == dtype and a.flags.carray) for a in arrays) and installed()
 
 
 class Kept(tuple[Any, ...]):

@@ -10,8 +10,8 @@ operations, in the same order for every element, and so to the same bits, while 
   sum into one rounding. What is not among them (exp, tanh, ...) stays NumPy's own call, between two loops, on a block.
 
 Compiling takes some tenths of a second. A chain waits until its replays in NumPy have lost about as much against the compiled loop as that
-takes, so at most half of the time that it ever spends is wasted; chains of the same source are compiled once in a process. In
-the mode ``numba`` of :mod:`autodiff.kernels` the first replay compiles; in the mode ``numpy`` none does.
+takes, so at most half of the time that it ever spends is wasted; chains of the same source are compiled once in a process. A plan made in
+the mode ``numba`` of :mod:`autodiff.kernels` compiles in its first replay, one made in the mode ``numpy`` never.
 
 Warnings are those of the eager calls: while a chain computes, floating-point errors are only noted, and if there were any that
 the caller's ``np.errstate`` heeds, the operations are done again one by one, which warns or raises as they do.
@@ -68,6 +68,10 @@ LOOPS: dict[Any, str] = {
     np.logical_and: "{} & {}", np.logical_or: "{} | {}", np.logical_not: "not {}", np.logical_xor: "{} ^ {}",
     np.bitwise_and: "{} & {}", np.bitwise_or: "{} | {}", np.bitwise_xor: "{} ^ {}", np.invert: "not {}",
 }  # fmt: skip
+
+# What a loop does not compute twice, and how many other steps it does for one value.
+_DEAR = {np.true_divide, np.sqrt, np.reciprocal}
+_AGAIN = 6
 
 _ONLY_BOOL = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.logical_and, np.logical_or, np.logical_not, np.logical_xor}
 _BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
@@ -186,7 +190,7 @@ class _Loop:
 
 def compiles() -> bool:
     """Whether chains may be compiled here: numba is there and switched on, and the processor's error flags are known."""
-    return kernels.using() != "numpy" and kernels._installed() and _flags() is not None
+    return kernels.using() != "numpy" and kernels.installed() and _flags() is not None
 
 
 def _flags() -> tuple[int, int, int, int] | None:
@@ -250,7 +254,9 @@ class Chain:
         self._loops = sum(s.loop is not None for s in self.steps)
         weight = 1e-9 * sum(s.out.dtype.itemsize * (5 if s.target is np.where else 1) for s in self.steps if s.loop is not None)
         #: Replays after which compiling pays: see the module's docstring.
-        self.patience = (0.4 + 0.02 * len(self.steps)) / (0.08 * weight * size + 3e-7 * self._loops) if self._loops > 1 else float("inf")
+        self.patience = float("inf")
+        if self._loops > 1 and compiles():
+            self.patience = (0.4 + 0.02 * len(self.steps)) / (0.08 * weight * size + 3e-7 * self._loops) if kernels.using() == "auto" else 0.0
         self._called = 0
 
     def __call__(self, *arrays: Any) -> None:
@@ -388,7 +394,7 @@ class Chain:
 
     def _in_numpy(self, *arrays: Any) -> None:
         self._called += 1
-        if self._loops > 1 and (self._called >= self.patience or kernels.using() == "numba") and compiles():
+        if self._called > self.patience:
             self.compile()
             self._run(*arrays)
         elif self._rows >= self._length:
@@ -446,30 +452,81 @@ class Chain:
             self._one_by_one(*arrays)
 
     def _schedule(self) -> list[Any]:
-        """Steps in as few loops as can be, with NumPy's calls between them."""
-        waiting = list(self.steps)
-        done: set[Value] = set(self.inputs)
+        """Steps in as few loops as can be, with NumPy's calls between them.
+
+        A loop computes what the next calls need, and the last one everything else. What an earlier loop has computed and a later one needs, too,
+        is computed again if that is cheap, since a load from memory costs as much as several additions and products.
+        """
+        by = {step.out: step for step in self.steps}
+        compiled = {step: step.loop is not None for step in self.steps}
+        level: dict[Value, int] = {}
+        for step in self.steps:
+            level[step.out] = max((level.get(v, 0) for v in step.args), default=0) + (not compiled[step])
         units: list[Any] = []
-        while waiting:
-            for compiled in (True, False):
-                taken: list[Step] = []
-                for step in waiting:
-                    if (step.loop is not None) == compiled and all(v in done or v.kind == "number" for v in step.args):
-                        taken.append(step)
-                        done.add(step.out)
-                waiting = [step for step in waiting if step not in taken]
-                if compiled and len(taken) > 1:
-                    units.append(_Loop(taken))
-                else:
-                    units += taken
-        for i, unit in enumerate(units):
-            if not isinstance(unit, _Loop):
-                continue
-            inside = {step.out for step in unit.steps}
-            later = {v for u in units[i + 1 :] for s in (u.steps if isinstance(u, _Loop) else [u]) for v in s.args}
-            unit.reads = list(dict.fromkeys(v for s in unit.steps for v in s.args if v not in inside and v.kind != "number"))
-            unit.gives = [s.out for s in unit.steps if s.out.place is not None or s.out in later]
+        kept: set[Value] = set(self.inputs)
+        passed: set[Value] = set()
+        for stage in range(max(level.values()) + 1):
+            calls = [step for step in self.steps if not compiled[step] and level[step.out] == stage + 1]
+            last = stage == max(level.values())
+            wanted = [v for step in (self.steps if last else calls) for v in ([step.out] if last else step.args) if not last or v.place is not None]
+            taken: set[Step] = set()
+            for value in wanted:
+                if value not in passed:
+                    self._gather(value, by, compiled, kept, passed, taken)
+            order = [step for step in self.steps if step in taken]
+            units += [_Loop(order)] if len(order) > 1 else order
+            passed |= {step.out for step in order}
+            kept |= {step.out for step in order} if len(order) == 1 else set()
+            units += calls
+            kept |= {step.out for step in calls}
+        first: dict[Value, Any] = {}
+        for unit in units:
+            for step in unit.steps if isinstance(unit, _Loop) else [unit]:
+                first.setdefault(step.out, unit)
+        for unit in units:
+            steps = unit.steps if isinstance(unit, _Loop) else [unit]
+            inside = {step.out for step in steps}
+            reads = [v for v in dict.fromkeys(v for s in steps for v in s.args) if v not in inside and v.kind != "number"]
+            if isinstance(unit, _Loop):
+                unit.reads = reads
+                unit.gives += [s.out for s in steps if s.out.place is not None and first[s.out] is unit and s.out not in unit.gives]
+            for value in reads:
+                giver = first.get(value)
+                if isinstance(giver, _Loop) and value not in giver.gives:
+                    giver.gives.append(value)
         return units
+
+    def _gather(
+        self, value: Value, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value], passed: set[Value], taken: set[Step]
+    ) -> None:
+        """Add to ``taken`` what a loop has to compute for a value."""
+        waiting = [value]
+        while waiting:
+            step = by.get(waiting.pop())
+            if step is None or step in taken or not compiled[step] or step.out in kept:
+                continue
+            if step.out in passed:
+                again = self._again(step, by, compiled, kept)
+                if again is None:
+                    continue
+                taken |= again
+                continue
+            taken.add(step)
+            waiting += step.args
+
+    def _again(self, step: Step, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value]) -> set[Step] | None:
+        """The steps that compute a value once more; None if reading it is cheaper."""
+        found: set[Step] = set()
+        waiting = [step]
+        while waiting:
+            one = waiting.pop()
+            if one in found:
+                continue
+            if one.target in _DEAR or len(found) == _AGAIN:
+                return None
+            found.add(one)
+            waiting += [by[v] for v in one.args if v in by and v not in kept and compiled[by[v]]]
+        return found
 
     def _text(self, loop: _Loop) -> str:
         """The source of a compiled loop; values are named in order, so that equal loops have equal sources."""

@@ -31,7 +31,7 @@ LEAST = 1 << 11
 #: From so many bytes per array on blocks are worth their calls.
 LARGE = 1 << 19
 
-_MOST_STEPS = 48
+_MOST_STEPS = 128
 _WINDOW = 256
 _KINDS = "fbiu"
 _FILLS = {np.zeros: 0, np.zeros_like: 0, np.ones: 1, np.ones_like: 1}
