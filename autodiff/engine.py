@@ -56,10 +56,12 @@ class ShapeOnly:
     __slots__ = ("dtype", "ndim", "shape", "size")
 
     def __init__(self, array: Any) -> None:
-        self.shape = np.shape(array)
-        self.ndim = len(self.shape)
-        self.dtype = np.result_type(array)
-        self.size = int(np.prod(self.shape))
+        if not isinstance(array, np.ndarray | np.generic):
+            array = np.asarray(array)
+        self.shape = shape = array.shape
+        self.ndim = len(shape)
+        self.dtype = array.dtype
+        self.size = array.size
 
 
 class Pending(dict[Any, Any]):

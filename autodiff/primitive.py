@@ -279,9 +279,10 @@ def _node(
 def _note_view(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
     """Link a result that shares an input tensor's memory to that tensor, so that writing into either reaches the other."""
     out = result._data
-    for place, (value, array) in enumerate(zip(inputs, arrays, strict=True)):
-        if views.shares(out, array) and hasattr(value, "_node"):
-            views.link(result, value, partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs), out.flags.writeable)
+    for place, array in enumerate(arrays):
+        if views.shares(out, array) and hasattr(inputs[place], "_node"):
+            again = partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs)
+            views.link(result, inputs[place], again, out.flags.writeable)
             return
 
 
@@ -448,7 +449,7 @@ class Primitive:
         ]
         self.reflected: Callable[..., Any] | None = None
         _register(self)
-        self.function = _hot(self, operator) if self.elementwise and len(rules) <= 2 else _public(self)
+        self.function = _hot(self, operator) if self.elementwise and len(rules) <= 2 else _public(self) if variadic else _direct(self)
         _map_numpy(self, numpy)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -750,6 +751,10 @@ _READING = """
         except AttributeError:
             {array} = _coerce(_op, {i}, {name})
             {parent} = None
+"""
+
+# A hand-written forward may work in place.
+_AS_ARRAY = """
         if {array}.__class__ is not _ndarray and isinstance({array}, _generic):
             {array} = _asarray({array})
 """
@@ -762,7 +767,7 @@ def _compiled_pull(node, g, pending):
         g = _asarray(g)
     if saved is None or g.__class__ is not _ndarray or pending.recording:
         return _pull(node, g, pending)
-    {gradients}, = _op.backward(g, saved[1], saved[2])
+    {results}, = _op.backward(g, saved[1], saved[2])
     {parents}, = node.parents
 {sending}
 """
@@ -780,17 +785,78 @@ _APPLIED_SENDING = """
 """
 
 
-def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
-    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
+# The same for an elementary operation that is not elementwise, with a pull of its own.
+_DIRECT = """
+    if _state() is not None:
+        return _record(_op, {inputs}, {attrs})
+{reading}
+    try:
+        _out = _forward({call})
+    except Exception as _error:
+        raise _explain(_op, _error, {inputs}) from _error
+    _kind = _out.__class__
+    if _kind is not _ndarray and _kind not in _numbers or _out.dtype.kind not in "fc":
+        return _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), None)
+    _tensor = _new(Tensor)
+    _tensor._data = _out
+    if {untracked}:
+        _tensor._node = None
+    else:
+        _tensor._node = _node = _Node()
+        _node.op = _op
+        _node.pull = _direct_pull
+        _node.parents = ({parents},)
+        _node.attrs = {attrs}
+        _node.saved = {saved}
+        _node.shape = _out.shape
+        _node.dtype = _out.dtype
+        if {partly}:
+            _note_constants(_node, {inputs}, ({arrays},))
+    if _kind is _ndarray and (_out.base is not None or _out is _a0):
+        _note_view(_op, {inputs}, {attrs}, ({arrays},), _tensor)
+    return _tensor
+"""
+
+# pull_elementary() written out likewise. All rules are applied before anything is sent, so that the general pull may start anew.
+_DIRECT_PULL = """
+def _direct_pull(node, g, pending):
+    saved = node.saved
+    if saved is None or g.__class__ is list:
+        return _pull(node, g, pending)
+    attrs = node.attrs
+    {parents}, = node.parents
+{gradients}
+{sending}
+"""
+
+_DIRECT_GRADIENT = """
+    if p{i} is not None:
+        h{i} = _rule{i}(g, *saved, **attrs)
+        if h{i}.__class__ is not _ndarray or h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+            h{i} = fit(h{i}, p{i}, _op)
+"""
+
+_DIRECT_SENDING = """
+    if p{i} is not None:
+        if p{i} in pending:
+            pending.add(p{i}, h{i})
+        else:
+            pending[p{i}] = h{i}
+"""
+
+
+def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
+    """What the templates of one operation share; ``scalars`` is what to do with the NumPy scalar of a tensor without axes."""
     places = range(len(op.inputs))
 
     def each(text: str, separator: str = ", ") -> str:
         return separator.join(text.format(i=i) for i in places)
 
-    fields = {
-        "reading": "".join(
-            _READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") + "\n" for i, name in enumerate(op.inputs)
-        ).rstrip(),
+    reading = [_READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") for i, name in enumerate(op.inputs)]
+    if scalars:
+        reading = [text + "\n" + scalars.format(array=f"_a{i}").strip("\n") for i, text in enumerate(reading)]
+    return {
+        "reading": "\n".join(reading),
         "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
         "arrays": each("_a{i}"),
         "parents": each("_p{i}"),
@@ -798,26 +864,55 @@ def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
         "untracked": each("_p{i} is None", " and "),
         "partly": each("_p{i} is None", " or "),
         "needs": each("_p{i} is not None"),
-        "usual": result.format(out="_tensor"),
-        "unusual": result.format(out="_out"),
         "inputs": "{inputs}",
         "attrs": "{attrs}",
     }
-    body = _APPLIED.format(elsewhere=elsewhere, **fields).strip("\n")
-    # Names with an underscore, since the parameters may have any others.
+
+
+def _pull_source(op: Primitive | Fused, template: str, **parts: str) -> str:
+    """The source of a pull whose ``parts`` are written once for every input."""
+    places = range(len(op.inputs))
+    fields = {name: "\n".join(text.format(i=i).strip("\n") for i in places) for name, text in parts.items()}
+    return template.format(parents=", ".join(f"p{i}" for i in places), results=", ".join(f"h{i}" for i in places), **fields)
+
+
+def _names(op: Primitive | Fused) -> dict[str, Any]:
+    """What the templates' code reaches for; names with an underscore, since the parameters may have any others."""
     names = {
         "Node": GeneralNode, "arrayed": _arrayed_all, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
-        "generic": np.generic, "lacking": engine.lacking, "leave": _leave, "ndarray": np.ndarray, "new": object.__new__,
-        "note_constants": _note_constants, "numbers": _FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record, "state": current_state,
+        "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": _leave, "ndarray": np.ndarray, "new": object.__new__,
+        "note_constants": _note_constants, "note_view": _note_view, "numbers": _FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
+        "state": current_state,
     }  # fmt: skip
-    pull = _APPLIED_PULL.format(gradients=each("h{i}"), parents=each("p{i}"), sending=each(_APPLIED_SENDING.strip("\n"), "\n"))
-    return _public(op, body, {f"_{name}": value for name, value in names.items()}, pull)
+    return {f"_{name}": value for name, value in names.items()}
+
+
+def _applied(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
+    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
+    fields = _fields(op, _AS_ARRAY)
+    body = _APPLIED.format(elsewhere=elsewhere, usual=result.format(out="_tensor"), unusual=result.format(out="_out"), **fields)
+    return _public(op, body.strip("\n"), _names(op), _pull_source(op, _APPLIED_PULL, sending=_APPLIED_SENDING))
+
+
+def _direct(op: Primitive) -> Callable[..., Any]:
+    """The function of an elementary operation of a fixed number of inputs."""
+    pull = _pull_source(op, _DIRECT_PULL, gradients=_DIRECT_GRADIENT, sending=_DIRECT_SENDING)
+    rules = {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
+    fields = _fields(op, "")
+    saved = "_keep(({arrays},), ({parents},), _out, None)".format(**fields)
+    reads = [read for read in op._reads if read is not None]
+    if len(reads) == len(op.rules) == 1:
+        saved = _kept(reads[0], "_a0", out="_out")
+    elif len(reads) == len(op.rules) == 2:
+        left, right, both = (_kept(use, "_a0", "_a1", out="_out") for use in (*reads, _either(*reads)))
+        saved = f"{left} if _p1 is None else {right} if _p0 is None else {both}"
+    return _public(op, _DIRECT.format(saved=saved, **fields).strip("\n"), {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
 
 
 # --- compiled elementwise operations ---------------------------------------------------------------------------------------
 #
 # What follows writes record() and pull_elementary() out for one operation, with every question left out that its definition answers. The
-# function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to record(). Gain
+# function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to the code above. Gain
 # measured by benchmarks/overhead.py and scalar_chain.py: 0.6 us a call against 2.4, and as much again on the way back.
 #
 # Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call, and the result is
@@ -866,9 +961,9 @@ def function({parameters}):
         a = x._data
         p = x._node
     except AttributeError:
-        return record(op, ({inputs},), {{}})
+        return general({inputs})
     if p is None or state() is not None:
-        return record(op, ({inputs},), {{}})
+        return general({inputs})
     shape = p.shape
 {second}
     if not shape and a.__class__ is ndarray:
@@ -902,7 +997,7 @@ try:
     q = y._node
 except AttributeError:
     if y.__class__ not in numbers:
-        return record(op, (x, y), {{}})
+        return general(x, y)
     if not shape and a.__class__ is ndarray:
         a = a[()]
     try:
@@ -911,7 +1006,7 @@ except AttributeError:
         raise explain(op, error, (x, y)) from error
 {node}
 if q is None or (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
-    return record(op, (x, y), {{}})
+    return general(x, y)
 if not shape and b.__class__ is ndarray:
     b = b[()]
 """
@@ -919,11 +1014,11 @@ if not shape and b.__class__ is ndarray:
 _REFLECTED = """
 def function(y, x):
     if x.__class__ not in numbers or state() is not None:
-        return record(op, (x, y), {{}})
+        return general(x, y)
     b = y._data
     q = y._node
     if q is None:
-        return record(op, (x, y), {{}})
+        return general(x, y)
     if not q.shape and b.__class__ is ndarray:
         b = b[()]
     try:
@@ -987,21 +1082,29 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int]) -> str:
     )
 
 
-def _kept(use: Sequence[int], *names: str) -> str:
+def _kept(use: Sequence[int], *names: str, out: str = "out") -> str:
     """The source of what a node saves."""
     parts = [
-        "None" if u == _UNUSED else (f"ShapeOnly({name})" if u == _SHAPE else name)
-        for name, u in zip(("out", *names), use, strict=True)
+        "None" if u == _UNUSED else (f"(None if {name} is None else ShapeOnly({name}))" if u == _SHAPE else name)
+        for name, u in zip((out, *names), use, strict=True)
     ]
     return f"({', '.join(parts)})"
+
+
+def _either(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    """What two rules read together."""
+    return tuple(max(pair) for pair in zip(left, right, strict=True))
 
 
 def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
     """The public function of an elementwise operation; for one of two inputs ``op.reflected``, too."""
     reads = [read for read in op._reads if read is not None]
+    general = _direct(op)
     if len(reads) < len(op.rules):
-        return _public(op)
-    scope: dict[str, Any] = {"forward": op.forward, "ShapeOnly": ShapeOnly, "Node": ElementwiseNode, "ndarray": np.ndarray}
+        return general
+    scope: dict[str, Any] = {
+        "forward": op.forward, "ShapeOnly": ShapeOnly, "Node": ElementwiseNode, "general": general, "ndarray": np.ndarray
+    }  # fmt: skip
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
     if len(reads) == 1:
         node = _NODE.format(pull="pull", parent="p", first="p", second="None", saved=_kept(reads[0], "a"))
@@ -1010,7 +1113,7 @@ def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
         )
         return _compile(op, function + _pull(op, "pull", [0]), scope)
     left, right = reads
-    either = tuple(max(pair) for pair in zip(left, right, strict=True))
+    either = _either(left, right)
     expression = operator or "forward(a, b)"
     reflected = _NODE.format(pull="pull", parent="q", first="x", second="q", saved=_kept(right, "x", "b"))
     op.reflected = _compile(
