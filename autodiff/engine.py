@@ -354,8 +354,9 @@ _ALONE = _references(_fresh(), None)[1]
 
 def _settle(variable: Variable, g: Any, recording: bool) -> None:
     """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
-    for hook in list(variable.hooks.values()):
-        g = _hooked(hook, g, variable, recording)
+    if variable.hooks:
+        for hook in list(variable.hooks.values()):
+            g = _hooked(hook, g, variable, recording)
     held = variable.grad
     if recording:
         variable.grad = g if held is None else held + g
@@ -480,11 +481,12 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
                 found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
             if found is None and node in pending:
-                g, references = _references(pending, node)
-                if recording or references > _ALONE or g.__class__ is not ndarray or g.base is not None or node.grad is not None or node.hooks:
-                    _settle(node, g, recording)
+                if recording or node.hooks or node.grad is not None:
+                    _settle(node, take(node), recording)
                 else:
-                    node.grad = g
+                    g, references = _references(pending, node)
+                    alone = g.__class__ is ndarray and g.base is None and references <= _ALONE
+                    node.grad = g if alone else np.array(g)
             continue
         g = take(node, None)
         if g is None:

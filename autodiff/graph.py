@@ -200,17 +200,25 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
                 push(None)
                 parent = entry.first
                 if parent not in seen:
-                    push(parent)
+                    if parent.__class__ is Variable:
+                        # It has no parents to wait for.
+                        see(parent)
+                        placed(parent)
+                    else:
+                        push(parent)
                 parent = entry.second
                 if parent is not None and parent not in seen:
-                    push(parent)
+                    if parent.__class__ is Variable:
+                        see(parent)
+                        placed(parent)
+                    else:
+                        push(parent)
             elif kind is GeneralNode:
                 push(entry)
                 push(None)
                 for parent in entry.parents:
                     if parent is not None and parent not in seen:
                         if parent.__class__ is Variable:
-                            # It has no parents to wait for.
                             see(parent)
                             placed(parent)
                         else:
