@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,9 @@ from autodiff import kernels
 from optim.optimizer import BETAS, NON_NEGATIVE, Array, Group, Optimizer, decayed
 
 __all__ = ["Adam", "AdamW"]
+
+# The formula's dozen NumPy calls on 2,048 entries take three times as long as one compiled pass, where an ordinary operation needs 65,536 to gain.
+_PASSES = 32
 
 
 class Adam(Optimizer):
@@ -91,20 +94,27 @@ class Adam(Optimizer):
 
     def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
         """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
-        parts = [a[start:stop] for a in (old, *slots, new)] if kernels.large(stop - start) and not group["amsgrad"] else []
+        parts = [a[start:stop] for a in (old, *slots, new)] if kernels.large(_PASSES * (stop - start)) and not group["amsgrad"] else []
         if not parts or not kernels.ready(*parts, gradient):
             super()._walk(group, turn, old, gradient, new, slots, start, stop)
             return
         p, mean, square, out = parts
-        number, (beta1, beta2), lr, weight_decay = p.dtype.type, group["betas"], group["lr"], group["weight_decay"]
-        decoupled = group["decoupled_weight_decay"]
-        in_place = old is new
-        kernels.run(
-            "adam_in_place" if in_place else "adam", p.size, p.size, p, gradient, mean, square, *(() if in_place else (out,)),
-            number(-1 if group["maximize"] else 1),
-            number(1 - lr * weight_decay if decoupled else 1), number(0 if decoupled else weight_decay), number(1 - beta1),
-            number(beta2), number(1 - beta2), number((1 - beta2**turn) ** 0.5), number(group["eps"]), number(lr / (1 - beta1**turn)),
-        )  # fmt: skip
+        numbers = np.array(_kernel_numbers(group, turn), p.dtype)
+        if old is new:
+            kernels.run("adam_in_place", p.size, p.size, p, gradient, mean, square, numbers)
+        else:
+            kernels.run("adam", p.size, p.size, p, gradient, mean, square, out, numbers)
+
+    def _in_one_pass(self, group: Group, p: Array, g: Array, slots: list[Array]) -> Callable[[Any], None] | None:
+        if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, g, *slots):
+            return None
+        run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(9, p.dtype)
+
+        def step(turn: Any) -> None:
+            numbers[:] = _kernel_numbers(group, turn)
+            run(p, g, *slots, numbers)
+
+        return step
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
         mean, square = slots[0], slots[1]
@@ -136,6 +146,16 @@ class Adam(Optimizer):
         np.divide(mean, temporary, temporary)
         np.multiply(temporary, rate, temporary)
         np.subtract(p, temporary, out)
+
+
+def _kernel_numbers(group: Group, turn: Any) -> tuple[float, ...]:
+    """What the kernels take beside the parameters and their state."""
+    (beta1, beta2), lr, weight_decay = group["betas"], group["lr"], group["weight_decay"]
+    decoupled = group["decoupled_weight_decay"]
+    return (
+        -1 if group["maximize"] else 1, 1 - lr * weight_decay if decoupled else 1, 0 if decoupled else weight_decay, 1 - beta1, beta2, 1 - beta2,
+        (1 - beta2**turn) ** 0.5, group["eps"], lr / (1 - beta1**turn),
+    )  # fmt: skip
 
 
 class AdamW(Adam):

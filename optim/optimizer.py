@@ -31,7 +31,7 @@ import autodiff
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.graph import Variable
 from autodiff.modes import current_state, taken_whole
-from optim.prepared import PreparedStep
+from optim.prepared import PreparedStep, runs_of
 
 __all__ = ["Optimizer"]
 
@@ -466,10 +466,10 @@ class Optimizer:
         if whole and bucket.known(names, self.state):
             begin = self._begin
             turns = [begin(group, state) for state in bucket.states]
-            runs = [(0, len(turns), turns[0])] if turns.count(turns[0]) == len(turns) else _runs(turns, grads)
+            runs = [(0, len(turns), turns[0])] if turns.count(turns[0]) == len(turns) else runs_of(turns, grads)
         else:
             states = [self.state.get(p, {}) if g is None else self.state.setdefault(p, {}) for p, g in zip(bucket.params, grads, strict=True)]
-            runs = _runs([None if g is None else self._begin(group, state) for state, g in zip(states, grads, strict=True)], grads)
+            runs = runs_of([None if g is None else self._begin(group, state) for state, g in zip(states, grads, strict=True)], grads)
             for name in names:
                 self._adopt(group, bucket, name, states, grads)
             if whole:
@@ -496,6 +496,10 @@ class Optimizer:
             part = slice(lo, hi)
             scratch = self._scratch_of(old.dtype, hi - lo)
             self._update(group, turn, old[part], gradient[lo - start : hi - start], new[part], [s[part] for s in slots], scratch)
+
+    def _in_one_pass(self, group: Group, p: Array, g: Array, slots: list[Array]) -> Callable[[Any], None] | None:
+        """What takes the step in place, given ``turn``, over arrays that stay where they are; None where the formula goes block by block."""
+        return None
 
     def _scratch_of(self, dtype: np.dtype[Any], length: int) -> list[Array]:
         """Three arrays to write into at will."""
@@ -611,19 +615,6 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in sorted(group.items()) if k not in ("params", "param_names"))
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
-
-
-def _runs(turns: list[Any], grads: list[Array | None]) -> list[tuple[int, int, Any]]:
-    """Neighbours with gradients and at the same turn, which are updated by the same calls: (first, last + 1, turn)."""
-    runs: list[tuple[int, int, Any]] = []
-    for i, (turn, g) in enumerate(zip(turns, grads, strict=True)):
-        if g is None:
-            continue
-        if runs and runs[-1][1] == i and runs[-1][2] == turn:
-            runs[-1] = (runs[-1][0], i + 1, turn)
-        else:
-            runs.append((i, i + 1, turn))
-    return runs
 
 
 def _gradient_of(name: str, p: Any, data: Array) -> Array | None:

@@ -18,17 +18,18 @@ import numpy as np
 
 from autodiff import kernels
 
-__all__ = ["PreparedStep"]
+__all__ = ["PreparedStep", "runs_of"]
 
 
 class _Part:
     """One bucket: its vector, the parameters' views of it, and the pieces that the formula is applied to.
 
-    ``holders``, ``keys`` and ``arrays`` are parallel: which state dict must hold which array under which name.
+    ``holders``, ``keys`` and ``arrays`` are parallel: which state dict must hold which array under which name. ``pass_`` is the optimiser's
+    function for all of it at once, which takes the place of the pieces where there is one.
     """
 
     __slots__ = (
-        "arrays", "bucket", "counts", "flat", "gradient", "group", "holders", "keys", "names", "pieces", "slots", "states", "views"
+        "arrays", "bucket", "counts", "flat", "gradient", "group", "holders", "keys", "names", "pass_", "pieces", "slots", "states", "views"
     )  # fmt: skip
 
     arrays: list[Any]
@@ -36,6 +37,7 @@ class _Part:
     holders: list[dict[str, Any]]
     keys: list[str]
     names: tuple[str, ...]
+    pass_: Any
     slots: list[Any]
     states: list[dict[str, Any]]
     views: list[Any]
@@ -45,12 +47,26 @@ class _Part:
         self.bucket = bucket
         self.gradient: Any = None
         self.flat: Any = None
+        self.pass_ = None
         self.pieces: list[Any] = []
 
 
 def _counts(part: _Part) -> list[int]:
     """How many references there are to the vector and to each view of it; a function of its own, so that no local name adds to them."""
     return [sys.getrefcount(part.flat), *map(sys.getrefcount, part.views)]
+
+
+def runs_of(turns: list[Any], grads: list[Any]) -> list[tuple[int, int, Any]]:
+    """Neighbours with gradients and at the same turn, which are updated by the same calls: (first, last + 1, turn)."""
+    runs: list[tuple[int, int, Any]] = []
+    for i, (turn, g) in enumerate(zip(turns, grads, strict=True)):
+        if g is None:
+            continue
+        if runs and runs[-1][1] == i and runs[-1][2] == turn:
+            runs[-1] = (runs[-1][0], i + 1, turn)
+        else:
+            runs.append((i, i + 1, turn))
+    return runs
 
 
 class PreparedStep:
@@ -96,6 +112,9 @@ class PreparedStep:
     def _cut(self, part: _Part) -> None:
         flat, dtype, scratch = part.flat, part.bucket.dtype, self.optimizer._scratch_of
         part.pieces = []
+        part.pass_ = self.optimizer._in_one_pass(part.group, flat, part.gradient, part.slots)
+        if part.pass_ is not None:
+            return
         for low in range(0, flat.size, self.block):
             piece = slice(low, min(low + self.block, flat.size))
             values, length = flat[piece], piece.stop - low
@@ -161,22 +180,17 @@ class PreparedStep:
                 self._look_up_state(part)
                 self._cut(part)
             turn = turns[0]
-            if turns.count(turn) == len(turns) and kernels.large(part.flat.size):
-                # Whether one compiled pass takes the place of the formula is for the optimiser to say.
+            if turns.count(turn) != len(turns):
+                # Parameters that have come to different numbers of steps.
+                for first, last, turn in runs_of(turns, part.views):
+                    start, stop = part.bucket.offsets[first], part.bucket.offsets[last]
+                    optimizer._walk(group, turn, part.flat, part.gradient[start:stop], part.flat, part.slots, start, stop)
+            elif part.pass_ is not None:
+                part.pass_(turn)
+            elif kernels.large(part.flat.size):
+                # Whether something compiled takes the place of the formula is for the optimiser to say.
                 optimizer._walk(group, turn, part.flat, part.gradient, part.flat, part.slots, 0, part.flat.size)
-            elif turns.count(turn) == len(turns):
+            else:
                 for values, gradient, slots, scratch in part.pieces:
                     update(group, turn, values, gradient, values, slots, scratch)
-            else:
-                self._one_by_one(part, turns)
         optimizer._step_count += 1
-
-    def _one_by_one(self, part: _Part, turns: list[Any]) -> None:
-        """Parameters that have come to different numbers of steps."""
-        offsets = part.bucket.offsets
-        for i, turn in enumerate(turns):
-            for low in range(offsets[i], offsets[i + 1], self.block):
-                piece = slice(low, min(low + self.block, offsets[i + 1]))
-                scratch = self.optimizer._scratch_of(part.bucket.dtype, piece.stop - low)
-                values = part.flat[piece]
-                self.optimizer._update(part.group, turn, values, part.gradient[piece], values, [s[piece] for s in part.slots], scratch)

@@ -789,3 +789,33 @@ def test_numbers_beside_arrays_are_as_numpy_takes_them(dtype: Any, number: Any) 
                 x = (np.arange(5) - i).astype(dtype)
                 assert same_bits(step(x), combine(Tensor(x)))
             assert step.replays >= 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy"])
+def test_parameters_at_different_turns_step_as_eager(mode: str) -> None:
+    """Some have been trained before: neighbours at one turn take the kernel or the formula as in the eager step."""
+    if mode == "auto" and not importlib.util.find_spec("numba"):
+        pytest.skip("compiled kernels need numba")
+    before = kernels.use(mode)
+    try:
+        found = []
+        for compiled in (False, True):
+            g = np.random.default_rng(0)
+            model = nn.Sequential(nn.Linear(12, 80, generator=g), nn.ReLU(), nn.Linear(80, 40, generator=g), nn.ReLU(), nn.Linear(40, 4, generator=g))
+            optimizer = optim.Adam(model.parameters(), lr=1e-2)
+
+            def step(x: Any, y: Any, model: Any = model, optimizer: Any = optimizer) -> Any:
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            F.cross_entropy(model(data()[0]), data()[1]).backward()
+            model[2].weight.grad = model[2].bias.grad = None
+            optimizer.step()
+            run = autodiff.compile(step, fallback=False) if compiled else step
+            found.append([[run(*data()).data for _ in range(5)], model.state_dict(), optimizer.state_dict()])
+        assert same_bits(*found)
+    finally:
+        kernels.use(before)

@@ -308,10 +308,10 @@ def test_adam_in_place_has_the_bits_of_adam(size, rng):
     from autodiff.kernels import compiled
 
     arrays = [rng.normal(size=size).astype(np.float32) for _ in range(3)] + [rng.random(size=size).astype(np.float32)]
-    numbers = [np.float32(x) for x in (1, 0.99, 0.01, 0.1, 0.999, 0.001, 0.5, 1e-8, 1e-2)]
+    numbers = np.array([1, 0.99, 0.01, 0.1, 0.999, 0.001, 0.5, 1e-8, 1e-2], np.float32)
     apart, inside, out = [a.copy() for a in arrays], [a.copy() for a in arrays], np.empty(size, np.float32)
-    compiled.adam(0, size, *apart, out, *numbers)
-    compiled.adam_in_place(0, size, *inside, *numbers)
+    compiled.adam(0, size, *apart, out, numbers)
+    compiled.adam_in_place(0, size, *inside, numbers)
     for a, b in zip([out, *apart[1:]], inside, strict=True):
         assert a.tobytes() == b.tobytes()
 

@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ import numpy as np
 from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
-__all__ = ["LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "ready", "run", "set_threads", "use", "using"]
+__all__ = [
+    "LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads", "use", "using",
+]  # fmt: skip
 
 #: From so many elements on a kernel is taken in the mode "auto".
 LEAST = 1 << 16
@@ -225,6 +227,13 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
     for share in waiting:
         share.result()
     return partials
+
+
+def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
+    """:func:`run` with its first three arguments given, for a caller that holds on to it while neither mode nor number of threads changes."""
+    if min(_Settings.threads, count, size // _SHARE) > 1:
+        return partial(run, name, count, size)
+    return partial(_kernel(name), 0, count)
 
 
 def _from_environment() -> None:
