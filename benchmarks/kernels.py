@@ -14,7 +14,7 @@ from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, EPS, RATE, Care
 __all__ = ["contests"]
 
 KEEP = 0.75
-TARGETS = (Target("careful NumPy", 1.2),)
+TARGETS = (Target("careful NumPy", 1.2), Target("PyTorch", 0.9))
 Maker = tuple[str, Callable[[], Candidate]]
 
 
@@ -205,12 +205,13 @@ def cross_entropy(shape: tuple[int, int]) -> Contest:
     )
 
 
-def dropout(shape: tuple[int, int]) -> Contest:
-    """Inverted dropout with a fresh mask each time; results are compared by what holds for every mask."""
+def dropout(shape: tuple[int, int], relu: bool = False) -> Contest:
+    """Inverted dropout with a fresh mask each time, after ReLU or alone; results are compared by what holds for every mask."""
     from nn import functional as F
 
     rng = np.random.default_rng(0)
-    x, g = 1 + np.abs(_normal(rng, *shape)), _normal(rng, *shape)
+    x, g = _normal(rng, *shape), _normal(rng, *shape)
+    x = x if relu else 1 + np.abs(x)
     source = np.random.default_rng(1)
     fast = np.random.Generator(np.random.SFC64(1))
 
@@ -222,7 +223,7 @@ def dropout(shape: tuple[int, int]) -> Contest:
         return [np.array([kept.mean(), wrong_out, wrong_gradient])]
 
     def in_torch(t: Any) -> Callable[..., Any]:
-        return lambda x: t.nn.functional.dropout(x, 1 - KEEP)
+        return lambda x: t.nn.functional.dropout(t.relu(x) if relu else x, 1 - KEEP)
 
     def jax_maker() -> Candidate:
         j = rivals.jax()
@@ -230,7 +231,8 @@ def dropout(shape: tuple[int, int]) -> Contest:
         @j.jit  # type: ignore[untyped-decorator]
         def both(x: Any, g: Any, key: Any) -> Any:
             key, sub = j.random.split(key)
-            factor = j.random.bernoulli(sub, KEEP, x.shape) * np.float32(1 / KEEP)
+            kept = j.random.bernoulli(sub, KEEP, x.shape)
+            factor = (kept & (x > 0) if relu else kept) * np.float32(1 / KEEP)
             return x * factor, g * factor, key
 
         state = [j.random.key(0)]
@@ -243,13 +245,31 @@ def dropout(shape: tuple[int, int]) -> Contest:
         return Candidate("JAX jit", run, lambda: check([np.asarray(part) for part in run()]))
 
     return _contest(
-        f"dropout {shape[0]}x{shape[1]}",
-        lambda: reference.textbook_dropout(x, KEEP, source, g),
-        lambda: reference.careful_dropout(x, KEEP, fast, g),
-        lambda: _library(lambda x: F.dropout(x, 1 - KEEP), (x,), g, check),
+        f"{'ReLU + ' * relu}dropout {shape[0]}x{shape[1]}",
+        lambda: (reference.textbook_relu_dropout if relu else reference.textbook_dropout)(x, KEEP, source, g),
+        lambda: (reference.careful_relu_dropout if relu else reference.careful_dropout)(x, KEEP, fast, g),
+        lambda: _library(lambda x: F.dropout(F.relu(x) if relu else x, 1 - KEEP), (x,), g, check),
         (_torch(in_torch, (x,), g, check), ("JAX jit", jax_maker)),
         check=check,
         tolerance=0.02,
+    )
+
+
+def gelu_tanh(shape: tuple[int, int]) -> Contest:
+    """GELU by its hyperbolic tangent."""
+    from nn import functional as F
+
+    rng = np.random.default_rng(0)
+    x, g = _normal(rng, *shape), _normal(rng, *shape)
+    return _contest(
+        f"GELU (tanh) {shape[0]}x{shape[1]}",
+        lambda: reference.textbook_gelu_tanh(x, g),
+        lambda: reference.careful_gelu_tanh(x, g),
+        lambda: _library(lambda x: F.gelu(x, approximate="tanh"), (x,), g),
+        (
+            _torch(lambda t: lambda x: t.nn.functional.gelu(x, approximate="tanh"), (x,), g),
+            _jax(lambda j: lambda x: j.nn.gelu(x, approximate=True), (x,), g),
+        ),
     )
 
 
@@ -400,7 +420,7 @@ def convolution(shape: tuple[int, int, int, int], out_channels: int) -> Contest:
         lambda: _library(lambda x, w, b: F.conv2d(x, w, b, padding=1), arrays, g),
         (_torch(lambda t: lambda x, w, b: t.nn.functional.conv2d(x, w, b, padding=1), arrays, g), _jax(in_jax, arrays, g)),
     )
-    made.targets.append(Target("PyTorch", 1.5))
+    made.targets = [TARGETS[0], Target("PyTorch", 1.5)]
     return made
 
 
@@ -433,6 +453,8 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         yield layer_norm((3, 4, 6))
         yield cross_entropy((8, 5))
         yield dropout((256, 256))
+        yield dropout((256, 256), relu=True)
+        yield gelu_tanh((8, 6))
         yield convolution((2, 3, 6, 5), 4)
         yield max_pool((2, 3, 6, 4))
         yield adam("11 parameters", [(2, 3), (5,)])
@@ -445,6 +467,8 @@ def contests(quick: bool = False) -> Iterator[Contest]:
     yield cross_entropy((256, 1000))
     yield cross_entropy((64, 32000))
     yield dropout((256, 1024))
+    yield dropout((256, 1024), relu=True)
+    yield gelu_tanh((256, 1024))
     yield convolution((32, 16, 32, 32), 32)
     yield max_pool((32, 32, 32, 32))
     yield adam("349k parameters", [p.shape for layer in Problem(CS231N[0]).layers for p in layer.values()])

@@ -31,14 +31,18 @@ __all__ = [
     "careful_conv",
     "careful_cross_entropy",
     "careful_dropout",
+    "careful_gelu_tanh",
     "careful_layer_norm",
     "careful_max_pool",
+    "careful_relu_dropout",
     "textbook_batch_norm",
     "textbook_conv",
     "textbook_cross_entropy",
     "textbook_dropout",
+    "textbook_gelu_tanh",
     "textbook_layer_norm",
     "textbook_max_pool",
+    "textbook_relu_dropout",
 ]
 
 Array = Any  # a float32 ndarray; the shapes are told in each docstring
@@ -200,6 +204,51 @@ def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], keep: float) -> 
     words = rng.bit_generator.random_raw(-(-size // 4))
     draws: Array = words.view(np.uint16)[:size].reshape(shape)
     return draws < np.uint16(round(keep * 65536))
+
+
+def textbook_relu_dropout(x: Array, keep: float, rng: np.random.Generator, g: Array) -> tuple[Array, Array]:
+    """ReLU, then inverted dropout with a fresh mask: output and gradient."""
+    mask = (rng.random(x.shape, dtype=np.float32) < keep).astype(x.dtype) / x.dtype.type(keep)
+    return np.maximum(x, 0) * mask, np.where(x > 0, g * mask, 0)
+
+
+def careful_relu_dropout(x: Array, keep: float, rng: np.random.Generator, g: Array) -> tuple[Array, Array]:
+    """The same by one factor for both."""
+    mask = draw_mask(rng, x.shape, keep)
+    mask &= x > 0
+    factor = mask * x.dtype.type(1 / keep)
+    return x * factor, g * factor
+
+
+def textbook_gelu_tanh(x: Array, g: Array) -> tuple[Array, Array]:
+    """GELU by its hyperbolic tangent: output and gradient."""
+    c = np.float32(np.sqrt(2 / np.pi))
+    t = np.tanh(c * (x + np.float32(0.044715) * x**3))
+    slope = 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * c * (1 + np.float32(3 * 0.044715) * x**2)
+    return 0.5 * x * (1 + t), g * slope
+
+
+def careful_gelu_tanh(x: Array, g: Array) -> tuple[Array, Array]:
+    """The same in place: ``x s`` and ``g (s + 2 s (1 - s) x u')`` with ``s = (1 + tanh u) / 2``."""
+    c = x.dtype.type(np.sqrt(2 / np.pi))
+    square = x * x
+    s = square * x.dtype.type(0.044715)
+    s += 1
+    s *= x
+    s *= c
+    np.tanh(s, s)
+    s += 1
+    s *= x.dtype.type(0.5)
+    square *= 3 * x.dtype.type(0.044715) * c * 2
+    square += 2 * c
+    square *= x
+    gradient = 1 - s
+    gradient *= s
+    gradient *= square
+    gradient += s
+    gradient *= g
+    s *= x
+    return s, gradient
 
 
 def textbook_max_pool(x: Array, g: Array) -> tuple[Array, Array]:
