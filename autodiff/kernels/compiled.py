@@ -285,8 +285,10 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
 def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
     """``out = x Phi(x)`` and its derivative ``Phi(x) + x p(x)``, float32.
 
-    ``Phi(-z) = erfc(z / sqrt 2) / 2`` by the Chebyshev fit of Press et al., Numerical Recipes, section 6.2, whose relative error is 1.2e-7 for
-    every z >= 0: the left tail keeps its digits, up to those that rounding the exponent costs (5e-6 at z = 12, where Phi leaves float32).
+    ``Phi(-z) = erfc(z / sqrt 2) / 2`` and ``erfc(z) = t P(t) exp(-z^2)`` with ``t = 1 / (1 + z / 2)``, in the manner of Press et al., Numerical
+    Recipes, section 6.2, whose exponential is taken of a polynomial more: so the density shares the one exponential. P is a fit for least relative
+    error on 0 < t <= 1, 1.1e-8 and 1.2e-7 in float32: the left tail keeps its digits, up to those that rounding the exponent costs (5e-6 at
+    z = 12, where Phi leaves float32).
     """
     x, out, slope = x[start:stop], out[start:stop], slope[start:stop]
     one, half, lowest = np.float32(1.0), np.float32(0.5), np.float32(-87.0)
@@ -294,19 +296,21 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
         v = x[i]
         z = abs(v) * np.float32(0.70710678)
         t = one / (one + half * z)
-        q = np.float32(-0.82215223) + t * np.float32(0.17087277)
-        q = np.float32(1.48851587) + t * q
-        q = np.float32(-1.13520398) + t * q
-        q = np.float32(0.27886807) + t * q
-        q = np.float32(-0.18628806) + t * q
-        q = np.float32(0.09678418) + t * q
-        q = np.float32(0.37409196) + t * q
-        q = np.float32(1.00002368) + t * q
-        q = np.float32(-1.26551223) + t * q
-        square = z * z
-        a, b = q - square, -square
-        tail = half * t * (np.float32(0.0) if a < lowest else _exp(a))
-        density = np.float32(0.39894228) * (np.float32(0.0) if b < lowest else _exp(b))
+        p = np.float32(0.0423560441)
+        p = np.float32(-0.23087354) + t * p
+        p = np.float32(0.486209661) + t * p
+        p = np.float32(-0.44701013) + t * p
+        p = np.float32(0.127110198) + t * p
+        p = np.float32(-0.0572405085) + t * p
+        p = np.float32(0.093002446) + t * p
+        p = np.float32(0.175376579) + t * p
+        p = np.float32(0.246880606) + t * p
+        p = np.float32(0.282093853) + t * p
+        p = np.float32(0.282094806) + t * p
+        b = -(z * z)
+        e = np.float32(0.0) if b < lowest else _exp(b)
+        tail = half * t * p * e
+        density = np.float32(0.39894228) * e
         cdf = tail if v < np.float32(0.0) else one - tail
         out[i] = v * cdf
         slope[i] = cdf + v * density
