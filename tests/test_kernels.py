@@ -351,6 +351,33 @@ def test_a_recorded_step_replays_the_kernels(rng):
     np.testing.assert_allclose(losses("auto", False), losses("numpy", False), rtol=1e-5)
 
 
+def test_a_recorded_convolutional_step_replays_the_kernels(rng):
+    """Convolution, pooling, masks and the loss: a plan has the eager step's bits, also where the input moves and the masks are drawn afresh."""
+    x, w, b, v = (rng.normal(size=shape).astype(np.float32) for shape in ((20, 3, 40, 40), (8, 3, 3, 3), 8, (8 * 20 * 20, 30)))
+    y = rng.integers(0, 30, 20)
+
+    def losses(compiled):
+        leaves = [ad.tensor(a, requires_grad=True) for a in (w, b, v * np.float32(0.01))]
+        optimizer = optim.SGD(leaves, lr=0.01)
+        generator = np.random.default_rng(1)
+
+        def step(x):
+            optimizer.zero_grad()
+            kernel, bias, last = leaves
+            hidden = fused.max_pool(fused.relu(fused.conv(x, kernel, bias, padding=1)), kernel_size=2)
+            hidden = fused.dropout(hidden, fused.dropout_mask(hidden.shape, 0.25, generator), p=0.25)
+            loss = fused.cross_entropy(hidden.reshape(20, -1) @ last, y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = ad.compile(step) if compiled else step
+        return [run(x + np.float32(0.1 * i)).item() for i in range(4)] + [leaf.data for leaf in leaves]
+
+    for replayed, eager in zip(losses(True), losses(False), strict=True):
+        np.testing.assert_array_equal(replayed, eager)
+
+
 def test_the_switch(monkeypatch, rng):
     called = []
     monkeypatch.setattr("autodiff.kernels.calls.run", lambda name, *rest, **more: called.append(name) or [((0,), (0,))])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from math import prod
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -252,11 +253,15 @@ class _Plan(NamedTuple):
     reach: int
 
 
+# A cached function makes its arrays itself: by that a recording (autodiff.compile) knows that they last.
+
+
 @lru_cache(maxsize=256)
 def _gathering(geo: Any, lay: Any, channels: int) -> _Plan:
     """Outputs from the windows of inputs: a kernel's place lies a fixed distance after its window's."""
     inputs, outputs, places = _places(geo, lay)
-    return _Plan(_per_channel(places, channels, lay.size), inputs, outputs, lay.size, lay.positions[0], int(places[-1]))
+    offsets = [c * lay.size + place for c in range(channels) for place in places]
+    return _Plan(np.array(offsets), np.array(inputs), np.array(outputs), lay.size, lay.positions[0], places[-1])
 
 
 @lru_cache(maxsize=256)
@@ -264,25 +269,23 @@ def _spreading(geo: Any, lay: Any, channels: int) -> _Plan:
     """Inputs from the outputs whose windows they lie in: a window's position lies as far before the input as the kernel's place after it. Zeros
     stand before the first and after the last position, to read where there is no window."""
     inputs, outputs, places = _places(geo, lay)
-    farthest, begin = int(places[-1]), int(inputs[0])
-    span = int(inputs[-1]) - begin + geo.inputs[-1]
+    farthest, begin = places[-1], inputs[0]
+    span = inputs[-1] - begin + geo.inputs[-1]
     size = farthest + max(lay.positions[0], begin + span)
-    return _Plan(_per_channel(farthest + begin - places, channels, size), outputs + farthest, inputs - begin, size, span, farthest + begin)
+    offsets = [c * size + farthest + begin - place for c in range(channels) for place in places]
+    taken, given = [farthest + row for row in outputs], [row - begin for row in inputs]
+    return _Plan(np.array(offsets), np.array(taken), np.array(given), size, span, farthest + begin)
 
 
-def _places(geo: Any, lay: Any) -> tuple[Any, Any, Any]:
+def _places(geo: Any, lay: Any) -> tuple[list[int], list[int], list[int]]:
     """Where in a channel of a padded image its rows begin, at what position rows of outputs begin, and how far on the kernel's places lie."""
 
-    def starts(lengths: tuple[int, ...], steps: tuple[int, ...]) -> Any:
-        return np.array([sum(i * s for i, s in zip(place, steps, strict=False)) for place in np.ndindex(*lengths)], np.int64)
+    def starts(lengths: tuple[int, ...], steps: tuple[int, ...]) -> list[int]:
+        return [sum(map(mul, place, steps)) for place in np.ndindex(*lengths)]
 
-    inputs = starts(geo.inputs[:-1], lay.strides) + lay.front + geo.before[0] * lay.strides[0]
-    return inputs, starts(geo.outputs[:-1], lay.strides), starts(geo.kernel, tuple(d * s for d, s in zip(geo.dilation, lay.strides, strict=True)))
-
-
-def _per_channel(places: Any, channels: int, size: int) -> Any:
-    """Distances within a channel, for each of some channels: (channels x places,)."""
-    return (np.arange(channels, dtype=np.int64)[:, None] * size + places).reshape(-1)
+    first = lay.front + geo.before[0] * lay.strides[0]
+    along = tuple(d * s for d, s in zip(geo.dilation, lay.strides, strict=True))
+    return [first + row for row in starts(geo.inputs[:-1], lay.strides)], starts(geo.outputs[:-1], lay.strides), starts(geo.kernel, along)
 
 
 def _as_rows(x: Any) -> Any:
