@@ -1,31 +1,39 @@
-"""Growth: time per node from a thousand to a million nodes, bytes per node, and a network's cost by width and batch.
+"""Growth: time per node from a thousand to a million nodes, and a training step's time by width and by batch.
 
-Bytes are counted in a process of its own per candidate and depth, as the growth of its resident memory while the graph
-is built, so that memory taken by C++ or by Python counts alike.
+A rival that takes seconds for one pass is timed once, in a process of its own; one that ends in a RecursionError is told as such.
 """
 
 from __future__ import annotations
 
-import gc
-import math
-import os
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import rivals
-from benchmarks.harness import Candidate, Contest, Target
+from benchmarks.harness import Candidate, Contest, Disagreement
 
-__all__ = ["bytes_per_node", "contests", "main", "memory", "peaks"]
+__all__ = ["B", "DEPTHS", "TAPED", "W", "build", "contests", "leaf_maker"]
 
 DEPTHS = (1_000, 10_000, 100_000, 1_000_000)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 BATCHES = (16, 64, 256, 1024)
 
-#: Deepest graph that a rival is asked for: beyond it recursion fails or a run takes minutes.
-DEEPEST = {"autograd": 100_000, "MyGrad": 1_000}
+#: Fewest rounds by depth, where one pass takes seconds.
+ROUNDS = {100_000: 7, 1_000_000: 3}
+
+#: From this many nodes on these are timed once, and beyond the second number not at all.
+ONCE = {"autograd": (100_000, 1_000_000), "MyGrad": (100_000, 100_000)}
+
+#: Libraries that record as they run.
+TAPED = ("autodiff", "PyTorch", "autograd", "MyGrad", "micrograd")
+
+#: Seconds after which a pass timed once is given up.
+PATIENCE = 100.0
 
 W, B = 0.999, 0.001
 
@@ -43,13 +51,13 @@ def _by_hand(depth: int) -> list[Any]:
     return [h, gw, gb]
 
 
-def _chain(h: Any, w: Any, b: Any, depth: int) -> Any:
+def build(h: Any, w: Any, b: Any, depth: int) -> Any:
     for _ in range(depth // 2):
         h = h * w + b
     return h
 
 
-def _leaf_maker(name: str) -> tuple[Callable[[float], Any], Callable[[Any], Any]]:
+def leaf_maker(name: str) -> tuple[Callable[[float], Any], Callable[[Any], Any]]:
     """How a library makes a scalar leaf, and how its gradient is read."""
     if name == "autodiff":
         import autodiff as ad
@@ -59,34 +67,29 @@ def _leaf_maker(name: str) -> tuple[Callable[[float], Any], Callable[[Any], Any]
         t = rivals.torch()
         return lambda v: t.tensor(v, dtype=t.float64, requires_grad=True), lambda leaf: leaf.grad.item()
     if name == "MyGrad":
-        mg = rivals.mygrad()
-        return mg.tensor, lambda leaf: leaf.grad
+        return rivals.mygrad().tensor, lambda leaf: leaf.grad
+    if name == "micrograd":
+        return rivals.micrograd().Value, lambda leaf: leaf.grad
     raise ValueError(name)
 
 
 def _taped(name: str, depth: int) -> Candidate:
     """The chain in a library that records as it runs."""
-    leaf, gradient = _leaf_maker(name)
+    leaf, gradient = leaf_maker(name)
     w, b = leaf(W), leaf(B)
 
     def run() -> Any:
-        w.grad = b.grad = None
-        out = _chain(1.0, w, b, depth)
+        if name != "MyGrad":  # which forgets gradients by itself
+            w.grad = b.grad = 0.0 if name == "micrograd" else None
+        out = build(1.0, w, b, depth)
         out.backward()
         return out
-
-    def mygrad_run() -> Any:
-        out = _chain(1.0, w, b, depth)
-        out.backward()
-        return out
-
-    timed = mygrad_run if name == "MyGrad" else run
 
     def result() -> list[Any]:
-        out = timed()
-        return [out.item(), gradient(w), gradient(b)]
+        out = run()
+        return [out.data if name == "micrograd" else out.item(), gradient(w), gradient(b)]
 
-    return Candidate(name, timed, result)
+    return Candidate(name, run, result)
 
 
 def _autograd(depth: int) -> Candidate:
@@ -94,10 +97,43 @@ def _autograd(depth: int) -> Candidate:
     core = rivals.load("autograd.core")
 
     def run() -> list[Any]:
-        pull, out = core.make_vjp(lambda inputs: _chain(1.0, inputs[0], inputs[1], depth), (W, B))
+        pull, out = core.make_vjp(lambda inputs: build(1.0, inputs[0], inputs[1], depth), (W, B))
         return [out, *pull(1.0)]
 
     return Candidate("autograd", run, run)
+
+
+def _made(name: str, depth: int) -> Candidate:
+    return _autograd(depth) if name == "autograd" else _taped(name, depth)
+
+
+def _tried(name: str, depth: int) -> Candidate:
+    """A rival that has shown that it bears this depth."""
+    if depth > ONCE.get(name, (0, depth))[1]:
+        raise rivals.Missing("not tried")
+    candidate = _made(name, depth)
+    try:
+        candidate.run()
+    except RecursionError as error:
+        raise rivals.Missing("RecursionError") from error
+    return candidate
+
+
+def _once(name: str, depth: int) -> float:
+    """Seconds of one pass in a process of its own, its result compared."""
+    rivals.load(name.lower())
+    command = [sys.executable, "-m", "benchmarks.graphs", name, str(depth)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise rivals.Missing(f"over {PATIENCE:.0f} s") from error
+    if done.returncode:
+        raise rivals.Missing((done.stderr.strip().splitlines() or ["no reason given"])[-1])
+    seconds, *found = json.loads(done.stdout)
+    for ours, theirs in zip(_by_hand(depth), found, strict=True):
+        if not abs(theirs - ours) <= 1e-9 * abs(ours):
+            raise Disagreement(f"{name} at {depth:,} nodes: {theirs}, by hand {ours}")
+    return float(seconds)
 
 
 def chain(depth: int) -> Contest:
@@ -106,6 +142,7 @@ def chain(depth: int) -> Contest:
     def hand() -> list[Any]:
         return _by_hand(depth)
 
+    slow = [name for name, (first, last) in ONCE.items() if first <= depth <= last]
     made = Contest(
         "graphs",
         f"{depth:,} nodes",
@@ -116,32 +153,29 @@ def chain(depth: int) -> Contest:
         per=depth,
         series="depth",
         size=depth,
-        targets=[Target("PyTorch", 1.0), Target("autograd", 1.0), Target("MyGrad", 1.0)],
+        rounds=ROUNDS.get(depth, 15),
+        once={name: partial(_once, name, depth) for name in slow},
     )
-    makers: list[tuple[str, Callable[[], Candidate]]] = [("PyTorch", lambda: _taped("PyTorch", depth))]
-    if depth <= DEEPEST["autograd"]:
-        makers.append(("autograd", lambda: _autograd(depth)))
-    if depth <= DEEPEST["MyGrad"]:
-        makers.append(("MyGrad", lambda: _taped("MyGrad", depth)))
-    return rivals.join(made, *makers)
+    return rivals.join(made, *((name, partial(_tried, name, depth)) for name in TAPED[1:] if name not in slow))
 
 
 def network(width: int, batch: int, series: str) -> Contest:
-    """One training step of a three-layer network, against the careful one."""
+    """One training step of a three-layer network."""
     from benchmarks.reference import CarefulNet, Net, Problem
     from benchmarks.training import library
 
     problem = Problem(Net(width, (width, width), 10, batch))
     careful = CarefulNet(problem)
-    return Contest(
+    made = Contest(
         "graphs",
-        f"3 layers, width {width}, batch {batch}",
-        [Candidate("careful NumPy", careful.step, careful.result), library(problem)],
+        f"{series} {width if series == 'width' else batch}",
+        [Candidate("careful NumPy", careful.step, careful.result), library(problem), library(problem, compiled=True)],
         reference="careful NumPy",
         tolerance=1e-3,
         series=series,
         size=width if series == "width" else batch,
     )
+    return rivals.join(made, *((name, partial(make, problem)) for name, make in rivals.TRAINERS if name != "PyTorch, fused Adam"))
 
 
 def contests(quick: bool = False) -> Iterator[Contest]:
@@ -154,100 +188,14 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         yield network(128, batch, "batch")
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------
-
-
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _held(name: str, depth: int) -> int:
-    """Bytes that this process grows by while ``name`` builds a chain of ``depth`` nodes and holds it."""
-    graph: Any
-    if name == "autograd":
-        rivals.autograd()
-        core, tracer = rivals.load("autograd.core"), rivals.load("autograd.tracer")
-        gc.collect()
-        before = _resident()
-        with tracer.trace_stack.new_trace() as trace:
-            w, b = (tracer.new_box(value, trace, core.VJPNode.new_root()) for value in (W, B))
-            graph = _chain(1.0, w, b, depth)
-    else:
-        leaf, _ = _leaf_maker(name)
-        w, b = leaf(W), leaf(B)
-        _chain(1.0, w, b, 100).backward()
-        gc.collect()
-        before = _resident()
-        graph = _chain(1.0, w, b, depth)
-    grown = _resident() - before
-    assert graph is not None
-    return grown
-
-
-def bytes_per_node(name: str, depth: int) -> float:
-    """Bytes of resident memory per recorded node.
-
-    Raises
-    ------
-    Missing
-        If the candidate is not installed, or the system does not tell a process's memory.
-    """
-    if not Path("/proc/self/statm").exists():
-        raise rivals.Missing("the system has no /proc/self/statm")
-    command = [sys.executable, "-m", "benchmarks.graphs", name, str(depth)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
-    if done.returncode:
-        raise rivals.Missing((done.stderr.strip().splitlines() or ["no reason given"])[-1])
-    return int(done.stdout) / depth
-
-
-def memory(depths: Sequence[int] = DEPTHS[1:]) -> dict[str, dict[int, float]]:
-    """Bytes per node for every candidate that is installed."""
-    found: dict[str, dict[int, float]] = {}
-    for name in ("autodiff", "PyTorch", "autograd"):
-        for depth in depths:
-            if depth <= DEEPEST.get(name, math.inf):
-                try:
-                    found.setdefault(name, {})[depth] = bytes_per_node(name, depth)
-                except rivals.Missing:
-                    break
-    return found
-
-
-def _peak(width: int, batch: int) -> int:
-    """Bytes that this process's memory grows by, at its largest, during three training steps."""
-    import resource
-
-    from benchmarks.reference import Net, Problem
-    from benchmarks.training import library
-
-    step = library(Problem(Net(width, (width, width), 10, batch))).run
-    gc.collect()
-    before = _resident()
-    for _ in range(3):
-        step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-
-
-def peaks() -> dict[str, dict[int, int]]:
-    """Peak bytes of a training step by width and by batch, each in a process of its own; empty where the system does not tell."""
-    found: dict[str, dict[int, int]] = {"width": {}, "batch": {}}
-    if not Path("/proc/self/statm").exists():
-        return {}
-    for series, sizes in (("width", WIDTHS), ("batch", BATCHES)):
-        for size in sizes:
-            width, batch = (size, 64) if series == "width" else (128, size)
-            command = [sys.executable, "-m", "benchmarks.graphs", str(width), str(batch)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=True)
-            found[series][size] = int(done.stdout)
-    return found
-
-
 def main() -> None:
-    """``python -m benchmarks.graphs NAME DEPTH``: bytes that a chain of DEPTH nodes holds; ``WIDTH BATCH``: peak bytes of a training step."""
-    first, second = sys.argv[1:]
-    print(_peak(int(first), int(second)) if first.isdigit() else _held(first, int(second)))
+    """``python -m benchmarks.graphs NAME DEPTH``: seconds of one pass and its three results, as JSON."""
+    name, depth = sys.argv[1], int(sys.argv[2])
+    run, warm = _made(name, depth), _made(name, 10)
+    warm.run()
+    start = time.perf_counter()
+    found = run.result() if run.result else []
+    print(json.dumps([time.perf_counter() - start, *map(float, found)]))
 
 
 if __name__ == "__main__":

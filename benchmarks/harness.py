@@ -4,8 +4,9 @@ Candidates take turns within one process: a round times each of them once, in ro
 over rounds of the two times *of the same round*. So a machine that slows down for a second slows everybody, and the
 ratio stays. Rounds go on until the spread of the medians is small or the time allowed is used up.
 
-Before anything is timed, :func:`agree` compares every candidate's result with the reference: a fast wrong answer is
-an error, never a row.
+Before anything is timed, every candidate's result is compared with the reference: a fast wrong answer never gets a
+figure. In a quick check (:func:`quick_check`) any disagreement is an error; in a timed run a rival that disagrees or fails
+takes no part, with the reason told, and the others go on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -27,11 +28,28 @@ __all__ = [
     "Target",
     "Timing",
     "agree",
+    "duration",
+    "is_ours",
     "measure",
+    "numpy_alone",
     "quick_check",
     "table",
     "verdicts",
 ]
+
+
+T = TypeVar("T")
+
+#: A reason for not taking part that is no longer than this stands in the table's own cell.
+SHORT = 20
+
+#: The library with its compiled kernels switched off, where numba is installed.
+NUMPY_ALONE = "autodiff, NumPy alone"
+
+
+def is_ours(name: str) -> bool:
+    """Whether a candidate of this name is the library, in one of its forms."""
+    return name == "autodiff" or name.startswith("autodiff,")
 
 
 class Disagreement(AssertionError):
@@ -58,9 +76,29 @@ class Candidate:
     result: Callable[[], Sequence[Any]] | None = None
 
 
+def numpy_alone(candidate: Candidate) -> Candidate:
+    """The same candidate with the library's compiled kernels switched off while it runs."""
+    from autodiff import kernels
+
+    def off(call: Callable[[], T]) -> Callable[[], T]:
+        def run() -> T:
+            before = kernels.use("numpy")
+            try:
+                return call()
+            finally:
+                kernels.use(before)
+
+        return run
+
+    return Candidate(NUMPY_ALONE, off(candidate.run), None if candidate.result is None else off(candidate.result))
+
+
 @dataclass(frozen=True)
 class Target:
-    """``candidate`` should take at most ``ratio`` times what ``against`` takes."""
+    """``candidate`` should take at most ``ratio`` times what ``against`` takes.
+
+    For aims of a benchmark's own; what is promised to the user stands in :mod:`benchmarks.targets`.
+    """
 
     against: str
     ratio: float
@@ -89,6 +127,10 @@ class Contest:
         Candidates that could not take part, with the reason.
     series, size : str, float
         The cases of one series differ in size alone; the report tells how their times grow.
+    rounds : int
+        Fewest rounds: fewer where one call takes seconds.
+    once : dict of str to callable
+        Candidates too slow to take turns: each gives the seconds of one call, made apart and compared there.
     """
 
     benchmark: str
@@ -102,6 +144,8 @@ class Contest:
     skipped: dict[str, str] = field(default_factory=dict)
     series: str = ""
     size: float = 0.0
+    rounds: int = 15
+    once: dict[str, Callable[[], float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.baseline = self.baseline or self.reference
@@ -139,7 +183,8 @@ class Result:
     case: str
     baseline: str
     timings: dict[str, Timing]
-    ratios: dict[tuple[str, str], float]
+    ratios: dict[str, dict[str, float]]
+    """For every form of the library the median ratio, within a round, to everybody else."""
     targets: list[Target]
     skipped: dict[str, str]
     per: int = 1
@@ -156,9 +201,9 @@ class Result:
             "series": self.series,
             "size": self.size,
             "seconds": {
-                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds, "ratio": t.ratio}
-                for name, t in self.timings.items()
+                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds, "ratio": t.ratio} for name, t in self.timings.items()
             },
+            "ratios": self.ratios,
             "targets": [
                 {"candidate": candidate, "against": against, "at_most": most, "ratio": ratio, "reached": ratio <= most}
                 for candidate, against, most, ratio in verdicts(self)
@@ -175,29 +220,55 @@ def agree(contest: Contest) -> None:
     Disagreement
         If an array is missing, has another shape, is not finite, or is off by more than the tolerance.
     """
-    by_name = {candidate.name: candidate for candidate in contest.candidates}
-    reference = by_name[contest.reference].result
+    truth = _truth(contest)
+    for candidate in contest.candidates:
+        _compare(contest, candidate, truth)
+
+
+def _truth(contest: Contest) -> list[Any]:
+    reference = next(candidate.result for candidate in contest.candidates if candidate.name == contest.reference)
     if reference is None:
         raise ValueError(f"the reference of {contest.case!r} gives no result")
-    truth = [np.asarray(array) for array in reference()]
-    for candidate in contest.candidates:
-        if candidate.result is None or candidate.name == contest.reference:
+    return [np.asarray(array) for array in reference()]
+
+
+def _compare(contest: Contest, candidate: Candidate, truth: Sequence[Any]) -> None:
+    if candidate.result is None or candidate.name == contest.reference:
+        return
+    arrays = [np.asarray(array) for array in candidate.result()]
+    where = f"{contest.benchmark}, {contest.case}: {candidate.name}"
+    if len(arrays) != len(truth):
+        raise Disagreement(f"{where} gives {len(arrays)} arrays, {contest.reference} gives {len(truth)}")
+    for index, (array, true) in enumerate(zip(arrays, truth, strict=True)):
+        if array.shape != true.shape:
+            raise Disagreement(f"{where}: array {index} has shape {array.shape}, not {true.shape}")
+        if not array.size:
             continue
-        arrays = [np.asarray(array) for array in candidate.result()]
-        where = f"{contest.benchmark}, {contest.case}: {candidate.name}"
-        if len(arrays) != len(truth):
-            raise Disagreement(f"{where} gives {len(arrays)} arrays, {contest.reference} gives {len(truth)}")
-        for index, (array, true) in enumerate(zip(arrays, truth, strict=True)):
-            if array.shape != true.shape:
-                raise Disagreement(f"{where}: array {index} has shape {array.shape}, not {true.shape}")
-            if not array.size:
-                continue
-            error = _difference(array, true)
-            if not error <= contest.tolerance:  # also true for nan
-                raise Disagreement(
-                    f"{where}: array {index} differs from {contest.reference} by {error:.3g} of its largest entry "
-                    f"({contest.tolerance:.1g} allowed)"
-                )
+        error = _difference(array, true)
+        if not error <= contest.tolerance:  # also true for nan
+            raise Disagreement(
+                f"{where}: array {index} differs from {contest.reference} by {error:.3g} of its largest entry ({contest.tolerance:.1g} allowed)"
+            )
+
+
+def _reason(error: Exception) -> str:
+    """What is told of a rival that fails: at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _admit(contest: Contest, warm_up: Callable[[Candidate], T]) -> list[tuple[Candidate, T]]:
+    """Those whose results agree and who run, with what ``warm_up`` found; a rival that does not is noted under ``skipped``."""
+    truth = _truth(contest)
+    admitted = []
+    for candidate in contest.candidates:
+        try:
+            _compare(contest, candidate, truth)
+            admitted.append((candidate, warm_up(candidate)))
+        except Exception as error:
+            if is_ours(candidate.name) or candidate.name in (contest.reference, contest.baseline):
+                raise
+            contest.skipped[candidate.name] = _reason(error)
+    return admitted
 
 
 def _difference(array: Any, true: Any) -> float:
@@ -252,8 +323,8 @@ def measure(
     seconds: float = 2.0,
     turn: float = 1e-3,
     precision: float = 0.01,
-    least: int = 15,
     clock: Literal["wall", "cpu"] = "wall",
+    rest: float = 0.0,
 ) -> Result:
     """Check that results agree, then time the candidates in turns.
 
@@ -261,30 +332,31 @@ def measure(
     ----------
     contest : Contest
     seconds : float
-        Stop after this long, once there are ``least`` rounds.
+        Stop after this long, once there are ``contest.rounds`` rounds.
     turn : float
         Aim at turns of this many seconds: long against the clock's own cost, short against a machine's moods.
     precision : float
         Stop early when every median is known to this relative standard error.
-    least : int
-        Fewest rounds.
     clock : {"wall", "cpu"}
         ``"cpu"`` counts the process's own processor time, which other processes do not lengthen: for one thread on a
         busy machine. It cannot show the gain of a second thread.
+    rest : float
+        Sleep so many seconds before every turn, then call the candidate once untimed. With several threads it lets the pool of whoever had
+        the last turn fall asleep: OpenBLAS's threads spin for about 27 ms after a product, and would take a core from the next.
 
     Returns
     -------
     Result
     """
-    agree(contest)
     read = _CLOCKS[clock]
-    candidates = contest.candidates
+    admitted = _admit(contest, lambda candidate: _calls_per_turn(candidate.run, read, turn))
+    candidates = [candidate for candidate, _ in admitted]
+    calls = [count for _, count in admitted]
     # The collector stays on, since its work is part of a candidate's price; but what the libraries loaded so far hold
     # is set aside, or the one who triggers a full collection would pay for traversing all of JAX.
     gc.collect()
     gc.freeze()
     try:
-        calls = [_calls_per_turn(candidate.run, read, turn) for candidate in candidates]
         times: list[list[float]] = [[] for _ in candidates]
         deadline = time.perf_counter() + seconds
         rounds = 0
@@ -292,29 +364,40 @@ def measure(
             for offset in range(len(candidates)):
                 place = (offset + rounds) % len(candidates)
                 run, repeat = candidates[place].run, range(calls[place])
+                if rest:
+                    time.sleep(rest)
+                    run()
                 start = read()
                 for _ in repeat:
                     run()
                 times[place].append((read() - start) * 1e-9 / calls[place])
             rounds += 1
-            if rounds >= least and (time.perf_counter() > deadline or _known(times, precision)):
+            if rounds >= contest.rounds and (time.perf_counter() > deadline or _known(times, precision)):
                 break
     finally:
         gc.unfreeze()
     per_call = {c.name: [t / contest.per for t in taken] for c, taken in zip(candidates, times, strict=True)}
     baseline = per_call[contest.baseline]
     ratios = {
-        (target.candidate, target.against): float(
-            np.median(np.asarray(per_call[target.candidate]) / np.asarray(per_call[target.against]))
-        )
-        for target in contest.targets
-        if target.candidate in per_call and target.against in per_call
+        ours: {other: float(np.median(np.asarray(taken) / np.asarray(per_call[other]))) for other in per_call if other != ours}
+        for ours, taken in per_call.items()
+        if is_ours(ours)
     }
+    timings = {name: Timing.of(taken, baseline) for name, taken in per_call.items()}
+    for name, call in contest.once.items():
+        try:
+            spent = call() / contest.per
+        except Exception as error:
+            contest.skipped[name] = _reason(error)
+            continue
+        timings[name] = Timing(spent, spent, spent, 1, spent / timings[contest.baseline].median)
+        for ours, others in ratios.items():
+            others[name] = timings[ours].median / spent
     return Result(
         contest.benchmark,
         contest.case,
         contest.baseline,
-        {name: Timing.of(taken, baseline) for name, taken in per_call.items()},
+        timings,
         ratios,
         contest.targets,
         contest.skipped,
@@ -336,43 +419,50 @@ def _known(times: Sequence[Sequence[float]], precision: float) -> bool:
 def verdicts(result: Result) -> list[tuple[str, str, float, float]]:
     """``(candidate, against, at most, ratio)`` for every target whose two sides took part."""
     return [
-        (target.candidate, target.against, target.ratio, result.ratios[target.candidate, target.against])
+        (target.candidate, target.against, target.ratio, result.ratios[target.candidate][target.against])
         for target in result.targets
-        if (target.candidate, target.against) in result.ratios
+        if target.against in result.ratios.get(target.candidate, {})
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+        if seconds >= 0.9995 * scale:
+            return f"{_three(seconds / scale)} {unit}"
+    return f"{_three(seconds * 1e9)} ns"
+
+
+def _three(value: float) -> str:
+    """Three significant digits, never in powers of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table per benchmark: median, half the interquartile range in percent, ratio to the baseline.
+    """A Markdown table: median, half the interquartile range in percent, ratio to the baseline.
+
+    Cases stand in rows and candidates in columns, or the other way round where there are more candidates than cases.
 
     Parameters
     ----------
     rows : sequence of dict
         As :meth:`Result.as_json` gives them.
     """
-    parts: list[str] = []
-    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
-        ours = [row for row in rows if row["benchmark"] == benchmark]
-        names = list(dict.fromkeys(name for row in ours for name in row["seconds"]))
-        parts.append("| " + " | ".join(["case", *names]) + " |")
-        parts.append("|---" * (len(names) + 1) + "|")
-        for row in ours:
-            cells = [row["case"]]
-            for name in names:
-                timing = row["seconds"].get(name)
-                if timing is None:
-                    cells.append("")
-                    continue
-                spread = 50 * (timing["high"] - timing["low"]) / timing["median"]
-                ratio = "" if name == row["baseline"] else f" ({timing['ratio']:.2f}x)"
-                cells.append(f"{_duration(timing['median'])} ±{spread:.0f}%{ratio}")
-            parts.append("| " + " | ".join(cells) + " |")
-        parts.append("")
-    return "\n".join(parts)
+    names = list(dict.fromkeys(name for row in rows for name in (*row["seconds"], *row["skipped"])))
+    body = [[_cell(row, name) for name in names] for row in rows]
+    tops, sides, corner = names, [row["case"] for row in rows], "case"
+    if len(names) > len(rows):
+        tops, sides, corner, body = sides, tops, "", [list(column) for column in zip(*body, strict=True)]
+    lines = [[corner, *tops], *([side, *cells] for side, cells in zip(sides, body, strict=True))]
+    written = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([written[0], "|---" * (len(tops) + 1) + "|", *written[1:], ""])
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    timing = row["seconds"].get(name)
+    if timing is None:
+        return row["skipped"].get(name, "") if len(row["skipped"].get(name, "")) <= SHORT else "—"
+    spread = 50 * (timing["high"] - timing["low"]) / timing["median"]
+    ratio = "" if name == row["baseline"] else f" · {timing['ratio']:.2f}"
+    text = f"{duration(timing['median'])} {'once' if timing['rounds'] == 1 else f'±{spread:.0f}%'}{ratio}"
+    return f"**{text}**" if is_ours(name) else text

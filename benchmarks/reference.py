@@ -407,20 +407,21 @@ class Net:
     batch: int
     normalization: str | None = None
     keep: float = 1.0
+    label: str = ""
 
     def __str__(self) -> str:
-        sizes = "-".join(map(str, (self.inputs, *self.hidden, self.classes)))
+        sizes = self.label or f"{'-'.join(map(str, (self.inputs, *self.hidden, self.classes)))}, batch {self.batch}"
         extras = [self.normalization or "plain", *(["dropout"] if self.keep < 1 else [])]
-        return f"{sizes}, batch {self.batch}, {' + '.join(extras)}"
+        return f"{sizes}, {' + '.join(extras)}"
 
 
 CS231N = (
-    Net(3072, (100,) * 5, 10, 100),
-    Net(3072, (100,) * 5, 10, 100, "batchnorm"),
-    Net(3072, (100,) * 5, 10, 100, "layernorm"),
-    Net(3072, (100,) * 5, 10, 100, "batchnorm", 0.75),
+    Net(3072, (100,) * 5, 10, 100, label="CS231n"),
+    Net(3072, (100,) * 5, 10, 100, "batchnorm", label="CS231n"),
+    Net(3072, (100,) * 5, 10, 100, "layernorm", label="CS231n"),
+    Net(3072, (100,) * 5, 10, 100, "batchnorm", 0.75, label="CS231n"),
 )
-SMALL = (Net(64, (32, 32), 10, 32), Net(64, (32, 32), 10, 32, "batchnorm"))
+SMALL = (Net(64, (32, 32), 10, 32, label="small"), Net(64, (32, 32), 10, 32, "batchnorm", label="small"))
 
 
 class Problem:

@@ -1,41 +1,44 @@
-"""What the benchmarks found: ``docs/performance.md`` with tables, ``performance.json`` with the numbers, ``performance.svg`` with a plot.
+"""What the benchmarks found, for a reader: ``docs/performance.md`` with tables and verdicts, made from the figures that the runs stored.
 
-The numbers of a run are laid over those of earlier ones, so that a single benchmark can be measured again; every table says under which settings
-and on which machine it was measured.
+Only what stands between two marks is written anew; the rest of the page is kept by hand. The figures of a part that was not run again stay, and
+every part tells when, where and from which state of the sources it was measured.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import re
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import table
-from benchmarks.threads import VARIABLES
+from benchmarks.harness import SHORT, duration, is_ours, table
+from benchmarks.parts import PARTS
+from benchmarks.targets import PROMISES, Promise, Verdict, anchor, judge
+from benchmarks.threads import TUNED, VARIABLES
 
-__all__ = ["growth", "machine", "markdown", "slope", "write"]
+__all__ = ["BEGIN", "END", "amounts_table", "growth", "machine", "measured", "render", "slope", "store", "unexplained"]
 
-TITLES = {
-    "overhead": "One elementwise operation",
-    "scalar_chain": "Scalars",
-    "training": "A training step",
-    "kernels": "Kernels",
-    "graphs": "Growth",
-    "jacobians": "Jacobians",
-    "chains": "Chains of elementwise operations",
-}
-LIBRARIES = ("numpy", "torch", "jax", "autograd", "mygrad", "micrograd", "numba")
+BEGIN = "<!-- measured: `python -m benchmarks` writes what stands from here to the closing mark -->"
+END = "<!-- measured: end -->"
+LIBRARIES = ("numpy", "scipy", "torch", "jax", "autograd", "mygrad", "micrograd", "numba")
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+# --- where and when --------------------------------------------------------------------------------------------------
 
 
 def machine() -> dict[str, Any]:
-    """The processor, cores, system, Python, libraries and BLAS kernels that a run had."""
+    """The processor, system, libraries, BLAS kernels, threads, allocator and sources of this process, and the time."""
     from autodiff.performance import blas_core
 
     model = platform.processor()
@@ -45,20 +48,84 @@ def machine() -> dict[str, Any]:
         model = names[0] if names else model
     versions = {}
     for name in LIBRARIES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": model,
         "cores": os.cpu_count(),
+        "pinned": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver()) or 'unknown C library'}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "versions": versions,
         "blas": blas_core(),
-        "load": load,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "variables": {name: os.environ[name] for name in (*VARIABLES, *TUNED, "OPENBLAS_CORETYPE", "AUTODIFF_KERNELS") if name in os.environ},
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """The commit that the sources are at, with a plus where they were changed since."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "autodiff", "nn", "optim", "benchmarks/*.py") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def store(found: Sequence[dict[str, Any]], file: Path, *, whole: bool = True) -> dict[str, dict[str, Any]]:
+    """Lay sections over what the file holds; returns all of them.
+
+    Parameters
+    ----------
+    found : sequence of dict
+        What the processes of the parts left.
+    file : Path
+        Made, with its folder, if it is not there.
+    whole : bool
+        False: only some cases were run; they replace their namesakes and the others stay.
+    """
+    sections = _load(file)
+    for section in found:
+        key = f"{section['name']}, {section['threads']}"
+        old = sections.get(key)
+        if old and not (section["rows"] or section["amounts"]):
+            old["failures"] = [f"a later run: {failure}" for failure in section["failures"]]
+            continue
+        if old and not whole:
+            section = section | {kind: _laid_over(old[kind], section[kind]) for kind in ("rows", "amounts")}
+        sections[key] = section
+    order = list(PARTS)
+    sections = dict(sorted(sections.items(), key=lambda item: (order.index(item[1]["name"]), item[1]["threads"])))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(_rounded(sections), indent=1) + "\n")
+    return sections
+
+
+def _load(file: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _laid_over(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    fresh = {(row["case"], row.get("what")): row for row in new}
+    return [fresh.pop((row["case"], row.get("what")), row) for row in old] + list(fresh.values())
+
+
+def _rounded(value: Any) -> Any:
+    """Five significant digits: the file is read by people, too."""
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def slope(sizes: Sequence[float], amounts: Sequence[float]) -> float:
@@ -72,160 +139,265 @@ def slope(sizes: Sequence[float], amounts: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(amounts), 1)[0])
 
 
-def growth(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For every series of cases that differ in size, the exponent with which each candidate's whole time grows."""
-    found: dict[str, dict[str, float]] = {}
-    for series in dict.fromkeys(row["series"] for row in rows if row["series"]):
-        ours = [row for row in rows if row["series"] == series]
-        for name in dict.fromkeys(name for row in ours for name in row["seconds"]):
-            points = [(row["size"], row["seconds"][name]["median"] * row["per"]) for row in ours if name in row["seconds"]]
-            if len(points) > 1:
-                found.setdefault(series, {})[name] = slope(*zip(*points, strict=True))
+def measured(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, list[tuple[float, float]]]]:
+    """For every series of cases that differ in size, and what was measured (``"time"`` or an amount), each candidate's ``(size, whole amount)``.
+
+    What a table gives per operation or per node is multiplied out, so that an exponent tells how the whole grows.
+    """
+    found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
+
+    def put(series: str, what: str, name: str, size: float, amount: float) -> None:
+        if series and amount > 0:
+            found.setdefault((series, what), {}).setdefault(name, []).append((size, amount))
+
+    for row in section["rows"]:
+        for name, timing in row["seconds"].items():
+            put(row["series"], "time", name, row["size"], timing["median"] * row["per"])
+    for row in section["amounts"]:
+        for name, value in row["values"].items():
+            put(row["series"], row["what"], name, row["size"], value * row["size"] if "a node" in row["what"] else value)
     return found
 
 
-def markdown(sections: dict[str, dict[str, Any]]) -> str:
-    """The whole page.
+def growth(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, float]]:
+    """The exponents of :func:`measured`, where there are at least two sizes."""
+    found = {}
+    for key, candidates in measured(section).items():
+        powers = {name: slope(*zip(*points, strict=True)) for name, points in candidates.items() if len(points) > 1}
+        if powers:
+            found[key] = powers
+    return found
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def render(results: Path, folder: Path) -> list[str]:
+    """Write the page and its plots from the stored figures; returns lines that say what was written and what is still wanted.
 
     Parameters
     ----------
-    sections : dict
-        What ``performance.json`` holds: per benchmark and number of threads the rows, the settings and the machine.
+    results : Path
+        The file that :func:`store` writes.
+    folder : Path
+        Holds ``performance.md``, whose text outside the marks stays; made if it is not there.
     """
-    targets = [target for section in sections.values() for row in section["rows"] for target in row["targets"]]
-    reached = sum(target["reached"] for target in targets)
-    lines = [
-        "# Performance",
+    sections = _load(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "performance.md"
+    text = page.read_text() if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page} lacks the marks between which the figures are written:\n{BEGIN}\n{END}")
+    pictures = _plots(sections, folder)
+    page.write_text(f"{before}{BEGIN}\n\n{_markdown(sections, pictures, after)}\n{END}{after}")
+    lines = [f"written: {', '.join(str(folder / name) for name in ('performance.md', *pictures))}"]
+    wanted = unexplained(page.read_text(), sections)
+    if wanted:
+        lines.append("missed, and not yet explained on the page under a heading '### Limit: TOPIC': " + ", ".join(wanted))
+    return lines
+
+
+def _plots(sections: Sections, folder: Path) -> dict[str, str]:
+    """File names and captions of the plots; none where matplotlib is not installed."""
+    try:
+        from benchmarks import plots
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error}")
+        return {}
+    made = {}
+    for name, caption, draw in (
+        ("performance.svg", "Time by case, divided by the baseline's, on a logarithmic axis; further left is faster", plots.ratios),
+        ("performance-growth.svg", "Time and memory by depth, width and batch, both axes logarithmic; lower is better", plots.growth),
+    ):
+        if draw(sections, folder / name):
+            made[name] = caption
+    return made
+
+
+def unexplained(page: str, sections: Sections) -> list[str]:
+    """Topics with a missed figure that no heading ``### Limit: topic`` on the page answers."""
+    return [topic for topic, verdicts in _topics(sections) if any(_missed(v) for v in verdicts) and f"\n### Limit: {topic}\n" not in page]
+
+
+def _topics(sections: Sections) -> Iterator[tuple[str, list[Verdict]]]:
+    for topics in PROMISES.values():
+        for topic, promises in topics.items():
+            yield topic, [verdict for promise in promises for verdict in judge(promise, sections)]
+
+
+def _missed(verdict: Verdict) -> bool:
+    return verdict.measured is not None and not verdict.reached
+
+
+def _markdown(sections: Sections, pictures: Mapping[str, str], by_hand: str) -> str:
+    lines = _where(sections)
+    for name, caption in pictures.items():
+        lines += [f"![{caption}]({name})", "", f"*{caption}.*", ""]
+    lines += _promises(sections, by_hand)
+    for name, part in PARTS.items():
+        found = [section for section in sections.values() if section["name"] == name]
+        if found:
+            lines += [f"## {part.title}", "", part.about, ""]
+            for section in found:
+                lines += _section(section, several=len(found) > 1 or section["threads"] > 1)
+    return "\n".join(lines)
+
+
+def _where(sections: Sections) -> list[str]:
+    """The machine once, if it is one, and how each part was run."""
+    lines = ["## Where and how this was measured", ""]
+    if not sections:
+        return [*lines, "Nothing was measured yet: run `python -m benchmarks`.", ""]
+    machines: dict[str, list[str]] = {}
+    for key, section in sections.items():
+        where = section.get("machine")
+        if where:
+            versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+            words = f"{where['processor']}, {where['cores']} cores; {where['system']}; {where['python']}; {versions}; "
+            words += f"OpenBLAS kernels {where['blas'] or 'unknown'}."
+            machines.setdefault(words, []).append(key)
+    for words, keys in machines.items():
+        lines += [words if len(machines) == 1 else f"{'; '.join(keys)}: {words}", ""]
+    lines += [
+        "Every part runs in a process of its own, nothing beside it. Candidates take turns within the process, in rotating order, each turn about a "
+        "millisecond or one call; a cell gives the median, half the interquartile range, and after the dot the median over rounds of the ratio "
+        "to the baseline *of the same round*. Every candidate's result was compared with the hand-written reference before it was timed. "
+        "The garbage collector is on. The process is pinned to as many cores as it may use threads; with two threads there is a pause of 30 ms "
+        "and one untimed call before each turn, so that another library's spinning threads do not count. Lower is better; us are microseconds.",
         "",
-        "Written by `python -m benchmarks`. Candidates take turns in one process; a cell gives the median, half the interquartile range, and "
-        "the median ratio to the baseline within a round. Every candidate's result was "
-        "compared with the reference before it was timed. Lower is better.",
-        "",
-        f"Targets: {reached} of {len(targets)} reached.",
-        "",
-        "![Times relative to each table's baseline](performance.svg)",
-        "",
+        "| part | threads | pinned to cores | seconds a case | clock | malloc | load at the end | measured | commit | took |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for section in sections.values():
-        lines += _section(section)
-    return "\n".join(lines).rstrip() + "\n"
+        where, how = section.get("machine", {}), section.get("settings", {})
+        cells = [
+            section["name"], section["threads"], where.get("pinned"), f"{how['seconds']:g}" if section["rows"] and how else "",
+            how.get("clock"), how.get("malloc"), where.get("load"), where.get("date"), where.get("commit"), f"{section.get('took', 0):.0f} s",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    failures = [f"- {key}: {failure}" for key, section in sections.items() for failure in section["failures"]]
+    if failures:
+        lines += ["", "What failed:", "", *failures]
+    return [*lines, ""]
 
 
-def _section(section: dict[str, Any]) -> list[str]:
-    rows, settings, where = section["rows"], section["settings"], section["machine"]
-    threads = settings["threads"]
-    lines = [f"## {TITLES[section['name']]}, {threads} thread{'s' if threads > 1 else ''}", ""]
-    # A table has the same columns and one baseline throughout.
-    kinds = dict.fromkeys((row["series"], row["baseline"]) for row in rows)
-    for kind in kinds:
-        lines += [f"Baseline: {kind[1]}.", "", table([row for row in rows if (row["series"], row["baseline"]) == kind])]
-    for series, exponents in growth(rows).items():
-        words = ", ".join(f"{name} {round(value, 2) + 0.0:.2f}" for name, value in exponents.items())  # no minus before a zero
-        lines += [f"Time grows with {series} to the power of: {words}.", ""]
-    for name, held in section.get("bytes_per_node", {}).items():
-        words = ", ".join(f"{value:,.0f} at {int(depth):,} nodes" for depth, value in held.items())
-        lines += [f"Bytes a node, {name}: {words}.", ""]
-    for series, held in section.get("peak_bytes", {}).items():
-        sizes, amounts = [int(size) for size in held], list(held.values())
-        words = ", ".join(f"{amount / 2**20:.1f} MiB at {size}" for size, amount in zip(sizes, amounts, strict=True))
-        known = [(size, amount) for size, amount in zip(sizes, amounts, strict=True) if amount > 0]
-        power = f"; to the power of {slope(*zip(*known, strict=True)):.2f}" if len(known) > 1 else ""
-        lines += [f"Peak memory of a training step by {series}, autodiff: {words}{power}.", ""]
+def _promises(sections: Sections, by_hand: str) -> list[str]:
+    everything = [verdict for _, verdicts in _topics(sections) for verdict in verdicts]
+    known = [verdict for verdict in everything if verdict.measured is not None]
+    lines = [
+        "## Targets, kept and missed",
+        "",
+        f"Of {len(everything)} figures {sum(v.reached for v in known)} are within their target, {sum(_missed(v) for v in known)} miss it, "
+        f"{len(everything) - len(known)} were not measured. A figure is the ratio of the first to the second, unless a unit is given.",
+        "",
+    ]
+    for chapter, topics in PROMISES.items():
+        lines += [f"### {chapter}", "", "| topic | figure | at most | measured | kept | missed |", "|---|---|---|---|---|---|"]
+        cases = []
+        for topic, promises in topics.items():
+            name = f"[{topic}](#{anchor(topic)})" if f"\n### Limit: {topic}\n" in by_hand else topic
+            for promise in promises:
+                for threads in promise.threads:
+                    verdicts = [v for v in judge(promise, sections) if v.threads == threads]
+                    lines.append(f"| {name} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} | {_summary(promise, verdicts)} |")
+                    name = ""
+                    cases += [
+                        f"| {v.case} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} | {_figure(promise, v.measured)} | "
+                        f"{'not measured' if v.measured is None else 'kept' if v.reached else '**missed**'} |"
+                        for v in verdicts
+                    ]
+        lines += [
+            "", "<details><summary>Case by case</summary>", "", "| case | figure | at most | measured | |", "|---|---|---|---|---|",
+            *cases, "", "</details>", "",
+        ]  # fmt: skip
+    return lines
+
+
+def _words(promise: Promise, threads: int) -> str:
+    words = f"{promise.candidate} / {promise.against}" if promise.against else promise.candidate
+    words += f", {promise.what}" if promise.what else f" ({PARTS[promise.part].title.lower()})"
+    return words + (f", {threads} threads" if threads > 1 else "")
+
+
+def _figure(promise: Promise, value: float | None) -> str:
+    if value is None:
+        return ""
+    if promise.against:
+        return f"{value:.2f}"
+    return _amount(promise.what, value) if promise.what else duration(value)
+
+
+def _summary(promise: Promise, verdicts: Sequence[Verdict]) -> str:
+    figures = sorted(v.measured for v in verdicts if v.measured is not None)
+    span = _figure(promise, figures[0]) + (f" to {_figure(promise, figures[-1])}" if len(figures) > 1 else "") if figures else "not measured"
+    missed = "; ".join(f"{v.case} **{_figure(promise, v.measured)}**" for v in verdicts if _missed(v))
+    absent = len(verdicts) - len(figures)
+    return f"{span} | {sum(v.reached for v in verdicts)} of {len(verdicts)} | {missed}{f' ({absent} not measured)' if absent and figures else ''}"
+
+
+def _section(section: Mapping[str, Any], several: bool) -> list[str]:
+    rows: Sequence[dict[str, Any]] = section["rows"]
+    lines = [f"### {PARTS[section['name']].title}: {section['threads']} thread{'s' if section['threads'] > 1 else ''}", ""] if several else []
+    # A table has one baseline and one series throughout.
+    for series, baseline in dict.fromkeys((row["series"], row["baseline"]) for row in rows):
+        lines += [f"Baseline: {baseline}.", "", table([row for row in rows if (row["series"], row["baseline"]) == (series, baseline)])]
+    for what in dict.fromkeys(row["what"] for row in section["amounts"]):
+        lines += [f"{what[0].upper()}{what[1:]}:", "", amounts_table([row for row in section["amounts"] if row["what"] == what])]
+    powers = growth(section)
+    if powers:
+        lines += ["How fast it grows: the exponent p of size^p, by least squares over all sizes.", "", _powers_table(powers), ""]
     verdicts = [(row["case"], target) for row in rows for target in row["targets"]]
     if verdicts:
-        lines += ["| target | at most | measured | |", "|---|---|---|---|"]
+        lines += ["| this part's own aims | at most | measured | |", "|---|---|---|---|"]
         lines += [
             f"| {case}: {t['candidate']} / {t['against']} | {t['at_most']:g} | {t['ratio']:.2f} | {'reached' if t['reached'] else '**missed**'} |"
             for case, t in verdicts
         ]
         lines.append("")
-    skipped = {f"{name} ({why})" for row in rows for name, why in row["skipped"].items()}
+    skipped = {(name, why) for row in (*rows, *section["amounts"]) for name, why in row["skipped"].items() if len(why) > SHORT}
     if skipped:
-        lines += [f"Did not take part: {', '.join(sorted(skipped))}.", ""]
-    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    lines += [
-        f"{where['processor']}, {where['cores']} cores, load {'unknown' if where['load'] is None else format(where['load'], '.1f')} at the end; "
-        f"{where['system']}; {where['python']}; {versions}; OpenBLAS kernels {where['blas'] or 'unknown'}; "
-        f"{'wall' if settings['clock'] == 'wall' else 'processor'} time, {settings['seconds']:g} s a case, malloc {settings['malloc']}.",
-        "",
-    ]
+        lines += [f"Did not take part: {', '.join(f'{name} ({why})' for name, why in sorted(skipped))}.", ""]
     return lines
 
 
-def plot(sections: dict[str, dict[str, Any]], path: Path) -> None:
-    """One panel per section: every candidate's time relative to the baseline of its case, on a logarithmic axis.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If matplotlib is not installed; the message names the command that installs it.
-    """
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("the plot needs matplotlib: pip install matplotlib") from error
-    names = list(dict.fromkeys(name for section in sections.values() for row in section["rows"] for name in row["seconds"]))
-    heights = [max(len(section["rows"]), 1) for section in sections.values()]
-    with matplotlib.rc_context({"svg.hashsalt": "autodiff", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(10, 1.5 + 0.28 * sum(heights) + 0.7 * len(heights)), layout="constrained")
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=[h + 2 for h in heights])[:, 0]
-        marks = "osD^vP*Xh<>d"
-        for panel, section in zip(panels, sections.values(), strict=True):
-            cases = [row["case"] for row in section["rows"]]
-            for i, name in enumerate(names):
-                points = [(row["seconds"][name]["ratio"], y) for y, row in enumerate(section["rows"]) if name in row["seconds"]]
-                if points:
-                    ours = name == "autodiff"
-                    size, layer = (60, 3) if ours else (28, 2)
-                    panel.scatter(
-                        *zip(*points, strict=True), label=name, marker=marks[i % len(marks)], s=size, zorder=layer, color=f"C{i % 10}"
-                    )
-            panel.axvline(1, color="black", linewidth=0.8)
-            panel.set_xscale("log")
-            panel.set_yticks(range(len(cases)), cases, fontsize=7)
-            panel.invert_yaxis()
-            panel.grid(axis="x", which="both", alpha=0.25)
-            panel.set_title(f"{TITLES[section['name']]}: time / baseline, {section['settings']['threads']} thread(s)", fontsize=9, loc="left")
-        handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=7)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+def _powers_table(powers: Mapping[tuple[str, str], Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for candidates in powers.values() for name in candidates))
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for (series, what), candidates in powers.items():
+        cells = [f"{round(candidates[name], 2) + 0.0:.2f}" if name in candidates else "" for name in names]
+        lines.append(f"| {what} by {series} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def write(found: dict[str, Any], settings: dict[str, Any], folder: Path) -> str:
-    """Lay the results over what the folder's ``performance.json`` holds, and write the three files anew.
+def amounts_table(rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table of amounts, cases in rows, candidates in columns.
 
     Parameters
     ----------
-    found : dict
-        Per benchmark what its process left: ``rows``, and for growth ``bytes_per_node`` and ``peak_bytes``.
-    settings : dict
-        ``threads``, ``clock``, ``malloc``, ``seconds``; with ``only`` set, the cases measured replace their namesakes and the others stay.
-    folder : Path
-        Made if it is not there.
-
-    Returns
-    -------
-    str
-        The names of the files.
+    rows : sequence of dict
+        As ``benchmarks.memory.amounts`` yields them, all of one ``what``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "performance.json"
-    sections: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    where = machine() | {"thread_variables": {name: os.environ[name] for name in VARIABLES if name in os.environ}}
-    for name, result in found.items():
-        key = f"{name}, {settings['threads']}"
-        rows = result["rows"]
-        if settings.get("only") and key in sections:
-            new = {row["case"]: row for row in rows}
-            rows = [new.pop(row["case"], row) for row in sections[key]["rows"]] + list(new.values())
-            result = {**sections[key], **result}
-        if rows:
-            sections[key] = {**result, "name": name, "rows": rows, "settings": settings, "machine": where}
-    sections = dict(sorted(sections.items(), key=lambda item: (list(TITLES).index(item[1]["name"]), item[1]["settings"]["threads"])))
-    file.write_text(json.dumps(sections, indent=1) + "\n")
-    (folder / "performance.md").write_text(markdown(sections))
-    plot(sections, folder / "performance.svg")
-    return ", ".join(str(folder / f"performance.{suffix}") for suffix in ("md", "json", "svg"))
+    names = list(dict.fromkeys(name for row in rows for name in (*row["values"], *row["skipped"])))
+    lines = ["| " + " | ".join(["case", *names]) + " |", "|---" * (len(names) + 1) + "|"]
+    for row in rows:
+        cells = []
+        for name in names:
+            if name in row["values"]:
+                text = _amount(row["what"], row["values"][name])
+                cells.append(f"**{text}**" if is_ours(name) else text)
+            else:
+                why = row["skipped"].get(name, "")
+                cells.append(why if len(why) <= SHORT else "—")
+        lines.append("| " + " | ".join([row["case"], *cells]) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _amount(what: str, value: float) -> str:
+    if "a node" in what:
+        return f"{value:,.0f} B"
+    for unit, scale in (("MiB", 2**20), ("KiB", 2**10)):
+        if value >= scale:
+            return f"{value / scale:,.1f} {unit}"
+    return f"{value:,.0f} B"

@@ -1,10 +1,13 @@
-"""How many threads everybody may use. Imports no NumPy: the variables must be set before a BLAS library is loaded."""
+"""How many threads everybody may use, and the allocator's settings. Imports no NumPy: the variables must be set before a BLAS library is loaded."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["VARIABLES", "limit"]
+__all__ = ["TUNED", "VARIABLES", "limit"]
+
+#: glibc keeps freed memory instead of giving it back: what ``autodiff.performance.tune_malloc`` sets, from a process's first moment.
+TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 
 VARIABLES = (
     "OMP_NUM_THREADS",

@@ -11,24 +11,11 @@ from functools import partial
 from typing import Any
 
 from benchmarks import rivals
-from benchmarks.harness import Candidate, Contest, Target
+from benchmarks.harness import Candidate, Contest
 from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, RATE, SMALL, CarefulNet, Net, Problem, TextbookNet
+from benchmarks.targets import COMPILED
 
 __all__ = ["contests"]
-
-COMPILED = "autodiff, compiled"
-
-TARGETS = (
-    Target("careful NumPy", 1.2),
-    Target("textbook NumPy", 0.75),
-    Target("PyTorch", 0.85),
-    Target("JAX jit", 1.0),
-    Target("autograd", 1.0),
-    Target("MyGrad", 1.0),
-    Target("careful NumPy", 0.95, COMPILED),
-    Target("JAX jit", 0.9, COMPILED),
-    Target("torch.compile", 0.6, COMPILED),
-)
 
 
 def _model(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[Any]]:
@@ -129,7 +116,6 @@ def contest(net: Net, *, compiled: bool) -> Contest:
         reference="textbook NumPy",
         baseline="careful NumPy",
         tolerance=1e-3,
-        targets=list(TARGETS),
     )
     makers = [(name, partial(make, problem)) for name, make in rivals.TRAINERS]
     if compiled:

@@ -1,77 +1,255 @@
-"""Every benchmark runs and its candidates agree with the reference; nothing is timed."""
+"""Every benchmark runs and its candidates agree with the reference; nothing is timed. What is written about figures says what they are."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from benchmarks import graphs, harness, report, targets
+from benchmarks.allocations import counted
+from benchmarks.harness import Candidate, Contest
+from benchmarks.parts import PARTS
+
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize("name", ["overhead", "scalar_chain", "training", "kernels", "sequences", "graphs", "jacobians", "chains"])
+def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_quick_mode(name: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    result = subprocess.run([sys.executable, "-m", "benchmarks", "--quick", name], capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert result.returncode == 0, result.stderr
-    assert "candidates agree" in result.stdout
+    result = benchmarks("--quick", name)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAILED" not in result.stdout
+    assert {"solo": "CS231n, plain", "memory": "100 nodes"}.get(name, "candidates agree") in result.stdout
 
 
-def _row(case: str, ours: float, series: str = "", size: float = 0.0, reached: bool = True) -> dict[str, object]:
+# --- the harness -----------------------------------------------------------------------------------------------------
+
+
+def contest(**changes: object) -> Contest:
+    right = lambda: [np.ones(3)]
+    made = Contest("b", "c", [Candidate("by hand", right, right), Candidate("autodiff", right, right)], reference="by hand")
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def wrong() -> list[object]:
+    return [np.array([1.0, np.nan, 1.0])]
+
+
+def test_a_rival_that_is_wrong_or_fails_takes_no_part_and_the_others_go_on() -> None:
+    def fails() -> list[object]:
+        raise RuntimeError("no compiler\nmore")
+
+    made = contest()
+    made.candidates += [Candidate("wrong", wrong, wrong), Candidate("fails", fails, fails)]
+    result = harness.measure(made, seconds=0.0)
+    assert set(result.timings) == {"by hand", "autodiff"}
+    assert result.skipped["fails"] == "no compiler"
+    assert "wrong: array 0 differs" in result.skipped["wrong"]
+
+
+def test_the_library_being_wrong_is_an_error() -> None:
+    made = contest()
+    made.candidates[1] = Candidate("autodiff", wrong, wrong)
+    for run in (lambda: harness.measure(made, seconds=0.0), lambda: harness.quick_check(made)):
+        with pytest.raises(harness.Disagreement, match="autodiff: array 0 differs"):
+            run()
+
+
+def test_what_is_timed_once_counts_against_the_others_medians() -> None:
+    def slow() -> float:
+        return 5.0
+
+    def too_slow() -> float:
+        raise RuntimeError("over 100 s")
+
+    result = harness.measure(contest(once={"slow": slow, "slower": too_slow}, per=10), seconds=0.0)
+    assert (result.timings["slow"].median, result.timings["slow"].rounds) == (0.5, 1)
+    assert result.ratios["autodiff"]["slow"] == result.timings["autodiff"].median / 0.5
+    text = harness.table([result.as_json()])
+    assert "500 ms once" in text
+    assert "over 100 s" in text
+
+
+def test_a_rest_adds_an_untimed_call_to_every_turn() -> None:
+    calls = {"rested": 0, "not": 0}
+
+    def count(name: str) -> None:
+        calls[name] += 1
+
+    for name in calls:
+        made = contest(candidates=[Candidate("by hand", lambda name=name: count(name), lambda: [np.ones(1)])])  # type: ignore[misc]
+        harness.measure(made, seconds=0.0, turn=0.0, rest=1e-6 if name == "rested" else 0.0)
+    assert calls["rested"] == calls["not"] + made.rounds
+
+
+def test_a_pass_made_once_is_compared() -> None:
+    pytest.importorskip("autograd", reason="a rival to be timed")
+    assert graphs._once("autograd", 100) > 0
+
+
+def test_array_data_is_counted_to_the_byte_and_outlives_the_count() -> None:
+    bits = np.random.SFC64(1)
+    with counted() as blocks:
+        a = np.zeros(1000)
+        b = np.concatenate([a, a])
+        assert (blocks.live, blocks.peak, blocks.largest) == (24_000, 24_000, 16_000)
+        del a
+        blocks.restart()
+        c = bits.random_raw(100)
+        assert (blocks.live, blocks.peak, blocks.largest) == (16_800, 16_800, 800)
+    kept = b.copy()
+    b.resize(10, refcheck=False)
+    np.testing.assert_array_equal(b, kept[:10])
+    del b, c
+
+
+# --- what is promised, and what is said about it ---------------------------------------------------------------------
+
+
+def row(case: str, ours: float, series: str = "", size: float = 0.0) -> dict[str, object]:
     def timing(seconds: float, ratio: float) -> dict[str, float]:
         return {"median": seconds, "low": seconds * 0.9, "high": seconds * 1.1, "rounds": 15, "ratio": ratio}
 
     return {
-        "benchmark": "graphs", "case": case, "baseline": "by hand", "per": 1, "series": series, "size": size,
-        "seconds": {"by hand": timing(1e-3, 1.0), "autodiff": timing(ours, ours / 1e-3)},
-        "targets": [{"candidate": "autodiff", "against": "by hand", "at_most": 1.2, "ratio": ours / 1e-3, "reached": reached}],
-        "skipped": {"JAX jit": "jax is not installed"},
+        "benchmark": "overhead", "case": case, "baseline": "NumPy by hand", "per": 1, "series": series, "size": size,
+        "seconds": {"NumPy by hand": timing(1e-3, 1.0), "autodiff": timing(ours, ours / 1e-3)},
+        "ratios": {"autodiff": {"NumPy by hand": ours / 1e-3}},
+        "targets": [{"candidate": "autodiff", "against": "NumPy by hand", "at_most": 3.0, "ratio": ours / 1e-3, "reached": ours < 3e-3}],
+        "skipped": {"JAX jit": "jax is not installed on this machine"},
     }  # fmt: skip
 
 
-def test_the_report_says_what_was_measured_and_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the report's plot needs matplotlib")
-    import json
-    from xml.etree import ElementTree
+def amount(what: str, case: str, size: float, **values: float) -> dict[str, object]:
+    return {"what": what, "case": case, "series": "depth", "size": size, "values": values, "skipped": {"micrograd": "RecursionError"}}
 
-    from benchmarks.report import write
 
-    settings = {"threads": 1, "clock": "cpu", "malloc": "default", "seconds": 3.0, "only": ""}
-    rows = [_row("1,000 nodes", 1e-3, "depth", 1_000), _row("10,000 nodes", 1e-2, "depth", 10_000, reached=False)]
-    memory = {"bytes_per_node": {"autodiff": {"1000": 160.4}}, "peak_bytes": {"width": {"32": 2**20, "64": 2**22}}}
-    write({"graphs": {"rows": rows, **memory}}, settings, tmp_path)
+def section(name: str, rows: list[object], amounts: list[object] | None = None, threads: int = 1) -> dict[str, object]:
+    settings = {"clock": "cpu", "malloc": "default", "seconds": 3.0}
+    return {
+        "name": name, "threads": threads, "rows": rows, "amounts": amounts or [], "failures": [], "settings": settings,
+        "machine": report.machine(), "took": 12.0,
+    }  # fmt: skip
+
+
+def test_a_promise_whose_figure_is_missing_is_not_kept() -> None:
+    promise = targets.Promise("overhead", ("1 element", "2 elements"), 2.2, "NumPy by hand", threads=(1, 2))
+    verdicts = targets.judge(promise, {"overhead, 1": section("overhead", [row("1 element", 2e-3)])})
+    assert [(v.threads, v.case, v.measured, v.reached) for v in verdicts] == [
+        (1, "1 element", 2.0, True),
+        (1, "2 elements", None, False),
+        (2, "1 element", None, False),
+        (2, "2 elements", None, False),
+    ]
+
+
+def test_a_promise_about_everybody_counts_the_cases_in_which_both_took_part() -> None:
+    promise = targets.Promise("overhead", (), 1.0, "PyTorch")
+    assert targets.judge(promise, {"overhead, 1": section("overhead", [row("1 element", 2e-3)])}) == []
+
+
+def test_promises_name_parts_and_cases_that_exist() -> None:
+    found = [promise for topics in targets.PROMISES.values() for promises in topics.values() for promise in promises]
+    assert {promise.part for promise in found} <= set(PARTS)
+    for promise in found:
+        assert set(promise.threads) <= set(PARTS[promise.part].threads)
+    kernels = (ROOT / "benchmarks" / "kernels.py").read_text()
+    for case in targets.KERNELS:  # each is made of a literal and numbers there
+        assert f'f"{case.split()[0].rstrip(",")}' in kernels
+
+
+def test_the_page_says_what_was_measured_and_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the page's plots need matplotlib")
+    results, docs = tmp_path / "results" / "r.json", tmp_path / "docs"
+    docs.mkdir()
+    page = docs / "performance.md"
+    limit = "\n### Limit: elementwise arrays\n\nWritten by hand.\n"
+    page.write_text(f"# Speed\n\nAdvice.\n\n{report.BEGIN}\nold\n{report.END}\n{limit}")
+    rows = [row("4,096 elements", 1e-3, "depth", 1_000), row("65,536 elements", 4e-3, "depth", 10_000)]
+    amounts = [amount(targets.HELD, "1,000 nodes", 1_000, autodiff=160.4), amount(targets.HELD, "10,000 nodes", 10_000, autodiff=160.4)]
+    report.store([section("overhead", rows), section("memory", [], amounts)], results)
+    lines = report.render(results, docs)
+    text = page.read_text()
+    assert text.startswith("# Speed\n\nAdvice.\n")
+    assert text.endswith(limit)
+    assert "old" not in text
+    assert "| [elementwise arrays](#limit-elementwise-arrays) |" in text
+    assert "| 1.00 to 4.00 | 1 of 2 | 65,536 elements **4.00** |" in text
+    assert "not yet explained" not in "".join(lines)
+    assert "| 65,536 elements: autodiff / NumPy by hand | 3 | 4.00 | **missed** |" in text
+    assert "| time by depth | 0.00 | 0.60 |" in text
+    assert f"| {targets.HELD} by depth | 1.00 |" in text
+    assert "| 1,000 nodes | **160 B** | RecursionError |" in text
+    assert "JAX jit (jax is not installed on this machine)" in text
+    assert "numpy" in text
+    for name in re.findall(r"\]\((performance.*?\.svg)\)", text):
+        ElementTree.parse(docs / name)
+    assert "autodiff" in (docs / "performance.svg").read_text()
+
+    # One case measured again, another part, and a part that failed: the rest stays.
+    report.store([section("overhead", [row("65,536 elements", 2e-3, "depth", 10_000)])], results, whole=False)
+    report.store([section("kernels", [row("a", 1e-3)], threads=2)], results)
+    report.store([section("memory", []) | {"failures": ["stopped after 1 s"]}], results)
+    kept = json.loads(results.read_text())
+    assert list(kept) == ["overhead, 1", "kernels, 2", "memory, 1"]
+    assert [r["seconds"]["autodiff"]["median"] for r in kept["overhead, 1"]["rows"]] == [1e-3, 2e-3]
+    page.write_text(page.read_text().replace("### Limit", "### Remark"))
+    lines = report.render(results, docs)
+    assert "elementwise arrays" in lines[-1]
+    text = page.read_text()
+    assert "Kernels: 2 threads" in text
+    assert "- memory, 1: a later run: stopped after 1 s" in text
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "performance.md").write_text("all by hand")
+    with pytest.raises(ValueError, match="lacks the marks"):
+        report.render(tmp_path / "none.json", tmp_path)
+    assert (tmp_path / "performance.md").read_text() == "all by hand"
+
+
+def test_a_run_writes_figures_and_page_and_the_page_can_be_written_anew(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the page's plots need matplotlib")
+    places = ["--results", str(tmp_path / "r.json"), "--out", str(tmp_path)]
+    result = benchmarks("overhead", "--only", "1 element", "--seconds", "0.01", "--clock", "cpu", "--threads", "1", *places)
+    assert result.returncode == 0, result.stdout + result.stderr
     page = (tmp_path / "performance.md").read_text()
-    assert "Targets: 1 of 2 reached" in page
-    assert "| 10,000 nodes: autodiff / by hand | 1.2 | 10.00 | **missed** |" in page
-    assert "Time grows with depth to the power of: by hand 0.00, autodiff 1.00." in page
-    assert "Bytes a node, autodiff: 160 at 1,000 nodes." in page
-    assert "1.0 MiB at 32, 4.0 MiB at 64; to the power of 2.00" in page
-    assert "JAX jit (jax is not installed)" in page
-    assert "processor time" in page
-    assert "numpy" in page
-    assert "autodiff" in (tmp_path / "performance.svg").read_text()
-    ElementTree.parse(tmp_path / "performance.svg")
-
-    # One case measured again, and another benchmark: the rest stays.
-    write({"graphs": {"rows": [_row("10,000 nodes", 2e-3, "depth", 10_000)]}}, settings | {"only": "10,000"}, tmp_path)
-    write({"overhead": {"rows": [_row("1 element", 1e-3) | {"benchmark": "overhead"}]}}, settings | {"threads": 2}, tmp_path)
-    kept = json.loads((tmp_path / "performance.json").read_text())
-    assert list(kept) == ["overhead, 2", "graphs, 1"]
-    assert [row["seconds"]["autodiff"]["median"] for row in kept["graphs, 1"]["rows"]] == [1e-3, 2e-3]
-    assert kept["graphs, 1"]["bytes_per_node"] == {"autodiff": {"1000": 160.4}}
-    assert "2 threads" in (tmp_path / "performance.md").read_text()
+    assert "## One elementwise operation\n" in page
+    assert "| one element | autodiff / NumPy by hand (one elementwise operation) | 2.20 |" in page
+    assert len(json.loads((tmp_path / "r.json").read_text())["overhead, 1"]["rows"]) == 1
+    (tmp_path / "performance.md").unlink()
+    assert benchmarks("--render", *places).returncode == 0
+    assert (tmp_path / "performance.md").read_text() == page
 
 
-def test_a_run_writes_the_report(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the report's plot needs matplotlib")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "benchmarks", "overhead", "--only", "1 element", "--seconds", "0.01", "--clock", "cpu", "--out", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert result.returncode == 0, result.stderr
-    page = (tmp_path / "performance.md").read_text()
-    assert "## One elementwise operation, 1 thread\n" in page
-    assert "| 1 element: autodiff / NumPy by hand | 2.2 |" in page
+def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    from benchmarks import __main__ as command
+
+    names = ["overhead", "graphs"]
+    for name in names:
+        monkeypatch.setitem(PARTS, name, dataclasses.replace(PARTS[name], limit=0.1))
+    assert command.main([*names, "--threads", "1", "--results", str(tmp_path / "r.json"), "--out", str(tmp_path)]) == 2
+    stored = json.loads((tmp_path / "r.json").read_text())
+    for name in names:
+        assert stored[f"{name}, 1"]["failures"] == ["stopped after 0.1 s; what is missing was not measured"]
+
+
+def test_the_page_in_the_repository_has_room_for_figures() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    assert text.index(report.BEGIN) < text.index(report.END)
 
 
 def test_pictures_of_both_libraries_are_drawn() -> None:
