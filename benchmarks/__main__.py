@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _work(options: argparse.Namespace) -> int:
     """Run one part in this process; its results so far are always in the file, so that a part that is stopped keeps them."""
     (name,), (threads,) = options.names, options.threads
-    limit(threads)
+    limit(threads, pin=not options.quick)
     import importlib
 
     from benchmarks import harness
@@ -170,23 +171,24 @@ class _Progress:
             self.bar.close()
 
 
-def _lines(process: subprocess.Popen[str], seconds: float) -> Iterator[str]:
-    """What a process writes, until it ends or its time is up and it is ended together with what it started."""
-
-    def stop() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-    timer = threading.Timer(seconds, stop)
-    timer.start()
+def _lines(process: subprocess.Popen[bytes], seconds: float) -> Iterator[str]:
+    """What a process writes, until it ends or its time is up; in any case it is gone afterwards, and what it started too."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + seconds
+    text = b""
     try:
-        assert process.stdout is not None
-        yield from process.stdout
-        process.wait()
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            while waiting.select(None if seconds == math.inf else max(deadline - time.monotonic(), 0)):
+                new = os.read(process.stdout.fileno(), 1 << 16)
+                if not new:
+                    process.wait()
+                    return
+                *lines, text = (text + new).split(b"\n")
+                yield from (line.decode() for line in lines)
     finally:
-        timer.cancel()
         if process.poll() is None:
-            stop()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _run(name: str, threads: int, options: argparse.Namespace, file: Path, progress: _Progress) -> int:
@@ -196,9 +198,9 @@ def _run(name: str, threads: int, options: argparse.Namespace, file: Path, progr
     command += [] if options.seconds is None else ["--seconds", str(options.seconds)]
     command += ["--quick"] if options.quick else []
     environment = os.environ | (TUNED if options.malloc == "tuned" else {})
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        for line in _lines(process, PARTS[name].limit):
-            progress.line(line.rstrip("\n"))
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
+        for line in _lines(process, math.inf if options.quick else PARTS[name].limit):
+            progress.line(line)
     return process.returncode
 
 
@@ -244,4 +246,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is ended, too
     sys.exit(main())

@@ -2,7 +2,8 @@
 
 Candidates take turns within one process: a round times each of them once, in rotating order, and a ratio is the median
 over rounds of the two times *of the same round*. So a machine that slows down for a second slows everybody, and the
-ratio stays. Rounds go on until the spread of the medians is small or the time allowed is used up.
+ratio stays. A turn begins with an untimed call, or whoever comes after a relative would find warm caches and the others
+cold ones. Rounds go on until the spread of the medians is small or the time allowed is used up.
 
 Before anything is timed, every candidate's result is compared with the reference: a fast wrong answer never gets a
 figure. In a quick check (:func:`quick_check`) any disagreement is an error; in a timed run a rival that disagrees or fails
@@ -40,6 +41,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: From so many seconds a call is long against filling the caches, and is not made once in vain before every turn.
+COLD = 0.02
+
 #: A reason for not taking part that is no longer than this stands in the table's own cell.
 SHORT = 20
 
@@ -49,7 +53,7 @@ NUMPY_ALONE = "autodiff, NumPy alone"
 
 def is_ours(name: str) -> bool:
     """Whether a candidate of this name is the library, in one of its forms."""
-    return name == "autodiff" or name.startswith("autodiff,")
+    return name.startswith("autodiff")
 
 
 class Disagreement(AssertionError):
@@ -303,8 +307,8 @@ def quick_check(contest: Contest) -> None:
 _CLOCKS: dict[str, Callable[[], int]] = {"wall": time.perf_counter_ns, "cpu": time.process_time_ns}
 
 
-def _calls_per_turn(run: Callable[[], object], clock: Callable[[], int], turn: float) -> int:
-    """So many calls that a turn takes about ``turn`` seconds; also the warm-up."""
+def _calls_per_turn(run: Callable[[], object], clock: Callable[[], int], turn: float) -> tuple[int, bool]:
+    """So many calls that a turn takes about ``turn`` seconds, and whether a call is short enough to feel what others left in the caches."""
     run()
     calls = 1
     while True:
@@ -313,7 +317,7 @@ def _calls_per_turn(run: Callable[[], object], clock: Callable[[], int], turn: f
             run()
         spent = (clock() - start) * 1e-9
         if spent >= turn / 2:
-            return max(1, round(calls * turn / spent))
+            return max(1, round(calls * turn / spent)), spent / calls < COLD
         calls *= 2 if spent > turn / 8 else 4
 
 
@@ -321,7 +325,7 @@ def measure(
     contest: Contest,
     *,
     seconds: float = 2.0,
-    turn: float = 1e-3,
+    turn: float = 2e-3,
     precision: float = 0.01,
     clock: Literal["wall", "cpu"] = "wall",
     rest: float = 0.0,
@@ -341,8 +345,8 @@ def measure(
         ``"cpu"`` counts the process's own processor time, which other processes do not lengthen: for one thread on a
         busy machine. It cannot show the gain of a second thread.
     rest : float
-        Sleep so many seconds before every turn, then call the candidate once untimed. With several threads it lets the pool of whoever had
-        the last turn fall asleep: OpenBLAS's threads spin for about 27 ms after a product, and would take a core from the next.
+        Sleep so many seconds before every turn. With several threads it lets the pool of whoever had the last turn fall asleep: OpenBLAS's
+        threads spin for about 27 ms after a product, and would take a core from the next.
 
     Returns
     -------
@@ -363,14 +367,16 @@ def measure(
         while True:
             for offset in range(len(candidates)):
                 place = (offset + rounds) % len(candidates)
-                run, repeat = candidates[place].run, range(calls[place])
+                run, (count, feels) = candidates[place].run, calls[place]
+                repeat = range(count)
                 if rest:
                     time.sleep(rest)
+                if rest or feels:
                     run()
                 start = read()
                 for _ in repeat:
                     run()
-                times[place].append((read() - start) * 1e-9 / calls[place])
+                times[place].append((read() - start) * 1e-9 / count)
             rounds += 1
             if rounds >= contest.rounds and (time.perf_counter() > deadline or _known(times, precision)):
                 break

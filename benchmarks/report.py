@@ -261,11 +261,12 @@ def _where(sections: Sections) -> list[str]:
     for words, keys in machines.items():
         lines += [words if len(machines) == 1 else f"{'; '.join(keys)}: {words}", ""]
     lines += [
-        "Every part runs in a process of its own, nothing beside it. Candidates take turns within the process, in rotating order, each turn about a "
-        "millisecond or one call; a cell gives the median, half the interquartile range, and after the dot the median over rounds of the ratio "
-        "to the baseline *of the same round*. Every candidate's result was compared with the hand-written reference before it was timed. "
-        "The garbage collector is on. The process is pinned to as many cores as it may use threads; with two threads there is a pause of 30 ms "
-        "and one untimed call before each turn, so that another library's spinning threads do not count. Lower is better; us are microseconds.",
+        "Every part runs in a process of its own, nothing beside it. Candidates take turns within the process, in rotating order, "
+        "each turn an untimed call and then about two milliseconds, or one call; a cell gives the median, half the interquartile range, "
+        "and after the dot the median over rounds of the ratio to the baseline *of the same round*. Every candidate's result was compared with "
+        "the hand-written reference before it was timed. The garbage collector is on. The process is pinned to as many cores as it may use "
+        "threads; with two threads there is a pause of 30 ms before each turn, so that another library's spinning threads do not count. "
+        "Lower is better; us are microseconds.",
         "",
         "| part | threads | pinned to cores | seconds a case | clock | malloc | load at the end | measured | commit | took |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -19,14 +19,14 @@ VARIABLES = (
 )
 
 
-def limit(threads: int) -> None:
+def limit(threads: int, *, pin: bool = True) -> None:
     """Allow this process ``threads`` threads; call it before NumPy, PyTorch or JAX is imported.
 
     Where the system can tell, the process is also pinned to that many cores: JAX sizes its pool by the cores that it
-    may use and takes no number.
+    may use and takes no number. Where nothing is timed it need not be, and processes side by side would all get the same core.
     """
     for variable in VARIABLES:
         os.environ[variable] = str(threads)
-    if hasattr(os, "sched_setaffinity"):
+    if pin and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[-threads:])

@@ -82,16 +82,17 @@ def test_what_is_timed_once_counts_against_the_others_medians() -> None:
     assert "over 100 s" in text
 
 
-def test_a_rest_adds_an_untimed_call_to_every_turn() -> None:
-    calls = {"rested": 0, "not": 0}
+def test_a_short_call_is_made_once_untimed_at_the_start_of_a_turn_and_a_long_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {0.0: 0, 1.0: 0}
 
-    def count(name: str) -> None:
-        calls[name] += 1
+    def count(cold: float) -> None:
+        calls[cold] += 1
 
-    for name in calls:
-        made = contest(candidates=[Candidate("by hand", lambda name=name: count(name), lambda: [np.ones(1)])])  # type: ignore[misc]
-        harness.measure(made, seconds=0.0, turn=0.0, rest=1e-6 if name == "rested" else 0.0)
-    assert calls["rested"] == calls["not"] + made.rounds
+    for cold in calls:
+        monkeypatch.setattr(harness, "COLD", cold)
+        made = contest(candidates=[Candidate("by hand", lambda cold=cold: count(cold), lambda: [np.ones(1)])])  # type: ignore[misc]
+        harness.measure(made, seconds=0.0, turn=0.0)
+    assert calls[1.0] == calls[0.0] + made.rounds
 
 
 def test_a_pass_made_once_is_compared() -> None:
