@@ -51,6 +51,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread on a busy machine")
     parser.add_argument("--malloc", choices=("default", "tuned"), default="default", help="tuned: glibc keeps freed memory")
     parser.add_argument("--only", default="", help="only cases whose name holds this text; they replace their namesakes in the results")
+    parser.add_argument("--crowded", action="store_true", help="for a busy machine: pin to no core, and let parts take ten times as long")
     parser.add_argument("--no-report", action="store_true", help="print the tables, write nothing")
     parser.add_argument("--render", action="store_true", help="measure nothing: write the page anew from the results")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="the figures, as JSON")
@@ -72,7 +73,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _work(options: argparse.Namespace) -> int:
     """Run one part in this process; its results so far are always in the file, so that a part that is stopped keeps them."""
     (name,), (threads,) = options.names, options.threads
-    limit(threads, pin=not options.quick)
+    limit(threads, pin=not (options.quick or options.crowded))
     import importlib
 
     from benchmarks import harness
@@ -196,10 +197,10 @@ def _run(name: str, threads: int, options: argparse.Namespace, file: Path, progr
     command = [sys.executable, "-m", "benchmarks", name, "--worker", str(file), "--threads", str(threads), "--clock", options.clock]
     command += ["--malloc", options.malloc, "--only", options.only]
     command += [] if options.seconds is None else ["--seconds", str(options.seconds)]
-    command += ["--quick"] if options.quick else []
+    command += [f"--{flag}" for flag in ("quick", "crowded") if getattr(options, flag)]
     environment = os.environ | (TUNED if options.malloc == "tuned" else {})
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
-        for line in _lines(process, math.inf if options.quick else PARTS[name].limit):
+        for line in _lines(process, math.inf if options.quick else PARTS[name].limit * (10 if options.crowded else 1)):
             progress.line(line)
     return process.returncode
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest, Target
+from benchmarks.targets import COMPILED
 
 __all__ = ["contests"]
 
@@ -326,7 +327,7 @@ def ours(case: Case) -> list[Candidate]:
         for op in compiled.plan.ops:
             if isinstance(op.target, Chain):
                 op.target.compile()  # which else waits until its replays have taken about as long as that takes
-    found.append(Candidate("autodiff compiled", lambda: compiled(*case.arrays), lambda: _flat(compiled(*case.arrays))))
+    found.append(Candidate(COMPILED, lambda: compiled(*case.arrays), lambda: _flat(compiled(*case.arrays))))
     alone = autodiff.compile(eager)
 
     def run() -> Any:
@@ -335,7 +336,7 @@ def ours(case: Case) -> list[Candidate]:
         kernels.use(before)
         return result
 
-    found.append(Candidate("compiled, NumPy alone", run, lambda: _flat(run())))
+    found.append(Candidate(f"{COMPILED}, NumPy alone", run, lambda: _flat(run())))
     return found
 
 
@@ -384,7 +385,7 @@ def contest(case: Case, quick: bool) -> Contest:
         [Candidate("NumPy by hand", fresh, fresh), Candidate("NumPy in place", careful, careful), *ours(case)],
         reference="NumPy by hand",
         baseline="NumPy in place",
-        targets=[Target(name, ratio, "autodiff compiled") for name, ratio in (("NumPy in place", 0.95), ("torch.compile", 1.0), ("JAX jit", 1.0))],
+        targets=[Target(name, ratio, COMPILED) for name, ratio in (("NumPy in place", 0.95), ("torch.compile", 1.0), ("JAX jit", 1.0))],
         series=case.name,
         size=float(size),
     )

@@ -68,6 +68,13 @@ PARTS: dict[str, Part] = {
         seconds=3,
         limit=180,
     ),
+    "chains": Part(
+        "Chains of elementwise operations",
+        "Four expressions of arrays, loss and gradient, float32: where NumPy writes every intermediate result to memory and a compiler need not. "
+        "`autodiff, compiled` has loops compiled by numba where it is installed, `autodiff, compiled, NumPy alone` goes block by block.",
+        seconds=2,
+        limit=180,
+    ),
     "sequences": Part(
         "Models of sequences",
         "Recurrent layers, single steps, causal attention and embedding, forward and backward, float32, against the same call composed "

@@ -26,6 +26,7 @@ STYLES: dict[str, tuple[str, str]] = {
     "autodiff": ("#d62728", "D"),
     COMPILED: ("#8c0d12", "*"),
     NUMPY_ALONE: ("#f08a5d", "d"),
+    f"{COMPILED}, NumPy alone": ("#f08a5d", "p"),
     "textbook NumPy": ("#9a9a9a", "s"),
     "careful NumPy": ("#4d4d4d", "s"),
     "NumPy by hand": ("#4d4d4d", "s"),
@@ -45,7 +46,7 @@ STYLES: dict[str, tuple[str, str]] = {
 OTHER = ("#e377c2", "<")
 
 #: Parts drawn as ratios, in the order of the panels.
-RATIOS = ("overhead", "scalar_chain", "training", "kernels")
+RATIOS = ("overhead", "scalar_chain", "chains", "training", "kernels")
 
 _SETTINGS = {"svg.hashsalt": "autodiff", "svg.fonttype": "none", "font.size": 8, "font.family": "sans-serif"}
 
