@@ -287,3 +287,35 @@ def test_a_plan_shows_its_chains(mode: str) -> None:
     # Of seven results one is whole; the others need the memory of a block.
     assert plan.nbytes < 2 * x.nbytes
     compile(text, "<plan>", "exec")
+
+
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+@pytest.mark.parametrize("held", [False, True])
+def test_gradients_that_add_up_and_results_that_are_held(mode: str, held: bool) -> None:
+    rng = np.random.default_rng(5)
+    start, w = rng.standard_normal((16, 13)).astype(np.float32), rng.standard_normal((16, 13)).astype(np.float32)
+
+    def make() -> Any:
+        p = autodiff.Tensor(start.copy(), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            y = (p * x + 1) * p / 3 - x
+            (y * y * 0.5).sum().backward()
+            return y.detach()
+
+        return p, step
+
+    (p, step), (q, other) = make(), make()
+    compiled = autodiff.compile(other)
+    kept: list[Any] = []
+    for call in range(6):
+        if call == 4:
+            p.grad = q.grad = None  # which is another way, recorded anew
+        wanted, found = step(w * call), compiled(w * call)
+        assert alike(wanted.data, found.data)
+        assert alike(p.grad, q.grad)
+        if held:
+            kept.append((wanted.data, found.data, p.grad.copy(), q.grad.copy()))
+    assert all(alike(a, b) and alike(c, d) for a, b, c, d in kept)
+    assert compiled.replays >= 3
+    assert "operations on" in str(compiled.plan)

@@ -256,7 +256,8 @@ class Chain:
         #: Replays after which compiling pays: see the module's docstring.
         self.patience = float("inf")
         if self._loops > 1 and compiles():
-            self.patience = (0.4 + 0.02 * len(self.steps)) / (0.08 * weight * size + 3e-7 * self._loops) if kernels.using() == "auto" else 0.0
+            seconds = 0.2 + 0.012 * len(self.steps) + (0 if "numba" in sys.modules else 1.3)  # to load numba
+            self.patience = seconds / (0.08 * weight * size + 3e-7 * self._loops) if kernels.using() == "auto" else 0.0
         self._called = 0
 
     def __call__(self, *arrays: Any) -> None:

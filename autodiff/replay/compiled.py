@@ -491,7 +491,9 @@ def compile(
     which decided its course has changed: attributes and globals that the code reads, ``requires_grad``, hooks, and the truth of every comparison
     made on the way. Parameters, gradients, running statistics, optimisers, schedules and generators are read where they
     live, and are left exactly as an eager call leaves them. Python side effects (printing, appending to a list, counting) happen in the recorded
-    call only; where they can be noticed the step is refused. Arrays handed out (a gradient, a result) are never written over
+    call only; where they can be noticed the step is refused. Elementwise operations on large arrays run in chains: on one block after another, so
+    that what they compute on the way stays in cache, or, where numba is installed, in loops compiled once the replays have been long enough for
+    that to pay. Of two NaNs that meet, a compiled loop may hand on the other one. Arrays handed out (a gradient, a result) are never written over
     while somebody holds them.
 
     Examples

@@ -127,7 +127,7 @@ class _Pass:
         found: list[Op] = []
         for number, item in enumerate(kept):
             found += item.ops if item.key is None else self._built(item, {i for i, who in users.items() if who - {number}})
-        return found
+        return found if any(isinstance(op.target, Chain) for op in found) else self.ops  # moved for nothing, calls may hold memory for longer
 
     # --- which -----------------------------------------------------------------------------------------------------------------
 
