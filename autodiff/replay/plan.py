@@ -18,6 +18,7 @@ import operator
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from autodiff.errors import ArgumentError
 from autodiff.replay.chains import Chain
 from autodiff.replay.fusion import fuse
 from autodiff.replay.picture import Step, plan_to_dot
+from autodiff.replay.profile import Profile, profiled
 from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage
 
 __all__ = ["DIVERGED", "Plan", "Unplannable"]
@@ -762,6 +764,28 @@ class Plan:
     def calls(self) -> int:
         """How many calls of NumPy or of compiled loops a replay makes."""
         return self._calls + sum(op.target.calls for op in self.ops if isinstance(op.target, Chain))
+
+    def profiled(self) -> AbstractContextManager[Profile]:
+        """Time every line of the replays made inside a ``with`` block, which are steps like any other.
+
+        Returns
+        -------
+        context manager
+            Gives a :class:`~autodiff.replay.profile.Profile`: print it afterwards, or read ``.lines`` and ``.seconds``.
+
+        Examples
+        --------
+        >>> import numpy as np, autodiff
+        >>> step = autodiff.compile(lambda x: np.tanh(autodiff.Tensor(x) @ autodiff.Tensor(x)).sum())
+        >>> x = np.ones((4, 4))
+        >>> _ = step(x)
+        >>> with step.plan.profiled() as profile:
+        ...     for _ in range(20):
+        ...         _ = step(x)
+        >>> profile.replays, len(profile.lines) == len(profile.seconds)
+        (20, True)
+        """
+        return profiled(self)
 
     @property
     def dot(self) -> str:
