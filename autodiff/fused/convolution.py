@@ -232,7 +232,8 @@ def _correlate(x: Any, weight: Any, bias: Any, geo: Geometry) -> Any:
     (n, c), o, g = x.shape[:2], weight.shape[0], geo.groups
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
     if _is_pointwise(geo):
-        y = np.matmul(weight.reshape(g, o // g, c // g), x.reshape(n, g, c // g, prod(geo.inputs)), dtype=dtype).reshape(n, o, *geo.outputs)
+        y = np.empty((n, o, *geo.outputs), dtype)
+        np.matmul(weight.reshape(g, o // g, c // g), x.reshape(n, g, c // g, prod(geo.inputs)), out=y.reshape(n, g, o // g, prod(geo.outputs)))
         return y if bias is None else np.add(y, bias.reshape(-1, *(1,) * len(geo.kernel)), out=y)
     lay = _layout(geo)
     if large(n * o * prod(geo.outputs)):
@@ -262,7 +263,9 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
     dtype = np.result_type(g, weight)
     kernels = np.swapaxes(weight.reshape(groups, o // groups, rows), 1, 2)
     if _is_pointwise(geo):
-        return np.matmul(kernels, g.reshape(n, groups, o // groups, prod(geo.outputs))).reshape(n, c, *geo.inputs)
+        dx = np.empty((n, c, *geo.inputs), dtype)
+        np.matmul(kernels, g.reshape(n, groups, o // groups, prod(geo.outputs)), out=dx.reshape(n, groups, c // groups, prod(geo.inputs)))
+        return dx
     lay = _layout(geo)
     if large(n * c * prod(geo.inputs)):
         found = calls.conv_spread(g, weight, geo, lay)

@@ -306,7 +306,8 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
 def _unrows(rows: Any, shape: tuple[int, ...]) -> Any:
     """A matrix (examples, classes) back in the logits' shape."""
     if len(shape) <= 2:
-        return rows.reshape(shape)
+        # A view would be copied where it becomes a gradient.
+        return rows if rows.shape == shape else rows.reshape(shape)
     return np.ascontiguousarray(np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1))
 
 

@@ -1,7 +1,9 @@
 """What stands between fused operations and the compiled kernels: the same arguments and results as a fused forward and backward.
 
 A ``..._forward`` here gives None for whatever its kernel is not made for, wrong shapes included: then NumPy's forward computes it or says what is
-wrong. Residuals come as :class:`~autodiff.kernels.Kept`, by which :func:`~autodiff.kernels.either` knows whose backward they are for.
+wrong. Results are made in the shape in which they are returned, and kernels given views of them: a gradient that is a view is copied by the
+engine, since somebody might hold what it is a view of. Residuals come as :class:`~autodiff.kernels.Kept`, by which
+:func:`~autodiff.kernels.either` knows whose backward they are for.
 """
 
 from __future__ import annotations
@@ -42,21 +44,23 @@ def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: in
     n, number = prod(inner), x.dtype.type
     rows = x.reshape(-1, n)
     flat = _or(weight, 1.0, x, inner).reshape(n)
-    out, mean, scale = np.empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-    run("layer_norm_forward", len(rows), x.size, rows, flat, _or(bias, 0.0, x, inner).reshape(n), out, mean, scale, number(1 / n), number(eps))
-    return out.reshape(x.shape), Kept((rows, flat, mean, scale, x.shape, inner))
+    out, mean, scale = np.empty_like(x), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
+    bias = _or(bias, 0.0, x, inner).reshape(n)
+    run("layer_norm_forward", len(rows), x.size, rows, flat, bias, out.reshape(rows.shape), mean, scale, number(1 / n), number(eps))
+    return out, Kept((rows, flat, mean, scale, x.shape, inner))
 
 
 def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Every share of the rows adds up its own ``dw`` and ``db``; they are added at the end."""
     rows, weight, mean, scale, shape, inner = residuals
-    dx, n = np.empty_like(rows), rows.shape[1]
+    dx, n = np.empty(shape, rows.dtype), rows.shape[1]
+    to, inverse = dx.reshape(rows.shape), rows.dtype.type(1 / n)
     partials = run(
-        "layer_norm_backward", len(rows), rows.size, _gradient(g, rows), rows, weight, mean, scale, dx, rows.dtype.type(1 / n),
+        "layer_norm_backward", len(rows), rows.size, _gradient(g, rows), rows, weight, mean, scale, to, inverse,
         partial=lambda: (np.zeros(n, rows.dtype), np.zeros(n, rows.dtype)),
     )  # fmt: skip
     dweight, dbias = (sum(parts[1:], parts[0]).reshape(inner) for parts in zip(*partials, strict=True))
-    return dx.reshape(shape), dweight, dbias
+    return dx, dweight, dbias
 
 
 # --- batch normalisation ------------------------------------------------------------------------------------------------
@@ -69,11 +73,11 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     channels, number = x.shape[1], x.dtype.type
     shaped, name = _channels(x)
     scale, mean, variance = (np.empty(channels, x.dtype) for _ in range(3))
-    out = np.empty_like(shaped)
-    weight = _or(weight, 1.0, x, (channels,))
+    out = np.empty_like(x)
+    weight, bias = _or(weight, 1.0, x, (channels,)), _or(bias, 0.0, x, (channels,))
     inverse = number(channels / x.size)
-    run(f"{name}_forward", channels, x.size, shaped, weight, _or(bias, 0.0, x, (channels,)), out, mean, variance, scale, inverse, number(eps))
-    return out.reshape(x.shape), Kept((x, scale, weight, mean, variance))
+    run(f"{name}_forward", channels, x.size, shaped, weight, bias, _channels(out)[0], mean, variance, scale, inverse, number(eps))
+    return out, Kept((x, scale, weight, mean, variance))
 
 
 def _channels(x: Any) -> tuple[Any, str]:
@@ -87,11 +91,11 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     """The simplified form of the NumPy backward, with ``xhat`` computed anew from x, which spares an array."""
     x, scale, weight, mean, _ = residuals
     shaped, name = _channels(x)
-    dx, dweight, dbias = np.empty_like(shaped), np.empty_like(scale), np.empty_like(scale)
+    dx, dweight, dbias = np.empty_like(x), np.empty_like(scale), np.empty_like(scale)
     channels = len(scale)
     inverse = x.dtype.type(channels / x.size)
-    run(f"{name}_backward", channels, x.size, _gradient(g, shaped), shaped, weight, mean, scale, dx, dweight, dbias, inverse)
-    return dx.reshape(x.shape), dweight, dbias
+    run(f"{name}_backward", channels, x.size, _gradient(g, shaped), shaped, weight, mean, scale, _channels(dx)[0], dweight, dbias, inverse)
+    return dx, dweight, dbias
 
 
 # --- softmax cross-entropy ----------------------------------------------------------------------------------------------
