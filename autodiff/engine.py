@@ -87,10 +87,10 @@ class Pending(dict[Any, Any]):
         held = self.get(parent)
         if held is None:
             self[parent] = g
-        elif held.__class__ is not np.ndarray or held.size < _IN_PLACE_SIZE or g.__class__ is not np.ndarray:
-            self[parent] = held + g
         elif parent in self.owned:
             np.add(held, g, held)
+        elif held.__class__ is not np.ndarray or held.size < _IN_PLACE_SIZE or g.__class__ is not np.ndarray:
+            self[parent] = held + g
         else:
             self[parent] = held + g
             self.owned.add(parent)
@@ -352,19 +352,26 @@ def _fresh() -> Pending:
 _ALONE = _references(_fresh(), None)[1]
 
 
-def _settle(variable: Variable, g: Any, recording: bool) -> None:
+def _come_to_rest(leaf: Variable, pending: Pending) -> None:
     """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
-    if variable.hooks:
-        for hook in list(variable.hooks.values()):
-            g = _hooked(hook, g, variable, recording)
-    held = variable.grad
+    recording = pending.recording
+    if not recording and leaf.grad is None and not leaf.hooks:
+        g, references = _references(pending, leaf)
+        # An array that nobody else holds is taken as it is.
+        leaf.grad = g if g.__class__ is np.ndarray and g.base is None and references <= _ALONE else np.array(g)
+        return
+    g = pending.pop(leaf)
+    if leaf.hooks:
+        for hook in list(leaf.hooks.values()):
+            g = _hooked(hook, g, leaf, recording)
+    held = leaf.grad
     if recording:
-        variable.grad = g if held is None else held + g
+        leaf.grad = g if held is None else held + g
     elif held is None:
-        variable.grad = np.array(g)
+        leaf.grad = np.array(g)
     else:
         # Not in place: a gradient that was handed out stays what it was.
-        variable.grad = np.asarray((held._data if isinstance(held, _Tensor) else held) + g)
+        leaf.grad = np.asarray((held._data if isinstance(held, _Tensor) else held) + g)
 
 
 def _hooked(hook: Callable[[Any], Any], g: Any, place: Node | Variable, recording: bool) -> Any:
@@ -464,14 +471,27 @@ def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: b
 def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] | None) -> None:
     """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves.
 
-    An array that nobody else holds becomes a leaf's ``grad`` as it is. ``order`` is used up.
+    ``order`` is turned round.
     """
-    ndarray = np.ndarray
     recording = pending.recording
     watch = (current_state() or ORDINARY).anomaly
-    unusual = recording or watch
     take = pending.pop
     order.reverse()
+    if found is None and not recording and not watch:
+        # The ordinary pass, with nothing asked that it has no use for.
+        for node in order:
+            if node.__class__ is Variable:
+                if node in pending:
+                    _come_to_rest(node, pending)
+            elif (g := take(node, None)) is not None:
+                try:
+                    node.pull(node, g, pending)
+                except Unbatchable:
+                    # A compiled rule adds nothing before all its gradients are there, so the general one may start anew.
+                    node.op.pull(node, g, pending)
+                if free:
+                    node.saved = None
+        return
     for node in order:
         if found is not None and node in found:
             g = pending.get(node)
@@ -481,27 +501,20 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
                 found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
             if found is None and node in pending:
-                if recording or node.hooks or node.grad is not None:
-                    _settle(node, take(node), recording)
-                else:
-                    g, references = _references(pending, node)
-                    alone = g.__class__ is ndarray and g.base is None and references <= _ALONE
-                    node.grad = g if alone else np.array(g)
+                _come_to_rest(node, pending)
             continue
         g = take(node, None)
         if g is None:
             continue
-        if unusual:
-            if watch:
-                _watched_pull(node, g, pending)
-            else:
-                pull = hooked_pull if node.pull is hooked_pull else node.op.pull
-                pull(node, g, pending)
+        if watch:
+            _watched_pull(node, g, pending)
+        elif recording:
+            pull = hooked_pull if node.pull is hooked_pull else node.op.pull
+            pull(node, g, pending)
         else:
             try:
                 node.pull(node, g, pending)
             except Unbatchable:
-                # A compiled rule adds nothing before all its gradients are there, so the general one may start anew.
                 node.op.pull(node, g, pending)
         if free:
             node.saved = None

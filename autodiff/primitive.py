@@ -978,7 +978,9 @@ def function({parameters}):
 _NODE = """
 node = Node()
 node.op = op
-dtype = out.dtype
+kind = out.__class__
+# Of a NumPy scalar the class tells the dtype, which would take a sixth of the call to ask for.
+dtype = {parent}.dtype if kind is not ndarray and kind is {array}.__class__ else out.dtype
 node.pull = {pull} if dtype is {parent}.dtype else op.pull
 node.first = {first}
 node.second = {second}
@@ -1107,7 +1109,7 @@ def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
     }  # fmt: skip
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
     if len(reads) == 1:
-        node = _NODE.format(pull="pull", parent="p", first="p", second="None", saved=_kept(reads[0], "a"))
+        node = _NODE.format(pull="pull", parent="p", array="a", first="p", second="None", saved=_kept(reads[0], "a"))
         function = _FUNCTION.format(
             parameters="x", inputs="x", second="", expression=operator or "forward(a)", node=_indented(node)
         )
@@ -1115,15 +1117,15 @@ def _hot(op: Primitive, operator: str | None) -> Callable[..., Any]:
     left, right = reads
     either = _either(left, right)
     expression = operator or "forward(a, b)"
-    reflected = _NODE.format(pull="pull", parent="q", first="x", second="q", saved=_kept(right, "x", "b"))
+    reflected = _NODE.format(pull="pull", parent="q", array="b", first="x", second="q", saved=_kept(right, "x", "b"))
     op.reflected = _compile(
         op,
         _REFLECTED.format(expression=_with("a", "x", expression), node=_indented(reflected)) + _pull(op, "pull", [1]),
         scope,
     )
-    number = _NODE.format(pull="pull_left", parent="p", first="p", second="y", saved=_kept(left, "a", "y"))
+    number = _NODE.format(pull="pull_left", parent="p", array="a", first="p", second="y", saved=_kept(left, "a", "y"))
     second = _SECOND.format(with_number=_with("b", "y", expression), node=_indented(number))
-    both = _NODE.format(pull="pull", parent="p", first="p", second="q", saved=_kept(either, "a", "b"))
+    both = _NODE.format(pull="pull", parent="p", array="a", first="p", second="q", saved=_kept(either, "a", "b"))
     function = _FUNCTION.format(
         parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=_indented(both)
     )
