@@ -50,7 +50,7 @@ PARTS: dict[str, Part] = {
         "model and loss, `autodiff, compiled` the whole step under `autodiff.compile`.",
         threads=(1, 2),
         seconds=6,
-        limit=300,
+        limit=480,
     ),
     "solo": Part(
         "A training step, each in a process of its own",
@@ -58,7 +58,7 @@ PARTS: dict[str, Part] = {
         "mapping large temporaries afresh once anybody has freed one, which spares the textbook its page faults; alone it pays for them. "
         "Both are true, of different situations; a script sees this one. `malloc tuned`: the same program under the two variables that "
         "`python -m autodiff.performance` prints.",
-        limit=240,
+        limit=300,
     ),
     "kernels": Part(
         "Kernels",
@@ -66,40 +66,40 @@ PARTS: dict[str, Part] = {
         "where the extra `fast` is installed and the arrays are large enough; `autodiff, NumPy alone` has them switched off.",
         threads=(1, 2),
         seconds=3,
-        limit=180,
+        limit=300,
     ),
     "chains": Part(
         "Chains of elementwise operations",
         "Four expressions of arrays, loss and gradient, float32: where NumPy writes every intermediate result to memory and a compiler need not. "
         "`autodiff, compiled` has loops compiled by numba where it is installed, `autodiff, compiled, NumPy alone` goes block by block.",
         seconds=2,
-        limit=180,
+        limit=360,
     ),
     "sequences": Part(
         "Models of sequences",
         "Recurrent layers, single steps, causal attention and embedding, forward and backward, float32, against the same call composed "
         "of elementary operations.",
         threads=(1, 2),
-        seconds=2,
-        limit=120,
+        seconds=1,
+        limit=180,
     ),
     "jacobians": Part(
         "Jacobians and Hessians",
         "Whole matrices of derivatives, float32.",
         seconds=2,
-        limit=90,
+        limit=120,
     ),
     "graphs": Part(
         "Growth of time",
         "By depth: forward and backward through a chain of scalar operations, time per node. By width (batch 64) and by batch (width 128): "
         "a training step of a network with two hidden layers of that width.",
         seconds=2,
-        limit=420,
+        limit=480,
     ),
     "memory": Part(
         "Memory",
         "A graph's bytes and a process's peak are the growth of its resident memory, in a process of its own for every candidate and size, "
         "after a small run has loaded and warmed up the library. Arrays within a step are counted to the byte as NumPy takes them.",
-        limit=300,
+        limit=480,
     ),
 }
