@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import dispatch, engine, primitive, views
+from autodiff import codegen, dispatch, engine, views
 from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.graph import Node, Variable
 from autodiff.modes import current_state, is_grad_enabled, transform_depth
@@ -835,4 +835,4 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
 _BY_NAME_ONLY = (calculus, fft, linalg, rearranging, special)
 constants.register()
 ufunc_methods.register()
-primitive.bind_tensor(Tensor)
+codegen.bind_tensor(Tensor)

@@ -533,25 +533,25 @@ def test_checkpoint_recomputes_and_agrees():
 def test_a_rule_with_an_unknown_instruction_counts_as_reading_everything(monkeypatch):
     import dis
 
-    from autodiff import primitive
+    from autodiff import bytecode
 
     def rule(g, out, x, y):
         return g * x + y.shape[0]
 
-    assert primitive._reads(rule, 1, 3) == (primitive._UNUSED, primitive._USED, primitive._SHAPE)
-    assert primitive._arithmetic(lambda g, out, x: g * (1 - out * out), ("g", "out", "x")) == "(g * ((1) - (out * out)))"
+    assert bytecode.reads(rule, 1, 3) == (bytecode.UNUSED, bytecode.USED, bytecode.SHAPE)
+    assert bytecode.arithmetic(lambda g, out, x: g * (1 - out * out), ("g", "out", "x")) == "(g * ((1) - (out * out)))"
     original = dis.get_instructions
 
     def renamed(code):
         return [i._replace(opname="LOAD_OF_A_LATER_PYTHON") if i.opname == "LOAD_FAST" else i for i in original(code)]
 
     monkeypatch.setattr(dis, "get_instructions", renamed)
-    assert primitive._reads(rule, 1, 3) == (primitive._USED,) * 3
-    assert primitive._arithmetic(lambda g, out, x: g * out, ("g", "out", "x")) is None
+    assert bytecode.reads(rule, 1, 3) == (bytecode.USED,) * 3
+    assert bytecode.arithmetic(lambda g, out, x: g * out, ("g", "out", "x")) is None
 
 
 def test_only_plain_arithmetic_is_read_off_a_rule():
-    from autodiff.primitive import _arithmetic
+    from autodiff.bytecode import arithmetic
 
     factor = 3.0
 
@@ -559,7 +559,7 @@ def test_only_plain_arithmetic_is_read_off_a_rule():
         return g if factor else x
 
     for rule in (lambda g, out, x: g * np.cos(x), lambda g, out, x: g * factor, branching, lambda g, out, x: x * 2, np.add):
-        assert _arithmetic(rule, ("g", "out", "x")) is None
+        assert arithmetic(rule, ("g", "out", "x")) is None
 
 
 def test_nodes_of_elementwise_operations_read_like_all_others():

@@ -13,7 +13,10 @@ OPTIONAL = {"scipy", "torch", "jax", "autograd", "hypothesis", "pytest", "graphv
 OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Room -> rooms of autodiff that it may import at module level; design.md draws the same arrows.
-CORE = {"errors", "graph", "modes", "engine", "primitive", "dispatch", "ops", "tensor", "trees", "facts", "batching", "views"}
+CORE = {
+    "errors", "graph", "modes", "engine", "bytecode", "recording", "codegen", "primitive", "dispatch", "ops", "tensor", "trees", "facts",
+    "batching", "views",
+}  # fmt: skip
 ALLOWED = {
     "errors": set(),
     "graph": set(),
@@ -25,7 +28,10 @@ ALLOWED = {
     "dispatch": {"errors"},
     "engine": {"errors", "graph", "modes", "batching"},
     "batching": {"errors"},
-    "primitive": {"errors", "graph", "modes", "engine", "dispatch", "batching", "facts", "views"},
+    "bytecode": set(),
+    "recording": {"errors", "graph", "modes", "engine", "views"},
+    "codegen": {"graph", "modes", "engine", "bytecode", "recording"},
+    "primitive": {"errors", "graph", "modes", "engine", "bytecode", "recording", "codegen", "dispatch"},
     "ops": CORE - {"tensor"},
     "tensor": CORE,
     "checkpointing": CORE,

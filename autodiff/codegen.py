@@ -1,0 +1,494 @@
+"""From an operation's definition to a function of its own: code written out by templates and run by ``exec``, as `dataclasses` does.
+
+It costs a third of a microsecond where a generic apply costs three. Three kinds of function: those of fused operations and those of elementary ones
+(the general code of :mod:`autodiff.recording` and of the engine's pulls, written out), and, quickest, those of elementwise operations on tensors
+of one shape or a tensor and a number.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff import engine
+from autodiff.bytecode import SHAPE, UNUSED, arithmetic
+from autodiff.engine import Pending, ShapeOnly, fit
+from autodiff.graph import ElementwiseNode, GeneralNode
+from autodiff.modes import current_state
+from autodiff.recording import FLOAT_SCALARS, PYTHON_NUMBERS, arrayed, coerce, explain, leave, note_constants, note_view, record
+
+if TYPE_CHECKING:
+    from autodiff.primitive import Fused, Primitive
+
+__all__ = ["bind_tensor", "direct_function", "elementwise_function", "fused_function", "general_function"]
+
+
+def _documentation(op: Primitive | Fused) -> str:
+    source = getattr(op, "composed", op.forward)
+    text = inspect.getdoc(source) if not isinstance(source, np.ufunc) and "lambda" not in getattr(source, "__name__", "") else None
+    if text:
+        return text
+    return f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of ``autodiff.registry[{op.name!r}]``."
+
+
+def _compile(op: Primitive | Fused, source: str, names: dict[str, Any]) -> Callable[..., Any]:
+    scope: dict[str, Any] = {**_shared(), "op": op, **names}
+    if engine._Tensor is None:
+        _early_scopes.append(scope)
+    exec(compile(source, f"<autodiff {op.name}>", "exec"), scope)
+    function: Callable[..., Any] = scope["function"]
+    function.__name__ = function.__qualname__ = op.name
+    function.__module__ = "autodiff"
+    function.__doc__ = _documentation(op)
+    function.__autodiff__ = op  # type: ignore[attr-defined]
+    return function
+
+
+# The library's own operations are compiled before the class that wraps their results exists, since its operators are made of
+# them; their namespaces wait here for it.
+_early_scopes: list[dict[str, Any]] = []
+
+
+def bind_tensor(cls: type) -> None:
+    """Tell the engine and the compiled operations which class wraps results (called once, by tensor.py)."""
+    engine.bind_tensor(cls)
+    for scope in _early_scopes:
+        scope["Tensor"] = cls
+    _early_scopes.clear()
+
+
+def _shared() -> dict[str, Any]:
+    return {
+        "Pending": Pending,
+        "Tensor": engine._Tensor,
+        "explain": explain,
+        "fit": fit,
+        "new": object.__new__,
+        "numbers": PYTHON_NUMBERS,
+        "record": record,
+        "state": current_state,
+    }
+
+
+def general_function(
+    op: Primitive | Fused, body: str = "    return record(op, {inputs}, {attrs})", names: dict[str, Any] | None = None, more: str = ""
+) -> Callable[..., Any]:
+    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record.
+
+    ``more`` is source that is compiled with it.
+    """
+    defaults: dict[str, Any] = {}
+    signature: list[str] = []
+    keyword_only = False
+    for p in op.parameters:
+        if p.kind is p.KEYWORD_ONLY and not keyword_only and not any(q.kind is q.VAR_POSITIONAL for q in op.parameters):
+            signature.append("*")
+        keyword_only = keyword_only or p.kind is p.KEYWORD_ONLY
+        if p.kind is p.VAR_POSITIONAL:
+            signature.append(f"*{p.name}")
+        elif p.default is p.empty:
+            signature.append(p.name)
+        else:
+            defaults[f"_default_{p.name}"] = p.default
+            signature.append(f"{p.name}=_default_{p.name}")
+    inputs = op.inputs[0] if op.variadic else f"({', '.join(op.inputs)},)"
+    attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
+    source = f"def function({', '.join(signature)}):\n{body.format(inputs=inputs, attrs=attrs)}\n{more}"
+    return _compile(op, source, {**defaults, **(names or {})})
+
+
+# record() and leave() written out for one fused operation in the ordinary state: out comes one array of floats that shares memory with no input.
+# The small network of benchmarks/training.py spends a third of its step in such calls.
+_APPLIED = """
+    if _state() is not None:
+        return {elsewhere}
+{reading}
+    try:
+        _out, _residuals = _forward({call})
+    except Exception as _error:
+        raise _explain(_op, _error, {inputs}) from _error
+    _kind = _out.__class__
+    if (_kind is not _ndarray or _out.base is not None or _out is _a0) and _kind not in _numbers or _out.dtype.kind not in "fc":
+        _out = _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), _residuals)
+        return {unusual}
+    _tensor = _new(Tensor)
+    _tensor._data = _out
+    if {untracked}:
+        _tensor._node = None
+        return {usual}
+    _tensor._node = _node = _Node()
+    _node.op = _op
+    _node.pull = _compiled_pull
+    _node.parents = ({parents},)
+    _node.attrs = {attrs}
+    _node.saved = (({arrays},), _residuals, ({needs},))
+    _node.shape = _out.shape
+    _node.dtype = _out.dtype
+    if {partly}:
+        _note_constants(_node, {inputs}, ({arrays},))
+    return {usual}
+"""
+
+_READING = """
+    if {name}.__class__ is _ndarray or {name} is None:
+        {array} = {name}
+        {parent} = None
+    else:
+        try:
+            {array} = {name}._data
+            {parent} = {name}._node
+        except AttributeError:
+            {array} = _coerce(_op, {i}, {name})
+            {parent} = None
+"""
+
+# A hand-written forward may work in place.
+_AS_ARRAY = """
+        if {array}.__class__ is not _ndarray and isinstance({array}, _generic):
+            {array} = _asarray({array})
+"""
+
+# pull_fused() written out likewise, for one cotangent that is a plain array.
+_APPLIED_PULL = """
+def _compiled_pull(node, g, pending):
+    saved = node.saved
+    if g.__class__ is not _ndarray and g.__class__ in _numbers:
+        g = _asarray(g)
+    if saved is None or g.__class__ is not _ndarray or pending.recording:
+        return _pull(node, g, pending)
+    {results}, = _op.backward(g, saved[1], saved[2])
+    {parents}, = node.parents
+{sending}
+"""
+
+_APPLIED_SENDING = """
+    if p{i} is not None:
+        if h{i} is None:
+            raise _lacking(_op, {i})
+        if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+            h{i} = fit(h{i}, p{i}, _op)
+        if p{i} in pending:
+            pending.add(p{i}, h{i})
+        else:
+            pending[p{i}] = h{i}
+"""
+
+
+# The same for an elementary operation that is not elementwise, with a pull of its own.
+_DIRECT = """
+    if _state() is not None:
+        return _record(_op, {inputs}, {attrs})
+{reading}
+    try:
+        _out = _forward({call})
+    except Exception as _error:
+        raise _explain(_op, _error, {inputs}) from _error
+    _kind = _out.__class__
+    if _kind is not _ndarray and _kind not in _numbers or _out.dtype.kind not in "fc":
+        return _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), None)
+    _tensor = _new(Tensor)
+    _tensor._data = _out
+    if {untracked}:
+        _tensor._node = None
+    else:
+        _tensor._node = _node = _Node()
+        _node.op = _op
+        _node.pull = _direct_pull
+        _node.parents = ({parents},)
+        _node.attrs = {attrs}
+        _node.saved = {saved}
+        _node.shape = _out.shape
+        _node.dtype = _out.dtype
+        if {partly}:
+            _note_constants(_node, {inputs}, ({arrays},))
+    if _kind is _ndarray and (_out.base is not None or _out is _a0):
+        _note_view(_op, {inputs}, {attrs}, ({arrays},), _tensor)
+    return _tensor
+"""
+
+# pull_elementary() written out likewise. All rules are applied before anything is sent, so that the general pull may start anew.
+_DIRECT_PULL = """
+def _direct_pull(node, g, pending):
+    saved = node.saved
+    if saved is None or g.__class__ is list:
+        return _pull(node, g, pending)
+    attrs = node.attrs
+    {parents}, = node.parents
+{gradients}
+{sending}
+"""
+
+_DIRECT_GRADIENT = """
+    if p{i} is not None:
+        h{i} = _rule{i}(g, *saved, **attrs)
+        if h{i}.__class__ is not _ndarray or h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+            h{i} = fit(h{i}, p{i}, _op)
+"""
+
+_DIRECT_SENDING = """
+    if p{i} is not None:
+        if p{i} in pending:
+            pending.add(p{i}, h{i})
+        else:
+            pending[p{i}] = h{i}
+"""
+
+
+def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
+    """What the templates of one operation share; ``scalars`` is what to do with the NumPy scalar of a tensor without axes."""
+    places = range(len(op.inputs))
+
+    def each(text: str, separator: str = ", ") -> str:
+        return separator.join(text.format(i=i) for i in places)
+
+    reading = [_READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") for i, name in enumerate(op.inputs)]
+    if scalars:
+        reading = [text + "\n" + scalars.format(array=f"_a{i}").strip("\n") for i, text in enumerate(reading)]
+    return {
+        "reading": "\n".join(reading),
+        "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
+        "arrays": each("_a{i}"),
+        "parents": each("_p{i}"),
+        "tracked": each("_p{i} is not None", " or "),
+        "untracked": each("_p{i} is None", " and "),
+        "partly": each("_p{i} is None", " or "),
+        "needs": each("_p{i} is not None"),
+        "inputs": "{inputs}",
+        "attrs": "{attrs}",
+    }
+
+
+def _pull_source(op: Primitive | Fused, template: str, **parts: str) -> str:
+    """The source of a pull whose ``parts`` are written once for every input."""
+    places = range(len(op.inputs))
+    fields = {name: "\n".join(text.format(i=i).strip("\n") for i in places) for name, text in parts.items()}
+    return template.format(parents=", ".join(f"p{i}" for i in places), results=", ".join(f"h{i}" for i in places), **fields)
+
+
+def _names(op: Primitive | Fused) -> dict[str, Any]:
+    """What the templates' code reaches for; names with an underscore, since the parameters may have any others."""
+    names = {
+        "Node": GeneralNode, "arrayed": arrayed, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
+        "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray, "new": object.__new__,
+        "note_constants": note_constants, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
+        "state": current_state,
+    }  # fmt: skip
+    return {f"_{name}": value for name, value in names.items()}
+
+
+def fused_function(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
+    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
+    fields = _fields(op, _AS_ARRAY)
+    body = _APPLIED.format(elsewhere=elsewhere, usual=result.format(out="_tensor"), unusual=result.format(out="_out"), **fields)
+    return general_function(op, body.strip("\n"), _names(op), _pull_source(op, _APPLIED_PULL, sending=_APPLIED_SENDING))
+
+
+def direct_function(op: Primitive) -> Callable[..., Any]:
+    """The function of an elementary operation of a fixed number of inputs."""
+    pull = _pull_source(op, _DIRECT_PULL, gradients=_DIRECT_GRADIENT, sending=_DIRECT_SENDING)
+    rules = {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
+    fields = _fields(op, "")
+    saved = "_keep(({arrays},), ({parents},), _out, None)".format(**fields)
+    reads = [read for read in op._reads if read is not None]
+    if len(reads) == len(op.rules) == 1:
+        saved = _kept(reads[0], "_a0", out="_out")
+    elif len(reads) == len(op.rules) == 2:
+        left, right, both = (_kept(use, "_a0", "_a1", out="_out") for use in (*reads, _either(*reads)))
+        saved = f"{left} if _p1 is None else {right} if _p0 is None else {both}"
+    return general_function(op, _DIRECT.format(saved=saved, **fields).strip("\n"), {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
+
+
+# --- compiled elementwise operations ---------------------------------------------------------------------------------------
+#
+# What follows writes record() and pull_elementary() out for one operation, with every question left out that its definition answers. The
+# function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to the code above. Gain
+# measured by benchmarks/overhead.py and scalar_chain.py: 0.6 us a call against 2.4, and as much again on the way back.
+#
+# Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call, and the result is
+# known to have the cotangent's shape and dtype, so that nothing is asked of it; dtype and shape of an array cost more than a function call.
+
+_FUNCTION = """
+def function({parameters}):
+    try:
+        a = x._data
+        p = x._node
+    except AttributeError:
+        return general({inputs})
+    if p is None or state() is not None:
+        return general({inputs})
+    shape = p.shape
+{second}
+    if not shape and a.__class__ is ndarray:
+        a = a[()]  # NumPy computes with a scalar ten times as fast as with an array of no axes
+    try:
+        out = {expression}
+    except Exception as error:
+        raise explain(op, error, ({inputs},)) from error
+{node}
+"""
+
+_NODE = """
+node = Node()
+node.op = op
+kind = out.__class__
+# Of a NumPy scalar the class tells the dtype, which would take a sixth of the call to ask for.
+dtype = {parent}.dtype if kind is not ndarray and kind is {array}.__class__ else out.dtype
+node.pull = {pull} if dtype is {parent}.dtype else op.pull
+node.first = {first}
+node.second = {second}
+node.saved = {saved}
+node.shape = {parent}.shape
+node.dtype = dtype
+tensor = new(Tensor)
+tensor._data = out
+tensor._node = node
+return tensor
+"""
+
+_SECOND = """
+try:
+    b = y._data
+    q = y._node
+except AttributeError:
+    if y.__class__ not in numbers:
+        return general(x, y)
+    if not shape and a.__class__ is ndarray:
+        a = a[()]
+    try:
+        out = {with_number}
+    except Exception as error:
+        raise explain(op, error, (x, y)) from error
+{node}
+if q is None or (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
+    return general(x, y)
+if not shape and b.__class__ is ndarray:
+    b = b[()]
+"""
+
+_REFLECTED = """
+def function(y, x):
+    if x.__class__ not in numbers or state() is not None:
+        return general(x, y)
+    b = y._data
+    q = y._node
+    if q is None:
+        return general(x, y)
+    if not q.shape and b.__class__ is ndarray:
+        b = b[()]
+    try:
+        out = {expression}
+    except Exception as error:
+        raise explain(op, error, (x, y)) from error
+{node}
+"""
+
+_PULL = """
+def {name}(node, g, pending):
+    saved = node.saved
+    if saved is None:
+        return op.pull(node, g, pending)
+    {names} = saved
+{gradients}
+{sending}
+"""
+
+_GRADIENT = """
+{parent} = node.{slot}
+{gradient} = {rule}
+"""
+
+_FITTED = """
+if {gradient}.dtype is not {parent}.dtype or {gradient}.shape != {parent}.shape:
+    {gradient} = fit({gradient}, {parent}, op)
+"""
+
+_SENDING = """
+if {parent} not in pending:
+    pending[{parent}] = {gradient}
+elif {parent}.shape:
+    pending.add({parent}, {gradient})
+else:
+    pending[{parent}] = pending[{parent}] + {gradient}
+"""
+
+# Of the first and the second input: the parent, the slot that holds it, its gradient.
+_PLACES = (("p", "first", "h"), ("q", "second", "k"))
+
+
+def _indented(text: str, depth: int = 1) -> str:
+    return textwrap.indent(text.strip("\n"), "    " * depth)
+
+
+def _pull(op: Primitive, name: str, wanted: Sequence[int]) -> str:
+    """The source of a pull for nodes of ``op`` whose inputs number ``wanted`` ask for a gradient."""
+    names = ("out", "x", "y")[: 1 + len(op.rules)]
+    gradients, sending = [], []
+    for i in wanted:
+        parent, slot, gradient = _PLACES[i]
+        rule = op.rules[i]
+        assert rule is not None
+        text = arithmetic(rule, ("g", *names))
+        fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
+        gradients.append(_GRADIENT.format(**fields) + ("" if text else _FITTED.format(**fields)))
+        sending.append(_SENDING.format(**fields))
+    return _PULL.format(
+        name=name, names=", ".join(names), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
+    )
+
+
+def _kept(use: Sequence[int], *names: str, out: str = "out") -> str:
+    """The source of what a node saves."""
+    parts = [
+        "None" if u == UNUSED else (f"(None if {name} is None else ShapeOnly({name}))" if u == SHAPE else name)
+        for name, u in zip((out, *names), use, strict=True)
+    ]
+    return f"({', '.join(parts)})"
+
+
+def _either(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    """What two rules read together."""
+    return tuple(max(pair) for pair in zip(left, right, strict=True))
+
+
+def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., Any]:
+    """The public function of an elementwise operation; for one of two inputs ``op.reflected``, too."""
+    reads = [read for read in op._reads if read is not None]
+    general = direct_function(op)
+    if len(reads) < len(op.rules):
+        return general
+    scope: dict[str, Any] = {
+        "forward": op.forward, "ShapeOnly": ShapeOnly, "Node": ElementwiseNode, "general": general, "ndarray": np.ndarray
+    }  # fmt: skip
+    scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
+    if len(reads) == 1:
+        node = _NODE.format(pull="pull", parent="p", array="a", first="p", second="None", saved=_kept(reads[0], "a"))
+        function = _FUNCTION.format(
+            parameters="x", inputs="x", second="", expression=operator or "forward(a)", node=_indented(node)
+        )
+        return _compile(op, function + _pull(op, "pull", [0]), scope)
+    left, right = reads
+    either = _either(left, right)
+    expression = operator or "forward(a, b)"
+    reflected = _NODE.format(pull="pull", parent="q", array="b", first="x", second="q", saved=_kept(right, "x", "b"))
+    op.reflected = _compile(
+        op,
+        _REFLECTED.format(expression=_with("a", "x", expression), node=_indented(reflected)) + _pull(op, "pull", [1]),
+        scope,
+    )
+    number = _NODE.format(pull="pull_left", parent="p", array="a", first="p", second="y", saved=_kept(left, "a", "y"))
+    second = _SECOND.format(with_number=_with("b", "y", expression), node=_indented(number))
+    both = _NODE.format(pull="pull", parent="p", array="a", first="p", second="q", saved=_kept(either, "a", "b"))
+    function = _FUNCTION.format(
+        parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=_indented(both)
+    )
+    return _compile(op, function + _pull(op, "pull", [0, 1]) + _pull(op, "pull_left", [0]), scope)
+
+
+def _with(name: str, other: str, expression: str) -> str:
+    """The expression with ``other`` in the place of ``name``."""
+    return re.sub(rf"\b{name}\b", other, expression)
