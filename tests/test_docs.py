@@ -22,7 +22,7 @@ def modules() -> list[str]:
 
 
 # Modules whose examples need a package that the test extra does not bring.
-NEEDS = {"optim.parallel": "mpi4py", "autodiff.kernels.compiled": "numba"}
+NEEDS = {"optim.parallel": "mpi4py"} | dict.fromkeys(("autodiff.kernels.compiled", "autodiff.kernels.tiles", "autodiff.kernels.windows"), "numba")
 
 
 @pytest.mark.parametrize("name", modules())
