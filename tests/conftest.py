@@ -1,11 +1,14 @@
 """Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``deep`` for long runs; chosen by HYPOTHESIS_PROFILE."""
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import matplotlib
 import numpy as np
 import pytest
+
+from autodiff.primitive import registry
 
 matplotlib.use("Agg")
 
@@ -20,3 +23,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 def rng() -> np.random.Generator:
     """A seeded generator, the same in every test."""
     return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def temporary() -> Iterator[None]:
+    """Operations registered in a test are gone after it."""
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        del registry[name]

@@ -10,15 +10,6 @@ from autodiff.testing.laws import LAWS
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 
 
-@pytest.fixture
-def temporary():
-    """Operations registered in a test are gone after it."""
-    before = set(registry)
-    yield
-    for name in set(registry) - before:
-        del registry[name]
-
-
 def broken_by(law, op, *args, **kwargs):
     try:
         LAWS[law](op, args, kwargs)

@@ -13,15 +13,6 @@ from autodiff.testing.mutation import mutants, saved_as_constants, survivors, te
 from autodiff.testing.verify import held
 
 
-@pytest.fixture
-def temporary():
-    """Operations registered in a test are gone after it."""
-    before = set(registry)
-    yield
-    for name in set(registry) - before:
-        del registry[name]
-
-
 def draw():
     return RandomDraw(np.random.default_rng(0))
 

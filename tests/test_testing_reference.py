@@ -6,18 +6,8 @@ import pytest
 import autodiff as ad
 from autodiff.errors import ArgumentError
 from autodiff.extend import Fused, Primitive
-from autodiff.primitive import registry
 from autodiff.testing import check_gradients, verify
 from autodiff.testing.numeric import complex_step, derivative, evaluation_noise
-
-
-@pytest.fixture
-def temporary():
-    """Operations registered in a test are gone after it."""
-    before = set(registry)
-    yield
-    for name in set(registry) - before:
-        del registry[name]
 
 
 def methods(report):
