@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from characters import baselines, batches, largest_difference, pick, plot, python_help, stretches
+from characters import baselines, batches, conclude, largest_difference, learn, pick, python_help, stretches
 
 import autodiff
 import nn
@@ -100,34 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
     schedule = optim.CosineAnnealingLR(optimizer, options.steps, eta_min=5e-4)
     generator = np.random.default_rng(options.seed)
-    losses: list[float] = []
-    curve = [(0, validation())]
-    started = time.perf_counter()
-    for step, (codes, following) in zip(range(1, options.steps + 1), batches(text.train, count, length, generator), strict=False):
-        optimizer.zero_grad()
-        loss = model.loss(codes, following)
-        loss.backward()
-        optim.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.item()))
-        if step % max(options.steps // 10, 1) == 0 or step == options.steps:
-            curve.append((step, validation()))
-            print(f"step {step:4}: training loss {np.mean(losses[-50:]):.3f}, validation loss {curve[-1][1]:.3f}", flush=True)
-    seconds = time.perf_counter() - started
-    before, after = curve[0][1], curve[-1][1]
-    print(f"{options.steps} steps in {seconds:.1f} s")
-    print(f"validation loss {before:.3f} -> {after:.3f} nats per character; unigram {known['unigram']:.3f}, bigram {known['bigram']:.3f}")
+    drawn = batches(text.train, count, length, generator)
+    losses, curve = learn(model, optimizer, schedule, drawn, options.steps, validation, known)
     print(f"sample at temperature {options.temperature}:\n")
     print(write(model, text, "The ", 100 if options.quick else 400, options.temperature, generator))
-    path = options.out / "char_lstm.png"
-    plot(path, losses, curve, known, "Character-level LSTM on Python's help texts")
-    print(f"\nwritten: {path}")
-    goal = known["unigram"] if options.quick else known["bigram"]
-    if not after < goal:
-        print(f"char_lstm: loss {after:.3f} has not come below {goal:.3f}; more --steps?", file=sys.stderr)
-        return 1
-    return 0
+    goal = "unigram" if options.quick else "bigram"
+    return conclude(options.out / "char_lstm.png", losses, curve, known, "Character-level LSTM on Python's help texts", goal)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""What the character-level examples share: a text, its characters as integers, the losses that any model must beat, and sampling.
+"""What the character-level examples share: a text, its characters as integers, the losses that any model must beat, learning, and sampling.
 
 The text is the one that Python's own ``help()`` shows on its language (the standard module ``pydoc_data.topics``), so there is nothing to download.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
+
+import optim
 
 _PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."}
 
@@ -123,3 +127,41 @@ def plot(path: Any, losses: list[float], validation: list[tuple[int, float]], kn
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def learn(
+    model: Any, optimizer: Any, schedule: Any, drawn: Iterator[tuple[np.ndarray, np.ndarray]], steps: int, validation: Callable[[], float],
+    known: dict[str, float],
+) -> tuple[list[float], list[tuple[int, float]]]:  # fmt: skip
+    """Train ``model`` on ``steps`` of the ``drawn`` pairs, printing on the way; the losses, and (step, validation loss) ten times."""
+    losses: list[float] = []
+    curve = [(0, validation())]
+    started = time.perf_counter()
+    for step, (codes, following) in zip(range(1, steps + 1), drawn, strict=False):
+        optimizer.zero_grad()
+        loss = model.loss(codes, following)
+        loss.backward()
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.item()))
+        if step % max(steps // 10, 1) == 0 or step == steps:
+            curve.append((step, validation()))
+            print(f"step {step:4}: training loss {np.mean(losses[-50:]):.3f}, validation loss {curve[-1][1]:.3f}", flush=True)
+    seconds = time.perf_counter() - started
+    print(f"{steps} steps in {seconds:.1f} s")
+    print(
+        f"validation loss {curve[0][1]:.3f} -> {curve[-1][1]:.3f} nats per character; unigram {known['unigram']:.3f}, bigram {known['bigram']:.3f}"
+    )
+    return losses, curve
+
+
+def conclude(path: Any, losses: list[float], curve: list[tuple[int, float]], known: dict[str, float], title: str, goal: str) -> int:
+    """Draw the figure and tell whether the loss has come below the ``goal``, a name in ``known``; the exit status."""
+    plot(path, losses, curve, known, title)
+    print(f"\nwritten: {path}")
+    after = curve[-1][1]
+    if not after < known[goal]:
+        print(f"{path.stem}: loss {after:.3f} has not come below {known[goal]:.3f}; more --steps?", file=sys.stderr)
+        return 1
+    return 0
