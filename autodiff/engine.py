@@ -22,7 +22,7 @@ import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, count, each
 from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import GeneralNode, Node, Variable, topological_order
+from autodiff.graph import ElementwiseNode, GeneralNode, Node, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
@@ -337,9 +337,9 @@ def pick(node: Node, index: int) -> Node:
 # --- the walk -----------------------------------------------------------------------------------------------------
 
 
-def _references(pending: Pending, key: Any) -> tuple[Any, int]:
-    g = pending.pop(key)
-    return g, sys.getrefcount(g)
+def _references(pending: Pending) -> int:
+    _, g = pending.popitem()
+    return sys.getrefcount(g)
 
 
 def _fresh() -> Pending:
@@ -348,22 +348,29 @@ def _fresh() -> Pending:
     return probe
 
 
-# How many references an array has that nobody but _references holds; asked of the interpreter, since it varies.
-_ALONE = _references(_fresh(), None)[1]
+# How many references an array has that nobody but a function's variable holds; asked of the interpreter, since it varies.
+_ALONE = _references(_fresh())
 
 
-def _come_to_rest(leaf: Variable, pending: Pending) -> None:
-    """Add what arrived at a leaf to its ``grad``; the caller's arrays and other leaves' gradients are never shared."""
-    recording = pending.recording
-    if not recording and leaf.grad is None and not leaf.hooks:
-        g, references = _references(pending, leaf)
-        # An array that nobody else holds is taken as it is.
-        leaf.grad = g if g.__class__ is np.ndarray and g.base is None and references <= _ALONE else np.array(g)
-        return
-    g = pending.pop(leaf)
-    if leaf.hooks:
-        for hook in list(leaf.hooks.values()):
-            g = _hooked(hook, g, leaf, recording)
+def _come_to_rest(pending: Pending) -> None:
+    """What an ordinary pass has left in ``pending`` is the leaves': add it to their ``grad``.
+
+    The caller's arrays and other leaves' gradients are never shared; an array that nobody else holds is taken as it is.
+    """
+    while pending:
+        leaf, g = pending.popitem()
+        if leaf.grad is not None or leaf.hooks:
+            _add_at_leaf(leaf, g, False)
+        elif g.__class__ is np.ndarray and g.base is None and sys.getrefcount(g) <= _ALONE:
+            leaf.grad = g
+        else:
+            leaf.grad = np.array(g)
+
+
+def _add_at_leaf(leaf: Variable, g: Any, recording: bool) -> None:
+    """Add to a leaf's ``grad``, through its hooks."""
+    for hook in list(leaf.hooks.values()):
+        g = _hooked(hook, g, leaf, recording)
     held = leaf.grad
     if recording:
         leaf.grad = g if held is None else held + g
@@ -423,12 +430,13 @@ def backpropagate(
         Let go of the saved arrays as the pass goes by.
     """
     pending = _seeded(roots, seeds, create_graph)
-    order = topological_order(roots)
     if create_graph:
         with enable_grad():
-            _walk(order, pending, free, None)
+            _walk(topological_order(roots), pending, free, None)
+    elif (current_state() or ORDINARY).anomaly:
+        _walk(topological_order(roots), pending, free, None)
     else:
-        _walk(order, pending, free, None)
+        _ordinary_walk(roots, pending, free)
 
 
 def gradients_of(
@@ -468,6 +476,57 @@ def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: b
     return pending
 
 
+_NODES = frozenset({ElementwiseNode, GeneralNode})
+
+
+def _ordinary_walk(roots: Sequence[Node | Variable], pending: Pending, free: bool) -> None:
+    """The pass of a plain ``backward()``, with nothing asked that it has no use for."""
+    if len(roots) == 1:
+        roots = _walk_straight(roots[0], pending, free)
+    take = pending.pop
+    node: Any
+    for node in reversed(topological_order(roots)):
+        if node.__class__ is not Variable and (g := take(node, None)) is not None:
+            try:
+                node.pull(node, g, pending)
+            except Unbatchable:
+                # A compiled rule adds nothing before all its gradients are there, so the general one may start anew.
+                node.op.pull(node, g, pending)
+            if free:
+                node.saved = None
+    g = None  # one holder less: a leaf may take the array
+    _come_to_rest(pending)
+
+
+def _walk_straight(entry: Any, pending: Pending, free: bool) -> Sequence[Node | Variable]:
+    """Visit one node after another for as long as whatever is left to visit lies behind a single one; return the nodes at which ways part.
+
+    Every use of that single node has been visited: a use not yet visited would lie behind it, and the graph would have a cycle. So a
+    chain, such as a feed-forward network, needs neither an order nor a table of what has been seen (benchmarks/graphs.py).
+    """
+    take = pending.pop
+    while entry.__class__ in _NODES and (g := take(entry, None)) is not None:
+        try:
+            entry.pull(entry, g, pending)
+        except Unbatchable:
+            entry.op.pull(entry, g, pending)
+        if free:
+            entry.saved = None
+        if entry.__class__ is ElementwiseNode:
+            # Where there is no other way, a leaf or a number ends the loop.
+            entry, other = entry.first, entry.second
+            if other.__class__ in _NODES and other is not entry:
+                if entry.__class__ in _NODES:
+                    return [entry, other]
+                entry = other
+        else:
+            ways = [parent for parent in entry.parents if parent.__class__ in _NODES]
+            entry = ways[0] if ways else None
+            if len(ways) > 1 and any(way is not entry for way in ways):
+                return ways
+    return []
+
+
 def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] | None) -> None:
     """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves.
 
@@ -477,21 +536,6 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
     watch = (current_state() or ORDINARY).anomaly
     take = pending.pop
     order.reverse()
-    if found is None and not recording and not watch:
-        # The ordinary pass, with nothing asked that it has no use for.
-        for node in order:
-            if node.__class__ is Variable:
-                if node in pending:
-                    _come_to_rest(node, pending)
-            elif (g := take(node, None)) is not None:
-                try:
-                    node.pull(node, g, pending)
-                except Unbatchable:
-                    # A compiled rule adds nothing before all its gradients are there, so the general one may start anew.
-                    node.op.pull(node, g, pending)
-                if free:
-                    node.saved = None
-        return
     for node in order:
         if found is not None and node in found:
             g = pending.get(node)
@@ -501,7 +545,7 @@ def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] 
                 found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
         if node.__class__ is Variable:
             if found is None and node in pending:
-                _come_to_rest(node, pending)
+                _add_at_leaf(node, take(node), recording)
             continue
         g = take(node, None)
         if g is None:

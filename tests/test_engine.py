@@ -65,6 +65,45 @@ def test_random_expression_graphs_agree_with_torch(program):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + abs(expected).max()))
 
 
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=10))
+def test_every_use_is_visited_before_what_it_uses_wherever_ways_part_and_meet(blocks):
+    """Straight runs in between, since the walk needs no order where there is but one way; values count paths, so a use that comes late shows."""
+    x = leaf(1.0)
+    h, paths, visited = x, 1.0, []
+
+    def seen(name):
+        return lambda g: visited.append((name, g.item()))
+
+    expected = []
+    for block, (straight, ways) in enumerate(blocks):
+        for _ in range(straight):
+            h = ad.reshape(h, ())
+        if ways > 1:
+            branches = [h + 0.0 if way % 2 else ad.maximum(h, -np.inf) for way in range(ways - 1)]
+            h = sum(branches, start=h)
+        paths *= ways
+        h.register_hook(seen(block))
+        expected.append((block, paths))
+    h.backward()
+    total = expected[-1][1]
+    assert visited == [(block, total / paths) for block, paths in reversed(expected)]
+    assert x.grad == total
+
+
+def test_a_rule_that_fails_changes_no_gradient():
+    x, y = leaf(np.ones(3)), leaf(np.ones(3))
+    h = x * 2.0
+
+    def refuse(g):
+        raise RuntimeError("not today")
+
+    h.register_hook(refuse)
+    with pytest.raises(RuntimeError, match="not today"):
+        (h * y).sum().backward()
+    assert x.grad is None
+    assert y.grad is None
+
+
 def test_constants_record_nothing():
     x = ad.tensor([1.0, 2.0])
     assert (x * 2 + np.ones(2)).is_leaf
