@@ -822,6 +822,48 @@ def test_numbers_beside_arrays_are_as_numpy_takes_them(dtype: Any, number: Any) 
             assert step.replays >= 1
 
 
+def test_cheaper_calls_of_the_same_bits() -> None:
+    labels, x = np.array([3, 1, 2]), np.arange(12.0, dtype=np.float32).reshape(3, 4) - 5
+    count = Tensor(np.array(6, np.int16))
+
+    def step(a: Any, labels: Any) -> Any:
+        t = Tensor(a).detach().data
+        count.data = 2 * (count.data + 1)
+        extremes = np.max(labels), np.min(labels, axis=0), labels.max(keepdims=True), np.max(a), np.max(np.add(labels, 0.5))
+        return np.einsum("nc,nc->c", t, t), np.einsum("nc->n", t, optimize=False), np.einsum("nc,kc->nk", t, t, optimize=True), *extremes
+
+    step = autodiff.compile(step, fallback=False)
+    eager = step.__wrapped__
+    step(x, labels)
+    for seed in range(3):
+        given = x * (seed - 1.5), np.random.default_rng(seed).integers(-9, 9, 3)
+        before = count.data
+        found, here = step(*given), count.data.copy()
+        count.data = before
+        assert same_bits(found, eager(*given))
+        assert same_bits(here, count.data)
+    assert step.replays == 3
+    text = str(step.plan)
+    assert text.count("c_einsum(") == 2, "the one with optimize= contracts in NumPy's own order"
+    assert text.count("largest(") == 1
+    assert text.count("smallest(") == 1
+    assert "np.asarray" not in text, "the count is computed where it stays"
+
+
+def test_a_hook_or_a_method_put_on_a_module_later_is_noticed() -> None:
+    model = network("batchnorm")
+    step = autodiff.compile(lambda x: model(Tensor(x)).detach())
+    x, _ = data()
+    step(x), step(x)
+    assert step.replays == 1
+    handle = model[0].register_forward_hook(lambda module, given, out: out * 0)
+    with pytest.warns(CompileWarning, match="forward hooks"):
+        assert np.array_equal(step(x).data, model(Tensor(x)).data)
+    handle.remove()
+    step(x)
+    assert step.replays == 2
+
+
 @pytest.mark.parametrize("mode", ["auto", "numpy"])
 def test_parameters_at_different_turns_step_as_eager(mode: str) -> None:
     """Some have been trained before: neighbours at one turn take the kernel or the formula as in the eager step."""

@@ -7,8 +7,8 @@ alive at the same time; every view of such a place is made once, here, and costs
 nobody else holds it by then. Everything else (parameters, arguments, results of calls that cannot write into a given array) is handled by name
 in the generated function, as in the eager step.
 
-Passes, in this order: drop what nobody needs; fold what is computed from constants; let a copy take the place of what it copies; move decisions
-ahead of random draws; lay out memory; write the function.
+Passes, in this order: fold what is computed from constants; drop what nobody needs; take cheaper calls of the same bits (``cheaper.py``); let a
+copy take the place of what it copies; move decisions ahead of random draws; join elementwise calls to chains; lay out memory; write the function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError
+from autodiff.replay import cheaper
 from autodiff.replay.chains import Chain
+from autodiff.replay.cheaper import as_operand, c_einsum, cheapen
 from autodiff.replay.fusion import fuse
 from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.profile import Profile, profiled
@@ -154,6 +156,7 @@ class Plan:
                     self.creator.setdefault(slot.storage.index, op)
         self._fold()
         self._drop()
+        cheapen(self.ops)
         self._elide_copies()
         self._drop()
         self.rollback = self._hoist()
@@ -696,7 +699,7 @@ class Plan:
         if op.target in _ALIKE and len(op.args) == 2 and "dtype" not in op.kwargs:
             for i, (number, other) in enumerate((op.args, op.args[::-1])):
                 if isinstance(other, Slot) and isinstance(other.value, np.ndarray):
-                    made = _as_operand(number, other.value.dtype)
+                    made = as_operand(number, other.value.dtype)
                     if made is not None:
                         texts[i] = self._number(made)
         return texts
@@ -718,6 +721,9 @@ class Plan:
             return f"np.{name}"
         if isinstance(target, Chain):
             return self._constant(target, "chain")
+        if name and getattr(cheaper, name, None) is target:
+            self.scope[name] = target
+            return name
         if name and getattr(np.linalg, name, None) is target:
             return f"np.linalg.{name}"
         if name and getattr(operator, name, None) is target:
@@ -919,18 +925,6 @@ def _extent(slot: Slot) -> int:
     return end
 
 
-def _as_operand(number: Any, dtype: np.dtype[Any]) -> Any:
-    """A number as the array that NumPy makes of it beside an array of ``dtype``; None where that is not so simple."""
-    if isinstance(number, np.generic):
-        return np.asarray(number) if number.dtype.kind in "biufc" else None
-    if type(number) is int and dtype.kind in "iu":
-        facts = np.iinfo(dtype)
-        return np.array(number, dtype) if facts.min <= number <= facts.max else None
-    if type(number) in (int, float) and dtype.kind == "f" and abs(number) <= min(2.0**53, float(np.finfo(dtype).max)):
-        return np.array(number, dtype)
-    return None
-
-
 def _can_write(op: Op) -> bool:
     """Whether the call can be told where its result goes without a change of its bits."""
     target, kwargs, out = op.target, op.kwargs, op.out
@@ -950,8 +944,8 @@ def _can_write(op: Op) -> bool:
         if not isinstance(first, Slot) or not isinstance(first.value, np.ndarray) or not order:
             return False
         return first.value.shape == out.value.shape or bool(out.value.flags.c_contiguous)
-    if target is np.einsum:
-        return "optimize" not in kwargs
+    if target is c_einsum:
+        return True
     if target is np.dot:
         return all(isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype for a in op.args[:2]) and bool(
             out.value.flags.c_contiguous

@@ -187,11 +187,15 @@ class Surroundings:
         """
         scope: dict[str, Any] = {"len": len}
         tests: list[tuple[str, str]] = []
+        empty: list[Any] = []
         done = set()
         for kind, container, key, value in self.places:
             if (id(container), key) in done or (kind in ("attribute", "slot") and key not in names and not key.startswith("_forward_")):
                 continue
             done.add((id(container), key))
+            if kind == "length" and not value and type(container) in (dict, list):
+                empty.append(container)
+                continue
             n = len(scope)
             scope[f"c{n}"], scope[f"w{n}"] = container, value
             if kind == "cell":
@@ -206,6 +210,9 @@ class Surroundings:
             n = len(scope)
             scope[f"c{n}"], scope[f"w{n}"] = owner, variable
             tests.append((f"c{n}._node is w{n} and not w{n}.hooks", "requires_grad or a gradient hook of a parameter"))
+        if empty:  # a network's modules have many tables with nothing in them, hooks above all: one call looks at them all
+            scope |= {"any": any, "empty": tuple(empty)}
+            tests.append(("not any(empty)", "the length of a list or dict"))
         source = "def same():\n    return (" + "\n        and ".join([test for test, _ in tests] or ["True"]) + ")"
         exec(compile(source, "<autodiff surroundings>", "exec"), scope)
 
