@@ -6,7 +6,6 @@ compiled by numba where it is installed, and in NumPy alone), and with PyTorch, 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -342,12 +341,10 @@ def ours(case: Case) -> list[Candidate]:
 
 def _torch(case: Case, compiled: bool) -> Candidate:
     t = rivals.torch()
-    if compiled and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
-        raise rivals.Missing("torch.compile needs a C++ compiler")
     arrays = [t.from_numpy(array.copy()) for array in case.arrays]
     leaves = [array.requires_grad_() for array in arrays[: case.varied]]
     loss = lambda *values: case.function(t, *values).sum()
-    call = t.compile(loss) if compiled else loss
+    call = rivals.torch_compile(loss) if compiled else loss
 
     def run() -> Any:
         for leaf in leaves:

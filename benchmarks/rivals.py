@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from benchmarks.harness import Candidate, Contest
 from benchmarks.reference import ADAM_EPS, BETA1, BETA2, EPS, RATE, Problem
 
-__all__ = ["TRAINERS", "Missing", "autograd", "join", "jax", "load", "micrograd", "mygrad", "torch"]
+__all__ = ["TRAINERS", "Missing", "autograd", "join", "jax", "load", "micrograd", "mygrad", "torch", "torch_compile"]
 
 
 class Missing(Exception):
@@ -41,6 +42,29 @@ def torch() -> Any:
     module = load("torch")
     module.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return module
+
+
+@cache
+def _inductor() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process's own for what torch.compile makes: in the shared one a run killed while it compiled leaves broken files behind."""
+    folder = tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
+    return folder
+
+
+def torch_compile(function: Any) -> Any:
+    """``torch.compile(function)``, compiled anew in every process.
+
+    Raises
+    ------
+    Missing
+        If there is no PyTorch, or no C++ compiler, which it calls.
+    """
+    module = torch()
+    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        raise Missing("torch.compile needs a C++ compiler")
+    _inductor()
+    return module.compile(function)
 
 
 @cache
@@ -121,7 +145,7 @@ def _torch_net(problem: Problem, masks: Sequence[Any] | None = None) -> Any:
 def _torch_result(problem: Problem, compiled: bool = False) -> list[Any]:
     t = torch()
     model = _torch_net(problem, problem.masks)
-    run = t.compile(model) if compiled else model
+    run = torch_compile(model) if compiled else model
     loss = t.nn.functional.cross_entropy(run(t.from_numpy(problem.x)), t.from_numpy(problem.y))
     loss.backward()
     linears = [m for m in model if isinstance(m, t.nn.Linear)]
@@ -138,8 +162,6 @@ def _torch_result(problem: Problem, compiled: bool = False) -> list[Any]:
 def torch_training(problem: Problem, *, fused: bool = False, compiled: bool = False) -> Candidate:
     """PyTorch's eager training step; with its fused Adam; or with the model and loss compiled."""
     t = torch()
-    if compiled and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
-        raise Missing("torch.compile needs a C++ compiler")
     model = _torch_net(problem)
     x, y = t.from_numpy(problem.x), t.from_numpy(problem.y)
     optimizer = t.optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS, fused=fused)
@@ -147,7 +169,7 @@ def torch_training(problem: Problem, *, fused: bool = False, compiled: bool = Fa
     def loss_of(x: Any, y: Any) -> Any:
         return t.nn.functional.cross_entropy(model(x), y)
 
-    loss_function = t.compile(loss_of) if compiled else loss_of
+    loss_function = torch_compile(loss_of) if compiled else loss_of
 
     def step() -> None:
         optimizer.zero_grad()
