@@ -52,6 +52,55 @@ def test_huge_scores_give_finite_losses_and_gradients_and_float32_follows_float6
     np.testing.assert_allclose(found[np.float32][1], found[np.float64][1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("level", [-200.0, -16.5, -15.5, 0.0, 10.0, 63.5, 64.5, 200.0])
+def test_cross_entropy_is_as_accurate_wherever_the_scores_lie(level, dtype, rng):
+    # Rows whose largest score is moderate are not shifted by it: on both sides of that border nothing may be lost.
+    x = rng.normal(size=(7, 70)) * 3
+    x += level - x.max(axis=1, keepdims=True)
+    x[0, 1:] = level - 14
+    x[0, 0] = level
+    x = x.astype(dtype)
+    y = rng.integers(0, 70, 7)
+    y[0] = 0
+    leaf = ad.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(leaf, y, reduction="sum")
+    loss.backward()
+    exact = x.astype(np.longdouble)
+    exact = exact - exact.max(axis=1, keepdims=True)
+    p = np.exp(exact)
+    total = p.sum(axis=1)
+    rows = np.arange(7)
+    p /= total[:, None]
+    p[rows, y] -= 1
+    precision = np.finfo(dtype).eps
+    np.testing.assert_allclose(leaf.grad, p, rtol=0, atol=32 * precision)
+    # A loss near 0 keeps its digits: that of the first row is 6e-5.
+    np.testing.assert_allclose(loss.item(), float((np.log(total) - exact[rows, y]).sum()), rtol=40 * precision)
+    if dtype != np.float16:
+        first = F.cross_entropy(x[:1], y[:1], reduction="sum").item()
+        np.testing.assert_allclose(first, float(np.log1p(69 * np.exp(np.longdouble(x[0, 1]) - x[0, 0]))), rtol=0, atol=16 * precision)
+
+
+def test_a_certain_right_answer_costs_nothing():
+    for level in (-300.0, -3.0, 5.3, 17.9, 63.0, 300.0):
+        x = np.full((3, 20), level - 500, np.float32)
+        x[:, 4] = level
+        assert F.cross_entropy(x, np.full(3, 4)).item() == 0
+
+
+def test_a_compiled_cross_entropy_chooses_anew_where_the_scores_lie(rng):
+    scores, y = rng.normal(size=(5, 9)).astype(np.float32), np.arange(5)
+
+    def loss(x):
+        return F.cross_entropy(x, y)
+
+    compiled = ad.compile(loss)
+    for level in (0.0, 0.0, 90.0, -90.0, 0.0, np.nan):
+        x = scores + np.float32(level)
+        np.testing.assert_array_equal(np.asarray(compiled(ad.tensor(x)).data), np.asarray(loss(ad.tensor(x)).data))
+
+
 def test_integer_targets_leave_float32_alone():
     x, y = np.array([0.5, 0.25], np.float32), np.array([1, 0])
     for name in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "poisson_nll_loss"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff.errors import ArgumentError, ShapeError
 from autodiff.fused.common import row_starts, row_sums
-from autodiff.kernels import calls, either, either_backward
+from autodiff.kernels import calls, either, either_backward, undivided
 from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
@@ -249,16 +249,41 @@ def _plain(logits: Any, target: Any, ignore_index: int) -> bool:
     return bool(np.maximum.reduce(target.view(_UINT64)) < classes)
 
 
+# Rows whose largest score lies between these need not be shifted: their exponentials do not overflow, nor do sums of them below 1e10 classes, and
+# what underflows is smaller than 1e-31 of its row's sum.
+_LOWEST, _HIGHEST = -16.0, 64.0
+
+
+def _exponentials(logits: Any, most: Any, e: Any, largest: Any) -> None:
+    """Into ``e`` what is proportional to the rows' softmax, and into ``largest`` (N, 1) its largest entries.
+
+    ``exp(z - max z)`` where it must be; else ``exp(z)``, which spares a pass over the matrix (256x1000: 240 of 1,000 us) and a rounding.
+    """
+    if e.itemsize > 2 and _LOWEST <= np.minimum.reduce(most, axis=None) and np.maximum.reduce(most, axis=None) <= _HIGHEST:
+        np.exp(logits, e)
+        np.exp(most, largest)
+    else:
+        np.subtract(logits, most, e)
+        np.exp(e, e)
+        largest[...] = 1
+
+
 def _plain_forward(logits: Any, target: Any, reduction: str) -> tuple[Any, Any]:
-    """What most programs compute: residuals are ``exp(z - max z)``, its sums, where the target's entries lie in memory, and the scale."""
+    """What most programs compute: residuals are what is proportional to the softmax, its sums, where the targets lie in memory, and the scale.
+
+    The losses are ``log(sum / largest) - (z_target - max z)``: near a loss of 0 no digits cancel, and the quotient is never below 1.
+    """
     n, classes = logits.shape
-    e = np.subtract(logits, _row_maxima(logits))
+    most = _row_maxima(logits)
+    e, largest = np.empty(logits.shape, logits.dtype), np.empty(most.shape, logits.dtype)
+    undivided(_exponentials, logits, most, e, largest)
     place = np.add(row_starts(n, classes), target)
-    chosen = e.reshape(-1)[place]
-    np.exp(e, e)
     total = row_sums(e)
-    losses = np.log(total)
-    losses -= chosen
+    losses = np.divide(total, largest[:, 0])
+    # exp of one number need not be the same number in every lane.
+    np.maximum(losses, 1, out=losses)
+    np.log(losses, losses)
+    losses -= logits.reshape(-1)[place] - most[:, 0]
     scale = logits.dtype.type(1 / n if reduction == "mean" else 1)
     return np.add.reduce(losses) * scale, (e, total, place, scale)
 

@@ -363,11 +363,13 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
         h = g if weight is None else g * weight
         along = np.vecdot(h, xhat)
         along *= -1.0 / max(xhat.shape[1], 1)
-        dx = xhat * along[:, None]
-        dx += h
-        dx -= row_means(h)[:, None]
-        dx *= scale[:, None]
-        dx = dx.reshape(shape)
+        # Made in the shape in which it is returned, since the engine copies a gradient that is a view.
+        dx = np.empty(shape, xhat.dtype)
+        rows = dx.reshape(xhat.shape)
+        np.multiply(xhat, along[:, None], rows)
+        rows += h
+        rows -= row_means(h)[:, None]
+        rows *= scale[:, None]
     dweight = np.einsum("rn,rn->n", g, xhat).reshape(inner) if needs[1] else None
     dbias = column_sums(g).reshape(inner) if needs[2] else None
     return dx, dweight, dbias

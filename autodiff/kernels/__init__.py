@@ -29,7 +29,8 @@ from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
 __all__ = [
-    "LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads", "use", "using",
+    "LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads", "undivided", "use",
+    "using",
 ]  # fmt: skip
 
 #: From so many elements on a kernel is taken in the mode "auto".
@@ -233,6 +234,22 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
 def _shares(count: int, size: int) -> int:
     """How many threads ``count`` rows of ``size`` elements in all are worth."""
     return max(1, min(_Settings.threads, count, size // _SHARE))
+
+
+def undivided(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function of NumPy that writes into some of its arguments, and that a recording (``autodiff.compile``) must not look into: one that
+    decides by values which way is the quicker."""
+    state = current_state()
+    if state is None or state.recorder is None:
+        function(*arguments)
+    else:
+        state.recorder.kernel(_undivided, (function, *arguments), None)
+
+
+def _undivided(function: Callable[..., None], *arguments: Any, partial: None) -> list[Any]:
+    """What is recorded of :func:`undivided`, called as :func:`run` is."""
+    function(*arguments)
+    return [()]
 
 
 def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
