@@ -495,6 +495,53 @@ def test_a_decision_after_a_draw_leaves_the_generator_right() -> None:
     assert compiled.recordings == 2
 
 
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_replay_that_gives_up_has_changed_nothing(cleared: bool) -> None:
+    """A gradient's divisor of zero is found after running statistics and other gradients have been computed, which are then computed again."""
+
+    def made(compiled: bool) -> tuple[Any, Any, Any]:
+        norm, affine = nn.BatchNorm1d(12), nn.Linear(12, 4, generator=np.random.default_rng(0))
+        scale = Tensor(np.ones(12, np.float32), requires_grad=True)
+
+        def step(x: Any, d: Any) -> Any:
+            scale.data = scale.data * 0 + d
+            if cleared:
+                norm.zero_grad(), affine.zero_grad()
+                scale.grad = None
+            loss = affine(norm(x * np.sqrt(scale))).sum() / (affine.weight.sum() * 3)
+            loss.backward()
+            return loss
+
+        return autodiff.compile(step) if compiled else step, norm, lambda: [p.grad for p in (*norm.parameters(), *affine.parameters(), scale)]
+
+    (step, norm, grads), (eager, eager_norm, eager_grads) = made(True), made(False)
+    x, _ = data()
+    for i in range(8):
+        d = np.ones(12, np.float32)
+        d[3] = i != 5
+        with np.errstate(all="ignore"):
+            assert same_bits(step(x, d), eager(x, d))
+        assert same_bits(norm.state_dict(), eager_norm.state_dict())
+        assert same_bits(grads(), eager_grads())
+    assert step.replays >= 5
+
+
+def test_what_decides_after_a_buffer_was_computed_leaves_it_as_it_was() -> None:
+    total, eager_total = Tensor(np.zeros(3)), Tensor(np.zeros(3))
+
+    def step(x: Any, total: Tensor = total) -> Any:
+        total.data = total.data + x
+        return total.data * 2 if total.data.sum() < 5 else total.data - 1
+
+    compiled = autodiff.compile(lambda x: step(x))
+    for _ in range(6):
+        x = np.array([0.5, 0.25, 0.125])
+        assert same_bits(compiled(x), step(x, eager_total))
+        assert same_bits(total.data, eager_total.data)
+    assert compiled.recordings == 2
+    assert compiled.replays == 4
+
+
 def test_an_error_is_the_eager_error_and_changes_nothing() -> None:
     training = Training("plain", "SGD", True)
     training.step(*data())

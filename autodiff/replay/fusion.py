@@ -12,7 +12,6 @@ group itself made.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.replay.chains import BLOCK, CAST, STEADY, Chain, Step, Value, compiles
-from autodiff.replay.recorder import Method, Op, Recorder, Slot, Storage
+from autodiff.replay.recorder import Method, Op, Recorder, Slot, Storage, reads, slots_in
 
 __all__ = ["LARGE", "LEAST", "fuse"]
 
@@ -79,20 +78,6 @@ def _conflict(first: _Item, then: _Item) -> bool:
     )
 
 
-def slots_of(value: Any) -> Iterator[Slot]:
-    """The slots in a template of arguments."""
-    if isinstance(value, Slot):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from slots_of(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from slots_of(item)
-    elif isinstance(value, slice):
-        yield from slots_of((value.start, value.stop, value.step))
-
-
 class _Pass:
     """One run of the pass."""
 
@@ -118,10 +103,10 @@ class _Pass:
         users: dict[int, set[int]] = {}
         for number, item in enumerate(kept):
             for op in item.ops:
-                for slot in slots_of((op.args, op.kwargs)):
+                for slot in slots_in((op.args, op.kwargs)):
                     if slot.storage is not None:
                         users.setdefault(slot.storage.index, set()).add(number)
-        for slot in slots_of(self.outputs):
+        for slot in slots_in(self.outputs):
             if slot.storage is not None:
                 users.setdefault(slot.storage.index, set()).add(-1)
         found: list[Op] = []
@@ -194,7 +179,7 @@ class _Pass:
 
     def _item(self, op: Op) -> _Item:
         item = _Item([op])
-        for slot in slots_of((op.args, op.kwargs)) if op.kind != "load" else ():
+        for slot in reads(op):
             item.takes.add(slot.index)
             if slot.storage is not None:
                 item.reads.add(slot.storage.index)
@@ -251,7 +236,7 @@ class _Pass:
         """Storages of the operands that have an element for every element of the result."""
         op = item.ops[0]
         like = op.out.value  # type: ignore[union-attr]
-        slots = [s for s in slots_of(op.args) if s.storage is not None and s.index not in self.constants]
+        slots = [s for s in slots_in(op.args) if s.storage is not None and s.index not in self.constants]
         return {s.storage.index for s in slots if s.storage is not None and s.value.size == like.size}
 
     def _enter(self, item: _Item, at: int) -> None:

@@ -8,7 +8,8 @@ nobody else holds it by then. Everything else (parameters, arguments, results of
 in the generated function, as in the eager step.
 
 Passes, in this order: fold what is computed from constants; drop what nobody needs; take cheaper calls of the same bits (``cheaper.py``); let a
-copy take the place of what it copies; move decisions ahead of random draws; join elementwise calls to chains; lay out memory; write the function.
+copy take the place of what it copies; move decisions ahead of random draws and of what the outside can see; join elementwise calls to chains; lay
+out memory; write the function.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import itertools
 import operator
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ from autodiff.errors import ArgumentError
 from autodiff.replay import cheaper
 from autodiff.replay.chains import Chain
 from autodiff.replay.cheaper import as_operand, c_einsum, cheapen
+from autodiff.replay.decisions import ahead_of_draws, ahead_of_writes
 from autodiff.replay.fusion import fuse
 from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.profile import Profile, profiled
-from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage
+from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage, reads, slots_in
 
 __all__ = ["DIVERGED", "Plan", "Unplannable"]
 
@@ -56,25 +58,6 @@ _OUT_METHODS = {"cumsum", "cumprod", "clip", "dot", "argmax", "argmin"}
 
 class Unplannable(Exception):
     """The record cannot be turned into a plan; the message says why."""
-
-
-def slots_in(value: Any) -> Iterator[Slot]:
-    """The slots in a template of arguments."""
-    if isinstance(value, Slot):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from slots_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from slots_in(item)
-    elif isinstance(value, slice):
-        yield from slots_in((value.start, value.stop, value.step))
-
-
-def reads(op: Op) -> list[Slot]:
-    """The slots that an operation takes."""
-    return [*slots_in(op.args), *slots_in(op.kwargs)] if op.kind not in ("load",) else []
 
 
 def _same_place(a: Any, b: Any) -> bool:
@@ -159,7 +142,8 @@ class Plan:
         cheapen(self.ops)
         self._elide_copies()
         self._drop()
-        self.rollback = self._hoist()
+        self.ops, self.rollback = ahead_of_draws(self.ops)
+        self.ops, self.stuck = ahead_of_writes(self.ops)
         self.ops = fuse(recorder, self.ops, self.outputs, self.constants, self.creator)
         self._place()
         self.prepared: dict[Op, Any] = {}  # host call -> the optimiser's step prepared for it, and the buffers of its gradients
@@ -293,33 +277,6 @@ class Plan:
             found[slot.index] = slot
         return list(found.values())
 
-    def _hoist(self) -> bool:
-        """Move what decides ahead of random draws; True if that cannot be done and a diverging replay must wind generators back."""
-        guards = [i for i, op in enumerate(self.ops) if op.kind == "guard"]
-        draws = [i for i, op in enumerate(self.ops) if op.kind == "draw"]
-        if not guards or not draws or guards[-1] < draws[0]:
-            return False
-        end = guards[-1]
-        wanted: set[int] = set()
-        storages: set[int] = set()
-        chosen: set[int] = set()
-        for i in range(end, -1, -1):
-            op = self.ops[i]
-            storages_out = {s.storage.index for s in op.outs() if s.storage is not None and s.storage.made}
-            if not (op.kind == "guard" or wanted & {s.index for s in op.outs()} or storages & (storages_out | {s.index for s in op.writes})):
-                continue
-            if op.kind in ("draw", "host"):
-                return True
-            chosen.add(i)
-            wanted |= {s.index for s in reads(op)}
-            storages |= {s.storage.index for s in reads(op) if s.storage is not None and s.storage.made}
-        for i in chosen:
-            if self.ops[i].writes:
-                return True  # moving a write ahead of other reads would change them
-        first = [self.ops[i] for i in sorted(chosen)]
-        self.ops = first + [op for i, op in enumerate(self.ops) if i not in chosen]
-        return False
-
     # --- memory ---------------------------------------------------------------------------------------------------------------
 
     def _place(self) -> None:
@@ -375,7 +332,7 @@ class Plan:
             slot = places[0][2]
             whole = all(s is slot for _, _, s in places) and slot.offset == buffer.root.offset and slot.value.nbytes == buffer.nbytes
             flags = slot.value.flags
-            if not whole or not (flags.c_contiguous or flags.f_contiguous) or self._read_after_made(places, buffer):
+            if index in self.stuck or not whole or not (flags.c_contiguous or flags.f_contiguous) or self._read_after_made(places, buffer):
                 del self.buffers[index]
                 continue
             buffer.root = slot

@@ -30,7 +30,7 @@ from autodiff.modes import ORDINARY, current_state, state_as
 from autodiff.replay.recorded import Recorded, bare
 from autodiff.tensor import Tensor
 
-__all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage"]
+__all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage", "reads", "slots_in"]
 
 
 class Storage:
@@ -106,6 +106,25 @@ class Op:
         if self.out is None:
             return []
         return [s for s in (self.out if isinstance(self.out, (list, tuple)) else [self.out]) if s is not None]
+
+
+def slots_in(value: Any) -> Iterator[Slot]:
+    """The slots in a template of arguments."""
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from slots_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from slots_in(item)
+    elif isinstance(value, slice):
+        yield from slots_in((value.start, value.stop, value.step))
+
+
+def reads(op: Op) -> list[Slot]:
+    """The slots that an operation takes."""
+    return [*slots_in((op.args, op.kwargs))] if op.kind != "load" else []
 
 
 class Method:
