@@ -94,21 +94,21 @@ class Adam(Optimizer):
 
     def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
         """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
-        parts = [a[start:stop] for a in (old, *slots, new)] if kernels.large(_PASSES * (stop - start)) and not group["amsgrad"] else []
-        if not parts or not kernels.ready(*parts, gradient):
+        size = stop - start
+        # What is the optimiser's own is as a kernel wants it wherever what came from outside is.
+        if not kernels.large(_PASSES * size) or group["amsgrad"] or not kernels.ready(old, gradient):
             super()._walk(group, turn, old, gradient, new, slots, start, stop)
             return
-        p, mean, square, out = parts
-        numbers = np.array(_kernel_numbers(group, turn), p.dtype)
-        if old is new:
-            kernels.run("adam_in_place", p.size, p.size, p, gradient, mean, square, numbers)
-        else:
-            kernels.run("adam", p.size, p.size, p, gradient, mean, square, out, numbers)
+        name, arrays = ("adam_in_place", [old, *slots]) if old is new else ("adam", [old, *slots, new])
+        if size != old.size:
+            arrays = [a[start:stop] for a in arrays]
+        p, *outs = arrays
+        kernels.run(name, size, size, p, gradient, *outs, np.array(_kernel_numbers(group, turn), p.dtype))
 
     def _in_one_pass(self, group: Group, p: Array, g: Array, slots: list[Array]) -> Callable[[Any], None] | None:
         if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, g, *slots):
             return None
-        run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(9, p.dtype)
+        run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(8, p.dtype)
 
         def step(turn: Any) -> None:
             numbers[:] = _kernel_numbers(group, turn)
@@ -151,11 +151,9 @@ class Adam(Optimizer):
 def _kernel_numbers(group: Group, turn: Any) -> tuple[float, ...]:
     """What the kernels take beside the parameters and their state."""
     (beta1, beta2), lr, weight_decay = group["betas"], group["lr"], group["weight_decay"]
-    decoupled = group["decoupled_weight_decay"]
-    return (
-        -1 if group["maximize"] else 1, 1 - lr * weight_decay if decoupled else 1, 0 if decoupled else weight_decay, 1 - beta1, beta2, 1 - beta2,
-        (1 - beta2**turn) ** 0.5, group["eps"], lr / (1 - beta1**turn),
-    )  # fmt: skip
+    decay, l2 = (1 - lr * weight_decay, 0) if group["decoupled_weight_decay"] else (1, weight_decay)
+    root = math.sqrt(1 - beta2**turn)
+    return -1 if group["maximize"] else 1, decay, l2, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, lr * root / (1 - beta1**turn)
 
 
 class AdamW(Adam):

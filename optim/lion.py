@@ -70,8 +70,8 @@ class Lion(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg",)
 
-    def _begin(self, group: Group, state: State) -> None:
-        return None  # no step of Lion depends on its number
+    def _begin(self, group: Group, states: list[State]) -> list[Any]:
+        return [None] * len(states)  # no step of Lion depends on its number
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
         (mean,), direction, temporary = slots, scratch[1], scratch[2]

@@ -5,11 +5,12 @@ and knows neither shapes nor parameters. This module brings the vectors to it. S
 other are joined into one flat vector, since a NumPy call costs more than the arithmetic on a bias; a large parameter is
 worked through in blocks that stay in the processor's cache, since ten passes over memory cost more than the arithmetic.
 
-**Nothing that a graph may still need is written into.** A recorded graph keeps the arrays of the parameters that it
-was computed from. So a step never writes into ``p.data``: it rebinds ``p.data`` to another array, and a backward pass
-that comes after the step, or a second one with ``retain_graph=True``, still sees the old values. The array that a
-step leaves behind is used again for a later step, but only when nobody else holds a reference to it, neither to the array nor
-to a view of it; otherwise a fresh one is allocated. Two buffers therefore alternate in an ordinary training loop.
+**Nothing that anybody may still need is written into.** A recorded graph keeps the arrays of the parameters that it was computed from, and so
+may a program. So a step writes over the values of the step before only where the parameter alone refers to them, which the reference counts of
+the array and of every view of it tell; a backward pass has let go of them by then. Otherwise ``p.data`` is bound to another array, and a backward
+pass that comes after the step, or a second one with ``retain_graph=True``, still sees the old values. The array left behind is used again for a
+later step as soon as nobody else refers to it. Where other threads run, which might take a reference while a step is writing, every step binds
+another array.
 
 An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then, and the same state. It
 makes sure of that by identity alone, and looks closer only where something is another object (``benchmarks/training.py``: on a small network
@@ -21,6 +22,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import autodiff
+from autodiff import kernels
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.graph import Variable
 from autodiff.modes import current_state, taken_whole
@@ -52,9 +55,6 @@ _ELSEWHERE = frozenset({"capturable", "differentiable", "foreach", "fused"})
 # Without the global lock another thread might take a reference between the count and the writing.
 _COUNTS = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
-# The classes of the gradients of an ordinary step.
-_PLAIN = {np.ndarray}
-
 
 class _Values:
     """One vector that parameters' values may lie in, with the views that parameters are bound to.
@@ -68,21 +68,29 @@ class _Values:
     views : list of ndarray
     """
 
-    __slots__ = ("_counts", "flat", "line", "views")
+    __slots__ = ("_bound", "_free", "flat", "line", "views")
 
     def __init__(self, flat: Array, views: list[Array]) -> None:
         self.flat = flat
         self.line = _real(flat.reshape(-1))
         self.views = views
-        self._counts: list[int] = []
+        self._free: list[int] = []
+        self._bound: list[int] = []
 
     def settle(self) -> None:
-        """Count the references as they are while nobody else holds any of the arrays."""
-        self._counts = self._references()
+        """Count the references as they are while nobody else holds any of the arrays, no parameter either."""
+        self._free = self._references()
+        flat, *views = self._free
+        # A parameter that is bound to a view adds one to it.
+        self._bound = [flat + (self.views[0] is self.flat), *(count + 1 for count in views)]
 
-    def alone(self) -> bool:
+    def free(self) -> bool:
         """Whether nobody else holds any of the arrays, nor a view of one."""
-        return _COUNTS and self._references() == self._counts
+        return _COUNTS and self._references() == self._free
+
+    def bound_alone(self) -> bool:
+        """The same but for the parameters that are bound to the views."""
+        return _COUNTS and self._references() == self._bound
 
     def _references(self) -> list[int]:
         return [sys.getrefcount(self.flat), *map(sys.getrefcount, self.views)]
@@ -99,23 +107,26 @@ class _Bucket:
         What the step before it had bound.
     slots, lines, views : dict of str
         Per state array its flat vector, the same as real numbers, and the parameters' parts of it.
+    ours : bool
+        Whether the parameters are Tensors, whose gradients have the right shape and dtype wherever their arrays have.
     steady : bool
         Whether the parameters were found bound to what the last step left, at the beginning of this one.
+    whole : bool
+        Whether every parameter has a gradient in this step.
     states : list of dict
         The parameters' entries in ``Optimizer.state``, as the last whole step found them; ``holders``, ``keys`` and ``held`` are parallel and
-        say which of them held which array under which name.
+        say which of them held which array under which name. ``used`` are the vectors that these arrays are parts of, as real numbers.
     """
 
     __slots__ = (
-        "dtype", "gradient", "held", "holders", "keys", "lines", "names", "offsets", "ours", "params", "shapes", "size", "slots", "spare",
-        "states", "steady", "values", "views",
+        "_gradient", "_parts", "_plain", "dtype", "held", "holders", "keys", "lines", "names", "offsets", "ours", "params", "shapes", "size",
+        "slots", "spare", "states", "steady", "used", "values", "views", "whole",
     )  # fmt: skip
 
     def __init__(self, params: list[Any], arrays: list[Array]) -> None:
         self.params = params
-        # Whether the parameters are Tensors, whose gradients have the right shape and dtype wherever their arrays have.
         self.ours = all(isinstance(p, autodiff.Tensor) for p in params)
-        self.steady = False
+        self.steady = self.whole = False
         self.dtype = arrays[0].dtype
         self.shapes = [a.shape for a in arrays]
         self.offsets = [0]
@@ -127,8 +138,11 @@ class _Bucket:
         self.slots: dict[str, Array] = {}
         self.lines: dict[str, Array] = {}
         self.views: dict[str, list[Array]] = {}
-        self.gradient: Array | None = None
+        self._gradient: Array | None = None
+        self._parts: list[Array] = []
+        self._plain = [np.ndarray] * len(params)
         self.names: tuple[str, ...] = ()
+        self.used: list[Array] = []
         self.states: list[State] = []
         self.holders: list[State] = []
         self.keys: list[str] = []
@@ -141,10 +155,14 @@ class _Bucket:
         offsets = self.offsets
         return [flat[offsets[i] : offsets[i + 1]].reshape(shape) for i, shape in enumerate(self.shapes)]
 
-    def blank(self) -> _Values:
-        """A place for new values: the spare one if nobody else can see it, else a fresh one."""
+    def place(self, over: bool) -> _Values:
+        """Where to write new values: over the present ones if that is allowed and nobody but the parameters holds them; else apart from them."""
+        values = self.values
+        if over and self.steady and values is not None and values.bound_alone():
+            self.spare = None
+            return values
         spare, self.spare = self.spare, None
-        if spare is not None and spare.alone():
+        if spare is not None and spare.free():
             return spare
         # A parameter that is alone gets an array of its own shape, not a view of a flat one.
         fresh = self._fresh()
@@ -157,7 +175,7 @@ class _Bucket:
 
     def adopt(self, flat: Array, views: list[Array]) -> None:
         """Know of a vector that somebody else has bound to the parameters."""
-        self.values, self.spare, self.gradient = _Values(flat, views), None, None
+        self.values, self.spare, self._gradient = _Values(flat, views), None, None
 
     def fits(self) -> bool:
         """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for; notes in ``steady`` what it saw."""
@@ -191,18 +209,28 @@ class _Bucket:
     def gradients(self, name: str) -> list[Array | None]:
         """The parameters' gradients, each of its parameter's shape and dtype, None where there is none."""
         if self.steady:
-            grads = [None if p._node is None else p._node.grad for p in self.params]
-            if set(map(type, grads)) == _PLAIN:
-                return grads
-        return [_gradient_of(name, p, p.data) for p in self.params]
+            try:
+                found = [p._node.grad for p in self.params]
+            except AttributeError:
+                pass  # one that is no leaf, or asks for no gradient: p.grad knows
+            else:
+                if list(map(type, found)) == self._plain:
+                    self.whole = True
+                    return found
+        grads = [_gradient_of(name, p, p.data) for p in self.params]
+        self.whole = all(g is not None for g in grads)
+        return grads
 
-    def joined(self, grads: list[Array]) -> Array:
+    def joined(self, grads: list[Any]) -> Array:
+        """The gradients of all parameters as one axis of real numbers."""
         if len(grads) == 1:
-            return grads[0].reshape(-1)
-        if self.gradient is None:
-            self.gradient = np.empty(self.size, self.dtype)
-        np.concatenate(grads, axis=None, out=self.gradient)
-        return self.gradient
+            return _real(grads[0].reshape(-1))
+        if self._gradient is None:
+            flat = np.empty(self.size, self.dtype)
+            self._gradient, self._parts = _real(flat), self.cut(flat)
+        for part, g in zip(self._parts, grads, strict=True):
+            part[...] = g  # together two thirds of what np.concatenate takes for small arrays
+        return self._gradient
 
     def known(self, names: tuple[str, ...], state: dict[Any, State]) -> bool:
         """Whether the state is what the last whole step left, by identity."""
@@ -216,7 +244,7 @@ class _Bucket:
     def remember(self, names: tuple[str, ...], states: list[State]) -> None:
         """Note which state dict holds which array, for :meth:`known`."""
         triples = [(s, name, view) for name in names for s, view in zip(states, self.views[name], strict=True)]
-        self.names, self.states = names, states
+        self.names, self.states, self.used = names, states, [self.lines[name] for name in names]
         self.holders, self.keys, self.held = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
 
 
@@ -282,6 +310,8 @@ class Optimizer:
         self._scratch: dict[Any, list[Array]] = {}
         self._cells: dict[Any, tuple[Array, list[Array]]] = {}
         self._step_count = 0
+        # Whether new values may overwrite the old ones: a formula from elsewhere might read the old ones after it has written new ones.
+        self._over = type(self).__module__.partition(".")[0] == "optim"
         if hasattr(params, "grad") and hasattr(params, "data"):
             raise ArgumentError(f"{self._name}: params is an iterable of parameters or dicts; for a single one write [parameter]")
         given = list(params)
@@ -304,11 +334,12 @@ class Optimizer:
         """What a state array is filled with before the first step."""
         return 0.0
 
-    def _begin(self, group: Group, state: State) -> Any:
-        """Advance a parameter's counters; what is returned is handed to :meth:`_update` as ``turn``."""
-        step = int(state.get("step", 0)) + 1
-        state["step"] = step
-        return step
+    def _begin(self, group: Group, states: list[State]) -> list[Any]:
+        """Advance the counters in the parameters' states; what is returned for each is handed to :meth:`_update` as ``turn``."""
+        steps = [int(state.get("step", 0)) + 1 for state in states]
+        for state, step in zip(states, steps, strict=True):
+            state["step"] = step
+        return steps
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
         """The formula, on one-dimensional real arrays of one length: write the new parameters into ``out``, the new state into ``slots``.
@@ -424,17 +455,17 @@ class Optimizer:
         for group in self.param_groups:
             for bucket in self._plan(group):
                 grads = bucket.gradients(self._name)
-                if any(g is not None for g in grads):
+                if bucket.whole or any(g is not None for g in grads):
                     work.append((group, bucket, grads))
+        over = self._over and not _others_run()
         for group, bucket, grads in work:
-            self._step_bucket(group, bucket, grads)
+            self._step_bucket(group, bucket, grads, over)
         self._step_count += 1
         return loss
 
     def _prepared(self) -> PreparedStep | None:
         """The step for a plan of ``autodiff.compile``; None where a plan must call :meth:`step` as it is."""
-        # A formula from elsewhere might read the old values after it has written new ones, and the two are one here.
-        known = type(self).__module__.partition(".")[0] == "optim" and type(self).step is Optimizer.step
+        known = self._over and type(self).step is Optimizer.step
         real = all(p.data.dtype.kind == "f" and p.data.size for group in self.param_groups for p in group["params"])
         return PreparedStep(self, BLOCK) if known and real else None
 
@@ -458,33 +489,31 @@ class Optimizer:
         self._plans[id(group)] = (list(params), buckets)
         return buckets
 
-    def _step_bucket(self, group: Group, bucket: _Bucket, grads: list[Array | None]) -> None:
+    def _step_bucket(self, group: Group, bucket: _Bucket, grads: list[Array | None], over: bool) -> None:
         old = bucket.current()
         names = self._slots(group)
-        present = [g for g in grads if g is not None]
-        whole = len(present) == len(grads)
-        if whole and bucket.known(names, self.state):
-            begin = self._begin
-            turns = [begin(group, state) for state in bucket.states]
-            runs = [(0, len(turns), turns[0])] if turns.count(turns[0]) == len(turns) else runs_of(turns, grads)
+        if bucket.whole and bucket.known(names, self.state):
+            turns = self._begin(group, bucket.states)
         else:
             states = [self.state.get(p, {}) if g is None else self.state.setdefault(p, {}) for p, g in zip(bucket.params, grads, strict=True)]
-            runs = runs_of([None if g is None else self._begin(group, state) for state, g in zip(states, grads, strict=True)], grads)
+            begun = iter(self._begin(group, [state for state, g in zip(states, grads, strict=True) if g is not None]))
+            turns = [None if g is None else next(begun) for g in grads]
             for name in names:
                 self._adopt(group, bucket, name, states, grads)
-            if whole:
-                bucket.remember(names, states)
-        new = bucket.blank()
-        width = new.line.size // bucket.size if bucket.size else 1  # 2 for complex numbers
-        slots = [bucket.lines[name] for name in names]
-        if whole and len(runs) == 1:
-            self._walk(group, runs[0][2], old, _real(bucket.joined(present)), new.line, slots, 0, new.line.size)
+            bucket.remember(names, states)
+        new = bucket.place(over)
+        line, slots = new.line, bucket.used
+        if bucket.whole and turns.count(turns[0]) == len(turns):
+            self._walk(group, turns[0], old, bucket.joined(grads), line, slots, 0, line.size)
         else:
-            new.line[:] = old  # parameters without a gradient keep their values
-            for first, last, turn in runs:
+            width = line.size // bucket.size if bucket.size else 1  # 2 for complex numbers
+            if line is not old:
+                line[:] = old  # parameters without a gradient keep their values
+            for first, last, turn in runs_of(turns, grads):
                 gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
-                self._walk(group, turn, old, _real(gradient), new.line, slots, bucket.offsets[first] * width, bucket.offsets[last] * width)
-        bucket.bind(new)
+                self._walk(group, turn, old, _real(gradient), line, slots, bucket.offsets[first] * width, bucket.offsets[last] * width)
+        if line is not old:
+            bucket.bind(new)
 
     def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
         """Apply the formula to ``start:stop``, block by block; ``gradient`` begins at ``start``."""
@@ -615,6 +644,14 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in sorted(group.items()) if k not in ("params", "param_names"))
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
+
+
+def _others_run() -> bool:
+    """Whether a thread runs beside this one that might read parameters; those of :mod:`autodiff.kernels` do not by themselves."""
+    if threading.active_count() == 1:
+        return False
+    this = threading.current_thread()
+    return any(thread is not this and not thread.name.startswith(kernels.THREADS) for thread in threading.enumerate())
 
 
 def _gradient_of(name: str, p: Any, data: Array) -> Array | None:

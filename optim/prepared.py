@@ -24,22 +24,14 @@ __all__ = ["PreparedStep", "runs_of"]
 class _Part:
     """One bucket: its vector, the parameters' views of it, and the pieces that the formula is applied to.
 
-    ``holders``, ``keys`` and ``arrays`` are parallel: which state dict must hold which array under which name. ``pass_`` is the optimiser's
-    function for all of it at once, which takes the place of the pieces where there is one.
+    ``pass_`` is the optimiser's function for all of it at once, which takes the place of the pieces where there is one.
     """
 
-    __slots__ = (
-        "arrays", "bucket", "counts", "flat", "gradient", "group", "holders", "keys", "names", "pass_", "pieces", "slots", "states", "views"
-    )  # fmt: skip
+    __slots__ = ("bucket", "counts", "flat", "gradient", "group", "pass_", "pieces", "slots", "views")
 
-    arrays: list[Any]
     counts: list[int]
-    holders: list[dict[str, Any]]
-    keys: list[str]
-    names: tuple[str, ...]
     pass_: Any
     slots: list[Any]
-    states: list[dict[str, Any]]
     views: list[Any]
 
     def __init__(self, group: Any, bucket: Any) -> None:
@@ -123,13 +115,12 @@ class PreparedStep:
     def _look_up_state(self, part: _Part) -> None:
         """Once counters have been advanced, as an optimiser may tell its first step from whether there is state."""
         optimizer, bucket = self.optimizer, part.bucket
-        part.names = optimizer._slots(part.group)
-        part.states = [optimizer.state.setdefault(p, {}) for p in bucket.params]
-        for name in part.names:
-            optimizer._adopt(part.group, bucket, name, part.states, part.views)
-        part.slots = [bucket.slots[name] for name in part.names]
-        triples = [(s, name, view) for name in part.names for s, view in zip(part.states, bucket.views[name], strict=True)]
-        part.holders, part.keys, part.arrays = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
+        names = optimizer._slots(part.group)
+        states = [optimizer.state.setdefault(p, {}) for p in bucket.params]
+        for name in names:
+            optimizer._adopt(part.group, bucket, name, states, part.views)
+        bucket.remember(names, states)
+        part.slots = bucket.used
 
     def gradients(self) -> list[Any]:
         """The vectors that gradients are taken from."""
@@ -165,25 +156,20 @@ class PreparedStep:
         if [(id(group), len(group["params"])) for group in optimizer.param_groups] != self.members:
             optimizer.step()  # parameters have been added since
             return
-        begin, update, held, same = optimizer._begin, optimizer._update, optimizer.state, operator.is_
+        begin, update, held = optimizer._begin, optimizer._update, optimizer.state
         for part in self.parts:
-            group = part.group
-            fresh = (
-                optimizer._slots(group) == part.names
-                and all(map(same, map(held.get, part.bucket.params), part.states))
-                and all(map(same, map(dict.get, part.holders, part.keys), part.arrays))
-            )
-            if fresh:
-                turns = [begin(group, state) for state in part.states]
+            group, bucket = part.group, part.bucket
+            if part.slots is bucket.used and bucket.known(optimizer._slots(group), held):
+                turns = begin(group, bucket.states)
             else:
-                turns = [begin(group, held.setdefault(p, {})) for p in part.bucket.params]
+                turns = begin(group, [held.setdefault(p, {}) for p in bucket.params])
                 self._look_up_state(part)
                 self._cut(part)
             turn = turns[0]
             if turns.count(turn) != len(turns):
                 # Parameters that have come to different numbers of steps.
                 for first, last, turn in runs_of(turns, part.views):
-                    start, stop = part.bucket.offsets[first], part.bucket.offsets[last]
+                    start, stop = bucket.offsets[first], bucket.offsets[last]
                     optimizer._walk(group, turn, part.flat, part.gradient[start:stop], part.flat, part.slots, start, stop)
             elif part.pass_ is not None:
                 part.pass_(turn)

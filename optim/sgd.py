@@ -90,9 +90,9 @@ class SGD(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _begin(self, group: Group, state: State) -> bool:
+    def _begin(self, group: Group, states: list[State]) -> list[Any]:
         # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.
-        return "momentum_buffer" not in state
+        return ["momentum_buffer" not in state for state in states]
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
         temporary = scratch[1]

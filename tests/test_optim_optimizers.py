@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -208,15 +209,92 @@ def test_a_step_between_forward_and_backward_does_not_change_the_gradient() -> N
     np.testing.assert_array_equal(w.grad, expected)
 
 
-def test_spare_buffers_are_used_again_when_nobody_holds_them() -> None:
-    (p,) = make(shapes=[(200, 200)])
-    optimizer = optim.Adam([p])
+@pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
+def test_values_that_nobody_holds_are_written_over(sizes: Any) -> None:
+    params = make(shapes=sizes)
+    optimizer = optim.Adam(params)
     seen = set()
     for step in range(10):
-        p.grad = gradient(p.data, 0, step)
+        for i, p in enumerate(params):
+            p.grad = gradient(p.data, i, step)
         optimizer.step()
-        seen.add(p.data.ctypes.data)
+        seen.add(params[-1].data.ctypes.data)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
+def test_two_places_alternate_while_somebody_holds_the_last_values(sizes: Any) -> None:
+    params = make(shapes=sizes)
+    optimizer = optim.Adam(params)
+    seen = set()
+    for step in range(10):
+        last = params[-1].data[:1]
+        kept = last.copy()
+        for i, p in enumerate(params):
+            p.grad = gradient(p.data, i, step)
+        optimizer.step()
+        np.testing.assert_array_equal(last, kept)
+        seen.add(params[-1].data.ctypes.data)
     assert len(seen) == 2
+
+
+def test_a_graph_that_is_kept_sees_the_values_of_its_forward() -> None:
+    (w,) = make(shapes=[(3, 3)])
+    optimizer = optim.Adam([w], lr=1.0)
+    for _ in range(3):  # the last of them writes over the one before
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    then = w.data.copy()
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    assert not np.array_equal(w.data, then)
+    optimizer.zero_grad()
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, 2 * then)
+
+
+def test_another_thread_never_sees_values_change_under_its_hands() -> None:
+    (w,) = make(shapes=[(5,)])
+    optimizer = optim.SGD([w], lr=1.0)
+    waits, go_on = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (waits.set(), go_on.wait()))
+
+    def places() -> int:
+        seen = set()
+        for _ in range(4):
+            w.grad = np.ones(5)
+            optimizer.step()
+            seen.add(w.data.ctypes.data)
+        return len(seen)
+
+    assert places() == 1
+    thread.start()
+    waits.wait()
+    try:
+        assert places() == 2
+    finally:
+        go_on.set()
+        thread.join()
+    assert places() == 1
+
+
+def test_a_formula_from_elsewhere_never_finds_old_and_new_in_one_place() -> None:
+    class Backwards(optim.Optimizer):
+        def _update(self, group: Any, turn: Any, p: Any, g: Any, out: Any, slots: Any, scratch: Any) -> None:
+            out[:] = 0.0
+            np.subtract(p, g, out)
+
+    (w,) = make(shapes=[(4,)])
+    optimizer = Backwards([w], {})
+    expected = w.data.copy()
+    for _ in range(4):
+        w.grad = np.ones(4)
+        expected -= 1.0
+        optimizer.step()
+        np.testing.assert_array_equal(w.data, expected)
 
 
 @pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])

@@ -29,12 +29,15 @@ from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
 __all__ = [
-    "LEAST", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads", "undivided", "use",
-    "using",
+    "LEAST", "THREADS", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads",
+    "undivided", "use", "using",
 ]  # fmt: skip
 
 #: From so many elements on a kernel is taken in the mode "auto".
 LEAST = 1 << 16
+
+#: How the names of the threads begin that share a kernel's work.
+THREADS = "autodiff-kernel"
 
 # A thread is worth starting for so many elements.
 _SHARE = 1 << 15
@@ -177,7 +180,7 @@ def either_backward(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Ca
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_Settings.threads, thread_name_prefix="autodiff-kernel")
+    return ThreadPoolExecutor(_Settings.threads, thread_name_prefix=THREADS)
 
 
 # Threads do not survive a fork (which Windows does not have); the child makes its own when it needs them.
@@ -218,11 +221,15 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
         return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
     kernel = _kernel(name)
     shares = _shares(count, size)
+    if shares == 1:
+        if partial is None:
+            kernel(0, count, *arguments)
+            return [()]
+        alone = partial()
+        kernel(0, count, *arguments, *alone)
+        return [alone]
     bounds = [count * i // shares for i in range(shares + 1)]
     partials = [() if partial is None else partial() for _ in range(shares)]
-    if shares == 1:
-        kernel(0, count, *arguments, *partials[0])
-        return partials
     # The caller's thread takes the first share itself.
     waiting = [_pool().submit(kernel, bounds[i], bounds[i + 1], *arguments, *partials[i]) for i in range(1, shares)]
     kernel(0, bounds[1], *arguments, *partials[0])
@@ -233,6 +240,8 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
 
 def _shares(count: int, size: int) -> int:
     """How many threads ``count`` rows of ``size`` elements in all are worth."""
+    if _Settings.threads == 1 or size < 2 * _SHARE:
+        return 1
     return max(1, min(_Settings.threads, count, size // _SHARE))
 
 
