@@ -109,7 +109,7 @@ _APPLIED = """
         return {elsewhere}
 {reading}
     try:
-        _out, _residuals = _forward({call})
+{forward}
     except Exception as _error:
         raise _explain(_op, _error, {inputs}) from _error
     _kind = _out.__class__
@@ -134,8 +134,18 @@ _APPLIED = """
     return {usual}
 """
 
+_FORWARD = """
+        _out, _residuals = _forward({call})
+"""
+
+# Of an operation that has a compiled kernel, too (kernels.either, written out).
+_CHOICE = """
+        _made = _kernel({call}) if _a0.size >= _settings.least else None
+        _out, _residuals = _forward({call}) if _made is None else _made
+"""
+
 _READING = """
-    if {name}.__class__ is _ndarray or {name} is None:
+    {absent}if {name}.__class__ is _ndarray:
         {array} = {name}
         {parent} = None
     else:
@@ -144,8 +154,13 @@ _READING = """
             {parent} = {name}._node
         except AttributeError:
             {array} = _coerce(_op, {i}, {name})
-            {parent} = None
+            {parent} = None{scalars}
 """
+
+# Before it, for an input that is often left out.
+_ABSENT = """if {name} is None:
+        {array} = {parent} = None
+    el"""
 
 # A hand-written forward may work in place.
 _AS_ARRAY = """
@@ -157,9 +172,9 @@ _AS_ARRAY = """
 _APPLIED_PULL = """
 def _compiled_pull(node, g, pending):
     saved = node.saved
-    if g.__class__ is not _ndarray and g.__class__ in _numbers:
+    if g.__class__ in _numbers:
         g = _asarray(g)
-    if saved is None or g.__class__ is not _ndarray or pending.recording:
+    if saved is None or g.__class__ is not _ndarray:
         return _pull(node, g, pending)
     {results}, = _op.backward(g, saved[1], saved[2])
     {parents}, = node.parents
@@ -246,9 +261,11 @@ def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
     def each(text: str, separator: str = ", ") -> str:
         return separator.join(text.format(i=i) for i in places)
 
-    reading = [_READING.format(name=name, array=f"_a{i}", parent=f"_p{i}", i=i).strip("\n") for i, name in enumerate(op.inputs)]
-    if scalars:
-        reading = [text + "\n" + scalars.format(array=f"_a{i}").strip("\n") for i, text in enumerate(reading)]
+    reading = []
+    for i, p in enumerate(op.parameters[: len(op.inputs)]):
+        names = {"name": p.name, "array": f"_a{i}", "parent": f"_p{i}"}
+        absent = _ABSENT.format(**names) if p.default is None else ""
+        reading.append(_READING.format(**names, i=i, absent=absent, scalars=scalars.format(**names).rstrip()).strip("\n"))
     return {
         "reading": "\n".join(reading),
         "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
@@ -284,8 +301,13 @@ def _names(op: Primitive | Fused) -> dict[str, Any]:
 def fused_function(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
     """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
     fields = _fields(op, _AS_ARRAY)
-    body = _APPLIED.format(elsewhere=elsewhere, usual=result.format(out="_tensor"), unusual=result.format(out="_out"), **fields)
-    return general_function(op, body.strip("\n"), _names(op), _pull_source(op, _APPLIED_PULL, sending=_APPLIED_SENDING))
+    choice = getattr(op.forward, "choice", {})
+    forward = (_CHOICE if choice else _FORWARD).strip("\n").format(**fields)
+    body = _APPLIED.format(
+        forward=forward, elsewhere=elsewhere, usual=result.format(out="_tensor"), unusual=result.format(out="_out"), **fields
+    )
+    names = {**_names(op), **{f"_{name}": value for name, value in choice.items()}}
+    return general_function(op, body.strip("\n"), names, _pull_source(op, _APPLIED_PULL, sending=_APPLIED_SENDING))
 
 
 def direct_function(op: Primitive) -> Callable[..., Any]:

@@ -357,11 +357,12 @@ def _come_to_rest(pending: Pending) -> None:
 
     The caller's arrays and other leaves' gradients are never shared; an array that nobody else holds is taken as it is.
     """
+    take, references, ndarray, alone = pending.popitem, sys.getrefcount, np.ndarray, _ALONE
     while pending:
-        leaf, g = pending.popitem()
+        leaf, g = take()
         if leaf.grad is not None or leaf.hooks:
             _add_at_leaf(leaf, g, False)
-        elif g.__class__ is np.ndarray and g.base is None and sys.getrefcount(g) <= _ALONE:
+        elif g.__class__ is ndarray and g.base is None and references(g) <= alone:
             leaf.grad = g
         else:
             leaf.grad = np.array(g)
@@ -504,8 +505,8 @@ def _walk_straight(entry: Any, pending: Pending, free: bool) -> Sequence[Node | 
     Every use of that single node has been visited: a use not yet visited would lie behind it, and the graph would have a cycle. So a
     chain, such as a feed-forward network, needs neither an order nor a table of what has been seen (benchmarks/graphs.py).
     """
-    take = pending.pop
-    while entry.__class__ in _NODES and (g := take(entry, None)) is not None:
+    nodes, take = _NODES, pending.pop
+    while entry.__class__ in nodes and (g := take(entry, None)) is not None:
         try:
             entry.pull(entry, g, pending)
         except Unbatchable:
@@ -515,15 +516,17 @@ def _walk_straight(entry: Any, pending: Pending, free: bool) -> Sequence[Node | 
         if entry.__class__ is ElementwiseNode:
             # Where there is no other way, a leaf or a number ends the loop.
             entry, other = entry.first, entry.second
-            if other.__class__ in _NODES and other is not entry:
-                if entry.__class__ in _NODES:
+            if other.__class__ in nodes and other is not entry:
+                if entry.__class__ in nodes:
                     return [entry, other]
                 entry = other
         else:
-            ways = [parent for parent in entry.parents if parent.__class__ in _NODES]
-            entry = ways[0] if ways else None
-            if len(ways) > 1 and any(way is not entry for way in ways):
-                return ways
+            parents, entry = entry.parents, None
+            for parent in parents:
+                if parent.__class__ in nodes and parent is not entry:
+                    if entry is not None:
+                        return [way for way in parents if way.__class__ in nodes]
+                    entry = parent
     return []
 
 

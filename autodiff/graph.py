@@ -124,20 +124,20 @@ class GeneralNode(Node):
 
     Attributes
     ----------
-    constants : tuple of (int, number or Constant)
-        Unset where no input was a constant.
+    noted : list of tuple
+        Of inputs that were constants ``(position, number)`` or ``(position, shape, dtype, name)``; unset where there was none.
     """
 
-    __slots__ = ("attrs", "constants", "parents")
+    __slots__ = ("attrs", "noted", "parents")
 
     parents: tuple[Node | Variable | None, ...]
     attrs: dict[str, Any] | None
-    constants: tuple[tuple[int, Any], ...]
+    noted: list[Any]
 
     @property
     def constant_inputs(self) -> tuple[tuple[int, Any], ...]:
-        """``constants``, or an empty tuple."""
-        return getattr(self, "constants", ())
+        """What is noted, as numbers and :class:`Constant`."""
+        return tuple((place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(self, "noted", ()))
 
 
 class ElementwiseNode(Node):

@@ -21,7 +21,7 @@ import numpy as np
 from autodiff import views
 from autodiff.engine import pick, wrap
 from autodiff.errors import AnomalyError, AutodiffError, DTypeError, ShapeError
-from autodiff.graph import Constant, GeneralNode, Node
+from autodiff.graph import GeneralNode, Node
 from autodiff.modes import State, current_state
 
 if TYPE_CHECKING:
@@ -221,17 +221,16 @@ def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...
 
 
 def note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
-    """The facts of inputs that ask for no gradient, for pictures."""
-    constants: list[tuple[int, Any]] = []
+    """The facts of inputs that ask for no gradient, for pictures: noted bare, since every step of a training notes them and few are drawn."""
+    found: list[Any] = []
     for i, parent in enumerate(node.parents):
-        if parent is None:
-            array = arrays[i]
-            if array.__class__ is np.ndarray:
-                constants.append((i, Constant(array.shape, array.dtype, None if inputs[i] is array else getattr(inputs[i], "name", None))))
-            elif array is not None:
-                number = array.__class__ in PYTHON_NUMBERS
-                constants.append((i, array if number else Constant(array.shape, array.dtype, getattr(inputs[i], "name", None))))
-    node.constants = tuple(constants)
+        if parent is None and (array := arrays[i]) is not None:
+            if array.__class__ in PYTHON_NUMBERS:
+                found.append((i, array))
+            else:
+                name = None if inputs[i] is array else getattr(inputs[i], "name", None)
+                found.append((i, array.shape, array.dtype, name))
+    node.noted = found
 
 
 def _note(node: Node, state: State) -> None:

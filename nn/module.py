@@ -142,10 +142,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        tables = self.__dict__
-        if current_state() is None and not tables["_forward_hooks"] and not tables["_forward_pre_hooks"]:
+        if not self._forward_hooks and not self._forward_pre_hooks and current_state() is None:
             return self.forward(*args, **kwargs)
-        with scope(tables.get("_scope", type(self).__name__)):
+        with scope(self.__dict__.get("_scope", type(self).__name__)):
             for pre_hook in list(self._forward_pre_hooks.values()):
                 changed = pre_hook(self, args)
                 if changed is not None:

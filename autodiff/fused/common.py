@@ -14,6 +14,8 @@ __all__ = ["ZERO", "at_least_zero", "column_sums", "masked", "ones", "row_means"
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
 _LARGEST = 1 << 15
+# What BLAS multiplies.
+_BLAS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
@@ -73,20 +75,20 @@ def at_least_zero(x: Array) -> Array:
 
 def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix (n, m): (m,)."""
-    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+    if x.dtype not in _BLAS:
         return np.asarray(x.sum(axis=0))
     return np.dot(ones(len(x), x.dtype), x)  # type: ignore[no-any-return]
 
 
 def row_sums(x: Array) -> Array:
     """``x.sum(axis=1)`` of a matrix (n, m): (n,)."""
-    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+    if x.dtype not in _BLAS:
         return np.asarray(x.sum(axis=1))
-    return np.dot(x, ones(x.shape[1], x.dtype))  # type: ignore[no-any-return]
+    return x.dot(ones(x.shape[1], x.dtype))  # type: ignore[no-any-return]
 
 
 def row_means(x: Array) -> Array:
     """``x.mean(axis=1)`` of a matrix (n, m): (n,)."""
-    if x.dtype.kind != "f" or x.itemsize not in (4, 8):
+    if x.dtype not in _BLAS:
         return np.asarray(x.mean(axis=1))
-    return np.asarray(np.dot(x, ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1)))
+    return np.asarray(x.dot(ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1)))

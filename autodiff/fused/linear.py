@@ -52,16 +52,18 @@ def _check(x: Any, weight: Any, bias: Any) -> None:
 
 def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     """One matrix product over all rows, the bias added in place."""
-    _check(x, weight, bias)
-    shape = x.shape
-    rows = x if len(shape) == 2 else x.reshape(-1, shape[-1])
-    y = np.dot(rows, weight.T)
+    shape, sizes = x.shape, weight.shape
+    matrix = len(shape) == 2
+    if not matrix or len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
+        _check(x, weight, bias)
+    rows = x if matrix else x.reshape(-1, shape[-1])
+    y = rows.dot(weight.T)
     if bias is not None:
         if bias.dtype is y.dtype or np.result_type(y, bias) == y.dtype:
             y += bias
         else:
             y = y + bias
-    return y if len(shape) == 2 else y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
+    return y if matrix else y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
 
 
 def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -72,12 +74,18 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     - ``db_o = sum_n g_no``: (out,)
     """
     rows, weight, shape = residuals
-    g = g if g.ndim == 2 else g.reshape(-1, weight.shape[0])
-    dx = np.dot(g, weight) if needs[0] else None
-    if dx is not None and dx.shape != shape:
-        dx = dx.reshape(shape)
-    dweight = np.dot(g.T, rows) if needs[1] else None
-    dbias = column_sums(g) if len(needs) > 2 and needs[2] else None
+    need_x, need_weight, need_bias = needs
+    dx = dweight = dbias = None
+    if g.ndim != 2:
+        g = g.reshape(-1, len(weight))
+    if need_x:
+        dx = g.dot(weight)
+        if len(shape) != 2:
+            dx = dx.reshape(shape)
+    if need_weight:
+        dweight = g.T.dot(rows)
+    if need_bias:
+        dbias = column_sums(g)
     return dx, dweight, dbias
 
 

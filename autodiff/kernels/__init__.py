@@ -163,6 +163,8 @@ def either(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..
                 return found
         return numpy(x, *args, **attrs)
 
+    # The function that is written out for the operation chooses by itself (autodiff.codegen).
+    forward.choice = {"forward": numpy, "kernel": kernel, "settings": _Settings}  # type: ignore[attr-defined]
     return forward
 
 

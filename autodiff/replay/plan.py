@@ -53,7 +53,7 @@ _ALIKE = {
     np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
 }  # fmt: skip
 _TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
-_OUT_METHODS = {"cumsum", "cumprod", "clip", "dot", "argmax", "argmin"}
+_OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
 
 
 class Unplannable(Exception):

@@ -297,7 +297,7 @@ class Recorder:
         return self.call(function, args, kwargs)
 
     def method(self, name: str, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method calls."""
+        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method calls, ``dot`` as the function."""
         value = standin.value
         if isinstance(value, np.ndarray) and name in _REDUCTIONS:
             ufunc, names = _REDUCTIONS[name]
@@ -311,6 +311,8 @@ class Recorder:
             found = self._mean(standin, args, kwargs)
             if found is not None:
                 return found
+        if name == "dot":
+            return self.call(np.dot, (standin, *args), kwargs)
         return self.call(Method(name), (standin, *args), kwargs)
 
     def _mean(self, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
