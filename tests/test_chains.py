@@ -25,7 +25,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Chains of every size, in small blocks, in one of the modes of the kernels."""
     monkeypatch.setattr(chains, "BLOCK", 48)
     monkeypatch.setattr(fusion, "BLOCK", 48)
-    monkeypatch.setattr(fusion, "LEAST", 8)
+    monkeypatch.setattr(chains, "_LEAST", 8)
     monkeypatch.setattr(fusion, "LARGE", 8)
     before = kernels.use(request.param)
     yield request.param
@@ -263,6 +263,38 @@ def test_warnings_and_errors_are_those_of_the_eager_calls(mode: str) -> None:
     with np.errstate(under="raise"), pytest.raises(FloatingPointError, match="underflow"):
         autodiff.compile(_quotient)(tiny * 1e-10, tiny * 1e-10)
     assert compiled.replays > 3
+
+
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_a_gradient_at_a_pole_is_the_eager_one_and_decides_nothing_in_a_loop(mode: str) -> None:
+    """A cotangent of zero stays zero, another gives an infinity without a warning; what eager calls warn of is told."""
+
+    def gradients(x: Any, y: Any, w: Any) -> Any:
+        value, (gx, gy) = autodiff.value_and_grad(lambda x, y: (w * (x / y + np.sqrt(np.abs(x)) + np.log1p(y))).sum(), argnums=(0, 1))(x, y)
+        return gx, gy, value
+
+    def told(step: Any, *case: Any) -> tuple[Any, set[str]]:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            result = step(*case)
+        return result, {str(w.message) for w in found}
+
+    compiled = autodiff.compile(gradients)
+    rng = np.random.default_rng(0)
+    x, y, w = (rng.uniform(1, 2, (16, 13)).astype(np.float32) for _ in range(3))
+    for _ in range(3):
+        assert all(map(alike, compiled(x, y, w), gradients(x, y, w)))
+    x[3:6], y[5:9], y[9:11], w[4:8:2] = 0.0, -0.0, -1.0, 0.0
+    w[:, 5] *= -1
+    endless = np.float32(np.inf)
+    for case in ((x, y, w), (np.where(x == 0, endless, x), np.where(y == 0, endless, y), w)):
+        for _ in range(3):
+            (found, ours), (wanted, eager) = told(compiled, *case), told(gradients, *case)
+            assert all(map(alike, found, wanted))
+            assert ours == eager
+    assert np.isinf(told(compiled, x, y, w)[0][0]).any()
+    assert ("count_nonzero" in str(compiled.plan)) == (mode == "numpy")
+    assert (compiled.recordings == 1) == (mode == "numba"), "only where nothing is compiled another plan holds beside a zero"
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)

@@ -30,7 +30,10 @@ import numpy as np
 
 from autodiff import kernels
 
-__all__ = ["BLOCK", "CAST", "LOOPS", "STEADY", "Chain", "Step", "Value", "compiles"]
+__all__ = ["BLOCK", "CAST", "LOOPS", "STEADY", "Chain", "Step", "Value", "compiles", "least"]
+
+# From so many elements on a chain is worth a compiled loop, in the mode "auto".
+_LEAST = 1 << 11
 
 #: Elements in a block: some arrays of so many stay in a core's second-level cache, and NumPy's cost per call is small beside so many.
 BLOCK = 1 << 14
@@ -103,11 +106,12 @@ class Value:
 
 @dataclass(eq=False)
 class Step:
-    """One operation of a chain: a ufunc, ``np.where`` or :data:`CAST`."""
+    """One operation of a chain: a ufunc, ``np.where`` or :data:`CAST`; with what it changes of the chain's floating-point error state."""
 
     target: Any
     args: list[Value]
     out: Value
+    errors: dict[str, Any] | None = None
 
     @property
     def loop(self) -> tuple[Any, ...] | None:
@@ -193,6 +197,11 @@ def compiles() -> bool:
     return kernels.using() != "numpy" and kernels.installed() and _flags() is not None
 
 
+def least() -> int:
+    """Elements from which on calls are put into chains, in the mode at hand."""
+    return _LEAST if kernels.using() == "auto" else 2
+
+
 def _flags() -> tuple[int, int, int, int] | None:
     """fenv.h's numbers for division by zero, overflow, underflow and invalid operations."""
     if not sys.platform.startswith(("linux", "darwin")):
@@ -232,6 +241,7 @@ class Chain:
         self.size = size
         self.outer = outer
         self.__name__ = "chain"
+        self._mixed = [step.errors for step in self.steps if step.errors]
         for letter, values in (("x", self.inputs), ("y", self.outputs), ("t", [s.out for s in self.steps if s.out.place is None])):
             for number, value in enumerate(values):
                 value.name = f"{letter}{number}"
@@ -387,7 +397,10 @@ class Chain:
         lines = [f"def one_by_one({', '.join(taken)}):"]
         for step in self.steps:
             args = [v.name for v in step.args]
-            lines.append("    " + (_call(step, args, step.out.name) if step.out.place is not None else f"{step.out.name} = {_result(step, args)}"))
+            if step.errors:
+                lines.append(f"    with np.errstate(**{step.errors!r}):")
+            line = _call(step, args, step.out.name) if step.out.place is not None else f"{step.out.name} = {_result(step, args)}"
+            lines.append(f"{' ' * (8 if step.errors else 4)}{line}")
         scope = {"np": np, **self._numbers}
         exec(compile("\n".join(lines) + "\n", f"<{self.__name__}>", "exec"), scope)
         found: Callable[..., Any] = scope["one_by_one"]
@@ -398,7 +411,7 @@ class Chain:
         if self._called > self.patience:
             self.compile()
             self._run(*arrays)
-        elif self._rows >= self._length:
+        elif self._rows >= self._length and not self._mixed:
             self._blocks(*arrays)
         else:
             self._noting(*arrays)
@@ -408,7 +421,7 @@ class Chain:
         noted = _Noted()
         with np.errstate(all="call", call=noted):
             flags = self._blocks(*arrays)
-        if (noted.flags or flags) and _heeded(noted.flags | _as_numpys(flags or 0)):
+        if (noted.flags or flags) and self._heeded(noted.flags | _as_numpys(flags or 0)):
             self._one_by_one(*arrays)
 
     # --- compiled loops ----------------------------------------------------------------------------------------------------------
@@ -449,8 +462,13 @@ class Chain:
         self._run = scope["direct"]  # type: ignore[assignment]
 
     def _trouble(self, flags: int, *arrays: Any) -> None:
-        if _heeded(_as_numpys(flags)):
+        if self._heeded(_as_numpys(flags)):
             self._one_by_one(*arrays)
+
+    def _heeded(self, flags: int) -> bool:
+        """Whether the caller's error state, or an operation's own, wants to hear of one of these."""
+        state = np.geterr()
+        return any(_heeds({**state, **own}, flags) for own in ({}, *self._mixed))
 
     def _schedule(self) -> list[Any]:
         """Steps in as few loops as can be, with NumPy's calls between them.
@@ -620,10 +638,9 @@ def _as_numpys(flags: int) -> int:
     return sum(1 << i for i, flag in enumerate(_flags() or ()) if flags & flag)
 
 
-def _heeded(flags: int) -> bool:
-    """Whether the caller's error state wants to hear of one of these."""
-    state = np.geterr()
-    return any(flags & (1 << i) and state[name] != "ignore" for i, name in enumerate(("divide", "over", "under", "invalid")))  # type: ignore[literal-required]
+def _heeds(state: Any, flags: int) -> bool:
+    """Whether an error state wants to hear of one of these."""
+    return any(flags & (1 << i) and state[name] != "ignore" for i, name in enumerate(("divide", "over", "under", "invalid")))
 
 
 @lru_cache(maxsize=512)

@@ -18,14 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import kernels
-from autodiff.replay.chains import BLOCK, CAST, STEADY, Chain, Step, Value, compiles
+from autodiff.replay.chains import BLOCK, CAST, STEADY, Chain, Step, Value, compiles, least
 from autodiff.replay.recorder import Method, Op, Recorder, Slot, Storage, reads, slots_in
 
-__all__ = ["LARGE", "LEAST", "fuse"]
-
-#: From so many elements on a chain is worth a compiled loop, in the mode "auto".
-LEAST = 1 << 11
+__all__ = ["LARGE", "fuse"]
 
 #: From so many bytes per array on blocks are worth their calls.
 LARGE = 1 << 19
@@ -41,7 +37,7 @@ class _Item:
     """A group of elementwise calls, or one other call; with what it reads and writes."""
 
     ops: list[Op]
-    key: Any = None  # shape and error state of a group
+    key: Any = None  # shape and error state of a group, which may differ in whether divisions by zero are heeded
     outer: int | None = None
     reads: set[int] = field(default_factory=set)  # storages
     writes: set[int] = field(default_factory=set)
@@ -122,8 +118,7 @@ class _Pass:
         if op.kind != "call" or not isinstance(out, Slot) or not isinstance(out.value, np.ndarray) or out.storage is None:
             return None
         value = out.value
-        least = LEAST if kernels.using() == "auto" else 2
-        if value.size < least or not out.storage.made or not value.flags.c_contiguous or not _plain(value.dtype):
+        if value.size < least() or not out.storage.made or not value.flags.c_contiguous or not _plain(value.dtype):
             return None
         creator = self.creator.get(out.storage.index)
         if creator is None or not isinstance(creator.out, Slot) or not _same(creator.out, out):
@@ -198,7 +193,7 @@ class _Pass:
             return item
         outers = {found[1] for arg in _operands(op) if (found := self._layout(arg, op.out.value)) is not None} - {None}  # type: ignore[union-attr]
         if len(outers) <= 1:
-            item.key = (shape, None if op.errors is None else tuple(op.errors.items()))
+            item.key = (shape, tuple(_without_divide(op.errors).items()))
             item.outer = next(iter(outers), None)
         return item
 
@@ -281,12 +276,13 @@ class _Pass:
             passed.append(made[-1].out)
             writes.append(storage)
         made.append(Op("call", chain, tuple(passed)))
-        made[-1].writes, made[-1].errors = tuple(writes), item.ops[0].errors
+        made[-1].writes, made[-1].errors = tuple(writes), _shared_errors(item.ops)
         return made
 
     def _translated(self, item: _Item, used: set[int]) -> tuple[list[Step], dict[Value, Slot], dict[Value, Slot]] | None:
         """The steps of a group with the slots of inputs and outputs; None if there is too little to do."""
         steps: list[Step] = []
+        shared = _shared_errors(item.ops)
         inputs: dict[int, tuple[Value, Slot]] = {}
         current: dict[int, Value | None] = {}  # storage -> what is in it
         for op in item.ops:
@@ -314,7 +310,8 @@ class _Pass:
                     args.append(inputs.setdefault(arg.index, (Value(kind, _dtype(arg.value)), arg))[0])
                 else:
                     args.append(Value("number", _dtype(arg), arg))
-            steps.append(Step(CAST if type(op.target) is Method else op.target, args, Value("computed", out.value.dtype)))
+            own = None if op.errors == shared else op.errors
+            steps.append(Step(CAST if type(op.target) is Method else op.target, args, Value("computed", out.value.dtype), own))
             current[out.storage.index] = steps[-1].out
         outputs: dict[Value, Slot] = {}
         for index, value in current.items():
@@ -377,6 +374,16 @@ def fuse(recorder: Recorder, ops: list[Op], outputs: Any, constants: dict[int, A
     list of Op
     """
     return _Pass(recorder, ops, outputs, constants, creator).run()
+
+
+def _without_divide(errors: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: what for name, what in (errors or {}).items() if name != "divide"}
+
+
+def _shared_errors(ops: list[Op]) -> dict[str, Any] | None:
+    """The error state of a group's operations, as far as they share it."""
+    first = ops[0].errors
+    return (first if all(op.errors == first for op in ops) else _without_divide(first)) or None
 
 
 def _operands(op: Op) -> tuple[Any, ...]:

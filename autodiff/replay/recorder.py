@@ -27,6 +27,8 @@ from autodiff import modes
 from autodiff.engine import wrap
 from autodiff.graph import Node, Variable
 from autodiff.modes import ORDINARY, current_state, state_as
+from autodiff.ops.common import quotient, steady_quotient
+from autodiff.replay.chains import compiles, least
 from autodiff.replay.recorded import Recorded, bare
 from autodiff.tensor import Tensor
 
@@ -87,7 +89,7 @@ class Op:
     writes : tuple of Storage
         Which storages it writes into, its own new ones aside.
     errors : dict or None
-        NumPy's error state, where the step had changed it.
+        What the step had changed of NumPy's error state.
     """
 
     __slots__ = ("args", "errors", "kind", "kwargs", "out", "target", "writes")
@@ -281,7 +283,7 @@ class Recorder:
         finally:
             self.busy = False
         if errors != self.errors:
-            op.errors = dict(errors)
+            op.errors = {name: what for name, what in errors.items() if what != self.errors[name]}
         written = self._written(target, args, kwargs, result)
         if not self._note_writes(op, written):
             return result
@@ -777,6 +779,22 @@ def _watched_maker(original: Any) -> Any:
     return maker
 
 
+def _watched_quotient(g: Any, d: Any) -> Any:
+    """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors would cut that in two."""
+    recorder = _active()
+    if recorder is None or not recorder.following or not _loops_over(g, d):
+        return quotient(g, d)
+    return steady_quotient(g, d)
+
+
+def _loops_over(g: Any, d: Any) -> bool:
+    values = bare(g), bare(d)
+    if type(d) is not Recorded or not all(isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" for v in values):
+        return False
+    full = values[1].size
+    return full >= least() and full == np.broadcast(*values).size and compiles()
+
+
 def _tensor_doors() -> dict[str, Any]:
     data, grad, detach = Tensor.data, Tensor.grad, Tensor.detach
     as_array, hook, retain = Tensor.__array__, Tensor.register_hook, Tensor.retain_grad
@@ -912,7 +930,8 @@ def doors_watched(tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
     with _lock:
         if not _watching:
             watched = _watched_numpy()
-            doors = {id(np): watched} | {id(getattr(np, name)): watched.__dict__[name] for name in _MAKERS}
+            doors: dict[int, Any] = {id(np): watched, id(quotient): _watched_quotient}
+            doors |= {id(getattr(np, name)): watched.__dict__[name] for name in _MAKERS}
             _watch_globals([*_own_modules(), *tables], doors)
             for name, door in _tensor_doors().items():
                 _taken_off.append((Tensor, name, Tensor.__dict__[name]))
