@@ -98,6 +98,7 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         node = GeneralNode()
         node.op = op
         node.pull = op.pull
+        node.g = False
         node.parents = (*(t._node for t in tensors), *closed_over)
         node.saved = tuple(t._data for t in tensors)
         node.attrs = None

@@ -18,7 +18,7 @@ import numpy as np
 from autodiff import engine
 from autodiff.bytecode import SHAPE, UNUSED, arithmetic
 from autodiff.engine import Pending, ShapeOnly, fit
-from autodiff.graph import ElementwiseNode, GeneralNode
+from autodiff.graph import ElementwiseNode, GeneralNode, ScalarNode
 from autodiff.modes import current_state
 from autodiff.recording import FLOAT_SCALARS, PYTHON_NUMBERS, arrayed, coerce, explain, leave, note_constants, note_view, record
 
@@ -124,6 +124,7 @@ _APPLIED = """
     _tensor._node = _node = _Node()
     _node.op = _op
     _node.pull = _compiled_pull
+    _node.g = False
     _node.parents = ({parents},)
     _node.attrs = {attrs}
     _node.saved = (({arrays},), _residuals, ({needs},))
@@ -187,10 +188,8 @@ _APPLIED_SENDING = """
             raise _lacking(_op, {i})
         if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
             h{i} = fit(h{i}, p{i}, _op)
-        if p{i} in pending:
-            pending.add(p{i}, h{i})
-        else:
-            pending[p{i}] = h{i}
+        held = p{i}.g
+        p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
 
@@ -214,6 +213,7 @@ _DIRECT = """
         _tensor._node = _node = _Node()
         _node.op = _op
         _node.pull = _direct_pull
+        _node.g = False
         _node.parents = ({parents},)
         _node.attrs = {attrs}
         _node.saved = {saved}
@@ -247,10 +247,8 @@ _DIRECT_GRADIENT = """
 
 _DIRECT_SENDING = """
     if p{i} is not None:
-        if p{i} in pending:
-            pending.add(p{i}, h{i})
-        else:
-            pending[p{i}] = h{i}
+        held = p{i}.g
+        p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
 
@@ -320,7 +318,7 @@ def direct_function(op: Primitive) -> Callable[..., Any]:
     if len(reads) == len(op.rules) == 1:
         saved = _kept(reads[0], "_a0", out="_out")
     elif len(reads) == len(op.rules) == 2:
-        left, right, both = (_kept(use, "_a0", "_a1", out="_out") for use in (*reads, _either(*reads)))
+        left, right, both = (_kept(_read(op, wanted), "_a0", "_a1", out="_out") for wanted in ([0], [1], [0, 1]))
         saved = f"{left} if _p1 is None else {right} if _p0 is None else {both}"
     return general_function(op, _DIRECT.format(saved=saved, **fields).strip("\n"), {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
 
@@ -333,6 +331,8 @@ def direct_function(op: Primitive) -> Callable[..., Any]:
 #
 # Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call, and the result is
 # known to have the cotangent's shape and dtype, so that nothing is asked of it; dtype and shape of an array cost more than a function call.
+#
+# Where one float64 comes out of float64s, a ScalarNode is left, which knows shape and dtype without asking; its pulls ask for neither.
 
 _FUNCTION = """
 def function({parameters}):
@@ -343,10 +343,7 @@ def function({parameters}):
         return general({inputs})
     if p is None or state() is not None:
         return general({inputs})
-    shape = p.shape
 {second}
-    if not shape and a.__class__ is ndarray:
-        a = a[()]  # NumPy computes with a scalar ten times as fast as with an array of no axes
     try:
         out = {expression}
     except Exception as error:
@@ -354,22 +351,10 @@ def function({parameters}):
 {node}
 """
 
-_NODE = """
-node = Node()
-node.op = op
-kind = out.__class__
-# Of a NumPy scalar the class tells the dtype, which would take a sixth of the call to ask for.
-dtype = {parent}.dtype if kind is not ndarray and kind is {array}.__class__ else out.dtype
-node.pull = {pull} if dtype is {parent}.dtype else op.pull
-node.first = {first}
-node.second = {second}
-node.saved = {saved}
-node.shape = {parent}.shape
-node.dtype = dtype
-tensor = new(Tensor)
-tensor._data = out
-tensor._node = node
-return tensor
+# NumPy computes with a scalar ten times as fast as with an array of no axes.
+_AS_SCALAR = """
+if {array}.__class__ is ndarray and not {parent}.shape:
+    {array} = {array}[()]
 """
 
 _SECOND = """
@@ -379,17 +364,20 @@ try:
 except AttributeError:
     if y.__class__ not in numbers:
         return general(x, y)
-    if not shape and a.__class__ is ndarray:
-        a = a[()]
+{as_scalar}
     try:
-        out = {with_number}
+        out = {expression}
     except Exception as error:
         raise explain(op, error, (x, y)) from error
 {node}
-if q is None or (q.shape is not shape and q.shape != shape) or q.dtype is not p.dtype:
-    return general(x, y)
-if not shape and b.__class__ is ndarray:
-    b = b[()]
+if a.__class__ is not float64 or b.__class__ is not float64 or q is None:
+    if q is None or q.dtype is not p.dtype or (q.shape is not p.shape and q.shape != p.shape):
+        return general(x, y)
+    if not p.shape:
+        if a.__class__ is ndarray:
+            a = a[()]
+        if b.__class__ is ndarray:
+            b = b[()]
 """
 
 _REFLECTED = """
@@ -400,8 +388,7 @@ def function(y, x):
     q = y._node
     if q is None:
         return general(x, y)
-    if not q.shape and b.__class__ is ndarray:
-        b = b[()]
+{as_scalar}
     try:
         out = {expression}
     except Exception as error:
@@ -409,12 +396,36 @@ def function(y, x):
 {node}
 """
 
+_NODE = """
+if out.__class__ is float64 is {array}.__class__:
+    node = ScalarNode()
+    node.pull = {pull}_scalar
+{saved_by_scalar}
+else:
+    node = Node()
+    kind = out.__class__
+    # Of a NumPy scalar the class tells the dtype, which would take a sixth of the call to ask for.
+    dtype = {parent}.dtype if kind is not ndarray and kind is {array}.__class__ else out.dtype
+    node.pull = {pull} if dtype is {parent}.dtype else op.pull
+    node.saved = {saved}
+    node.shape = {parent}.shape
+    node.dtype = dtype
+node.op = op
+node.first = {first}
+node.second = {second}
+node.g = False
+tensor = new(Tensor)
+tensor._data = out
+tensor._node = node
+return tensor
+"""
+
 _PULL = """
 def {name}(node, g, pending):
     saved = node.saved
     if saved is None:
         return op.pull(node, g, pending)
-    {names} = saved
+{names}
 {gradients}
 {sending}
 """
@@ -429,26 +440,59 @@ if {gradient}.dtype is not {parent}.dtype or {gradient}.shape != {parent}.shape:
     {gradient} = fit({gradient}, {parent}, op)
 """
 
+_FITTED_TO_SCALAR = """
+if {gradient}.__class__ is not float64:
+    {gradient} = fit({gradient}, {parent}, op)
+"""
+
 _SENDING = """
-if {parent} not in pending:
-    pending[{parent}] = {gradient}
-elif {parent}.shape:
-    pending.add({parent}, {gradient})
-else:
-    pending[{parent}] = pending[{parent}] + {gradient}
+held = {parent}.g
+{parent}.g = {gradient} if held is None else pending.summed({parent}, held, {gradient})
+"""
+
+_SENDING_SCALAR = """
+held = {parent}.g
+{parent}.g = {gradient} if held is None else held + {gradient}
 """
 
 # Of the first and the second input: the parent, the slot that holds it, its gradient.
 _PLACES = (("p", "first", "h"), ("q", "second", "k"))
+
+_NAMES = ("out", "x", "y")
+_SLOTS = ("saved", "other", "third")
 
 
 def _indented(text: str, depth: int = 1) -> str:
     return textwrap.indent(text.strip("\n"), "    " * depth)
 
 
-def _pull(op: Primitive, name: str, wanted: Sequence[int]) -> str:
+def _read(op: Primitive, wanted: Sequence[int]) -> tuple[int, ...]:
+    """How the rules of the inputs number ``wanted`` together use ``(out, *inputs)``."""
+    columns = zip(*(op._reads[i] or () for i in wanted), strict=True)
+    return tuple(max(column) for column in columns)
+
+
+def _scalar_slots(op: Primitive, wanted: Sequence[int]) -> dict[str, str]:
+    """Where a ScalarNode keeps what the rules of the inputs number ``wanted`` read; the number in the place of another input stands there."""
+    slots = iter(_SLOTS)
+    places = {}
+    for name, use in zip(_NAMES, _read(op, wanted), strict=False):
+        position = _NAMES.index(name) - 1
+        if position >= 0 and position not in wanted:
+            places[name] = _PLACES[position][1]
+        elif use != UNUSED:
+            places[name] = next(slots)
+    return places
+
+
+def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False) -> str:
     """The source of a pull for nodes of ``op`` whose inputs number ``wanted`` ask for a gradient."""
-    names = ("out", "x", "y")[: 1 + len(op.rules)]
+    names = _NAMES[: 1 + len(op.rules)]
+    slots = _scalar_slots(op, wanted)
+    unpacking = f"{', '.join(names)} = saved"
+    if scalar:
+        unpacking = "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names)
+    fitted, sent = (_FITTED_TO_SCALAR, _SENDING_SCALAR) if scalar else (_FITTED, _SENDING)
     gradients, sending = [], []
     for i in wanted:
         parent, slot, gradient = _PLACES[i]
@@ -456,10 +500,10 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int]) -> str:
         assert rule is not None
         text = arithmetic(rule, ("g", *names))
         fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
-        gradients.append(_GRADIENT.format(**fields) + ("" if text else _FITTED.format(**fields)))
-        sending.append(_SENDING.format(**fields))
+        gradients.append(_GRADIENT.format(**fields) + ("" if text else fitted.format(**fields)))
+        sending.append(sent.format(**fields))
     return _PULL.format(
-        name=name, names=", ".join(names), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
+        name=name, names=_indented(unpacking), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
     )
 
 
@@ -472,43 +516,47 @@ def _kept(use: Sequence[int], *names: str, out: str = "out") -> str:
     return f"({', '.join(parts)})"
 
 
-def _either(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
-    """What two rules read together."""
-    return tuple(max(pair) for pair in zip(left, right, strict=True))
+def _node(op: Primitive, wanted: Sequence[int], *inputs: str) -> tuple[str, str]:
+    """The source of making a node whose inputs number ``wanted`` ask for a gradient, and the source of its pulls."""
+    array, parent = inputs[wanted[0]], _PLACES[wanted[0]][0]
+    slots = {name: slot for name, slot in _scalar_slots(op, wanted).items() if slot in _SLOTS}
+    values = dict(zip(_NAMES, ("out", *inputs), strict=False))
+    saved_by_scalar = "\n".join(f"node.{slot} = {values[name]}" for name, slot in slots.items()) or "node.saved = op"
+    pull = f"pull{''.join(map(str, wanted))}"
+    first, second = (_PLACES[i][0] if i in wanted else inputs[i] if i < len(inputs) else "None" for i in (0, 1))
+    making = _NODE.format(
+        array=array, parent=parent, pull=pull, first=first, second=second,
+        saved=_kept(_read(op, wanted), *inputs), saved_by_scalar=_indented(saved_by_scalar),
+    )  # fmt: skip
+    return _indented(making), _pull(op, pull, wanted) + _pull(op, f"{pull}_scalar", wanted, scalar=True)
 
 
 def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., Any]:
     """The public function of an elementwise operation; for one of two inputs ``op.reflected``, too."""
-    reads = [read for read in op._reads if read is not None]
     general = direct_function(op)
-    if len(reads) < len(op.rules):
+    if None in op._reads:
         return general
     scope: dict[str, Any] = {
-        "forward": op.forward, "ShapeOnly": ShapeOnly, "Node": ElementwiseNode, "general": general, "ndarray": np.ndarray
+        "Node": ElementwiseNode, "ScalarNode": ScalarNode, "ShapeOnly": ShapeOnly, "float64": np.float64, "forward": op.forward,
+        "general": general, "ndarray": np.ndarray,
     }  # fmt: skip
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
-    if len(reads) == 1:
-        node = _NODE.format(pull="pull", parent="p", array="a", first="p", second="None", saved=_kept(reads[0], "a"))
+    left_as_scalar, right_as_scalar = (_AS_SCALAR.format(array=array, parent=parent) for array, parent in (("a", "p"), ("b", "q")))
+    if len(op.rules) == 1:
+        node, pulls = _node(op, [0], "a")
         function = _FUNCTION.format(
-            parameters="x", inputs="x", second="", expression=operator or "forward(a)", node=_indented(node)
+            parameters="x", inputs="x", second=_indented(left_as_scalar), expression=operator or "forward(a)", node=node
         )
-        return _compile(op, function + _pull(op, "pull", [0]), scope)
-    left, right = reads
-    either = _either(left, right)
+        return _compile(op, function + pulls, scope)
     expression = operator or "forward(a, b)"
-    reflected = _NODE.format(pull="pull", parent="q", array="b", first="x", second="q", saved=_kept(right, "x", "b"))
-    op.reflected = _compile(
-        op,
-        _REFLECTED.format(expression=_with("a", "x", expression), node=_indented(reflected)) + _pull(op, "pull", [1]),
-        scope,
-    )
-    number = _NODE.format(pull="pull_left", parent="p", array="a", first="p", second="y", saved=_kept(left, "a", "y"))
-    second = _SECOND.format(with_number=_with("b", "y", expression), node=_indented(number))
-    both = _NODE.format(pull="pull", parent="p", array="a", first="p", second="q", saved=_kept(either, "a", "b"))
-    function = _FUNCTION.format(
-        parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=_indented(both)
-    )
-    return _compile(op, function + _pull(op, "pull", [0, 1]) + _pull(op, "pull_left", [0]), scope)
+    node, pulls = _node(op, [1], "x", "b")
+    reflected = _REFLECTED.format(as_scalar=_indented(right_as_scalar), expression=_with("a", "x", expression), node=node)
+    op.reflected = _compile(op, reflected + pulls, scope)
+    number, more = _node(op, [0], "a", "y")
+    second = _SECOND.format(as_scalar=_indented(left_as_scalar), expression=_with("b", "y", expression), node=number)
+    node, pulls = _node(op, [0, 1], "a", "b")
+    function = _FUNCTION.format(parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=node)
+    return _compile(op, function + pulls + more, scope)
 
 
 def _with(name: str, other: str, expression: str) -> str:

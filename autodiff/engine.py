@@ -1,20 +1,21 @@
 """Backpropagation: the walk, accumulation, unbroadcasting and casting, once, for every operation.
 
 A gradient rule returns what the formula says. This module sums that to the input's shape, casts it to the input's
-dtype, and adds it to what other uses of the same input have sent. During a pass gradients live in a :class:`Pending`
-table, so nothing on a shared graph is written to and passes may nest or run in several threads; only a leaf's ``grad``
-(and a retained one) outlives the pass.
+dtype, and adds it to what other uses of the same input have sent. Only a leaf's ``grad`` (and a retained one) outlives the pass.
 
-A pass runs in one of two ways. Ordinarily rules receive bare arrays. With ``create_graph=True`` they receive Tensors, so that
-NumPy's protocols record the rule itself and the gradient can be differentiated again. A fused primitive's hand-derived backward
-reads residuals that are bare arrays, and recording it would silently treat them as constants; so in that mode the
-fused primitive's *composed definition* is differentiated instead.
+A pass runs in one of two ways. Ordinarily it has all graphs to itself: rules receive bare arrays, gradients on their way stand on the
+nodes (:class:`OnNodes`), and the operations' compiled rules put them there. One pass at a time may do so. A pass that runs beside it, in a hook
+or in another thread, keeps its gradients in a table of its own (:class:`Table`) and writes to nothing on a shared graph; so does one that is
+watched for NaN, and one that is recorded. That is ``create_graph=True``: rules then receive Tensors, so that NumPy's protocols record the rule
+itself and the gradient can be differentiated again. A fused primitive's hand-derived backward reads residuals that are bare arrays, and
+recording it would silently treat them as constants; so in that mode the fused primitive's *composed definition* is differentiated instead.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -22,11 +23,11 @@ import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, count, each
 from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import ElementwiseNode, GeneralNode, Node, Variable, topological_order
+from autodiff.graph import ElementwiseNode, GeneralNode, Node, ScalarNode, Variable, topological_order
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
-    "Pending", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "lacking", "observed",
+    "OnNodes", "Pending", "Table", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "lacking", "observed",
     "pull_elementary", "pull_fused", "wrap",
 ]  # fmt: skip
 
@@ -64,36 +65,84 @@ class ShapeOnly:
         self.size = array.size
 
 
-class Pending(dict[Any, Any]):
-    """The gradients on their way during one pass, by node.
+class Pending:
+    """The gradients on their way during one pass.
 
     Attributes
     ----------
-    owned : set
-        The nodes whose entry was made here by an addition: nobody else can hold it, so more may be added in place.
-        Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
     recording : bool
-        Whether the entries are Tensors and the pass is itself being recorded.
+        Whether they are Tensors and the pass is itself being recorded.
+    owned : set
+        The nodes whose gradient was made here by an addition: nobody else can hold it, so more may be added in place.
+        Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
     """
 
     __slots__ = ("owned", "recording")
 
-    def __init__(self, recording: bool) -> None:
+    def __init__(self, recording: bool = False) -> None:
         self.owned: set[Any] = set()
         self.recording = recording
+
+    def get(self, entry: Node | Variable) -> Any:
+        """What has arrived, None if nothing has."""
+        raise NotImplementedError
+
+    def put(self, entry: Node | Variable, g: Any) -> None:
+        """Let ``g`` stand for all that has arrived; None for nothing."""
+        raise NotImplementedError
 
     def add(self, parent: Node | Variable, g: Any) -> None:
         """Add ``g``, which already has the parent's shape and dtype."""
         held = self.get(parent)
-        if held is None:
-            self[parent] = g
-        elif parent in self.owned:
-            np.add(held, g, held)
-        elif held.__class__ is not np.ndarray or held.size < _IN_PLACE_SIZE or g.__class__ is not np.ndarray:
-            self[parent] = held + g
-        else:
-            self[parent] = held + g
+        self.put(parent, g if held is None else self.summed(parent, held, g))
+
+    def summed(self, parent: Node | Variable, held: Any, g: Any) -> Any:
+        """``held + g``, in place where ``held``, which has arrived at ``parent``, is nobody else's."""
+        if parent in self.owned:
+            return np.add(held, g, held)
+        if held.__class__ is np.ndarray and held.size >= _IN_PLACE_SIZE and g.__class__ is np.ndarray:
             self.owned.add(parent)
+        return held + g
+
+    def parts(self, node: Node) -> list[Any]:
+        """What has arrived at each output of a node with several."""
+        held = self.get(node)
+        if held is None:
+            held = [None] * len(node.shape)
+            self.put(node, held)
+        return held  # type: ignore[no-any-return]
+
+
+class Table(Pending):
+    """In a table by node, so that nothing on a shared graph is written to: such passes may nest or run beside one another."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, recording: bool = False) -> None:
+        super().__init__(recording)
+        self._held: dict[Any, Any] = {}
+
+    def get(self, entry: Node | Variable) -> Any:
+        return self._held.get(entry)
+
+    def put(self, entry: Node | Variable, g: Any) -> None:
+        self._held[entry] = g
+
+    def take(self, entry: Node | Variable) -> Any:
+        """What has arrived, which leaves the table; None if nothing has."""
+        return self._held.pop(entry, None)
+
+
+class OnNodes(Pending):
+    """On the nodes themselves, five times as quick to reach as through a table: for a pass that has all graphs to itself."""
+
+    __slots__ = ()
+
+    def get(self, entry: Node | Variable) -> Any:
+        return entry.g
+
+    def put(self, entry: Node | Variable, g: Any) -> None:
+        entry.g = g
 
 
 def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
@@ -133,12 +182,26 @@ def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
 
 
 def _saved(node: Node) -> Any:
-    if node.saved is None:
+    held = node.saved
+    if held is None:
         raise GraphError(
             f"the graph through {node.op.name} was freed by an earlier backward pass; pass retain_graph=True to that "
             "pass to walk the graph twice, or run the computation again"
         )
-    return node.saved
+    return _unpacked(node) if isinstance(node, ScalarNode) else held
+
+
+def _unpacked(node: ScalarNode) -> tuple[Any, ...]:
+    """``(out, *inputs)`` of a node that does not keep them in a tuple; None for what no rule reads."""
+    inputs = (None, node.first, node.second)
+    parents = (None, *node.parents)
+    uses = node.op._uses(tuple(parent is not None for parent in parents[1:]))  # 0 where nothing reads it
+    held = (getattr(node, slot) for slot in ("saved", "other", "third"))
+    found = []
+    for place, use in enumerate(uses):
+        number = place > 0 and parents[place] is None
+        found.append(None if not use else inputs[place] if number else next(held))
+    return tuple(found)
 
 
 def _lifted(node: Node) -> tuple[Any, ...]:
@@ -210,10 +273,7 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
             raise lacking(op, node.parents.index(parent))
         if gradient.dtype is not parent.dtype or gradient.shape != parent.shape:
             gradient = fit(gradient, parent, op)
-        if parent in pending:
-            pending.add(parent, gradient)
-        else:
-            pending[parent] = gradient
+        pending.add(parent, gradient)
 
 
 def lacking(op: Any, position: int) -> NotDifferentiableError:
@@ -299,7 +359,7 @@ def _pull_pick(node: Node, g: Any, pending: Pending) -> None:
     parent = node.parents[0]
     assert isinstance(parent, Node)
     assert node.attrs is not None
-    parts = pending.setdefault(parent, [None] * len(parent.shape))
+    parts = pending.parts(parent)
     index = node.attrs["index"]
     parts[index] = g if parts[index] is None else parts[index] + g
 
@@ -312,6 +372,7 @@ def _link(op: _Link, parent: Node | Variable, shape: Any, dtype: Any, attrs: dic
     node = GeneralNode()
     node.op = op
     node.pull = op.pull
+    node.g = False
     node.parents = (parent,)
     node.saved = ()
     node.attrs = attrs
@@ -337,14 +398,15 @@ def pick(node: Node, index: int) -> Node:
 # --- the walk -----------------------------------------------------------------------------------------------------
 
 
-def _references(pending: Pending) -> int:
-    _, g = pending.popitem()
+def _references(leaf: Variable) -> int:
+    g = leaf.g
+    leaf.g = False
     return sys.getrefcount(g)
 
 
-def _fresh() -> Pending:
-    probe = Pending(False)
-    probe[None] = np.empty(1)
+def _fresh() -> Variable:
+    probe = Variable((1,), float)
+    probe.g = np.empty(1)
     return probe
 
 
@@ -352,20 +414,23 @@ def _fresh() -> Pending:
 _ALONE = _references(_fresh())
 
 
-def _come_to_rest(pending: Pending) -> None:
-    """What an ordinary pass has left in ``pending`` is the leaves': add it to their ``grad``.
+def _come_to_rest(leaves: Iterable[Variable]) -> None:
+    """Add what a pass on the nodes has brought to the leaves to their ``grad``.
 
     The caller's arrays and other leaves' gradients are never shared; an array that nobody else holds is taken as it is.
     """
-    take, references, ndarray, alone = pending.popitem, sys.getrefcount, np.ndarray, _ALONE
-    while pending:
-        leaf, g = take()
-        if leaf.grad is not None or leaf.hooks:
+    references, ndarray, float64, alone = sys.getrefcount, np.ndarray, np.float64, _ALONE
+    for leaf in leaves:
+        g = leaf.g
+        leaf.g = False
+        if g is None:
+            continue
+        if leaf._grad is not None or leaf.hooks:
             _add_at_leaf(leaf, g, False)
-        elif g.__class__ is ndarray and g.base is None and references(g) <= alone:
-            leaf.grad = g
+        elif g.__class__ is float64 or (g.__class__ is ndarray and g.base is None and references(g) <= alone):
+            leaf._grad = g
         else:
-            leaf.grad = np.array(g)
+            leaf._grad = np.array(g)
 
 
 def _add_at_leaf(leaf: Variable, g: Any, recording: bool) -> None:
@@ -430,14 +495,14 @@ def backpropagate(
     free : bool
         Let go of the saved arrays as the pass goes by.
     """
-    pending = _seeded(roots, seeds, create_graph)
-    if create_graph:
+    alone = not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(blocking=False)
+    if alone:
+        _walk_alone(roots, seeds, free, None)
+    elif create_graph:
         with enable_grad():
-            _walk(topological_order(roots), pending, free, None)
-    elif (current_state() or ORDINARY).anomaly:
-        _walk(topological_order(roots), pending, free, None)
+            _walk(topological_order(roots), _seeded(roots, seeds, True), free, None)
     else:
-        _ordinary_walk(roots, pending, free)
+        _walk(topological_order(roots), _seeded(roots, seeds, False), free, None)
 
 
 def gradients_of(
@@ -449,45 +514,136 @@ def gradients_of(
     free: bool = True,
 ) -> list[Any]:
     """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is touched."""
-    pending = _seeded(roots, seeds, create_graph)
-    wanted = set(targets)
-    # Only nodes that lead to a target are worth a visit; parents come first in the order, so one sweep finds them.
-    useful: set[Any] = set()
-    order = []
-    for entry in topological_order(roots):
-        if entry in wanted or (isinstance(entry, Node) and any(p in useful for p in entry.parents)):
-            useful.add(entry)
-            order.append(entry)
-    found: dict[Any, Any] = dict.fromkeys(wanted)
-    if create_graph:
-        with enable_grad():
-            _walk(order, pending, free, found)
+    found: dict[Any, Any] = dict.fromkeys(targets)
+    if not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(blocking=False):
+        _walk_alone(roots, seeds, free, found)
     else:
-        _walk(order, pending, free, found)
+        pending = _seeded(roots, seeds, create_graph)
+        useful = _leading_to(found, topological_order(roots))
+        if create_graph:
+            with enable_grad():
+                _walk(useful, pending, free, found)
+        else:
+            _walk(useful, pending, free, found)
     return [found[target] for target in targets]
 
 
-def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Pending:
-    pending = Pending(recording)
-    if len(roots) == 1:
-        (pending[roots[0]],) = seeds
-        return pending
+def _leading_to(targets: Container[Any], order: Iterable[Node | Variable]) -> list[Node | Variable]:
+    """What of an order leads to a target: only that is worth a visit. Parents come first, so one sweep finds it."""
+    useful: dict[Any, None] = {}
+    for entry in order:
+        if entry in targets or (isinstance(entry, Node) and any(p in useful for p in entry.parents)):
+            useful[entry] = None
+    return list(useful)
+
+
+def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Table:
+    pending = Table(recording)
     for root, seed in zip(roots, seeds, strict=True):
         pending.add(root, seed)
     return pending
 
 
-_NODES = frozenset({ElementwiseNode, GeneralNode})
+# --- a pass that has all graphs to itself -------------------------------------------------------------------------
 
 
-def _ordinary_walk(roots: Sequence[Node | Variable], pending: Pending, free: bool) -> None:
-    """The pass of a plain ``backward()``, with nothing asked that it has no use for."""
-    if len(roots) == 1:
-        roots = _walk_straight(roots[0], pending, free)
-    take = pending.pop
-    node: Any
-    for node in reversed(topological_order(roots)):
-        if node.__class__ is not Variable and (g := take(node, None)) is not None:
+# Whoever holds it may write to every entry's ``g``. Nobody waits for it: a pass that does not get it runs with a table.
+_exclusive = threading.Lock()
+
+_NODES = frozenset({ElementwiseNode, GeneralNode, ScalarNode})
+
+
+def _walk_alone(roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bool, found: dict[Any, Any] | None) -> None:
+    """The pass of whoever has taken ``_exclusive``, which is given back. ``found`` is as in :func:`_walk`."""
+    try:
+        order, leaves = _claimed(roots)
+        pending = OnNodes()
+        for root, seed in zip(roots, seeds, strict=True):
+            pending.add(root, seed)
+        if found is None:
+            _visit(order, pending, free)
+            _come_to_rest(leaves)
+        else:
+            _visit_for(found, order, leaves, pending, free)
+    except BaseException:
+        for entry in topological_order(roots):
+            entry.g = False
+        # If that is itself interrupted, the lock is never given back: all later passes use tables, slower and as right.
+        _exclusive.release()
+        raise
+    _exclusive.release()
+
+
+def _claimed(roots: Sequence[Node | Variable]) -> tuple[list[Any], list[Variable]]:
+    """The nodes that ``roots`` depend on, each after all of its parents, and the leaves; the ``g`` of each is made None.
+
+    The order of :func:`topological_order`, so that a pass gives the same bits whatever runs beside it, in less than half of its time: ``g``
+    tells what has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for those behind it; where ways part, all
+    but the last are put by with the length of the path so far. At the end of a way the path down to the last parting waits for nothing more.
+    """
+    order: list[Any] = []
+    leaves: list[Variable] = []
+    path: list[Any] = []
+    step = path.append
+    partings: list[tuple[Any, int]] = [(root, 0) for root in roots]
+    put_by = partings.append
+    while partings:
+        entry, depth = partings.pop()
+        done = path[depth:]
+        done.reverse()
+        order += done
+        del path[depth:]
+        if entry.g is not False:
+            continue
+        if entry.__class__ is Variable:
+            entry.g = None
+            leaves.append(entry)
+            continue
+        while entry is not None:
+            entry.g = None
+            step(entry)
+            ahead = None
+            kind = entry.__class__
+            if kind is ScalarNode or kind is ElementwiseNode:
+                parent = entry.first
+                kind = parent.__class__
+                if kind is Variable:
+                    if parent.g is False:
+                        parent.g = None
+                        leaves.append(parent)
+                elif kind in _NODES and parent.g is False:
+                    ahead = parent
+                parent = entry.second
+                kind = parent.__class__
+                if kind is Variable:
+                    if parent.g is False:
+                        parent.g = None
+                        leaves.append(parent)
+                elif kind in _NODES and parent.g is False:
+                    if ahead is not None:
+                        put_by((ahead, len(path)))
+                    ahead = parent
+            else:
+                for parent in entry.parents:
+                    if parent is None or parent.g is not False:
+                        continue
+                    if parent.__class__ is Variable:
+                        parent.g = None
+                        leaves.append(parent)
+                    else:
+                        if ahead is not None:
+                            put_by((ahead, len(path)))
+                        ahead = parent
+            entry = ahead
+    order += reversed(path)
+    return order, leaves
+
+
+def _visit(order: list[Any], pending: OnNodes, free: bool) -> None:
+    for node in reversed(order):
+        g = node.g
+        node.g = False
+        if g is not None:
             try:
                 node.pull(node, g, pending)
             except Unbatchable:
@@ -495,81 +651,62 @@ def _ordinary_walk(roots: Sequence[Node | Variable], pending: Pending, free: boo
                 node.op.pull(node, g, pending)
             if free:
                 node.saved = None
-    g = None  # one holder less: a leaf may take the array
-    _come_to_rest(pending)
 
 
-def _walk_straight(entry: Any, pending: Pending, free: bool) -> Sequence[Node | Variable]:
-    """Visit one node after another for as long as whatever is left to visit lies behind a single one; return the nodes at which ways part.
-
-    Every use of that single node has been visited: a use not yet visited would lie behind it, and the graph would have a cycle. So a
-    chain, such as a feed-forward network, needs neither an order nor a table of what has been seen (benchmarks/graphs.py).
-    """
-    nodes, take = _NODES, pending.pop
-    while entry.__class__ in nodes and (g := take(entry, None)) is not None:
-        try:
-            entry.pull(entry, g, pending)
-        except Unbatchable:
-            entry.op.pull(entry, g, pending)
-        if free:
-            entry.saved = None
-        if entry.__class__ is ElementwiseNode:
-            # Where there is no other way, a leaf or a number ends the loop.
-            entry, other = entry.first, entry.second
-            if other.__class__ in nodes and other is not entry:
-                if entry.__class__ in nodes:
-                    return [entry, other]
-                entry = other
-        else:
-            parents, entry = entry.parents, None
-            for parent in parents:
-                if parent.__class__ in nodes and parent is not entry:
-                    if entry is not None:
-                        return [way for way in parents if way.__class__ in nodes]
-                    entry = parent
-    return []
+def _visit_for(found: dict[Any, Any], order: list[Any], leaves: list[Variable], pending: OnNodes, free: bool) -> None:
+    useful = set(_leading_to(found, (*leaves, *order)))
+    for entry in (*reversed(order), *leaves):
+        g = entry.g
+        entry.g = False
+        if g is None or entry not in useful:
+            continue
+        if entry in found and not isinstance(g, list):
+            found[entry] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
+        if entry.__class__ is not Variable:
+            try:
+                entry.pull(entry, g, pending)
+            except Unbatchable:
+                entry.op.pull(entry, g, pending)
+            if free:
+                entry.saved = None
 
 
-def _walk(order: list[Any], pending: Pending, free: bool, found: dict[Any, Any] | None) -> None:
+# --- a pass beside others -----------------------------------------------------------------------------------------
+
+
+def _walk(order: list[Any], pending: Table, free: bool, found: dict[Any, Any] | None) -> None:
     """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves.
 
     ``order`` is turned round.
     """
-    recording = pending.recording
     watch = (current_state() or ORDINARY).anomaly
-    take = pending.pop
     order.reverse()
-    for node in order:
-        if found is not None and node in found:
-            g = pending.get(node)
-            if g is None:
-                continue
-            if not isinstance(g, list):
-                found[node] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
-        if node.__class__ is Variable:
-            if found is None and node in pending:
-                _add_at_leaf(node, take(node), recording)
-            continue
-        g = take(node, None)
+    for entry in order:
+        g = pending.take(entry)
         if g is None:
             continue
+        if found is not None and entry in found and not isinstance(g, list):
+            found[entry] = np.array(g) if isinstance(g, np.ndarray | np.generic) else g
+        if isinstance(entry, Variable):
+            if found is None:
+                _add_at_leaf(entry, g, pending.recording)
+            continue
         if watch:
-            _watched_pull(node, g, pending)
-        elif recording:
-            pull = hooked_pull if node.pull is hooked_pull else node.op.pull
-            pull(node, g, pending)
+            _watched_pull(entry, g, pending)
         else:
-            try:
-                node.pull(node, g, pending)
-            except Unbatchable:
-                node.op.pull(node, g, pending)
+            _general_pull(entry)(entry, g, pending)
         if free:
-            node.saved = None
+            entry.saved = None
+
+
+def _general_pull(node: Node) -> Callable[[Node, Any, Any], None]:
+    """A node's pull for any pass: a compiled one writes to the parents' ``g``."""
+    pull: Callable[[Node, Any, Any], None] = hooked_pull if node.pull is hooked_pull else node.op.pull
+    return pull
 
 
 def _watched_pull(node: Node, g: Any, pending: Pending) -> None:
-    pull = hooked_pull if node.pull is hooked_pull else node.op.pull
-    pull(node, g, pending)
+    _general_pull(node)(node, g, pending)
     came_finite = all(_finite(part) for part in (g if isinstance(g, list) else [g]) if part is not None)
     for position, parent in enumerate(node.parents):
         held = None if parent is None else pending.get(parent)
@@ -609,7 +746,7 @@ def known_arrays(node: Node) -> tuple[Any, tuple[Any, ...]]:
         return None, tuple(node.saved[0])
     if not hasattr(node.op, "rules"):
         return None, nothing
-    out, *inputs = (None if isinstance(array, ShapeOnly) else array for array in node.saved)
+    out, *inputs = (None if isinstance(array, ShapeOnly) else array for array in _saved(node))
     return out, tuple(inputs)
 
 
@@ -627,18 +764,18 @@ def contributions(node: Node, g: Any) -> list[Any]:
     list of (numpy.ndarray, list or None)
         One entry per parent, None where none is sent.
     """
-    _saved(node)
-    pending = Pending(False)
+    saved = _saved(node)
+    pending = Table()
     if node.op.fused or hasattr(node.op, "rules"):
         # Each use of one parent gets an identity of its own, so that the rules' results are not summed.
         places = tuple(None if parent is None else Variable(parent.shape, parent.dtype) for parent in node.parents)
         shadow = GeneralNode()
-        shadow.op, shadow.parents, shadow.saved, shadow.attrs = node.op, places, node.saved, node.attrs
+        shadow.op, shadow.parents, shadow.saved, shadow.attrs = node.op, places, saved, node.attrs
         shadow.shape, shadow.dtype = node.shape, node.dtype
         node.op.pull(shadow, g, pending)
         return [None if place is None else pending.get(place) for place in places]
     node.op.pull(node, g, pending)
-    return [None if parent is None else pending.pop(parent, None) for parent in node.parents]
+    return [None if parent is None else pending.take(parent) for parent in node.parents]
 
 
 def observed(

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Constant", "ElementwiseNode", "GeneralNode", "Node", "Variable", "topological_order"]
+import numpy as np
+
+__all__ = ["Constant", "ElementwiseNode", "GeneralNode", "Node", "ScalarNode", "Variable", "topological_order"]
 
 
 class Variable:
@@ -29,16 +31,32 @@ class Variable:
     hooks : dict of int to callable
         Run in order of registration on the whole gradient before it is added to ``grad``.
     name : str or None
+    g
+        As on a :class:`Node`.
     """
 
-    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "name", "shape")
+    __slots__ = ("__weakref__", "_grad", "dtype", "g", "hooks", "name", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
         self.shape = shape
         self.dtype = dtype
-        self.grad: Any = None
+        self._grad: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.name = name
+        self.g: Any = False
+
+    @property
+    def grad(self) -> Any:
+        """The accumulated gradient."""
+        grad = self._grad
+        if isinstance(grad, np.generic):
+            # A scalar's gradient stays NumPy's scalar until somebody asks: to make an array of each takes longer than to compute it.
+            grad = self._grad = np.array(grad)
+        return grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        self._grad = value
 
     def __repr__(self) -> str:
         return f"Variable(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"
@@ -56,18 +74,21 @@ class Constant:
 
 
 class Node:
-    """One recorded operation; every node is a :class:`GeneralNode` or an :class:`ElementwiseNode`.
+    """One recorded operation; every node is a :class:`GeneralNode`, an :class:`ElementwiseNode` or a :class:`ScalarNode`.
 
     Attributes
     ----------
     op : Primitive or Fused
         What was computed; ``op.name`` and ``op.label`` say so in words and in pictures.
     pull : callable
-        ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to ``pending``.
+        ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to the parents' ``g``, in a pass that
+        has the graph to itself; any other pass calls ``op.pull``.
     parents : tuple of Node, Variable or None
         One entry per array input; None where the input asks for no gradient.
     saved : tuple or None
         The arrays that the rules will read; None once a backward pass has freed them.
+    g : numpy.ndarray, list, None or False
+        While a pass has the graph to itself: what has arrived of the gradient, None if nothing has. At all other times False.
     attrs : dict or None
         The arguments that are no arrays (axis, keepdims, ...).
     shape, dtype
@@ -79,16 +100,17 @@ class Node:
         inputs and seconds, kept for pictures). Unset where there is none.
     """
 
-    __slots__ = ("dtype", "extras", "op", "pull", "saved", "shape")
+    __slots__ = ("extras", "g", "op", "pull", "saved")
 
     op: Any
     pull: Callable[[Node, Any, Any], None]
     saved: Any
-    shape: tuple[int, ...]
-    dtype: Any
+    g: Any
     extras: dict[str, Any]
 
     if TYPE_CHECKING:
+        shape: tuple[int, ...]
+        dtype: Any
         parents: tuple[Node | Variable | None, ...]
         attrs: dict[str, Any] | None
 
@@ -128,8 +150,10 @@ class GeneralNode(Node):
         Of inputs that were constants ``(position, number)`` or ``(position, shape, dtype, name)``; unset where there was none.
     """
 
-    __slots__ = ("attrs", "noted", "parents")
+    __slots__ = ("attrs", "dtype", "noted", "parents", "shape")
 
+    shape: tuple[int, ...]
+    dtype: Any
     parents: tuple[Node | Variable | None, ...]
     attrs: dict[str, Any] | None
     noted: list[Any]
@@ -140,7 +164,7 @@ class GeneralNode(Node):
         return tuple((place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(self, "noted", ()))
 
 
-class ElementwiseNode(Node):
+class _Pair(Node):
     """A node of an operation on one or two inputs without attributes: what a program makes by the million.
 
     It is one object where a general node is two, since its parents need no tuple. The collector's work grows with the number of such
@@ -171,6 +195,34 @@ class ElementwiseNode(Node):
         return tuple(pair for pair in both if pair[1] is not None and not isinstance(pair[1], Node | Variable))
 
 
+class ElementwiseNode(_Pair):
+    """A node of an elementwise operation on one or two inputs."""
+
+    __slots__ = ("dtype", "shape")
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class ScalarNode(_Pair):
+    """A node of an elementwise operation that made one float64 out of one or two: it need not say so, and saves no tuple.
+
+    Attributes
+    ----------
+    saved
+        The first value that the rules will read, or ``op`` where they read none; None once a backward pass has freed it.
+    other, third
+        The second and the third; unset where there is none.
+    """
+
+    __slots__ = ("other", "third")
+
+    other: Any
+    third: Any
+    shape = ()
+    dtype = np.dtype(np.float64)
+
+
 def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]:
     """Everything that ``roots`` depend on, each after all of its parents.
 
@@ -195,7 +247,7 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
         elif entry not in seen:
             see(entry)
             kind = entry.__class__
-            if kind is ElementwiseNode:
+            if kind is ElementwiseNode or kind is ScalarNode:
                 push(entry)
                 push(None)
                 parent = entry.first

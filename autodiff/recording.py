@@ -194,6 +194,7 @@ def _node(
     node = GeneralNode()
     node.op = op
     node.pull = op.pull
+    node.g = False
     node.parents = tuple(parents)
     node.attrs = attrs
     node.saved = op.keep(arrays, parents, out, kept)

@@ -18,7 +18,7 @@ import numpy as np
 
 from autodiff import codegen, dispatch, engine, views
 from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.graph import Node, Variable
+from autodiff.graph import Node, ScalarNode, Variable
 from autodiff.modes import current_state, is_grad_enabled, transform_depth
 from autodiff.ops import (
     assignment,
@@ -173,6 +173,9 @@ class Tensor:
     @grad.setter
     def grad(self, value: Any) -> None:
         node = self._node
+        if value is None and node.__class__ is Variable:
+            node._grad = None  # type: ignore[union-attr]
+            return
         if node is None:
             if value is None:
                 return
@@ -768,7 +771,8 @@ def _seed(dtype: Any) -> np.ndarray[Any, Any]:
     return one
 
 
-# What a scalar loss starts from.
+# What a scalar loss starts from: an array, as fused operations want it, but where the operation computed with NumPy's scalars.
+_ONE = np.float64(1)
 _SEEDS: dict[Any, np.ndarray[Any, Any]] = {np.dtype(kind): _seed(kind) for kind in (np.float32, np.float64)}
 
 
@@ -777,7 +781,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
     shape, dtype = output._data.shape, output._data.dtype
     if grad is None:
         if not shape and not create_graph and dtype in _SEEDS and current_state() is None:
-            return _SEEDS[dtype]
+            return _ONE if output._node.__class__ is ScalarNode else _SEEDS[dtype]
         if output.size != 1:
             raise GraphError(
                 f"backward() on a tensor of shape {shape} needs the gradient to start from: reduce it to a scalar, "

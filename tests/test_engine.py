@@ -12,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff as ad
+from autodiff import engine
 from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import Node, topological_order
+from autodiff.facts import sample_call
+from autodiff.graph import Node, ScalarNode, Variable, topological_order
+from autodiff.primitive import registry
+from autodiff.testing import RandomDraw
+from autodiff.testing.laws import _Call
 
 
 def leaf(value, **options):
@@ -154,6 +159,115 @@ def test_threads_may_walk_one_graph_at_once():
         t.join()
     for r in results:
         np.testing.assert_array_equal(r, results[0])
+
+
+def at_rest(root):
+    """Whether no pass has left anything on the graph, and the next one may have it to itself."""
+    return all(entry.g is False for entry in topological_order([root._node])) and not engine._exclusive.locked()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in registry if not name.startswith(("doc_", "test_"))))
+def test_a_pass_beside_another_gives_the_same_bits(name):
+    op = registry[name]
+    rng = np.random.default_rng([11, *name.encode()])
+    for _ in range(3):
+        args, kwargs = sample_call(op, RandomDraw(rng))
+        call = _Call(op, args, kwargs)
+        seeds = call.seeds(rng)
+        alone = call.pull(seeds)
+        with engine._exclusive:
+            beside = call.pull(seeds)
+        for one, other in zip(alone, beside, strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+
+
+SCALAR_STEPS = (
+    lambda a, b: a * b, lambda a, b: a - b, lambda a, b: a / (b * b + 1.0), lambda a, b: 0.5 * a, lambda a, b: 2.0 - b, lambda a, b: a * a,
+    lambda a, b: np.tanh(a), lambda a, b: np.hypot(a, b) * 0.5, lambda a, b: (b * b + 1.0) ** np.tanh(a), lambda a, b: np.sqrt(a * a + 1),
+    lambda a, b: a.reshape(1).sum() * b, lambda a, b: np.exp(-(a**2)), lambda a, b: 1.5 ** np.tanh(a),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(SCALAR_STEPS), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=25))
+def test_scalars_and_arrays_of_one_element_have_the_same_gradients(program):
+    """Whether a pass has the graph to itself or not, in first and second order, with parts of the graph used once, often or never."""
+    results = []
+    for shape, beside in (((), False), ((), True), ((1,), False)):
+        pool = [leaf(np.full(shape, value)) for value in (0.7, -0.4, 1.2)]
+        leaves = tuple(pool)
+        for step, i, j in program:
+            pool.append(step(pool[i % len(pool)].reshape(shape), pool[j % len(pool)].reshape(shape)).reshape(shape))
+        out = pool[-1].sum()
+        first = [f for f in ad.gradients(out, leaves, create_graph=True, allow_unused=True) if f is not None]
+        again = [ad.gradients(f.sum(), leaves, retain_graph=True, allow_unused=True) for f in first if f.requires_grad]
+        second = [g for found in again for g in found if g is not None]
+        if beside:
+            with engine._exclusive:
+                out.backward()
+        else:
+            out.backward()
+        assert at_rest(out)
+        results.append([np.ravel(part) for part in [*(t.grad for t in leaves if t.grad is not None), *(f.data for f in first), *second]])
+    for one, *others in zip(*results, strict=True):
+        for other in others:
+            np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+
+
+def test_a_pass_within_a_hook_sees_the_graph_and_leaves_the_outer_one_right():
+    x, y = leaf(1.5), leaf(np.ones(3))
+    h = x * x
+    out = (h * y).sum() * x + h
+    entered, inner = [], []
+
+    def hook(g):
+        entered.append(g)
+        if len(entered) == 1:
+            inner.extend(ad.gradients(out, (x, y), retain_graph=True))
+
+    h.register_hook(hook)
+    out.backward(retain_graph=True)
+    at_x, at_y = inner
+    assert at_rest(out)
+    np.testing.assert_allclose(at_x, 3 * 3 * 1.5**2 + 2 * 1.5)
+    np.testing.assert_allclose(x.grad, at_x)
+    np.testing.assert_allclose(y.grad, at_y)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_a_failed_pass_had_gathered_is_gone(error):
+    x, w = leaf(2.0), leaf(3.0)
+    h = x * w
+    out = h * x + h * w + x
+    calls = []
+
+    def once(g):
+        calls.append(g)
+        if len(calls) == 1:
+            raise error("not today")
+
+    handle = h.register_hook(once)
+    with pytest.raises(error, match="not today"):
+        out.backward(retain_graph=True)
+    assert at_rest(out)
+    assert (x.grad, w.grad) == (None, None)
+    calls.clear()
+    with pytest.raises(error, match="not today"):
+        ad.gradients(out, x, retain_graph=True)
+    assert at_rest(out)
+    out.backward()
+    handle.remove()
+    assert (x.grad, w.grad) == (2 * 2 * 3 + 9 + 1, 4 + 2 * 2 * 3)
+
+
+def test_gradients_of_a_part_leave_nothing_behind():
+    x, w = leaf(2.0), leaf(np.ones(4))
+    out = (w * 2.0).sum() * x
+    assert ad.gradients(out, x, retain_graph=True) == 8.0
+    assert at_rest(out)
+    assert all(entry.grad is None for entry in topological_order([out._node]) if isinstance(entry, Variable))
+    out.backward()
+    np.testing.assert_array_equal(w.grad, np.full(4, 4.0))
 
 
 # --- depth, memory ----------------------------------------------------------------------------------------------------
@@ -617,6 +731,36 @@ def test_nodes_of_elementwise_operations_read_like_all_others():
         assert (node.shape, node.dtype, node.extra("name")) == ((2,), np.dtype(float), None)
         assert len(node.saved) == 1 + len(parents)
         assert topological_order([node])[-1] is node
+
+
+def test_nodes_of_scalars_say_the_same_as_nodes_of_arrays():
+    x, y = leaf(2.0), leaf(4.0)
+    for program in (
+        lambda x, y: x * y, lambda x, y: x * 2.0, lambda x, y: 2.0 - x, lambda x, y: x / 3.0, lambda x, y: 3.0 / x, lambda x, y: x**y,
+        lambda x, y: np.tanh(x), lambda x, y: np.exp(y), lambda x, y: np.hypot(x, y),
+    ):  # fmt: skip
+        scalar, wide = program(x, y)._node, program(x.reshape(1), y.reshape(1))._node
+        assert isinstance(scalar, ScalarNode)
+        assert not isinstance(wide, ScalarNode)
+        assert (scalar.op, scalar.attrs, scalar.constant_inputs) == (wide.op, wide.attrs, wide.constant_inputs)
+        assert (scalar.shape, scalar.dtype) == ((), wide.dtype)
+        assert len(scalar.parents) == len(wide.parents)
+        for mine, theirs in zip(engine._saved(scalar), engine._saved(wide), strict=True):
+            assert (mine is None) == (theirs is None)
+            assert mine is None or mine == theirs
+        scalar.saved = None
+        with pytest.raises(GraphError, match="was freed"):
+            scalar.pull(scalar, np.float64(1), engine.OnNodes())
+
+
+def test_the_gradient_of_a_scalar_is_one_array():
+    x = leaf(2.0)
+    (x * 3.0).backward()
+    assert type(x.grad) is np.ndarray
+    assert x.grad is x.grad
+    x.grad *= 2
+    (x * 3.0).backward()
+    assert x.grad == 9.0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])

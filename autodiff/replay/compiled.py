@@ -319,7 +319,7 @@ def _spent_tensor(node: Any) -> Callable[[Any], Any]:
 
     def build(value: Any) -> Any:
         made = GeneralNode()
-        made.op, made.pull, made.parents, made.saved, made.attrs, made.shape, made.dtype = op, op.pull, (), None, attrs, shape, dtype
+        made.op, made.pull, made.g, made.parents, made.saved, made.attrs, made.shape, made.dtype = op, op.pull, False, (), None, attrs, shape, dtype
         return wrap(value, made)
 
     return build
