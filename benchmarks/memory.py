@@ -22,8 +22,9 @@ from benchmarks import rivals
 from benchmarks.allocations import counted
 from benchmarks.graphs import DEPTHS, TAPED, B, W, build, leaf_maker
 from benchmarks.harness import is_ours
-from benchmarks.reference import CS231N, SMALL, CarefulNet, Net, Problem, TextbookNet
+from benchmarks.reference import CS231N, SMALL, Net, Problem
 from benchmarks.targets import COMPILED, HELD, REPLAY, TEMPORARIES
+from benchmarks.training import steps_by_name
 
 __all__ = ["LOADED", "PEAK_CHAIN", "PEAK_STEP", "PEAK_WHOLE", "amounts", "main"]
 
@@ -95,26 +96,11 @@ def _chain_in_autograd(depth: int) -> dict[str, int]:
     return {"held": held, "peak": max(held, _resident("VmHWM") - before)}
 
 
-def _steps() -> dict[str, Callable[[Problem], Callable[[], object]]]:
-    from benchmarks.training import library
-
-    makers: dict[str, Callable[[Problem], Callable[[], object]]] = {
-        "textbook NumPy": lambda problem: TextbookNet(problem).step,
-        "careful NumPy": lambda problem: CarefulNet(problem).step,
-        "autodiff": lambda problem: library(problem).run,
-        COMPILED: lambda problem: library(problem, compiled=True).run,
-    }
-    for name, make in rivals.TRAINERS:
-        if name != "PyTorch, fused Adam":
-            makers[name] = lambda problem, make=make: make(problem).run  # type: ignore[misc]
-    return makers
-
-
 def _warm(names: Iterable[str]) -> None:
     """Load what the candidates load at their first steps, compiled kernels included, which a small network would not ask for."""
     from autodiff import kernels
 
-    makers = _steps()
+    makers = steps_by_name()
     before = kernels.use("numba" if importlib.util.find_spec("numba") else "numpy")
     try:
         for name in names:
@@ -132,7 +118,7 @@ def _step(name: str, width: int, batch: int) -> dict[str, int]:
     problem = Problem(Net(width, (width, width), 10, batch))
     gc.collect()
     before = _resident()
-    step = _steps()[name](problem)
+    step = steps_by_name()[name](problem)
     step()
     step()
     _forget_peak()
@@ -143,7 +129,7 @@ def _step(name: str, width: int, batch: int) -> dict[str, int]:
 
 def _arrays(net: Net) -> dict[str, dict[str, int]]:
     """For every way in NumPy the bytes of arrays in a training step."""
-    makers = _steps()
+    makers = steps_by_name()
     names = ("textbook NumPy", "careful NumPy", "autodiff", COMPILED)
     _warm(names)
     problem = Problem(net)
@@ -213,7 +199,7 @@ def steps(series: str, sizes: Sequence[int], measure: Measure) -> Iterator[dict[
     loaded = _amount(LOADED, "process")
     for size in sizes:
         row = _amount(PEAK_STEP, f"{series} {size}", series, size)
-        for name in _steps():
+        for name in steps_by_name():
             try:
                 found = measure("step", name, *((size, 64) if series == "width" else (128, size)))
             except rivals.Missing as why:

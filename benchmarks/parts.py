@@ -52,6 +52,12 @@ PARTS: dict[str, Part] = {
         seconds=6,
         limit=480,
     ),
+    "interpreter": Part(
+        "The interpreter's work in a training step",
+        "Bytecode instructions of CPython in one step of the networks above, once warm: counted, so no load on the machine changes them. What "
+        "PyTorch, JAX and NumPy do in compiled code is not among them. `python -m benchmarks.interpreter` lists the functions that they are of.",
+        limit=120,
+    ),
     "solo": Part(
         "A training step, each in a process of its own",
         "The same networks, but every figure from a fresh process that runs nothing else. In one process with others, glibc's allocator stops "

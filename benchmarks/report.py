@@ -396,6 +396,8 @@ def amounts_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _amount(what: str, value: float) -> str:
+    if "instructions" in what:
+        return f"{value:,.0f}"
     if "a node" in what:
         return f"{value:,.0f} B"
     for unit, scale in (("MiB", 2**20), ("KiB", 2**10)):

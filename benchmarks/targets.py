@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.harness import NUMPY_ALONE
 from benchmarks.reference import CS231N, SMALL
 
-__all__ = ["COMPILED", "HELD", "KERNELS", "PROMISES", "REPLAY", "TEMPORARIES", "Promise", "Verdict", "anchor", "judge"]
+__all__ = ["COMPILED", "HELD", "INSTRUCTIONS", "KERNELS", "PROMISES", "REPLAY", "TEMPORARIES", "Promise", "Verdict", "anchor", "judge"]
 
 COMPILED = "autodiff, compiled"
 
@@ -22,6 +22,9 @@ COMPILED = "autodiff, compiled"
 HELD = "bytes a node held by a recorded graph"
 TEMPORARIES = "peak of a training step beyond parameters, gradients, optimiser state and batch"
 REPLAY = "largest array allocated within a training step"
+
+#: What :mod:`benchmarks.interpreter` counts.
+INSTRUCTIONS = "bytecode instructions in a training step"
 
 _CS231N = tuple(map(str, CS231N))
 _NETS = (*_CS231N, *map(str, SMALL))

@@ -6,7 +6,7 @@ norm, with layer norm, with batch norm and dropout; and small nets, where the en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,10 @@ from benchmarks.harness import Candidate, Contest
 from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, RATE, SMALL, CarefulNet, Net, Problem, TextbookNet
 from benchmarks.targets import COMPILED
 
-__all__ = ["contests"]
+__all__ = ["contests", "library", "model_of", "steps_by_name"]
 
 
-def _model(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[Any]]:
+def model_of(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[Any]]:
     """The library's network with the problem's parameters; its affine and its normalising layers, in order."""
     import nn
     from autodiff.fused.dropout import dropout
@@ -63,7 +63,7 @@ def library(problem: Problem, *, compiled: bool = False) -> Candidate:
     import optim
     from nn import functional as F
 
-    model, _, _ = _model(problem)
+    model, _, _ = model_of(problem)
     optimizer = optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS)
     x, y = problem.x, problem.y
 
@@ -75,7 +75,7 @@ def library(problem: Problem, *, compiled: bool = False) -> Candidate:
         return loss
 
     def result() -> list[Any]:
-        model, affine, norms = _model(problem, problem.masks)
+        model, affine, norms = model_of(problem, problem.masks)
 
         def gradients() -> Any:
             model.zero_grad()
@@ -98,6 +98,20 @@ def library(problem: Problem, *, compiled: bool = False) -> Candidate:
     if compiled:
         return Candidate(COMPILED, autodiff.compile(step, fallback=False), result)
     return Candidate("autodiff", step, result)
+
+
+def steps_by_name() -> dict[str, Callable[[Problem], Callable[[], object]]]:
+    """Whoever takes a training step, by name."""
+    makers: dict[str, Callable[[Problem], Callable[[], object]]] = {
+        "textbook NumPy": lambda problem: TextbookNet(problem).step,
+        "careful NumPy": lambda problem: CarefulNet(problem).step,
+        "autodiff": lambda problem: library(problem).run,
+        COMPILED: lambda problem: library(problem, compiled=True).run,
+    }
+    for name, make in rivals.TRAINERS:
+        if name != "PyTorch, fused Adam":
+            makers[name] = lambda problem, make=make: make(problem).run  # type: ignore[misc]
+    return makers
 
 
 def contest(net: Net, *, compiled: bool) -> Contest:

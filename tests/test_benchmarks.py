@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import graphs, harness, report, targets
+from benchmarks import graphs, harness, interpreter, report, targets
 from benchmarks.allocations import counted
 from benchmarks.harness import Candidate, Contest
 from benchmarks.parts import PARTS
@@ -29,7 +29,7 @@ def test_quick_mode(name: str) -> None:
     result = benchmarks("--quick", name)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FAILED" not in result.stdout
-    assert {"solo": "CS231n, plain", "memory": "100 nodes"}.get(name, "candidates agree") in result.stdout
+    assert {"solo": "CS231n, plain", "memory": "100 nodes", "interpreter": "batch 6"}.get(name, "candidates agree") in result.stdout
 
 
 # --- the harness -----------------------------------------------------------------------------------------------------
@@ -114,6 +114,22 @@ def test_array_data_is_counted_to_the_byte_and_outlives_the_count() -> None:
     b.resize(10, refcheck=False)
     np.testing.assert_array_equal(b, kept[:10])
     del b, c
+
+
+def test_the_interpreters_instructions_are_counted_by_function_and_the_same_every_time() -> None:
+    def inner() -> int:
+        return 1
+
+    def outer() -> int:
+        return inner() + inner()
+
+    before = sys.gettrace()
+    instructions, entries = interpreter.counted(outer)
+    assert (entries[outer.__code__], entries[inner.__code__]) == (1, 2)
+    assert instructions[outer.__code__] > instructions[inner.__code__] > 1
+    assert instructions[inner.__code__] == 2 * interpreter.counted(inner)[0][inner.__code__]
+    assert interpreter.counted(outer) == (instructions, entries)
+    assert sys.gettrace() is before
 
 
 # --- what is promised, and what is said about it ---------------------------------------------------------------------
