@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autodiff import kernels
-from optim.optimizer import BETAS, NON_NEGATIVE, Array, Group, Optimizer, decayed
+from optim.buckets import Array
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed
 
 __all__ = ["Adam", "AdamW"]
 
@@ -105,12 +106,12 @@ class Adam(Optimizer):
         p, *outs = arrays
         kernels.run(name, size, size, p, gradient, *outs, np.array(_kernel_numbers(group, turn), p.dtype))
 
-    def _in_one_pass(self, group: Group, p: Array, g: Array, slots: list[Array]) -> Callable[[Any], None] | None:
-        if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, g, *slots):
+    def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
+        if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, *slots):
             return None
         run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(8, p.dtype)
 
-        def step(turn: Any) -> None:
+        def step(turn: Any, g: Array) -> None:
             numbers[:] = _kernel_numbers(group, turn)
             run(p, g, *slots, numbers)
 

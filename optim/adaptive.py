@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optim.optimizer import NON_NEGATIVE, Array, Group, Optimizer, decayed
+from optim.buckets import Array
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 

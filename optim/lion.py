@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optim.optimizer import BETAS, NON_NEGATIVE, Array, Group, Optimizer, State
+from optim.buckets import Array, State
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer
 
 __all__ = ["Lion"]
 
@@ -54,6 +55,7 @@ class Lion(Optimizer):
     array([3.5])
     """
 
+    _counts = False
     _allowed: ClassVar = {"lr": NON_NEGATIVE, "betas": BETAS, "weight_decay": NON_NEGATIVE}
 
     def __init__(

@@ -13,34 +13,29 @@ later step as soon as nobody else refers to it. Where other threads run, which m
 another array.
 
 An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then, and the same state. It
-makes sure of that by identity alone, and looks closer only where something is another object (``benchmarks/training.py``: on a small network
-the looking closer took twice as long as the arithmetic).
+makes sure of that by identity alone (:mod:`optim.steady`), and what stands here, which looks closer, runs only where something is another object.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-import sys
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 import autodiff
-from autodiff import kernels
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.graph import Variable
 from autodiff.modes import current_state, taken_whole
+from optim.buckets import Array, Bucket, State, real
 from optim.prepared import PreparedStep, runs_of
+from optim.steady import Steady, others_run
 
 __all__ = ["Optimizer"]
 
-Array = NDArray[Any]
 Group = dict[str, Any]
-State = dict[str, Any]
 
 # Elements worked on at once: four or five such float32 vectors fill half of a 1 MiB second-level cache.
 BLOCK = 32_768
@@ -50,207 +45,6 @@ SMALL = 16_384
 
 # Options of PyTorch's optimisers that choose between implementations; they mean nothing here.
 _ELSEWHERE = frozenset({"capturable", "differentiable", "foreach", "fused"})
-
-
-# Without the global lock another thread might take a reference between the count and the writing.
-_COUNTS = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
-class _Values:
-    """One vector that parameters' values may lie in, with the views that parameters are bound to.
-
-    Attributes
-    ----------
-    flat : ndarray
-        Of the parameter's own shape where there is but one.
-    line : ndarray
-        The same memory as one axis of real numbers, as the formula sees it.
-    views : list of ndarray
-    """
-
-    __slots__ = ("_bound", "_free", "flat", "line", "views")
-
-    def __init__(self, flat: Array, views: list[Array]) -> None:
-        self.flat = flat
-        self.line = _real(flat.reshape(-1))
-        self.views = views
-        self._free: list[int] = []
-        self._bound: list[int] = []
-
-    def settle(self) -> None:
-        """Count the references as they are while nobody else holds any of the arrays, no parameter either."""
-        self._free = self._references()
-        flat, *views = self._free
-        # A parameter that is bound to a view adds one to it.
-        self._bound = [flat + (self.views[0] is self.flat), *(count + 1 for count in views)]
-
-    def free(self) -> bool:
-        """Whether nobody else holds any of the arrays, nor a view of one."""
-        return _COUNTS and self._references() == self._free
-
-    def bound_alone(self) -> bool:
-        """The same but for the parameters that are bound to the views."""
-        return _COUNTS and self._references() == self._bound
-
-    def _references(self) -> list[int]:
-        return [sys.getrefcount(self.flat), *map(sys.getrefcount, self.views)]
-
-
-class _Bucket:
-    """Neighbouring parameters of one group and dtype whose values lie in one flat vector.
-
-    Attributes
-    ----------
-    values : _Values or None
-        What the last step bound to the parameters.
-    spare : _Values or None
-        What the step before it had bound.
-    slots, lines, views : dict of str
-        Per state array its flat vector, the same as real numbers, and the parameters' parts of it.
-    ours : bool
-        Whether the parameters are Tensors, whose gradients have the right shape and dtype wherever their arrays have.
-    steady : bool
-        Whether the parameters were found bound to what the last step left, at the beginning of this one.
-    whole : bool
-        Whether every parameter has a gradient in this step.
-    states : list of dict
-        The parameters' entries in ``Optimizer.state``, as the last whole step found them; ``holders``, ``keys`` and ``held`` are parallel and
-        say which of them held which array under which name. ``used`` are the vectors that these arrays are parts of, as real numbers.
-    """
-
-    __slots__ = (
-        "_gradient", "_parts", "_plain", "dtype", "held", "holders", "keys", "lines", "names", "offsets", "ours", "params", "shapes", "size",
-        "slots", "spare", "states", "steady", "used", "values", "views", "whole",
-    )  # fmt: skip
-
-    def __init__(self, params: list[Any], arrays: list[Array]) -> None:
-        self.params = params
-        self.ours = all(isinstance(p, autodiff.Tensor) for p in params)
-        self.steady = self.whole = False
-        self.dtype = arrays[0].dtype
-        self.shapes = [a.shape for a in arrays]
-        self.offsets = [0]
-        for array in arrays:
-            self.offsets.append(self.offsets[-1] + array.size)
-        self.size = self.offsets[-1]
-        self.values: _Values | None = None
-        self.spare: _Values | None = None
-        self.slots: dict[str, Array] = {}
-        self.lines: dict[str, Array] = {}
-        self.views: dict[str, list[Array]] = {}
-        self._gradient: Array | None = None
-        self._parts: list[Array] = []
-        self._plain = [np.ndarray] * len(params)
-        self.names: tuple[str, ...] = ()
-        self.used: list[Array] = []
-        self.states: list[State] = []
-        self.holders: list[State] = []
-        self.keys: list[str] = []
-        self.held: list[Array] = []
-
-    def cut(self, flat: Array) -> list[Array]:
-        """The parameters' parts of a flat vector, each in its parameter's shape."""
-        if len(self.shapes) == 1:
-            return [flat if flat.shape == self.shapes[0] else flat.reshape(self.shapes[0])]
-        offsets = self.offsets
-        return [flat[offsets[i] : offsets[i + 1]].reshape(shape) for i, shape in enumerate(self.shapes)]
-
-    def place(self, over: bool) -> _Values:
-        """Where to write new values: over the present ones if that is allowed and nobody but the parameters holds them; else apart from them."""
-        values = self.values
-        if over and self.steady and values is not None and values.bound_alone():
-            self.spare = None
-            return values
-        spare, self.spare = self.spare, None
-        if spare is not None and spare.free():
-            return spare
-        # A parameter that is alone gets an array of its own shape, not a view of a flat one.
-        fresh = self._fresh()
-        fresh.settle()
-        return fresh
-
-    def _fresh(self) -> _Values:
-        flat = np.empty(self.shapes[0] if len(self.shapes) == 1 else self.size, self.dtype)
-        return _Values(flat, self.cut(flat))
-
-    def adopt(self, flat: Array, views: list[Array]) -> None:
-        """Know of a vector that somebody else has bound to the parameters."""
-        self.values, self.spare, self._gradient = _Values(flat, views), None, None
-
-    def fits(self) -> bool:
-        """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for; notes in ``steady`` what it saw."""
-        values = self.values
-        self.steady = self.ours and values is not None and all(map(operator.is_, [p._data for p in self.params], values.views))
-        return self.steady or all(
-            p.data.shape == shape and p.data.dtype == self.dtype for p, shape in zip(self.params, self.shapes, strict=True)
-        )
-
-    def current(self) -> Array:
-        """The parameters' values as one axis of real numbers; no copy as long as they are what the last step bound."""
-        values = self.values
-        if values is not None:
-            if self.steady or all(p.data is view for p, view in zip(self.params, values.views, strict=True)):
-                return values.line
-            # Somebody bound other arrays to p.data: what we handed out before is theirs now.
-            self.values = self.spare = None
-        arrays = [p.data for p in self.params]
-        return _real(arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate(arrays, axis=None))
-
-    def bind(self, new: _Values) -> None:
-        """Give the parameters new values; those until now may be written over by the step after the next, if nobody holds them."""
-        if self.ours:
-            for p, view in zip(self.params, new.views, strict=True):
-                p._data = view
-        else:
-            for p, view in zip(self.params, new.views, strict=True):
-                p.data = view
-        self.spare, self.values = self.values, new
-
-    def gradients(self, name: str) -> list[Array | None]:
-        """The parameters' gradients, each of its parameter's shape and dtype, None where there is none."""
-        if self.steady:
-            try:
-                found = [p._node.grad for p in self.params]
-            except AttributeError:
-                pass  # one that is no leaf, or asks for no gradient: p.grad knows
-            else:
-                if list(map(type, found)) == self._plain:
-                    self.whole = True
-                    return found
-        grads = [_gradient_of(name, p, p.data) for p in self.params]
-        self.whole = all(g is not None for g in grads)
-        return grads
-
-    def joined(self, grads: list[Any]) -> Array:
-        """The gradients of all parameters as one axis of real numbers."""
-        if len(grads) == 1:
-            return _real(grads[0].reshape(-1))
-        if self._gradient is None:
-            flat = np.empty(self.size, self.dtype)
-            self._gradient, self._parts = _real(flat), self.cut(flat)
-        for part, g in zip(self._parts, grads, strict=True):
-            part[...] = g  # together two thirds of what np.concatenate takes for small arrays
-        return self._gradient
-
-    def known(self, names: tuple[str, ...], state: dict[Any, State]) -> bool:
-        """Whether the state is what the last whole step left, by identity."""
-        return (
-            names == self.names
-            and len(self.states) == len(self.params)
-            and all(map(operator.is_, map(state.get, self.params), self.states))
-            and all(map(operator.is_, map(dict.get, self.holders, self.keys), self.held))
-        )
-
-    def remember(self, names: tuple[str, ...], states: list[State]) -> None:
-        """Note which state dict holds which array, for :meth:`known`."""
-        triples = [(s, name, view) for name in names for s, view in zip(states, self.views[name], strict=True)]
-        self.names, self.states, self.used = names, states, [self.lines[name] for name in names]
-        self.holders, self.keys, self.held = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
-
-
-def _real(flat: Array) -> Array:
-    """Complex numbers as pairs of reals, which is how PyTorch's optimisers treat them."""
-    return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
 
 
 class Optimizer:
@@ -299,6 +93,9 @@ class Optimizer:
     array([ 3., -3.])
     """
 
+    #: Whether the formula is told the number of the step, which ``state["step"]`` holds; else :meth:`_begin` changes nothing.
+    _counts: ClassVar[bool] = True
+
     #: Allowed values: option -> (test, what to say).
     _allowed: ClassVar[dict[str, tuple[Callable[[Any], bool], str]]] = {}
 
@@ -306,10 +103,11 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.state: dict[Any, State] = {}
         self.param_groups: list[Group] = []
-        self._plans: dict[int, tuple[list[Any], list[_Bucket]]] = {}
+        self._plans: dict[int, tuple[list[Any], list[Bucket]]] = {}
         self._scratch: dict[Any, list[Array]] = {}
         self._cells: dict[Any, tuple[Array, list[Array]]] = {}
         self._step_count = 0
+        self._steady: Steady | None = None
         # Whether new values may overwrite the old ones: a formula from elsewhere might read the old ones after it has written new ones.
         self._over = type(self).__module__.partition(".")[0] == "optim"
         if hasattr(params, "grad") and hasattr(params, "data"):
@@ -416,12 +214,18 @@ class Optimizer:
         set_to_none : bool
             Set ``p.grad`` to None, so that parameters without a new gradient are skipped; else bind zeros.
         """
-        usual = set_to_none and current_state() is None
+        if set_to_none and current_state() is None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    # What p.grad = None does, without the questions that a property asks.
+                    if isinstance(p, autodiff.Tensor) and (node := p._node).__class__ is Variable:
+                        node.grad = None
+                    else:
+                        p.grad = None
+            return
         for group in self.param_groups:
             for p in group["params"]:
-                if usual and (node := getattr(p, "_node", None)).__class__ is Variable:
-                    node.grad = None  # what p.grad = None does, without the questions that a property asks
-                elif set_to_none:
+                if set_to_none:
                     p.grad = None
                 elif p.grad is not None:
                     p.grad = np.zeros(p.data.shape, p.data.dtype)
@@ -451,17 +255,29 @@ class Optimizer:
         if closure is not None:
             with autodiff.enable_grad():
                 loss = closure()
+        if self._steady is None or not self._steady.step(self):
+            self._look_closer()
+        self._step_count += 1
+        return loss
+
+    def _look_closer(self) -> None:
+        """Take a step from whatever there is."""
+        self._steady = None
         work = []
+        ordinary = True
         for group in self.param_groups:
             for bucket in self._plan(group):
                 grads = bucket.gradients(self._name)
                 if bucket.whole or any(g is not None for g in grads):
                     work.append((group, bucket, grads))
-        over = self._over and not _others_run()
+                else:
+                    ordinary = False
+        over = self._over and not others_run()
         for group, bucket, grads in work:
-            self._step_bucket(group, bucket, grads, over)
-        self._step_count += 1
-        return loss
+            if not self._step_bucket(group, bucket, grads, over):
+                ordinary = False
+        if ordinary:
+            self._steady = Steady.of(self, [(group, bucket) for group, bucket, _ in work])
 
     def _prepared(self) -> PreparedStep | None:
         """The step for a plan of ``autodiff.compile``; None where a plan must call :meth:`step` as it is."""
@@ -469,7 +285,7 @@ class Optimizer:
         real = all(p.data.dtype.kind == "f" and p.data.size for group in self.param_groups for p in group["params"])
         return PreparedStep(self, BLOCK) if known and real else None
 
-    def _plan(self, group: Group) -> list[_Bucket]:
+    def _plan(self, group: Group) -> list[Bucket]:
         """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""
         params: list[Any] = group["params"]
         known, buckets = self._plans.get(id(group), ([], []))
@@ -480,16 +296,17 @@ class Optimizer:
         for p in [*params, None]:
             joins = p is not None and p.data.size <= SMALL
             if run and (not joins or p.data.dtype != run[0].data.dtype):
-                buckets.append(_Bucket(run, [q.data for q in run]))
+                buckets.append(Bucket(run, [q.data for q in run]))
                 run = []
             if joins:
                 run.append(p)
             elif p is not None:
-                buckets.append(_Bucket([p], [p.data]))
+                buckets.append(Bucket([p], [p.data]))
         self._plans[id(group)] = (list(params), buckets)
         return buckets
 
-    def _step_bucket(self, group: Group, bucket: _Bucket, grads: list[Array | None], over: bool) -> None:
+    def _step_bucket(self, group: Group, bucket: Bucket, grads: list[Array | None], over: bool) -> bool:
+        """Take the step of one bucket; returns whether all of it has got new values over the old ones."""
         old = bucket.current()
         names = self._slots(group)
         if bucket.whole and bucket.known(names, self.state):
@@ -511,9 +328,10 @@ class Optimizer:
                 line[:] = old  # parameters without a gradient keep their values
             for first, last, turn in runs_of(turns, grads):
                 gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
-                self._walk(group, turn, old, _real(gradient), line, slots, bucket.offsets[first] * width, bucket.offsets[last] * width)
+                self._walk(group, turn, old, real(gradient), line, slots, bucket.offsets[first] * width, bucket.offsets[last] * width)
         if line is not old:
             bucket.bind(new)
+        return bucket.whole and line is old
 
     def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
         """Apply the formula to ``start:stop``, block by block; ``gradient`` begins at ``start``."""
@@ -526,8 +344,11 @@ class Optimizer:
             scratch = self._scratch_of(old.dtype, hi - lo)
             self._update(group, turn, old[part], gradient[lo - start : hi - start], new[part], [s[part] for s in slots], scratch)
 
-    def _in_one_pass(self, group: Group, p: Array, g: Array, slots: list[Array]) -> Callable[[Any], None] | None:
-        """What takes the step in place, given ``turn``, over arrays that stay where they are; None where the formula goes block by block."""
+    def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
+        """What takes the step in place, given ``turn`` and gradient, over arrays that stay where they are; None where that is done in blocks.
+
+        It holds on to no optimiser, and is good while :func:`autodiff.kernels.setting` stays what it is.
+        """
         return None
 
     def _scratch_of(self, dtype: np.dtype[Any], length: int) -> list[Array]:
@@ -552,12 +373,12 @@ class Optimizer:
         vector[: len(values)] = values
         return cells[: len(values)]
 
-    def _adopt(self, group: Group, bucket: _Bucket, name: str, states: list[State], grads: list[Array | None]) -> None:
+    def _adopt(self, group: Group, bucket: Bucket, name: str, states: list[State], grads: list[Array | None]) -> None:
         """See that the bucket's flat vector of this state array holds what ``self.state`` says, and that it lies there."""
         flat = bucket.slots.get(name)
         if flat is None:
             flat = bucket.slots[name] = np.full(bucket.size, self._initial(group, name, bucket.dtype), bucket.dtype)
-            bucket.lines[name] = _real(flat)
+            bucket.lines[name] = real(flat)
             bucket.views[name] = bucket.cut(flat)
         views = bucket.views[name]
         if all(map(operator.is_, [state.get(name) for state in states], views)):
@@ -644,27 +465,6 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in sorted(group.items()) if k not in ("params", "param_names"))
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
-
-
-def _others_run() -> bool:
-    """Whether a thread runs beside this one that might read parameters; those of :mod:`autodiff.kernels` do not by themselves."""
-    if threading.active_count() == 1:
-        return False
-    this = threading.current_thread()
-    return any(thread is not this and not thread.name.startswith(kernels.THREADS) for thread in threading.enumerate())
-
-
-def _gradient_of(name: str, p: Any, data: Array) -> Array | None:
-    """The gradient of ``p`` as an array of the shape and dtype of ``data``, which is ``p.data``."""
-    g = p.grad
-    if g is None:
-        return None
-    if g.__class__ is not np.ndarray:
-        g = np.asarray(g.data if hasattr(g, "requires_grad") else g)
-    if g.shape != data.shape:
-        raise ShapeError(f"{name}: a gradient has shape {g.shape}, its parameter {data.shape}")
-    array: Array = g if g.dtype == data.dtype else g.astype(data.dtype)
-    return array
 
 
 def decayed(group: Group, p: Array, g: Array, scratch: Array) -> Array:

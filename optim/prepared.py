@@ -94,6 +94,7 @@ class PreparedStep:
     def _settle(self, part: _Part) -> None:
         """Give the parameters a vector that nobody else holds, and cut it up."""
         bucket = part.bucket
+        self.optimizer._steady = None  # which holds the arrays that the parameters leave
         part.pieces = []
         part.flat = flat = np.concatenate([p.data.ravel() for p in bucket.params])
         part.views = bucket.cut(flat)
@@ -104,7 +105,7 @@ class PreparedStep:
     def _cut(self, part: _Part) -> None:
         flat, dtype, scratch = part.flat, part.bucket.dtype, self.optimizer._scratch_of
         part.pieces = []
-        part.pass_ = self.optimizer._in_one_pass(part.group, flat, part.gradient, part.slots)
+        part.pass_ = self.optimizer._in_one_pass(part.group, flat, part.slots)
         if part.pass_ is not None:
             return
         for low in range(0, flat.size, self.block):
@@ -172,7 +173,7 @@ class PreparedStep:
                     start, stop = bucket.offsets[first], bucket.offsets[last]
                     optimizer._walk(group, turn, part.flat, part.gradient[start:stop], part.flat, part.slots, start, stop)
             elif part.pass_ is not None:
-                part.pass_(turn)
+                part.pass_(turn, part.gradient)
             elif kernels.large(part.flat.size):
                 # Whether something compiled takes the place of the formula is for the optimiser to say.
                 optimizer._walk(group, turn, part.flat, part.gradient, part.flat, part.slots, 0, part.flat.size)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autodiff.errors import ArgumentError
-from optim.optimizer import NON_NEGATIVE, Array, Group, Optimizer, State, decayed
+from optim.buckets import Array, State
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed
 
 __all__ = ["SGD"]
 
@@ -55,6 +56,7 @@ class SGD(Optimizer):
     array([2.])
     """
 
+    _counts = False
     _allowed: ClassVar = {"lr": NON_NEGATIVE, "momentum": NON_NEGATIVE, "weight_decay": NON_NEGATIVE}
 
     def __init__(

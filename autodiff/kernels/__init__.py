@@ -30,7 +30,7 @@ from autodiff.modes import current_state
 
 __all__ = [
     "LEAST", "THREADS", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads",
-    "undivided", "use", "using",
+    "setting", "undivided", "use", "using",
 ]  # fmt: skip
 
 #: From so many elements on a kernel is taken in the mode "auto".
@@ -50,6 +50,7 @@ class _Settings:
     mode = "auto"
     least = LEAST
     threads = 1
+    present = object()  # another one after every change
 
 
 def use(mode: str) -> str:
@@ -84,6 +85,7 @@ def use(mode: str) -> str:
         require("numba")
     before, _Settings.mode = _Settings.mode, mode
     _Settings.least = {"auto": LEAST, "numba": 1, "numpy": sys.maxsize}[mode]
+    _Settings.present = object()
     return before
 
 
@@ -109,8 +111,14 @@ def set_threads(count: int) -> int:
     if not isinstance(count, (int, np.integer)) or count < 1:
         raise ArgumentError(f"kernels.set_threads: needs a positive integer, got {count!r}")
     before, _Settings.threads = _Settings.threads, int(count)
+    _Settings.present = object()
     _pool.cache_clear()
     return before
+
+
+def setting() -> object:
+    """Stands for the mode and the number of threads: the same object as long as neither is set again."""
+    return _Settings.present
 
 
 def get_threads() -> int:
@@ -264,7 +272,7 @@ def _undivided(function: Callable[..., None], *arguments: Any, partial: None) ->
 
 
 def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
-    """:func:`run` with its first three arguments given, for a caller that holds on to it while neither mode nor number of threads changes."""
+    """:func:`run` with its first three arguments given, for a caller that holds on to it while :func:`setting` stays the same."""
     if _shares(count, size) > 1:
         return partial(run, name, count, size)
     return partial(_kernel(name), 0, count)
