@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -16,6 +17,10 @@ __all__ = ["Adam", "AdamW"]
 
 # The formula's dozen NumPy calls on 2,048 entries take three times as long as one compiled pass, where an ordinary operation needs 65,536 to gain.
 _PASSES = 32
+
+# What the constants of a kernel are computed from, and the classes of values that cannot change without being exchanged.
+_OPTIONS = operator.itemgetter("betas", "lr", "weight_decay", "maximize", "decoupled_weight_decay")
+_FIXED = frozenset({float, int, bool})
 
 
 class Adam(Optimizer):
@@ -104,16 +109,25 @@ class Adam(Optimizer):
         if size != old.size:
             arrays = [a[start:stop] for a in arrays]
         p, *outs = arrays
-        kernels.run(name, size, size, p, gradient, *outs, np.array(_kernel_numbers(group, turn), p.dtype))
+        kernels.run(name, size, size, p, gradient, *outs, np.array((*_constants(group), *_rates(group, turn)), p.dtype))
 
     def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
         if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, *slots):
             return None
         run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(8, p.dtype)
+        mean, square = slots
+        known: Any = None
 
         def step(turn: Any, g: Array) -> None:
-            numbers[:] = _kernel_numbers(group, turn)
-            run(p, g, *slots, numbers)
+            nonlocal known
+            options = _OPTIONS(group)
+            if options != known:
+                numbers[:6] = _constants(group)
+                # An array, say, could be written into and yet be equal to itself.
+                fixed = options[0].__class__ is tuple and all(value.__class__ in _FIXED for value in (*options[0], *options[1:]))
+                known = options if fixed else None
+            numbers[6], numbers[7] = _rates(group, turn)
+            run(p, g, mean, square, numbers)
 
         return step
 
@@ -122,9 +136,7 @@ class Adam(Optimizer):
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
         lr, weight_decay = group["lr"], group["weight_decay"]
-        # The correction of v is moved into eps and lr, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m / (sqrt(v) + eps root).
-        root = math.sqrt(1 - beta2**turn)
-        first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, lr * root / (1 - beta1**turn))
+        first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, *_rates(group, turn))
         if group["decoupled_weight_decay"]:
             if weight_decay:
                 p = np.multiply(p, 1 - lr * weight_decay, out)
@@ -149,12 +161,18 @@ class Adam(Optimizer):
         np.subtract(p, temporary, out)
 
 
-def _kernel_numbers(group: Group, turn: Any) -> tuple[float, ...]:
-    """What the kernels take beside the parameters and their state."""
+def _rates(group: Group, turn: Any) -> tuple[float, float]:
+    """eps and lr with the bias corrections in them, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m / (sqrt(v) + eps root)."""
+    beta1, beta2 = group["betas"]
+    root = math.sqrt(1 - beta2**turn)
+    return group["eps"] * root, group["lr"] * root / (1 - beta1**turn)
+
+
+def _constants(group: Group) -> tuple[float, ...]:
+    """What the kernels take besides, the same at every step: sign, decay, l2, 1 - beta1, beta2, 1 - beta2."""
     (beta1, beta2), lr, weight_decay = group["betas"], group["lr"], group["weight_decay"]
     decay, l2 = (1 - lr * weight_decay, 0) if group["decoupled_weight_decay"] else (1, weight_decay)
-    root = math.sqrt(1 - beta2**turn)
-    return -1 if group["maximize"] else 1, decay, l2, 1 - beta1, beta2, 1 - beta2, group["eps"] * root, lr * root / (1 - beta1**turn)
+    return -1 if group["maximize"] else 1, decay, l2, 1 - beta1, beta2, 1 - beta2
 
 
 class AdamW(Adam):

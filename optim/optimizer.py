@@ -217,9 +217,12 @@ class Optimizer:
         if set_to_none and current_state() is None:
             for group in self.param_groups:
                 for p in group["params"]:
-                    # What p.grad = None does, without the questions that a property asks.
-                    if isinstance(p, autodiff.Tensor) and (node := p._node).__class__ is Variable:
-                        node.grad = None
+                    try:
+                        node = p._node
+                    except AttributeError:
+                        node = None  # no Tensor
+                    if node.__class__ is Variable:
+                        node.grad = None  # what p.grad = None does, without the questions that a property asks
                     else:
                         p.grad = None
             return

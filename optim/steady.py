@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff import kernels
-from autodiff.graph import Variable
 
 if TYPE_CHECKING:
     from optim.buckets import Bucket
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Steady", "others_run"]
 
-_DATA, _NODE = operator.attrgetter("_data"), operator.attrgetter("_node")
+_DATA = operator.attrgetter("_data")
 
 
 def others_run() -> bool:
@@ -71,18 +70,17 @@ class Steady:
     Attributes
     ----------
     expected : list
-        Parameter groups, parameters, their arrays, their leaves, their states, the arrays in these, and the numbers of steps.
+        Parameter groups, parameters, their arrays, their states, the arrays in these, and the numbers of steps.
     arrays, counts : list
         The arrays that new values are written to, and how many references there are to each while the parameters alone hold them.
     """
 
-    __slots__ = ("arrays", "counts", "expected", "holders", "keys", "names", "nodes", "params", "parts", "plain", "setting")
+    __slots__ = ("arrays", "counts", "expected", "holders", "keys", "names", "params", "parts", "plain", "setting")
 
     def __init__(self, optimizer: Optimizer, work: list[tuple[dict[str, Any], Bucket]]) -> None:
         """``work``: groups and their buckets, as a step left them that wrote over the values of all."""
         buckets = [bucket for _, bucket in work]
         self.params = [p for bucket in buckets for p in bucket.params]
-        self.nodes = list(map(_NODE, self.params))
         self.plain = [np.ndarray] * len(self.params)
         self.names = list(map(optimizer._slots, optimizer.param_groups))
         self.setting = kernels.setting()
@@ -100,7 +98,7 @@ class Steady:
             self.holders += states
             self.keys += ["step"] * len(states)
             held += [state["step"] for state in states]
-        self.expected = [*optimizer.param_groups, *self.params, *views, *self.nodes, *states, *held]
+        self.expected = [*optimizer.param_groups, *self.params, *views, *states, *held]
         for part in self.parts:
             start = len(self.expected) - len(self.params)
             part.place = slice(start + part.first, start + part.last)
@@ -113,27 +111,27 @@ class Steady:
         """The record after such a step; None where the next one must take the long way all the same."""
         for _, bucket in work:
             steps = [state.get("step") for state in bucket.states] if optimizer._counts else [0]
-            leaves = all(p._node.__class__ is Variable for p in bucket.params)
-            if not leaves or steps[0].__class__ is not int or steps.count(steps[0]) != len(steps):
+            if not bucket.ours or steps[0].__class__ is not int or steps.count(steps[0]) != len(steps):
                 return None
         return cls(optimizer, work)
 
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step; False, and nothing has been changed, if not everything is as it was left."""
         groups, params = optimizer.param_groups, self.params
-        found = chain(
-            groups, *[group["params"] for group in groups], map(_DATA, params), map(_NODE, params), map(optimizer.state.get, params),
-            map(dict.get, self.holders, self.keys),
-        )  # fmt: skip
-        if not all(map(operator.is_, self.expected, found)):
+        given = [group["params"] for group in groups]
+        states, held = map(optimizer.state.get, params), map(dict.get, self.holders, self.keys)
+        if not all(map(operator.is_, self.expected, chain(groups, *given, map(_DATA, params), states, held))):
             return False
-        grads = [node.grad for node in self.nodes]
+        try:
+            grads = [p._node.grad for p in params]
+        except AttributeError:
+            return False  # one that is no leaf any more, or asks for no gradient
         if (
             list(map(type, grads)) != self.plain
             or list(map(getrefcount, self.arrays)) != self.counts
             or list(map(optimizer._slots, groups)) != self.names
             or kernels.setting() is not self.setting
-            or others_run()
+            or (_thread._count() and others_run())
         ):
             return False
         for part in self.parts:
