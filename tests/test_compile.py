@@ -686,6 +686,35 @@ def test_a_replay_allocates_next_to_nothing(kind: str) -> None:
     assert peak - before < 64 * 1024 + (256 * 128 if kind == "dropout" else 0)
 
 
+def test_a_recorded_call_needs_hardly_more_memory_than_an_eager_one() -> None:
+    """What the step has let go of is let go of by the recorder, and the plan is right all the same."""
+    x, scale = np.linspace(-1, 1, 1 << 16).reshape(256, 256), np.linspace(1, 2, 1 << 16).reshape(256, 256)
+
+    def step(x: Any) -> Any:
+        held = np.multiply(np.ones((256, 256)), 3.0)  # a constant of the plan
+        t = Tensor(x).detach()
+        for i in range(30):
+            t = np.tanh(t * scale)[::-1].T if i % 3 else t @ t * 0.01 + held
+        return autodiff.value_and_grad(lambda u: (np.sin(u) * np.exp(u)).sum())(t)
+
+    def peak(call: Any) -> int:
+        tracemalloc.start()
+        try:
+            call(x)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    compiled = autodiff.compile(step, fallback=False)
+    step(x)
+    eager, recorded = peak(step), peak(compiled)
+    assert compiled.recordings == 1
+    assert recorded < eager + 4 * x.nbytes + compiled.plan.nbytes, "all values together are some ninety"
+    for factor in (0.5, -2.0):
+        assert same_bits(compiled(factor * x), step(factor * x))
+    assert compiled.replays == 2
+
+
 def test_the_plan_can_be_read() -> None:
     training = Training("plain", "Adam", True)
     training.step(*data())

@@ -10,6 +10,8 @@ through which arrays pass in and out of tensors. For threads that are not record
 
 from __future__ import annotations
 
+import itertools
+import mmap
 import operator
 import sys
 import threading
@@ -35,6 +37,10 @@ from autodiff.tensor import Tensor
 __all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage", "reads", "slots_in"]
 
 
+# Arrays of fewer bytes are held until the plan is made.
+_SMALL = 1 << 16
+
+
 class Storage:
     """One block of memory of the recorded call.
 
@@ -42,15 +48,24 @@ class Storage:
     ----------
     made : bool
         Whether the step made it; else it came from outside.
+    kept : bool
+        Whether the plan may need what is in it, or an array of it may come back another way than through a stand-in.
+    slots : list of Slot
+        The values that lie in it.
+    standins : int
+        How many stand-ins there are for these.
     """
 
-    __slots__ = ("address", "index", "made", "owner")
+    __slots__ = ("address", "index", "kept", "made", "owner", "slots", "standins")
 
     def __init__(self, index: int, owner: Any, made: bool, address: int) -> None:
         self.index = index
         self.owner = owner
         self.made = made
         self.address = address
+        self.kept = not made or owner.nbytes < _SMALL
+        self.slots: list[Slot] = []
+        self.standins = 0
 
 
 class Slot:
@@ -61,7 +76,7 @@ class Slot:
     kind : str
         "array" or "scalar" computed, "held" for a plain array from outside, "argument" or "loaded" for one that is read anew at every replay.
     value : object
-        What it was in the recorded call. Held on to, so that no identity is given out twice.
+        What it was in the recorded call; of a large array that nothing can come back to only the shape, dtype and strides.
     """
 
     __slots__ = ("index", "kind", "offset", "storage", "value")
@@ -72,6 +87,8 @@ class Slot:
         self.value = value
         self.storage = storage
         self.offset = 0 if storage is None else value.__array_interface__["data"][0] - storage.address
+        if storage is not None:
+            storage.slots.append(self)
 
 
 class Op:
@@ -127,6 +144,11 @@ def slots_in(value: Any) -> Iterator[Slot]:
 def reads(op: Op) -> list[Slot]:
     """The slots that an operation takes."""
     return [*slots_in((op.args, op.kwargs))] if op.kind != "load" else []
+
+
+def _keep(slot: Slot) -> None:
+    if slot.storage is not None:
+        slot.storage.kept = True
 
 
 class Method:
@@ -235,6 +257,9 @@ class Recorder:
         self.untouched: list[tuple[Tensor, Any]] = []
         self.generators: dict[int, tuple[Any, Any]] = {}
         self.standins: list[Any] = []
+        self.fixed: set[int] = set()  # slots that depend on nothing that a replay reads anew
+        self._count = itertools.count()
+        self._nowhere = mmap.mmap(-1, mmap.PAGESIZE)
 
     # --- what the stand-ins report --------------------------------------------------------------------------------------
 
@@ -369,6 +394,7 @@ class Recorder:
             return self._load(variable, "grad", array, self._name_of(variable))
         slot = self._new("held", array, self._storage(array, made=False))
         self.held.append(slot)
+        self.fixed.add(slot.index)
         self.known[id(array)] = slot
         return slot
 
@@ -381,7 +407,7 @@ class Recorder:
         storage = self.storages.get(id(owner))
         if storage is None:
             address = array.__array_interface__["data"][0]
-            storage = self.storages[id(owner)] = Storage(len(self.storages), owner, made, address)
+            storage = self.storages[id(owner)] = Storage(next(self._count), owner, made, address)
         return storage
 
     def _new(self, kind: str, value: Any, storage: Storage | None) -> Slot:
@@ -392,8 +418,33 @@ class Recorder:
     def standin(self, slot: Slot) -> Recorded:
         """A stand-in for a slot."""
         made = Recorded(slot.value, slot, self)
-        self.standins.append(weakref.ref(made))
+        storage = slot.storage
+        if storage is None or storage.kept:
+            self.standins.append(weakref.ref(made))
+        else:
+            storage.standins += 1
+            self.standins.append(weakref.ref(made, partial(self._left, storage)))
         return made
+
+    def _left(self, storage: Storage, standin: Any) -> None:
+        """A stand-in is gone. With the last one of a storage its memory goes, too, or a recording would need that of all of a step's values."""
+        storage.standins -= 1
+        if storage.standins or storage.kept or not self.live:
+            return
+        self.storages.pop(id(storage.owner), None)
+        storage.kept, storage.owner = True, None
+        for slot in storage.slots:
+            if self.known.get(id(slot.value)) is slot:
+                del self.known[id(slot.value)]
+            slot.value = self._outline(slot.value)
+
+    def _outline(self, array: Any) -> Any:
+        """An array of the same shape, dtype and strides, in memory that is never touched."""
+        steps = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)] if array.size else []
+        extent = array.itemsize + sum(map(abs, steps))
+        if extent > len(self._nowhere):
+            self._nowhere = mmap.mmap(-1, extent)
+        return np.ndarray(array.shape, array.dtype, self._nowhere, -sum(step for step in steps if step < 0), array.strides)
 
     def _written(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> list[Any]:
         """The arrays among the arguments that the call wrote into."""
@@ -437,6 +488,10 @@ class Recorder:
         elif isinstance(found, (list, tuple)):
             op.out = [part.slot if type(part) is Recorded and part.slot.index >= before else None for part in found]
         self.ops.append(op)
+        if op.kind == "call" and all(s.index in self.fixed for s in reads(op)):  # the plan may take it for a constant
+            for slot in op.outs():
+                self.fixed.add(slot.index)
+                _keep(slot)
         return found
 
     def _result(self, result: Any) -> Any:
@@ -517,6 +572,7 @@ class Recorder:
         if id(owner) not in self.bound:
             self.untouched.append((owner, before))
         self.bound[id(owner)] = (owner, self.sources[id(owner)], value.slot)
+        _keep(value.slot)
         self.loads.pop(id(owner), None)
 
     def watch(self, variable: Variable, owner: Tensor, overwritten: bool = False) -> None:
@@ -563,6 +619,7 @@ class Recorder:
             name = self._name_of(variable)
             if type(grad) is Recorded:
                 slot = grad.slot
+                _keep(slot)
                 variable.grad = grad.value
                 if not isinstance(grad.value, np.ndarray):
                     self.stop("a gradient is a scalar")
@@ -584,6 +641,8 @@ class Recorder:
         args = tuple(list(value) if isinstance(value, Iterator) else value for value in args)
         kwargs = {name: list(value) if isinstance(value, Iterator) else value for name, value in kwargs.items()}
         op = Op("host", function, self._template(args), self._template(kwargs))
+        for slot in reads(op):
+            _keep(slot)
         self.effects = self.hosted = True
         for watched in self.variables.values():
             self.known.pop(id(watched.variable.grad), None)
