@@ -599,7 +599,7 @@ def _claimed(roots: Sequence[Node | Variable]) -> tuple[list[Any], list[Variable
             entry.g = None
             leaves.append(entry)
             continue
-        while entry is not None:
+        while True:  # CPython 3.11 does not specialise the code of a loop that a condition closes until the eighth call
             entry.g = None
             step(entry)
             ahead = None
@@ -634,6 +634,8 @@ def _claimed(roots: Sequence[Node | Variable]) -> tuple[list[Any], list[Variable
                         if ahead is not None:
                             put_by((ahead, len(path)))
                         ahead = parent
+            if ahead is None:
+                break
             entry = ahead
     order += reversed(path)
     return order, leaves

@@ -240,7 +240,9 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
     see = seen.add
     stack: list[Any] = list(roots)
     pop, push = stack.pop, stack.append
-    while stack:
+    while True:  # CPython 3.11 does not specialise the code of a loop that a condition closes until the eighth call
+        if not stack:
+            return order
         entry = pop()
         if entry is None:
             placed(pop())
@@ -278,4 +280,3 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
             elif kind is Variable:
                 placed(entry)
             # Anything else is a number in the place of a parent.
-    return order
