@@ -22,7 +22,8 @@ def modules() -> list[str]:
 
 
 # Modules whose examples need a package that the test extra does not bring.
-NEEDS = {"optim.parallel": "mpi4py"} | dict.fromkeys(("autodiff.kernels.compiled", "autodiff.kernels.tiles", "autodiff.kernels.windows"), "numba")
+_COMPILED = ("compiled", "jit", "team", "tiles", "windows")
+NEEDS = {"optim.parallel": "mpi4py"} | dict.fromkeys((f"autodiff.kernels.{name}" for name in _COMPILED), "numba")
 
 
 @pytest.mark.parametrize("name", modules())

@@ -1,7 +1,11 @@
 """Compiled kernels: the laws again, now through them; accuracy of their exponential; the switch, the threads, the sizes."""
 
+import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import hypothesis
@@ -133,9 +137,11 @@ def test_cross_entropy_at_the_ends_of_the_range():
 
 
 def test_the_exponential_is_accurate_to_the_bound_it_states():
+    import numba
+
     from autodiff.kernels import compiled
 
-    @compiled.numba.njit
+    @numba.njit
     def every(x, out):
         for i in range(x.size):
             out[i] = compiled_exp(x[i])
@@ -314,6 +320,91 @@ def test_adam_in_place_has_the_bits_of_adam(size, rng):
     compiled.adam_in_place(0, size, *inside, numbers)
     for a, b in zip([out, *apart[1:]], inside, strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+def _normalised(x, g):
+    leaf = ad.tensor(x, requires_grad=True)
+    w = ad.tensor(np.linspace(0.5, 2, x.shape[1]).astype(np.float32), requires_grad=True)
+    out = fused.layer_norm(leaf, w)
+    out.backward(g)
+    return out.data, leaf.grad, w.grad
+
+
+def test_threads_give_the_same_bits_however_they_share_the_work(rng):
+    """Awake, asleep, wanted by several callers at once, or not there: who takes a share changes nothing."""
+    x, g = rng.normal(size=(2, 301, 512)).astype(np.float32)
+    before = kernels.set_threads(3)
+    try:
+        first = _normalised(x, g)
+        found = [_normalised(x, g) for _ in range(200)]
+        for pause in (0.0, 0.001, 0.05):
+            time.sleep(pause)
+            found.append(_normalised(x, g))
+        with ThreadPoolExecutor(4) as pool:
+            found += pool.map(lambda _: _normalised(x, g), range(100))
+        for arrays in found:
+            for a, b in zip(first, arrays, strict=True):
+                assert a.tobytes() == b.tobytes()
+        kernels.set_threads(1)
+        for a, b in zip(first, _normalised(x, g), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    finally:
+        kernels.set_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_has_helpers_of_its_own():
+    code = """if True:
+        import os, sys, numpy as np, autodiff as ad
+        from autodiff import fused, kernels
+        kernels.set_threads(2)
+        x = np.random.default_rng(0).normal(size=(256, 1024)).astype(np.float32)
+        here = fused.layer_norm(x).data
+        child = os.fork()
+        if not child:
+            os._exit(int(fused.layer_norm(x).data.tobytes() != here.tobytes()))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert fused.layer_norm(x).data.tobytes() == here.tobytes()
+    """
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=120)
+
+
+def test_helpers_fall_asleep_and_leave_when_they_are_dismissed(rng):
+    x, g = rng.normal(size=(2, 301, 512)).astype(np.float32)
+    names = {f"autodiff-kernel-{i}" for i in (1, 2, 3)}
+
+    def helpers():
+        return [t for t in threading.enumerate() if t.name in names]
+
+    before = kernels.set_threads(4)
+    try:
+        _normalised(x, g)
+        assert len(helpers()) == 3
+        time.sleep(0.1)
+        spent = time.process_time()
+        time.sleep(0.2)
+        assert time.process_time() - spent < 0.1
+        kernels.set_threads(1)
+        assert not helpers()
+    finally:
+        kernels.set_threads(before)
+
+
+def test_a_failure_in_a_share_is_told_when_all_are_done():
+    from autodiff.kernels.team import Team, kernel
+
+    @kernel
+    def half(start, stop, out):
+        if start:
+            raise MemoryError
+        for i in range(start, stop):
+            out[i] = 1
+
+    team, out = Team(2), np.zeros(8)
+    with pytest.raises(MemoryError, match="working memory"):
+        team.call(half.shared, 8, 4, out)
+    team.dismiss()
+    np.testing.assert_array_equal(out, [1, 1, 1, 1, 0, 0, 0, 0])
 
 
 def test_small_arrays_load_no_compiler():

@@ -96,7 +96,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_optional_packages_are_loaded_on_demand(path: Path) -> None:
     if path.relative_to(ROOT).parts[:2] == ("autodiff", "testing"):
         pytest.skip("the verification kit is loaded on demand itself")
-    if path.relative_to(ROOT).parts in {("autodiff", "kernels", name) for name in ("compiled.py", "tiles.py", "windows.py")}:
+    if path.relative_to(ROOT).parts in {("autodiff", "kernels", name) for name in ("compiled.py", "jit.py", "team.py", "tiles.py", "windows.py")}:
         pytest.skip("the compiled kernels are loaded on demand themselves")
     assert not {name.partition(".")[0] for name in module_level_imports(path)} & OPTIONAL
 

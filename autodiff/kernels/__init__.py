@@ -7,19 +7,20 @@ parameters on (:mod:`optim.adam`). The first call of a kernel compiles it, which
 and keeps the machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so that later
 processes load it in milliseconds.
 
-Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit; between machines with and without numba
-results differ by rounding: both are held to the composed definition by the same tests. One switch, :func:`use` or the environment variable
-``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything; :func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads
-share the rows of one call, and by default it is as many as the BLAS under NumPy is told to take (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
+Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit with the same number of threads; between numbers
+of threads, and between machines with and without numba, results differ by rounding: all are held to the composed definition by the same tests.
+One switch, :func:`use` or the environment variable ``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything;
+:func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads share the rows of one call (:mod:`autodiff.kernels.team`), and by default it is
+as many as the BLAS under NumPy is told to take (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial, wraps
 from typing import Any
 
@@ -39,7 +40,7 @@ LEAST = 1 << 16
 #: How the names of the threads begin that share a kernel's work.
 THREADS = "autodiff-kernel"
 
-# A thread is worth starting for so many elements.
+# A thread is worth calling for so many elements.
 _SHARE = 1 << 15
 
 _MODES = ("auto", "numba", "numpy")
@@ -112,7 +113,7 @@ def set_threads(count: int) -> int:
         raise ArgumentError(f"kernels.set_threads: needs a positive integer, got {count!r}")
     before, _Settings.threads = _Settings.threads, int(count)
     _Settings.present = object()
-    _pool.cache_clear()
+    _dismiss()
     return before
 
 
@@ -189,20 +190,29 @@ def either_backward(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Ca
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_Settings.threads, thread_name_prefix=THREADS)
+def _team() -> Any:
+    from autodiff.kernels.team import Team
+
+    return Team(_Settings.threads)
+
+
+@atexit.register
+def _dismiss() -> None:
+    if _team.cache_info().currsize:
+        _team().dismiss()
+        _team.cache_clear()
 
 
 # Threads do not survive a fork (which Windows does not have); the child makes its own when it needs them.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_team.cache_clear)
 
 
 @lru_cache(maxsize=64)
-def _kernel(name: str) -> Callable[..., None]:
+def _kernel(name: str) -> Any:
     from autodiff.kernels import compiled, windows
 
-    return getattr(compiled, name, None) or getattr(windows, name)  # type: ignore[no-any-return]
+    return getattr(compiled, name, None) or getattr(windows, name)
 
 
 def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None) -> list[Any]:
@@ -223,32 +233,24 @@ def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[],
 
     Returns
     -------
-    list
-        The partial arrays of every share, in order.
+    list of tuple
+        One tuple, of the partial arrays with an axis for the shares in front.
     """
     state = current_state()
     if state is not None and state.recorder is not None:
         return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
+    threads = _threads(count, size)
     kernel = _kernel(name)
-    shares = _shares(count, size)
-    if shares == 1:
-        if partial is None:
-            kernel(0, count, *arguments)
-            return [()]
-        alone = partial()
-        kernel(0, count, *arguments, *alone)
-        return [alone]
-    bounds = [count * i // shares for i in range(shares + 1)]
-    partials = [() if partial is None else partial() for _ in range(shares)]
-    # The caller's thread takes the first share itself.
-    waiting = [_pool().submit(kernel, bounds[i], bounds[i + 1], *arguments, *partials[i]) for i in range(1, shares)]
-    kernel(0, bounds[1], *arguments, *partials[0])
-    for share in waiting:
-        share.result()
-    return partials
+    share = count if threads == 1 else -(-count // (threads * kernel.cuts))
+    partials = () if partial is None else tuple([np.zeros((-(-count // share), *a.shape), a.dtype) for a in partial()])
+    if threads == 1:
+        kernel(0, count, *arguments, *[array[0] for array in partials])
+    else:
+        _team().call(kernel.shared, count, share, *arguments, *partials)
+    return [partials]
 
 
-def _shares(count: int, size: int) -> int:
+def _threads(count: int, size: int) -> int:
     """How many threads ``count`` rows of ``size`` elements in all are worth."""
     if _Settings.threads == 1 or size < 2 * _SHARE:
         return 1
@@ -273,7 +275,7 @@ def _undivided(function: Callable[..., None], *arguments: Any, partial: None) ->
 
 def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
     """:func:`run` with its first three arguments given, for a caller that holds on to it while :func:`setting` stays the same."""
-    if _shares(count, size) > 1:
+    if _threads(count, size) > 1:
         return partial(run, name, count, size)
     return partial(_kernel(name), 0, count)
 

@@ -55,12 +55,11 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     rows, weight, mean, scale, shape, inner = residuals
     dx, n = np.empty(shape, rows.dtype), rows.shape[1]
     to, inverse = dx.reshape(rows.shape), rows.dtype.type(1 / n)
-    partials = run(
+    ((dweights, dbiases),) = run(
         "layer_norm_backward", len(rows), rows.size, _gradient(g, rows), rows, weight, mean, scale, to, inverse,
         partial=lambda: (np.zeros(n, rows.dtype), np.zeros(n, rows.dtype)),
     )  # fmt: skip
-    dweight, dbias = (sum(parts[1:], parts[0]).reshape(inner) for parts in zip(*partials, strict=True))
-    return dx, dweight, dbias
+    return dx, np.add.reduce(dweights).reshape(inner), np.add.reduce(dbiases).reshape(inner)
 
 
 # --- batch normalisation ------------------------------------------------------------------------------------------------
@@ -337,9 +336,8 @@ def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, .
     plan = _gathering(geo, lay, shape[1])
     rows = 1 if each == 1 else -(-each // SUM_ROWS) * SUM_ROWS
     columns = -(-count // SUM_COLUMNS) * SUM_COLUMNS
-    partials = run(
+    ((totals,),) = run(
         "kernel_gradient", len(x), g.size * count, _as_rows(x), _as_rows(g), *plan, _images(plan, x.shape[1] + shape[0]), groups,
         partial=lambda: (np.zeros((groups, rows, columns), x.dtype),),
     )  # fmt: skip
-    total = sum((share for (share,) in partials[1:]), partials[0][0])
-    return total[:, :each, :count].reshape(shape)
+    return np.add.reduce(totals)[:, :each, :count].reshape(shape)

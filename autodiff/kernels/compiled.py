@@ -7,10 +7,10 @@ reassociated (``fastmath``), which is what lets the compiler keep several at onc
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
+
+from autodiff.kernels.jit import jit
+from autodiff.kernels.team import kernel
 
 __all__ = [
     "adam", "adam_in_place", "batch_norm_columns_backward", "batch_norm_columns_forward", "batch_norm_planes_backward",
@@ -19,21 +19,8 @@ __all__ = [
     "max_pool_halving_backward", "max_pool_halving_forward",
 ]  # fmt: skip
 
-_SUMS = {"contract", "reassoc", "nsz"}
 
-
-def _jit(function: Any = None, *, fastmath: Any = frozenset(_SUMS)) -> Any:
-    """``numba.njit`` with the lock released and the machine code kept on disk, or only in memory where no folder is writable."""
-    if function is None:
-        return lambda f: _jit(f, fastmath=fastmath)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        return numba.njit(**options)(function)
-
-
-@_jit(fastmath={"contract"})
+@jit(fastmath={"contract"})
 def _exp(x):  # type: ignore[no-untyped-def]
     """``e^x`` for float32 x in [-87, 88], of additions and multiplications that vectorise: at most 1.3 units in the last place off.
 
@@ -58,7 +45,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
 # --- layer normalisation ------------------------------------------------------------------------------------------------
 
 
-@_jit
+@kernel
 def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, eps):  # type: ignore[no-untyped-def]
     """Rows of x (R, n): their mean and ``1 / sqrt(variance + eps)`` (R,), and ``out = (x - mean) scale weight + bias``."""
     n = x.shape[1]
@@ -80,7 +67,7 @@ def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, 
             to[i] = (row[i] - mu) * s * weight[i] + bias[i]
 
 
-@_jit
+@kernel(partials=2)
 def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, dweight, dbias):  # type: ignore[no-untyped-def]
     """``dx = s (w g - mean(w g) - xhat mean(w g xhat))`` (R, n), and this share's sums ``dw = sum(g xhat)``, ``db = sum(g)`` (n,)."""
     n = x.shape[1]
@@ -108,15 +95,16 @@ def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, dwe
 
 # Columns are looped over from 0 in slices of their own, since the compiler vectorises no loop whose index it cannot prove to be positive; so
 # many at a time that a slice of x stays in cache from one pass to the next, but not so few that starting the loops costs more than running them.
+# Nor are they cut into more shares than there are threads: half as many columns at a time take a seventh longer.
 
 
-@_jit
+@jit
 def _strip(m):  # type: ignore[no-untyped-def]
     """How many columns of m rows to normalise at a time."""
     return max(256, min(1024, 262144 // max(m, 1)))
 
 
-@_jit
+@kernel(cuts=1)
 def batch_norm_columns_forward(start, stop, x, weight, bias, out, mean, variance, scale, inverse, eps):  # type: ignore[no-untyped-def]
     """Columns of x (m, C): mean, biased variance, ``1 / sqrt(variance + eps)`` (C,), and the normalised, scaled and shifted columns."""
     m = x.shape[0]
@@ -147,7 +135,7 @@ def batch_norm_columns_forward(start, stop, x, weight, bias, out, mean, variance
                 to[c] = (row[c] - mu[c]) * (s[c] * w[c]) + b[c]
 
 
-@_jit
+@kernel(cuts=1)
 def batch_norm_columns_backward(start, stop, g, x, weight, mean, scale, dx, dweight, dbias, inverse):  # type: ignore[no-untyped-def]
     """``dx = w s (g - mean(g) - xhat mean(g xhat))`` (m, C), ``dw = sum(g xhat)``, ``db = sum(g)`` (C,)."""
     m = x.shape[0]
@@ -177,7 +165,7 @@ def batch_norm_columns_backward(start, stop, g, x, weight, mean, scale, dx, dwei
                 to[c] = factor[c] * (up[c] - plain[c] - (row[c] - mu[c]) * along[c])
 
 
-@_jit
+@kernel
 def batch_norm_planes_forward(start, stop, x, weight, bias, out, mean, variance, scale, inverse, eps):  # type: ignore[no-untyped-def]
     """Channels of x (N, C, L), each over N and L: as :func:`batch_norm_columns_forward`."""
     n, length = x.shape[0], x.shape[2]
@@ -205,7 +193,7 @@ def batch_norm_planes_forward(start, stop, x, weight, bias, out, mean, variance,
                 to[j] = (plane[j] - mu) * factor + shift
 
 
-@_jit
+@kernel
 def batch_norm_planes_backward(start, stop, g, x, weight, mean, scale, dx, dweight, dbias, inverse):  # type: ignore[no-untyped-def]
     """As :func:`batch_norm_columns_backward` for x (N, C, L)."""
     n, length = x.shape[0], x.shape[2]
@@ -232,7 +220,7 @@ def batch_norm_planes_backward(start, stop, g, x, weight, mean, scale, dx, dweig
 # --- softmax cross-entropy ----------------------------------------------------------------------------------------------
 
 
-@_jit
+@jit
 def _largest(row):  # type: ignore[no-untyped-def]
     """The largest of float32 numbers; with a NaN among them it may be any of them.
 
@@ -247,7 +235,7 @@ def _largest(row):  # type: ignore[no-untyped-def]
     return np.int32(most ^ np.int32((most >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
 
 
-@_jit
+@kernel
 def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type: ignore[no-untyped-def]
     """Rows of scores x (R, C), float32: their largest, the sums of ``exp(x - largest)``, and the losses ``log(sum) - (x[target] - largest)`` (R,)."""
     classes = x.shape[1]
@@ -265,7 +253,7 @@ def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type:
         losses[r] = np.log(s) - (row[target[r]] - top)
 
 
-@_jit
+@kernel
 def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # type: ignore[no-untyped-def]
     """``dx = (exp(x - largest) / total - onehot) each`` (R, C). Taking the exponentials again is cheaper than keeping them in memory."""
     classes = x.shape[1]
@@ -281,7 +269,7 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
 # --- GELU ---------------------------------------------------------------------------------------------------------------
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
     """``out = x Phi(x)`` and its derivative ``Phi(x) + x p(x)``, float32.
 
@@ -316,7 +304,7 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
         slope[i] = cdf + v * density
 
 
-@_jit(fastmath={"contract"})
+@jit(fastmath={"contract"})
 def _gelu_tanh_slope(v):  # type: ignore[no-untyped-def]
     """``sigmoid(2 u)`` with ``u = sqrt(2 / pi) (v + 0.044715 v^3)`` for float32 v in [-100, 100], or NaN. ``(1 + tanh u) / 2`` is the same, but
     loses the digits of the left tail."""
@@ -325,14 +313,14 @@ def _gelu_tanh_slope(v):  # type: ignore[no-untyped-def]
     return np.float32(0.0) if a > np.float32(88.0) else np.float32(1.0) / (np.float32(1.0) + _exp(np.float32(-87.0) if a < np.float32(-87.0) else a))
 
 
-@_jit(fastmath={"contract"})
+@jit(fastmath={"contract"})
 def _near(v):  # type: ignore[no-untyped-def]
     """float32 v cut off at 100, beyond which tanh is 1 and the cube of v would overflow. NaN stays."""
     v = np.float32(-100.0) if v < np.float32(-100.0) else v
     return np.float32(100.0) if v > np.float32(100.0) else v
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def gelu_tanh_forward(start, stop, x, out):  # type: ignore[no-untyped-def]
     """``out = x sigmoid(2 u)``, float32."""
     x, out = x[start:stop], out[start:stop]
@@ -340,7 +328,7 @@ def gelu_tanh_forward(start, stop, x, out):  # type: ignore[no-untyped-def]
         out[i] = x[i] * _gelu_tanh_slope(_near(x[i]))
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def gelu_tanh_backward(start, stop, g, x, dx):  # type: ignore[no-untyped-def]
     """``dx = g (s + 2 s (1 - s) x u')`` with ``s = sigmoid(2 u)``, ``u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2)``, float32."""
     g, x, dx = g[start:stop], x[start:stop], dx[start:stop]
@@ -353,7 +341,7 @@ def gelu_tanh_backward(start, stop, g, x, dx):  # type: ignore[no-untyped-def]
 # --- masks --------------------------------------------------------------------------------------------------------------
 
 
-@_jit
+@kernel
 def dropout(start, stop, x, mask, scale, out):  # type: ignore[no-untyped-def]
     """``out = x mask scale``; the mask holds 0 and 1."""
     x, mask, out = x[start:stop], mask[start:stop], out[start:stop]
@@ -361,7 +349,7 @@ def dropout(start, stop, x, mask, scale, out):  # type: ignore[no-untyped-def]
         out[i] = x[i] * (scale if mask[i] else scale - scale)
 
 
-@_jit
+@kernel
 def masked(start, stop, g, mask, out):  # type: ignore[no-untyped-def]
     """``g`` where the mask holds, exactly 0 elsewhere, whatever stands in ``g`` there; all as unsigned integers."""
     g, mask, out = g[start:stop], mask[start:stop], out[start:stop]
@@ -375,7 +363,7 @@ def masked(start, stop, g, mask, out):  # type: ignore[no-untyped-def]
 # A later element wins over the largest so far unless it is at most as large. A NaN is never that, and once it has won, nothing wins over it.
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def max_pool_halving_forward(start, stop, x, out, first):  # type: ignore[no-untyped-def]
     """Planes of x (P, 2 H, 2 W): maxima of 2x2 windows that tile them (P, H, W), and which place in the window it was."""
     for p in range(start, stop):
@@ -392,7 +380,7 @@ def max_pool_halving_forward(start, stop, x, out, first):  # type: ignore[no-unt
                 at[j] = np.uint8(np.uint8(2) + np.uint8(fourth)) if below else np.uint8(second)
 
 
-@_jit
+@kernel
 def max_pool_halving_backward(start, stop, g, first, dx):  # type: ignore[no-untyped-def]
     """The gradient of :func:`max_pool_halving_forward` for float32: g (P, H, W) as integers of 32 bits, dx (P, H, 2, W) as integers of 64.
 
@@ -409,7 +397,7 @@ def max_pool_halving_backward(start, stop, g, first, dx):  # type: ignore[no-unt
                 lower[j] = pair & below
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def max_pool_forward(start, stop, x, out, first, kernel, stride, padding, dilation, lowest):  # type: ignore[no-untyped-def]
     """Planes of x (P, H, W): maxima of windows (P, OH, OW), and which place in the window it was; padding holds ``lowest``."""
     height, width = x.shape[1:]
@@ -445,7 +433,7 @@ def max_pool_forward(start, stop, x, out, first, kernel, stride, padding, dilati
                             at[j] = place if better else at[j]
 
 
-@_jit
+@kernel
 def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilation):  # type: ignore[no-untyped-def]
     """The gradient of :func:`max_pool_forward`: every g (P, OH, OW) added where its maximum stood, dx (P, H, W). Padding takes none."""
     height, width = dx.shape[1:]
@@ -466,7 +454,7 @@ def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilati
 # --- Adam ---------------------------------------------------------------------------------------------------------------
 
 
-@_jit(fastmath={"contract"})
+@jit(fastmath={"contract"})
 def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, eps, rate):  # type: ignore[no-untyped-def]
     """The new parameter and moments of one entry."""
     grad = sign * g + l2 * p
@@ -475,7 +463,7 @@ def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, eps, rate):  #
     return p * decay - rate * mean / (np.sqrt(square) + eps), mean, square
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def adam(start, stop, p, g, m, v, out, numbers):  # type: ignore[no-untyped-def]
     """One step of Adam: ``m`` and ``v`` in place, ``out = decay p - rate m / (sqrt(v) + eps)``, with ``sign g + l2 p`` as gradient.
 
@@ -489,7 +477,7 @@ def adam(start, stop, p, g, m, v, out, numbers):  # type: ignore[no-untyped-def]
         out[i], m[i], v[i] = _adam_entry(p[i], g[i], m[i], v[i], sign, decay, l2, first, keep, second, eps, rate)
 
 
-@_jit(fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def adam_in_place(start, stop, p, g, m, v, numbers):  # type: ignore[no-untyped-def]
     """The same with the new parameters over the old ones: two names for one array would be taken for a dependence, and nothing be vectorised."""
     p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]

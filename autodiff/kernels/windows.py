@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autodiff.kernels.compiled import _jit
+from autodiff.kernels.jit import jit
+from autodiff.kernels.team import kernel
 from autodiff.kernels.tiles import SUM_COLUMNS, SUM_ROWS, TALL, WIDTH, column_sums, four_sums, one_row, short_rows, tall_rows
 
 __all__ = ["correlate", "kernel_gradient"]
@@ -16,7 +17,7 @@ __all__ = ["correlate", "kernel_gradient"]
 _PART = 160
 
 
-@_jit
+@jit
 def _scatter(x, image, to, at, distance, starts):  # type: ignore[no-untyped-def]
     """The rows of one image of x (N, C, rows, length) to their places in a flat buffer."""
     length = x.shape[3]
@@ -28,13 +29,13 @@ def _scatter(x, image, to, at, distance, starts):  # type: ignore[no-untyped-def
                 target[i] = row[i]
 
 
-@_jit
+@jit
 def _height(left):  # type: ignore[no-untyped-def]
     """Rows of the next tile where so many are left."""
     return TALL if left > 4 else 4 if left > 1 else 1
 
 
-@_jit
+@jit
 def _packed(w):  # type: ignore[no-untyped-def]
     """Weights (G, O, R) in the order in which tiles read them: tile by tile, within a tile R times its rows; missing rows are 0."""
     groups, outputs, count = w.shape
@@ -50,7 +51,7 @@ def _packed(w):  # type: ignore[no-untyped-def]
     return packed
 
 
-@_jit
+@kernel
 def correlate(start, stop, x, w, bias, out, offsets, taken, given, size, span, reach, images):  # type: ignore[no-untyped-def]
     """Images x (N, C, rows, length) with weights (G, O / G, R), plus a bias (O,): out (N, O, rows, length).
 
@@ -106,7 +107,7 @@ def correlate(start, stop, x, w, bias, out, offsets, taken, given, size, span, r
                         target[i] = row[i] + shift
 
 
-@_jit
+@kernel(partials=1)
 def kernel_gradient(start, stop, x, g, offsets, taken, given, size, span, reach, images, groups, total):  # type: ignore[no-untyped-def]
     """This share's sums of g (N, O, rows, length) times the windows of x: total (G, O / G and more, R and more), see :func:`correlate`."""
     channels, outputs = x.shape[1], g.shape[1] // groups
