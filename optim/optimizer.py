@@ -9,8 +9,8 @@ worked through in blocks that stay in the processor's cache, since ten passes ov
 may a program. So a step writes over the values of the step before only where the parameter alone refers to them, which the reference counts of
 the array and of every view of it tell; a backward pass has let go of them by then. Otherwise ``p.data`` is bound to another array, and a backward
 pass that comes after the step, or a second one with ``retain_graph=True``, still sees the old values. The array left behind is used again for a
-later step as soon as nobody else refers to it. Where other threads run, which might take a reference while a step is writing, every step binds
-another array.
+later step as soon as nobody else refers to it. A thread that computes with the parameters must not do so while another one takes a step, which
+their common ``grad`` forbids already.
 
 An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then, and the same state. It
 makes sure of that by identity alone (:mod:`optim.steady`), and what stands here, which looks closer, runs only where something is another object.
@@ -31,7 +31,7 @@ from autodiff.graph import Variable
 from autodiff.modes import current_state, taken_whole
 from optim.buckets import Array, Bucket, State, real
 from optim.prepared import PreparedStep, runs_of
-from optim.steady import Steady, others_run
+from optim.steady import Steady
 
 __all__ = ["Optimizer"]
 
@@ -222,7 +222,7 @@ class Optimizer:
                     except AttributeError:
                         node = None  # no Tensor
                     if node.__class__ is Variable:
-                        node.grad = None  # what p.grad = None does, without the questions that a property asks
+                        node._grad = None  # what p.grad = None does, without the questions that a property asks
                     else:
                         p.grad = None
             return
@@ -275,9 +275,8 @@ class Optimizer:
                     work.append((group, bucket, grads))
                 else:
                     ordinary = False
-        over = self._over and not others_run()
         for group, bucket, grads in work:
-            if not self._step_bucket(group, bucket, grads, over):
+            if not self._step_bucket(group, bucket, grads):
                 ordinary = False
         if ordinary:
             self._steady = Steady.of(self, [(group, bucket) for group, bucket, _ in work])
@@ -308,7 +307,7 @@ class Optimizer:
         self._plans[id(group)] = (list(params), buckets)
         return buckets
 
-    def _step_bucket(self, group: Group, bucket: Bucket, grads: list[Array | None], over: bool) -> bool:
+    def _step_bucket(self, group: Group, bucket: Bucket, grads: list[Array | None]) -> bool:
         """Take the step of one bucket; returns whether all of it has got new values over the old ones."""
         old = bucket.current()
         names = self._slots(group)
@@ -321,7 +320,7 @@ class Optimizer:
             for name in names:
                 self._adopt(group, bucket, name, states, grads)
             bucket.remember(names, states)
-        new = bucket.place(over)
+        new = bucket.place(self._over)
         line, slots = new.line, bucket.used
         if bucket.whole and turns.count(turns[0]) == len(turns):
             self._walk(group, turns[0], old, bucket.joined(grads), line, slots, 0, line.size)

@@ -11,9 +11,7 @@ Such a step writes new values over the old ones. It may do so only where nobody 
 
 from __future__ import annotations
 
-import _thread
 import operator
-import threading
 from itertools import chain
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
@@ -26,17 +24,9 @@ if TYPE_CHECKING:
     from optim.buckets import Bucket
     from optim.optimizer import Optimizer
 
-__all__ = ["Steady", "others_run"]
+__all__ = ["Steady"]
 
 _DATA = operator.attrgetter("_data")
-
-
-def others_run() -> bool:
-    """Whether a thread runs beside this one that might read parameters; those of :mod:`autodiff.kernels` do not by themselves."""
-    if not _thread._count():
-        return False
-    this = threading.current_thread()
-    return any(thread is not this and not thread.name.startswith(kernels.THREADS) for thread in threading.enumerate())
 
 
 class _Part:
@@ -123,7 +113,9 @@ class Steady:
         if not all(map(operator.is_, self.expected, chain(groups, *given, map(_DATA, params), states, held))):
             return False
         try:
-            grads = [p._node.grad for p in params]
+            grads = [p._node._grad for p in params]
+            if list(map(type, grads)) != self.plain:
+                grads = [p._node.grad for p in params]  # a number becomes an array
         except AttributeError:
             return False  # one that is no leaf any more, or asks for no gradient
         if (
@@ -131,7 +123,6 @@ class Steady:
             or list(map(getrefcount, self.arrays)) != self.counts
             or list(map(optimizer._slots, groups)) != self.names
             or kernels.setting() is not self.setting
-            or (_thread._count() and others_run())
         ):
             return False
         for part in self.parts:

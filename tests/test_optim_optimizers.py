@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -254,31 +253,6 @@ def test_a_graph_that_is_kept_sees_the_values_of_its_forward() -> None:
     optimizer.zero_grad()
     loss.backward()
     np.testing.assert_array_equal(w.grad, 2 * then)
-
-
-def test_another_thread_never_sees_values_change_under_its_hands() -> None:
-    (w,) = make(shapes=[(5,)])
-    optimizer = optim.SGD([w], lr=1.0)
-    waits, go_on = threading.Event(), threading.Event()
-    thread = threading.Thread(target=lambda: (waits.set(), go_on.wait()))
-
-    def places() -> int:
-        seen = set()
-        for _ in range(4):
-            w.grad = np.ones(5)
-            optimizer.step()
-            seen.add(w.data.ctypes.data)
-        return len(seen)
-
-    assert places() == 1
-    thread.start()
-    waits.wait()
-    try:
-        assert places() == 2
-    finally:
-        go_on.set()
-        thread.join()
-    assert places() == 1
 
 
 def test_a_formula_from_elsewhere_never_finds_old_and_new_in_one_place() -> None:
