@@ -40,12 +40,12 @@ class CompileWarning(UserWarning):
 class Entry:
     """A plan and when it holds."""
 
-    __slots__ = ("changed", "fits", "kernels", "output", "plan", "same", "state")
+    __slots__ = ("changed", "fits", "mode", "output", "plan", "same", "state", "threads")
 
     def __init__(self, plan: Plan, state: Any, fits: Any, same: Any, changed: Any, output: Any) -> None:
         self.plan = plan
         self.state = state
-        self.kernels = (kernels.using(), kernels.get_threads())
+        self.mode, self.threads = kernels.using(), kernels.get_threads()
         self.fits = fits
         self.same = same
         self.changed = changed
@@ -97,14 +97,16 @@ class Compiled:
         if state is not None and state != replace(ORDINARY, grad=state.grad, composed=state.composed):
             # Inside another recording its calls are simply part of that; watchful modes want to see every operation.
             return self._function(*args, **kwargs)
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             return self._function(*args, **kwargs)  # in use by another thread, or by itself further up
         try:
             leaves: Any = args
-            if kwargs or not all(map(_is_leaf, args)):
+            if kwargs or (args and not all(map(_is_leaf, args))):
                 leaves = flatten((args, kwargs))[0]
-            for place, entry in enumerate(self._entries):
-                if entry.state != state or entry.kernels != (kernels.using(), kernels.get_threads()) or not entry.fits(leaves) or not entry.same():
+            for entry in self._entries:
+                if (entry.state is not state and entry.state != state) or not entry.fits(leaves) or not entry.same():
+                    continue
+                if entry.mode != kernels.using() or entry.threads != kernels.get_threads():
                     continue
                 if self._check:
                     found = checked(entry.plan, entry.output, self._function, args, kwargs, leaves)
@@ -112,8 +114,9 @@ class Compiled:
                     found = entry.plan.replay(*leaves)
                 if found is DIVERGED:
                     continue
-                if place:
-                    self._entries.insert(0, self._entries.pop(place))
+                if entry is not self._entries[0]:
+                    self._entries.remove(entry)
+                    self._entries.insert(0, entry)
                 self.plan = entry.plan
                 self.replays += 1
                 return found if self._check else entry.output(found)

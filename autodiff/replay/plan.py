@@ -835,14 +835,14 @@ class Plan:
         if target in _FILLS:
             return f"{name}.fill({_FILLS[target]})"
         if target is np.full:
-            return f"np.copyto({name}, {self._text(op.args[1])}, 'unsafe')"
+            return f"{name}[...] = {self._text(op.args[1])}"
         if self._copies(op):
             source = op.args[0]
             into = name
             if source.value.shape != out.value.shape:
                 into = f"{name}_r"
                 self.scope[into] = self.scope[name].reshape(source.value.shape)
-            return f"np.copyto({into}, {self._text(source)}, 'unsafe')"
+            return f"{into}[...] = {self._text(source)}"  # for a small array in half of the time of np.copyto
         args = self._operands(op)
         kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
         if target is np.dot and len(args) == 2 and not kwargs:

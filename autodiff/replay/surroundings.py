@@ -213,7 +213,8 @@ class Surroundings:
         if empty:  # a network's modules have many tables with nothing in them, hooks above all: one call looks at them all
             scope |= {"any": any, "empty": tuple(empty)}
             tests.append(("not any(empty)", "the length of a list or dict"))
-        source = "def same():\n    return (" + "\n        and ".join([test for test, _ in tests] or ["True"]) + ")"
+        test = "\n            and ".join([test for test, _ in tests] or ["True"])
+        source = f"def same():\n    try:\n        return ({test})\n    except (AttributeError, LookupError, ValueError):\n        return False"
         exec(compile(source, "<autodiff surroundings>", "exec"), scope)
 
         def changed() -> str:
@@ -225,15 +226,7 @@ class Surroundings:
                     return what
             return ""
 
-        same = scope["same"]
-
-        def fine() -> bool:
-            try:
-                return bool(same())
-            except (AttributeError, LookupError, ValueError):
-                return False
-
-        return fine, changed
+        return scope["same"], changed
 
 
 def _is_library(function: types.FunctionType) -> bool:
