@@ -257,6 +257,32 @@ class Slotted:
         return (Tensor(x) * (self.inner * self.outer)).sum()
 
 
+def test_an_attribute_that_hides_one_of_the_class_is_noticed() -> None:
+    class Scaled(nn.Module):
+        factor = 2.0
+
+        def forward(self, x: Any) -> Any:
+            return self.shifted(x * self.factor)
+
+        def shifted(self, x: Any) -> Any:
+            return x + 1
+
+    model = Scaled()
+    step = autodiff.compile(lambda x: model(Tensor(x)).detach(), fallback=False)
+    x = np.arange(3.0)
+    step(x), step(x)
+    model.remark = "read by nobody"
+    assert same_bits(step(x), model(Tensor(x)))
+    assert (step.recordings, step.replays) == (1, 2)
+    model.factor = 3.0
+    assert same_bits(step(x), model(Tensor(x)))
+    model.shifted = lambda x: x - 1
+    assert same_bits(step(x), model(Tensor(x)))
+    del model.shifted, model.factor
+    assert same_bits(step(x), model(Tensor(x)))
+    assert (step.recordings, step.replays) == (3, 3)
+
+
 def test_slots_and_class_attributes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     thing = Slotted()
     step = autodiff.compile(lambda x: thing(x))

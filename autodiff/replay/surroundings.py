@@ -71,6 +71,7 @@ class Surroundings:
         self.globals: dict[int, dict[str, Any]] = {}
         self.hooked = ""
         self.places: list[tuple[str, Any, Any, Any]] = []  # kind of container, container, key, value
+        self._objects: list[tuple[Any, dict[str, Any]]] = []  # with their attributes
         self._seen: dict[int, Any] = {}
         self._stack: list[Any] = list(roots)
         while self._stack:
@@ -161,6 +162,7 @@ class Surroundings:
                 self.hooked = type(thing).__name__
             for name, value in tables.items():
                 self._place("attribute", tables, name, value)
+            self._objects.append((thing, tables))
         self._stack.append(type(thing))
         for kind in type(thing).__mro__:
             slots = kind.__dict__.get("__slots__", ())
@@ -206,6 +208,13 @@ class Surroundings:
                 tests.append((f"len(c{n}) == {value}", "the length of a list or dict"))
             else:
                 tests.append((f"c{n}[{key!r}] is w{n}", f"{'the global' if kind == 'global' else 'the entry or attribute'} {key!r}"))
+        for thing, table in self._objects:
+            # An attribute of the class is hidden once the object has one of that name.
+            hidden = frozenset(name for name in names - table.keys() if hasattr(type(thing), name))
+            if hidden:
+                n = len(scope)
+                scope[f"c{n}"], scope[f"w{n}"] = table, hidden
+                tests.append((f"(len(c{n}) == {len(table)} or w{n}.isdisjoint(c{n}))", f"which attributes a {type(thing).__name__} has"))
         for owner, variable in variables:
             n = len(scope)
             scope[f"c{n}"], scope[f"w{n}"] = owner, variable
