@@ -447,7 +447,12 @@ if {gradient}.__class__ is not float64:
 
 _SENDING = """
 held = {parent}.g
-{parent}.g = {gradient} if held is None else pending.summed({parent}, held, {gradient})
+if held is None:
+    {parent}.g = {gradient}
+elif {gradient}.size < in_place_size:
+    {parent}.g = held + {gradient}
+else:
+    {parent}.g = pending.summed({parent}, held, {gradient})
 """
 
 _SENDING_SCALAR = """
@@ -538,7 +543,7 @@ def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., A
         return general
     scope: dict[str, Any] = {
         "Node": ElementwiseNode, "ScalarNode": ScalarNode, "ShapeOnly": ShapeOnly, "float64": np.float64, "forward": op.forward,
-        "general": general, "ndarray": np.ndarray,
+        "general": general, "in_place_size": engine.IN_PLACE_SIZE, "ndarray": np.ndarray,
     }  # fmt: skip
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
     left_as_scalar, right_as_scalar = (_AS_SCALAR.format(array=array, parent=parent) for array, parent in (("a", "p"), ("b", "q")))

@@ -27,12 +27,12 @@ from autodiff.graph import ElementwiseNode, GeneralNode, Node, ScalarNode, Varia
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
-    "OnNodes", "Pending", "Table", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays", "lacking", "observed",
-    "pull_elementary", "pull_fused", "wrap",
+    "IN_PLACE_SIZE", "OnNodes", "Pending", "Table", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays",
+    "lacking", "observed", "pull_elementary", "pull_fused", "wrap",
 ]  # fmt: skip
 
-# At and above this many elements, adding into an array that the pass owns beats making a new one (benchmarks/overhead.py).
-_IN_PLACE_SIZE = 1024
+#: At and above this many elements, adding into an array that the pass owns beats making a new one (benchmarks/overhead.py).
+IN_PLACE_SIZE = 1024
 
 _Tensor: Any = None
 
@@ -100,7 +100,7 @@ class Pending:
         """``held + g``, in place where ``held``, which has arrived at ``parent``, is nobody else's."""
         if parent in self.owned:
             return np.add(held, g, held)
-        if held.__class__ is np.ndarray and held.size >= _IN_PLACE_SIZE and g.__class__ is np.ndarray:
+        if held.__class__ is np.ndarray and held.size >= IN_PLACE_SIZE and g.__class__ is np.ndarray:
             self.owned.add(parent)
         return held + g
 
