@@ -122,7 +122,7 @@ class Steady:
             list(map(type, grads)) != self.plain
             or list(map(getrefcount, self.arrays)) != self.counts
             or list(map(optimizer._slots, groups)) != self.names
-            or kernels.setting() is not self.setting
+            or kernels.setting() != self.setting
         ):
             return False
         for part in self.parts:

@@ -51,7 +51,6 @@ class _Settings:
     mode = "auto"
     least = LEAST
     threads = 1
-    present = object()  # another one after every change
 
 
 def use(mode: str) -> str:
@@ -86,7 +85,6 @@ def use(mode: str) -> str:
         require("numba")
     before, _Settings.mode = _Settings.mode, mode
     _Settings.least = {"auto": LEAST, "numba": 1, "numpy": sys.maxsize}[mode]
-    _Settings.present = object()
     return before
 
 
@@ -112,14 +110,13 @@ def set_threads(count: int) -> int:
     if not isinstance(count, (int, np.integer)) or count < 1:
         raise ArgumentError(f"kernels.set_threads: needs a positive integer, got {count!r}")
     before, _Settings.threads = _Settings.threads, int(count)
-    _Settings.present = object()
     _dismiss()
     return before
 
 
-def setting() -> object:
-    """Stands for the mode and the number of threads: the same object as long as neither is set again."""
-    return _Settings.present
+def setting() -> tuple[str, int]:
+    """The mode and the number of threads, on which it depends what :func:`prepared` gives."""
+    return _Settings.mode, _Settings.threads
 
 
 def get_threads() -> int:
