@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 import nn
 from autodiff.errors import ArgumentError, ShapeError
+from autodiff.fused import losses
 from nn import functional as F
 
 X = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 3.0]])
@@ -52,6 +53,13 @@ def test_huge_scores_give_finite_losses_and_gradients_and_float32_follows_float6
     np.testing.assert_allclose(found[np.float32][1], found[np.float64][1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture(params=["few scores", "many scores"])
+def count(request, monkeypatch):
+    """Both ways of the plain cross-entropy on matrices of any size."""
+    monkeypatch.setattr(losses, "_FEW", 0 if request.param == "many scores" else 1 << 30)
+
+
+@pytest.mark.usefixtures("count")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("level", [-200.0, -16.5, -15.5, 0.0, 10.0, 63.5, 64.5, 200.0])
 def test_cross_entropy_is_as_accurate_wherever_the_scores_lie(level, dtype, rng):
@@ -82,6 +90,7 @@ def test_cross_entropy_is_as_accurate_wherever_the_scores_lie(level, dtype, rng)
         np.testing.assert_allclose(first, float(np.log1p(69 * np.exp(np.longdouble(x[0, 1]) - x[0, 0]))), rtol=0, atol=16 * precision)
 
 
+@pytest.mark.usefixtures("count")
 def test_a_certain_right_answer_costs_nothing():
     for level in (-300.0, -3.0, 5.3, 17.9, 63.0, 300.0):
         x = np.full((3, 20), level - 500, np.float32)
@@ -89,6 +98,7 @@ def test_a_certain_right_answer_costs_nothing():
         assert F.cross_entropy(x, np.full(3, 4)).item() == 0
 
 
+@pytest.mark.usefixtures("count")
 def test_a_compiled_cross_entropy_chooses_anew_where_the_scores_lie(rng):
     scores, y = rng.normal(size=(5, 9)).astype(np.float32), np.arange(5)
 
