@@ -134,7 +134,7 @@ class Table(Pending):
 
 
 class OnNodes(Pending):
-    """On the nodes themselves, five times as quick to reach as through a table: for a pass that has all graphs to itself."""
+    """On the nodes themselves: for a pass that has all graphs to itself (a seventh less of a scalar chain than by table)."""
 
     __slots__ = ()
 
@@ -577,7 +577,7 @@ def _walk_alone(roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bo
 def _claimed(roots: Sequence[Node | Variable]) -> tuple[list[Any], list[Variable]]:
     """The nodes that ``roots`` depend on, each after all of its parents, and the leaves; the ``g`` of each is made None.
 
-    The order of :func:`topological_order`, so that a pass gives the same bits whatever runs beside it, in less than half of its time: ``g``
+    The order of :func:`topological_order`, so that a pass gives the same bits whatever runs beside it, in about half of its time: ``g``
     tells what has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for those behind it; where ways part, all
     but the last are put by with the length of the path so far. At the end of a way the path down to the last parting waits for nothing more.
     """
