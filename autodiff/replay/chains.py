@@ -116,7 +116,7 @@ class Step:
     @property
     def loop(self) -> tuple[Any, ...] | None:
         """The dtypes that the operation computes with, if it may stand in a compiled loop."""
-        if self.target not in LOOPS and not self._squares:
+        if self.target not in LOOPS:
             return None
         found = self._dtypes()
         if found is None or any(d not in _NAMES for d in (*found, self.out.dtype)):
@@ -131,11 +131,6 @@ class Step:
         if self.target in (np.maximum, np.minimum) and not _second_of_zeros(self.target, found[0]):
             return None
         return found
-
-    @property
-    def _squares(self) -> bool:
-        """NumPy's power squares where the exponent is 2."""
-        return self.target is np.power and self.args[1].kind == "number" and self.args[1].literal == 2 and self.out.dtype.kind == "f"
 
     def _dtypes(self) -> tuple[Any, ...] | None:
         given = tuple(value.dtype for value in self.args)
@@ -160,8 +155,6 @@ class Step:
         """The operation as an expression of a compiled loop."""
         dtypes = self.loop
         assert dtypes is not None
-        if self._squares:
-            return "{0} * {0}".format(_as(self.args[0], dtypes[0]))
         terms = [_as(value, dtype) for value, dtype in zip(self.args, dtypes, strict=True)]
         text = LOOPS[self.target].format(*terms)
         for word in ("one", "zero", "inf"):
@@ -560,7 +553,7 @@ class Chain:
         for step in loop.steps:
             text = step.expression()
             for value, dtype in zip(step.args, step.loop or (), strict=False):
-                if value.kind == "number" and not step._squares:
+                if value.kind == "number":
                     name = _as(value, dtype)
                     numbers.setdefault(name, f"{name} = {_NAMES[dtype]}({_literal(self._numbers[name])})")
             expressions.append(f"{step.out.name} = {text}")

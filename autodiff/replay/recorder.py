@@ -201,6 +201,9 @@ def root(array: Any) -> Any:
     return array
 
 
+# What ``x ** number`` calls in the eager step; np.power gives other last bits before NumPy 2.3.
+_POWERS = {2: np.square, 1: np.positive, 0.5: np.sqrt, -1: np.reciprocal}
+
 _FACTS_ONLY = {
     np.result_type, np.shape, np.ndim, np.size, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory, np.shares_memory,
     np.common_type, np.min_scalar_type,
@@ -300,6 +303,9 @@ class Recorder:
         """``target(*args, **kwargs)``, written down."""
         if not self.following:
             return target(*bare(args), **bare(kwargs))
+        if target is np.power and type(args[0]) is Recorded and type(args[1]) in (int, float) and args[1] in _POWERS and not kwargs:
+            if args[0].value.dtype.kind in "fc":
+                target, args = _POWERS[args[1]], args[:1]
         op = Op("call", target, self._template(args), self._template(kwargs))
         self.busy = True
         try:
