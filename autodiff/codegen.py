@@ -20,7 +20,7 @@ from autodiff.bytecode import SHAPE, UNUSED, arithmetic
 from autodiff.engine import Pending, ShapeOnly, fit
 from autodiff.graph import ElementwiseNode, GeneralNode, ScalarNode
 from autodiff.modes import current_state
-from autodiff.recording import FLOAT_SCALARS, PYTHON_NUMBERS, arrayed, coerce, explain, leave, note_constants, note_view, record
+from autodiff.recording import FLOAT_SCALARS, PYTHON_NUMBERS, arrayed, coerce, explain, leave, note_view, noted, record
 
 if TYPE_CHECKING:
     from autodiff.primitive import Fused, Primitive
@@ -131,7 +131,8 @@ _APPLIED = """
     _node.shape = _out.shape
     _node.dtype = _out.dtype
     if {partly}:
-        _note_constants(_node, {inputs}, ({arrays},))
+        _node.noted = _facts = []
+{noting}
     return {usual}
 """
 
@@ -156,6 +157,12 @@ _READING = """
         except AttributeError:
             {array} = _coerce(_op, {i}, {name})
             {parent} = None{scalars}
+"""
+
+# note_constants() written out.
+_NOTING = """
+        if _p{i} is None and _a{i} is not None:
+            _facts.append(({i}, _a{i}.shape, _a{i}.dtype, None) if {name}.__class__ is _ndarray else _noted({i}, {name}, _a{i}))
 """
 
 # Before it, for an input that is often left out.
@@ -220,7 +227,8 @@ _DIRECT = """
         _node.shape = _out.shape
         _node.dtype = _out.dtype
         if {partly}:
-            _note_constants(_node, {inputs}, ({arrays},))
+            _node.noted = _facts = []
+{noting_deeper}
     if _kind is _ndarray and (_out.base is not None or _out is _a0):
         _note_view(_op, {inputs}, {attrs}, ({arrays},), _tensor)
     return _tensor
@@ -266,6 +274,7 @@ def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
         reading.append(_READING.format(**names, i=i, absent=absent, scalars=scalars.format(**names).rstrip()).strip("\n"))
     return {
         "reading": "\n".join(reading),
+        "noting": "\n".join(_NOTING.format(i=i, name=name).strip("\n") for i, name in enumerate(op.inputs)),
         "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
         "arrays": each("_a{i}"),
         "parents": each("_p{i}"),
@@ -290,7 +299,7 @@ def _names(op: Primitive | Fused) -> dict[str, Any]:
     names = {
         "Node": GeneralNode, "arrayed": arrayed, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
         "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray, "new": object.__new__,
-        "note_constants": note_constants, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
+        "noted": noted, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
         "state": current_state,
     }  # fmt: skip
     return {f"_{name}": value for name, value in names.items()}
@@ -320,7 +329,9 @@ def direct_function(op: Primitive) -> Callable[..., Any]:
     elif len(reads) == len(op.rules) == 2:
         left, right, both = (_kept(_read(op, wanted), "_a0", "_a1", out="_out") for wanted in ([0], [1], [0, 1]))
         saved = f"{left} if _p1 is None else {right} if _p0 is None else {both}"
-    return general_function(op, _DIRECT.format(saved=saved, **fields).strip("\n"), {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
+    deeper = textwrap.indent(fields["noting"], "    ")
+    body = _DIRECT.format(saved=saved, noting_deeper=deeper, **fields).strip("\n")
+    return general_function(op, body, {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
 
 
 # --- compiled elementwise operations ---------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from autodiff.modes import State, current_state
 if TYPE_CHECKING:
     from autodiff.primitive import Fused, Primitive
 
-__all__ = ["FLOAT_SCALARS", "PYTHON_NUMBERS", "argument", "arrayed", "coerce", "explain", "leave", "note_constants", "note_view", "record"]
+__all__ = ["FLOAT_SCALARS", "PYTHON_NUMBERS", "argument", "arrayed", "coerce", "explain", "leave", "note_constants", "note_view", "noted", "record"]
 
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
@@ -223,15 +223,15 @@ def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...
 
 def note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
     """The facts of inputs that ask for no gradient, for pictures: noted bare, since every step of a training notes them and few are drawn."""
-    found: list[Any] = []
-    for i, parent in enumerate(node.parents):
-        if parent is None and (array := arrays[i]) is not None:
-            if array.__class__ in PYTHON_NUMBERS:
-                found.append((i, array))
-            else:
-                name = None if inputs[i] is array else getattr(inputs[i], "name", None)
-                found.append((i, array.shape, array.dtype, name))
-    node.noted = found
+    given = zip(inputs, arrays, node.parents, strict=True)
+    node.noted = [noted(i, value, array) for i, (value, array, parent) in enumerate(given) if parent is None and array is not None]
+
+
+def noted(i: int, value: Any, array: Any) -> tuple[Any, ...]:
+    """What ``GeneralNode.noted`` holds of a constant input."""
+    if array.__class__ in PYTHON_NUMBERS:
+        return (i, array)
+    return (i, array.shape, array.dtype, None if value is array else getattr(value, "name", None))
 
 
 def _note(node: Node, state: State) -> None:

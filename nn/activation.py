@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor
+from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError
 from nn import functional as F
 from nn.module import Module
@@ -42,6 +42,8 @@ __all__ = [
     "Threshold",
 ]
 
+_relu = fused.relu.function  # what nn.functional.relu calls, as in nn.linear
+
 
 class _Activation(Module):
     """A function of :mod:`nn.functional` and its options, held as attributes of the same names."""
@@ -63,7 +65,7 @@ class ReLU(_Activation):
 
     def forward(self, input: Any) -> Tensor:
         """Any shape."""
-        return F.relu(input)
+        return _relu(input)  # type: ignore[no-any-return]
 
 
 class ReLU6(_Activation):
