@@ -44,6 +44,9 @@ T = TypeVar("T")
 #: From so many seconds a call is long against filling the caches, and is not made once in vain before every turn.
 COLD = 0.02
 
+#: Seconds of untimed calls after a rest: a core that has slept takes some ten milliseconds until it is of use to a second thread.
+WAKING = 0.02
+
 #: A reason for not taking part that is no longer than this stands in the table's own cell.
 SHORT = 20
 
@@ -345,8 +348,8 @@ def measure(
         ``"cpu"`` counts the process's own processor time, which other processes do not lengthen: for one thread on a
         busy machine. It cannot show the gain of a second thread.
     rest : float
-        Sleep so many seconds before every turn. With several threads it lets the pool of whoever had the last turn fall asleep: OpenBLAS's
-        threads spin for about 27 ms after a product, and would take a core from the next.
+        Sleep so many seconds before every turn, and then make calls untimed for ``WAKING``. With several threads it lets the pool of whoever
+        had the last turn fall asleep: OpenBLAS's threads spin for about 27 ms after a product, and would take a core from the next.
 
     Returns
     -------
@@ -371,7 +374,10 @@ def measure(
                 repeat = range(count)
                 if rest:
                     time.sleep(rest)
-                if rest or feels:
+                    awake = time.perf_counter() + WAKING
+                    while time.perf_counter() < awake:
+                        run()
+                elif feels:
                     run()
                 start = read()
                 for _ in repeat:

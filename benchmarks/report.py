@@ -265,7 +265,8 @@ def _where(sections: Sections) -> list[str]:
         "each turn an untimed call and then about two milliseconds, or one call; a cell gives the median, half the interquartile range, "
         "and after the dot the median over rounds of the ratio to the baseline *of the same round*. Every candidate's result was compared with "
         "the hand-written reference before it was timed. The garbage collector is on. The process is pinned to as many cores as it may use "
-        "threads; with two threads there is a pause of 30 ms before each turn, so that another library's spinning threads do not count. "
+        "threads; with two threads there is a pause of 30 ms before each turn, so that another library's spinning threads do not count, and 20 ms of "
+        "untimed calls after it, since a second core that has slept takes some ten to be of use. "
         "Lower is better; us are microseconds.",
         "",
         "| part | threads | pinned to cores | seconds a case | clock | malloc | load at the end | measured | commit | took |",
