@@ -143,7 +143,7 @@ class Bucket:
 
     def adopt(self, flat: Array, views: list[Array]) -> None:
         """Know of a vector that somebody else has bound to the parameters."""
-        self.values, self.spare, self._gradient = Values(flat, views), None, None
+        self.values, self.spare, self._gradient, self._parts = Values(flat, views), None, None, []
 
     def fits(self) -> bool:
         """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for; notes in ``steady`` what it saw."""
