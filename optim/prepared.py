@@ -1,6 +1,6 @@
 """An optimiser's step with everything that does not change from step to step looked up beforehand, for ``autodiff.compile``.
 
-An ordinary step must not write into ``p.data``, since a graph may still need the old values, so it alternates between two vectors. A compiled
+An ordinary step asks every time whether a graph or anybody else still needs the old values, and joins the gradients of small parameters. A compiled
 step has no graph, and its plan knows where the gradients will lie. So the new values overwrite the old ones, the parts that the formula
 is applied to are cut once, and gradients of small parameters are written side by side from the beginning. The formula itself is the
 optimiser's own, and its options and counters are read where they always are, so that the bits are the same.
