@@ -87,7 +87,7 @@ PARTS: dict[str, Part] = {
         "of elementary operations.",
         threads=(1, 2),
         seconds=1,
-        limit=180,
+        limit=420,
     ),
     "jacobians": Part(
         "Jacobians and Hessians",
