@@ -3,7 +3,8 @@
 Candidates take turns within one process: a round times each of them once, in rotating order, and a ratio is the median
 over rounds of the two times *of the same round*. So a machine that slows down for a second slows everybody, and the
 ratio stays. A turn begins with an untimed call, or whoever comes after a relative would find warm caches and the others
-cold ones. Rounds go on until the spread of the medians is small or the time allowed is used up.
+cold ones; with several threads by untimed calls for long enough to wake the cores. Rounds go on until the spread of the
+medians is small or the time allowed is used up.
 
 Before anything is timed, every candidate's result is compared with the reference: a fast wrong answer never gets a
 figure. In a quick check (:func:`quick_check`) any disagreement is an error; in a timed run a rival that disagrees or fails

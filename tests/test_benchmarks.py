@@ -95,6 +95,17 @@ def test_a_short_call_is_made_once_untimed_at_the_start_of_a_turn_and_a_long_one
     assert calls[1.0] == calls[0.0] + made.rounds
 
 
+def test_after_a_rest_a_turn_wakes_the_cores_untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def calls(waking: float) -> int:
+        made = contest(candidates=[Candidate("by hand", lambda: stamps.append(1), lambda: [np.ones(1)])])
+        stamps: list[int] = []
+        monkeypatch.setattr(harness, "WAKING", waking)
+        harness.measure(made, seconds=0.0, turn=0.0, rest=1e-4)
+        return len(stamps)
+
+    assert calls(5e-3) > 10 * calls(0.0)
+
+
 def test_a_pass_made_once_is_compared() -> None:
     pytest.importorskip("autograd", reason="a rival to be timed")
     assert graphs._once("autograd", 100) > 0

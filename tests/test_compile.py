@@ -994,3 +994,31 @@ def test_parameters_at_different_turns_step_as_eager(mode: str) -> None:
         assert same_bits(*found)
     finally:
         kernels.use(before)
+
+
+@pytest.mark.parametrize(("exponent", "ufunc"), [(2, "square"), (2.0, "square"), (0.5, "sqrt"), (-1, "reciprocal"), (3, "power")])
+def test_a_power_is_replayed_by_what_the_eager_step_calls(exponent: float, ufunc: str) -> None:
+    """``x ** 2`` squares; np.power gave other last bits before NumPy 2.3."""
+    leaf = autodiff.tensor(np.linspace(0.1, 2, 50).astype(np.float32), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        leaf.grad = None
+        loss = ((leaf * x) ** exponent).sum()
+        loss.backward()
+        return loss.detach()
+
+    x = np.random.default_rng(0).uniform(0.5, 2, 50).astype(np.float32)
+    compiled = autodiff.compile(step, fallback=False)
+    assert compiled(x).item() == compiled(x).item() == step(x).item()
+    assert f"np.{ufunc}(" in compiled.plan.source
+
+
+def test_a_plan_takes_gradients_from_its_own_memory_and_the_optimiser_keeps_no_other() -> None:
+    training = Training("plain", "Adam", True)
+    for _ in range(3):
+        training.step(*data())
+    optimizer = training.optimizer
+    assert training.step.plan is not None
+    for bucket in optimizer._plan(optimizer.param_groups[0]):
+        assert bucket._gradient is None
+        assert not bucket._parts
