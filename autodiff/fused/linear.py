@@ -12,6 +12,10 @@ from autodiff.primitive import Fused
 
 __all__ = ["linear"]
 
+# A product of so many entries at least goes to np.matmul. ``dot`` fills its result with zeros before BLAS writes it, a twelfth of the time of
+# (100, 100) @ (100, 3072), the weight gradient of the first layer of CS231n's network; but it begins a microsecond sooner.
+_FILLED = 1 << 14
+
 
 def linear_composed(x: Any, weight: Any, bias: Any = None) -> Any:
     """``y = x W^T + b``.
@@ -57,7 +61,7 @@ def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     if not matrix or len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
         _check(x, weight, bias)
     rows = x if matrix else x.reshape(-1, shape[-1])
-    y = rows.dot(weight.T)
+    y = rows.dot(weight.T) if len(rows) * sizes[0] < _FILLED else np.matmul(rows, weight.T)
     if bias is not None:
         if bias.dtype is y.dtype or np.result_type(y, bias) == y.dtype:
             y += bias
@@ -79,11 +83,11 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     if g.ndim != 2:
         g = g.reshape(-1, len(weight))
     if need_x:
-        dx = g.dot(weight)
+        dx = g.dot(weight) if rows.size < _FILLED else np.matmul(g, weight)
         if len(shape) != 2:
             dx = dx.reshape(shape)
     if need_weight:
-        dweight = g.T.dot(rows)
+        dweight = g.T.dot(rows) if weight.size < _FILLED else np.matmul(g.T, rows)
     if need_bias:
         dbias = column_sums(g)
     return dx, dweight, dbias

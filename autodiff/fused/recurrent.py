@@ -279,9 +279,9 @@ def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     dgates = factors.reshape(times, n, 4 * h)
     dweight = dprojection = None
     if needs[3]:
-        dweight = np.dot(dgates.reshape(-1, 4 * h).T, _before(states, state, reverse).reshape(-1, state.shape[1]))
+        dweight = np.matmul(dgates.reshape(-1, 4 * h).T, _before(states, state, reverse).reshape(-1, state.shape[1]))
     if arrived is not None and needs[4]:
-        dprojection = np.dot(arrived.reshape(-1, state.shape[1]).T, (o * u).reshape(-1, h))
+        dprojection = np.matmul(arrived.reshape(-1, state.shape[1]).T, (o * u).reshape(-1, h))
     return dgates, dh, d, dweight, dprojection
 
 
@@ -486,7 +486,7 @@ def gru_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, 
         np.matmul(db.reshape(n, 3 * h), weight, out=dh)
         dh += through
     rows = factors.reshape(-1, 3 * h)
-    dweight = np.dot(rows.T, before.reshape(-1, h)) if needs[2] else None
+    dweight = np.matmul(rows.T, before.reshape(-1, h)) if needs[2] else None
     dbias = rows.sum(axis=0) if needs[3] else None
     dgates = None
     if needs[0]:
@@ -584,7 +584,7 @@ def rnn_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, 
             np.copyto(da, dh, where=da > 0)  # selected, not multiplied: what is infinite must not leak
         np.matmul(da, weight, out=dh)
     h = state.shape[1]
-    dweight = np.dot(dgates.reshape(-1, h).T, _before(states, state, reverse).reshape(-1, h)) if needs[2] else None
+    dweight = np.matmul(dgates.reshape(-1, h).T, _before(states, state, reverse).reshape(-1, h)) if needs[2] else None
     return dgates, dh, dweight
 
 
