@@ -21,6 +21,7 @@ from autodiff.errors import ArgumentError, CompileError, GraphError
 from autodiff.facts import sample_call
 from autodiff.primitive import registry
 from autodiff.replay import Compiled, CompileWarning
+from autodiff.replay.plan import DIVERGED
 from autodiff.testing import strategies
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.verify import gradient_places
@@ -780,8 +781,9 @@ def test_the_plan_can_be_drawn(tmp_path: Path) -> None:
     dot = plan.dot
     assert dot.startswith("digraph {")
     assert dot.count("[label=\"np.dot") == plan.source.count(".dot(")
-    arena = {b.offset for b in plan.buffers.values() if b.offset is not None}
-    assert len({line.split("fillcolor=")[1] for line in dot.splitlines() if " 0.35 0.95" in line}) == len(arena) < len(plan.buffers)
+    places = {(b.host, b.offset) for b in plan.buffers.values() if b.offset is not None}
+    assert len({host for host, _ in places}) > 2, "in the arena and in gradients"
+    assert len({line.split("fillcolor=")[1] for line in dot.splitlines() if " 0.35 0.95" in line}) == len(places) < len(plan.buffers)
     assert plan.save(tmp_path / "plan.dot").read_text() == dot
     with pytest.raises(ArgumentError, match="suffix"):
         plan.save(tmp_path / "plan.gif")
@@ -792,12 +794,203 @@ def test_the_plan_can_be_drawn(tmp_path: Path) -> None:
 def test_buffers_alive_at_the_same_time_never_overlap() -> None:
     training = Training("layernorm", "Adam", True)
     training.step(*data())
-    placed = [b for b in training.step.plan.buffers.values() if b.offset is not None]
+    plan = training.step.plan
+    placed = [b for b in plan.buffers.values() if b.offset is not None]
     for i, a in enumerate(placed):
+        if a.host is not None:
+            assert a in a.host.guests
+            assert a.last < a.host.first
+            assert a.first > next(i for i, op in enumerate(plan.ops) if op.kind == "bind" and op.target == a.host.exported[0])
+            assert np.shares_memory(plan.scope[a.name], plan.scope[a.host.name])
         for b in placed[:i]:
-            apart = a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
+            apart = a.host is not b.host or a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
             # One may take over another's place in the very call that reads the last of it.
             assert apart or a.last <= b.first or b.last <= a.first
+
+
+class Wide:
+    """A network whose first gradient is larger than all that is computed on the way, and steps that let go of gradients here or there."""
+
+    def __init__(self, form: str, compiled: bool) -> None:
+        model = self.model = nn.Sequential(
+            nn.Linear(96, 8, generator=np.random.default_rng(0)), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3, generator=np.random.default_rng(1))
+        )
+        opt = self.optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        def first(x: Any) -> Any:
+            opt.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        def between(x: Any) -> Any:
+            loss = (model(x) ** 2).mean()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            return loss
+
+        def last(x: Any) -> Any:
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            opt.zero_grad()
+            return loss
+
+        def never(x: Any) -> Any:
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        def twice(x: Any) -> Any:
+            opt.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            (model(x) ** 4).mean().backward()
+            opt.step()
+            return loss
+
+        def decided(x: Any) -> Any:
+            model.zero_grad()
+            loss = (model(x) ** 2).mean()
+            scale = 1.0 if loss.detach() > 0.05 else 0.1
+            (loss * scale).backward()
+            opt.step()
+            return loss
+
+        def clipped(x: Any) -> Any:
+            opt.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            largest = np.abs(model[0].weight.grad).max()
+            if largest > 0.01:
+                model[0].weight.grad = model[0].weight.grad * (0.01 / largest)
+            opt.step()
+            return loss
+
+        def looked_at(x: Any) -> Any:
+            before = model[0].weight.grad
+            scale = 0.0 if before is None else (before * before).sum()
+            opt.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss.detach() + scale
+
+        self.cleared = form == "outside"
+        step = {**locals(), "outside": never}[form]
+        self._step = autodiff.compile(step, fallback=False) if compiled else step
+
+    def step(self, x: Any) -> Any:
+        if self.cleared:
+            self.optimizer.zero_grad()
+        return self._step(x)
+
+    def seen(self) -> Any:
+        grads = [None if p.grad is None else np.array(p.grad) for p in self.model.parameters()]
+        return grads, self.model.state_dict(), self.optimizer.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("form", "shared"),
+    [("first", True), ("between", True), ("last", True), ("outside", True), ("twice", True), ("decided", True), ("clipped", False),
+     ("looked_at", False), ("never", False)],
+)  # fmt: skip
+def test_gradients_that_were_let_go_of_give_their_memory(form: str, shared: bool) -> None:
+    eager, compiled = Wide(form, False), Wide(form, True)
+    rng = np.random.default_rng(0)
+    held: list[Any] = []
+    copies: list[Any] = []
+    for i in range(24):
+        x = (rng.standard_normal((20, 96)) * rng.choice([0.1, 3.0])).astype(np.float32)
+        assert same_bits(eager.step(x), compiled.step(x))
+        assert same_bits(eager.seen(), compiled.seen()), f"step {i}"
+        assert same_bits(held, copies)
+        grad = compiled.model[0].weight.grad
+        if i % 3 and grad is not None:
+            held = [grad] if i % 2 else [grad[2:], compiled.model[3].bias.grad]
+            copies = [a.copy() for a in held]
+        if i % 5 == 4:
+            held, copies = [], []
+        del grad
+    assert compiled._step.replays >= 16
+    largest = max((b for b in compiled._step.plan.buffers.values() if b.exported), key=lambda b: b.nbytes)
+    assert bool(largest.guests) == shared
+
+
+@pytest.mark.parametrize("form", ["decided", "clipped"])
+def test_a_replay_that_gives_up_has_let_go_of_nothing(form: str) -> None:
+    wide = Wide(form, True)
+    x = np.random.default_rng(0).standard_normal((20, 96)).astype(np.float32)
+    for _ in range(3):
+        wide.step(x)
+    before = wide.seen()
+    assert all(grad is not None for grad in before[0])
+    for factor in (0.0, 1e-6):
+        assert wide._step.plan.replay(factor * x) is DIVERGED
+        assert same_bits(wide.seen(), before)
+
+
+def test_results_that_were_let_go_of_give_their_memory() -> None:
+    function = autodiff.grad(lambda w, x: (np.tanh(x @ w) ** 2).mean())
+    compiled = autodiff.compile(function, fallback=False)
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((64, 4))
+    kept = []
+    for i in range(12):
+        x = rng.standard_normal((8, 64))
+        found = compiled(w, x)
+        assert same_bits(found, function(w, x))
+        if i % 3 == 0:
+            kept.append((found, np.array(found)))
+        w = w - 0.1 * np.asarray(found)
+    assert all(same_bits(np.array(a), b) for a, b in kept)
+    assert any(b.host is not None for b in compiled.plan.buffers.values())
+    assert compiled.plan.arena_bytes < 64 * 4 * 8
+
+
+def test_an_error_on_the_way_leaves_no_gradients_where_the_eager_step_leaves_none() -> None:
+    for compiled in (False, True):
+        wide = Wide("first", compiled)
+        x = np.ones((20, 96), np.float32)
+        for _ in range(3):
+            wide.step(x)
+        with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+            wide.step(np.full_like(x, 1e38))
+        assert [p.grad for p in wide.model.parameters()] == [None] * 6
+
+
+def test_a_step_that_goes_by_whether_there_are_gradients() -> None:
+    def made() -> Any:
+        p = autodiff.tensor(np.ones(3), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            scale = 1.0 if p.grad is None else 2.0
+            p.grad = None
+            loss = (p * x).sum() * scale
+            loss.backward()
+            return loss
+
+        return p, step
+
+    (p, eager), (q, step) = made(), made()
+    compiled = autodiff.compile(step, fallback=False)
+    for i in range(9):
+        if i % 3 == 2:
+            p.grad = q.grad = None
+        assert same_bits(eager(np.arange(3.0)), compiled(np.arange(3.0)))
+        assert same_bits(p.grad, q.grad)
+    assert compiled.recordings == 2
+
+
+def test_a_result_in_another_shape_gets_new_memory_too() -> None:
+    compiled = autodiff.compile(lambda x: (Tensor(x) * 2.0).T.reshape(6), fallback=False)
+    kept = [(compiled(np.arange(6.0).reshape(2, 3) + i), i) for i in range(5)]
+    assert "_r[...]" in compiled.plan.source, "copied through a view in the source's shape"
+    for found, i in kept:
+        assert same_bits(found.data, ((np.arange(6.0).reshape(2, 3) + i) * 2).T.reshape(6))
 
 
 FURTHER = {

@@ -16,8 +16,13 @@ def _last_guard(ops: list[Op]) -> int:
     return max((i for i, op in enumerate(ops) if op.kind == "guard"), default=-1)
 
 
+def _lets_go(op: Op) -> bool:
+    """Whether it sets a gradient to None."""
+    return op.kind == "bind" and op.args[0] is None
+
+
 def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
-    """Move what decides ahead of random draws.
+    """Move what decides ahead of random draws, and ahead of letting go of gradients, whose memory can be used from then on.
 
     Returns
     -------
@@ -26,7 +31,8 @@ def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
         Whether that cannot be done and a diverging replay must wind generators back.
     """
     end = _last_guard(ops)
-    if not any(op.kind == "draw" for op in ops[: end + 1]):
+    draws = any(op.kind == "draw" for op in ops[: end + 1])
+    if not draws and not any(map(_lets_go, ops[: end + 1])):
         return ops, False
     wanted: set[int] = set()
     storages: set[int] = set()
@@ -37,17 +43,19 @@ def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
         if not (op.kind == "guard" or wanted & {s.index for s in op.outs()} or storages & (storages_out | {s.index for s in op.writes})):
             continue
         if op.kind in ("draw", "host"):
-            return ops, True
+            return ops, draws
         chosen.add(i)
         wanted |= {s.index for s in reads(op)}
         storages |= {s.storage.index for s in reads(op) if s.storage is not None and s.storage.made}
     if any(ops[i].writes for i in chosen):
-        return ops, True  # moving a write ahead of other reads would change them
+        return ops, draws  # moving a write ahead of other reads would change them
     return [ops[i] for i in sorted(chosen)] + [op for i, op in enumerate(ops) if i not in chosen], False
 
 
 def ahead_of_writes(ops: list[Op]) -> tuple[list[Op], set[int]]:
     """Move calls whose results are bound to tensors or gradients, and all that follows from them, behind the last decision.
+
+    Gradients that the step lets go of first of all stay where they are until then, too.
 
     Returns
     -------
@@ -67,6 +75,7 @@ def ahead_of_writes(ops: list[Op]) -> tuple[list[Op], set[int]]:
         else:
             late.add(index)
     moved = _following(ops[: end + 1], late) or set()
+    moved |= {i for i, op in enumerate(ops[: end + 1]) if _lets_go(op)}
     first, then = ([op for i, op in enumerate(ops[: end + 1]) if (i in moved) is wanted] for wanted in (False, True))
     return first + then + ops[end + 1 :], stuck
 

@@ -25,8 +25,9 @@ class Step:
         Names that it reads.
     gives : tuple of str
         Names that it makes or writes into.
-    place : int or None
-        Where in the arena the result begins; None if it is not there.
+    place : tuple of str and int, or None
+        Whose memory the result lies in ("" is the arena, others are results that the outside sees later) and where it begins there; None if it has
+        memory of its own.
     owned : bool
         Whether the result has memory of its own, which the outside sees.
     facts : str
@@ -37,7 +38,7 @@ class Step:
     label: str
     takes: tuple[str, ...]
     gives: tuple[str, ...]
-    place: int | None
+    place: tuple[str, int] | None
     owned: bool
     facts: str
 
@@ -51,11 +52,11 @@ def plan_to_dot(title: str, steps: list[Step]) -> str:
 
     Examples
     --------
-    >>> step = Step("np.exp(a0, b0)", "np.exp", ("a0",), ("b0",), 0, False, "float64[3]")
+    >>> step = Step("np.exp(a0, b0)", "np.exp", ("a0",), ("b0",), ("", 0), False, "float64[3]")
     >>> print(plan_to_dot("double", [step]).splitlines()[3])
       s0 [label="np.exp\\nb0: float64[3]", tooltip="np.exp(a0, b0)", fillcolor="0.000 0.35 0.95"];
     """
-    # Neighbouring offsets get hues far apart: steps of the golden ratio around the circle of colours.
+    # Neighbouring places get hues far apart: steps of the golden ratio around the circle of colours.
     hues = {place: (i * 0.618034) % 1.0 for i, place in enumerate(sorted({s.place for s in steps if s.place is not None}))}
     lines = ["digraph {", f"  graph [label={_quoted(title)}, labelloc=t, fontname=Helvetica];"]
     lines.append('  node [shape=box, style="filled,rounded", fillcolor=white, fontname=Helvetica, fontsize=10];')

@@ -4,8 +4,8 @@ The order of the calls is the recorded one, and so are the calls themselves, hen
 call can write into a given array (``out=``) gets a place in one block of memory, the *arena*, that is shared by all results that are not
 alive at the same time; every view of such a place is made once, here, and costs nothing in a replay. Results that the outside gets to see
 (gradients, new values of buffers, what the step returns) have memory of their own, which is written over in the next replay only if
-nobody else holds it by then. Everything else (parameters, arguments, results of calls that cannot write into a given array) is handled by name
-in the generated function, as in the eager step.
+nobody else holds it by then, and in which other results lie as long as nobody can look there (``memory.py``). Everything else (parameters,
+arguments, results of calls that cannot write into a given array) is handled by name in the generated function, as in the eager step.
 
 Passes, in this order: fold what is computed from constants; drop what nobody needs; take cheaper calls of the same bits (``cheaper.py``); let a
 copy take the place of what it copies; move decisions ahead of random draws and of what the outside can see; join elementwise calls to chains; lay
@@ -18,7 +18,6 @@ import itertools
 import operator
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from autodiff.replay.chains import Chain
 from autodiff.replay.cheaper import as_operand, c_einsum, cheapen
 from autodiff.replay.decisions import ahead_of_draws, ahead_of_writes
 from autodiff.replay.fusion import fuse
+from autodiff.replay.memory import ALIGNMENT, Buffer, Room, aligned, coalesced, dense, free_from, pack, same_place
 from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.profile import Profile, profiled
 from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage, reads, slots_in
@@ -39,7 +39,6 @@ __all__ = ["DIVERGED", "Plan", "Unplannable"]
 
 #: What a replay returns when a value decided otherwise than it did in the recorded call; nothing has been changed then.
 DIVERGED: Any = object()
-_ALIGNMENT = 64
 
 _COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
 _COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
@@ -58,51 +57,6 @@ _OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
 
 class Unplannable(Exception):
     """The record cannot be turned into a plan; the message says why."""
-
-
-def _same_place(a: Any, b: Any) -> bool:
-    """Whether two places where something is bound or loaded are one: (("argument", number) or (kind, object), attribute)."""
-    (kind, what), attribute = a
-    (other_kind, other), other_attribute = b
-    return kind == other_kind and attribute == other_attribute and (what == other if kind == "argument" else what is other)
-
-
-class Buffer:
-    """A storage that has a place beforehand.
-
-    Attributes
-    ----------
-    shape, dtype, strides
-        Of the result that lies there whole.
-    first, last : int
-        Numbers of the calls between which it is alive.
-    offset : int or None
-        In the arena; None if the memory is its own.
-    """
-
-    __slots__ = ("dtype", "exported", "first", "last", "memory", "name", "nbytes", "offset", "owner", "root", "shape", "slots", "strides")
-
-    def __init__(self, root: Slot, first: int) -> None:
-        self.root = root
-        self.shape, self.dtype, self.strides = root.value.shape, root.value.dtype, root.value.strides
-        self.nbytes = root.value.nbytes
-        self.first = self.last = first
-        self.offset: int | None = None
-        self.exported: list[tuple[Any, str]] = []  # where it is bound: (place or None, attribute)
-        self.slots: list[Slot] = []
-        self.name = ""
-        self.owner: Any = None
-        self.memory: Any = None
-
-
-def _dense(array: Any) -> bool:
-    """Whether an array covers its memory without gaps, in some order of axes."""
-    size = array.itemsize
-    for stride, n in sorted((s, n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
-        if stride != size:
-            return False
-        size *= n
-    return bool(array.size)
 
 
 class Plan:
@@ -298,7 +252,7 @@ class Plan:
             root = op.out
             storage = root.storage
             assert storage is not None
-            if not _dense(root.value) or root.offset != self._root(storage).offset:
+            if not dense(root.value) or root.offset != self._root(storage).offset:
                 continue
             inside = members[storage.index].values()
             if any(s.offset < 0 or s.value is None or _extent(s) > root.value.nbytes for s in inside):
@@ -308,7 +262,7 @@ class Plan:
             buffer.slots = list(inside)
             self.buffers[storage.index] = buffer
         self._export()
-        self._coalesce_and_pack()
+        self._pack()
 
     def _export(self) -> None:
         """Memory of its own for what the outside sees; no place beforehand where that would be unsafe."""
@@ -346,7 +300,7 @@ class Plan:
             for op in self.ops
             if op.kind == "load"
             for slot in op.outs()
-            if slot.storage is not None and any(place is not None and _same_place(op.target, (place, attribute)) for place, attribute, _ in places)
+            if slot.storage is not None and any(place is not None and same_place(op.target, (place, attribute)) for place, attribute, _ in places)
         }
         for i, op in enumerate(self.ops):
             if any(s.storage is not None and s.storage.index in loaded for s in reads(op)):
@@ -355,60 +309,16 @@ class Plan:
                     return True
         return False
 
-    def _coalesce_and_pack(self) -> None:
-        """Let an elementwise result overwrite an input that dies there, then pack by lifetime, largest first."""
-        head: dict[int, int] = {}
-
-        def find(i: int) -> int:
-            while head.get(i, i) != i:
-                i = head[i]
-            return i
-
-        groups: dict[int, list[int]] = {i: [i] for i, b in self.buffers.items() if not b.exported}
-        for i, op in enumerate(self.ops):
-            if not (isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and self._makes(op)):
-                continue
-            assert op.out.storage is not None
-            mine = op.out.storage.index
-            if mine not in groups or self.buffers[mine].first != i:
-                continue
-            inputs = [s for s in reads(op) if s.storage is not None]
-            for slot in inputs:
-                assert slot.storage is not None
-                theirs = slot.storage.index
-                other = self.buffers.get(theirs)
-                if other is None or other.exported or find(theirs) == find(mine) or self._group_last(groups[find(theirs)]) != i:
-                    continue
-                same = (slot.offset - other.root.offset, slot.value.shape, slot.value.strides, slot.value.dtype, other.nbytes) == (
-                    0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, self.buffers[mine].nbytes,
-                )  # fmt: skip
-                if not same or any(s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs):
-                    continue
-                into, gone = find(theirs), find(mine)
-                head[gone] = into
-                groups[into] += groups.pop(gone)
-                break
-        packed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
-        size = 0
-        for key, group in sorted(groups.items(), key=lambda item: (-max(self.buffers[i].nbytes for i in item[1]), item[0])):
-            nbytes = max(self.buffers[i].nbytes for i in group)
-            first, last = min(self.buffers[i].first for i in group), self._group_last(group)
-            place = 0
-            for offset, end, begin, stop in sorted(packed):
-                if begin <= last and first <= stop and place < end and offset < place + nbytes:
-                    place = -(-end // _ALIGNMENT) * _ALIGNMENT
-            packed.append((place, place + nbytes, first, last))
-            size = max(size, place + nbytes)
-            for i in group:
-                self.buffers[i].offset = place
-            del key
-        self.arena = np.empty(size + _ALIGNMENT, np.uint8)
-        start = -self.arena.__array_interface__["data"][0] % _ALIGNMENT
-        self.arena_bytes = size
-        self._aligned = self.arena[start : start + size]
-
-    def _group_last(self, group: Iterable[int]) -> int:
-        return max(self.buffers[i].last for i in group)
+    def _pack(self) -> None:
+        """Lay the buffers that nobody else sees into the room that there is, and what has none into the arena."""
+        absent = [place for place, there in self.expected if not there]
+        rooms = []
+        for buffer in self.buffers.values():
+            if buffer.exported and (free := free_from(buffer, self.ops, absent)) is not None:
+                rooms.append(Room(buffer, free, buffer.first - 1, buffer.nbytes - ALIGNMENT + 1))
+        self.arena_bytes = pack(coalesced(self.ops, self.buffers, self._makes), rooms)
+        arena = np.empty(self.arena_bytes + ALIGNMENT, np.uint8)
+        self._arena = arena[aligned(arena) :]
 
     def _prepare(self) -> None:
         """Optimisers whose every gradient comes from this plan take a step prepared for it, with gradients laid side by side."""
@@ -502,6 +412,7 @@ class Plan:
     def _write(self) -> None:
         self.scope: dict[str, Any] = {"np": np, "refs": sys.getrefcount, "DIVERGED": DIVERGED, "operator": operator}
         self.names: dict[int, str] = {}
+        self._facts: dict[int, tuple[Any, Any, Any]] = {}
         self._count = itertools.count()
         self._constants: dict[Any, str] = {}
         for slot_index, value in self.constants.items():
@@ -510,7 +421,9 @@ class Plan:
             self._lay(step, groups)
         for number, buffer in enumerate(self.buffers.values()):
             buffer.name = f"b{number}"
-            self._allocate(buffer)
+        for buffer in self.buffers.values():
+            if buffer.host is None:
+                self._allocate(buffer)
         for number, (loaded, _, _) in enumerate(self.pinned):
             self.names[loaded.index] = f"p{number}"
         for view, op in self.cut:
@@ -545,7 +458,7 @@ class Plan:
             self.scope["usual"] = tuple(map(sum, itertools.zip_longest(alone, places, fillvalue=0)))
             tests = []
             for number, buffer in enumerate(self._exported):
-                at = [f"({self._place_name(place)}.{attribute} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
+                at = [f"({self._path(place, attribute)} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
                 tests.append(" + ".join([f"alone[{number}]", *at]))
             lines.append("if tuple(map(refs, exported)) != usual:")
             lines.append(f"    renew(({', '.join(tests)},))")
@@ -593,15 +506,19 @@ class Plan:
         self._watch()
 
     def _allocate(self, buffer: Buffer) -> None:
+        """Memory for a buffer, and all views of it and of its guests."""
         if buffer.exported:
             like = buffer.root.value if buffer.owner is None else buffer.owner
             order: Any = "C" if like.flags.c_contiguous else "F"
             buffer.owner = np.empty(buffer.shape, buffer.dtype, order) if buffer.memory is None else buffer.memory
-            memory = buffer.owner if order == "C" else buffer.owner.T
-            start, root_offset = 0, buffer.root.offset
+            memory, start = _in_order(buffer.owner), 0
+        elif buffer.host is not None:
+            assert buffer.offset is not None
+            memory = _in_order(buffer.host.owner)
+            start = aligned(memory) + buffer.offset
         else:
             assert buffer.offset is not None
-            memory, start, root_offset = self._aligned, buffer.offset, buffer.root.offset
+            memory, start = self._arena, buffer.offset
         for number, slot in enumerate(sorted(buffer.slots, key=lambda s: s.index)):
             if buffer.exported and slot is buffer.root:
                 self.names[slot.index] = buffer.name
@@ -610,13 +527,15 @@ class Plan:
             name = buffer.name if slot is buffer.root else f"{buffer.name}_{number}"
             self.names[slot.index] = name
             facts = self._facts_of(slot)
-            self.scope[name] = np.ndarray(facts[0], facts[1], memory, start + slot.offset - root_offset, facts[2])
+            self.scope[name] = np.ndarray(facts[0], facts[1], memory, start + slot.offset - buffer.root.offset, facts[2])
+        for name, shape in buffer.reshaped.items():
+            self.scope[name] = self.scope[buffer.name].reshape(shape)
+        for guest in buffer.guests:
+            self._allocate(guest)
 
     def _facts_of(self, slot: Slot) -> tuple[Any, Any, Any]:
-        found = self._facts.get(slot.index) if hasattr(self, "_facts") else None
+        found = self._facts.get(slot.index)
         if found is None:
-            if not hasattr(self, "_facts"):
-                self._facts: dict[int, tuple[Any, Any, Any]] = {}
             found = self._facts[slot.index] = (slot.value.shape, slot.value.dtype, slot.value.strides)
         return found
 
@@ -693,11 +612,12 @@ class Plan:
             return f"a{what}"
         return self._constant(what, "t" if kind == "tensor" else "n")
 
-    def _path(self, place: tuple[str, Any], attribute: str) -> str:
+    def _path(self, place: tuple[str, Any], attribute: str, loaded: bool = False) -> str:
         kind, _ = place
         name = self._place_name(place)
-        if kind == "argument" and attribute == "grad":
-            return f"{name}._node.grad"
+        if attribute == "grad":
+            # The property makes arrays of scalars for whoever looks at them; nothing else needs to go through it.
+            return f"{name}{'._node' if kind == 'argument' else ''}.{'grad' if loaded else '_grad'}"
         return f"{name}.{attribute}"
 
     def _step(self, op: Op, text: str) -> Step:
@@ -715,7 +635,7 @@ class Plan:
             takes.append(self._place_name(op.target[0]))
         gives = [self._base(s) for s in op.outs()] + [self.buffers[s.index].name for s in op.writes if s.index in self.buffers]
         facts = f"{buffer.dtype}{list(buffer.shape)}" if buffer is not None else ""
-        place = None if buffer is None else buffer.offset
+        place = None if buffer is None or buffer.offset is None else (buffer.host.name if buffer.host else "", buffer.offset)
         return Step(text, label, tuple(takes), tuple(dict.fromkeys(gives)), place, buffer is not None and bool(buffer.exported), facts)
 
     def _base(self, slot: Slot) -> str:
@@ -779,7 +699,7 @@ class Plan:
     def _line(self, op: Op) -> list[str]:
         if op.kind == "load":
             assert isinstance(op.out, Slot)
-            return [f"{self._name(op.out)} = {self._path(*op.target)}"]
+            return [f"{self._name(op.out)} = {self._path(op.target[0], op.target[1], loaded=True)}"]
         if op.kind == "bind":
             return [f"{self._path(*op.target)} = {'None' if op.args[0] is None else self._name(op.args[0])}"]
         if op.kind == "guard":
@@ -841,6 +761,8 @@ class Plan:
             into = name
             if source.value.shape != out.value.shape:
                 into = f"{name}_r"
+                assert out.storage is not None
+                self.buffers[out.storage.index].reshaped[into] = source.value.shape
                 self.scope[into] = self.scope[name].reshape(source.value.shape)
             return f"{into}[...] = {self._text(source)}"  # for a small array in half of the time of np.copyto
         args = self._operands(op)
@@ -870,6 +792,11 @@ class Plan:
         )
 
     __repr__ = __str__
+
+
+def _in_order(array: Any) -> Any:
+    """An array as one whose elements follow one another in memory, as ndarray's constructor wants them."""
+    return array if array.flags.c_contiguous else array.T
 
 
 def _extent(slot: Slot) -> int:

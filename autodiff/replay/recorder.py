@@ -592,6 +592,14 @@ class Recorder:
         elif overwritten and variable.grad is self.variables[id(variable)].first:
             self.variables[id(variable)].overwritten = True
 
+    def let_go(self, variable: Variable, owner: Tensor) -> None:
+        """A leaf's gradient is set to None: from here on nobody can see what it was, and a plan may use its memory."""
+        self.watch(variable, owner, overwritten=True)
+        watched = self.variables[id(variable)]
+        if variable.grad is watched.first and not watched.read and not watched.changed:
+            self.ops.append(Op("bind", (self._name_of(variable), "grad"), (None,)))
+            watched.last, watched.changed = None, True
+
     def gradient(self, owner: Tensor) -> Any:
         """``owner.grad``."""
         node = owner._node
@@ -599,7 +607,9 @@ class Recorder:
             return bare(node.grad) if node.__class__ is Variable else None
         assert isinstance(node, Variable)
         self.watch(node, owner)
-        grad = node.grad
+        watched, grad = self.variables[id(node)], node.grad
+        if grad is watched.first and not watched.overwritten:
+            watched.read = True  # the step may go by whether there is one
         if type(grad) is np.ndarray:
             return self.standin(self.outside(grad))
         return grad
@@ -884,7 +894,10 @@ def _tensor_doors() -> dict[str, Any]:
     def set_grad(self: Any, value: Any) -> None:
         recorder = _active()
         if recorder is not None and recorder.following and isinstance(self._node, Variable):
-            recorder.watch(self._node, self, overwritten=True)
+            if value is None:
+                recorder.let_go(self._node, self)
+            else:
+                recorder.watch(self._node, self, overwritten=True)
         grad.fset(self, value)  # type: ignore[attr-defined]
 
     def get_detached(self: Any) -> Any:
