@@ -244,7 +244,7 @@ class Fused:
         self.pull: Callable[[Node, Any, Pending], None] = pull_fused
         _register(self)
         self.function = fused_function(self, "_record(_op, {inputs}, {attrs})", "{out}")
-        self._function_with_residuals = fused_function(self, "_op.watched({inputs}, {attrs})", "({out}, _residuals)")
+        self.with_residuals = fused_function(self, "_op.watched({inputs}, {attrs})", "({out}, _residuals)")
         _map_numpy(self, numpy)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -261,16 +261,6 @@ class Fused:
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: Any) -> tuple[Any, ...]:
         """The inputs, for the composed definition; the residuals and which gradients are wanted, for the backward."""
         return tuple(arrays), kept, tuple([parent is not None for parent in parents])
-
-    def with_residuals(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Apply it and hand out the forward's residuals too, for state such as batch statistics.
-
-        Returns
-        -------
-        (Tensor or tuple of Tensor, residuals)
-        """
-        pair: tuple[Any, Any] = self._function_with_residuals(*args, **kwargs)
-        return pair
 
     def watched(self, inputs: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
         """:meth:`with_residuals` in any state but the ordinary one."""

@@ -8,7 +8,9 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.errors import ArgumentError, ShapeError
+from autodiff.modes import current_state
 from nn import functional as F
+from nn.functional.common import as_input
 from nn.module import Module
 from nn.parameter import Parameter
 
@@ -71,16 +73,23 @@ class ChannelNorm(Module):
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
 
     def _checked(self, input: Any) -> Any:
-        x = input if isinstance(input, Tensor) else np.asarray(input)
-        if x.ndim not in self._ndims or x.shape[1] != self.num_features:
+        if input.__class__ is Tensor:
+            x, shape = input, input._data.shape
+        else:
+            x = as_input(input)
+            shape = x.shape
+        if len(shape) not in self._ndims or shape[1] != self.num_features:
             wanted = " or ".join(f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims)
-            raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
+            raise ShapeError(f"{type(self).__name__}: input of shape {shape}; it needs {wanted}")
         return x
 
     def _counted_rate(self) -> float:
         """Count one more batch; the share it has in the running statistics."""
         tracked = self._buffers["num_batches_tracked"]
-        tracked.data = tracked.data + 1
+        if current_state() is None:
+            tracked._data = np.asarray(tracked._data + 1)  # what the next line does, without the questions that a property asks
+        else:
+            tracked.data = tracked.data + 1
         return 1.0 / int(tracked.item()) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
@@ -132,16 +141,16 @@ class _BatchNorm(ChannelNorm):
     def forward(self, input: Any) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
         x = self._checked(input)
+        training, tracking, torch = self.training, self.track_running_stats, self.convention == "torch"
         rate = 0.0
-        if self.training and self.track_running_stats:
+        if training and tracking:
             rate = self._counted_rate()
-            if self.momentum is not None and self.convention == "cs231n":
+            if not torch and self.momentum is not None:
                 rate = 1.0 - rate
-        batch = self.training or not self.track_running_stats
         parameters, buffers = self._parameters, self._buffers
         return F.batch_norm(
-            x, buffers["running_mean"], buffers["running_var"], parameters["weight"], parameters["bias"], batch, rate, self.eps,
-            ddof=1 if self.convention == "torch" else 0,
+            x, buffers["running_mean"], buffers["running_var"], parameters["weight"], parameters["bias"], training or not tracking, rate, self.eps,
+            ddof=1 if torch else 0,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

@@ -9,11 +9,13 @@ import numpy as np
 
 from autodiff.kernels import calls, large
 
-__all__ = ["ZERO", "at_least_zero", "column_sums", "masked", "ones", "row_means", "row_starts", "row_sums"]
+__all__ = ["ZERO", "at_least_zero", "column_products", "column_sums", "masked", "number", "ones", "row_means", "row_starts", "row_sums"]
 
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
 _LARGEST = 1 << 15
+# Sums of so many products are taken by BLAS, of an array of their own; of more by einsum, which makes none.
+_FEW_PRODUCTS = 1 << 15
 # What BLAS multiplies.
 _BLAS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
@@ -44,6 +46,13 @@ def _read_only(array: Array) -> Array:
 
 #: A zero to compare with by dtype, as an array without axes: NumPy takes a microsecond less for it than for Python's 0.
 ZERO: dict[Any, Any] = {np.dtype(kind): _read_only(np.zeros((), kind)) for kind in (np.float32, np.float64)}
+
+
+@lru_cache(maxsize=256)
+def number(value: float, dtype: Any) -> Any:
+    """A Python number to compute with beside an array of ``dtype``, to the same bits: where that is float32 or float64 a read-only array without
+    axes, which NumPy takes in half the time (32 float32: 0.5 us against 1.0)."""
+    return _read_only(np.array(value, dtype)) if dtype in _BLAS else value
 
 
 @lru_cache(maxsize=64)
@@ -78,6 +87,13 @@ def column_sums(x: Array) -> Array:
     if x.dtype not in _BLAS:
         return np.asarray(x.sum(axis=0))
     return np.dot(ones(len(x), x.dtype), x)  # type: ignore[no-any-return]
+
+
+def column_products(x: Array, y: Array) -> Array:
+    """``(x * y).sum(axis=0)`` of matrices (n, m): (m,)."""
+    if x.size < _FEW_PRODUCTS and x.dtype in _BLAS:
+        return column_sums(x * y)
+    return np.asarray(np.einsum("nm,nm->m", x, y))
 
 
 def row_sums(x: Array) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ShapeError
-from autodiff.fused.common import column_sums, row_means
+from autodiff.fused.common import column_products, column_sums, number, row_means
 from autodiff.kernels import calls, either, either_backward
 from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
@@ -102,49 +102,70 @@ def _channel_sums(x: Any) -> Any:
 def _channel_products(x: Any, y: Any) -> Any:
     """Sums of products over all axes but the second: (C,)."""
     if x.ndim == 2:
-        return np.einsum("nc,nc->c", x, y)
+        return column_products(x, y)
     flat = (*x.shape[:2], -1)
     return column_sums(np.vecdot(x.reshape(flat), y.reshape(flat)))
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> tuple[Any, Any]:
-    """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight, and for running statistics the mean and biased variance (C,)."""
-    _check_batch("batch_norm", x, weight, bias)
-    _need_two("batch_norm", x)
-    m, ndim = _count(x), x.ndim
-    mean = _channel_sums(x) / m
-    xhat = x - _along_channels(mean, ndim)
-    variance = _channel_products(xhat, xhat) / m
-    scale = variance + eps
-    np.sqrt(scale, out=scale)
-    np.reciprocal(scale, out=scale)
-    xhat *= _along_channels(scale, ndim)
-    out = xhat.copy() if weight is None else xhat * _along_channels(weight, ndim)
+    """Residuals: ``c = x - mu`` (x's shape), ``s`` and ``w s`` (C,), and for running statistics the mean and biased variance (C,).
+
+    ``y = c (w s) + b`` spares the pass over x that it would take to write ``xhat = c s`` down.
+    """
+    shape, dtype = x.shape, x.dtype
+    ndim, channels = len(shape), shape[1:2]
+    if (
+        ndim < 2
+        or dtype.kind == "c"
+        or (weight is not None and (weight.dtype is not dtype or weight.shape != channels))
+        or (bias is not None and (bias.dtype is not dtype or bias.shape != channels))
+    ):
+        _check_batch("batch_norm", x, weight, bias)
+    flat = ndim == 2
+    m = shape[0] if flat else _count(x)
+    if m < 2:
+        _need_two("batch_norm", x)
+    count = number(m, dtype)
+    mean = (column_sums(x) if flat else _channel_sums(x)) / count
+    centred = x - (mean if flat else _along_channels(mean, ndim))
+    variance = (column_products if flat else _channel_products)(centred, centred) / count
+    scale = variance + number(float(eps), dtype)
+    np.sqrt(scale, scale)
+    np.reciprocal(scale, scale)
+    stretch = scale if weight is None else scale * weight
+    out = centred * (stretch if flat else _along_channels(stretch, ndim))
     if bias is not None:
-        out += _along_channels(bias, ndim)
-    return out, (xhat, scale, weight, mean, variance)
+        out += bias if flat else _along_channels(bias, ndim)
+    return out, (centred, scale, stretch, mean, variance)
 
 
 def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """The simplified form; ``batch_norm_backward_staged`` derives the same stage by stage.
 
-    Per channel, with all sums over its m values, ``h = w g`` (x's shape):
+    Per channel, with all sums over its m values, ``h = w g`` (x's shape), ``c = x - mu`` (x's shape) and ``xhat = s c``:
 
-    - ``db = sum(g)``, ``dw = sum(g xhat)``: (C,) each.
+    - ``db = sum(g)``, ``dw = sum(g xhat) = s sum(g c)``: (C,) each.
     - ``dx_i = sum_j h_j dxhat_j/dx_i`` and ``dxhat_j/dx_i = s (delta_ij - 1/m - xhat_i xhat_j / m)``: the first term is the direct path,
       the second goes through the mean, the third through the variance (``dv/dx_i = 2 (x_i - mu) / m``, ``ds/dv = -s^3 / 2``). Hence
-      ``dx = w s (g - db/m - xhat dw/m)``: x's shape.
+      ``dx = w s (g - db/m - xhat dw/m) = w s (g - db/m - c (s dw/m))``: x's shape.
     """
-    xhat, scale, weight, _, _ = residuals
-    m, ndim = _count(xhat), xhat.ndim
-    dbias = _channel_sums(g)
-    dweight = _channel_products(g, xhat)
+    centred, scale, stretch, _, _ = residuals
+    ndim = g.ndim
+    flat = ndim == 2
+    dbias = column_sums(g) if flat else _channel_sums(g)
+    dweight = (column_products if flat else _channel_products)(g, centred)
+    dweight *= scale
     dx = None
     if needs[0]:
-        dx = xhat * _along_channels(dweight / -m, ndim)
-        dx += g
-        dx -= _along_channels(dbias / m, ndim)
-        dx *= _along_channels(scale if weight is None else scale * weight, ndim)
+        count = number(len(g) if flat else _count(g), scale.dtype)
+        through_variance, through_mean = dweight * scale, dbias / count
+        through_variance /= count
+        if not flat:
+            through_variance, through_mean, stretch = (_along_channels(v, ndim) for v in (through_variance, through_mean, stretch))
+        dx = centred * through_variance
+        np.subtract(g, dx, dx)
+        dx -= through_mean
+        dx *= stretch
     return dx, dweight, dbias
 
 
@@ -370,7 +391,7 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
         rows += h
         rows -= row_means(h)[:, None]
         rows *= scale[:, None]
-    dweight = np.einsum("rn,rn->n", g, xhat).reshape(inner) if needs[1] else None
+    dweight = column_products(g, xhat).reshape(inner) if needs[1] else None
     dbias = column_sums(g).reshape(inner) if needs[2] else None
     return dx, dweight, dbias
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.errors import ArgumentError, ShapeError
+from autodiff.fused.common import number
+from autodiff.modes import current_state
 from nn.functional.common import as_input
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm", "update_running"]
+
+_batch_norm = fused.batch_norm.with_residuals
 
 
 def _statistics(name: str, *running: Any) -> list[Any]:
@@ -20,13 +25,28 @@ def _statistics(name: str, *running: Any) -> list[Any]:
     return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
 
 
+@lru_cache(maxsize=64)
+def _shares(momentum: float, dtype: Any) -> tuple[Any, Any]:
+    """What the old and the new statistics are multiplied by."""
+    return number(1 - momentum, dtype), number(momentum, dtype)
+
+
 def update_running(running: Any, batch: Any, momentum: float) -> None:
     """``running = (1 - momentum) running + momentum batch``, outside the graph."""
-    if running is not None:
-        held = running.data
-        new = held * (1 - momentum)
-        new += batch * momentum
-        running.data = new if new.dtype is held.dtype else new.astype(held.dtype)
+    if running is None:
+        return
+    ordinary = current_state() is None
+    held = running._data if ordinary else running.data
+    dtype = held.dtype
+    old, new = _shares(float(momentum), dtype) if batch.dtype is dtype else (1 - momentum, momentum)
+    average = held * old
+    average += batch * new
+    if average.dtype is not dtype:
+        average = average.astype(dtype)
+    if ordinary:
+        running._data = average  # what the next line does, without the questions that a property asks
+    else:
+        running.data = average
 
 
 def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
@@ -73,11 +93,11 @@ def batch_norm(
     if not training:
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
-    out, residuals = fused.batch_norm.with_residuals(x, weight, bias, eps=eps)
-    if running_mean is not None or running_var is not None:
-        count = x.size // x.shape[1]
-        update_running(running_mean, residuals[3], momentum)
-        update_running(running_var, residuals[4] * (count / (count - ddof)), momentum)
+    out, (centred, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
+    update_running(running_mean, mean, momentum)
+    if running_var is not None:
+        count = centred.size // len(variance)
+        update_running(running_var, variance * number(count / (count - ddof), variance.dtype), momentum)
     return out  # type: ignore[no-any-return]
 
 
