@@ -94,9 +94,9 @@ def embedding_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     if by_frequency:
         g = g / np.bincount(flat, minlength=1)[flat, None].astype(g.dtype)
     # Elements instead of rows: np.add.at takes its fast path for a flat index only, 0.9 ms against 4.3 at 2048 rows of 64 float32.
-    dweight = np.zeros(shape[0] * dim, g.dtype)
-    np.add.at(dweight, (flat[:, None] * dim + np.arange(dim)).reshape(-1), g.reshape(-1))
-    return dweight.reshape(shape), None
+    dweight = np.zeros(shape, g.dtype)  # not a view of a flat one, which would be copied before it became a parameter's gradient
+    np.add.at(dweight.reshape(-1), (flat[:, None] * dim + np.arange(dim)).reshape(-1), g.reshape(-1))
+    return dweight, None
 
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
