@@ -18,7 +18,7 @@ import numpy as np
 from autodiff import engine
 from autodiff.bytecode import SHAPE, UNUSED, arithmetic
 from autodiff.engine import Pending, ShapeOnly, fit
-from autodiff.graph import ElementwiseNode, GeneralNode, ScalarNode
+from autodiff.graph import ElementwiseNode, GeneralNode, ScalarNode, Variable
 from autodiff.modes import current_state
 from autodiff.recording import FLOAT_SCALARS, PYTHON_NUMBERS, arrayed, coerce, explain, leave, note_view, noted, record
 
@@ -179,14 +179,16 @@ _AS_ARRAY = """
 # pull_fused() written out likewise, for one cotangent that is a plain array.
 _APPLIED_PULL = """
 def _compiled_pull(node, g, pending):
-    saved = node.saved
-    if g.__class__ in _numbers:
+    if g.__class__ is not _ndarray and g.__class__ in _numbers:
         g = _asarray(g)
-    if saved is None or g.__class__ is not _ndarray:
+    if node.saved is None or g.__class__ is not _ndarray:
         return _pull(node, g, pending)
-    {results}, = _op.backward(g, saved[1], saved[2])
+    _, residuals, needs = node.saved
+    {results}, = _op.backward(g, residuals, needs)
     {parents}, = node.parents
+    ahead = None
 {sending}
+    return ahead
 """
 
 _APPLIED_SENDING = """
@@ -196,7 +198,18 @@ _APPLIED_SENDING = """
         if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
             h{i} = fit(h{i}, p{i}, _op)
         held = p{i}.g
-        p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
+        if held is None:
+            p{i}.g = h{i}
+        elif held is False:
+            p{i}.g = h{i}
+            if p{i}.__class__ is _Variable:
+                pending.leaves.append(p{i})
+            elif ahead is None:
+                ahead = p{i}
+            else:
+                pending.ahead.append(p{i})
+        else:
+            p{i}.g = pending.summed(p{i}, held, h{i})
 """
 
 
@@ -242,8 +255,10 @@ def _direct_pull(node, g, pending):
         return _pull(node, g, pending)
     attrs = node.attrs
     {parents}, = node.parents
+    ahead = None
 {gradients}
 {sending}
+    return ahead
 """
 
 _DIRECT_GRADIENT = """
@@ -256,7 +271,18 @@ _DIRECT_GRADIENT = """
 _DIRECT_SENDING = """
     if p{i} is not None:
         held = p{i}.g
-        p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
+        if held is None:
+            p{i}.g = h{i}
+        elif held is False:
+            p{i}.g = h{i}
+            if p{i}.__class__ is _Variable:
+                pending.leaves.append(p{i})
+            elif ahead is None:
+                ahead = p{i}
+            else:
+                pending.ahead.append(p{i})
+        else:
+            p{i}.g = pending.summed(p{i}, held, h{i})
 """
 
 
@@ -300,7 +326,7 @@ def _names(op: Primitive | Fused) -> dict[str, Any]:
         "Node": GeneralNode, "arrayed": arrayed, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
         "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray, "new": object.__new__,
         "noted": noted, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
-        "state": current_state,
+        "state": current_state, "Variable": Variable,
     }  # fmt: skip
     return {f"_{name}": value for name, value in names.items()}
 
@@ -438,7 +464,9 @@ def {name}(node, g, pending):
         return op.pull(node, g, pending)
 {names}
 {gradients}
+    ahead = None
 {sending}
+    return ahead
 """
 
 _GRADIENT = """
@@ -460,15 +488,36 @@ _SENDING = """
 held = {parent}.g
 if held is None:
     {parent}.g = {gradient}
+elif held is False:
+    {parent}.g = {gradient}
+    if {parent}.__class__ is Variable:
+        pending.leaves.append({parent})
+{reached}
+{adding}
+"""
+
+_REACHED = """
+    else:
+        ahead = {parent}
+"""
+
+_REACHED_TOO = """
+    elif ahead is None:
+        ahead = {parent}
+    else:
+        pending.ahead.append({parent})
+"""
+
+_ADDING = """
 elif {gradient}.size < in_place_size:
     {parent}.g = held + {gradient}
 else:
     {parent}.g = pending.summed({parent}, held, {gradient})
 """
 
-_SENDING_SCALAR = """
-held = {parent}.g
-{parent}.g = {gradient} if held is None else held + {gradient}
+_ADDING_SCALAR = """
+else:
+    {parent}.g = held + {gradient}
 """
 
 # Of the first and the second input: the parent, the slot that holds it, its gradient.
@@ -506,9 +555,7 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
     names = _NAMES[: 1 + len(op.rules)]
     slots = _scalar_slots(op, wanted)
     unpacking = f"{', '.join(names)} = saved"
-    if scalar:
-        unpacking = "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names)
-    fitted, sent = (_FITTED_TO_SCALAR, _SENDING_SCALAR) if scalar else (_FITTED, _SENDING)
+    fitted, adding = (_FITTED_TO_SCALAR, _ADDING_SCALAR) if scalar else (_FITTED, _ADDING)
     gradients, sending = [], []
     for i in wanted:
         parent, slot, gradient = _PLACES[i]
@@ -517,7 +564,12 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
         text = arithmetic(rule, ("g", *names))
         fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
         gradients.append(_GRADIENT.format(**fields) + ("" if text else fitted.format(**fields)))
-        sending.append(sent.format(**fields))
+        reached = _REACHED if i == wanted[0] else _REACHED_TOO
+        fields |= {"reached": reached.format(**fields).strip("\n"), "adding": adding.format(**fields).strip("\n")}
+        sending.append(_SENDING.format(**fields))
+    if scalar:
+        read = re.findall(r"\w+", "".join(gradients))
+        unpacking = "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names if n in read) or "pass"
     return _PULL.format(
         name=name, names=_indented(unpacking), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
     )
@@ -553,7 +605,7 @@ def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., A
     if None in op._reads:
         return general
     scope: dict[str, Any] = {
-        "Node": ElementwiseNode, "ScalarNode": ScalarNode, "ShapeOnly": ShapeOnly, "float64": np.float64, "forward": op.forward,
+        "Node": ElementwiseNode, "ScalarNode": ScalarNode, "ShapeOnly": ShapeOnly, "Variable": Variable, "float64": np.float64, "forward": op.forward,
         "general": general, "in_place_size": engine.IN_PLACE_SIZE, "ndarray": np.ndarray,
     }  # fmt: skip
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}

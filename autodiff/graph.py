@@ -82,7 +82,7 @@ class Node:
         What was computed; ``op.name`` and ``op.label`` say so in words and in pictures.
     pull : callable
         ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to the parents' ``g``, in a pass that
-        has the graph to itself; any other pass calls ``op.pull``.
+        has the graph to itself, and may return a parent as ``OnNodes.ahead`` tells; any other pass calls ``op.pull``.
     parents : tuple of Node, Variable or None
         One entry per array input; None where the input asks for no gradient.
     saved : tuple or None

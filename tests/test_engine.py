@@ -1,5 +1,6 @@
 """The engine: recording, the walk, accumulation, freeing, higher orders, hooks, and what misuse says."""
 
+import contextlib
 import copy
 import gc
 import pickle
@@ -8,7 +9,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import autodiff as ad
@@ -19,6 +20,7 @@ from autodiff.graph import Node, ScalarNode, Variable, topological_order
 from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 from autodiff.testing.laws import _Call
+from nn import functional as F
 
 
 def leaf(value, **options):
@@ -212,6 +214,38 @@ def test_scalars_and_arrays_of_one_element_have_the_same_gradients(program):
     for one, *others in zip(*results, strict=True):
         for other in others:
             np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+
+
+WALKED = (
+    lambda a, b: a * b, lambda a, b: np.tanh(a), lambda a, b: 0.5 * a, lambda a, b: a * a, lambda a, b: F.linear(a, b, a[0]), lambda a, b: F.relu(a),
+    lambda a, b: np.stack([a, b, a]).sum(0), lambda a, b: np.concatenate([a, b, a])[1:3], lambda a, b: np.linalg.qr(a)[0] + b,
+    lambda a, b: sum(np.linalg.qr(b)), lambda a, b: np.where(True, a, b), lambda a, b: F.layer_norm(a, (2,), b[1], None),
+)  # fmt: skip
+
+
+@example([(WALKED[2], 1, 1), (WALKED[1], 2, 1), (WALKED[7], 1, 2)], 1)
+@given(st.lists(st.tuples(st.sampled_from(WALKED), st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12), st.integers(1, 3))
+def test_both_ways_of_walking_visit_in_one_order_and_give_the_same_bits(program, ends):
+    """Straight runs, ways that part and meet, inputs used twice, several outputs and several roots: sums are made in the same order."""
+    logs, found = [], []
+    for beside in (False, True):
+        leaves = [leaf(np.array([[0.7, 0.3], [-0.4, 1.1]]) * k) for k in (1.0, 0.9, 1.2)]
+        pool, log = list(leaves), []
+        for number, (step, i, j) in enumerate(program):
+            pool.append(step(pool[-min(i, len(pool))], pool[-min(j, len(pool))]))
+            pool[-1].register_hook(lambda g, number=number, log=log: log.append((number, g.data.tobytes())))
+        outs = pool[-ends:]
+        seeds = [np.full(out.shape, 1.0 + k) for k, out in enumerate(outs)]
+        held = engine._exclusive if beside else contextlib.nullcontext()
+        with held:
+            engine.backpropagate([out._node for out in outs], seeds, free=False)
+            found.append([None if t.grad is None else t.grad.tobytes() for t in leaves])
+            more = engine.gradients_of([out._node for out in outs], seeds, [t._node for t in leaves])
+        assert [None if g is None else g.tobytes() for g in more] == found[-1]
+        assert at_rest(outs[-1])
+        logs.append(log)
+    assert logs[0] == logs[1]
+    assert found[0] == found[1]
 
 
 def test_a_pass_within_a_hook_sees_the_graph_and_leaves_the_outer_one_right():
