@@ -142,7 +142,7 @@ _FORWARD = """
 
 # Of an operation that has a compiled kernel, too (kernels.either, written out).
 _CHOICE = """
-        _made = _kernel({call}) if _a0.size >= _settings.least else None
+        _made = _kernel({call}) if _a0.size >= _threshold.least else None
         _out, _residuals = _forward({call}) if _made is None else _made
 """
 

@@ -15,9 +15,6 @@ from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed
 
 __all__ = ["Adam", "AdamW"]
 
-# The formula's dozen NumPy calls on 2,048 entries take three times as long as one compiled pass, where an ordinary operation needs 65,536 to gain.
-_PASSES = 32
-
 # What the constants of a kernel are computed from, and the classes of values that cannot change without being exchanged.
 _OPTIONS = operator.itemgetter("betas", "lr", "weight_decay", "maximize", "decoupled_weight_decay")
 _FIXED = frozenset({float, int, bool})
@@ -102,7 +99,7 @@ class Adam(Optimizer):
         """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
         size = stop - start
         # What is the optimiser's own is as a kernel wants it wherever what came from outside is.
-        if not kernels.large(_PASSES * size) or group["amsgrad"] or not kernels.ready(old, gradient):
+        if not kernels.large(size, kernels.LEAST_OF_MANY) or group["amsgrad"] or not kernels.ready(old, gradient):
             super()._walk(group, turn, old, gradient, new, slots, start, stop)
             return
         name, arrays = ("adam_in_place", [old, *slots]) if old is new else ("adam", [old, *slots, new])
@@ -112,7 +109,7 @@ class Adam(Optimizer):
         kernels.run(name, size, size, p, gradient, *outs, np.array((*_constants(group), *_rates(group, turn)), p.dtype))
 
     def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
-        if group["amsgrad"] or not kernels.large(_PASSES * p.size) or not kernels.ready(p, *slots):
+        if group["amsgrad"] or not kernels.large(p.size, kernels.LEAST_OF_MANY) or not kernels.ready(p, *slots):
             return None
         run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(8, p.dtype)
         mean, square = slots

@@ -416,6 +416,23 @@ def test_small_arrays_load_no_compiler():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_kernels_in_the_place_of_many_passes_are_taken_sooner(rng):
+    """A norm from 1,024 elements on, dropout, where NumPy makes two passes, from 16,384; one switch is for all of them."""
+    mask = np.ones((128, 128), bool)
+    calls = {
+        fused.layer_norm: ((rng.normal(size=(32, 32)),), (rng.normal(size=(31, 32)),)),
+        fused.gelu: ((rng.normal(size=1024).astype(np.float32),), (rng.normal(size=1023).astype(np.float32),)),
+        fused.dropout: ((rng.normal(size=mask.shape), mask), (rng.normal(size=(127, 128)), mask[1:])),
+    }
+    for op, (enough, few) in calls.items():
+        for mode, expected in (("auto", (True, False)), ("numba", (True, True)), ("numpy", (False, False))):
+            before = kernels.use(mode)
+            for (x, *others), taken in zip((enough, few), expected, strict=True):
+                residuals = op.forward(x, *others)[1], op(ad.tensor(x, requires_grad=True), *others)._node.saved[1]
+                assert [held.__class__ is kernels.Kept for held in residuals] == [taken, taken], (op, mode)
+            kernels.use(before)
+
+
 def test_a_recorded_step_replays_the_kernels(rng):
     """A plan of autodiff.compile calls the kernels that the eager step calls, and so has its bits."""
     x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in ((256, 400), 400, 400))

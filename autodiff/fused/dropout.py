@@ -22,6 +22,8 @@ __all__ = ["dropout", "dropout_mask"]
 _BITS, _FEW_BITS = 16, 8
 # Up to so many elements a mask is kept as floats: 100x100 forward and backward then take 19 us, and 26 where bytes are made floats twice.
 _SMALL = 1 << 16
+# The kernel spares a pass each way: from 128x128 elements on it is faster (benchmarks/kernels.py).
+_LEAST = 1 << 14
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -144,6 +146,6 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 dropout = Fused(
-    "dropout", composed=dropout_composed, forward=either(dropout_forward, calls.dropout_forward),
+    "dropout", composed=dropout_composed, forward=either(dropout_forward, calls.dropout_forward, _LEAST),
     backward=either_backward(dropout_backward, calls.dropout_backward), sample=_sample, formula="y = x · mask / (1 - p)",
 )  # fmt: skip

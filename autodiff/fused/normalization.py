@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.errors import ShapeError
 from autodiff.fused.common import column_products, column_sums, number, row_means
-from autodiff.kernels import calls, either, either_backward
+from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import real_numbers
 from autodiff.primitive import Fused
 
@@ -232,7 +232,7 @@ def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 batch_norm = Fused(
-    "batch_norm", composed=batch_norm_composed, forward=either(batch_norm_forward, calls.batch_norm_forward),
+    "batch_norm", composed=batch_norm_composed, forward=either(batch_norm_forward, calls.batch_norm_forward, LEAST_OF_MANY),
     backward=either_backward(batch_norm_backward, calls.batch_norm_backward), sample=_sample_batch,
     formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
 )  # fmt: skip
@@ -405,7 +405,7 @@ def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 layer_norm = Fused(
-    "layer_norm", composed=layer_norm_composed, forward=either(layer_norm_forward, calls.layer_norm_forward),
+    "layer_norm", composed=layer_norm_composed, forward=either(layer_norm_forward, calls.layer_norm_forward, LEAST_OF_MANY),
     backward=either_backward(layer_norm_backward, calls.layer_norm_backward), sample=_sample_layer,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.kernels import calls, either, either_backward
+from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.primitive import Fused, Primitive
@@ -225,7 +225,7 @@ def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
 
 
 gelu = Fused(
-    "gelu", composed=gelu_composed, forward=either(gelu_forward, calls.gelu_forward),
+    "gelu", composed=gelu_composed, forward=either(gelu_forward, calls.gelu_forward, LEAST_OF_MANY),
     backward=either_backward(gelu_backward, calls.gelu_backward), formula="y = x Φ(x)",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )  # fmt: skip
@@ -281,7 +281,7 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
 
 gelu_tanh = Fused(
-    "gelu_tanh", composed=gelu_tanh_composed, forward=either(gelu_tanh_forward, calls.gelu_tanh_forward),
+    "gelu_tanh", composed=gelu_tanh_composed, forward=either(gelu_tanh_forward, calls.gelu_tanh_forward, LEAST_OF_MANY),
     backward=either_backward(gelu_tanh_backward, calls.gelu_tanh_backward),
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2", sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )  # fmt: skip

@@ -2,10 +2,10 @@
 
 A fused operation that has a kernel names it beside its NumPy functions (:func:`either`). It is taken where numba is installed
 (``pip install 'numba>=0.60'``, the extra ``fast``), the arrays are contiguous float32 or float64 of one dtype, and there is enough to do: below
-``LEAST`` elements NumPy is about as fast, and nothing is compiled for a small problem. Adam's formula, a dozen passes in NumPy, gains from 2,048
-parameters on (:mod:`optim.adam`). The first call of a kernel compiles it, which takes seconds,
-and keeps the machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so that later
-processes load it in milliseconds.
+``LEAST`` elements NumPy is about as fast. Where NumPy makes many passes, as for a norm, GELU or Adam, the kernel is faster for any number of
+elements, and is taken from ``LEAST_OF_MANY`` on, so that nothing is compiled for a small problem. The first call of a kernel compiles it, which takes
+seconds, and keeps the machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so that
+later processes load it in milliseconds.
 
 Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit with the same number of threads; between numbers
 of threads, and between machines with and without numba, results differ by rounding: all are held to the composed definition by the same tests.
@@ -21,7 +21,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from functools import lru_cache, partial, wraps
+from functools import cache, lru_cache, partial, wraps
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,16 @@ from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
 __all__ = [
-    "LEAST", "THREADS", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run", "set_threads",
-    "setting", "undivided", "use", "using",
+    "LEAST", "LEAST_OF_MANY", "THREADS", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run",
+    "set_threads", "setting", "undivided", "use", "using",
 ]  # fmt: skip
 
 #: From so many elements on a kernel is taken in the mode "auto".
 LEAST = 1 << 16
+
+#: The same for a kernel that does in one pass what NumPy does in ten: forward and backward of a norm of 100x100 take half of NumPy's time, as they
+#: do at every size down to 32 elements (benchmarks/kernels.py).
+LEAST_OF_MANY = 1 << 10
 
 #: How the names of the threads begin that share a kernel's work.
 THREADS = "autodiff-kernel"
@@ -49,8 +53,31 @@ _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 class _Settings:
     mode = "auto"
-    least = LEAST
     threads = 1
+
+
+class _Threshold:
+    """From so many elements on a kernel is taken in the present mode, and in the mode "auto"."""
+
+    __slots__ = ("auto", "least")
+
+    def __init__(self, auto: int) -> None:
+        self.auto = auto
+        self.follow()
+
+    def follow(self) -> None:
+        self.least = {"auto": self.auto, "numba": 1, "numpy": sys.maxsize}[_Settings.mode]
+
+
+@cache
+def _threshold(least: int) -> _Threshold:
+    made = _Threshold(least)
+    _thresholds.append(made)
+    return made
+
+
+_thresholds: list[_Threshold] = []
+_ordinary = _threshold(LEAST)
 
 
 def use(mode: str) -> str:
@@ -84,7 +111,8 @@ def use(mode: str) -> str:
     if mode == "numba" and not installed():
         require("numba")
     before, _Settings.mode = _Settings.mode, mode
-    _Settings.least = {"auto": LEAST, "numba": 1, "numpy": sys.maxsize}[mode]
+    for threshold in _thresholds:
+        threshold.follow()
     return before
 
 
@@ -153,24 +181,28 @@ class Kept(tuple[Any, ...]):
     __slots__ = ()
 
 
-def large(size: int) -> bool:
-    """Whether so many elements go to a kernel in the present mode."""
-    return size >= _Settings.least
+def large(size: int, least: int = LEAST) -> bool:
+    """Whether so many elements go to a kernel in the present mode, if ``least`` do in the mode "auto"."""
+    return size >= (_ordinary if least == LEAST else _threshold(least)).least
 
 
-def either(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The forward of a fused operation that has two: ``kernel`` for a large first input unless it declines with None, else ``numpy``."""
+def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = LEAST) -> Callable[..., Any]:
+    """The forward of a fused operation that has two: ``kernel`` for a large first input unless it declines with None, else ``numpy``.
+
+    Large are, in the mode "auto", ``least`` elements.
+    """
+    threshold = _threshold(least)
 
     @wraps(numpy)
     def forward(x: Any, *args: Any, **attrs: Any) -> Any:
-        if x.size >= _Settings.least:
+        if x.size >= threshold.least:
             found = kernel(x, *args, **attrs)
             if found is not None:
                 return found
         return numpy(x, *args, **attrs)
 
     # The function that is written out for the operation chooses by itself (autodiff.codegen).
-    forward.choice = {"forward": numpy, "kernel": kernel, "settings": _Settings}  # type: ignore[attr-defined]
+    forward.choice = {"forward": numpy, "kernel": kernel, "threshold": threshold}  # type: ignore[attr-defined]
     return forward
 
 
