@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from autodiff import Tensor
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.modes import current_state
 from nn.module import Module
 
 __all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
 
 C = TypeVar("C", bound="_Chain")
+_CALL = Module.__call__
 
 
 class _Chain(Module):
@@ -118,8 +120,13 @@ class Sequential(_Chain):
 
     def forward(self, input: Any) -> Any:
         """Each module's output is the next one's input."""
+        ordinary = current_state() is None
         for module in self._modules.values():
-            input = module(input)
+            # What calling a module without hooks comes to; through its __call__ it takes more than twice as long (0.1 us against 0.3).
+            if ordinary and module.__class__.__call__ is _CALL and not module._forward_hooks and not module._forward_pre_hooks:
+                input = module.forward(input)
+            else:
+                input = module(input)
         return input
 
     def _like(self, items: list[tuple[str, Any]]) -> Sequential:

@@ -27,7 +27,6 @@ import numpy as np
 
 import autodiff
 from autodiff.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.graph import Variable
 from autodiff.modes import current_state, taken_whole
 from optim.buckets import Array, Bucket, State, real
 from optim.prepared import PreparedStep, runs_of
@@ -218,13 +217,9 @@ class Optimizer:
             for group in self.param_groups:
                 for p in group["params"]:
                     try:
-                        node = p._node
+                        p._node._grad = None  # what p.grad = None does, without the questions that a property asks
                     except AttributeError:
-                        node = None  # no Tensor
-                    if node.__class__ is Variable:
-                        node._grad = None  # what p.grad = None does, without the questions that a property asks
-                    else:
-                        p.grad = None
+                        p.grad = None  # no Tensor, or no leaf that asks for a gradient
             return
         for group in self.param_groups:
             for p in group["params"]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Steady"]
 
 _DATA = operator.attrgetter("_data")
+_GRADIENT = operator.attrgetter("_node._grad")
 
 
 class _Part:
@@ -113,14 +114,15 @@ class Steady:
         if not all(map(operator.is_, self.expected, chain(groups, *given, map(_DATA, params), states, held))):
             return False
         try:
-            grads = [p._node._grad for p in params]
-            if list(map(type, grads)) != self.plain:
-                grads = [p._node.grad for p in params]  # a number becomes an array
+            grads = list(map(_GRADIENT, params))
         except AttributeError:
             return False  # one that is no leaf any more, or asks for no gradient
+        if list(map(type, grads)) != self.plain:
+            grads = [p._node.grad for p in params]  # a number becomes an array
+            if list(map(type, grads)) != self.plain:
+                return False
         if (
-            list(map(type, grads)) != self.plain
-            or list(map(getrefcount, self.arrays)) != self.counts
+            list(map(getrefcount, self.arrays)) != self.counts
             or list(map(optimizer._slots, groups)) != self.names
             or kernels.setting() != self.setting
         ):
