@@ -181,7 +181,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
         if self.training and self.track_running_stats:
             count = x.size // self.num_features
             update_running(self.running_mean, mean, rate)
-            update_running(self.running_var, var * (count / (count - self.running_ddof)), rate)
+            update_running(self.running_var, var, rate, count / (count - self.running_ddof))
         return out  # type: ignore[no-any-return]
 
     def _carried(self, weight: Any, window: int) -> tuple[Any, Any, Any]:

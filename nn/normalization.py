@@ -210,7 +210,8 @@ class LayerNorm(Module):
 
     def forward(self, input: Any) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        parameters = self._parameters
+        return F.layer_norm(input, self.normalized_shape, parameters["weight"], parameters["bias"], self.eps)
 
     def extra_repr(self) -> str:
         """The options."""

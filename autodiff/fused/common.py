@@ -115,4 +115,7 @@ def row_means(x: Array) -> Array:
     """``x.mean(axis=1)`` of a matrix (n, m): (n,)."""
     if x.dtype not in _BLAS:
         return np.asarray(x.mean(axis=1))
-    return np.asarray(x.dot(ones(x.shape[1], x.dtype)) * x.dtype.type(1.0 / max(x.shape[1], 1)))
+    n = x.shape[1]
+    means = x.dot(ones(n, x.dtype))
+    means *= number(1.0 / max(n, 1), x.dtype)
+    return means  # type: ignore[no-any-return]

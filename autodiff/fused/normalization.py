@@ -353,14 +353,21 @@ def _check_layer(x: Any, weight: Any, bias: Any, ndim: int) -> None:
 
 def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> tuple[Any, Any]:
     """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's shape."""
-    _check_layer(x, weight, bias, ndim)
-    inner = x.shape[x.ndim - ndim :]
+    shape, dtype = x.shape, x.dtype
+    inner = shape[len(shape) - ndim :]
+    if (
+        not 1 <= ndim <= len(shape)
+        or dtype.kind == "c"
+        or (weight is not None and (weight.dtype is not dtype or weight.shape != inner))
+        or (bias is not None and (bias.dtype is not dtype or bias.shape != inner))
+    ):
+        _check_layer(x, weight, bias, ndim)
     n = math.prod(inner)
-    rows = x.reshape(-1, n) if x.size else x.reshape(math.prod(x.shape[: x.ndim - ndim]), n)
+    rows = x if len(shape) == 2 and ndim == 1 else x.reshape(math.prod(shape[: len(shape) - ndim]), n)
     xhat = rows - row_means(rows)[:, None]
     scale = np.vecdot(xhat, xhat)
-    scale *= 1.0 / max(n, 1)
-    scale += eps
+    scale *= number(1.0 / max(n, 1), scale.dtype)
+    scale += number(float(eps), scale.dtype)
     np.sqrt(scale, out=scale)
     np.reciprocal(scale, out=scale)
     xhat *= scale[:, None]
@@ -368,7 +375,7 @@ def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: in
     out = xhat.copy() if flat is None else xhat * flat
     if bias is not None:
         out += bias.reshape(-1)
-    return out.reshape(x.shape), (xhat, scale, flat, x.shape, inner)
+    return out if rows is x else out.reshape(shape), (xhat, scale, flat, shape, inner)
 
 
 def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -383,7 +390,7 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     if needs[0]:
         h = g if weight is None else g * weight
         along = np.vecdot(h, xhat)
-        along *= -1.0 / max(xhat.shape[1], 1)
+        along *= number(-1.0 / max(xhat.shape[1], 1), along.dtype)
         # Made in the shape in which it is returned, since the engine copies a gradient that is a view.
         dx = np.empty(shape, xhat.dtype)
         rows = dx.reshape(xhat.shape)
@@ -391,8 +398,10 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
         rows += h
         rows -= row_means(h)[:, None]
         rows *= scale[:, None]
-    dweight = column_products(g, xhat).reshape(inner) if needs[1] else None
-    dbias = column_sums(g).reshape(inner) if needs[2] else None
+    dweight = column_products(g, xhat) if needs[1] else None
+    dbias = column_sums(g) if needs[2] else None
+    if len(inner) != 1:
+        dweight, dbias = (None if v is None else v.reshape(inner) for v in (dweight, dbias))
     return dx, dweight, dbias
 
 

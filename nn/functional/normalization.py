@@ -16,6 +16,7 @@ from nn.functional.common import as_input
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm", "update_running"]
 
 _batch_norm = fused.batch_norm.with_residuals
+_layer_norm = fused.layer_norm.function
 
 
 def _statistics(name: str, *running: Any) -> list[Any]:
@@ -26,19 +27,19 @@ def _statistics(name: str, *running: Any) -> list[Any]:
 
 
 @lru_cache(maxsize=64)
-def _shares(momentum: float, dtype: Any) -> tuple[Any, Any]:
+def _shares(momentum: float, factor: float, dtype: Any) -> tuple[Any, Any]:
     """What the old and the new statistics are multiplied by."""
-    return number(1 - momentum, dtype), number(momentum, dtype)
+    return number(1 - momentum, dtype), number(momentum * factor, dtype)
 
 
-def update_running(running: Any, batch: Any, momentum: float) -> None:
-    """``running = (1 - momentum) running + momentum batch``, outside the graph."""
+def update_running(running: Any, batch: Any, momentum: float, factor: float = 1.0) -> None:
+    """``running = (1 - momentum) running + momentum factor batch``, outside the graph."""
     if running is None:
         return
     ordinary = current_state() is None
     held = running._data if ordinary else running.data
     dtype = held.dtype
-    old, new = _shares(float(momentum), dtype) if batch.dtype is dtype else (1 - momentum, momentum)
+    old, new = _shares(float(momentum), factor, dtype if batch.dtype is dtype else None)
     average = held * old
     average += batch * new
     if average.dtype is not dtype:
@@ -51,7 +52,10 @@ def update_running(running: Any, batch: Any, momentum: float) -> None:
 
 def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
     """The last axes' lengths, checked against the input."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+    if normalized_shape.__class__ is tuple:
+        shape = normalized_shape
+    else:
+        shape = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ShapeError(f"{name}: input of shape {x.shape} does not end in normalized_shape {shape}")
     return shape
@@ -97,7 +101,7 @@ def batch_norm(
     update_running(running_mean, mean, momentum)
     if running_var is not None:
         count = centred.size // len(variance)
-        update_running(running_var, variance * number(count / (count - ddof), variance.dtype), momentum)
+        update_running(running_var, variance, momentum, count / (count - ddof))
     return out  # type: ignore[no-any-return]
 
 
@@ -204,9 +208,9 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     >>> layer_norm([[1.0, 3.0]], 2, eps=0.0).data
     array([[-1.,  1.]])
     """
-    x = as_input(input)
+    x = input if input.__class__ is Tensor else as_input(input)
     shape = _shape(normalized_shape, x, "layer_norm")
-    return fused.layer_norm.function(x, weight, bias, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
+    return _layer_norm(x, weight, bias, ndim=len(shape), eps=eps)  # type: ignore[no-any-return]
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
@@ -306,5 +310,5 @@ def instance_norm(
     if running_mean is not None or running_var is not None:
         *_, means, variances = residuals
         update_running(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
-        update_running(running_var, variances.reshape(x.shape[:2]).mean(axis=0) * (positions / (positions - 1)), momentum)
+        update_running(running_var, variances.reshape(x.shape[:2]).mean(axis=0), momentum, positions / (positions - 1))
     return out  # type: ignore[no-any-return]
