@@ -21,6 +21,7 @@ __all__ = ["Array", "Bucket", "State", "real"]
 
 Array = NDArray[Any]
 State = dict[str, Any]
+_set: Any = operator.setitem
 
 # Without the global lock another thread might take a reference between the count and the writing.
 _COUNTS = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
@@ -199,7 +200,7 @@ class Bucket:
             flat = np.empty(self.size, self.dtype)
             self._gradient, self._parts = real(flat), self.cut(flat)
         # part[...] = g for each: together two thirds of what np.concatenate takes for small arrays.
-        deque(map(operator.setitem, self._parts, repeat(...), grads), maxlen=0)
+        deque(map(_set, self._parts, repeat(...), grads), maxlen=0)
         return self._gradient
 
     def known(self, names: tuple[str, ...], state: dict[Any, State]) -> bool:
