@@ -179,10 +179,10 @@ _AS_ARRAY = """
 # pull_fused() written out likewise, for one cotangent that is a plain array.
 _APPLIED_PULL = """
 def _compiled_pull(node, g, pending):
-    if g.__class__ is not _ndarray and g.__class__ in _numbers:
+    if g.__class__ is not _ndarray or node.saved is None:
+        if g.__class__ not in _numbers or node.saved is None:
+            return _pull(node, g, pending)
         g = _asarray(g)
-    if node.saved is None or g.__class__ is not _ndarray:
-        return _pull(node, g, pending)
     _, residuals, needs = node.saved
     {results}, = _op.backward(g, residuals, needs)
     {parents}, = node.parents
@@ -198,9 +198,7 @@ _APPLIED_SENDING = """
         if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
             h{i} = fit(h{i}, p{i}, _op)
         held = p{i}.g
-        if held is None:
-            p{i}.g = h{i}
-        elif held is False:
+        if held is False:
             p{i}.g = h{i}
             if p{i}.__class__ is _Variable:
                 pending.leaves.append(p{i})
@@ -209,7 +207,7 @@ _APPLIED_SENDING = """
             else:
                 pending.ahead.append(p{i})
         else:
-            p{i}.g = pending.summed(p{i}, held, h{i})
+            p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
 
@@ -271,9 +269,7 @@ _DIRECT_GRADIENT = """
 _DIRECT_SENDING = """
     if p{i} is not None:
         held = p{i}.g
-        if held is None:
-            p{i}.g = h{i}
-        elif held is False:
+        if held is False:
             p{i}.g = h{i}
             if p{i}.__class__ is _Variable:
                 pending.leaves.append(p{i})
@@ -282,7 +278,7 @@ _DIRECT_SENDING = """
             else:
                 pending.ahead.append(p{i})
         else:
-            p{i}.g = pending.summed(p{i}, held, h{i})
+            p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
 
