@@ -390,11 +390,9 @@ if {array}.__class__ is ndarray and not {parent}.shape:
     {array} = {array}[()]
 """
 
+# An AttributeError raised and caught takes as long as the rest of the call, so a number is told from a tensor by its class.
 _SECOND = """
-try:
-    b = y._data
-    q = y._node
-except AttributeError:
+if y.__class__ is not Tensor and not isinstance(y, Tensor):
     if y.__class__ not in numbers:
         return general(x, y)
 {as_scalar}
@@ -403,6 +401,8 @@ except AttributeError:
     except Exception as error:
         raise explain(op, error, (x, y)) from error
 {node}
+b = y._data
+q = y._node
 if a.__class__ is not float64 or b.__class__ is not float64 or q is None:
     if q is None or q.dtype is not p.dtype or (q.shape is not p.shape and q.shape != p.shape):
         return general(x, y)
@@ -430,7 +430,7 @@ def function(y, x):
 """
 
 _NODE = """
-if out.__class__ is float64 is {array}.__class__:
+if {scalar}:
     node = ScalarNode()
     node.pull = {pull}_scalar
 {saved_by_scalar}
@@ -580,16 +580,20 @@ def _kept(use: Sequence[int], *names: str, out: str = "out") -> str:
     return f"({', '.join(parts)})"
 
 
-def _node(op: Primitive, wanted: Sequence[int], *inputs: str) -> tuple[str, str]:
-    """The source of making a node whose inputs number ``wanted`` ask for a gradient, and the source of its pulls."""
+def _node(op: Primitive, wanted: Sequence[int], inputs: Sequence[str], floats: bool = False) -> tuple[str, str]:
+    """The source of making a node whose inputs number ``wanted`` ask for a gradient, and the source of its pulls.
+
+    ``floats`` tells that float64 comes out of two of float64, so that the output need not be asked.
+    """
     array, parent = inputs[wanted[0]], _PLACES[wanted[0]][0]
+    scalar = f"{array}.__class__ is float64" if floats else f"out.__class__ is float64 is {array}.__class__"
     slots = {name: slot for name, slot in _scalar_slots(op, wanted).items() if slot in _SLOTS}
     values = dict(zip(_NAMES, ("out", *inputs), strict=False))
     saved_by_scalar = "\n".join(f"node.{slot} = {values[name]}" for name, slot in slots.items()) or "node.saved = op"
     pull = f"pull{''.join(map(str, wanted))}"
     first, second = (_PLACES[i][0] if i in wanted else inputs[i] if i < len(inputs) else "None" for i in (0, 1))
     making = _NODE.format(
-        array=array, parent=parent, pull=pull, first=first, second=second,
+        array=array, parent=parent, scalar=scalar, pull=pull, first=first, second=second,
         saved=_kept(_read(op, wanted), *inputs), saved_by_scalar=_indented(saved_by_scalar),
     )  # fmt: skip
     return _indented(making), _pull(op, pull, wanted) + _pull(op, f"{pull}_scalar", wanted, scalar=True)
@@ -607,18 +611,19 @@ def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., A
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
     left_as_scalar, right_as_scalar = (_AS_SCALAR.format(array=array, parent=parent) for array, parent in (("a", "p"), ("b", "q")))
     if len(op.rules) == 1:
-        node, pulls = _node(op, [0], "a")
+        node, pulls = _node(op, [0], ["a"])
         function = _FUNCTION.format(
             parameters="x", inputs="x", second=_indented(left_as_scalar), expression=operator or "forward(a)", node=node
         )
         return _compile(op, function + pulls, scope)
     expression = operator or "forward(a, b)"
-    node, pulls = _node(op, [1], "x", "b")
+    node, pulls = _node(op, [1], ["x", "b"])
     reflected = _REFLECTED.format(as_scalar=_indented(right_as_scalar), expression=_with("a", "x", expression), node=node)
     op.reflected = _compile(op, reflected + pulls, scope)
-    number, more = _node(op, [0], "a", "y")
+    number, more = _node(op, [0], ["a", "y"])
     second = _SECOND.format(as_scalar=_indented(left_as_scalar), expression=_with("b", "y", expression), node=number)
-    node, pulls = _node(op, [0, 1], "a", "b")
+    floats = operator is not None and "dd->d" in getattr(op.forward, "types", ())
+    node, pulls = _node(op, [0, 1], ["a", "b"], floats)
     function = _FUNCTION.format(parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=node)
     return _compile(op, function + pulls + more, scope)
 
