@@ -7,7 +7,7 @@ from typing import Any
 
 from autodiff.errors import ArgumentError
 
-__all__ = ["flatten", "flatten_like", "tree_map"]
+__all__ = ["flatten", "flatten_like", "outline", "tree_map"]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -64,6 +64,25 @@ def _fill(template: Any, values: Any) -> Any:
     if isinstance(template, list):
         return [_fill(value, values) for value in template]
     return None
+
+
+def outline(tree: Any, leaves: list[Any]) -> Any:
+    """The structure of a tree as nested tuples, which are equal where two trees differ in their leaves alone; these are added to ``leaves``.
+
+    Examples
+    --------
+    >>> from autodiff.trees import outline
+    >>> outline({"a": 1.0, "b": None}, []) == outline({"a": 2.0, "b": None}, []), outline({"a": 1.0}, []) == outline({"b": 1.0}, [])
+    (True, False)
+    """
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return (tree.__class__, *tree, *[outline(value, leaves) for value in tree.values()])
+    if isinstance(tree, (tuple, list)):
+        return (tree.__class__, *[outline(value, leaves) for value in tree])
+    leaves.append(tree)
+    return _LEAF
 
 
 def _as_tuple(like: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:

@@ -1215,3 +1215,25 @@ def test_a_plan_takes_gradients_from_its_own_memory_and_the_optimiser_keeps_no_o
     for bucket in optimizer._plan(optimizer.param_groups[0]):
         assert bucket._gradient is None
         assert not bucket._parts
+
+
+@pytest.mark.parametrize(
+    ("step", "first", "second"),
+    [
+        (lambda x, a=1.0, b=1.0: Tensor(x) * a + b, ((), {"a": 2.0}), ((), {"b": 2.0})),
+        (lambda x, a=None, b=None: Tensor(x) * (1.0 if a is None else a) + (0.0 if b is None else b), ((2.0, None), {}), ((None, 2.0), {})),
+        (lambda x, t: Tensor(x) * t["a"] + t["b"], (({"a": 2.0, "b": 3.0},), {}), (({"b": 2.0, "a": 3.0},), {})),
+        (lambda x, t: Tensor(x) * len(t), (([2.0, [3.0]],), {}), (([[2.0, 3.0]],), {})),
+        (lambda x, t: Tensor(x) * (2.0 if isinstance(t, list) else 1.0), (([2.0],), {}), (((2.0,), {}))),
+        (lambda x, t: Tensor(x) * (2.0 if t is None else 1.0), ((None,), {}), (([],), {})),
+        (lambda x, t: Tensor(x) * t, ((0.0,), {}), ((-0.0,), {})),
+        (lambda x, t: Tensor(x) / t, ((1j - 1j,), {}), ((complex(0.0, -0.0),), {})),
+    ],
+)
+def test_arguments_of_another_structure_have_a_plan_of_their_own(step: Any, first: Any, second: Any) -> None:
+    x = np.arange(1.0, 4.0)
+    compiled = autodiff.compile(step)
+    with np.errstate(all="ignore"):
+        for args, kwargs in (first, first, second, second, first, second):
+            assert same_bits(compiled(x, *args, **kwargs), step(x, *args, **kwargs))
+    assert (compiled.recordings, compiled.replays) == (2, 4)

@@ -25,7 +25,7 @@ from autodiff.replay.recorded import Recorded, bare
 from autodiff.replay.recorder import Recorder, Slot, recording, spent
 from autodiff.replay.surroundings import Surroundings, names_read
 from autodiff.tensor import Tensor
-from autodiff.trees import flatten
+from autodiff.trees import flatten, outline
 
 __all__ = ["CompileWarning", "Compiled", "compile"]
 
@@ -40,11 +40,12 @@ class CompileWarning(UserWarning):
 class Entry:
     """A plan and when it holds."""
 
-    __slots__ = ("changed", "fits", "mode", "output", "plan", "same", "state", "threads")
+    __slots__ = ("changed", "fits", "mode", "output", "plan", "same", "state", "structure", "threads")
 
-    def __init__(self, plan: Plan, state: Any, fits: Any, same: Any, changed: Any, output: Any) -> None:
+    def __init__(self, plan: Plan, state: Any, structure: Any, fits: Any, same: Any, changed: Any, output: Any) -> None:
         self.plan = plan
         self.state = state
+        self.structure = structure
         self.mode, self.threads = kernels.using(), kernels.get_threads()
         self.fits = fits
         self.same = same
@@ -101,10 +102,14 @@ class Compiled:
             return self._function(*args, **kwargs)  # in use by another thread, or by itself further up
         try:
             leaves: Any = args
+            structure = None  # of arguments by position, each of them a leaf
             if kwargs or (args and not all(map(_is_leaf, args))):
-                leaves = flatten((args, kwargs))[0]
+                leaves = []
+                structure = outline((args, kwargs), leaves)
             for entry in self._entries:
-                if (entry.state is not state and entry.state != state) or not entry.fits(leaves) or not entry.same():
+                if (entry.state is not state and entry.state != state) or (structure is not entry.structure and structure != entry.structure):
+                    continue
+                if not entry.fits(leaves) or not entry.same():
                     continue
                 if entry.mode != kernels.using() or entry.threads != kernels.get_threads():
                     continue
@@ -121,7 +126,7 @@ class Compiled:
                 self.replays += 1
                 return found if self._check else entry.output(found)
             self.plan = None
-            return self._recorded(args, kwargs, state)
+            return self._recorded(args, kwargs, state, structure)
         finally:
             self._lock.release()
 
@@ -141,9 +146,9 @@ class Compiled:
             self._warned.add(reason)
             warnings.warn(message, CompileWarning, stacklevel=5)
 
-    def _recorded(self, args: Any, kwargs: Any, state: Any) -> Any:
+    def _recorded(self, args: Any, kwargs: Any, state: Any, structure: Any) -> Any:
         leaves, rebuild = flatten((args, kwargs))
-        key = (state, tuple(map(_kind_of, leaves)))
+        key = (state, structure, tuple(map(_kind_of, leaves)))
         if self._refusals.get(key, 0) >= _PATIENCE:
             self.eager += 1
             return self._function(*args, **kwargs)
@@ -228,7 +233,7 @@ class Compiled:
                         "them as arguments, or compute them from a Tensor"
                     )
                 return result
-        self._adopt(recorder, leaves, slots, outputs, state, same, changed)
+        self._adopt(recorder, leaves, slots, outputs, state, structure, same, changed)
         self._unconfirmed.pop(key, None)
         self._refusals.pop(key, None)
         self.recordings += 1
@@ -246,14 +251,16 @@ class Compiled:
             return "a computed array or tensor was kept outside the step (in a list, an attribute, a cache); return it instead"
         return chance.objection(recorder)
 
-    def _adopt(self, recorder: Recorder, leaves: Any, slots: Any, outputs: Any, state: Any, same: Any, changed: Any) -> None:
+    def _adopt(
+        self, recorder: Recorder, leaves: Any, slots: Any, outputs: Any, state: Any, structure: Any, same: Any, changed: Any
+    ) -> None:
         template, build = outputs
         try:
             plan = Plan(recorder, slots, template, getattr(self._function, "__name__", "step"))
         except Unplannable as error:
             self._refuse(str(error))
             return
-        self._entries.insert(0, Entry(plan, state, _fitting(leaves), same, changed, build))
+        self._entries.insert(0, Entry(plan, state, structure, _fitting(leaves), same, changed, build))
         self.plan = plan
 
     def _outputs(self, recorder: Recorder, result: Any) -> tuple[tuple[Any, ...], Callable[[Any], Any]]:
@@ -375,6 +382,8 @@ def _fitting(leaves: Any) -> Callable[[Any], bool]:
             scope[f"v{i}"] = leaf
             plain = isinstance(leaf, (bool, int, float, complex, str, type(None)))
             tests.append(f"{name} == v{i}" if plain else f"{name} is v{i}")
+            if isinstance(leaf, (float, complex)) and not leaf:
+                tests.append(f"repr({name}) == {repr(leaf)!r}")  # 0.0 and -0.0 are equal
         for j in range(i):
             if isinstance(leaf, (np.ndarray, Tensor)) and isinstance(leaves[j], (np.ndarray, Tensor)):
                 tests.append(f"a{i} is {'' if leaves[j] is leaf else 'not '}a{j}")
