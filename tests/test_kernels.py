@@ -417,12 +417,12 @@ def test_small_arrays_load_no_compiler():
 
 
 def test_kernels_in_the_place_of_many_passes_are_taken_sooner(rng):
-    """A norm from 1,024 elements on, dropout, where NumPy makes two passes, from 16,384; one switch is for all of them."""
-    mask = np.ones((128, 128), bool)
+    """A norm from 1,024 elements on, dropout, where NumPy makes two passes, from 8,192; one switch is for all of them."""
+    mask = np.ones((64, 128), bool)
     calls = {
         fused.layer_norm: ((rng.normal(size=(32, 32)),), (rng.normal(size=(31, 32)),)),
         fused.gelu: ((rng.normal(size=1024).astype(np.float32),), (rng.normal(size=1023).astype(np.float32),)),
-        fused.dropout: ((rng.normal(size=mask.shape), mask), (rng.normal(size=(127, 128)), mask[1:])),
+        fused.dropout: ((rng.normal(size=mask.shape), mask), (rng.normal(size=(63, 128)), mask[1:])),
     }
     for op, (enough, few) in calls.items():
         for mode, expected in (("auto", (True, False)), ("numba", (True, True)), ("numpy", (False, False))):

@@ -29,13 +29,29 @@ def _or(vector: Any, value: float, like: Any, shape: tuple[int, ...]) -> Any:
     return np.full(shape, value, like.dtype) if vector is None else vector
 
 
+@lru_cache(maxsize=256)
+def _number(value: float, dtype: Any) -> Any:
+    """A number as the scalar of a dtype, which takes longer to make than to look up."""
+    return dtype.type(value)
+
+
 def _fit(g: Any, dtype: Any) -> Any:
     """A gradient as kernels take it; np.require asks the same in 9 us."""
     return g if g.dtype == dtype and g.flags.carray else np.require(g, dtype, ("C", "W"))
 
 
 def _gradient(g: Any, like: Any) -> Any:
-    return _fit(g, like.dtype).reshape(like.shape)
+    return _shaped(_fit(g, like.dtype), like.shape)
+
+
+def _shaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """``x.reshape(shape)``, or x where it has the shape, as it does in most networks."""
+    return x if x.shape == shape else x.reshape(shape)
+
+
+def _total(parts: Any) -> Any:
+    """The sum of what every share added up; of one share, as it is."""
+    return parts[0] if len(parts) == 1 else np.add.reduce(parts)
 
 
 # --- layer normalisation ------------------------------------------------------------------------------------------------
@@ -43,28 +59,35 @@ def _gradient(g: Any, like: Any) -> Any:
 
 def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:
     """Residuals: rows (R, n), weight (n,), mean and scale (R,), x's shape, w's shape."""
-    inner = x.shape[x.ndim - ndim :]
-    if not 1 <= ndim <= x.ndim or not ready(x, weight, bias) or any(v is not None and v.shape != inner for v in (weight, bias)):
+    shape, dtype = x.shape, x.dtype
+    inner = shape[len(shape) - ndim :]
+    if not 1 <= ndim <= len(shape) or not ready(x, weight, bias) or not inner == _shape(weight, inner) == _shape(bias, inner):
         return None
-    n, number = prod(inner), x.dtype.type
-    rows = x.reshape(-1, n)
-    flat = _or(weight, 1.0, x, inner).reshape(n)
-    out, mean, scale = np.empty_like(x), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-    bias = _or(bias, 0.0, x, inner).reshape(n)
-    run("layer_norm_forward", len(rows), x.size, rows, flat, bias, out.reshape(rows.shape), mean, scale, number(1 / n), number(eps))
-    return out, Kept((rows, flat, mean, scale, x.shape, inner))
+    n = prod(inner)
+    count, line = x.size // n, (n,)
+    rows, flat, out = _shaped(x, (count, n)), _shaped(_or(weight, 1.0, x, inner), line), np.empty(shape, dtype)
+    mean, scale = np.empty(count, dtype), np.empty(count, dtype)
+    run(
+        "layer_norm_forward", count, x.size, rows, flat, _shaped(_or(bias, 0.0, x, inner), line), _shaped(out, rows.shape), mean, scale,
+        _number(1 / n, dtype), _number(eps, dtype),
+    )  # fmt: skip
+    return out, Kept((rows, flat, mean, scale, shape, inner))
+
+
+def _shape(vector: Any, usual: tuple[int, ...]) -> Any:
+    return usual if vector is None else vector.shape
 
 
 def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Every share of the rows adds up its own ``dw`` and ``db``; they are added at the end."""
     rows, weight, mean, scale, shape, inner = residuals
-    dx, n = np.empty(shape, rows.dtype), rows.shape[1]
-    to, inverse = dx.reshape(rows.shape), rows.dtype.type(1 / n)
+    dtype, (count, n) = rows.dtype, rows.shape
+    dx = np.empty(shape, dtype)
     ((dweights, dbiases),) = run(
-        "layer_norm_backward", len(rows), rows.size, _gradient(g, rows), rows, weight, mean, scale, to, inverse,
-        partial=lambda: (np.zeros(n, rows.dtype), np.zeros(n, rows.dtype)),
+        "layer_norm_backward", count, rows.size, _gradient(g, rows), rows, weight, mean, scale, _shaped(dx, rows.shape), _number(1 / n, dtype),
+        partial=lambda: (np.zeros(n, dtype), np.zeros(n, dtype)),
     )  # fmt: skip
-    return dx, np.add.reduce(dweights).reshape(inner), np.add.reduce(dbiases).reshape(inner)
+    return dx, _shaped(_total(dweights), inner), _shaped(_total(dbiases), inner)
 
 
 # --- batch normalisation ------------------------------------------------------------------------------------------------
@@ -72,33 +95,42 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
     """Residuals as NumPy's forward leaves them, with x in the place of ``xhat``, and a weight always: (x, s, weight, mean, biased variance)."""
-    if x.ndim < 2 or not ready(x, weight, bias) or x.size // x.shape[1] < 2 or any(v is not None and v.shape != x.shape[1:2] for v in (weight, bias)):
+    shape, dtype = x.shape, x.dtype
+    line = shape[1:2]
+    if not line or not ready(x, weight, bias) or not line == _shape(weight, line) == _shape(bias, line) or x.size < 2 * shape[1]:
         return None
-    channels, number = x.shape[1], x.dtype.type
+    channels = shape[1]
     shaped, name = _channels(x)
-    scale, mean, variance = (np.empty(channels, x.dtype) for _ in range(3))
-    out = np.empty_like(x)
-    weight, bias = _or(weight, 1.0, x, (channels,)), _or(bias, 0.0, x, (channels,))
-    inverse = number(channels / x.size)
-    run(f"{name}_forward", channels, x.size, shaped, weight, bias, _channels(out)[0], mean, variance, scale, inverse, number(eps))
+    scale, mean, variance = np.empty(channels, dtype), np.empty(channels, dtype), np.empty(channels, dtype)
+    out = np.empty(shape, dtype)
+    weight, bias = _or(weight, 1.0, x, line), _or(bias, 0.0, x, line)
+    run(
+        name + "_forward", channels, x.size, shaped, weight, bias, _shaped(out, shaped.shape), mean, variance, scale,
+        _number(channels / x.size, dtype), _number(eps, dtype),
+    )  # fmt: skip
     return out, Kept((x, scale, weight, mean, variance))
 
 
 def _channels(x: Any) -> tuple[Any, str]:
     """x as the kernels take it, and their name: columns of a matrix, or channels of planes."""
-    if x.size == x.shape[0] * x.shape[1]:
-        return x.reshape(x.shape[:2]), "batch_norm_columns"
-    return x.reshape(*x.shape[:2], prod(x.shape[2:])), "batch_norm_planes"
+    shape = x.shape
+    if len(shape) == 2:
+        return x, "batch_norm_columns"
+    if x.size == shape[0] * shape[1]:
+        return x.reshape(shape[:2]), "batch_norm_columns"
+    return x.reshape(*shape[:2], prod(shape[2:])), "batch_norm_planes"
 
 
 def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """The simplified form of the NumPy backward, with ``xhat`` computed anew from x, which spares an array."""
     x, scale, weight, mean, _ = residuals
     shaped, name = _channels(x)
-    dx, dweight, dbias = np.empty_like(x), np.empty_like(scale), np.empty_like(scale)
-    channels = len(scale)
-    inverse = x.dtype.type(channels / x.size)
-    run(f"{name}_backward", channels, x.size, _gradient(g, shaped), shaped, weight, mean, scale, _channels(dx)[0], dweight, dbias, inverse)
+    channels, dtype = len(scale), x.dtype
+    dx, dweight, dbias = np.empty(x.shape, dtype), np.empty(channels, dtype), np.empty(channels, dtype)
+    run(
+        name + "_backward", channels, x.size, _gradient(g, shaped), shaped, weight, mean, scale, _shaped(dx, shaped.shape), dweight, dbias,
+        _number(channels / x.size, dtype),
+    )  # fmt: skip
     return dx, dweight, dbias
 
 
@@ -172,23 +204,23 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
 
 def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> Any:
-    """Residuals: the mask and the scale."""
+    """Residuals: the mask as flat integers and the scale."""
     if mask.shape != x.shape or mask.dtype != bool or not mask.flags.c_contiguous or not ready(x):
         return None
-    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0.0)
-    return _dropped(x, mask, scale), Kept((mask, scale))
+    kept, scale = mask.reshape(-1).view(np.uint8), _number(1 / (1 - p) if p < 1 else 0.0, x.dtype)
+    return _dropped(x, kept, scale), Kept((kept, scale))
 
 
-def _dropped(x: Any, mask: Any, scale: Any) -> Any:
-    out = np.empty_like(x)
-    run("dropout", x.size, x.size, x.reshape(-1), mask.reshape(-1).view(np.uint8), scale, out.reshape(-1))
+def _dropped(x: Any, kept: Any, scale: Any) -> Any:
+    out = np.empty(x.shape, x.dtype)
+    run("dropout", x.size, x.size, x.reshape(-1), kept, scale, out.reshape(-1))
     return out
 
 
 def dropout_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``dx = g mask / (1 - p)``."""
-    mask, scale = residuals
-    return _dropped(_fit(g, scale.dtype), mask, scale), None
+    kept, scale = residuals
+    return _dropped(_fit(g, scale.dtype), kept, scale), None
 
 
 def masked(g: Any, mask: Any) -> Any:
