@@ -73,21 +73,18 @@ class ChannelNorm(Module):
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
 
     def _checked(self, input: Any) -> Any:
-        if input.__class__ is Tensor:
-            x, shape = input, input._data.shape
-        else:
-            x = as_input(input)
-            shape = x.shape
-        if len(shape) not in self._ndims or shape[1] != self.num_features:
+        x = as_input(input)
+        if x.ndim not in self._ndims or x.shape[1] != self.num_features:
             wanted = " or ".join(f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims)
-            raise ShapeError(f"{type(self).__name__}: input of shape {shape}; it needs {wanted}")
+            raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
         return x
 
     def _counted_rate(self) -> float:
         """Count one more batch; the share it has in the running statistics."""
         tracked = self._buffers["num_batches_tracked"]
         if current_state() is None:
-            tracked._data = np.asarray(tracked._data + 1)  # what the next line does, without the questions that a property asks
+            held = tracked._data
+            tracked._data = np.array(held.item() + 1, held.dtype)  # what the next line does, in a fifth of the time
         else:
             tracked.data = tracked.data + 1
         return 1.0 / int(tracked.item()) if self.momentum is None else self.momentum
@@ -140,7 +137,8 @@ class _BatchNorm(ChannelNorm):
 
     def forward(self, input: Any) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
-        x = self._checked(input)
+        shape = input._data.shape if input.__class__ is Tensor else ()
+        x = input if len(shape) in self._ndims and shape[1] == self.num_features else self._checked(input)
         training, tracking, torch = self.training, self.track_running_stats, self.convention == "torch"
         rate = 0.0
         if training and tracking:
