@@ -137,7 +137,7 @@ class _BatchNorm(ChannelNorm):
 
     def forward(self, input: Any) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
-        shape = input._data.shape if input.__class__ is Tensor else ()
+        shape: tuple[int, ...] = input._data.shape if input.__class__ is Tensor else ()
         x = input if len(shape) in self._ndims and shape[1] == self.num_features else self._checked(input)
         training, tracking, torch = self.training, self.track_running_stats, self.convention == "torch"
         rate = 0.0
