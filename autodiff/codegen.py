@@ -11,6 +11,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,17 +59,22 @@ def bind_tensor(cls: type) -> None:
     """Tell the engine and the compiled operations which class wraps results (called once, by tensor.py)."""
     engine.bind_tensor(cls)
     for scope in _early_scopes:
-        scope["Tensor"] = cls
+        scope |= _of_tensor()
     _early_scopes.clear()
+
+
+def _of_tensor() -> dict[str, Any]:
+    # Tensors to be filled, without end: one is there in three quarters of the time of object.__new__(Tensor), for which Python packs and
+    # unpacks a tuple of arguments; a scalar chain's step takes 2 % less, a node of a long one 4 % (benchmarks/scalar_chain.py, graphs.py).
+    return {"Tensor": engine._Tensor, "_blanks": starmap(object.__new__, repeat((engine._Tensor,))), "_next": next}
 
 
 def _shared() -> dict[str, Any]:
     return {
+        **_of_tensor(),
         "Pending": Pending,
-        "Tensor": engine._Tensor,
         "explain": explain,
         "fit": fit,
-        "new": object.__new__,
         "numbers": PYTHON_NUMBERS,
         "record": record,
         "state": current_state,
@@ -116,7 +122,7 @@ _APPLIED = """
     if (_kind is not _ndarray or _out.base is not None or _out is _a0) and _kind not in _numbers or _out.dtype.kind not in "fc":
         _out = _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), _residuals)
         return {unusual}
-    _tensor = _new(Tensor)
+    _tensor = _next(_blanks)
     _tensor._data = _out
     if {untracked}:
         _tensor._node = None
@@ -223,7 +229,7 @@ _DIRECT = """
     _kind = _out.__class__
     if _kind is not _ndarray and _kind not in _numbers or _out.dtype.kind not in "fc":
         return _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), {tracked}, _arrayed(_out), None)
-    _tensor = _new(Tensor)
+    _tensor = _next(_blanks)
     _tensor._data = _out
     if {untracked}:
         _tensor._node = None
@@ -320,7 +326,7 @@ def _names(op: Primitive | Fused) -> dict[str, Any]:
     """What the templates' code reaches for; names with an underscore, since the parameters may have any others."""
     names = {
         "Node": GeneralNode, "arrayed": arrayed, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
-        "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray, "new": object.__new__,
+        "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray,
         "noted": noted, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
         "state": current_state, "Variable": Variable,
     }  # fmt: skip
@@ -439,15 +445,15 @@ else:
     kind = out.__class__
     # Of a NumPy scalar the class tells the dtype, which would take a sixth of the call to ask for.
     dtype = {parent}.dtype if kind is not ndarray and kind is {array}.__class__ else out.dtype
+    node.op = op
     node.pull = {pull} if dtype is {parent}.dtype else op.pull
     node.saved = {saved}
     node.shape = {parent}.shape
     node.dtype = dtype
-node.op = op
 node.first = {first}
 node.second = {second}
 node.g = False
-tensor = new(Tensor)
+tensor = _next(_blanks)
 tensor._data = out
 tensor._node = node
 return tensor
@@ -566,7 +572,7 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
     if scalar:
         read = re.findall(r"\w+", "".join(gradients))
         unpacking = "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names if n in read) or "pass"
-    return _PULL.format(
+    return (_PULL + ("\n{name}.op = op\n" if scalar else "")).format(
         name=name, names=_indented(unpacking), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
     )
 

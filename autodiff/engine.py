@@ -482,6 +482,13 @@ def _hooked(hook: Callable[[Any], Any], g: Any, place: Node | Variable, recordin
     return new if new.dtype == place.dtype else new.astype(place.dtype)
 
 
+def heed(node: Node) -> None:
+    """Have the hooks of a node and its wish to retain its gradient heeded."""
+    if isinstance(node, ScalarNode):
+        node.set_extra("op", node.op)
+    node.pull = hooked_pull
+
+
 def hooked_pull(node: Node, g: Any, pending: Pending) -> None:
     """Stands in as ``pull`` of a node that has hooks or retains its gradient, so that other nodes pay nothing."""
     if not isinstance(g, list):

@@ -100,9 +100,10 @@ class Node:
         inputs and seconds, kept for pictures). Unset where there is none.
     """
 
-    __slots__ = ("extras", "g", "op", "pull", "saved")
+    __slots__ = ("extras", "g", "pull", "saved")
 
-    op: Any
+    if TYPE_CHECKING:
+        op: Any
     pull: Callable[[Node, Any, Any], None]
     saved: Any
     g: Any
@@ -150,8 +151,9 @@ class GeneralNode(Node):
         Of inputs that were constants ``(position, number)`` or ``(position, shape, dtype, name)``; unset where there was none.
     """
 
-    __slots__ = ("attrs", "dtype", "noted", "parents", "shape")
+    __slots__ = ("attrs", "dtype", "noted", "op", "parents", "shape")
 
+    op: Any
     shape: tuple[int, ...]
     dtype: Any
     parents: tuple[Node | Variable | None, ...]
@@ -198,14 +200,16 @@ class _Pair(Node):
 class ElementwiseNode(_Pair):
     """A node of an elementwise operation on one or two inputs."""
 
-    __slots__ = ("dtype", "shape")
+    __slots__ = ("dtype", "op", "shape")
 
+    op: Any
     shape: tuple[int, ...]
     dtype: Any
 
 
 class ScalarNode(_Pair):
-    """A node of an elementwise operation that made one float64 out of one or two: it need not say so, and saves no tuple.
+    """A node of an elementwise operation that made one float64 out of one or two: it need not say so, saves no tuple, and its pull tells the
+    operation.
 
     Attributes
     ----------
@@ -221,6 +225,11 @@ class ScalarNode(_Pair):
     third: Any
     shape = ()
     dtype = np.dtype(np.float64)
+
+    @property
+    def op(self) -> Any:  # type: ignore[override]
+        """What was computed."""
+        return self.extra("op") or self.pull.op  # type: ignore[attr-defined]
 
 
 def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]:

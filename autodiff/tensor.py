@@ -325,7 +325,7 @@ class Tensor:
             raise GraphError("retain_grad() on a tensor that requires no gradient")
         if isinstance(self._node, Node):
             self._node.set_extra("retain", True)
-            self._node.pull = engine.hooked_pull
+            engine.heed(self._node)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
         """Run ``hook(gradient)`` whenever this tensor's whole gradient has been computed in a pass.
@@ -359,7 +359,7 @@ class Tensor:
             if hooks is None:
                 hooks = {}
                 node.set_extra("hooks", hooks)
-            node.pull = engine.hooked_pull
+            engine.heed(node)
         number = next(_hook_numbers)
         hooks[number] = hook
         return HookHandle(hooks, number)
