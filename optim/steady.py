@@ -12,7 +12,8 @@ Such a step writes new values over the old ones. It may do so only where nobody 
 from __future__ import annotations
 
 import operator
-from itertools import chain
+from collections import deque
+from itertools import chain, repeat
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Steady"]
 
 _DATA = operator.attrgetter("_data")
+_set: Any = operator.setitem
 _GRADIENT = operator.attrgetter("_node._grad")
 
 
@@ -131,8 +133,7 @@ class Steady:
             turn, bucket, line = part.turn, part.bucket, part.line
             if optimizer._counts:
                 part.turn = turn = turn + 1
-                for state in bucket.states:
-                    state["step"] = turn
+                deque(map(_set, bucket.states, repeat("step"), repeat(turn)), maxlen=0)
                 self.expected[part.place] = [turn] * len(bucket.states)
             g = bucket.joined(grads[part.first : part.last])
             if part.run is not None and g.flags.writeable:

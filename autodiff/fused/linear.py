@@ -57,17 +57,19 @@ def _check(x: Any, weight: Any, bias: Any) -> None:
 def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     """One matrix product over all rows, the bias added in place."""
     shape, sizes = x.shape, weight.shape
-    matrix = len(shape) == 2
-    if not matrix or len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
+    if len(shape) != 2:
         _check(x, weight, bias)
-    rows = x if matrix else x.reshape(-1, shape[-1])
-    y = rows.dot(weight.T) if len(rows) * sizes[0] < _FILLED else np.matmul(rows, weight.T)
+        y, (rows, _, _) = linear_forward(x.reshape(-1, shape[-1]), weight, bias)
+        return y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
+    if len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
+        _check(x, weight, bias)
+    y = x.dot(weight.T) if shape[0] * sizes[0] < _FILLED else np.matmul(x, weight.T)
     if bias is not None:
         if bias.dtype is y.dtype or np.result_type(y, bias) == y.dtype:
             y += bias
         else:
             y = y + bias
-    return y if matrix else y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
+    return y, (x, weight, shape)
 
 
 def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -79,18 +81,15 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     """
     rows, weight, shape = residuals
     need_x, need_weight, need_bias = needs
-    dx = dweight = dbias = None
+    dx = None
     if g.ndim != 2:
         g = g.reshape(-1, len(weight))
     if need_x:
         dx = g.dot(weight) if rows.size < _FILLED else np.matmul(g, weight)
         if len(shape) != 2:
             dx = dx.reshape(shape)
-    if need_weight:
-        dweight = g.T.dot(rows) if weight.size < _FILLED else np.matmul(g.T, rows)
-    if need_bias:
-        dbias = column_sums(g)
-    return dx, dweight, dbias
+    dweight = (g.T.dot(rows) if weight.size < _FILLED else np.matmul(g.T, rows)) if need_weight else None
+    return dx, dweight, column_sums(g) if need_bias else None
 
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -23,6 +23,8 @@ __all__ = [
     "poisson_nll_loss",
 ]
 
+_cross_entropy = fused.cross_entropy.function
+
 
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
@@ -44,9 +46,9 @@ def cross_entropy(
     >>> round(cross_entropy([[0.0, 0.0]], [1]).item(), 6)
     0.693147
     """
-    return fused.cross_entropy.function(  # type: ignore[no-any-return]
-        input if input.__class__ is Tensor else as_input(input), as_input(target), weight if weight is None else as_input(weight),
-        ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
+    return _cross_entropy(  # type: ignore[no-any-return]
+        input if input.__class__ is Tensor else as_input(input), target if target.__class__ is np.ndarray else as_input(target),
+        weight if weight is None else as_input(weight), ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
