@@ -61,6 +61,22 @@ def test_running_statistics_follow_pytorch(momentum, rng):
     assert ours.num_batches_tracked.item() == 4
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "batch_renorm", "instance_norm"])
+@pytest.mark.parametrize("shape", [(), (1,), (4,)])
+def test_running_statistics_of_another_shape_are_refused_before_any_changes(name, shape):
+    function, x = getattr(nn.functional, name), np.ones((2, 3, 5)) * np.arange(5.0)
+    options = {} if name == "instance_norm" else {"training": True}
+    right, wrong = ad.Tensor(np.full(3, 0.5)), ad.Tensor(np.ones(shape))
+    with pytest.raises(ShapeError, match="shape"):
+        function(x, right, wrong, **options)
+    assert right.tolist() == [0.5] * 3
+    with pytest.raises(ShapeError, match="shape"):
+        function(x, wrong, right, **options)
+    assert right.tolist() == [0.5] * 3
+    with pytest.raises(ArgumentError, match=f"{name}: running statistics must be Tensors"):
+        function(x, np.full(3, 0.5), np.ones(3), **options)
+
+
 def test_the_cs231n_convention_of_running_statistics(rng):
     layer = nn.BatchNorm1d(2, momentum=0.9, dtype=np.float64, convention="cs231n")
     x = rng.normal(size=(5, 2))

@@ -26,6 +26,15 @@ def _statistics(name: str, *running: Any) -> list[Any]:
     return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
 
 
+def _check_running(op: str, shape: tuple[int, ...], *running: Any) -> None:
+    """Before the first of them changes."""
+    for held in running:
+        if held is not None and not isinstance(held, Tensor):
+            raise ArgumentError(f"{op}: running statistics must be Tensors, which training updates; got {type(held).__name__}")
+        if held is not None and held._data.shape != shape:
+            raise ShapeError(f"{op}: running statistics must have shape {shape}, one entry per channel; got {held.shape}")
+
+
 @lru_cache(maxsize=64)
 def _shares(momentum: float, factor: float, dtype: Any) -> tuple[Any, Any]:
     """What the old and the new statistics are multiplied by."""
@@ -98,6 +107,7 @@ def batch_norm(
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
     out, (centred, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
+    _check_running("batch_norm", mean.shape, running_mean, running_var)
     update_running(running_mean, mean, momentum)
     if running_var is not None:
         count = centred.size // len(variance)
@@ -183,6 +193,7 @@ def batch_renorm(
         count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
         variance = variance * (count / (count - ddof))
         deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
+    _check_running("batch_renorm", batch_mean.shape, running_mean, running_std)
     update_running(running_mean, batch_mean, momentum)
     update_running(running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum)
     return out  # type: ignore[no-any-return]
@@ -309,6 +320,7 @@ def instance_norm(
     out, residuals = fused.group_norm.with_residuals(x, weight, bias, num_groups=x.shape[1], eps=eps)
     if running_mean is not None or running_var is not None:
         *_, means, variances = residuals
+        _check_running("instance_norm", x.shape[1:2], running_mean, running_var)
         update_running(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
         update_running(running_var, variances.reshape(x.shape[:2]).mean(axis=0), momentum, positions / (positions - 1))
     return out  # type: ignore[no-any-return]
