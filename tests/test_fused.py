@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff import fused as F
 from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.fused.common import column_products, number
 
 torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
 TF = torch.nn.functional
@@ -205,3 +206,23 @@ def test_misuse_is_named():
     weight = ad.tensor(np.ones(3), requires_grad=True)
     with pytest.raises(NotDifferentiableError, match=r"'weight'.*constant"):
         F.cross_entropy(ad.tensor(x, requires_grad=True), np.array([0, 1]), weight).backward()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble, np.int64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 0), (5, 4), (300, 150)])  # the last is past where einsum takes over
+def test_sums_of_products_over_rows_are_the_same_however_they_are_taken(shape, dtype, rng):
+    x, y = (rng.integers(-3, 4, shape).astype(dtype) for _ in range(2))
+    found = column_products(x, y)
+    np.testing.assert_array_equal(found, (x * y).sum(axis=0))
+    assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("value", [3, 0.1, -0.01, 1 / 3])
+def test_a_number_beside_an_array_gives_the_bits_that_pythons_own_gives(value, dtype, rng):
+    x = rng.normal(size=50).astype(dtype)
+    held = number(value, x.dtype)
+    for kept, plain in ((x * held, x * value), (x / held, x / value), (x + held, x + value)):
+        assert kept.dtype == plain.dtype == dtype
+        np.testing.assert_array_equal(kept, plain)
+    assert not isinstance(held, np.ndarray) or not held.flags.writeable

@@ -85,6 +85,28 @@ def test_the_cs231n_convention_of_running_statistics(rng):
     np.testing.assert_allclose(layer.running_var.data, 0.1 * x.var(0))
 
 
+@pytest.mark.parametrize("momentum", [0.25, np.float32(0.25), np.array(0.25), None])
+@pytest.mark.parametrize(("dtype", "given"), [(np.float32, np.float32), (np.float64, np.float32), (np.float32, np.float64)])
+def test_running_statistics_are_new_arrays_of_their_own_dtype(momentum, dtype, given, rng):
+    layer, x = nn.BatchNorm1d(3, momentum=momentum, dtype=dtype), rng.normal(size=(4, 3)).astype(given)
+    handed_out = layer.running_mean.data, layer.running_var.data, layer.num_batches_tracked.data
+    copies = [array.copy() for array in handed_out]
+    layer(x)
+    for array, was in zip(handed_out, copies, strict=True):
+        np.testing.assert_array_equal(array, was)
+    share = 1.0 if momentum is None else 0.25
+    np.testing.assert_allclose(layer.running_mean.data, share * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.running_var.data, 1 - share + share * x.var(0, ddof=1), rtol=1e-5)
+    assert layer.running_mean.dtype == layer.running_var.dtype == dtype
+    assert layer.num_batches_tracked.data == 1
+    assert layer.num_batches_tracked.dtype == np.int64
+    with ad.composed():
+        again = nn.BatchNorm1d(3, momentum=momentum, dtype=dtype)
+        again(x)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        np.testing.assert_allclose(getattr(again, name).data, getattr(layer, name).data, rtol=1e-6)
+
+
 def test_registration_and_names():
     model = net()
     names = [name for name, _ in model.named_parameters()]

@@ -122,3 +122,22 @@ def test_paths_that_lead_nowhere_are_named():
         net.get_parameter("0.head.scale")
     with pytest.raises(AttributeError, match="no buffer 'weight'"):
         net.get_buffer("0.head.weight")
+
+
+def test_a_sequential_calls_every_module_as_that_asks_to_be_called():
+    class Doubled(nn.Linear):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    net, x = nn.Sequential(Doubled(2, 2), nn.Linear(2, 2), nn.Linear(2, 2), nn.Identity()), np.ones((3, 2), np.float32)
+    first, second, third, last = net
+    plain = third(second(2 * first.forward(x))).data
+    np.testing.assert_array_equal(net(x).data, plain)
+    seen = []
+    hooks = [second.register_forward_pre_hook(lambda module, args: seen.append("before")), third.register_forward_hook(lambda *call: call[-1] * 0)]
+    last.forward = lambda out: out + 5
+    np.testing.assert_array_equal(net(x).data, np.full((3, 2), 5))
+    assert seen == ["before"]
+    for hook in hooks:
+        hook.remove()
+    np.testing.assert_array_equal(net(x).data, plain + 5)

@@ -366,6 +366,20 @@ def test_closure_and_zero_grad() -> None:
     assert x.grad is None
 
 
+def test_zero_grad_forgets_whatever_a_parameter_is() -> None:
+    class Foreign:
+        data, grad = np.ones(2), np.ones(2)
+
+    learned, frozen, foreign = autodiff.tensor([1.0], requires_grad=True), autodiff.tensor([1.0], requires_grad=True), Foreign()
+    optimizer = optim.SGD([learned, frozen, foreign], lr=0.1)
+    (learned * frozen).sum().backward()
+    frozen.requires_grad = False
+    optimizer.zero_grad()
+    assert learned.grad is None
+    assert frozen.grad is None
+    assert foreign.grad is None
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
