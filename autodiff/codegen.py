@@ -203,8 +203,7 @@ _APPLIED_SENDING = """
             raise _lacking(_op, {i})
         if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
             h{i} = fit(h{i}, p{i}, _op)
-        held = p{i}.g
-        if held is False:
+        if p{i}.g is False:
             p{i}.g = h{i}
             if p{i}.__class__ is _Variable:
                 pending.leaves.append(p{i})
@@ -213,6 +212,7 @@ _APPLIED_SENDING = """
             else:
                 pending.ahead.append(p{i})
         else:
+            held = p{i}.g
             p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
@@ -274,8 +274,7 @@ _DIRECT_GRADIENT = """
 
 _DIRECT_SENDING = """
     if p{i} is not None:
-        held = p{i}.g
-        if held is False:
+        if p{i}.g is False:
             p{i}.g = h{i}
             if p{i}.__class__ is _Variable:
                 pending.leaves.append(p{i})
@@ -284,6 +283,7 @@ _DIRECT_SENDING = """
             else:
                 pending.ahead.append(p{i})
         else:
+            held = p{i}.g
             p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
 """
 
@@ -471,8 +471,11 @@ def {name}(node, g, pending):
     return ahead
 """
 
-_GRADIENT = """
+_PARENT = """
 {parent} = node.{slot}
+"""
+
+_GRADIENT = """
 {gradient} = {rule}
 """
 
@@ -565,7 +568,11 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
         assert rule is not None
         text = arithmetic(rule, ("g", *names))
         fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
-        gradients.append(_GRADIENT.format(**fields) + ("" if text else fitted.format(**fields)))
+        gradients.append(_PARENT.format(**fields))
+        if text == "g":
+            fields["gradient"] = "g"
+        else:
+            gradients.append(_GRADIENT.format(**fields) + ("" if text else fitted.format(**fields)))
         reached = _REACHED if i == wanted[0] else _REACHED_TOO
         fields |= {"reached": reached.format(**fields).strip("\n"), "adding": adding.format(**fields).strip("\n")}
         sending.append(_SENDING.format(**fields))
