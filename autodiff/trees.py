@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ __all__ = ["flatten", "flatten_like", "outline", "tree_map"]
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The leaves of a tree, and a function that puts a list of as many values into the same structure.
 
-    Dicts are walked in their own order, named tuples keep their type, None is a tree without leaves.
+    Dicts are walked in their own order, they and named tuples keep their type, None is a tree without leaves.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def _strip(tree: Any, leaves: list[Any]) -> Any:
     if tree is None:
         return None
     if isinstance(tree, dict):
-        return {key: _strip(value, leaves) for key, value in tree.items()}
+        return _as_dict(tree, {key: _strip(value, leaves) for key, value in tree.items()})
     if isinstance(tree, tuple):
         return _as_tuple(tree, [_strip(value, leaves) for value in tree])
     if isinstance(tree, list):
@@ -58,7 +59,7 @@ def _fill(template: Any, values: Any) -> Any:
     if template is _LEAF:
         return next(values)
     if isinstance(template, dict):
-        return {key: _fill(value, values) for key, value in template.items()}
+        return _as_dict(template, {key: _fill(value, values) for key, value in template.items()})
     if isinstance(template, tuple):
         return _as_tuple(template, [_fill(value, values) for value in template])
     if isinstance(template, list):
@@ -83,6 +84,14 @@ def outline(tree: Any, leaves: list[Any]) -> Any:
         return (tree.__class__, *[outline(value, leaves) for value in tree])
     leaves.append(tree)
     return _LEAF
+
+
+def _as_dict(like: dict[Any, Any], values: dict[Any, Any]) -> dict[Any, Any]:
+    if like.__class__ is not dict:  # an OrderedDict, a defaultdict
+        made = copy.copy(like)
+        made.update(values)
+        return made
+    return values
 
 
 def _as_tuple(like: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import os
 import random
 import tracemalloc
 import warnings
@@ -612,13 +611,14 @@ def test_checking_runs_both_and_trains_as_eager(kind: str) -> None:
     assert compiled.step.replays == 5
 
 
-def test_checking_notices_what_a_replay_misses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the environment says is out of sight: a replay would miss that it changed."""
-    monkeypatch.setenv("AUTODIFF_TEST_SCALE", "2.0")
-    step = autodiff.compile(lambda x: Tensor(x) * float(os.environ["AUTODIFF_TEST_SCALE"]), check=True)
+def test_checking_notices_what_a_replay_misses(tmp_path: Path) -> None:
+    """What a file says is out of sight: a replay would miss that it changed."""
+    file = tmp_path / "scale"
+    file.write_text("2.0")
+    step = autodiff.compile(lambda x: Tensor(x) * float(file.read_text()), check=True)
     step(np.ones(2))
     step(np.ones(2))
-    monkeypatch.setenv("AUTODIFF_TEST_SCALE", "3.0")
+    file.write_text("3.0")
     with pytest.raises(CompileError, match="differ"):
         step(np.ones(2))
 

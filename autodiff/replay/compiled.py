@@ -23,7 +23,7 @@ from autodiff.replay.checking import checked
 from autodiff.replay.plan import DIVERGED, Plan, Unplannable
 from autodiff.replay.recorded import Recorded, bare
 from autodiff.replay.recorder import Recorder, Slot, recording, spent
-from autodiff.replay.surroundings import Surroundings, names_read
+from autodiff.replay.surroundings import Surroundings, watched_run
 from autodiff.tensor import Tensor
 from autodiff.trees import flatten, outline
 
@@ -76,6 +76,7 @@ class Compiled:
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
         self._unconfirmed: dict[Any, Any] = {}
+        self._strangers: dict[Any, tuple[dict[int, Tensor], int]] = {}
         self._refusals: dict[Any, int] = {}
         self._warned: set[str] = set()
         self.plan: Plan | None = None
@@ -161,7 +162,8 @@ class Compiled:
             )
         if any(isinstance(leaf, Tensor) and isinstance(leaf._node, Node) for leaf in leaves):
             return self._eagerly("an argument was computed from tensors that require a gradient, outside the step", args, kwargs)
-        around = Surroundings([self._function, *(leaf for leaf in leaves if not isinstance(leaf, (np.ndarray, Tensor)))])
+        known, made = self._strangers.get(key, ({}, -1))
+        around = Surroundings([self._function, *(leaf for leaf in leaves if not isinstance(leaf, (np.ndarray, Tensor))), *known.values()])
         sources: dict[int, Any] = {identity: ("tensor", tensor) for identity, tensor in around.tensors.items()}
         double = any(id(leaf) in sources or id(leaf) in around.arrays for leaf in leaves)
         sources |= {id(leaf): ("argument", i) for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
@@ -178,13 +180,12 @@ class Compiled:
             recorder.stop(f"a {around.hooked} has forward hooks")
         if double:
             recorder.stop("an argument is also within the step's reach under another name; leave one of the two out")
-        names: set[str] = set()
-        chance = _Chance(around.generators)
+        chance = _Chance(around)
         new_args, new_kwargs = rebuild(given)
         standin = None
         given.clear()
         try:
-            with recording(recorder, around.globals.values()), names_read(names):
+            with recording(recorder, around.globals.values()), watched_run() as run:
                 result = self._function(*new_args, **new_kwargs)
                 outputs = self._outputs(recorder, result)
                 if recorder.live:
@@ -207,7 +208,11 @@ class Compiled:
         if live:
             reason = self._objection(recorder, chance)
         variables = [(w.owner, w.variable) for w in recorder.variables.values() if w.owner is not None and id(w.owner) in around.tensors]
-        same, changed = around.watch(names, variables)
+        run.names |= recorder.names
+        reason = reason or around.objection(run)
+        used = {id(op.target[0][1]) for op in recorder.ops if op.kind == "load" and op.target[0][0] == "tensor"}
+        followed = {id(slot.value) for slot in recorder.held} | {id(storage.owner) for storage in recorder.storages.values()}
+        same, changed = around.watch(run, variables, used, followed)
         if live and not reason and not same():
             reason = f"the step itself changes {changed()}, which a replay would not; keep such state outside the step, or in a Tensor's .data"
         if reason:
@@ -215,7 +220,14 @@ class Compiled:
             self.eager += 1
             self._refuse(reason)
             return result
-        lasting = around.arrays | recorder.cached
+        strangers = {identity: tensor for identity, tensor in recorder.strangers.items() if id(tensor._data) not in recorder.cached}
+        if strangers and len(strangers) != made:
+            # What is met again in the next call comes from outside, by a way that cannot be followed, and is a source then.
+            self._strangers[key] = known | strangers, len(strangers)
+            self.eager += 1
+            return result
+        self._strangers[key] = {identity: tensor for identity, tensor in known.items() if identity in used}, made
+        lasting = around.arrays.keys() | recorder.cached
         doubtful = [
             slot for slot in recorder.held
             if id(slot.value) not in lasting and (slot.value.flags.writeable or slot.value.base is not None)
@@ -251,9 +263,7 @@ class Compiled:
             return "a computed array or tensor was kept outside the step (in a list, an attribute, a cache); return it instead"
         return chance.objection(recorder)
 
-    def _adopt(
-        self, recorder: Recorder, leaves: Any, slots: Any, outputs: Any, state: Any, structure: Any, same: Any, changed: Any
-    ) -> None:
+    def _adopt(self, recorder: Recorder, leaves: Any, slots: Any, outputs: Any, state: Any, structure: Any, same: Any, changed: Any) -> None:
         template, build = outputs
         try:
             plan = Plan(recorder, slots, template, getattr(self._function, "__name__", "step"))
@@ -432,8 +442,9 @@ def _alike(one: Any, other: Any) -> bool:
 class _Chance:
     """Whether random numbers were drawn that a replay would not draw again."""
 
-    def __init__(self, generators: list[Any]) -> None:
-        self.generators = [(generator, generator.bit_generator.state) for generator in generators]
+    def __init__(self, around: Surroundings) -> None:
+        self.generators = [(generator, generator.bit_generator.state) for generator in around.generators]
+        self.others = [(state, state()) for state in around.chance]
         self.legacy = np.random.get_state(legacy=False)  # noqa: NPY002
         self.python = random.getstate()
 
@@ -448,6 +459,8 @@ class _Chance:
                     op.target(twin, *op.args[1:])
             if not _equal(twin.bit_generator.state, generator.bit_generator.state):
                 return "random numbers were drawn from a Generator that the recording cannot see; draw them outside and pass them as arguments"
+        if not all(_equal(before, state()) for state, before in self.others):
+            return "random numbers were drawn from a random.Random or a RandomState; use an explicit np.random.Generator, through dropout say"
         legacy = np.random.get_state(legacy=False)  # noqa: NPY002
         if not _equal(self.legacy, legacy) or self.python != random.getstate():
             return "random numbers were drawn from a global generator; use an explicit np.random.Generator, through nn.functional.dropout say"
@@ -474,9 +487,7 @@ def _heal(kept: list[Recorded]) -> None:
                 holder._data = standin.value
 
 
-def compile(
-    function: Callable[..., Any] | None = None, *, plans: int = 8, check: bool = False, fallback: bool = True
-) -> Any:
+def compile(function: Callable[..., Any] | None = None, *, plans: int = 8, check: bool = False, fallback: bool = True) -> Any:
     """Record a step once, then replay it as a flat list of NumPy calls: the same bits, without the engine's work.
 
     Parameters
@@ -503,10 +514,11 @@ def compile(
     which decided its course has changed: attributes and globals that the code reads, ``requires_grad``, hooks, and the truth of every comparison
     made on the way. Parameters, gradients, running statistics, optimisers, schedules and generators are read where they
     live, and are left exactly as an eager call leaves them. Python side effects (printing, appending to a list, counting) happen in the recorded
-    call only; where they can be noticed the step is refused. Elementwise operations on large arrays run in chains: on one block after another, so
-    that what they compute on the way stays in cache, or, where numba is installed, in loops compiled once the replays have been long enough for
-    that to pay. Of two NaNs that meet, a compiled loop may hand on the other one. Arrays handed out (a gradient, a result) are never written over
-    while somebody holds them.
+    call only; where they can be noticed the step is refused, as is one that reads a clock, an iterator from outside or random numbers of
+    Python's. What cannot be noticed is what a file says, and single elements that plain NumPy reads from an array of more than 64 KiB from
+    outside. Elementwise operations on large arrays run in chains: on one block after another, so that what they compute on the way stays in
+    cache, or, where numba is installed, in loops compiled once the replays have been long enough for that to pay. Of two NaNs that meet, a
+    compiled loop may hand on the other one. Arrays handed out (a gradient, a result) are never written over while somebody holds them.
 
     Examples
     --------

@@ -260,6 +260,8 @@ class Recorder:
         self.untouched: list[tuple[Tensor, Any]] = []
         self.generators: dict[int, tuple[Any, Any]] = {}
         self.standins: list[Any] = []
+        self.strangers: dict[int, Tensor] = {}  # by identity, tensors of plain arrays that were not known before the call
+        self.names: set[str] = set()  # of attributes that the user's code asks for by getattr and hasattr
         self.fixed: set[int] = set()  # slots that depend on nothing that a replay reads anew
         self._count = itertools.count()
         self._nowhere = mmap.mmap(-1, mmap.PAGESIZE)
@@ -537,6 +539,7 @@ class Recorder:
                 return self.standin(slot)
         name = self.sources.get(id(value))
         if name is None:
+            self.strangers[id(value)] = value
             return self.standin(self.outside(data)) if isinstance(data, np.ndarray) else data
         slot = self._load(value, "_data", data, name)
         self.loads[id(value)] = slot
@@ -854,6 +857,18 @@ def _watched_maker(original: Any) -> Any:
     return maker
 
 
+def _watched_question(ask: Any) -> Any:
+    """``getattr`` or ``hasattr``, which tells what attribute is asked for."""
+
+    def question(thing: Any, name: str, *default: Any) -> Any:
+        recorder = _active()
+        if recorder is not None:
+            recorder.names.add(name)
+        return ask(thing, name, *default)
+
+    return question
+
+
 def _watched_quotient(g: Any, d: Any) -> Any:
     """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors would cut that in two."""
     recorder = _active()
@@ -975,6 +990,7 @@ def _watched_numpy() -> types.ModuleType:
 _lock = threading.Lock()
 _watching = 0
 _taken_off: list[tuple[Any, str, Any]] = []
+_ABSENT = object()
 
 
 def _watch_globals(tables: Iterable[dict[str, Any]], doors: dict[int, Any]) -> None:
@@ -1010,7 +1026,13 @@ def doors_watched(tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
             watched = _watched_numpy()
             doors: dict[int, Any] = {id(np): watched, id(quotient): _watched_quotient}
             doors |= {id(getattr(np, name)): watched.__dict__[name] for name in _MAKERS}
+            tables = list(tables)
             _watch_globals([*_own_modules(), *tables], doors)
+            for table in tables:
+                for ask in (getattr, hasattr):
+                    if ask.__name__ not in table:
+                        _taken_off.append((table, ask.__name__, _ABSENT))
+                        table[ask.__name__] = _watched_question(ask)
             for name, door in _tensor_doors().items():
                 _taken_off.append((Tensor, name, Tensor.__dict__[name]))
                 setattr(Tensor, name, door)
@@ -1023,7 +1045,9 @@ def doors_watched(tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
             if not _watching:
                 while _taken_off:
                     place, name, value = _taken_off.pop()
-                    if isinstance(place, dict):
+                    if value is _ABSENT:
+                        del place[name]
+                    elif isinstance(place, dict):
                         place[name] = value
                     else:
                         setattr(place, name, value)
