@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -556,13 +556,21 @@ def gradients_of(
     return [found[target] for target in targets]
 
 
-def _leading_to(targets: Container[Any], order: Iterable[Node | Variable]) -> list[Node | Variable]:
+def _leading_to(targets: Iterable[Any], order: Iterable[Any]) -> list[Any]:
     """What of an order leads to a target: only that is worth a visit. Parents come first, so one sweep finds it."""
-    useful: dict[Any, None] = {}
+    leads = set(targets)
+    useful = []
     for entry in order:
-        if entry in targets or (isinstance(entry, Node) and any(p in useful or p in targets for p in entry.parents)):
-            useful[entry] = None
-    return list(useful)
+        if entry not in leads and (entry.__class__ is Variable or leads.isdisjoint(_places(entry))):
+            continue
+        leads.add(entry)
+        useful.append(entry)
+    return useful
+
+
+def _places(node: Any) -> tuple[Any, ...]:
+    """A node's parents, with numbers and None among them: quicker than to sift them."""
+    return node.parents if node.__class__ is GeneralNode else (node.first, node.second)  # type: ignore[no-any-return]
 
 
 def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Table:
@@ -629,9 +637,7 @@ def _visit(roots: Sequence[Node | Variable], seeds: Sequence[Any], pending: OnNo
         if free:
             node.saved = None
     # Ways part: at the parents of the last node, whose places, not their order of arrival, tell the order of what follows.
-    parts: Sequence[Any] = roots
-    if node is not None:
-        parts = node.parents if node.__class__ is GeneralNode else (node.first, node.second)
+    parts = roots if node is None else _places(node)
     if ahead is not None:
         waiting.append(ahead)
     arrived = [entry.g for entry in waiting]
