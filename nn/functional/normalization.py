@@ -107,7 +107,9 @@ def batch_norm(
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
     out, (centred, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
-    _check_running("batch_norm", mean.shape, running_mean, running_var)
+    shape = mean.shape
+    if not (running_mean.__class__ is running_var.__class__ is Tensor and running_mean._data.shape == running_var._data.shape == shape):
+        _check_running("batch_norm", shape, running_mean, running_var)
     update_running(running_mean, mean, momentum)
     if running_var is not None:
         count = centred.size // len(variance)
