@@ -1,18 +1,20 @@
 """What a gradient rule's own byte code tells of it, so that its author need declare nothing.
 
 :func:`reads` finds which inputs a rule reads, for their values or only for their shape, so that an array that no rule reads is not kept
-alive; :func:`arithmetic` gives the text of a rule that is plain arithmetic, so that :mod:`autodiff.codegen` can put it in place of a call.
+alive; :func:`arithmetic` gives the text of a rule that is plain arithmetic, so that :mod:`autodiff.codegen` can put it in place of a call, and
+:func:`over_one_another` the steps of such a text that can share one array.
 Whatever is not plainly recognised, of a later Python say, is kept, and called: slower, and as right.
 """
 
 from __future__ import annotations
 
+import ast
 import dis
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["SHAPE", "UNUSED", "USED", "arithmetic", "reads"]
+__all__ = ["SHAPE", "UNUSED", "USED", "arithmetic", "over_one_another", "reads"]
 
 UNUSED, SHAPE, USED = 0, 1, 2
 _SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
@@ -102,3 +104,37 @@ def arithmetic(rule: Callable[..., Any], names: Sequence[str]) -> str | None:
         else:
             return None
     return None
+
+
+def _operand(part: Any, name: str) -> str:
+    """A number is looked up as an array of ``name``'s dtype, which NumPy takes half a microsecond sooner."""
+    return f"arrays[{part.value!r}, {name}.dtype]" if isinstance(part, ast.Constant) else str(part.id)
+
+
+_UFUNCS: dict[type, str] = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.USub: "negative"}
+
+
+def over_one_another(text: str, name: str) -> tuple[str, list[str], str] | None:
+    """An expression of :func:`arithmetic` in steps, each of which can be written over the result of the one before, in an array called ``name``.
+
+    Returns
+    -------
+    (str, list of str, str) or None
+        The innermost step, which makes the array; the other steps, as calls of ufuncs; the same as one expression in ``name``. None where there
+        are no others, or a step needs the results of two.
+    """
+    tree: Any = ast.parse(text, mode="eval")
+    place, field, calls = tree, "body", list[str]()
+    while True:
+        step = getattr(place, field)
+        fields = tuple(f for f in ("operand", "left", "right") if hasattr(step, f))
+        inner = [f for f in fields if not isinstance(getattr(step, f), ast.Name | ast.Constant)]
+        if len(inner) > 1 or not (inner or calls):
+            return None
+        if not inner:
+            break
+        operands = [name if f in inner else _operand(getattr(step, f), name) for f in fields]
+        calls.insert(0, f"{_UFUNCS[type(step.op)]}({', '.join([*operands, name])})")
+        place, field = step, inner[0]
+    setattr(place, field, ast.Name(name))
+    return ast.unparse(step), calls, ast.unparse(tree)

@@ -751,6 +751,52 @@ def test_only_plain_arithmetic_is_read_off_a_rule():
         assert arithmetic(rule, ("g", "out", "x")) is None
 
 
+def test_the_steps_of_a_rule_are_found():
+    from autodiff.bytecode import over_one_another
+
+    assert over_one_another("(g * ((1) - (out * out)))", "h") == (
+        "out * out", ["subtract(arrays[1, h.dtype], h, h)", "multiply(g, h, h)"], "g * (1 - h)"
+    )  # fmt: skip
+    assert over_one_another("(-(g / (x * y)))", "k") == ("x * y", ["divide(g, k, k)", "negative(k, k)"], "-(g / k)")
+    for text in ("g", "(g * x)", "(-g)", "((g * x) - (g * y))"):
+        assert over_one_another(text, "h") is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize("name", sorted(n for n, op in ad.registry.items() if op.elementwise and len(op.rules) <= 2 and None not in op.rules))
+def test_a_large_array_has_the_gradients_of_its_parts(name, dtype, rng):
+    """From IN_PLACE_SIZE on a rule's steps are written over one another: the same bits, in the same order of memory, and nobody's array changed."""
+    op = ad.registry[name]
+    if dtype is np.complex64 and not {"F->F", "FF->F"} & set(op.forward.types):
+        pytest.skip("real numbers only")
+    size = 2 * engine.IN_PLACE_SIZE
+    domains = op.domain if isinstance(op.domain, list) else [op.domain] * len(op.rules)
+    arrays = [rng.uniform(*domain, size).astype(dtype) for domain in domains]
+    seed = rng.normal(size=size).astype(dtype)
+
+    def gradients(arrays, seed):
+        leaves = [leaf(array) for array in arrays]
+        held = [array.copy() for array in (*arrays, seed)]
+        op(*leaves).backward(seed)
+        for array, before in zip((*(x.data for x in leaves), seed), held, strict=True):
+            np.testing.assert_array_equal(array, before)
+        return [x.grad for x in leaves]
+
+    whole = gradients(arrays, seed)
+    parts = [gradients([a[i : i + 512] for a in arrays], seed[i : i + 512]) for i in range(0, size, 512)]
+    for i, found in enumerate(whole):
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.concatenate([part[i] for part in parts]))
+    turned = gradients([a.reshape(-1, 64).T for a in arrays], seed.reshape(-1, 64).T)
+    for found, straight in zip(turned, whole, strict=True):
+        np.testing.assert_array_equal(found, straight.reshape(-1, 64).T)
+        assert found.flags.f_contiguous
+    if name == "tanh":
+        (mixed,) = gradients([arrays[0].reshape(-1, 64).T], np.ascontiguousarray(seed.reshape(-1, 64).T))
+        np.testing.assert_array_equal(mixed, turned[0])
+        assert mixed.flags.c_contiguous
+
+
 def test_nodes_of_elementwise_operations_read_like_all_others():
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     for out, parents, constants in (
