@@ -1237,3 +1237,79 @@ def test_arguments_of_another_structure_have_a_plan_of_their_own(step: Any, firs
         for args, kwargs in (first, first, second, second, first, second):
             assert same_bits(compiled(x, *args, **kwargs), step(x, *args, **kwargs))
     assert (compiled.recordings, compiled.replays) == (2, 4)
+
+
+def test_a_group_added_later_is_cleared_with_the_others() -> None:
+    """``zero_grad()`` of a replay left the gradient of a parameter added after the recording, and every step took it again."""
+
+    def trained(compiled: bool) -> Any:
+        p, q = (Tensor(np.ones(3), requires_grad=True) for _ in range(2))
+        optimizer = optim.SGD([p], lr=0.1)
+
+        def step(x: Any) -> None:
+            optimizer.zero_grad()
+            (p * x).sum().backward()
+            optimizer.step()
+
+        step = autodiff.compile(step) if compiled else step
+        for i in range(6):
+            if i == 3:
+                optimizer.add_param_group({"params": [q]})
+                q.grad = np.ones(3)
+            step(np.arange(3.0))
+        return p.data, q.data, q.grad is None
+
+    assert same_bits(trained(True), trained(False))
+
+
+def test_an_argument_that_the_step_finds_by_itself_too_takes_no_plan() -> None:
+    def trained(compiled: bool) -> Any:
+        inside, other = (Tensor(np.arange(3.0) + i, requires_grad=True) for i in range(2))
+
+        def step(t: Any) -> None:
+            (t * inside).sum().backward()
+
+        step = autodiff.compile(step) if compiled else step
+        for t in (other, other, other, inside, inside, other):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CompileWarning)
+                step(t)
+        return inside.grad, other.grad
+
+    assert same_bits(trained(True), trained(False))
+
+
+def test_a_gradient_with_a_graph_is_added_to_as_the_eager_step_does() -> None:
+    def trained(compiled: bool) -> Any:
+        p = Tensor(np.arange(1.0, 4.0), requires_grad=True)
+
+        def step(x: Any) -> None:
+            (p * p * x).sum().backward()
+
+        step = autodiff.compile(step) if compiled else step
+        grads = []
+        for i in range(8):
+            if i == 4:
+                p.grad = None
+                (p * p).sum().backward(create_graph=True)
+            if i == 6:
+                p.grad = None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CompileWarning)
+                step(np.ones(3))
+            grads.append(p.grad.data.copy() if isinstance(p.grad, Tensor) else p.grad.copy())
+        return grads
+
+    assert same_bits(trained(True), trained(False))
+
+
+def test_results_are_the_objects_that_the_eager_step_returns() -> None:
+    def step(x: Any) -> Any:
+        total = (Tensor(x) * 2).sum()
+        return total, [total], total.data
+
+    compiled = autodiff.compile(step, fallback=False)
+    for i in range(4):
+        total, (again,), array = compiled(np.arange(3.0) + i)
+        assert total is again
+        assert same_bits(array, step(np.arange(3.0) + i)[2])

@@ -245,7 +245,7 @@ class Compiled:
                         "them as arguments, or compute them from a Tensor"
                     )
                 return result
-        self._adopt(recorder, leaves, slots, outputs, state, structure, same, changed)
+        self._adopt(recorder, leaves, slots, outputs, state, structure, frozenset(around.tensors), same, changed)
         self._unconfirmed.pop(key, None)
         self._refusals.pop(key, None)
         self.recordings += 1
@@ -263,14 +263,25 @@ class Compiled:
             return "a computed array or tensor was kept outside the step (in a list, an attribute, a cache); return it instead"
         return chance.objection(recorder)
 
-    def _adopt(self, recorder: Recorder, leaves: Any, slots: Any, outputs: Any, state: Any, structure: Any, same: Any, changed: Any) -> None:
+    def _adopt(
+        self,
+        recorder: Recorder,
+        leaves: Any,
+        slots: Any,
+        outputs: Any,
+        state: Any,
+        structure: Any,
+        reach: frozenset[int],
+        same: Any,
+        changed: Any,
+    ) -> None:
         template, build = outputs
         try:
             plan = Plan(recorder, slots, template, getattr(self._function, "__name__", "step"))
         except Unplannable as error:
             self._refuse(str(error))
             return
-        self._entries.insert(0, Entry(plan, state, structure, _fitting(leaves), same, changed, build))
+        self._entries.insert(0, Entry(plan, state, structure, _fitting(leaves, reach), same, changed, build))
         self.plan = plan
 
     def _outputs(self, recorder: Recorder, result: Any) -> tuple[tuple[Any, ...], Callable[[Any], Any]]:
@@ -285,10 +296,18 @@ class Compiled:
         if result is None:
             return (), _nothing
         alone = len(leaves) == 1 and leaves[0] is result
+        first = [next(i for i, other in enumerate(leaves) if other is leaf) for leaf in leaves]
         leaves[:] = [None] * len(leaves)  # rebuild() holds on to the list
         if alone:
             (only,) = builders
             return tuple(template), (lambda values: only(values[0]))
+        if first != list(range(len(first))):  # the same tensor twice is one object
+
+            def once(values: Any) -> Any:
+                made = [build(value) for build, value in zip(builders, values, strict=True)]
+                return rebuild([made[i] for i in first])
+
+            return tuple(template), once
         return tuple(template), lambda values: rebuild([build(value) for build, value in zip(builders, values, strict=True)])
 
     def _output(self, recorder: Recorder, leaf: Any) -> tuple[Any, Any]:
@@ -366,9 +385,9 @@ def _kind_of(leaf: Any) -> Any:
     return (type(leaf), leaf) if isinstance(leaf, (bool, int, float, complex, str)) else (type(leaf), id(leaf))
 
 
-def _fitting(leaves: Any) -> Callable[[Any], bool]:
-    """A function that tells whether other arguments take the plan recorded for these."""
-    scope: dict[str, Any] = {"Variable": Variable}
+def _fitting(leaves: Any, reach: frozenset[int]) -> Callable[[Any], bool]:
+    """A function that tells whether other arguments take the plan recorded for these; ``reach`` are tensors that the step finds by itself."""
+    scope: dict[str, Any] = {"Variable": Variable, "reach": reach}
     names = [f"a{i}" for i in range(len(leaves))]
     tests = []
     for i, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
@@ -380,6 +399,7 @@ def _fitting(leaves: Any) -> Callable[[Any], bool]:
             tests.append(f"{name}._node is None" if leaf._node is None else f"{name}._node.__class__ is Variable and not {name}._node.hooks")
             scope[f"k{i}"] = type(array)
             tests.append(f"{name}._data.__class__ is k{i}")
+            tests.append(f"id({name}) not in reach")
             name = f"{name}._data"
         elif isinstance(leaf, (np.ndarray, np.generic)):
             array = leaf

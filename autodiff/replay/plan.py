@@ -34,6 +34,7 @@ from autodiff.replay.memory import ALIGNMENT, Buffer, Room, aligned, coalesced, 
 from autodiff.replay.picture import Step, plan_to_dot
 from autodiff.replay.profile import Profile, profiled
 from autodiff.replay.recorder import Attribute, Method, Op, Recorder, Slot, Storage, reads, slots_in
+from autodiff.tensor import Tensor
 
 __all__ = ["DIVERGED", "Plan", "Unplannable"]
 
@@ -463,7 +464,10 @@ class Plan:
             lines.append("if tuple(map(refs, exported)) != usual:")
             lines.append(f"    renew(({', '.join(tests)},))")
         if self.expected:
-            there = [f"{self._path(place, 'grad')} is {'' if there else 'not '}None" for place, there in self.expected]
+            # A Tensor, after create_graph=True, is added to by other calls.
+            self.scope["other"] = (type(None), Tensor)
+            paths = [(self._path(place, "grad"), there) for place, there in self.expected]
+            there = [f"{path}.__class__ in other" if there else f"{path} is not None" for path, there in paths]
             lines.insert(0, "    return DIVERGED")
             lines.insert(0, "if " + " or ".join(there) + ":")
         if self.rollback:

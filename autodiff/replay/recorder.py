@@ -891,7 +891,12 @@ def _tensor_doors() -> dict[str, Any]:
 
     def get_data(self: Any) -> Any:
         recorder = _active()
-        return data.fget(self) if recorder is None or not recorder.live else recorder.entered(self)  # type: ignore[attr-defined]
+        if recorder is None or not recorder.live:
+            return data.fget(self)  # type: ignore[attr-defined]
+        found = recorder.entered(self)
+        if type(found) is not Recorded or isinstance(found.value, np.ndarray) or id(self) in recorder.sources or not recorder.following:
+            return found
+        return recorder.call(np.asarray, (found,), {})
 
     def set_data(self: Any, value: Any) -> None:
         recorder = _active()

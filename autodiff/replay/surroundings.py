@@ -179,8 +179,14 @@ class Surroundings:
             look(self, thing)
         elif "param_groups" in getattr(thing, "__dict__", ()) or hasattr(type(thing), "param_groups"):
             # An optimiser or schedule keeps its own state and is called whole; only its parameters matter.
-            for group in thing.param_groups:
-                self._lead(*group.get("params", []))
+            groups = thing.param_groups
+            self._within.append(("length", groups, None, len(groups), None))
+            for group in groups:
+                params = group.get("params", [])
+                self._lead(*params)
+                # What zero_grad() clears. The options are read where they live.
+                self._within += [("entry", group, "params", params, None), ("length", params, None, len(params), None)]
+                self._within.append(("entries", params, None, tuple(params), None))
         elif isinstance(thing, type):
             self._look_class(thing)
         elif isinstance(thing, types.ModuleType):
