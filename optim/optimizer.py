@@ -456,6 +456,10 @@ class Optimizer:
             group.update(merged)
         self.state = state
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: not what only holds as long as arrays are views of one another, which copies are not."""
+        return {**self.__dict__, "_plans": {}, "_scratch": {}, "_cells": {}, "_steady": None}
+
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
         for i, group in enumerate(self.param_groups):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -553,3 +555,28 @@ def test_whatever_happens_between_steps_it_is_adam_by_the_book(program: Any) -> 
             for array, copy in held:
                 np.testing.assert_array_equal(array, copy)
             array = copy = None  # a reference of the test's own would keep the next step from writing over the values
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Lion"])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_copy_of_model_and_optimiser_goes_on_as_they_do(name: str, pickled: bool) -> None:
+    """Arrays that are views of one another are none in a copy: a copied Adam went on with the step size of the moment of copying."""
+    parameters = [autodiff.Tensor(np.linspace(-1.0, 1.0, n).astype(np.float32), requires_grad=True) for n in (3, 20_000)]
+    optimizer = getattr(optim, name)(parameters, lr=0.05)
+
+    def train(parameters: list[Any], optimizer: Any) -> list[Any]:
+        for i in range(4):
+            optimizer.zero_grad()
+            sum(((p - i) ** 2).sum() for p in parameters).backward()
+            optimizer.step()
+        return [p.data.tobytes() for p in parameters]
+
+    train(parameters, optimizer)
+    both = parameters, optimizer
+    copied = pickle.loads(pickle.dumps(both)) if pickled else deepcopy(both)
+    old = [p.data.copy() for p in parameters]
+    found = train(*copied)
+    assert all(np.array_equal(p.data, before) for p, before in zip(parameters, old, strict=True))
+    assert train(parameters, optimizer) == found
+    for state, other in zip(optimizer.state_dict()["state"].values(), copied[1].state_dict()["state"].values(), strict=True):
+        assert all(np.array_equal(state[key], other[key]) for key in state)
