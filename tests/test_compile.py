@@ -1,5 +1,6 @@
 """``autodiff.compile``: compiled equals eager to the bit, in everything that a user can see, or it does not replay."""
 
+import collections
 import copy
 import importlib.util
 import random
@@ -1313,3 +1314,36 @@ def test_results_are_the_objects_that_the_eager_step_returns() -> None:
         total, (again,), array = compiled(np.arange(3.0) + i)
         assert total is again
         assert same_bits(array, step(np.arange(3.0) + i)[2])
+
+
+def test_lists_and_dicts_that_a_step_changes_are_changed() -> None:
+    """The recorded call saw copies of them, and what it put there was lost."""
+
+    def step(x: Any, log: list[float], table: dict[str, Any]) -> Any:
+        log.append(1.0)
+        table["count"] = table.get("count", 0) + 1
+        table["inner"]["twice"] = Tensor(x) * 2
+        table["inner"]["x"] = x
+        table.pop("gone", None)
+        return Tensor(x) * 3
+
+    x, log, inner = np.arange(3.0), [0.0], {}
+    table: dict[str, Any] = {"gone": 1.0, "inner": inner, "x": x}
+    compiled = autodiff.compile(step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileWarning)
+        for _ in range(5):
+            assert same_bits(compiled(x, log, table), Tensor(x) * 3)
+    assert "a list or a dict that it was given" in compiled.reason
+    assert log == [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert list(table) == ["inner", "x", "count"]
+    assert (table["inner"] is inner, table["x"] is x, table["count"]) == (True, True, 5)
+    assert (same_bits(inner["twice"], Tensor(x) * 2), inner["x"] is x) == (True, True)
+
+
+def test_a_dict_of_another_kind_stays_one() -> None:
+    table = collections.defaultdict(lambda: 2.0, x=np.arange(3.0))
+    step = autodiff.compile(lambda t: Tensor(t["x"]) * (3.0 if isinstance(t, collections.defaultdict) else 1.0), fallback=False)
+    for _ in range(3):
+        assert same_bits(step(table), Tensor(np.arange(3.0)) * 3.0)
+    assert step.replays == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import random
 import threading
 import types
@@ -182,6 +183,7 @@ class Compiled:
             recorder.stop("an argument is also within the step's reach under another name; leave one of the two out")
         chance = _Chance(around)
         new_args, new_kwargs = rebuild(given)
+        handed = _Handed((args, kwargs), (new_args, new_kwargs))
         standin = None
         given.clear()
         try:
@@ -193,6 +195,7 @@ class Compiled:
         except Exception as error:
             if not recorder.undo():
                 recorder.release()
+                handed.put_back()
                 raise
             recorder.release()
             # Perhaps the fault is the recording's: the eager call decides.
@@ -201,10 +204,13 @@ class Compiled:
             self.eager += 1
             self._refuse(f"the recording failed where the eager call does not: {type(error).__name__}: {error}")
             return found
+        if handed.changed():
+            recorder.stop("it changes a list or a dict that it was given; return what it puts there")
         live, reason = recorder.live, recorder.reason
         recorder.release()
+        handed.put_back()
         result = _unwrapped(result)
-        del new_args, new_kwargs
+        del new_args, new_kwargs, handed
         if live:
             reason = self._objection(recorder, chance)
         variables = [(w.owner, w.variable) for w in recorder.variables.values() if w.owner is not None and id(w.owner) in around.tensors]
@@ -491,6 +497,57 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
+
+
+class _Handed:
+    """The lists and dicts among the arguments of a recorded call, which sees copies of them with stand-ins in the place of arrays.
+
+    Parameters
+    ----------
+    given, seen
+        The caller's arguments, and those of the recorded call.
+    """
+
+    def __init__(self, given: Any, seen: Any) -> None:
+        self._pairs: list[tuple[Any, Any, list[Any]]] = []  # the caller's, the call's, and what was in this
+        self._same: dict[int, Any] = {}  # what stands for what
+        self._walk(given, seen)
+
+    def _walk(self, given: Any, seen: Any) -> None:
+        if isinstance(given, (dict, list)):
+            self._same[id(seen)] = given
+            self._pairs.append((given, seen, _held(seen)))
+        if isinstance(given, dict):
+            for key in given:
+                self._walk(given[key], seen[key])
+        elif isinstance(given, (list, tuple)):
+            for one, other in zip(given, seen, strict=True):
+                self._walk(one, other)
+
+    def changed(self) -> bool:
+        """Whether the call has changed one of them."""
+        return any(len(now := _held(seen)) != len(held) or any(map(operator.is_not, now, held)) for _, seen, held in self._pairs)
+
+    def put_back(self) -> None:
+        """Do to the caller's what the call has done to its own."""
+        for given, seen, held in self._pairs:
+            now = _held(seen)
+            if len(now) == len(held) and all(map(operator.is_, now, held)):
+                continue
+            before = dict(zip(map(id, held), _held(given), strict=True))
+            known = before | self._same
+            values = [known[id(v)] if id(v) in known else _unwrapped(v) for v in (seen.values() if isinstance(seen, dict) else seen)]
+            if isinstance(given, dict):
+                keys = list(seen)
+                given.clear()
+                given.update(zip(keys, values, strict=True))
+            else:
+                given[:] = values
+
+
+def _held(container: Any) -> list[Any]:
+    """What is in a list or dict, keys included."""
+    return [*container, *container.values()] if isinstance(container, dict) else [*container]
 
 
 def _heal(kept: list[Recorded]) -> None:
