@@ -610,7 +610,7 @@ def _visit(roots: Sequence[Node | Variable], seeds: Sequence[Any], pending: OnNo
     """Visit all nodes that ``roots`` depend on.
 
     Along a single way whoever is reached waits for nobody else, so no order is asked for until ways part: a small network's pass runs a
-    quarter fewer instructions (``python -m benchmarks interpreter``).
+    fifth fewer instructions (``python -m benchmarks interpreter``) and takes a sixth less, a scalar chain's step takes a tenth less.
     """
     node: Any = None
     ahead: Any = None
