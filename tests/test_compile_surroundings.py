@@ -4,6 +4,7 @@ import argparse
 import array
 import collections
 import contextvars
+import ctypes
 import functools
 import itertools
 import operator
@@ -403,3 +404,14 @@ def test_code_that_did_not_run_is_not_watched() -> None:
         rescale()
         step(X)
     assert (step.recordings, step.replays) == (1, 4)
+
+
+def test_a_function_that_cannot_be_found_is_refused() -> None:
+    def scaled_by(scale: float) -> Any:
+        return lambda x: Tensor(x) * scale
+
+    scaled = scaled_by(2.0)
+    hidden = array.array("Q", [id(scaled)])
+    step = autodiff.compile(lambda x: ctypes.cast(hidden[0], ctypes.py_object).value(x), fallback=False)
+    with pytest.raises(CompileError, match="cannot be found from the step"):
+        step(X)

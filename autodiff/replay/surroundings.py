@@ -65,6 +65,8 @@ class Run:
         Names that the user's own code mentions.
     codes : dict of code to dict
         All code objects that ran, with their global names.
+    called : set of code
+        Those that the user's own code called, and not the interpreter or a library, as it does an allocator or a destructor.
     arrays : dict of int to numpy.ndarray
         By identity, arrays whose values the user's code asked for by a method.
     clock : str
@@ -75,6 +77,7 @@ class Run:
         self.names: set[str] = set()
         self.own: set[str] = set()
         self.codes: dict[types.CodeType, dict[str, Any]] = {}
+        self.called: set[types.CodeType] = set()
         self.arrays: dict[int, Any] = {}
         self.clock = ""
 
@@ -84,6 +87,8 @@ class Run:
             code = frame.f_code
             if code not in self.codes:
                 self.codes[code] = frame.f_globals
+                if _calls(frame.f_back):
+                    self.called.add(code)
                 self.names.update(code.co_names, _words(code))
                 if _users(frame.f_globals):
                     self.own.update(code.co_names)
@@ -103,6 +108,16 @@ def _users(table: dict[str, Any]) -> bool:
     """Whether global names are those of the user's code; code that we write has none of its own."""
     name = table.get("__name__")
     return isinstance(name, str) and name.partition(".")[0] not in _LIBRARIES
+
+
+def _calls(frame: types.FrameType | None) -> bool:
+    """Whether a frame is one of the user's that is at a call."""
+    if frame is None or not _users(frame.f_globals):
+        return False
+    at, code = frame.f_lasti, frame.f_code.co_code
+    while at > 0 and dis.opname[code[at]] == "CACHE":  # that follows the instruction
+        at -= 2
+    return dis.opname[code[at]].startswith("CALL")
 
 
 def _words(code: types.CodeType) -> Iterator[str]:
@@ -371,7 +386,7 @@ class Surroundings:
             if code in known or not _users(table) or code.co_name == "<module>":
                 continue
             known.update(_codes_of(code))
-            if set(code.co_freevars) - {"__class__"}:
+            if code in run.called and set(code.co_freevars) - {"__class__"}:
                 return code.co_qualname
             for name in _names_of(code):
                 if name in table:
