@@ -4,11 +4,13 @@ import argparse
 import array
 import collections
 import contextvars
+import cProfile
 import ctypes
 import functools
 import itertools
 import operator
 import os
+import pstats
 import random
 import threading
 import time
@@ -415,3 +417,22 @@ def test_a_function_that_cannot_be_found_is_refused() -> None:
     step = autodiff.compile(lambda x: ctypes.cast(hidden[0], ctypes.py_object).value(x), fallback=False)
     with pytest.raises(CompileError, match="cannot be found from the step"):
         step(X)
+
+
+def test_a_profiler_goes_on_after_the_recorded_call() -> None:
+    w = autodiff.tensor(np.arange(3.0), requires_grad=True)
+    step = autodiff.compile(lambda x: (w * x).sum().detach(), fallback=False)
+
+    def later() -> None:
+        pass
+
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        results = [step(np.ones(3)).item() for _ in range(3)]
+        later()
+    finally:
+        profile.disable()
+    assert results == [3.0] * 3
+    assert step.replays == 2
+    assert "later" in {name for _, _, name in pstats.Stats(profile).stats}

@@ -24,7 +24,8 @@ from autodiff.replay.checking import checked
 from autodiff.replay.plan import DIVERGED, Plan, Unplannable
 from autodiff.replay.recorded import Recorded, bare
 from autodiff.replay.recorder import Recorder, Slot, recording, spent
-from autodiff.replay.surroundings import Surroundings, watched_run
+from autodiff.replay.run import watched_run
+from autodiff.replay.surroundings import Surroundings
 from autodiff.tensor import Tensor
 from autodiff.trees import flatten, outline
 

@@ -22,23 +22,19 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from autodiff.replay.conditions import LARGEST, NO_NAME, Conditions
+from autodiff.replay.run import LIBRARIES, Run, is_users, words
 from autodiff.tensor import Tensor
 
-__all__ = ["Run", "Surroundings", "watched_run"]
+__all__ = ["Surroundings"]
 
-_LIBRARIES = sys.stdlib_module_names | {
-    "numpy", "scipy", "autodiff", "nn", "optim", "torch", "jax", "numba", "llvmlite", "matplotlib", "pytest", "hypothesis"
-}  # fmt: skip
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 # The entries of a longer list or dict are compared by one call each time, those of a shorter one by one test each.
 _LONGEST = 256
-# Bytes of an array that plain NumPy reads and that is compared before every replay; of a larger one only the shape is.
-_LARGEST = 1 << 16
 # Objects of the standard library that programs keep settings in, and look like their own.
 _BOXES = {"types", "argparse", "collections"}
 # Methods that a class may have without the step having to do with them: what they mention counts once they have run.
@@ -47,97 +43,6 @@ _ASIDE = {"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__
 _FACTS = {"requires_grad", "is_leaf", "shape", "ndim", "size", "dtype", "itemsize", "nbytes", "len"}
 # What reads attributes under names that the code does not spell out.
 _UNSPELT = {"__dict__", "__getattribute__", "asdict", "astuple", "dir", "eval", "exec", "fields", "getmembers", "vars"}
-_CLOCKS = {("time", f"{clock}{more}") for clock in ("monotonic", "perf_counter", "process_time", "thread_time", "time") for more in ("", "_ns")}
-_CLOCKS |= {("posix", "urandom"), ("nt", "urandom"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today"), ("datetime", "today")}
-# Methods of an array that tell its values.
-_TELLING = {"all", "any", "argmax", "argmin", "item", "max", "mean", "min", "prod", "std", "sum", "tobytes", "tolist", "trace", "var"}
-_NO_NAME = object()
-
-
-class Run:
-    """What the code that ran inside a block may have read.
-
-    Attributes
-    ----------
-    names : set of str
-        Every attribute and global name that it mentions, and every string that may be such a name.
-    own : set of str
-        Names that the user's own code mentions.
-    codes : dict of code to dict
-        All code objects that ran, with their global names.
-    called : set of code
-        Those that the user's own code called, and not the interpreter or a library, as it does an allocator or a destructor.
-    arrays : dict of int to numpy.ndarray
-        By identity, arrays whose values the user's code asked for by a method.
-    clock : str
-        A function that gives something else in every call, if the user's code has called one.
-    """
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-        self.own: set[str] = set()
-        self.codes: dict[types.CodeType, dict[str, Any]] = {}
-        self.called: set[types.CodeType] = set()
-        self.arrays: dict[int, Any] = {}
-        self.clock = ""
-
-    def note(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        """For ``sys.setprofile``."""
-        if event == "call":
-            code = frame.f_code
-            if code not in self.codes:
-                self.codes[code] = frame.f_globals
-                if _calls(frame.f_back):
-                    self.called.add(code)
-                self.names.update(code.co_names, _words(code))
-                if _users(frame.f_globals):
-                    self.own.update(code.co_names)
-        elif event == "c_call":
-            if isinstance(owner := argument.__self__, np.ndarray):
-                if argument.__name__ in _TELLING and _users(frame.f_globals):
-                    self.arrays[id(owner)] = owner
-            elif (getattr(owner, "__name__", ""), argument.__name__) in _CLOCKS and _users(frame.f_globals):
-                self.clock = argument.__name__
-
-    def ran(self, code: types.CodeType) -> bool:
-        """Whether this code, or code inside it, ran."""
-        return code in self.codes or any(self.ran(c) for c in code.co_consts if isinstance(c, types.CodeType))
-
-
-def _users(table: dict[str, Any]) -> bool:
-    """Whether global names are those of the user's code; code that we write has none of its own."""
-    name = table.get("__name__")
-    return isinstance(name, str) and name.partition(".")[0] not in _LIBRARIES
-
-
-def _calls(frame: types.FrameType | None) -> bool:
-    """Whether a frame is one of the user's that is at a call."""
-    if frame is None or not _users(frame.f_globals):
-        return False
-    at, code = frame.f_lasti, frame.f_code.co_code
-    while at > 0 and dis.opname[code[at]] == "CACHE":  # that follows the instruction
-        at -= 2
-    return dis.opname[code[at]].startswith("CALL")
-
-
-def _words(code: types.CodeType) -> Iterator[str]:
-    """The constants of a function that may be names."""
-    for constant in code.co_consts:
-        for word in constant if isinstance(constant, (tuple, frozenset)) else (constant,):
-            if isinstance(word, str) and word.isidentifier():
-                yield word
-
-
-@contextmanager
-def watched_run() -> Iterator[Run]:
-    """Note what the code that runs inside the block may read."""
-    run = Run()
-    before = sys.getprofile()
-    sys.setprofile(run.note)
-    try:
-        yield run
-    finally:
-        sys.setprofile(before)
 
 
 class Surroundings:
@@ -206,7 +111,7 @@ class Surroundings:
             self._look_class(thing)
         elif isinstance(thing, types.ModuleType):
             return
-        elif (library := type(thing).__module__.partition(".")[0]) in _LIBRARIES - {"nn"} and library not in _BOXES:
+        elif (library := type(thing).__module__.partition(".")[0]) in LIBRARIES - {"nn"} and library not in _BOXES:
             self._lead(getattr(thing, "__dict__", {}).get("__wrapped__"))  # of a cache, or of another compiled step
         else:
             self._look_object(thing)
@@ -276,7 +181,7 @@ class Surroundings:
                 self._look_module(value, code)
 
     def _look_module(self, module: types.ModuleType, code: types.CodeType, above: tuple[Any, ...] = ()) -> None:
-        if module.__name__.partition(".")[0] in _LIBRARIES or module in above:
+        if module.__name__.partition(".")[0] in LIBRARIES or module in above:
             return
         for name in _names_of(code):
             if name in module.__dict__:
@@ -318,7 +223,7 @@ class Surroundings:
             self._place("slot", thing, name, value)
 
     def _look_variable(self, variable: contextvars.ContextVar[Any]) -> None:
-        self._place("context", variable, _NO_NAME, variable.get(_NO_NAME))
+        self._place("context", variable, NO_NAME, variable.get(NO_NAME))
 
     def _look_object(self, thing: Any) -> None:
         tables = getattr(thing, "__dict__", None)
@@ -335,11 +240,11 @@ class Surroundings:
             slots = kind.__dict__.get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
                 if not name.startswith("__"):
-                    self._place("slot", thing, name, getattr(thing, name, _NO_NAME))
+                    self._place("slot", thing, name, getattr(thing, name, NO_NAME))
 
     def _look_class(self, thing: type) -> None:
         self._lead(*thing.__mro__[1:])
-        if thing.__module__.partition(".")[0] in _LIBRARIES:
+        if thing.__module__.partition(".")[0] in LIBRARIES:
             return
         self._classes[id(thing)] = thing
         table = vars(thing)
@@ -383,7 +288,7 @@ class Surroundings:
         known = {code for function in (*self._functions, *self._aside) for code in _codes_of(function.__code__)}
         known |= {code for thing in self._seen.values() if type(thing) is types.FunctionType for code in _codes_of(thing.__code__)}
         for code, table in list(run.codes.items()):
-            if code in known or not _users(table) or code.co_name == "<module>":
+            if code in known or not is_users(table) or code.co_name == "<module>":
                 continue
             known.update(_codes_of(code))
             if code in run.called and set(code.co_freevars) - {"__class__"}:
@@ -411,7 +316,7 @@ class Surroundings:
                 name = f" {key!r}" if isinstance(key, str) and kind != "cell" else ""
                 return f"there is an iterator{name} in its reach ({type(value).__name__}), which a replay would not advance; pass what it gives"
         for found in run.arrays.values():
-            if id(found) in self.arrays and found.nbytes > _LARGEST:
+            if id(found) in self.arrays and found.nbytes > LARGEST:
                 return "plain NumPy reads a large array from outside; compute with it as a Tensor, or outside the step"
         return ""
 
@@ -452,7 +357,7 @@ class Surroundings:
         followed : set of int
             Identities of the plain arrays that a replay reads anew.
         """
-        tests = _Tests()
+        tests = Conditions()
         done = set()
         read: dict[int, Any] = {}
         places, things = self._reached(run)
@@ -477,7 +382,7 @@ class Surroundings:
             tests.add("{0}() == {1}", "how NumPy treats floating-point errors", np.geterr, np.geterr())
         return tests.written()
 
-    def _watch_attributes(self, tests: _Tests, things: set[int], names: set[str]) -> None:
+    def _watch_attributes(self, tests: Conditions, things: set[int], names: set[str]) -> None:
         for thing, table in self._objects:
             if id(thing) not in things:
                 continue
@@ -491,7 +396,7 @@ class Surroundings:
             absent = frozenset(names - own.keys())
             tests.add(f"(len({{0}}) == {len(own)} or {{1}}.isdisjoint({{0}}))", f"which attributes {kind.__name__} has", own, absent)
 
-    def _watch_functions(self, tests: _Tests, run: Run, names: set[str]) -> None:
+    def _watch_functions(self, tests: Conditions, run: Run, names: set[str]) -> None:
         missing: dict[int, set[str]] = {}
         for function in self._functions:
             code = function.__code__
@@ -508,7 +413,7 @@ class Surroundings:
             test = f"(len({{0}}) == {len(table)} or {{0}}.keys().isdisjoint({{1}}))"
             tests.add(test, "which globals there are", table, frozenset(absent_names))
 
-    def _watch_tensors(self, tests: _Tests, variables: list[Any], asked: set[int]) -> None:
+    def _watch_tensors(self, tests: Conditions, variables: list[Any], asked: set[int]) -> None:
         leaves = {id(owner) for owner, _ in variables}
         for owner, variable in variables:
             tests.add("{0}._node is {1} and not {1}.hooks", "requires_grad or a gradient hook of a parameter", owner, variable)
@@ -521,88 +426,6 @@ class Surroundings:
                     tests.add(facts, "the shape or dtype of a tensor", tensor, data.dtype)
 
 
-class _Tests:
-    """Conditions in Python, which are gathered and written out as one function."""
-
-    def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"len": len, "all": all, "map": map, "same": operator.is_}
-        self.tests: list[tuple[str, str]] = []
-        self._names: dict[int, str] = {}
-        self._empty: list[Any] = []
-
-    def add(self, test: str, what: str, *things: Any) -> None:
-        """A condition in which ``{0}`` stands for the first of ``things``, and what has changed where it does not hold."""
-        self.tests.append((test.format(*map(self._name, things)), what))
-
-    def _name(self, thing: Any) -> str:
-        name = self._names.get(id(thing))
-        if name is None:
-            name = self._names[id(thing)] = f"c{len(self.scope)}"
-            self.scope[name] = thing
-        return name
-
-    def place(self, kind: str, container: Any, key: Any, value: Any) -> None:
-        """That a place holds what it held."""
-        if kind == "cell":
-            self.add("{0}.cell_contents is {1}", "a variable of the enclosing function", container, value)
-        elif kind == "slot" and value is _NO_NAME:
-            self.add(f"not hasattr({{0}}, {key!r})", f"the attribute {key!r}", container)
-        elif kind == "slot":
-            self.add(f"{{0}}.{key} is {{1}}", f"the attribute {key!r}", container, value)
-        elif kind in ("length", "set") and not value and type(container) in (dict, list, set):
-            self._empty.append(container)
-        elif kind == "length":
-            self.add(f"len({{0}}) == {value}", "the length of a list or dict", container)
-        elif kind == "order":
-            self.add("(*{0},) == {1}", "the order of a dict", container, value)
-        elif kind == "entries":
-            self.add("all(map(same, {0}, {1}))", "an entry of a list", container, value)
-        elif kind == "values":
-            self.add("all(map(same, {0}.values(), {1}))", "an entry of a dict", container, value)
-        elif kind == "set":
-            self.add("{0} == {1}", "a set", container, value)
-        elif kind == "memory":
-            self.add("bytes({0}) == {1}", "the bytes of an array", container, value)
-        elif kind == "reference":
-            self.add("{0}() is {1}", "a weak reference", container, value)
-        elif kind == "context":
-            self.add("{0}.get({1}) is {2}", "a context variable", container, key, value)
-        else:
-            what = f"{'the global' if kind == 'global' else 'the entry or attribute'} {key!r}"
-            if isinstance(key, int) or (isinstance(key, str) and key.isidentifier()):
-                self.add(f"{{0}}[{key!r}] is {{1}}", what, container, value)
-            else:
-                self.add("{0}[{1}] is {2}", what, container, key, value)
-
-    def array(self, found: Any) -> None:
-        """That an array holds what it held, as far as it is not too large."""
-        if found.nbytes <= _LARGEST:
-            self.add(f"{{0}}.shape == {found.shape!r} and {{0}}.tobytes() == {{1}}", "an array that plain NumPy reads", found, found.tobytes())
-        else:
-            self.add(f"{{0}}.shape == {found.shape!r}", "the shape of an array", found)
-
-    def written(self) -> tuple[Callable[[], bool], Callable[[], str]]:
-        """The function, and another one that says what has changed."""
-        if self._empty:  # a network's modules have many tables with nothing in them, hooks above all: one call looks at them all
-            self.scope |= {"any": any, "empty": tuple(self._empty)}
-            self.tests.append(("not any(empty)", "the length of a list, dict or set"))
-        tests, scope = self.tests, self.scope
-        test = "\n            and ".join([test for test, _ in tests] or ["True"])
-        source = f"def same_():\n    try:\n        return ({test})\n    except (AttributeError, LookupError, ValueError):\n        return False"
-        exec(compile(source, "<autodiff surroundings>", "exec"), scope)
-
-        def changed() -> str:
-            for test, what in tests:
-                try:
-                    if not eval(test, scope):
-                        return what
-                except (AttributeError, LookupError, ValueError):
-                    return what
-            return ""
-
-        return scope["same_"], changed
-
-
 def _is_iterator(value: Any) -> bool:
     """One of Python's own, which keeps its place where nobody can look."""
     return hasattr(type(value), "__next__") and type(value).__module__ in ("builtins", "itertools")
@@ -611,7 +434,7 @@ def _is_iterator(value: Any) -> bool:
 def _is_library(function: types.FunctionType) -> bool:
     """Whether a function belongs to NumPy, to us, or to the like; a doctest's functions only carry such a module's name."""
     module = function.__module__ or ""
-    return module.partition(".")[0] in _LIBRARIES and getattr(sys.modules.get(module), "__dict__", None) is function.__globals__
+    return module.partition(".")[0] in LIBRARIES and getattr(sys.modules.get(module), "__dict__", None) is function.__globals__
 
 
 def _codes_of(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -624,7 +447,7 @@ def _codes_of(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def _names_of(code: types.CodeType) -> set[str]:
     names = {name for c in _codes_of(code) for name in c.co_names}
-    return names.union(*map(_words, _codes_of(code))) if "globals" in names else names
+    return names.union(*map(words, _codes_of(code))) if "globals" in names else names
 
 
 def _globals_of(code: types.CodeType) -> set[str]:
