@@ -8,6 +8,7 @@ from autodiff.errors import ArgumentError
 from autodiff.extend import Fused, Primitive
 from autodiff.testing import check_gradients, verify
 from autodiff.testing.numeric import complex_step, derivative, evaluation_noise
+from nn import functional as F
 
 
 def methods(report):
@@ -100,6 +101,37 @@ def test_wrong_gradients_of_ill_conditioned_calls_fail(temporary):
     wrong = Primitive("test_wrong_inv", lambda x: np.linalg.inv(x), lambda g, out, x: -(out.T @ g @ out.T) * (1 + 1e-5))
     for _ in range(8):
         assert check_gradients(wrong, ill_conditioned(rng, 1e7), order=1, raises=False).verdict == "fail"
+
+
+CONSTANT = {
+    "log_softmax": lambda x: F.log_softmax(x, -1),
+    "softmax": lambda x: F.softmax(x, -1),
+    "cross_entropy": lambda x: F.cross_entropy(x[None], np.array([0])),
+    "layer_norm": lambda x: F.layer_norm(x, (1,)),
+    "logsumexp(x) - x": lambda x: ad.special.logsumexp(x, axis=-1) - x,
+    "log(exp(x - c)) - (x - c)": lambda x: np.log(np.exp(x - ad.constant(x))) - (x - ad.constant(x)),
+    "x - x": lambda x: x - x,
+    "x / x": lambda x: x / x,
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_what_is_constant_to_the_last_digit_has_the_gradient_zero(name):
+    # Near the point its values are exact, farther away they round: noise that a table of values about the point cannot see.
+    rng = np.random.default_rng(0)
+    for i in range(16):
+        point = rng.standard_normal(1) * (10 ** rng.uniform(-2, 2) if i % 2 else 1.0)
+        report = check_gradients(CONSTANT[name], point, raises=False)
+        assert report.verdict == "pass", str(report)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-8, 1e-12])
+def test_a_small_gradient_of_what_is_constant_to_the_last_digit_fails(size, temporary):
+    vanishing = lambda x: x - ad.constant(x) - np.log(np.exp(x - ad.constant(x)))
+    wrong = Primitive("test_constant", lambda x: x * 0.0, lambda g, out, x: g * size)
+    rng = np.random.default_rng(0)
+    for point in rng.standard_normal((16, 1)):
+        assert check_gradients(lambda x: vanishing(x) + wrong(x), point, order=1, raises=False).verdict == "fail"
 
 
 # --- what is held constant -------------------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ _LONG, _DOUBLE = np.dtype(np.longdouble), np.dtype(np.float64)
 _STEPS = {_LONG: (0.02, 2e-4, 2e-7, 2e-10, 2e-11), _DOUBLE: (0.02, 2e-4, 2e-6, 2e-8, 5e-9)}
 #: Spacings for measuring noise: some thousand different numbers apart, and far below the smallest steps.
 _SPACING = {_LONG: 1e-15, _DOUBLE: 1e-12}
+#: Where the noise of a function that seems constant is measured, too: about half of the largest step away.
+_AWAY = (0.01, -0.01, 0.0137, -0.0137)
 
 _FULL_SIZE = 48
 _SPOTS = 8
@@ -108,7 +110,29 @@ def _noise(along: Callable[[Any], Any], precision: Any) -> float:
     """
     with np.errstate(all="ignore"):
         rounding = 0.5 * float(np.finfo(precision).eps) * abs(float(along(np.longdouble(0))))
-    return max(evaluation_noise(along, _SPACING[precision]), rounding if math.isfinite(rounding) else 0.0)
+    near = max(evaluation_noise(along, _SPACING[precision]), rounding if math.isfinite(rounding) else 0.0)
+    return max(near, _noise_of_constant(along, precision))
+
+
+def _noise_of_constant(along: Callable[[Any], Any], precision: Any) -> float:
+    """How far the values of a function that is constant but for its noise are off; 0 for any other, whose derivative is larger than what hides.
+
+    Near the point every step of an evaluation may be exact: log(exp(s)) with s = x - constant(x), as in log_softmax of one class, is s to the last
+    digit while exp(s) = 1 + s and s is a multiple of eps, which the rounding of x makes it, often on one side alone. Farther away exp(s) rounds.
+    """
+    with np.errstate(all="ignore"):
+        centre = along(np.longdouble(0))
+        change = max(float(abs(along(np.longdouble(end)) - centre)) for end in _AWAY)
+        if not 0 < change < 1e-9 * (1 + abs(float(centre))):
+            return 0.0
+        # Several tables: the points of one may differ by a multiple of what they are rounded to, and so be rounded alike.
+        noise = max(evaluation_noise(_moved(along, end), _SPACING[precision]) for end in _AWAY)
+    return noise if change <= 4 * noise else 0.0
+
+
+def _moved(along: Callable[[Any], Any], start: float) -> Callable[[Any], Any]:
+    """The function with ``start`` for its 0."""
+    return lambda t: along(np.longdouble(start) + t)
 
 
 def _analytic(along: Callable[[Any], Any], reference: _Reference, size: float) -> bool:
