@@ -26,6 +26,8 @@ __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)  # ``from autodiff.special import ...`` asks whether this is a package
     for key in (f"special_{name}", {"psi": "digamma", "jn": "jv"}.get(name, name)):
         op = registry.get(key)
         if op is not None and (type(op.forward).__name__ == "ufunc" or name == "zeta"):
