@@ -197,13 +197,8 @@ def _compiled_pull(node, g, pending):
     return ahead
 """
 
-_APPLIED_SENDING = """
-    if p{i} is not None:
-        if h{i} is None:
-            raise _lacking(_op, {i})
-        if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
-            h{i} = fit(h{i}, p{i}, _op)
-        if p{i}.g is False:
+# A gradient that has its parent's shape and dtype comes to it: the first, or one more to be added.
+_ARRIVING = """        if p{i}.g is False:
             p{i}.g = h{i}
             if p{i}.__class__ is _Variable:
                 pending.leaves.append(p{i})
@@ -213,7 +208,15 @@ _APPLIED_SENDING = """
                 pending.ahead.append(p{i})
         else:
             held = p{i}.g
-            p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
+            p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})"""
+
+_APPLIED_SENDING = f"""
+    if p{{i}} is not None:
+        if h{{i}} is None:
+            raise _lacking(_op, {{i}})
+        if h{{i}}.dtype is not p{{i}}.dtype or h{{i}}.shape != p{{i}}.shape:
+            h{{i}} = fit(h{{i}}, p{{i}}, _op)
+{_ARRIVING}
 """
 
 
@@ -272,19 +275,9 @@ _DIRECT_GRADIENT = """
             h{i} = fit(h{i}, p{i}, _op)
 """
 
-_DIRECT_SENDING = """
-    if p{i} is not None:
-        if p{i}.g is False:
-            p{i}.g = h{i}
-            if p{i}.__class__ is _Variable:
-                pending.leaves.append(p{i})
-            elif ahead is None:
-                ahead = p{i}
-            else:
-                pending.ahead.append(p{i})
-        else:
-            held = p{i}.g
-            p{i}.g = h{i} if held is None else pending.summed(p{i}, held, h{i})
+_DIRECT_SENDING = f"""
+    if p{{i}} is not None:
+{_ARRIVING}
 """
 
 
