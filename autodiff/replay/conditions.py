@@ -14,6 +14,17 @@ LARGEST = 1 << 16
 #: Stands for what is not there.
 NO_NAME = object()
 
+# What is compared without a key: the condition, and what has changed where it does not hold.
+_WHOLE = {
+    "cell": ("{0}.cell_contents is {1}", "a variable of the enclosing function"),
+    "order": ("(*{0},) == {1}", "the order of a dict"),
+    "entries": ("all(map(same, {0}, {1}))", "an entry of a list"),
+    "values": ("all(map(same, {0}.values(), {1}))", "an entry of a dict"),
+    "set": ("{0} == {1}", "a set"),
+    "memory": ("bytes({0}) == {1}", "the bytes of an array"),
+    "reference": ("{0}() is {1}", "a weak reference"),
+}
+
 
 class Conditions:
     """Conditions in Python, which are gathered and written out as one function."""
@@ -37,9 +48,7 @@ class Conditions:
 
     def place(self, kind: str, container: Any, key: Any, value: Any) -> None:
         """That a place holds what it held."""
-        if kind == "cell":
-            self.add("{0}.cell_contents is {1}", "a variable of the enclosing function", container, value)
-        elif kind == "slot" and value is NO_NAME:
+        if kind == "slot" and value is NO_NAME:
             self.add(f"not hasattr({{0}}, {key!r})", f"the attribute {key!r}", container)
         elif kind == "slot":
             self.add(f"{{0}}.{key} is {{1}}", f"the attribute {key!r}", container, value)
@@ -47,20 +56,10 @@ class Conditions:
             self._empty.append(container)
         elif kind == "length":
             self.add(f"len({{0}}) == {value}", "the length of a list or dict", container)
-        elif kind == "order":
-            self.add("(*{0},) == {1}", "the order of a dict", container, value)
-        elif kind == "entries":
-            self.add("all(map(same, {0}, {1}))", "an entry of a list", container, value)
-        elif kind == "values":
-            self.add("all(map(same, {0}.values(), {1}))", "an entry of a dict", container, value)
-        elif kind == "set":
-            self.add("{0} == {1}", "a set", container, value)
-        elif kind == "memory":
-            self.add("bytes({0}) == {1}", "the bytes of an array", container, value)
-        elif kind == "reference":
-            self.add("{0}() is {1}", "a weak reference", container, value)
         elif kind == "context":
             self.add("{0}.get({1}) is {2}", "a context variable", container, key, value)
+        elif kind in _WHOLE:
+            self.add(*_WHOLE[kind], container, value)
         else:
             what = f"{'the global' if kind == 'global' else 'the entry or attribute'} {key!r}"
             if isinstance(key, int) or (isinstance(key, str) and key.isidentifier()):
