@@ -94,7 +94,7 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
-    """Residuals as NumPy's forward leaves them, with x in the place of ``xhat``, and a weight always: (x, s, weight, mean, biased variance)."""
+    """Residuals: x (x's shape), ``s`` and a weight always (C,), and the mean and biased variance (C,), which stand where NumPy's forward has them."""
     shape, dtype = x.shape, x.dtype
     line = shape[1:2]
     if not line or not ready(x, weight, bias) or not line == _shape(weight, line) == _shape(bias, line) or x.size < 2 * shape[1]:

@@ -106,13 +106,13 @@ def batch_norm(
     if not training:
         mean, var = _statistics("batch_norm", running_mean, running_var)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
-    out, (centred, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
+    out, (kept, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
     shape = mean.shape
     if not (running_mean.__class__ is running_var.__class__ is Tensor and running_mean._data.shape == running_var._data.shape == shape):
         _check_running("batch_norm", shape, running_mean, running_var)
     update_running(running_mean, mean, momentum)
     if running_var is not None:
-        count = centred.size // len(variance)
+        count = kept.size // len(variance)  # kept has the shape of the input
         update_running(running_var, variance, momentum, count / (count - ddof))
     return out  # type: ignore[no-any-return]
 
