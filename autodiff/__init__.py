@@ -1,4 +1,5 @@
-"""Reverse-mode automatic differentiation on NumPy: every gradient derived by hand, proved equal to the composed graph, and seen.
+"""Reverse-mode automatic differentiation on NumPy: every gradient derived by hand, proved equal to the composed graph,
+and seen.
 
 >>> import autodiff
 >>> x = autodiff.tensor([1.0, 2.0], requires_grad=True)
@@ -6,8 +7,8 @@
 >>> x.grad
 array([2., 4.])
 
-Every differentiable NumPy function is here under NumPy's name (``autodiff.exp``, ``autodiff.einsum``); the same functions run when
-NumPy's own are called on a Tensor (``np.exp(x)``).
+Every differentiable NumPy function is here under NumPy's name (``autodiff.exp``, ``autodiff.einsum``); the same
+functions run when NumPy's own are called on a Tensor (``np.exp(x)``).
 """
 
 from importlib import import_module
@@ -100,7 +101,9 @@ globals().update(_NUMPY)
 
 def _namespace(module: str, **more: Any) -> SimpleNamespace:
     """NumPy's submodule with our functions, and SciPy's further ones."""
-    found = {f.__name__: ours for f, ours in _dispatch.differentiable.items() if getattr(f, "__module__", None) == module}
+    found = {
+        f.__name__: ours for f, ours in _dispatch.differentiable.items() if getattr(f, "__module__", None) == module
+    }
     return SimpleNamespace(**found, **more)
 
 

@@ -1,11 +1,13 @@
 """Many cotangents in one backward pass: an array with one more axis in front that gradient rules do not see.
 
-A Jacobian needs the pullback of every basis vector. Instead of one pass per vector, a :class:`Batched` cotangent carries them all
-through a single pass: it says it has the shape of one of them, and when a rule calls NumPy on it, NumPy's protocols
-call here, where the axes are shifted past the hidden one. Only cotangents are ever batched; what a rule saved is a plain array.
+A Jacobian needs the pullback of every basis vector. Instead of one pass per vector, a :class:`Batched` cotangent
+carries them all through a single pass: it says it has the shape of one of them, and when a rule calls NumPy on it,
+NumPy's protocols call here, where the axes are shifted past the hidden one. Only cotangents are ever batched; what a
+rule saved is a plain array.
 
-Whatever has no entry below runs once per cotangent and is stacked: slower, never wrong. What cannot even be looped over from
-here (writing with ``out=``, a plain array demanded) raises :class:`Unbatchable`, and the engine loops over that rule instead.
+Whatever has no entry below runs once per cotangent and is stacked: slower, never wrong. What cannot even be looped over
+from here (writing with ``out=``, a plain array demanded) raises :class:`Unbatchable`, and the engine loops over that
+rule instead.
 """
 
 from __future__ import annotations
@@ -207,7 +209,9 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
+    def handler(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
+    ) -> Any:
         if out is not None or kwargs:
             raise Unbatchable
         return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims)))
@@ -250,7 +254,9 @@ def _transpose(a: Any, axes: Any = None) -> Any:
 
 
 def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    return Batched(np.swapaxes(a.array, normalize_axis_index(axis1, a.ndim) + 1, normalize_axis_index(axis2, a.ndim) + 1))
+    return Batched(
+        np.swapaxes(a.array, normalize_axis_index(axis1, a.ndim) + 1, normalize_axis_index(axis2, a.ndim) + 1)
+    )
 
 
 def _moveaxis(a: Any, source: Any, destination: Any) -> Any:

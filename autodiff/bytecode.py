@@ -1,9 +1,9 @@
 """What a gradient rule's own byte code tells of it, so that its author need declare nothing.
 
-:func:`reads` finds which inputs a rule reads, for their values or only for their shape, so that an array that no rule reads is not kept
-alive; :func:`arithmetic` gives the text of a rule that is plain arithmetic, so that :mod:`autodiff.codegen` can put it in place of a call, and
-:func:`over_one_another` the steps of such a text that can share one array.
-Whatever is not plainly recognised, of a later Python say, is kept, and called: slower, and as right.
+:func:`reads` finds which inputs a rule reads, for their values or only for their shape, so that an array that no rule
+reads is not kept alive; :func:`arithmetic` gives the text of a rule that is plain arithmetic, so that
+:mod:`autodiff.codegen` can put it in place of a call, and :func:`over_one_another` the steps of such a text that can
+share one array. Whatever is not plainly recognised, of a later Python say, is kept, and called: slower, and as right.
 """
 
 from __future__ import annotations
@@ -19,20 +19,29 @@ __all__ = ["SHAPE", "UNUSED", "USED", "arithmetic", "over_one_another", "reads"]
 UNUSED, SHAPE, USED = 0, 1, 2
 _SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 
-# The instructions of CPython 3.11 to 3.14 that rules are made of: those that put parameters on the stack, those that do other things with
-# local variables, and those that do neither. A rule with any other instruction, of a later Python say, counts as reading everything.
-_LOADS = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"})
+# The instructions of CPython 3.11 to 3.14 that rules are made of: those that put parameters on the stack, those that do
+# other things with local variables, and those that do neither. A rule with any other instruction, of a later Python
+# say, counts as reading everything.
+_LOADS = frozenset(
+    {"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"}
+)
 _ON_LOCALS = frozenset(
     """STORE_FAST DELETE_FAST LOAD_FAST_AND_CLEAR STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST
     LOAD_CLOSURE LOAD_DEREF STORE_DEREF MAKE_CELL""".split()
 )
 _ON_NEITHER = frozenset(
-    """BINARY_OP BINARY_SLICE BINARY_SUBSCR BUILD_LIST BUILD_MAP BUILD_SLICE BUILD_STRING BUILD_TUPLE CALL CALL_FUNCTION_EX
-    CALL_INTRINSIC_1 CALL_KW COMPARE_OP CONTAINS_OP CONVERT_VALUE COPY COPY_FREE_VARS END_FOR FORMAT_SIMPLE FORMAT_VALUE FOR_ITER GET_ITER
-    IS_OP JUMP_BACKWARD JUMP_FORWARD KW_NAMES LIST_APPEND LIST_EXTEND LIST_TO_TUPLE LOAD_ATTR LOAD_CONST LOAD_GLOBAL LOAD_METHOD
-    LOAD_SMALL_INT MAKE_FUNCTION NOP NOT_TAKEN POP_ITER POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE
-    POP_JUMP_FORWARD_IF_TRUE POP_JUMP_IF_FALSE POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE POP_JUMP_IF_TRUE POP_TOP PRECALL PUSH_NULL
-    RAISE_VARARGS RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_SUBSCR SWAP TO_BOOL UNARY_NEGATIVE UNARY_NOT
+    """BINARY_OP BINARY_SLICE BINARY_SUBSCR BUILD_LIST BUILD_MAP BUILD_SLICE BUILD_STRING BUILD_TUPLE CALL
+    CALL_FUNCTION_EX
+    CALL_INTRINSIC_1 CALL_KW COMPARE_OP CONTAINS_OP CONVERT_VALUE COPY COPY_FREE_VARS END_FOR FORMAT_SIMPLE
+    FORMAT_VALUE FOR_ITER GET_ITER
+    IS_OP JUMP_BACKWARD JUMP_FORWARD KW_NAMES LIST_APPEND LIST_EXTEND LIST_TO_TUPLE LOAD_ATTR LOAD_CONST LOAD_GLOBAL
+    LOAD_METHOD
+    LOAD_SMALL_INT MAKE_FUNCTION NOP NOT_TAKEN POP_ITER POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_NONE
+    POP_JUMP_FORWARD_IF_NOT_NONE
+    POP_JUMP_FORWARD_IF_TRUE POP_JUMP_IF_FALSE POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE POP_JUMP_IF_TRUE POP_TOP PRECALL
+    PUSH_NULL
+    RAISE_VARARGS RESUME RETURN_CONST RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_SUBSCR SWAP TO_BOOL UNARY_NEGATIVE
+    UNARY_NOT
     UNPACK_SEQUENCE""".split()
 )
 
@@ -74,13 +83,21 @@ _SILENT = frozenset({"RESUME", "CACHE", "NOP", "NOT_TAKEN", "EXTENDED_ARG"})
 
 
 def arithmetic(rule: Callable[..., Any], names: Sequence[str]) -> str | None:
-    """The rule as an expression in ``names``, its parameters in order, if it is nothing but sums and products of them; else None.
+    """The rule as an expression in ``names``, its parameters in order, if it is nothing but sums and products of them;
+    else None.
 
-    A machine with a stack, run on text instead of numbers. An instruction that is not recognised, on a newer Python say, gives None: the
-    rule is then called and its result looked at, which is slower and as right.
+    A machine with a stack, run on text instead of numbers. An instruction that is not recognised, on a newer Python
+    say, gives None: the rule is then called and its result looked at, which is slower and as right.
     """
     code = getattr(rule, "__code__", None)
-    if code is None or code.co_argcount != len(names) or code.co_freevars or code.co_cellvars or code.co_kwonlyargcount or code.co_flags & 0x0C:
+    if (
+        code is None
+        or code.co_argcount != len(names)
+        or code.co_freevars
+        or code.co_cellvars
+        or code.co_kwonlyargcount
+        or code.co_flags & 0x0C
+    ):
         return None
     text = dict(zip(code.co_varnames, names, strict=False))
     stack: list[str] = []
@@ -111,17 +128,24 @@ def _operand(part: Any, name: str) -> str:
     return f"arrays[{part.value!r}, {name}.dtype]" if isinstance(part, ast.Constant) else str(part.id)
 
 
-_UFUNCS: dict[type, str] = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.USub: "negative"}
+_UFUNCS: dict[type, str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.USub: "negative",
+}
 
 
 def over_one_another(text: str, name: str) -> tuple[str, list[str], str] | None:
-    """An expression of :func:`arithmetic` in steps, each of which can be written over the result of the one before, in an array called ``name``.
+    """An expression of :func:`arithmetic` in steps, each of which can be written over the result of the one before, in
+    an array called ``name``.
 
     Returns
     -------
     (str, list of str, str) or None
-        The innermost step, which makes the array; the other steps, as calls of ufuncs; the same as one expression in ``name``. None where there
-        are no others, or a step needs the results of two.
+        The innermost step, which makes the array; the other steps, as calls of ufuncs; the same as one expression in
+        ``name``. None where there are no others, or a step needs the results of two.
     """
     tree: Any = ast.parse(text, mode="eval")
     place, field, calls = tree, "body", list[str]()

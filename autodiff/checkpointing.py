@@ -1,8 +1,8 @@
 """Trading time for memory: a function's intermediate results are dropped and computed again during the backward pass.
 
-What such a call depends on is its tensor arguments and whatever tensors it closes over. The latter are found by running it
-once with recording on, under a mark of its own: whatever it reaches that does not bear the mark was made outside. That
-recording is dropped at once; a single node stays, whose pull runs the function again on aliases of its arguments.
+What such a call depends on is its tensor arguments and whatever tensors it closes over. The latter are found by running
+it once with recording on, under a mark of its own: whatever it reaches that does not bear the mark was made outside.
+That recording is dropped at once; a single node stays, whose pull runs the function again on aliases of its arguments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class _Checkpoint:
     variadic = False
     fused = False
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], state: State) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], state: State
+    ) -> None:
         self.name = self.label = f"checkpoint({getattr(function, '__name__', 'function')})"
         self.function = function
         self.state = state
@@ -67,7 +69,11 @@ class _Checkpoint:
         if not reached:
             return
         found = gradients_of(
-            [root for root, _ in reached], [seed for _, seed in reached], targets, create_graph=pending.recording, free=False
+            [root for root, _ in reached],
+            [seed for _, seed in reached],
+            targets,
+            create_graph=pending.recording,
+            free=False,
         )
         for parent, gradient in zip(parents, found, strict=True):
             if gradient is not None and parent is not None:

@@ -1,8 +1,9 @@
-"""From an operation's definition to a function of its own: code written out by templates and run by ``exec``, as `dataclasses` does.
+"""From an operation's definition to a function of its own: code written out by templates and run by ``exec``, as
+`dataclasses` does.
 
-It costs a third of a microsecond where a generic apply costs three. Three kinds of function: those of fused operations and those of elementary ones
-(the general code of :mod:`autodiff.recording` and of the engine's pulls, written out), and, quickest, those of elementwise operations on tensors
-of one shape or a tensor and a number.
+It costs a third of a microsecond where a generic apply costs three. Three kinds of function: those of fused operations
+and those of elementary ones (the general code of :mod:`autodiff.recording` and of the engine's pulls, written out),
+and, quickest, those of elementwise operations on tensors of one shape or a tensor and a number.
 """
 
 from __future__ import annotations
@@ -31,10 +32,17 @@ __all__ = ["bind_tensor", "direct_function", "elementwise_function", "fused_func
 
 def _documentation(op: Primitive | Fused) -> str:
     source = getattr(op, "composed", op.forward)
-    text = inspect.getdoc(source) if not isinstance(source, np.ufunc) and "lambda" not in getattr(source, "__name__", "") else None
+    text = (
+        inspect.getdoc(source)
+        if not isinstance(source, np.ufunc) and "lambda" not in getattr(source, "__name__", "")
+        else None
+    )
     if text:
         return text
-    return f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of ``autodiff.registry[{op.name!r}]``."
+    return (
+        f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of"
+        f" ``autodiff.registry[{op.name!r}]``."
+    )
 
 
 def _compile(op: Primitive | Fused, source: str, names: dict[str, Any]) -> Callable[..., Any]:
@@ -50,8 +58,8 @@ def _compile(op: Primitive | Fused, source: str, names: dict[str, Any]) -> Calla
     return function
 
 
-# The library's own operations are compiled before the class that wraps their results exists, since its operators are made of
-# them; their namespaces wait here for it.
+# The library's own operations are compiled before the class that wraps their results exists, since its operators are
+# made of them; their namespaces wait here for it.
 _early_scopes: list[dict[str, Any]] = []
 
 
@@ -64,8 +72,9 @@ def bind_tensor(cls: type) -> None:
 
 
 def _of_tensor() -> dict[str, Any]:
-    # Tensors to be filled, without end: one is there in three quarters of the time of object.__new__(Tensor), for which Python packs and
-    # unpacks a tuple of arguments; a scalar chain's step takes 2 % less, a node of a long one 4 % (benchmarks/scalar_chain.py, graphs.py).
+    # Tensors to be filled, without end: one is there in three quarters of the time of object.__new__(Tensor), for which
+    # Python packs and unpacks a tuple of arguments; a scalar chain's step takes 2 % less, a node of a long one 4 %
+    # (benchmarks/scalar_chain.py, graphs.py).
     return {"Tensor": engine._Tensor, "_blanks": starmap(object.__new__, repeat((engine._Tensor,))), "_next": next}
 
 
@@ -82,9 +91,13 @@ def _shared() -> dict[str, Any]:
 
 
 def general_function(
-    op: Primitive | Fused, body: str = "    return record(op, {inputs}, {attrs})", names: dict[str, Any] | None = None, more: str = ""
+    op: Primitive | Fused,
+    body: str = "    return record(op, {inputs}, {attrs})",
+    names: dict[str, Any] | None = None,
+    more: str = "",
 ) -> Callable[..., Any]:
-    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls record.
+    """A function with the forward's own signature, so that Python itself binds the arguments; by default it calls
+    record.
 
     ``more`` is source that is compiled with it.
     """
@@ -108,8 +121,8 @@ def general_function(
     return _compile(op, source, {**defaults, **(names or {})})
 
 
-# record() and leave() written out for one fused operation in the ordinary state: out comes one array of floats that shares memory with no input.
-# The small network of benchmarks/training.py spends a third of its step in such calls.
+# record() and leave() written out for one fused operation in the ordinary state: out comes one array of floats that
+# shares memory with no input. The small network of benchmarks/training.py spends a third of its step in such calls.
 _APPLIED = """
     if _state() is not None:
         return {elsewhere}
@@ -254,7 +267,8 @@ _DIRECT = """
     return _tensor
 """
 
-# pull_elementary() written out likewise. All rules are applied before anything is sent, so that the general pull may start anew.
+# pull_elementary() written out likewise. All rules are applied before anything is sent, so that the general pull may
+# start anew.
 _DIRECT_PULL = """
 def _direct_pull(node, g, pending):
     saved = node.saved
@@ -282,7 +296,9 @@ _DIRECT_SENDING = f"""
 
 
 def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
-    """What the templates of one operation share; ``scalars`` is what to do with the NumPy scalar of a tensor without axes."""
+    """What the templates of one operation share; ``scalars`` is what to do with the NumPy scalar of a tensor without
+    axes.
+    """
     places = range(len(op.inputs))
 
     def each(text: str, separator: str = ", ") -> str:
@@ -292,11 +308,15 @@ def _fields(op: Primitive | Fused, scalars: str) -> dict[str, str]:
     for i, p in enumerate(op.parameters[: len(op.inputs)]):
         names = {"name": p.name, "array": f"_a{i}", "parent": f"_p{i}"}
         absent = _ABSENT.format(**names) if p.default is None else ""
-        reading.append(_READING.format(**names, i=i, absent=absent, scalars=scalars.format(**names).rstrip()).strip("\n"))
+        reading.append(
+            _READING.format(**names, i=i, absent=absent, scalars=scalars.format(**names).rstrip()).strip("\n")
+        )
     return {
         "reading": "\n".join(reading),
         "noting": "\n".join(_NOTING.format(i=i, name=name).strip("\n") for i, name in enumerate(op.inputs)),
-        "call": ", ".join([*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]),
+        "call": ", ".join(
+            [*(f"_a{i}" for i in places), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)]
+        ),
         "arrays": each("_a{i}"),
         "parents": each("_p{i}"),
         "tracked": each("_p{i} is not None", " or "),
@@ -312,27 +332,50 @@ def _pull_source(op: Primitive | Fused, template: str, **parts: str) -> str:
     """The source of a pull whose ``parts`` are written once for every input."""
     places = range(len(op.inputs))
     fields = {name: "\n".join(text.format(i=i).strip("\n") for i in places) for name, text in parts.items()}
-    return template.format(parents=", ".join(f"p{i}" for i in places), results=", ".join(f"h{i}" for i in places), **fields)
+    return template.format(
+        parents=", ".join(f"p{i}" for i in places), results=", ".join(f"h{i}" for i in places), **fields
+    )
 
 
 def _names(op: Primitive | Fused) -> dict[str, Any]:
     """What the templates' code reaches for; names with an underscore, since the parameters may have any others."""
     names = {
-        "Node": GeneralNode, "arrayed": arrayed, "asarray": np.asarray, "coerce": coerce, "explain": explain, "forward": op.forward,
-        "generic": np.generic, "keep": op.keep, "lacking": engine.lacking, "leave": leave, "ndarray": np.ndarray,
-        "noted": noted, "note_view": note_view, "numbers": FLOAT_SCALARS, "op": op, "pull": op.pull, "record": record,
-        "state": current_state, "Variable": Variable,
-    }  # fmt: skip
+        "Node": GeneralNode,
+        "arrayed": arrayed,
+        "asarray": np.asarray,
+        "coerce": coerce,
+        "explain": explain,
+        "forward": op.forward,
+        "generic": np.generic,
+        "keep": op.keep,
+        "lacking": engine.lacking,
+        "leave": leave,
+        "ndarray": np.ndarray,
+        "noted": noted,
+        "note_view": note_view,
+        "numbers": FLOAT_SCALARS,
+        "op": op,
+        "pull": op.pull,
+        "record": record,
+        "state": current_state,
+        "Variable": Variable,
+    }
     return {f"_{name}": value for name, value in names.items()}
 
 
 def fused_function(op: Fused, elsewhere: str, result: str) -> Callable[..., Any]:
-    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what otherwise."""
+    """The function of a fused operation; ``elsewhere`` is what to return in any but the ordinary state, ``result`` what
+    otherwise.
+    """
     fields = _fields(op, _AS_ARRAY)
     choice = getattr(op.forward, "choice", {})
     forward = (_CHOICE if choice else _FORWARD).strip("\n").format(**fields)
     body = _APPLIED.format(
-        forward=forward, elsewhere=elsewhere, usual=result.format(out="_tensor"), unusual=result.format(out="_out"), **fields
+        forward=forward,
+        elsewhere=elsewhere,
+        usual=result.format(out="_tensor"),
+        unusual=result.format(out="_out"),
+        **fields,
     )
     names = {**_names(op), **{f"_{name}": value for name, value in choice.items()}}
     return general_function(op, body.strip("\n"), names, _pull_source(op, _APPLIED_PULL, sending=_APPLIED_SENDING))
@@ -355,16 +398,20 @@ def direct_function(op: Primitive) -> Callable[..., Any]:
     return general_function(op, body, {**_names(op), "ShapeOnly": ShapeOnly, **rules}, pull)
 
 
-# --- compiled elementwise operations ---------------------------------------------------------------------------------------
+# --- compiled elementwise operations
+# ---------------------------------------------------------------------------------------
 #
-# What follows writes record() and pull_elementary() out for one operation, with every question left out that its definition answers. The
-# function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the ordinary state; all else goes to the code above. Gain
-# measured by benchmarks/overhead.py and scalar_chain.py: 0.6 us a call against 2.4, and as much again on the way back.
+# What follows writes record() and pull_elementary() out for one operation, with every question left out that its
+# definition answers. The function handles Tensors of equal shape and dtype, and Tensors with Python numbers, in the
+# ordinary state; all else goes to the code above. Gain measured by benchmarks/overhead.py and scalar_chain.py: 0.6 us a
+# call against 2.4, and as much again on the way back.
 #
-# Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call, and the result is
-# known to have the cotangent's shape and dtype, so that nothing is asked of it; dtype and shape of an array cost more than a function call.
+# Where a rule is plain arithmetic on its arguments, its text is read off its byte code and put in place of the call,
+# and the result is known to have the cotangent's shape and dtype, so that nothing is asked of it; dtype and shape of an
+# array cost more than a function call.
 #
-# Where one float64 comes out of float64s, a ScalarNode is left, which knows shape and dtype without asking; its pulls ask for neither.
+# Where one float64 comes out of float64s, a ScalarNode is left, which knows shape and dtype without asking; its pulls
+# ask for neither.
 
 _FUNCTION = """
 def function({parameters}):
@@ -389,7 +436,8 @@ if {array}.__class__ is ndarray and not {parent}.shape:
     {array} = {array}[()]
 """
 
-# An AttributeError raised and caught takes as long as the rest of the call, so a number is told from a tensor by its class.
+# An AttributeError raised and caught takes as long as the rest of the call, so a number is told from a tensor by its
+# class.
 _SECOND = """
 if y.__class__ is not Tensor and not isinstance(y, Tensor):
     if y.__class__ not in numbers:
@@ -472,9 +520,10 @@ _GRADIENT = """
 {gradient} = {rule}
 """
 
-# Of a large array the steps of a rule are written over one another, in the array that the first of them makes: the same bits, in memory that is in
-# cache (a quarter of the time of tanh's rule at 4,096 floats, 5 % of the chain of benchmarks/overhead.py). Not of one in another order than C, since
-# the gradient would then be in that order, whatever the cotangent's.
+# Of a large array the steps of a rule are written over one another, in the array that the first of them makes: the same
+# bits, in memory that is in cache (a quarter of the time of tanh's rule at 4,096 floats, 5 % of the chain of
+# benchmarks/overhead.py). Not of one in another order than C, since the gradient would then be in that order, whatever
+# the cotangent's.
 _GRADIENT_IN_STEPS = """
 {gradient} = {first}
 if {gradient}.__class__ is ndarray is g.__class__ and {gradient}.size >= in_place_size and {gradient}.flags.c_contiguous:
@@ -555,7 +604,9 @@ def _read(op: Primitive, wanted: Sequence[int]) -> tuple[int, ...]:
 
 
 def _scalar_slots(op: Primitive, wanted: Sequence[int]) -> dict[str, str]:
-    """Where a ScalarNode keeps what the rules of the inputs number ``wanted`` read; the number in the place of another input stands there."""
+    """Where a ScalarNode keeps what the rules of the inputs number ``wanted`` read; the number in the place of another
+    input stands there.
+    """
     slots = iter(_SLOTS)
     places = {}
     for name, use in zip(_NAMES, _read(op, wanted), strict=False):
@@ -579,14 +630,21 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
         rule = op.rules[i]
         assert rule is not None
         text = arithmetic(rule, ("g", *names))
-        fields = {"parent": parent, "slot": slot, "gradient": gradient, "rule": text or f"rule{i}(g, {', '.join(names)})"}
+        fields = {
+            "parent": parent,
+            "slot": slot,
+            "gradient": gradient,
+            "rule": text or f"rule{i}(g, {', '.join(names)})",
+        }
         gradients.append(_PARENT.format(**fields))
         steps = None if scalar or text is None else over_one_another(text, gradient)
         if text == "g":
             fields["gradient"] = "g"
         elif steps:
             first, calls, rest = steps
-            gradients.append(_GRADIENT_IN_STEPS.format(**fields, first=first, steps=_indented("\n".join(calls)), rest=rest))
+            gradients.append(
+                _GRADIENT_IN_STEPS.format(**fields, first=first, steps=_indented("\n".join(calls)), rest=rest)
+            )
         else:
             gradients.append(_GRADIENT.format(**fields) + ("" if text else fitted.format(**fields)))
         reached = _REACHED if i == wanted[0] else _REACHED_TOO
@@ -594,9 +652,14 @@ def _pull(op: Primitive, name: str, wanted: Sequence[int], scalar: bool = False)
         sending.append(_SENDING.format(**fields))
     if scalar:
         read = re.findall(r"\w+", "".join(gradients))
-        unpacking = "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names if n in read) or "pass"
+        unpacking = (
+            "\n".join(f"{n} = node.{slots[n]}" if n in slots else f"{n} = None" for n in names if n in read) or "pass"
+        )
     return (_PULL + ("\n{name}.op = op\n" if scalar else "")).format(
-        name=name, names=_indented(unpacking), gradients=_indented("".join(gradients)), sending=_indented("".join(sending))
+        name=name,
+        names=_indented(unpacking),
+        gradients=_indented("".join(gradients)),
+        sending=_indented("".join(sending)),
     )
 
 
@@ -622,9 +685,15 @@ def _node(op: Primitive, wanted: Sequence[int], inputs: Sequence[str], floats: b
     pull = f"pull{''.join(map(str, wanted))}"
     first, second = (_PLACES[i][0] if i in wanted else inputs[i] if i < len(inputs) else "None" for i in (0, 1))
     making = _NODE.format(
-        array=array, parent=parent, scalar=scalar, pull=pull, first=first, second=second,
-        saved=_kept(_read(op, wanted), *inputs), saved_by_scalar=_indented(saved_by_scalar),
-    )  # fmt: skip
+        array=array,
+        parent=parent,
+        scalar=scalar,
+        pull=pull,
+        first=first,
+        second=second,
+        saved=_kept(_read(op, wanted), *inputs),
+        saved_by_scalar=_indented(saved_by_scalar),
+    )
     return _indented(making), _pull(op, pull, wanted) + _pull(op, f"{pull}_scalar", wanted, scalar=True)
 
 
@@ -634,12 +703,26 @@ def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., A
     if None in op._reads:
         return general
     scope: dict[str, Any] = {
-        "Node": ElementwiseNode, "ScalarNode": ScalarNode, "ShapeOnly": ShapeOnly, "Variable": Variable, "float64": np.float64, "forward": op.forward,
-        "general": general, "in_place_size": engine.IN_PLACE_SIZE, "ndarray": np.ndarray,
-        "add": np.add, "arrays": _Arrays(), "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "negative": np.negative,
-    }  # fmt: skip
+        "Node": ElementwiseNode,
+        "ScalarNode": ScalarNode,
+        "ShapeOnly": ShapeOnly,
+        "Variable": Variable,
+        "float64": np.float64,
+        "forward": op.forward,
+        "general": general,
+        "in_place_size": engine.IN_PLACE_SIZE,
+        "ndarray": np.ndarray,
+        "add": np.add,
+        "arrays": _Arrays(),
+        "subtract": np.subtract,
+        "multiply": np.multiply,
+        "divide": np.divide,
+        "negative": np.negative,
+    }
     scope |= {f"rule{i}": rule for i, rule in enumerate(op.rules)}
-    left_as_scalar, right_as_scalar = (_AS_SCALAR.format(array=array, parent=parent) for array, parent in (("a", "p"), ("b", "q")))
+    left_as_scalar, right_as_scalar = (
+        _AS_SCALAR.format(array=array, parent=parent) for array, parent in (("a", "p"), ("b", "q"))
+    )
     if len(op.rules) == 1:
         node, pulls = _node(op, [0], ["a"])
         function = _FUNCTION.format(
@@ -648,13 +731,17 @@ def elementwise_function(op: Primitive, operator: str | None) -> Callable[..., A
         return _compile(op, function + pulls, scope)
     expression = operator or "forward(a, b)"
     node, pulls = _node(op, [1], ["x", "b"])
-    reflected = _REFLECTED.format(as_scalar=_indented(right_as_scalar), expression=_with("a", "x", expression), node=node)
+    reflected = _REFLECTED.format(
+        as_scalar=_indented(right_as_scalar), expression=_with("a", "x", expression), node=node
+    )
     op.reflected = _compile(op, reflected + pulls, scope)
     number, more = _node(op, [0], ["a", "y"])
     second = _SECOND.format(as_scalar=_indented(left_as_scalar), expression=_with("b", "y", expression), node=number)
     floats = operator is not None and "dd->d" in getattr(op.forward, "types", ())
     node, pulls = _node(op, [0, 1], ["a", "b"], floats)
-    function = _FUNCTION.format(parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=node)
+    function = _FUNCTION.format(
+        parameters="x, y", inputs="x, y", second=_indented(second), expression=expression, node=node
+    )
     return _compile(op, function + pulls + more, scope)
 
 

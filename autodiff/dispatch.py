@@ -31,7 +31,8 @@ ufunc_methods: dict[tuple[Any, str], Callable[..., Any]] = {}
 ufunc_keywords: list[Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = []
 
 
-#: (test, register): called once when a ufunc that nobody knows passes the test, for rules of packages that may be absent.
+#: (test, register): called once when a ufunc that nobody knows passes the test, for rules of packages that may be
+#: absent.
 late: list[tuple[Callable[[Any], bool], Callable[[], None]]] = []
 
 
@@ -107,7 +108,8 @@ def _unknown(callable_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrap
     """A callable that is not differentiable: fine on constants, refused where it would cut a graph."""
     if _tracked((*args, *kwargs.values())):
         hint = classify(callable_)[1] or (
-            "write it with differentiable operations, define it with autodiff.extend.Primitive, or use .data where no gradient is wanted"
+            "write it with differentiable operations, define it with autodiff.extend.Primitive, or use .data where no"
+            " gradient is wanted"
         )
         raise NotDifferentiableError(f"{_name(callable_)} has no gradient here: {hint}")
     return wrapped(callable_(*bare(args), **bare(kwargs)))
@@ -119,10 +121,13 @@ def call_ufunc(
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
     if kwargs:
         outs = [o for o in kwargs.get("out", ()) if o is not None]
-        if outs and not (method == "__call__" and ufunc in differentiable and len(outs) == 1 and hasattr(outs[0], "_node")):
+        if outs and not (
+            method == "__call__" and ufunc in differentiable and len(outs) == 1 and hasattr(outs[0], "_node")
+        ):
             name = _name(ufunc)
             raise NotDifferentiableError(
-                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...) instead, or out= a Tensor"
+                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...)"
+                " instead, or out= a Tensor"
             )
         if not outs:
             kwargs.pop("out", None)
@@ -142,7 +147,8 @@ def call_ufunc(
                 return handler(ufunc, inputs, kwargs)
             if _tracked(inputs):
                 raise NotDifferentiableError(
-                    f"{_name(ufunc)} with {', '.join(kwargs)}= is not differentiable here; call it without and use np.where or .astype"
+                    f"{_name(ufunc)} with {', '.join(kwargs)}= is not differentiable here; call it without and use"
+                    " np.where or .astype"
                 )
     else:
         function = ufunc_methods.get((ufunc, method))
@@ -153,14 +159,13 @@ def call_ufunc(
         return wrapped(called(*bare(inputs), **bare(kwargs)))
     if method != "__call__" and _tracked(inputs):
         raise NotDifferentiableError(
-            f"{_name(ufunc)}.{method} has no gradient here; use the NumPy function of that meaning (np.sum, np.cumsum, np.prod, ...)"
+            f"{_name(ufunc)}.{method} has no gradient here; use the NumPy function of that meaning (np.sum, np.cumsum,"
+            " np.prod, ...)"
         )
     return _unknown(called, inputs, kwargs, wrapped)
 
 
-def call_function(
-    wrapped: Callable[[Any], Any], function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``Tensor.__array_function__``: run a NumPy function on arguments of which one at least is a Tensor."""
     ours = differentiable.get(function)
     if ours is not None:

@@ -1,14 +1,17 @@
 """Backpropagation: the walk, accumulation, unbroadcasting and casting, once, for every operation.
 
 A gradient rule returns what the formula says. This module sums that to the input's shape, casts it to the input's
-dtype, and adds it to what other uses of the same input have sent. Only a leaf's ``grad`` (and a retained one) outlives the pass.
+dtype, and adds it to what other uses of the same input have sent. Only a leaf's ``grad`` (and a retained one) outlives
+the pass.
 
-A pass runs in one of two ways. Ordinarily it has all graphs to itself: rules receive bare arrays, gradients on their way stand on the
-nodes (:class:`OnNodes`), and the operations' compiled rules put them there. One pass at a time may do so. A pass that runs beside it, in a hook
-or in another thread, keeps its gradients in a table of its own (:class:`Table`) and writes to nothing on a shared graph; so does one that is
-watched for NaN, and one that is recorded. That is ``create_graph=True``: rules then receive Tensors, so that NumPy's protocols record the rule
-itself and the gradient can be differentiated again. A fused primitive's hand-derived backward reads residuals that are bare arrays, and
-recording it would silently treat them as constants; so in that mode the fused primitive's *composed definition* is differentiated instead.
+A pass runs in one of two ways. Ordinarily it has all graphs to itself: rules receive bare arrays, gradients on their
+way stand on the nodes (:class:`OnNodes`), and the operations' compiled rules put them there. One pass at a time may do
+so. A pass that runs beside it, in a hook or in another thread, keeps its gradients in a table of its own
+(:class:`Table`) and writes to nothing on a shared graph; so does one that is watched for NaN, and one that is recorded.
+That is ``create_graph=True``: rules then receive Tensors, so that NumPy's protocols record the rule itself and the
+gradient can be differentiated again. A fused primitive's hand-derived backward reads residuals that are bare arrays,
+and recording it would silently treat them as constants; so in that mode the fused primitive's *composed definition* is
+differentiated instead.
 """
 
 from __future__ import annotations
@@ -27,11 +30,25 @@ from autodiff.graph import ElementwiseNode, GeneralNode, Node, ScalarNode, Varia
 from autodiff.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
-    "IN_PLACE_SIZE", "OnNodes", "Pending", "Table", "backpropagate", "bind_tensor", "contributions", "fit", "gradients_of", "known_arrays",
-    "lacking", "observed", "pull_elementary", "pull_fused", "wrap",
-]  # fmt: skip
+    "IN_PLACE_SIZE",
+    "OnNodes",
+    "Pending",
+    "Table",
+    "backpropagate",
+    "bind_tensor",
+    "contributions",
+    "fit",
+    "gradients_of",
+    "known_arrays",
+    "lacking",
+    "observed",
+    "pull_elementary",
+    "pull_fused",
+    "wrap",
+]
 
-#: At and above this many elements, adding into an array that the pass owns beats making a new one (benchmarks/overhead.py).
+#: At and above this many elements, adding into an array that the pass owns beats making a new one
+#: (benchmarks/overhead.py).
 IN_PLACE_SIZE = 1024
 
 _Tensor: Any = None
@@ -119,7 +136,9 @@ class Pending:
 
 
 class Table(Pending):
-    """In a table by node, so that nothing on a shared graph is written to: such passes may nest or run beside one another."""
+    """In a table by node, so that nothing on a shared graph is written to: such passes may nest or run beside one
+    another.
+    """
 
     __slots__ = ("_held",)
 
@@ -139,13 +158,15 @@ class Table(Pending):
 
 
 class OnNodes(Pending):
-    """On the nodes themselves: for a pass that has all graphs to itself (a seventh less of a scalar chain than by table).
+    """On the nodes themselves: for a pass that has all graphs to itself (a seventh less of a scalar chain than by
+    table).
 
     Attributes
     ----------
     ahead : list of Node
-        Nodes at rest that a gradient has reached, to be visited next. A compiled pull hands out one of those that it reaches as its result
-        instead: most reach but one, and a list that is filled and emptied for each takes a twelfth of a scalar chain's way back.
+        Nodes at rest that a gradient has reached, to be visited next. A compiled pull hands out one of those that it
+        reaches as its result instead: most reach but one, and a list that is filled and emptied for each takes a
+        twelfth of a scalar chain's way back.
     leaves : list of Variable
         The leaves that a gradient has reached.
     """
@@ -185,9 +206,7 @@ def fit(g: Any, parent: Node | Variable, op: Any = None) -> Any:
                 f"{name} returned shape {g.shape} for an input of shape {shape}; it must return the input's shape, "
                 "or that shape broadcast"
             )
-        axes = tuple(range(lead)) + tuple(
-            lead + i for i, m in enumerate(shape) if m == 1 and g.shape[lead + i] != 1
-        )
+        axes = tuple(range(lead)) + tuple(lead + i for i, m in enumerate(shape) if m == 1 and g.shape[lead + i] != 1)
         if axes:
             g = g.sum(axis=axes, keepdims=True)
         if lead:
@@ -262,7 +281,8 @@ def _apply_rules(node: Node, g: Any, saved: tuple[Any, ...]) -> list[Any]:
     if op.variadic:
         (rule,) = op.rules
         return [
-            None if parent is None else fit(rule(i, g, *saved, **attrs), parent, op) for i, parent in enumerate(node.parents)
+            None if parent is None else fit(rule(i, g, *saved, **attrs), parent, op)
+            for i, parent in enumerate(node.parents)
         ]
     return [
         None if parent is None else fit(rule(g, *saved, **attrs), parent, op)
@@ -277,7 +297,8 @@ def _one_by_one(g: Any, apply: Callable[[Any], Sequence[Any]]) -> list[Any]:
         raise GraphError("a gradient rule asked for a plain array where there is none")
     results = [apply(each(g, i)) for i in range(n)]
     return [
-        None if results[0][k] is None else Batched(np.stack([np.asarray(row[k]) for row in results])) for k in range(len(results[0]))
+        None if results[0][k] is None else Batched(np.stack([np.asarray(row[k]) for row in results]))
+        for k in range(len(results[0]))
     ]
 
 
@@ -302,7 +323,8 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
 def lacking(op: Any, position: int) -> NotDifferentiableError:
     """What to raise where a fused backward gives None for an input that asks for a gradient."""
     return NotDifferentiableError(
-        f"{op.name} has no gradient with respect to its argument {op.inputs[position]!r}; pass that argument through autodiff.constant(...)"
+        f"{op.name} has no gradient with respect to its argument {op.inputs[position]!r}; pass that argument through"
+        " autodiff.constant(...)"
     )
 
 
@@ -325,7 +347,8 @@ def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any) -> list[Any]:
     """The gradients of the composed definition, recorded, so that they can be differentiated again."""
     attrs = node.attrs or {}
     stand_ins = [
-        array if parent is None else alias(wrap(array, parent)) for array, parent in zip(inputs, node.parents, strict=True)
+        array if parent is None else alias(wrap(array, parent))
+        for array, parent in zip(inputs, node.parents, strict=True)
     ]
     with enable_grad():
         out = node.op.composed(*stand_ins, **attrs)
@@ -334,7 +357,11 @@ def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any) -> list[Any]:
     wanted = [t for t, parent in zip(stand_ins, node.parents, strict=True) if parent is not None]
     found = iter(
         gradients_of(
-            [o._node for o, _ in reached], [s for _, s in reached], [t._node for t in wanted], create_graph=True, free=False
+            [o._node for o, _ in reached],
+            [s for _, s in reached],
+            [t._node for t in wanted],
+            create_graph=True,
+            free=False,
         )
         if reached
         else [None] * len(wanted)
@@ -433,7 +460,8 @@ def _fresh() -> Variable:
     return probe
 
 
-# How many references an array has that nobody but a function's variable holds; asked of the interpreter, since it varies.
+# How many references an array has that nobody but a function's variable holds; asked of the interpreter, since it
+# varies.
 _ALONE = _references(_fresh())
 
 
@@ -505,11 +533,7 @@ def hooked_pull(node: Node, g: Any, pending: Pending) -> None:
 
 
 def backpropagate(
-    roots: Sequence[Node | Variable],
-    seeds: Sequence[Any],
-    *,
-    create_graph: bool = False,
-    free: bool = True,
+    roots: Sequence[Node | Variable], seeds: Sequence[Any], *, create_graph: bool = False, free: bool = True
 ) -> None:
     """Add the gradients of ``sum(<seed, root>)`` to every leaf's ``grad``.
 
@@ -541,7 +565,9 @@ def gradients_of(
     create_graph: bool = False,
     free: bool = True,
 ) -> list[Any]:
-    """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is touched."""
+    """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is
+    touched.
+    """
     found: dict[Any, Any] = dict.fromkeys(targets)
     if not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(False):
         _walk_alone(roots, seeds, free, found)
@@ -588,7 +614,9 @@ _exclusive = threading.Lock()
 _NODES = frozenset({ElementwiseNode, GeneralNode, ScalarNode})
 
 
-def _walk_alone(roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bool, found: dict[Any, Any] | None) -> None:
+def _walk_alone(
+    roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bool, found: dict[Any, Any] | None
+) -> None:
     """The pass of whoever has taken ``_exclusive``, which is given back. ``found`` is as in :func:`_walk`."""
     try:
         pending = OnNodes()
@@ -609,8 +637,9 @@ def _walk_alone(roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bo
 def _visit(roots: Sequence[Node | Variable], seeds: Sequence[Any], pending: OnNodes, free: bool) -> None:
     """Visit all nodes that ``roots`` depend on.
 
-    Along a single way whoever is reached waits for nobody else, so no order is asked for until ways part: a small network's pass runs a
-    fifth fewer instructions (``python -m benchmarks interpreter``) and takes a sixth less, a scalar chain's step takes a tenth less.
+    Along a single way whoever is reached waits for nobody else, so no order is asked for until ways part: a small
+    network's pass runs a fifth fewer instructions (``python -m benchmarks interpreter``) and takes a sixth less, a
+    scalar chain's step takes a tenth less.
     """
     node: Any = None
     ahead: Any = None
@@ -636,7 +665,8 @@ def _visit(roots: Sequence[Node | Variable], seeds: Sequence[Any], pending: OnNo
             ahead = node.op.pull(node, g, pending)
         if free:
             node.saved = None
-    # Ways part: at the parents of the last node, whose places, not their order of arrival, tell the order of what follows.
+    # Ways part: at the parents of the last node, whose places, not their order of arrival, tell the order of what
+    # follows.
     parts = roots if node is None else _places(node)
     if ahead is not None:
         waiting.append(ahead)
@@ -659,11 +689,13 @@ def _visit(roots: Sequence[Node | Variable], seeds: Sequence[Any], pending: OnNo
 
 
 def _claimed(roots: Sequence[Any]) -> list[Any]:
-    """The nodes among ``roots`` and those that they depend on, each after all of its parents; the ``g`` of each, which was False, is made None.
+    """The nodes among ``roots`` and those that they depend on, each after all of its parents; the ``g`` of each, which
+    was False, is made None.
 
-    The order of :func:`topological_order`, so that a pass gives the same bits whatever runs beside it, in about half of its time: ``g``
-    tells what has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for those behind it; where ways part, all
-    but the last are put by with the length of the path so far. At the end of a way the path down to the last parting waits for nothing more.
+    The order of :func:`topological_order`, so that a pass gives the same bits whatever runs beside it, in about half of
+    its time: ``g`` tells what has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for
+    those behind it; where ways part, all but the last are put by with the length of the path so far. At the end of a
+    way the path down to the last parting waits for nothing more.
     """
     order: list[Any] = []
     place = order.append

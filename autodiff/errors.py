@@ -38,7 +38,9 @@ class ArgumentError(AutodiffError, ValueError):
 
 
 class CompileError(AutodiffError, RuntimeError):
-    """A step that ``autodiff.compile(..., fallback=False)`` cannot replay faithfully, or a replay that differs from the eager call."""
+    """A step that ``autodiff.compile(..., fallback=False)`` cannot replay faithfully, or a replay that differs from the
+    eager call.
+    """
 
 
 class DTypeError(AutodiffError, TypeError):
@@ -98,4 +100,6 @@ def require(module: str) -> Any:
         if error.name is None or error.name.partition(".")[0] != top:
             raise
         package = _PIP_NAMES.get(top, top)
-        raise MissingExtraError(f"this needs the package {top!r}, which is not installed: pip install '{package}'") from error
+        raise MissingExtraError(
+            f"this needs the package {top!r}, which is not installed: pip install '{package}'"
+        ) from error

@@ -1,7 +1,8 @@
 """The vocabulary in which an operation describes a random valid call of itself.
 
-An operation's ``sample(draw)`` asks a :class:`Draw` for sizes, choices and arrays and returns ``(args, kwargs)``. The verification kit gives
-it one Draw that asks a NumPy generator, and another that asks Hypothesis and therefore shrinks. The facts are written once and need neither.
+An operation's ``sample(draw)`` asks a :class:`Draw` for sizes, choices and arrays and returns ``(args, kwargs)``. The
+verification kit gives it one Draw that asks a NumPy generator, and another that asks Hypothesis and therefore shrinks.
+The facts are written once and need neither.
 """
 
 from __future__ import annotations
@@ -37,7 +38,14 @@ class Draw(Protocol):
     def shapes(self, count: int) -> list[tuple[int, ...]]:
         """Shapes that broadcast together."""
 
-    def array(self, shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, avoid: Sequence[float] = (), distinct: bool = False) -> Array:
+    def array(
+        self,
+        shape: tuple[int, ...],
+        low: float = -2.0,
+        high: float = 2.0,
+        avoid: Sequence[float] = (),
+        distinct: bool = False,
+    ) -> Array:
         """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
 
     def integers(self, shape: tuple[int, ...], low: int, high: int) -> Array:
@@ -56,12 +64,16 @@ class Draw(Protocol):
 def candidates(low: float, high: float, avoid: Sequence[float]) -> Array:
     """Float64 values strictly inside (low, high) and away from ``avoid``, the simplest first.
 
-    They lie on a grid of a 128th of the interval, a little off round numbers, and no closer to a point to avoid than a 64th: by construction
-    and not by drawing again, so nothing is ever rejected.
+    They lie on a grid of a 128th of the interval, a little off round numbers, and no closer to a point to avoid than a
+    64th: by construction and not by drawing again, so nothing is ever rejected.
     """
     width = high - low
     grid = low + width * (np.arange(1, 128) + 0.13) / 128.5
-    far = np.all(np.abs(grid[:, None] - np.asarray(avoid, float)[None, :]) > width / 64, axis=1) if len(avoid) else np.ones(127, bool)
+    far = (
+        np.all(np.abs(grid[:, None] - np.asarray(avoid, float)[None, :]) > width / 64, axis=1)
+        if len(avoid)
+        else np.ones(127, bool)
+    )
     kept = grid[far]
     return kept[np.argsort(np.abs(kept), kind="stable")]
 
@@ -78,15 +90,19 @@ def sample_call(op: Any, draw: Draw) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, kwargs = op.sample(draw)
         return tuple(args), dict(kwargs)
     if op.fused:
-        raise ArgumentError(f"{op.name} has no sample, so nothing can verify it; where it is defined pass sample=, which returns (args, kwargs)")
+        raise ArgumentError(
+            f"{op.name} has no sample, so nothing can verify it; where it is defined pass sample=, which returns (args,"
+            " kwargs)"
+        )
     count = len(op.inputs)
     domain = op.domain if isinstance(op.domain[0], (tuple, list)) else [op.domain] * count
     if count == 1:
-        (low, high) = domain[0]
+        low, high = domain[0]
         return (draw.array(draw.shape(), low, high, op.kinks),), {}
     shapes = draw.shapes(count)
     arrays = [draw.array(shape, low, high) for shape, (low, high) in zip(shapes, domain, strict=True)]
     if op.kinks:
-        # The kinks are at differences of the inputs; steps of a quarter against an offset of an eighth keep away from all of them.
+        # The kinks are at differences of the inputs; steps of a quarter against an offset of an eighth keep away from
+        # all of them.
         arrays = [np.round(a * 4) / 4 + 0.125 * i for i, a in enumerate(arrays)]
     return tuple(arrays), {}

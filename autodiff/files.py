@@ -1,8 +1,8 @@
 """Files that are either whole or not there.
 
 A process may be killed between any two instructions. So a file is written under another name, forced to the disk, and
-moved over the old one by a rename, which the operating system makes atomic: at every moment the path holds a complete file, the
-old or the new.
+moved over the old one by a rename, which the operating system makes atomic: at every moment the path holds a complete
+file, the old or the new.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ __all__ = ["replacing"]
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes ``path``'s place when the block ends without an exception, and never existed otherwise.
+    """Open a file for writing that takes ``path``'s place when the block ends without an exception, and never existed
+    otherwise.
 
     Parameters
     ----------

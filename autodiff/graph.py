@@ -6,7 +6,8 @@ Tensor. So there is no reference cycle, an intermediate array dies as soon as no
 freed by reference counts the moment its last output goes away.
 
 Both are plain records with slots: nodes are made by the million, and every further slot is paid for by each of them.
-What few nodes have (a name, hooks, a retained gradient, a module path) lives in ``extras``, a dictionary made on demand.
+What few nodes have (a name, hooks, a retained gradient, a module path) lives in ``extras``, a dictionary made on
+demand.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Variable:
         """The accumulated gradient."""
         grad = self._grad
         if isinstance(grad, np.generic):
-            # A scalar's gradient stays NumPy's scalar until somebody asks: to make an array of each takes longer than to compute it.
+            # A scalar's gradient stays NumPy's scalar until somebody asks: to make an array of each takes longer than
+            # to compute it.
             grad = self._grad = np.array(grad)
         return grad
 
@@ -74,21 +76,24 @@ class Constant:
 
 
 class Node:
-    """One recorded operation; every node is a :class:`GeneralNode`, an :class:`ElementwiseNode` or a :class:`ScalarNode`.
+    """One recorded operation; every node is a :class:`GeneralNode`, an :class:`ElementwiseNode` or a
+    :class:`ScalarNode`.
 
     Attributes
     ----------
     op : Primitive or Fused
         What was computed; ``op.name`` and ``op.label`` say so in words and in pictures.
     pull : callable
-        ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to the parents' ``g``, in a pass that
-        has the graph to itself, and may return a parent as ``OnNodes.ahead`` tells; any other pass calls ``op.pull``.
+        ``pull(node, g, pending)``: adds the gradient ``g`` of the output, times this node's derivative, to the parents'
+        ``g``, in a pass that has the graph to itself, and may return a parent as ``OnNodes.ahead`` tells; any other
+        pass calls ``op.pull``.
     parents : tuple of Node, Variable or None
         One entry per array input; None where the input asks for no gradient.
     saved : tuple or None
         The arrays that the rules will read; None once a backward pass has freed them.
     g : numpy.ndarray, list, None or False
-        While a pass has the graph to itself: what has arrived of the gradient, None if nothing has. At all other times False.
+        While a pass has the graph to itself: what has arrived of the gradient, None if nothing has. At all other times
+        False.
     attrs : dict or None
         The arguments that are no arrays (axis, keepdims, ...).
     shape, dtype
@@ -96,8 +101,8 @@ class Node:
     constant_inputs : tuple of (int, number or Constant)
         Which inputs were constants, for pictures.
     extras : dict
-        Rare facts: ``name``, ``grad`` (retained), ``hooks``, ``scope`` (module path), ``trace`` (where it was recorded), ``seen`` (output,
-        inputs and seconds, kept for pictures). Unset where there is none.
+        Rare facts: ``name``, ``grad`` (retained), ``hooks``, ``scope`` (module path), ``trace`` (where it was
+        recorded), ``seen`` (output, inputs and seconds, kept for pictures). Unset where there is none.
     """
 
     __slots__ = ("extras", "g", "pull", "saved")
@@ -148,7 +153,8 @@ class GeneralNode(Node):
     Attributes
     ----------
     noted : list of tuple
-        Of inputs that were constants ``(position, number)`` or ``(position, shape, dtype, name)``; unset where there was none.
+        Of inputs that were constants ``(position, number)`` or ``(position, shape, dtype, name)``; unset where there
+        was none.
     """
 
     __slots__ = ("attrs", "dtype", "noted", "op", "parents", "shape")
@@ -163,14 +169,16 @@ class GeneralNode(Node):
     @property
     def constant_inputs(self) -> tuple[tuple[int, Any], ...]:
         """What is noted, as numbers and :class:`Constant`."""
-        return tuple((place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(self, "noted", ()))
+        return tuple(
+            (place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(self, "noted", ())
+        )
 
 
 class _Pair(Node):
     """A node of an operation on one or two inputs without attributes: what a program makes by the million.
 
-    It is one object where a general node is two, since its parents need no tuple. The collector's work grows with the number of such
-    containers, and at a million nodes that work is a third of the time (``benchmarks/graphs.py``).
+    It is one object where a general node is two, since its parents need no tuple. The collector's work grows with the
+    number of such containers, and at a million nodes that work is a third of the time (``benchmarks/graphs.py``).
 
     Attributes
     ----------
@@ -208,13 +216,14 @@ class ElementwiseNode(_Pair):
 
 
 class ScalarNode(_Pair):
-    """A node of an elementwise operation that made one float64 out of one or two: it need not say so, saves no tuple, and its pull tells the
-    operation.
+    """A node of an elementwise operation that made one float64 out of one or two: it need not say so, saves no tuple,
+    and its pull tells the operation.
 
     Attributes
     ----------
     saved
-        The first value that the rules will read, or ``op`` where they read none; None once a backward pass has freed it.
+        The first value that the rules will read, or ``op`` where they read none; None once a backward pass has freed
+        it.
     other, third
         The second and the third; unset where there is none.
     """

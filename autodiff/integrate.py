@@ -1,7 +1,9 @@
-"""Ordinary differential equations, differentiable in the state, the times and the parameters: ``autodiff.integrate.odeint``.
+"""Ordinary differential equations, differentiable in the state, the times and the parameters:
+``autodiff.integrate.odeint``.
 
-SciPy's own offers no protocol, and its steps are inside compiled code. Here the steps are recorded operations of a fixed tableau (Dormand and Prince
-1980): the gradient is the exact derivative of the solution that was computed, whatever its tolerance.
+SciPy's own offers no protocol, and its steps are inside compiled code. Here the steps are recorded operations of a
+fixed tableau (Dormand and Prince 1980): the gradient is the exact derivative of the solution that was computed,
+whatever its tolerance.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from autodiff.ops.shaping import _tensor
 
 __all__ = ["odeint"]
 
-# Dormand and Prince 1980, RK5(4)7M: nodes, stages, and the difference between the fifth-order and the embedded fourth-order solution.
+# Dormand and Prince 1980, RK5(4)7M: nodes, stages, and the difference between the fifth-order and the embedded
+# fourth-order solution.
 _NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 _STAGES = (
     (1 / 5,),
@@ -32,15 +35,23 @@ _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1
 
 
 def odeint(
-    func: Callable[..., Any], y0: Any, t: Any, args: Sequence[Any] = (), *, rtol: float = 1e-8, atol: float = 1e-8, mxstep: int = 10_000,
+    func: Callable[..., Any],
+    y0: Any,
+    t: Any,
+    args: Sequence[Any] = (),
+    *,
+    rtol: float = 1e-8,
+    atol: float = 1e-8,
+    mxstep: int = 10_000,
     tfirst: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """Integrate ``dy/dt = func(y, t, *args)``, with the arguments of ``scipy.integrate.odeint``.
 
     Parameters
     ----------
     func : callable
-        ``func(y, t, *args)`` gives dy/dt, of y's shape; written with NumPy, it sees Tensors. ``func(t, y, *args)`` with ``tfirst``.
+        ``func(y, t, *args)`` gives dy/dt, of y's shape; written with NumPy, it sees Tensors. ``func(t, y, *args)`` with
+        ``tfirst``.
     y0 : array_like or Tensor
         State at ``t[0]``, of any shape.
     t : (k,) array_like or Tensor
@@ -63,12 +74,14 @@ def odeint(
     ShapeError
         If ``t`` is not one axis, or ``func`` returns another shape.
     ArgumentError
-        If the times do not run one way, a tolerance is not positive, or ``mxstep`` steps do not suffice (a stiff or exploding system).
+        If the times do not run one way, a tolerance is not positive, or ``mxstep`` steps do not suffice (a stiff or
+        exploding system).
 
     Notes
     -----
-    Explicit and adaptive, of order five; for stiff systems it takes very many steps. Every step stays in the graph: wrap ``func`` or the whole call
-    in :func:`autodiff.checkpoint` where memory is short. Step sizes are fractions of the intervals between times, decided on the numbers alone.
+    Explicit and adaptive, of order five; for stiff systems it takes very many steps. Every step stays in the graph:
+    wrap ``func`` or the whole call in :func:`autodiff.checkpoint` where memory is short. Step sizes are fractions of
+    the intervals between times, decided on the numbers alone.
 
     Examples
     --------
@@ -106,9 +119,18 @@ def odeint(
 
 
 def _interval(
-    slope: Callable[[Any, Any], Any], y: Any, start: Any, length: Any, guess: float | None, rtol: float, atol: float, mxstep: int
+    slope: Callable[[Any, Any], Any],
+    y: Any,
+    start: Any,
+    length: Any,
+    guess: float | None,
+    rtol: float,
+    atol: float,
+    mxstep: int,
 ) -> tuple[Any, float]:
-    """Integrate over one interval; ``guess`` is the first step to try and the result's second part the last one taken, both in time."""
+    """Integrate over one interval; ``guess`` is the first step to try and the result's second part the last one taken,
+    both in time.
+    """
     span = abs(float(length.data))
     first = slope(y, start)
     step = _first_step(y, first, rtol, atol) if guess is None else guess
@@ -130,10 +152,20 @@ def _interval(
             y, first, done = after, slopes[-1], done + share
             if done >= 1.0:
                 return y, step
-        step = share * span * (min(5.0, max(0.2, 0.9 * wrong**-0.2)) if np.isfinite(wrong) and wrong > 0 else 5.0 if wrong == 0 else 0.2)
+        step = (
+            share
+            * span
+            * (
+                min(5.0, max(0.2, 0.9 * wrong**-0.2))
+                if np.isfinite(wrong) and wrong > 0
+                else 5.0
+                if wrong == 0
+                else 0.2
+            )
+        )
     raise ArgumentError(
-        f"odeint: {mxstep} steps reach only {done:.3g} of the interval of length {span:.6g}; the system is stiff or its solution explodes: "
-        "loosen rtol and atol, or raise mxstep"
+        f"odeint: {mxstep} steps reach only {done:.3g} of the interval of length {span:.6g}; the system is stiff or its"
+        " solution explodes: loosen rtol and atol, or raise mxstep"
     )
 
 
@@ -146,7 +178,9 @@ def _combined(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
 
 
 def _first_step(y: Any, slope: Any, rtol: float, atol: float) -> float:
-    """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4, less its second evaluation."""
+    """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4, less its second
+    evaluation.
+    """
     size = atol + rtol * np.abs(y.data)
     height, rate = (float(np.sqrt(np.mean((np.abs(bare(part)) / size) ** 2))) if y.size else 0.0 for part in (y, slope))
     return 0.01 * height / rate if height > 1e-5 and rate > 1e-5 else 1e-6

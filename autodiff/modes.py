@@ -58,8 +58,8 @@ class State:
     calls : dict, optional
         How often each module path was entered since tracing began, so that a second call is told from the first.
     stops : callable
-        If not None, what ``constant`` and ``detach`` pass an array through: the verification kit writes down what was held constant at a
-        point, and hands it out again at points nearby (see :func:`stopping`).
+        If not None, what ``constant`` and ``detach`` pass an array through: the verification kit writes down what was
+        held constant at a point, and hands it out again at points nearby (see :func:`stopping`).
     recorder : object
         The recorder of ``autodiff.compile`` while it watches a call, else None.
     """
@@ -128,7 +128,8 @@ def state_as(state: State) -> Iterator[None]:
 def taken_whole(function: F) -> F:
     """Decorator: ``autodiff.compile`` takes a call of this function as one step of its plan, instead of looking inside.
 
-    For what changes state of its own in Python, such as an optimiser's step or a schedule's: a replay then calls it again.
+    For what changes state of its own in Python, such as an optimiser's step or a schedule's: a replay then calls it
+    again.
     """
 
     @wraps(function)
@@ -142,7 +143,9 @@ def taken_whole(function: F) -> F:
 
 
 def drawn(draw: Callable[..., Any], generator: Any, *args: Any) -> Any:
-    """``draw(generator, *args)``, an array of random numbers; a plan of ``autodiff.compile`` draws it afresh at every replay."""
+    """``draw(generator, *args)``, an array of random numbers; a plan of ``autodiff.compile`` draws it afresh at every
+    replay.
+    """
     state = _state.get()
     if state is None or state.recorder is None:
         return draw(generator, *args)
@@ -231,8 +234,9 @@ def detect_anomaly() -> _Mode:
 def stopping(through: Callable[[Any], Any]) -> _Mode:
     """Pass every array that ``constant`` and ``detach`` stop the gradient at through a function, which may replace it.
 
-    Finite differences see a stopped value move with the point, the gradient does not, so a plain numerical check of a right gradient fails
-    (batch renormalisation's r and d). ``autodiff.testing`` therefore holds them at what they were at the base point.
+    Finite differences see a stopped value move with the point, the gradient does not, so a plain numerical check of a
+    right gradient fails (batch renormalisation's r and d). ``autodiff.testing`` therefore holds them at what they were
+    at the base point.
     """
     return _Mode(stops=through)
 
@@ -252,8 +256,8 @@ def tracing(keep: bool = False) -> _Mode:
 def scope(name: str) -> Iterator[None]:
     """Append ``name`` to the module path while tracing; does nothing otherwise.
 
-    The parts of a path are joined by slashes. The second call under one path is marked ``#2``, the third ``#3``, so that
-    two calls of one module stay two.
+    The parts of a path are joined by slashes. The second call under one path is marked ``#2``, the third ``#3``, so
+    that two calls of one module stay two.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """A thin bridge to ``scipy.optimize``: functions of trees of arrays, with exact gradients and Hessians.
 
-SciPy minimises functions of one flat float64 vector and wants ``jac``, ``hess`` and ``hessp`` in its own argument order. This module packs
-a nested dict, list or tuple of arrays into that vector, differentiates, and unpacks the result. The optimisers are SciPy's.
+SciPy minimises functions of one flat float64 vector and wants ``jac``, ``hess`` and ``hessp`` in its own argument
+order. This module packs a nested dict, list or tuple of arrays into that vector, differentiates, and unpacks the
+result. The optimisers are SciPy's.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def minimize(
     args : sequence
         Further arguments of ``f``, not optimised over.
     method : str
-        Any method of ``scipy.optimize.minimize``. Gradients are given to all that use them, Hessian-vector products to Newton-CG,
-        trust-ncg, trust-krylov and trust-constr, Hessians to dogleg and trust-exact.
+        Any method of ``scipy.optimize.minimize``. Gradients are given to all that use them, Hessian-vector products to
+        Newton-CG, trust-ncg, trust-krylov and trust-constr, Hessians to dogleg and trust-exact.
     bounds : (low, high) or tree of such pairs, optional
         One pair for all numbers, or a tree of ``x0``'s structure with a pair at every leaf.
     tol, options, **kwargs
@@ -127,7 +128,9 @@ def minimize(
     optimize = require("scipy.optimize")
     own = {"jac", "hess", "hessp"} & set(kwargs)
     if own:
-        raise ArgumentError(f"minimize: {', '.join(sorted(own))} is computed by autodiff; leave it out, or call scipy.optimize.minimize")
+        raise ArgumentError(
+            f"minimize: {', '.join(sorted(own))} is computed by autodiff; leave it out, or call scipy.optimize.minimize"
+        )
     start, unpack = pack(x0)
     if not start.size:
         raise ArgumentError("minimize: x0 holds no numbers")
@@ -163,7 +166,13 @@ def minimize(
         kwargs["callback"] = _callback(callback, unpack)
     try:
         result = optimize.minimize(
-            objective if "jac" in derivatives else value_alone, start, method=method, tol=tol, options=options, **derivatives, **kwargs
+            objective if "jac" in derivatives else value_alone,
+            start,
+            method=method,
+            tol=tol,
+            options=options,
+            **derivatives,
+            **kwargs,
         )
     except ValueError as error:
         if "solver" in str(error).lower():
@@ -198,8 +207,10 @@ def _bounds(bounds: Any, x0: Any) -> list[tuple[Any, Any]]:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(
-        v is None or (np.ndim(v) == 0 and not isinstance(v, dict)) for v in value
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(v is None or (np.ndim(v) == 0 and not isinstance(v, dict)) for v in value)
     )
 
 
@@ -215,7 +226,9 @@ def _pairs_at(bounds: Any, places: Any, count: int) -> list[Any]:
             found[place] = pair
         elif isinstance(place, dict):
             if not isinstance(pair, dict) or set(pair) != set(place):
-                raise ArgumentError(f"minimize: bounds must have x0's structure; expected the keys {sorted(map(str, place))}")
+                raise ArgumentError(
+                    f"minimize: bounds must have x0's structure; expected the keys {sorted(map(str, place))}"
+                )
             stack += [(pair[key], place[key]) for key in place]
         elif place is not None:
             if not isinstance(pair, (tuple, list)) or len(pair) != len(place):

@@ -1,13 +1,17 @@
-"""What a process can set for NumPy's speed that a library must not set for it: the allocator, the BLAS kernels, the collector.
+"""What a process can set for NumPy's speed that a library must not set for it: the allocator, the BLAS kernels, the
+collector.
 
 Nothing here happens on import. ``python -m autodiff.performance`` prints :func:`hints` for this machine.
 
-- **Allocator.** glibc gives arrays above 128 KiB pages of their own from the kernel and returns them at once, so every such temporary faults its
-  pages in anew; on 65,536-element operations that is most of the time. :func:`tune_malloc`, or the environment variables that :func:`hints`
-  prints, keep freed memory in the process.
-- **BLAS kernels.** OpenBLAS picks its kernels by a list of processors, and takes old ones for a processor that it does not know. The right set can
+- **Allocator.** glibc gives arrays above 128 KiB pages of their own from the kernel and returns them at once, so every
+  such temporary faults its
+  pages in anew; on 65,536-element operations that is most of the time. :func:`tune_malloc`, or the environment
+  variables that :func:`hints` prints, keep freed memory in the process.
+- **BLAS kernels.** OpenBLAS picks its kernels by a list of processors, and takes old ones for a processor that it does
+  not know. The right set can
   be named before NumPy is loaded, and only then.
-- **Collector.** Python's cyclic collector looks through all containers again and again while a large graph is recorded. A graph of this library holds
+- **Collector.** Python's cyclic collector looks through all containers again and again while a large graph is recorded.
+  A graph of this library holds
   no reference cycle, so it never finds anything there. :func:`rare_collections` makes it look less often.
 """
 
@@ -36,8 +40,8 @@ _AVX512_FLAGS = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx51
 def tune_malloc(threshold: int = 2**30) -> int:
     """Let glibc keep freed memory instead of returning it to the system, for this process from now on.
 
-    Raises the sizes from which ``malloc`` maps memory apart (``M_MMAP_THRESHOLD``) and gives the top of its heap back (``M_TRIM_THRESHOLD``).
-    The process then holds on to the most memory that it ever used.
+    Raises the sizes from which ``malloc`` maps memory apart (``M_MMAP_THRESHOLD``) and gives the top of its heap back
+    (``M_TRIM_THRESHOLD``). The process then holds on to the most memory that it ever used.
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def tune_malloc(threshold: int = 2**30) -> int:
     Returns
     -------
     int
-        The threshold now in force: the one asked for, 32 MiB where this glibc takes no more, or 0 where the C library is another one and
-        nothing was changed.
+        The threshold now in force: the one asked for, 32 MiB where this glibc takes no more, or 0 where the C library
+        is another one and nothing was changed.
 
     Raises
     ------
@@ -64,13 +68,16 @@ def tune_malloc(threshold: int = 2**30) -> int:
     autodiff.errors.ArgumentError: tune_malloc: the threshold is a number of bytes from 131072 to 2147483647, got 1
     """
     if isinstance(threshold, bool) or not isinstance(threshold, int) or not 2**17 <= threshold < 2**31:
-        raise ArgumentError(f"tune_malloc: the threshold is a number of bytes from {2**17} to {2**31 - 1}, got {threshold!r}")
+        raise ArgumentError(
+            f"tune_malloc: the threshold is a number of bytes from {2**17} to {2**31 - 1}, got {threshold!r}"
+        )
     if platform.libc_ver()[0] != "glibc":
         return 0
     import ctypes
 
     mallopt = ctypes.CDLL(None).mallopt
-    # Both or neither: raising the trim threshold alone makes things worse (measured: 190 us against 117 for 65,536 elements).
+    # Both or neither: raising the trim threshold alone makes things worse (measured: 190 us against 117 for 65,536
+    # elements).
     for size in (threshold, min(threshold, _SAFE_THRESHOLD)):
         if mallopt(_M_MMAP_THRESHOLD, size):
             return size if mallopt(_M_TRIM_THRESHOLD, size) else 0
@@ -91,11 +98,18 @@ def blas_core() -> str | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    libraries = {line.split()[-1] for line in maps.read_text().splitlines() if "openblas" in line.rpartition("/")[2].lower()}
+    libraries = {
+        line.split()[-1] for line in maps.read_text().splitlines() if "openblas" in line.rpartition("/")[2].lower()
+    }
     for library in sorted(libraries):
         with contextlib.suppress(OSError):
             loaded = ctypes.CDLL(library)
-            for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename64_", "openblas_get_corename"):
+            for name in (
+                "scipy_openblas_get_corename64_",
+                "scipy_openblas_get_corename",
+                "openblas_get_corename64_",
+                "openblas_get_corename",
+            ):
                 call = getattr(loaded, name, None)
                 if call is not None:
                     call.restype = ctypes.c_char_p
@@ -138,7 +152,10 @@ def _hints(libc: str, core: str | None, flags: frozenset[str]) -> str:
     lines = []
     if libc == "glibc":
         lines += [
-            "# glibc returns every large temporary to the system; keep them (or call autodiff.performance.tune_malloc())",
+            (
+                "# glibc returns every large temporary to the system; keep them (or call"
+                " autodiff.performance.tune_malloc())"
+            ),
             f"export MALLOC_MMAP_THRESHOLD_={2**30} MALLOC_TRIM_THRESHOLD_={2**30}",
         ]
     else:
@@ -148,9 +165,14 @@ def _hints(libc: str, core: str | None, flags: frozenset[str]) -> str:
     elif core.lower() in _AVX512_CORES:
         lines.append(f"# OpenBLAS uses its kernels for {core}: leave OPENBLAS_CORETYPE unset")
     elif flags >= _AVX512_FLAGS:
-        lines += [f"# OpenBLAS uses its kernels for {core}, but this processor has AVX-512", "export OPENBLAS_CORETYPE=SKYLAKEX"]
+        lines += [
+            f"# OpenBLAS uses its kernels for {core}, but this processor has AVX-512",
+            "export OPENBLAS_CORETYPE=SKYLAKEX",
+        ]
     else:
-        lines.append(f"# OpenBLAS uses its kernels for {core}, and the processor has no AVX-512: leave OPENBLAS_CORETYPE unset")
+        lines.append(
+            f"# OpenBLAS uses its kernels for {core}, and the processor has no AVX-512: leave OPENBLAS_CORETYPE unset"
+        )
     return "\n".join(lines)
 
 

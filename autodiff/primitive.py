@@ -1,11 +1,12 @@
 """What an operation is, and how one line of definition becomes fast code.
 
-Two kinds. A :class:`Primitive` is a NumPy forward with one gradient rule per argument, ``rule(g, out, *inputs, **attrs)``, in plain
-NumPy. A :class:`Fused` is three functions: the composed definition (the truth), a fast forward, a hand-derived
-backward. Making either registers it, maps the NumPy callable to it, and builds ``.function``, the public function.
+Two kinds. A :class:`Primitive` is a NumPy forward with one gradient rule per argument, ``rule(g, out, *inputs,
+**attrs)``, in plain NumPy. A :class:`Fused` is three functions: the composed definition (the truth), a fast forward, a
+hand-derived backward. Making either registers it, maps the NumPy callable to it, and builds ``.function``, the public
+function.
 
-The public function is code written out for this one operation by :mod:`autodiff.codegen`; what applying an operation means is stated by
-:func:`autodiff.recording.record`, to which every unusual case goes.
+The public function is code written out for this one operation by :mod:`autodiff.codegen`; what applying an operation
+means is stated by :func:`autodiff.recording.record`, to which every unusual case goes.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Primitive:
         ``forward(*inputs, **attrs)`` on bare arrays. Its first ``len(rules)`` parameters are the array inputs, the rest
         are attributes. May return a tuple of arrays.
     *rules : callable or None
-        One per array input: ``rule(g, out, *inputs, **attrs)`` returns the gradient with respect to that input, given the
-        gradient ``g`` of the output. Plain NumPy: it is called with arrays, or with Tensors when its own derivative is
-        wanted. It need not sum over broadcast axes nor care for the dtype. It returns a new array, ``g`` or a view of
-        ``g``. None for an input without a gradient, such as indices.
+        One per array input: ``rule(g, out, *inputs, **attrs)`` returns the gradient with respect to that input, given
+        the gradient ``g`` of the output. Plain NumPy: it is called with arrays, or with Tensors when its own derivative
+        is wanted. It need not sum over broadcast axes nor care for the dtype. It returns a new array, ``g`` or a view
+        of ``g``. None for an input without a gradient, such as indices.
     numpy : callable or sequence of callables, optional
         The NumPy callables that this implements; ``forward`` itself if it is a ufunc.
     variadic : bool
@@ -110,15 +111,17 @@ class Primitive:
         self.label = name if label is None else label
         self.elementwise = isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1
         self.parameters = _parameters(self)
-        self.inputs = tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL) if variadic else tuple(
-            p.name for p in self.parameters[: len(rules)]
+        self.inputs = (
+            tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL)
+            if variadic
+            else tuple(p.name for p in self.parameters[: len(rules)])
         )
         if variadic and len(rules) != 1:
             raise ArgumentError(f"Primitive {name!r}: a variadic operation has exactly one rule, got {len(rules)}")
         if not rules or (not variadic and len(self.inputs) != len(rules)):
             raise ArgumentError(
-                f"Primitive {name!r}: {len(rules)} rules for a forward with parameters {[p.name for p in self.parameters]}; "
-                "give one rule per array input"
+                f"Primitive {name!r}: {len(rules)} rules for a forward with parameters"
+                f" {[p.name for p in self.parameters]}; give one rule per array input"
             )
         self.pull: Callable[[Node, Any, Pending], None] = pull_elementary
         self._reads = [
@@ -176,13 +179,15 @@ class Fused:
     ----------
     name : str
     composed : callable
-        ``composed(*inputs, **attrs)``: the definition in plain NumPy calls, which work on arrays and on Tensors. Positional
-        parameters are the array inputs (an array or None), keyword-only ones the attributes.
+        ``composed(*inputs, **attrs)``: the definition in plain NumPy calls, which work on arrays and on Tensors.
+        Positional parameters are the array inputs (an array or None), keyword-only ones the attributes.
     forward : callable
-        ``forward(*inputs, **attrs) -> (out, residuals)`` on bare arrays, at full speed. ``out`` may be a tuple of arrays.
+        ``forward(*inputs, **attrs) -> (out, residuals)`` on bare arrays, at full speed. ``out`` may be a tuple of
+        arrays.
     backward : callable
-        ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for each.
-        It writes into none of its arguments and returns none of them but ``g``. With several outputs ``g`` is a tuple.
+        ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for
+        each. It writes into none of its arguments and returns none of them but ``g``. With several outputs ``g`` is a
+        tuple.
     sample : callable, optional
         ``sample(draw) -> (args, kwargs)``: one random valid call.
     label, formula : str, optional
@@ -239,7 +244,8 @@ class Fused:
         theirs = tuple(inspect.signature(composed).parameters)
         if theirs != tuple(p.name for p in self.parameters):
             raise ArgumentError(
-                f"Fused {name!r}: composed takes {theirs}, forward takes {tuple(p.name for p in self.parameters)}; they must agree"
+                f"Fused {name!r}: composed takes {theirs}, forward takes {tuple(p.name for p in self.parameters)}; they"
+                " must agree"
             )
         self.pull: Callable[[Node, Any, Pending], None] = pull_fused
         _register(self)
@@ -266,7 +272,9 @@ class Fused:
         """:meth:`with_residuals` in any state but the ordinary one."""
         state = current_state()
         if state is not None and state.composed:
-            arrays = [value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)]
+            arrays = [
+                value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)
+            ]
             return record(self, inputs, attrs), self.run(arrays, attrs)[1]
         box: list[Any] = []
         return record(self, inputs, attrs, box), box[0]

@@ -1,8 +1,9 @@
-"""What applying an operation means: run its forward on bare arrays, and leave a node behind where an input asks for a gradient.
+"""What applying an operation means: run its forward on bare arrays, and leave a node behind where an input asks for a
+gradient.
 
-:func:`record` says it for every operation and every state (composed definitions, anomaly detection, recording for pictures and for replays). The
-code that :mod:`autodiff.codegen` writes out for one operation is this, with the questions left out that its definition answers; whatever is
-unusual comes here.
+:func:`record` says it for every operation and every state (composed definitions, anomaly detection, recording for
+pictures and for replays). The code that :mod:`autodiff.codegen` writes out for one operation is this, with the
+questions left out that its definition answers; whatever is unusual comes here.
 """
 
 from __future__ import annotations
@@ -27,11 +28,25 @@ from autodiff.modes import State, current_state
 if TYPE_CHECKING:
     from autodiff.primitive import Fused, Primitive
 
-__all__ = ["FLOAT_SCALARS", "PYTHON_NUMBERS", "argument", "arrayed", "coerce", "explain", "leave", "note_constants", "note_view", "noted", "record"]
+__all__ = [
+    "FLOAT_SCALARS",
+    "PYTHON_NUMBERS",
+    "argument",
+    "arrayed",
+    "coerce",
+    "explain",
+    "leave",
+    "note_constants",
+    "note_view",
+    "noted",
+    "record",
+]
 
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
-FLOAT_SCALARS = frozenset({np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble})
+FLOAT_SCALARS = frozenset(
+    {np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble}
+)
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -99,7 +114,9 @@ def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
 # --- applying an operation ------------------------------------------------------------------------------------------
 
 
-def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list[Any] | None = None) -> Any:
+def record(
+    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list[Any] | None = None
+) -> Any:
     """Apply ``op``: run its forward on bare arrays and, where an input asks for a gradient, leave a node behind.
 
     Parameters
@@ -163,9 +180,17 @@ def record(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], 
 
 
 def leave(
-    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], parents: Sequence[Any],
-    tracked: bool, out: Any, kept: Any, state: State | None = None, seconds: float = 0.0,
-) -> Any:  # fmt: skip
+    op: Primitive | Fused,
+    inputs: Sequence[Any],
+    attrs: dict[str, Any],
+    arrays: Sequence[Any],
+    parents: Sequence[Any],
+    tracked: bool,
+    out: Any,
+    kept: Any,
+    state: State | None = None,
+    seconds: float = 0.0,
+) -> Any:
     """What an operation made, as Tensors; with the node that it leaves behind if ``tracked``."""
     if out.__class__ is tuple:
         if not tracked:
@@ -188,9 +213,16 @@ def leave(
 
 
 def _node(
-    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], parents: Sequence[Any],
-    out: Any, kept: Any, state: State | None, seconds: float,
-) -> GeneralNode:  # fmt: skip
+    op: Primitive | Fused,
+    inputs: Sequence[Any],
+    attrs: dict[str, Any],
+    arrays: Sequence[Any],
+    parents: Sequence[Any],
+    out: Any,
+    kept: Any,
+    state: State | None,
+    seconds: float,
+) -> GeneralNode:
     node = GeneralNode()
     node.op = op
     node.pull = op.pull
@@ -207,8 +239,12 @@ def _node(
     return node
 
 
-def note_view(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
-    """Link a result that shares an input tensor's memory to that tensor, so that writing into either reaches the other."""
+def note_view(
+    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any
+) -> None:
+    """Link a result that shares an input tensor's memory to that tensor, so that writing into either reaches the
+    other.
+    """
     out = result._data
     for place, array in enumerate(arrays):
         if views.shares(out, array) and hasattr(inputs[place], "_node"):
@@ -217,14 +253,20 @@ def note_view(op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any
             return
 
 
-def _again(op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any) -> Any:
+def _again(
+    op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any
+) -> Any:
     return record(op, (*before, source, *after), attrs)
 
 
 def note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
-    """The facts of inputs that ask for no gradient, for pictures: noted bare, since every step of a training notes them and few are drawn."""
+    """The facts of inputs that ask for no gradient, for pictures: noted bare, since every step of a training notes them
+    and few are drawn.
+    """
     given = zip(inputs, arrays, node.parents, strict=True)
-    node.noted = [noted(i, value, array) for i, (value, array, parent) in enumerate(given) if parent is None and array is not None]
+    node.noted = [
+        noted(i, value, array) for i, (value, array, parent) in enumerate(given) if parent is None and array is not None
+    ]
 
 
 def noted(i: int, value: Any, array: Any) -> tuple[Any, ...]:
@@ -267,10 +309,16 @@ def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
     what = "nan" if np.isnan(bad[0]).any() else "inf"
     where = np.argwhere(~np.isfinite(bad[0]))[0].tolist()
     seen = ", ".join(
-        f"{a.dtype}{list(a.shape)} in [{a.min():.6g}, {a.max():.6g}]" if a.size and a.dtype.kind != "c" else f"{a.dtype}{list(a.shape)}"
+        (
+            f"{a.dtype}{list(a.shape)} in [{a.min():.6g}, {a.max():.6g}]"
+            if a.size and a.dtype.kind != "c"
+            else f"{a.dtype}{list(a.shape)}"
+        )
         for a in inputs
     )
-    raise AnomalyError(f"{op.name} made {what} (first at {where} of its output) out of finite input {seen}, at {_user_line()}")
+    raise AnomalyError(
+        f"{op.name} made {what} (first at {where} of its output) out of finite input {seen}, at {_user_line()}"
+    )
 
 
 def _user_line() -> str:

@@ -1,7 +1,7 @@
 """scipy.special's functions under our own names: ``autodiff.special.erf(x)``. Needs SciPy.
 
-``scipy.special.erf(x)`` on a Tensor does the same. ``logsumexp``, ``softmax``, ``log_softmax``, ``polygamma``, ``multigammaln`` and ``jn``
-are no ufuncs, so SciPy's own cannot see a Tensor; use these.
+``scipy.special.erf(x)`` on a Tensor does the same. ``logsumexp``, ``softmax``, ``log_softmax``, ``polygamma``,
+``multigammaln`` and ``jn`` are no ufuncs, so SciPy's own cannot see a Tensor; use these.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def __getattr__(name: str) -> Any:
     plain = getattr(require("scipy.special"), name, None)
     if plain in dispatch.constant_functions:
         return plain
-    raise AttributeError(f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry")
+    raise AttributeError(
+        f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry"
+    )
 
 
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -49,7 +51,8 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         Weights, which may be negative or zero.
     keepdims : bool
     return_sign : bool
-        Return the logarithm of the sum's absolute value, and its sign (a constant). Without it a negative sum gives NaN, as in SciPy.
+        Return the logarithm of the sum's absolute value, and its sign (a constant). Without it a negative sum gives
+        NaN, as in SciPy.
 
     Examples
     --------

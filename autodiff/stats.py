@@ -1,7 +1,9 @@
-"""Densities and distribution functions of scipy.stats, differentiable: ``autodiff.stats.norm.logpdf(x, loc, scale)``. Needs SciPy.
+"""Densities and distribution functions of scipy.stats, differentiable: ``autodiff.stats.norm.logpdf(x, loc, scale)``.
+Needs SciPy.
 
-SciPy's distributions are compiled for arrays and see no Tensor; these are the same formulas over :mod:`autodiff.special`, with SciPy's names and
-argument order, for arrays and Tensors alike. Outside the support a density is 0, and so is its gradient.
+SciPy's distributions are compiled for arrays and see no Tensor; these are the same formulas over
+:mod:`autodiff.special`, with SciPy's names and argument order, for arrays and Tensors alike. Outside the support a
+density is 0, and so is its gradient.
 """
 
 from __future__ import annotations
@@ -21,15 +23,28 @@ from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
 
 __all__ = [
-    "Continuous", "beta", "chi2", "dirichlet", "expon", "gamma", "laplace", "logistic", "multivariate_normal", "norm", "poisson", "t", "uniform",
-]  # fmt: skip
+    "Continuous",
+    "beta",
+    "chi2",
+    "dirichlet",
+    "expon",
+    "gamma",
+    "laplace",
+    "logistic",
+    "multivariate_normal",
+    "norm",
+    "poisson",
+    "t",
+    "uniform",
+]
 
 _HALF_LOG_TWO_PI = 0.5 * log(2 * pi)
 Formula = Callable[..., Any]
 
 
 class Continuous:
-    """A location-scale family on the real line; its methods take ``x``, the shape parameters, ``loc`` and ``scale``, and broadcast.
+    """A location-scale family on the real line; its methods take ``x``, the shape parameters, ``loc`` and ``scale``,
+    and broadcast.
 
     Parameters
     ----------
@@ -51,9 +66,17 @@ class Continuous:
     """
 
     def __init__(
-        self, name: str, logpdf: Formula, cdf: Formula, *, shapes: int = 0, support: tuple[float, float] = (-np.inf, np.inf),
-        sf: Formula | None = None, logcdf: Formula | None = None, logsf: Formula | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        logpdf: Formula,
+        cdf: Formula,
+        *,
+        shapes: int = 0,
+        support: tuple[float, float] = (-np.inf, np.inf),
+        sf: Formula | None = None,
+        logcdf: Formula | None = None,
+        logsf: Formula | None = None,
+    ) -> None:
         upper = sf or (lambda *a: 1.0 - cdf(*a))
         self.name = name
         self._shapes = shapes
@@ -65,10 +88,17 @@ class Continuous:
     def __repr__(self) -> str:
         return f"autodiff.stats.{self.name}"
 
-    def _apply(self, formula: Formula, below: float, above: float, x: Any, args: tuple[Any, ...], loc: Any, scale: Any) -> Any:
-        """``formula`` of the standardised variable, the shape parameters and the scale; constants below and above the support."""
+    def _apply(
+        self, formula: Formula, below: float, above: float, x: Any, args: tuple[Any, ...], loc: Any, scale: Any
+    ) -> Any:
+        """``formula`` of the standardised variable, the shape parameters and the scale; constants below and above the
+        support.
+        """
         if not self._shapes <= len(args) <= self._shapes + 2:
-            raise ArgumentError(f"{self.name}: takes {self._shapes} shape parameters, then loc and scale; got {len(args)} arguments after x")
+            raise ArgumentError(
+                f"{self.name}: takes {self._shapes} shape parameters, then loc and scale; got {len(args)} arguments"
+                " after x"
+            )
         shapes, rest = [_tensor(a) for a in args[: self._shapes]], args[self._shapes :]
         middle = _tensor(rest[0] if rest else loc)
         width = _tensor(rest[1] if len(rest) > 1 else scale)
@@ -77,13 +107,16 @@ class Continuous:
         under, over = z.data < low, z.data > high
         if not (np.any(under) or np.any(over)):
             return formula(z, *shapes, width)
-        # Some point of the support stands in for what lies outside, so that no formula meets what it is not defined for.
+        # Some point of the support stands in for what lies outside, so that no formula meets what it is not defined
+        # for.
         inside = low + 0.5 if np.isfinite(low) else 0.0
         return where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
 
     def logpdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         """The logarithm of the density; -inf outside the support."""
-        return self._apply(lambda z, *a: self._logpdf(z, *a[:-1]) - np.log(a[-1]), -np.inf, -np.inf, x, args, loc, scale)
+        return self._apply(
+            lambda z, *a: self._logpdf(z, *a[:-1]) - np.log(a[-1]), -np.inf, -np.inf, x, args, loc, scale
+        )
 
     def pdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         """The density."""
@@ -111,33 +144,55 @@ def _t_logpdf(z: Any, df: Any) -> Any:
 
 
 norm = Continuous(
-    "norm", lambda z: -0.5 * z * z - _HALF_LOG_TWO_PI, special.ndtr,
-    sf=lambda z: special.ndtr(-z), logcdf=special.log_ndtr, logsf=lambda z: special.log_ndtr(-z),
-)  # fmt: skip
+    "norm",
+    lambda z: -0.5 * z * z - _HALF_LOG_TWO_PI,
+    special.ndtr,
+    sf=lambda z: special.ndtr(-z),
+    logcdf=special.log_ndtr,
+    logsf=lambda z: special.log_ndtr(-z),
+)
 t = Continuous("t", _t_logpdf, lambda z, df: special.stdtr(df, z), shapes=1, sf=lambda z, df: special.stdtr(df, -z))
 gamma = Continuous(
-    "gamma", lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a), lambda z, a: special.gammainc(a, z), shapes=1, support=(0.0, np.inf),
+    "gamma",
+    lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a),
+    lambda z, a: special.gammainc(a, z),
+    shapes=1,
+    support=(0.0, np.inf),
     sf=lambda z, a: special.gammaincc(a, z),
-)  # fmt: skip
+)
 chi2 = Continuous(
-    "chi2", lambda z, df: special.xlogy(0.5 * df - 1, z) - 0.5 * z - special.gammaln(0.5 * df) - 0.5 * log(2) * df,
-    lambda z, df: special.gammainc(0.5 * df, 0.5 * z), shapes=1, support=(0.0, np.inf), sf=lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
-)  # fmt: skip
+    "chi2",
+    lambda z, df: special.xlogy(0.5 * df - 1, z) - 0.5 * z - special.gammaln(0.5 * df) - 0.5 * log(2) * df,
+    lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
+    shapes=1,
+    support=(0.0, np.inf),
+    sf=lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
+)
 beta = Continuous(
-    "beta", lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b), lambda z, a, b: special.betainc(a, b, z),
-    shapes=2, support=(0.0, 1.0), sf=lambda z, a, b: special.betainc(b, a, 1 - z),
-)  # fmt: skip
+    "beta",
+    lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
+    lambda z, a, b: special.betainc(a, b, z),
+    shapes=2,
+    support=(0.0, 1.0),
+    sf=lambda z, a, b: special.betainc(b, a, 1 - z),
+)
 expon = Continuous(
     "expon", lambda z: -z, lambda z: -np.expm1(-z), support=(0.0, np.inf), sf=lambda z: np.exp(-z), logsf=lambda z: -z
-)  # fmt: skip
+)
 laplace = Continuous(
-    "laplace", lambda z: -np.abs(z) - log(2), lambda z: where(z.data > 0, 1 - 0.5 * np.exp(-np.abs(z)), 0.5 * np.exp(-np.abs(z))),
+    "laplace",
+    lambda z: -np.abs(z) - log(2),
+    lambda z: where(z.data > 0, 1 - 0.5 * np.exp(-np.abs(z)), 0.5 * np.exp(-np.abs(z))),
     sf=lambda z: where(z.data > 0, 0.5 * np.exp(-np.abs(z)), 1 - 0.5 * np.exp(-np.abs(z))),
-)  # fmt: skip
+)
 logistic = Continuous(
-    "logistic", lambda z: special.log_expit(z) + special.log_expit(-z), special.expit, sf=lambda z: special.expit(-z),
-    logcdf=special.log_expit, logsf=lambda z: special.log_expit(-z),
-)  # fmt: skip
+    "logistic",
+    lambda z: special.log_expit(z) + special.log_expit(-z),
+    special.expit,
+    sf=lambda z: special.expit(-z),
+    logcdf=special.log_expit,
+    logsf=lambda z: special.log_expit(-z),
+)
 uniform = Continuous("uniform", lambda z: 0.0 * z, lambda z: z, support=(0.0, 1.0))
 
 
@@ -189,13 +244,18 @@ class Dirichlet:
         """
         shares, a = _tensor(x), _tensor(alpha)
         if a.ndim != 1 or shares.shape[:1] not in (a.shape, (a.size - 1,)):
-            raise ShapeError(f"dirichlet: concentrations of shape {a.shape} for shares of shape {shares.shape}; it needs (n,) and (n, ...)")
+            raise ShapeError(
+                f"dirichlet: concentrations of shape {a.shape} for shares of shape {shares.shape}; it needs (n,) and"
+                " (n, ...)"
+            )
         if shares.shape[0] == a.size - 1:
             shares = np.concatenate([shares, 1.0 - shares.sum(axis=0, keepdims=True)])
         if (shares.data < 0).any() or (np.abs(shares.data.sum(axis=0) - 1) > 1e-9).any():
             raise ArgumentError("dirichlet: the shares must not be negative and must sum to one along the first axis")
         constant = special.gammaln(a).sum() - special.gammaln(a.sum())
-        return reductions.sum(special.xlogy((a - 1).reshape((-1,) + (1,) * (shares.ndim - 1)), shares), axis=0) - constant
+        return (
+            reductions.sum(special.xlogy((a - 1).reshape((-1,) + (1,) * (shares.ndim - 1)), shares), axis=0) - constant
+        )
 
     def pdf(self, x: Any, alpha: Any) -> Any:
         """The density."""
@@ -203,7 +263,9 @@ class Dirichlet:
 
 
 class MultivariateNormal:
-    """``scipy.stats.multivariate_normal``: points (..., n), mean (n,) or a number, covariance (n, n), positive definite, or (n,) variances."""
+    """``scipy.stats.multivariate_normal``: points (..., n), mean (n,) or a number, covariance (n, n), positive
+    definite, or (n,) variances.
+    """
 
     def __repr__(self) -> str:
         return "autodiff.stats.multivariate_normal"
@@ -236,7 +298,11 @@ class MultivariateNormal:
         factor = self._factor(n, cov)
         columns = deviation.reshape(-1, n).T
         whitened = solve_triangular(factor, columns, lower=True)
-        result = -0.5 * reductions.sum(whitened * whitened, axis=0) - reductions.sum(np.log(np.diagonal(factor))) - n * _HALF_LOG_TWO_PI
+        result = (
+            -0.5 * reductions.sum(whitened * whitened, axis=0)
+            - reductions.sum(np.log(np.diagonal(factor)))
+            - n * _HALF_LOG_TWO_PI
+        )
         return result.reshape(deviation.shape[:-1])
 
     def pdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0) -> Any:

@@ -1,7 +1,7 @@
 """The Tensor: an array that remembers how it was computed. It holds no derivative; those stand beside each operation.
 
-A Tensor is three references: its array, its node in the graph (None for a constant), and perhaps a name. Operators are the
-operations' own functions, put into the class body without a wrapper; methods are NumPy's, with NumPy's arguments.
+A Tensor is three references: its array, its node in the graph (None for a constant), and perhaps a name. Operators are
+the operations' own functions, put into the class body without a wrapper; methods are NumPy's, with NumPy's arguments.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Tensor:
     data : scalar, nested lists, numpy.ndarray or Tensor
         Copied, so that writing into the original later cannot corrupt a gradient.
     requires_grad : bool
-        Collect a gradient in ``.grad`` when something computed from it is differentiated. Floating-point or complex only.
+        Collect a gradient in ``.grad`` when something computed from it is differentiated. Floating-point or complex
+        only.
     dtype : dtype, optional
         Default: the data's own; Python floats give float64.
     name : str, optional
@@ -85,7 +86,8 @@ class Tensor:
             data = data._data
         elif isinstance(data, (list, tuple)) and shaping._holds_tensor(data):
             raise DTypeError(
-                "Tensor([...]) of Tensors would cut their graphs; join them with autodiff.array([...]) or autodiff.stack([...])"
+                "Tensor([...]) of Tensors would cut their graphs; join them with autodiff.array([...]) or"
+                " autodiff.stack([...])"
             )
         try:
             array = np.array(data, dtype=dtype)
@@ -114,7 +116,9 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = value if value.__class__ is np.ndarray else np.asarray(value._data if isinstance(value, Tensor) else value)
+        array = (
+            value if value.__class__ is np.ndarray else np.asarray(value._data if isinstance(value, Tensor) else value)
+        )
         node = self._node
         if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
             if not isinstance(node, Variable):
@@ -164,7 +168,9 @@ class Tensor:
 
     @property
     def grad(self) -> Any:
-        """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, or None."""
+        """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, or
+        None.
+        """
         node = self._node
         if isinstance(node, Variable):
             return node.grad
@@ -186,7 +192,9 @@ class Tensor:
             if value.shape != node.shape:
                 raise ShapeError(f".grad must have the tensor's shape {node.shape}, got {value.shape}")
             if value.dtype != node.dtype:
-                raise DTypeError(f".grad must have the tensor's dtype {node.dtype}, got {value.dtype}; cast it with .astype")
+                raise DTypeError(
+                    f".grad must have the tensor's dtype {node.dtype}, got {value.dtype}; cast it with .astype"
+                )
         if isinstance(node, Variable):
             node.grad = value
         else:
@@ -313,7 +321,9 @@ class Tensor:
         self.grad = None
 
     def detach(self) -> Tensor:
-        """The same array as a constant, without copying it. Writing into either tensor later leaves the other as it is."""
+        """The same array as a constant, without copying it. Writing into either tensor later leaves the other as it
+        is.
+        """
         state = current_state()
         data = self._data if state is None or state.stops is None else state.stops(self._data)
         result: Tensor = engine.wrap(data, None)
@@ -375,7 +385,9 @@ class Tensor:
             If it requires a gradient, which the array could not carry; use ``.detach().numpy()`` or ``.data``.
         """
         if self._node is not None:
-            raise GraphError("numpy() on a tensor that requires a gradient would cut its graph; use .data or .detach().numpy()")
+            raise GraphError(
+                "numpy() on a tensor that requires a gradient would cut its graph; use .data or .detach().numpy()"
+            )
         return self.data
 
     def item(self) -> Any:
@@ -405,8 +417,9 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
             raise GraphError(
-                "np.asarray(tensor) on a tensor that requires a gradient would cut its graph; use NumPy functions on the tensor "
-                "itself, autodiff.stack or autodiff.array to join tensors, or .data where no gradient is wanted"
+                "np.asarray(tensor) on a tensor that requires a gradient would cut its graph; use NumPy functions on"
+                " the tensor itself, autodiff.stack or autodiff.array to join tensors, or .data where no gradient is"
+                " wanted"
             )
         array = self.data
         if dtype is not None and array.dtype != dtype:
@@ -415,7 +428,9 @@ class Tensor:
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
-            raise ShapeError(f"{kind}() of a tensor of shape {self.shape} is ambiguous; use .any(), .all(), or one element")
+            raise ShapeError(
+                f"{kind}() of a tensor of shape {self.shape} is ambiguous; use .any(), .all(), or one element"
+            )
         return self._data.item()
 
     def __bool__(self) -> bool:
@@ -437,24 +452,27 @@ class Tensor:
     def _refuse_to_be_cut(self, kind: str) -> None:
         """Raise where turning a tracked tensor into a number is not what the program asks for, but what becomes of it.
 
-        Somebody who writes ``float(loss)`` wants the number. But ``array[i] = loss`` and, in a function under a transform, ``math.exp(x)`` end here
-        as well, and would lose the gradient without a word.
+        Somebody who writes ``float(loss)`` wants the number. But ``array[i] = loss`` and, in a function under a
+        transform, ``math.exp(x)`` end here as well, and would lose the gradient without a word.
         """
         caller = sys._getframe(2)
         if caller.f_code.co_code[caller.f_lasti] == _STORE_SUBSCR:
             raise GraphError(
-                "assigning a tensor that requires a gradient into a plain array would cut its graph; make the array a Tensor first "
-                "(autodiff.tensor(array)), build it with autodiff.array([...]) or autodiff.stack, or assign t.item() where no gradient is wanted"
+                "assigning a tensor that requires a gradient into a plain array would cut its graph; make the array a"
+                " Tensor first (autodiff.tensor(array)), build it with autodiff.array([...]) or autodiff.stack, or"
+                " assign t.item() where no gradient is wanted"
             )
         if transform_depth.get():
             raise GraphError(
-                f"{kind}() of a tensor that is being differentiated would cut its graph; use NumPy's functions (np.exp, not math.exp), or t.item() "
-                "where no gradient is wanted"
+                f"{kind}() of a tensor that is being differentiated would cut its graph; use NumPy's functions (np.exp,"
+                " not math.exp), or t.item() where no gradient is wanted"
             )
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
-            raise DTypeError(f"only an integer scalar tensor can be an index, this one is {self.dtype}{list(self.shape)}")
+            raise DTypeError(
+                f"only an integer scalar tensor can be an index, this one is {self.dtype}{list(self.shape)}"
+            )
         return int(self._data.item())
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -489,7 +507,9 @@ class Tensor:
 
     def __reduce__(self) -> Any:
         if isinstance(self._node, Node):
-            raise GraphError("a computed tensor that requires a gradient cannot be pickled with its graph; pickle .detach()")
+            raise GraphError(
+                "a computed tensor that requires a gradient cannot be pickled with its graph; pickle .detach()"
+            )
         grad = None if self._node is None else self.grad
         grad = grad.data if isinstance(grad, Tensor) else grad
         return _rebuild, (type(self), self.data, self.requires_grad, self.name, grad)
@@ -502,7 +522,8 @@ class Tensor:
         memo[id(self)] = result
         return result
 
-    # --- NumPy's protocols ----------------------------------------------------------------------------------------------
+    # --- NumPy's protocols
+    # ----------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return dispatch.call_ufunc(_wrapped, ufunc, method, inputs, kwargs)
@@ -510,7 +531,8 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return dispatch.call_function(_wrapped, function, args, kwargs)
 
-    # --- operators: the operations' own functions, so that no wrapper stands between -----------------------------------------
+    # --- operators: the operations' own functions, so that no wrapper stands between
+    # -----------------------------------------
 
     __add__ = __radd__ = elementwise.add.function
     __sub__ = elementwise.subtract.function
@@ -597,7 +619,8 @@ class Tensor:
     __rxor__ = __xor__
     __hash__ = object.__hash__
 
-    # --- ndarray's methods, with ndarray's arguments ----------------------------------------------------------------------------
+    # --- ndarray's methods, with ndarray's arguments
+    # ----------------------------------------------------------------------------
 
     def sum(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.sum` over ``axis``."""
@@ -619,11 +642,15 @@ class Tensor:
         """:func:`numpy.min` over ``axis``; ties share the gradient."""
         return reductions.min(self, axis, out, keepdims, **kw)  # type: ignore[no-any-return]
 
-    def var(self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Tensor:
+    def var(
+        self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+    ) -> Tensor:
         """:func:`numpy.var` over ``axis``."""
         return reductions.var(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
 
-    def std(self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Tensor:
+    def std(
+        self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+    ) -> Tensor:
         """:func:`numpy.std` over ``axis``."""
         return reductions.std(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
 
@@ -771,7 +798,8 @@ def _seed(dtype: Any) -> np.ndarray[Any, Any]:
     return one
 
 
-# What a scalar loss starts from: an array, as fused operations want it, but where the operation computed with NumPy's scalars.
+# What a scalar loss starts from: an array, as fused operations want it, but where the operation computed with NumPy's
+# scalars.
 _ONE = np.float64(1)
 _SEEDS: dict[Any, np.ndarray[Any, Any]] = {np.dtype(kind): _seed(kind) for kind in (np.float32, np.float64)}
 
@@ -818,7 +846,9 @@ def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:
     except (TypeError, np.exceptions.DTypePromotionError):
         return NotImplemented
     except ValueError as error:
-        raise ShapeError(f"{ufunc.__name__} of shapes {left.shape} and {np.shape(dispatch.bare(right))}: {error}") from error
+        raise ShapeError(
+            f"{ufunc.__name__} of shapes {left.shape} and {np.shape(dispatch.bare(right))}: {error}"
+        ) from error
 
 
 def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
@@ -831,8 +861,6 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
         result.requires_grad = True
         result.grad = None if grad is None else np.array(grad)
     return result
-
-
 
 
 # These are reached through NumPy's names alone.

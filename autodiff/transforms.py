@@ -1,8 +1,8 @@
 """Functions that take a function and return its derivative, with JAX's names.
 
-Arrays in, arrays out: inside, the function sees Tensors; outside, gradients are ndarrays. Within another transform, or when an argument is
-itself a Tensor that requires a gradient, the result is a Tensor, so that transforms nest to any depth. Each level differentiates
-with respect to aliases of its own, so levels cannot be confused.
+Arrays in, arrays out: inside, the function sees Tensors; outside, gradients are ndarrays. Within another transform, or
+when an argument is itself a Tensor that requires a gradient, the result is a Tensor, so that transforms nest to any
+depth. Each level differentiates with respect to aliases of its own, so levels cannot be confused.
 """
 
 from __future__ import annotations
@@ -94,7 +94,11 @@ def gradients(
     cotangents = [seed_for(out, seed, create_graph) for out, seed in zip(outs, seeds, strict=True)]
     free = not (create_graph if retain_graph is None else retain_graph)
     results = engine.gradients_of(
-        [out._node for out in outs], cotangents, [t._node for t in ins], create_graph=create_graph, free=free  # type: ignore[misc]
+        [out._node for out in outs],
+        cotangents,
+        [t._node for t in ins],
+        create_graph=create_graph,
+        free=free,  # type: ignore[misc]
     )
     for position, (result, t) in enumerate(zip(results, ins, strict=True)):
         if result is None and not allow_unused:
@@ -105,20 +109,27 @@ def gradients(
     return results[0] if single else tuple(results)
 
 
-# --- one level of differentiation --------------------------------------------------------------------------------------
+# --- one level of differentiation
+# --------------------------------------------------------------------------------------
 
 
 class _Level:
     """Calls a function on aliases of its arguments, so that it can be differentiated with respect to exactly these."""
 
-    def __init__(self, name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]
+    ) -> None:
         self.name = name
         places = (argnums,) if isinstance(argnums, (int, np.integer)) else argnums
-        if not isinstance(places, (tuple, list, range)) or not all(isinstance(place, (int, np.integer)) for place in places):
+        if not isinstance(places, (tuple, list, range)) or not all(
+            isinstance(place, (int, np.integer)) for place in places
+        ):
             raise ArgumentError(f"{name}: argnums must be an integer or a tuple of integers, got {argnums!r}")
         for place in places:
             if not -len(args) <= place < len(args):
-                raise ArgumentError(f"{name}: argnums={argnums} but the function was called with {len(args)} positional arguments")
+                raise ArgumentError(
+                    f"{name}: argnums={argnums} but the function was called with {len(args)} positional arguments"
+                )
         self.places = [place % len(args) for place in places]
         if len(set(self.places)) < len(self.places):
             raise ArgumentError(f"{name}: argnums={argnums} names an argument of {len(args)} twice; name each once")
@@ -132,7 +143,8 @@ class _Level:
             aliases = [self._alias(leaf, place) for leaf in leaves]
             self.leaves += aliases
             self.rebuilders.append((len(leaves), rebuild))
-            # The function gets tensors of its own, so that it may write into its arguments; the caller's arrays stay as they are.
+            # The function gets tensors of its own, so that it may write into its arguments; the caller's arrays stay as
+            # they are.
             self.args[place] = rebuild([engine.alias(leaf) for leaf in aliases])
 
     def _alias(self, leaf: Any, place: int) -> Tensor:
@@ -143,11 +155,14 @@ class _Level:
         try:
             array = np.asarray(data)
         except (TypeError, ValueError) as error:
-            raise DTypeError(f"{self.name}: argument {place} holds a {type(leaf).__name__}, which is no array") from error
+            raise DTypeError(
+                f"{self.name}: argument {place} holds a {type(leaf).__name__}, which is no array"
+            ) from error
         if array.dtype.kind not in "fc":
             raise DTypeError(
-                f"{self.name}: argument {place} holds {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be "
-                "differentiated; pass floats (1.0, not 1), or choose other arguments with argnums"
+                f"{self.name}: argument {place} holds"
+                f" {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be differentiated;"
+                " pass floats (1.0, not 1), or choose other arguments with argnums"
             )
         tensor: Tensor = engine.wrap(array, Variable(array.shape, array.dtype))
         return tensor
@@ -173,7 +188,10 @@ class _Level:
             )
         else:
             found = [None] * len(self.leaves)
-        return [self.out(np.zeros(leaf.shape, leaf.dtype) if g is None else g) for g, leaf in zip(found, self.leaves, strict=True)]
+        return [
+            self.out(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
+            for g, leaf in zip(found, self.leaves, strict=True)
+        ]
 
     def out(self, value: Any) -> Any:
         """A result as this level hands it out: a Tensor inside another transform, else an ndarray."""
@@ -197,7 +215,8 @@ def _scalar_output(name: str, out: Any) -> Tensor:
         raise GraphError(f"{name}: the function must return a scalar, it returned a {type(out).__name__}")
     if out.ndim != 0:
         raise GraphError(
-            f"{name}: the function must return a scalar, it returned shape {out.shape}; sum it, or use jacobian, vjp or elementwise_grad"
+            f"{name}: the function must return a scalar, it returned shape {out.shape}; sum it, or use jacobian, vjp or"
+            " elementwise_grad"
         )
     return out
 
@@ -231,12 +250,15 @@ def _value_and_grad(
         aux = None
         if has_aux:
             if not (isinstance(out, tuple) and len(out) == 2):
-                raise ArgumentError(f"{name}(has_aux=True): the function must return (value, aux), it returned {type(out).__name__}")
+                raise ArgumentError(
+                    f"{name}(has_aux=True): the function must return (value, aux), it returned {type(out).__name__}"
+                )
             out, aux = out
         value = _scalar_output(name, out)
         if value.dtype.kind == "c" and not holomorphic:
             raise DTypeError(
-                f"{name}: the function returned a complex number; return a real one, or pass holomorphic=True if it is holomorphic"
+                f"{name}: the function returned a complex number; return a real one, or pass holomorphic=True if it is"
+                " holomorphic"
             )
         if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
             raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
@@ -272,8 +294,8 @@ def grad(
     Returns
     -------
     callable
-        Same arguments as ``f``; returns the gradient in the argument's structure (a tuple of them for several ``argnums``), each of its
-        argument's shape and dtype.
+        Same arguments as ``f``; returns the gradient in the argument's structure (a tuple of them for several
+        ``argnums``), each of its argument's shape and dtype.
 
     Raises
     ------
@@ -301,7 +323,8 @@ def grad(
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Any]:
-    """The derivative of every output element with respect to the input element in its place, for functions that act elementwise.
+    """The derivative of every output element with respect to the input element in its place, for functions that act
+    elementwise.
 
     Parameters
     ----------
@@ -315,7 +338,8 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool 
     Raises
     ------
     GraphError
-        If the output has another shape than the argument: then the sum of the outputs' gradients would not be that derivative.
+        If the output has another shape than the argument: then the sum of the outputs' gradients would not be that
+        derivative.
 
     Examples
     --------
@@ -330,8 +354,8 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool 
             out = f(*inner, **kwargs)
             if np.shape(out) != np.shape(inner[argnums]):
                 raise GraphError(
-                    f"elementwise_grad: the function returned shape {np.shape(out)} for an argument of shape {np.shape(inner[argnums])}; "
-                    "it must act elementwise (use jacobian otherwise)"
+                    f"elementwise_grad: the function returned shape {np.shape(out)} for an argument of shape"
+                    f" {np.shape(inner[argnums])}; it must act elementwise (use jacobian otherwise)"
                 )
             return np.sum(out)
 
@@ -354,8 +378,8 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     -------
     out : ndarray or tree
     pullback : callable
-        ``pullback(cotangent) -> tuple`` of one cotangent per argument; may be called any number of times. Raises ArgumentError for a
-        cotangent whose structure is not the output's.
+        ``pullback(cotangent) -> tuple`` of one cotangent per argument; may be called any number of times. Raises
+        ArgumentError for a cotangent whose structure is not the output's.
 
     Examples
     --------
@@ -380,8 +404,8 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """``f``'s value and its directional derivative ``J t``.
 
-    The pullback ``u -> J^T u`` is linear in ``u``; pulling ``t`` back through it a second time gives ``J t`` (the two-pass
-    construction of forward mode from reverse mode).
+    The pullback ``u -> J^T u`` is linear in ``u``; pulling ``t`` back through it a second time gives ``J t`` (the
+    two-pass construction of forward mode from reverse mode).
 
     Parameters
     ----------
@@ -421,32 +445,45 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     tangent_of: dict[int, Any] = {}
     if reached:
         pulled = engine.gradients_of(
-            [o._node for o in reached], dummies, [leaf._node for leaf in level.leaves], create_graph=True, free=False  # type: ignore[misc]
+            [o._node for o in reached],
+            dummies,
+            [leaf._node for leaf in level.leaves],
+            create_graph=True,
+            free=False,  # type: ignore[misc]
         )
-        pairs = [(p, d) for p, d in zip(pulled, directions, strict=True) if isinstance(p, Tensor) and p._node is not None]
+        pairs = [
+            (p, d) for p, d in zip(pulled, directions, strict=True) if isinstance(p, Tensor) and p._node is not None
+        ]
         found = (
             engine.gradients_of(
-                [p._node for p, _ in pairs], [seed_for(p, d, outer) for p, d in pairs], [d._node for d in dummies],  # type: ignore[misc]
-                create_graph=outer, free=False,
+                [p._node for p, _ in pairs],
+                [seed_for(p, d, outer) for p, d in pairs],
+                [d._node for d in dummies],  # type: ignore[misc]
+                create_graph=outer,
+                free=False,
             )
             if pairs
             else [None] * len(dummies)
-        )  # fmt: skip
+        )
         tangent_of = {id(o): t for o, t in zip(reached, found, strict=True) if t is not None}
     level.outer = outer
     values = [level.out(o) for o in outs]
-    pushed = [level.out(tangent_of.get(id(o), np.zeros(np.shape(v), v.dtype))) for o, v in zip(outs, values, strict=True)]
+    pushed = [
+        level.out(tangent_of.get(id(o), np.zeros(np.shape(v), v.dtype))) for o, v in zip(outs, values, strict=True)
+    ]
     return rebuild(values), rebuild(pushed)
 
 
 def _refuse_complex(name: str, level: _Level, outs: Sequence[Any], holomorphic: bool) -> None:
-    """A complex function has a complex derivative only if it is holomorphic; of another, the real and imaginary parts have one each."""
+    """A complex function has a complex derivative only if it is holomorphic; of another, the real and imaginary parts
+    have one each.
+    """
     if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
         raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
     if not holomorphic and any(np.result_type(_data(out)).kind == "c" for out in outs):
         raise DTypeError(
-            f"{name}: the function returned complex numbers; return np.real(...) and np.imag(...) of them, or pass holomorphic=True if it is "
-            "holomorphic and its arguments are complex"
+            f"{name}: the function returned complex numbers; return np.real(...) and np.imag(...) of them, or pass"
+            " holomorphic=True if it is holomorphic and its arguments are complex"
         )
 
 
@@ -469,8 +506,8 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphi
     Returns
     -------
     callable
-        Same arguments as ``f``; for an output of shape ``s`` and an argument of shape ``t`` an array of shape ``s + t``, in the structure
-        of the argument (within the structure of the output, if that is a tree).
+        Same arguments as ``f``; for an output of shape ``s`` and an argument of shape ``t`` an array of shape ``s +
+        t``, in the structure of the argument (within the structure of the output, if that is a tree).
 
     Raises
     ------
@@ -514,7 +551,11 @@ def _rows(level: _Level, out: Any) -> list[Any]:
     columns = []
     for position, leaf in enumerate(level.leaves):
         parts = [row[position] for row in rows]
-        stacked = (shaping.stack(parts) if level.outer else np.stack(parts)) if parts else level.out(np.zeros((0, *leaf.shape), leaf.dtype))
+        stacked = (
+            (shaping.stack(parts) if level.outer else np.stack(parts))
+            if parts
+            else level.out(np.zeros((0, *leaf.shape), leaf.dtype))
+        )
         columns.append(stacked.reshape(shape + leaf.shape))
     return columns
 
@@ -540,7 +581,8 @@ def _rows_at_once(level: _Level, out: Tensor) -> list[Any]:
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable[..., Any]:
-    """A function that returns the Hessian of the scalar function ``f``: the Jacobian of its gradient, with the arguments of both.
+    """A function that returns the Hessian of the scalar function ``f``: the Jacobian of its gradient, with the
+    arguments of both.
 
     Examples
     --------
@@ -584,8 +626,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Parameters
     ----------
     f : callable
-        Takes and returns Tensors or trees of them. It must compute the same thing when called again: pass random masks in as
-        arguments.
+        Takes and returns Tensors or trees of them. It must compute the same thing when called again: pass random masks
+        in as arguments.
 
     Returns
     -------
@@ -593,7 +635,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Notes
     -----
-    Only the arguments are kept. Tensors that ``f`` closes over (the parameters of a module, say) receive their gradients too.
+    Only the arguments are kept. Tensors that ``f`` closes over (the parameters of a module, say) receive their
+    gradients too.
 
     Examples
     --------
@@ -606,5 +649,3 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     from autodiff.checkpointing import checkpointed
 
     return checkpointed(f)
-
-

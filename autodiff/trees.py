@@ -68,13 +68,16 @@ def _fill(template: Any, values: Any) -> Any:
 
 
 def outline(tree: Any, leaves: list[Any]) -> Any:
-    """The structure of a tree as nested tuples, which are equal where two trees differ in their leaves alone; these are added to ``leaves``.
+    """The structure of a tree as nested tuples, which are equal where two trees differ in their leaves alone; these are
+    added to ``leaves``.
 
     Examples
     --------
     >>> from autodiff.trees import outline
-    >>> outline({"a": 1.0, "b": None}, []) == outline({"a": 2.0, "b": None}, []), outline({"a": 1.0}, []) == outline({"b": 1.0}, [])
-    (True, False)
+    >>> outline({"a": 1.0, "b": None}, []) == outline({"a": 2.0, "b": None}, [])
+    True
+    >>> outline({"a": 1.0}, []) == outline({"b": 1.0}, [])
+    False
     """
     if tree is None:
         return None

@@ -1,8 +1,9 @@
 """Which tensors are views of which, so that writing into one reaches the others, as NumPy's shared memory does.
 
-No array that a graph may read is ever written to: assignment gives a tensor a new array. NumPy's views see each other's changes because they share
-memory; here a view remembers the tensor that it was taken from (its root) and the calls that led to it, the root remembers its views weakly, and
-:mod:`autodiff.ops.assignment` takes those views again after every write. Both ends are kept so that neither costs an ordinary tensor anything.
+No array that a graph may read is ever written to: assignment gives a tensor a new array. NumPy's views see each other's
+changes because they share memory; here a view remembers the tensor that it was taken from (its root) and the calls that
+led to it, the root remembers its views weakly, and :mod:`autodiff.ops.assignment` takes those views again after every
+write. Both ends are kept so that neither costs an ordinary tensor anything.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class View:
 
 def shares(out: Any, array: Any) -> bool:
     """Whether ``out``, which an operation made of ``array``, is ``array`` itself or a view of it."""
-    return array.__class__ is np.ndarray and (out is array or (out.base is not None and (out.base is array or out.base is array.base)))
+    return array.__class__ is np.ndarray and (
+        out is array or (out.base is not None and (out.base is array or out.base is array.base))
+    )
 
 
 def link(view: Any, source: Any, step: Step, writeable: bool = True) -> None:

@@ -1,8 +1,10 @@
-"""``python -m benchmarks [--quick] [PARTS]``: run the benchmarks, print tables, write ``docs/performance.md`` and its plots.
+"""``python -m benchmarks [--quick] [PARTS]``: run the benchmarks, print tables, write ``docs/performance.md`` and its
+plots.
 
-Every part runs in a process of its own for each number of threads, one after another, so that nothing else occupies the machine and
-what one leaves behind in the C library's allocator or in the garbage collector does not lengthen the next. Figures go to
-``benchmarks/results/performance.json``; a part that was not run again keeps its own. The page is made from that file.
+Every part runs in a process of its own for each number of threads, one after another, so that nothing else occupies the
+machine and what one leaves behind in the C library's allocator or in the garbage collector does not lengthen the next.
+Figures go to ``benchmarks/results/performance.json``; a part that was not run again keeps its own. The page is made
+from that file.
 """
 
 from __future__ import annotations
@@ -48,10 +50,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="check that everything runs and agrees; time nothing")
     parser.add_argument("--threads", type=_counts, help="thread counts such as 2 or 1,2, in place of each part's own")
     parser.add_argument("--seconds", type=float, help="time per case, in place of each part's own")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread on a busy machine")
-    parser.add_argument("--malloc", choices=("default", "tuned"), default="default", help="tuned: glibc keeps freed memory")
-    parser.add_argument("--only", default="", help="only cases whose name holds this text; they replace their namesakes in the results")
-    parser.add_argument("--crowded", action="store_true", help="for a busy machine: pin to no core, and let parts take ten times as long")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread on a busy machine"
+    )
+    parser.add_argument(
+        "--malloc", choices=("default", "tuned"), default="default", help="tuned: glibc keeps freed memory"
+    )
+    parser.add_argument(
+        "--only", default="", help="only cases whose name holds this text; they replace their namesakes in the results"
+    )
+    parser.add_argument(
+        "--crowded",
+        action="store_true",
+        help="for a busy machine: pin to no core, and let parts take ten times as long",
+    )
     parser.add_argument("--no-report", action="store_true", help="print the tables, write nothing")
     parser.add_argument("--render", action="store_true", help="measure nothing: write the page anew from the results")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="the figures, as JSON")
@@ -71,7 +83,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _work(options: argparse.Namespace) -> int:
-    """Run one part in this process; its results so far are always in the file, so that a part that is stopped keeps them."""
+    """Run one part in this process; its results so far are always in the file, so that a part that is stopped keeps
+    them.
+    """
     (name,), (threads,) = options.names, options.threads
     limit(threads, pin=not (options.quick or options.crowded))
     import importlib
@@ -82,7 +96,14 @@ def _work(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"benchmarks.{name}")
     seconds = PARTS[name].seconds if options.seconds is None else options.seconds
     settings = {"clock": options.clock, "malloc": options.malloc, "seconds": seconds}
-    section: dict[str, Any] = {"name": name, "threads": threads, "rows": [], "amounts": [], "failures": [], "settings": settings}
+    section: dict[str, Any] = {
+        "name": name,
+        "threads": threads,
+        "rows": [],
+        "amounts": [],
+        "failures": [],
+        "settings": settings,
+    }
     start = time.perf_counter()
 
     def keep() -> None:
@@ -135,7 +156,9 @@ def _with_numpy_alone(contest: Any) -> None:
     from benchmarks.harness import numpy_alone
 
     if contest.benchmark in ("kernels", "training") and importlib.util.find_spec("numba"):
-        place, ours = next((i, candidate) for i, candidate in enumerate(contest.candidates) if candidate.name == "autodiff")
+        place, ours = next(
+            (i, candidate) for i, candidate in enumerate(contest.candidates) if candidate.name == "autodiff"
+        )
         contest.candidates.insert(place + 1, numpy_alone(ours))
 
 
@@ -143,7 +166,9 @@ def _with_numpy_alone(contest: Any) -> None:
 
 
 class _Progress:
-    """A bar over the seconds that the parts may take, where tqdm is installed and there is a terminal; lines otherwise."""
+    """A bar over the seconds that the parts may take, where tqdm is installed and there is a terminal; lines
+    otherwise.
+    """
 
     def __init__(self, total: float) -> None:
         self.bar: Any = None
@@ -152,7 +177,11 @@ class _Progress:
             with contextlib.suppress(ModuleNotFoundError):
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=round(total), unit="s", bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} of at most {total} s")
+                self.bar = tqdm(
+                    total=round(total),
+                    unit="s",
+                    bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} of at most {total} s",
+                )
 
     def part(self, title: str) -> None:
         self.line(f"\n## {title} [{time.perf_counter() - self.start:.0f} s]\n")
@@ -173,7 +202,9 @@ class _Progress:
 
 
 def _lines(process: subprocess.Popen[bytes], seconds: float) -> Iterator[str]:
-    """What a process writes, until it ends or its time is up; in any case it is gone afterwards, and what it started too."""
+    """What a process writes, until it ends or its time is up; in any case it is gone afterwards, and what it started
+    too.
+    """
     assert process.stdout is not None
     deadline = time.monotonic() + seconds
     text = b""
@@ -194,12 +225,25 @@ def _lines(process: subprocess.Popen[bytes], seconds: float) -> Iterator[str]:
 
 def _run(name: str, threads: int, options: argparse.Namespace, file: Path, progress: _Progress) -> int:
     """One part at one number of threads; the exit status of its process."""
-    command = [sys.executable, "-m", "benchmarks", name, "--worker", str(file), "--threads", str(threads), "--clock", options.clock]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        name,
+        "--worker",
+        str(file),
+        "--threads",
+        str(threads),
+        "--clock",
+        options.clock,
+    ]
     command += ["--malloc", options.malloc, "--only", options.only]
     command += [] if options.seconds is None else ["--seconds", str(options.seconds)]
     command += [f"--{flag}" for flag in ("quick", "crowded") if getattr(options, flag)]
     environment = os.environ | (TUNED if options.malloc == "tuned" else {})
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
         for line in _lines(process, math.inf if options.quick else PARTS[name].limit * (10 if options.crowded else 1)):
             progress.line(line)
     return process.returncode
@@ -215,7 +259,11 @@ def main(argv: list[str] | None = None) -> int:
 
         print("\n".join(render(options.results, options.out)))
         return 0
-    plan = [(name, threads) for name in options.names for threads in (options.threads or ((1,) if options.quick else PARTS[name].threads))]
+    plan = [
+        (name, threads)
+        for name in options.names
+        for threads in options.threads or ((1,) if options.quick else PARTS[name].threads)
+    ]
     progress = _Progress(sum(PARTS[name].limit for name, _ in plan))
     sections: list[dict[str, Any]] = []
     failed = 0
@@ -228,7 +276,11 @@ def main(argv: list[str] | None = None) -> int:
                 nothing = {"name": name, "threads": threads, "rows": [], "amounts": [], "failures": []}
                 section = json.loads(file.read_text()) if file.exists() else nothing
                 if status and not section["failures"]:
-                    stopped = f"stopped after {PARTS[name].limit:g} s" if status == -signal.SIGKILL else f"ended with status {status}"
+                    stopped = (
+                        f"stopped after {PARTS[name].limit:g} s"
+                        if status == -signal.SIGKILL
+                        else f"ended with status {status}"
+                    )
                     section["failures"].append(f"{stopped}; what is missing was not measured")
                     progress.line(f"FAILED {section['failures'][-1]}")
                 failed += bool(section["failures"])

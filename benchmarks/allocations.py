@@ -1,7 +1,8 @@
-"""Every block of memory that NumPy takes for an array's data: how many bytes live, the most at once, the largest single one.
+"""Every block of memory that NumPy takes for an array's data: how many bytes live, the most at once, the largest single
+one.
 
-``tracemalloc`` adds up Python's objects as well and tells no single block, so NumPy is given an allocator of our own for the while (NEP 49): the
-C library's, with a note in Python about each call. It is slow, and for counting only.
+``tracemalloc`` adds up Python's objects as well and tells no single block, so NumPy is given an allocator of our own
+for the while (NEP 49): the C library's, with a note in Python about each call. It is slow, and for counting only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Chains of elementwise operations, loss and gradient: where NumPy writes every intermediate result to memory and a compiler need not.
+"""Chains of elementwise operations, loss and gradient: where NumPy writes every intermediate result to memory and a
+compiler need not.
 
-Four expressions, each by hand with fresh arrays, by hand in place over buffers made beforehand, with this library eagerly and compiled (with loops
-compiled by numba where it is installed, and in NumPy alone), and with PyTorch, torch.compile and JAX.
+Four expressions, each by hand with fresh arrays, by hand in place over buffers made beforehand, with this library
+eagerly and compiled (with loops compiled by numba where it is installed, and in NumPy alone), and with PyTorch,
+torch.compile and JAX.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class Case:
     in_place: Callable[..., Any]
 
 
-# --- tanh(h w + b), four times ------------------------------------------------------------------------------------------------
+# --- tanh(h w + b), four times
+# ------------------------------------------------------------------------------------------------
 
 
 def tanh_chain(xp: Any, x: Any, w: Any, b: Any) -> Any:
@@ -102,7 +105,8 @@ class TanhChainInPlace:
         return loss, g, gw, gb
 
 
-# --- GELU ---------------------------------------------------------------------------------------------------------------------
+# --- GELU
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def gelu(xp: Any, x: Any, g: Any) -> Any:
@@ -149,7 +153,8 @@ class GeluInPlace:
         return t.sum(), d, y
 
 
-# --- logistic loss ------------------------------------------------------------------------------------------------------------
+# --- logistic loss
+# ------------------------------------------------------------------------------------------------------------
 
 
 def logistic(xp: Any, w: Any, b: Any, x: Any, y: Any) -> Any:
@@ -193,11 +198,14 @@ class LogisticInPlace:
         return l.sum(), t, d
 
 
-# --- Kalman filter ------------------------------------------------------------------------------------------------------------
+# --- Kalman filter
+# ------------------------------------------------------------------------------------------------------------
 
 
 def kalman(xp: Any, q: Any, r: Any, *scans: Any) -> Any:
-    """Squared innovations of one-dimensional Kalman filters, one per element, by the variances q of the motion and r of the measurement."""
+    """Squared innovations of one-dimensional Kalman filters, one per element, by the variances q of the motion and r of
+    the measurement.
+    """
     mean, variance, total = 0 * q, 1 + 0 * q, 0
     for z in scans:
         variance = variance + q
@@ -238,7 +246,9 @@ class KalmanInPlace:
 
     def __init__(self, q: Any, r: Any, *scans: Any) -> None:
         self.held = [[np.empty_like(q) for _ in range(4)] for _ in scans]
-        self.m, self.v, self.total, self.t, self.u, self.g, self.gm, self.gv, self.gq, self.gr = (np.empty_like(q) for _ in range(10))
+        self.m, self.v, self.total, self.t, self.u, self.g, self.gm, self.gv, self.gq, self.gr = (
+            np.empty_like(q) for _ in range(10)
+        )
 
     def __call__(self, q: Any, r: Any, *scans: Any) -> Any:
         m, v, total, t, u, g, gm, gv = self.m, self.v, self.total, self.t, self.u, self.g, self.gm, self.gv
@@ -277,7 +287,8 @@ class KalmanInPlace:
         return total.sum(), self.gq, self.gr
 
 
-# --- everybody ----------------------------------------------------------------------------------------------------------------
+# --- everybody
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _cases(size: int) -> Iterator[Case]:
@@ -312,7 +323,9 @@ def ours(case: Case) -> list[Candidate]:
     from autodiff import kernels
     from autodiff.replay.chains import Chain
 
-    function = case.function  # the case itself holds the arrays, and a compiled step may not reach its arguments by another way, too
+    function = (
+        case.function
+    )  # the case itself holds the arrays, and a compiled step may not reach its arguments by another way, too
 
     def loss(*arrays: Any) -> Any:
         return function(_Numpy, *arrays).sum()
@@ -366,7 +379,9 @@ def _jax(case: Case) -> Candidate:
         tanh, exp, log1p, abs, relu = j.numpy.tanh, j.numpy.exp, j.numpy.log1p, j.numpy.abs, j.nn.relu
 
     arrays = [j.numpy.asarray(array) for array in case.arrays]
-    both = j.jit(j.value_and_grad(lambda *values: case.function(Names, *values).sum(), argnums=tuple(range(case.varied))))
+    both = j.jit(
+        j.value_and_grad(lambda *values: case.function(Names, *values).sum(), argnums=tuple(range(case.varied)))
+    )
     run = lambda: j.block_until_ready(both(*arrays))
     return Candidate("JAX jit", run, lambda: _flat(run()))
 
@@ -382,7 +397,10 @@ def contest(case: Case, quick: bool) -> Contest:
         [Candidate("NumPy by hand", fresh, fresh), Candidate("NumPy in place", careful, careful), *ours(case)],
         reference="NumPy by hand",
         baseline="NumPy in place",
-        targets=[Target(name, ratio, COMPILED) for name, ratio in (("NumPy in place", 0.95), ("torch.compile", 1.0), ("JAX jit", 1.0))],
+        targets=[
+            Target(name, ratio, COMPILED)
+            for name, ratio in (("NumPy in place", 0.95), ("torch.compile", 1.0), ("JAX jit", 1.0))
+        ],
         series=case.name,
         size=float(size),
     )

@@ -1,8 +1,9 @@
 """``python -m benchmarks.checkers``: which checker notices which wrong gradient, and how often ours cries wolf.
 
-Every mistake of :mod:`benchmarks.wrong_gradients`, in first and in second order, is given to our kit, to ``torch.autograd.gradcheck`` and
-``gradgradcheck`` (slow and fast mode), to JAX's ``check_grads`` and to HIPS autograd's, each with its own defaults, in one run. Then right gradients
-are checked, on generated calls of the library's own operations and on random expression graphs: one that is called wrong is a false alarm.
+Every mistake of :mod:`benchmarks.wrong_gradients`, in first and in second order, is given to our kit, to
+``torch.autograd.gradcheck`` and ``gradgradcheck`` (slow and fast mode), to JAX's ``check_grads`` and to HIPS
+autograd's, each with its own defaults, in one run. Then right gradients are checked, on generated calls of the
+library's own operations and on random expression graphs: one that is called wrong is a false alarm.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ Checker = Callable[[Case], bool]
 SecondChecker = Callable[[SecondCase], bool]
 
 
-# --- first order ------------------------------------------------------------------------------------------------------------
+# --- first order
+# ------------------------------------------------------------------------------------------------------------
 
 
 def ours(case: Case) -> bool:
@@ -76,7 +78,9 @@ def with_torch(fast: bool) -> Checker | None:
 def _callback(jax: Any, function: Callable[..., Any], like: Any) -> Callable[..., Any]:
     """A NumPy function as one of JAX, with results shaped ``like`` an array or a tuple of them."""
     kinds = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.float64), like)
-    run = lambda *arrays: jax.tree.map(lambda r, a: np.array(r, np.float64).reshape(np.shape(a)), function(*map(np.asarray, arrays)), like)
+    run = lambda *arrays: jax.tree.map(
+        lambda r, a: np.array(r, np.float64).reshape(np.shape(a)), function(*map(np.asarray, arrays)), like
+    )
     return lambda *arrays: jax.pure_callback(run, kinds, *arrays)
 
 
@@ -92,7 +96,9 @@ def with_jax() -> Checker | None:
     def checker(case: Case) -> bool:
         run = _callback(jax, case.forward, case.forward(*case.inputs))
         wrong = jax.custom_vjp(run)
-        pull = _callback(jax, lambda g, *inputs: tuple(np.array(d) for d in case.backward(np.array(g), *inputs)), tuple(case.inputs))
+        pull = _callback(
+            jax, lambda g, *inputs: tuple(np.array(d) for d in case.backward(np.array(g), *inputs)), tuple(case.inputs)
+        )
         wrong.defvjp(lambda *inputs: (run(*inputs), inputs), lambda inputs, g: pull(g, *inputs))
         try:
             check_grads(wrong, case.inputs, order=1, modes=["rev"])
@@ -128,15 +134,23 @@ def with_autograd() -> Checker | None:
     return checker
 
 
-# --- second order -----------------------------------------------------------------------------------------------------------
+# --- second order
+# -----------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def traced(case: SecondCase) -> Iterator[Any]:
     """A second-order case as an operation of ours, registered within the block only."""
-    rules = (lambda u, out, g, x: np.asarray(case.second(u, g, x)[0]), lambda u, out, g, x: np.asarray(case.second(u, g, x)[1]))
+    rules = (
+        lambda u, out, g, x: np.asarray(case.second(u, g, x)[0]),
+        lambda u, out, g, x: np.asarray(case.second(u, g, x)[1]),
+    )
     first = Primitive("checkers_first", lambda g, x: case.first(g, x), *rules)
-    op = Primitive("checkers_case", lambda x: case.forward(x), lambda g, out, x: first.function(g, x) if hasattr(g, "_node") else case.first(g, x))
+    op = Primitive(
+        "checkers_case",
+        lambda x: case.forward(x),
+        lambda g, out, x: first.function(g, x) if hasattr(g, "_node") else case.first(g, x),
+    )
     try:
         yield op.function
     finally:
@@ -182,7 +196,9 @@ def with_torch_second(fast: bool) -> SecondChecker | None:
 
         torch.manual_seed(0)
         try:
-            return not torch.autograd.gradgradcheck(First.apply, [torch.tensor(case.x, requires_grad=True)], fast_mode=fast, raise_exception=False)
+            return not torch.autograd.gradgradcheck(
+                First.apply, [torch.tensor(case.x, requires_grad=True)], fast_mode=fast, raise_exception=False
+            )
         except Exception:
             return True
 
@@ -201,9 +217,10 @@ def with_jax_second() -> SecondChecker | None:
     def checker(case: SecondCase) -> bool:
         out = np.asarray(case.forward(case.x))
         run, first, second = (
-            _callback(jax, case.forward, out), _callback(jax, case.first, case.x),
+            _callback(jax, case.forward, out),
+            _callback(jax, case.first, case.x),
             _callback(jax, lambda u, g, x: tuple(case.second(u, g, x)), (out, case.x)),
-        )  # fmt: skip
+        )
         inner = jax.custom_vjp(first)
         inner.defvjp(lambda g, x: (first(g, x), (g, x)), lambda kept, u: second(u, *kept))
         outer = jax.custom_vjp(run)
@@ -226,7 +243,10 @@ def with_autograd_second() -> SecondChecker | None:
         return None
 
     def checker(case: SecondCase) -> bool:
-        outer, inner = primitive(lambda x: np.asarray(case.forward(x))), primitive(lambda g, x: np.asarray(case.first(g, x)))
+        outer, inner = (
+            primitive(lambda x: np.asarray(case.forward(x))),
+            primitive(lambda g, x: np.asarray(case.first(g, x))),
+        )
         defvjp(outer, lambda out, x: lambda g: inner(g, x))
         defvjp(inner, *(lambda out, g, x, i=i: lambda u: np.array(case.second(u, g, x)[i]) for i in (0, 1)))
         np.random.seed(0)  # noqa: NPY002  # its directions come from there
@@ -239,14 +259,20 @@ def with_autograd_second() -> SecondChecker | None:
     return checker
 
 
-# --- the tables -------------------------------------------------------------------------------------------------------------
+# --- the tables
+# -------------------------------------------------------------------------------------------------------------
 
 
 def table(cases: Sequence[Any], checkers: dict[str, Callable[[Any], bool] | None]) -> tuple[list[str], dict[str, int]]:
-    """A Markdown table of who notices what, and how many each checker caught; checkers that are not installed are left out."""
+    """A Markdown table of who notices what, and how many each checker caught; checkers that are not installed are left
+    out.
+    """
     present = {name: checker for name, checker in checkers.items() if checker is not None}
     caught = dict.fromkeys(present, 0)
-    lines = ["| wrong gradient | where it happens | " + " | ".join(present) + " |", "| --- | --- |" + " --- |" * len(present)]
+    lines = [
+        "| wrong gradient | where it happens | " + " | ".join(present) + " |",
+        "| --- | --- |" + " --- |" * len(present),
+    ]
     for case in cases:
         cells = []
         for name, checker in present.items():
@@ -262,21 +288,34 @@ def table(cases: Sequence[Any], checkers: dict[str, Callable[[Any], bool] | None
 
 def first_order() -> tuple[list[str], dict[str, int]]:
     """The table of first-order mistakes."""
-    return table(CASES, {
-        "autodiff": ours, "torch gradcheck": with_torch(False), "torch fast_mode": with_torch(True), "JAX check_grads": with_jax(),
-        "autograd check_grads": with_autograd(),
-    })  # fmt: skip
+    return table(
+        CASES,
+        {
+            "autodiff": ours,
+            "torch gradcheck": with_torch(False),
+            "torch fast_mode": with_torch(True),
+            "JAX check_grads": with_jax(),
+            "autograd check_grads": with_autograd(),
+        },
+    )
 
 
 def second_order() -> tuple[list[str], dict[str, int]]:
     """The table of second-order mistakes."""
-    return table(SECOND_CASES, {
-        "autodiff": ours_second, "torch gradgradcheck": with_torch_second(False), "torch fast_mode": with_torch_second(True),
-        "JAX check_grads": with_jax_second(), "autograd check_grads": with_autograd_second(),
-    })  # fmt: skip
+    return table(
+        SECOND_CASES,
+        {
+            "autodiff": ours_second,
+            "torch gradgradcheck": with_torch_second(False),
+            "torch fast_mode": with_torch_second(True),
+            "JAX check_grads": with_jax_second(),
+            "autograd check_grads": with_autograd_second(),
+        },
+    )
 
 
-# --- false alarms -----------------------------------------------------------------------------------------------------------
+# --- false alarms
+# -----------------------------------------------------------------------------------------------------------
 
 
 class _Small(RandomDraw):
@@ -286,7 +325,8 @@ class _Small(RandomDraw):
         return super().shape(min_ndim, max(min_ndim, min(max_ndim, 2)), min_side, max(min_side, min(max_side, 2)))
 
 
-#: Every tenth case has the shapes of the laws, the others short ones; every twentieth is a random expression graph with sharing.
+#: Every tenth case has the shapes of the laws, the others short ones; every twentieth is a random expression graph with
+#: sharing.
 _FULL, _GRAPH = 10, 20
 
 
@@ -296,9 +336,11 @@ def _names() -> list[str]:
 
 
 def right_case(number: int, seed: int) -> Report | None:
-    """Check one generated call whose gradient is right, in first and second order; None for a call without anything to differentiate.
+    """Check one generated call whose gradient is right, in first and second order; None for a call without anything to
+    differentiate.
 
-    Half of the calls of operations with kinks stand on them, half of the matrices to invert have condition numbers up to a million.
+    Half of the calls of operations with kinks stand on them, half of the matrices to invert have condition numbers up
+    to a million.
     """
     rng = np.random.default_rng([seed, number])
     draw = (RandomDraw if number % _FULL == 0 else _Small)(rng)
@@ -337,7 +379,8 @@ def false_alarms(count: int, seed: int, jobs: int = 1, show: bool = True) -> tup
     Returns
     -------
     (judged, alarms, unsure)
-        How many calls had something to differentiate, the reports that call a right gradient wrong, and those that leave it open.
+        How many calls had something to differentiate, the reports that call a right gradient wrong, and those that
+        leave it open.
     """
     block = 250
     tasks = [(start, min(start + block, count), seed) for start in range(0, count, block)]
@@ -362,26 +405,49 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n".join([*first, "", *second]))
     started = time.perf_counter()
     judged, alarms, unsure = false_alarms(options.cases, options.seed, options.jobs)
-    text = f"""Right gradients, generated: {options.cases:,} cases, seed {options.seed}; {judged:,} had something to differentiate.
+    text = f"""Right gradients, generated: {options.cases:,} cases, seed {options.seed}; {judged:,} had something to
+    differentiate.
 
 - called wrong (false alarms): {len(alarms)}
 - left undecided: {len(unsure)}
 
-Each case is checked in first and second order: a random call of one of the {len(_names())} registered operations, or (every twentieth) a random
-expression graph with shared values. Half of the calls of operations with kinks stand on them, and half of the matrices that are inverted, solved with
-or whose determinant is taken have condition numbers up to a million. `right_case(number, seed)` makes any of them again."""
+Each case is checked in first and second order: a random call of one of the {len(_names())} registered operations, or
+(every twentieth) a random
+expression graph with shared values. Half of the calls of operations with kinks stand on them, and half of the
+matrices that are inverted, solved with
+or whose determinant is taken have condition numbers up to a million. `right_case(number, seed)` makes any of them
+again."""
     print(f"\n{text}\n{time.perf_counter() - started:.0f} s")
     for words in [*alarms[:10], *unsure[:5]]:
         print(words)
     if options.write:
-        page = ["# What gradient checkers notice", "", _INTRODUCTION, "", "## Wrong in first order", "", *first, "",
-                "## Right in first, wrong in second order", "", *second, "", "## False alarms", "", text, ""]  # fmt: skip
+        page = [
+            "# What gradient checkers notice",
+            "",
+            _INTRODUCTION,
+            "",
+            "## Wrong in first order",
+            "",
+            *first,
+            "",
+            "## Right in first, wrong in second order",
+            "",
+            *second,
+            "",
+            "## False alarms",
+            "",
+            text,
+            "",
+        ]
         Path(__file__).parents[1].joinpath("docs", "checkers.md").write_text("\n".join(page))
 
 
-_INTRODUCTION = """Written by `python -m benchmarks.checkers --write` in one run. The wrong gradients stand in `benchmarks/wrong_gradients/`, each
-with the issue or the place where it happened. Every checker is given the same mistake as its own framework's custom function, in float64, with its
-own defaults: PyTorch's `gradcheck` and `gradgradcheck` (slow and fast), JAX's and HIPS autograd's `check_grads` in reverse mode. *Caught* means that
+_INTRODUCTION = """Written by `python -m benchmarks.checkers --write` in one run. The wrong gradients stand in
+`benchmarks/wrong_gradients/`, each
+with the issue or the place where it happened. Every checker is given the same mistake as its own framework's custom
+function, in float64, with its
+own defaults: PyTorch's `gradcheck` and `gradgradcheck` (slow and fast), JAX's and HIPS autograd's `check_grads` in
+reverse mode. *Caught* means that
 it raised or said no."""
 
 

@@ -1,6 +1,7 @@
 """Growth: time per node from a thousand to a million nodes, and a training step's time by width and by batch.
 
-A rival that takes seconds for one pass is timed once, in a process of its own; one that ends in a RecursionError is told as such.
+A rival that takes seconds for one pass is timed once, in a process of its own; one that ends in a RecursionError is
+told as such.
 """
 
 from __future__ import annotations
@@ -123,11 +124,15 @@ def _once(name: str, depth: int) -> float:
     """Seconds of one pass in a process of its own, its result compared."""
     command = [sys.executable, "-m", "benchmarks.graphs", name, str(depth)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False, timeout=PATIENCE)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False, timeout=PATIENCE
+        )
     except subprocess.TimeoutExpired as error:
         raise rivals.Missing(f"over {PATIENCE:.0f} s") from error
     if done.returncode:
-        raise rivals.Missing((done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("benchmarks.rivals.Missing: "))
+        raise rivals.Missing(
+            (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("benchmarks.rivals.Missing: ")
+        )
     seconds, *found = json.loads(done.stdout)
     for ours, theirs in zip(_by_hand(depth), found, strict=True):
         if not abs(theirs - ours) <= 1e-9 * abs(ours):
@@ -174,7 +179,9 @@ def network(width: int, batch: int, series: str) -> Contest:
         series=series,
         size=width if series == "width" else batch,
     )
-    return rivals.join(made, *((name, partial(make, problem)) for name, make in rivals.TRAINERS if name != "PyTorch, fused Adam"))
+    return rivals.join(
+        made, *((name, partial(make, problem)) for name, make in rivals.TRAINERS if name != "PyTorch, fused Adam")
+    )
 
 
 def contests(quick: bool = False) -> Iterator[Contest]:

@@ -7,8 +7,8 @@ cold ones; with several threads by untimed calls for long enough to wake the cor
 medians is small or the time allowed is used up.
 
 Before anything is timed, every candidate's result is compared with the reference: a fast wrong answer never gets a
-figure. In a quick check (:func:`quick_check`) any disagreement is an error; in a timed run a rival that disagrees or fails
-takes no part, with the reason told, and the others go on.
+figure. In a quick check (:func:`quick_check`) any disagreement is an error; in a timed run a rival that disagrees or
+fails takes no part, with the reason told, and the others go on.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ T = TypeVar("T")
 #: From so many seconds a call is long against filling the caches, and is not made once in vain before every turn.
 COLD = 0.02
 
-#: Seconds of untimed calls after a rest: a core that has slept takes some ten milliseconds until it is of use to a second thread.
+#: Seconds of untimed calls after a rest: a core that has slept takes some ten milliseconds until it is of use to a
+#: second thread.
 WAKING = 0.02
 
 #: A reason for not taking part that is no longer than this stands in the table's own cell.
@@ -209,7 +210,8 @@ class Result:
             "series": self.series,
             "size": self.size,
             "seconds": {
-                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds, "ratio": t.ratio} for name, t in self.timings.items()
+                name: {"median": t.median, "low": t.low, "high": t.high, "rounds": t.rounds, "ratio": t.ratio}
+                for name, t in self.timings.items()
             },
             "ratios": self.ratios,
             "targets": [
@@ -255,7 +257,8 @@ def _compare(contest: Contest, candidate: Candidate, truth: Sequence[Any]) -> No
         error = _difference(array, true)
         if not error <= contest.tolerance:  # also true for nan
             raise Disagreement(
-                f"{where}: array {index} differs from {contest.reference} by {error:.3g} of its largest entry ({contest.tolerance:.1g} allowed)"
+                f"{where}: array {index} differs from {contest.reference} by {error:.3g} of its largest entry"
+                f" ({contest.tolerance:.1g} allowed)"
             )
 
 
@@ -265,7 +268,9 @@ def _reason(error: Exception) -> str:
 
 
 def _admit(contest: Contest, warm_up: Callable[[Candidate], T]) -> list[tuple[Candidate, T]]:
-    """Those whose results agree and who run, with what ``warm_up`` found; a rival that does not is noted under ``skipped``."""
+    """Those whose results agree and who run, with what ``warm_up`` found; a rival that does not is noted under
+    ``skipped``.
+    """
     truth = _truth(contest)
     admitted = []
     for candidate in contest.candidates:
@@ -312,7 +317,9 @@ _CLOCKS: dict[str, Callable[[], int]] = {"wall": time.perf_counter_ns, "cpu": ti
 
 
 def _calls_per_turn(run: Callable[[], object], clock: Callable[[], int], turn: float) -> tuple[int, bool]:
-    """So many calls that a turn takes about ``turn`` seconds, and whether a call is short enough to feel what others left in the caches."""
+    """So many calls that a turn takes about ``turn`` seconds, and whether a call is short enough to feel what others
+    left in the caches.
+    """
     run()
     calls = 1
     while True:
@@ -349,8 +356,9 @@ def measure(
         ``"cpu"`` counts the process's own processor time, which other processes do not lengthen: for one thread on a
         busy machine. It cannot show the gain of a second thread.
     rest : float
-        Sleep so many seconds before every turn, and then make calls untimed for ``WAKING``. With several threads it lets the pool of whoever
-        had the last turn fall asleep: OpenBLAS's threads spin for about 27 ms after a product, and would take a core from the next.
+        Sleep so many seconds before every turn, and then make calls untimed for ``WAKING``. With several threads it
+        lets the pool of whoever had the last turn fall asleep: OpenBLAS's threads spin for about 27 ms after a product,
+        and would take a core from the next.
 
     Returns
     -------
@@ -392,7 +400,11 @@ def measure(
     per_call = {c.name: [t / contest.per for t in taken] for c, taken in zip(candidates, times, strict=True)}
     baseline = per_call[contest.baseline]
     ratios = {
-        ours: {other: float(np.median(np.asarray(taken) / np.asarray(per_call[other]))) for other in per_call if other != ours}
+        ours: {
+            other: float(np.median(np.asarray(taken) / np.asarray(per_call[other])))
+            for other in per_call
+            if other != ours
+        }
         for ours, taken in per_call.items()
         if is_ours(ours)
     }

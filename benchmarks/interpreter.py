@@ -1,9 +1,9 @@
 """What Python's interpreter does in a training step: bytecode instructions, counted.
 
-Beside arithmetic this is what an eager engine costs: a small network's step by hand is some forty calls of NumPy, and whatever an engine adds
-it adds in Python. No load on the machine changes a count, so it tells a small gain from noise. ``python -m benchmarks.interpreter``
-lists the functions that run most of them. How long an instruction takes is another matter: in a step's rarely repeated code several times as
-long as in a loop.
+Beside arithmetic this is what an eager engine costs: a small network's step by hand is some forty calls of NumPy, and
+whatever an engine adds it adds in Python. No load on the machine changes a count, so it tells a small gain from noise.
+``python -m benchmarks.interpreter`` lists the functions that run most of them. How long an instruction takes is another
+matter: in a step's rarely repeated code several times as long as in a loop.
 """
 
 from __future__ import annotations
@@ -72,9 +72,18 @@ def _phases(problem: Problem) -> dict[str, int]:
 
 
 def amounts(quick: bool = False) -> Iterator[dict[str, Any]]:
-    """One row per network: the instructions of a step of each candidate; and ours by phase. Quick: one network of its own."""
+    """One row per network: the instructions of a step of each candidate; and ours by phase. Quick: one network of its
+    own.
+    """
     for net in [Net(12, (8, 8), 4, 6)] if quick else [*SMALL, CS231N[0]]:
-        row: dict[str, Any] = {"what": INSTRUCTIONS, "case": str(net), "series": "", "size": 0.0, "values": {}, "skipped": {}}
+        row: dict[str, Any] = {
+            "what": INSTRUCTIONS,
+            "case": str(net),
+            "series": "",
+            "size": 0.0,
+            "values": {},
+            "skipped": {},
+        }
         for name, make in steps_by_name().items():
             try:
                 step = make(Problem(net))
@@ -90,7 +99,9 @@ def amounts(quick: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """``python -m benchmarks.interpreter [careful NumPy | autodiff | ...]``: the functions behind a small step's instructions."""
+    """``python -m benchmarks.interpreter [careful NumPy | autodiff | ...]``: the functions behind a small step's
+    instructions.
+    """
     names = sys.argv[1:] or ["careful NumPy", "autodiff"]
     for name in names:
         step = steps_by_name()[name](Problem(SMALL[0]))
@@ -99,7 +110,10 @@ def main() -> None:
         instructions, entries = counted(step)
         print(f"{name}, {SMALL[0]}: {instructions.total()} instructions in {entries.total()} calls of Python functions")
         for code, count in instructions.most_common(40):
-            print(f"{count:6d} in {entries[code]:3d} calls  {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})")
+            print(
+                f"{count:6d} in {entries[code]:3d} calls  {code.co_qualname}"
+                f" ({code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})"
+            )
 
 
 if __name__ == "__main__":

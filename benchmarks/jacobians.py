@@ -76,7 +76,9 @@ def _contest(case: str, what: str, program: Callable[..., Any], by_hand: Callabl
         t = rivals.torch()
         tw, tx = t.from_numpy(w), t.from_numpy(x)
         transform = {"jacobian": t.func.jacrev, "hessian": t.func.hessian}[what]
-        transformed = transform((lambda x: t.tanh(tw @ x)) if what == "jacobian" else (lambda x: (t.tanh(tw @ x) ** 2).sum()))
+        transformed = transform(
+            (lambda x: t.tanh(tw @ x)) if what == "jacobian" else (lambda x: (t.tanh(tw @ x) ** 2).sum())
+        )
 
         def run() -> list[Any]:
             return [transformed(tx)]
@@ -84,11 +86,7 @@ def _contest(case: str, what: str, program: Callable[..., Any], by_hand: Callabl
         return Candidate("PyTorch (torch.func)", run, run)
 
     made = Contest(
-        "jacobians",
-        case,
-        [Candidate("NumPy by hand", hand, hand), ours()],
-        reference="NumPy by hand",
-        tolerance=1e-3,
+        "jacobians", case, [Candidate("NumPy by hand", hand, hand), ours()], reference="NumPy by hand", tolerance=1e-3
     )
     rivals.join(made, ("autograd", with_autograd), ("JAX jit", with_jax), ("PyTorch (torch.func)", with_torch))
     return made

@@ -206,7 +206,9 @@ def cross_entropy(shape: tuple[int, int]) -> Contest:
 
 
 def dropout(shape: tuple[int, int], relu: bool = False) -> Contest:
-    """Inverted dropout with a fresh mask each time, after ReLU or alone; results are compared by what holds for every mask."""
+    """Inverted dropout with a fresh mask each time, after ReLU or alone; results are compared by what holds for every
+    mask.
+    """
     from nn import functional as F
 
     rng = np.random.default_rng(0)
@@ -418,7 +420,10 @@ def convolution(shape: tuple[int, int, int, int], out_channels: int) -> Contest:
         lambda: reference.textbook_conv(x, w, b, g),
         lambda: reference.careful_conv(x, w, b, g),
         lambda: _library(lambda x, w, b: F.conv2d(x, w, b, padding=1), arrays, g),
-        (_torch(lambda t: lambda x, w, b: t.nn.functional.conv2d(x, w, b, padding=1), arrays, g), _jax(in_jax, arrays, g)),
+        (
+            _torch(lambda t: lambda x, w, b: t.nn.functional.conv2d(x, w, b, padding=1), arrays, g),
+            _jax(in_jax, arrays, g),
+        ),
     )
     made.targets = [TARGETS[0], Target("PyTorch", 1.5)]
     return made

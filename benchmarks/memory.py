@@ -1,8 +1,8 @@
 """Memory: what a recorded graph holds, how high a training step rises, and what a replayed step allocates.
 
-Memory of a whole process (its resident pages, so that what C++ or a compiler takes counts alike) is read in a process of its own per candidate and
-size, after a small run of the same kind has loaded and warmed up what there is to load. What NumPy takes for arrays is counted to the byte,
-by :mod:`benchmarks.allocations`.
+Memory of a whole process (its resident pages, so that what C++ or a compiler takes counts alike) is read in a process
+of its own per candidate and size, after a small run of the same kind has loaded and warmed up what there is to load.
+What NumPy takes for arrays is counted to the byte, by :mod:`benchmarks.allocations`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _chain_in_autograd(depth: int) -> dict[str, int]:
 
 
 def _warm(names: Iterable[str]) -> None:
-    """Load what the candidates load at their first steps, compiled kernels included, which a small network would not ask for."""
+    """Load what the candidates load at their first steps, compiled kernels included, which a small network would not
+    ask for.
+    """
     from autodiff import kernels
 
     makers = steps_by_name()
@@ -113,7 +115,9 @@ def _warm(names: Iterable[str]) -> None:
 
 
 def _step(name: str, width: int, batch: int) -> dict[str, int]:
-    """Bytes of this process before the network is made, and those that it grows by at most until after three more training steps."""
+    """Bytes of this process before the network is made, and those that it grows by at most until after three more
+    training steps.
+    """
     _warm([name])
     problem = Problem(Net(width, (width, width), 10, batch))
     gc.collect()
@@ -159,7 +163,9 @@ Measure = Callable[..., Any]
 
 
 def _here(kind: str, *arguments: Any) -> Any:
-    return {"chain": _chain, "step": _step, "arrays": lambda *net: _arrays(Net(net[0], tuple(net[1]), *net[2:]))}[kind](*arguments)
+    return {"chain": _chain, "step": _step, "arrays": lambda *net: _arrays(Net(net[0], tuple(net[1]), *net[2:]))}[kind](
+        *arguments
+    )
 
 
 def _apart(kind: str, *arguments: Any) -> Any:
@@ -195,7 +201,9 @@ def chains(depth: int, measure: Measure) -> Iterator[dict[str, Any]]:
 
 
 def steps(series: str, sizes: Sequence[int], measure: Measure) -> Iterator[dict[str, Any]]:
-    """Peak bytes of a training step by width (at batch 64) or by batch (at width 128), and what each library's process holds before it."""
+    """Peak bytes of a training step by width (at batch 64) or by batch (at width 128), and what each library's process
+    holds before it.
+    """
     loaded = _amount(LOADED, "process")
     for size in sizes:
         row = _amount(PEAK_STEP, f"{series} {size}", series, size)
@@ -231,7 +239,9 @@ def amounts(quick: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """``python -m benchmarks.memory '["chain", NAME, DEPTH]'``, ``'["step", NAME, WIDTH, BATCH]'`` or ``'["arrays", *NET]'``: bytes, as JSON."""
+    """``python -m benchmarks.memory '["chain", NAME, DEPTH]'``, ``'["step", NAME, WIDTH, BATCH]'`` or ``'["arrays",
+    *NET]'``: bytes, as JSON.
+    """
     print(json.dumps(_here(*json.loads(sys.argv[1]))))
 
 

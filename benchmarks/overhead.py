@@ -161,11 +161,7 @@ def contest(size: int) -> Contest:
     made = Contest(
         "overhead",
         f"{size:,} element{'s' if size > 1 else ''}",
-        [
-            Candidate("NumPy by hand", hand, hand),
-            Candidate("NumPy in place", in_place, in_place),
-            library(arrays),
-        ],
+        [Candidate("NumPy by hand", hand, hand), Candidate("NumPy in place", in_place, in_place), library(arrays)],
         reference="NumPy by hand",
         tolerance=1e-5,
         per=3 * REPEATS,

@@ -33,8 +33,8 @@ class Part:
 PARTS: dict[str, Part] = {
     "overhead": Part(
         "One elementwise operation",
-        "`h = tanh(h * w + b)` ten times over, forward and backward to all three inputs, float32; time per operation (thirty of them). "
-        "By hand that is three NumPy calls forward and seven backward.",
+        "`h = tanh(h * w + b)` ten times over, forward and backward to all three inputs, float32; time per operation"
+        " (thirty of them). By hand that is three NumPy calls forward and seven backward.",
         seconds=4,
     ),
     "scalar_chain": Part(
@@ -44,68 +44,67 @@ PARTS: dict[str, Part] = {
     ),
     "training": Part(
         "A training step",
-        "Forward, softmax loss, backward and Adam, float32. CS231n: its six-layer network, 3072-100-100-100-100-100-10 on inputs of CIFAR-10's "
-        "size, batch 100. Small: 64-32-32-10, batch 32, where an engine's own cost shows. Dropout draws fresh masks. "
-        "JAX runs the whole step under one `jit`, `torch.compile` "
-        "model and loss, `autodiff, compiled` the whole step under `autodiff.compile`.",
+        "Forward, softmax loss, backward and Adam, float32. CS231n: its six-layer network, 3072-100-100-100-100-100-10"
+        " on inputs of CIFAR-10's size, batch 100. Small: 64-32-32-10, batch 32, where an engine's own cost shows."
+        " Dropout draws fresh masks. JAX runs the whole step under one `jit`, `torch.compile` model and loss,"
+        " `autodiff, compiled` the whole step under `autodiff.compile`.",
         threads=(1, 2),
         seconds=6,
         limit=480,
     ),
     "interpreter": Part(
         "The interpreter's work in a training step",
-        "Bytecode instructions of CPython in one step of the networks above, once warm: counted, so no load on the machine changes them. What "
-        "PyTorch, JAX and NumPy do in compiled code is not among them. `python -m benchmarks.interpreter` lists the functions that they are of.",
+        "Bytecode instructions of CPython in one step of the networks above, once warm: counted, so no load on the"
+        " machine changes them. What PyTorch, JAX and NumPy do in compiled code is not among them. `python -m"
+        " benchmarks.interpreter` lists the functions that they are of.",
         limit=120,
     ),
     "solo": Part(
         "A training step, each in a process of its own",
-        "The same networks, but every figure from a fresh process that runs nothing else. In one process with others, glibc's allocator stops "
-        "mapping large temporaries afresh once anybody has freed one, which spares the textbook its page faults; alone it pays for them. "
-        "Both are true, of different situations; a script sees this one. `malloc tuned`: the same program under the two variables that "
-        "`python -m autodiff.performance` prints.",
+        "The same networks, but every figure from a fresh process that runs nothing else. In one process with others,"
+        " glibc's allocator stops mapping large temporaries afresh once anybody has freed one, which spares the"
+        " textbook its page faults; alone it pays for them. Both are true, of different situations; a script sees this"
+        " one. `malloc tuned`: the same program under the two variables that `python -m autodiff.performance` prints.",
         limit=300,
     ),
     "kernels": Part(
         "Kernels",
-        "Forward and backward of single operations at the sizes that networks give them, float32; Adam: one step. `autodiff` has numba's kernels "
-        "where the extra `fast` is installed and the arrays are large enough; `autodiff, NumPy alone` has them switched off.",
+        "Forward and backward of single operations at the sizes that networks give them, float32; Adam: one step."
+        " `autodiff` has numba's kernels where the extra `fast` is installed and the arrays are large enough;"
+        " `autodiff, NumPy alone` has them switched off.",
         threads=(1, 2),
         seconds=3,
         limit=300,
     ),
     "chains": Part(
         "Chains of elementwise operations",
-        "Four expressions of arrays, loss and gradient, float32: where NumPy writes every intermediate result to memory and a compiler need not. "
-        "`autodiff, compiled` has loops compiled by numba where it is installed, `autodiff, compiled, NumPy alone` goes block by block.",
+        "Four expressions of arrays, loss and gradient, float32: where NumPy writes every intermediate result to memory"
+        " and a compiler need not. `autodiff, compiled` has loops compiled by numba where it is installed, `autodiff,"
+        " compiled, NumPy alone` goes block by block.",
         seconds=2,
         limit=360,
     ),
     "sequences": Part(
         "Models of sequences",
-        "Recurrent layers, single steps, causal attention and embedding, forward and backward, float32, against the same call composed "
-        "of elementary operations.",
+        "Recurrent layers, single steps, causal attention and embedding, forward and backward, float32, against the"
+        " same call composed of elementary operations.",
         threads=(1, 2),
         seconds=1,
         limit=420,
     ),
-    "jacobians": Part(
-        "Jacobians and Hessians",
-        "Whole matrices of derivatives, float32.",
-        seconds=2,
-        limit=120,
-    ),
+    "jacobians": Part("Jacobians and Hessians", "Whole matrices of derivatives, float32.", seconds=2, limit=120),
     "graphs": Part(
         "Growth of time",
-        "By depth: forward and backward through a chain of scalar operations, time per node. By width (batch 64) and by batch (width 128): "
-        "a training step of a network with two hidden layers of that width.",
+        "By depth: forward and backward through a chain of scalar operations, time per node. By width (batch 64) and by"
+        " batch (width 128): a training step of a network with two hidden layers of that width.",
         seconds=2,
         limit=480,
     ),
     "memory": Part(
         "Memory",
-        "A graph's bytes and a process's peak are the growth of its resident memory, in a process of its own for every candidate and size, "
-        "after a small run has loaded and warmed up the library. Arrays within a step are counted to the byte as NumPy takes them.",
+        "A graph's bytes and a process's peak are the growth of its resident memory, in a process of its own for every"
+        " candidate and size, after a small run has loaded and warmed up the library. Arrays within a step are counted"
+        " to the byte as NumPy takes them.",
         limit=480,
     ),
 }

@@ -2,10 +2,11 @@
 
     python -m benchmarks.pictures [--quick] [--seconds 300]
 
-Both draw the same random program of scalar sums, products and sines. Graphs are built before the clock starts. Each candidate draws in a
-process of its own under a time limit; processor time is counted, children included. "DOT" is the description before any layout; "SVG" includes
-the layout (torchviz's by the Graphviz of the ``graphviz`` package or, without it, of pygraphviz, as ours); "page" is the interactive HTML,
-which torchviz has not. What did not finish in the time allowed or failed says so.
+Both draw the same random program of scalar sums, products and sines. Graphs are built before the clock starts. Each
+candidate draws in a process of its own under a time limit; processor time is counted, children included. "DOT" is the
+description before any layout; "SVG" includes the layout (torchviz's by the Graphviz of the ``graphviz`` package or,
+without it, of pygraphviz, as ours); "page" is the interactive HTML, which torchviz has not. What did not finish in the
+time allowed or failed says so.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def _case(library: str, output: str, count: int) -> dict[str, Any]:
 def _measured(library: str, output: str, count: int, limit: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.pictures", "--case", library, output, str(count)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, cwd=Path(__file__).parents[1], check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, cwd=Path(__file__).parents[1], check=False
+        )
     except subprocess.TimeoutExpired:
         return {"failed": f"not done in {limit:g} s"}
     if done.returncode:
@@ -91,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     int
         1 if one of our own pictures failed.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=(__doc__ or "").partition("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pictures", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument("--quick", action="store_true", help="ten nodes only")
     parser.add_argument("--seconds", type=float, default=300.0, help="time allowed for each picture (300)")
     parser.add_argument("--case", nargs=3, metavar=("LIBRARY", "OUTPUT", "COUNT"), help=argparse.SUPPRESS)

@@ -56,9 +56,19 @@ def _mark(panel: Axes, name: str, xs: Any, ys: Any, line: bool = False, label: s
     ours = is_ours(name)
     size = 9 if mark == "*" else 6.5 if ours else 5
     panel.plot(
-        xs, ys, linestyle="-" if line else "none", linewidth=1.6 if ours else 0.9, color=colour, marker=mark, markersize=size,
-        markeredgecolor="white", markeredgewidth=0.5, label=label or name, zorder=3 if ours else 2, alpha=1.0 if ours else 0.85,
-    )  # fmt: skip
+        xs,
+        ys,
+        linestyle="-" if line else "none",
+        linewidth=1.6 if ours else 0.9,
+        color=colour,
+        marker=mark,
+        markersize=size,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        label=label or name,
+        zorder=3 if ours else 2,
+        alpha=1.0 if ours else 0.85,
+    )
 
 
 def ratios(sections: Sections, path: Path) -> bool:
@@ -69,13 +79,17 @@ def ratios(sections: Sections, path: Path) -> bool:
     bool
         Whether there was anything to draw.
     """
-    drawn = [name for name in RATIOS if any(section["name"] == name and section["rows"] for section in sections.values())]
+    drawn = [
+        name for name in RATIOS if any(section["name"] == name and section["rows"] for section in sections.values())
+    ]
     if not drawn:
         return False
     counts = sorted({section["threads"] for section in sections.values() if section["name"] in drawn})
     heights = [max(len(section["rows"]) for section in sections.values() if section["name"] == name) for name in drawn]
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(2.4 + 4.3 * len(counts), 1.4 + sum(0.27 * h + 0.55 for h in heights)), layout="constrained")
+        figure = Figure(
+            figsize=(2.4 + 4.3 * len(counts), 1.4 + sum(0.27 * h + 0.55 for h in heights)), layout="constrained"
+        )
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(drawn), len(counts), squeeze=False, height_ratios=[h + 1.5 for h in heights])
         for name, across in zip(drawn, panels, strict=True):
@@ -87,12 +101,26 @@ def ratios(sections: Sections, path: Path) -> bool:
                     continue
                 _ratios(panel, section, cases=not labelled)
                 labelled = True
-                title = f"{PARTS[name].title}, {threads} thread{'s' if threads > 1 else ''}: time / {section['rows'][0]['baseline']}"
+                title = (
+                    f"{PARTS[name].title}, {threads} thread{'s' if threads > 1 else ''}: time /"
+                    f" {section['rows'][0]['baseline']}"
+                )
                 panel.set_title(title, loc="left", fontsize=8)
-        handles = {label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+        handles = {
+            label: handle
+            for panel in panels.flat
+            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
         order = sorted(handles, key=lambda name: list(STYLES).index(name) if name in STYLES else len(STYLES))
         columns = 5 if len(counts) > 1 else 3
-        figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+        figure.legend(
+            [handles[name] for name in order],
+            order,
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=8,
+            frameon=False,
+        )
         figure.savefig(path, format="svg", metadata={"Date": None})
     return True
 

@@ -1,7 +1,8 @@
-"""What the benchmarks found, for a reader: ``docs/performance.md`` with tables and verdicts, made from the figures that the runs stored.
+"""What the benchmarks found, for a reader: ``docs/performance.md`` with tables and verdicts, made from the figures that
+the runs stored.
 
-Only what stands between two marks is written anew; the rest of the page is kept by hand. The figures of a part that was not run again stay, and
-every part tells when, where and from which state of the sources it was measured.
+Only what stands between two marks is written anew; the rest of the page is kept by hand. The figures of a part that was
+not run again stay, and every part tells when, where and from which state of the sources it was measured.
 """
 
 from __future__ import annotations
@@ -59,7 +60,11 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "blas": blas_core(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "variables": {name: os.environ[name] for name in (*VARIABLES, *TUNED, "OPENBLAS_CORETYPE", "AUTODIFF_KERNELS") if name in os.environ},
+        "variables": {
+            name: os.environ[name]
+            for name in (*VARIABLES, *TUNED, "OPENBLAS_CORETYPE", "AUTODIFF_KERNELS")
+            if name in os.environ
+        },
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
     }
@@ -69,11 +74,15 @@ def _commit() -> str:
     """The commit that the sources are at, with a plus where they were changed since."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+        )
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "autodiff", "nn", "optim", "benchmarks/*.py") else "")
+        return git("rev-parse", "--short", "HEAD") + (
+            "+" if git("status", "--porcelain", "--", "autodiff", "nn", "optim", "benchmarks/*.py") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -140,7 +149,8 @@ def slope(sizes: Sequence[float], amounts: Sequence[float]) -> float:
 
 
 def measured(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, list[tuple[float, float]]]]:
-    """For every series of cases that differ in size, and what was measured (``"time"`` or an amount), each candidate's ``(size, whole amount)``.
+    """For every series of cases that differ in size, and what was measured (``"time"`` or an amount), each candidate's
+    ``(size, whole amount)``.
 
     What a table gives per operation or per node is multiplied out, so that an exponent tells how the whole grows.
     """
@@ -155,7 +165,9 @@ def measured(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, list
             put(row["series"], "time", name, row["size"], timing["median"] * row["per"])
     for row in section["amounts"]:
         for name, value in row["values"].items():
-            put(row["series"], row["what"], name, row["size"], value * row["size"] if "a node" in row["what"] else value)
+            put(
+                row["series"], row["what"], name, row["size"], value * row["size"] if "a node" in row["what"] else value
+            )
     return found
 
 
@@ -173,7 +185,8 @@ def growth(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, float]
 
 
 def render(results: Path, folder: Path) -> list[str]:
-    """Write the page and its plots from the stored figures; returns lines that say what was written and what is still wanted.
+    """Write the page and its plots from the stored figures; returns lines that say what was written and what is still
+    wanted.
 
     Parameters
     ----------
@@ -195,7 +208,9 @@ def render(results: Path, folder: Path) -> list[str]:
     lines = [f"written: {', '.join(str(folder / name) for name in ('performance.md', *pictures))}"]
     wanted = unexplained(page.read_text(), sections)
     if wanted:
-        lines.append("missed, and not yet explained on the page under a heading '### Limit: TOPIC': " + ", ".join(wanted))
+        lines.append(
+            "missed, and not yet explained on the page under a heading '### Limit: TOPIC': " + ", ".join(wanted)
+        )
     return lines
 
 
@@ -208,8 +223,16 @@ def _plots(sections: Sections, folder: Path) -> dict[str, str]:
         return {}
     made = {}
     for name, caption, draw in (
-        ("performance.svg", "Time by case, divided by the baseline's, on a logarithmic axis; further left is faster", plots.ratios),
-        ("performance-growth.svg", "Time and memory by depth, width and batch, both axes logarithmic; lower is better", plots.growth),
+        (
+            "performance.svg",
+            "Time by case, divided by the baseline's, on a logarithmic axis; further left is faster",
+            plots.ratios,
+        ),
+        (
+            "performance-growth.svg",
+            "Time and memory by depth, width and batch, both axes logarithmic; lower is better",
+            plots.growth,
+        ),
     ):
         if draw(sections, folder / name):
             made[name] = caption
@@ -218,7 +241,11 @@ def _plots(sections: Sections, folder: Path) -> dict[str, str]:
 
 def unexplained(page: str, sections: Sections) -> list[str]:
     """Topics with a missed figure that no heading ``### Limit: topic`` on the page answers."""
-    return [topic for topic, verdicts in _topics(sections) if any(_missed(v) for v in verdicts) and f"\n### Limit: {topic}\n" not in page]
+    return [
+        topic
+        for topic, verdicts in _topics(sections)
+        if any(_missed(v) for v in verdicts) and f"\n### Limit: {topic}\n" not in page
+    ]
 
 
 def _topics(sections: Sections) -> Iterator[tuple[str, list[Verdict]]]:
@@ -261,23 +288,37 @@ def _where(sections: Sections) -> list[str]:
     for words, keys in machines.items():
         lines += [words if len(machines) == 1 else f"{'; '.join(keys)}: {words}", ""]
     lines += [
-        "Every part runs in a process of its own, nothing beside it. Candidates take turns within the process, in rotating order, "
-        "each turn an untimed call and then about two milliseconds, or one call; a cell gives the median, half the interquartile range, "
-        "and after the dot the median over rounds of the ratio to the baseline *of the same round*. Every candidate's result was compared with "
-        "the hand-written reference before it was timed. The garbage collector is on. The process is pinned to as many cores as it may use "
-        "threads; with two threads there is a pause of 30 ms before each turn, so that another library's spinning threads do not count, and 20 ms of "
-        "untimed calls after it, since a second core that has slept takes some ten to be of use. "
-        "Lower is better; us are microseconds.",
+        (
+            "Every part runs in a process of its own, nothing beside it. Candidates take turns within the process, in"
+            " rotating order, each turn an untimed call and then about two milliseconds, or one call; a cell gives the"
+            " median, half the interquartile range, and after the dot the median over rounds of the ratio to the"
+            " baseline *of the same round*. Every candidate's result was compared with the hand-written reference"
+            " before it was timed. The garbage collector is on. The process is pinned to as many cores as it may use"
+            " threads; with two threads there is a pause of 30 ms before each turn, so that another library's spinning"
+            " threads do not count, and 20 ms of untimed calls after it, since a second core that has slept takes some"
+            " ten to be of use. Lower is better; us are microseconds."
+        ),
         "",
-        "| part | threads | pinned to cores | seconds a case | clock | malloc | load at the end | measured | commit | took |",
+        (
+            "| part | threads | pinned to cores | seconds a case | clock | malloc | load at the end | measured | commit"
+            " | took |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for section in sections.values():
         where, how = section.get("machine", {}), section.get("settings", {})
         cells = [
-            section["name"], section["threads"], where.get("pinned"), f"{how['seconds']:g}" if section["rows"] and how else "",
-            how.get("clock"), how.get("malloc"), where.get("load"), where.get("date"), where.get("commit"), f"{section.get('took', 0):.0f} s",
-        ]  # fmt: skip
+            section["name"],
+            section["threads"],
+            where.get("pinned"),
+            f"{how['seconds']:g}" if section["rows"] and how else "",
+            how.get("clock"),
+            how.get("malloc"),
+            where.get("load"),
+            where.get("date"),
+            where.get("commit"),
+            f"{section.get('took', 0):.0f} s",
+        ]
         lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
     failures = [f"- {key}: {failure}" for key, section in sections.items() for failure in section["failures"]]
     if failures:
@@ -291,29 +332,48 @@ def _promises(sections: Sections, by_hand: str) -> list[str]:
     lines = [
         "## Targets, kept and missed",
         "",
-        f"Of {len(everything)} figures {sum(v.reached for v in known)} are within their target, {sum(_missed(v) for v in known)} miss it, "
-        f"{len(everything) - len(known)} were not measured. A figure is the ratio of the first to the second, unless a unit is given.",
+        (
+            f"Of {len(everything)} figures {sum(v.reached for v in known)} are within their target,"
+            f" {sum(_missed(v) for v in known)} miss it, {len(everything) - len(known)} were not measured. A figure is"
+            " the ratio of the first to the second, unless a unit is given."
+        ),
         "",
     ]
     for chapter, topics in PROMISES.items():
-        lines += [f"### {chapter}", "", "| topic | figure | at most | measured | kept | missed |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"### {chapter}",
+            "",
+            "| topic | figure | at most | measured | kept | missed |",
+            "|---|---|---|---|---|---|",
+        ]
         cases = []
         for topic, promises in topics.items():
             name = f"[{topic}](#{anchor(topic)})" if f"\n### Limit: {topic}\n" in by_hand else topic
             for promise in promises:
                 for threads in promise.threads:
                     verdicts = [v for v in judge(promise, sections) if v.threads == threads]
-                    lines.append(f"| {name} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} | {_summary(promise, verdicts)} |")
+                    lines.append(
+                        f"| {name} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} |"
+                        f" {_summary(promise, verdicts)} |"
+                    )
                     name = ""
                     cases += [
-                        f"| {v.case} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} | {_figure(promise, v.measured)} | "
-                        f"{'not measured' if v.measured is None else 'kept' if v.reached else '**missed**'} |"
+                        f"| {v.case} | {_words(promise, threads)} | {_figure(promise, promise.at_most)} |"
+                        f" {_figure(promise, v.measured)} |"
+                        f" {'not measured' if v.measured is None else 'kept' if v.reached else '**missed**'} |"
                         for v in verdicts
                     ]
         lines += [
-            "", "<details><summary>Case by case</summary>", "", "| case | figure | at most | measured | |", "|---|---|---|---|---|",
-            *cases, "", "</details>", "",
-        ]  # fmt: skip
+            "",
+            "<details><summary>Case by case</summary>",
+            "",
+            "| case | figure | at most | measured | |",
+            "|---|---|---|---|---|",
+            *cases,
+            "",
+            "</details>",
+            "",
+        ]
     return lines
 
 
@@ -333,32 +393,59 @@ def _figure(promise: Promise, value: float | None) -> str:
 
 def _summary(promise: Promise, verdicts: Sequence[Verdict]) -> str:
     figures = sorted(v.measured for v in verdicts if v.measured is not None)
-    span = _figure(promise, figures[0]) + (f" to {_figure(promise, figures[-1])}" if len(figures) > 1 else "") if figures else "not measured"
+    span = (
+        _figure(promise, figures[0]) + (f" to {_figure(promise, figures[-1])}" if len(figures) > 1 else "")
+        if figures
+        else "not measured"
+    )
     missed = "; ".join(f"{v.case} **{_figure(promise, v.measured)}**" for v in verdicts if _missed(v))
     absent = len(verdicts) - len(figures)
-    return f"{span} | {sum(v.reached for v in verdicts)} of {len(verdicts)} | {missed}{f' ({absent} not measured)' if absent and figures else ''}"
+    return (
+        f"{span} | {sum(v.reached for v in verdicts)} of {len(verdicts)} |"
+        f" {missed}{f' ({absent} not measured)' if absent and figures else ''}"
+    )
 
 
 def _section(section: Mapping[str, Any], several: bool) -> list[str]:
     rows: Sequence[dict[str, Any]] = section["rows"]
-    lines = [f"### {PARTS[section['name']].title}: {section['threads']} thread{'s' if section['threads'] > 1 else ''}", ""] if several else []
+    lines = (
+        [f"### {PARTS[section['name']].title}: {section['threads']} thread{'s' if section['threads'] > 1 else ''}", ""]
+        if several
+        else []
+    )
     # A table has one baseline and one series throughout.
     for series, baseline in dict.fromkeys((row["series"], row["baseline"]) for row in rows):
-        lines += [f"Baseline: {baseline}.", "", table([row for row in rows if (row["series"], row["baseline"]) == (series, baseline)])]
+        lines += [
+            f"Baseline: {baseline}.",
+            "",
+            table([row for row in rows if (row["series"], row["baseline"]) == (series, baseline)]),
+        ]
     for what in dict.fromkeys(row["what"] for row in section["amounts"]):
-        lines += [f"{what[0].upper()}{what[1:]}:", "", amounts_table([row for row in section["amounts"] if row["what"] == what])]
+        lines += [
+            f"{what[0].upper()}{what[1:]}:",
+            "",
+            amounts_table([row for row in section["amounts"] if row["what"] == what]),
+        ]
     powers = growth(section)
     if powers:
-        lines += ["How fast it grows: the exponent p of size^p, by least squares over all sizes.", "", _powers_table(powers), ""]
+        lines += [
+            "How fast it grows: the exponent p of size^p, by least squares over all sizes.",
+            "",
+            _powers_table(powers),
+            "",
+        ]
     verdicts = [(row["case"], target) for row in rows for target in row["targets"]]
     if verdicts:
         lines += ["| this part's own aims | at most | measured | |", "|---|---|---|---|"]
         lines += [
-            f"| {case}: {t['candidate']} / {t['against']} | {t['at_most']:g} | {t['ratio']:.2f} | {'reached' if t['reached'] else '**missed**'} |"
+            f"| {case}: {t['candidate']} / {t['against']} | {t['at_most']:g} | {t['ratio']:.2f} |"
+            f" {'reached' if t['reached'] else '**missed**'} |"
             for case, t in verdicts
         ]
         lines.append("")
-    skipped = {(name, why) for row in (*rows, *section["amounts"]) for name, why in row["skipped"].items() if len(why) > SHORT}
+    skipped = {
+        (name, why) for row in (*rows, *section["amounts"]) for name, why in row["skipped"].items() if len(why) > SHORT
+    }
     if skipped:
         lines += [f"Did not take part: {', '.join(f'{name} ({why})' for name, why in sorted(skipped))}.", ""]
     return lines

@@ -46,7 +46,9 @@ def torch() -> Any:
 
 @cache
 def _inductor() -> tempfile.TemporaryDirectory[str]:
-    """A folder of this process's own for what torch.compile makes: in the shared one a run killed while it compiled leaves broken files behind."""
+    """A folder of this process's own for what torch.compile makes: in the shared one a run killed while it compiled
+    leaves broken files behind.
+    """
     folder = tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
     return folder

@@ -1,6 +1,8 @@
-"""What models of sequences spend their time in: recurrent layers over time, single steps, causal attention; forward and backward.
+"""What models of sequences spend their time in: recurrent layers over time, single steps, causal attention; forward and
+backward.
 
-The baseline is the same call composed of elementary operations (``autodiff.composed()``): what the hand-derived operations gain.
+The baseline is the same call composed of elementary operations (``autodiff.composed()``): what the hand-derived
+operations gain.
 """
 
 from __future__ import annotations
@@ -16,8 +18,16 @@ from benchmarks.harness import Candidate, Contest, Target
 __all__ = ["contests"]
 
 
-def _contest(case: str, ours: Callable[..., Any], theirs: Callable[[Any], Callable[..., Any]], arrays: Sequence[Any], target: float) -> Contest:
-    """``ours`` of Tensors fused and composed; ``theirs``, given PyTorch, of its tensors. Both return one array or tensor."""
+def _contest(
+    case: str,
+    ours: Callable[..., Any],
+    theirs: Callable[[Any], Callable[..., Any]],
+    arrays: Sequence[Any],
+    target: float,
+) -> Contest:
+    """``ours`` of Tensors fused and composed; ``theirs``, given PyTorch, of its tensors. Both return one array or
+    tensor.
+    """
     import autodiff as ad
 
     leaves = [ad.Tensor(array, requires_grad=True) for array in arrays]
@@ -72,7 +82,12 @@ def recurrent(kind: str, times: int, count: int, hidden: int) -> Contest:
     rng = np.random.default_rng(0)
     rows = {"RNN": 1, "LSTM": 4, "GRU": 3}[kind] * hidden
     scale = hidden**-0.5
-    weights = [_normal(rng, rows, hidden, scale=scale), _normal(rng, rows, hidden, scale=scale), _normal(rng, rows), _normal(rng, rows)]
+    weights = [
+        _normal(rng, rows, hidden, scale=scale),
+        _normal(rng, rows, hidden, scale=scale),
+        _normal(rng, rows),
+        _normal(rng, rows),
+    ]
     start = np.zeros((count, hidden), np.float32)
 
     def ours(x: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
@@ -87,7 +102,9 @@ def recurrent(kind: str, times: int, count: int, hidden: int) -> Contest:
         names = [name for name, _ in layer.named_parameters()]
         return lambda x, *weights: t.func.functional_call(layer, dict(zip(names, weights, strict=True)), (x,))[0]
 
-    return _contest(f"{kind} {times}x{count}x{hidden}", ours, theirs, [_normal(rng, times, count, hidden), *weights], 0.6)
+    return _contest(
+        f"{kind} {times}x{count}x{hidden}", ours, theirs, [_normal(rng, times, count, hidden), *weights], 0.6
+    )
 
 
 def lstm_cell(count: int, hidden: int) -> Contest:
@@ -108,7 +125,9 @@ def lstm_cell(count: int, hidden: int) -> Contest:
         h, c = fused.lstm_cell(gates, cell)
         return h + c
 
-    return _contest(f"LSTM cell {count}x{hidden}", ours, theirs, [_normal(rng, count, 4 * hidden), _normal(rng, count, hidden)], 0.6)
+    return _contest(
+        f"LSTM cell {count}x{hidden}", ours, theirs, [_normal(rng, count, 4 * hidden), _normal(rng, count, hidden)], 0.6
+    )
 
 
 def gru_cell(count: int, hidden: int) -> Contest:
@@ -154,7 +173,13 @@ def embedding(rows: int, width: int, count: int) -> Contest:
         places = t.from_numpy(indices)
         return lambda w: t.nn.functional.embedding(places, w)
 
-    return _contest(f"embedding {count} of {rows}x{width}", lambda w: F.embedding(indices, w), theirs, [_normal(rng, rows, width)], 0.7)
+    return _contest(
+        f"embedding {count} of {rows}x{width}",
+        lambda w: F.embedding(indices, w),
+        theirs,
+        [_normal(rng, rows, width)],
+        0.7,
+    )
 
 
 def contests(quick: bool = False) -> Iterator[Contest]:

@@ -1,10 +1,11 @@
 """CS231n's training step with every candidate in a process of its own.
 
-The interleaved benchmarks share one process, and with it glibc's allocator: once anybody has freed a large array, the threshold above which
-memory is mapped afresh rises for everybody, and the textbook's large temporaries no longer fault their pages in. A program that
-is nothing but the textbook's loop pays for them. So both figures are true, of different situations; this one is what a user's script sees.
-Rounds alternate between the candidates, each in a fresh process, whose median step counts. "malloc tuned" is the same program
-under the environment variables that ``python -m autodiff.performance`` prints.
+The interleaved benchmarks share one process, and with it glibc's allocator: once anybody has freed a large array, the
+threshold above which memory is mapped afresh rises for everybody, and the textbook's large temporaries no longer fault
+their pages in. A program that is nothing but the textbook's loop pays for them. So both figures are true, of different
+situations; this one is what a user's script sees. Rounds alternate between the candidates, each in a fresh process,
+whose median step counts. "malloc tuned" is the same program under the environment variables that ``python -m
+autodiff.performance`` prints.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def _step(who: str, problem: Problem) -> Callable[[], object]:
 
 def _once(who: str, variant: int, steps: int, tuned: dict[str, str]) -> float:
     command = [sys.executable, "-m", "benchmarks.solo", who, str(variant), str(steps)]
-    done = subprocess.run(command, env=os.environ | tuned, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(
+        command, env=os.environ | tuned, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent
+    )
     if done.returncode:
         raise RuntimeError(f"{who}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     return float(done.stdout)
@@ -60,7 +63,11 @@ def _result(net: Net, times: dict[str, list[float]]) -> Result:
     baseline = times["careful NumPy"]
     timings = {name: Timing.of(taken, baseline) for name, taken in times.items()}
     ratios = {
-        ours: {other: statistics.median(a / b for a, b in zip(times[ours], times[other], strict=True)) for other in times if other != ours}
+        ours: {
+            other: statistics.median(a / b for a, b in zip(times[ours], times[other], strict=True))
+            for other in times
+            if other != ours
+        }
         for ours in times
         if is_ours(ours)
     }

@@ -1,7 +1,8 @@
 """What the library promises about its speed, in one list, and what a run's figures say about each promise.
 
-A promise names the part of the benchmarks, the cases, and what is divided by what; so one whose case, candidate or rival was not measured
-is told as such and never passes by its absence. Figures are read from what a run stored, so the list can be corrected without measuring anew.
+A promise names the part of the benchmarks, the cases, and what is divided by what; so one whose case, candidate or
+rival was not measured is told as such and never passes by its absence. Figures are read from what a run stored, so the
+list can be corrected without measuring anew.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ from typing import Any
 from benchmarks.harness import NUMPY_ALONE
 from benchmarks.reference import CS231N, SMALL
 
-__all__ = ["COMPILED", "HELD", "INSTRUCTIONS", "KERNELS", "PROMISES", "REPLAY", "TEMPORARIES", "Promise", "Verdict", "anchor", "judge"]
+__all__ = [
+    "COMPILED",
+    "HELD",
+    "INSTRUCTIONS",
+    "KERNELS",
+    "PROMISES",
+    "REPLAY",
+    "TEMPORARIES",
+    "Promise",
+    "Verdict",
+    "anchor",
+    "judge",
+]
 
 COMPILED = "autodiff, compiled"
 
@@ -57,7 +70,8 @@ class Promise:
     cases : tuple of str
         Names of its cases; empty for every case in which both sides take part.
     at_most : float
-        Of the ratio ``candidate / against``; or of the candidate's seconds or amount itself where there is no ``against``.
+        Of the ratio ``candidate / against``; or of the candidate's seconds or amount itself where there is no
+        ``against``.
     candidate, against : str
     threads : tuple of int
         At how many threads it holds.
@@ -92,7 +106,9 @@ PROMISES: dict[str, dict[str, tuple[Promise, ...]]] = {
         ),
         "kernels in NumPy": (Promise("kernels", KERNELS, 1.2, "careful NumPy", NUMPY_ALONE),),
         "autograd and MyGrad": tuple(
-            Promise(part, (), 1.0, rival) for rival in ("autograd", "MyGrad") for part in ("overhead", "training", "graphs", "jacobians")
+            Promise(part, (), 1.0, rival)
+            for rival in ("autograd", "MyGrad")
+            for part in ("overhead", "training", "graphs", "jacobians")
         ),
         "a million nodes": (
             Promise("graphs", ("1,000,000 nodes",), 2e-6),

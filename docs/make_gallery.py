@@ -29,7 +29,9 @@ TARGET = Path(__file__).with_name("gallery")
 
 @dataclass(frozen=True)
 class Picture:
-    """One entry: the name of its files, what it shows, the call as a reader would write it, and which files there are."""
+    """One entry: the name of its files, what it shows, the call as a reader would write it, and which files there
+    are.
+    """
 
     name: str
     title: str
@@ -47,7 +49,9 @@ def scalar(**options: Any) -> Graph:
 
 def network() -> tuple[Any, Any, Any]:
     """A two-layer network with batch normalisation and a minibatch."""
-    net = nn.FullyConnectedNet([5], input_dim=4, num_classes=3, normalization="batchnorm", dtype=np.float64, seed=0, weight_scale=0.5)
+    net = nn.FullyConnectedNet(
+        [5], input_dim=4, num_classes=3, normalization="batchnorm", dtype=np.float64, seed=0, weight_scale=0.5
+    )
     generator = np.random.default_rng(0)
     return net, generator.normal(size=(6, 4)), generator.integers(0, 3, 6)
 
@@ -61,9 +65,16 @@ def mlp(**options: Any) -> Graph:
 def batchnorm() -> Graph:
     """Batch normalisation by hand beside its definition."""
     generator = np.random.default_rng(0)
-    x, w, b, target = generator.normal(size=(6, 4)), generator.normal(size=4), generator.normal(size=4), generator.normal(size=(6, 4))
+    x, w, b, target = (
+        generator.normal(size=(6, 4)),
+        generator.normal(size=4),
+        generator.normal(size=4),
+        generator.normal(size=(6, 4)),
+    )
     title = "batch normalisation, by hand and composed"
-    return draw(lambda x, weight, bias: np.sum(fused.batch_norm(x, weight, bias) * target), x, w, b, compare=True, title=title)
+    return draw(
+        lambda x, weight, bias: np.sum(fused.batch_norm(x, weight, bias) * target), x, w, b, compare=True, title=title
+    )
 
 
 def lstm(**options: Any) -> Graph:
@@ -100,55 +111,93 @@ def anomaly() -> Graph:
         distance = np.sqrt(np.sum((x - w) ** 2, axis=1))
         return np.mean(np.log(distance - 1.0) * 0.1 + np.sum(w) * 0.5)
 
-    return draw(risky, np.array([[1.0, 2.0], [0.3, 0.4], [3.0, 1.0]]), np.array([0.2, 0.1]), values=True, gradients=True, title="a NaN is born")
+    return draw(
+        risky,
+        np.array([[1.0, 2.0], [0.3, 0.4], [3.0, 1.0]]),
+        np.array([0.2, 0.1]),
+        values=True,
+        gradients=True,
+        title="a NaN is born",
+    )
 
 
 PICTURES = (
     Picture(
-        "scalar", "A scalar expression", 'draw(f, 2.0, -1.0, 1.5, values=True, gradients=True)',
-        "Values and gradients in every box. On the page, *step backward* shows each gradient arrive, and what is multiplied by what.",
-        lambda: scalar(title="tanh(a b + c) a"), html=True,
+        "scalar",
+        "A scalar expression",
+        "draw(f, 2.0, -1.0, 1.5, values=True, gradients=True)",
+        "Values and gradients in every box. On the page, *step backward* shows each gradient arrive, and what is"
+        " multiplied by what.",
+        lambda: scalar(title="tanh(a b + c) a"),
+        html=True,
     ),
     Picture(
-        "scalar-both", "Forward and backward, facing each other", 'draw(f, 2.0, -1.0, 1.5, gradients=True, direction="both")',
-        "The backward graph is laid out level with the forward one; beside every arrow stands the rule, read off the library's own source.",
+        "scalar-both",
+        "Forward and backward, facing each other",
+        'draw(f, 2.0, -1.0, 1.5, gradients=True, direction="both")',
+        "The backward graph is laid out level with the forward one; beside every arrow stands the rule, read off the"
+        " library's own source.",
         lambda: scalar(direction="both", title="forward and backward"),
     ),
     Picture(
-        "mlp", "A network with batch normalisation", 'draw(loss, names={"net": net})',
-        "Modules are frames, fused operations have doubled sides, parameters carry their paths.", lambda: mlp(title="MLP, fused"),
+        "mlp",
+        "A network with batch normalisation",
+        'draw(loss, names={"net": net})',
+        "Modules are frames, fused operations have doubled sides, parameters carry their paths.",
+        lambda: mlp(title="MLP, fused"),
     ),
     Picture(
-        "mlp-expanded", "The same, every fused operation opened", 'draw(loss, names={"net": net}, expand=True)',
-        "Each dashed frame is the composed definition of a fused operation, with the formula of its hand-derived gradient.",
+        "mlp-expanded",
+        "The same, every fused operation opened",
+        'draw(loss, names={"net": net}, expand=True)',
+        "Each dashed frame is the composed definition of a fused operation, with the formula of its hand-derived"
+        " gradient.",
         lambda: mlp(expand=True, title="MLP, expanded"),
     ),
     Picture(
-        "batchnorm-compared", "Derived by hand, and composed", "draw(f, x, weight, bias, compare=True)",
-        "One operation with both gradients: in every input stand the norms of both and the largest difference between them.",
-        batchnorm, html=True,
+        "batchnorm-compared",
+        "Derived by hand, and composed",
+        "draw(f, x, weight, bias, compare=True)",
+        "One operation with both gradients: in every input stand the norms of both and the largest difference between"
+        " them.",
+        batchnorm,
+        html=True,
     ),
     Picture(
-        "mlp-compared", "A whole network, compared", 'draw(loss, names={"net": net}, compare=True)',
+        "mlp-compared",
+        "A whole network, compared",
+        'draw(loss, names={"net": net}, compare=True)',
         "The same for every fused operation of the network, folded at first.",
-        lambda: mlp(compare=True, title="MLP, by hand and composed"), svg=False, html=True,
+        lambda: mlp(compare=True, title="MLP, by hand and composed"),
+        svg=False,
+        html=True,
     ),
     Picture(
-        "lstm", "An LSTM over a sequence", 'draw(last, x, names={"cell": cell})',
+        "lstm",
+        "An LSTM over a sequence",
+        'draw(last, x, names={"cell": cell})',
         "Eight calls of one cell: each is a frame, and the weights, which all of them share, stand outside.",
-        lambda: lstm(fold=24, title="LSTM, eight steps"), html=True,
+        lambda: lstm(fold=24, title="LSTM, eight steps"),
+        html=True,
     ),
     Picture(
-        "gpt", "A GPT, folded", 'draw(loss, names={"gpt": model})',
-        "Twelve blocks are drawn once; the dashed arrow runs from each to the next. On the page any of the twelve can be shown, or all.",
-        lambda: gpt(title="GPT, twelve blocks"), html=True,
+        "gpt",
+        "A GPT, folded",
+        'draw(loss, names={"gpt": model})',
+        "Twelve blocks are drawn once; the dashed arrow runs from each to the next. On the page any of the twelve can"
+        " be shown, or all.",
+        lambda: gpt(title="GPT, twelve blocks"),
+        html=True,
     ),
     Picture(
-        "anomaly", "A NaN in red", "draw(risky, x, w, values=True, gradients=True)",
-        "The box where it is born says so, and everything that it spoils is red. What is not finite in a gradient is marked likewise.",
+        "anomaly",
+        "A NaN in red",
+        "draw(risky, x, w, values=True, gradients=True)",
+        "The box where it is born says so, and everything that it spoils is red. What is not finite in a gradient is"
+        " marked likewise.",
         anomaly,
     ),
-)  # fmt: skip
+)
 
 
 def tiles(path: Path) -> None:
@@ -172,7 +221,10 @@ def page() -> str:
     """docs/gallery/README.md."""
     parts = [
         "# Gallery\n",
-        "Made by `python docs/make_gallery.py`. The `.html` files are interactive and need no network: download one and open it in a browser.",
+        (
+            "Made by `python docs/make_gallery.py`. The `.html` files are interactive and need no network: download one"
+            " and open it in a browser."
+        ),
         "Click folds and opens, `/` searches, `b` steps through the backward pass, `?` lists all keys.\n",
     ]
     for picture in PICTURES:

@@ -1,6 +1,7 @@
-"""The values at kinks and awkward points: the one table that docs/kinks.md is written from and tests/test_kinks.py runs row by row.
+"""The values at kinks and awkward points: the one table that docs/kinks.md is written from and tests/test_kinks.py runs
+row by row.
 
-    python docs/make_kinks.py
+python docs/make_kinks.py
 """
 
 from __future__ import annotations
@@ -69,34 +70,103 @@ ROWS = [
     Row("x ** y", "0, 2", "`0 ** y` is the constant 0 for y > 0", lambda x, y: x**y, (0.0, 2.0), (0.0, 0.0)),
     Row("x ** y", "0, 0", "`x ** 0` is the constant 1", lambda x, y: x**y, (0.0, 0.0), (0.0, 0.0)),
     Row("relu(x)", "0", "PyTorch's convention; what is masked is exactly 0", F.relu, (0.0,), (0.0,)),
-    Row("leaky_relu(x, 0.1)", "0", "the side of the value 0, as PyTorch", lambda x: F.leaky_relu(x, 0.1), (0.0,), (0.1,)),
+    Row(
+        "leaky_relu(x, 0.1)", "0", "the side of the value 0, as PyTorch", lambda x: F.leaky_relu(x, 0.1), (0.0,), (0.1,)
+    ),
     Row("prelu(x, a)", "[0], [0.1]", "likewise", F.prelu, ([0.0], [0.1]), ([0.1], [0.0])),
     Row("elu(x, 2)", "0", "likewise", lambda x: F.elu(x, 2.0), (0.0,), (2.0,)),
     Row("celu(x, 2)", "0", "no kink", lambda x: F.celu(x, 2.0), (0.0,), (1.0,)),
     Row("selu(x)", "0", "scale times alpha, as PyTorch", F.selu, (0.0,), (1.0507009873554805 * 1.6732632423543772,)),
-    Row("hardtanh(x)", "[-1, 0, 1]", "the open interval passes, as PyTorch; unlike `clip`", F.hardtanh, ([-1.0, 0.0, 1.0],), ([0.0, 1.0, 0.0],)),
+    Row(
+        "hardtanh(x)",
+        "[-1, 0, 1]",
+        "the open interval passes, as PyTorch; unlike `clip`",
+        F.hardtanh,
+        ([-1.0, 0.0, 1.0],),
+        ([0.0, 1.0, 0.0],),
+    ),
     Row("relu6(x)", "[0, 3, 6]", "likewise", F.relu6, ([0.0, 3.0, 6.0],), ([0.0, 1.0, 0.0],)),
     Row("hardsigmoid(x)", "[-3, 0, 3]", "likewise", F.hardsigmoid, ([-3.0, 0.0, 3.0],), ([0.0, 1 / 6, 0.0],)),
-    Row("hardswish(x)", "[-3, 0, 3]", "the side of the linear pieces, as PyTorch", F.hardswish, ([-3.0, 0.0, 3.0],), ([0.0, 0.5, 1.0],)),
-    Row("softshrink(x)", "[-0.5, 0, 0.5]", "the side of the constant, as PyTorch", F.softshrink, ([-0.5, 0.0, 0.5],), ([0.0, 0.0, 0.0],)),
+    Row(
+        "hardswish(x)",
+        "[-3, 0, 3]",
+        "the side of the linear pieces, as PyTorch",
+        F.hardswish,
+        ([-3.0, 0.0, 3.0],),
+        ([0.0, 0.5, 1.0],),
+    ),
+    Row(
+        "softshrink(x)",
+        "[-0.5, 0, 0.5]",
+        "the side of the constant, as PyTorch",
+        F.softshrink,
+        ([-0.5, 0.0, 0.5],),
+        ([0.0, 0.0, 0.0],),
+    ),
     Row("hardshrink(x)", "[-0.5, 0, 0.5]", "likewise", F.hardshrink, ([-0.5, 0.0, 0.5],), ([0.0, 0.0, 0.0],)),
     Row("threshold(x, 1, 7)", "1", "likewise", lambda x: F.threshold(x, 1.0, 7.0), (1.0,), (0.0,)),
-    Row("softplus(x, 1, threshold=2)", "2", "the smooth side, as PyTorch", lambda x: F.softplus(x, 1.0, 2.0), (2.0,), (1 / (1 + np.exp(-2.0)),)),
+    Row(
+        "softplus(x, 1, threshold=2)",
+        "2",
+        "the smooth side, as PyTorch",
+        lambda x: F.softplus(x, 1.0, 2.0),
+        (2.0,),
+        (1 / (1 + np.exp(-2.0)),),
+    ),
     Row("softsign(x)", "0", "no kink; `abs` inside has one, which cancels", F.softsign, (0.0,), (1.0,)),
-    Row("maxout(x, 2)", "[[1, 1, 3, 2]]", "ties share", lambda x: F.maxout(x, 2), ([[1.0, 1.0, 3.0, 2.0]],), ([[0.5, 0.5, 1.0, 0.0]],)),
+    Row(
+        "maxout(x, 2)",
+        "[[1, 1, 3, 2]]",
+        "ties share",
+        lambda x: F.maxout(x, 2),
+        ([[1.0, 1.0, 3.0, 2.0]],),
+        ([[0.5, 0.5, 1.0, 0.0]],),
+    ),
     Row("maximum(x, y)", "1, 1", "average over ties, as PyTorch and JAX", np.maximum, (1.0, 1.0), (0.5, 0.5)),
     Row("minimum(x, y)", "1, 1", "average over ties", np.minimum, (1.0, 1.0), (0.5, 0.5)),
     Row("fmax(x, y)", "nan, 1", "NaN is passed over", np.fmax, (np.nan, 1.0), (0.0, 1.0)),
     Row("max(x)", "[1, 2, 2]", "ties share, as PyTorch's `amax`", np.max, ([1.0, 2.0, 2.0],), ([0.0, 0.5, 0.5],)),
     Row("min(x)", "[1, 1, 1, 1]", "ties share", np.min, ([1.0, 1.0, 1.0, 1.0],), ([0.25, 0.25, 0.25, 0.25],)),
-    Row("sort(x)[0]", "[1, 1]", "ties keep their order of appearance", lambda x: np.sort(x)[0], ([1.0, 1.0],), ([1.0, 0.0],)),
-    Row("median(x)", "[1, 2, 3, 4]", "the two in the middle share", np.median, ([1.0, 2.0, 3.0, 4.0],), ([0.0, 0.5, 0.5, 0.0],)),
-    Row("clip(x, -1, 1)", "[-2, -1, 0, 1, 2]", "the closed interval passes, as PyTorch", lambda x: np.clip(x, -1, 1), ([-2.0, -1.0, 0.0, 1.0, 2.0],),
-        ([0.0, 1.0, 1.0, 1.0, 0.0],)),
-    Row("where(x > 0, sqrt(x), 0)", "[0, 4]", "selection, not multiplication by a mask", lambda x: np.where(x > 0, np.sqrt(x), 0.0), ([0.0, 4.0],),
-        ([0.0, 0.25],)),
-    Row("where(x > 0, log(x), x)", "[0, 4]", "the pole in the branch not chosen leaves no NaN", lambda x: np.where(x > 0, np.log(x), x),
-        ([0.0, 4.0],), ([1.0, 0.25],)),
+    Row(
+        "sort(x)[0]",
+        "[1, 1]",
+        "ties keep their order of appearance",
+        lambda x: np.sort(x)[0],
+        ([1.0, 1.0],),
+        ([1.0, 0.0],),
+    ),
+    Row(
+        "median(x)",
+        "[1, 2, 3, 4]",
+        "the two in the middle share",
+        np.median,
+        ([1.0, 2.0, 3.0, 4.0],),
+        ([0.0, 0.5, 0.5, 0.0],),
+    ),
+    Row(
+        "clip(x, -1, 1)",
+        "[-2, -1, 0, 1, 2]",
+        "the closed interval passes, as PyTorch",
+        lambda x: np.clip(x, -1, 1),
+        ([-2.0, -1.0, 0.0, 1.0, 2.0],),
+        ([0.0, 1.0, 1.0, 1.0, 0.0],),
+    ),
+    Row(
+        "where(x > 0, sqrt(x), 0)",
+        "[0, 4]",
+        "selection, not multiplication by a mask",
+        lambda x: np.where(x > 0, np.sqrt(x), 0.0),
+        ([0.0, 4.0],),
+        ([0.0, 0.25],),
+    ),
+    Row(
+        "where(x > 0, log(x), x)",
+        "[0, 4]",
+        "the pole in the branch not chosen leaves no NaN",
+        lambda x: np.where(x > 0, np.log(x), x),
+        ([0.0, 4.0],),
+        ([1.0, 0.25],),
+    ),
     Row("prod(x)", "[2, 0, 5]", "exact: the product of all others", np.prod, ([2.0, 0.0, 5.0],), ([0.0, 10.0, 0.0],)),
     Row("prod(x)", "[2, 0, 0]", "exact", np.prod, ([2.0, 0.0, 0.0],), ([0.0, 0.0, 0.0],)),
     Row("cumprod(x)", "[2, 0, 5]", "exact", np.cumprod, ([2.0, 0.0, 5.0],), ([1.0, 12.0, 0.0],)),
@@ -110,34 +180,96 @@ ROWS = [
     Row("sigmoid(x)", "[-1000, 1000]", "saturated", F.sigmoid, ([-1000.0, 1000.0],), ([0.0, 0.0],)),
     Row("norm(x)", "[0, 0]", "smallest subgradient", np.linalg.norm, ([0.0, 0.0],), ([0.0, 0.0],)),
     Row("norm(x, 1)", "[0, 2]", "smallest subgradient", lambda x: np.linalg.norm(x, 1), ([0.0, 2.0],), ([0.0, 1.0],)),
-    Row("norm(x, 3)", "[0, 0]", "smallest subgradient, for every p", lambda x: np.linalg.norm(x, 3), ([0.0, 0.0],), ([0.0, 0.0],)),
-    Row("norm(x, 0.5)", "[0, 4]", "the middle of a cusp", lambda x: np.linalg.norm(x, 0.5), ([0.0, 4.0],), ([0.0, 1.0],)),
+    Row(
+        "norm(x, 3)",
+        "[0, 0]",
+        "smallest subgradient, for every p",
+        lambda x: np.linalg.norm(x, 3),
+        ([0.0, 0.0],),
+        ([0.0, 0.0],),
+    ),
+    Row(
+        "norm(x, 0.5)", "[0, 4]", "the middle of a cusp", lambda x: np.linalg.norm(x, 0.5), ([0.0, 4.0],), ([0.0, 1.0],)
+    ),
     Row("norm(x, inf)", "[2, -2]", "ties share", lambda x: np.linalg.norm(x, np.inf), ([2.0, -2.0],), ([0.5, -0.5],)),
-    Row("norm(A, 'nuc')", "the zero matrix", "smallest subgradient", lambda a: np.linalg.norm(a, "nuc"), (ZERO,), (ZERO,)),
+    Row(
+        "norm(A, 'nuc')",
+        "the zero matrix",
+        "smallest subgradient",
+        lambda a: np.linalg.norm(a, "nuc"),
+        (ZERO,),
+        (ZERO,),
+    ),
     Row("norm(A, 2)", "the zero matrix", "smallest subgradient", lambda a: np.linalg.norm(a, 2), (ZERO,), (ZERO,)),
-    Row("svdvals(A)", "diag(2, 0)", "at a singular value of zero that of `abs`", lambda a: np.linalg.svdvals(a), ([[2.0, 0.0], [0.0, 0.0]],),
-        ([[1.0, 0.0], [0.0, 0.0]],)),
-    Row("det(A)", "[[1, 2], [2, 4]]", "the cofactors, of a singular matrix too", np.linalg.det, ([[1.0, 2.0], [2.0, 4.0]],),
-        ([[4.0, -2.0], [-2.0, 1.0]],)),
-    Row("sum(eigvalsh(A) ** 2)", "diag(3, 3)", "a smooth function of equal eigenvalues", lambda a: np.sum(np.linalg.eigvalsh(a) ** 2),
-        ([[3.0, 0.0], [0.0, 3.0]],), ([[6.0, 0.0], [0.0, 6.0]],)),
-    Row("eigh(A)[1]", "diag(3, 3)", "which vectors equal eigenvalues have is arbitrary", lambda a: np.linalg.eigh(a)[1][0, 1],
-        ([[3.0, 0.0], [0.0, 3.0]],), refused="two values are equal"),
-    Row("matrix_function(A, sqrt)", "diag(4, 4)", "told the function, it needs no vectors", lambda a: ad.linalg.matrix_function(a, np.sqrt).sum(),
-        ([[4.0, 0.0], [0.0, 4.0]],), ([[0.25, 0.25], [0.25, 0.25]],)),
+    Row(
+        "svdvals(A)",
+        "diag(2, 0)",
+        "at a singular value of zero that of `abs`",
+        lambda a: np.linalg.svdvals(a),
+        ([[2.0, 0.0], [0.0, 0.0]],),
+        ([[1.0, 0.0], [0.0, 0.0]],),
+    ),
+    Row(
+        "det(A)",
+        "[[1, 2], [2, 4]]",
+        "the cofactors, of a singular matrix too",
+        np.linalg.det,
+        ([[1.0, 2.0], [2.0, 4.0]],),
+        ([[4.0, -2.0], [-2.0, 1.0]],),
+    ),
+    Row(
+        "sum(eigvalsh(A) ** 2)",
+        "diag(3, 3)",
+        "a smooth function of equal eigenvalues",
+        lambda a: np.sum(np.linalg.eigvalsh(a) ** 2),
+        ([[3.0, 0.0], [0.0, 3.0]],),
+        ([[6.0, 0.0], [0.0, 6.0]],),
+    ),
+    Row(
+        "eigh(A)[1]",
+        "diag(3, 3)",
+        "which vectors equal eigenvalues have is arbitrary",
+        lambda a: np.linalg.eigh(a)[1][0, 1],
+        ([[3.0, 0.0], [0.0, 3.0]],),
+        refused="two values are equal",
+    ),
+    Row(
+        "matrix_function(A, sqrt)",
+        "diag(4, 4)",
+        "told the function, it needs no vectors",
+        lambda a: ad.linalg.matrix_function(a, np.sqrt).sum(),
+        ([[4.0, 0.0], [0.0, 4.0]],),
+        ([[0.25, 0.25], [0.25, 0.25]],),
+    ),
     Row("abs(z)", "0 (complex)", "smallest subgradient", np.abs, (0j,), (0j,)),
-    Row("floor(x) + sign(x)", "0.5", "steps are constants: zero wherever the derivative exists", lambda x: np.floor(x) + np.sign(x) + 0 * x,
-        (0.5,), (0.0,)),
+    Row(
+        "floor(x) + sign(x)",
+        "0.5",
+        "steps are constants: zero wherever the derivative exists",
+        lambda x: np.floor(x) + np.sign(x) + 0 * x,
+        (0.5,),
+        (0.0,),
+    ),
     Row("nanmean(x)", "[1, nan]", "what is left out gets 0", np.nanmean, ([1.0, np.nan],), ([1.0, 0.0],)),
-    Row("interp(x, [0, 1, 2], [0, 1, 0])", "1", "at a node the slope to its right", lambda x: np.interp(x, [0, 1, 2], [0, 1, 0]), (1.0,), (-1.0,)),
+    Row(
+        "interp(x, [0, 1, 2], [0, 1, 0])",
+        "1",
+        "at a node the slope to its right",
+        lambda x: np.interp(x, [0, 1, 2], [0, 1, 0]),
+        (1.0,),
+        (-1.0,),
+    ),
     Row("remainder(x, 2)", "4", "the jump is passed over", lambda x: np.remainder(x, 2.0), (4.0,), (1.0,)),
-]  # fmt: skip
+]
 
 HEAD = """# Values at kinks and awkward points
 
-Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/test_kinks.py` runs. Where a function has no derivative,
-or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules stand behind them: at a kink the value is a subgradient (the one
-of smallest norm, or the average over ties); and a cotangent of exactly zero stays zero at a pole of the derivative, so that
+Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/test_kinks.py` runs.
+Where a function has no derivative,
+or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules stand behind them: at a kink the
+value is a subgradient (the one
+of smallest norm, or the average over ties); and a cotangent of exactly zero stays zero at a pole of the derivative,
+so that
 `where(x > 0, sqrt(x), 0)` has a finite gradient.
 
 | function | at | gradient | reason |

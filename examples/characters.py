@@ -1,6 +1,8 @@
-"""What the character-level examples share: a text, its characters as integers, the losses that any model must beat, learning, and sampling.
+"""What the character-level examples share: a text, its characters as integers, the losses that any model must beat,
+learning, and sampling.
 
-The text is the one that Python's own ``help()`` shows on its language (the standard module ``pydoc_data.topics``), so there is nothing to download.
+The text is the one that Python's own ``help()`` shows on its language (the standard module ``pydoc_data.topics``), so
+there is nothing to download.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Text:
 
 
 def python_help() -> Text:
-    """The language reference that ``help()`` shows, in plain ASCII; topics in an order that is shuffled once and for all."""
+    """The language reference that ``help()`` shows, in plain ASCII; topics in an order that is shuffled once and for
+    all.
+    """
     names = sorted(topics)
     np.random.default_rng(0).shuffle(names)
     text = "\n\n".join(topics[name].strip() for name in names)
@@ -56,7 +60,8 @@ def python_help() -> Text:
 
 
 def baselines(text: Text) -> dict[str, float]:
-    """Validation loss in nats per character of knowing how often characters occur (unigram), and how often one follows another (bigram).
+    """Validation loss in nats per character of knowing how often characters occur (unigram), and how often one follows
+    another (bigram).
 
     Both counted on the training part, plus one for every character or pair.
     """
@@ -71,7 +76,9 @@ def baselines(text: Text) -> dict[str, float]:
     }
 
 
-def batches(codes: np.ndarray, count: int, length: int, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(
+    codes: np.ndarray, count: int, length: int, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Without end: ``count`` random stretches (count, length), and the character that follows each of theirs."""
     while True:
         starts = generator.integers(0, len(codes) - length, count)
@@ -101,7 +108,9 @@ def pick(scores: np.ndarray, generator: np.random.Generator, temperature: float 
 
 
 def largest_difference(gradients: Callable[[], list[np.ndarray]]) -> float:
-    """Between the gradients by hand-derived operations and those of the same computation composed of elementary ones."""
+    """Between the gradients by hand-derived operations and those of the same computation composed of elementary
+    ones.
+    """
     import autodiff
 
     fused = gradients()
@@ -110,7 +119,9 @@ def largest_difference(gradients: Callable[[], list[np.ndarray]]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(fused, composed, strict=True))
 
 
-def plot(path: Any, losses: list[float], validation: list[tuple[int, float]], known: dict[str, float], title: str) -> None:
+def plot(
+    path: Any, losses: list[float], validation: list[tuple[int, float]], known: dict[str, float], title: str
+) -> None:
     """Training loss per step, validation loss, and the losses of the baselines as lines."""
     from autodiff.errors import require
 
@@ -130,10 +141,17 @@ def plot(path: Any, losses: list[float], validation: list[tuple[int, float]], kn
 
 
 def learn(
-    model: Any, optimizer: Any, schedule: Any, drawn: Iterator[tuple[np.ndarray, np.ndarray]], steps: int, validation: Callable[[], float],
+    model: Any,
+    optimizer: Any,
+    schedule: Any,
+    drawn: Iterator[tuple[np.ndarray, np.ndarray]],
+    steps: int,
+    validation: Callable[[], float],
     known: dict[str, float],
-) -> tuple[list[float], list[tuple[int, float]]]:  # fmt: skip
-    """Train ``model`` on ``steps`` of the ``drawn`` pairs, printing on the way; the losses, and (step, validation loss) ten times."""
+) -> tuple[list[float], list[tuple[int, float]]]:
+    """Train ``model`` on ``steps`` of the ``drawn`` pairs, printing on the way; the losses, and (step, validation loss)
+    ten times.
+    """
     losses: list[float] = []
     curve = [(0, validation())]
     started = time.perf_counter()
@@ -147,16 +165,22 @@ def learn(
         losses.append(float(loss.item()))
         if step % max(steps // 10, 1) == 0 or step == steps:
             curve.append((step, validation()))
-            print(f"step {step:4}: training loss {np.mean(losses[-50:]):.3f}, validation loss {curve[-1][1]:.3f}", flush=True)
+            print(
+                f"step {step:4}: training loss {np.mean(losses[-50:]):.3f}, validation loss {curve[-1][1]:.3f}",
+                flush=True,
+            )
     seconds = time.perf_counter() - started
     print(f"{steps} steps in {seconds:.1f} s")
     print(
-        f"validation loss {curve[0][1]:.3f} -> {curve[-1][1]:.3f} nats per character; unigram {known['unigram']:.3f}, bigram {known['bigram']:.3f}"
+        f"validation loss {curve[0][1]:.3f} -> {curve[-1][1]:.3f} nats per character; unigram {known['unigram']:.3f},"
+        f" bigram {known['bigram']:.3f}"
     )
     return losses, curve
 
 
-def conclude(path: Any, losses: list[float], curve: list[tuple[int, float]], known: dict[str, float], title: str, goal: str) -> int:
+def conclude(
+    path: Any, losses: list[float], curve: list[tuple[int, float]], known: dict[str, float], title: str, goal: str
+) -> int:
     """Draw the figure and tell whether the loss has come below the ``goal``, a name in ``known``; the exit status."""
     plot(path, losses, curve, known, title)
     print(f"\nwritten: {path}")

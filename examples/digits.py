@@ -4,14 +4,14 @@
 
 trains a network with batch normalisation and dropout on scikit-learn's 1,797 real 8x8 scans, and writes into ``--out``
 
-* ``curves.png``: loss per step, accuracy per epoch; ``history.csv``: the same as numbers;
-* ``graph.svg``: the graph of one training step; ``graph-expanded.svg``: the same with every fused operation opened into its definition.
+* ``curves.png``: loss per step, accuracy per epoch; ``history.csv``: the same as numbers; * ``graph.svg``: the graph of
+  one training step; ``graph-expanded.svg``: the same with every fused operation opened into its definition.
 
-It prints the test accuracy and the largest difference between the gradients of the hand-derived fused operations
-and those of the same network composed of elementary operations, over all parameters. ``--seed 0 1 2`` runs three seeds;
-``mpiexec -n 2 python examples/digits.py --mpi`` shares every minibatch between two processes. Batch normalisation and dropout depend on
-how a batch is shared, so with ``--mpi`` the default is layer normalisation without dropout: any number of processes
-then gives the result of one, to rounding.
+It prints the test accuracy and the largest difference between the gradients of the hand-derived fused operations and
+those of the same network composed of elementary operations, over all parameters. ``--seed 0 1 2`` runs three seeds;
+``mpiexec -n 2 python examples/digits.py --mpi`` shares every minibatch between two processes. Batch normalisation and
+dropout depend on how a batch is shared, so with ``--mpi`` the default is layer normalisation without dropout: any
+number of processes then gives the result of one, to rounding.
 """
 
 from __future__ import annotations
@@ -69,8 +69,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     positive = number(int, lambda n: n >= 1, "a whole number of at least 1")
     seed = number(int, lambda n: n >= 0, "a whole number of at least 0")
-    parser = Parser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--hidden", type=positive, nargs="+", default=[256, 128], metavar="N", help="widths of the hidden layers")
+    parser = Parser(
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--hidden", type=positive, nargs="+", default=[256, 128], metavar="N", help="widths of the hidden layers"
+    )
     words = "of every hidden layer; None: batchnorm (layernorm with --mpi)"
     parser.add_argument("--normalization", choices=list(NORMALIZATIONS), default=None, help=words)
     dropout = number(float, lambda p: 0 <= p < 1, "a probability of dropping in [0, 1)")
@@ -78,13 +82,26 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dropout", type=dropout, default=None, metavar="P", help=words)
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam")
     rate = number(float, lambda lr: 0 < lr < float("inf"), "a positive number")
-    parser.add_argument("--lr", type=rate, default=None, metavar="RATE", help="learning rate; None: one that suits the optimizer")
+    parser.add_argument(
+        "--lr", type=rate, default=None, metavar="RATE", help="learning rate; None: one that suits the optimizer"
+    )
     parser.add_argument("--epochs", type=positive, default=60, metavar="N")
     parser.add_argument("--batch-size", type=positive, default=64, metavar="N", help="over all processes together")
-    parser.add_argument("--seed", type=seed, nargs="+", default=[0], metavar="N", help="of everything random; several seeds: several runs")
-    parser.add_argument("--out", type=Path, default=Path("digits-out"), metavar="FOLDER", help="where pictures and history go")
+    parser.add_argument(
+        "--seed",
+        type=seed,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="of everything random; several seeds: several runs",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("digits-out"), metavar="FOLDER", help="where pictures and history go"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--mpi", action="store_true", help="run under mpiexec: share every minibatch between the processes")
+    parser.add_argument(
+        "--mpi", action="store_true", help="run under mpiexec: share every minibatch between the processes"
+    )
     options = parser.parse_args(argv)
     if options.normalization is None:
         options.normalization = "layernorm" if options.mpi else "batchnorm"
@@ -104,7 +121,9 @@ def load(seed: int) -> dict[str, tuple[Any, Any]]:
     x, y = load_sklearn("digits")
     parts = split(x, y, (0.70, 0.15, 0.15), seed)
     scans = standardize(*(scans for scans, _ in parts))
-    return dict(zip(("train", "validation", "test"), zip(scans, (classes for _, classes in parts), strict=True), strict=True))
+    return dict(
+        zip(("train", "validation", "test"), zip(scans, (classes for _, classes in parts), strict=True), strict=True)
+    )
 
 
 def network(options: argparse.Namespace, seed: int, dtype: Any = np.float32) -> nn.FullyConnectedNet:
@@ -121,7 +140,9 @@ def network(options: argparse.Namespace, seed: int, dtype: Any = np.float32) -> 
     )
 
 
-def compare_gradients(options: argparse.Namespace, seed: int, state: dict[str, Any], batch: tuple[Any, Any]) -> tuple[float, float, int]:
+def compare_gradients(
+    options: argparse.Namespace, seed: int, state: dict[str, Any], batch: tuple[Any, Any]
+) -> tuple[float, float, int]:
     """Gradients of one training step, by the fused operations and by their composed definitions, in float64.
 
     Each is computed on a network of its own, made from the same seed, so that both draw the same dropout masks.
@@ -168,7 +189,9 @@ def draw(options: argparse.Namespace, seed: int, state: dict[str, Any], batch: t
 
 
 def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool = False) -> float:
-    """Train and test with one seed; with ``pictures`` also write everything that goes into ``--out``. Returns the test accuracy."""
+    """Train and test with one seed; with ``pictures`` also write everything that goes into ``--out``. Returns the test
+    accuracy.
+    """
     data = load(seed)
     net = network(options, seed)
     make, usual = OPTIMIZERS[options.optimizer]
@@ -194,7 +217,10 @@ def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool
         history.to_csv(options.out / "history.csv")
         history.plot(options.out / "curves.png")
         largest, scale, numbers = compare_gradients(options, seed, state, batch)
-        print(f"gradients, fused against composed, {numbers:,} numbers in float64: largest difference {largest:.1e}", end=" ")
+        print(
+            f"gradients, fused against composed, {numbers:,} numbers in float64: largest difference {largest:.1e}",
+            end=" ",
+        )
         print(f"(largest gradient {scale:.1e})")
         written = [options.out / "history.csv", options.out / "curves.png", *draw(options, seed, state, batch)]
         print("written:", *written)
@@ -205,7 +231,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = arguments(argv)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)  # before the training: a folder that cannot be made is no news for its end
+        options.out.mkdir(
+            parents=True, exist_ok=True
+        )  # before the training: a folder that cannot be made is no news for its end
         comm = require("mpi4py.MPI").COMM_WORLD if options.mpi else None
         accuracies = [run(options, seed, comm, pictures=i == 0) for i, seed in enumerate(options.seed)]
     except (AutodiffError, OSError) as error:
@@ -214,7 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"digits: {error}", file=sys.stderr)
         return 1
     if len(accuracies) > 1 and (comm is None or comm.Get_rank() == 0):
-        print(f"test accuracy over {len(accuracies)} seeds: lowest {min(accuracies):.2%}, mean {np.mean(accuracies):.2%}")
+        print(
+            f"test accuracy over {len(accuracies)} seeds: lowest {min(accuracies):.2%}, mean {np.mean(accuracies):.2%}"
+        )
     return 0
 
 

@@ -1,9 +1,9 @@
 """A Gaussian process whose kernel is fitted by maximising the marginal likelihood with exact gradients.
 
-Data: scikit-learn's diabetes set (442 patients; one-year progression against ten measurements). The kernel is a squared exponential with a
-length scale per feature (automatic relevance determination) plus noise, all in logarithms. L-BFGS gets its gradient through the
-Cholesky factorisation. The script checks itself: the gradient against central differences, and the likelihood of a fixed kernel
-against scikit-learn's own.
+Data: scikit-learn's diabetes set (442 patients; one-year progression against ten measurements). The kernel is a squared
+exponential with a length scale per feature (automatic relevance determination) plus noise, all in logarithms. L-BFGS
+gets its gradient through the Cholesky factorisation. The script checks itself: the gradient against central
+differences, and the likelihood of a fixed kernel against scikit-learn's own.
 
     python examples/gaussian_process.py [--points 200] [--seed 0]
 """
@@ -45,7 +45,9 @@ def predict(params: dict, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=200, help="patients to fit on (at most 342; the last 100 are the test set)")
+    parser.add_argument(
+        "--points", type=int, default=200, help="patients to fit on (at most 342; the last 100 are the test set)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="shuffles the patients")
     options = parser.parse_args()
     if not 10 <= options.points <= 342:
@@ -61,7 +63,10 @@ def main() -> None:
     gradient = ad.grad(negative_log_likelihood)(start, train_x, train_y)
     step = np.zeros(x.shape[1])
     step[2] = 1e-5
-    ends = [float(negative_log_likelihood({**start, "log_lengths": start["log_lengths"] + s}, train_x, train_y)) for s in (step, -step)]
+    ends = [
+        float(negative_log_likelihood({**start, "log_lengths": start["log_lengths"] + s}, train_x, train_y))
+        for s in (step, -step)
+    ]
     numeric = (ends[0] - ends[1]) / 2e-5
     print(f"gradient against central differences: {gradient['log_lengths'][2]:.8f} {numeric:.8f}")
     assert abs(gradient["log_lengths"][2] - numeric) < 1e-5 * (1 + abs(numeric))
@@ -76,7 +81,10 @@ def main() -> None:
     before = negative_log_likelihood(start, train_x, train_y)
     result = minimize(negative_log_likelihood, start, (train_x, train_y), method="L-BFGS-B", bounds=(-6.0, 8.0))
     rmse = np.sqrt(np.mean((predict(result.x, train_x, train_y, test_x) - test_y) ** 2))
-    print(f"negative log likelihood {float(before):.3f} -> {result.fun:.3f} in {result.nit} iterations ({result.nfev} gradients)")
+    print(
+        f"negative log likelihood {float(before):.3f} -> {result.fun:.3f} in {result.nit} iterations ({result.nfev}"
+        " gradients)"
+    )
     names = load_diabetes().feature_names
     lengths = np.exp(result.x["log_lengths"])
     print("length scales (short = relevant):", ", ".join(f"{names[i]} {lengths[i]:.2g}" for i in np.argsort(lengths)))

@@ -2,16 +2,18 @@
 
     python examples/gpt.py
 
-reads half a million characters of the language reference (no download: ``help()`` shows the same text), learns for about a minute to
-foretell the next character, and writes ``--out``/gpt.png. What makes it a GPT (Radford et al. 2019) is all here: causal self-attention in
-blocks with the normalisation first, one matrix for embedding and scores, initial weights of deviation 0.02, those that write into
-the residual stream 0.02 / sqrt(2 layers); AdamW that decays matrices only; learning rate warmed up, then lowered along a cosine; clipped gradients;
-sampling by temperature among the likeliest.
+reads half a million characters of the language reference (no download: ``help()`` shows the same text), learns for
+about a minute to foretell the next character, and writes ``--out``/gpt.png. What makes it a GPT (Radford et al. 2019)
+is all here: causal self-attention in blocks with the normalisation first, one matrix for embedding and scores, initial
+weights of deviation 0.02, those that write into the residual stream 0.02 / sqrt(2 layers); AdamW that decays matrices
+only; learning rate warmed up, then lowered along a cosine; clipped gradients; sampling by temperature among the
+likeliest.
 
-It prints the loss before and after beside those of two baselines (how often characters occur; how often one follows another), a sample of its
-writing, the largest difference between the gradients of the hand-derived operations and those of the same network composed of elementary ones,
-and that no score depends on a later character. It fails (exit status 1) if a check fails or it has not beaten the baseline.
-``--quick`` takes seconds: a smaller network, fewer steps, and only the weaker baseline to beat.
+It prints the loss before and after beside those of two baselines (how often characters occur; how often one follows
+another), a sample of its writing, the largest difference between the gradients of the hand-derived operations and those
+of the same network composed of elementary ones, and that no score depends on a later character. It fails (exit status
+1) if a check fails or it has not beaten the baseline. ``--quick`` takes seconds: a smaller network, fewer steps, and
+only the weaker baseline to beat.
 """
 
 from __future__ import annotations
@@ -48,9 +50,17 @@ class GPT(nn.Module):
     """
 
     def __init__(
-        self, characters: int, length: int, width: int, heads: int, layers: int, dropout: float = 0.0, positions: str = "learned",
-        dtype: Any = np.float32, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        characters: int,
+        length: int,
+        width: int,
+        heads: int,
+        layers: int,
+        dropout: float = 0.0,
+        positions: str = "learned",
+        dtype: Any = np.float32,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         generator = np.random.default_rng(seed)
         self.length = length
@@ -58,14 +68,17 @@ class GPT(nn.Module):
         if positions == "learned":
             self.positions = nn.Parameter(np.zeros((length, width), dtype))
         else:
-            self.register_buffer("positions", autodiff.Tensor(0.1 * nn.sinusoidal_positions(length, width, dtype=dtype)))
+            self.register_buffer(
+                "positions", autodiff.Tensor(0.1 * nn.sinusoidal_positions(length, width, dtype=dtype))
+            )
         block = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, gelu, batch_first=True, norm_first=True, dtype=dtype, generator=generator
         )
         self.blocks = nn.TransformerEncoder(block, layers, nn.LayerNorm(width, dtype=dtype))
         for name, parameter in self.named_parameters():
             if name.endswith(("out_proj.weight", "linear2.weight")):
-                # Each block adds to the residual stream twice: this keeps the sum's deviation what it would be with one.
+                # Each block adds to the residual stream twice: this keeps the sum's deviation what it would be with
+                # one.
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers), generator=generator)
             elif parameter.ndim >= 2:
                 nn.init.normal_(parameter, std=0.02, generator=generator)
@@ -82,7 +95,9 @@ class GPT(nn.Module):
         scores = self(codes)
         return F.cross_entropy(scores.reshape(-1, scores.shape[-1]), following.reshape(-1))
 
-    def generate(self, codes: list[int], count: int, temperature: float, top_k: int | None, generator: np.random.Generator) -> list[int]:
+    def generate(
+        self, codes: list[int], count: int, temperature: float, top_k: int | None, generator: np.random.Generator
+    ) -> list[int]:
         """``codes`` and ``count`` more, each drawn given the ones before."""
         codes = list(codes)
         with autodiff.no_grad():
@@ -96,11 +111,17 @@ def optimizer_of(model: nn.Module, lr: float, weight_decay: float) -> optim.Adam
     """AdamW that shrinks matrices, not biases and normalisations: there is nothing in those to keep small."""
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     rest = [p for p in model.parameters() if p.ndim < 2]
-    return optim.AdamW([{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}], lr=lr, betas=(0.9, 0.99))
+    return optim.AdamW(
+        [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        lr=lr,
+        betas=(0.9, 0.99),
+    )
 
 
 def looks_ahead(model: GPT, codes: Any) -> bool:
-    """Whether any score depends on a later character: by the gradients of all scores at one place with respect to all embeddings."""
+    """Whether any score depends on a later character: by the gradients of all scores at one place with respect to all
+    embeddings.
+    """
     embedded = autodiff.tensor(model.tokens(codes).data, requires_grad=True)
     place = codes.shape[1] // 2
     (model.blocks(embedded, is_causal=True)[:, place] ** 2).sum().backward()
@@ -109,7 +130,9 @@ def looks_ahead(model: GPT, codes: Any) -> bool:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a few seconds: a smaller network, fewer steps")
     parser.add_argument("--steps", type=int, default=None, help="None: 500, or 80 with --quick")
     parser.add_argument("--positions", choices=("learned", "sinusoidal"), default="learned")
@@ -117,7 +140,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--temperature", type=float, default=0.8, help="of the sample; lower is more careful")
     parser.add_argument("--top-k", type=int, default=20, help="draw among so many likeliest characters")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("sequences-out"), metavar="FOLDER", help="where the figure goes")
+    parser.add_argument(
+        "--out", type=Path, default=Path("sequences-out"), metavar="FOLDER", help="where the figure goes"
+    )
     options = parser.parse_args(argv)
     if options.steps is None:
         options.steps = 80 if options.quick else 500
@@ -149,7 +174,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         wide.loss(*(part[:2, :12] for part in evaluation)).backward()
         return [p.grad for p in wide.parameters()]
 
-    print(f"{len(text.train):,} characters to learn from, {size} different; {sum(p.size for p in model.parameters()):,} parameters")
+    print(
+        f"{len(text.train):,} characters to learn from, {size} different; {sum(p.size for p in model.parameters()):,}"
+        " parameters"
+    )
     print(f"gradients, hand-derived against composed: largest difference {largest_difference(gradients):.1e}")
     if looks_ahead(model, evaluation[0][:2]):
         print("gpt: a score depends on a later character", file=sys.stderr)
@@ -159,7 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     optimizer = optimizer_of(model, lr=3e-3, weight_decay=0.1)
     schedule = optim.SequentialLR(
         optimizer,
-        [optim.LinearLR(optimizer, 0.1, total_iters=warm), optim.CosineAnnealingLR(optimizer, max(options.steps - warm, 1), eta_min=3e-4)],
+        [
+            optim.LinearLR(optimizer, 0.1, total_iters=warm),
+            optim.CosineAnnealingLR(optimizer, max(options.steps - warm, 1), eta_min=3e-4),
+        ],
         milestones=[warm],
     )
     generator = np.random.default_rng(options.seed)
@@ -168,7 +199,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"sample at temperature {options.temperature} among the {options.top_k} likeliest:\n")
     model.eval()
     start = list(text.encode("The "))
-    print(text.decode(model.generate(start, 100 if options.quick else 400, options.temperature, options.top_k, generator)))
+    print(
+        text.decode(model.generate(start, 100 if options.quick else 400, options.temperature, options.top_k, generator))
+    )
     goal = "unigram" if options.quick else "bigram"
     return conclude(options.out / "gpt.png", losses, curve, known, "Small GPT on Python's help texts", goal)
 

@@ -1,10 +1,11 @@
-"""Find where heat was put in, from what a few thermometers saw later: a simulation differentiated through its time steps.
+"""Find where heat was put in, from what a few thermometers saw later: a simulation differentiated through its time
+steps.
 
-A square plate is heated by an unknown initial temperature field. It diffuses and drifts for some hundred explicit time steps
-(second-order central differences in space, edges held at zero); 24 sensors record the end state and halfway. The initial field is
-recovered by gradient descent through the whole simulation. Every step leaves some arrays for the backward pass; with
-``autodiff.checkpoint`` around blocks of steps they are computed again instead. The script measures the memory of both, and checks that
-they give the same gradient and that it agrees with central differences.
+A square plate is heated by an unknown initial temperature field. It diffuses and drifts for some hundred explicit time
+steps (second-order central differences in space, edges held at zero); 24 sensors record the end state and halfway. The
+initial field is recovered by gradient descent through the whole simulation. Every step leaves some arrays for the
+backward pass; with ``autodiff.checkpoint`` around blocks of steps they are computed again instead. The script measures
+the memory of both, and checks that they give the same gradient and that it agrees with central differences.
 
     python examples/heat_source.py [--steps 400] [--size 40] [--block 20] [--out heat.png]
 """
@@ -95,7 +96,10 @@ def main() -> None:
     before = float(misfit(guess))
     found = minimize(misfit, guess, (None,), bounds=(0.0, None), options={"maxiter": 200})
     correlation = np.corrcoef(found.x.ravel(), truth.ravel())[0, 1]
-    print(f"misfit {before:.4f} -> {found.fun:.2e} in {found.nit} iterations; correlation with the truth {correlation:.3f}")
+    print(
+        f"misfit {before:.4f} -> {found.fun:.2e} in {found.nit} iterations; correlation with the truth"
+        f" {correlation:.3f}"
+    )
     assert found.fun < 1e-2 * before
 
     if options.out:

@@ -1,7 +1,9 @@
-"""Multinomial logistic regression, fitted by Newton's method with exact Hessian products, equal to scikit-learn's solution to 1e-6.
+"""Multinomial logistic regression, fitted by Newton's method with exact Hessian products, equal to scikit-learn's
+solution to 1e-6.
 
-Data: scikit-learn's wine set (178 wines, 13 measurements, 3 cultivars). Both minimise the mean cross entropy plus ||W||^2 / (2 C n) to
-convergence; the minimum is unique (up to a constant added to all biases, which is taken out), so the two must agree.
+Data: scikit-learn's wine set (178 wines, 13 measurements, 3 cultivars). Both minimise the mean cross entropy plus
+||W||^2 / (2 C n) to convergence; the minimum is unique (up to a constant added to all biases, which is taken out), so
+the two must agree.
 
     python examples/logistic_regression.py [--c 1.0]
 """
@@ -43,7 +45,10 @@ def main() -> None:
     weight_gap = np.abs(result.x["weights"] - theirs.coef_).max()
     bias_gap = np.abs(bias - (theirs.intercept_ - theirs.intercept_.mean())).max()
     gradient = ad.grad(loss)(result.x, x, y, options.c)
-    print(f"loss {result.fun:.10f} after {result.nit} Newton steps; largest gradient {np.abs(gradient['weights']).max():.1e}")
+    print(
+        f"loss {result.fun:.10f} after {result.nit} Newton steps; largest gradient"
+        f" {np.abs(gradient['weights']).max():.1e}"
+    )
     print(f"largest difference to scikit-learn: weights {weight_gap:.1e}, bias {bias_gap:.1e}")
     print(f"training accuracy {np.mean(np.argmax(x @ result.x['weights'].T + bias, axis=1) == y):.4f}")
     assert weight_gap < 1e-6

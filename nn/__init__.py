@@ -31,7 +31,13 @@ from nn.activation import (
     Threshold,
 )
 from nn.attention import MultiheadAttention
-from nn.batch_renormalization import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, LinearRenormSchedule, LogisticRenormSchedule
+from nn.batch_renormalization import (
+    BatchRenorm1d,
+    BatchRenorm2d,
+    BatchRenorm3d,
+    LinearRenormSchedule,
+    LogisticRenormSchedule,
+)
 from nn.containers import Flatten, Identity, ModuleDict, ModuleList, Residual, Sequential, Unflatten
 from nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nn.cross_iteration_normalization import CrossIterationBatchNorm1d, CrossIterationBatchNorm2d
@@ -62,7 +68,17 @@ from nn.loss import (
     TripletMarginLoss,
 )
 from nn.module import Module, name_parameters
-from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RMSNorm
+from nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 from nn.padding import (
     CircularPad1d,
     CircularPad2d,

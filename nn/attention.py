@@ -45,7 +45,8 @@ class MultiheadAttention(Module):
     Attributes
     ----------
     in_proj_weight : Parameter, (3 E, E), or None
-        Projections of query, key and value under one another; None where ``kdim`` or ``vdim`` differ from ``embed_dim``.
+        Projections of query, key and value under one another; None where ``kdim`` or ``vdim`` differ from
+        ``embed_dim``.
     q_proj_weight, k_proj_weight, v_proj_weight : Parameter, (E, E), (E, kdim), (E, vdim), or None
         Then, these.
     in_proj_bias : Parameter, (3 E,), or None
@@ -67,10 +68,19 @@ class MultiheadAttention(Module):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False, add_zero_attn: bool = False,
-        kdim: int | None = None, vdim: int | None = None, batch_first: bool = False, dtype: Any = np.float32,
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ArgumentError(f"MultiheadAttention: num_heads must divide embed_dim, got {num_heads} and {embed_dim}")
@@ -117,9 +127,16 @@ class MultiheadAttention(Module):
                 init.xavier_normal_(getattr(self, name), generator=generator)
 
     def forward(
-        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
-        average_attn_weights: bool = True, is_causal: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """Let every query look at the keys.
 
         Parameters
@@ -128,8 +145,9 @@ class MultiheadAttention(Module):
         key : (S, N, kdim), (N, S, kdim) or (S, kdim)
         value : (S, N, vdim), (N, S, vdim) or (S, vdim)
         key_padding_mask : bool or float, (N, S) or (S,), optional
-            True where a key is padding and must NOT be looked at (the opposite of ``scaled_dot_product_attention``), or numbers added to the
-            scores. Where it is True, key and value may hold anything, NaN included, unless they are the query, too.
+            True where a key is padding and must NOT be looked at (the opposite of ``scaled_dot_product_attention``), or
+            numbers added to the scores. Where it is True, key and value may hold anything, NaN included, unless they
+            are the query, too.
         need_weights : bool
             Return the weights. False is faster: one fused operation.
         attn_mask : bool or float, (L, S) or (N num_heads, L, S), optional
@@ -137,14 +155,17 @@ class MultiheadAttention(Module):
         average_attn_weights : bool
             Return the mean of the weights over the heads.
         is_causal : bool
-            Query i sees keys 0 to i only. PyTorch wants the mask spelt out besides; here it may be, and is then what counts.
+            Query i sees keys 0 to i only. PyTorch wants the mask spelt out besides; here it may be, and is then what
+            counts.
 
         Returns
         -------
         output : Tensor
-            Of query's shape. A query that may see no key sees zeros (PyTorch: NaN with ``need_weights``, zeros without).
+            Of query's shape. A query that may see no key sees zeros (PyTorch: NaN with ``need_weights``, zeros
+            without).
         weights : Tensor or None
-            (N, L, S), or (N, num_heads, L, S) if not averaged; without N for inputs without N. None unless ``need_weights``.
+            (N, L, S), or (N, num_heads, L, S) if not averaged; without N for inputs without N. None unless
+            ``need_weights``.
 
         Raises
         ------
@@ -167,7 +188,9 @@ class MultiheadAttention(Module):
             q, k, v = (packed[..., i * self.embed_dim : (i + 1) * self.embed_dim] for i in range(3))
         else:
             padding = None if key_padding_mask is None else _as_mask("key_padding_mask", key_padding_mask)
-            q, k, v = self._projected(batch_first(q), _without(padding, batch_first(k)), _without(padding, batch_first(v)))
+            q, k, v = self._projected(
+                batch_first(q), _without(padding, batch_first(k)), _without(padding, batch_first(v))
+            )
         count, length = q.shape[:2]
         if self.bias_k is not None:
             k, v = _append(k, self.bias_k), _append(v, self.bias_v)
@@ -202,7 +225,9 @@ class MultiheadAttention(Module):
         if q.ndim == 3:
             place = 0 if self.batch_first else 1
             if q.shape[place] != k.shape[place]:
-                raise ShapeError(f"{shapes}; the batch, axis {place} with batch_first={self.batch_first}, must be the same")
+                raise ShapeError(
+                    f"{shapes}; the batch, axis {place} with batch_first={self.batch_first}, must be the same"
+                )
 
     def _projected(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         bias = self.in_proj_bias
@@ -211,23 +236,30 @@ class MultiheadAttention(Module):
         if self.in_proj_weight is not None:
             weights = tuple(self.in_proj_weight[place] for place in places)
         first, second, third = (
-            F.linear(x, w, None if bias is None else bias[place]) for x, w, place in zip((q, k, v), weights, places, strict=True)
+            F.linear(x, w, None if bias is None else bias[place])
+            for x, w, place in zip((q, k, v), weights, places, strict=True)
         )
         return first, second, third
 
     def _mask(self, count: int, length: int, keys: int, padding: Any, attn: Any, is_causal: bool, dtype: Any) -> Any:
-        """Both masks as one that ``scaled_dot_product_attention`` understands: (N or 1, heads or 1, L or 1, S + appended), or None."""
+        """Both masks as one that ``scaled_dot_product_attention`` understands: (N or 1, heads or 1, L or 1, S +
+        appended), or None.
+        """
         masks = []
         if padding is not None:
             mask = _as_mask("key_padding_mask", padding)
             if mask.shape not in ((count, keys), (keys,) if count == 1 else ()):
-                raise ShapeError(f"MultiheadAttention: key_padding_mask of shape {mask.shape}; it needs shape {(count, keys)}")
+                raise ShapeError(
+                    f"MultiheadAttention: key_padding_mask of shape {mask.shape}; it needs shape {(count, keys)}"
+                )
             masks.append(mask.reshape(count, 1, 1, keys))
         if attn is not None:
             mask = _as_mask("attn_mask", attn)
             whole = (count * self.num_heads, length, keys)
             if mask.shape not in ((length, keys), whole):
-                raise ShapeError(f"MultiheadAttention: attn_mask of shape {mask.shape}; it needs shape {whole[1:]} or {whole}")
+                raise ShapeError(
+                    f"MultiheadAttention: attn_mask of shape {mask.shape}; it needs shape {whole[1:]} or {whole}"
+                )
             masks.append(mask.reshape(*((count, self.num_heads) if mask.ndim == 3 else (1, 1)), length, keys))
         elif is_causal:
             masks.append(~np.tri(length, keys, dtype=bool)[None, None])
@@ -235,7 +267,10 @@ class MultiheadAttention(Module):
             return None
         appended = (self.bias_k is not None) + self.add_zero_attn
         if appended:
-            masks = [F.pad(mask, (0, appended)) if isinstance(mask, Tensor) else np.pad(mask, [(0, 0)] * 3 + [(0, appended)]) for mask in masks]
+            masks = [
+                F.pad(mask, (0, appended)) if isinstance(mask, Tensor) else np.pad(mask, [(0, 0)] * 3 + [(0, appended)])
+                for mask in masks
+            ]
         if all(mask.dtype == bool for mask in masks):
             return ~np.logical_or.reduce(np.broadcast_arrays(*masks))
         return sum(np.where(mask, dtype.type(-np.inf), dtype.type(0)) if mask.dtype == bool else mask for mask in masks)
@@ -246,7 +281,9 @@ class MultiheadAttention(Module):
 
 
 def _without(padding: Any, x: Tensor) -> Tensor:
-    """Zeros in place of padding that is not finite: hidden or not, the projections' weights would meet it in their gradients as 0 * NaN."""
+    """Zeros in place of padding that is not finite: hidden or not, the projections' weights would meet it in their
+    gradients as 0 * NaN.
+    """
     if padding is None or padding.dtype != bool or padding.size != x.shape[0] * x.shape[1] or np.isfinite(x.data).all():
         return x
     cleaned: Tensor = np.where(padding.reshape(*x.shape[:2], 1), 0, x)  # type: ignore[assignment]
@@ -263,5 +300,8 @@ def _as_mask(name: str, mask: Any) -> Any:
     """A boolean mask as an array, a float one as it is."""
     array = mask if isinstance(mask, Tensor) else np.asarray(mask)
     if array.dtype.kind not in "bf":
-        raise DTypeError(f"MultiheadAttention: {name} is boolean (True: not to be looked at) or float (added to the scores), not {array.dtype}")
+        raise DTypeError(
+            f"MultiheadAttention: {name} is boolean (True: not to be looked at) or float (added to the scores), not"
+            f" {array.dtype}"
+        )
     return array.data if isinstance(array, Tensor) and array.dtype == bool else array

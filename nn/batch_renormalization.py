@@ -19,7 +19,8 @@ __all__ = ["BatchRenorm1d", "BatchRenorm2d", "BatchRenorm3d", "LinearRenormSched
 
 @dataclass(frozen=True)
 class LinearRenormSchedule:
-    """The paper's: batch normalisation for ``warmup`` steps, then both bounds grow in proportion to the steps until they reach their ends.
+    """The paper's: batch normalisation for ``warmup`` steps, then both bounds grow in proportion to the steps until
+    they reach their ends.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ class LinearRenormSchedule:
         """``(rmax, dmax)`` after ``step`` batches."""
 
         def share(end: int) -> float:
-            return min(max(step - self.warmup, 0) / (end - self.warmup), 1.0) if end > self.warmup else float(step >= end)
+            return (
+                min(max(step - self.warmup, 0) / (end - self.warmup), 1.0) if end > self.warmup else float(step >= end)
+            )
 
         return 1.0 + (self.rmax - 1.0) * share(self.rmax_end), self.dmax * share(self.dmax_end)
 
@@ -73,7 +76,9 @@ class LogisticRenormSchedule:
     def __call__(self, step: int) -> tuple[float, float]:
         """``(rmax, dmax)`` after ``step`` batches."""
         t = self.delta * step
-        return self.rmax / (1 + (self.rmax - 1) * math.exp(-t)), self.dmax / (1 + (self.dmax / 1e-3 - 1) * math.exp(-2 * t))
+        return self.rmax / (1 + (self.rmax - 1) * math.exp(-t)), self.dmax / (
+            1 + (self.dmax / 1e-3 - 1) * math.exp(-2 * t)
+        )
 
 
 class _BatchRenorm(ChannelNorm):
@@ -85,14 +90,15 @@ class _BatchRenorm(ChannelNorm):
         Channels, C.
     eps : float
     momentum : float or None
-        ``running = (1 - momentum) * running + momentum * batch``, after use; None for the cumulative average over all batches.
+        ``running = (1 - momentum) * running + momentum * batch``, after use; None for the cumulative average over all
+        batches.
     affine : bool
         Learn a scale and, with ``bias``, a shift.
     dtype : dtype
     limits : callable or (rmax, dmax)
-        Bounds of the corrections r and d, fixed or ``limits(step) -> (rmax, dmax)``, the step being the number of batches seen in training
-        before this one. By default the paper's :class:`LinearRenormSchedule`: plain batch normalisation for 5,000 steps, so a run much
-        shorter than that wants bounds or a schedule of its own.
+        Bounds of the corrections r and d, fixed or ``limits(step) -> (rmax, dmax)``, the step being the number of
+        batches seen in training before this one. By default the paper's :class:`LinearRenormSchedule`: plain batch
+        normalisation for 5,000 steps, so a run much shorter than that wants bounds or a schedule of its own.
     eps_mode, statistic, ddof
         Conventions, the paper's by default; see :func:`nn.functional.batch_renorm` for those of released code.
     bias : bool
@@ -115,14 +121,25 @@ class _BatchRenorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.01, affine: bool = True, dtype: Any = np.float32,
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.01,
+        affine: bool = True,
+        dtype: Any = np.float32,
         limits: Callable[[int], tuple[float, float]] | tuple[float, float] = LinearRenormSchedule(),
-        *, eps_mode: str = "inside", statistic: str = "std", ddof: int = 0, bias: bool = True,
-    ) -> None:  # fmt: skip
+        *,
+        eps_mode: str = "inside",
+        statistic: str = "std",
+        ddof: int = 0,
+        bias: bool = True,
+    ) -> None:
         spread = "running_std" if statistic == "std" else "running_var"
         super().__init__(num_features, eps, momentum, affine, True, dtype, bias, spread=spread)
         if not callable(limits) and len(limits) != 2:
-            raise ArgumentError(f"{type(self).__name__}: limits is (rmax, dmax) or a callable of the step, got {limits!r}")
+            raise ArgumentError(
+                f"{type(self).__name__}: limits is (rmax, dmax) or a callable of the step, got {limits!r}"
+            )
         self.limits = limits
         self.eps_mode = eps_mode
         self.statistic = statistic
@@ -135,15 +152,26 @@ class _BatchRenorm(ChannelNorm):
         rmax, dmax = self.limits(int(self.num_batches_tracked.item())) if callable(self.limits) else self.limits
         rate = self._counted_rate() if self.training else 0.0
         return F.batch_renorm(
-            x, self.running_mean, getattr(self, self._spread), self.weight, self.bias, self.training, rate, self.eps, rmax, dmax,
-            eps_mode=self.eps_mode, statistic=self.statistic, ddof=self.ddof,
-        )  # fmt: skip
+            x,
+            self.running_mean,
+            getattr(self, self._spread),
+            self.weight,
+            self.bias,
+            self.training,
+            rate,
+            self.eps,
+            rmax,
+            dmax,
+            eps_mode=self.eps_mode,
+            statistic=self.statistic,
+            ddof=self.ddof,
+        )
 
     def extra_repr(self) -> str:
         """The options."""
         return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, limits={self.limits}, "
-            f"eps_mode={self.eps_mode!r}, statistic={self.statistic!r}, ddof={self.ddof}"
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine},"
+            f" limits={self.limits}, eps_mode={self.eps_mode!r}, statistic={self.statistic!r}, ddof={self.ddof}"
         )
 
 

@@ -114,7 +114,11 @@ class Sequential(_Chain):
 
     def __init__(self, *modules: Any) -> None:
         super().__init__()
-        named = modules[0].items() if len(modules) == 1 and isinstance(modules[0], OrderedDict | dict) else enumerate(modules)
+        named = (
+            modules[0].items()
+            if len(modules) == 1 and isinstance(modules[0], OrderedDict | dict)
+            else enumerate(modules)
+        )
         for name, module in named:
             self.add_module(str(name), module)
 
@@ -122,8 +126,14 @@ class Sequential(_Chain):
         """Each module's output is the next one's input."""
         ordinary = current_state() is None
         for module in self._modules.values():
-            # What calling a module without hooks comes to; through its __call__ it takes more than twice as long (0.1 us against 0.3).
-            if ordinary and module.__class__.__call__ is _CALL and not module._forward_hooks and not module._forward_pre_hooks:
+            # What calling a module without hooks comes to; through its __call__ it takes more than twice as long (0.1
+            # us against 0.3).
+            if (
+                ordinary
+                and module.__class__.__call__ is _CALL
+                and not module._forward_hooks
+                and not module._forward_pre_hooks
+            ):
                 input = module.forward(input)
             else:
                 input = module(input)
@@ -277,7 +287,9 @@ class Unflatten(Module):
         if -1 in sizes and known and not x.shape[dim] % known:
             sizes[sizes.index(-1)] = x.shape[dim] // known
         if -1 in sizes or math.prod(sizes) != x.shape[dim]:
-            raise ShapeError(f"Unflatten: axis {dim} of an input of shape {x.shape} cannot become {self.unflattened_size}")
+            raise ShapeError(
+                f"Unflatten: axis {dim} of an input of shape {x.shape} cannot become {self.unflattened_size}"
+            )
         return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
     def extra_repr(self) -> str:

@@ -28,13 +28,26 @@ class _Conv(Module):
     _transposed: ClassVar[bool] = False
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, output_padding: Any,
-        dilation: Any, groups: int, bias: bool, padding_mode: str, dtype: Any, generator: np.random.Generator | None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        output_padding: Any,
+        dilation: Any,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        dtype: Any,
+        generator: np.random.Generator | None,
+    ) -> None:
         super().__init__()
         name, axes = type(self).__name__, self._axes
         if groups < 1 or in_channels < 0 or out_channels < 1 or in_channels % groups or out_channels % groups:
-            raise ArgumentError(f"{name}: {groups} groups must divide in_channels={in_channels} and out_channels={out_channels}")
+            raise ArgumentError(
+                f"{name}: {groups} groups must divide in_channels={in_channels} and out_channels={out_channels}"
+            )
         if padding_mode not in _PADDING_MODES or (self._transposed and padding_mode != "zeros"):
             allowed = ("zeros",) if self._transposed else _PADDING_MODES
             raise ArgumentError(f"{name}: padding_mode must be one of {allowed}, got {padding_mode!r}")
@@ -60,7 +73,9 @@ class _Conv(Module):
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: np.random.Generator | None = None) -> None:
-        """Draw the initial values anew: both uniform within ``1 / sqrt(fan_in)``, which is PyTorch's Kaiming rule with ``a = sqrt(5)``."""
+        """Draw the initial values anew: both uniform within ``1 / sqrt(fan_in)``, which is PyTorch's Kaiming rule with
+        ``a = sqrt(5)``.
+        """
         fan_in = self.weight.size // max(self.weight.shape[0], 1)
         bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
         init.uniform_(self.weight, -bound, bound, generator)
@@ -71,8 +86,11 @@ class _Conv(Module):
         """The sizes, and the options that are not the default."""
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         plain = {
-            "padding": (0,) * self._axes, "output_padding": (0,) * self._axes, "dilation": (1,) * self._axes, "groups": 1,
-        }  # fmt: skip
+            "padding": (0,) * self._axes,
+            "output_padding": (0,) * self._axes,
+            "dilation": (1,) * self._axes,
+            "groups": 1,
+        }
         parts += [f"{name}={getattr(self, name)}" for name, usual in plain.items() if getattr(self, name) != usual]
         if self.bias is None:
             parts.append("bias=False")
@@ -85,12 +103,32 @@ class _Forward(_Conv):
     """A product of a learned kernel with every window of the input. Options: :class:`Conv2d`."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", dtype: Any = np.float32,
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, dtype, generator
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            0,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            dtype,
+            generator,
         )
 
     def forward(self, input: Any) -> Tensor:
@@ -176,12 +214,33 @@ class _Transpose(_Conv):
     _transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-        groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", dtype: Any = np.float32,
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation, groups, bias, padding_mode, dtype, generator
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            dtype,
+            generator,
         )
 
     def forward(self, input: Any, output_size: Any = None) -> Tensor:
@@ -211,7 +270,9 @@ class _Transpose(_Conv):
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in options]
         extra = tuple(w - m for w, m in zip(wanted[-axes:], least, strict=True))
         if any(e < 0 or e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
-            raise ArgumentError(f"{name}: output_size {wanted} cannot be reached from an input of shape {shape}; the least is {least}")
+            raise ArgumentError(
+                f"{name}: output_size {wanted} cannot be reached from an input of shape {shape}; the least is {least}"
+            )
         return extra
 
 
@@ -222,7 +283,8 @@ class ConvTranspose1d(_Transpose):
 
 
 class ConvTranspose2d(_Transpose):
-    """The transpose of a convolution with a learned kernel: every element of the input spreads a kernel over the output.
+    """The transpose of a convolution with a learned kernel: every element of the input spreads a kernel over the
+    output.
 
     Parameters
     ----------

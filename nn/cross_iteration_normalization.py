@@ -21,11 +21,11 @@ _INVALID = ("max", "drop")
 class _CrossIterationBatchNorm(ChannelNorm):
     """Batch normalisation over this batch and past ones (Yao et al. 2020, arXiv 2002.05712).
 
-    The statistics of iteration t - i were taken with that iteration's weights. They are carried to today's by their first-order Taylor
-    term in theta, the weights of the layer just before, whose output this one normalises:
-    ``mu_i <- mu_i + rho dmu_i/dtheta . (theta_t - theta_{t-i})``, likewise ``nu = mean(x^2)``. Then over the k iterations
-    ``mu_bar = mean(mu_i)``, ``var = mean(max(nu_i, mu_i^2)) - mu_bar^2`` and ``y = weight (x - mu_bar) / sqrt(var + eps) + bias``.
-    Gradient flows through the current batch's mu and nu alone, each of which has weight 1/k.
+    The statistics of iteration t - i were taken with that iteration's weights. They are carried to today's by their
+    first-order Taylor term in theta, the weights of the layer just before, whose output this one normalises: ``mu_i <-
+    mu_i + rho dmu_i/dtheta . (theta_t - theta_{t-i})``, likewise ``nu = mean(x^2)``. Then over the k iterations
+    ``mu_bar = mean(mu_i)``, ``var = mean(max(nu_i, mu_i^2)) - mu_bar^2`` and ``y = weight (x - mu_bar) / sqrt(var +
+    eps) + bias``. Gradient flows through the current batch's mu and nu alone, each of which has weight 1/k.
 
     Parameters
     ----------
@@ -52,12 +52,14 @@ class _CrossIterationBatchNorm(ChannelNorm):
     invalid : {"max", "drop"}
         Where carrying has made ``nu_i < mu_i^2``: take ``mu_i^2`` for it, or leave that iteration out of that channel.
     ddof : {0, 1}
-        1: a batch without a window, as in the burn-in, is normalised by its unbiased variance. With a window it is always the biased one.
+        1: a batch without a window, as in the burn-in, is normalised by its unbiased variance. With a window it is
+        always the biased one.
     running_ddof : {1, 0}
         1: the running variance stores the unbiased one.
     layer : Module, optional
-        The layer before, with a parameter ``weight`` of shape (C, ...). With it ``forward`` needs no ``weight``, so that this layer fits into
-        a Sequential, and the past is part of the state_dict, so that a resumed run goes on exactly. It is not made a submodule.
+        The layer before, with a parameter ``weight`` of shape (C, ...). With it ``forward`` needs no ``weight``, so
+        that this layer fits into a Sequential, and the past is part of the state_dict, so that a resumed run goes on
+        exactly. It is not made a submodule.
     bias : bool
 
     Attributes
@@ -72,9 +74,10 @@ class _CrossIterationBatchNorm(ChannelNorm):
 
     Notes
     -----
-    The paper is the default. The code released with it is ``eps_mode="outside", invalid="drop", ddof=1`` (its ``out_p=True`` is
-    ``eps_mode="inside"``), with ``buffer_num=0`` and scales that start uniform in [0, 1) by default. Variances ``nu - mu^2`` are
-    kept and carried in place of nu, ``v_i <- v_i + rho dv_i/dtheta . delta - (rho dmu_i/dtheta . delta)^2``: the same number without cancellation.
+    The paper is the default. The code released with it is ``eps_mode="outside", invalid="drop", ddof=1`` (its
+    ``out_p=True`` is ``eps_mode="inside"``), with ``buffer_num=0`` and scales that start uniform in [0, 1) by default.
+    Variances ``nu - mu^2`` are kept and carried in place of nu, ``v_i <- v_i + rho dv_i/dtheta . delta - (rho
+    dmu_i/dtheta . delta)^2``: the same number without cancellation.
 
     Examples
     --------
@@ -89,15 +92,32 @@ class _CrossIterationBatchNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-        buffer_num: int = 7, rho: float = 1.0, burnin: int = 0, two_stage: bool = True, dtype: Any = np.float32,
-        *, eps_mode: str = "inside", invalid: str = "max", ddof: int = 0, running_ddof: int = 1, layer: Module | None = None, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        buffer_num: int = 7,
+        rho: float = 1.0,
+        burnin: int = 0,
+        two_stage: bool = True,
+        dtype: Any = np.float32,
+        *,
+        eps_mode: str = "inside",
+        invalid: str = "max",
+        ddof: int = 0,
+        running_ddof: int = 1,
+        layer: Module | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
         if invalid not in _INVALID:
             raise ArgumentError(f"{type(self).__name__}: invalid must be one of {_INVALID}, got {invalid!r}")
         if buffer_num < 0 or burnin < 0:
-            raise ArgumentError(f"{type(self).__name__}: buffer_num and burnin must not be negative, got {buffer_num} and {burnin}")
+            raise ArgumentError(
+                f"{type(self).__name__}: buffer_num and burnin must not be negative, got {buffer_num} and {burnin}"
+            )
         self.buffer_num = buffer_num
         self.rho = rho
         self.burnin = burnin
@@ -123,13 +143,13 @@ class _CrossIterationBatchNorm(ChannelNorm):
             weight = getattr(layer, "weight", None)
         if weight is None:
             raise ArgumentError(
-                f"{type(self).__name__}: it needs the weights of the layer before it; call it with them, layer(x, conv.weight), "
-                "or make it with layer=conv"
+                f"{type(self).__name__}: it needs the weights of the layer before it; call it with them, layer(x,"
+                " conv.weight), or make it with layer=conv"
             )
         if weight.ndim < 1 or weight.shape[0] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: weights of shape {weight.shape} before a normalisation of {self.num_features} channels; "
-                f"channel c must be made by weight[c], so the first axis has {self.num_features}"
+                f"{type(self).__name__}: weights of shape {weight.shape} before a normalisation of {self.num_features}"
+                f" channels; channel c must be made by weight[c], so the first axis has {self.num_features}"
             )
         return weight
 
@@ -158,20 +178,30 @@ class _CrossIterationBatchNorm(ChannelNorm):
         Returns
         -------
         Tensor
-            Of ``input``'s shape. Where no gradient is recorded a training batch is normalised by its own statistics and not remembered.
+            Of ``input``'s shape. Where no gradient is recorded a training batch is normalised by its own statistics and
+            not remembered.
         """
         x = self._checked(input)
         if not self.training and self.track_running_stats:
             mean, var = self.running_mean.data, self.running_var.data
             outside = self.eps_mode == "outside"
             return fused.batch_norm_inference.function(  # type: ignore[no-any-return]
-                x, mean, (np.sqrt(var) + self.eps) ** 2 if outside else var, self.weight, self.bias, eps=0.0 if outside else self.eps
+                x,
+                mean,
+                (np.sqrt(var) + self.eps) ** 2 if outside else var,
+                self.weight,
+                self.bias,
+                eps=0.0 if outside else self.eps,
             )
         # A batch in evaluation without running statistics is normalised on its own and does not count.
         rate = self._counted_rate() if self.training else 0.0
         window = self._window() if self.training and isinstance(x, Tensor) and x.requires_grad else 0
         source = self._source(weight) if window else None
-        past = self._carried(source.data, window) if source is not None else (np.zeros((0, self.num_features), x.dtype),) * 3
+        past = (
+            self._carried(source.data, window)
+            if source is not None
+            else (np.zeros((0, self.num_features), x.dtype),) * 3
+        )
         out, residuals = fused.cross_iteration_batch_norm.with_residuals(
             x, *past, self.weight, self.bias, eps=self.eps, eps_mode=self.eps_mode, ddof=0 if window else self.ddof
         )
@@ -185,14 +215,20 @@ class _CrossIterationBatchNorm(ChannelNorm):
         return out  # type: ignore[no-any-return]
 
     def _carried(self, weight: Any, window: int) -> tuple[Any, Any, Any]:
-        """Past means and variances as first-order estimates of what they would be with today's weights, and which of them count: (T, C)."""
+        """Past means and variances as first-order estimates of what they would be with today's weights, and which of
+        them count: (T, C).
+        """
         held = min(int(self.past_count.item()), window)
         if not held:
             return (np.zeros((0, self.num_features), weight.dtype),) * 3
         mean, var, dmean, dvar, old = (self._buffers[name].data[:held] for name in _PAST)
         step = self.rho * (weight - old)
         moved = np.einsum("tci,tci->tc", *(a.reshape(held, self.num_features, -1) for a in (dmean, step)))
-        var = var + np.einsum("tci,tci->tc", *(a.reshape(held, self.num_features, -1) for a in (dvar, step))) - moved * moved
+        var = (
+            var
+            + np.einsum("tci,tci->tc", *(a.reshape(held, self.num_features, -1) for a in (dvar, step)))
+            - moved * moved
+        )
         kept = var >= 0 if self.invalid == "drop" else np.ones(var.shape, bool)
         return mean + moved, np.maximum(var, 0), kept
 
@@ -205,7 +241,10 @@ class _CrossIterationBatchNorm(ChannelNorm):
             for seed in (np.full(x.shape, 1 / count, x.dtype), centred * x.dtype.type(2 / count))
         ]
         if found[0] is None:
-            raise ArgumentError(f"{type(self).__name__}: the input was not computed from the weights given; pass those of the layer just before")
+            raise ArgumentError(
+                f"{type(self).__name__}: the input was not computed from the weights given; pass those of the layer"
+                " just before"
+            )
         if self.past_mean is None or self.past_weight.shape[1:] != source.shape:
             self._make_room(source, x.dtype)
             self.past_count.data = np.array(0)
@@ -220,8 +259,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
     def extra_repr(self) -> str:
         """The options."""
         return (
-            f"{super().extra_repr()}, buffer_num={self.buffer_num}, rho={self.rho}, burnin={self.burnin}, eps_mode={self.eps_mode!r}, "
-            f"invalid={self.invalid!r}, ddof={self.ddof}"
+            f"{super().extra_repr()}, buffer_num={self.buffer_num}, rho={self.rho}, burnin={self.burnin},"
+            f" eps_mode={self.eps_mode!r}, invalid={self.invalid!r}, ddof={self.ddof}"
         )
 
 

@@ -15,7 +15,8 @@ __all__ = ["Dropout"]
 
 
 class Dropout(Module):
-    """Zero each element with probability ``p`` in training, scaling the others by ``1 / (1 - p)``; the identity in evaluation.
+    """Zero each element with probability ``p`` in training, scaling the others by ``1 / (1 - p)``; the identity in
+    evaluation.
 
     Parameters
     ----------

@@ -52,10 +52,18 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, max_norm: float | None = None,
-        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False, _weight: Any = None, dtype: Any = np.float32,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Any = None,
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if num_embeddings < 0 or embedding_dim < 0:
             raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
@@ -81,9 +89,15 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, max_norm: float | None = None,
-        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-    ) -> Embedding:  # fmt: skip
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Embedding:
         """An embedding with given vectors.
 
         Parameters
@@ -105,7 +119,9 @@ class Embedding(Module):
         """
         table = embeddings.data if isinstance(embeddings, Tensor) else np.asarray(embeddings)
         if table.ndim != 2:
-            raise ShapeError(f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}")
+            raise ShapeError(
+                f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
+            )
         rows, dim = table.shape
         made = cls(rows, dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=table)
         made.weight.requires_grad = not freeze
@@ -119,5 +135,8 @@ class Embedding(Module):
         """The sizes."""
         options = {"padding_idx": self.padding_idx, "max_norm": self.max_norm}
         return ", ".join(
-            [f"{self.num_embeddings}, {self.embedding_dim}", *(f"{key}={value}" for key, value in options.items() if value is not None)]
+            [
+                f"{self.num_embeddings}, {self.embedding_dim}",
+                *(f"{key}={value}" for key, value in options.items() if value is not None),
+            ]
         )

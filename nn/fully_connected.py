@@ -1,4 +1,6 @@
-"""CS231n's fully-connected network of any depth, with its own conventions for initialisation, dropout and regularisation."""
+"""CS231n's fully-connected network of any depth, with its own conventions for initialisation, dropout and
+regularisation.
+"""
 
 from __future__ import annotations
 
@@ -67,13 +69,19 @@ class FullyConnectedNet(Module):
     ) -> None:
         super().__init__()
         if normalization not in _NORMALIZATIONS:
-            raise ArgumentError(f"FullyConnectedNet: normalization must be one of {_NORMALIZATIONS}, got {normalization!r}")
+            raise ArgumentError(
+                f"FullyConnectedNet: normalization must be one of {_NORMALIZATIONS}, got {normalization!r}"
+            )
         if not 0 < dropout_keep_ratio <= 1:
             raise ArgumentError(f"FullyConnectedNet: dropout_keep_ratio must lie in (0, 1], got {dropout_keep_ratio}")
         if reg < 0 or weight_scale < 0:
-            raise ArgumentError(f"FullyConnectedNet: reg and weight_scale must not be negative, got {reg} and {weight_scale}")
+            raise ArgumentError(
+                f"FullyConnectedNet: reg and weight_scale must not be negative, got {reg} and {weight_scale}"
+            )
         if any(n < 1 for n in (*hidden_dims, input_dim, num_classes)):
-            raise ArgumentError(f"FullyConnectedNet: sizes must be positive, got {input_dim}, {list(hidden_dims)}, {num_classes}")
+            raise ArgumentError(
+                f"FullyConnectedNet: sizes must be positive, got {input_dim}, {list(hidden_dims)}, {num_classes}"
+            )
         self.reg = reg
         self.dtype = np.dtype(dtype)
         self.input_dim = input_dim
@@ -93,7 +101,9 @@ class FullyConnectedNet(Module):
                 self._add(f"norm{i}", LayerNorm(m, dtype=dtype))
             self._steps.append(None)
             if dropout_keep_ratio < 1:
-                self._add(f"dropout{i}", Dropout(1 - dropout_keep_ratio, np.random.default_rng(generator.integers(2**63))))
+                self._add(
+                    f"dropout{i}", Dropout(1 - dropout_keep_ratio, np.random.default_rng(generator.integers(2**63)))
+                )
 
     def _add(self, name: str, module: Module) -> None:
         self.add_module(name, module)

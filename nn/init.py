@@ -1,7 +1,7 @@
 """Initial values for parameters, with PyTorch's names, formulas and defaults; randomness from an explicit generator.
 
-Each function writes into the tensor given and returns it. Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al.
-2013 (orthogonal).
+Each function writes into the tensor given and returns it. Sources: Glorot and Bengio 2010 (xavier), He et al. 2015
+(kaiming), Saxe et al. 2013 (orthogonal).
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def default_generator(generator: np.random.Generator | None = None) -> np.random
     if generator is None:
         return _default
     if not isinstance(generator, np.random.Generator):
-        raise ArgumentError(f"generator must be a numpy.random.Generator, such as np.random.default_rng(0), got {type(generator).__name__}")
+        raise ArgumentError(
+            "generator must be a numpy.random.Generator, such as np.random.default_rng(0), got"
+            f" {type(generator).__name__}"
+        )
     return generator
 
 
@@ -77,7 +80,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in known:
-        raise ArgumentError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; one of {sorted([*known, 'leaky_relu'])}")
+        raise ArgumentError(
+            f"calculate_gain: unknown nonlinearity {nonlinearity!r}; one of {sorted([*known, 'leaky_relu'])}"
+        )
     return known[nonlinearity]
 
 
@@ -105,13 +110,20 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.rando
     return _write(tensor, default_generator(generator).uniform(a, b, tensor.shape))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None
+) -> Tensor:
     """Normal with the given mean and standard deviation."""
     return _write(tensor, default_generator(generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: np.random.Generator | None = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Normal, drawn again wherever it falls outside [a, b]."""
     rng = default_generator(generator)
@@ -151,7 +163,9 @@ def eye_(tensor: Tensor) -> Tensor:
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Convolution weights that pass their input on."""
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
-        raise ShapeError(f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}")
+        raise ShapeError(
+            f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}"
+        )
     values = np.zeros(tensor.shape)
     each = tensor.shape[0] // groups
     centre = tuple(n // 2 for n in tensor.shape[2:])
@@ -173,7 +187,11 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Gener
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: np.random.Generator | None = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Uniform within ``gain * sqrt(3 / fan)``."""
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / max(_fan(tensor, mode), 1))
@@ -181,7 +199,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: np.random.Generator | None = None
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Normal with standard deviation ``gain / sqrt(fan)``."""
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(_fan(tensor, mode), 1)), generator)

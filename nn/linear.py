@@ -43,7 +43,12 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = np.float32, generator: np.random.Generator | None = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
         if in_features < 0 or out_features < 0:

@@ -1,4 +1,6 @@
-"""Losses as modules; what each computes, and the shapes it takes, is told by the function of :mod:`nn.functional` that it calls."""
+"""Losses as modules; what each computes, and the shapes it takes, is told by the function of :mod:`nn.functional` that
+it calls.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 
 class _Loss(Module):
-    """A loss of :mod:`nn.functional` and its options, held as attributes of the same names; weights are buffers, as in PyTorch.
+    """A loss of :mod:`nn.functional` and its options, held as attributes of the same names; weights are buffers, as in
+    PyTorch.
 
     Parameters
     ----------
@@ -54,10 +57,14 @@ class _Loss(Module):
     def __init__(self, reduction: str, **options: Any) -> None:
         super().__init__()
         if reduction not in self._reductions:
-            raise ArgumentError(f"{type(self).__name__}: reduction must be one of {self._reductions}, got {reduction!r}")
+            raise ArgumentError(
+                f"{type(self).__name__}: reduction must be one of {self._reductions}, got {reduction!r}"
+            )
         for name, value in options.items():
             if name in ("weight", "pos_weight"):
-                self.register_buffer(name, value if value is None or isinstance(value, Tensor) else Tensor(np.asarray(value)))
+                self.register_buffer(
+                    name, value if value is None or isinstance(value, Tensor) else Tensor(np.asarray(value))
+                )
             else:
                 setattr(self, name, value)
         self.reduction = reduction
@@ -68,13 +75,17 @@ class _Loss(Module):
 
     def extra_repr(self) -> str:
         """The options, less the weights."""
-        return ", ".join(f"{name}={value!r}" for name, value in self._arguments().items() if not name.endswith("weight"))
+        return ", ".join(
+            f"{name}={value!r}" for name, value in self._arguments().items() if not name.endswith("weight")
+        )
 
 
 class CrossEntropyLoss(_Loss):
     """Cross-entropy of softmax scores. See :func:`nn.functional.cross_entropy`."""
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    ) -> None:
         super().__init__(reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
     def forward(self, input: Any, target: Any) -> Tensor:
@@ -116,7 +127,9 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence of log-probabilities; ``reduction`` may be "batchmean", too. See :func:`nn.functional.kl_div`."""
+    """Kullback-Leibler divergence of log-probabilities; ``reduction`` may be "batchmean", too. See
+    :func:`nn.functional.kl_div`.
+    """
 
     _reductions = (*_REDUCTIONS, "batchmean")
 
@@ -252,7 +265,9 @@ class CosineEmbeddingLoss(_Loss):
 class TripletMarginLoss(_Loss):
     """The hinge of the difference of two distances. See :func:`nn.functional.triplet_margin_loss`."""
 
-    def __init__(self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, reduction: str = "mean") -> None:
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, reduction: str = "mean"
+    ) -> None:
         super().__init__(reduction, margin=margin, p=p, eps=eps, swap=swap)
 
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
@@ -272,7 +287,9 @@ class CTCLoss(_Loss):
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle between two arrays' vectors along ``dim``; see :func:`nn.functional.cosine_similarity`."""
+    """The cosine of the angle between two arrays' vectors along ``dim``; see
+    :func:`nn.functional.cosine_similarity`.
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()

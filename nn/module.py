@@ -46,7 +46,13 @@ class Module:
 
     def __init__(self) -> None:
         self.__dict__.update(
-            training=True, _parameters={}, _buffers={}, _modules={}, _forward_hooks={}, _forward_pre_hooks={}, _transient=set()
+            training=True,
+            _parameters={},
+            _buffers={},
+            _modules={},
+            _forward_hooks={},
+            _forward_pre_hooks={},
+            _transient=set(),
         )
 
     # --- attributes -------------------------------------------------------------------------------------------------
@@ -66,7 +72,9 @@ class Module:
             tables[name] = value
             return
         if home == "_buffers" and value is not None and not isinstance(value, Tensor):
-            raise DTypeError(f"{type(self).__name__}.{name} is a buffer; assign a Tensor or None, not a {type(value).__name__}")
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a buffer; assign a Tensor or None, not a {type(value).__name__}"
+            )
         if home == "_parameters" and value is not None and not isinstance(value, Parameter):
             raise DTypeError(f"{type(self).__name__}.{name} is a parameter; assign an nn.Parameter, or its .data")
         if home == "_modules" and value is not None and not isinstance(value, Module):
@@ -97,7 +105,9 @@ class Module:
         """Enter a parameter, or None for one that this module could have but does not."""
         self._check_name(name)
         if parameter is not None and not isinstance(parameter, Parameter):
-            raise DTypeError(f"register_parameter({name!r}): needs an nn.Parameter or None, got {type(parameter).__name__}")
+            raise DTypeError(
+                f"register_parameter({name!r}): needs an nn.Parameter or None, got {type(parameter).__name__}"
+            )
         self._parameters[name] = parameter
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -121,7 +131,9 @@ class Module:
     def _place(self, name: str, module: Module) -> None:
         """Tell a submodule its part of the module path; a container that is never called hands its own part on."""
         silent = type(self).forward is Module.forward
-        module.__dict__["_scope"] = f"{self.__dict__['_scope']}.{name}" if silent and "_scope" in self.__dict__ else name
+        module.__dict__["_scope"] = (
+            f"{self.__dict__['_scope']}.{name}" if silent and "_scope" in self.__dict__ else name
+        )
         if type(module).forward is Module.forward:
             for key, inner in module._modules.items():
                 if inner is not None:
@@ -167,7 +179,9 @@ class Module:
     # --- walking ----------------------------------------------------------------------------------------------------
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all below it with dotted names; one held under two comes once, under its first, unless asked otherwise."""
+        """This module and all below it with dotted names; one held under two comes once, under its first, unless asked
+        otherwise.
+        """
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
@@ -176,7 +190,9 @@ class Module:
                 continue
             seen.add(id(module))
             yield name, module
-            below = [(f"{name}.{key}" if name else key, child) for key, child in module._modules.items() if child is not None]
+            below = [
+                (f"{name}.{key}" if name else key, child) for key, child in module._modules.items() if child is not None
+            ]
             stack.extend(reversed(below))
 
     def modules(self) -> Iterator[Module]:
@@ -207,7 +223,10 @@ class Module:
         for name in filter(None, target.split(".")):
             below = module._modules.get(name)
             if below is None:
-                raise AttributeError(f"{type(module).__name__} has no submodule {name!r}, asked for by {target!r}; it has {list(module._modules)}")
+                raise AttributeError(
+                    f"{type(module).__name__} has no submodule {name!r}, asked for by {target!r}; it has"
+                    f" {list(module._modules)}"
+                )
             module = below
         return module  # type: ignore[no-any-return]
 
@@ -224,7 +243,9 @@ class Module:
         module = self.get_submodule(path)
         found = module.__dict__[table].get(name)
         if found is None:
-            raise AttributeError(f"{type(module).__name__} has no {table[1:-1]} {name!r}; it has {list(module.__dict__[table])}")
+            raise AttributeError(
+                f"{type(module).__name__} has no {table[1:-1]} {name!r}; it has {list(module.__dict__[table])}"
+            )
         return found
 
     def _named(self, table: str, prefix: str, recurse: bool, repeats: bool) -> Iterator[tuple[str, Any]]:
@@ -238,14 +259,18 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names; one that modules share comes once, under its first name, unless asked otherwise."""
+        """All parameters with dotted names; one that modules share comes once, under its first name, unless asked
+        otherwise.
+        """
         return self._named("_parameters", prefix, recurse, repeats=not remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """All parameters, shared ones once."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """All buffers with dotted names."""
         return self._named("_buffers", prefix, recurse, repeats=not remove_duplicate)
 
@@ -283,7 +308,9 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or make them zero."""
         for parameter in self.parameters():
-            parameter.grad = None if set_to_none or parameter.grad is None else np.zeros(parameter.shape, parameter.dtype)
+            parameter.grad = (
+                None if set_to_none or parameter.grad is None else np.zeros(parameter.shape, parameter.dtype)
+            )
 
     def to(self: M, dtype: Any) -> M:
         """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""
@@ -343,7 +370,8 @@ class Module:
         unexpected = [name for name in state_dict if name not in own]
         if strict and (missing or unexpected):
             raise ArgumentError(
-                f"load_state_dict: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}; pass strict=False to ignore them"
+                f"load_state_dict: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}; pass"
+                " strict=False to ignore them"
             )
         ready: list[tuple[Tensor, np.ndarray[Any, Any]]] = []
         for name, tensor in own.items():
@@ -408,5 +436,3 @@ def name_parameters(module: Module) -> None:
     for name, parameter in module.named_parameters():
         if parameter.name is None:
             parameter.name = name
-
-

@@ -28,7 +28,8 @@ __all__ = [
 
 
 class ChannelNorm(Module):
-    """What layers with a scale, a shift and running statistics per channel share: parameters, buffers and the check of the input.
+    """What layers with a scale, a shift and running statistics per channel share: parameters, buffers and the check of
+    the input.
 
     Parameters
     ----------
@@ -55,9 +56,17 @@ class ChannelNorm(Module):
     _ndims: tuple[int, ...] = ()
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool, dtype: Any,
-        bias: bool = True, spread: str = "running_var", start: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        dtype: Any,
+        bias: bool = True,
+        spread: str = "running_var",
+        start: float = 1.0,
+    ) -> None:
         super().__init__()
         if num_features < 1:
             raise ArgumentError(f"{type(self).__name__}: num_features must be positive, got {num_features}")
@@ -75,7 +84,9 @@ class ChannelNorm(Module):
     def _checked(self, input: Any) -> Any:
         x = as_input(input)
         if x.ndim not in self._ndims or x.shape[1] != self.num_features:
-            wanted = " or ".join(f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims)
+            wanted = " or ".join(
+                f"(N, {self.num_features}{', ...' if n > 2 else ''}) with {n} axes" for n in self._ndims
+            )
             raise ShapeError(f"{type(self).__name__}: input of shape {x.shape}; it needs {wanted}")
         return x
 
@@ -92,8 +103,8 @@ class ChannelNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine},"
+            f" bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -114,8 +125,8 @@ class _BatchNorm(ChannelNorm):
         False: evaluation, too, uses the batch's statistics.
     dtype : dtype
     convention : {"torch", "cs231n"}
-        "torch" stores the unbiased variance and starts it at 1. "cs231n" stores the biased one, starts it at 0, and takes ``momentum`` as
-        the share of the *old* value (0.9 there is 0.1 in PyTorch).
+        "torch" stores the unbiased variance and starts it at 1. "cs231n" stores the biased one, starts it at 0, and
+        takes ``momentum`` as the share of the *old* value (0.9 there is 0.1 in PyTorch).
     bias : bool
 
     Attributes
@@ -126,9 +137,17 @@ class _BatchNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-        dtype: Any = np.float32, convention: str = "torch", *, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: Any = np.float32,
+        convention: str = "torch",
+        *,
+        bias: bool = True,
+    ) -> None:
         if convention not in ("torch", "cs231n"):
             raise ArgumentError(f"{type(self).__name__}: convention must be 'torch' or 'cs231n', got {convention!r}")
         start = 1.0 if convention == "torch" else 0.0
@@ -147,9 +166,16 @@ class _BatchNorm(ChannelNorm):
                 rate = 1.0 - rate
         parameters, buffers = self._parameters, self._buffers
         return F.batch_norm(
-            x, buffers["running_mean"], buffers["running_var"], parameters["weight"], parameters["bias"], training or not tracking, rate, self.eps,
+            x,
+            buffers["running_mean"],
+            buffers["running_var"],
+            parameters["weight"],
+            parameters["bias"],
+            training or not tracking,
+            rate,
+            self.eps,
             ddof=1 if torch else 0,
-        )  # fmt: skip
+        )
 
     def extra_repr(self) -> str:
         """The options."""
@@ -197,7 +223,12 @@ class LayerNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, dtype: Any = np.float32
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: Any = np.float32,
     ) -> None:
         super().__init__()
         shape = self.normalized_shape = _as_shape(normalized_shape)
@@ -240,12 +271,16 @@ class RMSNorm(Module):
     array([[0.2, 1.4]])
     """
 
-    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, dtype: Any = np.float32
+    ) -> None:
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.register_parameter("weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None)
+        self.register_parameter(
+            "weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
+        )
 
     def forward(self, input: Any) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
@@ -262,7 +297,8 @@ class GroupNorm(Module):
     Parameters
     ----------
     num_groups : int
-        A divisor of ``num_channels``; 1 is layer normalisation over (C, ...) with a scale per channel, C is instance normalisation.
+        A divisor of ``num_channels``; 1 is layer normalisation over (C, ...) with a scale per channel, C is instance
+        normalisation.
     num_channels : int
     eps : float
     affine : bool
@@ -282,7 +318,14 @@ class GroupNorm(Module):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: Any = np.float32, *, bias: bool = True
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: Any = np.float32,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
@@ -300,7 +343,10 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine},"
+            f" bias={self.bias is not None}"
+        )
 
 
 class _InstanceNorm(ChannelNorm):
@@ -316,7 +362,8 @@ class _InstanceNorm(ChannelNorm):
     affine : bool
         Learn a scale and, with ``bias``, a shift; unlike in the other normalisations not by default.
     track_running_stats : bool
-        Gather running statistics in training and normalise by them in evaluation; by default evaluation, too, uses the example's own.
+        Gather running statistics in training and normalise by them in evaluation; by default evaluation, too, uses the
+        example's own.
     dtype : dtype
     bias : bool
 
@@ -329,9 +376,16 @@ class _InstanceNorm(ChannelNorm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False, track_running_stats: bool = False,
-        dtype: Any = np.float32, *, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        dtype: Any = np.float32,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, input: Any) -> Tensor:

@@ -11,9 +11,22 @@ from nn import functional as F
 from nn.module import Module
 
 __all__ = [
-    "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ReflectionPad1d",
-    "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
-]  # fmt: skip
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+]
 
 
 class _Pad(Module):
@@ -37,7 +50,9 @@ class _Pad(Module):
         super().__init__()
         self.padding = (padding,) * (2 * self.dims) if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self.dims:
-            raise ArgumentError(f"{type(self).__name__}: padding needs one integer or {2 * self.dims}, got {len(self.padding)}")
+            raise ArgumentError(
+                f"{type(self).__name__}: padding needs one integer or {2 * self.dims}, got {len(self.padding)}"
+            )
 
     def forward(self, input: Any) -> Tensor:
         """(..., C, *lengths) or (C, *lengths) -> the same with longer lengths."""
@@ -46,7 +61,10 @@ class _Pad(Module):
     def _padded(self, input: Any, value: float | None) -> Tensor:
         x = input if isinstance(input, Tensor) else Tensor(input)
         if x.ndim not in (self.dims + 1, self.dims + 2):
-            raise ShapeError(f"{type(self).__name__}: input has shape {x.shape}; it needs {self.dims + 1} or {self.dims + 2} dimensions")
+            raise ShapeError(
+                f"{type(self).__name__}: input has shape {x.shape}; it needs {self.dims + 1} or {self.dims + 2}"
+                " dimensions"
+            )
         return F.pad(x, self.padding, self.mode, value)
 
     def extra_repr(self) -> str:

@@ -10,9 +10,19 @@ from nn import functional as F
 from nn.module import Module
 
 __all__ = [
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
-    "AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d",
-]  # fmt: skip
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+]
 
 
 class _Pool(Module):
@@ -28,7 +38,9 @@ class _Pool(Module):
             setattr(self, name, value)
 
     def forward(self, input: Any) -> Any:
-        """(N, C, ...) or (C, ...) to the same with fewer positions; with ``return_indices`` also where the maxima stand."""
+        """(N, C, ...) or (C, ...) to the same with fewer positions; with ``return_indices`` also where the maxima
+        stand.
+        """
         return type(self)._function(input, **{name: getattr(self, name) for name in self._options})
 
     def extra_repr(self) -> str:
@@ -42,12 +54,24 @@ class _MaxPool(_Pool):
     _shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, return_indices: bool = False, ceil_mode: bool = False
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
     ) -> None:
-        super().__init__({
-            "kernel_size": kernel_size, "stride": kernel_size if stride is None else stride, "padding": padding, "dilation": dilation,
-            "return_indices": return_indices, "ceil_mode": ceil_mode,
-        })  # fmt: skip
+        super().__init__(
+            {
+                "kernel_size": kernel_size,
+                "stride": kernel_size if stride is None else stride,
+                "padding": padding,
+                "dilation": dilation,
+                "return_indices": return_indices,
+                "ceil_mode": ceil_mode,
+            }
+        )
 
 
 class MaxPool1d(_MaxPool):
@@ -94,13 +118,24 @@ class _AvgPool(_Pool):
     _shown = ("kernel_size", "stride", "padding")
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
         divisor_override: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__({
-            "kernel_size": kernel_size, "stride": kernel_size if stride is None else stride, "padding": padding, "ceil_mode": ceil_mode,
-            "count_include_pad": count_include_pad, "divisor_override": divisor_override,
-        })  # fmt: skip
+    ) -> None:
+        super().__init__(
+            {
+                "kernel_size": kernel_size,
+                "stride": kernel_size if stride is None else stride,
+                "padding": padding,
+                "ceil_mode": ceil_mode,
+                "count_include_pad": count_include_pad,
+                "divisor_override": divisor_override,
+            }
+        )
 
 
 class AvgPool1d(_Pool):
@@ -110,13 +145,22 @@ class AvgPool1d(_Pool):
     _shown = ("kernel_size", "stride", "padding")
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
-        super().__init__({
-            "kernel_size": per_axis("AvgPool1d", "kernel_size", kernel_size, 1, 1),
-            "stride": per_axis("AvgPool1d", "stride", kernel_size if stride is None else stride, 1, 1),
-            "padding": per_axis("AvgPool1d", "padding", padding, 1, 0), "ceil_mode": ceil_mode, "count_include_pad": count_include_pad,
-        })  # fmt: skip
+        super().__init__(
+            {
+                "kernel_size": per_axis("AvgPool1d", "kernel_size", kernel_size, 1, 1),
+                "stride": per_axis("AvgPool1d", "stride", kernel_size if stride is None else stride, 1, 1),
+                "padding": per_axis("AvgPool1d", "padding", padding, 1, 0),
+                "ceil_mode": ceil_mode,
+                "count_include_pad": count_include_pad,
+            }
+        )
 
 
 class AvgPool2d(_AvgPool):

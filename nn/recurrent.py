@@ -32,7 +32,8 @@ def _tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-# --- layers over time ---------------------------------------------------------------------------------------------------
+# --- layers over time
+# ---------------------------------------------------------------------------------------------------
 
 
 class _Recurrent(Module):
@@ -41,17 +42,30 @@ class _Recurrent(Module):
     gates: ClassVar[int]
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float, bidirectional: bool,
-        proj_size: int, dtype: Any, generator: np.random.Generator | None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: int,
+        dtype: Any,
+        generator: np.random.Generator | None,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         if input_size <= 0 or hidden_size <= 0 or num_layers <= 0:
-            raise ArgumentError(f"{name}: sizes and num_layers must be positive, got {input_size}, {hidden_size} and {num_layers}")
+            raise ArgumentError(
+                f"{name}: sizes and num_layers must be positive, got {input_size}, {hidden_size} and {num_layers}"
+            )
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"{name}: dropout must be a probability, 0 <= p <= 1, got {dropout}")
         if not 0 <= proj_size < hidden_size:
-            raise ArgumentError(f"{name}: proj_size must be smaller than hidden_size {hidden_size}, or 0 for none; got {proj_size}")
+            raise ArgumentError(
+                f"{name}: proj_size must be smaller than hidden_size {hidden_size}, or 0 for none; got {proj_size}"
+            )
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -79,8 +93,12 @@ class _Recurrent(Module):
         """Draw the initial values anew."""
         _draw(self, self.hidden_size, generator)
 
-    def _pass(self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any) -> tuple[Tensor, list[Any]]:
-        """One layer in one direction over x (T, N, in): the states after every time, and what is carried on besides them."""
+    def _pass(
+        self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any
+    ) -> tuple[Tensor, list[Any]]:
+        """One layer in one direction over x (T, N, in): the states after every time, and what is carried on besides
+        them.
+        """
         raise NotImplementedError
 
     def _run(self, input: Any, states: list[Any], lengths: Any) -> tuple[Tensor, list[Tensor]]:
@@ -97,18 +115,25 @@ class _Recurrent(Module):
         initial = [self._initial(i, given, count, batched, x.dtype) for i, given in enumerate(states)]
         valid, turned, last = self._lengths(lengths, times, count)
         if valid is not None:
-            x = _tensor(np.where(valid[:, :, None], x, 0))  # whatever stands after the end, NaN included, reaches no gradient
+            x = _tensor(
+                np.where(valid[:, :, None], x, 0)
+            )  # whatever stands after the end, NaN included, reaches no gradient
         everyone = np.arange(count)
         final: list[list[Any]] = [[] for _ in states]
         for layer in range(self.num_layers):
             outputs = []
             for direction in self._directions:
                 suffix = f"_l{layer}{direction}"
-                parameters = tuple(self._parameters.get(key + suffix) for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"))
+                parameters = tuple(
+                    self._parameters.get(key + suffix)
+                    for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+                )
                 begin = [each[len(final[0])] for each in initial]
                 # Sequences of unequal lengths are turned about one by one, so that each begins at its own end.
                 alone = valid is not None and bool(direction)
-                out, carried = self._pass(x[turned, everyone] if alone else x, begin, parameters, bool(direction) and not alone, valid)
+                out, carried = self._pass(
+                    x[turned, everyone] if alone else x, begin, parameters, bool(direction) and not alone, valid
+                )
                 if valid is None:
                     final[0].append(out[0 if direction else -1])
                 else:
@@ -128,11 +153,16 @@ class _Recurrent(Module):
     def _input(self, input: Any) -> Tensor:
         name = type(self).__name__
         if hasattr(input, "batch_sizes"):
-            raise ArgumentError(f"{name}: packed sequences are not read here; pass the padded sequences and lengths=[...]")
+            raise ArgumentError(
+                f"{name}: packed sequences are not read here; pass the padded sequences and lengths=[...]"
+            )
         x = _tensor(input)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             shape = "(N, T, {})" if self.batch_first else "(T, N, {})"
-            raise ShapeError(f"{name}: input has shape {x.shape}; it needs shape {shape.format(self.input_size)} or (T, {self.input_size})")
+            raise ShapeError(
+                f"{name}: input has shape {x.shape}; it needs shape {shape.format(self.input_size)} or (T,"
+                f" {self.input_size})"
+            )
         return x
 
     def _initial(self, kind: int, given: Any, count: int, batched: bool, dtype: Any) -> Any:
@@ -144,23 +174,40 @@ class _Recurrent(Module):
         state = given if isinstance(given, Tensor) else np.asarray(given)
         if state.shape != ((rows, count, size) if batched else (rows, size)):
             wanted = (rows, count, size) if batched else (rows, size)
-            raise ShapeError(f"{type(self).__name__}: initial state {'hc'[kind]} has shape {state.shape}; it needs shape {wanted}")
+            raise ShapeError(
+                f"{type(self).__name__}: initial state {'hc'[kind]} has shape {state.shape}; it needs shape {wanted}"
+            )
         return state if batched else state.reshape(rows, 1, size)
 
     def _lengths(self, lengths: Any, times: int, count: int) -> tuple[Any, Any, Any]:
-        """Which times of which sequence are there (T, N), the times in each one's own reverse order (T, N), and its last one (N,)."""
+        """Which times of which sequence are there (T, N), the times in each one's own reverse order (T, N), and its
+        last one (N,).
+        """
         if lengths is None:
             return None, None, None
         array = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
-        if array.dtype.kind not in "iu" or array.shape != (count,) or (array.size and not 1 <= array.min() <= array.max() <= times):
-            raise ArgumentError(f"{type(self).__name__}: lengths must be {count} integers from 1 to {times}, got {lengths!r}")
+        if (
+            array.dtype.kind not in "iu"
+            or array.shape != (count,)
+            or (array.size and not 1 <= array.min() <= array.max() <= times)
+        ):
+            raise ArgumentError(
+                f"{type(self).__name__}: lengths must be {count} integers from 1 to {times}, got {lengths!r}"
+            )
         t = np.arange(times)[:, None]
         return t < array, np.where(t < array, array - 1 - t, t), array - 1
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the default."""
         words = [f"{self.input_size}, {self.hidden_size}"]
-        defaults = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
         for name, default in defaults.items():
             if getattr(self, name) != default:
                 words.append(f"{name}={getattr(self, name)}")
@@ -168,7 +215,8 @@ class _Recurrent(Module):
 
 
 class RNN(_Recurrent):
-    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, in one or several layers (Elman 1990, doi 10.1207/s15516709cog1402_1).
+    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, in one or several layers (Elman 1990, doi
+    10.1207/s15516709cog1402_1).
 
     Parameters
     ----------
@@ -208,11 +256,22 @@ class RNN(_Recurrent):
     gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
         _check_nonlinearity("RNN", nonlinearity)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
+        )
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
@@ -224,7 +283,8 @@ class RNN(_Recurrent):
         hx : (num_layers * directions, N, hidden_size), optional
             Initial states; default zeros.
         lengths : int, (N,), optional
-            How many times of each sequence are there; what stands after is not read. In place of PyTorch's packed sequences.
+            How many times of each sequence are there; what stands after is not read. In place of PyTorch's packed
+            sequences.
 
         Returns
         -------
@@ -241,14 +301,17 @@ class RNN(_Recurrent):
         out, (h,) = self._run(input, [hx], lengths)
         return out, h
 
-    def _pass(self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any) -> tuple[Tensor, list[Any]]:
+    def _pass(
+        self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any
+    ) -> tuple[Tensor, list[Any]]:
         w_ih, w_hh, b_ih, b_hh, _ = parameters
         gates = F.linear(x, w_ih, None if b_ih is None else b_ih + b_hh)
         return fused.rnn.function(gates, states[0], w_hh, nonlinearity=self.nonlinearity, reverse=reverse), []
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory: ``c' = s(f) c + s(i) tanh(g)``, ``h' = s(o) tanh(c')`` with gates i, f, g, o affine in x and h.
+    """Long short-term memory: ``c' = s(f) c + s(i) tanh(g)``, ``h' = s(o) tanh(c')`` with gates i, f, g, o affine in x
+    and h.
 
     Parameters
     ----------
@@ -273,10 +336,21 @@ class LSTM(_Recurrent):
     gates = 4
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
-        bidirectional: bool = False, proj_size: int = 0, dtype: Any = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, generator)
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, generator
+        )
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over time; as :meth:`RNN.forward`, but the states are pairs.
@@ -299,7 +373,9 @@ class LSTM(_Recurrent):
         out, (h, c) = self._run(input, [None, None] if hx is None else list(hx), lengths)
         return out, (h, c)
 
-    def _pass(self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any) -> tuple[Tensor, list[Any]]:
+    def _pass(
+        self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any
+    ) -> tuple[Tensor, list[Any]]:
         w_ih, w_hh, b_ih, b_hh, w_hr = parameters
         gates = F.linear(x, w_ih, None if b_ih is None else b_ih + b_hh)
         if valid is not None:
@@ -311,7 +387,8 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gated recurrent unit: ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))`` and gates r, z.
+    """Gated recurrent unit: ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))`` and gates r,
+    z.
 
     Parameters
     ----------
@@ -334,22 +411,35 @@ class GRU(_Recurrent):
     gates = 3
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
-        bidirectional: bool = False, dtype: Any = np.float32, generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator)
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
+        )
 
     def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
         """Run over time; see :meth:`RNN.forward`."""
         out, (h,) = self._run(input, [hx], lengths)
         return out, h
 
-    def _pass(self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any) -> tuple[Tensor, list[Any]]:
+    def _pass(
+        self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any
+    ) -> tuple[Tensor, list[Any]]:
         w_ih, w_hh, b_ih, b_hh, _ = parameters
         return fused.gru.function(F.linear(x, w_ih, b_ih), states[0], w_hh, b_hh, reverse=reverse), []
 
 
-# --- cells --------------------------------------------------------------------------------------------------------------
+# --- cells
+# --------------------------------------------------------------------------------------------------------------
 
 
 class _Cell(Module):
@@ -357,7 +447,9 @@ class _Cell(Module):
 
     gates: ClassVar[int]
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, dtype: Any, generator: np.random.Generator | None) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool, dtype: Any, generator: np.random.Generator | None
+    ) -> None:
         super().__init__()
         if input_size <= 0 or hidden_size <= 0:
             raise ArgumentError(f"{type(self).__name__}: sizes must be positive, got {input_size} and {hidden_size}")
@@ -384,7 +476,10 @@ class _Cell(Module):
         read = [Tensor(np.zeros(wanted, x.dtype)) if state is None else _tensor(state) for state in states]
         for state in read:
             if state.shape != wanted:
-                raise ShapeError(f"{type(self).__name__}: a state has shape {state.shape}; for input of shape {x.shape} it needs {wanted}")
+                raise ShapeError(
+                    f"{type(self).__name__}: a state has shape {state.shape}; for input of shape {x.shape} it needs"
+                    f" {wanted}"
+                )
         return [x, *read]
 
     def _shares(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -420,9 +515,14 @@ class RNNCell(_Cell):
     gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", dtype: Any = np.float32,
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         _check_nonlinearity("RNNCell", nonlinearity)
         super().__init__(input_size, hidden_size, bias, dtype, generator)
         self.nonlinearity = nonlinearity
@@ -459,7 +559,12 @@ class LSTMCell(_Cell):
     gates = 4
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = np.float32, generator: np.random.Generator | None = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 
@@ -498,7 +603,12 @@ class GRUCell(_Cell):
     gates = 3
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = np.float32, generator: np.random.Generator | None = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 

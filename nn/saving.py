@@ -1,8 +1,8 @@
 """Parameters in files: safetensors, which PyTorch reads and writes, and ``.npz``; neither can run code when it is read.
 
-Every file written here carries a checksum of each tensor. Reading compares all of them, and all names, shapes and dtypes, before the first
-parameter changes; what does not fit is refused by the name of the tensor at fault. A file from PyTorch has no checksums and is
-checked for its structure alone.
+Every file written here carries a checksum of each tensor. Reading compares all of them, and all names, shapes and
+dtypes, before the first parameter changes; what does not fit is refused by the name of the tensor at fault. A file from
+PyTorch has no checksums and is checked for its structure alone.
 """
 
 from __future__ import annotations
@@ -30,9 +30,20 @@ _CHECKSUMS = "autodiff.sha256"
 _SUFFIXES = (".safetensors", ".npz")
 # What the format calls each dtype that NumPy has too; BF16 is widened to float32, which holds every value of it.
 _DTYPES = {
-    "BOOL": np.bool_, "U8": np.uint8, "I8": np.int8, "U16": np.uint16, "I16": np.int16, "U32": np.uint32, "I32": np.int32,
-    "U64": np.uint64, "I64": np.int64, "F16": np.float16, "F32": np.float32, "F64": np.float64, "C64": np.complex64,
-}  # fmt: skip
+    "BOOL": np.bool_,
+    "U8": np.uint8,
+    "I8": np.int8,
+    "U16": np.uint16,
+    "I16": np.int16,
+    "U32": np.uint32,
+    "I32": np.int32,
+    "U64": np.uint64,
+    "I64": np.int64,
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+    "C64": np.complex64,
+}
 
 
 def save(module: Module, path: str | Path) -> None:
@@ -103,7 +114,9 @@ def save_file(tensors: Mapping[str, Any], path: str | Path) -> None:
     arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=").type not in _DTYPES.values():
-            raise DTypeError(f"save {path}: {name!r} has dtype {array.dtype}, which the file cannot hold; save it as another dtype")
+            raise DTypeError(
+                f"save {path}: {name!r} has dtype {array.dtype}, which the file cannot hold; save it as another dtype"
+            )
     arrays = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in arrays.items()}
     checksums = json.dumps({name: _checksum(array) for name, array in arrays.items()})
     if suffix == ".safetensors":
@@ -132,10 +145,14 @@ def load_file(path: str | Path) -> Arrays:
     if checksums is not None:
         for name in checksums:
             if name not in arrays:
-                raise ArgumentError(f"{path}: the tensor {name!r} is gone from the file; it was altered after it was written")
+                raise ArgumentError(
+                    f"{path}: the tensor {name!r} is gone from the file; it was altered after it was written"
+                )
         for name, array in arrays.items():
             if checksums.get(name) != _checksum(array):
-                raise ArgumentError(f"{path}: the tensor {name!r} does not have its checksum; the file was altered after it was written")
+                raise ArgumentError(
+                    f"{path}: the tensor {name!r} does not have its checksum; the file was altered after it was written"
+                )
     return arrays
 
 
@@ -162,12 +179,16 @@ def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, str] | None]:
     arrays: Arrays = {}
     for name, part in parts:
         if part["dtype"] == "BF16":
-            arrays[name] = (np.frombuffer(part["data"], "<u2").astype(np.uint32) << 16).view(np.float32).reshape(part["shape"])
+            arrays[name] = (
+                (np.frombuffer(part["data"], "<u2").astype(np.uint32) << 16).view(np.float32).reshape(part["shape"])
+            )
         elif part["dtype"] in _DTYPES:
             little = np.dtype(_DTYPES[part["dtype"]]).newbyteorder("<")
             arrays[name] = np.frombuffer(part["data"], little).astype(little.newbyteorder("=")).reshape(part["shape"])
         else:
-            raise DTypeError(f"{path}: the tensor {name!r} has dtype {part['dtype']}, which NumPy does not have; save it as float32")
+            raise DTypeError(
+                f"{path}: the tensor {name!r} has dtype {part['dtype']}, which NumPy does not have; save it as float32"
+            )
     written = _header(data).get("__metadata__", {}).get(_CHECKSUMS)
     return arrays, None if written is None else _parsed(path, written)
 
@@ -217,7 +238,9 @@ def _parsed(path: Path, text: str | bytes) -> dict[str, str]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise ArgumentError(f"{path}: its checksums cannot be read; the file was altered after it was written") from error
+        raise ArgumentError(
+            f"{path}: its checksums cannot be read; the file was altered after it was written"
+        ) from error
     if not isinstance(found, dict):
         raise ArgumentError(f"{path}: its checksums cannot be read; the file was altered after it was written")
     return found

@@ -1,6 +1,7 @@
 """Transformer encoder and decoder with PyTorch's weights, and sinusoidal positions.
 
-Source: Vaswani et al. 2017 (arXiv 1706.03762); normalisation before the sublayers: Xiong et al. 2020 (arXiv 2002.04745).
+Source: Vaswani et al. 2017 (arXiv 1706.03762); normalisation before the sublayers: Xiong et al. 2020 (arXiv
+2002.04745).
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from nn.module import Module
 from nn.normalization import LayerNorm
 
 __all__ = [
-    "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer", "generate_square_subsequent_mask",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "generate_square_subsequent_mask",
     "sinusoidal_positions",
-]  # fmt: skip
+]
 
 
 def sinusoidal_positions(length: int, dim: int, base: float = 10000.0, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -79,14 +84,29 @@ def _activation(activation: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class _Layer(Module):
-    """What encoder and decoder layers share: attention and a feed-forward net, each with dropout, a residual and a normalisation."""
+    """What encoder and decoder layers share: attention and a feed-forward net, each with dropout, a residual and a
+    normalisation.
+    """
 
     def _build(
-        self, names: tuple[str, ...], d_model: int, nhead: int, dim_feedforward: int, dropout: float, activation: Any, layer_norm_eps: float,
-        batch_first: bool, norm_first: bool, bias: bool, dtype: Any, generator: np.random.Generator | None,
-    ) -> None:  # fmt: skip
+        self,
+        names: tuple[str, ...],
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int,
+        dropout: float,
+        activation: Any,
+        layer_norm_eps: float,
+        batch_first: bool,
+        norm_first: bool,
+        bias: bool,
+        dtype: Any,
+        generator: np.random.Generator | None,
+    ) -> None:
         for name in names:
-            attention = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype, generator=generator)
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype, generator=generator
+            )
             self.add_module(name, attention)
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype, generator)
         self.dropout = Dropout(dropout, generator)
@@ -145,16 +165,38 @@ class TransformerEncoderLayer(_Layer):
     """
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True, dtype: Any = np.float32,
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self._build(
-            ("self_attn",), d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, dtype, generator
+            ("self_attn",),
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            batch_first,
+            norm_first,
+            bias,
+            dtype,
+            generator,
         )
 
-    def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Tensor:
+    def forward(
+        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+    ) -> Tensor:
         """One layer.
 
         Parameters
@@ -174,7 +216,9 @@ class TransformerEncoderLayer(_Layer):
         """
 
         def attend(x: Any) -> Any:
-            return self.self_attn(x, x, x, src_key_padding_mask, need_weights=False, attn_mask=src_mask, is_causal=is_causal)[0]
+            return self.self_attn(
+                x, x, x, src_key_padding_mask, need_weights=False, attn_mask=src_mask, is_causal=is_causal
+            )[0]
 
         x = self._residual(src if isinstance(src, Tensor) else Tensor(src), 1, attend)
         return self._residual(x, 2, self._feed_forward)  # type: ignore[no-any-return]
@@ -185,7 +229,8 @@ class TransformerDecoderLayer(_Layer):
 
     Parameters
     ----------
-    d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, dtype, generator
+    d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, dtype,
+    generator
         As in :class:`TransformerEncoderLayer`.
 
     Examples
@@ -197,18 +242,47 @@ class TransformerDecoderLayer(_Layer):
     """
 
     def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True, dtype: Any = np.float32,
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        dtype: Any = np.float32,
         generator: np.random.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         names = ("self_attn", "multihead_attn")
-        self._build(names, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, dtype, generator)
+        self._build(
+            names,
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            batch_first,
+            norm_first,
+            bias,
+            dtype,
+            generator,
+        )
 
     def forward(
-        self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None, tgt_key_padding_mask: Any = None,
-        memory_key_padding_mask: Any = None, tgt_is_causal: bool = False, memory_is_causal: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        tgt: Any,
+        memory: Any,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
         """One layer.
 
         Parameters
@@ -227,7 +301,9 @@ class TransformerDecoderLayer(_Layer):
         memory = memory if isinstance(memory, Tensor) else Tensor(memory)
 
         def attend(x: Any) -> Any:
-            return self.self_attn(x, x, x, tgt_key_padding_mask, need_weights=False, attn_mask=tgt_mask, is_causal=tgt_is_causal)[0]
+            return self.self_attn(
+                x, x, x, tgt_key_padding_mask, need_weights=False, attn_mask=tgt_mask, is_causal=tgt_is_causal
+            )[0]
 
         def look(x: Any) -> Any:
             options = {"need_weights": False, "attn_mask": memory_mask, "is_causal": memory_is_causal}
@@ -238,7 +314,9 @@ class TransformerDecoderLayer(_Layer):
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
-    """``count`` layers that start as the one given, as PyTorch copies them; a generator that the layer holds stays shared."""
+    """``count`` layers that start as the one given, as PyTorch copies them; a generator that the layer holds stays
+    shared.
+    """
     generators = {id(m.generator): m.generator for m in layer.modules() if getattr(m, "generator", None) is not None}
     return ModuleList(copy.deepcopy(layer, dict(generators)) for _ in range(count))
 
@@ -268,7 +346,9 @@ class TransformerEncoder(Module):
         self.num_layers = num_layers
         self.add_module("norm", norm)
 
-    def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None) -> Any:
+    def forward(
+        self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
+    ) -> Any:
         """All layers with the same masks; see :meth:`TransformerEncoderLayer.forward`."""
         x = src
         for layer in self.layers:
@@ -294,13 +374,27 @@ class TransformerDecoder(Module):
         self.add_module("norm", norm)
 
     def forward(
-        self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None, tgt_key_padding_mask: Any = None,
-        memory_key_padding_mask: Any = None, tgt_is_causal: bool | None = None, memory_is_causal: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        tgt: Any,
+        memory: Any,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Any:
         """All layers with the same memory and masks; see :meth:`TransformerDecoderLayer.forward`."""
         x = tgt
         for layer in self.layers:
             x = layer(
-                x, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, bool(tgt_is_causal), memory_is_causal
+                x,
+                memory,
+                tgt_mask,
+                memory_mask,
+                tgt_key_padding_mask,
+                memory_key_padding_mask,
+                bool(tgt_is_causal),
+                memory_is_causal,
             )
         return x if self.norm is None else self.norm(x)

@@ -1,4 +1,6 @@
-"""Optimisers and learning-rate schedules with PyTorch's names and arithmetic, gradient clipping, and the training loop."""
+"""Optimisers and learning-rate schedules with PyTorch's names and arithmetic, gradient clipping, and the training
+loop.
+"""
 
 from optim import datasets
 from optim.adam import Adam, AdamW

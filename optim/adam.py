@@ -15,7 +15,8 @@ from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed
 
 __all__ = ["Adam", "AdamW"]
 
-# What the constants of a kernel are computed from, and the classes of values that cannot change without being exchanged.
+# What the constants of a kernel are computed from, and the classes of values that cannot change without being
+# exchanged.
 _OPTIONS = operator.itemgetter("betas", "lr", "weight_decay", "maximize", "decoupled_weight_decay")
 _FIXED = frozenset({float, int, bool})
 
@@ -95,7 +96,17 @@ class Adam(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
-    def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
+    def _walk(
+        self,
+        group: Group,
+        turn: Any,
+        old: Array,
+        gradient: Array,
+        new: Array,
+        slots: list[Array],
+        start: int,
+        stop: int,
+    ) -> None:
         """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
         size = stop - start
         # What is the optimiser's own is as a kernel wants it wherever what came from outside is.
@@ -121,14 +132,18 @@ class Adam(Optimizer):
             if options != known:
                 numbers[:6] = _constants(group)
                 # An array, say, could be written into and yet be equal to itself.
-                fixed = options[0].__class__ is tuple and all(value.__class__ in _FIXED for value in (*options[0], *options[1:]))
+                fixed = options[0].__class__ is tuple and all(
+                    value.__class__ in _FIXED for value in (*options[0], *options[1:])
+                )
                 known = options if fixed else None
             numbers[6], numbers[7] = _rates(group, turn)
             run(p, g, mean, square, numbers)
 
         return step
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         mean, square = slots[0], slots[1]
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
@@ -159,7 +174,9 @@ class Adam(Optimizer):
 
 
 def _rates(group: Group, turn: Any) -> tuple[float, float]:
-    """eps and lr with the bias corrections in them, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m / (sqrt(v) + eps root)."""
+    """eps and lr with the bias corrections in them, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m /
+    (sqrt(v) + eps root).
+    """
     beta1, beta2 = group["betas"]
     root = math.sqrt(1 - beta2**turn)
     return group["eps"] * root, group["lr"] * root / (1 - beta1**turn)

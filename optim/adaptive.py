@@ -44,7 +44,8 @@ class Adagrad(Optimizer):
 
     References
     ----------
-    Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12 (2011).
+    Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12
+    (2011).
 
     Examples
     --------
@@ -95,7 +96,9 @@ class Adagrad(Optimizer):
         value = float(group["initial_accumulator_value"])
         return complex(value, value) if dtype.kind == "c" else value
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         (total,), temporary = slots, scratch[1]
         g = decayed(group, p, g, scratch[0])
         np.multiply(g, g, temporary)
@@ -182,7 +185,9 @@ class RMSprop(Optimizer):
             names.append("grad_avg")
         return tuple(names)
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         square, temporary = slots[0], scratch[1]
         alpha = group["alpha"]
         g = decayed(group, p, g, scratch[0])
@@ -269,7 +274,9 @@ class Adadelta(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         square, moved = slots
         root, delta = scratch[1], scratch[2]
         rho, eps = group["rho"], group["eps"]

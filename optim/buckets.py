@@ -1,6 +1,7 @@
 """Where parameters' values lie: neighbours joined into one flat vector, found again from step to step.
 
-:mod:`optim.optimizer` says why small parameters are joined, and when a step may write over the values of the step before.
+:mod:`optim.optimizer` says why small parameters are joined, and when a step may write over the values of the step
+before.
 """
 
 from __future__ import annotations
@@ -85,14 +86,35 @@ class Bucket:
     whole : bool
         Whether every parameter has a gradient in this step.
     states : list of dict
-        The parameters' entries in ``Optimizer.state``, as the last whole step found them; ``holders``, ``keys`` and ``held`` are parallel and
-        say which of them held which array under which name. ``used`` are the vectors that these arrays are parts of, as real numbers.
+        The parameters' entries in ``Optimizer.state``, as the last whole step found them; ``holders``, ``keys`` and
+        ``held`` are parallel and say which of them held which array under which name. ``used`` are the vectors that
+        these arrays are parts of, as real numbers.
     """
 
     __slots__ = (
-        "_gradient", "_parts", "_plain", "dtype", "held", "holders", "keys", "lines", "names", "offsets", "ours", "params", "shapes", "size",
-        "slots", "spare", "states", "steady", "used", "values", "views", "whole",
-    )  # fmt: skip
+        "_gradient",
+        "_parts",
+        "_plain",
+        "dtype",
+        "held",
+        "holders",
+        "keys",
+        "lines",
+        "names",
+        "offsets",
+        "ours",
+        "params",
+        "shapes",
+        "size",
+        "slots",
+        "spare",
+        "states",
+        "steady",
+        "used",
+        "values",
+        "views",
+        "whole",
+    )
 
     def __init__(self, params: list[Any], arrays: list[Array]) -> None:
         self.params = params
@@ -127,7 +149,9 @@ class Bucket:
         return [flat[offsets[i] : offsets[i + 1]].reshape(shape) for i, shape in enumerate(self.shapes)]
 
     def place(self, over: bool) -> Values:
-        """Where to write new values: over the present ones if that is allowed and nobody but the parameters holds them; else apart from them."""
+        """Where to write new values: over the present ones if that is allowed and nobody but the parameters holds them;
+        else apart from them.
+        """
         values = self.values
         if over and self.steady and values is not None and values.bound_alone():
             self.spare = None
@@ -149,11 +173,16 @@ class Bucket:
         self.values, self.spare, self._gradient, self._parts = Values(flat, views), None, None, []
 
     def fits(self) -> bool:
-        """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for; notes in ``steady`` what it saw."""
+        """Whether the parameters' arrays still have the shapes and the dtype that the bucket was made for; notes in
+        ``steady`` what it saw.
+        """
         values = self.values
-        self.steady = self.ours and values is not None and all(map(operator.is_, [p._data for p in self.params], values.views))
+        self.steady = (
+            self.ours and values is not None and all(map(operator.is_, [p._data for p in self.params], values.views))
+        )
         return self.steady or all(
-            p.data.shape == shape and p.data.dtype == self.dtype for p, shape in zip(self.params, self.shapes, strict=True)
+            p.data.shape == shape and p.data.dtype == self.dtype
+            for p, shape in zip(self.params, self.shapes, strict=True)
         )
 
     def current(self) -> Array:
@@ -168,7 +197,9 @@ class Bucket:
         return real(arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate(arrays, axis=None))
 
     def bind(self, new: Values) -> None:
-        """Give the parameters new values; those until now may be written over by the step after the next, if nobody holds them."""
+        """Give the parameters new values; those until now may be written over by the step after the next, if nobody
+        holds them.
+        """
         if self.ours:
             for p, view in zip(self.params, new.views, strict=True):
                 p._data = view
@@ -216,7 +247,11 @@ class Bucket:
         """Note which state dict holds which array, for :meth:`known`."""
         triples = [(s, name, view) for name in names for s, view in zip(states, self.views[name], strict=True)]
         self.names, self.states, self.used = names, states, [self.lines[name] for name in names]
-        self.holders, self.keys, self.held = [s for s, _, _ in triples], [name for _, name, _ in triples], [view for _, _, view in triples]
+        self.holders, self.keys, self.held = (
+            [s for s, _, _ in triples],
+            [name for _, name, _ in triples],
+            [view for _, _, view in triples],
+        )
 
 
 def real(flat: Array) -> Array:

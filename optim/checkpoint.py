@@ -29,8 +29,8 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
     arrays : dict of str to ndarray
         Any shapes, any dtypes but object.
     meta : dict
-        What JSON can hold: None, bool, int, float (NaN and infinity, too), str, lists, and dicts with str keys. NumPy's scalars become
-        Python's.
+        What JSON can hold: None, bool, int, float (NaN and infinity, too), str, lists, and dicts with str keys. NumPy's
+        scalars become Python's.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def set_generator_state(generator: np.random.Generator, state: dict[str, Any]) -
     """
     kind = type(generator.bit_generator).__name__
     if state.get("bit_generator") != kind:
-        raise ArgumentError(f"the saved random state is of {state.get('bit_generator')!r}, the generator here is a {kind}")
+        raise ArgumentError(
+            f"the saved random state is of {state.get('bit_generator')!r}, the generator here is a {kind}"
+        )
     generator.bit_generator.state = _restored(state)
 
 

@@ -1,7 +1,8 @@
 """Readers for the data sets that courses use, from files the user has; nothing is downloaded.
 
-Every reader returns a dictionary from the name of a part ("train", "test") to a pair ``(inputs, targets)``, which is what
-:meth:`optim.Trainer.fit` takes. A file that is truncated, altered or something else is refused with what was expected of it.
+Every reader returns a dictionary from the name of a part ("train", "test") to a pair ``(inputs, targets)``, which is
+what :meth:`optim.Trainer.fit` takes. A file that is truncated, altered or something else is refused with what was
+expected of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx",
 Array = np.ndarray[Any, Any]
 Parts = dict[str, tuple[Array, Array]]
 
-# --- CIFAR-10 -----------------------------------------------------------------------------------------------------------
+# --- CIFAR-10
+# -----------------------------------------------------------------------------------------------------------
 
 _CIFAR_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _CIFAR_TEST = ("test_batch",)
@@ -44,7 +46,8 @@ def load_cifar10(folder: str | Path) -> Parts:
     Returns
     -------
     dict
-        "train" (50,000 images) and "test" (10,000): uint8 (N, 3, 32, 32), channels red, green, blue, and int64 (N,) classes 0 to 9.
+        "train" (50,000 images) and "test" (10,000): uint8 (N, 3, 32, 32), channels red, green, blue, and int64 (N,)
+        classes 0 to 9.
 
     Raises
     ------
@@ -55,9 +58,9 @@ def load_cifar10(folder: str | Path) -> Parts:
 
     Notes
     -----
-    The batches are pickles, which may run any code when they are opened. They are read by an unpickler that knows NumPy arrays and
-    plain containers and refuses everything else. Format: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images", and
-    the data set's own page.
+    The batches are pickles, which may run any code when they are opened. They are read by an unpickler that knows NumPy
+    arrays and plain containers and refuses everything else. Format: Krizhevsky 2009, "Learning Multiple Layers of
+    Features from Tiny Images", and the data set's own page.
     """
     read = _member_reader(Path(folder))
     return {part: _cifar_part(read, names) for part, names in (("train", _CIFAR_TRAIN), ("test", _CIFAR_TEST))}
@@ -68,7 +71,10 @@ def _member_reader(path: Path) -> Callable[[str], bytes]:
     if path.is_dir():
         base = next((p for p in (path, path / "cifar-10-batches-py") if (p / _CIFAR_TEST[0]).exists()), None)
         if base is None:
-            raise ArgumentError(f"load_cifar10: {path} holds no {_CIFAR_TEST[0]}; give the folder cifar-10-batches-py or the one that holds it")
+            raise ArgumentError(
+                f"load_cifar10: {path} holds no {_CIFAR_TEST[0]}; give the folder cifar-10-batches-py or the one that"
+                " holds it"
+            )
 
         def from_folder(name: str) -> bytes:
             file = base / name
@@ -84,7 +90,9 @@ def _member_reader(path: Path) -> Callable[[str], bytes]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = Path(member.name).name
-                handle = archive.extractfile(member) if name in (*_CIFAR_TRAIN, *_CIFAR_TEST) and member.isfile() else None
+                handle = (
+                    archive.extractfile(member) if name in (*_CIFAR_TRAIN, *_CIFAR_TEST) and member.isfile() else None
+                )
                 if handle is not None:
                     found[name] = handle.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
@@ -117,7 +125,9 @@ def _cifar_batch(name: str, data: bytes) -> tuple[Array, Array]:
         what = f"{pixels.dtype}{list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise ArgumentError(f"load_cifar10: the data of {name} are {what}; expected uint8[N, 3072]")
     labels = batch["labels"]
-    if not isinstance(labels, (list, np.ndarray)) or not all(isinstance(c, (int, np.integer)) and 0 <= c <= 9 for c in labels):
+    if not isinstance(labels, (list, np.ndarray)) or not all(
+        isinstance(c, (int, np.integer)) and 0 <= c <= 9 for c in labels
+    ):
         raise ArgumentError(f"load_cifar10: the labels of {name} are no classes 0 to 9")
     if len(labels) != len(pixels):
         raise ArgumentError(f"load_cifar10: {name} has {len(pixels)} images and {len(labels)} labels")
@@ -130,7 +140,9 @@ def _restricted(name: str, data: bytes) -> Any:
     except ArgumentError:
         raise
     except Exception as error:  # a broken pickle raises nearly anything
-        raise ArgumentError(f"load_cifar10: {name} is truncated or no pickle: {type(error).__name__}: {error}") from error
+        raise ArgumentError(
+            f"load_cifar10: {name} is truncated or no pickle: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _empty_array(cls: Any, shape: Any, kind: Any) -> Array:
@@ -160,10 +172,13 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise ArgumentError(f"load_cifar10: the file asks for {module}.{name}, which no CIFAR-10 batch needs; it was not opened") from None
+            raise ArgumentError(
+                f"load_cifar10: the file asks for {module}.{name}, which no CIFAR-10 batch needs; it was not opened"
+            ) from None
 
 
-# --- MNIST ----------------------------------------------------------------------------------------------------------------
+# --- MNIST
+# ----------------------------------------------------------------------------------------------------------------
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -211,7 +226,9 @@ def read_idx(path: str | Path) -> Array:
     for n in shape:
         expected *= n
     if len(data) - start != expected:
-        raise ArgumentError(f"read_idx: {path} says shape {shape} of {dtype.name}, {expected} bytes, and has {len(data) - start}")
+        raise ArgumentError(
+            f"read_idx: {path} says shape {shape} of {dtype.name}, {expected} bytes, and has {len(data) - start}"
+        )
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
@@ -221,8 +238,8 @@ def load_mnist(folder: str | Path) -> Parts:
     Parameters
     ----------
     folder : str or Path
-        Holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the two of ``t10k``, each with or without ``.gz``; a dot
-        before ``idx`` is fine, too.
+        Holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the two of ``t10k``, each with or without
+        ``.gz``; a dot before ``idx`` is fine, too.
 
     Returns
     -------
@@ -240,7 +257,9 @@ def load_mnist(folder: str | Path) -> Parts:
         labels = read_idx(_idx_file(Path(folder), f"{stem}-labels", "idx1-ubyte"))
         if images.ndim != 3 or labels.ndim != 1 or images.dtype != np.uint8 or labels.dtype != np.uint8:
             what = " and ".join(f"{array.dtype}{list(array.shape)}" for array in (images, labels))
-            raise ArgumentError(f"load_mnist: the {part} images and labels are {what}; expected uint8[N, 28, 28] and uint8[N]")
+            raise ArgumentError(
+                f"load_mnist: the {part} images and labels are {what}; expected uint8[N, 28, 28] and uint8[N]"
+            )
         if len(images) != len(labels):
             raise ArgumentError(f"load_mnist: {len(images)} {part} images and {len(labels)} labels")
         parts[part] = images, labels.astype(np.int64)
@@ -255,7 +274,8 @@ def _idx_file(folder: Path, stem: str, ending: str) -> Path:
     raise ArgumentError(f"load_mnist: {folder} has none of {', '.join(names)}")
 
 
-# --- any archive, scikit-learn's sets ---------------------------------------------------------------------------------------
+# --- any archive, scikit-learn's sets
+# ---------------------------------------------------------------------------------------
 
 
 def load_npz(path: str | Path) -> Parts:
@@ -264,8 +284,8 @@ def load_npz(path: str | Path) -> Parts:
     Parameters
     ----------
     path : str or Path
-        Holds ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test`` (Keras' layout; ``x_validation`` and so on likewise), or ``x`` and ``y``,
-        which become "train". Capital ``X`` is fine.
+        Holds ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test`` (Keras' layout; ``x_validation`` and so on
+        likewise), or ``x`` and ``y``, which become "train". Capital ``X`` is fine.
 
     Returns
     -------
@@ -304,7 +324,9 @@ def load_npz(path: str | Path) -> Parts:
                 raise ArgumentError(f"load_npz: {path} has {name!r} without {partner!r}; it holds {sorted(arrays)}")
             x, y = arrays[name], arrays[partner]
             if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
-                raise ShapeError(f"load_npz: {name!r} has shape {x.shape} and {partner!r} {y.shape}; they need one length")
+                raise ShapeError(
+                    f"load_npz: {name!r} has shape {x.shape} and {partner!r} {y.shape}; they need one length"
+                )
             parts[part] = x, y
     if not parts:
         raise ArgumentError(f"load_npz: {path} has neither x and y nor x_train and y_train; it holds {sorted(arrays)}")
@@ -324,7 +346,8 @@ def load_sklearn(name: str) -> tuple[Array, Array]:
     Parameters
     ----------
     name : str
-        "digits" (1,797 scans of 8x8), "iris", "wine", "breast_cancer" with classes; "diabetes", "linnerud" with numbers to predict.
+        "digits" (1,797 scans of 8x8), "iris", "wine", "breast_cancer" with classes; "diabetes", "linnerud" with numbers
+        to predict.
 
     Returns
     -------
@@ -350,10 +373,13 @@ def load_sklearn(name: str) -> tuple[Array, Array]:
     return x, y.astype(np.int64) if y.dtype.kind in "iu" else y
 
 
-# --- before training --------------------------------------------------------------------------------------------------------
+# --- before training
+# --------------------------------------------------------------------------------------------------------
 
 
-def split(x: Any, y: Any, fractions: Sequence[float], generator: np.random.Generator | int = 0) -> list[tuple[Array, Array]]:
+def split(
+    x: Any, y: Any, fractions: Sequence[float], generator: np.random.Generator | int = 0
+) -> list[tuple[Array, Array]]:
     """Shuffled parts of a data set.
 
     Parameters

@@ -72,7 +72,9 @@ class History:
             writer = csv.writer(file)
             writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
             for epoch, mean in enumerate(self.mean_losses()):
-                writer.writerow([epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)])
+                writer.writerow(
+                    [epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)]
+                )
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Loss per step and accuracy per epoch, side by side.
@@ -101,7 +103,13 @@ class History:
         left.plot(range(1, len(self.loss) + 1), self.loss, color="#0072b2", linewidth=0.8, label="minibatch loss")
         if self.validation_loss:
             ends = list(itertools.accumulate(self.steps))
-            left.plot(ends[: len(self.validation_loss)], self.validation_loss, color="#d55e00", marker=".", label="validation loss")
+            left.plot(
+                ends[: len(self.validation_loss)],
+                self.validation_loss,
+                color="#d55e00",
+                marker=".",
+                label="validation loss",
+            )
         left.set(xlabel="step", ylabel="loss", title="loss")
         left.legend()
         epochs = range(1, self.epochs + 1)

@@ -75,7 +75,9 @@ class Lion(Optimizer):
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
         return [None] * len(states)  # no step of Lion depends on its number
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         (mean,), direction, temporary = slots, scratch[1], scratch[2]
         beta1, beta2 = group["betas"]
         lr, weight_decay = group["lr"], group["weight_decay"]

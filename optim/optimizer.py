@@ -5,15 +5,17 @@ and knows neither shapes nor parameters. This module brings the vectors to it. S
 other are joined into one flat vector, since a NumPy call costs more than the arithmetic on a bias; a large parameter is
 worked through in blocks that stay in the processor's cache, since ten passes over memory cost more than the arithmetic.
 
-**Nothing that anybody may still need is written into.** A recorded graph keeps the arrays of the parameters that it was computed from, and so
-may a program. So a step writes over the values of the step before only where the parameter alone refers to them, which the reference counts of
-the array and of every view of it tell; a backward pass has let go of them by then. Otherwise ``p.data`` is bound to another array, and a backward
-pass that comes after the step, or a second one with ``retain_graph=True``, still sees the old values. The array left behind is used again for a
-later step as soon as nobody else refers to it. A thread that computes with the parameters must not do so while another one takes a step, which
-their common ``grad`` forbids already.
+**Nothing that anybody may still need is written into.** A recorded graph keeps the arrays of the parameters that it was
+computed from, and so may a program. So a step writes over the values of the step before only where the parameter alone
+refers to them, which the reference counts of the array and of every view of it tell; a backward pass has let go of them
+by then. Otherwise ``p.data`` is bound to another array, and a backward pass that comes after the step, or a second one
+with ``retain_graph=True``, still sees the old values. The array left behind is used again for a later step as soon as
+nobody else refers to it. A thread that computes with the parameters must not do so while another one takes a step,
+which their common ``grad`` forbids already.
 
-An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then, and the same state. It
-makes sure of that by identity alone (:mod:`optim.steady`), and what stands here, which looks closer, runs only where something is another object.
+An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then,
+and the same state. It makes sure of that by identity alone (:mod:`optim.steady`), and what stands here, which looks
+closer, runs only where something is another object.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ class Optimizer:
     Parameters
     ----------
     params : iterable
-        Parameters; or ``(name, parameter)`` pairs; or dicts, one per parameter group, each with the key ``"params"`` and
-        the options that differ from ``defaults``. A parameter is a Tensor, or anything with ``.data`` and ``.grad``.
+        Parameters; or ``(name, parameter)`` pairs; or dicts, one per parameter group, each with the key ``"params"``
+        and the options that differ from ``defaults``. A parameter is a Tensor, or anything with ``.data`` and
+        ``.grad``.
     defaults : dict
         Options of the groups that do not say otherwise.
 
@@ -92,7 +95,8 @@ class Optimizer:
     array([ 3., -3.])
     """
 
-    #: Whether the formula is told the number of the step, which ``state["step"]`` holds; else :meth:`_begin` changes nothing.
+    #: Whether the formula is told the number of the step, which ``state["step"]`` holds; else :meth:`_begin` changes
+    #: nothing.
     _counts: ClassVar[bool] = True
 
     #: Allowed values: option -> (test, what to say).
@@ -107,10 +111,13 @@ class Optimizer:
         self._cells: dict[Any, tuple[Array, list[Array]]] = {}
         self._step_count = 0
         self._steady: Steady | None = None
-        # Whether new values may overwrite the old ones: a formula from elsewhere might read the old ones after it has written new ones.
+        # Whether new values may overwrite the old ones: a formula from elsewhere might read the old ones after it has
+        # written new ones.
         self._over = type(self).__module__.partition(".")[0] == "optim"
         if hasattr(params, "grad") and hasattr(params, "data"):
-            raise ArgumentError(f"{self._name}: params is an iterable of parameters or dicts; for a single one write [parameter]")
+            raise ArgumentError(
+                f"{self._name}: params is an iterable of parameters or dicts; for a single one write [parameter]"
+            )
         given = list(params)
         if not given:
             raise ArgumentError(f"{self._name}: got no parameters; is the model's list of parameters empty?")
@@ -121,7 +128,8 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
-    # --- what a subclass says ------------------------------------------------------------------------------------------
+    # --- what a subclass says
+    # ------------------------------------------------------------------------------------------
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         """Names of the state arrays under this group's options."""
@@ -132,20 +140,26 @@ class Optimizer:
         return 0.0
 
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
-        """Advance the counters in the parameters' states; what is returned for each is handed to :meth:`_update` as ``turn``."""
+        """Advance the counters in the parameters' states; what is returned for each is handed to :meth:`_update` as
+        ``turn``.
+        """
         steps = [int(state.get("step", 0)) + 1 for state in states]
         for state, step in zip(states, steps, strict=True):
             state["step"] = step
         return steps
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
-        """The formula, on one-dimensional real arrays of one length: write the new parameters into ``out``, the new state into ``slots``.
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
+        """The formula, on one-dimensional real arrays of one length: write the new parameters into ``out``, the new
+        state into ``slots``.
 
         ``p`` and ``g`` are never written into; ``scratch`` are three arrays to write into at will.
         """
         raise NotImplementedError(f"{self._name} defines no _update")
 
-    # --- parameter groups ------------------------------------------------------------------------------------------------
+    # --- parameter groups
+    # ------------------------------------------------------------------------------------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, for example the layers that are unfrozen later.
@@ -153,21 +167,27 @@ class Optimizer:
         Parameters
         ----------
         param_group : dict
-            ``"params"``: a parameter or an iterable of them (or of ``(name, parameter)`` pairs); the other keys are options.
+            ``"params"``: a parameter or an iterable of them (or of ``(name, parameter)`` pairs); the other keys are
+            options.
 
         Raises
         ------
         ArgumentError
-            If ``"params"`` is missing or empty, a parameter is already here or is not a leaf, or an option is not allowed.
+            If ``"params"`` is missing or empty, a parameter is already here or is not a leaf, or an option is not
+            allowed.
         DTypeError
             If a parameter holds integers or is no array.
         """
         if not isinstance(param_group, dict) or "params" not in param_group:
-            raise ArgumentError(f"{self._name}: a parameter group is a dict with the key 'params', got {param_group!r:.80}")
+            raise ArgumentError(
+                f"{self._name}: a parameter group is a dict with the key 'params', got {param_group!r:.80}"
+            )
         group = dict(param_group)
         params = group["params"]
         if isinstance(params, (set, frozenset)):
-            raise ArgumentError(f"{self._name}: parameters need an order that is the same in every run; give a list, not a set")
+            raise ArgumentError(
+                f"{self._name}: parameters need an order that is the same in every run; give a list, not a set"
+            )
         params = [params] if hasattr(params, "grad") and hasattr(params, "data") else list(params)
         if params and all(isinstance(entry, tuple) and len(entry) == 2 for entry in params):
             group["param_names"] = [name for name, _ in params]
@@ -177,12 +197,18 @@ class Optimizer:
         seen = {id(p) for other in self.param_groups for p in other["params"]}
         for i, p in enumerate(params):
             if not (hasattr(p, "data") and hasattr(p, "grad")):
-                raise ArgumentError(f"{self._name}: parameter {i} is a {type(p).__name__}; it needs .data and .grad, as a Tensor has")
+                raise ArgumentError(
+                    f"{self._name}: parameter {i} is a {type(p).__name__}; it needs .data and .grad, as a Tensor has"
+                )
             if not isinstance(p.data, np.ndarray) or p.data.dtype.kind not in "fc":
                 kind = p.data.dtype if isinstance(p.data, np.ndarray) else type(p.data).__name__
-                raise DTypeError(f"{self._name}: parameter {i} holds {kind}; only floating-point and complex arrays can be optimised")
+                raise DTypeError(
+                    f"{self._name}: parameter {i} holds {kind}; only floating-point and complex arrays can be optimised"
+                )
             if not getattr(p, "is_leaf", True):
-                raise ArgumentError(f"{self._name}: parameter {i} was computed from others; only leaves can be optimised")
+                raise ArgumentError(
+                    f"{self._name}: parameter {i} was computed from others; only leaves can be optimised"
+                )
             if id(p) in seen:
                 raise ArgumentError(f"{self._name}: parameter {i} (shape {p.data.shape}) appears twice")
             seen.add(id(p))
@@ -228,7 +254,8 @@ class Optimizer:
                 elif p.grad is not None:
                     p.grad = np.zeros(p.data.shape, p.data.dtype)
 
-    # --- a step ----------------------------------------------------------------------------------------------------------
+    # --- a step
+    # ----------------------------------------------------------------------------------------------------------
 
     @taken_whole
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -286,7 +313,11 @@ class Optimizer:
         """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""
         params: list[Any] = group["params"]
         known, buckets = self._plans.get(id(group), ([], []))
-        if len(known) == len(params) and all(map(operator.is_, known, params)) and all(bucket.fits() for bucket in buckets):
+        if (
+            len(known) == len(params)
+            and all(map(operator.is_, known, params))
+            and all(bucket.fits() for bucket in buckets)
+        ):
             return buckets
         buckets = []
         run: list[Any] = []
@@ -309,7 +340,10 @@ class Optimizer:
         if bucket.whole and bucket.known(names, self.state):
             turns = self._begin(group, bucket.states)
         else:
-            states = [self.state.get(p, {}) if g is None else self.state.setdefault(p, {}) for p, g in zip(bucket.params, grads, strict=True)]
+            states = [
+                self.state.get(p, {}) if g is None else self.state.setdefault(p, {})
+                for p, g in zip(bucket.params, grads, strict=True)
+            ]
             begun = iter(self._begin(group, [state for state, g in zip(states, grads, strict=True) if g is not None]))
             turns = [None if g is None else next(begun) for g in grads]
             for name in names:
@@ -325,12 +359,31 @@ class Optimizer:
                 line[:] = old  # parameters without a gradient keep their values
             for first, last, turn in runs_of(turns, grads):
                 gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
-                self._walk(group, turn, old, real(gradient), line, slots, bucket.offsets[first] * width, bucket.offsets[last] * width)
+                self._walk(
+                    group,
+                    turn,
+                    old,
+                    real(gradient),
+                    line,
+                    slots,
+                    bucket.offsets[first] * width,
+                    bucket.offsets[last] * width,
+                )
         if line is not old:
             bucket.bind(new)
         return bucket.whole and line is old
 
-    def _walk(self, group: Group, turn: Any, old: Array, gradient: Array, new: Array, slots: list[Array], start: int, stop: int) -> None:
+    def _walk(
+        self,
+        group: Group,
+        turn: Any,
+        old: Array,
+        gradient: Array,
+        new: Array,
+        slots: list[Array],
+        start: int,
+        stop: int,
+    ) -> None:
         """Apply the formula to ``start:stop``, block by block; ``gradient`` begins at ``start``."""
         if stop - start == old.size <= BLOCK:
             self._update(group, turn, old, gradient, new, slots, self._scratch_of(old.dtype, old.size))
@@ -339,10 +392,13 @@ class Optimizer:
             hi = min(lo + BLOCK, stop)
             part = slice(lo, hi)
             scratch = self._scratch_of(old.dtype, hi - lo)
-            self._update(group, turn, old[part], gradient[lo - start : hi - start], new[part], [s[part] for s in slots], scratch)
+            self._update(
+                group, turn, old[part], gradient[lo - start : hi - start], new[part], [s[part] for s in slots], scratch
+            )
 
     def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
-        """What takes the step in place, given ``turn`` and gradient, over arrays that stay where they are; None where that is done in blocks.
+        """What takes the step in place, given ``turn`` and gradient, over arrays that stay where they are; None where
+        that is done in blocks.
 
         It holds on to no optimiser, and is good while :func:`autodiff.kernels.setting` stays what it is.
         """
@@ -358,7 +414,8 @@ class Optimizer:
         return found
 
     def _numbers(self, dtype: np.dtype[Any], *values: float) -> list[Array]:
-        """The numbers as arrays without axes, which NumPy multiplies by in half the time that it takes for a Python float.
+        """The numbers as arrays without axes, which NumPy multiplies by in half the time that it takes for a Python
+        float.
 
         They are good until the next call.
         """
@@ -371,7 +428,9 @@ class Optimizer:
         return cells[: len(values)]
 
     def _adopt(self, group: Group, bucket: Bucket, name: str, states: list[State], grads: list[Array | None]) -> None:
-        """See that the bucket's flat vector of this state array holds what ``self.state`` says, and that it lies there."""
+        """See that the bucket's flat vector of this state array holds what ``self.state`` says, and that it lies
+        there.
+        """
         flat = bucket.slots.get(name)
         if flat is None:
             flat = bucket.slots[name] = np.full(bucket.size, self._initial(group, name, bucket.dtype), bucket.dtype)
@@ -386,7 +445,8 @@ class Optimizer:
                 view[...] = self._initial(group, name, bucket.dtype) if held is None else held
                 state[name] = view
 
-    # --- saving ------------------------------------------------------------------------------------------------------------
+    # --- saving
+    # ------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly: options and state, with parameters replaced by their number.
@@ -394,8 +454,8 @@ class Optimizer:
         Returns
         -------
         dict
-            ``{"state": {number: {name: array or int}}, "param_groups": [{..., "params": [numbers]}]}``, as in PyTorch. Arrays are
-            copies.
+            ``{"state": {number: {name: array or int}}, "param_groups": [{..., "params": [numbers]}]}``, as in PyTorch.
+            Arrays are copies.
         """
         numbers: dict[int, int] = {}
         groups = []
@@ -404,7 +464,9 @@ class Optimizer:
                 numbers[id(p)] = len(numbers)
             groups.append({**group, "params": [numbers[id(p)] for p in group["params"]]})
         state = {
-            numbers[id(p)]: {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in held.items()}
+            numbers[id(p)]: {
+                key: value.copy() if isinstance(value, np.ndarray) else value for key, value in held.items()
+            }
             for p, held in self.state.items()
         }
         return {"state": state, "param_groups": groups}
@@ -415,7 +477,8 @@ class Optimizer:
         Raises
         ------
         ArgumentError
-            If keys are missing, or the groups have other numbers of parameters than here. Nothing has been changed then.
+            If keys are missing, or the groups have other numbers of parameters than here. Nothing has been changed
+            then.
         ShapeError
             If a state array has another shape than its parameter. Nothing has been changed then.
         """
@@ -424,7 +487,9 @@ class Optimizer:
         saved = state_dict["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:
-            raise ArgumentError(f"{self._name}: the state dict has groups of {theirs} parameters, this optimiser of {ours}")
+            raise ArgumentError(
+                f"{self._name}: the state dict has groups of {theirs} parameters, this optimiser of {ours}"
+            )
         by_number = {
             number: p
             for group, other in zip(self.param_groups, saved, strict=True)
@@ -434,7 +499,9 @@ class Optimizer:
         for key, held in state_dict["state"].items():
             number = int(key)
             if number not in by_number:
-                raise ArgumentError(f"{self._name}: the state dict has state for parameter {key}, which is in none of its groups")
+                raise ArgumentError(
+                    f"{self._name}: the state dict has state for parameter {key}, which is in none of its groups"
+                )
             p = by_number[number]
             state[p] = {}
             for name, value in held.items():
@@ -444,7 +511,10 @@ class Optimizer:
                     value = value.detach() if hasattr(value, "detach") else value
                     array = np.array(np.asarray(value), dtype=p.data.dtype)
                     if array.shape != p.data.shape:
-                        raise ShapeError(f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter {p.data.shape}")
+                        raise ShapeError(
+                            f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter"
+                            f" {p.data.shape}"
+                        )
                     state[p][name] = array
         groups = []
         for group, other in zip(self.param_groups, saved, strict=True):
@@ -457,7 +527,9 @@ class Optimizer:
         self.state = state
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle takes along: not what only holds as long as arrays are views of one another, which copies are not."""
+        """What a copy or a pickle takes along: not what only holds as long as arrays are views of one another, which
+        copies are not.
+        """
         return {**self.__dict__, "_plans": {}, "_scratch": {}, "_cells": {}, "_steady": None}
 
     def __repr__(self) -> str:

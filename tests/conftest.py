@@ -1,4 +1,6 @@
-"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``deep`` for long runs; chosen by HYPOTHESIS_PROFILE."""
+"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``deep`` for long runs; chosen by
+HYPOTHESIS_PROFILE.
+"""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +14,10 @@ from autodiff.primitive import registry
 
 matplotlib.use("Agg")
 
-_COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]}
+_COMMON = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+}
 hypothesis.settings.register_profile("dev", max_examples=20, **_COMMON)
 hypothesis.settings.register_profile("ci", max_examples=50, derandomize=True, **_COMMON)
 hypothesis.settings.register_profile("deep", max_examples=2000, **_COMMON)

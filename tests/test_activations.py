@@ -12,13 +12,33 @@ from autodiff.ops.normal import cdf_and_density
 from nn import functional as F
 
 CALLS = {
-    "relu": F.relu, "leaky_relu": F.leaky_relu, "elu": F.elu, "celu": F.celu, "selu": F.selu, "gelu": F.gelu,
-    "gelu tanh": lambda x: F.gelu(x, "tanh"), "silu": F.silu, "sigmoid": F.sigmoid, "tanh": F.tanh, "softplus": F.softplus,
-    "hardtanh": F.hardtanh, "relu6": F.relu6, "hardsigmoid": F.hardsigmoid, "hardswish": F.hardswish, "softsign": F.softsign,
-    "logsigmoid": F.logsigmoid, "mish": F.mish, "tanhshrink": F.tanhshrink, "softshrink": F.softshrink, "hardshrink": F.hardshrink,
-    "prelu": lambda x: F.prelu(x, np.array([0.25], x.dtype)), "maxout": lambda x: F.maxout(x, 2, dim=0), "glu": lambda x: F.glu(x, dim=0),
-    "softmax": lambda x: F.softmax(x, 0), "log_softmax": lambda x: F.log_softmax(x, 0),
-}  # fmt: skip
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "celu": F.celu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu tanh": lambda x: F.gelu(x, "tanh"),
+    "silu": F.silu,
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+    "softplus": F.softplus,
+    "hardtanh": F.hardtanh,
+    "relu6": F.relu6,
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "softsign": F.softsign,
+    "logsigmoid": F.logsigmoid,
+    "mish": F.mish,
+    "tanhshrink": F.tanhshrink,
+    "softshrink": F.softshrink,
+    "hardshrink": F.hardshrink,
+    "prelu": lambda x: F.prelu(x, np.array([0.25], x.dtype)),
+    "maxout": lambda x: F.maxout(x, 2, dim=0),
+    "glu": lambda x: F.glu(x, dim=0),
+    "softmax": lambda x: F.softmax(x, 0),
+    "log_softmax": lambda x: F.log_softmax(x, 0),
+}
 POINTS = np.array([-1e4, -1e2, -20.0, -3.5, -1.25, -0.25, 0.0, 0.25, 1.25, 3.5, 20.0, 1e2, 1e4, 5.0])
 
 
@@ -73,7 +93,9 @@ def test_the_normal_distribution_function_is_pythons_erfc():
 
 def test_gelu_is_its_definition():
     x = np.linspace(-6, 6, 101)
-    np.testing.assert_allclose(F.gelu(x).data, [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x], rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(
+        F.gelu(x).data, [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x], rtol=1e-14, atol=1e-15
+    )
     assert np.abs(F.gelu(x).data - F.gelu(x, "tanh").data).max() < 5e-4
 
 

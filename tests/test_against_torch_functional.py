@@ -1,7 +1,9 @@
-"""nn.functional, one row per function: the same random call against PyTorch, and its gradients against differences where PyTorch is absent.
+"""nn.functional, one row per function: the same random call against PyTorch, and its gradients against differences
+where PyTorch is absent.
 
-A row draws ``(args, kwargs)`` of one call. Float arrays among ``args`` are differentiated with respect to unless their position is in
-``constant``; ``constant`` arrays and those in ``kwargs`` are handed over without, and compared after the call, for running statistics.
+A row draws ``(args, kwargs)`` of one call. Float arrays among ``args`` are differentiated with respect to unless their
+position is in ``constant``; ``constant`` arrays and those in ``kwargs`` are handed over without, and compared after the
+call, for running statistics.
 """
 
 from importlib.util import find_spec
@@ -36,7 +38,9 @@ class Row:
 
 
 def row(constant=(), order=2, rtol=1e-10, normalised=False):
-    """Enter a sampler under its own name, which is the function's; with ``normalised`` the first argument goes through log_softmax first."""
+    """Enter a sampler under its own name, which is the function's; with ``normalised`` the first argument goes through
+    log_softmax first.
+    """
 
     def enter(sample):
         ROWS[sample.__name__] = Row(sample, constant, order, rtol, normalised)
@@ -49,7 +53,8 @@ def maybe(draw, shape, **kwargs):
     return draw.array(shape, **kwargs) if draw.boolean() else None
 
 
-# --- normalisations -----------------------------------------------------------------------------------------------------
+# --- normalisations
+# -----------------------------------------------------------------------------------------------------
 
 
 def channels_second(draw, min_positions=0):
@@ -69,14 +74,28 @@ def batch_norm(draw):
     stats = running(draw, c)
     training = draw.boolean()
     weight, bias = maybe(draw, (c,)), maybe(draw, (c,))
-    return (draw.array(shape, distinct=True), *stats, weight, bias, training, draw.choice((0.1, 0.7)), draw.choice((1e-5, 0.1))), {}
+    return (
+        draw.array(shape, distinct=True),
+        *stats,
+        weight,
+        bias,
+        training,
+        draw.choice((0.1, 0.7)),
+        draw.choice((1e-5, 0.1)),
+    ), {}
 
 
 @row()
 def layer_norm(draw):
     inner = draw.choice(((3,), (2, 3), (4, 1)))
     shape = (*draw.shape(max_ndim=2, max_side=3), *inner)
-    return (draw.array(shape, distinct=True), inner, maybe(draw, inner), maybe(draw, inner), draw.choice((1e-5, 0.1))), {}
+    return (
+        draw.array(shape, distinct=True),
+        inner,
+        maybe(draw, inner),
+        maybe(draw, inner),
+        draw.choice((1e-5, 0.1)),
+    ), {}
 
 
 @row()
@@ -104,10 +123,19 @@ def instance_norm(draw):
     own = draw.boolean()
     stats = running(draw, c) if draw.boolean() or not own else (None, None)
     weight, bias = maybe(draw, (c,)), maybe(draw, (c,))
-    return (draw.array(shape, distinct=True), *stats, weight, bias, own, draw.choice((0.1, 0.7)), draw.choice((1e-5, 0.1))), {}
+    return (
+        draw.array(shape, distinct=True),
+        *stats,
+        weight,
+        bias,
+        own,
+        draw.choice((0.1, 0.7)),
+        draw.choice((1e-5, 0.1)),
+    ), {}
 
 
-# --- activations ----------------------------------------------------------------------------------------------------------
+# --- activations
+# ----------------------------------------------------------------------------------------------------------
 
 
 def values(draw, *kinks, low=-5.0, high=5.0):
@@ -181,7 +209,8 @@ along_an_axis("softmin")
 along_an_axis("log_softmax")
 
 
-# --- losses ---------------------------------------------------------------------------------------------------------------
+# --- losses
+# ---------------------------------------------------------------------------------------------------------------
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -264,7 +293,10 @@ def kl_div(draw):
     shape = draw.shape(min_ndim=1)
     log_target = draw.boolean()
     target = draw.array(shape, low=-3.0, high=0.0) if log_target else draw.array(shape, low=0.05, high=1.0)
-    return (draw.array(shape, low=-5.0, high=0.0), target), {"log_target": log_target, "reduction": draw.choice((*REDUCTIONS, "batchmean"))}
+    return (draw.array(shape, low=-5.0, high=0.0), target), {
+        "log_target": log_target,
+        "reduction": draw.choice((*REDUCTIONS, "batchmean")),
+    }
 
 
 @row()
@@ -281,7 +313,10 @@ def poisson_nll_loss(draw):
     shape = draw.shape()
     log_input = draw.boolean()
     target = draw.array(shape, low=0.0, high=4.0, avoid=(1.0,))
-    return (draw.array(shape, low=-2.0 if log_input else 0.2), target), {"log_input": log_input, "full": draw.boolean()} | reduction(draw)
+    return (draw.array(shape, low=-2.0 if log_input else 0.2), target), {
+        "log_input": log_input,
+        "full": draw.boolean(),
+    } | reduction(draw)
 
 
 def signs(draw, shape):
@@ -317,7 +352,9 @@ def soft_margin_loss(draw):
 @row()
 def margin_ranking_loss(draw):
     shape = draw.shape()
-    return (quarters(draw, shape), quarters(draw, shape), signs(draw, shape)), {"margin": draw.choice((0.125, 0.375))} | reduction(draw)
+    return (quarters(draw, shape), quarters(draw, shape), signs(draw, shape)), {
+        "margin": draw.choice((0.125, 0.375))
+    } | reduction(draw)
 
 
 def directions(draw, shape):
@@ -342,14 +379,21 @@ def cosine_similarity(draw):
 def pairwise_distance(draw):
     shape = draw.choice(((3,), (2, 3), (2, 2, 2)))
     p = draw.choice((2.0, 1.0, 3.0, np.inf))
-    return (draw.array(shape, distinct=True), draw.array(shape, distinct=True) - 5.0), {"p": p, "keepdim": draw.boolean()}
+    return (draw.array(shape, distinct=True), draw.array(shape, distinct=True) - 5.0), {
+        "p": p,
+        "keepdim": draw.boolean(),
+    }
 
 
 @row()
 def triplet_margin_loss(draw):
     shape = draw.choice(((3,), (2, 3)))
     args = [draw.array(shape, distinct=True) + offset for offset in (0.0, 5.3, -5.2)]
-    return args, {"margin": draw.choice((1.0, 0.3)), "p": draw.choice((2.0, 1.0, 3.0)), "swap": draw.boolean()} | reduction(draw)
+    return args, {
+        "margin": draw.choice((1.0, 0.3)),
+        "p": draw.choice((2.0, 1.0, 3.0)),
+        "swap": draw.boolean(),
+    } | reduction(draw)
 
 
 # PyTorch's gradient takes it for granted that log_probs are normalised.
@@ -361,16 +405,22 @@ def ctc_loss(draw):
     inputs, lengths = draw.integers((n,), 3, time), draw.integers((n,), 1, 2)
     if draw.boolean():
         targets = np.concatenate([line[:length] for line, length in zip(targets, lengths, strict=True)])
-    return (draw.array((time, n, classes)), targets, inputs, lengths), {"blank": blank, "zero_infinity": draw.boolean()} | reduction(draw)
+    return (draw.array((time, n, classes)), targets, inputs, lengths), {
+        "blank": blank,
+        "zero_infinity": draw.boolean(),
+    } | reduction(draw)
 
 
-# --- the tests ----------------------------------------------------------------------------------------------------------
+# --- the tests
+# ----------------------------------------------------------------------------------------------------------
 
 
 def close(ours, theirs, words, rtol):
     theirs = theirs.detach().numpy()
     assert ours.shape == theirs.shape, f"{words}: shape {ours.shape}, PyTorch's {theirs.shape}"
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words)
+    np.testing.assert_allclose(
+        ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words
+    )
 
 
 def parts(out):
@@ -394,17 +444,27 @@ def test_agrees_with_pytorch(name):
         theirs = [torch.tensor(a, requires_grad=spec.free(i, a)) if array(a) else a for i, a in enumerate(args)]
         ours_named = {k: ad.tensor(v) if array(v) else v for k, v in kwargs.items()}
         theirs_named = {k: torch.tensor(v) if array(v) else v for k, v in kwargs.items()}
-        out, reference = parts(spec.call(F, name, ours, ours_named)), parts(spec.call(torch.nn.functional, name, theirs, theirs_named))
+        out, reference = (
+            parts(spec.call(F, name, ours, ours_named)),
+            parts(spec.call(torch.nn.functional, name, theirs, theirs_named)),
+        )
         for i, (a, b) in enumerate(zip(out, reference, strict=True)):
             close(a.data, b, f"output {i}", spec.rtol)
         free = [i for i, a in enumerate(args) if spec.free(i, a)]
         rng = np.random.default_rng(0)
         seeds = [rng.standard_normal(o.shape) for o in out]
         grads = ad.gradients(out, [ours[i] for i in free], seeds, allow_unused=True)
-        expected = torch.autograd.grad(reference, [theirs[i] for i in free], [torch.tensor(s) for s in seeds], allow_unused=True)
+        expected = torch.autograd.grad(
+            reference, [theirs[i] for i in free], [torch.tensor(s) for s in seeds], allow_unused=True
+        )
         for i, g, e in zip(free, grads, expected, strict=True):
             zeros = np.zeros(args[i].shape)
-            close(zeros if g is None else g, torch.tensor(zeros) if e is None else e, f"gradient of argument {i}", spec.rtol)
+            close(
+                zeros if g is None else g,
+                torch.tensor(zeros) if e is None else e,
+                f"gradient of argument {i}",
+                spec.rtol,
+            )
         for i in spec.constant:
             if array(args[i]):
                 close(ours[i].data, theirs[i], f"argument {i} after the call", spec.rtol)

@@ -1,7 +1,8 @@
-"""Layers and losses of nn against PyTorch's: weights carried over both ways, then values, all gradients and buffers over several calls.
+"""Layers and losses of nn against PyTorch's: weights carried over both ways, then values, all gradients and buffers
+over several calls.
 
-A row draws ``(args, kwargs, inputs)``: the arguments of the constructor and the arrays of one call. The same names are compared for
-their signatures, and networks for the order and the names of what they hold.
+A row draws ``(args, kwargs, inputs)``: the arguments of the constructor and the arrays of one call. The same names are
+compared for their signatures, and networks for the order and the names of what they hold.
 """
 
 import inspect
@@ -34,7 +35,22 @@ def row(*names):
     return enter
 
 
-@row("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Sigmoid", "LogSigmoid", "Tanh", "Tanhshrink", "Softsign", "Hardswish", "GELU", "ELU", "LeakyReLU")
+@row(
+    "ReLU",
+    "ReLU6",
+    "SELU",
+    "SiLU",
+    "Mish",
+    "Sigmoid",
+    "LogSigmoid",
+    "Tanh",
+    "Tanhshrink",
+    "Softsign",
+    "Hardswish",
+    "GELU",
+    "ELU",
+    "LeakyReLU",
+)
 def activation(draw):
     return (), {}, [draw.array(draw.shape(), low=-5.0, high=5.0, avoid=(0.0, -3.0, 3.0, 6.0))]
 
@@ -78,13 +94,17 @@ def linear(draw):
 
 def channels(draw, positions, **options):
     c = draw.integer(1, 3)
-    kwargs = {"eps": draw.choice((1e-5, 0.1)), "affine": draw.boolean()} | {k: draw.choice(v) for k, v in options.items()}
+    kwargs = {"eps": draw.choice((1e-5, 0.1)), "affine": draw.boolean()} | {
+        k: draw.choice(v) for k, v in options.items()
+    }
     return (c,), kwargs, [draw.array((draw.integer(2, 3), c, *positions), distinct=True)]
 
 
 @row("BatchNorm1d")
 def batch_norm_1d(draw):
-    return channels(draw, draw.choice(((), (3,))), momentum=(0.1, 0.4, None), track_running_stats=(True, False), bias=(True, False))
+    return channels(
+        draw, draw.choice(((), (3,))), momentum=(0.1, 0.4, None), track_running_stats=(True, False), bias=(True, False)
+    )
 
 
 @row("BatchNorm2d")
@@ -132,7 +152,11 @@ def layer_norm(draw):
 @row("RMSNorm")
 def rms_norm(draw):
     shape = draw.choice(((3,), (2, 3)))
-    return (shape,), {"elementwise_affine": draw.boolean(), "eps": draw.choice((None, 0.1))}, [draw.array((2, *shape), distinct=True)]
+    return (
+        (shape,),
+        {"elementwise_affine": draw.boolean(), "eps": draw.choice((None, 0.1))},
+        [draw.array((2, *shape), distinct=True)],
+    )
 
 
 @row("Identity")
@@ -145,7 +169,8 @@ def unflatten(draw):
     return (1, draw.choice(((2, 3), (-1, 2), (6,)))), {}, [draw.array((2, 6))]
 
 
-# --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive -----------
+# --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive
+# -----------
 
 
 def pair(name, other, **options):
@@ -192,7 +217,9 @@ pair("SoftMarginLoss", signs)
 
 def three(name, third, **options):
     def sample(draw):
-        kwargs = {key: draw.choice(choices) for key, choices in options.items()} | {"reduction": draw.choice(("mean", "sum", "none"))}
+        kwargs = {key: draw.choice(choices) for key, choices in options.items()} | {
+            "reduction": draw.choice(("mean", "sum", "none"))
+        }
         return (), kwargs, [draw.array((3, 4), distinct=True), draw.array((3, 4), distinct=True) - 3.1, third(draw)]
 
     row(name)(sample)
@@ -211,7 +238,11 @@ def cosine_similarity(draw):
 
 @row("PairwiseDistance")
 def pairwise_distance(draw):
-    return (), {"p": draw.choice((1.0, 2.0)), "keepdim": draw.boolean()}, [draw.array((2, 3)) + 3.0, draw.array((2, 3)) - 3.0]
+    return (
+        (),
+        {"p": draw.choice((1.0, 2.0)), "keepdim": draw.boolean()},
+        [draw.array((2, 3)) + 3.0, draw.array((2, 3)) - 3.0],
+    )
 
 
 @row("CTCLoss")
@@ -225,13 +256,16 @@ def ctc(draw):
 VALUES_ONLY = {"CTCLoss"}
 
 
-# --- the tests ----------------------------------------------------------------------------------------------------------
+# --- the tests
+# ----------------------------------------------------------------------------------------------------------
 
 
 def close(ours, theirs, words):
     theirs = theirs.detach().numpy()
     assert ours.shape == theirs.shape, f"{words}: shape {ours.shape}, PyTorch's {theirs.shape}"
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10 * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words)
+    np.testing.assert_allclose(
+        ours, theirs, rtol=1e-10, atol=1e-10 * max(1.0, float(np.abs(theirs).max(initial=0.0))), err_msg=words
+    )
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
@@ -287,7 +321,18 @@ def compare(ours, theirs, inputs, rng, torch, gradients):
 
 
 # What torch has for other hardware, for deprecated calls, or under another name.
-FOREIGN = {"size_average", "reduce", "inplace", "_stacklevel", "device", "dtype", "self", "min_value", "max_value", "_freeze"}
+FOREIGN = {
+    "size_average",
+    "reduce",
+    "inplace",
+    "_stacklevel",
+    "device",
+    "dtype",
+    "self",
+    "min_value",
+    "max_value",
+    "_freeze",
+}
 FOREIGN |= {"enable_nested_tensor", "mask_check"}
 # Softmax along a guessed axis is deprecated in torch; an activation may be named.
 OWN_DEFAULTS = {"dim", "activation", "modules", "return_indices"}
@@ -295,7 +340,11 @@ OWN_DEFAULTS = {"dim", "activation", "modules", "return_indices"}
 
 def signature(function):
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name not in FOREIGN and p.kind not in kinds}
+    return {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.name not in FOREIGN and p.kind not in kinds
+    }
 
 
 def same_signature(name, ours, theirs):
@@ -362,7 +411,9 @@ def test_networks_hold_what_pytorchs_hold_in_the_same_order(shared):
     ours, theirs = nested(nn, shared), nested(torch.nn, shared)
     for method in ("named_parameters", "named_buffers", "named_modules", "named_children"):
         assert [key for key, _ in getattr(ours, method)()] == [key for key, _ in getattr(theirs, method)()], method
-    assert [key for key, _ in ours.named_parameters(remove_duplicate=False)] == [k for k, _ in theirs.named_parameters(remove_duplicate=False)]
+    assert [key for key, _ in ours.named_parameters(remove_duplicate=False)] == [
+        k for k, _ in theirs.named_parameters(remove_duplicate=False)
+    ]
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     theirs.load_state_dict({key: torch.tensor(value) for key, value in ours.state_dict().items()})

@@ -60,7 +60,9 @@ def test_functions(case):
 
     convert = lambda a: torch.tensor(a) if isinstance(a, np.ndarray) else a
     with pytest.raises((ValueError, RuntimeError, IndexError, AssertionError)):
-        getattr(torch.nn.functional, name)(*map(convert, args), **{key: convert(value) for key, value in kwargs.items()})
+        getattr(torch.nn.functional, name)(
+            *map(convert, args), **{key: convert(value) for key, value in kwargs.items()}
+        )
 
 
 @pytest.mark.parametrize("case", MODULES)

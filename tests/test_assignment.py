@@ -1,7 +1,7 @@
 """Assignment, augmented assignment and views do what NumPy's do, and their gradients are right.
 
-The law: any program of reads, views, writes and in-place operations leaves every array that it holds as NumPy leaves it, and the gradient of what it
-computes equals central differences of the program run by NumPy.
+The law: any program of reads, views, writes and in-place operations leaves every array that it holds as NumPy leaves
+it, and the gradient of what it computes equals central differences of the program run by NumPy.
 """
 
 import numpy as np
@@ -77,7 +77,12 @@ def _augmented(a, v, kind):
 
 
 AUGMENTED = ("+=", "-=", "*=", "/=", "part +=", "repeated +=", "rows", "alias")
-STEPS = [("view", n) for n in VIEWS] + [("copy", n) for n in COPIES] + [("write", n) for n in WRITES] + [("augmented", n) for n in AUGMENTED]
+STEPS = (
+    [("view", n) for n in VIEWS]
+    + [("copy", n) for n in COPIES]
+    + [("write", n) for n in WRITES]
+    + [("augmented", n) for n in AUGMENTED]
+)
 
 
 def run(x, program):
@@ -125,7 +130,12 @@ def test_a_view_taken_before_sees_the_write_and_so_does_what_it_was_taken_from()
     tail, square = a[1:], a.reshape(2, 2)
     column = square[:, 0]
     tail[0] = 10.0
-    assert [t.tolist() for t in (a, tail, square, column)] == [[1.0, 10.0, 3.0, 4.0], [10.0, 3.0, 4.0], [[1.0, 10.0], [3.0, 4.0]], [1.0, 3.0]]
+    assert [t.tolist() for t in (a, tail, square, column)] == [
+        [1.0, 10.0, 3.0, 4.0],
+        [10.0, 3.0, 4.0],
+        [[1.0, 10.0], [3.0, 4.0]],
+        [1.0, 3.0],
+    ]
     column[:] = 0.0
     assert a.tolist() == [0.0, 10.0, 0.0, 4.0]
     assert tail.tolist() == [10.0, 0.0, 4.0]
@@ -156,7 +166,12 @@ def test_a_function_may_write_into_its_argument_and_the_caller_sees_nothing():
 def test_leaves_are_written_under_no_grad_only():
     w = ad.tensor([1.0, 2.0], requires_grad=True)
     tail, recorded = w[1:], (w * w).sum()
-    for write in (lambda: w.__setitem__(0, 5.0), lambda: w.__iadd__(1.0), lambda: tail.__setitem__(0, 5.0), lambda: tail.__imul__(2.0)):
+    for write in (
+        lambda: w.__setitem__(0, 5.0),
+        lambda: w.__iadd__(1.0),
+        lambda: tail.__setitem__(0, 5.0),
+        lambda: tail.__imul__(2.0),
+    ):
         with pytest.raises(GraphError, match="leaf that requires a gradient"):
             write()
     with ad.no_grad():
@@ -199,7 +214,11 @@ def test_what_numpy_will_not_write_is_refused():
 
 def test_read_only_views_see_writes():
     x = ad.tensor(np.arange(4.0).reshape(2, 2), requires_grad=True) * 1.0
-    diagonal, wide, windows = np.diagonal(x), np.broadcast_to(x, (2, 2, 2)), np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
+    diagonal, wide, windows = (
+        np.diagonal(x),
+        np.broadcast_to(x, (2, 2, 2)),
+        np.lib.stride_tricks.sliding_window_view(x, 2, axis=1),
+    )
     z = x + 0j
     part = z.real
     x[0, 0] = 9.0

@@ -1,4 +1,6 @@
-"""Attention and transformer layers: PyTorch's values and gradients where it is installed; what masks promise, anyway."""
+"""Attention and transformer layers: PyTorch's values and gradients where it is installed; what masks promise,
+anyway.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from nn import functional as F
 
 def close(ours, theirs, rtol=1e-10):
     theirs = np.asarray(theirs)
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.max(np.abs(theirs), initial=0.0))))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.max(np.abs(theirs), initial=0.0)))
+    )
 
 
 def run(function, arrays, seed):
@@ -32,12 +36,20 @@ def run_torch(torch, function, arrays, g):
     return out.detach().numpy(), [leaf.grad.numpy() for leaf in leaves]
 
 
-# --- the function -------------------------------------------------------------------------------------------------------
+# --- the function
+# -------------------------------------------------------------------------------------------------------
 
-SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
+SIZES = st.tuples(
+    st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)
+)
 
 
-@given(SIZES, st.sampled_from(["none", "causal", "bool", "float", "hiding", "broadcast"]), st.sampled_from([None, 0.3]), st.integers(0, 2**31))
+@given(
+    SIZES,
+    st.sampled_from(["none", "causal", "bool", "float", "hiding", "broadcast"]),
+    st.sampled_from([None, 0.3]),
+    st.integers(0, 2**31),
+)
 def test_attention_is_pytorchs(sizes, kind, scale, seed):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
     n, heads, length, keys, width, out_width = sizes
@@ -77,7 +89,9 @@ def test_grouped_queries_share_heads(rng):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
     arrays = [rng.normal(size=s) for s in ((2, 6, 3, 4), (2, 2, 5, 4), (2, 2, 5, 4))]
     out, grads, g = run(lambda *a: F.scaled_dot_product_attention(*a, enable_gqa=True), arrays, 1)
-    reference, expected = run_torch(torch, lambda *a: torch.nn.functional.scaled_dot_product_attention(*a, enable_gqa=True), arrays, g)
+    reference, expected = run_torch(
+        torch, lambda *a: torch.nn.functional.scaled_dot_product_attention(*a, enable_gqa=True), arrays, g
+    )
     for a, b in zip([out, *grads], [reference, *expected], strict=True):
         close(a, b)
 
@@ -112,7 +126,9 @@ def with_gradients(arrays, g, composed, **options):
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("kind", ["bool", "float", "causal"])
 def test_what_is_hidden_leaks_nowhere(kind, bad, composed, rng):
-    """Query, key, value and cotangent 3 hold rubbish that queries 0 to 2 may not see; with a mask, query 3 does not see their keys, either."""
+    """Query, key, value and cotangent 3 hold rubbish that queries 0 to 2 may not see; with a mask, query 3 does not see
+    their keys, either.
+    """
     arrays = [rng.normal(size=(2, 4, 3)) for _ in range(4)]
     see = np.tri(4, dtype=bool)
     *clean, g = (a[:, :3] for a in arrays)
@@ -120,9 +136,14 @@ def test_what_is_hidden_leaks_nowhere(kind, bad, composed, rng):
     for a in arrays:
         a[:, 3] = bad
     see[3, :3] = False
-    options = {"causal": {"is_causal": True}, "bool": {"attn_mask": see}, "float": {"attn_mask": np.where(see, 0.0, -np.inf)}}[kind]
+    options = {
+        "causal": {"is_causal": True},
+        "bool": {"attn_mask": see},
+        "float": {"attn_mask": np.where(see, 0.0, -np.inf)},
+    }[kind]
     found = with_gradients(arrays[:3], arrays[3], composed, **options)
-    # Under a plain causal mask query 3 looks back, so the rubbish may reach the gradients of keys and values, but nothing else.
+    # Under a plain causal mask query 3 looks back, so the rubbish may reach the gradients of keys and values, but
+    # nothing else.
     for a, b in list(zip(found, expected, strict=True))[: 2 if kind == "causal" else 4]:
         np.testing.assert_allclose(a[:, :3], b, rtol=1e-10, atol=1e-14)
     assert not np.isfinite(found[0][:, 3]).any()
@@ -131,7 +152,9 @@ def test_what_is_hidden_leaks_nowhere(kind, bad, composed, rng):
 @pytest.mark.parametrize("composed", [False, True], ids=["fused", "composed"])
 @pytest.mark.parametrize("bad", BAD)
 def test_padding_may_hold_anything(bad, composed, rng):
-    """Keys and values that nobody may see hold rubbish: every output and every gradient is as if they were not there, theirs is zero."""
+    """Keys and values that nobody may see hold rubbish: every output and every gradient is as if they were not there,
+    theirs is zero.
+    """
     q, k, v, g = (rng.normal(size=(2, 4, 3)) for _ in range(4))
     mask = np.array([True, True, False, True])
 
@@ -187,7 +210,9 @@ def test_long_causal_attention_is_pytorchs(rng):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
     arrays = [rng.normal(size=(2, 300, 4)) for _ in range(3)]
     out, grads, g = run(lambda *a: F.scaled_dot_product_attention(*a, is_causal=True), arrays, 1)
-    reference, expected = run_torch(torch, lambda *a: torch.nn.functional.scaled_dot_product_attention(*a, is_causal=True), arrays, g)
+    reference, expected = run_torch(
+        torch, lambda *a: torch.nn.functional.scaled_dot_product_attention(*a, is_causal=True), arrays, g
+    )
     for a, b in zip([out, *grads], [reference, *expected], strict=True):
         close(a, b)
 
@@ -225,9 +250,17 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_the_masks(rng):
     q, k, v = (rng.normal(size=(1, 2, 3)), rng.normal(size=(1, 4, 3)), rng.normal(size=(1, 4, 2)))
     plain = F.scaled_dot_product_attention(q, k, v).data
     generator = np.random.default_rng(0)
-    drawn = np.mean([F.scaled_dot_product_attention(q, k, v, dropout_p=0.3, generator=generator).data for _ in range(4000)], axis=0)
+    drawn = np.mean(
+        [F.scaled_dot_product_attention(q, k, v, dropout_p=0.3, generator=generator).data for _ in range(4000)], axis=0
+    )
     np.testing.assert_allclose(drawn, plain, atol=0.06)
-    check_gradients(lambda *a: F.scaled_dot_product_attention(*a, dropout_p=0.5, generator=np.random.default_rng(3)), q, k, v, order=2)
+    check_gradients(
+        lambda *a: F.scaled_dot_product_attention(*a, dropout_p=0.5, generator=np.random.default_rng(3)),
+        q,
+        k,
+        v,
+        order=2,
+    )
 
 
 def test_weights_are_handed_out_and_belong_to_the_output(rng):
@@ -262,7 +295,8 @@ def test_misuse_is_named(args, options, error, words):
         F.scaled_dot_product_attention(*args, **options)
 
 
-# --- the layer ----------------------------------------------------------------------------------------------------------
+# --- the layer
+# ----------------------------------------------------------------------------------------------------------
 
 
 def carry(torch, ours, theirs):
@@ -287,7 +321,10 @@ def agree(torch, ours, theirs, inputs, call_ours, call_theirs):
     if weights is not None:
         close(weights.data, reference_weights.detach())
         h = rng.normal(size=weights.shape)
-        total, reference_total = total + (weights * h).sum(), reference_total + (reference_weights * torch.tensor(h)).sum()
+        total, reference_total = (
+            total + (weights * h).sum(),
+            reference_total + (reference_weights * torch.tensor(h)).sum(),
+        )
     total.backward()
     reference_total.backward()
     for x, t in zip(xs, ts, strict=True):
@@ -300,8 +337,12 @@ def agree(torch, ours, theirs, inputs, call_ours, call_theirs):
 @given(
     st.fixed_dictionaries(
         {
-            "bias": st.booleans(), "add_bias_kv": st.booleans(), "add_zero_attn": st.booleans(), "batch_first": st.booleans(),
-            "kdim": st.sampled_from([None, 3]), "vdim": st.sampled_from([None, 5]),
+            "bias": st.booleans(),
+            "add_bias_kv": st.booleans(),
+            "add_zero_attn": st.booleans(),
+            "batch_first": st.booleans(),
+            "kdim": st.sampled_from([None, 3]),
+            "vdim": st.sampled_from([None, 5]),
         }
     ),
     st.sampled_from(["none", "bool", "float", "per head", "causal"]),
@@ -309,14 +350,17 @@ def agree(torch, ours, theirs, inputs, call_ours, call_theirs):
     st.sampled_from(["none", "mean", "each"]),
     st.booleans(),
     st.booleans(),
-)  # fmt: skip
+)
 def test_multihead_attention_is_pytorchs(options, mask, padding, weights, batched, own):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
     rng = np.random.default_rng(3)
     n, length, keys = 2, 3, 4
     own = own and options["kdim"] is None and options["vdim"] is None
     keys = length if own else keys
-    ours, theirs = nn.MultiheadAttention(6, 2, dtype=np.float64, **options), torch.nn.MultiheadAttention(6, 2, **options).double()
+    ours, theirs = (
+        nn.MultiheadAttention(6, 2, dtype=np.float64, **options),
+        torch.nn.MultiheadAttention(6, 2, **options).double(),
+    )
     with torch.no_grad():
         for p in theirs.parameters():
             p.copy_(torch.tensor(rng.normal(size=p.shape)))
@@ -330,9 +374,12 @@ def test_multihead_attention_is_pytorchs(options, mask, padding, weights, batche
     widths = (6,) if own else (6, options["kdim"] or 6, options["vdim"] or 6)
     inputs = [rng.normal(size=shape(size, width)) for size, width in zip((length, keys, keys), widths, strict=False)]
     attn = {
-        "none": None, "bool": rng.random((length, keys)) < 0.3, "float": rng.normal(size=(length, keys)),
-        "per head": rng.random(((n if batched else 1) * 2, length, keys)) < 0.3, "causal": ~np.tri(length, keys, dtype=bool),
-    }[mask]  # fmt: skip
+        "none": None,
+        "bool": rng.random((length, keys)) < 0.3,
+        "float": rng.normal(size=(length, keys)),
+        "per head": rng.random(((n if batched else 1) * 2, length, keys)) < 0.3,
+        "causal": ~np.tri(length, keys, dtype=bool),
+    }[mask]
     hide = rng.random((n, keys) if batched else (keys,)) < 0.3
     hide = {"none": None, "bool": hide, "float": np.where(hide, -1.5, 0.5)}[padding]
     for m in (attn, hide):
@@ -342,14 +389,21 @@ def test_multihead_attention_is_pytorchs(options, mask, padding, weights, batche
 
     def call(layer, *xs, wrap=lambda m: m):
         q, k, v = xs * 3 if own else xs
-        masks = {"attn_mask": None if attn is None else wrap(attn), "key_padding_mask": None if hide is None else wrap(hide)}
+        masks = {
+            "attn_mask": None if attn is None else wrap(attn),
+            "key_padding_mask": None if hide is None else wrap(hide),
+        }
         out = layer(q, k, v, **masks, **given_)
         return out if weights != "none" else out[0]
 
     def call_torch(layer, *xs):
         kinds = {m.dtype for m in (attn, hide) if m is not None}
         # PyTorch wants both masks of one kind; its own conversion of a boolean one is this.
-        wrap = torch.tensor if len(kinds) < 2 else lambda m: torch.tensor(np.where(m, -np.inf, 0.0) if m.dtype == bool else m)
+        wrap = (
+            torch.tensor
+            if len(kinds) < 2
+            else lambda m: torch.tensor(np.where(m, -np.inf, 0.0) if m.dtype == bool else m)
+        )
         return call(layer, *xs, wrap=wrap)
 
     agree(torch, ours, theirs, inputs, call, call_torch)
@@ -358,9 +412,14 @@ def test_multihead_attention_is_pytorchs(options, mask, padding, weights, batche
 def test_causal_without_a_spelt_out_mask(rng):
     layer = nn.MultiheadAttention(4, 2, batch_first=True, dtype=np.float64)
     x = rng.normal(size=(2, 3, 4))
-    short, spelt = (layer(x, x, x, need_weights=False, **o)[0].data for o in ({"is_causal": True}, {"attn_mask": ~np.tri(3, dtype=bool)}))
+    short, spelt = (
+        layer(x, x, x, need_weights=False, **o)[0].data
+        for o in ({"is_causal": True}, {"attn_mask": ~np.tri(3, dtype=bool)})
+    )
     np.testing.assert_array_equal(short, spelt)
-    np.testing.assert_allclose(layer(x, x, x, attn_mask=nn.generate_square_subsequent_mask(3, np.float64))[0].data, short, rtol=1e-12)
+    np.testing.assert_allclose(
+        layer(x, x, x, attn_mask=nn.generate_square_subsequent_mask(3, np.float64))[0].data, short, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("need_weights", [False, True])
@@ -381,7 +440,9 @@ def test_padding_of_memory_may_hold_anything(bad, need_weights, rng):
 
 
 def test_initial_values_and_dropout_come_from_the_generator():
-    first, second = (nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True, generator=np.random.default_rng(1)) for _ in range(2))
+    first, second = (
+        nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True, generator=np.random.default_rng(1)) for _ in range(2)
+    )
     x = np.ones((1, 4, 8), np.float32)
     for need_weights in (False, True):
         np.testing.assert_array_equal(*(layer(x, x, x, need_weights=need_weights)[0].data for layer in (first, second)))
@@ -411,7 +472,8 @@ def test_misuse_of_the_layer_is_named(call, error, words):
         call(nn.MultiheadAttention(4, 2, batch_first=True))
 
 
-# --- transformer --------------------------------------------------------------------------------------------------------
+# --- transformer
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -424,8 +486,12 @@ def test_transformer_is_pytorchs(activation, bias, norm_first, batch_first, rng)
     ours_function, theirs_function = ("relu", "relu") if activation == "relu" else (F.tanh, torch.tanh)
     made = {
         ours: (
-            m.TransformerEncoder(m.TransformerEncoderLayer(6, 2, activation=f, **options, **d), 2, norm=m.LayerNorm(6, **d), **e),
-            m.TransformerDecoder(m.TransformerDecoderLayer(6, 2, activation=f, **options, **d), 2, norm=m.LayerNorm(6, **d)),
+            m.TransformerEncoder(
+                m.TransformerEncoderLayer(6, 2, activation=f, **options, **d), 2, norm=m.LayerNorm(6, **d), **e
+            ),
+            m.TransformerDecoder(
+                m.TransformerDecoderLayer(6, 2, activation=f, **options, **d), 2, norm=m.LayerNorm(6, **d)
+            ),
         )
         for ours, m, f, d, e in (
             (True, nn, ours_function, {"dtype": np.float64}, {}),
@@ -445,18 +511,29 @@ def test_transformer_is_pytorchs(activation, bias, norm_first, batch_first, rng)
     causal = ~np.tri(4, dtype=bool)
     padding = np.array([[False, False, True, False], [False, False, False, True]])
     agree(
-        torch, made[True][0], made[False][0], [source],
-        lambda net, x: net(x, causal, padding), lambda net, x: net(x, torch.tensor(causal), torch.tensor(padding)),
-    )  # fmt: skip
+        torch,
+        made[True][0],
+        made[False][0],
+        [source],
+        lambda net, x: net(x, causal, padding),
+        lambda net, x: net(x, torch.tensor(causal), torch.tensor(padding)),
+    )
     agree(
-        torch, made[True][1], made[False][1], [target, source],
+        torch,
+        made[True][1],
+        made[False][1],
+        [target, source],
         lambda net, x, memory: net(x, memory, causal[:3, :3], memory_key_padding_mask=padding),
-        lambda net, x, memory: net(x, memory, torch.tensor(causal[:3, :3]), memory_key_padding_mask=torch.tensor(padding)),
-    )  # fmt: skip
+        lambda net, x, memory: net(
+            x, memory, torch.tensor(causal[:3, :3]), memory_key_padding_mask=torch.tensor(padding)
+        ),
+    )
 
 
 def test_layers_start_alike_and_learn_apart(rng):
-    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True, norm_first=True, generator=np.random.default_rng(0))
+    layer = nn.TransformerEncoderLayer(
+        4, 2, 8, dropout=0.5, batch_first=True, norm_first=True, generator=np.random.default_rng(0)
+    )
     encoder = nn.TransformerEncoder(layer, 2)
     first, second = (list(each.parameters()) for each in encoder.layers)
     assert all(p is not q and np.array_equal(p.data, q.data) for p, q in zip(first, second, strict=True))

@@ -1,4 +1,6 @@
-"""Batch renormalisation against the paper and three released codes written out in plain NumPy; its gradient with r and d held; schedules."""
+"""Batch renormalisation against the paper and three released codes written out in plain NumPy; its gradient with r and
+d held; schedules.
+"""
 
 import numpy as np
 import pytest
@@ -12,15 +14,29 @@ from autodiff.testing import check_gradients
 from nn import functional as F
 
 SHAPES = st.sampled_from([(4, 2), (3, 2, 3), (2, 2, 2, 2)])
-# arguments of ours; the deviation of a batch; the running spread's update; what x is divided by; the running spread's name
+# arguments of ours; the deviation of a batch; the running spread's update; what x is divided by; the running spread's
+# name
 CONVENTIONS = {
     "paper": ({"eps": 1e-2}, lambda v, m: np.sqrt(v + 1e-2), lambda v, m: np.sqrt(v + 1e-2), lambda s: s),
-    "ludvb": ({"eps": 1e-3, "eps_mode": "outside"}, lambda v, m: np.sqrt(v) + 1e-3, lambda v, m: np.sqrt(v) + 1e-3, lambda s: s),
-    "titu1994": ({"eps": 1e-3, "statistic": "std_squared"}, lambda v, m: np.sqrt(v + 1e-3), lambda v, m: v + 1e-3, lambda s: np.sqrt(s + 1e-3)),
-    "chainer": (
-        {"eps": 2e-5, "statistic": "var", "ddof": 1}, lambda v, m: np.sqrt(v + 2e-5), lambda v, m: v * m / (m - 1), lambda s: np.sqrt(s + 2e-5)
+    "ludvb": (
+        {"eps": 1e-3, "eps_mode": "outside"},
+        lambda v, m: np.sqrt(v) + 1e-3,
+        lambda v, m: np.sqrt(v) + 1e-3,
+        lambda s: s,
     ),
-}  # fmt: skip
+    "titu1994": (
+        {"eps": 1e-3, "statistic": "std_squared"},
+        lambda v, m: np.sqrt(v + 1e-3),
+        lambda v, m: v + 1e-3,
+        lambda s: np.sqrt(s + 1e-3),
+    ),
+    "chainer": (
+        {"eps": 2e-5, "statistic": "var", "ddof": 1},
+        lambda v, m: np.sqrt(v + 2e-5),
+        lambda v, m: v * m / (m - 1),
+        lambda s: np.sqrt(s + 2e-5),
+    ),
+}
 
 
 def along(vector, ndim):
@@ -38,11 +54,15 @@ def test_conventions_over_several_batches(name, shape, seed, limits):
     axes, ndim, m = (0, *range(2, len(shape))), len(shape), np.prod(shape) // 2
     for _ in range(3):
         x = rng.normal(size=shape) * 1.5 + 0.5
-        out = F.batch_renorm(x, our_mean, our_spread, weight, bias, True, 0.3, rmax=limits[0], dmax=limits[1], **options)
+        out = F.batch_renorm(
+            x, our_mean, our_spread, weight, bias, True, 0.3, rmax=limits[0], dmax=limits[1], **options
+        )
         mu, v = x.mean(axes), x.var(axes)
         sigma, s = deviation(v, m), divisor(spread)
         r, d = np.clip(sigma / s, 1 / limits[0], limits[0]), np.clip((mu - mean) / s, -limits[1], limits[1])
-        expected = ((x - along(mu, ndim)) / along(sigma, ndim) * along(r, ndim) + along(d, ndim)) * along(weight, ndim) + along(bias, ndim)
+        expected = ((x - along(mu, ndim)) / along(sigma, ndim) * along(r, ndim) + along(d, ndim)) * along(
+            weight, ndim
+        ) + along(bias, ndim)
         np.testing.assert_allclose(out.data, expected, rtol=1e-11, atol=1e-11)
         mean, spread = 0.7 * mean + 0.3 * mu, 0.7 * spread + 0.3 * stored(v, m)
         np.testing.assert_allclose(our_mean.data, mean, rtol=1e-12)
@@ -52,7 +72,12 @@ def test_conventions_over_several_batches(name, shape, seed, limits):
     np.testing.assert_allclose(out.data, expected, rtol=1e-11, atol=1e-11)
 
 
-@given(shape=SHAPES, seed=st.integers(0, 2**31), limits=st.sampled_from([(3.0, 5.0), (1.2, 0.3)]), mode=st.sampled_from(["inside", "outside"]))
+@given(
+    shape=SHAPES,
+    seed=st.integers(0, 2**31),
+    limits=st.sampled_from([(3.0, 5.0), (1.2, 0.3)]),
+    mode=st.sampled_from(["inside", "outside"]),
+)
 def test_gradient_is_pytorchs_with_r_and_d_detached(shape, seed, limits, mode):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
     rng = np.random.default_rng(seed)
@@ -68,7 +93,9 @@ def test_gradient_is_pytorchs_with_r_and_d_detached(shape, seed, limits, mode):
     sigma = torch.sqrt(v + 1e-2) if mode == "inside" else torch.sqrt(v) + 1e-2
     r = (sigma / torch.tensor(std)).clamp(1 / limits[0], limits[0]).detach()
     d = ((mu - torch.tensor(mean)) / torch.tensor(std)).clamp(-limits[1], limits[1]).detach()
-    reference = ((x - along(mu, ndim)) / along(sigma, ndim) * along(r, ndim) + along(d, ndim)) * along(weight, ndim) + along(bias, ndim)
+    reference = ((x - along(mu, ndim)) / along(sigma, ndim) * along(r, ndim) + along(d, ndim)) * along(
+        weight, ndim
+    ) + along(bias, ndim)
     expected = torch.autograd.grad(reference, theirs, torch.tensor(g))
     for a, e in zip(ad.gradients(out, ours, g), expected, strict=True):
         np.testing.assert_allclose(a, e.numpy(), rtol=1e-10, atol=1e-11)
@@ -79,7 +106,8 @@ def test_the_gradient_is_that_of_r_and_d_held_and_not_the_whole_derivative(rng):
     plain = lambda t: ad.fused.batch_renorm(t, mean, std)
     # The reference holds what goes through constant(...) in the definition.
     assert check_gradients(plain, x).verdict == "pass"
-    # With nothing clipped and fixed statistics the output is affine in x, and the whole derivative is 1 / s: not the training gradient.
+    # With nothing clipped and fixed statistics the output is affine in x, and the whole derivative is 1 / s: not the
+    # training gradient.
     np.testing.assert_allclose(plain(x).data, x - mean, atol=1e-12)
     leaf = ad.tensor(x, requires_grad=True)
     g = rng.normal(size=x.shape)
@@ -141,7 +169,9 @@ def test_a_constant_channel_and_float32(rng):
     x = np.array([[1.0, 2.0], [1.0, 5.0], [1.0, -4.0]], np.float32)
     for mode in ("inside", "outside"):
         leaf = ad.tensor(x, requires_grad=True)
-        out = F.batch_renorm(leaf, ad.tensor(np.zeros(2, np.float32)), ad.tensor(np.ones(2, np.float32)), training=True, eps_mode=mode)
+        out = F.batch_renorm(
+            leaf, ad.tensor(np.zeros(2, np.float32)), ad.tensor(np.ones(2, np.float32)), training=True, eps_mode=mode
+        )
         out.sum().backward()
         assert out.dtype == leaf.grad.dtype == np.float32
         assert np.isfinite(leaf.grad).all()

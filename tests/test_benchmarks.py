@@ -1,4 +1,6 @@
-"""Every benchmark runs and its candidates agree with the reference; nothing is timed. What is written about figures says what they are."""
+"""Every benchmark runs and its candidates agree with the reference; nothing is timed. What is written about figures
+says what they are.
+"""
 
 import json
 import os
@@ -21,7 +23,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"
 
 
 def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT)
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT
+    )
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -29,7 +33,9 @@ def test_quick_mode(name: str) -> None:
     result = benchmarks("--quick", name)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FAILED" not in result.stdout
-    assert {"solo": "CS231n, plain", "memory": "100 nodes", "interpreter": "batch 6"}.get(name, "candidates agree") in result.stdout
+    assert {"solo": "CS231n, plain", "memory": "100 nodes", "interpreter": "batch 6"}.get(
+        name, "candidates agree"
+    ) in result.stdout
 
 
 # --- the harness -----------------------------------------------------------------------------------------------------
@@ -37,7 +43,9 @@ def test_quick_mode(name: str) -> None:
 
 def contest(**changes: object) -> Contest:
     right = lambda: [np.ones(3)]
-    made = Contest("b", "c", [Candidate("by hand", right, right), Candidate("autodiff", right, right)], reference="by hand")
+    made = Contest(
+        "b", "c", [Candidate("by hand", right, right), Candidate("autodiff", right, right)], reference="by hand"
+    )
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -82,7 +90,9 @@ def test_what_is_timed_once_counts_against_the_others_medians() -> None:
     assert "over 100 s" in text
 
 
-def test_a_short_call_is_made_once_untimed_at_the_start_of_a_turn_and_a_long_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_call_is_made_once_untimed_at_the_start_of_a_turn_and_a_long_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls = {0.0: 0, 1.0: 0}
 
     def count(cold: float) -> None:
@@ -151,24 +161,50 @@ def row(case: str, ours: float, series: str = "", size: float = 0.0) -> dict[str
         return {"median": seconds, "low": seconds * 0.9, "high": seconds * 1.1, "rounds": 15, "ratio": ratio}
 
     return {
-        "benchmark": "overhead", "case": case, "baseline": "NumPy by hand", "per": 1, "series": series, "size": size,
+        "benchmark": "overhead",
+        "case": case,
+        "baseline": "NumPy by hand",
+        "per": 1,
+        "series": series,
+        "size": size,
         "seconds": {"NumPy by hand": timing(1e-3, 1.0), "autodiff": timing(ours, ours / 1e-3)},
         "ratios": {"autodiff": {"NumPy by hand": ours / 1e-3}},
-        "targets": [{"candidate": "autodiff", "against": "NumPy by hand", "at_most": 3.0, "ratio": ours / 1e-3, "reached": ours < 3e-3}],
+        "targets": [
+            {
+                "candidate": "autodiff",
+                "against": "NumPy by hand",
+                "at_most": 3.0,
+                "ratio": ours / 1e-3,
+                "reached": ours < 3e-3,
+            }
+        ],
         "skipped": {"JAX jit": "jax is not installed on this machine"},
-    }  # fmt: skip
+    }
 
 
 def amount(what: str, case: str, size: float, **values: float) -> dict[str, object]:
-    return {"what": what, "case": case, "series": "depth", "size": size, "values": values, "skipped": {"micrograd": "RecursionError"}}
+    return {
+        "what": what,
+        "case": case,
+        "series": "depth",
+        "size": size,
+        "values": values,
+        "skipped": {"micrograd": "RecursionError"},
+    }
 
 
 def section(name: str, rows: list[object], amounts: list[object] | None = None, threads: int = 1) -> dict[str, object]:
     settings = {"clock": "cpu", "malloc": "default", "seconds": 3.0}
     return {
-        "name": name, "threads": threads, "rows": rows, "amounts": amounts or [], "failures": [], "settings": settings,
-        "machine": report.machine(), "took": 12.0,
-    }  # fmt: skip
+        "name": name,
+        "threads": threads,
+        "rows": rows,
+        "amounts": amounts or [],
+        "failures": [],
+        "settings": settings,
+        "machine": report.machine(),
+        "took": 12.0,
+    }
 
 
 def test_a_promise_whose_figure_is_missing_is_not_kept() -> None:
@@ -205,7 +241,10 @@ def test_the_page_says_what_was_measured_and_keeps_what_is_written_by_hand(tmp_p
     limit = "\n### Limit: elementwise arrays\n\nWritten by hand.\n"
     page.write_text(f"# Speed\n\nAdvice.\n\n{report.BEGIN}\nold\n{report.END}\n{limit}")
     rows = [row("4,096 elements", 1e-3, "depth", 1_000), row("65,536 elements", 4e-3, "depth", 10_000)]
-    amounts = [amount(targets.HELD, "1,000 nodes", 1_000, autodiff=160.4), amount(targets.HELD, "10,000 nodes", 10_000, autodiff=160.4)]
+    amounts = [
+        amount(targets.HELD, "1,000 nodes", 1_000, autodiff=160.4),
+        amount(targets.HELD, "10,000 nodes", 10_000, autodiff=160.4),
+    ]
     report.store([section("overhead", rows), section("memory", [], amounts)], results)
     lines = report.render(results, docs)
     text = page.read_text()
@@ -250,7 +289,9 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 def test_a_run_writes_figures_and_page_and_the_page_can_be_written_anew(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the page's plots need matplotlib")
     places = ["--results", str(tmp_path / "r.json"), "--out", str(tmp_path)]
-    result = benchmarks("overhead", "--only", "1 element", "--seconds", "0.01", "--clock", "cpu", "--threads", "1", "--crowded", *places)
+    result = benchmarks(
+        "overhead", "--only", "1 element", "--seconds", "0.01", "--clock", "cpu", "--threads", "1", "--crowded", *places
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     page = (tmp_path / "performance.md").read_text()
     assert "## One elementwise operation\n" in page
@@ -261,7 +302,9 @@ def test_a_run_writes_figures_and_page_and_the_page_can_be_written_anew(tmp_path
     assert (tmp_path / "performance.md").read_text() == page
 
 
-def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import dataclasses
 
     from benchmarks import __main__ as command
@@ -281,7 +324,9 @@ def test_the_page_in_the_repository_has_room_for_figures() -> None:
 
 
 def test_pictures_of_both_libraries_are_drawn() -> None:
-    result = subprocess.run([sys.executable, "-m", "benchmarks.pictures", "--quick"], capture_output=True, text=True, cwd=ROOT)
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pictures", "--quick"], capture_output=True, text=True, cwd=ROOT
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line.split() for line in result.stdout.splitlines() if "autodiff" in line]
     assert [row[2] for row in rows] == ["DOT", "SVG", "page"]

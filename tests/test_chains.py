@@ -1,4 +1,6 @@
-"""Chains of elementwise operations in compiled plans: the bits, warnings and errors of the eager calls, in blocks and in compiled loops."""
+"""Chains of elementwise operations in compiled plans: the bits, warnings and errors of the eager calls, in blocks and
+in compiled loops.
+"""
 
 import importlib.util
 import warnings
@@ -47,7 +49,10 @@ def alike(a: Any, b: Any) -> bool:
         return False
     if a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
-    return bool(np.array_equal(a, b, equal_nan=True) and np.array_equal(np.signbit(a[~np.isnan(a)]), np.signbit(b[~np.isnan(b)])))
+    return bool(
+        np.array_equal(a, b, equal_nan=True)
+        and np.array_equal(np.signbit(a[~np.isnan(a)]), np.signbit(b[~np.isnan(b)]))
+    )
 
 
 @pytest.mark.parametrize("ufunc", sorted(STEADY, key=lambda f: f.__name__), ids=lambda f: f.__name__)
@@ -84,10 +89,21 @@ def test_compiled_loops_give_numpys_bits(dtype: Any) -> None:
     flag, bit = np.dtype(bool), Value("number", int, 0)
     steps = [Step(np.greater, [one, two], Value("computed", flag)), Step(np.less, [two, bit], Value("computed", flag))]
     first, second = (step.out for step in steps)
-    logical = {np.logical_and, np.logical_or, np.logical_xor, np.logical_not, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
+    logical = {
+        np.logical_and,
+        np.logical_or,
+        np.logical_xor,
+        np.logical_not,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+        np.invert,
+    }
     for target in LOOPS:
         if target is CAST:
-            steps.append(Step(CAST, [one], Value("computed", np.dtype(np.float64 if dtype is np.float32 else np.float32))))
+            steps.append(
+                Step(CAST, [one], Value("computed", np.dtype(np.float64 if dtype is np.float32 else np.float32)))
+            )
             steps.append(Step(CAST, [first], Value("computed", x.dtype)))
         elif target is np.where:
             steps.append(Step(np.where, [first, one, two], Value("computed", x.dtype)))
@@ -121,36 +137,75 @@ def test_a_product_and_a_sum_are_rounded_one_after_the_other() -> None:
     assert (exact != apart).any()  # the data tell a contracted operation
     values = [Value("full", x.dtype) for _ in range(3)]
     product, total = Value("computed", x.dtype), Value("computed", x.dtype, place=0)
-    chain = Chain([Step(np.multiply, values[:2], product), Step(np.add, [product, values[2]], total)], values, [total], x.size, None)
+    chain = Chain(
+        [Step(np.multiply, values[:2], product), Step(np.add, [product, values[2]], total)],
+        values,
+        [total],
+        x.size,
+        None,
+    )
     chain.compile()
     out = np.empty_like(x)
     chain(x, y, z, out, *(np.empty(*block) for block in chain.scratch))
     assert out.tobytes() == apart.tobytes()
 
 
-# --- programs -----------------------------------------------------------------------------------------------------------------
+# --- programs
+# -----------------------------------------------------------------------------------------------------------------
 
 UNARY = [
-    "np.negative({})", "np.sqrt(np.abs({}))", "np.tanh({})", "np.exp(-np.abs({}))", "np.square({})", "np.sign({})", "np.maximum({}, 0)",
-    "{}.astype(other)", "1 / (2 + np.abs({}))", "np.isnan({}).astype(like)", "{} * 0.3", "np.power({}, 2)", "np.where({} > 0, 2, 0.5)",
-]  # fmt: skip
+    "np.negative({})",
+    "np.sqrt(np.abs({}))",
+    "np.tanh({})",
+    "np.exp(-np.abs({}))",
+    "np.square({})",
+    "np.sign({})",
+    "np.maximum({}, 0)",
+    "{}.astype(other)",
+    "1 / (2 + np.abs({}))",
+    "np.isnan({}).astype(like)",
+    "{} * 0.3",
+    "np.power({}, 2)",
+    "np.where({} > 0, 2, 0.5)",
+]
 BINARY = [
-    "{} + {}", "{} * {}", "{} - {}", "np.minimum({}, {})", "np.where({0} > {1}, {0}, {1})", "{} / (1 + np.abs({}))", "np.arctan2({}, {})",
-    "{} + w * {}", "({} + c) * {}", "np.where({} > w, {}, 0)",
-]  # fmt: skip
+    "{} + {}",
+    "{} * {}",
+    "{} - {}",
+    "np.minimum({}, {})",
+    "np.where({0} > {1}, {0}, {1})",
+    "{} / (1 + np.abs({}))",
+    "np.arctan2({}, {})",
+    "{} + w * {}",
+    "({} + c) * {}",
+    "np.where({} > w, {}, 0)",
+]
 HAZARDS = [
-    "{0} += {1}", "{0} *= 0.5", "{0}[2:5] = {1}[1:4]", "{0}[1:] = {0}[:-1]", "np.multiply({1}, {1}, out={0})", "{0}[:, 3] = 1",
+    "{0} += {1}",
+    "{0} *= 0.5",
+    "{0}[2:5] = {1}[1:4]",
+    "{0}[1:] = {0}[:-1]",
+    "np.multiply({1}, {1}, out={0})",
+    "{0}[:, 3] = 1",
     "{0}[::-1] -= {1}",
-]  # fmt: skip
+]
 OTHERS = [
-    "{0} / (1 + np.abs({1}.sum()))", "{0} - {1}.mean(axis=0)", "{0} * {1}.sum(axis=1, keepdims=True)", "{0} - {1}[::-1]",
-    "{0}.reshape(-1)[::-1].reshape({0}.shape)", "{0} + f", "np.zeros_like({0}) + {1}", "({0} @ np.ones(({0}.shape[1], 1), {0}.dtype)) * {1}",
-]  # fmt: skip
+    "{0} / (1 + np.abs({1}.sum()))",
+    "{0} - {1}.mean(axis=0)",
+    "{0} * {1}.sum(axis=1, keepdims=True)",
+    "{0} - {1}[::-1]",
+    "{0}.reshape(-1)[::-1].reshape({0}.shape)",
+    "{0} + f",
+    "np.zeros_like({0}) + {1}",
+    "({0} @ np.ones(({0}.shape[1], 1), {0}.dtype)) * {1}",
+]
 
 
 @st.composite
 def programs(draw: st.DrawFn) -> str:
-    """The source of a step in plain NumPy: elementwise operations that share inputs, with reductions, views and writes between them."""
+    """The source of a step in plain NumPy: elementwise operations that share inputs, with reductions, views and writes
+    between them.
+    """
     names, lines = ["x", "y"], []
     for number in range(draw(st.integers(4, 14))):
         kind = draw(st.sampled_from(["unary", "unary", "binary", "binary", "binary", "hazard", "other"]))
@@ -224,7 +279,8 @@ def test_random_programs_in_compiled_loops(mode: str) -> None:
     assert sum(found)
 
 
-# --- warnings, errors, and what is shown ----------------------------------------------------------------------------------------
+# --- warnings, errors, and what is shown
+# ----------------------------------------------------------------------------------------
 
 
 def _quotient(x: Any, y: Any) -> Any:
@@ -269,7 +325,9 @@ def test_a_gradient_at_a_pole_is_the_eager_one_and_decides_nothing_in_a_loop(mod
     """A cotangent of zero stays zero, another gives an infinity without a warning; what eager calls warn of is told."""
 
     def gradients(x: Any, y: Any, w: Any) -> Any:
-        value, (gx, gy) = autodiff.value_and_grad(lambda x, y: (w * (x / y + np.sqrt(np.abs(x)) + np.log1p(y))).sum(), argnums=(0, 1))(x, y)
+        value, (gx, gy) = autodiff.value_and_grad(
+            lambda x, y: (w * (x / y + np.sqrt(np.abs(x)) + np.log1p(y))).sum(), argnums=(0, 1)
+        )(x, y)
         return gx, gy, value
 
     def told(step: Any, *case: Any) -> tuple[Any, set[str]]:
@@ -293,7 +351,9 @@ def test_a_gradient_at_a_pole_is_the_eager_one_and_decides_nothing_in_a_loop(mod
             assert ours == eager
     assert np.isinf(told(compiled, x, y, w)[0][0]).any()
     assert ("count_nonzero" in str(compiled.plan)) == (mode == "numpy")
-    assert (compiled.recordings == 1) == (mode == "numba"), "only where nothing is compiled another plan holds beside a zero"
+    assert (compiled.recordings == 1) == (mode == "numba"), (
+        "only where nothing is compiled another plan holds beside a zero"
+    )
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)

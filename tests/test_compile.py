@@ -145,7 +145,10 @@ def test_the_result_carries_no_graph_as_eager() -> None:
 
 
 def test_compiled_and_eager_steps_may_alternate() -> None:
-    eager, compiled = Training("batchnorm+dropout", "Adam", False), Training("batchnorm+dropout", "Adam", True, fallback=False)
+    eager, compiled = (
+        Training("batchnorm+dropout", "Adam", False),
+        Training("batchnorm+dropout", "Adam", True, fallback=False),
+    )
     raw = compiled.step.__wrapped__
     for i in range(12):
         a = eager.step(*data())
@@ -198,7 +201,8 @@ def test_static_arguments_mean_plans_of_their_own() -> None:
     assert (step.recordings, step.replays) == (3, 3)
 
 
-# --- state that must be read where it lives ---------------------------------------------------------------------------------
+# --- state that must be read where it lives
+# ---------------------------------------------------------------------------------
 
 
 def test_a_changed_learning_rate_is_read() -> None:
@@ -214,7 +218,11 @@ def test_a_changed_learning_rate_is_read() -> None:
 def test_training_and_evaluation_have_plans_of_their_own() -> None:
     def run(compiled: bool) -> list[Any]:
         model = network("batchnorm+dropout")
-        step = autodiff.compile(lambda x: model(Tensor(x)).detach(), fallback=False) if compiled else (lambda x: model(Tensor(x)).detach())
+        step = (
+            autodiff.compile(lambda x: model(Tensor(x)).detach(), fallback=False)
+            if compiled
+            else (lambda x: model(Tensor(x)).detach())
+        )
         found = []
         for mode in (True, True, False, False, True, False):
             model.train(mode)
@@ -366,7 +374,8 @@ def test_transforms_inside_and_trees_as_arguments() -> None:
     assert step.replays == 3
 
 
-# --- what is handed out stays what it was -------------------------------------------------------------------------------------
+# --- what is handed out stays what it was
+# -------------------------------------------------------------------------------------
 
 
 def test_what_somebody_holds_is_never_written_over() -> None:
@@ -375,7 +384,14 @@ def test_what_somebody_holds_is_never_written_over() -> None:
     for _ in range(6):
         loss = training.step(*data())
         first = next(training.model.parameters())
-        now = [loss.data, first.data, first.grad, first.grad[0], training.model[1].running_mean.data, training.model[1].running_mean.data[2:]]
+        now = [
+            loss.data,
+            first.data,
+            first.grad,
+            first.grad[0],
+            training.model[1].running_mean.data,
+            training.model[1].running_mean.data[2:],
+        ]
         held.append(now)
         copies.append([a.copy() for a in now])
     assert same_bits(held, copies)
@@ -389,7 +405,8 @@ def test_an_output_may_be_the_next_input() -> None:
         assert same_bits(x, y)
 
 
-# --- what cannot be replayed ----------------------------------------------------------------------------------------------------
+# --- what cannot be replayed
+# ----------------------------------------------------------------------------------------------------
 
 w = autodiff.tensor([1.0, -2.0, 3.0], requires_grad=True)
 
@@ -463,10 +480,21 @@ def sorts_in_python(x: Any) -> Any:
 @pytest.mark.parametrize(
     "function",
     [
-        reads_item, reads_float, reads_leaf, reads_asarray, reads_format, draws_globally, draws_with_python, draws_unseen, hooks_inside,
-        keeps_a_tensor, counts, graph_outside, sorts_in_python,
+        reads_item,
+        reads_float,
+        reads_leaf,
+        reads_asarray,
+        reads_format,
+        draws_globally,
+        draws_with_python,
+        draws_unseen,
+        hooks_inside,
+        keeps_a_tensor,
+        counts,
+        graph_outside,
+        sorts_in_python,
     ],
-)  # fmt: skip
+)
 def test_refused_with_advice_and_right_all_the_same(function: Any) -> None:
     xs = [np.array([1.0, 2.0, 3.0]) * k for k in (1, -2, 3, 0.5, 7)]
 
@@ -524,7 +552,9 @@ def test_a_decision_after_a_draw_leaves_the_generator_right() -> None:
 
 @pytest.mark.parametrize("cleared", [True, False])
 def test_a_replay_that_gives_up_has_changed_nothing(cleared: bool) -> None:
-    """A gradient's divisor of zero is found after running statistics and other gradients have been computed, which are then computed again."""
+    """A gradient's divisor of zero is found after running statistics and other gradients have been computed, which are
+    then computed again.
+    """
 
     def made(compiled: bool) -> tuple[Any, Any, Any]:
         norm, affine = nn.BatchNorm1d(12), nn.Linear(12, 4, generator=np.random.default_rng(0))
@@ -539,7 +569,11 @@ def test_a_replay_that_gives_up_has_changed_nothing(cleared: bool) -> None:
             loss.backward()
             return loss
 
-        return autodiff.compile(step) if compiled else step, norm, lambda: [p.grad for p in (*norm.parameters(), *affine.parameters(), scale)]
+        return (
+            autodiff.compile(step) if compiled else step,
+            norm,
+            lambda: [p.grad for p in (*norm.parameters(), *affine.parameters(), scale)],
+        )
 
     (step, norm, grads), (eager, eager_norm, eager_grads) = made(True), made(False)
     x, _ = data()
@@ -600,7 +634,8 @@ def test_bad_arguments() -> None:
         autodiff.compile(lambda: None, plans=0)
 
 
-# --- checking ---------------------------------------------------------------------------------------------------------------------
+# --- checking
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -624,7 +659,8 @@ def test_checking_notices_what_a_replay_misses(tmp_path: Path) -> None:
         step(np.ones(2))
 
 
-# --- every operation ------------------------------------------------------------------------------------------------------------
+# --- every operation
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(registry))
@@ -643,7 +679,13 @@ def test_every_operation_both_ways(name: str) -> None:
         out = op.function(*full, **kwargs)
         outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor)]
         differentiable = [o for o in outs if o.requires_grad]
-        found = autodiff.gradients(differentiable, leaves, [np.ones(o.shape, o.dtype) for o in differentiable], allow_unused=True) if leaves else []
+        found = (
+            autodiff.gradients(
+                differentiable, leaves, [np.ones(o.shape, o.dtype) for o in differentiable], allow_unused=True
+            )
+            if leaves
+            else []
+        )
         return [o.detach() for o in outs], found
 
     step = autodiff.compile(call)
@@ -670,7 +712,8 @@ def test_random_expressions(case: Any) -> None:
     assert step.replays == 2
 
 
-# --- memory and the plan ------------------------------------------------------------------------------------------------------------
+# --- memory and the plan
+# ------------------------------------------------------------------------------------------------------------
 
 
 WIDE = {
@@ -755,7 +798,10 @@ def test_the_plan_can_be_read() -> None:
 
 
 def test_the_plan_can_be_timed_line_by_line() -> None:
-    eager, compiled = Training("batchnorm+dropout", "Adam", False), Training("batchnorm+dropout", "Adam", True, fallback=False)
+    eager, compiled = (
+        Training("batchnorm+dropout", "Adam", False),
+        Training("batchnorm+dropout", "Adam", True, fallback=False),
+    )
     same_bits(eager.step(*data()), compiled.step(*data()))
     plan = compiled.step.plan
     replay = plan.replay
@@ -781,10 +827,14 @@ def test_the_plan_can_be_drawn(tmp_path: Path) -> None:
     plan = training.step.plan
     dot = plan.dot
     assert dot.startswith("digraph {")
-    assert dot.count("[label=\"np.dot") == plan.source.count(".dot(")
+    assert dot.count('[label="np.dot') == plan.source.count(".dot(")
     places = {(b.host, b.offset) for b in plan.buffers.values() if b.offset is not None}
     assert len({host for host, _ in places}) > 2, "in the arena and in gradients"
-    assert len({line.split("fillcolor=")[1] for line in dot.splitlines() if " 0.35 0.95" in line}) == len(places) < len(plan.buffers)
+    assert (
+        len({line.split("fillcolor=")[1] for line in dot.splitlines() if " 0.35 0.95" in line})
+        == len(places)
+        < len(plan.buffers)
+    )
     assert plan.save(tmp_path / "plan.dot").read_text() == dot
     with pytest.raises(ArgumentError, match="suffix"):
         plan.save(tmp_path / "plan.gif")
@@ -801,7 +851,9 @@ def test_buffers_alive_at_the_same_time_never_overlap() -> None:
         if a.host is not None:
             assert a in a.host.guests
             assert a.last < a.host.first
-            assert a.first > next(i for i, op in enumerate(plan.ops) if op.kind == "bind" and op.target == a.host.exported[0])
+            assert a.first > next(
+                i for i, op in enumerate(plan.ops) if op.kind == "bind" and op.target == a.host.exported[0]
+            )
             assert np.shares_memory(plan.scope[a.name], plan.scope[a.host.name])
         for b in placed[:i]:
             apart = a.host is not b.host or a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
@@ -810,11 +862,16 @@ def test_buffers_alive_at_the_same_time_never_overlap() -> None:
 
 
 class Wide:
-    """A network whose first gradient is larger than all that is computed on the way, and steps that let go of gradients here or there."""
+    """A network whose first gradient is larger than all that is computed on the way, and steps that let go of gradients
+    here or there.
+    """
 
     def __init__(self, form: str, compiled: bool) -> None:
         model = self.model = nn.Sequential(
-            nn.Linear(96, 8, generator=np.random.default_rng(0)), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3, generator=np.random.default_rng(1))
+            nn.Linear(96, 8, generator=np.random.default_rng(0)),
+            nn.BatchNorm1d(8),
+            nn.Tanh(),
+            nn.Linear(8, 3, generator=np.random.default_rng(1)),
         )
         opt = self.optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
@@ -896,9 +953,18 @@ class Wide:
 
 @pytest.mark.parametrize(
     ("form", "shared"),
-    [("first", True), ("between", True), ("last", True), ("outside", True), ("twice", True), ("decided", True), ("clipped", False),
-     ("looked_at", False), ("never", False)],
-)  # fmt: skip
+    [
+        ("first", True),
+        ("between", True),
+        ("last", True),
+        ("outside", True),
+        ("twice", True),
+        ("decided", True),
+        ("clipped", False),
+        ("looked_at", False),
+        ("never", False),
+    ],
+)
 def test_gradients_that_were_let_go_of_give_their_memory(form: str, shared: bool) -> None:
     eager, compiled = Wide(form, False), Wide(form, True)
     rng = np.random.default_rng(0)
@@ -1002,7 +1068,9 @@ FURTHER = {
     "RMSprop centered": lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.9, weight_decay=0.01),
     "Adadelta": lambda p: optim.Adadelta(p, weight_decay=0.01),
     "Lion": lambda p: optim.Lion(p, lr=0.01, weight_decay=0.01),
-    "two groups": lambda p: (lambda ps: optim.Adam([{"params": ps[:2], "lr": 0.1}, {"params": ps[2:]}], lr=0.01))(list(p)),
+    "two groups": lambda p: (lambda ps: optim.Adam([{"params": ps[:2], "lr": 0.1}, {"params": ps[2:]}], lr=0.01))(
+        list(p)
+    ),
 }
 
 
@@ -1034,11 +1102,14 @@ def test_compiled_kernels_are_calls_of_the_plan(kind: str) -> None:
         kernels.use(before)
 
 
-# --- where parameters and gradients lie ------------------------------------------------------------------------------------------
+# --- where parameters and gradients lie
+# ------------------------------------------------------------------------------------------
 
 
 def test_parameters_are_cut_once_and_found_where_they_are() -> None:
-    """Bound anew, held, viewed, trained elsewhere: a replay reads what p.data is, and never writes over what somebody holds."""
+    """Bound anew, held, viewed, trained elsewhere: a replay reads what p.data is, and never writes over what somebody
+    holds.
+    """
     eager, compiled = Training("plain", "Adam", False), Training("plain", "Adam", True, fallback=False)
     held: list[Any] = []
     copies: list[Any] = []
@@ -1110,7 +1181,13 @@ def test_only_what_is_held_gets_new_memory() -> None:
 @pytest.mark.parametrize("number", [0, 3, -2.5, 1e-9, float("inf"), 1e300, 2**60])
 def test_numbers_beside_arrays_are_as_numpy_takes_them(dtype: Any, number: Any) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
-        for combine in (lambda t: t * number, lambda t: number - t, lambda t: np.maximum(t, number), lambda t: number / (t + 4), lambda t: t % 0.7):
+        for combine in (
+            lambda t: t * number,
+            lambda t: number - t,
+            lambda t: np.maximum(t, number),
+            lambda t: number / (t + 4),
+            lambda t: t % 0.7,
+        ):
             step = autodiff.compile(lambda x, combine=combine: combine(Tensor(x)))
             for i in range(3):
                 x = (np.arange(5) - i).astype(dtype)
@@ -1125,8 +1202,19 @@ def test_cheaper_calls_of_the_same_bits() -> None:
     def step(a: Any, labels: Any) -> Any:
         t = Tensor(a).detach().data
         count.data = 2 * (count.data + 1)
-        extremes = np.max(labels), np.min(labels, axis=0), labels.max(keepdims=True), np.max(a), np.max(np.add(labels, 0.5))
-        return np.einsum("nc,nc->c", t, t), np.einsum("nc->n", t, optimize=False), np.einsum("nc,kc->nk", t, t, optimize=True), *extremes
+        extremes = (
+            np.max(labels),
+            np.min(labels, axis=0),
+            labels.max(keepdims=True),
+            np.max(a),
+            np.max(np.add(labels, 0.5)),
+        )
+        return (
+            np.einsum("nc,nc->c", t, t),
+            np.einsum("nc->n", t, optimize=False),
+            np.einsum("nc,kc->nk", t, t, optimize=True),
+            *extremes,
+        )
 
     step = autodiff.compile(step, fallback=False)
     eager = step.__wrapped__
@@ -1170,7 +1258,13 @@ def test_parameters_at_different_turns_step_as_eager(mode: str) -> None:
         found = []
         for compiled in (False, True):
             g = np.random.default_rng(0)
-            model = nn.Sequential(nn.Linear(12, 80, generator=g), nn.ReLU(), nn.Linear(80, 40, generator=g), nn.ReLU(), nn.Linear(40, 4, generator=g))
+            model = nn.Sequential(
+                nn.Linear(12, 80, generator=g),
+                nn.ReLU(),
+                nn.Linear(80, 40, generator=g),
+                nn.ReLU(),
+                nn.Linear(40, 4, generator=g),
+            )
             optimizer = optim.Adam(model.parameters(), lr=1e-2)
 
             def step(x: Any, y: Any, model: Any = model, optimizer: Any = optimizer) -> Any:
@@ -1190,7 +1284,9 @@ def test_parameters_at_different_turns_step_as_eager(mode: str) -> None:
         kernels.use(before)
 
 
-@pytest.mark.parametrize(("exponent", "ufunc"), [(2, "square"), (2.0, "square"), (0.5, "sqrt"), (-1, "reciprocal"), (3, "power")])
+@pytest.mark.parametrize(
+    ("exponent", "ufunc"), [(2, "square"), (2.0, "square"), (0.5, "sqrt"), (-1, "reciprocal"), (3, "power")]
+)
 def test_a_power_is_replayed_by_what_the_eager_step_calls(exponent: float, ufunc: str) -> None:
     """``x ** 2`` squares; np.power gave other last bits before NumPy 2.3."""
     leaf = autodiff.tensor(np.linspace(0.1, 2, 50).astype(np.float32), requires_grad=True)
@@ -1222,7 +1318,11 @@ def test_a_plan_takes_gradients_from_its_own_memory_and_the_optimiser_keeps_no_o
     ("step", "first", "second"),
     [
         (lambda x, a=1.0, b=1.0: Tensor(x) * a + b, ((), {"a": 2.0}), ((), {"b": 2.0})),
-        (lambda x, a=None, b=None: Tensor(x) * (1.0 if a is None else a) + (0.0 if b is None else b), ((2.0, None), {}), ((None, 2.0), {})),
+        (
+            lambda x, a=None, b=None: Tensor(x) * (1.0 if a is None else a) + (0.0 if b is None else b),
+            ((2.0, None), {}),
+            ((None, 2.0), {}),
+        ),
         (lambda x, t: Tensor(x) * t["a"] + t["b"], (({"a": 2.0, "b": 3.0},), {}), (({"b": 2.0, "a": 3.0},), {})),
         (lambda x, t: Tensor(x) * len(t), (([2.0, [3.0]],), {}), (([[2.0, 3.0]],), {})),
         (lambda x, t: Tensor(x) * (2.0 if isinstance(t, list) else 1.0), (([2.0],), {}), (((2.0,), {}))),
@@ -1241,7 +1341,9 @@ def test_arguments_of_another_structure_have_a_plan_of_their_own(step: Any, firs
 
 
 def test_a_group_added_later_is_cleared_with_the_others() -> None:
-    """``zero_grad()`` of a replay left the gradient of a parameter added after the recording, and every step took it again."""
+    """``zero_grad()`` of a replay left the gradient of a parameter added after the recording, and every step took it
+    again.
+    """
 
     def trained(compiled: bool) -> Any:
         p, q = (Tensor(np.ones(3), requires_grad=True) for _ in range(2))
@@ -1343,7 +1445,9 @@ def test_lists_and_dicts_that_a_step_changes_are_changed() -> None:
 
 def test_a_dict_of_another_kind_stays_one() -> None:
     table = collections.defaultdict(lambda: 2.0, x=np.arange(3.0))
-    step = autodiff.compile(lambda t: Tensor(t["x"]) * (3.0 if isinstance(t, collections.defaultdict) else 1.0), fallback=False)
+    step = autodiff.compile(
+        lambda t: Tensor(t["x"]) * (3.0 if isinstance(t, collections.defaultdict) else 1.0), fallback=False
+    )
     for _ in range(3):
         assert same_bits(step(table), Tensor(np.arange(3.0)) * 3.0)
     assert step.replays == 2

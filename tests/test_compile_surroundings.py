@@ -1,4 +1,6 @@
-"""What decides a step's course without passing through its arguments: after any change of it a compiled step does what the eager one does."""
+"""What decides a step's course without passing through its arguments: after any change of it a compiled step does what
+the eager one does.
+"""
 
 import argparse
 import array
@@ -211,7 +213,9 @@ def cached() -> Case:
 
 def environment() -> Case:
     os.environ["AUTODIFF_TEST_SCALE"] = "2.0"
-    return lambda x: Tensor(x) * float(os.environ.get("AUTODIFF_TEST_SCALE", "1")), lambda: os.environ.update(AUTODIFF_TEST_SCALE="3.0")
+    return lambda x: Tensor(x) * float(os.environ.get("AUTODIFF_TEST_SCALE", "1")), lambda: os.environ.update(
+        AUTODIFF_TEST_SCALE="3.0"
+    )
 
 
 def context() -> Case:
@@ -225,7 +229,9 @@ def tensor_behind(make: Callable[[Tensor], Callable[[], Tensor]]) -> Case:
     return lambda x: Tensor(x) * get(), lambda: setattr(tensor, "data", np.full(4, 3.0))
 
 
-def tensor_asked(read: Callable[[Tensor], Any], change: Callable[[Tensor], Any], like: Any = None, **options: Any) -> Case:
+def tensor_asked(
+    read: Callable[[Tensor], Any], change: Callable[[Tensor], Any], like: Any = None, **options: Any
+) -> Case:
     tensor = Tensor(np.ones(4) if like is None else like, **options)
     return lambda x: Tensor(x) * read(tensor), lambda: change(tensor)
 
@@ -273,7 +279,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "hasattr": lambda: asked(lambda thing: 2.0 if hasattr(thing, "scale") else 1.0, None),
     "an attribute that is tried": lambda: asked(try_attribute, None),
     "vars": lambda: asked(lambda thing: vars(thing)["scale"]),
-    "__dict__": lambda: asked(lambda thing: thing.__dict__["sca" "le"]),
+    "__dict__": lambda: asked(lambda thing: thing.__dict__["scale"]),
     "attrgetter": lambda: asked(operator.attrgetter("scale")),
     "a global in __call__": lambda: (lambda thing: (lambda x: thing(x), rescale))(Reads()),
     "the object itself": lambda: (Reads(), rescale),
@@ -297,29 +303,45 @@ CASES: dict[str, Callable[[], Case]] = {
     "a cache": cached,
     "the environment": environment,
     "a context variable": context,
-    "an attribute of a thread": lambda: boxed(lambda scale: (lambda box: (setattr(box, "scale", scale), box)[1])(threading.local())),
+    "an attribute of a thread": lambda: boxed(
+        lambda scale: (lambda box: (setattr(box, "scale", scale), box)[1])(threading.local())
+    ),
     "a tensor behind a weak reference": lambda: tensor_behind(weakref.ref),
-    "a tensor in a namespace": lambda: tensor_behind(lambda tensor: functools.partial(getattr, types.SimpleNamespace(tensor=tensor), "tensor")),
+    "a tensor in a namespace": lambda: tensor_behind(
+        lambda tensor: functools.partial(getattr, types.SimpleNamespace(tensor=tensor), "tensor")
+    ),
     "a tensor nobody can find": lambda: tensor_behind(lambda tensor: itertools.repeat(tensor).__next__),
     "whether a tensor requires a gradient": lambda: tensor_asked(
         lambda tensor: 2.0 if tensor.requires_grad else 1.0, lambda tensor: tensor.requires_grad_()
     ),
     "whether a parameter requires one": lambda: tensor_asked(
-        lambda tensor: 2.0 if tensor.requires_grad else 1.0, lambda tensor: tensor.requires_grad_(False), requires_grad=True
+        lambda tensor: 2.0 if tensor.requires_grad else 1.0,
+        lambda tensor: tensor.requires_grad_(False),
+        requires_grad=True,
     ),
-    "a tensor's shape": lambda: tensor_asked(lambda tensor: tensor.shape[0], lambda tensor: setattr(tensor, "data", np.ones(7))),
-    "the shape of one computed with": lambda: tensor_asked(lambda tensor: tensor.mean(), lambda tensor: setattr(tensor, "data", np.arange(7.0))),
+    "a tensor's shape": lambda: tensor_asked(
+        lambda tensor: tensor.shape[0], lambda tensor: setattr(tensor, "data", np.ones(7))
+    ),
+    "the shape of one computed with": lambda: tensor_asked(
+        lambda tensor: tensor.mean(), lambda tensor: setattr(tensor, "data", np.arange(7.0))
+    ),
     "the dtype of one computed with": lambda: tensor_asked(
         lambda tensor: tensor, lambda tensor: setattr(tensor, "data", np.full(4, 0.1, np.float32)), np.full(4, 0.1)
     ),
     "an array's element": lambda: plain_array(lambda values: float(values[0]), lambda values: values.fill(3.0)),
-    "an array's truth": lambda: plain_array(lambda values: 2.0 if values.any() else 1.0, lambda values: values.fill(3.0)),
+    "an array's truth": lambda: plain_array(
+        lambda values: 2.0 if values.any() else 1.0, lambda values: values.fill(3.0)
+    ),
     "an array's sum": lambda: plain_array(lambda values: values.sum(), lambda values: values.fill(3.0)),
-    "an array's sum beside the array": lambda: plain_array(lambda values: Tensor(values[:4]) + values.sum(), lambda values: values.fill(3.0)),
-    "an array's shape": lambda: plain_array(lambda values: len(values), lambda values: setattr(values, "shape", (2, 3))),
+    "an array's sum beside the array": lambda: plain_array(
+        lambda values: Tensor(values[:4]) + values.sum(), lambda values: values.fill(3.0)
+    ),
+    "an array's shape": lambda: plain_array(
+        lambda values: len(values), lambda values: setattr(values, "shape", (2, 3))
+    ),
     "one parameter more": more_parameters,
     "the settings of errors": settings_of_errors,
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore::autodiff.replay.CompileWarning", "ignore:Setting the shape:DeprecationWarning")

@@ -76,7 +76,9 @@ def test_complex_intermediates_of_real_functions():
 
 def test_eigenvalues_of_a_rotation():
     # The eigenvalues of [[a, -b], [b, a]] are a +- ib.
-    f = lambda t: np.sum(np.abs(np.imag(np.linalg.eigvals(np.stack([np.stack([t[0], -t[1]]), np.stack([t[1], t[0]])])))))
+    f = lambda t: np.sum(
+        np.abs(np.imag(np.linalg.eigvals(np.stack([np.stack([t[0], -t[1]]), np.stack([t[1], t[0]])]))))
+    )
     np.testing.assert_allclose(ad.grad(f)(np.array([0.5, 2.0])), [0.0, 2.0], atol=1e-12)
 
 
@@ -87,7 +89,12 @@ def test_a_result_that_depends_on_the_phase_of_eigenvectors_is_refused():
 
 
 rng = np.random.default_rng(4)
-RE, IM, WEIGHTS, RIGHT = rng.normal(size=(2, 2)), rng.normal(size=(2, 2)), rng.normal(size=(2, 2)), rng.normal(size=(2, 2)) * (1 - 2j)
+RE, IM, WEIGHTS, RIGHT = (
+    rng.normal(size=(2, 2)),
+    rng.normal(size=(2, 2)),
+    rng.normal(size=(2, 2)),
+    rng.normal(size=(2, 2)) * (1 - 2j),
+)
 
 
 def hermitian(a):
@@ -105,15 +112,23 @@ def of_eigenvectors(a):
 
 def of_qr(a):
     q, r = np.linalg.qr(a)
-    return np.sum(np.abs(q) ** 3) + np.sum(WEIGHTS * np.imag(q)) + np.sum(WEIGHTS * np.real(r) ** 3) + np.sum(WEIGHTS * np.imag(r))
+    return (
+        np.sum(np.abs(q) ** 3)
+        + np.sum(WEIGHTS * np.imag(q))
+        + np.sum(WEIGHTS * np.real(r) ** 3)
+        + np.sum(WEIGHTS * np.imag(r))
+    )
 
 
-# Each is real, of a complex matrix. JAX's answers agreed with the numerical reference used here to 1e-13 when this table was written.
+# Each is real, of a complex matrix. JAX's answers agreed with the numerical reference used here to 1e-13 when this
+# table was written.
 MATRICES = {
     "inv": lambda a: np.sum(WEIGHTS * np.abs(np.linalg.inv(a)) ** 2),
     "det": lambda a: np.abs(np.linalg.det(a)) ** 3 + np.real(np.linalg.det(a)),
     "solve": lambda a: np.sum(np.abs(np.linalg.solve(a, RIGHT)) ** 3),
-    "cholesky": lambda a: np.sum(WEIGHTS * np.abs(np.linalg.cholesky(positive(a))) ** 3 + WEIGHTS * np.imag(np.linalg.cholesky(positive(a)))),
+    "cholesky": lambda a: np.sum(
+        WEIGHTS * np.abs(np.linalg.cholesky(positive(a))) ** 3 + WEIGHTS * np.imag(np.linalg.cholesky(positive(a)))
+    ),
     "eigh": of_eigenvectors,
     "eigvalsh": lambda a: np.sum(np.linalg.eigvalsh(hermitian(a)) ** 3),
     "qr": of_qr,
@@ -125,9 +140,13 @@ MATRICES = {
     "matrix_power": lambda a: np.sum(np.abs(np.linalg.matrix_power(a, -3)) ** 2),
     "eigvals": lambda a: np.sum(np.abs(np.linalg.eigvals(a)) ** 3),
     "cov": lambda a: np.sum(np.abs(np.cov(a)) ** 3) + np.sum(WEIGHTS * np.abs(np.corrcoef(a)) ** 3),
-    "var": lambda a: np.var(a) + np.sum(np.std(a, axis=0)) + np.sum(np.var(a, axis=0, where=[[True, True], [True, False]])),
+    "var": lambda a: (
+        np.var(a) + np.sum(np.std(a, axis=0)) + np.sum(np.var(a, axis=0, where=[[True, True], [True, False]]))
+    ),
     "products": lambda a: np.abs(np.prod(a)) + np.sum(np.abs(np.cumprod(a)) ** 2) + np.abs(np.vdot(a, a * a + 1)),
-    "convolve": lambda a: np.sum(np.abs(np.convolve(a[0], a[1])) ** 3) + np.sum(np.abs(np.correlate(a[0], a[1], "full")) ** 3),
+    "convolve": lambda a: (
+        np.sum(np.abs(np.convolve(a[0], a[1])) ** 3) + np.sum(np.abs(np.correlate(a[0], a[1], "full")) ** 3)
+    ),
     "powers": lambda a: np.sum(np.abs(a**2.5) ** 2) + np.sum(np.real(a**a)),
     "logarithms": lambda a: np.sum(np.real(np.log(a)) * WEIGHTS + np.imag(np.sqrt(a)) + np.imag(np.tanh(a))),
     "inverse functions": lambda a: np.sum(np.real(np.arctan(a)) + np.real(np.arcsin(a)) + np.imag(np.arcsinh(a))),

@@ -1,4 +1,6 @@
-"""Complex numbers through every registered operation: dtypes kept, forward and reverse adjoint, both equal to differences; or refused."""
+"""Complex numbers through every registered operation: dtypes kept, forward and reverse adjoint, both equal to
+differences; or refused.
+"""
 
 from typing import Any
 
@@ -15,12 +17,16 @@ OPS = sorted(name for name in registry if not name.startswith(("doc_", "test_"))
 CALLS = 4
 # Those whose definition, or derivation by hand, holds for real numbers; each says so.
 REAL = frozenset(
-    """adaptive_max_pool arctan2 batch_norm batch_norm_inference batch_renorm bernoulli_logits bernoulli_nll cbrt copysign cross_entropy
-    cross_iteration_batch_norm ctc_loss deg2rad elu fabs fmod gelu gelu_tanh group_norm huber_bowl hypot i0 layer_norm leaky_relu log_sigmoid
-    logaddexp logaddexp2 max_pool multi_margin_loss normal_cdf rad2deg remainder rms_norm scaled_dot_product_attention sigmoid silu
+    """adaptive_max_pool arctan2 batch_norm batch_norm_inference batch_renorm bernoulli_logits bernoulli_nll cbrt
+    copysign cross_entropy
+    cross_iteration_batch_norm ctc_loss deg2rad elu fabs fmod gelu gelu_tanh group_norm huber_bowl hypot i0 layer_norm
+    leaky_relu log_sigmoid
+    logaddexp logaddexp2 max_pool multi_margin_loss normal_cdf rad2deg remainder rms_norm scaled_dot_product_attention
+    sigmoid silu
     soft_sign softplus""".split()
 )
-# The gradient of an output that depends on arbitrary phases or vectors is refused; tests/test_complex.py has functions that do not.
+# The gradient of an output that depends on arbitrary phases or vectors is refused; tests/test_complex.py has functions
+# that do not.
 ARBITRARY = frozenset({"eig", "eigh", "span_only", "svd"})
 
 # astype to a real dtype, of which NumPy warns; the gradient is that of the real part, which is left.
@@ -34,7 +40,10 @@ def _complex_calls(name: str):
     draw = RandomDraw(rng)
     for _ in range(CALLS):
         args, kwargs = sample_call(op, draw)
-        full = [a + 0.3j * rng.standard_normal(a.shape) if isinstance(a, np.ndarray) and a.dtype == np.float64 else a for a in args]
+        full = [
+            a + 0.3j * rng.standard_normal(a.shape) if isinstance(a, np.ndarray) and a.dtype == np.float64 else a
+            for a in args
+        ]
         places = [i for i, a in enumerate(full) if isinstance(a, np.ndarray) and a.dtype.kind == "c"]
         if places:
             yield op, full, kwargs, places, rng
@@ -92,7 +101,9 @@ def test_forward_reverse_and_differences_agree_on_complex_inputs(name: str) -> N
         h = 3e-4
         numeric = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
         assert abs(forward - reverse) <= 1e-10 * max(1.0, abs(reverse)), f"<u, J v> = {forward}, <J' u, v> = {reverse}"
-        assert abs(numeric - reverse) <= 1e-7 * max(1.0, abs(reverse)), f"differences give {numeric}, <J' u, v> = {reverse}"
+        assert abs(numeric - reverse) <= 1e-7 * max(1.0, abs(reverse)), (
+            f"differences give {numeric}, <J' u, v> = {reverse}"
+        )
 
 
 @pytest.mark.parametrize("name", sorted(REAL & set(OPS)))

@@ -65,7 +65,11 @@ def test_convolution_is_the_loops(shape, kernel, stride, padding, dilation, grou
     leaves = [ad.tensor(a, requires_grad=True) for a in (x, w, b)]
     out = F.conv2d(*leaves, stride, padding, dilation, groups)
     out.backward(g)
-    for ours, theirs in zip([out.data, *(leaf.grad for leaf in leaves)], loops_conv(x, w, b, g, stride, padding, dilation, groups), strict=True):
+    for ours, theirs in zip(
+        [out.data, *(leaf.grad for leaf in leaves)],
+        loops_conv(x, w, b, g, stride, padding, dilation, groups),
+        strict=True,
+    ):
         close(ours, theirs)
     # The transposed convolution is the same linear map turned round: <g, A x> = <A^T g, x>, element for element.
     extra = tuple(
@@ -135,7 +139,10 @@ def test_pooling_is_the_loops(shape, kernel, stride, padding, dilation, ties, dt
     x = (rng.integers(0, 3, shape) if ties else rng.normal(size=shape)).astype(dtype)
     kinds = [(True, lambda t: F.max_pool2d(t, kernel, stride, padding, dilation), True)]
     if dilation == (1, 1):
-        kinds += [(False, lambda t, i=i: F.avg_pool2d(t, kernel, stride, padding, count_include_pad=i), i) for i in (True, False)]
+        kinds += [
+            (False, lambda t, i=i: F.avg_pool2d(t, kernel, stride, padding, count_include_pad=i), i)
+            for i in (True, False)
+        ]
     for largest, function, include in kinds:
         y = loops_pool(x, None, kernel, stride, padding, dilation, largest, include)[0]
         g = rng.normal(size=y.shape).astype(dtype)
@@ -218,7 +225,12 @@ def test_conv_against_torch(call):
     torch = torch_or_skip()
     axes, arrays, options = call
     name = f"conv{axes}d"
-    agree(torch, lambda *a: getattr(F, name)(*a, **options), lambda *a: getattr(torch.nn.functional, name)(*a, **options), arrays)
+    agree(
+        torch,
+        lambda *a: getattr(F, name)(*a, **options),
+        lambda *a: getattr(torch.nn.functional, name)(*a, **options),
+        arrays,
+    )
 
 
 @given(convolutions(transposed=True))
@@ -226,7 +238,12 @@ def test_conv_transpose_against_torch(call):
     torch = torch_or_skip()
     axes, arrays, options = call
     name = f"conv_transpose{axes}d"
-    agree(torch, lambda *a: getattr(F, name)(*a, **options), lambda *a: getattr(torch.nn.functional, name)(*a, **options), arrays)
+    agree(
+        torch,
+        lambda *a: getattr(F, name)(*a, **options),
+        lambda *a: getattr(torch.nn.functional, name)(*a, **options),
+        arrays,
+    )
 
 
 @st.composite
@@ -239,9 +256,18 @@ def poolings(draw):
     lead = draw(st.sampled_from([(2, 3), (1, 1), (3,)]))
     rng = np.random.default_rng(draw(st.integers(0, 2**31)))
     # Half of the time few different values, so that maxima are tied.
-    x = rng.integers(0, 3, (*lead, *lengths)).astype(float) if draw(st.booleans()) else rng.normal(size=(*lead, *lengths))
+    x = (
+        rng.integers(0, 3, (*lead, *lengths)).astype(float)
+        if draw(st.booleans())
+        else rng.normal(size=(*lead, *lengths))
+    )
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    return axes, x, {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": draw(st.booleans())}, dilation
+    return (
+        axes,
+        x,
+        {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": draw(st.booleans())},
+        dilation,
+    )
 
 
 @given(poolings(), st.booleans(), st.sampled_from([None, 1, 3]))
@@ -263,18 +289,29 @@ def test_pooling_against_torch(call, include, override):
     agree(torch, lambda a: getattr(F, name)(a, **mean), lambda a: getattr(TF, name)(a, **mean), [x])
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.one_of(st.none(), st.integers(1, 6))), min_size=1, max_size=3), st.integers(0, 2**31), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.one_of(st.none(), st.integers(1, 6))), min_size=1, max_size=3),
+    st.integers(0, 2**31),
+    st.booleans(),
+)
 def test_adaptive_pooling_against_torch(sizes, seed, ties):
     torch = torch_or_skip()
     axes = len(sizes)
     lengths, wanted = tuple(n for n, _ in sizes), tuple(m for _, m in sizes)
     if axes == 1:
-        wanted = (lengths[0] if wanted[0] is None else wanted[0],)  # PyTorch takes None in two and three dimensions only
+        wanted = (
+            lengths[0] if wanted[0] is None else wanted[0],
+        )  # PyTorch takes None in two and three dimensions only
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 3, (2, 3, *lengths)).astype(float) if ties else rng.normal(size=(2, 3, *lengths))
     for kind in ("avg", "max"):
         name = f"adaptive_{kind}_pool{axes}d"
-        agree(torch, lambda a, n=name: getattr(F, n)(a, wanted), lambda a, n=name: getattr(torch.nn.functional, n)(a, wanted), [x])
+        agree(
+            torch,
+            lambda a, n=name: getattr(F, n)(a, wanted),
+            lambda a, n=name: getattr(torch.nn.functional, n)(a, wanted),
+            [x],
+        )
     out, where = getattr(F, name)(x, wanted, return_indices=True)
     ref, place = getattr(torch.nn.functional, name)(torch.tensor(x), wanted, return_indices=True)
     np.testing.assert_array_equal(out.data, ref.numpy())
@@ -302,7 +339,9 @@ def test_layers_against_torch(name, args, options, shape, rng):
     theirs = getattr(torch.nn, name)(*args, **options).double()
     ours = getattr(nn, name)(*args, **options, dtype=np.float64)
     assert repr(ours) == repr(theirs)
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
     ours.load_state_dict(theirs.state_dict())
     agree(torch, ours, theirs, [rng.normal(size=shape)])
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -314,12 +353,19 @@ def test_layers_against_torch(name, args, options, shape, rng):
 
 
 POOLS = [
-    ("MaxPool1d", {"kernel_size": 2, "padding": 1}, 1), ("MaxPool2d", {"kernel_size": 3, "stride": 2, "ceil_mode": True}, 2),
-    ("MaxPool3d", {"kernel_size": 2, "dilation": 2}, 3), ("AvgPool1d", {"kernel_size": 2, "padding": 1, "count_include_pad": False}, 1),
-    ("AvgPool2d", {"kernel_size": (2, 3), "divisor_override": 5}, 2), ("AvgPool3d", {"kernel_size": 2, "ceil_mode": True}, 3),
-    ("AdaptiveAvgPool1d", {"output_size": 3}, 1), ("AdaptiveAvgPool2d", {"output_size": (3, None)}, 2), ("AdaptiveAvgPool3d", {"output_size": 1}, 3),
-    ("AdaptiveMaxPool1d", {"output_size": 3}, 1), ("AdaptiveMaxPool2d", {"output_size": (None, 2)}, 2), ("AdaptiveMaxPool3d", {"output_size": 2}, 3),
-]  # fmt: skip
+    ("MaxPool1d", {"kernel_size": 2, "padding": 1}, 1),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2, "ceil_mode": True}, 2),
+    ("MaxPool3d", {"kernel_size": 2, "dilation": 2}, 3),
+    ("AvgPool1d", {"kernel_size": 2, "padding": 1, "count_include_pad": False}, 1),
+    ("AvgPool2d", {"kernel_size": (2, 3), "divisor_override": 5}, 2),
+    ("AvgPool3d", {"kernel_size": 2, "ceil_mode": True}, 3),
+    ("AdaptiveAvgPool1d", {"output_size": 3}, 1),
+    ("AdaptiveAvgPool2d", {"output_size": (3, None)}, 2),
+    ("AdaptiveAvgPool3d", {"output_size": 1}, 3),
+    ("AdaptiveMaxPool1d", {"output_size": 3}, 1),
+    ("AdaptiveMaxPool2d", {"output_size": (None, 2)}, 2),
+    ("AdaptiveMaxPool3d", {"output_size": 2}, 3),
+]
 
 
 @pytest.mark.parametrize(("name", "options", "axes"), POOLS)
@@ -351,9 +397,15 @@ def test_initial_values_have_pytorchs_spread():
 
 def test_a_small_network_stays_float32_and_learns(rng):
     model = nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1, generator=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, generator=rng), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2, generator=rng),
-    )  # fmt: skip
+        nn.Conv2d(1, 6, 3, padding=1, generator=rng),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, generator=rng),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 2, generator=rng),
+    )
     x = rng.normal(size=(20, 1, 8, 8)).astype(np.float32)
     x[:10, :, ::2] += 2
     y = np.repeat([0, 1], 10)
@@ -381,7 +433,14 @@ def test_misuse_is_named():
         F.conv2d(x, w, np.ones(5), groups=2)
     with pytest.raises(ShapeError, match="does not fit"):
         F.conv2d(x, w, dilation=3, groups=2)
-    for option in ({"stride": 0}, {"stride": (1, 2, 3)}, {"padding": -1}, {"padding": "full"}, {"padding": "same", "stride": 2}, {"dilation": 1.5}):
+    for option in (
+        {"stride": 0},
+        {"stride": (1, 2, 3)},
+        {"padding": -1},
+        {"padding": "full"},
+        {"padding": "same", "stride": 2},
+        {"dilation": 1.5},
+    ):
         with pytest.raises(ArgumentError, match="|".join(option)):
             F.conv2d(x, w, groups=2, **option)
     with pytest.raises(ArgumentError, match="output_padding"):

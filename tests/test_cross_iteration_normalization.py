@@ -1,4 +1,6 @@
-"""Cross-iteration batch normalisation against plain NumPy with differenced statistics, and against PyTorch's autograd over many steps."""
+"""Cross-iteration batch normalisation against plain NumPy with differenced statistics, and against PyTorch's autograd
+over many steps.
+"""
 
 import copy
 
@@ -48,7 +50,18 @@ def differenced(weight, x):
 class Reference:
     """The definition, in nu, with Python lists."""
 
-    def __init__(self, buffer_num, rho=1.0, burnin=0, eps=1e-5, eps_mode="inside", invalid="max", ddof=0, running_ddof=1, momentum=0.1):
+    def __init__(
+        self,
+        buffer_num,
+        rho=1.0,
+        burnin=0,
+        eps=1e-5,
+        eps_mode="inside",
+        invalid="max",
+        ddof=0,
+        running_ddof=1,
+        momentum=0.1,
+    ):
         self.__dict__.update(locals())
         self.past, self.seen = [], 0
         self.mean, self.var = np.zeros(C), np.ones(C)
@@ -86,7 +99,12 @@ class Reference:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@given(seed=st.integers(0, 2**31), buffer_num=st.sampled_from([0, 1, 3]), burnin=st.sampled_from([0, 2]), step=st.sampled_from([0.1, 1.5]))
+@given(
+    seed=st.integers(0, 2**31),
+    buffer_num=st.sampled_from([0, 1, 3]),
+    burnin=st.sampled_from([0, 2]),
+    step=st.sampled_from([0.1, 1.5]),
+)
 def test_against_differenced_statistics(name, seed, buffer_num, burnin, step):
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(C, D, 1, 1))
@@ -131,7 +149,10 @@ def test_gradients_are_pytorchs_through_the_current_moments_alone(name, rng):
             nus.append(old_nu + (dnu * (weight - old_weight)).sum((1, 2, 3)))
         leaves = [torch.tensor(a, requires_grad=True) for a in (weight, layer.weight.data, layer.bias.data)]
         y = torch.einsum("oi,nihw->nohw", leaves[0].reshape(C, D), torch.tensor(x))
-        mu, nu = torch.stack([y.mean((0, 2, 3)), *map(torch.tensor, mus)]), torch.stack([(y * y).mean((0, 2, 3)), *map(torch.tensor, nus)])
+        mu, nu = (
+            torch.stack([y.mean((0, 2, 3)), *map(torch.tensor, mus)]),
+            torch.stack([(y * y).mean((0, 2, 3)), *map(torch.tensor, nus)]),
+        )
         if options.get("invalid") == "drop":
             kept = (nu - mu**2 >= 0).double()
         else:
@@ -166,7 +187,10 @@ def test_both_ways_to_treat_an_invalid_variance_are_reached(rng):
 
 def test_a_window_of_none_is_batch_normalisation_and_so_is_the_burn_in(rng):
     plain = nn.BatchNorm2d(C, dtype=np.float64)
-    layers = [nn.CrossIterationBatchNorm2d(C, buffer_num=0, dtype=np.float64), nn.CrossIterationBatchNorm2d(C, burnin=9, dtype=np.float64)]
+    layers = [
+        nn.CrossIterationBatchNorm2d(C, buffer_num=0, dtype=np.float64),
+        nn.CrossIterationBatchNorm2d(C, burnin=9, dtype=np.float64),
+    ]
     for _ in range(3):
         x = rng.normal(size=(3, C, 2, 2))
         leaf = ad.tensor(x, requires_grad=True)
@@ -193,7 +217,9 @@ def test_the_window_grows_in_proportion_where_asked(rng):
 def network(seed=0):
     linear = nn.Linear(4, C, dtype=np.float64, generator=np.random.default_rng(seed))
     head = nn.Linear(C, 2, dtype=np.float64, generator=np.random.default_rng(seed + 1))
-    return nn.Sequential(linear, nn.CrossIterationBatchNorm1d(C, buffer_num=3, layer=linear, dtype=np.float64), nn.ReLU(), head)
+    return nn.Sequential(
+        linear, nn.CrossIterationBatchNorm1d(C, buffer_num=3, layer=linear, dtype=np.float64), nn.ReLU(), head
+    )
 
 
 def train(model, steps, seed):
@@ -222,7 +248,9 @@ def test_a_resumed_or_copied_run_goes_on_exactly():
 
 
 def test_small_batches_are_normalised_more_steadily(rng):
-    """What it is for: with batches of two, the statistics used lie closer to those of the whole data than a batch's own do."""
+    """What it is for: with batches of two, the statistics used lie closer to those of the whole data than a batch's own
+    do.
+    """
     x = rng.normal(size=(400, D, 1, 1)) * 2 + 1
     theta = ad.tensor(rng.normal(size=(C, D, 1, 1)), requires_grad=True)
     truth = before(theta.data, x)

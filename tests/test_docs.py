@@ -17,7 +17,9 @@ def modules() -> list[str]:
     for package in ("autodiff", "nn", "optim"):
         found = importlib.import_module(package)
         names.append(package)
-        names += [m.name for m in pkgutil.walk_packages(found.__path__, f"{package}.") if not m.name.endswith("__main__")]
+        names += [
+            m.name for m in pkgutil.walk_packages(found.__path__, f"{package}.") if not m.name.endswith("__main__")
+        ]
     return names
 
 

@@ -1,4 +1,6 @@
-"""Every registered operation in every floating-point dtype: the gradient has the input's dtype, and a refusal is LAPACK's."""
+"""Every registered operation in every floating-point dtype: the gradient has the input's dtype, and a refusal is
+LAPACK's.
+"""
 
 from typing import Any
 
@@ -50,5 +52,7 @@ def test_the_gradient_has_the_dtype_of_the_input(name: str, dtype: Any) -> None:
             assert g is None or (g.dtype, g.shape) == (leaf.dtype, leaf.shape)
             seen += g is not None
             if g is not None:
-                np.testing.assert_allclose(g, expected, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(expected), initial=1.0)))
+                np.testing.assert_allclose(
+                    g, expected, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(expected), initial=1.0))
+                )
     assert seen, "no call of this operation has a gradient"

@@ -8,7 +8,9 @@ from autodiff.facts import sample_call
 from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 
-ELEMENTWISE = sorted(name for name, op in registry.items() if op.elementwise and all(rule is not None for rule in op.rules))
+ELEMENTWISE = sorted(
+    name for name, op in registry.items() if op.elementwise and all(rule is not None for rule in op.rules)
+)
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3, 1)])
@@ -22,7 +24,21 @@ def test_empty_inputs(name, shape):
 
 
 @pytest.mark.parametrize(
-    "f", [np.sum, np.prod, np.cumsum, np.cumprod, np.sort, np.diff, np.ravel, np.flip, np.linalg.norm, np.nansum, lambda x: x @ x, lambda x: x[[]]]
+    "f",
+    [
+        np.sum,
+        np.prod,
+        np.cumsum,
+        np.cumprod,
+        np.sort,
+        np.diff,
+        np.ravel,
+        np.flip,
+        np.linalg.norm,
+        np.nansum,
+        lambda x: x @ x,
+        lambda x: x[[]],
+    ],
 )
 def test_empty_reductions(f):
     x = ad.tensor(np.ones(0), requires_grad=True)

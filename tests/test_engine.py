@@ -74,7 +74,9 @@ def test_random_expression_graphs_agree_with_torch(program):
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=10))
 def test_every_use_is_visited_before_what_it_uses_wherever_ways_part_and_meet(blocks):
-    """Straight runs in between, since the walk needs no order where there is but one way; values count paths, so a use that comes late shows."""
+    """Straight runs in between, since the walk needs no order where there is but one way; values count paths, so a use
+    that comes late shows.
+    """
     x = leaf(1.0)
     h, paths, visited = x, 1.0, []
 
@@ -185,15 +187,29 @@ def test_a_pass_beside_another_gives_the_same_bits(name):
 
 
 SCALAR_STEPS = (
-    lambda a, b: a * b, lambda a, b: a - b, lambda a, b: a / (b * b + 1.0), lambda a, b: 0.5 * a, lambda a, b: 2.0 - b, lambda a, b: a * a,
-    lambda a, b: np.tanh(a), lambda a, b: np.hypot(a, b) * 0.5, lambda a, b: (b * b + 1.0) ** np.tanh(a), lambda a, b: np.sqrt(a * a + 1),
-    lambda a, b: a.reshape(1).sum() * b, lambda a, b: np.exp(-(a**2)), lambda a, b: 1.5 ** np.tanh(a),
-)  # fmt: skip
+    lambda a, b: a * b,
+    lambda a, b: a - b,
+    lambda a, b: a / (b * b + 1.0),
+    lambda a, b: 0.5 * a,
+    lambda a, b: 2.0 - b,
+    lambda a, b: a * a,
+    lambda a, b: np.tanh(a),
+    lambda a, b: np.hypot(a, b) * 0.5,
+    lambda a, b: (b * b + 1.0) ** np.tanh(a),
+    lambda a, b: np.sqrt(a * a + 1),
+    lambda a, b: a.reshape(1).sum() * b,
+    lambda a, b: np.exp(-(a**2)),
+    lambda a, b: 1.5 ** np.tanh(a),
+)
 
 
-@given(st.lists(st.tuples(st.sampled_from(SCALAR_STEPS), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=25))
+@given(
+    st.lists(st.tuples(st.sampled_from(SCALAR_STEPS), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=25)
+)
 def test_scalars_and_arrays_of_one_element_have_the_same_gradients(program):
-    """Whether a pass has the graph to itself or not, in first and second order, with parts of the graph used once, often or never."""
+    """Whether a pass has the graph to itself or not, in first and second order, with parts of the graph used once,
+    often or never.
+    """
     results = []
     for shape, beside in (((), False), ((), True), ((1,), False)):
         pool = [leaf(np.full(shape, value)) for value in (0.7, -0.4, 1.2)]
@@ -210,7 +226,12 @@ def test_scalars_and_arrays_of_one_element_have_the_same_gradients(program):
         else:
             out.backward()
         assert at_rest(out)
-        results.append([np.ravel(part) for part in [*(t.grad for t in leaves if t.grad is not None), *(f.data for f in first), *second]])
+        results.append(
+            [
+                np.ravel(part)
+                for part in [*(t.grad for t in leaves if t.grad is not None), *(f.data for f in first), *second]
+            ]
+        )
     for one, *others in zip(*results, strict=True):
         for other in others:
             np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
@@ -219,16 +240,30 @@ def test_scalars_and_arrays_of_one_element_have_the_same_gradients(program):
 _both = ad.checkpoint(lambda a, b: (np.sin(a), a - b))  # an operation with two outputs
 
 WALKED = (
-    lambda a, b: np.sin(a * b), lambda a, b: np.tanh(a), lambda a, b: 0.5 * a, lambda a, b: np.sin(a * a), lambda a, b: F.relu(a),
-    lambda a, b: np.tanh(F.linear(a, b, a[0])), lambda a, b: np.stack([a, b, a]).sum(0), lambda a, b: np.concatenate([a, b, a])[1:3],
-    lambda a, b: _both(a, b)[0], lambda a, b: sum(_both(b, a)), lambda a, b: np.where(True, a, b), lambda a, b: F.layer_norm(a, (2,), b[1], None),
-)  # fmt: skip
+    lambda a, b: np.sin(a * b),
+    lambda a, b: np.tanh(a),
+    lambda a, b: 0.5 * a,
+    lambda a, b: np.sin(a * a),
+    lambda a, b: F.relu(a),
+    lambda a, b: np.tanh(F.linear(a, b, a[0])),
+    lambda a, b: np.stack([a, b, a]).sum(0),
+    lambda a, b: np.concatenate([a, b, a])[1:3],
+    lambda a, b: _both(a, b)[0],
+    lambda a, b: sum(_both(b, a)),
+    lambda a, b: np.where(True, a, b),
+    lambda a, b: F.layer_norm(a, (2,), b[1], None),
+)
 
 
 @example([(WALKED[2], 1, 1), (WALKED[1], 2, 1), (WALKED[7], 1, 2)], 1)
-@given(st.lists(st.tuples(st.sampled_from(WALKED), st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12), st.integers(1, 3))
+@given(
+    st.lists(st.tuples(st.sampled_from(WALKED), st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12),
+    st.integers(1, 3),
+)
 def test_both_ways_of_walking_visit_in_one_order_and_give_the_same_bits(program, ends):
-    """Straight runs, ways that part and meet, inputs used twice, several outputs and several roots: sums are made in the same order."""
+    """Straight runs, ways that part and meet, inputs used twice, several outputs and several roots: sums are made in
+    the same order.
+    """
     logs, found = [], []
     for beside in (False, True):
         leaves = [leaf(np.array([[0.7, 0.3], [-0.4, 1.1]]) * k) for k in (1.0, 0.9, 1.2)]
@@ -371,7 +406,8 @@ def test_an_array_that_no_rule_reads_dies_at_once():
     np.testing.assert_array_equal(x.grad, np.ones(3))
 
 
-# --- accumulation, ownership ---------------------------------------------------------------------------------------------
+# --- accumulation, ownership
+# ---------------------------------------------------------------------------------------------
 
 
 def test_grad_accumulates_over_calls_and_zero_grad_forgets():
@@ -443,11 +479,22 @@ def test_the_gradient_has_the_inputs_dtype(dtype, other):
 
 def test_python_numbers_are_weak():
     x = leaf(np.ones(2, np.float32))
-    for out in (x * 2.0, 2.0 * x, x**2, 2.0**x, x / 3, 1 - x, x.mean() * 0.5, np.sqrt(x) + 1, np.where(x.data > 0, x, 0.0)):
+    for out in (
+        x * 2.0,
+        2.0 * x,
+        x**2,
+        2.0**x,
+        x / 3,
+        1 - x,
+        x.mean() * 0.5,
+        np.sqrt(x) + 1,
+        np.where(x.data > 0, x, 0.0),
+    ):
         assert out.dtype == np.float32
 
 
-# --- freeing, higher orders ----------------------------------------------------------------------------------------------------
+# --- freeing, higher orders
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_second_pass_over_a_freed_graph_says_what_to_do():
@@ -510,7 +557,8 @@ def test_gradients_of_computed_tensors():
     assert ad.gradients(out, [h, x]) == (12.0, 36.0)
 
 
-# --- hooks, names, copies ------------------------------------------------------------------------------------------------------
+# --- hooks, names, copies
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_hooks_see_and_replace_gradients():
@@ -565,7 +613,8 @@ def test_names_reach_the_graph():
     assert "doubled" in repr(y)
 
 
-# --- misuse ----------------------------------------------------------------------------------------------------------------------
+# --- misuse
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def refused(error, match):
@@ -645,15 +694,26 @@ def test_repr_shows_the_value():
     assert repr(leaf(np.float32(1))) == "tensor(1., dtype=float32, requires_grad=True)"
 
 
-# --- NumPy's protocols --------------------------------------------------------------------------------------------------------------
+# --- NumPy's protocols
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_numpy_calls_record():
     x = leaf(np.array([[1.0, 2.0], [3.0, 4.0]]))
     for value in (
-        np.exp(x), np.ones((2, 2)) * x, np.sum(x, axis=0), np.einsum("ij->ji", x), np.concatenate([x, x.data]), np.where(x > 2, x, 0.0),
-        np.float64(2) * x, x.data @ x, np.mean(x), np.stack([x, x]), np.maximum(x, 2.0), np.linalg.matrix_transpose(x),
-    ):  # fmt: skip
+        np.exp(x),
+        np.ones((2, 2)) * x,
+        np.sum(x, axis=0),
+        np.einsum("ij->ji", x),
+        np.concatenate([x, x.data]),
+        np.where(x > 2, x, 0.0),
+        np.float64(2) * x,
+        x.data @ x,
+        np.mean(x),
+        np.stack([x, x]),
+        np.maximum(x, 2.0),
+        np.linalg.matrix_transpose(x),
+    ):
         assert isinstance(value, ad.Tensor)
         assert value.requires_grad
 
@@ -712,11 +772,14 @@ def test_checkpoint_recomputes_and_agrees():
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-14)
     np.testing.assert_allclose(
-        ad.hessian(lambda t: f(t).sum())(np.array([0.3, -0.2])), ad.hessian(lambda t: block(t).sum())(np.array([0.3, -0.2])), rtol=1e-13
+        ad.hessian(lambda t: f(t).sum())(np.array([0.3, -0.2])),
+        ad.hessian(lambda t: block(t).sum())(np.array([0.3, -0.2])),
+        rtol=1e-13,
     )
 
 
-# --- byte code ----------------------------------------------------------------------------------------------------------------
+# --- byte code
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_rule_with_an_unknown_instruction_counts_as_reading_everything(monkeypatch):
@@ -747,7 +810,13 @@ def test_only_plain_arithmetic_is_read_off_a_rule():
     def branching(g, out, x):
         return g if factor else x
 
-    for rule in (lambda g, out, x: g * np.cos(x), lambda g, out, x: g * factor, branching, lambda g, out, x: x * 2, np.add):
+    for rule in (
+        lambda g, out, x: g * np.cos(x),
+        lambda g, out, x: g * factor,
+        branching,
+        lambda g, out, x: x * 2,
+        np.add,
+    ):
         assert arithmetic(rule, ("g", "out", "x")) is None
 
 
@@ -755,17 +824,23 @@ def test_the_steps_of_a_rule_are_found():
     from autodiff.bytecode import over_one_another
 
     assert over_one_another("(g * ((1) - (out * out)))", "h") == (
-        "out * out", ["subtract(arrays[1, h.dtype], h, h)", "multiply(g, h, h)"], "g * (1 - h)"
-    )  # fmt: skip
+        "out * out",
+        ["subtract(arrays[1, h.dtype], h, h)", "multiply(g, h, h)"],
+        "g * (1 - h)",
+    )
     assert over_one_another("(-(g / (x * y)))", "k") == ("x * y", ["divide(g, k, k)", "negative(k, k)"], "-(g / k)")
     for text in ("g", "(g * x)", "(-g)", "((g * x) - (g * y))"):
         assert over_one_another(text, "h") is None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
-@pytest.mark.parametrize("name", sorted(n for n, op in ad.registry.items() if op.elementwise and len(op.rules) <= 2 and None not in op.rules))
+@pytest.mark.parametrize(
+    "name", sorted(n for n, op in ad.registry.items() if op.elementwise and len(op.rules) <= 2 and None not in op.rules)
+)
 def test_a_large_array_has_the_gradients_of_its_parts(name, dtype, rng):
-    """From IN_PLACE_SIZE on a rule's steps are written over one another: the same bits, in the same order of memory, and nobody's array changed."""
+    """From IN_PLACE_SIZE on a rule's steps are written over one another: the same bits, in the same order of memory,
+    and nobody's array changed.
+    """
     op = ad.registry[name]
     if dtype is np.complex64 and not {"F->F", "FF->F"} & set(op.forward.types):
         pytest.skip("real numbers only")
@@ -818,9 +893,16 @@ def test_nodes_of_elementwise_operations_read_like_all_others():
 def test_nodes_of_scalars_say_the_same_as_nodes_of_arrays():
     x, y = leaf(2.0), leaf(4.0)
     for program in (
-        lambda x, y: x * y, lambda x, y: x * 2.0, lambda x, y: 2.0 - x, lambda x, y: x / 3.0, lambda x, y: 3.0 / x, lambda x, y: x**y,
-        lambda x, y: np.tanh(x), lambda x, y: np.exp(y), lambda x, y: np.hypot(x, y),
-    ):  # fmt: skip
+        lambda x, y: x * y,
+        lambda x, y: x * 2.0,
+        lambda x, y: 2.0 - x,
+        lambda x, y: x / 3.0,
+        lambda x, y: 3.0 / x,
+        lambda x, y: x**y,
+        lambda x, y: np.tanh(x),
+        lambda x, y: np.exp(y),
+        lambda x, y: np.hypot(x, y),
+    ):
         scalar, wide = program(x, y)._node, program(x.reshape(1), y.reshape(1))._node
         assert isinstance(scalar, ScalarNode)
         assert not isinstance(wide, ScalarNode)
@@ -846,7 +928,10 @@ def test_the_gradient_of_a_scalar_is_one_array():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
-@pytest.mark.parametrize("program", [lambda x: x * 2.0, lambda x: 3 - x, lambda x: x / 4, lambda x: 2.0 / x, lambda x: -x * x, lambda x: x + True])
+@pytest.mark.parametrize(
+    "program",
+    [lambda x: x * 2.0, lambda x: 3 - x, lambda x: x / 4, lambda x: 2.0 / x, lambda x: -x * x, lambda x: x + True],
+)
 def test_scalars_and_numbers_keep_dtype_and_value(dtype, program):
     wide = leaf(np.array([1.5], dtype))
     program(wide).sum().backward()

@@ -23,13 +23,16 @@ def start(folder: Path, name: str, *flags: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("name", "flags"), [("char_lstm", []), ("gpt", []), ("gpt", ["--positions", "sinusoidal", "--dropout", "0.1", "--steps", "60"])]
+    ("name", "flags"),
+    [("char_lstm", []), ("gpt", []), ("gpt", ["--positions", "sinusoidal", "--dropout", "0.1", "--steps", "60"])],
 )
 def test_a_quick_run_learns_and_checks_itself(name: str, flags: list[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the example draws with matplotlib")
     result = start(tmp_path, name, "--quick", "--out", "made/here", *flags)
     assert result.returncode == 0, result.stderr
-    before, after, unigram, bigram = map(float, re.search(r"loss (\S+) -> (\S+) nats.*unigram (\S+), bigram (\S+)", result.stdout).groups())  # type: ignore[union-attr]
+    before, after, unigram, bigram = map(
+        float, re.search(r"loss (\S+) -> (\S+) nats.*unigram (\S+), bigram (\S+)", result.stdout).groups()
+    )  # type: ignore[union-attr]
     assert after < unigram < before
     assert bigram < unigram
     assert float(re.search(r"largest difference (\S+)", result.stdout)[1]) < 1e-12  # type: ignore[index]
@@ -61,8 +64,9 @@ def test_texts_round_trip_and_targets_follow(characters: ModuleType) -> None:
     assert text.decode(text.encode("to be")) == "to be"
     assert len(text.train) == 756
     for codes, following in (
-        next(characters.batches(text.train, 4, 7, np.random.default_rng(0))), characters.stretches(text.validation, 7, 5),
-    ):  # fmt: skip
+        next(characters.batches(text.train, 4, 7, np.random.default_rng(0))),
+        characters.stretches(text.validation, 7, 5),
+    ):
         assert codes.shape == following.shape
         np.testing.assert_array_equal(codes[:, 1:], following[:, :-1])
         assert all(text.decode(row) in "to be or not to be, that is the question: " * 3 for row in codes)

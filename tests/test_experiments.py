@@ -1,4 +1,6 @@
-"""The classic experiments: each runs in quick mode, prints its table and its paragraph, writes its figure, and shows what it says."""
+"""The classic experiments: each runs in quick mode, prints its table and its paragraph, writes its figure, and shows
+what it says.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ NAMES = [path.stem for path in sorted(EXPERIMENTS.glob("*.py")) if path.stem not
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_quick_mode(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quick_mode(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = experiment(name, monkeypatch).main(["--quick", "--out", str(tmp_path)])
     assert result
     printed = capsys.readouterr().out
@@ -68,7 +72,9 @@ def test_the_three_ways_of_both_linear_losses_agree(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(module.distances(X, X[:3]), module.distances_naive(X, X[:3]), atol=1e-7)
 
 
-def test_cifar10_is_used_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cifar10_is_used_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
         batch = {"data": rng.integers(0, 256, (20, 3072), dtype=np.uint8), "labels": rng.integers(0, 10, 20).tolist()}

@@ -1,4 +1,6 @@
-"""FullyConnectedNet against a network written out by hand in NumPy, forward and backward, as CS231n's assignment asks for it."""
+"""FullyConnectedNet against a network written out by hand in NumPy, forward and backward, as CS231n's assignment asks
+for it.
+"""
 
 import numpy as np
 import pytest
@@ -77,19 +79,31 @@ def by_hand(parameters, depth, x, y, normalization, reg, masks):
 def test_loss_and_gradients(normalization, keep, reg, hidden, rng):
     depth = len(hidden) + 1
     model = nn.FullyConnectedNet(
-        hidden, input_dim=12, num_classes=4, dropout_keep_ratio=keep, normalization=normalization, reg=reg, weight_scale=0.4,
-        dtype=np.float64, seed=5,
-    )  # fmt: skip
+        hidden,
+        input_dim=12,
+        num_classes=4,
+        dropout_keep_ratio=keep,
+        normalization=normalization,
+        reg=reg,
+        weight_scale=0.4,
+        dtype=np.float64,
+        seed=5,
+    )
     masks = []
     for name, module in model.named_children():
         if name.startswith("norm"):
-            module.weight.data, module.bias.data = rng.uniform(0.5, 1.5, module.weight.shape), rng.normal(size=module.bias.shape)
+            module.weight.data, module.bias.data = (
+                rng.uniform(0.5, 1.5, module.weight.shape),
+                rng.normal(size=module.bias.shape),
+            )
         if name.startswith("affine"):
             module.bias.data = rng.normal(size=module.bias.shape)
         if name.startswith("dropout"):
             # What is kept is scaled by 1 / keep; an input of 0 tells nothing, and its mask does not matter.
             module.register_forward_hook(
-                lambda m, args, out: masks.append(np.divide(out.data, args[0].data, out=np.zeros(out.shape), where=args[0].data != 0))
+                lambda m, args, out: masks.append(
+                    np.divide(out.data, args[0].data, out=np.zeros(out.shape), where=args[0].data != 0)
+                )
             )
     x, y = rng.normal(size=(6, 3, 4)), rng.integers(0, 4, 6)
     loss = model.loss(x, y)

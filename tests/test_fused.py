@@ -117,7 +117,11 @@ def test_cross_entropy(shape, seed, reduction, smoothing, weighted, probabilitie
     logits = rng.normal(size=shape)
     if probabilities:
         arrays = [logits, rng.uniform(0.1, 1.0, shape)]
-        agree(lambda x, t: F.cross_entropy(x, t, weight, **options), lambda x, t: TF.cross_entropy(x, t, their_weight, **options), arrays)
+        agree(
+            lambda x, t: F.cross_entropy(x, t, weight, **options),
+            lambda x, t: TF.cross_entropy(x, t, their_weight, **options),
+            arrays,
+        )
         return
     target = np.asarray(rng.integers(0, 3, () if len(shape) == 1 else (shape[0], *shape[2:])))
     if target.size > 1 and rng.random() < 0.5:
@@ -136,7 +140,9 @@ def test_both_derivations_of_batchnorm_agree(rng):
         g = rng.normal(size=shape)
         _, residuals = F.batch_norm.forward(x, w, b, eps=1e-3)
         for a, c in zip(
-            F.batch_norm.backward(g, residuals, (True, True, True)), F.batch_norm_backward_staged(g, x, w, b, 1e-3), strict=True
+            F.batch_norm.backward(g, residuals, (True, True, True)),
+            F.batch_norm_backward_staged(g, x, w, b, 1e-3),
+            strict=True,
         ):
             np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-13)
 

@@ -1,4 +1,6 @@
-"""Compiled kernels: the laws again, now through them; accuracy of their exponential; the switch, the threads, the sizes."""
+"""Compiled kernels: the laws again, now through them; accuracy of their exponential; the switch, the threads, the
+sizes.
+"""
 
 import os
 import subprocess
@@ -26,6 +28,7 @@ from autodiff.testing.laws import LAWS
 
 pytest.importorskip("numba", reason="compiled kernels need the extra 'fast'")
 
+
 @contextmanager
 def using(mode):
     before = kernels.use(mode)
@@ -35,12 +38,30 @@ def using(mode):
         kernels.use(before)
 
 
-OPS = ("batch_norm", "conv", "conv_transpose", "layer_norm", "cross_entropy", "dropout", "gelu", "gelu_tanh", "max_pool", "relu")
+OPS = (
+    "batch_norm",
+    "conv",
+    "conv_transpose",
+    "layer_norm",
+    "cross_entropy",
+    "dropout",
+    "gelu",
+    "gelu_tanh",
+    "max_pool",
+    "relu",
+)
 # What a kernel could get wrong on its own; the others test the engine.
 CHOSEN = (
-    "composed_equals_fused", "every_subset_of_inputs", "float32_stays_float32", "gradients_match_numeric", "gradients_share_no_memory",
-    "inputs_are_left_alone", "layout_does_not_matter", "linear_in_the_cotangent", "reruns_agree_to_the_bit",
-)  # fmt: skip
+    "composed_equals_fused",
+    "every_subset_of_inputs",
+    "float32_stays_float32",
+    "gradients_match_numeric",
+    "gradients_share_no_memory",
+    "inputs_are_left_alone",
+    "layout_does_not_matter",
+    "linear_in_the_cotangent",
+    "reruns_agree_to_the_bit",
+)
 
 
 @pytest.fixture
@@ -103,7 +124,9 @@ def test_normalisations_of_large_arrays(case, dtype, threads, rng):
         return [out.data, *(leaf.grad for leaf in leaves)]
 
     eps = float(np.finfo(dtype).eps)
-    for ours, plain, truth in zip(results("auto", dtype), results("numpy", dtype), results("numpy", np.float64), strict=True):
+    for ours, plain, truth in zip(
+        results("auto", dtype), results("numpy", dtype), results("numpy", np.float64), strict=True
+    ):
         assert ours.dtype == dtype
         scale = np.abs(truth).max() * eps
         assert np.abs(ours - truth).max() / scale <= 4 * np.abs(plain - truth).max() / scale + 16
@@ -173,7 +196,9 @@ def test_gelu_keeps_the_digits_of_its_tail():
 
 
 def test_gelu_tanh_keeps_the_digits_of_its_tail():
-    x = np.concatenate([np.linspace(-12, 12, 100_001), [0.0, -1e20, 1e20, 3e38, -3e38, -10.04, -10.05, -101, 101]]).astype(np.float32)
+    x = np.concatenate(
+        [np.linspace(-12, 12, 100_001), [0.0, -1e20, 1e20, 3e38, -3e38, -10.04, -10.05, -101, 101]]
+    ).astype(np.float32)
     truth = ad.tensor(x.astype(np.float64), requires_grad=True)
     # The quotient keeps the digits of the left tail that 1 + tanh loses.
     near = np.clip(truth, -13, 13)
@@ -205,7 +230,9 @@ POOLS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", sorted(POOLS))
 def test_max_pooling_to_the_bit(case, dtype, threads, rng):
-    """Ties, NaN, infinities and signed zeros in every window's reach: values, which of the largest was taken, and gradients."""
+    """Ties, NaN, infinities and signed zeros in every window's reach: values, which of the largest was taken, and
+    gradients.
+    """
     shape, options = POOLS[case]
     x = rng.integers(-3, 3, shape).astype(dtype)
     for value in (np.nan, np.inf, -np.inf, -0.0):
@@ -302,7 +329,9 @@ def test_adam(maker, options, dtype, threads, rng):
                 leaf.grad = g
             optimizer.step()
         kernels.use(before)
-        found[mode] = [leaf.data for leaf in leaves] + [s for p in leaves for s in (optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"])]
+        found[mode] = [leaf.data for leaf in leaves] + [
+            s for p in leaves for s in (optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"])
+        ]
     for a, b in zip(found["auto"], found["numpy"], strict=True):
         assert a.dtype == dtype
         np.testing.assert_allclose(a, b, rtol=64 * np.finfo(dtype).eps, atol=16 * np.finfo(dtype).eps)
@@ -417,7 +446,9 @@ def test_small_arrays_load_no_compiler():
 
 
 def test_kernels_in_the_place_of_many_passes_are_taken_sooner(rng):
-    """A norm from 1,024 elements on, dropout, where NumPy makes two passes, from 8,192; one switch is for all of them."""
+    """A norm from 1,024 elements on, dropout, where NumPy makes two passes, from 8,192; one switch is for all of
+    them.
+    """
     mask = np.ones((64, 128), bool)
     calls = {
         fused.layer_norm: ((rng.normal(size=(32, 32)),), (rng.normal(size=(31, 32)),)),
@@ -460,8 +491,12 @@ def test_a_recorded_step_replays_the_kernels(rng):
 
 
 def test_a_recorded_convolutional_step_replays_the_kernels(rng):
-    """Convolution, pooling, masks and the loss: a plan has the eager step's bits, also where the input moves and the masks are drawn afresh."""
-    x, w, b, v = (rng.normal(size=shape).astype(np.float32) for shape in ((20, 3, 40, 40), (8, 3, 3, 3), 8, (8 * 20 * 20, 30)))
+    """Convolution, pooling, masks and the loss: a plan has the eager step's bits, also where the input moves and the
+    masks are drawn afresh.
+    """
+    x, w, b, v = (
+        rng.normal(size=shape).astype(np.float32) for shape in ((20, 3, 40, 40), (8, 3, 3, 3), 8, (8 * 20 * 20, 30))
+    )
     y = rng.integers(0, 30, 20)
 
     def losses(compiled):

@@ -45,13 +45,26 @@ def test_the_page_is_the_table():
 
 
 @pytest.mark.parametrize(
-    "f", [np.sqrt, np.log, np.log2, np.log10, np.cbrt, np.reciprocal, lambda x: x**-1.5, lambda x: x**0.5, lambda x: 2.0 / x]
+    "f",
+    [
+        np.sqrt,
+        np.log,
+        np.log2,
+        np.log10,
+        np.cbrt,
+        np.reciprocal,
+        lambda x: x**-1.5,
+        lambda x: x**0.5,
+        lambda x: 2.0 / x,
+    ],
 )
 def test_a_zero_cotangent_stays_zero_at_a_pole(f):
     np.testing.assert_array_equal(gradient(f, [0.0, 1.0], cotangent=[0.0, 0.0])[0], [0.0, 0.0])
 
 
-@pytest.mark.parametrize(("f", "at"), [(np.arcsin, 1.0), (np.arccos, -1.0), (np.arccosh, 1.0), (np.arctanh, 1.0), (np.log1p, -1.0)])
+@pytest.mark.parametrize(
+    ("f", "at"), [(np.arcsin, 1.0), (np.arccos, -1.0), (np.arccosh, 1.0), (np.arctanh, 1.0), (np.log1p, -1.0)]
+)
 def test_a_zero_cotangent_stays_zero_at_the_end_of_the_domain(f, at):
     np.testing.assert_array_equal(gradient(f, [at], cotangent=np.zeros(1))[0], [0.0])
 

@@ -87,7 +87,9 @@ def test_cross_entropy_is_as_accurate_wherever_the_scores_lie(level, dtype, rng)
     np.testing.assert_allclose(loss.item(), float((np.log(total) - exact[rows, y]).sum()), rtol=40 * precision)
     if dtype != np.float16:
         first = F.cross_entropy(x[:1], y[:1], reduction="sum").item()
-        np.testing.assert_allclose(first, float(np.log1p(69 * np.exp(np.longdouble(x[0, 1]) - x[0, 0]))), rtol=0, atol=16 * precision)
+        np.testing.assert_allclose(
+            first, float(np.log1p(69 * np.exp(np.longdouble(x[0, 1]) - x[0, 0]))), rtol=0, atol=16 * precision
+        )
 
 
 @pytest.mark.usefixtures("count")
@@ -113,7 +115,14 @@ def test_a_compiled_cross_entropy_chooses_anew_where_the_scores_lie(rng):
 
 def test_integer_targets_leave_float32_alone():
     x, y = np.array([0.5, 0.25], np.float32), np.array([1, 0])
-    for name in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "poisson_nll_loss"):
+    for name in (
+        "mse_loss",
+        "l1_loss",
+        "huber_loss",
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "poisson_nll_loss",
+    ):
         assert getattr(F, name)(x, y).dtype == np.float32, name
 
 
@@ -126,7 +135,11 @@ def test_distances_do_not_square_what_lies_outside(largest):
 
 def test_the_mean_of_nothing_is_nan_as_in_pytorch():
     empty = np.zeros((0, 3))
-    for loss in (F.mse_loss(empty, empty), F.multi_margin_loss(empty, np.zeros(0, int)), F.nll_loss(empty, np.zeros(0, int))):
+    for loss in (
+        F.mse_loss(empty, empty),
+        F.multi_margin_loss(empty, np.zeros(0, int)),
+        F.nll_loss(empty, np.zeros(0, int)),
+    ):
         assert np.isnan(loss.item())
     assert F.l1_loss(empty, empty, "sum").item() == 0
     ignored = ad.tensor(np.array([[-np.inf, 0.0]]), requires_grad=True)
@@ -157,11 +170,14 @@ def test_probabilities_of_zero_and_one_have_finite_losses():
 
 def test_scores_far_out_lose_no_digits():
     """log(1 + exp(-20)) is 2e-9 in float32, too."""
-    loss = F.binary_cross_entropy_with_logits(np.array([-20.0, 20.0], np.float32), np.array([0.0, 1.0], np.float32), reduction="none")
+    loss = F.binary_cross_entropy_with_logits(
+        np.array([-20.0, 20.0], np.float32), np.array([0.0, 1.0], np.float32), reduction="none"
+    )
     np.testing.assert_allclose(loss.data, np.log1p(np.exp(-20.0)), rtol=1e-6)
 
 
-# --- connectionist temporal classification --------------------------------------------------------------------------------
+# --- connectionist temporal classification
+# --------------------------------------------------------------------------------
 
 
 def collapsed(path, blank):
@@ -201,7 +217,9 @@ def test_an_impossible_example_says_so_and_leaves_the_others_alone(rng):
 
 def test_ctc_without_labels_or_frames():
     log_p = np.log(np.full((2, 1, 2), 0.5))
-    np.testing.assert_allclose(F.ctc_loss(log_p, np.zeros((1, 0), int), [2], [0], reduction="none").data, [2 * np.log(2)])
+    np.testing.assert_allclose(
+        F.ctc_loss(log_p, np.zeros((1, 0), int), [2], [0], reduction="none").data, [2 * np.log(2)]
+    )
     np.testing.assert_allclose(F.ctc_loss(log_p, np.zeros((1, 0), int), [0], [0], reduction="none").data, [0.0])
     assert F.ctc_loss(log_p, [[1]], [0], [1], reduction="none").data[0] == np.inf
     assert F.ctc_loss(log_p[:, 0], [1], 2, 1, reduction="none").shape == ()
@@ -243,7 +261,9 @@ def test_misuse_is_named():
 @pytest.mark.parametrize("classes", [3, 100, 200])
 @pytest.mark.parametrize("order", "CF")
 def test_class_indices_of_every_dtype(dtype, classes, order):
-    """Against the loss and its gradient spelled out; an index out of range is named, as -100 read without a sign is not."""
+    """Against the loss and its gradient spelled out; an index out of range is named, as -100 read without a sign is
+    not.
+    """
     rng = np.random.default_rng(classes)
     scores = np.asarray(rng.normal(size=(6, classes)), order=order)
     labels = rng.integers(0, min(classes, 127), 6).astype(dtype)

@@ -13,17 +13,31 @@ from autodiff.errors import ArgumentError, DTypeError, ShapeError
 
 def net(dtype=np.float64):
     return nn.Sequential(
-        nn.Linear(5, 7, dtype=dtype), nn.BatchNorm1d(7, dtype=dtype), nn.ReLU(), nn.Linear(7, 4, dtype=dtype), nn.LayerNorm(4, dtype=dtype),
-        nn.LeakyReLU(0.1), nn.Linear(4, 3, bias=False, dtype=dtype), nn.Tanh(), nn.Sigmoid(),
-    )  # fmt: skip
+        nn.Linear(5, 7, dtype=dtype),
+        nn.BatchNorm1d(7, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(7, 4, dtype=dtype),
+        nn.LayerNorm(4, dtype=dtype),
+        nn.LeakyReLU(0.1),
+        nn.Linear(4, 3, bias=False, dtype=dtype),
+        nn.Tanh(),
+        nn.Sigmoid(),
+    )
 
 
 def torch_net(torch):
     t = torch.nn
     return t.Sequential(
-        t.Linear(5, 7), t.BatchNorm1d(7), t.ReLU(), t.Linear(7, 4), t.LayerNorm(4), t.LeakyReLU(0.1),
-        t.Linear(4, 3, bias=False), t.Tanh(), t.Sigmoid(),
-    ).double()  # fmt: skip
+        t.Linear(5, 7),
+        t.BatchNorm1d(7),
+        t.ReLU(),
+        t.Linear(7, 4),
+        t.LayerNorm(4),
+        t.LeakyReLU(0.1),
+        t.Linear(4, 3, bias=False),
+        t.Tanh(),
+        t.Sigmoid(),
+    ).double()
 
 
 def test_a_network_is_pytorchs_network_both_ways(rng):
@@ -52,7 +66,10 @@ def test_a_network_is_pytorchs_network_both_ways(rng):
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 def test_running_statistics_follow_pytorch(momentum, rng):
     torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
-    ours, theirs = nn.BatchNorm2d(3, momentum=momentum, dtype=np.float64), torch.nn.BatchNorm2d(3, momentum=momentum).double()
+    ours, theirs = (
+        nn.BatchNorm2d(3, momentum=momentum, dtype=np.float64),
+        torch.nn.BatchNorm2d(3, momentum=momentum).double(),
+    )
     for _ in range(4):
         x = rng.normal(size=(4, 3, 2, 5)) * 2 + 1
         np.testing.assert_allclose(ours(x).data, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-10, atol=1e-12)
@@ -86,7 +103,9 @@ def test_the_cs231n_convention_of_running_statistics(rng):
 
 
 @pytest.mark.parametrize("momentum", [0.25, np.float32(0.25), np.array(0.25), None])
-@pytest.mark.parametrize(("dtype", "given"), [(np.float32, np.float32), (np.float64, np.float32), (np.float32, np.float64)])
+@pytest.mark.parametrize(
+    ("dtype", "given"), [(np.float32, np.float32), (np.float64, np.float32), (np.float32, np.float64)]
+)
 def test_running_statistics_are_new_arrays_of_their_own_dtype(momentum, dtype, given, rng):
     layer, x = nn.BatchNorm1d(3, momentum=momentum, dtype=dtype), rng.normal(size=(4, 3)).astype(given)
     handed_out = layer.running_mean.data, layer.running_var.data, layer.num_batches_tracked.data
@@ -183,18 +202,32 @@ def test_fully_connected_gradients_match_differences(normalization, keep, reg, r
 
     def loss(w1, w2):
         model = nn.FullyConnectedNet(
-            [5, 4], 6, 3, dropout_keep_ratio=keep, normalization=normalization, reg=reg, weight_scale=0.5, dtype=w1.dtype, seed=1
+            [5, 4],
+            6,
+            3,
+            dropout_keep_ratio=keep,
+            normalization=normalization,
+            reg=reg,
+            weight_scale=0.5,
+            dtype=w1.dtype,
+            seed=1,
         )
         # The parameters are put in as Tensors, so that the network is a function of them.
-        object.__getattribute__(model.affine1, "_parameters")["weight"] = w1 if isinstance(w1, ad.Tensor) else ad.tensor(w1)
-        object.__getattribute__(model.affine3, "_parameters")["weight"] = w2 if isinstance(w2, ad.Tensor) else ad.tensor(w2)
+        object.__getattribute__(model.affine1, "_parameters")["weight"] = (
+            w1 if isinstance(w1, ad.Tensor) else ad.tensor(w1)
+        )
+        object.__getattribute__(model.affine3, "_parameters")["weight"] = (
+            w2 if isinstance(w2, ad.Tensor) else ad.tensor(w2)
+        )
         return model.loss(x, y)
 
     check_gradients(loss, rng.normal(size=(5, 6)), rng.normal(size=(3, 4)), order=1)
 
 
 def test_fully_connected_follows_cs231n():
-    model = nn.FullyConnectedNet([8, 6], input_dim=12, num_classes=4, reg=0.5, weight_scale=5e-2, dtype=np.float64, seed=3)
+    model = nn.FullyConnectedNet(
+        [8, 6], input_dim=12, num_classes=4, reg=0.5, weight_scale=5e-2, dtype=np.float64, seed=3
+    )
     x, y = np.linspace(-1, 1, 36).reshape(3, 3, 4), np.array([0, 3, 1])
     scores = model(x)
     assert scores.shape == (3, 4)
@@ -213,7 +246,9 @@ def test_fully_connected_follows_cs231n():
 
 
 def test_float32_stays_float32():
-    model = nn.FullyConnectedNet([6], input_dim=4, num_classes=3, normalization="batchnorm", dropout_keep_ratio=0.5, reg=0.1, seed=0)
+    model = nn.FullyConnectedNet(
+        [6], input_dim=4, num_classes=3, normalization="batchnorm", dropout_keep_ratio=0.5, reg=0.1, seed=0
+    )
     loss = model.loss(np.random.default_rng(0).normal(size=(5, 4)), np.array([0, 1, 2, 0, 1]))
     loss.backward()
     assert loss.dtype == np.float32
@@ -224,9 +259,11 @@ def test_initialisers_have_pytorchs_spread():
     weight = nn.Parameter(np.empty((300, 200), np.float64))
     generator = np.random.default_rng(0)
     cases = {
-        "xavier_uniform_": np.sqrt(2 / 500), "xavier_normal_": np.sqrt(2 / 500),
-        "kaiming_uniform_": np.sqrt(2 / 200), "kaiming_normal_": np.sqrt(2 / 200),
-    }  # fmt: skip
+        "xavier_uniform_": np.sqrt(2 / 500),
+        "xavier_normal_": np.sqrt(2 / 500),
+        "kaiming_uniform_": np.sqrt(2 / 200),
+        "kaiming_normal_": np.sqrt(2 / 200),
+    }
     for name, std in cases.items():
         getattr(nn.init, name)(weight, generator=generator)
         np.testing.assert_allclose(weight.data.std(), std, rtol=0.02, err_msg=name)

@@ -20,10 +20,16 @@ def test_chains_are_lists(make):
     chain, expected = make(items), list(items)
     extra = layers(4)
     for change in (
-        lambda c: c.append(extra[0]), lambda c: c.insert(1, extra[1]), lambda c: c.insert(-1, extra[2]), lambda c: c.pop(),
-        lambda c: c.pop(0), lambda c: c.extend([extra[3], items[0]]), lambda c: c.__setitem__(-2, items[1]), lambda c: c.__delitem__(2),
+        lambda c: c.append(extra[0]),
+        lambda c: c.insert(1, extra[1]),
+        lambda c: c.insert(-1, extra[2]),
+        lambda c: c.pop(),
+        lambda c: c.pop(0),
+        lambda c: c.extend([extra[3], items[0]]),
+        lambda c: c.__setitem__(-2, items[1]),
+        lambda c: c.__delitem__(2),
         lambda c: c.__delitem__(slice(0, 2)),
-    ):  # fmt: skip
+    ):
         change(chain)
         change(expected)
         assert all(a is b for a, b in zip(chain, expected, strict=True))
@@ -134,7 +140,10 @@ def test_a_sequential_calls_every_module_as_that_asks_to_be_called():
     plain = third(second(2 * first.forward(x))).data
     np.testing.assert_array_equal(net(x).data, plain)
     seen = []
-    hooks = [second.register_forward_pre_hook(lambda module, args: seen.append("before")), third.register_forward_hook(lambda *call: call[-1] * 0)]
+    hooks = [
+        second.register_forward_pre_hook(lambda module, args: seen.append("before")),
+        third.register_forward_hook(lambda *call: call[-1] * 0),
+    ]
     last.forward = lambda out: out + 5
     np.testing.assert_array_equal(net(x).data, np.full((3, 2), 5))
     assert seen == ["before"]

@@ -1,4 +1,6 @@
-"""Parameters in files: what is written is read back bit for bit, torch reads it and is read, and no damaged file changes a module."""
+"""Parameters in files: what is written is read back bit for bit, torch reads it and is read, and no damaged file
+changes a module.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def net(seed: int = 0) -> nn.Module:
 
 
 def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return set(a) == set(b) and all(np.array_equal(a[k], b[k]) and a[k].dtype == b[k].dtype and a[k].shape == b[k].shape for k in a)
+    return set(a) == set(b) and all(
+        np.array_equal(a[k], b[k]) and a[k].dtype == b[k].dtype and a[k].shape == b[k].shape for k in a
+    )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -47,7 +51,9 @@ DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8",
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(data=st.data())
 def test_any_arrays_come_back(suffix: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    names = data.draw(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1), max_size=3, unique=True))
+    names = data.draw(
+        st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1), max_size=3, unique=True)
+    )
     arrays = {}
     for name in names:
         dtype = np.dtype(data.draw(st.sampled_from(DTYPES)))
@@ -182,7 +188,9 @@ def test_torch_reads_ours_and_we_read_torchs(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     torch_save(theirs.state_dict(), tmp_path / "theirs.safetensors")
     nn.load(ours, tmp_path / "theirs.safetensors")
-    np.testing.assert_allclose(ours.eval()(x).data, theirs.eval()(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ours.eval()(x).data, theirs.eval()(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6
+    )
     other = net(5)
     nn.save(other, tmp_path / "ours.safetensors")
     theirs.load_state_dict(torch_load(tmp_path / "ours.safetensors"))

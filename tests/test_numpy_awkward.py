@@ -1,4 +1,6 @@
-"""Corners of NumPy's functions: every quantile method, spacings, periods, where= and out=, full and complex factors, norms of every order at zero."""
+"""Corners of NumPy's functions: every quantile method, spacings, periods, where= and out=, full and complex factors,
+norms of every order at zero.
+"""
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from autodiff.testing import check_gradients
 rng = np.random.default_rng(0)
 X = rng.normal(size=(3, 7))
 METHODS = (
-    "inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull linear median_unbiased normal_unbiased "
-    "lower higher midpoint nearest"
+    "inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull linear"
+    " median_unbiased normal_unbiased lower higher midpoint nearest"
 ).split()
 
 
@@ -24,9 +26,15 @@ def test_quantile_methods(method):
             for axis in (None, 0, 1):
                 if ours is np.nanquantile and axis == 0:
                     continue
-                np.testing.assert_allclose(ours(ad.tensor(x), q, axis=axis, method=method).data, ours(x, q, axis=axis, method=method), rtol=1e-13)
+                np.testing.assert_allclose(
+                    ours(ad.tensor(x), q, axis=axis, method=method).data,
+                    ours(x, q, axis=axis, method=method),
+                    rtol=1e-13,
+                )
     check_gradients(lambda t, q: np.quantile(t, q, axis=1, method=method), X, np.array([0.13, 0.41, 0.78]))
-    np.testing.assert_allclose(np.percentile(ad.tensor(X), 30, method=method).data, np.percentile(X, 30, method=method), rtol=1e-13)
+    np.testing.assert_allclose(
+        np.percentile(ad.tensor(X), 30, method=method).data, np.percentile(X, 30, method=method), rtol=1e-13
+    )
 
 
 def test_quantile_misuse():
@@ -50,7 +58,9 @@ def test_gradient_in_its_spacings(edge_order):
 
 def test_interp_with_a_period():
     points, nodes, values = np.array([-3.0, 0.2, 5.5, 11.3]), np.array([4.1, 0.3, 2.2, 6.0]), rng.normal(size=4)
-    np.testing.assert_allclose(np.interp(ad.tensor(points), nodes, values, period=7.0).data, np.interp(points, nodes, values, period=7.0))
+    np.testing.assert_allclose(
+        np.interp(ad.tensor(points), nodes, values, period=7.0).data, np.interp(points, nodes, values, period=7.0)
+    )
     check_gradients(lambda *a: np.interp(*a[:3], period=a[3]), points, nodes, values, np.array(7.0))
     with pytest.raises(ArgumentError, match="zero"):
         np.interp(ad.tensor(points), nodes, values, period=0)
@@ -70,7 +80,11 @@ def test_ufuncs_write_into_tensors_as_numpys_do():
     np.testing.assert_array_equal(ad.gradients(y.sum(), x), [2.0, 4.0])
     assert np.add(x, 1.0, where=np.array([True, True])).tolist() == [2.0, 3.0]
     assert np.add(x, 1, dtype=np.float32).dtype == np.float32
-    for call in (lambda: np.add(x, 1.0, where=[True, False]), lambda: np.add(x, 1.0, out=np.zeros(2)), lambda: np.sum(x, out=np.zeros(()))):
+    for call in (
+        lambda: np.add(x, 1.0, where=[True, False]),
+        lambda: np.add(x, 1.0, out=np.zeros(2)),
+        lambda: np.sum(x, out=np.zeros(())),
+    ):
         with pytest.raises(NotDifferentiableError, match=r"use|result"):
             call()
     with pytest.raises(GraphError, match="leaf"):
@@ -140,15 +154,22 @@ def test_qr_complete():
 def test_vector_norms(order):
     x = np.array([[0.3, -0.7, 1.2], [0.2, 0.5, -0.9]])
     for axis in (0, 1):
-        np.testing.assert_allclose(np.linalg.norm(ad.tensor(x), order, axis=axis).data, np.linalg.norm(x, order, axis=axis), rtol=1e-14)
+        np.testing.assert_allclose(
+            np.linalg.norm(ad.tensor(x), order, axis=axis).data, np.linalg.norm(x, order, axis=axis), rtol=1e-14
+        )
     check_gradients(lambda t: np.linalg.norm(t, order, axis=1), x)
     check_gradients(lambda t, u: np.linalg.norm(t + 1j * u, order), x[0], x[1], order=1)
     if np.isfinite(order) and order > 1:
         for scale in (1e-200, 1e200):
-            np.testing.assert_allclose(ad.grad(lambda t: np.linalg.norm(t, order))(x[0] * scale), ad.grad(lambda t: np.linalg.norm(t, order))(x[0]))
+            np.testing.assert_allclose(
+                ad.grad(lambda t: np.linalg.norm(t, order))(x[0] * scale),
+                ad.grad(lambda t: np.linalg.norm(t, order))(x[0]),
+            )
 
 
-@pytest.mark.parametrize("eigenvalues", [[2.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 1.0 + 1e-7, 4.0], [1.0, 1.001, 4.0], [-1.0, 0.5, 2.0]])
+@pytest.mark.parametrize(
+    "eigenvalues", [[2.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 1.0 + 1e-7, 4.0], [1.0, 1.001, 4.0], [-1.0, 0.5, 2.0]]
+)
 def test_matrix_functions_at_equal_eigenvalues(eigenvalues):
     r, q = rng.normal(size=(3, 3)), np.linalg.qr(rng.normal(size=(3, 3)))[0]
     a = q @ np.diag(eigenvalues) @ q.T
@@ -226,7 +247,9 @@ def test_a_mean_that_is_not_the_mean_is_refused(name, rng):
         expected = ad.grad(lambda t: np.sum(function(t, axis=1, **keywords) ** 2))(x)  # noqa: B023
         given = ad.grad(lambda t: np.sum(function(t, axis=1, mean=mean, **keywords) ** 2))(x)  # noqa: B023
         np.testing.assert_array_equal(given, expected)
-        np.testing.assert_allclose(function(ad.tensor(x), axis=1, mean=mean, **keywords).data, function(x, axis=1, **keywords), rtol=1e-13)
+        np.testing.assert_allclose(
+            function(ad.tensor(x), axis=1, mean=mean, **keywords).data, function(x, axis=1, **keywords), rtol=1e-13
+        )
         for wrong in (mean + 0.1, mean[:, 0], 0.0):
             with pytest.raises(ArgumentError, match="must be the mean itself"):
                 function(ad.tensor(x, requires_grad=True), axis=1, mean=wrong, **keywords)

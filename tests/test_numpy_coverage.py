@@ -30,8 +30,14 @@ def test_every_overridable_callable_is_classed(kind):
     importlib.import_module("numpy.polynomial")
     listed = getattr(overrides, f"get_overridable_numpy_{kind}")()
     assert len(listed) > 100
-    unknown = sorted(f"{f.__module__ if kind == 'array_functions' else 'numpy'}.{f.__name__}" for f in listed if is_public(f) and classify(f)[0] == "unknown")
-    assert unknown == [], "decide: differentiable (autodiff/ops), constant or refused with advice (autodiff/ops/constants.py)"
+    unknown = sorted(
+        f"{f.__module__ if kind == 'array_functions' else 'numpy'}.{f.__name__}"
+        for f in listed
+        if is_public(f) and classify(f)[0] == "unknown"
+    )
+    assert unknown == [], (
+        "decide: differentiable (autodiff/ops), constant or refused with advice (autodiff/ops/constants.py)"
+    )
 
 
 def test_refusals_advise():
@@ -101,14 +107,19 @@ CASES = {
     "ufunc outer": (np.multiply.outer, [v, B]), "logaddexp reduce": (lambda x: np.logaddexp.reduce(x, axis=1), [B]),
     "maximum reduce": (lambda x: np.maximum.reduce(x, axis=1), [B]),
 }  # fmt: skip
-CASES |= {f"matrix norm {o}": (lambda x, o=o: np.linalg.norm(x, o, axis=(0, 1)), [A]) for o in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)}
+CASES |= {
+    f"matrix norm {o}": (lambda x, o=o: np.linalg.norm(x, o, axis=(0, 1)), [A])
+    for o in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+}
 CASES |= {f"vector norm {o}": (lambda x, o=o: np.linalg.norm(x, o), [v]) for o in (None, 1, 2, 3, 0.5, np.inf, -np.inf)}
 CASES |= {
     f"{name} {n} {norm}": (lambda x, name=name, n=n, norm=norm: two_parts(getattr(F, name)(x, n, 0, norm)), [v])
     for name in ("fft", "ifft", "rfft", "ihfft") for n in (None, 3, 8) for norm in (None, "ortho", "forward")
 }  # fmt: skip
 CASES |= {
-    f"{name} {n}": (lambda x, y, name=name, n=n: getattr(F, name)(x + 1j * y, n), [v, v[::-1].copy()]) for name in ("irfft", "hfft") for n in (None, 5, 4, 9)
+    f"{name} {n}": (lambda x, y, name=name, n=n: getattr(F, name)(x + 1j * y, n), [v, v[::-1].copy()])
+    for name in ("irfft", "hfft")
+    for n in (None, 5, 4, 9)
 }
 CASES |= {
     f.__name__: (f, [B.copy()])
@@ -140,12 +151,31 @@ def test_value_and_gradients(name):
 
 def test_nan_ignoring_functions_ignore():
     x = ad.tensor([1.0, np.nan, 3.0], requires_grad=True)
-    for f, expected in ((np.nansum, [1, 0, 1]), (np.nanmean, [0.5, 0, 0.5]), (np.nanmax, [0, 0, 1]), (np.nanmedian, [0.5, 0, 0.5])):
+    for f, expected in (
+        (np.nansum, [1, 0, 1]),
+        (np.nanmean, [0.5, 0, 0.5]),
+        (np.nanmax, [0, 0, 1]),
+        (np.nanmedian, [0.5, 0, 0.5]),
+    ):
         np.testing.assert_allclose(ad.gradients(f(x), x), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
-@pytest.mark.parametrize("f", [np.cumprod, np.sort, np.median, np.nanstd, np.diff, np.ptp, np.sinc, lambda x: np.convolve(x, x), np.trapezoid, np.average])
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.cumprod,
+        np.sort,
+        np.median,
+        np.nanstd,
+        np.diff,
+        np.ptp,
+        np.sinc,
+        lambda x: np.convolve(x, x),
+        np.trapezoid,
+        np.average,
+    ],
+)
 def test_dtypes_are_kept(f, dtype):
     x = ad.tensor(np.array([0.5, 1.5, -0.25], dtype), requires_grad=True)
     out = f(x)
@@ -157,7 +187,9 @@ def test_nan_ignoring_variances_respect_where():
     x = np.array([1.0, 2.0, 5.0])
     mask = np.array([True, True, False])
     for ours, plain in ((np.nanvar, np.var), (np.nanstd, np.std)):
-        np.testing.assert_allclose(ad.grad(lambda t, f=ours: f(t, where=mask))(x), ad.grad(lambda t, f=plain: f(t, where=mask))(x))
+        np.testing.assert_allclose(
+            ad.grad(lambda t, f=ours: f(t, where=mask))(x), ad.grad(lambda t, f=plain: f(t, where=mask))(x)
+        )
 
 
 def test_equal_eigenvalues():
@@ -191,7 +223,13 @@ def test_norms_at_the_origin():
 
 def test_functional_assignment():
     x = np.array([1.0, -2.0, 3.0])
-    for name, expected in (("multiply", [1, 5, 1]), ("divide", [1, 0.2, 1]), ("min", [1, 1, 1]), ("max", [1, 0, 1]), ("power", [1, 80, 1])):
+    for name, expected in (
+        ("multiply", [1, 5, 1]),
+        ("divide", [1, 0.2, 1]),
+        ("min", [1, 1, 1]),
+        ("max", [1, 0, 1]),
+        ("power", [1, 80, 1]),
+    ):
         f = lambda t, name=name: np.sum(getattr(t.at[1], name)(5.0))
         np.testing.assert_allclose(ad.grad(f)(x), expected)
     check_gradients(lambda t, u: t.at[[0, 2]].set(u) * t.at[0:2].add(u), x, np.array([0.5, 0.7]))

@@ -1,4 +1,6 @@
-"""Programs as NumPy users write them, with loops, assignment and linear algebra: nothing changed but the call, gradients against differences."""
+"""Programs as NumPy users write them, with loops, assignment and linear algebra: nothing changed but the call,
+gradients against differences.
+"""
 
 import numpy as np
 import pytest
@@ -87,7 +89,15 @@ def a_bit_of_everything(x):
     counts = np.histogram(np.arange(n) % 3, bins=3, weights=x)[0]
     pairs = np.einsum("i,j->ij", x, x)[np.tril_indices(n)]
     between = np.interp(0.3, np.linspace(0, 1, n), x)
-    return np.sum(np.where(x > 0, x, 0) ** 2) + np.percentile(x, 40) + np.sum(counts**2) + np.ptp(x) + between + np.trapezoid(x) + np.sum(pairs)
+    return (
+        np.sum(np.where(x > 0, x, 0) ** 2)
+        + np.percentile(x, 40)
+        + np.sum(counts**2)
+        + np.ptp(x)
+        + between
+        + np.trapezoid(x)
+        + np.sum(pairs)
+    )
 
 
 def pendulum(y):
@@ -101,9 +111,18 @@ def pendulum(y):
 
 
 PROGRAMS = {
-    kalman_likelihood: 5, heat_in_place: 7, fft_convolution: 6, sorting_network: 5, lennard_jones: 8, spline_energy: 6, gaussian_process: 3,
-    gaussian_elimination: 9, alignment_table: 4, a_bit_of_everything: 7, pendulum: 2,
-}  # fmt: skip
+    kalman_likelihood: 5,
+    heat_in_place: 7,
+    fft_convolution: 6,
+    sorting_network: 5,
+    lennard_jones: 8,
+    spline_energy: 6,
+    gaussian_process: 3,
+    gaussian_elimination: 9,
+    alignment_table: 4,
+    a_bit_of_everything: 7,
+    pendulum: 2,
+}
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)

@@ -1,4 +1,6 @@
-"""Every case of test_numpy_coverage run through JAX as it stands, with ``np`` rebound to ``jax.numpy``: values and gradients to 1e-10."""
+"""Every case of test_numpy_coverage run through JAX as it stands, with ``np`` rebound to ``jax.numpy``: values and
+gradients to 1e-10.
+"""
 
 import builtins
 import importlib.util
@@ -40,7 +42,9 @@ class _Numpy:
             return _Numpy(found)
         if name not in ("delete", "insert", "compress", "choose", "bincount", "histogram", "repeat", "take"):
             return found
-        plain = lambda value: np.asarray(value) if isinstance(value, list) and all(isinstance(v, int | float) for v in value) else value
+        plain = lambda value: (
+            np.asarray(value) if isinstance(value, list) and all(isinstance(v, int | float) for v in value) else value
+        )
         return lambda *args, **kwargs: found(*map(plain, args), **kwargs)
 
 
@@ -48,7 +52,11 @@ def rebound(function):
     """The same function with NumPy's names bound to JAX's."""
     if not isinstance(function, types.FunctionType) or not function.__module__.startswith("coverage_cases"):
         target = jnp
-        parts = f"{function.__module__ or 'numpy'}.{function.__name__}".split(".")[1:] if hasattr(function, "__name__") else []
+        parts = (
+            f"{function.__module__ or 'numpy'}.{function.__name__}".split(".")[1:]
+            if hasattr(function, "__name__")
+            else []
+        )
         for part in parts:
             target = getattr(target, part, None)
         return target
@@ -74,7 +82,9 @@ def compare(ours, theirs, args):
     found = ad.gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True)
     for g, e in zip(found, expected, strict=True):
         e = np.asarray(e)
-        np.testing.assert_allclose(np.zeros_like(e) if g is None else g, e, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(e).max(initial=0.0)))
+        np.testing.assert_allclose(
+            np.zeros_like(e) if g is None else g, e, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(e).max(initial=0.0))
+        )
 
 
 @pytest.mark.parametrize("name", _cases.CASES)

@@ -12,13 +12,24 @@ torch = pytest.importorskip("torch", reason="the independent truth here is PyTor
 
 #: NumPy's name -> PyTorch's, where they differ.
 RENAMED = {
-    "absolute": "abs", "conjugate": "conj", "power": "pow", "degrees": "rad2deg", "float_power": "float_power",
-    "fabs": "abs", "cbrt": None, "spacing": None,
-}  # fmt: skip
+    "absolute": "abs",
+    "conjugate": "conj",
+    "power": "pow",
+    "degrees": "rad2deg",
+    "float_power": "float_power",
+    "fabs": "abs",
+    "cbrt": None,
+    "spacing": None,
+}
 ELEMENTWISE = sorted(
-    name for name, op in registry.items() if op.elementwise and isinstance(op.forward, np.ufunc) and hasattr(np, name)
-    and RENAMED.get(name, name) and hasattr(torch, RENAMED.get(name, name))
-)  # fmt: skip
+    name
+    for name, op in registry.items()
+    if op.elementwise
+    and isinstance(op.forward, np.ufunc)
+    and hasattr(np, name)
+    and RENAMED.get(name, name)
+    and hasattr(torch, RENAMED.get(name, name))
+)
 
 
 def compare(ours, theirs, args):
@@ -38,7 +49,12 @@ def compare(ours, theirs, args):
     expected = torch.autograd.grad(their_total, their_leaves, allow_unused=True)
     for g, e in zip(ad.gradients(total, leaves, allow_unused=True), expected, strict=True):
         known = np.zeros_like(g) if e is None else e.numpy()
-        np.testing.assert_allclose(np.zeros_like(known) if g is None else g, known, rtol=1e-10, atol=1e-10 * max(1.0, np.abs(known).max(initial=0.0)))
+        np.testing.assert_allclose(
+            np.zeros_like(known) if g is None else g,
+            known,
+            rtol=1e-10,
+            atol=1e-10 * max(1.0, np.abs(known).max(initial=0.0)),
+        )
 
 
 def test_most_elementwise_operations_are_compared():
@@ -79,13 +95,21 @@ CASES = {
     "norm inf": (lambda x: np.linalg.norm(x, np.inf), lambda x: L.norm(x, np.inf), [B]),
     "norm nuc": (lambda x: np.linalg.norm(x, "nuc"), lambda x: L.norm(x, "nuc"), [B]),
     "norm 2": (lambda x: np.linalg.norm(x, 2), lambda x: L.norm(x, 2), [B]),
-    "vector_norm": (lambda x: np.linalg.vector_norm(x, axis=(0, 1), ord=4), lambda x: L.vector_norm(x, 4, dim=(0, 1)), [T]),
+    "vector_norm": (
+        lambda x: np.linalg.vector_norm(x, axis=(0, 1), ord=4),
+        lambda x: L.vector_norm(x, 4, dim=(0, 1)),
+        [T],
+    ),
     "matmul": (np.matmul, torch.matmul, [T, B.T.copy()]),
     "matmul vectors": (np.matmul, torch.matmul, [v, v * 2]),
     "inner": (np.inner, torch.inner, [M, B]),
     "outer": (np.outer, torch.outer, [v, P]),
     "kron": (np.kron, torch.kron, [M, A]),
-    "tensordot": (lambda x, y: np.tensordot(x, y, ([1, 2], [0, 1])), lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])), [T, B[..., None] * v]),
+    "tensordot": (
+        lambda x, y: np.tensordot(x, y, ([1, 2], [0, 1])),
+        lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])),
+        [T, B[..., None] * v],
+    ),
     "einsum": (lambda x, y: np.einsum("ijk,lk->jl", x, y), lambda x, y: torch.einsum("ijk,lk->jl", x, y), [T, B]),
     "einsum trace": (lambda x: np.einsum("ii->", x), lambda x: torch.einsum("ii->", x), [A]),
     "cross": (np.cross, L.cross, [A, S]),
@@ -100,16 +124,32 @@ CASES = {
     "matrix_power": (lambda x: np.linalg.matrix_power(x, 4), lambda x: L.matrix_power(x, 4), [A]),
     "cholesky": (lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)), lambda x: L.cholesky(x @ x.T + torch.eye(3)), [A]),
     "eigvalsh": (lambda x: np.linalg.eigvalsh(x + x.T), lambda x: L.eigvalsh(x + x.T), [A]),
-    "eigh": (lambda x: (lambda w, q: (q * w**2) @ q.T)(*np.linalg.eigh(x + x.T)), lambda x: (lambda w, q: (q * w**2) @ q.T)(*L.eigh(x + x.T)), [A]),
+    "eigh": (
+        lambda x: (lambda w, q: (q * w**2) @ q.T)(*np.linalg.eigh(x + x.T)),
+        lambda x: (lambda w, q: (q * w**2) @ q.T)(*L.eigh(x + x.T)),
+        [A],
+    ),
     "svdvals": (np.linalg.svdvals, L.svdvals, [B]),
     "qr": (np.linalg.qr, lambda x: tuple(L.qr(x)), [B.T.copy()]),
-    "svd": (lambda x: (lambda u, s, w: (u * s**2) @ w)(*np.linalg.svd(x, False)), lambda x: (lambda u, s, w: (u * s**2) @ w)(*L.svd(x, False)), [B]),
-    "lstsq": (lambda a, b: np.linalg.lstsq(a, b)[0], lambda a, b: L.lstsq(a, b).solution, [B.T.copy(), rng.normal(size=(4, 2))]),
+    "svd": (
+        lambda x: (lambda u, s, w: (u * s**2) @ w)(*np.linalg.svd(x, False)),
+        lambda x: (lambda u, s, w: (u * s**2) @ w)(*L.svd(x, False)),
+        [B],
+    ),
+    "lstsq": (
+        lambda a, b: np.linalg.lstsq(a, b)[0],
+        lambda a, b: L.lstsq(a, b).solution,
+        [B.T.copy(), rng.normal(size=(4, 2))],
+    ),
     "tensorsolve": (np.linalg.tensorsolve, L.tensorsolve, [rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 3))]),
     "tensorinv": (lambda a: np.linalg.tensorinv(a, 1), lambda a: L.tensorinv(a, 1), [rng.normal(size=(6, 2, 3))]),
     "cond": (np.linalg.cond, L.cond, [A]),
     "matrix_exp": (ad.linalg.expm, torch.matrix_exp, [A]),
-    "solve_triangular": (lambda a, b: ad.linalg.solve_triangular(a, b, lower=True), lambda a, b: L.solve_triangular(a, b, upper=False), [S, B]),
+    "solve_triangular": (
+        lambda a, b: ad.linalg.solve_triangular(a, b, lower=True),
+        lambda a, b: L.solve_triangular(a, b, upper=False),
+        [S, B],
+    ),
     "reshape": (lambda x: np.reshape(x, (4, 6)), lambda x: x.reshape(4, 6), [T]),
     "transpose": (lambda x: np.transpose(x, (2, 0, 1)), lambda x: x.permute(2, 0, 1), [T]),
     "moveaxis": (lambda x: np.moveaxis(x, 0, -1), lambda x: torch.movedim(x, 0, -1), [T]),
@@ -129,7 +169,11 @@ CASES = {
     "trace": (np.trace, torch.trace, [A]),
     "squeeze": (lambda x: np.squeeze(x[None]), lambda x: x[None].squeeze(), [B]),
     "pad": (lambda x: np.pad(x, ((0, 0), (1, 2))), lambda x: torch.nn.functional.pad(x, (1, 2)), [B]),
-    "pad reflect": (lambda x: np.pad(x, ((0, 0), (2, 1)), "reflect"), lambda x: torch.nn.functional.pad(x, (2, 1), "reflect"), [B]),
+    "pad reflect": (
+        lambda x: np.pad(x, ((0, 0), (2, 1)), "reflect"),
+        lambda x: torch.nn.functional.pad(x, (2, 1), "reflect"),
+        [B],
+    ),
     "getitem": (lambda x: x[[0, 2, 0], 1:], lambda x: x[[0, 2, 0], 1:], [B]),
     "take": (lambda x: np.take(x, [5, 0, 5]), lambda x: x.take(torch.tensor([5, 0, 5])), [B]),
     "take_along_axis": (
@@ -144,7 +188,11 @@ CASES = {
     "diff": (lambda x: np.diff(x, 2), lambda x: x.diff(2), [B]),
     "trapezoid": (np.trapezoid, torch.trapezoid, [v, np.cumsum(P)]),
     "gradient": (lambda x: np.gradient(x, axis=1), lambda x: torch.gradient(x, dim=1)[0], [B]),
-    "quantile": (lambda x, q: np.quantile(x, q, axis=1), lambda x, q: x.quantile(q, 1), [B, np.array([0.13, 0.41, 0.77])]),
+    "quantile": (
+        lambda x, q: np.quantile(x, q, axis=1),
+        lambda x, q: x.quantile(q, 1),
+        [B, np.array([0.13, 0.41, 0.77])],
+    ),
     "nansum": (np.nansum, torch.nansum, [B]),
     "nan_to_num": (np.nan_to_num, torch.nan_to_num, [B]),
     "cov": (np.cov, torch.cov, [B]),
@@ -178,12 +226,27 @@ def test_case(name):
     compare(ours, theirs, args)
 
 
-# digamma is left out: PyTorch's trigamma is right to 1e-8 only, where ours agrees with SciPy's polygamma to the last digits.
+# digamma is left out: PyTorch's trigamma is right to 1e-8 only, where ours agrees with SciPy's polygamma to the last
+# digits.
 SPECIAL = {
-    "erf": "erf", "erfc": "erfc", "erfcx": "erfcx", "erfinv": "erfinv", "expit": "expit", "logit": "logit", "gammaln": "gammaln",
-    "ndtr": "ndtr", "log_ndtr": "log_ndtr", "ndtri": "ndtri", "xlogy": "xlogy", "xlog1py": "xlog1py", "entr": "entr", "special_i0": "i0",
-    "special_i1": "i1", "i0e": "i0e", "i1e": "i1e",
-}  # fmt: skip
+    "erf": "erf",
+    "erfc": "erfc",
+    "erfcx": "erfcx",
+    "erfinv": "erfinv",
+    "expit": "expit",
+    "logit": "logit",
+    "gammaln": "gammaln",
+    "ndtr": "ndtr",
+    "log_ndtr": "log_ndtr",
+    "ndtri": "ndtri",
+    "xlogy": "xlogy",
+    "xlog1py": "xlog1py",
+    "entr": "entr",
+    "special_i0": "i0",
+    "special_i1": "i1",
+    "i0e": "i0e",
+    "i1e": "i1e",
+}
 
 
 @pytest.mark.parametrize("name", SPECIAL)

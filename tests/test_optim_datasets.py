@@ -21,7 +21,9 @@ BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 
 
 def python2_batch(pixels: np.ndarray, labels: list[int], name: str) -> bytes:
-    """The pickle that Python 2 wrote: protocol 2, keys and pixels as byte strings, ``numpy.core.multiarray._reconstruct``."""
+    """The pickle that Python 2 wrote: protocol 2, keys and pixels as byte strings,
+    ``numpy.core.multiarray._reconstruct``.
+    """
 
     def string(data: bytes) -> bytes:
         return b"U" + bytes([len(data)]) + data if len(data) < 256 else b"T" + struct.pack("<i", len(data)) + data
@@ -29,11 +31,15 @@ def python2_batch(pixels: np.ndarray, labels: list[int], name: str) -> bytes:
     def number(n: int) -> bytes:
         return b"K" + bytes([n]) if n < 256 else b"M" + struct.pack("<H", n)
 
-    dtype = b"cnumpy\ndtype\n" + string(b"u1") + number(0) + number(1) + b"\x87R" + b"(" + number(3) + string(b"|") + b"NNN"
+    dtype = (
+        b"cnumpy\ndtype\n" + string(b"u1") + number(0) + number(1) + b"\x87R" + b"(" + number(3) + string(b"|") + b"NNN"
+    )
     dtype += b"J\xff\xff\xff\xff" * 2 + number(0) + b"tb"
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + number(0) + b"\x85" + string(b"b") + b"\x87R"
     rows, columns = pixels.shape
-    array += b"(" + number(1) + number(rows) + number(columns) + b"\x86" + dtype + b"\x89" + string(pixels.tobytes()) + b"tb"
+    array += (
+        b"(" + number(1) + number(rows) + number(columns) + b"\x86" + dtype + b"\x89" + string(pixels.tobytes()) + b"tb"
+    )
     classes = b"](" + b"".join(map(number, labels)) + b"e"
     files = b"](" + b"".join(string(f"{i}.png".encode()) for i in range(rows)) + b"e"
     pairs = [(b"batch_label", string(name.encode())), (b"labels", classes), (b"data", array), (b"filenames", files)]
@@ -207,7 +213,10 @@ def test_npz(tmp_path: Path) -> None:
     x, y = np.ones((4, 2)), np.arange(4)
     np.savez(path, X_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
     found = load_npz(path)
-    assert {part: (a.shape, b.shape) for part, (a, b) in found.items()} == {"train": ((4, 2), (4,)), "test": ((1, 2), (1,))}
+    assert {part: (a.shape, b.shape) for part, (a, b) in found.items()} == {
+        "train": ((4, 2), (4,)),
+        "test": ((1, 2), (1,)),
+    }
     np.savez(path, x=x)
     with pytest.raises(ArgumentError, match="has 'x' without 'y'"):
         load_npz(path)

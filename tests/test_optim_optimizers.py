@@ -372,7 +372,11 @@ def test_zero_grad_forgets_whatever_a_parameter_is() -> None:
     class Foreign:
         data, grad = np.ones(2), np.ones(2)
 
-    learned, frozen, foreign = autodiff.tensor([1.0], requires_grad=True), autodiff.tensor([1.0], requires_grad=True), Foreign()
+    learned, frozen, foreign = (
+        autodiff.tensor([1.0], requires_grad=True),
+        autodiff.tensor([1.0], requires_grad=True),
+        Foreign(),
+    )
     optimizer = optim.SGD([learned, frozen, foreign], lr=0.1)
     (learned * frozen).sum().backward()
     frozen.requires_grad = False
@@ -560,8 +564,12 @@ def test_whatever_happens_between_steps_it_is_adam_by_the_book(program: Any) -> 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Lion"])
 @pytest.mark.parametrize("pickled", [False, True])
 def test_a_copy_of_model_and_optimiser_goes_on_as_they_do(name: str, pickled: bool) -> None:
-    """Arrays that are views of one another are none in a copy: a copied Adam went on with the step size of the moment of copying."""
-    parameters = [autodiff.Tensor(np.linspace(-1.0, 1.0, n).astype(np.float32), requires_grad=True) for n in (3, 20_000)]
+    """Arrays that are views of one another are none in a copy: a copied Adam went on with the step size of the moment
+    of copying.
+    """
+    parameters = [
+        autodiff.Tensor(np.linspace(-1.0, 1.0, n).astype(np.float32), requires_grad=True) for n in (3, 20_000)
+    ]
     optimizer = getattr(optim, name)(parameters, lr=0.05)
 
     def train(parameters: list[Any], optimizer: Any) -> list[Any]:
@@ -578,5 +586,7 @@ def test_a_copy_of_model_and_optimiser_goes_on_as_they_do(name: str, pickled: bo
     found = train(*copied)
     assert all(np.array_equal(p.data, before) for p, before in zip(parameters, old, strict=True))
     assert train(parameters, optimizer) == found
-    for state, other in zip(optimizer.state_dict()["state"].values(), copied[1].state_dict()["state"].values(), strict=True):
+    for state, other in zip(
+        optimizer.state_dict()["state"].values(), copied[1].state_dict()["state"].values(), strict=True
+    ):
         assert all(np.array_equal(state[key], other[key]) for key in state)

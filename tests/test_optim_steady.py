@@ -1,4 +1,6 @@
-"""The record of an ordinary step (optim/steady.py): whatever happens between two steps, the next one is what an optimiser without a record takes."""
+"""The record of an ordinary step (optim/steady.py): whatever happens between two steps, the next one is what an
+optimiser without a record takes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Run:
     def __init__(self, name: str, recording: bool) -> None:
         rng = np.random.default_rng(0)
         self.rng = np.random.default_rng(1)
-        self.params = [autodiff.Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True) for shape in SHAPES]
+        self.params = [
+            autodiff.Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True) for shape in SHAPES
+        ]
         kind, options = OPTIMIZERS[name]
         self.optimizer = getattr(optim, kind)(self.params, **options)
         self.optimizer._over = recording  # without it every step takes the long way, apart from the old values
@@ -241,13 +245,45 @@ def threads_changed(run: Run) -> None:
 
 
 EVENTS = [
-    lambda run: bind(run, 0), lambda run: bind(run, 3), bind_equal, write, other_shape, other_dtype, missing_gradient, no_gradient_at_all,
-    tensors_as_gradients, read_only_gradients, turned_gradients, gradients_that_are_the_values, state_array_exchanged, state_array_written,
-    state_arrays_swapped, state_forgotten, state_of_one_gone, all_state_gone, another_number_of_steps, reload, options_changed, betas_in_a_list,
-    a_slot_more, a_slot_less, group_added, group_replaced, parameter_taken_out, last_parameter_taken_out, parameter_exchanged,
-    parameters_in_another_order, parameter_frozen, parameter_frozen_for_a_step, values_held, values_held_and_others_bound, view_held, graph_held,
-    kernels_switched_off, threads_changed,
-]  # fmt: skip
+    lambda run: bind(run, 0),
+    lambda run: bind(run, 3),
+    bind_equal,
+    write,
+    other_shape,
+    other_dtype,
+    missing_gradient,
+    no_gradient_at_all,
+    tensors_as_gradients,
+    read_only_gradients,
+    turned_gradients,
+    gradients_that_are_the_values,
+    state_array_exchanged,
+    state_array_written,
+    state_arrays_swapped,
+    state_forgotten,
+    state_of_one_gone,
+    all_state_gone,
+    another_number_of_steps,
+    reload,
+    options_changed,
+    betas_in_a_list,
+    a_slot_more,
+    a_slot_less,
+    group_added,
+    group_replaced,
+    parameter_taken_out,
+    last_parameter_taken_out,
+    parameter_exchanged,
+    parameters_in_another_order,
+    parameter_frozen,
+    parameter_frozen_for_a_step,
+    values_held,
+    values_held_and_others_bound,
+    view_held,
+    graph_held,
+    kernels_switched_off,
+    threads_changed,
+]
 NAMES = ["bind_joined", "bind_alone", *(event.__name__ for event in EVENTS[2:])]
 
 
@@ -263,7 +299,9 @@ def mode(request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("event", EVENTS, ids=NAMES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_after_any_event_a_step_is_what_it_is_without_a_record(name: str, event: Callable[[Run], None], mode: str) -> None:
+def test_after_any_event_a_step_is_what_it_is_without_a_record(
+    name: str, event: Callable[[Run], None], mode: str
+) -> None:
     found = []
     for recording in (True, False):
         run = Run(name, recording)
@@ -277,7 +315,9 @@ def test_after_any_event_a_step_is_what_it_is_without_a_record(name: str, event:
         for array, copy in run.held:
             np.testing.assert_array_equal(array, copy)
         state = [run.optimizer.state.get(p, {}) for p in run.params]
-        found.append(([p.data.copy() for p in run.params], [{k: np.copy(v) for k, v in held.items()} for held in state]))
+        found.append(
+            ([p.data.copy() for p in run.params], [{k: np.copy(v) for k, v in held.items()} for held in state])
+        )
     (values, states), (other_values, other_states) = found
     for a, b in zip(values, other_values, strict=True):
         assert a.dtype == b.dtype

@@ -30,7 +30,13 @@ def blobs(n: int = 60, seed: int = 0) -> tuple[Any, Any]:
 
 def network(seed: int = 0, dropout: float = 0.8) -> nn.FullyConnectedNet:
     return nn.FullyConnectedNet(
-        [12], input_dim=5, num_classes=3, dropout_keep_ratio=dropout, normalization="batchnorm", weight_scale=0.3, seed=seed
+        [12],
+        input_dim=5,
+        num_classes=3,
+        dropout_keep_ratio=dropout,
+        normalization="batchnorm",
+        weight_scale=0.3,
+        seed=seed,
     )
 
 
@@ -47,7 +53,9 @@ def test_learns_and_keeps_its_history() -> None:
     assert len(history.loss) == 8 * 4
     assert history.steps == [4] * 8
     assert history.train_accuracy[-1] > 0.8
-    assert len(history.validation_accuracy) == len(history.validation_loss) == len(history.seconds) == history.epochs == 8
+    assert (
+        len(history.validation_accuracy) == len(history.validation_loss) == len(history.seconds) == history.epochs == 8
+    )
     assert all(type(v) is float for v in history.loss + history.validation_loss)
     assert t.evaluate(blobs(seed=1))[1] == max(history.validation_accuracy)
     assert not t.model.training
@@ -100,9 +108,13 @@ def test_early_stopping_and_best_parameters() -> None:
 def test_schedules_per_epoch_and_per_step() -> None:
     per_epoch = trainer(network(), schedule=lambda o: optim.ExponentialLR(o, 0.5)).fit(blobs(), epochs=3, batch_size=16)
     np.testing.assert_allclose(per_epoch.learning_rate, [0.02, 0.01, 0.005])
-    per_step = trainer(network(), schedule=lambda o: optim.ExponentialLR(o, 0.5), schedule_per="step").fit(blobs(), epochs=2, batch_size=16)
+    per_step = trainer(network(), schedule=lambda o: optim.ExponentialLR(o, 0.5), schedule_per="step").fit(
+        blobs(), epochs=2, batch_size=16
+    )
     np.testing.assert_allclose(per_step.learning_rate, [0.02 / 2**4, 0.02 / 2**8])
-    plateau = trainer(network(), lr=0.0, schedule=lambda o: optim.ReduceLROnPlateau(o, patience=0, eps=0)).fit(blobs(), blobs(), epochs=3)
+    plateau = trainer(network(), lr=0.0, schedule=lambda o: optim.ReduceLROnPlateau(o, patience=0, eps=0)).fit(
+        blobs(), blobs(), epochs=3
+    )
     assert plateau.epochs == 3
 
 
@@ -145,7 +157,9 @@ def test_whole_numbers_may_be_targets_of_a_regression() -> None:
     for targets in (np.arange(6), np.arange(6)[:, None]):
         net = nn.Linear(1, 1, dtype=np.float64, generator=np.random.default_rng(0))
         loss = lambda scores, y: ((scores - y.reshape(-1, 1)) ** 2).mean()
-        history = optim.Trainer(net, loss, optim.SGD(net.parameters(), lr=0.01), progress=False).fit((x, targets), (x, targets), epochs=2)
+        history = optim.Trainer(net, loss, optim.SGD(net.parameters(), lr=0.01), progress=False).fit(
+            (x, targets), (x, targets), epochs=2
+        )
         assert np.isnan(history.validation_accuracy).all()
 
 
@@ -159,7 +173,8 @@ def test_progress_bar_shows_loss_accuracy_and_rate(capsys: pytest.CaptureFixture
     assert "lr=0.02" in shown
 
 
-# --- bad data, bad numbers ------------------------------------------------------------------------------------------------
+# --- bad data, bad numbers
+# ------------------------------------------------------------------------------------------------
 
 
 def poisoned() -> tuple[Any, Any]:
@@ -223,7 +238,9 @@ def test_a_nan_loss_stops_with_step_examples_and_operation() -> None:
     x[11] = 100.0
     order = np.random.default_rng(0).permutation(16)
     step = int(np.argwhere(order == 11)[0, 0]) // 4 + 1
-    with pytest.raises(AnomalyError, match=rf"the loss became nan at step {step}, on examples \[.*\b11\b.*\]: log made nan"):
+    with pytest.raises(
+        AnomalyError, match=rf"the loss became nan at step {step}, on examples \[.*\b11\b.*\]: log made nan"
+    ):
         t.fit((x, y), batch_size=4, epochs=1)
 
 
@@ -269,14 +286,17 @@ def test_refuses_options(options: dict[str, Any], fit: dict[str, Any], words: st
         trainer(network(), **options).fit(blobs(), **fit)
 
 
-# --- killed and resumed ----------------------------------------------------------------------------------------------------
+# --- killed and resumed
+# ----------------------------------------------------------------------------------------------------
 
 
 class Stop(Exception):
     """Ends a run between two steps, as a power cut would."""
 
 
-def run(path: Path | None, die_at: int | None, resume: bool, accumulate: int = 1) -> tuple[optim.Trainer, dict[str, Any]]:
+def run(
+    path: Path | None, die_at: int | None, resume: bool, accumulate: int = 1
+) -> tuple[optim.Trainer, dict[str, Any]]:
     net = network()
 
     class Die:
@@ -295,7 +315,9 @@ def run(path: Path | None, die_at: int | None, resume: bool, accumulate: int = 1
         checkpoint_every=None if path is None else 2,
     )
     t.fit(blobs(), blobs(seed=1), epochs=5, batch_size=8, resume=resume, restore_best=False)
-    return t, net.state_dict() | {f"{n}": v for n, s in t.optimizer.state_dict()["state"].items() for v in [s["exp_avg_sq"]]}
+    return t, net.state_dict() | {
+        f"{n}": v for n, s in t.optimizer.state_dict()["state"].items() for v in [s["exp_avg_sq"]]
+    }
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -365,7 +387,14 @@ def test_kill_9_at_any_moment_and_resume_bit_for_bit(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def start(name: str, pause: float) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / f"{name}.npz"), str(tmp_path / f"{name}-out.npz"), str(pause)]
+        command = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(tmp_path / f"{name}.npz"),
+            str(tmp_path / f"{name}-out.npz"),
+            str(pause),
+        ]
         return subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
 
     moments = random.Random(7)
@@ -417,7 +446,8 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_and_nothing_touched(tmp_path
         np.testing.assert_array_equal(array, before[name])
 
 
-# --- checkpoints and history by themselves ------------------------------------------------------------------------------------
+# --- checkpoints and history by themselves
+# ------------------------------------------------------------------------------------
 
 
 def test_checkpoint_round_trip_and_refusals(tmp_path: Path) -> None:
@@ -487,7 +517,8 @@ def test_history_as_csv_and_picture(tmp_path: Path) -> None:
         optim.History().plot()
 
 
-# --- clipping ------------------------------------------------------------------------------------------------------------------
+# --- clipping
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, float("inf")])

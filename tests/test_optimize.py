@@ -8,7 +8,10 @@ from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 pytest.importorskip("scipy", reason="the bridge is to SciPy")
 
-METHODS = "Nelder-Mead Powell CG BFGS Newton-CG L-BFGS-B TNC COBYLA SLSQP trust-constr dogleg trust-ncg trust-exact trust-krylov".split()
+METHODS = (
+    "Nelder-Mead Powell CG BFGS Newton-CG L-BFGS-B TNC COBYLA SLSQP trust-constr dogleg trust-ncg trust-exact"
+    " trust-krylov".split()
+)
 
 
 def bowl(p, shift=0.0):
@@ -29,7 +32,9 @@ def test_every_method_finds_the_minimum_of_a_tree(method):
 
 def test_leaves_keep_their_dtype_and_the_callback_sees_trees():
     seen = []
-    result = optimize.minimize(bowl, {"w": np.zeros(2, np.float32), "b": [0.0]}, callback=lambda p: seen.append(p["w"].copy()))
+    result = optimize.minimize(
+        bowl, {"w": np.zeros(2, np.float32), "b": [0.0]}, callback=lambda p: seen.append(p["w"].copy())
+    )
     assert result.x["w"].dtype == np.float32
     assert seen
     assert seen[0].shape == (2,)

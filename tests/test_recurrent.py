@@ -1,4 +1,6 @@
-"""Recurrent layers: PyTorch's values, gradients and states where it is installed; lengths, reuse of states and misuse, anyway."""
+"""Recurrent layers: PyTorch's values, gradients and states where it is installed; lengths, reuse of states and misuse,
+anyway.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from autodiff.errors import ArgumentError, ShapeError
 
 def close(ours, theirs, rtol=1e-10):
     theirs = np.asarray(theirs)
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.max(np.abs(theirs), initial=0.0))))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=rtol, atol=rtol * max(1.0, float(np.max(np.abs(theirs), initial=0.0)))
+    )
 
 
 def flat(nested):
@@ -22,7 +26,10 @@ def flat(nested):
 
 def pair(torch, kind, *args, seed=0, **options):
     """One of ours and one of PyTorch's, with the weights carried there and back."""
-    ours, theirs = getattr(nn, kind)(*args, dtype=np.float64, **options), getattr(torch.nn, kind)(*args, **options).double()
+    ours, theirs = (
+        getattr(nn, kind)(*args, dtype=np.float64, **options),
+        getattr(torch.nn, kind)(*args, **options).double(),
+    )
     assert list(ours.state_dict()) == list(theirs.state_dict())
     rng = np.random.default_rng(seed)
     for value in theirs.state_dict().values():
@@ -63,7 +70,12 @@ def options_of(kind, hidden):
 @given(
     KINDS,
     st.fixed_dictionaries(
-        {"num_layers": st.integers(1, 3), "bias": st.booleans(), "batch_first": st.booleans(), "bidirectional": st.booleans()}
+        {
+            "num_layers": st.integers(1, 3),
+            "bias": st.booleans(),
+            "batch_first": st.booleans(),
+            "bidirectional": st.booleans(),
+        }
     ),
     st.integers(1, 5),
     st.integers(1, 3),
@@ -99,7 +111,9 @@ def test_lengths_are_pytorchs_packed_sequences(kind, bidirectional, batch_first,
     rng = np.random.default_rng(seed)
     times, count, rows = max(lengths) + seed % 2, len(lengths), 4 if bidirectional else 2
     x = rng.normal(size=(count, times, 2))
-    states = [rng.normal(size=(rows, count, more.get("proj_size", 3)))] + [rng.normal(size=(rows, count, 3))] * (name == "LSTM")
+    states = [rng.normal(size=(rows, count, more.get("proj_size", 3)))] + [rng.normal(size=(rows, count, 3))] * (
+        name == "LSTM"
+    )
     inputs = [x if batch_first else x.swapaxes(0, 1), *states]
 
     def call(layer, x, *states):
@@ -141,7 +155,9 @@ def test_cells_are_pytorchs(kind, bias, batch, states, rng):
     name, more = options_of(kind.replace("Cell", ""), 4)
     name += "Cell"
     ours, theirs = pair(torch, name, 2, 4, bias=bias, **more)
-    inputs = [rng.normal(size=(*batch, 2))] + [rng.normal(size=(*batch, 4)) for _ in range(1 + (name == "LSTMCell"))] * states
+    inputs = [rng.normal(size=(*batch, 2))] + [
+        rng.normal(size=(*batch, 4)) for _ in range(1 + (name == "LSTMCell"))
+    ] * states
 
     def call(cell, x, *states):
         return cell(x, *(() if not states else ((states,) if name == "LSTMCell" else states)))

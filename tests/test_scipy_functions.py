@@ -20,18 +20,26 @@ CASES = {
     "sqrtm": (ad.linalg.sqrtm, scipy_linalg.sqrtm, [S]),
     "solve_sylvester": (ad.linalg.solve_sylvester, scipy_linalg.solve_sylvester, [S, A[:2, :2].copy(), B]),
     "solve_banded": (
-        lambda m, y: ad.linalg.solve_banded((1, 1), m, y), lambda m, y: scipy_linalg.solve_banded((1, 1), m, y),
+        lambda m, y: ad.linalg.solve_banded((1, 1), m, y),
+        lambda m, y: scipy_linalg.solve_banded((1, 1), m, y),
         [np.array([[0.0, 0.3, -0.4], [2.0, 3.0, 2.5], [0.5, -0.2, 0.0]]), B],
     ),
     "solve_banded lower": (
-        lambda m, y: ad.linalg.solve_banded((2, 0), m, y), lambda m, y: scipy_linalg.solve_banded((2, 0), m, y),
+        lambda m, y: ad.linalg.solve_banded((2, 0), m, y),
+        lambda m, y: scipy_linalg.solve_banded((2, 0), m, y),
         [np.array([[2.0, 3.0, 2.5], [0.5, -0.2, 0.0], [0.3, 0.0, 0.0]]), b],
     ),
-    "cho_solve": (lambda L, y: ad.linalg.cho_solve((L, True), y), lambda L, y: scipy_linalg.cho_solve((L, True), y), [np.linalg.cholesky(S), B]),
-    "cho_solve upper": (
-        lambda U, y: ad.linalg.cho_solve((U, False), y), lambda U, y: scipy_linalg.cho_solve((U, False), y), [np.linalg.cholesky(S).T.copy(), b]
+    "cho_solve": (
+        lambda L, y: ad.linalg.cho_solve((L, True), y),
+        lambda L, y: scipy_linalg.cho_solve((L, True), y),
+        [np.linalg.cholesky(S), B],
     ),
-}  # fmt: skip
+    "cho_solve upper": (
+        lambda U, y: ad.linalg.cho_solve((U, False), y),
+        lambda U, y: scipy_linalg.cho_solve((U, False), y),
+        [np.linalg.cholesky(S).T.copy(), b],
+    ),
+}
 for lower in (True, False):
     for trans in (0, 1, "T"):
         for unit in (True, False):

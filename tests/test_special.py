@@ -17,7 +17,9 @@ from autodiff.testing.mutation import survivors
 special = pytest.importorskip("scipy.special", reason="these are SciPy's functions")
 from autodiff import special as ours  # noqa: E402  # needs SciPy
 
-OPS = sorted(name for name, op in registry.items() if getattr(special, getattr(op.forward, "__name__", ""), None) is op.forward)
+OPS = sorted(
+    name for name, op in registry.items() if getattr(special, getattr(op.forward, "__name__", ""), None) is op.forward
+)
 
 
 def test_there_are_many():
@@ -72,7 +74,9 @@ def test_nothing_is_imported_before_it_is_needed():
         "import scipy.special; t = autodiff.tensor([0.5], requires_grad=True); "
         "scipy.special.erf(t).sum().backward(); assert 'erf' in autodiff.registry; print(t.grad)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.startswith("[0.878")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.startswith(
+        "[0.878"
+    )
 
 
 def test_names_can_be_imported_from_the_module():

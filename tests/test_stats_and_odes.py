@@ -1,4 +1,6 @@
-"""autodiff.stats against scipy.stats, autodiff.integrate against exact solutions and SciPy, all gradients against differences."""
+"""autodiff.stats against scipy.stats, autodiff.integrate against exact solutions and SciPy, all gradients against
+differences.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,17 @@ from autodiff import stats as ours  # noqa: E402  # needs SciPy
 from autodiff.integrate import odeint  # noqa: E402
 
 X = np.array([0.2, 0.5, 0.85])
-SHAPES = {"norm": [], "t": [3.5], "gamma": [2.3], "chi2": [3.0], "beta": [2.0, 3.5], "expon": [], "laplace": [], "logistic": [], "uniform": []}
+SHAPES = {
+    "norm": [],
+    "t": [3.5],
+    "gamma": [2.3],
+    "chi2": [3.0],
+    "beta": [2.0, 3.5],
+    "expon": [],
+    "laplace": [],
+    "logistic": [],
+    "uniform": [],
+}
 METHODS = ("pdf", "logpdf", "cdf", "sf", "logcdf", "logsf")
 
 
@@ -23,10 +35,17 @@ def test_continuous(name, method):
     mine, scipys = (getattr(getattr(module, name), method) for module in (ours, theirs))
     with np.errstate(divide="ignore"):
         wide = np.array([-1.5, 0.1, 0.3, 0.9, 4.0])
-        np.testing.assert_allclose(mine(wide, *shapes, 0.2, 1.3).data, scipys(wide, *shapes, 0.2, 1.3), rtol=1e-11, atol=1e-300)
+        np.testing.assert_allclose(
+            mine(wide, *shapes, 0.2, 1.3).data, scipys(wide, *shapes, 0.2, 1.3), rtol=1e-11, atol=1e-300
+        )
         np.testing.assert_allclose(mine(wide, *shapes).data, scipys(wide, *shapes), rtol=1e-11, atol=1e-300)
-        np.testing.assert_allclose(mine(wide, *shapes, loc=0.1, scale=2.0).data, scipys(wide, *shapes, loc=0.1, scale=2.0), rtol=1e-11)
-    tracked = method in ("pdf", "logpdf")  # no rule reaches the shape parameters through an incomplete gamma or beta function
+        np.testing.assert_allclose(
+            mine(wide, *shapes, loc=0.1, scale=2.0).data, scipys(wide, *shapes, loc=0.1, scale=2.0), rtol=1e-11
+        )
+    tracked = method in (
+        "pdf",
+        "logpdf",
+    )  # no rule reaches the shape parameters through an incomplete gamma or beta function
     arguments = [X, *(np.array(s) for s in shapes)] if tracked else [X]
     fixed = [] if tracked else shapes
     check_gradients(lambda x, *a: mine(x, *a[:-2], *fixed, *a[-2:]), *arguments, np.array(0.05), np.array(1.3), order=2)
@@ -37,7 +56,10 @@ def test_far_tails_and_outside_the_support():
     np.testing.assert_allclose(ours.norm.logcdf(x).data, theirs.norm.logcdf(x), rtol=1e-12)
     np.testing.assert_allclose(ad.grad(lambda t: np.sum(ours.norm.logcdf(t)))(x), [40.0249688, 0.0], rtol=1e-6)
     for f in (ours.expon.pdf, lambda t: ours.gamma.pdf(t, 2.0), lambda t: ours.beta.logpdf(t, 2.0, 2.0)):
-        np.testing.assert_array_equal(ad.grad(lambda t, f=f: np.where(np.isfinite(f(t).data), f(t), 0.0).sum())(np.array([-1.0, -2.0])), [0.0, 0.0])
+        np.testing.assert_array_equal(
+            ad.grad(lambda t, f=f: np.where(np.isfinite(f(t).data), f(t), 0.0).sum())(np.array([-1.0, -2.0])),
+            [0.0, 0.0],
+        )
     with pytest.raises(NotDifferentiableError, match="constant"):
         ad.grad(lambda a: ours.gamma.cdf(1.0, a))(2.0)
     with pytest.raises(ArgumentError, match="shape parameters"):
@@ -52,8 +74,12 @@ def test_discrete_and_multivariate():
         check_gradients(lambda mu, f=mine: f(k, mu), np.array([0.5, 1.5, 2.5, 6.0]))
     assert ours.poisson.pmf(0.5, 2.0).item() == ours.poisson.cdf(-1, 2.0).item() == 0.0
     alpha, shares = np.array([1.5, 2.0, 3.0]), np.array([[0.2, 0.5], [0.3, 0.1], [0.5, 0.4]])
-    np.testing.assert_allclose(ours.dirichlet.logpdf(shares, alpha).data, theirs.dirichlet.logpdf(shares, alpha), rtol=1e-12)
-    np.testing.assert_allclose(ours.dirichlet.pdf(shares[:2], alpha).data, theirs.dirichlet.pdf(shares[:2], alpha), rtol=1e-12)
+    np.testing.assert_allclose(
+        ours.dirichlet.logpdf(shares, alpha).data, theirs.dirichlet.logpdf(shares, alpha), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        ours.dirichlet.pdf(shares[:2], alpha).data, theirs.dirichlet.pdf(shares[:2], alpha), rtol=1e-12
+    )
     check_gradients(lambda a: ours.dirichlet.logpdf(shares, a), alpha)
     check_gradients(lambda x: ours.dirichlet.pdf(x, alpha), shares[:2].copy())
     rng = np.random.default_rng(0)

@@ -9,14 +9,39 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autodiff", "nn", "optim")
-OPTIONAL = {"scipy", "torch", "jax", "autograd", "hypothesis", "pytest", "graphviz", "pygraphviz", "matplotlib", "tqdm", "sklearn"}
+OPTIONAL = {
+    "scipy",
+    "torch",
+    "jax",
+    "autograd",
+    "hypothesis",
+    "pytest",
+    "graphviz",
+    "pygraphviz",
+    "matplotlib",
+    "tqdm",
+    "sklearn",
+}
 OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Room -> rooms of autodiff that it may import at module level; design.md draws the same arrows.
 CORE = {
-    "errors", "graph", "modes", "engine", "bytecode", "recording", "codegen", "primitive", "dispatch", "ops", "tensor", "trees", "facts",
-    "batching", "views",
-}  # fmt: skip
+    "errors",
+    "graph",
+    "modes",
+    "engine",
+    "bytecode",
+    "recording",
+    "codegen",
+    "primitive",
+    "dispatch",
+    "ops",
+    "tensor",
+    "trees",
+    "facts",
+    "batching",
+    "views",
+}
 ALLOWED = {
     "errors": set(),
     "graph": set(),
@@ -96,7 +121,9 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_optional_packages_are_loaded_on_demand(path: Path) -> None:
     if path.relative_to(ROOT).parts[:2] == ("autodiff", "testing"):
         pytest.skip("the verification kit is loaded on demand itself")
-    if path.relative_to(ROOT).parts in {("autodiff", "kernels", name) for name in ("compiled.py", "jit.py", "team.py", "tiles.py", "windows.py")}:
+    if path.relative_to(ROOT).parts in {
+        ("autodiff", "kernels", name) for name in ("compiled.py", "jit.py", "team.py", "tiles.py", "windows.py")
+    }:
         pytest.skip("the compiled kernels are loaded on demand themselves")
     assert not {name.partition(".")[0] for name in module_level_imports(path)} & OPTIONAL
 
@@ -123,6 +150,8 @@ def test_public_functions_are_documented(path: Path) -> None:
     missing = [
         node.name
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
     ]
     assert missing == []

@@ -107,7 +107,9 @@ def test_equal_maxima_share_one_gradient(shares, verdict):
 
 def test_a_tie_between_two_arguments_is_seen_with_its_sign():
     x, y = np.array([1.0, 2.0]), np.array([-1.0, 0.5])
-    backward = lambda share: lambda g, x, y: (g * np.where(x == -y, share, x > -y), -g * np.where(x == -y, share, x < -y))
+    backward = lambda share: (
+        lambda g, x, y: (g * np.where(x == -y, share, x > -y), -g * np.where(x == -y, share, x < -y))
+    )
     assert check_pair(lambda x, y: np.maximum(x, -y), backward(0.5), (x, y)).verdict == "pass"
     assert check_pair(lambda x, y: np.maximum(x, -y), backward(0.9), (x, y), raises=False).verdict == "fail"
 
@@ -173,7 +175,9 @@ def test_misuse_is_named():
 def test_a_kink_close_by_is_no_false_alarm(distance, temporary):
     x = np.array([1 + distance, 1 - distance])
     assert check_gradients(lambda x: np.abs(x - 1.0), x).verdict == "pass"
-    wrong = Primitive("test_kink_close_by", lambda x: np.abs(x - 1.0), lambda g, out, x: g * np.sign(x - 1.0) * (1 + 1e-6))
+    wrong = Primitive(
+        "test_kink_close_by", lambda x: np.abs(x - 1.0), lambda g, out, x: g * np.sign(x - 1.0) * (1 + 1e-6)
+    )
     assert check_gradients(wrong, x, raises=False).verdict == "fail"
 
 

@@ -32,20 +32,34 @@ def test_a_nan_that_leaks(temporary):
 
 def test_a_gradient_of_a_broadcast_input_that_is_no_sum(temporary):
     ufunc = np.multiply
-    op = Primitive("test_mean_for_sum", ufunc, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x / (1 + g.ndim - y.ndim), numpy=())
+    op = Primitive(
+        "test_mean_for_sum",
+        ufunc,
+        lambda g, out, x, y: g * y,
+        lambda g, out, x, y: g * x / (1 + g.ndim - y.ndim),
+        numpy=(),
+    )
     assert "gradient of broadcast inputs" in broken_by("broadcasting_is_repeating", op, X, np.array([2.0, 3.0, 4.0]))
     assert broken_by("broadcasting_is_repeating", registry["multiply"], X, np.array([2.0, 3.0, 4.0])) is None
 
 
 def test_an_output_in_its_inputs_memory(temporary):
     lazy = Fused(
-        "test_lazy", composed=lambda x: x * 1.0, forward=lambda x: (x, ()), backward=lambda g, r, n: (g,), sample=lambda d: ((d.array((2,)),), {})
+        "test_lazy",
+        composed=lambda x: x * 1.0,
+        forward=lambda x: (x, ()),
+        backward=lambda g, r, n: (g,),
+        sample=lambda d: ((d.array((2,)),), {}),
     )
     assert "not declared a view" in broken_by("only_views_alias_their_input", lazy, X)
 
 
 def test_an_operation_that_cannot_do_without_elements(temporary):
-    dividing = Primitive("test_divides", lambda x: x.sum(axis=0) / len(x), lambda g, out, x: np.broadcast_to(g / len(x) * (1 / len(x)), x.shape))
+    dividing = Primitive(
+        "test_divides",
+        lambda x: x.sum(axis=0) / len(x),
+        lambda g, out, x: np.broadcast_to(g / len(x) * (1 / len(x)), x.shape),
+    )
     with pytest.raises(ZeroDivisionError):
         LAWS["empty_and_scalar_inputs"](dividing, (X,), {})
     LAWS["empty_and_scalar_inputs"](registry["var"], (X,), {"axis": 0})

@@ -19,7 +19,10 @@ def draw():
 
 def test_every_kind_of_mutant_is_made():
     op = registry["multiply"]
-    found = mutants(op, [((np.array([[0.5, 2.0], [1.5, -1.0]]), np.array([0.7, 0.3])), {}), ((np.array([2.0]), np.array([3.0])), {})])
+    found = mutants(
+        op,
+        [((np.array([[0.5, 2.0], [1.5, -1.0]]), np.array([0.7, 0.3])), {}), ((np.array([2.0]), np.array([3.0])), {})],
+    )
     # Four bends of each input, the dropped sum of the second, the exchange, and the saved arrays.
     assert (found.made, found.survived) == (11, ())
 
@@ -33,7 +36,9 @@ def test_a_sample_that_never_gives_an_input_fails(temporary):
         return (g, None) if weight is None else (g * weight, g * x)
 
     composed = lambda x, weight=None: x * 1.0 if weight is None else x * weight
-    shy = Fused("test_shy", composed=composed, forward=forward, backward=backward, sample=lambda d: ((d.array((3,)),), {}))
+    shy = Fused(
+        "test_shy", composed=composed, forward=forward, backward=backward, sample=lambda d: ((d.array((3,)),), {})
+    )
     found = mutants(shy, telling_calls(shy, draw()))
     assert not found.passed
     assert "'weight' is never given" in str(found)
@@ -41,7 +46,9 @@ def test_a_sample_that_never_gives_an_input_fails(temporary):
 
 
 def test_an_operation_without_a_sample_fails_with_advice(temporary):
-    bare = Fused("test_bare", composed=lambda x: x * 1.0, forward=lambda x: (x * 1.0, ()), backward=lambda g, r, n: (g,))
+    bare = Fused(
+        "test_bare", composed=lambda x: x * 1.0, forward=lambda x: (x * 1.0, ()), backward=lambda g, r, n: (g,)
+    )
     with pytest.raises(ArgumentError, match="pass sample="):
         telling_calls(bare, draw())
 

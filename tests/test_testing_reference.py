@@ -1,4 +1,6 @@
-"""The numerical reference: how accurate, when complex steps are trusted, ill-conditioned calls, values held constant."""
+"""The numerical reference: how accurate, when complex steps are trusted, ill-conditioned calls, values held
+constant.
+"""
 
 import numpy as np
 import pytest
@@ -19,13 +21,21 @@ def test_a_function_that_is_flat_in_float64_is_known_to_its_rounding_only(tempor
     # J1' is 0.5 to three digits here, and SciPy has it in float64 alone: differences of it lose ten.
     special = pytest.importorskip("scipy.special")
     j1 = Primitive("test_flat", special.j1, lambda g, out, x: g * slope.function(x), domain=(0.1, 1.0))
-    slope = Primitive("test_flat_slope", lambda x: 0.5 * (special.j0(x) - special.jv(2.0, x)), lambda g, out, x: g * second(x), domain=(0.1, 1.0))
-    second = lambda x: -0.5 * special.j1(np.asarray(x)) - 0.25 * (special.jv(1.0, np.asarray(x)) - special.jv(3.0, np.asarray(x)))
+    slope = Primitive(
+        "test_flat_slope",
+        lambda x: 0.5 * (special.j0(x) - special.jv(2.0, x)),
+        lambda g, out, x: g * second(x),
+        domain=(0.1, 1.0),
+    )
+    second = lambda x: (
+        -0.5 * special.j1(np.asarray(x)) - 0.25 * (special.jv(1.0, np.asarray(x)) - special.jv(3.0, np.asarray(x)))
+    )
     for seed in range(40):
         assert check_gradients(j1, np.array(-0.003735408560311404), seed=seed, raises=False).verdict == "pass"
 
 
-# --- complex steps ---------------------------------------------------------------------------------------------------------
+# --- complex steps
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_complex_step_loses_no_digit():
@@ -34,12 +44,16 @@ def test_a_complex_step_loses_no_digit():
 
 
 def test_analytic_functions_are_checked_by_complex_steps():
-    report = check_gradients(lambda x, w: np.tanh(x @ w).sum(), np.ones((2, 3)), np.linspace(-1.0, 1.0, 6).reshape(3, 2))
+    report = check_gradients(
+        lambda x, w: np.tanh(x @ w).sum(), np.ones((2, 3)), np.linspace(-1.0, 1.0, 6).reshape(3, 2)
+    )
     assert methods(report) == {"complex step"}
     assert report.largest_error < 1e-14
 
 
-@pytest.mark.parametrize("f", [lambda x: np.abs(x) * x, lambda x: np.linalg.norm(x), lambda x: np.sqrt(np.real(x) ** 2 + 1.0)])
+@pytest.mark.parametrize(
+    "f", [lambda x: np.abs(x) * x, lambda x: np.linalg.norm(x), lambda x: np.sqrt(np.real(x) ** 2 + 1.0)]
+)
 def test_where_a_function_is_not_analytic_differences_take_over(f):
     report = check_gradients(f, np.array([0.3, -0.7]))
     assert report.verdict == "pass"
@@ -62,7 +76,8 @@ def test_ties_are_recognised_although_complex_numbers_are_ordered():
     assert [entry.kink for entry in report.entries if not entry.together] == [True, True, False]
 
 
-# --- noise and conditioning ------------------------------------------------------------------------------------------------
+# --- noise and conditioning
+# ------------------------------------------------------------------------------------------------
 
 
 def test_noise_is_measured():
@@ -117,7 +132,8 @@ CONSTANT = {
 
 @pytest.mark.parametrize("name", CONSTANT)
 def test_what_is_constant_to_the_last_digit_has_the_gradient_zero(name):
-    # Near the point its values are exact, farther away they round: noise that a table of values about the point cannot see.
+    # Near the point its values are exact, farther away they round: noise that a table of values about the point cannot
+    # see.
     rng = np.random.default_rng(0)
     for i in range(16):
         point = rng.standard_normal(1) * (10 ** rng.uniform(-2, 2) if i % 2 else 1.0)
@@ -134,7 +150,8 @@ def test_a_small_gradient_of_what_is_constant_to_the_last_digit_fails(size, temp
         assert check_gradients(lambda x: vanishing(x) + wrong(x), point, order=1, raises=False).verdict == "fail"
 
 
-# --- what is held constant -------------------------------------------------------------------------------------------------
+# --- what is held constant
+# -------------------------------------------------------------------------------------------------
 
 
 def test_constants_of_the_gradient_are_held_at_the_base_point():
@@ -172,7 +189,8 @@ def test_a_fused_operation_may_hide_what_it_holds_constant(temporary):
     right = renorm("test_renorm", right_backward)
     report = check_gradients(lambda t: right.function(t, *held), x)
     assert report.notes == ["2 arrays held constant at the base point"]
-    # The true derivative of the output, r and d moving along, is 1 / scale: what a check without the notion calls right.
+    # The true derivative of the output, r and d moving along, is 1 / scale: what a check without the notion calls
+    # right.
     naive = renorm("test_renorm_naive", lambda g, residuals, needs: (g / residuals[1], None, None))
     assert check_gradients(lambda t: naive.function(t, *held), x, order=1, raises=False).verdict == "fail"
 

@@ -17,7 +17,13 @@ FACTOR = 1.5
 
 def rerun(report) -> str:
     """What the report's own text prints in a fresh process, its last error line."""
-    out = subprocess.run([sys.executable, "-c", report.reproduce], capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+    out = subprocess.run(
+        [sys.executable, "-c", report.reproduce],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+    )
     return out.stderr
 
 
@@ -63,11 +69,20 @@ def test_what_has_no_text_is_left_to_be_defined():
 @pytest.mark.parametrize(
     "value",
     [
-        np.array([[0.1, np.nan], [np.inf, -0.0]]), np.float32(0.1), np.arange(3), np.zeros((0, 2), np.float32), np.array(1 + 2j), slice(1, None, -1),
-        {"a": (1, [None, ...])}, np.asfortranarray(np.ones((2, 3))), np.array([True]), np.random.default_rng(0).normal(size=500), (5e-324, 1e308),
+        np.array([[0.1, np.nan], [np.inf, -0.0]]),
+        np.float32(0.1),
+        np.arange(3),
+        np.zeros((0, 2), np.float32),
+        np.array(1 + 2j),
+        slice(1, None, -1),
+        {"a": (1, [None, ...])},
+        np.asfortranarray(np.ones((2, 3))),
+        np.array([True]),
+        np.random.default_rng(0).normal(size=500),
+        (5e-324, 1e308),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_values_come_back_to_the_bit(value):
     import base64
     import zlib
@@ -81,7 +96,8 @@ def test_values_come_back_to_the_bit(value):
         assert again == value
 
 
-# --- hints -----------------------------------------------------------------------------------------------------------------
+# --- hints
+# -----------------------------------------------------------------------------------------------------------------
 
 X = np.random.default_rng(1).normal(size=(5, 4))
 W = np.random.default_rng(2).normal(size=(4, 4))
@@ -104,12 +120,20 @@ HINTS = {
     "exchanged": (lambda x, w: x * w, lambda g, x, w: (g * x, g * w), [X[:4], W]),
     "reversed along axis 0": (lambda x: np.cumsum(x), lambda g, x: np.cumsum(g[::-1]), [X[:, 0].copy()]),
     "does not change when the output's gradient doubles": (lambda x: x**3, lambda g, x: 3 * x**2, [X]),
-    "no gradient reaches": (lambda x: x[[0, 1, 1, 3]], lambda g, x: np.where(np.arange(5)[:, None] == 3, 0, np.eye(5)[[0, 1, 1, 3]].T @ g), [X]),
+    "no gradient reaches": (
+        lambda x: x[[0, 1, 1, 3]],
+        lambda g, x: np.where(np.arange(5)[:, None] == 3, 0, np.eye(5)[[0, 1, 1, 3]].T @ g),
+        [X],
+    ),
     "the path through a mean": (lambda x: x - x.mean(0), lambda g, x: g, [X]),
     "(a norm) over that axis": (lambda x: x / np.sqrt((x**2).sum(0)), lambda g, x: g / np.sqrt((x**2).sum(0)), [X]),
     "a variance over that axis": (lambda x: normalised(x)[0], lambda g, x: normalised(x)[1] * (g - g.mean(0)), [X]),
     "agrees to": (lambda x: np.exp(x), lambda g, x: g * np.exp(x.astype(np.float32)), [X]),
-    "of 20 entries are wrong, the first at [1, 2]": (lambda x: x**2, lambda g, x: 2 * g * x + 0.1 * (np.arange(20).reshape(5, 4) == 6), [X]),
+    "of 20 entries are wrong, the first at [1, 2]": (
+        lambda x: x**2,
+        lambda g, x: 2 * g * x + 0.1 * (np.arange(20).reshape(5, 4) == 6),
+        [X],
+    ),
     "NaN or infinite": (lambda x: x**2, lambda g, x: np.where(x > 0.8, np.nan, 2 * g * x), [X]),
     "zero everywhere": (lambda x: x**2, lambda g, x: 0 * g, [X]),
     "over the wrong axis": (lambda x: x / 2.0, lambda g, x: g / np.arange(2, 7)[:, None], [X]),

@@ -1,4 +1,6 @@
-"""Strategies draw what they promise; random expression graphs have right gradients; other libraries' gradients can be checked."""
+"""Strategies draw what they promise; random expression graphs have right gradients; other libraries' gradients can be
+checked.
+"""
 
 import numpy as np
 import pytest
@@ -67,7 +69,10 @@ def test_convolution_geometry_fits_pytorchs_functions(call):
     assert min(out.shape) > 0
 
 
-@given(strategies.broadcastable_shapes(signature=np.vecdot), strategies.broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)"))
+@given(
+    strategies.broadcastable_shapes(signature=np.vecdot),
+    strategies.broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)"),
+)
 def test_shapes_fit_a_ufunc_and_optional_dimensions(pair, flexible):
     np.vecdot(*(np.ones(s) for s in pair))
     np.matmul(*(np.ones(s) for s in flexible))

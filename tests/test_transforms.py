@@ -88,7 +88,9 @@ def test_hvp_is_the_hessian_times_the_vector(rng):
 
 FUNCTIONS = {
     "elementwise": lambda x: np.sin(x) * x + x / (2 + np.cos(x)),
-    "reductions": lambda x: np.sum(x * x, axis=0) + np.mean(x) + np.prod(x, axis=0) + np.max(x, axis=0) + np.std(x, axis=0),
+    "reductions": lambda x: (
+        np.sum(x * x, axis=0) + np.mean(x) + np.prod(x, axis=0) + np.max(x, axis=0) + np.std(x, axis=0)
+    ),
     "shapes": lambda x: np.concatenate([x.T.reshape(-1), np.flip(x, 0).ravel(), np.roll(x, 1).ravel()]),
     "axes": lambda x: np.moveaxis(np.expand_dims(x, 1), 0, -1) + np.squeeze(np.swapaxes(x[None], 1, 2), 0)[:, None, :1],
     "indices": lambda x: x[[0, 0, 1]] * x[1:, None, 0] + x[..., ::-1][0] + x[np.array([0, 1]), [1, 1]].sum(),
@@ -145,7 +147,9 @@ def test_a_jacobian_wider_than_one_chunk():
 
 
 def test_elementwise_grad():
-    np.testing.assert_allclose(ad.elementwise_grad(ad.elementwise_grad(np.sin))(np.array([0.3, 1.0])), -np.sin([0.3, 1.0]))
+    np.testing.assert_allclose(
+        ad.elementwise_grad(ad.elementwise_grad(np.sin))(np.array([0.3, 1.0])), -np.sin([0.3, 1.0])
+    )
     with pytest.raises(GraphError, match="jacobian"):
         ad.elementwise_grad(lambda x: np.sum(x))(np.ones(2))
 
@@ -226,7 +230,10 @@ def test_trees_are_matched_by_key_and_not_by_order():
     assert ad.jvp(f, ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 5.0},))[1] == 11.0
     _, pullback = ad.vjp(lambda x: {"a": x, "b": (3 * x, None)}, 1.0)
     assert pullback({"b": (2.0, None), "a": 0.0}) == (6.0,)
-    assert ad.hvp(lambda p: p["a"] ** 2 * p["b"], ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 5.0},))[0] == {"a": 22.0, "b": 10.0}
+    assert ad.hvp(lambda p: p["a"] ** 2 * p["b"], ({"a": 1.0, "b": 2.0},), ({"b": 1.0, "a": 5.0},))[0] == {
+        "a": 22.0,
+        "b": 10.0,
+    }
 
 
 @pytest.mark.parametrize(

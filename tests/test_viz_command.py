@@ -1,4 +1,6 @@
-"""``python -m autodiff.viz``, notebooks, the layout engines and what happens without them, and the pictures of training."""
+"""``python -m autodiff.viz``, notebooks, the layout engines and what happens without them, and the pictures of
+training.
+"""
 
 import importlib.util
 import shutil
@@ -92,7 +94,9 @@ def picture():
 def test_without_a_layout_engine_the_error_names_both_remedies_and_the_rest_works(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pygraphviz" else found(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "pygraphviz" else found(name, *rest)
+    )
     graph = picture()
     for attempt in (lambda: graph.svg, lambda: graph.save(tmp_path / "g.pdf")):
         with pytest.raises(MissingExtraError, match=r"(?s)pygraphviz.*`dot` is on PATH"):

@@ -44,11 +44,17 @@ def test_a_picture_is_the_same_each_time(script, name):
 
 
 def test_the_pictures_show_what_they_promise(script):
-    made = {p.name: p.make() for p in script.PICTURES if p.name in ("gpt", "lstm", "anomaly", "scalar-both", "mlp-compared")}
+    made = {
+        p.name: p.make() for p in script.PICTURES if p.name in ("gpt", "lstm", "anomaly", "scalar-both", "mlp-compared")
+    }
     assert any(c.times == 12 and c.label == "layers.*" for c in made["gpt"].view.clusters)
     assert any(c.kind == "repeat" and c.times == 7 for c in made["lstm"].view.clusters)
     assert any("born here" in n.rows for n in made["anomaly"].view.nodes)
     assert {c.label for c in made["scalar-both"].view.clusters} == {"forward", "backward"}
-    differences = [float(dict(n.details)["largest difference"]) for n in made["mlp-compared"].view.nodes if n.kind == "port" and n.rows]
+    differences = [
+        float(dict(n.details)["largest difference"])
+        for n in made["mlp-compared"].view.nodes
+        if n.kind == "port" and n.rows
+    ]
     assert len(differences) > 5
     assert max(differences) < 1e-12

@@ -1,4 +1,5 @@
-"""The interactive page, driven for real: a headless Chromium clicks, hovers, types and steps, and the tests read what the page then shows.
+"""The interactive page, driven for real: a headless Chromium clicks, hovers, types and steps, and the tests read what
+the page then shows.
 
 The browser is spoken to by the WebDriver protocol, which is JSON over HTTP, so no package is needed.
 """
@@ -40,7 +41,13 @@ class Browser:
                 break
             time.sleep(0.1)
         self.base = f"http://127.0.0.1:{port}"
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ]
         flags += ["--disable-sync", "--no-first-run", "--window-size=1300,900", f"--user-data-dir={profile / 'user'}"]
         options = {"goog:chromeOptions": {"binary": CHROMIUM, "args": flags}, "goog:loggingPrefs": {"browser": "ALL"}}
         made = self.send("POST", "/session", {"capabilities": {"alwaysMatch": options}})
@@ -91,7 +98,9 @@ class Browser:
         self.point(selector, False)
 
     def keys(self, text):
-        actions = [step for key in text for step in ({"type": "keyDown", "value": key}, {"type": "keyUp", "value": key})]
+        actions = [
+            step for key in text for step in ({"type": "keyDown", "value": key}, {"type": "keyUp", "value": key})
+        ]
         self.send("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
         self.settle()
 
@@ -108,7 +117,10 @@ class Browser:
 
     def node(self, title):
         """A selector for the box with this title."""
-        code = "return [...document.querySelectorAll('#picture .node')].find(e => e.querySelector('.title').textContent === arguments[0])?.id"
+        code = (
+            "return [...document.querySelectorAll('#picture .node')].find(e => e.querySelector('.title').textContent"
+            " === arguments[0])?.id"
+        )
         found = self.script(code, title)
         assert found, f"no box {title!r} among {self.titles()}"
         return f"#{found}"
@@ -181,7 +193,14 @@ def test_a_repeated_block_shows_any_of_its_copies_or_all(browser, pages):
     assert "blocks.1.norm.weight" in browser.titles()
     browser.click('#picture .button[aria-label="show all copies"]')
     assert [t for t in browser.titles() if t.startswith("blocks.")][:1] != []
-    assert len(browser.script("return [...document.querySelectorAll('#picture .cluster.module, #picture .node.fold')].map(e => e.id)")) >= 6
+    assert (
+        len(
+            browser.script(
+                "return [...document.querySelectorAll('#picture .cluster.module, #picture .node.fold')].map(e => e.id)"
+            )
+        )
+        >= 6
+    )
     assert not browser.script("return document.querySelectorAll('#picture .edge.carry').length")
 
 
@@ -203,7 +222,9 @@ def test_searching_opens_what_is_folded(browser, pages):
     browser.keys("blocks.4.norm.w\ue007")
     assert "blocks.4.norm.weight" in browser.titles()
     assert browser.text("#side h2") == "blocks.4.norm.weight"
-    assert "found" in browser.script("return document.querySelector(arguments[0]).getAttribute('class')", browser.node("blocks.4.norm.weight"))
+    assert "found" in browser.script(
+        "return document.querySelector(arguments[0]).getAttribute('class')", browser.node("blocks.4.norm.weight")
+    )
     browser.click("#find")
     browser.keys("no such thing")
     assert "nothing of that name" in browser.text("#found")
@@ -213,7 +234,9 @@ def test_searching_opens_what_is_folded(browser, pages):
 def test_choosing_a_parameter_lights_the_way_to_the_result(browser, pages):
     browser.open(pages / "scalar.html")
     browser.click(browser.node("y"))
-    lit = browser.script("return [...document.querySelectorAll('#picture .node:not(.dim) .title')].map(e => e.textContent)")
+    lit = browser.script(
+        "return [...document.querySelectorAll('#picture .node:not(.dim) .title')].map(e => e.textContent)"
+    )
     assert sorted(lit) == sorted(["y", "sin", "×", "+"])
     assert browser.script("return document.querySelectorAll('#picture .edge.on').length") == 3
     browser.keys("p")
@@ -237,7 +260,10 @@ def test_stepping_backward_shows_each_cotangent_with_its_numbers(browser, pages)
     assert f"g * y  =  1 * {np.sin(3.0):.5g}  =  {np.sin(3.0):.5g}" in told[1][1]
     assert f"g * cos(x)  =  2 * cos(3)  =  {2 * np.cos(3.0):.5g}" in told[heads.index("sin")][1]
     arrives = next(head for head, _, _ in told if head.startswith("x "))
-    assert f"{np.sin(3.0):.5g} + 1 = {np.sin(3.0) + 1:.5g}" in arrives or f"1 + {np.sin(3.0):.5g} = {np.sin(3.0) + 1:.5g}" in arrives
+    assert (
+        f"{np.sin(3.0):.5g} + 1 = {np.sin(3.0) + 1:.5g}" in arrives
+        or f"1 + {np.sin(3.0):.5g} = {np.sin(3.0) + 1:.5g}" in arrives
+    )
     assert told[0][2] == ["∂ 1", "∂ 1", "∂ 1"]
     assert browser.text("#count") == "step 5 of 5"
     browser.keys("\ue00c")
@@ -288,9 +314,10 @@ def test_text_stays_in_its_box(browser, pages):
         browser.open(pages / page)
         browser.keys("e")
         outside = browser.script(
-            "return [...document.querySelectorAll('#picture .node')].filter(n => { const b = n.querySelector('.body').getBoundingClientRect();"
-            " return [...n.querySelectorAll('text')].some(t => { const r = t.getBoundingClientRect(); return r.left < b.left - 1"
-            " || r.right > b.right + 1 || r.top < b.top - 2 || r.bottom > b.bottom + 2 }) }).map(n => n.id)"
+            "return [...document.querySelectorAll('#picture .node')].filter(n => { const b ="
+            " n.querySelector('.body').getBoundingClientRect(); return [...n.querySelectorAll('text')].some(t => {"
+            " const r = t.getBoundingClientRect(); return r.left < b.left - 1 || r.right > b.right + 1 || r.top < b.top"
+            " - 2 || r.bottom > b.bottom + 2 }) }).map(n => n.id)"
         )
         assert outside == []
 
@@ -348,7 +375,11 @@ def test_every_box_arrow_and_frame_is_in_the_page():
 
 
 def test_a_theme_is_one_of_three():
-    view = GraphView((NodeView("n0", "x", cluster="c0"), NodeView("n1", "exp")), (EdgeView("e0", "n0", "n1"),), (ClusterView("c0", "m"),))
+    view = GraphView(
+        (NodeView("n0", "x", cluster="c0"), NodeView("n1", "exp")),
+        (EdgeView("e0", "n0", "n1"),),
+        (ClusterView("c0", "m"),),
+    )
     for theme in ("auto", "light", "dark"):
         assert "<svg" in to_html(view, theme=theme)
     with pytest.raises(ArgumentError, match="theme"):

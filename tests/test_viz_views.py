@@ -1,4 +1,6 @@
-"""What pictures show and hide: functions and modules drawn, values, gradients, alarms, frames, folding. Nothing is lost by a fold."""
+"""What pictures show and hide: functions and modules drawn, values, gradients, alarms, frames, folding. Nothing is lost
+by a fold.
+"""
 
 import re
 
@@ -52,7 +54,9 @@ def test_a_function_is_drawn_with_its_arguments_as_leaves():
     assert by_label["w"].shape == (3, 2)
     assert by_label["x"].kind == "parameter"
     expected = ad.grad(lambda w: np.sum(np.tanh(np.ones((4, 3)) @ w)))(np.ones((3, 2)))
-    assert dict(by_label["w"].details)["gradient"] == str([[float(f"{v:.5g}") for v in row] for row in expected.tolist()])
+    assert dict(by_label["w"].details)["gradient"] == str(
+        [[float(f"{v:.5g}") for v in row] for row in expected.tolist()]
+    )
     assert by_label["Σ"].rows[0].startswith("= ")
 
 
@@ -199,7 +203,10 @@ def test_folding_is_deterministic(program, limit):
 def test_a_rolled_block_shows_the_alarm_of_any_copy():
     nodes = [NodeView(f"n{i}", "exp", cluster=f"c{i}", alert="NaN" if i == 2 else "") for i in range(3)]
     edges = (EdgeView("e0", "n0", "n1"), EdgeView("e1", "n1", "n2"))
-    clusters = (ClusterView("r", "loop", "repeat", rolled=True, times=3), *(ClusterView(f"c{i}", "copy", "span", "r") for i in range(3)))
+    clusters = (
+        ClusterView("r", "loop", "repeat", rolled=True, times=3),
+        *(ClusterView(f"c{i}", "copy", "span", "r") for i in range(3)),
+    )
     (box,) = GraphView(tuple(nodes), edges, clusters).visible().nodes
     assert box.alert == "NaN"
 
@@ -223,7 +230,9 @@ def test_comparing_shows_both_gradients_and_their_difference():
 def test_a_wrong_hand_derived_gradient_is_seen_in_the_comparison(monkeypatch):
     op = ad.primitive.registry["relu"]
     honest = op.backward
-    monkeypatch.setattr(op, "backward", lambda g, residuals, needs: tuple(2 * part for part in honest(g, residuals, needs)))
+    monkeypatch.setattr(
+        op, "backward", lambda g, residuals, needs: tuple(2 * part for part in honest(g, residuals, needs))
+    )
     graph = draw(lambda x: np.sum(fused.relu(x)), np.array([1.0, -1.0]), compare=True)
     (port,) = [n for n in graph.view.nodes if n.kind == "port"]
     assert dict(port.details)["largest difference"] == "1.00e+00"

@@ -1,4 +1,6 @@
-"""Fused primitives: composed definition, fast forward and hand-derived backward, one under another, one file per family."""
+"""Fused primitives: composed definition, fast forward and hand-derived backward, one under another, one file per
+family.
+"""
 
 from autodiff.fused.activations import log_softmax, relu, softmax
 from autodiff.fused.attention import attention_with_weights, scaled_dot_product_attention
@@ -16,7 +18,17 @@ from autodiff.fused.margin_losses import multi_margin_loss
 from autodiff.fused.normalization import batch_norm, batch_norm_backward_staged, batch_norm_inference, layer_norm
 from autodiff.fused.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, maxima_of
 from autodiff.fused.recurrent import gru, gru_cell, lstm, lstm_cell, rnn
-from autodiff.fused.smooth_activations import elu, gelu, gelu_tanh, leaky_relu, log_sigmoid, sigmoid, silu, soft_sign, softplus
+from autodiff.fused.smooth_activations import (
+    elu,
+    gelu,
+    gelu_tanh,
+    leaky_relu,
+    log_sigmoid,
+    sigmoid,
+    silu,
+    soft_sign,
+    softplus,
+)
 
 __all__ = [
     "adaptive_avg_pool",

@@ -45,9 +45,13 @@ def relu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
 
 
 relu = Fused(
-    "relu", composed=relu_composed, forward=relu_forward, backward=relu_backward, formula="y = max(x, 0)",
+    "relu",
+    composed=relu_composed,
+    forward=relu_forward,
+    backward=relu_backward,
+    formula="y = max(x, 0)",
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
-)  # fmt: skip
+)
 
 
 def softmax_composed(x: Any, *, axis: int = -1) -> Any:
@@ -83,7 +87,9 @@ def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
 
 
 def softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``dy_i / dx_j = y_i (delta_ij - y_j)``, so ``dx = y * (g - sum(g * y))``, the sum along the axis. All of x's shape."""
+    """``dy_i / dx_j = y_i (delta_ij - y_j)``, so ``dx = y * (g - sum(g * y))``, the sum along the axis. All of x's
+    shape.
+    """
     y, axis = residuals
     gy = g * y
     gy -= y * np.sum(gy, axis=axis, keepdims=True)
@@ -96,9 +102,13 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 softmax = Fused(
-    "softmax", composed=softmax_composed, forward=softmax_forward, backward=softmax_backward, sample=_sample_axis,
+    "softmax",
+    composed=softmax_composed,
+    forward=softmax_forward,
+    backward=softmax_backward,
+    sample=_sample_axis,
     formula="y = exp(x) / Σ exp(x)",
-)  # fmt: skip
+)
 
 
 def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
@@ -123,7 +133,9 @@ def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
 
 
 def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``dx = g - softmax(x) * sum(g)``, the sum along the axis, and softmax is the output's exponential. All of x's shape."""
+    """``dx = g - softmax(x) * sum(g)``, the sum along the axis, and softmax is the output's exponential. All of x's
+    shape.
+    """
     out, axis = residuals
     dx = np.asarray(np.exp(out))
     dx *= np.sum(g, axis=axis, keepdims=True)
@@ -132,6 +144,10 @@ def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tup
 
 
 log_softmax = Fused(
-    "log_softmax", composed=log_softmax_composed, forward=log_softmax_forward, backward=log_softmax_backward, sample=_sample_axis,
+    "log_softmax",
+    composed=log_softmax_composed,
+    forward=log_softmax_forward,
+    backward=log_softmax_backward,
+    sample=_sample_axis,
     formula="y = x - log Σ exp(x)",
-)  # fmt: skip
+)

@@ -1,11 +1,12 @@
 """Scaled dot-product attention, with softmax, masks and dropout in one step.
 
-Notation, here and below, per head: queries Q (L, E), keys K (S, E), values V (S, D); scores ``Z = c Q K^T + M`` (L, S) with
-``c = 1 / sqrt(E)``; weights ``P = softmax(Z)`` along the keys; output ``O = P V`` (L, D). Source: Vaswani et al. 2017 (arXiv 1706.03762),
-section 3.2.1.
+Notation, here and below, per head: queries Q (L, E), keys K (S, E), values V (S, D); scores ``Z = c Q K^T + M`` (L, S)
+with ``c = 1 / sqrt(E)``; weights ``P = softmax(Z)`` along the keys; output ``O = P V`` (L, D). Source: Vaswani et al.
+2017 (arXiv 1706.03762), section 3.2.1.
 
-What a mask hides is not there: its weight is exactly 0, and nothing that stands there, be it NaN or infinity, reaches an output or a
-gradient. A query that may see no key at all has output 0 and gradient 0, as in PyTorch's function of this name (older releases gave NaN).
+What a mask hides is not there: its weight is exactly 0, and nothing that stands there, be it NaN or infinity, reaches
+an output or a gradient. A query that may see no key at all has output 0 and gradient 0, as in PyTorch's function of
+this name (older releases gave NaN).
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ from autodiff.primitive import Fused
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
 
-# --- the definition -----------------------------------------------------------------------------------------------------
+# --- the definition
+# -----------------------------------------------------------------------------------------------------
 
 
 def attention_composed(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_mask: Any = None, *,
-    is_causal: bool = False, scale: float | None = None, dropout_p: float = 0.0,
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_mask: Any = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+) -> Any:
     """``softmax(scale query key^T + attn_mask) value``, the softmax along the keys.
 
     Parameters
@@ -70,9 +79,16 @@ def attention_composed(
 
 
 def attention_with_weights(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_mask: Any = None, *,
-    is_causal: bool = False, scale: float | None = None, dropout_p: float = 0.0,
-) -> tuple[Any, Any]:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_mask: Any = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+) -> tuple[Any, Any]:
     """The definition in elementary operations, which hands out the weights, too, for those who want to see them.
 
     Parameters
@@ -96,7 +112,8 @@ def attention_with_weights(
     """
     shape = _check(query, key, value, attn_mask, dropout_mask, is_causal)
     hidden = _hidden(shape, attn_mask, is_causal)
-    # Where something is not finite all products are made one by one, so that those which a mask hides can be left out: no 0 * inf.
+    # Where something is not finite all products are made one by one, so that those which a mask hides can be left out:
+    # no 0 * inf.
     scaled = query * _scale(query, scale)
     careful = hidden is not None and not _finite(query, key, value)
     if not careful:
@@ -123,16 +140,26 @@ def attention_with_weights(
     return np.sum(np.where(apart, 0, weights[..., None]) * np.where(apart, 0, value[..., None, :, :]), axis=-2), weights
 
 
-# --- what both share ----------------------------------------------------------------------------------------------------
+# --- what both share
+# ----------------------------------------------------------------------------------------------------
 
 
 def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_mask: Any, is_causal: bool) -> tuple[int, ...]:
     """The shape of the scores, everything checked."""
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if any(x.dtype.kind != "f" for x in (query, key, value)):
-        raise DTypeError(f"scaled_dot_product_attention: needs floating-point arrays, got {query.dtype}, {key.dtype} and {value.dtype}")
-    if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
-        raise ShapeError(f"scaled_dot_product_attention: {shapes}; they need shapes (..., L, E), (..., S, E) and (..., S, D)")
+        raise DTypeError(
+            f"scaled_dot_product_attention: needs floating-point arrays, got {query.dtype}, {key.dtype} and"
+            f" {value.dtype}"
+        )
+    if (
+        min(query.ndim, key.ndim, value.ndim) < 2
+        or query.shape[-1] != key.shape[-1]
+        or key.shape[-2] != value.shape[-2]
+    ):
+        raise ShapeError(
+            f"scaled_dot_product_attention: {shapes}; they need shapes (..., L, E), (..., S, E) and (..., S, D)"
+        )
     try:
         lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     except ValueError as error:
@@ -140,9 +167,14 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_mask: Any, 
     shape = (*lead, query.shape[-2], key.shape[-2])
     if attn_mask is not None:
         if is_causal:
-            raise ArgumentError("scaled_dot_product_attention: give attn_mask or is_causal=True, not both; combine them into one mask")
+            raise ArgumentError(
+                "scaled_dot_product_attention: give attn_mask or is_causal=True, not both; combine them into one mask"
+            )
         if attn_mask.dtype.kind not in "bf":
-            raise DTypeError(f"scaled_dot_product_attention: attn_mask is boolean (True: may look) or float (added), not {attn_mask.dtype}")
+            raise DTypeError(
+                "scaled_dot_product_attention: attn_mask is boolean (True: may look) or float (added), not"
+                f" {attn_mask.dtype}"
+            )
         _check_mask("attn_mask", attn_mask, shape)
     if dropout_mask is not None:
         _check_mask("dropout_mask", dropout_mask, shape)
@@ -155,11 +187,16 @@ def _check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"scaled_dot_product_attention: {name} of shape {mask.shape} does not broadcast to the scores' shape {shape}")
+        raise ShapeError(
+            f"scaled_dot_product_attention: {name} of shape {mask.shape} does not broadcast to the scores' shape"
+            f" {shape}"
+        )
 
 
 def _hidden(shape: tuple[int, ...], attn_mask: Any, is_causal: bool) -> Any:
-    """Where a query may not look, broadcastable to the scores and of two axes at least; None where everybody sees everything."""
+    """Where a query may not look, broadcastable to the scores and of two axes at least; None where everybody sees
+    everything.
+    """
     if is_causal:
         return _future(*shape[-2:])
     if attn_mask is None:
@@ -191,7 +228,9 @@ def _kept_scale(x: Any, p: float) -> Any:
 
 
 def _product_without(hidden: Any, a: Any, b: Any) -> Any:
-    """``a @ b`` less the terms ``a[..., i, j] b[..., j, :]`` where ``hidden[..., i, j]``: ``a`` is 0 there, but ``b`` may be NaN or infinite."""
+    """``a @ b`` less the terms ``a[..., i, j] b[..., j, :]`` where ``hidden[..., i, j]``: ``a`` is 0 there, but ``b``
+    may be NaN or infinite.
+    """
     bad = ~np.isfinite(b)
     out = np.matmul(a, np.where(bad, 0, b))
     for j in np.flatnonzero(bad.any(axis=(*range(b.ndim - 2), -1))):
@@ -201,10 +240,11 @@ def _product_without(hidden: Any, a: Any, b: Any) -> Any:
     return out
 
 
-# --- the fast way -------------------------------------------------------------------------------------------------------
+# --- the fast way
+# -------------------------------------------------------------------------------------------------------
 
-# Causal attention runs over blocks of so many queries, each with the keys up to its end only: 0.62 of the work at four blocks. Measured by
-# benchmarks/sequences.py.
+# Causal attention runs over blocks of so many queries, each with the keys up to its end only: 0.62 of the work at four
+# blocks. Measured by benchmarks/sequences.py.
 _BLOCK = 128
 
 
@@ -217,13 +257,21 @@ def _blocks(shape: tuple[int, ...], is_causal: bool) -> list[tuple[slice, slice]
 
 
 def attention_forward(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_mask: Any = None, *,
-    is_causal: bool = False, scale: float | None = None, dropout_p: float = 0.0,
-) -> tuple[Any, Any]:  # fmt: skip
-    """The softmax stays unnormalised: ``P = r A`` with ``A = exp(Z - max)`` (L, S) and ``r = 1 / sum(A)`` (L, 1). The output is scaled instead.
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_mask: Any = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+) -> tuple[Any, Any]:
+    """The softmax stays unnormalised: ``P = r A`` with ``A = exp(Z - max)`` (L, S) and ``r = 1 / sum(A)`` (L, 1). The
+    output is scaled instead.
 
-    Residuals: by block of queries A, A with dropout (the same array without) and r; ``c Q``, K, V, O, where masks hide, and whether something is
-    not finite.
+    Residuals: by block of queries A, A with dropout (the same array without) and r; ``c Q``, K, V, O, where masks hide,
+    and whether something is not finite.
     """
     shape = _check(query, key, value, attn_mask, dropout_mask, is_causal)
     hidden = _hidden(shape, attn_mask, is_causal)
@@ -237,7 +285,9 @@ def attention_forward(
         unseen = None if hidden is None else hidden[..., rows, keys]
         with np.errstate(invalid="ignore" if careful else None):
             weights = np.matmul(scaled[..., rows, :], key[..., keys, :].swapaxes(-1, -2))
-            if weights.ndim < len(shape) or weights.shape[:-2] != shape[:-2]:  # the value has more heads than query and key
+            if (
+                weights.ndim < len(shape) or weights.shape[:-2] != shape[:-2]
+            ):  # the value has more heads than query and key
                 weights = np.broadcast_to(weights, (*shape[:-2], *weights.shape[-2:])).copy()
             if additive is not None:
                 weights += additive
@@ -269,12 +319,14 @@ def attention_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
     - ``dV = (P * B)^T g``: (S, D).
     - ``dP = (g V^T) * B``: (L, S).
-    - softmax along a row: ``dZ = P * (dP - t)`` with ``t_i = sum_j P_ij dP_ij = sum_j (P * B)_ij (g_i . V_j) = g_i . O_i``: t is (L, 1), and no
+    - softmax along a row: ``dZ = P * (dP - t)`` with ``t_i = sum_j P_ij dP_ij = sum_j (P * B)_ij (g_i . V_j) = g_i .
+      O_i``: t is (L, 1), and no
       pass over (L, S) is needed for it (Dao et al. 2022, arXiv 2205.14135, appendix B.2).
-    - ``Z = c Q K^T + M``: ``dQ = c dZ K`` (L, E), ``dK = dZ^T (c Q)`` (S, E), ``dM = dZ`` (L, S), summed by the engine to the mask's shape.
+    - ``Z = c Q K^T + M``: ``dQ = c dZ K`` (L, E), ``dK = dZ^T (c Q)`` (S, E), ``dM = dZ`` (L, S), summed by the engine
+      to the mask's shape.
 
-    With ``P = r A`` the factor r is moved to the small side everywhere: ``dZ = A * ((r g V^T) * B - r t)``. A block of queries gives its own rows of
-    dQ; what blocks give to the same keys is added.
+    With ``P = r A`` the factor r is moved to the small side everywhere: ``dZ = A * ((r g V^T) * B - r t)``. A block of
+    queries gives its own rows of dQ; what blocks give to the same keys is added.
     """
     parts, scaled, key, value, out, hidden, careful, c = residuals
     careful = careful or (hidden is not None and not _finite(g))
@@ -330,13 +382,24 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     kind = draw.choice(("none", "causal", "bool", "float", "rows"))
     mask = {"bool": draw.mask(scores[-2:]), "float": draw.array(scores), "rows": draw.array((keys,))}.get(kind)
     dropout = draw.mask(scores) if draw.boolean() else None
-    arrays = (draw.array((*lead, length, width)), draw.array((*lead, keys, width)), draw.array((*lead, keys, draw.integer(1, 3))))
+    arrays = (
+        draw.array((*lead, length, width)),
+        draw.array((*lead, keys, width)),
+        draw.array((*lead, keys, draw.integer(1, 3))),
+    )
     return (*arrays, mask, dropout), {
-        "is_causal": kind == "causal", "scale": draw.choice((None, 0.5)), "dropout_p": 0.25 if dropout is not None else 0.0,
-    }  # fmt: skip
+        "is_causal": kind == "causal",
+        "scale": draw.choice((None, 0.5)),
+        "dropout_p": 0.25 if dropout is not None else 0.0,
+    }
 
 
 scaled_dot_product_attention = Fused(
-    "scaled_dot_product_attention", composed=attention_composed, forward=attention_forward, backward=attention_backward, sample=_sample,
-    label="attention", formula="softmax(Q Kᵀ / √E + M) V",
-)  # fmt: skip
+    "scaled_dot_product_attention",
+    composed=attention_composed,
+    forward=attention_forward,
+    backward=attention_backward,
+    sample=_sample,
+    label="attention",
+    formula="softmax(Q Kᵀ / √E + M) V",
+)

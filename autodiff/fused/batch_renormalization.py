@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from autodiff.errors import ArgumentError
-from autodiff.fused.normalization import _affine, _along_channels, _channel_products, _channel_sums, _check_batch, _count, _need_two
+from autodiff.fused.normalization import (
+    _affine,
+    _along_channels,
+    _channel_products,
+    _channel_sums,
+    _check_batch,
+    _count,
+    _need_two,
+)
 from autodiff.primitive import Fused
 
 __all__ = ["batch_renorm"]
@@ -25,13 +33,22 @@ def check_eps_mode(name: str, eps_mode: str) -> None:
 
 
 def batch_renorm_composed(
-    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
-    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
-) -> Any:  # fmt: skip
-    """Normalise every channel by the batch, then correct towards the running statistics: ``w ((x - mu) / sigma r + d) + b``.
+    x: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+) -> Any:
+    """Normalise every channel by the batch, then correct towards the running statistics: ``w ((x - mu) / sigma r + d) +
+    b``.
 
-    ``r = clip(sigma / running_std, 1 / rmax, rmax)`` and ``d = clip((mu - running_mean) / running_std, -dmax, dmax)`` are constants of the
-    gradient; ``mu`` and ``sigma`` are differentiated.
+    ``r = clip(sigma / running_std, 1 / rmax, rmax)`` and ``d = clip((mu - running_mean) / running_std, -dmax, dmax)``
+    are constants of the gradient; ``mu`` and ``sigma`` are differentiated.
 
     Parameters
     ----------
@@ -75,14 +92,16 @@ def batch_renorm_composed(
     centred = x - _along_channels(mean, x.ndim)
     variance = np.mean(centred * centred, axis=axes)
     deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
-    corrections = _corrections(constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax)
+    corrections = _corrections(
+        constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax
+    )
     r, d = (_along_channels(part, x.ndim) for part in corrections)
     return _affine(centred / _along_channels(deviation, x.ndim) * r + d, weight, bias)
 
 
 def _check_renorm(
     x: Any, running_mean: Any, running_std: Any, weight: Any, bias: Any, rmax: float, dmax: float, eps_mode: str
-) -> None:  # fmt: skip
+) -> None:
     _check_batch("batch_renorm", x, running_mean, running_std, weight, bias)
     _need_two("batch_renorm", x)
     check_eps_mode("batch_renorm", eps_mode)
@@ -90,16 +109,27 @@ def _check_renorm(
         raise ArgumentError(f"batch_renorm: needs rmax >= 1 and dmax >= 0, got {rmax} and {dmax}")
 
 
-def _corrections(mean: Any, deviation: Any, running_mean: Any, running_std: Any, rmax: float, dmax: float) -> tuple[Any, Any]:
+def _corrections(
+    mean: Any, deviation: Any, running_mean: Any, running_std: Any, rmax: float, dmax: float
+) -> tuple[Any, Any]:
     return np.clip(deviation / running_std, 1 / rmax, rmax), np.clip((mean - running_mean) / running_std, -dmax, dmax)
 
 
 def batch_renorm_forward(
-    x: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
-    *, rmax: float = 3.0, dmax: float = 5.0, eps: float = 1e-5, eps_mode: str = "inside",
-) -> tuple[Any, Any]:  # fmt: skip
-    """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's path (1 for eps
-    inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma (C,)."""
+    x: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+) -> tuple[Any, Any]:
+    """Residuals: the batch's own ``xhat`` (x's shape); ``1 / sigma``, the stretch ``sigma / sqrt(v)`` of the variance's
+    path (1 for eps inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma
+    (C,)."""
     _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
     m, ndim = _count(x), x.ndim
     mean = _channel_sums(x) / m
@@ -123,13 +153,15 @@ def batch_renorm_forward(
 
 
 def batch_renorm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """Per channel, with all sums over its m values, ``y = w (xhat r + d) + b``, ``xhat = (x - mu) / sigma``, and r, d constants:
+    """Per channel, with all sums over its m values, ``y = w (xhat r + d) + b``, ``xhat = (x - mu) / sigma``, and r, d
+    constants:
 
-    - ``db = sum(g)`` and ``dw = sum(g (xhat r + d)) = r sum(g xhat) + d sum(g)``: (C,) each.
-    - ``dx_i = w r sum_j g_j dxhat_j/dx_i``. As in batch normalisation ``dxhat_j/dx_i = (delta_ij - 1/m - k xhat_i xhat_j / m) / sigma``. The
-      third term is the path through sigma: ``dsigma/dx_i = (x_i - mu) / (m sqrt(v + eps))`` with eps inside, which is ``xhat_i / m``, so k = 1;
-      with eps outside it is ``(x_i - mu) / (m sqrt(v)) = xhat_i k / m`` with ``k = sigma / sqrt(v)``. Hence
-      ``dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))``: x's shape. For r = 1 this is batch normalisation's.
+    - ``db = sum(g)`` and ``dw = sum(g (xhat r + d)) = r sum(g xhat) + d sum(g)``: (C,) each. - ``dx_i = w r sum_j g_j
+      dxhat_j/dx_i``. As in batch normalisation ``dxhat_j/dx_i = (delta_ij - 1/m - k xhat_i xhat_j / m) / sigma``. The
+      third term is the path through sigma: ``dsigma/dx_i = (x_i - mu) / (m sqrt(v + eps))`` with eps inside, which is
+      ``xhat_i / m``, so k = 1; with eps outside it is ``(x_i - mu) / (m sqrt(v)) = xhat_i k / m`` with ``k = sigma /
+      sqrt(v)``. Hence ``dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))``: x's shape. For r = 1 this is batch
+      normalisation's.
 
     The running statistics receive no gradient.
     """
@@ -153,11 +185,20 @@ def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     bias = draw.array((c,)) if draw.boolean() else None
     args = (draw.array(shape, distinct=True), draw.array((c,)), draw.array((c,), low=0.2, high=4.0), weight, bias)
     limits = draw.choice(((3.0, 5.0), (1.0, 0.0), (1.5, 0.3), (10.0, 0.0)))
-    kwargs = {"rmax": limits[0], "dmax": limits[1], "eps": draw.choice((1e-5, 0.1)), "eps_mode": draw.choice(_EPS_MODES)}
+    kwargs = {
+        "rmax": limits[0],
+        "dmax": limits[1],
+        "eps": draw.choice((1e-5, 0.1)),
+        "eps_mode": draw.choice(_EPS_MODES),
+    }
     return args, kwargs
 
 
 batch_renorm = Fused(
-    "batch_renorm", composed=batch_renorm_composed, forward=batch_renorm_forward, backward=batch_renorm_backward, sample=_sample_renorm,
+    "batch_renorm",
+    composed=batch_renorm_composed,
+    forward=batch_renorm_forward,
+    backward=batch_renorm_backward,
+    sample=_sample_renorm,
     formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
-)  # fmt: skip
+)

@@ -9,7 +9,19 @@ import numpy as np
 
 from autodiff.kernels import calls, large
 
-__all__ = ["ZERO", "at_least_zero", "column_products", "column_sums", "filled", "masked", "number", "ones", "row_means", "row_starts", "row_sums"]
+__all__ = [
+    "ZERO",
+    "at_least_zero",
+    "column_products",
+    "column_sums",
+    "filled",
+    "masked",
+    "number",
+    "ones",
+    "row_means",
+    "row_starts",
+    "row_sums",
+]
 
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
@@ -25,8 +37,9 @@ _INTEGERS: dict[np.dtype[Any], np.dtype[Any]] = {np.dtype(f"f{size}"): np.dtype(
 def masked(g: Array, mask: Array) -> Array:
     """``g`` where ``mask``, exactly 0 elsewhere, whatever stands in ``g`` there: a new array.
 
-    A cotangent of NaN or infinity at a masked place must not leak, and ``0 * inf`` is NaN. ``np.where`` gets it right but takes 70 us at
-    100x100 float32 on a random mask; multiplying the bits, read as integers, by 0 or 1 is right too and takes 8, no more than ``g * mask``.
+    A cotangent of NaN or infinity at a masked place must not leak, and ``0 * inf`` is NaN. ``np.where`` gets it right
+    but takes 70 us at 100x100 float32 on a random mask; multiplying the bits, read as integers, by 0 or 1 is right too
+    and takes 8, no more than ``g * mask``.
     """
     if large(g.size):
         found = calls.masked(g, mask)
@@ -51,8 +64,8 @@ ZERO: dict[Any, Any] = {np.dtype(kind): _read_only(np.zeros((), kind)) for kind 
 
 @lru_cache(maxsize=256)
 def number(value: float, dtype: Any) -> Any:
-    """A Python number to compute with beside an array of ``dtype``, to the same bits: where that is float32 or float64 a read-only array without
-    axes, which NumPy takes in half the time (32 float32: 0.5 us against 1.0)."""
+    """A Python number to compute with beside an array of ``dtype``, to the same bits: where that is float32 or float64
+    a read-only array without axes, which NumPy takes in half the time (32 float32: 0.5 us against 1.0)."""
     return _read_only(np.array(value, dtype)) if dtype in _BLAS else value
 
 
@@ -64,7 +77,9 @@ def filled(n: int, value: float, dtype: Any) -> Array:
 
 @lru_cache(maxsize=64)
 def ones(n: int, dtype: Any) -> Array:
-    """A read-only vector of ones: a dot product with it sums, at BLAS speed (speed notes: 10 us against 39 for np.sum)."""
+    """A read-only vector of ones: a dot product with it sums, at BLAS speed (speed notes: 10 us against 39 for
+    np.sum).
+    """
     return _read_only(np.ones(n, dtype))
 
 
@@ -82,7 +97,8 @@ def _zeros(shape: tuple[int, ...], dtype: Any) -> Array:
 def at_least_zero(x: Array) -> Array:
     """``max(x, 0)``, NaN where x is NaN, +0 where x is -0: a new array.
 
-    Against an array of zeros NumPy compares many entries at once, against the number it does not (100x100 float32: 2.5 us against 9.2).
+    Against an array of zeros NumPy compares many entries at once, against the number it does not (100x100 float32: 2.5
+    us against 9.2).
     """
     dtype = x.dtype
     if x.size > _LARGEST or dtype.kind != "f" or not x.flags.c_contiguous:

@@ -1,9 +1,10 @@
 """Convolution and its transpose over any number of axes, with gradients by the same three sums of products.
 
-As everywhere in networks the kernel is not flipped: ``y[n, o, p] = b[o] + sum_{c, k} w[o, c, k] x[n, c, p stride + k dilation - padding]``, with
-``p`` a position and ``k`` a place in the kernel, one number for each axis. Three sums therefore serve both operations forward and backward:
-the output from input and kernel (:func:`_correlate`), the input's gradient (:func:`_spread`), the kernel's gradient (:func:`_kernel_gradient`).
-The transposed convolution is the second of them read forward. Sources: LeCun et al. 1989; Dumoulin and Visin 2016 (arXiv 1603.07285).
+As everywhere in networks the kernel is not flipped: ``y[n, o, p] = b[o] + sum_{c, k} w[o, c, k] x[n, c, p stride + k
+dilation - padding]``, with ``p`` a position and ``k`` a place in the kernel, one number for each axis. Three sums
+therefore serve both operations forward and backward: the output from input and kernel (:func:`_correlate`), the input's
+gradient (:func:`_spread`), the kernel's gradient (:func:`_kernel_gradient`). The transposed convolution is the second
+of them read forward. Sources: LeCun et al. 1989; Dumoulin and Visin 2016 (arXiv 1603.07285).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from autodiff.primitive import Fused
 
 __all__ = ["conv", "conv_transpose"]
 
-# Unfolded windows are made for so many bytes at a time that they stay in the second-level cache between being written and being multiplied.
+# Unfolded windows are made for so many bytes at a time that they stay in the second-level cache between being written
+# and being multiplied.
 _BLOCK = 1 << 20
 
 
@@ -34,13 +36,16 @@ def _geometry(
     """The windows of a convolution, everything checked."""
     axes = len(weight) - 2
     if axes < 1 or len(x) != axes + 2:
-        raise ShapeError(f"{name}: x of shape {x} with weight of shape {weight}; they need shapes (N, C, ...) and (O, C / groups, ...)")
+        raise ShapeError(
+            f"{name}: x of shape {x} with weight of shape {weight}; they need shapes (N, C, ...) and (O, C / groups,"
+            " ...)"
+        )
     steps = per_axis(name, "stride", stride, axes, 1)
     holes = per_axis(name, "dilation", dilation, axes, 1)
     if not isinstance(groups, (int, np.integer)) or groups < 1 or x[1] != weight[1] * groups or weight[0] % groups:
         raise ShapeError(
-            f"{name}: x of shape {x} with weight of shape {weight} in {groups} groups; x needs {weight[1]} channels per group, "
-            "and the groups must divide the output channels"
+            f"{name}: x of shape {x} with weight of shape {weight} in {groups} groups; x needs {weight[1]} channels per"
+            " group, and the groups must divide the output channels"
         )
     kernel, inputs = weight[2:], x[2:]
     reach = tuple(d * (k - 1) for d, k in zip(holes, kernel, strict=True))
@@ -56,7 +61,8 @@ def _geometry(
     room = [n + b + a - r - 1 for n, b, a, r in zip(inputs, before, after, reach, strict=True)]
     if min(room) < 0 or min(kernel) < 1:
         raise ShapeError(
-            f"{name}: a kernel of shape {kernel} with dilation {holes} does not fit into an input of shape {inputs} padded by {before} and {after}"
+            f"{name}: a kernel of shape {kernel} with dilation {holes} does not fit into an input of shape {inputs}"
+            f" padded by {before} and {after}"
         )
     outputs = tuple(r // s + 1 for r, s in zip(room, steps, strict=True))
     return Geometry(inputs, kernel, outputs, steps, before, after, holes, int(groups))
@@ -64,13 +70,17 @@ def _geometry(
 
 def _check(name: str, bias: Any, channels: int) -> None:
     if bias is not None and bias.shape != (channels,):
-        raise ShapeError(f"{name}: bias of shape {bias.shape} for {channels} output channels; it needs shape ({channels},)")
+        raise ShapeError(
+            f"{name}: bias of shape {bias.shape} for {channels} output channels; it needs shape ({channels},)"
+        )
 
 
 # --- convolution ----------------------------------------------------------------------------------------------------
 
 
-def conv_composed(x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+def conv_composed(
+    x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
     """Convolution in the sense of networks: a product of a kernel with every window of the input.
 
     Parameters
@@ -89,7 +99,8 @@ def conv_composed(x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, pad
     Returns
     -------
     Tensor
-        (N, O, ...), with ``floor((n + 2 padding - dilation (k - 1) - 1) / stride) + 1`` positions along an axis of length n.
+        (N, O, ...), with ``floor((n + 2 padding - dilation (k - 1) - 1) / stride) + 1`` positions along an axis of
+        length n.
 
     Raises
     ------
@@ -116,7 +127,9 @@ def conv_composed(x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, pad
 
 
 class _Layout(NamedTuple):
-    """How one channel of one padded image lies in a flat buffer, and which of its elements are the places of windows."""
+    """How one channel of one padded image lies in a flat buffer, and which of its elements are the places of
+    windows.
+    """
 
     lengths: tuple[int, ...]
     front: int
@@ -132,7 +145,9 @@ class _Layout(NamedTuple):
         return prod(self.positions)
 
     def lengthened(self) -> _Layout:
-        """The same with the run going on until the buffer ends, so that windows end in zeros: what :func:`_fold` needs."""
+        """The same with the run going on until the buffer ends, so that windows end in zeros: what :func:`_fold`
+        needs.
+        """
         if not self.run:
             return self
         return self._replace(positions=(self.size,), size=self.size + self.size - self.positions[0])
@@ -142,9 +157,10 @@ class _Layout(NamedTuple):
 def _layout(geo: Geometry) -> _Layout:
     """The flat layout of padded images.
 
-    With stride 1 the windows of neighbouring positions are neighbours in memory, so that all positions are *one* run, and unfolding copies
-    long runs instead of rows: 0.45 ms instead of 1.34 for 3x3 over 32x16x32x32. The run also passes over the padding between rows; what it
-    yields there is cut off again. So that this is little, padding after a row serves as the padding before the next one.
+    With stride 1 the windows of neighbouring positions are neighbours in memory, so that all positions are *one* run,
+    and unfolding copies long runs instead of rows: 0.45 ms instead of 1.34 for 3x3 over 32x16x32x32. The run also
+    passes over the padding between rows; what it yields there is cut off again. So that this is little, padding after a
+    row serves as the padding before the next one.
     """
     reach = tuple(d * (k - 1) for d, k in zip(geo.dilation, geo.kernel, strict=True))
     shared = tuple(n + max(b, a) for n, b, a in zip(geo.inputs, geo.before, geo.after, strict=True))
@@ -159,7 +175,9 @@ def _layout(geo: Geometry) -> _Layout:
     if run:
         front = sum(b * t for b, t in zip(geo.before[1:], strides[1:], strict=True))
         positions, steps = (geo.outputs[0] * strides[0],), (1,)
-    last = sum(r * t for r, t in zip(reach, strides, strict=True)) + sum((m - 1) * t for m, t in zip(positions, steps, strict=True))
+    last = sum(r * t for r, t in zip(reach, strides, strict=True)) + sum(
+        (m - 1) * t for m, t in zip(positions, steps, strict=True)
+    )
     return _Layout(lengths, front, max(front + prod(lengths), last + 1), strides, positions, steps, run)
 
 
@@ -167,7 +185,9 @@ def _images_in(buffer: Any, geo: Geometry, lay: _Layout) -> Any:
     """The unpadded images in a buffer (C, m, size), as a view (m, C, *inputs)."""
     whole = buffer[:, :, lay.front : lay.front + prod(lay.lengths)].reshape(*buffer.shape[:2], *lay.lengths)
     starts = (geo.before[0], *(0,) * (len(geo.before) - 1)) if lay.run else geo.before
-    return whole[(slice(None), slice(None), *(slice(b, b + n) for b, n in zip(starts, geo.inputs, strict=True)))].swapaxes(0, 1)
+    return whole[
+        (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(starts, geo.inputs, strict=True)))
+    ].swapaxes(0, 1)
 
 
 def _windows_in(buffer: Any, geo: Geometry, lay: _Layout) -> Any:
@@ -182,13 +202,17 @@ def _windows_in(buffer: Any, geo: Geometry, lay: _Layout) -> Any:
 def _outputs_in(product: Any, geo: Geometry, lay: _Layout) -> Any:
     """What a buffer (O, m, *positions) holds at true positions, as a view (m, O, *outputs)."""
     if lay.run:
-        product = product[:, :, : geo.outputs[0] * lay.strides[0]].reshape(*product.shape[:2], geo.outputs[0], *lay.lengths[1:])
+        product = product[:, :, : geo.outputs[0] * lay.strides[0]].reshape(
+            *product.shape[:2], geo.outputs[0], *lay.lengths[1:]
+        )
         product = product[(slice(None), slice(None), *(slice(m) for m in geo.outputs))]
     return product.swapaxes(0, 1)
 
 
 def _copy_rows(target: Any, source: Any) -> None:
-    """``target[...] = source`` for views whose last axis lies close together: rows move as one element each, which halves the time for short ones."""
+    """``target[...] = source`` for views whose last axis lies close together: rows move as one element each, which
+    halves the time for short ones.
+    """
     item, length = target.itemsize, target.shape[-1]
     if target.dtype == source.dtype and length and target.strides[-1] == source.strides[-1] == item:
         row = np.dtype((np.void, item * length))
@@ -209,7 +233,9 @@ def _batches(n: int, bytes_each: int) -> Iterator[slice]:
 
 
 class _Workspace:
-    """Buffers for some images at a time, kept while as many images come: unfolded windows, one matrix column per position."""
+    """Buffers for some images at a time, kept while as many images come: unfolded windows, one matrix column per
+    position.
+    """
 
     def __init__(self, geo: Geometry, lay: _Layout, channels: int, images: int, dtype: Any) -> None:
         self.geo, self.lay, self.images = geo, lay, images
@@ -233,7 +259,11 @@ def _correlate(x: Any, weight: Any, bias: Any, geo: Geometry) -> Any:
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
     if _is_pointwise(geo):
         y = np.empty((n, o, *geo.outputs), dtype)
-        np.matmul(weight.reshape(g, o // g, c // g), x.reshape(n, g, c // g, prod(geo.inputs)), out=y.reshape(n, g, o // g, prod(geo.outputs)))
+        np.matmul(
+            weight.reshape(g, o // g, c // g),
+            x.reshape(n, g, c // g, prod(geo.inputs)),
+            out=y.reshape(n, g, o // g, prod(geo.outputs)),
+        )
         return y if bias is None else np.add(y, bias.reshape(-1, *(1,) * len(geo.kernel)), out=y)
     lay = _layout(geo)
     if large(n * o * prod(geo.outputs)):
@@ -264,7 +294,11 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
     kernels = np.swapaxes(weight.reshape(groups, o // groups, rows), 1, 2)
     if _is_pointwise(geo):
         dx = np.empty((n, c, *geo.inputs), dtype)
-        np.matmul(kernels, g.reshape(n, groups, o // groups, prod(geo.outputs)), out=dx.reshape(n, groups, c // groups, prod(geo.inputs)))
+        np.matmul(
+            kernels,
+            g.reshape(n, groups, o // groups, prod(geo.outputs)),
+            out=dx.reshape(n, groups, c // groups, prod(geo.inputs)),
+        )
         return dx
     lay = _layout(geo)
     if large(n * c * prod(geo.inputs)):
@@ -290,19 +324,22 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
 
 
 def _fold(columns: Any, geo: Geometry, lay: _Layout, out: Any) -> None:
-    """Windows (C, *kernel, m, *positions) added up where they lie, into a buffer (C, m, size): the transpose of unfolding.
+    """Windows (C, *kernel, m, *positions) added up where they lie, into a buffer (C, m, size): the transpose of
+    unfolding.
 
-    Where positions are one run with zeros at the end, a position of the buffer finds its share of every place in the kernel at a fixed distance:
-    the sum is one reduction over a view, which reads every number once and keeps the sums in the first-level cache. 1.4 ms instead of 4.8 for 3x3
-    over 32x16x32x32.
+    Where positions are one run with zeros at the end, a position of the buffer finds its share of every place in the
+    kernel at a fixed distance: the sum is one reduction over a view, which reads every number once and keeps the sums
+    in the first-level cache. 1.4 ms instead of 4.8 for 3x3 over 32x16x32x32.
     """
     if lay.run:
         item = columns.itemsize
         shifts = (d * t * item for d, t in zip(geo.dilation, lay.strides, strict=True))
         axes = len(geo.kernel)
         strides = (
-            columns.strides[0], *(s - shift for s, shift in zip(columns.strides[1 : 1 + axes], shifts, strict=True)), *columns.strides[1 + axes :]
-        )  # fmt: skip
+            columns.strides[0],
+            *(s - shift for s, shift in zip(columns.strides[1 : 1 + axes], shifts, strict=True)),
+            *columns.strides[1 + axes :],
+        )
         shares = np.lib.stride_tricks.as_strided(columns, columns.shape, strides, writeable=False)
         np.add.reduce(shares, axis=tuple(range(1, 1 + axes)), out=out)
         return
@@ -313,7 +350,9 @@ def _fold(columns: Any, geo: Geometry, lay: _Layout, out: Any) -> None:
 
 
 def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> Any:
-    """``shape`` (O, C / groups, *kernel): the products of ``g`` (N, O, *outputs) with the windows of x, added up over positions and images."""
+    """``shape`` (O, C / groups, *kernel): the products of ``g`` (N, O, *outputs) with the windows of x, added up over
+    positions and images.
+    """
     (n, c), o, groups = x.shape[:2], shape[0], geo.groups
     rows = prod(shape[1:])
     if _is_pointwise(geo):
@@ -325,7 +364,8 @@ def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> A
         found = calls.conv_kernel_gradient(x, g, geo, lay, shape)
         if found is not None:
             return found
-    # Kernel first: OpenBLAS multiplies a tall matrix by a narrow one faster than the transposes of both (73 against 46 Gflop/s).
+    # Kernel first: OpenBLAS multiplies a tall matrix by a narrow one faster than the transposes of both (73 against 46
+    # Gflop/s).
     total = np.zeros((groups, rows, o // groups), np.result_type(x, g))
     space: Any = None
     for images in _batches(n, c * prod(geo.kernel) * lay.area * x.itemsize):
@@ -355,16 +395,20 @@ def _sum_per_channel(g: Any) -> Any:
 def conv_forward(
     x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> tuple[Any, Any]:
-    """Windows unfolded for a few images at a time, then one matrix product for each. Residuals: x, weight, where the windows lie."""
+    """Windows unfolded for a few images at a time, then one matrix product for each. Residuals: x, weight, where the
+    windows lie.
+    """
     _check("conv", bias, weight.shape[0])
     geo = _geometry("conv", x.shape, weight.shape, hashable(stride), hashable(padding), hashable(dilation), groups)
     return _correlate(x, weight, bias, geo), (x, weight, geo)
 
 
 def conv_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """With ``y_nop = b_o + sum_ck w_ock x_nc,q(p,k)`` and ``q(p, k) = p stride + k dilation - padding`` (one group; groups do not meet):
+    """With ``y_nop = b_o + sum_ck w_ock x_nc,q(p,k)`` and ``q(p, k) = p stride + k dilation - padding`` (one group;
+    groups do not meet):
 
-    - ``dx_ncq = sum over o and all (p, k) with q(p, k) = q of w_ock g_nop``: (N, C, *inputs); as a matrix product ``W^T g`` per image gives the
+    - ``dx_ncq = sum over o and all (p, k) with q(p, k) = q of w_ock g_nop``: (N, C, *inputs); as a matrix product ``W^T
+      g`` per image gives the
       gradients of the unfolded windows (C K, positions), which are added up where the windows overlap.
     - ``dw_ock = sum_np g_nop x_nc,q(p,k)``: (O, C, *kernel) = (O, positions) (positions, C K), added up over images.
     - ``db_o = sum_np g_nop``: (O,).
@@ -390,18 +434,29 @@ def _sample_conv(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 conv = Fused(
-    "conv", composed=conv_composed, forward=conv_forward, backward=conv_backward, sample=_sample_conv,
+    "conv",
+    composed=conv_composed,
+    forward=conv_forward,
+    backward=conv_backward,
+    sample=_sample_conv,
     formula="dx = Wᵀ g, dW = g xᵀ over windows",
-)  # fmt: skip
+)
 
 
 # --- transposed convolution -------------------------------------------------------------------------------------------
 
 
 def conv_transpose_composed(
-    x: Any, weight: Any, bias: Any = None, *,
-    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
     """The transpose of :func:`conv` as a linear map of its input, also called fractionally strided or de-convolution.
 
     Parameters
@@ -414,13 +469,15 @@ def conv_transpose_composed(
     padding : int or one per spatial axis
         The padding of the convolution that is transposed: so much is cut off either side.
     output_padding : int or one per spatial axis
-        Lengthens the output at its end, since with a stride several input lengths lead to one output length. Less than stride or dilation.
+        Lengthens the output at its end, since with a stride several input lengths lead to one output length. Less than
+        stride or dilation.
     groups : int
 
     Returns
     -------
     Tensor
-        (N, O, ...), with ``(n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1`` positions along an axis of length n.
+        (N, O, ...), with ``(n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1`` positions along an axis
+        of length n.
 
     Raises
     ------
@@ -436,11 +493,14 @@ def conv_transpose_composed(
     geo = _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation)
     axes, groups = len(geo.kernel), geo.groups
     (n, c), o = x.shape[:2], weight.shape[1] * groups
-    # stride - 1 zeros after every element but the last: each axis is split in two, the second padded, and the two joined again
+    # stride - 1 zeros after every element but the last: each axis is split in two, the second padded, and the two
+    # joined again
     split = np.reshape(x, (n, c, *(m for length in geo.outputs for m in (length, 1))))
     filled = np.pad(split, ((0, 0), (0, 0), *(pair for s in geo.stride for pair in ((0, 0), (0, s - 1)))))
     filled = np.reshape(filled, (n, c, *(length * s for length, s in zip(geo.outputs, geo.stride, strict=True))))
-    filled = filled[(slice(None), slice(None), *(slice((m - 1) * s + 1) for m, s in zip(geo.outputs, geo.stride, strict=True)))]
+    filled = filled[
+        (slice(None), slice(None), *(slice((m - 1) * s + 1) for m, s in zip(geo.outputs, geo.stride, strict=True)))
+    ]
     # the windows of an output position reach back: a convolution with the kernel turned round and channels exchanged
     reach = tuple(d * (k - 1) for d, k in zip(geo.dilation, geo.kernel, strict=True))
     turned = weight[(slice(None), slice(None), *(slice(None, None, -1),) * axes)]
@@ -461,7 +521,10 @@ def _transposed(
     name = "conv_transpose"
     axes = weight.ndim - 2
     if axes < 1 or x.ndim != weight.ndim or x.shape[1] != weight.shape[0]:
-        raise ShapeError(f"{name}: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (N, C, ...) and (C, O / groups, ...)")
+        raise ShapeError(
+            f"{name}: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (N, C, ...) and (C, O"
+            " / groups, ...)"
+        )
     if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
         raise ShapeError(f"{name}: {x.shape[1]} channels do not fall into {groups} groups")
     _check(name, bias, weight.shape[1] * groups)
@@ -476,21 +539,34 @@ def _transposed(
         for n, s, p, d, k, e in zip(x.shape[2:], steps, cut, holes, weight.shape[2:], extra, strict=True)
     )
     if min(lengths) < 1 or min(x.shape[2:]) < 1:
-        raise ShapeError(f"{name}: x of shape {x.shape} with kernel {weight.shape[2:]} and padding {cut} would have output lengths {lengths}")
+        raise ShapeError(
+            f"{name}: x of shape {x.shape} with kernel {weight.shape[2:]} and padding {cut} would have output lengths"
+            f" {lengths}"
+        )
     return Geometry(lengths, weight.shape[2:], x.shape[2:], steps, cut, cut, holes, int(groups))
 
 
 def conv_transpose_forward(
-    x: Any, weight: Any, bias: Any = None, *,
-    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> tuple[Any, Any]:  # fmt: skip
-    """The gradient of a convolution's input, with x in the place of the output's gradient. Residuals: x, weight, where the windows lie."""
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> tuple[Any, Any]:
+    """The gradient of a convolution's input, with x in the place of the output's gradient. Residuals: x, weight, where
+    the windows lie.
+    """
     geo = _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation)
     return _plus(_spread(x, weight, geo), bias), (x, weight, geo)
 
 
 def conv_transpose_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """With ``A`` the matrix of the convolution, ``y = A^T x + b``, and ``<x, A u> = sum w_cok x_ncp u_no,q(p,k)`` is symmetric in x and u, so
+    """With ``A`` the matrix of the convolution, ``y = A^T x + b``, and ``<x, A u> = sum w_cok x_ncp u_no,q(p,k)`` is
+    symmetric in x and u, so
 
     - ``dx = A g``, the convolution of g: (N, C, *positions of x).
     - ``dw_cok = sum_np x_ncp g_no,q(p,k)``, a convolution's kernel gradient with x and g exchanged: (C, O, *kernel).
@@ -510,7 +586,9 @@ def _sample_transpose(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     stride, dilation = (tuple(draw.integer(1, 2) for _ in range(axes)) for _ in range(2))
     extra = tuple(draw.integer(0, max(s, d) - 1) for s, d in zip(stride, dilation, strict=True))
     inputs = tuple(draw.integer(1, 3 - axis) for axis in range(axes))
-    spans = [(m - 1) * s + d * (k - 1) + e + 1 for m, s, d, k, e in zip(inputs, stride, dilation, kernel, extra, strict=True)]
+    spans = [
+        (m - 1) * s + d * (k - 1) + e + 1 for m, s, d, k, e in zip(inputs, stride, dilation, kernel, extra, strict=True)
+    ]
     padding = tuple(draw.integer(0, min(2, (span - 1) // 2)) for span in spans)
     bias = draw.array((o,)) if draw.boolean() else None
     options = {"stride": stride, "padding": padding, "output_padding": extra, "groups": groups, "dilation": dilation}
@@ -518,6 +596,10 @@ def _sample_transpose(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 conv_transpose = Fused(
-    "conv_transpose", composed=conv_transpose_composed, forward=conv_transpose_forward, backward=conv_transpose_backward,
-    sample=_sample_transpose, formula="dx = W g, dW = x gᵀ over windows",
-)  # fmt: skip
+    "conv_transpose",
+    composed=conv_transpose_composed,
+    forward=conv_transpose_forward,
+    backward=conv_transpose_backward,
+    sample=_sample_transpose,
+    formula="dx = W g, dW = x gᵀ over windows",
+)

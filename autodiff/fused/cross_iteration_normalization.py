@@ -1,4 +1,5 @@
-"""Batch normalisation by the statistics of several iterations, with the gradient through the current one's derived by hand.
+"""Batch normalisation by the statistics of several iterations, with the gradient through the current one's derived by
+hand.
 
 Notation as in ``normalization``. Source: Yao et al. 2020 (arXiv 2002.05712).
 """
@@ -11,28 +12,44 @@ import numpy as np
 
 from autodiff.errors import ShapeError
 from autodiff.fused.batch_renormalization import check_eps_mode
-from autodiff.fused.normalization import _affine, _along_channels, _channel_products, _channel_sums, _check_batch, _count, _need_two
+from autodiff.fused.normalization import (
+    _affine,
+    _along_channels,
+    _channel_products,
+    _channel_sums,
+    _check_batch,
+    _count,
+    _need_two,
+)
 from autodiff.primitive import Fused
 
 __all__ = ["cross_iteration_batch_norm"]
 
 
 def cross_iteration_batch_norm_composed(
-    x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any = None, bias: Any = None,
-    *, eps: float = 1e-5, eps_mode: str = "inside", ddof: int = 0,
-) -> Any:  # fmt: skip
+    x: Any,
+    past_mean: Any,
+    past_var: Any,
+    kept: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+    ddof: int = 0,
+) -> Any:
     """Normalise every channel by statistics averaged over this batch and T past ones.
 
-    Per channel, with the sums over this batch and the past ones that are kept, k in number: ``mu_bar = sum(mu_i) / k`` and
-    ``var = sum(v_i + mu_i^2) / k - mu_bar^2``; ``y = w (x - mu_bar) / sqrt(var + eps) + b``.
+    Per channel, with the sums over this batch and the past ones that are kept, k in number: ``mu_bar = sum(mu_i) / k``
+    and ``var = sum(v_i + mu_i^2) / k - mu_bar^2``; ``y = w (x - mu_bar) / sqrt(var + eps) + b``.
 
     Parameters
     ----------
     x : (N, C), (N, C, L), (N, C, H, W), ...
         Channels second.
     past_mean, past_var, kept : (T, C)
-        Means and biased variances of the past batches, and 1 or 0 for whether a batch counts in a channel. Constants: no gradient flows to
-        them. T may be 0.
+        Means and biased variances of the past batches, and 1 or 0 for whether a batch counts in a channel. Constants:
+        no gradient flows to them. T may be 0.
     weight, bias : (C,) or None
     eps : float
     eps_mode : {"inside", "outside"}
@@ -83,17 +100,25 @@ def _check_window(x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any,
     check_eps_mode(name, eps_mode)
     if past_mean.ndim != 2 or past_mean.shape[1] != x.shape[1] or not past_mean.shape == past_var.shape == kept.shape:
         raise ShapeError(
-            f"{name}: past statistics of shapes {past_mean.shape}, {past_var.shape} and {kept.shape} for x of shape {x.shape}; "
-            f"each needs (T, {x.shape[1]})"
+            f"{name}: past statistics of shapes {past_mean.shape}, {past_var.shape} and {kept.shape} for x of shape"
+            f" {x.shape}; each needs (T, {x.shape[1]})"
         )
 
 
 def cross_iteration_batch_norm_forward(
-    x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any = None, bias: Any = None,
-    *, eps: float = 1e-5, eps_mode: str = "inside", ddof: int = 0,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Residuals: ``xhat`` (x's shape); 1 / deviation, the factors of the paths through the mean and the variance, and weight (C,); and for
-    running statistics this batch's mean and biased variance (C,)."""
+    x: Any,
+    past_mean: Any,
+    past_var: Any,
+    kept: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    eps: float = 1e-5,
+    eps_mode: str = "inside",
+    ddof: int = 0,
+) -> tuple[Any, Any]:
+    """Residuals: ``xhat`` (x's shape); 1 / deviation, the factors of the paths through the mean and the variance, and
+    weight (C,); and for running statistics this batch's mean and biased variance (C,)."""
     _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)
     m, ndim = _count(x), x.ndim
     mean = _channel_sums(x) / m
@@ -128,10 +153,11 @@ def cross_iteration_batch_norm_backward(g: Any, residuals: Any, needs: tuple[boo
 
     - ``db = sum(g)`` and ``dw = sum(g xhat)``: (C,) each.
     - The averages hold this batch's mu and ``nu = mean(x^2)`` with weight 1/k, so ``dmu_bar/dx_i = 1 / (k m)`` and
-      ``dvar/dx_i = (2 x_i - 2 mu_bar) / (k m) = 2 xhat_i / (s k m)``. With ``s = (var + eps)^(-1/2)``, ``ds/dvar = -s^3 / 2``, so
-      ``dxhat_j/dx_i = s (delta_ij - 1/(k m) - xhat_i xhat_j / (k m))`` and ``dx = w s (g - mean(g) / k - xhat mean(g xhat) / k)``: x's shape.
-      For k = 1 this is batch normalisation's.
-    - With eps outside ``ds/dvar = -s^2 / (2 sqrt(var))``, which puts ``q = (sqrt(var) + eps) / sqrt(var)`` times the third term; ``ddof``
+      ``dvar/dx_i = (2 x_i - 2 mu_bar) / (k m) = 2 xhat_i / (s k m)``. With ``s = (var + eps)^(-1/2)``, ``ds/dvar = -s^3
+      / 2``, so ``dxhat_j/dx_i = s (delta_ij - 1/(k m) - xhat_i xhat_j / (k m))`` and ``dx = w s (g - mean(g) / k - xhat
+      mean(g xhat) / k)``: x's shape. For k = 1 this is batch normalisation's.
+    - With eps outside ``ds/dvar = -s^2 / (2 sqrt(var))``, which puts ``q = (sqrt(var) + eps) / sqrt(var)`` times the
+      third term; ``ddof``
       puts ``m / (m - ddof)`` there.
 
     The past receives no gradient.
@@ -155,11 +181,26 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     weight = draw.array((c,)) if draw.boolean() else None
     bias = draw.array((c,)) if draw.boolean() else None
     kept = draw.mask((past, c)).astype(np.int64)
-    args = (draw.array(shape, distinct=True), draw.array((past, c)), draw.array((past, c), low=0.2, high=3.0), kept, weight, bias)
-    return args, {"eps": draw.choice((1e-5, 0.1)), "eps_mode": draw.choice(("inside", "outside")), "ddof": draw.integer(0, 1)}
+    args = (
+        draw.array(shape, distinct=True),
+        draw.array((past, c)),
+        draw.array((past, c), low=0.2, high=3.0),
+        kept,
+        weight,
+        bias,
+    )
+    return args, {
+        "eps": draw.choice((1e-5, 0.1)),
+        "eps_mode": draw.choice(("inside", "outside")),
+        "ddof": draw.integer(0, 1),
+    }
 
 
 cross_iteration_batch_norm = Fused(
-    "cross_iteration_batch_norm", composed=cross_iteration_batch_norm_composed, forward=cross_iteration_batch_norm_forward,
-    backward=cross_iteration_batch_norm_backward, sample=_sample, formula="dx = w s (g - mean(g)/k - xhat mean(g xhat)/k)",
-)  # fmt: skip
+    "cross_iteration_batch_norm",
+    composed=cross_iteration_batch_norm_composed,
+    forward=cross_iteration_batch_norm_forward,
+    backward=cross_iteration_batch_norm_backward,
+    sample=_sample,
+    formula="dx = w s (g - mean(g)/k - xhat mean(g xhat)/k)",
+)

@@ -15,8 +15,8 @@ __all__ = ["ctc_loss"]
 
 
 def _states(labels: Any, target_lengths: Any, blank: int) -> tuple[Any, Any, Any, Any]:
-    """The sequences with a blank around every label: their classes (N, S); where a blank may be skipped on the way in (N, S), which is
-    between different labels; where an alignment may end (N, S); what is no padding (N, S)."""
+    """The sequences with a blank around every label: their classes (N, S); where a blank may be skipped on the way in
+    (N, S), which is between different labels; where an alignment may end (N, S); what is no padding (N, S)."""
     n, count = labels.shape
     classes = np.full((n, 2 * count + 1), blank)
     classes[:, 1::2] = labels
@@ -53,7 +53,9 @@ def ctc_loss_composed(
     >>> np.round(ctc_loss(half, np.array([[1]]), np.array([2]), np.array([1])).data, 6)
     array([0.287682])
     """
-    labels, inputs, targets = (np.asarray(a.data if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths))
+    labels, inputs, targets = (
+        np.asarray(a.data if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths)
+    )
     classes, skip, ends, real = _states(labels, targets, blank)
     n, states = classes.shape
     never = np.full((n, 2), -np.inf)
@@ -82,7 +84,9 @@ def ctc_loss_composed(
 
 
 def _step(alpha: Any, skip: Any) -> Any:
-    """The logarithm of the probability of arriving in each state, before its frame is read: from itself, its neighbour, or past a blank."""
+    """The logarithm of the probability of arriving in each state, before its frame is read: from itself, its neighbour,
+    or past a blank.
+    """
     out = alpha.copy()
     np.logaddexp(out[:, 1:], alpha[:, :-1], out=out[:, 1:])
     np.logaddexp(out[:, 2:], alpha[:, :-2], out=out[:, 2:], where=skip[:, 2:])
@@ -92,8 +96,8 @@ def _step(alpha: Any, skip: Any) -> Any:
 def ctc_loss_forward(
     log_probs: Any, labels: Any, input_lengths: Any, target_lengths: Any, *, blank: int = 0, zero_infinity: bool = False
 ) -> tuple[Any, Any]:
-    """Residuals, with S = 2 L + 1 states: classes, skips and ends (N, S), ``log p`` of each state's class and alpha (T, N, S), lengths, ``log P``
-    (N,), the options and the shape."""
+    """Residuals, with S = 2 L + 1 states: classes, skips and ends (N, S), ``log p`` of each state's class and alpha (T,
+    N, S), lengths, ``log P`` (N,), the options and the shape."""
     classes, skip, ends, real = _states(labels, target_lengths, blank)
     n, states = classes.shape
     emitted = log_probs[:, np.arange(n)[:, None], classes]
@@ -115,12 +119,15 @@ def ctc_loss_forward(
 
 
 def ctc_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``alpha_t(s)`` is the log-probability of reading frames 0 to t and being in state s, ``beta_t(s)`` that of reading the rest from there:
+    """``alpha_t(s)`` is the log-probability of reading frames 0 to t and being in state s, ``beta_t(s)`` that of
+    reading the rest from there:
 
-    - ``beta_t(s) = log sum_{s'} exp(beta_{t+1}(s') + log p_{t+1}(s'))`` over the states s' that follow s; 0 at the last frame in a final state.
-    - An alignment passes state s at frame t with probability ``gamma_t(s) = exp(alpha_t(s) + beta_t(s) - log P)`` given the labels: (T, N, S).
-    - Every alignment through it has the factor p_t(class of s), so ``d log P / d log p_t(c) = sum_{s of class c} gamma_t(s)`` and
-      ``dlog_probs = -g sum gamma``: (T, N, C). 0 for frames beyond an example's length; NaN for all of an example whose loss is infinite.
+    - ``beta_t(s) = log sum_{s'} exp(beta_{t+1}(s') + log p_{t+1}(s'))`` over the states s' that follow s; 0 at the last
+      frame in a final state. - An alignment passes state s at frame t with probability ``gamma_t(s) = exp(alpha_t(s) +
+      beta_t(s) - log P)`` given the labels: (T, N, S). - Every alignment through it has the factor p_t(class of s), so
+      ``d log P / d log p_t(c) = sum_{s of class c} gamma_t(s)`` and
+      ``dlog_probs = -g sum gamma``: (T, N, C). 0 for frames beyond an example's length; NaN for all of an example whose
+      loss is infinite.
     """
     classes, skip, ends, emitted, alpha, inputs, total, zero_infinity, shape = residuals
     n = len(classes)
@@ -159,6 +166,10 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 ctc_loss = Fused(
-    "ctc_loss", composed=ctc_loss_composed, forward=ctc_loss_forward, backward=ctc_loss_backward, sample=_sample,
+    "ctc_loss",
+    composed=ctc_loss_composed,
+    forward=ctc_loss_forward,
+    backward=ctc_loss_backward,
+    sample=_sample,
     formula="dlog p_t(c) = -Σ_{s of class c} γ_t(s)",
-)  # fmt: skip
+)

@@ -1,4 +1,5 @@
-"""Inverted dropout, given its mask; the mask is drawn outside, from an explicit generator, so that a run can be repeated.
+"""Inverted dropout, given its mask; the mask is drawn outside, from an explicit generator, so that a run can be
+repeated.
 
 Source: Srivastava et al. 2014 (JMLR 15); the inverted form scales in training, so that evaluation does nothing.
 """
@@ -17,10 +18,12 @@ from autodiff.primitive import Fused
 
 __all__ = ["dropout", "dropout_mask"]
 
-# Masks compare raw random integers of this many bits with a threshold: five times as fast as drawing floats. Fewer bits serve where the
-# probability is exact in them, as one half and three quarters are in 8, since drawing is what a mask costs.
+# Masks compare raw random integers of this many bits with a threshold: five times as fast as drawing floats. Fewer bits
+# serve where the probability is exact in them, as one half and three quarters are in 8, since drawing is what a mask
+# costs.
 _BITS, _FEW_BITS = 16, 8
-# Up to so many elements a mask is kept as floats: 100x100 forward and backward then take 19 us, and 26 where bytes are made floats twice.
+# Up to so many elements a mask is kept as floats: 100x100 forward and backward then take 19 us, and 26 where bytes are
+# made floats twice.
 _SMALL = 1 << 16
 # The kernel spares a pass each way: at 100x100 elements it is a fifth faster, at 32x32 it takes twice as long.
 _LEAST = 1 << 13
@@ -33,8 +36,8 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     ----------
     shape : tuple of int
     p : float in [0, 1]
-        Probability of dropping (PyTorch's convention; CS231n's ``p`` is the probability of keeping). Realised exactly for 0 and 1 and for
-        multiples of 2**-16, else to the nearest, an error in the probability of 8e-6 at most.
+        Probability of dropping (PyTorch's convention; CS231n's ``p`` is the probability of keeping). Realised exactly
+        for 0 and 1 and for multiples of 2**-16, else to the nearest, an error in the probability of 8e-6 at most.
     generator : numpy.random.Generator
 
     Returns
@@ -56,7 +59,10 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p must be a probability, 0 <= p <= 1, got {p}")
     if not isinstance(generator, np.random.Generator):
-        raise ArgumentError(f"dropout: needs a numpy.random.Generator, such as np.random.default_rng(seed), got {type(generator).__name__}")
+        raise ArgumentError(
+            "dropout: needs a numpy.random.Generator, such as np.random.default_rng(seed), got"
+            f" {type(generator).__name__}"
+        )
     threshold = round(p * 2**_BITS)
     if threshold == 0:
         return np.ones(shape, bool)
@@ -72,7 +78,9 @@ _WHOLE = (np.random.PCG64, np.random.SFC64, np.random.PCG64DXSM, np.random.Philo
 
 
 def _random_bits(generator: np.random.Generator, count: int, bits: int) -> np.ndarray[Any, Any]:
-    """``count`` integers of 8 or 16 bits, cut out of words of 64, which takes a third of the time of the generator's ``bytes``."""
+    """``count`` integers of 8 or 16 bits, cut out of words of 64, which takes a third of the time of the generator's
+    ``bytes``.
+    """
     words = -(-count * bits // 64)
     source = generator.bit_generator
     raw = source.random_raw(words) if isinstance(source, _WHOLE) else generator.integers(0, 2**64, words, np.uint64)
@@ -146,6 +154,10 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 dropout = Fused(
-    "dropout", composed=dropout_composed, forward=either(dropout_forward, calls.dropout_forward, _LEAST),
-    backward=either_backward(dropout_backward, calls.dropout_backward), sample=_sample, formula="y = x · mask / (1 - p)",
-)  # fmt: skip
+    "dropout",
+    composed=dropout_composed,
+    forward=either(dropout_forward, calls.dropout_forward, _LEAST),
+    backward=either_backward(dropout_backward, calls.dropout_backward),
+    sample=_sample,
+    formula="y = x · mask / (1 - p)",
+)

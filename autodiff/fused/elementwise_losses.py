@@ -30,11 +30,15 @@ def _sample_bernoulli(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape, low=0.05, high=0.95), draw.array(shape, low=0.0, high=1.0)), {}
 
 
-# An operation of its own, since at x = 0 and x = 1 the clipped logarithms' own derivatives are 0 times infinity; PyTorch's is finite there.
+# An operation of its own, since at x = 0 and x = 1 the clipped logarithms' own derivatives are 0 times infinity;
+# PyTorch's is finite there.
 bernoulli_nll = Primitive(
-    "bernoulli_nll", bernoulli_nll_forward, lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)), _bernoulli_target,
+    "bernoulli_nll",
+    bernoulli_nll_forward,
+    lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)),
+    _bernoulli_target,
     sample=_sample_bernoulli,
-)  # fmt: skip
+)
 
 
 def bernoulli_logits_forward(x: Any, t: Any) -> Any:
@@ -59,13 +63,17 @@ def bernoulli_logits_forward(x: Any, t: Any) -> Any:
 
 # 0.33 of the time of the same loss by two log-sigmoids, forward and backward, at 256x1024 float32.
 bernoulli_logits = Primitive(
-    "bernoulli_logits", bernoulli_logits_forward, lambda g, out, x, t: g * (sigmoid_of(x) - t), lambda g, out, x, t: -g * x,
+    "bernoulli_logits",
+    bernoulli_logits_forward,
+    lambda g, out, x, t: g * (sigmoid_of(x) - t),
+    lambda g, out, x, t: -g * x,
     sample=_sample_bernoulli,
-)  # fmt: skip
+)
 
 
 def huber_forward(d: Any, delta: float = 1.0) -> Any:
-    """``d^2 / 2`` where ``|d|`` is below ``delta``, else ``delta (|d| - delta / 2)``; what lies outside is never squared.
+    """``d^2 / 2`` where ``|d|`` is below ``delta``, else ``delta (|d| - delta / 2)``; what lies outside is never
+    squared.
 
     Examples
     --------
@@ -79,6 +87,8 @@ def huber_forward(d: Any, delta: float = 1.0) -> Any:
 
 
 huber_bowl = Primitive(
-    "huber_bowl", huber_forward, lambda g, out, d, delta=1.0: g * np.clip(d, -delta, delta),
+    "huber_bowl",
+    huber_forward,
+    lambda g, out, d, delta=1.0: g * np.clip(d, -delta, delta),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(-1.0, -0.5, 0.5, 1.0)),), {"delta": draw.choice((1.0, 0.5))}),
-)  # fmt: skip
+)

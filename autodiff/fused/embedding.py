@@ -12,7 +12,9 @@ from autodiff.primitive import Fused
 __all__ = ["embedding"]
 
 
-def embedding_composed(weight: Any, indices: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> Any:
+def embedding_composed(
+    weight: Any, indices: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> Any:
     """Rows of ``weight`` at ``indices``.
 
     Parameters
@@ -23,8 +25,8 @@ def embedding_composed(weight: Any, indices: Any, *, padding_idx: int | None = N
     padding_idx : int or None
         In [0, V). No gradient flows to this row, though its value is read like any other.
     scale_grad_by_freq : bool
-        Divide the gradient of each row by how often ``indices`` holds it. With this, and with ``padding_idx``, what flows back is no longer the
-        derivative; it is what PyTorch sends.
+        Divide the gradient of each row by how often ``indices`` holds it. With this, and with ``padding_idx``, what
+        flows back is no longer the derivative; it is what PyTorch sends.
 
     Returns
     -------
@@ -68,22 +70,28 @@ def _check(weight: Any, indices: Any, padding_idx: int | None) -> Any:
     count = weight.shape[0]
     if place.size and (place.min() < 0 or place.max() >= count):
         first = np.argwhere((place < 0) | (place >= count))[0]
-        raise ArgumentError(f"embedding: index {int(place[tuple(first)])} at position {first.tolist()} is outside [0, {count})")
+        raise ArgumentError(
+            f"embedding: index {int(place[tuple(first)])} at position {first.tolist()} is outside [0, {count})"
+        )
     if padding_idx is not None and not 0 <= padding_idx < count:
         raise ArgumentError(f"embedding: padding_idx {padding_idx} is outside [0, {count})")
     return place.astype(np.intp, copy=False)
 
 
-def embedding_forward(weight: Any, indices: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> tuple[Any, Any]:
+def embedding_forward(
+    weight: Any, indices: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> tuple[Any, Any]:
     """Residuals: the indices and the table's shape."""
     place = _check(weight, indices, padding_idx)
     return weight[place], (place, weight.shape, padding_idx, scale_grad_by_freq)
 
 
 def embedding_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """With the indices flattened to ``i_1 ... i_N`` and ``g`` to (N, D): ``y_n = W[i_n]``, so ``dW_v = sum of g_n over all n with i_n = v``.
+    """With the indices flattened to ``i_1 ... i_N`` and ``g`` to (N, D): ``y_n = W[i_n]``, so ``dW_v = sum of g_n over
+    all n with i_n = v``.
 
-    dW has W's shape (V, D). ``padding_idx`` leaves its n out; ``scale_grad_by_freq`` divides ``dW_v`` by the number of its terms.
+    dW has W's shape (V, D). ``padding_idx`` leaves its n out; ``scale_grad_by_freq`` divides ``dW_v`` by the number of
+    its terms.
     """
     place, shape, padding_idx, by_frequency = residuals
     dim = shape[1]
@@ -93,8 +101,11 @@ def embedding_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
         flat, g = flat[kept], g[kept]
     if by_frequency:
         g = g / np.bincount(flat, minlength=1)[flat, None].astype(g.dtype)
-    # Elements instead of rows: np.add.at takes its fast path for a flat index only, 0.9 ms against 4.3 at 2048 rows of 64 float32.
-    dweight = np.zeros(shape, g.dtype)  # not a view of a flat one, which would be copied before it became a parameter's gradient
+    # Elements instead of rows: np.add.at takes its fast path for a flat index only, 0.9 ms against 4.3 at 2048 rows of
+    # 64 float32.
+    dweight = np.zeros(
+        shape, g.dtype
+    )  # not a view of a flat one, which would be copied before it became a parameter's gradient
     np.add.at(dweight.reshape(-1), (flat[:, None] * dim + np.arange(dim)).reshape(-1), g.reshape(-1))
     return dweight, None
 
@@ -106,5 +117,10 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 embedding = Fused(
-    "embedding", composed=embedding_composed, forward=embedding_forward, backward=embedding_backward, sample=_sample, formula="y = W[i]"
+    "embedding",
+    composed=embedding_composed,
+    forward=embedding_forward,
+    backward=embedding_backward,
+    sample=_sample,
+    formula="y = W[i]",
 )

@@ -1,7 +1,7 @@
 """Group and RMS normalisation, with the gradient through the statistics derived by hand.
 
-Notation as in ``normalization``. Instance normalisation is group normalisation with as many groups as channels. Sources: Wu and He 2018
-(arXiv 1803.08494); Zhang and Sennrich 2019 (arXiv 1910.07467).
+Notation as in ``normalization``. Instance normalisation is group normalisation with as many groups as channels.
+Sources: Wu and He 2018 (arXiv 1803.08494); Zhang and Sennrich 2019 (arXiv 1910.07467).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from autodiff.primitive import Fused
 __all__ = ["group_norm", "rms_norm"]
 
 
-# --- group normalisation --------------------------------------------------------------------------------------------------
+# --- group normalisation
+# --------------------------------------------------------------------------------------------------
 
 
 def group_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, num_groups: int = 1, eps: float = 1e-5) -> Any:
@@ -63,15 +64,21 @@ def _grouped(name: str, x: Any, weight: Any, bias: Any, num_groups: int) -> tupl
     """The shape (N, G, m) of the rows that are normalised."""
     _check_batch(name, x, weight, bias)
     if num_groups < 1 or x.shape[1] % num_groups:
-        raise ArgumentError(f"{name}: num_groups={num_groups} does not divide the {x.shape[1]} channels of x, shape {x.shape}")
+        raise ArgumentError(
+            f"{name}: num_groups={num_groups} does not divide the {x.shape[1]} channels of x, shape {x.shape}"
+        )
     if 0 in x.shape[1:]:
-        raise ShapeError(f"{name}: x of shape {x.shape} has no value to normalise in an example; only the batch may be empty")
+        raise ShapeError(
+            f"{name}: x of shape {x.shape} has no value to normalise in an example; only the batch may be empty"
+        )
     return x.shape[0], num_groups, int(np.prod(x.shape[1:], dtype=int)) // num_groups
 
 
-def group_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, num_groups: int = 1, eps: float = 1e-5) -> tuple[Any, Any]:
-    """With n rows (example, group) of m values: residuals ``xhat`` (N, G, m), ``s`` (N, G), weight, x's shape, and for running statistics
-    the means and biased variances (N, G)."""
+def group_norm_forward(
+    x: Any, weight: Any = None, bias: Any = None, *, num_groups: int = 1, eps: float = 1e-5
+) -> tuple[Any, Any]:
+    """With n rows (example, group) of m values: residuals ``xhat`` (N, G, m), ``s`` (N, G), weight, x's shape, and for
+    running statistics the means and biased variances (N, G)."""
     n, groups, m = _grouped("group_norm", x, weight, bias, num_groups)
     rows = x.reshape(n * groups, m)
     mean = row_means(rows)
@@ -91,8 +98,8 @@ def group_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     - ``db = sum(g)``, ``dw = sum(g xhat)`` over the batch and all positions: (C,) each.
     - ``dx = s (h - mean(h) - xhat mean(h xhat))``, the means over a row: (N, G) each, dx of x's shape.
 
-    Both means are weighted sums of the sums over positions ``a = sum(g)`` and ``b = sum(g xhat)``, (N, C) each, so g is read once for
-    all three gradients before dx is formed.
+    Both means are weighted sums of the sums over positions ``a = sum(g)`` and ``b = sum(g xhat)``, (N, C) each, so g is
+    read once for all three gradients before dx is formed.
     """
     xhat, scale, weight, shape, _, _ = residuals
     n, groups, m = xhat.shape
@@ -127,12 +134,17 @@ def _sample_group(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 group_norm = Fused(
-    "group_norm", composed=group_norm_composed, forward=group_norm_forward, backward=group_norm_backward, sample=_sample_group,
+    "group_norm",
+    composed=group_norm_composed,
+    forward=group_norm_forward,
+    backward=group_norm_backward,
+    sample=_sample_group,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat)), per group",
-)  # fmt: skip
+)
 
 
-# --- RMS normalisation ----------------------------------------------------------------------------------------------------
+# --- RMS normalisation
+# ----------------------------------------------------------------------------------------------------
 
 
 def rms_norm_composed(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 1e-6) -> Any:
@@ -179,7 +191,9 @@ def _check_rms(x: Any, weight: Any, ndim: int) -> None:
 
 
 def rms_norm_forward(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 1e-6) -> tuple[Any, Any]:
-    """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's shape."""
+    """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's
+    shape.
+    """
     _check_rms(x, weight, ndim)
     inner = x.shape[x.ndim - ndim :]
     n = int(np.prod(inner, dtype=int))
@@ -199,8 +213,10 @@ def rms_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     """With ``h = w g`` (R, n) and ``xhat_j = s x_j``:
 
     - ``dw = sum_rows(g xhat)``: (n,), returned in w's shape.
-    - ``ds/dx_i = -s^3 x_i / n``, so ``dxhat_j/dx_i = s (delta_ij - xhat_i xhat_j / n)`` and ``dx = s (h - xhat mean(h xhat))``, the mean
-      over a row: (R,), dx (R, n), returned in x's shape. There is no mean to differentiate, hence one term less than in layer_norm.
+    - ``ds/dx_i = -s^3 x_i / n``, so ``dxhat_j/dx_i = s (delta_ij - xhat_i xhat_j / n)`` and ``dx = s (h - xhat mean(h
+      xhat))``, the mean
+      over a row: (R,), dx (R, n), returned in x's shape. There is no mean to differentiate, hence one term less than in
+      layer_norm.
     """
     xhat, scale, weight, shape, inner = residuals
     g = g.reshape(xhat.shape)
@@ -224,6 +240,10 @@ def _sample_rms(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 rms_norm = Fused(
-    "rms_norm", composed=rms_norm_composed, forward=rms_norm_forward, backward=rms_norm_backward, sample=_sample_rms,
+    "rms_norm",
+    composed=rms_norm_composed,
+    forward=rms_norm_forward,
+    backward=rms_norm_backward,
+    sample=_sample_rms,
     formula="dx = s (w g - xhat mean(w g xhat))",
-)  # fmt: skip
+)

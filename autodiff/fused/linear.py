@@ -12,8 +12,9 @@ from autodiff.primitive import Fused
 
 __all__ = ["linear"]
 
-# A product of so many entries at least goes to np.matmul. ``dot`` fills its result with zeros before BLAS writes it, a twelfth of the time of
-# (100, 100) @ (100, 3072), the weight gradient of the first layer of CS231n's network; but it begins a microsecond sooner.
+# A product of so many entries at least goes to np.matmul. ``dot`` fills its result with zeros before BLAS writes it, a
+# twelfth of the time of (100, 100) @ (100, 3072), the weight gradient of the first layer of CS231n's network; but it
+# begins a microsecond sooner.
 _FILLED = 1 << 14
 
 
@@ -49,9 +50,15 @@ def linear_composed(x: Any, weight: Any, bias: Any = None) -> Any:
 def _check(x: Any, weight: Any, bias: Any) -> None:
     shape = weight.shape
     if len(shape) != 2 or not x.ndim or x.shape[-1] != shape[1]:
-        raise ShapeError(f"linear: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (..., in) and (out, in)")
+        raise ShapeError(
+            f"linear: x of shape {x.shape} with weight of shape {weight.shape}; they need shapes (..., in) and"
+            " (out, in)"
+        )
     if bias is not None and bias.shape != shape[:1]:
-        raise ShapeError(f"linear: bias of shape {bias.shape} with weight of shape {weight.shape}; it needs shape ({weight.shape[0]},)")
+        raise ShapeError(
+            f"linear: bias of shape {bias.shape} with weight of shape {weight.shape}; it needs shape"
+            f" ({weight.shape[0]},)"
+        )
 
 
 def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
@@ -99,5 +106,10 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 linear = Fused(
-    "linear", composed=linear_composed, forward=linear_forward, backward=linear_backward, sample=_sample, formula="y = x Wᵀ + b"
+    "linear",
+    composed=linear_composed,
+    forward=linear_forward,
+    backward=linear_backward,
+    sample=_sample,
+    formula="y = x Wᵀ + b",
 )

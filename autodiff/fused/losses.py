@@ -1,4 +1,6 @@
-"""Softmax cross-entropy: the loss of classification, stable for logits of any size, with the gradient ``softmax - target``."""
+"""Softmax cross-entropy: the loss of classification, stable for logits of any size, with the gradient ``softmax -
+target``.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,16 @@ _REDUCTIONS = ("none", "mean", "sum")
 
 
 def cross_entropy_composed(
-    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Any:
-    """Cross-entropy of ``softmax(logits)`` with class indices or probabilities, as ``torch.nn.functional.cross_entropy``.
+    """Cross-entropy of ``softmax(logits)`` with class indices or probabilities, as
+    ``torch.nn.functional.cross_entropy``.
 
     Parameters
     ----------
@@ -33,7 +42,8 @@ def cross_entropy_composed(
     ignore_index : int
         Examples with this index count for nothing, not even for the mean's divisor.
     reduction : {"mean", "sum", "none"}
-        The mean over examples is weighted by ``weight[target]`` for indices; for probabilities it divides by their number.
+        The mean over examples is weighted by ``weight[target]`` for indices; for probabilities it divides by their
+        number.
     label_smoothing : float in [0, 1]
         Share of every target that is spread evenly over the classes (Szegedy et al. 2016, arXiv 1512.00567).
 
@@ -79,7 +89,8 @@ def cross_entropy_composed(
     return total * _inverse(divisor, rows.dtype) + _nothing(divisor, rows.dtype)
 
 
-# With nothing to average the mean is NaN and its gradient 0, as in PyTorch, without a warning: the sum, times 0, plus NaN.
+# With nothing to average the mean is NaN and its gradient 0, as in PyTorch, without a warning: the sum, times 0, plus
+# NaN.
 
 
 def _inverse(divisor: Any, dtype: Any) -> Any:
@@ -96,7 +107,9 @@ def class_rows(scores: Any) -> Any:
         return np.reshape(scores, (1, -1))
     if scores.ndim == 2:
         return scores
-    return np.reshape(np.moveaxis(scores, 1, -1), (int(np.prod(scores.shape, dtype=int)) // max(scores.shape[1], 1), scores.shape[1]))
+    return np.reshape(
+        np.moveaxis(scores, 1, -1), (int(np.prod(scores.shape, dtype=int)) // max(scores.shape[1], 1), scores.shape[1])
+    )
 
 
 def _prepare(
@@ -111,8 +124,8 @@ def _prepare(
 def check_classification(
     name: str, logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> tuple[Any, tuple[int, ...], bool]:
-    """Everything checked: flat class indices (None for probabilities), the shape of the losses of scores with their class axis second, and whether
-    every index is known to name a class."""
+    """Everything checked: flat class indices (None for probabilities), the shape of the losses of scores with their
+    class axis second, and whether every index is known to name a class."""
     if reduction not in _REDUCTIONS:
         raise ArgumentError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
     real_numbers(name, logits, target, weight)
@@ -124,12 +137,16 @@ def check_classification(
         raise ShapeError(f"{name}: weight of shape {weight.shape} for {classes} classes")
     if target.dtype.kind in "fc":
         if target.shape != logits.shape:
-            raise ShapeError(f"{name}: probabilities of shape {target.shape} for logits of shape {logits.shape}; they must agree")
+            raise ShapeError(
+                f"{name}: probabilities of shape {target.shape} for logits of shape {logits.shape}; they must agree"
+            )
         return None, shape, False
     if target.dtype.kind not in "iu":
         raise ArgumentError(f"{name}: targets are integer class indices or probabilities, got dtype {target.dtype}")
     if target.shape != shape:
-        raise ShapeError(f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}")
+        raise ShapeError(
+            f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}"
+        )
     flat = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
     every = not flat.size or _within(flat, classes)
     if not every:
@@ -146,7 +163,8 @@ def check_classification(
 def _within(flat: Any, classes: int) -> bool:
     """Whether all integers lie in [0, classes).
 
-    One pass is enough where so many classes are positive numbers of their dtype: read without a sign the negative ones are the largest.
+    One pass is enough where so many classes are positive numbers of their dtype: read without a sign the negative ones
+    are the largest.
     """
     if flat.dtype.kind == "i" and classes <= 1 << (8 * flat.itemsize - 1):
         return bool(flat.view(flat.dtype.str.replace("i", "u")).max() < classes)
@@ -163,10 +181,16 @@ def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, 
 
 
 def cross_entropy_forward(
-    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> tuple[Any, Any]:
-    """Residuals: ``exp(z - max z)`` with its sums over classes, whose quotient is ``softmax``, and the coefficients q of
-    ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
+    """Residuals: ``exp(z - max z)`` with its sums over classes, whose quotient is ``softmax``, and the coefficients q
+    of ``loss_n = -sum_c q_nc log p_nc``, kept sparse for class indices."""
     if weight is None and not label_smoothing and reduction in ("mean", "sum") and _plain(logits, target, ignore_index):
         return _plain_forward(logits, target, reduction)
     flat, shape, every = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
@@ -186,7 +210,12 @@ def cross_entropy_forward(
         log_p = shifted
         losses = -np.vecdot(q, log_p)
         sums = q.sum(axis=1)
-    elif weight is None and not label_smoothing and every and not (0 <= ignore_index < classes and (flat == ignore_index).any()):
+    elif (
+        weight is None
+        and not label_smoothing
+        and every
+        and not (0 <= ignore_index < classes and (flat == ignore_index).any())
+    ):
         # Every example counts once, so no coefficients are needed, and one number tells where its class is.
         place = row_starts(n, classes) + flat.astype(np.intp, copy=False)
         shifted = np.ascontiguousarray(shifted)
@@ -216,7 +245,9 @@ def cross_entropy_forward(
             sums = q + kept * even.sum()
             log_p = (even, kept)
     scale = None if reduction == "none" else rows.dtype.type(1) if reduction == "sum" else _inverse(divisor, rows.dtype)
-    out = losses.astype(rows.dtype, copy=False).reshape(shape) if scale is None else losses.sum(dtype=rows.dtype) * scale
+    out = (
+        losses.astype(rows.dtype, copy=False).reshape(shape) if scale is None else losses.sum(dtype=rows.dtype) * scale
+    )
     if reduction == "mean" and not divisor:
         out = rows.dtype.type(np.nan)
     return out, (e, total, q, sums, place, log_p, scale, logits.shape, weight, label_smoothing)
@@ -225,7 +256,8 @@ def cross_entropy_forward(
 def _row_maxima(rows: Any) -> Any:
     """The largest entry of every row, (N, C) to (N,); -inf where there are no classes.
 
-    Over short rows NumPy pays for every row; turned round, they are few long ones (256x10: 8 us against 22; from 64 classes on it is no gain).
+    Over short rows NumPy pays for every row; turned round, they are few long ones (256x10: 8 us against 22; from 64
+    classes on it is no gain).
     """
     n, classes = rows.shape
     if n > 1 and 0 < classes < 64:
@@ -237,7 +269,8 @@ _INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 
 
 def _plain(logits: Any, target: Any, ignore_index: int) -> bool:
-    """Whether this is a matrix of real scores with a class index for every example, all in range and none of them ignored.
+    """Whether this is a matrix of real scores with a class index for every example, all in range and none of them
+    ignored.
 
     One pass tells about the range: read without a sign, a negative index is larger than any number of classes.
     """
@@ -250,8 +283,8 @@ def _plain(logits: Any, target: Any, ignore_index: int) -> bool:
     return bool(indices[indices.argmax()] < classes)  # NumPy finds the place of it sooner than it sets up a reduction
 
 
-# Rows whose largest score lies between these need not be shifted: their exponentials do not overflow, nor do sums of them below 1e10 classes, and
-# what underflows is smaller than 1e-31 of its row's sum.
+# Rows whose largest score lies between these need not be shifted: their exponentials do not overflow, nor do sums of
+# them below 1e10 classes, and what underflows is smaller than 1e-31 of its row's sum.
 _LOWEST, _HIGHEST = -16.0, 64.0
 # Fewer scores are shifted sooner than the question whether they must be is answered (32x10: 5 us against 11).
 _FEW = 1 << 13
@@ -260,9 +293,14 @@ _FEW = 1 << 13
 def _exponentials(logits: Any, most: Any, e: Any, largest: Any) -> None:
     """Into ``e`` what is proportional to the rows' softmax, and into ``largest`` (N, 1) its largest entries.
 
-    ``exp(z - max z)`` where it must be; else ``exp(z)``, which spares a pass over the matrix (256x1000: 240 of 1,000 us) and a rounding.
+    ``exp(z - max z)`` where it must be; else ``exp(z)``, which spares a pass over the matrix (256x1000: 240 of 1,000
+    us) and a rounding.
     """
-    if e.itemsize > 2 and _LOWEST <= np.minimum.reduce(most, axis=None) and np.maximum.reduce(most, axis=None) <= _HIGHEST:
+    if (
+        e.itemsize > 2
+        and _LOWEST <= np.minimum.reduce(most, axis=None)
+        and np.maximum.reduce(most, axis=None) <= _HIGHEST
+    ):
         np.exp(logits, e)
         np.exp(most, largest)
     else:
@@ -272,9 +310,11 @@ def _exponentials(logits: Any, most: Any, e: Any, largest: Any) -> None:
 
 
 def _plain_forward(logits: Any, target: Any, reduction: str) -> tuple[Any, Any]:
-    """What most programs compute: residuals are what is proportional to the softmax, its sums, where the targets lie in memory, and the scale.
+    """What most programs compute: residuals are what is proportional to the softmax, its sums, where the targets lie in
+    memory, and the scale.
 
-    The losses are ``log(sum / largest) - (z_target - max z)``: near a loss of 0 no digits cancel, and the quotient is never below 1.
+    The losses are ``log(sum / largest) - (z_target - max z)``: near a loss of 0 no digits cancel, and the quotient is
+    never below 1.
     """
     n, classes = logits.shape
     dtype = logits.dtype
@@ -311,9 +351,9 @@ def _plain_backward(g: Any, residuals: Any) -> tuple[Any, ...]:
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """For one example ``L = -sum_c q_c log p_c`` with ``p = softmax(z)``, and ``d log p_c / dz_k = delta_ck - p_k``. So
 
-    ``dL/dz_k = p_k sum_c q_c - q_k``: (classes,); with a one-hot target this is ``softmax - onehot``. Every example is scaled by its
-    part of ``g``: g itself for "sum", g / divisor for "mean". In all: (examples, classes), returned in the logits' shape. For probability
-    targets ``dL/dt_c = -(1 - label_smoothing) w_c log p_c``, in the target's shape.
+    ``dL/dz_k = p_k sum_c q_c - q_k``: (classes,); with a one-hot target this is ``softmax - onehot``. Every example is
+    scaled by its part of ``g``: g itself for "sum", g / divisor for "mean". In all: (examples, classes), returned in
+    the logits' shape. For probability targets ``dL/dt_c = -(1 - label_smoothing) w_c log p_c``, in the target's shape.
     """
     if len(residuals) == 4:
         return _plain_backward(g, residuals)
@@ -321,7 +361,8 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     each = np.asarray(g * scale if scale is not None else g.reshape(-1)).reshape(-1, 1)
     dlogits = dtarget = None
     if needs[0]:
-        # softmax is divided out here, together with the factor of each example: one pass over the matrix instead of two.
+        # softmax is divided out here, together with the factor of each example: one pass over the matrix instead of
+        # two.
         dlogits = e * ((each if sums is None else sums[:, None] * each) / total[:, None])
         if place is None:
             dlogits -= q * each
@@ -364,7 +405,10 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 cross_entropy = Fused(
-    "cross_entropy", composed=cross_entropy_composed, forward=either(cross_entropy_forward, calls.cross_entropy_forward),
-    backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward), sample=_sample,
+    "cross_entropy",
+    composed=cross_entropy_composed,
+    forward=either(cross_entropy_forward, calls.cross_entropy_forward),
+    backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward),
+    sample=_sample,
     formula="dz = softmax(z) - target",
-)  # fmt: skip
+)

@@ -71,7 +71,8 @@ def _prepare(scores: Any, target: Any, weight: Any, p: int, reduction: str) -> A
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     if scores.ndim not in (1, 2) or scores.shape[-1] < 1 or target.shape != scores.shape[:-1]:
         raise ShapeError(
-            f"multi_margin_loss: scores of shape {scores.shape} and target of shape {target.shape}; it needs (N, C) and (N,), or (C,) and ()"
+            f"multi_margin_loss: scores of shape {scores.shape} and target of shape {target.shape}; it needs (N, C) and"
+            " (N,), or (C,) and ()"
         )
     if target.dtype.kind not in "iu":
         raise ArgumentError(f"multi_margin_loss: targets are integer classes, got dtype {target.dtype}")
@@ -81,7 +82,9 @@ def _prepare(scores: Any, target: Any, weight: Any, p: int, reduction: str) -> A
     bad = (classes < 0) | (classes >= scores.shape[-1])
     if bad.any():
         first = int(np.argmax(bad))
-        raise ArgumentError(f"multi_margin_loss: class {int(classes[first])} at position {first} is outside [0, {scores.shape[-1]})")
+        raise ArgumentError(
+            f"multi_margin_loss: class {int(classes[first])} at position {first} is outside [0, {scores.shape[-1]})"
+        )
     return classes
 
 
@@ -97,7 +100,9 @@ def _factors(weight: Any, classes: Any, rows: Any) -> Any:
 def multi_margin_loss_forward(
     scores: Any, target: Any, weight: Any = None, *, p: int = 1, margin: float = 1.0, reduction: str = "mean"
 ) -> tuple[Any, Any]:
-    """Residuals: the hinges ``max(0, z)`` (N, C) with 0 at the class itself, the factors ``w_y / C``, the classes, the mean's factor, p, shape."""
+    """Residuals: the hinges ``max(0, z)`` (N, C) with 0 at the class itself, the factors ``w_y / C``, the classes, the
+    mean's factor, p, shape.
+    """
     classes = _prepare(scores, target, weight, p, reduction)
     rows = scores.reshape(len(classes), scores.shape[-1])
     number = np.arange(len(classes))
@@ -114,9 +119,10 @@ def multi_margin_loss_forward(
 
 
 def multi_margin_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """For one example with ``z_j = margin - x_y + x_j`` and ``f = w_y / C``: ``dL/dx_j = f p max(0, z_j)^(p - 1)`` where ``z_j > 0``, else 0,
-    for j other than y; ``x_y`` stands in every term with a minus, so ``dL/dx_y = -sum_{j != y} dL/dx_j``. (N, C), scaled by the
-    example's part of ``g`` and returned in the scores' shape. Class and weight receive no gradient.
+    """For one example with ``z_j = margin - x_y + x_j`` and ``f = w_y / C``: ``dL/dx_j = f p max(0, z_j)^(p - 1)``
+    where ``z_j > 0``, else 0, for j other than y; ``x_y`` stands in every term with a minus, so ``dL/dx_y = -sum_{j !=
+    y} dL/dx_j``. (N, C), scaled by the example's part of ``g`` and returned in the scores' shape. Class and weight
+    receive no gradient.
     """
     hinge, factors, classes, scale, p, shape = residuals
     each = factors * (g.reshape(-1) if scale is None else g * scale)
@@ -134,11 +140,17 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     target = draw.integers(shape[:-1], 0, c - 1)
     weight = draw.array((c,), low=0.5, high=2.0) if draw.boolean() else None
     return (scores, target, weight), {
-        "p": draw.choice((1, 2)), "margin": draw.choice((1.125, 0.375)), "reduction": draw.choice(_REDUCTIONS),
-    }  # fmt: skip
+        "p": draw.choice((1, 2)),
+        "margin": draw.choice((1.125, 0.375)),
+        "reduction": draw.choice(_REDUCTIONS),
+    }
 
 
 multi_margin_loss = Fused(
-    "multi_margin_loss", composed=multi_margin_loss_composed, forward=multi_margin_loss_forward, backward=multi_margin_loss_backward,
-    sample=_sample, formula="L = Σ_{j≠y} max(0, margin - x_y + x_j)^p / C",
-)  # fmt: skip
+    "multi_margin_loss",
+    composed=multi_margin_loss_composed,
+    forward=multi_margin_loss_forward,
+    backward=multi_margin_loss_backward,
+    sample=_sample,
+    formula="L = Σ_{j≠y} max(0, margin - x_y + x_j)^p / C",
+)

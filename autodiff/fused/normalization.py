@@ -1,8 +1,9 @@
 """Batch and layer normalisation, with the gradient through the statistics derived by hand.
 
-Notation, here and in field papers: m elements are reduced to a mean ``mu`` and a biased variance ``v``; ``s = 1 / sqrt(v + eps)``;
-``xhat = (x - mu) s``; ``y = w xhat + b``. Statistics are taken in two passes, mean first, so that a large mean costs no precision.
-Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (arXiv 1607.06450).
+Notation, here and in field papers: m elements are reduced to a mean ``mu`` and a biased variance ``v``; ``s = 1 /
+sqrt(v + eps)``; ``xhat = (x - mu) s``; ``y = w xhat + b``. Statistics are taken in two passes, mean first, so that a
+large mean costs no precision. Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (arXiv
+1607.06450).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from autodiff.primitive import Fused
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
 
 
-# --- batch normalisation ------------------------------------------------------------------------------------------------
+# --- batch normalisation
+# ------------------------------------------------------------------------------------------------
 
 
 def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
@@ -79,7 +81,10 @@ def _check_batch(name: str, x: Any, *vectors: Any) -> None:
         raise ShapeError(f"{name}: x needs a batch and a channel axis, got shape {x.shape}")
     for vector in vectors:
         if vector is not None and vector.shape != x.shape[1:2]:
-            raise ShapeError(f"{name}: x of shape {x.shape} has {x.shape[1]} channels, a per-channel argument has shape {vector.shape}")
+            raise ShapeError(
+                f"{name}: x of shape {x.shape} has {x.shape[1]} channels, a per-channel argument has shape"
+                f" {vector.shape}"
+            )
 
 
 def _along_channels(vector: Any, ndim: int) -> Any:
@@ -108,7 +113,8 @@ def _channel_products(x: Any, y: Any) -> Any:
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> tuple[Any, Any]:
-    """Residuals: ``c = x - mu`` (x's shape), ``s`` and ``w s`` (C,), and for running statistics the mean and biased variance (C,).
+    """Residuals: ``c = x - mu`` (x's shape), ``s`` and ``w s`` (C,), and for running statistics the mean and biased
+    variance (C,).
 
     ``y = c (w s) + b`` spares the pass over x that it would take to write ``xhat = c s`` down.
     """
@@ -142,12 +148,14 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
 def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """The simplified form; ``batch_norm_backward_staged`` derives the same stage by stage.
 
-    Per channel, with all sums over its m values, ``h = w g`` (x's shape), ``c = x - mu`` (x's shape) and ``xhat = s c``:
+    Per channel, with all sums over its m values, ``h = w g`` (x's shape), ``c = x - mu`` (x's shape) and ``xhat = s
+    c``:
 
     - ``db = sum(g)``, ``dw = sum(g xhat) = s sum(g c)``: (C,) each.
-    - ``dx_i = sum_j h_j dxhat_j/dx_i`` and ``dxhat_j/dx_i = s (delta_ij - 1/m - xhat_i xhat_j / m)``: the first term is the direct path,
-      the second goes through the mean, the third through the variance (``dv/dx_i = 2 (x_i - mu) / m``, ``ds/dv = -s^3 / 2``). Hence
-      ``dx = w s (g - db/m - xhat dw/m) = w s (g - db/m - c (s dw/m))``: x's shape.
+    - ``dx_i = sum_j h_j dxhat_j/dx_i`` and ``dxhat_j/dx_i = s (delta_ij - 1/m - xhat_i xhat_j / m)``: the first term is
+      the direct path,
+      the second goes through the mean, the third through the variance (``dv/dx_i = 2 (x_i - mu) / m``, ``ds/dv = -s^3 /
+      2``). Hence ``dx = w s (g - db/m - xhat dw/m) = w s (g - db/m - c (s dw/m))``: x's shape.
     """
     centred, scale, stretch, _, _ = residuals
     ndim = g.ndim
@@ -161,7 +169,9 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
         through_variance, through_mean = dweight * scale, dbias / count
         through_variance /= count
         if not flat:
-            through_variance, through_mean, stretch = (_along_channels(v, ndim) for v in (through_variance, through_mean, stretch))
+            through_variance, through_mean, stretch = (
+                _along_channels(v, ndim) for v in (through_variance, through_mean, stretch)
+            )
         dx = centred * through_variance
         np.subtract(g, dx, dx)
         dx -= through_mean
@@ -170,7 +180,8 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
 
 
 def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> tuple[Any, Any, Any]:
-    """The same gradient by the chain rule through each stage of the graph; kept as the documented derivation and used by tests.
+    """The same gradient by the chain rule through each stage of the graph; kept as the documented derivation and used
+    by tests.
 
     Stages of the forward pass, statistics over the m values of a channel, shapes (C,) unless said:
 
@@ -232,10 +243,13 @@ def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 batch_norm = Fused(
-    "batch_norm", composed=batch_norm_composed, forward=either(batch_norm_forward, calls.batch_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(batch_norm_backward, calls.batch_norm_backward), sample=_sample_batch,
+    "batch_norm",
+    composed=batch_norm_composed,
+    forward=either(batch_norm_forward, calls.batch_norm_forward, LEAST_OF_MANY),
+    backward=either_backward(batch_norm_backward, calls.batch_norm_backward),
+    sample=_sample_batch,
     formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
-)  # fmt: skip
+)
 
 
 def batch_norm_inference_composed(
@@ -299,12 +313,17 @@ def _sample_inference(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 batch_norm_inference = Fused(
-    "batch_norm_inference", composed=batch_norm_inference_composed, forward=batch_norm_inference_forward,
-    backward=batch_norm_inference_backward, sample=_sample_inference, formula="dx = w s g",
-)  # fmt: skip
+    "batch_norm_inference",
+    composed=batch_norm_inference_composed,
+    forward=batch_norm_inference_forward,
+    backward=batch_norm_inference_backward,
+    sample=_sample_inference,
+    formula="dx = w s g",
+)
 
 
-# --- layer normalisation ------------------------------------------------------------------------------------------------
+# --- layer normalisation
+# ------------------------------------------------------------------------------------------------
 
 
 def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:
@@ -348,11 +367,18 @@ def _check_layer(x: Any, weight: Any, bias: Any, ndim: int) -> None:
         raise ShapeError(f"layer_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
     for name, vector in (("weight", weight), ("bias", bias)):
         if vector is not None and vector.shape != x.shape[x.ndim - ndim :]:
-            raise ShapeError(f"layer_norm: {name} of shape {vector.shape} for x of shape {x.shape}; it needs {x.shape[x.ndim - ndim :]}")
+            raise ShapeError(
+                f"layer_norm: {name} of shape {vector.shape} for x of shape {x.shape}; it needs"
+                f" {x.shape[x.ndim - ndim :]}"
+            )
 
 
-def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> tuple[Any, Any]:
-    """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's shape."""
+def layer_norm_forward(
+    x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5
+) -> tuple[Any, Any]:
+    """With leading axes flattened to R rows of n: residuals ``xhat`` (R, n), ``s`` (R,), weight (n,), x's shape, w's
+    shape.
+    """
     shape, dtype = x.shape, x.dtype
     inner = shape[len(shape) - ndim :]
     if (
@@ -414,7 +440,10 @@ def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 layer_norm = Fused(
-    "layer_norm", composed=layer_norm_composed, forward=either(layer_norm_forward, calls.layer_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(layer_norm_backward, calls.layer_norm_backward), sample=_sample_layer,
+    "layer_norm",
+    composed=layer_norm_composed,
+    forward=either(layer_norm_forward, calls.layer_norm_forward, LEAST_OF_MANY),
+    backward=either_backward(layer_norm_backward, calls.layer_norm_backward),
+    sample=_sample_layer,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
-)  # fmt: skip
+)

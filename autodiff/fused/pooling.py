@@ -1,4 +1,5 @@
-"""Pooling over windows: the largest element or the mean, of a regular grid of windows or of one that adapts to a wanted output size.
+"""Pooling over windows: the largest element or the mean, of a regular grid of windows or of one that adapts to a wanted
+output size.
 
 Of equal elements of a window the first one, in row-major order, is the maximum and takes the gradient, as in PyTorch.
 """
@@ -36,7 +37,10 @@ def _geometry(
     holes = per_axis(name, "dilation", dilation, axes, 1)
     reach = tuple(d * (k - 1) + 1 for d, k in zip(holes, sizes, strict=True))
     if any(2 * p > r for p, r in zip(pads, reach, strict=True)):
-        raise ArgumentError(f"{name}: padding {pads} is more than half the window {reach}, so that a window could hold nothing but padding")
+        raise ArgumentError(
+            f"{name}: padding {pads} is more than half the window {reach}, so that a window could hold nothing but"
+            " padding"
+        )
     outputs = []
     for n, p, r, s in zip(shape[2:], pads, reach, steps, strict=True):
         room = n + 2 * p - r
@@ -45,14 +49,19 @@ def _geometry(
         outputs.append(count - 1 if ceil_mode and (count - 1) * s >= n + p else count)
     if min(outputs) < 1 or min(shape[2:]) < 1:
         raise ShapeError(f"{name}: windows {reach} do not fit into x of shape {shape} padded by {pads}")
-    after = tuple(max(p, (m - 1) * s + r - n - p) for p, m, s, r, n in zip(pads, outputs, steps, reach, shape[2:], strict=True))
+    after = tuple(
+        max(p, (m - 1) * s + r - n - p) for p, m, s, r, n in zip(pads, outputs, steps, reach, shape[2:], strict=True)
+    )
     return Geometry(shape[2:], sizes, tuple(outputs), steps, pads, after, holes, 1)
 
 
-# --- the largest element ------------------------------------------------------------------------------------------------
+# --- the largest element
+# ------------------------------------------------------------------------------------------------
 
 
-def max_pool_composed(x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Any:
+def max_pool_composed(
+    x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Any:
     """The largest element of every window.
 
     Parameters
@@ -71,7 +80,8 @@ def max_pool_composed(x: Any, *, kernel_size: Any, stride: Any = None, padding: 
     Returns
     -------
     Tensor
-        (N, C, ...), with ``floor((n + 2 padding - dilation (k - 1) - 1) / stride) + 1`` windows along an axis of length n.
+        (N, C, ...), with ``floor((n + 2 padding - dilation (k - 1) - 1) / stride) + 1`` windows along an axis of length
+        n.
 
     Raises
     ------
@@ -83,7 +93,15 @@ def max_pool_composed(x: Any, *, kernel_size: Any, stride: Any = None, padding: 
     >>> max_pool([[[1.0, 3.0, 2.0, 0.0]]], kernel_size=2).data
     array([[[3., 2.]]])
     """
-    geo = _geometry("max_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), hashable(dilation), bool(ceil_mode))
+    geo = _geometry(
+        "max_pool",
+        x.shape,
+        hashable(kernel_size),
+        hashable(stride),
+        hashable(padding),
+        hashable(dilation),
+        bool(ceil_mode),
+    )
     pads = tuple(zip(geo.before, geo.after, strict=True))
     padded = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=_lowest(x.dtype)) if any(map(any, pads)) else x
     windows = np.reshape(unfolded(padded, geo), (*x.shape[:2], *geo.outputs, prod(geo.kernel)))
@@ -105,9 +123,19 @@ def _first_largest(windows: Any) -> Any:
 def max_pool_forward(
     x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Any, Any]:
-    """The largest so far over strided views of x, one for each place in the window. Residuals: which place (out's shape), where windows lie."""
+    """The largest so far over strided views of x, one for each place in the window. Residuals: which place (out's
+    shape), where windows lie.
+    """
     real_numbers("max_pool", x)
-    geo = _geometry("max_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), hashable(dilation), bool(ceil_mode))
+    geo = _geometry(
+        "max_pool",
+        x.shape,
+        hashable(kernel_size),
+        hashable(stride),
+        hashable(padding),
+        hashable(dilation),
+        bool(ceil_mode),
+    )
     if large(x.size):
         found = calls.max_pool_forward(x, geo)
         if found is not None:
@@ -154,9 +182,11 @@ def _halve(x: Any) -> tuple[Any, Any]:
 
 
 def _double(g: Any, first: Any) -> Any:
-    """The gradient of :func:`_halve` for float32: two neighbours are written as one integer of 64 bits, one half of which is zero.
+    """The gradient of :func:`_halve` for float32: two neighbours are written as one integer of 64 bits, one half of
+    which is zero.
 
-    3 ms instead of 5 for 32x32x32x32 with a store for each of the four places, since strided stores of four bytes are slow.
+    3 ms instead of 5 for 32x32x32x32 with a store for each of the four places, since strided stores of four bytes are
+    slow.
     """
     pair = np.ascontiguousarray(g).view(np.uint32).astype(np.uint64)
     pair <<= (first & 1) << 5
@@ -169,9 +199,11 @@ def _double(g: Any, first: Any) -> Any:
 
 
 def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``y_p = x_q`` with q the first largest of window p, so ``dx_q`` is the sum of ``g_p`` over the windows whose maximum it is: x's shape.
+    """``y_p = x_q`` with q the first largest of window p, so ``dx_q`` is the sum of ``g_p`` over the windows whose
+    maximum it is: x's shape.
 
-    For each place in the window, ``g`` where the maximum stood there (exactly zero elsewhere) is added to the strided view of that place.
+    For each place in the window, ``g`` where the maximum stood there (exactly zero elsewhere) is added to the strided
+    view of that place.
     """
     first, geo = residuals
     if g.dtype == np.float32 and sys.byteorder == "little" and geo.halves and g.size:
@@ -207,17 +239,24 @@ def _sample_max(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     dilation = tuple(draw.choice((1, 1, 2)) for _ in range(axes))
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     options = {
-        "kernel_size": kernel, "stride": draw.choice((None, 1, 2)), "padding": tuple(draw.integer(0, min(1, r // 2)) for r in reach),
-        "dilation": dilation, "ceil_mode": draw.boolean(),
-    }  # fmt: skip
+        "kernel_size": kernel,
+        "stride": draw.choice((None, 1, 2)),
+        "padding": tuple(draw.integer(0, min(1, r // 2)) for r in reach),
+        "dilation": dilation,
+        "ceil_mode": draw.boolean(),
+    }
     shape = (*draw.choice(((1, 1), (1, 2), (2, 1))), *(r + draw.integer(0, 2) for r in reach))
     return (draw.array(shape, distinct=True),), options
 
 
 max_pool = Fused(
-    "max_pool", composed=max_pool_composed, forward=max_pool_forward, backward=either_backward(max_pool_backward, calls.max_pool_backward),
-    sample=_sample_max, formula="dx = g at the first maximum of each window",
-)  # fmt: skip
+    "max_pool",
+    composed=max_pool_composed,
+    forward=max_pool_forward,
+    backward=either_backward(max_pool_backward, calls.max_pool_backward),
+    sample=_sample_max,
+    formula="dx = g at the first maximum of each window",
+)
 
 
 def adaptive_max_pool_composed(x: Any, *, output_size: Any) -> Any:
@@ -265,7 +304,9 @@ def _ends(n: int, m: int) -> list[tuple[int, int]]:
 
 
 def _even_windows(inputs: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[Any, ...]:
-    """Integer indices, one per axis, that read all windows at once as (*sizes, *longest); shorter windows repeat their last element."""
+    """Integer indices, one per axis, that read all windows at once as (*sizes, *longest); shorter windows repeat their
+    last element.
+    """
     index, axes = [], len(sizes)
     for axis, (n, m) in enumerate(zip(inputs, sizes, strict=True)):
         ends = _ends(n, m)
@@ -289,7 +330,9 @@ def adaptive_max_pool_forward(x: Any, *, output_size: Any) -> tuple[Any, Any]:
 
 
 def adaptive_max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``dx_q`` is the sum of ``g_p`` over the windows whose first maximum stands at q: x's shape. Neighbouring windows may overlap."""
+    """``dx_q`` is the sum of ``g_p`` over the windows whose first maximum stands at q: x's shape. Neighbouring windows
+    may overlap.
+    """
     where, shape = residuals
     count = prod(shape[2:])
     dx = np.zeros(prod(shape[:2]) * count, g.dtype)
@@ -305,18 +348,29 @@ def _sample_adaptive(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 adaptive_max_pool = Fused(
-    "adaptive_max_pool", composed=adaptive_max_pool_composed, forward=adaptive_max_pool_forward, backward=adaptive_max_pool_backward,
-    sample=_sample_adaptive, formula="dx = g at the first maximum of each window",
-)  # fmt: skip
+    "adaptive_max_pool",
+    composed=adaptive_max_pool_composed,
+    forward=adaptive_max_pool_forward,
+    backward=adaptive_max_pool_backward,
+    sample=_sample_adaptive,
+    formula="dx = g at the first maximum of each window",
+)
 
 
-# --- the mean -----------------------------------------------------------------------------------------------------------
+# --- the mean
+# -----------------------------------------------------------------------------------------------------------
 
 
 def avg_pool_composed(
-    x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    x: Any,
+    *,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """The mean of every window.
 
     Parameters
@@ -365,10 +419,18 @@ def _inverse_counts(geo: Geometry, include: bool, override: int | None, dtype: A
 
 
 def avg_pool_forward(
-    x: Any, *, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    x: Any,
+    *,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Sums over one axis after the other, so a k x k window costs 2 k additions and not k². Residuals: one over the divisors, where windows lie."""
+) -> tuple[Any, Any]:
+    """Sums over one axis after the other, so a k x k window costs 2 k additions and not k². Residuals: one over the
+    divisors, where windows lie.
+    """
     geo = _geometry("avg_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), 1, bool(ceil_mode))
     inverse = _inverse_counts(geo, count_include_pad, divisor_override, x.dtype)
     if any(geo.before) or any(geo.after):
@@ -386,7 +448,9 @@ def avg_pool_forward(
 
 
 def avg_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """``y_p = sum_q x_q / count_p`` over the window of p, so ``dx_q = sum of g_p / count_p`` over the windows that hold q: x's shape."""
+    """``y_p = sum_q x_q / count_p`` over the window of p, so ``dx_q = sum of g_p / count_p`` over the windows that hold
+    q: x's shape.
+    """
     inverse, geo = residuals
     g = g * inverse
     for axis in range(g.ndim - 1, 1, -1):
@@ -402,16 +466,24 @@ def _sample_avg(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     axes = draw.integer(1, 2)
     kernel = tuple(draw.integer(1, 3 - axis) for axis in range(axes))
     options = {
-        "kernel_size": kernel, "stride": draw.choice((None, 1, 2)), "padding": tuple(draw.integer(0, min(1, k // 2)) for k in kernel),
-        "ceil_mode": draw.boolean(), "count_include_pad": draw.boolean(), "divisor_override": draw.choice((None, None, 3)),
-    }  # fmt: skip
+        "kernel_size": kernel,
+        "stride": draw.choice((None, 1, 2)),
+        "padding": tuple(draw.integer(0, min(1, k // 2)) for k in kernel),
+        "ceil_mode": draw.boolean(),
+        "count_include_pad": draw.boolean(),
+        "divisor_override": draw.choice((None, None, 3)),
+    }
     return (draw.array((*draw.choice(((1, 1), (1, 2), (2, 1))), *(k + draw.integer(0, 2) for k in kernel))),), options
 
 
 avg_pool = Fused(
-    "avg_pool", composed=avg_pool_composed, forward=avg_pool_forward, backward=avg_pool_backward, sample=_sample_avg,
+    "avg_pool",
+    composed=avg_pool_composed,
+    forward=avg_pool_forward,
+    backward=avg_pool_backward,
+    sample=_sample_avg,
     formula="dx = g / count over each window",
-)  # fmt: skip
+)
 
 
 def adaptive_avg_pool_composed(x: Any, *, output_size: Any) -> Any:
@@ -440,7 +512,10 @@ def adaptive_avg_pool_composed(x: Any, *, output_size: Any) -> Any:
     """
     sizes = _sizes("adaptive_avg_pool", x.shape, output_size)
     for axis, m in enumerate(sizes, 2):
-        x = np.stack([np.mean(x[(slice(None),) * axis + (slice(*ends),)], axis=axis) for ends in _ends(x.shape[axis], m)], axis=axis)
+        x = np.stack(
+            [np.mean(x[(slice(None),) * axis + (slice(*ends),)], axis=axis) for ends in _ends(x.shape[axis], m)],
+            axis=axis,
+        )
     return x
 
 
@@ -484,6 +559,10 @@ def adaptive_avg_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) 
 
 
 adaptive_avg_pool = Fused(
-    "adaptive_avg_pool", composed=adaptive_avg_pool_composed, forward=adaptive_avg_pool_forward, backward=adaptive_avg_pool_backward,
-    sample=_sample_adaptive, formula="dx = g / count over each window",
-)  # fmt: skip
+    "adaptive_avg_pool",
+    composed=adaptive_avg_pool_composed,
+    forward=adaptive_avg_pool_forward,
+    backward=adaptive_avg_pool_backward,
+    sample=_sample_adaptive,
+    formula="dx = g / count over each window",
+)

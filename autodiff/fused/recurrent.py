@@ -1,13 +1,14 @@
 """Recurrent networks: single steps of LSTM and GRU, and whole layers that run over time in one operation.
 
-A layer is given the inputs' share of its gates for all times at once (one matrix product, made outside), and does what is left: the recurrence.
-Composed of elementary operations a step is some twenty nodes, each with its own arrays and calls; here the factors of the gradient that do not
-depend on the cotangent are made for all times in one go, so that a step backwards is five small products, and the weights' gradient is a single
-matrix product at the end. Gate order and formulas are PyTorch's. Sources: Hochreiter and Schmidhuber 1997 (doi 10.1162/neco.1997.9.8.1735) with
-the forget gate of Gers et al. 2000; Cho et al. 2014 (arXiv 1406.1078), in the variant whose reset gate stands after the matrix product.
+A layer is given the inputs' share of its gates for all times at once (one matrix product, made outside), and does what
+is left: the recurrence. Composed of elementary operations a step is some twenty nodes, each with its own arrays and
+calls; here the factors of the gradient that do not depend on the cotangent are made for all times in one go, so that a
+step backwards is five small products, and the weights' gradient is a single matrix product at the end. Gate order and
+formulas are PyTorch's. Sources: Hochreiter and Schmidhuber 1997 (doi 10.1162/neco.1997.9.8.1735) with the forget gate
+of Gers et al. 2000; Cho et al. 2014 (arXiv 1406.1078), in the variant whose reset gate stands after the matrix product.
 
-Shapes: T times, N sequences, H hidden units; P units of the state that is handed on, H unless an LSTM projects it. ``s`` is the logistic function,
-for which ``s' = s (1 - s)``.
+Shapes: T times, N sequences, H hidden units; P units of the state that is handed on, H unless an LSTM projects it.
+``s`` is the logistic function, for which ``s' = s (1 - s)``.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def _need(name: str, fits: bool, words: str) -> None:
         raise ShapeError(f"{name}: {words}")
 
 
-# --- one step of an LSTM ------------------------------------------------------------------------------------------------
+# --- one step of an LSTM
+# ------------------------------------------------------------------------------------------------
 
 
 def lstm_cell_composed(gates: Any, cell: Any) -> Any:
@@ -83,7 +85,12 @@ def lstm_cell_composed(gates: Any, cell: Any) -> Any:
 
 def _check_cell(name: str, count: int, gates: Any, state: Any) -> int:
     fits = state.ndim >= 1 and gates.shape == (*state.shape[:-1], count * state.shape[-1])
-    _need(name, fits, f"gates of shape {gates.shape} with a state of shape {state.shape}; they need shapes (..., {count} H) and (..., H)")
+    _need(
+        name,
+        fits,
+        f"gates of shape {gates.shape} with a state of shape {state.shape}; they need shapes (..., {count} H) and"
+        " (..., H)",
+    )
     return int(state.shape[-1])
 
 
@@ -105,7 +112,8 @@ def lstm_cell_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     """With ``u = tanh(c')`` and cotangents ``dh, dc`` of the outputs, all (N, H):
 
     - ``h' = o u`` makes ``d = dc + dh o (1 - u^2)`` the whole gradient at c'.
-    - ``c' = f c + i g``: gate gradients before the nonlinearities ``d g i (1 - i)``, ``d c f (1 - f)``, ``d i (1 - g^2)``, and from ``h'``
+    - ``c' = f c + i g``: gate gradients before the nonlinearities ``d g i (1 - i)``, ``d c f (1 - f)``, ``d i (1 -
+      g^2)``, and from ``h'``
       ``dh u o (1 - o)``: side by side (N, 4 H).
     - ``dc_old = d f``: (N, H).
     """
@@ -129,15 +137,23 @@ def _sample_lstm_cell(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 lstm_cell = Fused(
-    "lstm_cell", composed=lstm_cell_composed, forward=lstm_cell_forward, backward=lstm_cell_backward, sample=_sample_lstm_cell,
-    label="LSTM cell", formula="c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c')",
-)  # fmt: skip
+    "lstm_cell",
+    composed=lstm_cell_composed,
+    forward=lstm_cell_forward,
+    backward=lstm_cell_backward,
+    sample=_sample_lstm_cell,
+    label="LSTM cell",
+    formula="c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c')",
+)
 
 
-# --- an LSTM over time --------------------------------------------------------------------------------------------------
+# --- an LSTM over time
+# --------------------------------------------------------------------------------------------------
 
 
-def lstm_composed(gates: Any, state: Any, cell: Any, weight: Any, projection: Any = None, *, reverse: bool = False) -> Any:
+def lstm_composed(
+    gates: Any, state: Any, cell: Any, weight: Any, projection: Any = None, *, reverse: bool = False
+) -> Any:
     """A layer of LSTM over all times: at each, ``gates[t] + h W^T`` are the gates of :func:`lstm_cell`.
 
     Parameters
@@ -190,17 +206,26 @@ def _times(count: int, reverse: bool) -> range:
 def _check_lstm(gates: Any, state: Any, cell: Any, weight: Any, projection: Any) -> None:
     n, h = cell.shape if cell.ndim == 2 else (-1, -1)
     p = h if projection is None else projection.shape[0]
-    fits = gates.ndim == 3 and gates.shape[0] > 0 and gates.shape[1:] == (n, 4 * h) and state.shape == (n, p) and weight.shape == (4 * h, p)
+    fits = (
+        gates.ndim == 3
+        and gates.shape[0] > 0
+        and gates.shape[1:] == (n, 4 * h)
+        and state.shape == (n, p)
+        and weight.shape == (4 * h, p)
+    )
     fits = fits and (projection is None or projection.shape == (p, h))
     words = f"gates {gates.shape}, state {state.shape}, cell {cell.shape}, weight {weight.shape}"
     words += "" if projection is None else f", projection {projection.shape}"
     _need("lstm", fits, f"{words}; they need shapes (T, N, 4 H), (N, P), (N, H), (4 H, P) and (P, H), T at least 1")
 
 
-def lstm_forward(gates: Any, state: Any, cell: Any, weight: Any, projection: Any = None, *, reverse: bool = False) -> tuple[Any, Any]:
+def lstm_forward(
+    gates: Any, state: Any, cell: Any, weight: Any, projection: Any = None, *, reverse: bool = False
+) -> tuple[Any, Any]:
     """All four gates pass through one tanh, by ``s(x) = (1 + tanh(x / 2)) / 2``.
 
-    Residuals: the gates after their nonlinearities (T, N, 4, H), c before each time and ``tanh(c')`` (T, N, H), the states, and what came in.
+    Residuals: the gates after their nonlinearities (T, N, 4, H), c before each time and ``tanh(c')`` (T, N, H), the
+    states, and what came in.
     """
     _check_lstm(gates, state, cell, weight, projection)
     times, (n, h) = gates.shape[0], cell.shape
@@ -235,12 +260,14 @@ def lstm_forward(gates: Any, state: Any, cell: Any, weight: Any, projection: Any
 
 
 def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """Backwards in time, with ``u = tanh(c')``, and ``dh, dc`` what has come back from later times plus the cotangents of this one, (N, H):
+    """Backwards in time, with ``u = tanh(c')``, and ``dh, dc`` what has come back from later times plus the cotangents
+    of this one, (N, H):
 
     - with a projection R, ``h' = m R^T`` with ``m = o u``: ``dm = dh R`` (N, H) = (N, P) (P, H); without, ``dm = dh``.
-    - as in ``lstm_cell``, ``d = dc + dm o (1 - u^2)``, and the gates before their nonlinearities receive ``da`` (N, 4, H): ``d`` times
-      ``g i (1 - i)``, ``c f (1 - f)`` and ``i (1 - g^2)``, and ``dm`` times ``u o (1 - o)``. These factors know nothing of the cotangent, so they are
-      made for all times at once. So is ``o (1 - u^2)``.
+      - as in ``lstm_cell``, ``d = dc + dm o (1 - u^2)``, and the gates before their nonlinearities receive ``da`` (N,
+      4, H): ``d`` times
+      ``g i (1 - i)``, ``c f (1 - f)`` and ``i (1 - g^2)``, and ``dm`` times ``u o (1 - o)``. These factors know nothing
+      of the cotangent, so they are made for all times at once. So is ``o (1 - u^2)``.
     - to the time before: ``dh = da W`` (N, P) = (N, 4 H) (4 H, P) and ``dc = d f``.
 
     After the last, over all times: ``dgates = da`` (T, N, 4 H); ``dW = sum_t da_t^T h_t`` (4 H, P), h the state before;
@@ -299,10 +326,13 @@ def _sample_lstm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (*arrays, None if p is None else draw.array((p, h))), {"reverse": draw.boolean()}
 
 
-lstm = Fused("lstm", composed=lstm_composed, forward=lstm_forward, backward=lstm_backward, sample=_sample_lstm, label="LSTM")
+lstm = Fused(
+    "lstm", composed=lstm_composed, forward=lstm_forward, backward=lstm_backward, sample=_sample_lstm, label="LSTM"
+)
 
 
-# --- one step of a GRU --------------------------------------------------------------------------------------------------
+# --- one step of a GRU
+# --------------------------------------------------------------------------------------------------
 
 
 def gru_cell_composed(gates: Any, hidden_gates: Any, state: Any) -> Any:
@@ -374,12 +404,18 @@ def _sample_gru_cell(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 gru_cell = Fused(
-    "gru_cell", composed=gru_cell_composed, forward=gru_cell_forward, backward=gru_cell_backward, sample=_sample_gru_cell,
-    label="GRU cell", formula="h' = (1 - z) n + z h",
-)  # fmt: skip
+    "gru_cell",
+    composed=gru_cell_composed,
+    forward=gru_cell_forward,
+    backward=gru_cell_backward,
+    sample=_sample_gru_cell,
+    label="GRU cell",
+    formula="h' = (1 - z) n + z h",
+)
 
 
-# --- a GRU over time ----------------------------------------------------------------------------------------------------
+# --- a GRU over time
+# ----------------------------------------------------------------------------------------------------
 
 
 def gru_composed(gates: Any, state: Any, weight: Any, bias: Any = None, *, reverse: bool = False) -> Any:
@@ -423,9 +459,13 @@ def gru_composed(gates: Any, state: Any, weight: Any, bias: Any = None, *, rever
 
 def _check_simple(name: str, count: int, gates: Any, state: Any, weight: Any, bias: Any = None) -> None:
     n, h = state.shape if state.ndim == 2 else (-1, -1)
-    fits = gates.ndim == 3 and gates.shape[0] > 0 and gates.shape[1:] == (n, count * h) and weight.shape == (count * h, h)
+    fits = (
+        gates.ndim == 3 and gates.shape[0] > 0 and gates.shape[1:] == (n, count * h) and weight.shape == (count * h, h)
+    )
     fits = fits and (bias is None or bias.shape == (count * h,))
-    words = f"gates {gates.shape}, state {state.shape}, weight {weight.shape}" + ("" if bias is None else f", bias {bias.shape}")
+    words = f"gates {gates.shape}, state {state.shape}, weight {weight.shape}" + (
+        "" if bias is None else f", bias {bias.shape}"
+    )
     width = "H" if count == 1 else f"{count} H"
     _need(name, fits, f"{words}; they need shapes (T, N, {width}), (N, H), ({width}, H) and ({width},), T at least 1")
 
@@ -461,10 +501,11 @@ def gru_forward(gates: Any, state: Any, weight: Any, bias: Any = None, *, revers
 def gru_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Backwards in time with ``dh`` (N, H), what has come back from later times plus the cotangent of this one.
 
-    The gates' gradients are those of ``gru_cell``, that is ``dh`` times factors which know nothing of it and are made for all times at once:
-    ``f_n = (1 - z) (1 - n^2)``, ``f_z = (h - n) z (1 - z)``, ``f_r = f_n b_n r (1 - r)``. To the time before goes
-    ``dh z + db W`` with ``db = dh (f_r, f_z, f_n r)``, the gradient of the state's share: (N, H) + (N, 3 H) (3 H, H).
-    After the last, over all times: ``dgates = dh (f_r, f_z, f_n)`` (T, N, 3 H), ``dW = sum_t db_t^T h_t`` (3 H, H), ``dbias = sum_tn db`` (3 H,).
+    The gates' gradients are those of ``gru_cell``, that is ``dh`` times factors which know nothing of it and are made
+    for all times at once: ``f_n = (1 - z) (1 - n^2)``, ``f_z = (h - n) z (1 - z)``, ``f_r = f_n b_n r (1 - r)``. To the
+    time before goes ``dh z + db W`` with ``db = dh (f_r, f_z, f_n r)``, the gradient of the state's share: (N, H) + (N,
+    3 H) (3 H, H). After the last, over all times: ``dgates = dh (f_r, f_z, f_n)`` (T, N, 3 H), ``dW = sum_t db_t^T
+    h_t`` (3 H, H), ``dbias = sum_tn db`` (3 H,).
     """
     acts, shares, states, state, weight, reverse = residuals
     times, n, _, h = acts.shape
@@ -504,7 +545,8 @@ def _sample_gru(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 gru = Fused("gru", composed=gru_composed, forward=gru_forward, backward=gru_backward, sample=_sample_gru, label="GRU")
 
 
-# --- a plain recurrent layer --------------------------------------------------------------------------------------------
+# --- a plain recurrent layer
+# --------------------------------------------------------------------------------------------
 
 
 def rnn_composed(gates: Any, state: Any, weight: Any, *, nonlinearity: str = "tanh", reverse: bool = False) -> Any:
@@ -551,7 +593,9 @@ def _check_rnn(gates: Any, state: Any, weight: Any, nonlinearity: str) -> None:
     _check_simple("rnn", 1, gates, state, weight)
 
 
-def rnn_forward(gates: Any, state: Any, weight: Any, *, nonlinearity: str = "tanh", reverse: bool = False) -> tuple[Any, Any]:
+def rnn_forward(
+    gates: Any, state: Any, weight: Any, *, nonlinearity: str = "tanh", reverse: bool = False
+) -> tuple[Any, Any]:
     """Residuals: the states, and what came in."""
     _check_rnn(gates, state, weight, nonlinearity)
     states = _writable(gates, state, weight)
@@ -569,8 +613,9 @@ def rnn_forward(gates: Any, state: Any, weight: Any, *, nonlinearity: str = "tan
 def rnn_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Backwards in time with ``dh`` (N, H), what has come back from later times plus the cotangent of this one:
 
-    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h' > 0`` for relu: (N, H); to the time before ``dh = da W``.
-    - after the last, over all times: ``dgates = da`` (T, N, H) and ``dW = sum_t da_t^T h_t`` (H, H), h the state before.
+    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h' > 0`` for relu: (N, H); to the time before ``dh = da W``. -
+      after the last, over all times: ``dgates = da`` (T, N, H) and ``dW = sum_t da_t^T h_t`` (H, H), h the state
+      before.
     """
     states, state, weight, nonlinearity, reverse = residuals
     dgates = 1 - states * states if nonlinearity == "tanh" else np.asarray(states > 0, states.dtype)

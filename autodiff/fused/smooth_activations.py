@@ -14,7 +14,18 @@ from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.primitive import Fused, Primitive
 
-__all__ = ["elu", "gelu", "gelu_tanh", "leaky_relu", "log_sigmoid", "sigmoid", "sigmoid_of", "silu", "soft_sign", "softplus"]
+__all__ = [
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "sigmoid",
+    "sigmoid_of",
+    "silu",
+    "soft_sign",
+    "softplus",
+]
 
 
 def _floating(name: str, x: Any) -> Any:
@@ -43,7 +54,11 @@ def sigmoid_forward(x: Any) -> Any:
 
 
 sigmoid = Primitive(
-    "sigmoid", sigmoid_forward, lambda g, out, x: g * (out * (1 - out)), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="σ"
+    "sigmoid",
+    sigmoid_forward,
+    lambda g, out, x: g * (out * (1 - out)),
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    label="σ",
 )
 
 
@@ -58,8 +73,8 @@ def _silu_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 silu = Primitive(
-    "silu", lambda x: x * sigmoid_forward(x), _silu_rule, sample=lambda draw: ((draw.array(draw.shape()),), {}),
-)  # fmt: skip
+    "silu", lambda x: x * sigmoid_forward(x), _silu_rule, sample=lambda draw: ((draw.array(draw.shape()),), {})
+)
 
 
 def log_sigmoid_forward(x: Any) -> Any:
@@ -75,7 +90,11 @@ def log_sigmoid_forward(x: Any) -> Any:
 
 
 log_sigmoid = Primitive(
-    "log_sigmoid", log_sigmoid_forward, lambda g, out, x: g * sigmoid_of(-x), sample=lambda draw: ((draw.array(draw.shape()),), {}), label="log σ"
+    "log_sigmoid",
+    log_sigmoid_forward,
+    lambda g, out, x: g * sigmoid_of(-x),
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    label="log σ",
 )
 
 
@@ -93,9 +112,11 @@ def soft_sign_forward(x: Any) -> Any:
 
 soft_sign = Primitive(
     # The square of the reciprocal vanishes far out; the reciprocal of the square would overflow on the way.
-    "soft_sign", soft_sign_forward, lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
+    "soft_sign",
+    soft_sign_forward,
+    lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
-)  # fmt: skip
+)
 
 
 def softplus_forward(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -125,16 +146,21 @@ def _softplus_rule(g: Any, out: Any, x: Any, beta: float = 1.0, threshold: float
 
 
 softplus = Primitive(
-    "softplus", softplus_forward, _softplus_rule,
-    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.5,)),), {"beta": draw.choice((1.0, 2.0)), "threshold": draw.choice((20.0, 1.0))}),
-)  # fmt: skip
+    "softplus",
+    softplus_forward,
+    _softplus_rule,
+    sample=lambda draw: (
+        (draw.array(draw.shape(), avoid=(0.5,)),),
+        {"beta": draw.choice((1.0, 2.0)), "threshold": draw.choice((20.0, 1.0))},
+    ),
+)
 
 
 def elu_forward(x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """``scale x`` where x is positive, else ``scale alpha (exp(rate x) - 1)``.
 
-    Sources: Clevert et al. 2015 (arXiv 1511.07289); Klambauer et al. 2017 (arXiv 1706.02515, ``scale``); Barron 2017 (arXiv 1704.07483,
-    ``rate = 1 / alpha``).
+    Sources: Clevert et al. 2015 (arXiv 1511.07289); Klambauer et al. 2017 (arXiv 1706.02515, ``scale``); Barron 2017
+    (arXiv 1704.07483, ``rate = 1 / alpha``).
 
     Examples
     --------
@@ -151,19 +177,22 @@ def elu_forward(x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.
 
 
 def _elu_rule(g: Any, out: Any, x: Any, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
-    # The slope at 0- times the exponential, which is 1 where x is positive; there the difference to the slope at 0+ is added.
+    # The slope at 0- times the exponential, which is 1 where x is positive; there the difference to the slope at 0+ is
+    # added.
     left = scale * alpha * rate
     slope = np.exp(np.minimum(x, 0) * rate) * left
     return g * (slope if left == scale else slope + (bare(x) > 0) * bare(x).dtype.type(scale - left))
 
 
 elu = Primitive(
-    "elu", elu_forward, _elu_rule,
+    "elu",
+    elu_forward,
+    _elu_rule,
     sample=lambda draw: (
         (draw.array(draw.shape(), avoid=(0.0,)),),
         {"alpha": draw.choice((1.0, 1.7)), "scale": draw.choice((1.0, 1.05)), "rate": draw.choice((1.0, 0.6))},
     ),
-)  # fmt: skip
+)
 
 
 def leaky_relu_forward(x: Any, negative_slope: float = 0.01) -> Any:
@@ -189,12 +218,15 @@ def _leaky_relu_rule(g: Any, out: Any, x: Any, negative_slope: float = 0.01) -> 
 
 
 leaky_relu = Primitive(
-    "leaky_relu", leaky_relu_forward, _leaky_relu_rule,
+    "leaky_relu",
+    leaky_relu_forward,
+    _leaky_relu_rule,
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {"negative_slope": draw.choice((0.01, 0.3))}),
-)  # fmt: skip
+)
 
 
-# --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415) ----------------------------------------------------------------------
+# --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415)
+# ----------------------------------------------------------------------
 
 
 def gelu_composed(x: Any) -> Any:
@@ -225,10 +257,13 @@ def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
 
 
 gelu = Fused(
-    "gelu", composed=gelu_composed, forward=either(gelu_forward, calls.gelu_forward, LEAST_OF_MANY),
-    backward=either_backward(gelu_backward, calls.gelu_backward), formula="y = x Φ(x)",
+    "gelu",
+    composed=gelu_composed,
+    forward=either(gelu_forward, calls.gelu_forward, LEAST_OF_MANY),
+    backward=either_backward(gelu_backward, calls.gelu_backward),
+    formula="y = x Φ(x)",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
-)  # fmt: skip
+)
 
 _ROOT = 0.7978845608028654  # sqrt(2 / pi)
 _CUBIC = 0.044715
@@ -265,8 +300,9 @@ def gelu_tanh_forward(x: Any) -> tuple[Any, Any]:
 
 
 def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """With ``u = c (x + 0.044715 x^3)``, ``c = sqrt(2 / pi)`` and ``t = tanh(u)``: ``dy/dx = (1 + t) / 2 + x (1 - t^2) u' / 2`` with
-    ``u' = c (1 + 3 * 0.044715 x^2)``. All of x's shape. Far out ``1 - t^2`` is 0, so the clipped x serves as x in u'."""
+    """With ``u = c (x + 0.044715 x^3)``, ``c = sqrt(2 / pi)`` and ``t = tanh(u)``: ``dy/dx = (1 + t) / 2 + x (1 - t^2)
+    u' / 2`` with ``u' = c (1 + 3 * 0.044715 x^2)``. All of x's shape. Far out ``1 - t^2`` is 0, so the clipped x serves
+    as x in u'."""
     near, t = residuals
     dx = near * near
     dx *= 3 * _CUBIC * _ROOT
@@ -281,7 +317,10 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
 
 gelu_tanh = Fused(
-    "gelu_tanh", composed=gelu_tanh_composed, forward=either(gelu_tanh_forward, calls.gelu_tanh_forward, LEAST_OF_MANY),
+    "gelu_tanh",
+    composed=gelu_tanh_composed,
+    forward=either(gelu_tanh_forward, calls.gelu_tanh_forward, LEAST_OF_MANY),
     backward=either_backward(gelu_tanh_backward, calls.gelu_tanh_backward),
-    formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2", sample=lambda draw: ((draw.array(draw.shape()),), {}),
-)  # fmt: skip
+    formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)

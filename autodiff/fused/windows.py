@@ -33,17 +33,27 @@ class Geometry(NamedTuple):
     @property
     def halves(self) -> bool:
         """Whether 2x2 windows tile the input: what almost every pooling does."""
-        return self.kernel == self.stride == (2, 2) and self.dilation == (1, 1) and self.inputs == tuple(2 * m for m in self.outputs)
+        return (
+            self.kernel == self.stride == (2, 2)
+            and self.dilation == (1, 1)
+            and self.inputs == tuple(2 * m for m in self.outputs)
+        )
 
     def inside(self) -> tuple[slice, ...]:
         """The index that cuts the padding off an array (N, C, *padded)."""
         return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.inputs, strict=True)))
 
     def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """For every place in the kernel: the place, and the slices of the padded input that it meets, of the output's lengths."""
+        """For every place in the kernel: the place, and the slices of the padded input that it meets, of the output's
+        lengths.
+        """
         for place in product(*map(range, self.kernel)):
-            yield place, tuple(
-                slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, n, s in zip(place, self.dilation, self.outputs, self.stride, strict=True)
+            yield (
+                place,
+                tuple(
+                    slice(k * d, k * d + (n - 1) * s + 1, s)
+                    for k, d, n, s in zip(place, self.dilation, self.outputs, self.stride, strict=True)
+                ),
             )
 
 
@@ -52,7 +62,9 @@ def per_axis(name: str, option: str, value: Any, axes: int, least: int) -> tuple
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     values = values * axes if len(values) == 1 else values
     if len(values) != axes or not all(isinstance(v, (int, np.integer)) and v >= least for v in values):
-        raise ArgumentError(f"{name}: {option} must be an integer of at least {least}, or {axes} of them, got {value!r}")
+        raise ArgumentError(
+            f"{name}: {option} must be an integer of at least {least}, or {axes} of them, got {value!r}"
+        )
     return tuple(int(v) for v in values)
 
 
@@ -65,5 +77,8 @@ def unfolded(padded: Any, geo: Geometry) -> Any:
     """Every window of a padded array or Tensor (N, C, *padded), in elementary operations: (N, C, *outputs, *kernel)."""
     reach = tuple(d * (k - 1) + 1 for d, k in zip(geo.dilation, geo.kernel, strict=True))
     windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, padded.ndim)))
-    steps = (*(slice(None, n * s, s) for n, s in zip(geo.outputs, geo.stride, strict=True)), *(slice(None, None, d) for d in geo.dilation))
+    steps = (
+        *(slice(None, n * s, s) for n, s in zip(geo.outputs, geo.stride, strict=True)),
+        *(slice(None, None, d) for d in geo.dilation),
+    )
     return windows[(slice(None), slice(None), *steps)]

@@ -1,17 +1,19 @@
 """Compiled kernels where NumPy needs several passes over memory: chosen at run time, never needed for a result.
 
-A fused operation that has a kernel names it beside its NumPy functions (:func:`either`). It is taken where numba is installed
-(``pip install 'numba>=0.60'``, the extra ``fast``), the arrays are contiguous float32 or float64 of one dtype, and there is enough to do: below
-``LEAST`` elements NumPy is about as fast. Where NumPy makes many passes, as for a norm, GELU or Adam, the kernel is faster for any number of
-elements, and is taken from ``LEAST_OF_MANY`` on, so that nothing is compiled for a small problem. The first call of a kernel compiles it, which takes
-seconds, and keeps the machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so that
-later processes load it in milliseconds.
+A fused operation that has a kernel names it beside its NumPy functions (:func:`either`). It is taken where numba is
+installed (``pip install 'numba>=0.60'``, the extra ``fast``), the arrays are contiguous float32 or float64 of one
+dtype, and there is enough to do: below ``LEAST`` elements NumPy is about as fast. Where NumPy makes many passes, as for
+a norm, GELU or Adam, the kernel is faster for any number of elements, and is taken from ``LEAST_OF_MANY`` on, so that
+nothing is compiled for a small problem. The first call of a kernel compiles it, which takes seconds, and keeps the
+machine code on disk (numba's cache: beside this package, or in the user's cache folder where that is not writable), so
+that later processes load it in milliseconds.
 
-Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit with the same number of threads; between numbers
-of threads, and between machines with and without numba, results differ by rounding: all are held to the composed definition by the same tests.
-One switch, :func:`use` or the environment variable ``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything;
-:func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads share the rows of one call (:mod:`autodiff.kernels.team`), and by default it is
-as many as the BLAS under NumPy is told to take (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
+Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit with the same number
+of threads; between numbers of threads, and between machines with and without numba, results differ by rounding: all are
+held to the composed definition by the same tests. One switch, :func:`use` or the environment variable
+``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything; :func:`set_threads` or
+``AUTODIFF_THREADS`` says how many threads share the rows of one call (:mod:`autodiff.kernels.team`), and by default it
+is as many as the BLAS under NumPy is told to take (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
 """
 
 from __future__ import annotations
@@ -30,15 +32,30 @@ from autodiff.errors import ArgumentError, require
 from autodiff.modes import current_state
 
 __all__ = [
-    "LEAST", "LEAST_OF_MANY", "THREADS", "Kept", "either", "either_backward", "get_threads", "installed", "large", "prepared", "ready", "run",
-    "set_threads", "setting", "undivided", "use", "using",
-]  # fmt: skip
+    "LEAST",
+    "LEAST_OF_MANY",
+    "THREADS",
+    "Kept",
+    "either",
+    "either_backward",
+    "get_threads",
+    "installed",
+    "large",
+    "prepared",
+    "ready",
+    "run",
+    "set_threads",
+    "setting",
+    "undivided",
+    "use",
+    "using",
+]
 
 #: From so many elements on a kernel is taken in the mode "auto".
 LEAST = 1 << 16
 
-#: The same for a kernel that does in one pass what NumPy does in ten: forward and backward of a norm of 100x100 take half of NumPy's time, as they
-#: do at every size down to 32 elements (benchmarks/kernels.py).
+#: The same for a kernel that does in one pass what NumPy does in ten: forward and backward of a norm of 100x100 take
+#: half of NumPy's time, as they do at every size down to 32 elements (benchmarks/kernels.py).
 LEAST_OF_MANY = 1 << 10
 
 #: How the names of the threads begin that share a kernel's work.
@@ -159,7 +176,8 @@ def installed() -> bool:
 
 
 def ready(*arrays: Any, only: Any = None) -> bool:
-    """Whether kernels can take these arrays: all of one floating dtype, in C order, the first not empty; and numba is there.
+    """Whether kernels can take these arrays: all of one floating dtype, in C order, the first not empty; and numba is
+    there.
 
     Read-only arrays are left to NumPy, since numba would compile every kernel anew for them.
 
@@ -190,7 +208,8 @@ def large(size: int, least: int = LEAST) -> bool:
 
 
 def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = LEAST) -> Callable[..., Any]:
-    """The forward of a fused operation that has two: ``kernel`` for a large first input unless it declines with None, else ``numpy``.
+    """The forward of a fused operation that has two: ``kernel`` for a large first input unless it declines with None,
+    else ``numpy``.
 
     Large are, in the mode "auto", ``least`` elements.
     """
@@ -247,13 +266,17 @@ def _kernel(name: str) -> Any:
     return getattr(compiled, name, None) or getattr(windows, name)
 
 
-def run(name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None) -> list[Any]:
-    """Run a kernel over ``range(count)``, in shares for the threads: the one door through which compiled code is called.
+def run(
+    name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None
+) -> list[Any]:
+    """Run a kernel over ``range(count)``, in shares for the threads: the one door through which compiled code is
+    called.
 
     Parameters
     ----------
     name : str
-        A function of :mod:`autodiff.kernels.compiled` or :mod:`autodiff.kernels.windows`: ``f(start, stop, *arguments, *partials)``.
+        A function of :mod:`autodiff.kernels.compiled` or :mod:`autodiff.kernels.windows`: ``f(start, stop, *arguments,
+        *partials)``.
     count : int
         How many rows or columns there are to share.
     size : int
@@ -294,8 +317,8 @@ def _threads(count: int, size: int) -> int:
 
 
 def undivided(function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function of NumPy that writes into some of its arguments, and that a recording (``autodiff.compile``) must not look into: one that
-    decides by values which way is the quicker."""
+    """Call a function of NumPy that writes into some of its arguments, and that a recording (``autodiff.compile``) must
+    not look into: one that decides by values which way is the quicker."""
     state = current_state()
     if state is None or state.recorder is None:
         function(*arguments)
@@ -310,7 +333,9 @@ def _undivided(function: Callable[..., None], *arguments: Any, partial: None) ->
 
 
 def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
-    """:func:`run` with its first three arguments given, for a caller that holds on to it while :func:`setting` stays the same."""
+    """:func:`run` with its first three arguments given, for a caller that holds on to it while :func:`setting` stays
+    the same.
+    """
     if _threads(count, size) > 1:
         return partial(run, name, count, size)
     return partial(_kernel(name), 0, count)
@@ -321,8 +346,22 @@ def _from_environment() -> None:
     if mode not in _MODES:
         raise ArgumentError(f"the environment variable AUTODIFF_KERNELS must be one of {_MODES}, got {mode!r}")
     use(mode)
-    told = next((os.environ[k] for k in ("AUTODIFF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(k, "").isdigit()), "")
-    _Settings.threads = max(1, int(told) if told else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    told = next(
+        (
+            os.environ[k]
+            for k in ("AUTODIFF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+            if os.environ.get(k, "").isdigit()
+        ),
+        "",
+    )
+    _Settings.threads = max(
+        1,
+        int(told)
+        if told
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+    )
 
 
 _from_environment()

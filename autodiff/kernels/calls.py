@@ -1,9 +1,10 @@
-"""What stands between fused operations and the compiled kernels: the same arguments and results as a fused forward and backward.
+"""What stands between fused operations and the compiled kernels: the same arguments and results as a fused forward and
+backward.
 
-A ``..._forward`` here gives None for whatever its kernel is not made for, wrong shapes included: then NumPy's forward computes it or says what is
-wrong. Results are made in the shape in which they are returned, and kernels given views of them: a gradient that is a view is copied by the
-engine, since somebody might hold what it is a view of. Residuals come as :class:`~autodiff.kernels.Kept`, by which
-:func:`~autodiff.kernels.either` knows whose backward they are for.
+A ``..._forward`` here gives None for whatever its kernel is not made for, wrong shapes included: then NumPy's forward
+computes it or says what is wrong. Results are made in the shape in which they are returned, and kernels given views of
+them: a gradient that is a view is copied by the engine, since somebody might hold what it is a view of. Residuals come
+as :class:`~autodiff.kernels.Kept`, by which :func:`~autodiff.kernels.either` knows whose backward they are for.
 """
 
 from __future__ import annotations
@@ -19,10 +20,25 @@ import numpy as np
 from autodiff.kernels import Kept, ready, run
 
 __all__ = [
-    "batch_norm_backward", "batch_norm_forward", "conv_correlate", "conv_kernel_gradient", "conv_spread", "cross_entropy_backward",
-    "cross_entropy_forward", "dropout_backward", "dropout_forward", "gelu_backward", "gelu_forward", "gelu_tanh_backward", "gelu_tanh_forward",
-    "layer_norm_backward", "layer_norm_forward", "masked", "max_pool_backward", "max_pool_forward",
-]  # fmt: skip
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "conv_correlate",
+    "conv_kernel_gradient",
+    "conv_spread",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "gelu_backward",
+    "gelu_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "masked",
+    "max_pool_backward",
+    "max_pool_forward",
+]
 
 
 def _or(vector: Any, value: float, like: Any, shape: tuple[int, ...]) -> Any:
@@ -54,23 +70,37 @@ def _total(parts: Any) -> Any:
     return parts[0] if len(parts) == 1 else np.add.reduce(parts)
 
 
-# --- layer normalisation ------------------------------------------------------------------------------------------------
+# --- layer normalisation
+# ------------------------------------------------------------------------------------------------
 
 
 def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:
     """Residuals: rows (R, n), weight (n,), mean and scale (R,), x's shape, w's shape."""
     shape, dtype = x.shape, x.dtype
     inner = shape[len(shape) - ndim :]
-    if not 1 <= ndim <= len(shape) or not ready(x, weight, bias) or not inner == _shape(weight, inner) == _shape(bias, inner):
+    if (
+        not 1 <= ndim <= len(shape)
+        or not ready(x, weight, bias)
+        or not inner == _shape(weight, inner) == _shape(bias, inner)
+    ):
         return None
     n = prod(inner)
     count, line = x.size // n, (n,)
     rows, flat, out = _shaped(x, (count, n)), _shaped(_or(weight, 1.0, x, inner), line), np.empty(shape, dtype)
     mean, scale = np.empty(count, dtype), np.empty(count, dtype)
     run(
-        "layer_norm_forward", count, x.size, rows, flat, _shaped(_or(bias, 0.0, x, inner), line), _shaped(out, rows.shape), mean, scale,
-        _number(1 / n, dtype), _number(eps, dtype),
-    )  # fmt: skip
+        "layer_norm_forward",
+        count,
+        x.size,
+        rows,
+        flat,
+        _shaped(_or(bias, 0.0, x, inner), line),
+        _shaped(out, rows.shape),
+        mean,
+        scale,
+        _number(1 / n, dtype),
+        _number(eps, dtype),
+    )
     return out, Kept((rows, flat, mean, scale, shape, inner))
 
 
@@ -84,20 +114,37 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     dtype, (count, n) = rows.dtype, rows.shape
     dx = np.empty(shape, dtype)
     ((dweights, dbiases),) = run(
-        "layer_norm_backward", count, rows.size, _gradient(g, rows), rows, weight, mean, scale, _shaped(dx, rows.shape), _number(1 / n, dtype),
+        "layer_norm_backward",
+        count,
+        rows.size,
+        _gradient(g, rows),
+        rows,
+        weight,
+        mean,
+        scale,
+        _shaped(dx, rows.shape),
+        _number(1 / n, dtype),
         partial=lambda: (np.zeros(n, dtype), np.zeros(n, dtype)),
-    )  # fmt: skip
+    )
     return dx, _shaped(_total(dweights), inner), _shaped(_total(dbiases), inner)
 
 
-# --- batch normalisation ------------------------------------------------------------------------------------------------
+# --- batch normalisation
+# ------------------------------------------------------------------------------------------------
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
-    """Residuals: x (x's shape), ``s`` and a weight always (C,), and the mean and biased variance (C,), which stand where NumPy's forward has them."""
+    """Residuals: x (x's shape), ``s`` and a weight always (C,), and the mean and biased variance (C,), which stand
+    where NumPy's forward has them.
+    """
     shape, dtype = x.shape, x.dtype
     line = shape[1:2]
-    if not line or not ready(x, weight, bias) or not line == _shape(weight, line) == _shape(bias, line) or x.size < 2 * shape[1]:
+    if (
+        not line
+        or not ready(x, weight, bias)
+        or not line == _shape(weight, line) == _shape(bias, line)
+        or x.size < 2 * shape[1]
+    ):
         return None
     channels = shape[1]
     shaped, name = _channels(x)
@@ -105,9 +152,19 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
     out = np.empty(shape, dtype)
     weight, bias = _or(weight, 1.0, x, line), _or(bias, 0.0, x, line)
     run(
-        name + "_forward", channels, x.size, shaped, weight, bias, _shaped(out, shaped.shape), mean, variance, scale,
-        _number(channels / x.size, dtype), _number(eps, dtype),
-    )  # fmt: skip
+        name + "_forward",
+        channels,
+        x.size,
+        shaped,
+        weight,
+        bias,
+        _shaped(out, shaped.shape),
+        mean,
+        variance,
+        scale,
+        _number(channels / x.size, dtype),
+        _number(eps, dtype),
+    )
     return out, Kept((x, scale, weight, mean, variance))
 
 
@@ -128,21 +185,43 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     channels, dtype = len(scale), x.dtype
     dx, dweight, dbias = np.empty(x.shape, dtype), np.empty(channels, dtype), np.empty(channels, dtype)
     run(
-        name + "_backward", channels, x.size, _gradient(g, shaped), shaped, weight, mean, scale, _shaped(dx, shaped.shape), dweight, dbias,
+        name + "_backward",
+        channels,
+        x.size,
+        _gradient(g, shaped),
+        shaped,
+        weight,
+        mean,
+        scale,
+        _shaped(dx, shaped.shape),
+        dweight,
+        dbias,
         _number(channels / x.size, dtype),
-    )  # fmt: skip
+    )
     return dx, dweight, dbias
 
 
-# --- softmax cross-entropy ----------------------------------------------------------------------------------------------
+# --- softmax cross-entropy
+# ----------------------------------------------------------------------------------------------
 
 
 def cross_entropy_forward(
-    logits: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Any:
-    """For float32 scores (N, C) and class indices, without weights or ignored ones. Residuals: the scores, their row maxima and sums of exponentials,
-    target, scale."""
-    if weight is not None or label_smoothing or reduction not in ("none", "mean", "sum") or not ready(logits, only=np.float32):
+    """For float32 scores (N, C) and class indices, without weights or ignored ones. Residuals: the scores, their row
+    maxima and sums of exponentials, target, scale."""
+    if (
+        weight is not None
+        or label_smoothing
+        or reduction not in ("none", "mean", "sum")
+        or not ready(logits, only=np.float32)
+    ):
         return None
     if logits.ndim != 2 or target.dtype.kind not in "iu" or target.shape != logits.shape[:1]:
         return None
@@ -166,7 +245,8 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     return dx, None, None
 
 
-# --- GELU ---------------------------------------------------------------------------------------------------------------
+# --- GELU
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def gelu_forward(x: Any) -> Any:
@@ -200,7 +280,8 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     return (dx,)
 
 
-# --- masks --------------------------------------------------------------------------------------------------------------
+# --- masks
+# --------------------------------------------------------------------------------------------------------------
 
 
 def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> Any:
@@ -233,11 +314,14 @@ def masked(g: Any, mask: Any) -> Any:
     return out
 
 
-# --- max pooling --------------------------------------------------------------------------------------------------------
+# --- max pooling
+# --------------------------------------------------------------------------------------------------------
 
 
 def max_pool_forward(x: Any, geo: Any) -> Any:
-    """For one and two spatial axes and windows of at most 256 places. Residuals: which place in its window every maximum is, where windows lie."""
+    """For one and two spatial axes and windows of at most 256 places. Residuals: which place in its window every
+    maximum is, where windows lie.
+    """
     if len(geo.inputs) > 2 or prod(geo.kernel) > 256 or not ready(x):
         return None
     planes, out = _planes(x, geo.inputs), np.empty((*x.shape[:2], *geo.outputs), x.dtype)
@@ -259,7 +343,11 @@ def _planes(x: Any, spatial: tuple[int, ...]) -> Any:
 def _of_planes(geo: Any) -> tuple[tuple[int, ...], ...]:
     """Kernel, stride, padding and dilation for planes."""
     more = 2 - len(geo.inputs)
-    return (*(((1,) * more + option) for option in (geo.kernel, geo.stride)), (0,) * more + geo.before, (1,) * more + geo.dilation)
+    return (
+        *(((1,) * more + option) for option in (geo.kernel, geo.stride)),
+        (0,) * more + geo.before,
+        (1,) * more + geo.dilation,
+    )
 
 
 def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -276,9 +364,11 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     return (dx,)
 
 
-# --- convolution --------------------------------------------------------------------------------------------------------
+# --- convolution
+# --------------------------------------------------------------------------------------------------------
 
-# So many elements of input and output are worked on at a time: small images together, so that there is less beside their rows.
+# So many elements of input and output are worked on at a time: small images together, so that there is less beside
+# their rows.
 _AT_ONCE = 1 << 15
 
 
@@ -306,8 +396,9 @@ def _gathering(geo: Any, lay: Any, channels: int) -> _Plan:
 
 @lru_cache(maxsize=256)
 def _spreading(geo: Any, lay: Any, channels: int) -> _Plan:
-    """Inputs from the outputs whose windows they lie in: a window's position lies as far before the input as the kernel's place after it. Zeros
-    stand before the first and after the last position, to read where there is no window."""
+    """Inputs from the outputs whose windows they lie in: a window's position lies as far before the input as the
+    kernel's place after it. Zeros stand before the first and after the last position, to read where there is no
+    window."""
     inputs, outputs, places = _places(geo, lay)
     farthest, begin = places[-1], inputs[0]
     span = inputs[-1] - begin + geo.inputs[-1]
@@ -318,14 +409,20 @@ def _spreading(geo: Any, lay: Any, channels: int) -> _Plan:
 
 
 def _places(geo: Any, lay: Any) -> tuple[list[int], list[int], list[int]]:
-    """Where in a channel of a padded image its rows begin, at what position rows of outputs begin, and how far on the kernel's places lie."""
+    """Where in a channel of a padded image its rows begin, at what position rows of outputs begin, and how far on the
+    kernel's places lie.
+    """
 
     def starts(lengths: tuple[int, ...], steps: tuple[int, ...]) -> list[int]:
         return [sum(map(mul, place, steps)) for place in np.ndindex(*lengths)]
 
     first = lay.front + geo.before[0] * lay.strides[0]
     along = tuple(d * s for d, s in zip(geo.dilation, lay.strides, strict=True))
-    return [first + row for row in starts(geo.inputs[:-1], lay.strides)], starts(geo.outputs[:-1], lay.strides), starts(geo.kernel, along)
+    return (
+        [first + row for row in starts(geo.inputs[:-1], lay.strides)],
+        starts(geo.outputs[:-1], lay.strides),
+        starts(geo.kernel, along),
+    )
 
 
 def _as_rows(x: Any) -> Any:
@@ -351,20 +448,36 @@ def conv_correlate(x: Any, weight: Any, bias: Any, geo: Any, lay: Any) -> Any:
 
 
 def conv_spread(g: Any, weight: Any, geo: Any, lay: Any) -> Any:
-    """Every element of g times its kernel, added up where its window lies: (N, C, *inputs). Seen from the input it is a correlation."""
+    """Every element of g times its kernel, added up where its window lies: (N, C, *inputs). Seen from the input it is a
+    correlation.
+    """
     if not lay.run or not ready(g, weight):
         return None
     o, groups, each = weight.shape[0], geo.groups, weight.shape[1]
     plan = _spreading(geo, lay, o // groups)
     out = np.empty((len(g), each * groups, *geo.inputs), g.dtype)
-    turned = np.swapaxes(weight.reshape(groups, o // groups, each, prod(geo.kernel)), 1, 2).reshape(groups, each, plan.offsets.size)
+    turned = np.swapaxes(weight.reshape(groups, o // groups, each, prod(geo.kernel)), 1, 2).reshape(
+        groups, each, plan.offsets.size
+    )
     work, images = out.size * plan.offsets.size, _images(plan, out.shape[1] + o)
-    run("correlate", len(g), work, _as_rows(g), np.ascontiguousarray(turned), np.zeros(out.shape[1], g.dtype), _as_rows(out), *plan, images)
+    run(
+        "correlate",
+        len(g),
+        work,
+        _as_rows(g),
+        np.ascontiguousarray(turned),
+        np.zeros(out.shape[1], g.dtype),
+        _as_rows(out),
+        *plan,
+        images,
+    )
     return out
 
 
 def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, ...]) -> Any:
-    """The products of g with the windows of x, added up over positions and images: ``shape`` (O, C / groups, *kernel)."""
+    """The products of g with the windows of x, added up over positions and images: ``shape`` (O, C / groups,
+    *kernel).
+    """
     if not lay.run or not ready(x, g):
         return None
     from autodiff.kernels.tiles import SUM_COLUMNS, SUM_ROWS
@@ -374,7 +487,14 @@ def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, .
     rows = 1 if each == 1 else -(-each // SUM_ROWS) * SUM_ROWS
     columns = -(-count // SUM_COLUMNS) * SUM_COLUMNS
     ((totals,),) = run(
-        "kernel_gradient", len(x), g.size * count, _as_rows(x), _as_rows(g), *plan, _images(plan, x.shape[1] + shape[0]), groups,
+        "kernel_gradient",
+        len(x),
+        g.size * count,
+        _as_rows(x),
+        _as_rows(g),
+        *plan,
+        _images(plan, x.shape[1] + shape[0]),
+        groups,
         partial=lambda: (np.zeros((groups, rows, columns), x.dtype),),
-    )  # fmt: skip
+    )
     return np.add.reduce(totals)[:, :each, :count].reshape(shape)

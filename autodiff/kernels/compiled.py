@@ -1,8 +1,10 @@
-"""The kernels themselves, for numba: plain loops, one pass over memory where NumPy makes several. Imported when the first one is wanted.
+"""The kernels themselves, for numba: plain loops, one pass over memory where NumPy makes several. Imported when the
+first one is wanted.
 
-Every function takes its share of the rows (or columns) first, releases the interpreter lock, and writes to nothing but its share and its own
-partial sums. Numbers come in as scalars of the arrays' dtype, since a Python float would turn float32 arithmetic into float64. Sums may be
-reassociated (``fastmath``), which is what lets the compiler keep several at once, in the vector registers; NaN and infinity stay what they are.
+Every function takes its share of the rows (or columns) first, releases the interpreter lock, and writes to nothing but
+its share and its own partial sums. Numbers come in as scalars of the arrays' dtype, since a Python float would turn
+float32 arithmetic into float64. Sums may be reassociated (``fastmath``), which is what lets the compiler keep several
+at once, in the vector registers; NaN and infinity stay what they are.
 """
 
 from __future__ import annotations
@@ -13,20 +15,36 @@ from autodiff.kernels.jit import jit
 from autodiff.kernels.team import kernel
 
 __all__ = [
-    "adam", "adam_in_place", "batch_norm_columns_backward", "batch_norm_columns_forward", "batch_norm_planes_backward",
-    "batch_norm_planes_forward", "cross_entropy_backward", "cross_entropy_forward", "dropout", "gelu_forward", "gelu_tanh_backward",
-    "gelu_tanh_forward", "layer_norm_backward", "layer_norm_forward", "masked", "max_pool_backward", "max_pool_forward",
-    "max_pool_halving_backward", "max_pool_halving_forward",
-]  # fmt: skip
+    "adam",
+    "adam_in_place",
+    "batch_norm_columns_backward",
+    "batch_norm_columns_forward",
+    "batch_norm_planes_backward",
+    "batch_norm_planes_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout",
+    "gelu_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "masked",
+    "max_pool_backward",
+    "max_pool_forward",
+    "max_pool_halving_backward",
+    "max_pool_halving_forward",
+]
 
 
 @jit(fastmath={"contract"})
 def _exp(x):  # type: ignore[no-untyped-def]
-    """``e^x`` for float32 x in [-87, 88], of additions and multiplications that vectorise: at most 1.3 units in the last place off.
+    """``e^x`` for float32 x in [-87, 88], of additions and multiplications that vectorise: at most 1.3 units in the
+    last place off.
 
-    ``x = n log 2 + r`` with whole n; adding 1.5 * 2^23 + 127 leaves ``n + 127`` in the low bits of the sum, which shifted by 23 are the bits of
-    ``2^n``. log 2 is subtracted in two parts, the first exact in float32. The polynomial in r is Cephes' expf (Moshier 1989). No term may be
-    reassociated, or the rounding of n would be cancelled.
+    ``x = n log 2 + r`` with whole n; adding 1.5 * 2^23 + 127 leaves ``n + 127`` in the low bits of the sum, which
+    shifted by 23 are the bits of ``2^n``. log 2 is subtracted in two parts, the first exact in float32. The polynomial
+    in r is Cephes' expf (Moshier 1989). No term may be reassociated, or the rounding of n would be cancelled.
     """
     shifted = x * np.float32(1.44269504) + np.float32(12583039.0)
     n = shifted - np.float32(12583039.0)
@@ -42,12 +60,15 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return y * np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
 
 
-# --- layer normalisation ------------------------------------------------------------------------------------------------
+# --- layer normalisation
+# ------------------------------------------------------------------------------------------------
 
 
 @kernel
 def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, eps):  # type: ignore[no-untyped-def]
-    """Rows of x (R, n): their mean and ``1 / sqrt(variance + eps)`` (R,), and ``out = (x - mean) scale weight + bias``."""
+    """Rows of x (R, n): their mean and ``1 / sqrt(variance + eps)`` (R,), and ``out = (x - mean) scale weight +
+    bias``.
+    """
     n = x.shape[1]
     zero = inverse - inverse
     for r in range(start, stop):
@@ -69,7 +90,9 @@ def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, 
 
 @kernel(partials=2)
 def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, dweight, dbias):  # type: ignore[no-untyped-def]
-    """``dx = s (w g - mean(w g) - xhat mean(w g xhat))`` (R, n), and this share's sums ``dw = sum(g xhat)``, ``db = sum(g)`` (n,)."""
+    """``dx = s (w g - mean(w g) - xhat mean(w g xhat))`` (R, n), and this share's sums ``dw = sum(g xhat)``, ``db =
+    sum(g)`` (n,).
+    """
     n = x.shape[1]
     zero = inverse - inverse
     for r in range(start, stop):
@@ -90,12 +113,14 @@ def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, dwe
             dbias[i] += up[i]
 
 
-# --- batch normalisation ------------------------------------------------------------------------------------------------
+# --- batch normalisation
+# ------------------------------------------------------------------------------------------------
 
 
-# Columns are looped over from 0 in slices of their own, since the compiler vectorises no loop whose index it cannot prove to be positive; so
-# many at a time that a slice of x stays in cache from one pass to the next, but not so few that starting the loops costs more than running them.
-# Nor are they cut into more shares than there are threads: half as many columns at a time take a seventh longer.
+# Columns are looped over from 0 in slices of their own, since the compiler vectorises no loop whose index it cannot
+# prove to be positive; so many at a time that a slice of x stays in cache from one pass to the next, but not so few
+# that starting the loops costs more than running them. Nor are they cut into more shares than there are threads: half
+# as many columns at a time take a seventh longer.
 
 
 @jit
@@ -106,12 +131,20 @@ def _strip(m):  # type: ignore[no-untyped-def]
 
 @kernel(cuts=1)
 def batch_norm_columns_forward(start, stop, x, weight, bias, out, mean, variance, scale, inverse, eps):  # type: ignore[no-untyped-def]
-    """Columns of x (m, C): mean, biased variance, ``1 / sqrt(variance + eps)`` (C,), and the normalised, scaled and shifted columns."""
+    """Columns of x (m, C): mean, biased variance, ``1 / sqrt(variance + eps)`` (C,), and the normalised, scaled and
+    shifted columns.
+    """
     m = x.shape[0]
     strip = _strip(m)
     for first in range(start, stop, strip):
         last = min(first + strip, stop)
-        mu, var, s, w, b = mean[first:last], variance[first:last], scale[first:last], weight[first:last], bias[first:last]
+        mu, var, s, w, b = (
+            mean[first:last],
+            variance[first:last],
+            scale[first:last],
+            weight[first:last],
+            bias[first:last],
+        )
         width = mu.size
         mu[:] = 0
         var[:] = 0
@@ -142,7 +175,13 @@ def batch_norm_columns_backward(start, stop, g, x, weight, mean, scale, dx, dwei
     strip = _strip(m)
     for first in range(start, stop, strip):
         last = min(first + strip, stop)
-        mu, s, w, dw, db = mean[first:last], scale[first:last], weight[first:last], dweight[first:last], dbias[first:last]
+        mu, s, w, dw, db = (
+            mean[first:last],
+            scale[first:last],
+            weight[first:last],
+            dweight[first:last],
+            dbias[first:last],
+        )
         width = mu.size
         dw[:] = 0
         db[:] = 0
@@ -217,15 +256,17 @@ def batch_norm_planes_backward(start, stop, g, x, weight, mean, scale, dx, dweig
                 to[j] = factor * (up[j] - plain - (plane[j] - mu) * along)
 
 
-# --- softmax cross-entropy ----------------------------------------------------------------------------------------------
+# --- softmax cross-entropy
+# ----------------------------------------------------------------------------------------------
 
 
 @jit
 def _largest(row):  # type: ignore[no-untyped-def]
     """The largest of float32 numbers; with a NaN among them it may be any of them.
 
-    As integers, whose maximum the compiler vectorises as it does not for floats (36 us instead of 324 for 256x1000): read as integers, floats
-    are in order but for the negative ones, whose order is reversed by flipping all bits but the sign's.
+    As integers, whose maximum the compiler vectorises as it does not for floats (36 us instead of 324 for 256x1000):
+    read as integers, floats are in order but for the negative ones, whose order is reversed by flipping all bits but
+    the sign's.
     """
     bits = row.view(np.int32)
     most = np.int32(-(2**31))
@@ -237,7 +278,9 @@ def _largest(row):  # type: ignore[no-untyped-def]
 
 @kernel
 def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type: ignore[no-untyped-def]
-    """Rows of scores x (R, C), float32: their largest, the sums of ``exp(x - largest)``, and the losses ``log(sum) - (x[target] - largest)`` (R,)."""
+    """Rows of scores x (R, C), float32: their largest, the sums of ``exp(x - largest)``, and the losses ``log(sum) -
+    (x[target] - largest)`` (R,).
+    """
     classes = x.shape[1]
     for r in range(start, stop):
         row = x[r]
@@ -246,7 +289,8 @@ def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type:
         s = np.float32(0)
         for i in range(classes):
             d = row[i] - top
-            # exp(-87) is the last that float32 holds in full; below it nothing is left beside the row's largest, 1. NaN stays.
+            # exp(-87) is the last that float32 holds in full; below it nothing is left beside the row's largest, 1. NaN
+            # stays.
             s += np.float32(0) if d < np.float32(-87) else _exp(d)
         most[r] = top
         total[r] = s
@@ -255,7 +299,9 @@ def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type:
 
 @kernel
 def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # type: ignore[no-untyped-def]
-    """``dx = (exp(x - largest) / total - onehot) each`` (R, C). Taking the exponentials again is cheaper than keeping them in memory."""
+    """``dx = (exp(x - largest) / total - onehot) each`` (R, C). Taking the exponentials again is cheaper than keeping
+    them in memory.
+    """
     classes = x.shape[1]
     for r in range(start, stop):
         row, to = x[r], dx[r]
@@ -266,17 +312,18 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
         to[target[r]] -= each[r]
 
 
-# --- GELU ---------------------------------------------------------------------------------------------------------------
+# --- GELU
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @kernel(fastmath={"contract"})
 def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
     """``out = x Phi(x)`` and its derivative ``Phi(x) + x p(x)``, float32.
 
-    ``Phi(-z) = erfc(z / sqrt 2) / 2`` and ``erfc(z) = t P(t) exp(-z^2)`` with ``t = 1 / (1 + z / 2)``, in the manner of Press et al., Numerical
-    Recipes, section 6.2, whose exponential is taken of a polynomial more: so the density shares the one exponential. P is a fit for least relative
-    error on 0 < t <= 1, 1.1e-8 and 1.2e-7 in float32: the left tail keeps its digits, up to those that rounding the exponent costs (5e-6 at
-    z = 12, where Phi leaves float32).
+    ``Phi(-z) = erfc(z / sqrt 2) / 2`` and ``erfc(z) = t P(t) exp(-z^2)`` with ``t = 1 / (1 + z / 2)``, in the manner of
+    Press et al., Numerical Recipes, section 6.2, whose exponential is taken of a polynomial more: so the density shares
+    the one exponential. P is a fit for least relative error on 0 < t <= 1, 1.1e-8 and 1.2e-7 in float32: the left tail
+    keeps its digits, up to those that rounding the exponent costs (5e-6 at z = 12, where Phi leaves float32).
     """
     x, out, slope = x[start:stop], out[start:stop], slope[start:stop]
     one, half, lowest = np.float32(1.0), np.float32(0.5), np.float32(-87.0)
@@ -306,11 +353,15 @@ def gelu_forward(start, stop, x, out, slope):  # type: ignore[no-untyped-def]
 
 @jit(fastmath={"contract"})
 def _gelu_tanh_slope(v):  # type: ignore[no-untyped-def]
-    """``sigmoid(2 u)`` with ``u = sqrt(2 / pi) (v + 0.044715 v^3)`` for float32 v in [-100, 100], or NaN. ``(1 + tanh u) / 2`` is the same, but
-    loses the digits of the left tail."""
+    """``sigmoid(2 u)`` with ``u = sqrt(2 / pi) (v + 0.044715 v^3)`` for float32 v in [-100, 100], or NaN. ``(1 + tanh
+    u) / 2`` is the same, but loses the digits of the left tail."""
     a = v * (np.float32(-1.5957691216) + np.float32(-0.07135481283) * (v * v))
     # Where the exponential would leave float32, the sigmoid is 0.
-    return np.float32(0.0) if a > np.float32(88.0) else np.float32(1.0) / (np.float32(1.0) + _exp(np.float32(-87.0) if a < np.float32(-87.0) else a))
+    return (
+        np.float32(0.0)
+        if a > np.float32(88.0)
+        else np.float32(1.0) / (np.float32(1.0) + _exp(np.float32(-87.0) if a < np.float32(-87.0) else a))
+    )
 
 
 @jit(fastmath={"contract"})
@@ -330,15 +381,20 @@ def gelu_tanh_forward(start, stop, x, out):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath={"contract"})
 def gelu_tanh_backward(start, stop, g, x, dx):  # type: ignore[no-untyped-def]
-    """``dx = g (s + 2 s (1 - s) x u')`` with ``s = sigmoid(2 u)``, ``u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2)``, float32."""
+    """``dx = g (s + 2 s (1 - s) x u')`` with ``s = sigmoid(2 u)``, ``u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2)``,
+    float32.
+    """
     g, x, dx = g[start:stop], x[start:stop], dx[start:stop]
     for i in range(x.size):
         v = _near(x[i])
         s = _gelu_tanh_slope(v)
-        dx[i] = g[i] * (s + s * (np.float32(1.0) - s) * (v * (np.float32(1.5957691216) + np.float32(0.2140644385) * (v * v))))
+        dx[i] = g[i] * (
+            s + s * (np.float32(1.0) - s) * (v * (np.float32(1.5957691216) + np.float32(0.2140644385) * (v * v)))
+        )
 
 
-# --- masks --------------------------------------------------------------------------------------------------------------
+# --- masks
+# --------------------------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -357,15 +413,19 @@ def masked(start, stop, g, mask, out):  # type: ignore[no-untyped-def]
         out[i] = g[i] if mask[i] else g[i] ^ g[i]
 
 
-# --- max pooling --------------------------------------------------------------------------------------------------------
+# --- max pooling
+# --------------------------------------------------------------------------------------------------------
 
 
-# A later element wins over the largest so far unless it is at most as large. A NaN is never that, and once it has won, nothing wins over it.
+# A later element wins over the largest so far unless it is at most as large. A NaN is never that, and once it has won,
+# nothing wins over it.
 
 
 @kernel(fastmath={"contract"})
 def max_pool_halving_forward(start, stop, x, out, first):  # type: ignore[no-untyped-def]
-    """Planes of x (P, 2 H, 2 W): maxima of 2x2 windows that tile them (P, H, W), and which place in the window it was."""
+    """Planes of x (P, 2 H, 2 W): maxima of 2x2 windows that tile them (P, H, W), and which place in the window it
+    was.
+    """
     for p in range(start, stop):
         for i in range(out.shape[1]):
             upper, lower, to, at = x[p, 2 * i], x[p, 2 * i + 1], out[p, i], first[p, i]
@@ -382,7 +442,8 @@ def max_pool_halving_forward(start, stop, x, out, first):  # type: ignore[no-unt
 
 @kernel
 def max_pool_halving_backward(start, stop, g, first, dx):  # type: ignore[no-untyped-def]
-    """The gradient of :func:`max_pool_halving_forward` for float32: g (P, H, W) as integers of 32 bits, dx (P, H, 2, W) as integers of 64.
+    """The gradient of :func:`max_pool_halving_forward` for float32: g (P, H, W) as integers of 32 bits, dx (P, H, 2, W)
+    as integers of 64.
 
     Two neighbours are written as one integer, one half of which is zero: 370 us instead of 1,970 for 32x32x32x32.
     """
@@ -399,7 +460,9 @@ def max_pool_halving_backward(start, stop, g, first, dx):  # type: ignore[no-unt
 
 @kernel(fastmath={"contract"})
 def max_pool_forward(start, stop, x, out, first, kernel, stride, padding, dilation, lowest):  # type: ignore[no-untyped-def]
-    """Planes of x (P, H, W): maxima of windows (P, OH, OW), and which place in the window it was; padding holds ``lowest``."""
+    """Planes of x (P, H, W): maxima of windows (P, OH, OW), and which place in the window it was; padding holds
+    ``lowest``.
+    """
     height, width = x.shape[1:]
     rows, columns = out.shape[1:]
     step = stride[1]
@@ -435,7 +498,9 @@ def max_pool_forward(start, stop, x, out, first, kernel, stride, padding, dilati
 
 @kernel
 def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilation):  # type: ignore[no-untyped-def]
-    """The gradient of :func:`max_pool_forward`: every g (P, OH, OW) added where its maximum stood, dx (P, H, W). Padding takes none."""
+    """The gradient of :func:`max_pool_forward`: every g (P, OH, OW) added where its maximum stood, dx (P, H, W).
+    Padding takes none.
+    """
     height, width = dx.shape[1:]
     down, along = np.empty(256, np.int64), np.empty(256, np.int64)
     for place in range(kernel[0] * kernel[1]):
@@ -451,7 +516,8 @@ def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilati
                     dx[p, y, z] += g[p, i, j]
 
 
-# --- Adam ---------------------------------------------------------------------------------------------------------------
+# --- Adam
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @jit(fastmath={"contract"})
@@ -465,10 +531,11 @@ def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, eps, rate):  #
 
 @kernel(fastmath={"contract"})
 def adam(start, stop, p, g, m, v, out, numbers):  # type: ignore[no-untyped-def]
-    """One step of Adam: ``m`` and ``v`` in place, ``out = decay p - rate m / (sqrt(v) + eps)``, with ``sign g + l2 p`` as gradient.
+    """One step of Adam: ``m`` and ``v`` in place, ``out = decay p - rate m / (sqrt(v) + eps)``, with ``sign g + l2 p``
+    as gradient.
 
-    ``numbers`` are sign, decay, l2, 1 - beta1, beta2, 1 - beta2, eps and rate, the last two with the correction of v in them: one array, since every
-    argument of its own costs the call time.
+    ``numbers`` are sign, decay, l2, 1 - beta1, beta2, 1 - beta2, eps and rate, the last two with the correction of v in
+    them: one array, since every argument of its own costs the call time.
     """
     p, g, m, v, out = p[start:stop], g[start:stop], m[start:stop], v[start:stop], out[start:stop]
     sign, decay, l2, first = numbers[0], numbers[1], numbers[2], numbers[3]
@@ -479,7 +546,9 @@ def adam(start, stop, p, g, m, v, out, numbers):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath={"contract"})
 def adam_in_place(start, stop, p, g, m, v, numbers):  # type: ignore[no-untyped-def]
-    """The same with the new parameters over the old ones: two names for one array would be taken for a dependence, and nothing be vectorised."""
+    """The same with the new parameters over the old ones: two names for one array would be taken for a dependence, and
+    nothing be vectorised.
+    """
     p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]
     sign, decay, l2, first = numbers[0], numbers[1], numbers[2], numbers[3]
     keep, second, eps, rate = numbers[4], numbers[5], numbers[6], numbers[7]

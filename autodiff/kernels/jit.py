@@ -12,7 +12,9 @@ _SUMS = {"contract", "reassoc", "nsz"}
 
 
 def jit(function: Any = None, *, fastmath: Any = frozenset(_SUMS)) -> Any:
-    """``numba.njit`` with the lock released and the machine code kept on disk, or only in memory where no folder is writable."""
+    """``numba.njit`` with the lock released and the machine code kept on disk, or only in memory where no folder is
+    writable.
+    """
     if function is None:
         return lambda f: jit(f, fastmath=fastmath)
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}

@@ -1,14 +1,15 @@
 """Threads that share one kernel call, with a hand-over of a microsecond instead of fifty.
 
-A pool of Python threads takes 40 to 70 us to start a share and to learn of its end (the interpreter's lock changes hands four times, and threads
-are put to sleep and woken): as much as half the work that there is to share in 256x1024 elements. So helpers wait within compiled code,
-where they need no lock: they look into the team's memory again and again, giving way to any thread that wants the core, and only after
-``PATIENCE`` looks in vain do they go to sleep. The caller takes shares itself until none is left, so a helper that sleeps, is late or does
-not exist (in a process that has been forked) costs time and nothing else. It is what OpenMP does, which numba's layers could not be used for:
-GNU's ends a forked process, ``workqueue`` a process whose threads call at the same time, and TBB is a package of its own.
+A pool of Python threads takes 40 to 70 us to start a share and to learn of its end (the interpreter's lock changes
+hands four times, and threads are put to sleep and woken): as much as half the work that there is to share in 256x1024
+elements. So helpers wait within compiled code, where they need no lock: they look into the team's memory again and
+again, giving way to any thread that wants the core, and only after ``PATIENCE`` looks in vain do they go to sleep. The
+caller takes shares itself until none is left, so a helper that sleeps, is late or does not exist (in a process that has
+been forked) costs time and nothing else. It is what OpenMP does, which numba's layers could not be used for: GNU's ends
+a forked process, ``workqueue`` a process whose threads call at the same time, and TBB is a package of its own.
 
-The arguments of a kernel lie in a structure on the caller's stack, beside them a function without types that reads them there and calls the kernel
-(:func:`packed`); helpers are told the addresses of both.
+The arguments of a kernel lie in a structure on the caller's stack, beside them a function without types that reads them
+there and calls the kernel (:func:`packed`); helpers are told the addresses of both.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def _add(typing, team, place, value):  # type: ignore[no-untyped-def]
     """Add to ``team[place]`` and return what it was, as one step."""
 
     def emit(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.atomic_rmw("add", _element(context, builder, signature.args[0], *arguments[:2]), arguments[2], "seq_cst")
+        return builder.atomic_rmw(
+            "add", _element(context, builder, signature.args[0], *arguments[:2]), arguments[2], "seq_cst"
+        )
 
     return types.int64(team, types.int64, types.int64), emit
 
@@ -80,7 +83,9 @@ def _give_way(typing):  # type: ignore[no-untyped-def]
 
     def emit(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         if _YIELDS:
-            builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), [])
+            builder.call(
+                cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), []
+            )
         return context.get_dummy_value()
 
     return types.void(), emit
@@ -101,7 +106,9 @@ def _call(typing, function, data, start, stop):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def packed(typing, kernel, arguments):  # type: ignore[no-untyped-def]
-    """The addresses of a function ``(data, start, stop)`` that calls ``kernel(start, stop, *arguments)``, and of its data, on the caller's stack."""
+    """The addresses of a function ``(data, start, stop)`` that calls ``kernel(start, stop, *arguments)``, and of its
+    data, on the caller's stack.
+    """
     taken = (types.int64, types.int64, *arguments.types)
     kernel.get_call_type(typing, taken, {})
 
@@ -140,10 +147,11 @@ def _work(team, function, data, count, size):  # type: ignore[no-untyped-def]
 
 @jit
 def together(team, function, data, count, size):  # type: ignore[no-untyped-def]
-    """``function`` for every share of ``size`` of ``range(count)``, with those helpers that are there; how many shares failed.
+    """``function`` for every share of ``size`` of ``range(count)``, with those helpers that are there; how many shares
+    failed.
 
-    A helper that has been counted in before the work is closed is waited for; one that comes later finds it closed. So none reads what the next
-    call writes here.
+    A helper that has been counted in before the work is closed is waited for; one that comes later finds it closed. So
+    none reads what the next call writes here.
     """
     team[_FUNCTION], team[_DATA], team[_COUNT], team[_SIZE], team[_FAILED] = function, data, count, size, 0
     _store(team, _NEXT, 0)
@@ -190,14 +198,16 @@ def {name}_share(_start, _stop, _size, {taken}):
 
 
 def kernel(function: Any = None, *, fastmath: Any = None, partials: int = 0, cuts: int = 2) -> Any:
-    """Compile a kernel ``f(start, stop, *arguments)`` for one thread; its ``shared(team, count, size, *arguments)`` is for several.
+    """Compile a kernel ``f(start, stop, *arguments)`` for one thread; its ``shared(team, count, size, *arguments)`` is
+    for several.
 
     Parameters
     ----------
     fastmath : set of str, optional
         As :func:`~autodiff.kernels.jit.jit` takes it.
     partials : int
-        So many arguments, the last, are what one share adds up; the shared kernel takes them with an axis for the shares in front.
+        So many arguments, the last, are what one share adds up; the shared kernel takes them with an axis for the
+        shares in front.
     cuts : int
         Into so many shares every thread's part is cut: whoever is done earlier takes more of them.
     """
@@ -207,7 +217,12 @@ def kernel(function: Any = None, *, fastmath: Any = None, partials: int = 0, cut
     compiled, name = jit(function, **options), function.__name__
     parameters = list(inspect.signature(function).parameters)[2:]
     taken = ", ".join(parameters)
-    source = _SOURCE.format(name=name, taken=taken, called=f"{name}_share" if partials else name, given=f"_size, {taken}" if partials else taken)
+    source = _SOURCE.format(
+        name=name,
+        taken=taken,
+        called=f"{name}_share" if partials else name,
+        given=f"_size, {taken}" if partials else taken,
+    )
     scope = {name: compiled, "packed": packed, "together": together, "__name__": function.__module__}
     if partials:
         own = [*parameters[:-partials], *(f"{p}[_start // _size]" for p in parameters[-partials:])]
@@ -239,11 +254,14 @@ class Team:
             self._doors.append(door := threading.Lock())
             door.acquire()
             where = (self.memory, _ASLEEP + number, door)
-            self._helpers.append(helper := threading.Thread(target=_help, args=where, name=f"{THREADS}-{number + 1}", daemon=True))
+            self._helpers.append(
+                helper := threading.Thread(target=_help, args=where, name=f"{THREADS}-{number + 1}", daemon=True)
+            )
             helper.start()
 
     def call(self, shared: Any, count: int, size: int, *arguments: Any) -> None:
-        """A shared kernel for ``range(count)``, in shares of ``size``; the caller does it alone where another thread is calling already.
+        """A shared kernel for ``range(count)``, in shares of ``size``; the caller does it alone where another thread is
+        calling already.
 
         Raises
         ------

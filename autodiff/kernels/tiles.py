@@ -1,8 +1,10 @@
-"""Products of small tiles that stay in vector registers, for convolution: written as vector instructions, since no loop of numba's becomes them.
+"""Products of small tiles that stay in vector registers, for convolution: written as vector instructions, since no loop
+of numba's becomes them.
 
-The compiler turns a loop into vector instructions only if it can prove, or check in few comparisons, that what the loop writes is not what it
-reads; a tile writes eight rows while it reads others, which is too many. So the tile is emitted through numba's door for that purpose,
-``numba.extending.intrinsic``: one loop whose running sums are values, not memory. Goto and van de Geijn 2008 (ACM TOMS 34, 3) is the pattern.
+The compiler turns a loop into vector instructions only if it can prove, or check in few comparisons, that what the loop
+writes is not what it reads; a tile writes eight rows while it reads others, which is too many. So the tile is emitted
+through numba's door for that purpose, ``numba.extending.intrinsic``: one loop whose running sums are values, not
+memory. Goto and van de Geijn 2008 (ACM TOMS 34, 3) is the pattern.
 """
 
 from __future__ import annotations
@@ -75,14 +77,18 @@ class _Emitter:
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """``a b + c``, rounded once."""
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{self.lanes}f{8 * self.element_bytes}")
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, f"llvm.fma.v{self.lanes}f{8 * self.element_bytes}"
+        )
         return self.builder.call(function, [a, b, c])
 
     def spread(self, value: Any) -> Any:
         """A number in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes))
+        return self.builder.shuffle_vector(
+            first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        )
 
     def loop(self, count: Any, step: int, sums: int, body: Any) -> list[Any]:
         """Running sums over ``range(0, count, step)``: ``body(i, sums)`` gives the next ones."""
@@ -110,8 +116,8 @@ class _Emitter:
 
 
 def _multiply(rows: int) -> Any:
-    """``out[at + o step + j] = sum_r w[w_at + r rows + o] x[x_at + offsets[first + r] + j]`` for o below ``rows`` and one tile's width of j, r below
-    ``count``. Unless ``first`` is 0 the sum is added to what is there."""
+    """``out[at + o step + j] = sum_r w[w_at + r rows + o] x[x_at + offsets[first + r] + j]`` for o below ``rows`` and
+    one tile's width of j, r below ``count``. Unless ``first`` is 0 the sum is added to what is there."""
 
     @intrinsic
     def product(typing, out, at, step, w, w_at, x, x_at, offsets, first, count):  # type: ignore[no-untyped-def]
@@ -133,7 +139,10 @@ def _multiply(rows: int) -> Any:
             sums = e.loop(count, 1, rows * _VECTORS, body)
             for o in range(rows):
                 for v in range(_VECTORS):
-                    place, found = e.at(out, at, builder.mul(step, e.number(o)), e.number(v * e.lanes)), sums[o * _VECTORS + v]
+                    place, found = (
+                        e.at(out, at, builder.mul(step, e.number(o)), e.number(v * e.lanes)),
+                        sums[o * _VECTORS + v],
+                    )
                     e.store(builder.select(fresh, found, builder.fadd(found, e.load(place))), place)
             return context.get_dummy_value()
 
@@ -144,7 +153,9 @@ def _multiply(rows: int) -> Any:
 
 
 def _accumulate(rows: int, columns: int) -> Any:
-    """``total[at + o step + q] += sum_j g[g_at + o g_step + j] x[start + offsets[first + q] + j]`` for o, q in one tile, j below count."""
+    """``total[at + o step + q] += sum_j g[g_at + o g_step + j] x[start + offsets[first + q] + j]`` for o, q in one
+    tile, j below count.
+    """
 
     @intrinsic
     def sums(typing, total, at, step, g, g_at, g_step, x, x_at, offsets, first, count):  # type: ignore[no-untyped-def]
@@ -170,7 +181,9 @@ def _accumulate(rows: int, columns: int) -> Any:
             for o in range(rows):
                 for q in range(columns):
                     place = e.at(total, at, builder.mul(step, e.number(o)), e.number(q))
-                    share = builder.call(reduce, [ir.Constant(e.element, -0.0), found[o * columns + q]], fastmath=("reassoc",))
+                    share = builder.call(
+                        reduce, [ir.Constant(e.element, -0.0), found[o * columns + q]], fastmath=("reassoc",)
+                    )
                     builder.store(builder.fadd(builder.load(place), share), place)
             return context.get_dummy_value()
 

@@ -1,7 +1,9 @@
-"""Convolution without unfolded windows: the windows of a run of positions are runs of the padded input, each at its own distance.
+"""Convolution without unfolded windows: the windows of a run of positions are runs of the padded input, each at its own
+distance.
 
-So the products of kernels and windows are matrix products whose right factor's rows overlap in memory (:mod:`autodiff.kernels.tiles`), and the
-unfolded matrix, kernel-size times the input, is never written. The output, the input's gradient and the kernel's gradient are all of this form.
+So the products of kernels and windows are matrix products whose right factor's rows overlap in memory
+(:mod:`autodiff.kernels.tiles`), and the unfolded matrix, kernel-size times the input, is never written. The output, the
+input's gradient and the kernel's gradient are all of this form.
 """
 
 from __future__ import annotations
@@ -10,7 +12,17 @@ import numpy as np
 
 from autodiff.kernels.jit import jit
 from autodiff.kernels.team import kernel
-from autodiff.kernels.tiles import SUM_COLUMNS, SUM_ROWS, TALL, WIDTH, column_sums, four_sums, one_row, short_rows, tall_rows
+from autodiff.kernels.tiles import (
+    SUM_COLUMNS,
+    SUM_ROWS,
+    TALL,
+    WIDTH,
+    column_sums,
+    four_sums,
+    one_row,
+    short_rows,
+    tall_rows,
+)
 
 __all__ = ["correlate", "kernel_gradient"]
 
@@ -37,7 +49,9 @@ def _height(left):  # type: ignore[no-untyped-def]
 
 @jit
 def _packed(w):  # type: ignore[no-untyped-def]
-    """Weights (G, O, R) in the order in which tiles read them: tile by tile, within a tile R times its rows; missing rows are 0."""
+    """Weights (G, O, R) in the order in which tiles read them: tile by tile, within a tile R times its rows; missing
+    rows are 0.
+    """
     groups, outputs, count = w.shape
     packed = np.zeros((groups, (outputs + TALL) * count), w.dtype)
     for g in range(groups):
@@ -58,11 +72,13 @@ def correlate(start, stop, x, w, bias, out, offsets, taken, given, size, span, r
     Parameters
     ----------
     offsets : (R,)
-        For every weight of an output: how far on its factor lies, from the position of the output; counted in channels of ``size`` elements.
+        For every weight of an output: how far on its factor lies, from the position of the output; counted in channels
+        of ``size`` elements.
     taken, given : (rows,)
         Where the rows of an image of x and of out lie in their flat buffers.
     size, span, reach : int
-        Elements of a channel of an image; up to where positions are wanted, and how far on the farthest factor within a channel lies.
+        Elements of a channel of an image; up to where positions are wanted, and how far on the farthest factor within a
+        channel lies.
     images : int
         So many at a time.
     """
@@ -109,7 +125,9 @@ def correlate(start, stop, x, w, bias, out, offsets, taken, given, size, span, r
 
 @kernel(partials=1)
 def kernel_gradient(start, stop, x, g, offsets, taken, given, size, span, reach, images, groups, total):  # type: ignore[no-untyped-def]
-    """This share's sums of g (N, O, rows, length) times the windows of x: total (G, O / G and more, R and more), see :func:`correlate`."""
+    """This share's sums of g (N, O, rows, length) times the windows of x: total (G, O / G and more, R and more), see
+    :func:`correlate`.
+    """
     channels, outputs = x.shape[1], g.shape[1] // groups
     count = total.shape[2]
     width = WIDTH * 4 // x.itemsize

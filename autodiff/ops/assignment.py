@@ -1,8 +1,9 @@
 """``t[index] = v`` and ``t += v``: NumPy's meaning, views included, as recorded operations.
 
-Writing gives the tensor a new array and a new place in the graph; what was recorded before keeps the old array, so no gradient is corrupted. A write
-into a view is a write into the tensor that it was taken from, at the positions that the view shows. After either, every living view of
-that tensor is taken again. So all of them hold what NumPy's would, and gradients follow from the recorded operations.
+Writing gives the tensor a new array and a new place in the graph; what was recorded before keeps the old array, so no
+gradient is corrupted. A write into a view is a write into the tensor that it was taken from, at the positions that the
+view shows. After either, every living view of that tensor is taken again. So all of them hold what NumPy's would, and
+gradients follow from the recorded operations.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
     Raises
     ------
     GraphError
-        If the tensor is, or is a view of, a leaf that requires a gradient; or if gradients are off and the tensor's graph would be cut.
+        If the tensor is, or is a view of, a leaf that requires a gradient; or if gradients are off and the tensor's
+        graph would be cut.
     NotDifferentiableError
         If NumPy would call the view read-only, or it is the real or imaginary part of a complex tensor.
     """
@@ -65,8 +67,8 @@ def _writeable_root(tensor: Any, held: View | None, what: str) -> Any:
     """The tensor that a write changes, if it may be written to."""
     if held is not None and not held.writeable:
         raise NotDifferentiableError(
-            f"{what} into a read-only view (np.broadcast_to, np.diagonal, the real or imaginary part): write into the tensor that it was taken "
-            "from, or take a .copy() first"
+            f"{what} into a read-only view (np.broadcast_to, np.diagonal, the real or imaginary part): write into the"
+            " tensor that it was taken from, or take a .copy() first"
         )
     root = tensor if held is None else held.root
     if root._node is None:
@@ -74,12 +76,13 @@ def _writeable_root(tensor: Any, held: View | None, what: str) -> Any:
     if isinstance(root._node, Variable):
         if is_grad_enabled():
             raise GraphError(
-                f"{what} into a leaf that requires a gradient{'' if held is None else ', through a view of it'}; use t = t.at[index].set(value) or "
-                "t = t + v, or write under no_grad() or into .data to change its values"
+                f"{what} into a leaf that requires a gradient{'' if held is None else ', through a view of it'}; use t"
+                " = t.at[index].set(value) or t = t + v, or write under no_grad() or into .data to change its values"
             )
     elif not is_grad_enabled():
         raise GraphError(
-            f"{what} under no_grad() into a computed tensor would cut its graph; write outside no_grad(), or into t.detach().copy()"
+            f"{what} under no_grad() into a computed tensor would cut its graph; write outside no_grad(), or into"
+            " t.detach().copy()"
         )
     return root
 
@@ -115,8 +118,8 @@ def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any
 
     Notes
     -----
-    As in NumPy the tensor itself changes, with all that share its memory, and keeps its shape and dtype. A 0-d tensor stands for a NumPy
-    scalar, which cannot change: there the result is a new tensor.
+    As in NumPy the tensor itself changes, with all that share its memory, and keeps its shape and dtype. A 0-d tensor
+    stands for a NumPy scalar, which cannot change: there the result is a new tensor.
     """
 
     def method(self: Any, other: Any) -> Any:
@@ -126,10 +129,16 @@ def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any
         held = view_of(self)
         root = _writeable_root(self, held, symbol)
         if result.shape != self.shape:
-            raise ShapeError(f"{symbol}: a result of shape {result.shape} does not fit into a tensor of shape {self.shape}; write t = t + v")
+            raise ShapeError(
+                f"{symbol}: a result of shape {result.shape} does not fit into a tensor of shape {self.shape}; write t"
+                " = t + v"
+            )
         if result.dtype != self.dtype:
             if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-                raise DTypeError(f"{symbol}: {result.dtype} does not fit into a tensor of dtype {self.dtype}; write t = t + v, or use .astype first")
+                raise DTypeError(
+                    f"{symbol}: {result.dtype} does not fit into a tensor of dtype {self.dtype}; write t = t + v, or"
+                    " use .astype first"
+                )
             result = astype(result, self.dtype)
         if held is not None:
             result = set_at_.function(root, result, np.unravel_index(_positions(held), root.shape))

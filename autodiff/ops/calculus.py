@@ -1,4 +1,6 @@
-"""Running products, differences, order statistics, interpolation, convolution and polynomials, mostly composed of the primitives."""
+"""Running products, differences, order statistics, interpolation, convolution and polynomials, mostly composed of the
+primitives.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from autodiff.primitive import Primitive
 
 where = elementwise.where_.function
 
-# --- running products and sums ------------------------------------------------------------------------------------------
+# --- running products and sums
+# ------------------------------------------------------------------------------------------
 
 
 def _cumprod(x: Any, axis: int) -> Any:
@@ -28,7 +31,8 @@ def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
     if np.count_nonzero(bare(x)) == bare(x).size:
         # y_j / x_i is the product of the others, so dx_i = sum_{j >= i} g_j y_j / x_i.
         return np.flip(np.cumsum(np.flip(g * out, axis), axis=axis), axis) / x
-    # With zeros: from the last to the first, dx_i = y_{i-1} (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))), which divides by nothing.
+    # With zeros: from the last to the first, dx_i = y_{i-1} (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))), which divides by
+    # nothing.
     moved_x, moved_g = np.moveaxis(x, axis, -1), np.moveaxis(g, axis, -1)
     n = moved_x.shape[-1]
     inner = moved_g[..., n - 1]
@@ -82,18 +86,23 @@ def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial
 
 
 @dispatch.implements(*(f for f in (getattr(np, "cumulative_sum", None),) if f is not None))
-def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
     """Differentiable ``numpy.cumulative_sum``."""
     return _running(reductions.cumsum, x, axis, dtype, out, include_initial, 0.0)
 
 
 @dispatch.implements(*(f for f in (getattr(np, "cumulative_prod", None),) if f is not None))
-def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False) -> Any:
+def cumulative_prod(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
     """Differentiable ``numpy.cumulative_prod``."""
     return _running(cumprod, x, axis, dtype, out, include_initial, 1.0)
 
 
-# --- differences and integrals -----------------------------------------------------------------------------------------------
+# --- differences and integrals
+# -----------------------------------------------------------------------------------------------
 
 
 def _slice(x: Any, axis: int, start: Any, stop: Any) -> Any:
@@ -175,9 +184,13 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 
 def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
-    """The parabola through three neighbours, differentiated at the middle one; at the ends a line, or that parabola again."""
+    """The parabola through three neighbours, differentiated at the middle one; at the ends a line, or that parabola
+    again.
+    """
     if x.size != f.shape[-1] or x.size < edge_order + 1:
-        raise ShapeError(f"gradient: {x.size} coordinates for an axis of length {f.shape[-1]}; it needs at least {edge_order + 1}")
+        raise ShapeError(
+            f"gradient: {x.size} coordinates for an axis of length {f.shape[-1]}; it needs at least {edge_order + 1}"
+        )
     width = diff(x)
     slope = diff(f) / width
     before, after = width[:-1], width[1:]
@@ -196,7 +209,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
     return t + (np.unwrap(t.data, discont, axis, period=period) - t.data)
 
 
-# --- order statistics -------------------------------------------------------------------------------------------------------
+# --- order statistics
+# -------------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.sort)
@@ -223,19 +237,37 @@ def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
     return reductions.max(a, axis, out, keepdims) - reductions.min(a, axis, out, keepdims)
 
 
-#: How fast the place of a quantile among n sorted values moves with q, less n, for the methods in which it moves (Hyndman and Fan 1996).
+#: How fast the place of a quantile among n sorted values moves with q, less n, for the methods in which it moves
+#: (Hyndman and Fan 1996).
 _PLACE_SPEED = {
-    "interpolated_inverted_cdf": 0.0, "hazen": 0.0, "weibull": 1.0, "linear": -1.0, "median_unbiased": 1 / 3, "normal_unbiased": 1 / 4,
-}  # fmt: skip
-_STEP_METHODS = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "lower", "higher", "midpoint", "nearest")
+    "interpolated_inverted_cdf": 0.0,
+    "hazen": 0.0,
+    "weibull": 1.0,
+    "linear": -1.0,
+    "median_unbiased": 1 / 3,
+    "normal_unbiased": 1 / 4,
+}
+_STEP_METHODS = (
+    "inverted_cdf",
+    "averaged_inverted_cdf",
+    "closest_observation",
+    "lower",
+    "higher",
+    "midpoint",
+    "nearest",
+)
 
 
 def _places(levels: Any, present: Any, method: str) -> Any:
-    """Where each quantile falls among ``present`` sorted values: it is the quantile of 0, 1, 2, ..., which NumPy itself is asked for."""
+    """Where each quantile falls among ``present`` sorted values: it is the quantile of 0, 1, 2, ..., which NumPy itself
+    is asked for.
+    """
     found = np.zeros((*present.shape[:-1], levels.size))
     for count in np.unique(present):
         if count:
-            found[(present == count)[..., 0]] = np.quantile(np.arange(float(count)), levels.data.astype(float), method=method)  # type: ignore[call-overload]
+            found[(present == count)[..., 0]] = np.quantile(
+                np.arange(float(count)), levels.data.astype(float), method=method
+            )  # type: ignore[call-overload]
     if method in _STEP_METHODS or levels._node is None:
         return _tensor(found)
     reached = (found > 0) & (found < present - 1)
@@ -246,7 +278,13 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     t = _tensor(a)
     if method not in _PLACE_SPEED and method not in _STEP_METHODS:
         raise ArgumentError(f"quantile: method must be one of {(*_PLACE_SPEED, *_STEP_METHODS)}, got {method!r}")
-    axes = tuple(range(t.ndim)) if axis is None else (axis % t.ndim,) if isinstance(axis, int) else tuple(i % t.ndim for i in axis)
+    axes = (
+        tuple(range(t.ndim))
+        if axis is None
+        else (axis % t.ndim,)
+        if isinstance(axis, int)
+        else tuple(i % t.ndim for i in axis)
+    )
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
     n = flat.shape[-1]
@@ -266,7 +304,11 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
     between = (place - below.astype(float)).astype(flat.dtype)
     # Where a quantile is one of the values, its neighbour has no part in it, were it infinite.
-    result = where(between.data == 0, low, low + between * (high - low)) if method in _STEP_METHODS else low + between * (high - low)
+    result = (
+        where(between.data == 0, low, low + between * (high - low))
+        if method in _STEP_METHODS
+        else low + between * (high - low)
+    )
     bad = missing.all(axis=-1, keepdims=True) if ignore_nan else missing.any(axis=-1, keepdims=True)
     if bad.any():
         result = where(bad, np.nan, result)
@@ -278,7 +320,14 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
 
 @dispatch.implements(np.quantile)
 def quantile(
-    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    **kwargs: Any,
 ) -> Any:
     """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
     shaping._no_out("quantile", out)
@@ -288,7 +337,14 @@ def quantile(
 
 @dispatch.implements(np.nanquantile)
 def nanquantile(
-    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    **kwargs: Any,
 ) -> Any:
     """Differentiable ``numpy.nanquantile``, all methods."""
     shaping._no_out("nanquantile", out)
@@ -326,7 +382,8 @@ def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool 
     return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
 
 
-# --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0 ------------------------------------
+# --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0
+# ------------------------------------
 
 
 def _without_nan(a: Any, neutral: float) -> tuple[Any, Any]:
@@ -360,20 +417,26 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepd
 
 
 @dispatch.implements(np.nanvar)
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
+def nanvar(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+) -> Any:
     """Differentiable ``numpy.nanvar``."""
     values, present = _without_nan(a, 0.0)
     return reductions.var(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
 
 
 @dispatch.implements(np.nanstd)
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any) -> Any:
+def nanstd(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+) -> Any:
     """Differentiable ``numpy.nanstd``."""
     values, present = _without_nan(a, 0.0)
     return reductions.std(values, axis, dtype, out, ddof, bool(keepdims), **_present(kw, present))
 
 
-def _nan_extreme(a: Any, axis: Any, keepdims: bool, neutral: float, step: Any, initial: Any = None, where: Any = True) -> Any:
+def _nan_extreme(
+    a: Any, axis: Any, keepdims: bool, neutral: float, step: Any, initial: Any = None, where: Any = True
+) -> Any:
     values, present = _without_nan(a, neutral)
     result = step(values, reductions._axis(axis), keepdims=keepdims, initial=initial, where=where)
     if initial is not None:
@@ -416,7 +479,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
     return where(np.isfinite(t.data), t, replaced)
 
 
-# --- statistics -----------------------------------------------------------------------------------------------------------------
+# --- statistics
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.average)
@@ -431,7 +495,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         w = _tensor(weights)
         if w.shape != t.shape:
             if not isinstance(axis, int) or w.shape != (t.shape[axis],):
-                raise ShapeError(f"average: weights of shape {w.shape} for values of shape {t.shape}; pass one axis, or weights of that shape")
+                raise ShapeError(
+                    f"average: weights of shape {w.shape} for values of shape {t.shape}; pass one axis, or weights of"
+                    " that shape"
+                )
             w = w.reshape([-1 if i == axis % t.ndim else 1 for i in range(t.ndim)]) * np.ones(t.shape)
         total = reductions.sum(w, axis, keepdims=keep)
         result = reductions.sum(t * w, axis, keepdims=keep) / total
@@ -440,7 +507,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 @dispatch.implements(np.cov)
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, aweights: Any = None, *, dtype: Any = None
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: Any = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
 ) -> Any:
     """Differentiable ``numpy.cov`` without weights."""
     if fweights is not None or aweights is not None:
@@ -469,7 +544,8 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **kwargs: Any) -> Any:
     return c / spread[:, None] / spread[None, :]
 
 
-# --- interpolation and convolution ------------------------------------------------------------------------------------------------
+# --- interpolation and convolution
+# ------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.interp)
@@ -487,7 +563,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         nodes = shaping.concatenate([nodes[-1:] - length, nodes, nodes[:1] + length])
         values = shaping.concatenate([values[-1:], values, values[:1]])
     if nodes.ndim != 1 or nodes.shape != values.shape or not nodes.size:
-        raise ShapeError(f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)")
+        raise ShapeError(
+            f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)"
+        )
     n = nodes.size
     low = np.clip(np.searchsorted(nodes.data, points.data, side="right") - 1, 0, max(n - 2, 0))
     high = np.minimum(low + 1, n - 1)
@@ -533,7 +611,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return convolve(x, shaping.flip(k), mode)
 
 
-# --- polynomials and special points -----------------------------------------------------------------------------------------------
+# --- polynomials and special points
+# -----------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.polyval)
@@ -585,7 +664,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 def _sinc_rule(g: Any, out: Any, x: Any) -> Any:
-    # (cos(pi x) - sinc(x)) / x, whose limit at 0 is 0; near 0, where that cancels, the series -pi^2 x / 3 (1 - (pi x)^2 / 10 + ...).
+    # (cos(pi x) - sinc(x)) / x, whose limit at 0 is 0; near 0, where that cancels, the series -pi^2 x / 3 (1 - (pi x)^2
+    # / 10 + ...).
     near = np.abs(bare(x)) < 0.02
     safe = np.where(near, 1, x)
     square = (np.pi * np.where(near, x, 0)) ** 2
@@ -593,11 +673,15 @@ def _sinc_rule(g: Any, out: Any, x: Any) -> Any:
     return g * np.where(near, series, (np.cos(np.pi * safe) - np.where(near, 1, np.sinc(safe))) / safe)
 
 
-sinc_ = Primitive("sinc", lambda x: np.sinc(x), _sinc_rule, numpy=np.sinc, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+sinc_ = Primitive(
+    "sinc", lambda x: np.sinc(x), _sinc_rule, numpy=np.sinc, sample=lambda draw: ((draw.array(draw.shape()),), {})
+)
 
 
 def _i1(x: Any) -> Any:
-    """The modified Bessel function I1 = I0', from its power series (Abramowitz and Stegun 9.6.10), all terms positive."""
+    """The modified Bessel function I1 = I0', from its power series (Abramowitz and Stegun 9.6.10), all terms
+    positive.
+    """
     half = x / 2
     term = half
     total = half
@@ -607,7 +691,13 @@ def _i1(x: Any) -> Any:
     return total
 
 
-i0_ = Primitive("i0", lambda x: np.i0(x), lambda g, out, x: g * _i1(x), numpy=np.i0, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+i0_ = Primitive(
+    "i0",
+    lambda x: np.i0(x),
+    lambda g, out, x: g * _i1(x),
+    numpy=np.i0,
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)
 
 
 @dispatch.implements(np.angle)
@@ -647,7 +737,14 @@ def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
 
 @dispatch.implements(np.linspace)
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, **kwargs: Any
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    **kwargs: Any,
 ) -> Any:
     """Differentiable ``numpy.linspace`` in both ends."""
     first, last = shaping.broadcast_arrays(_tensor(start) * 1.0, _tensor(stop) * 1.0)
@@ -659,7 +756,9 @@ def linspace(
 
 
 @dispatch.implements(np.logspace)
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Any:
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Any:
     """Differentiable ``numpy.logspace`` in both ends and the base."""
     result = elementwise.power.function(_tensor(base) * 1.0, linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
@@ -673,5 +772,3 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
         raise ArgumentError("geomspace: both ends must be positive")
     result = np.exp(linspace(np.log(first), np.log(last), num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
-
-

@@ -27,14 +27,17 @@ def real_numbers(name: str, *values: Any) -> None:
     """Refuse complex values where the definition or the derivation of the gradient holds for real numbers alone."""
     for value in values:
         if value is not None and (value.__class__ is complex or getattr(value, "dtype", _FLOAT).kind == "c"):
-            raise DTypeError(f"{name} is defined for real numbers; apply it to the real and imaginary parts, np.real(x) and np.imag(x)")
+            raise DTypeError(
+                f"{name} is defined for real numbers; apply it to the real and imaginary parts, np.real(x) and"
+                " np.imag(x)"
+            )
 
 
 def quotient(g: Any, d: Any) -> Any:
     """``g / d`` with 0 / 0 = 0: a cotangent of zero stays zero at a pole of the derivative.
 
-    So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, not NaN. A cotangent that is not zero gives an infinity
-    there, without a warning, because the derivative is infinite.
+    So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, not NaN. A cotangent that is not zero gives an
+    infinity there, without a warning, because the derivative is infinite.
     """
     divisor = bare(d)
     # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
@@ -48,7 +51,9 @@ def steady_quotient(g: Any, d: Any) -> Any:
     settled = (bare(d) == 0) & (bare(g) == 0)
     top, bottom = np.where(settled, 0, g), np.where(settled, 1, d)
     complex_numbers = any(getattr(value, "dtype", _FLOAT).kind == "c" for value in (top, bottom))
-    with np.errstate(divide="ignore", invalid="ignore" if complex_numbers else None):  # complex division by zero raises both
+    with np.errstate(
+        divide="ignore", invalid="ignore" if complex_numbers else None
+    ):  # complex division by zero raises both
         return top / bottom
 
 

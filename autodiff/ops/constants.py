@@ -11,23 +11,28 @@ import numpy.lib.recfunctions
 from autodiff import dispatch
 
 UFUNCS = (
-    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isfinite isinf isnan isnat "
-    "signbit sign floor ceil trunc rint floor_divide spacing nextafter heaviside bitwise_and bitwise_or bitwise_xor "
-    "invert left_shift right_shift bitwise_count gcd lcm"
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isfinite"
+    " isinf isnan isnat signbit sign floor ceil trunc rint floor_divide spacing nextafter heaviside bitwise_and"
+    " bitwise_or bitwise_xor invert left_shift right_shift bitwise_count gcd lcm"
 )
 FUNCTIONS = (
-    "round around fix all any allclose isclose array_equal array_equiv isreal isrealobj iscomplex iscomplexobj isposinf isneginf "
-    "shape ndim size argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize nonzero flatnonzero argwhere "
-    "count_nonzero zeros_like ones_like empty_like result_type can_cast min_scalar_type common_type isin array_repr array_str array2string "
-    "shares_memory may_share_memory ravel_multi_index unravel_index tril_indices_from triu_indices_from diag_indices_from "
-    "broadcast_shapes histogram_bin_edges iterable unique_counts packbits unpackbits ix_"
+    "round around fix all any allclose isclose array_equal array_equiv isreal isrealobj iscomplex iscomplexobj isposinf"
+    " isneginf shape ndim size argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize"
+    " nonzero flatnonzero argwhere count_nonzero zeros_like ones_like empty_like result_type can_cast min_scalar_type"
+    " common_type isin array_repr array_str array2string shares_memory may_share_memory ravel_multi_index unravel_index"
+    " tril_indices_from triu_indices_from diag_indices_from broadcast_shapes histogram_bin_edges iterable unique_counts"
+    " packbits unpackbits ix_"
 )
 
 
 #: What has no gradient, and what to use instead.
 ADVICE = {
-    "unique unique_all unique_inverse unique_values union1d intersect1d setdiff1d setxor1d": "sets of values are a step function; use .data",
-    "copyto put place putmask put_along_axis fill_diagonal": "it writes into an array; use t.at[index].set(v) or np.where",
+    "unique unique_all unique_inverse unique_values union1d intersect1d setdiff1d setxor1d": (
+        "sets of values are a step function; use .data"
+    ),
+    "copyto put place putmask put_along_axis fill_diagonal": (
+        "it writes into an array; use t.at[index].set(v) or np.where"
+    ),
     "frexp": "the mantissa jumps; use np.log2 and np.exp2",
     "roots poly": "use np.linalg.eigvals of the companion matrix",
     "polyfit": "use np.linalg.lstsq with np.vander",
@@ -38,8 +43,10 @@ ADVICE = {
     "sort_complex": "use np.sort of the real or the absolute values",
     "save savez savez_compressed savetxt": "save .data or .detach().numpy()",
     "arange": "use np.linspace, or start + step * np.arange(n)",
-    "fromfunction fromiter frombuffer fromfile fromstring genfromtxt loadtxt array eye identity ones zeros empty full tri require": (
-        "it makes an array (with like= only): make it first, then a Tensor with autodiff.tensor; join Tensors with autodiff.array"
+    "fromfunction fromiter frombuffer fromfile fromstring genfromtxt loadtxt array eye identity ones zeros empty full "
+    "tri require": (
+        "it makes an array (with like= only): make it first, then a Tensor with autodiff.tensor; join Tensors with"
+        " autodiff.array"
     ),
     "busday_count busday_offset is_busday datetime_as_string": "dates are no numbers to differentiate",
 }

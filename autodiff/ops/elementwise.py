@@ -19,11 +19,18 @@ LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()
 
 add = P("add", np.add, lambda g, out, x, y: g, lambda g, out, x, y: g, operator="a + b", label="+")
 subtract = P("subtract", np.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, operator="a - b", label="-")
-multiply = P("multiply", np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, operator="a * b", label="×")
+multiply = P(
+    "multiply", np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, operator="a * b", label="×"
+)
 divide = P(
-    "divide", np.divide, lambda g, out, x, y: quotient(g, y), lambda g, out, x, y: -quotient(g * x, y * y),
-    operator="a / b", label="÷", domain=[(-3.0, 3.0), (0.3, 3.0)],
-)  # fmt: skip
+    "divide",
+    np.divide,
+    lambda g, out, x, y: quotient(g, y),
+    lambda g, out, x, y: -quotient(g * x, y * y),
+    operator="a / b",
+    label="÷",
+    domain=[(-3.0, 3.0), (0.3, 3.0)],
+)
 negative = P("negative", np.negative, lambda g, out, x: -g, operator="-a", label="neg")
 positive = P("positive", np.positive, lambda g, out, x: g)
 absolute = P("absolute", np.absolute, lambda g, out, x: g * _phase(x), kinks=(0.0,), label="abs")
@@ -67,18 +74,25 @@ def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 power = P(
     "power", np.power, _power_base, _power_exponent, operator="a ** b", label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
-)  # fmt: skip
+)
 float_power = P(
     "float_power", np.float_power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
-)  # fmt: skip
+)
 remainder = P(
-    "remainder", np.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(bare(x) / bare(y)),
-    label="%", domain=[(4.1, 4.4), (1.6, 1.9)],
-)  # fmt: skip
-fmod = P(
-    "fmod", np.fmod, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.trunc(bare(x) / bare(y)),
+    "remainder",
+    np.remainder,
+    lambda g, out, x, y: g,
+    lambda g, out, x, y: -g * np.floor(bare(x) / bare(y)),
+    label="%",
     domain=[(4.1, 4.4), (1.6, 1.9)],
-)  # fmt: skip
+)
+fmod = P(
+    "fmod",
+    np.fmod,
+    lambda g, out, x, y: g,
+    lambda g, out, x, y: -g * np.trunc(bare(x) / bare(y)),
+    domain=[(4.1, 4.4), (1.6, 1.9)],
+)
 
 # --- exponentials and logarithms ------------------------------------------------------------------------------------
 
@@ -100,8 +114,11 @@ def _weight(x: Any, out: Any) -> Any:
 
 
 logaddexp = P(
-    "logaddexp", np.logaddexp, lambda g, out, x, y: g * np.exp(_weight(x, out)), lambda g, out, x, y: g * np.exp(_weight(y, out))
-)  # fmt: skip
+    "logaddexp",
+    np.logaddexp,
+    lambda g, out, x, y: g * np.exp(_weight(x, out)),
+    lambda g, out, x, y: g * np.exp(_weight(y, out)),
+)
 
 
 def _weight2(x: Any, out: Any) -> Any:
@@ -112,8 +129,11 @@ def _weight2(x: Any, out: Any) -> Any:
 
 
 logaddexp2 = P(
-    "logaddexp2", np.logaddexp2, lambda g, out, x, y: g * np.exp2(_weight2(x, out)), lambda g, out, x, y: g * np.exp2(_weight2(y, out))
-)  # fmt: skip
+    "logaddexp2",
+    np.logaddexp2,
+    lambda g, out, x, y: g * np.exp2(_weight2(x, out)),
+    lambda g, out, x, y: g * np.exp2(_weight2(y, out)),
+)
 
 # --- trigonometry ---------------------------------------------------------------------------------------------------
 
@@ -130,17 +150,24 @@ arcsinh = P("arcsinh", np.arcsinh, lambda g, out, x: g / np.sqrt(x * x + 1))
 arccosh = P("arccosh", np.arccosh, lambda g, out, x: quotient(g, np.sqrt((x - 1) * (x + 1))), domain=(1.2, 4.0))
 arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, (1 - x) * (1 + x)), domain=(-0.9, 0.9))
 arctan2 = P(
-    "arctan2", np.arctan2,
-    lambda g, out, y, x: quotient(g * x, x * x + y * y), lambda g, out, y, x: -quotient(g * y, x * x + y * y),
+    "arctan2",
+    np.arctan2,
+    lambda g, out, y, x: quotient(g * x, x * x + y * y),
+    lambda g, out, y, x: -quotient(g * y, x * x + y * y),
     domain=(0.3, 3.0),
-)  # fmt: skip
+)
 hypot = P(
-    "hypot", np.hypot, lambda g, out, x, y: quotient(g * x, out), lambda g, out, x, y: quotient(g * y, out), domain=(0.3, 3.0)
-)  # fmt: skip
+    "hypot",
+    np.hypot,
+    lambda g, out, x, y: quotient(g * x, out),
+    lambda g, out, x, y: quotient(g * y, out),
+    domain=(0.3, 3.0),
+)
 deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])
 rad2deg = P("rad2deg", np.rad2deg, lambda g, out, x: g * (180 / np.pi), numpy=[np.rad2deg, np.degrees])
 
-# --- choices: a tie sends one half to each (docs/kinks.md) -----------------------------------------------------------------
+# --- choices: a tie sends one half to each (docs/kinks.md)
+# -----------------------------------------------------------------
 
 
 def _share(g: Any, chosen: Any, other: Any) -> Any:
@@ -150,34 +177,42 @@ def _share(g: Any, chosen: Any, other: Any) -> Any:
 
 
 maximum = P(
-    "maximum", np.maximum,
+    "maximum",
+    np.maximum,
     lambda g, out, x, y: _share(g, _at_least(x, y), bare(x) == bare(y)),
     lambda g, out, x, y: _share(g, _at_least(y, x), bare(x) == bare(y)),
-    label="max", kinks=(0.0,),
-)  # fmt: skip
+    label="max",
+    kinks=(0.0,),
+)
 minimum = P(
-    "minimum", np.minimum,
+    "minimum",
+    np.minimum,
     lambda g, out, x, y: _share(g, _at_most(x, y), bare(x) == bare(y)),
     lambda g, out, x, y: _share(g, _at_most(y, x), bare(x) == bare(y)),
-    label="min", kinks=(0.0,),
-)  # fmt: skip
+    label="min",
+    kinks=(0.0,),
+)
 fmax = P(
-    "fmax", np.fmax,
+    "fmax",
+    np.fmax,
     lambda g, out, x, y: _share(g, (bare(x) >= bare(y)) | np.isnan(bare(y)), bare(x) == bare(y)),
     lambda g, out, x, y: _share(g, (bare(y) >= bare(x)) | np.isnan(bare(x)), bare(x) == bare(y)),
     kinks=(0.0,),
-)  # fmt: skip
+)
 fmin = P(
-    "fmin", np.fmin,
+    "fmin",
+    np.fmin,
     lambda g, out, x, y: _share(g, (bare(x) <= bare(y)) | np.isnan(bare(y)), bare(x) == bare(y)),
     lambda g, out, x, y: _share(g, (bare(y) <= bare(x)) | np.isnan(bare(x)), bare(x) == bare(y)),
     kinks=(0.0,),
-)  # fmt: skip
+)
 copysign = P(
-    "copysign", np.copysign,
-    lambda g, out, x, y: g * (np.copysign(1, bare(y)) * np.sign(bare(x))), lambda g, out, x, y: 0 * g,
+    "copysign",
+    np.copysign,
+    lambda g, out, x, y: g * (np.copysign(1, bare(y)) * np.sign(bare(x))),
+    lambda g, out, x, y: 0 * g,
     domain=[(0.3, 3.0), (0.3, 3.0)],
-)  # fmt: skip
+)
 
 
 def _at_least(x: Any, y: Any) -> Any:
@@ -196,10 +231,13 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
 
 
 where_ = P(
-    "where", _where,
-    None, lambda g, out, condition, x, y: np.where(condition, g, 0), lambda g, out, condition, x, y: np.where(condition, 0, g),
+    "where",
+    _where,
+    None,
+    lambda g, out, condition, x, y: np.where(condition, g, 0),
+    lambda g, out, condition, x, y: np.where(condition, 0, g),
     sample=lambda draw: _sample_where(draw),
-)  # fmt: skip
+)
 
 
 def _sample_where(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -249,12 +287,13 @@ def _sample_clip(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 clip_ = P(
-    "clip", _clip,
+    "clip",
+    _clip,
     lambda g, out, x, low, high: np.where(_inside(x, low, high), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) < bare(low)) & (bare(low) <= bare(high)), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) > bare(high)) | (bare(low) > bare(high)), g, 0),
     sample=_sample_clip,
-)  # fmt: skip
+)
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
@@ -292,14 +331,24 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return clip_.function(a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
-# --- complex parts: the convention is JAX's (docs/complex.md) ---------------------------------------------------------------
+# --- complex parts: the convention is JAX's (docs/complex.md)
+# ---------------------------------------------------------------
 
 conjugate = P("conjugate", np.conjugate, lambda g, out, x: np.conjugate(g), label="conj")
-real = P("real", lambda x: np.real(x), lambda g, out, x: g, numpy=np.real, sample=lambda draw: ((draw.array(draw.shape()),), {}))
+real = P(
+    "real",
+    lambda x: np.real(x),
+    lambda g, out, x: g,
+    numpy=np.real,
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)
 imag = P(
-    "imag", lambda x: np.imag(x), lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
-    numpy=np.imag, sample=lambda draw: ((draw.array(draw.shape()),), {}),
-)  # fmt: skip
+    "imag",
+    lambda x: np.imag(x),
+    lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
+    numpy=np.imag,
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+)
 
 
 def _astype(x: Any, dtype: Any) -> Any:
@@ -307,14 +356,25 @@ def _astype(x: Any, dtype: Any) -> Any:
 
 
 # The engine casts every gradient to its input's dtype, so the rule of a cast is the identity.
-astype_ = P("astype", _astype, lambda g, out, x, dtype: g, label="astype", sample=lambda draw: ((draw.array(draw.shape()), np.float64), {}))
+astype_ = P(
+    "astype",
+    _astype,
+    lambda g, out, x, dtype: g,
+    label="astype",
+    sample=lambda draw: ((draw.array(draw.shape()), np.float64), {}),
+)
 
 
 def _copy(x: Any, order: str = "C") -> Any:
     return np.array(x, order=order)  # type: ignore[call-overload]
 
 
-copy_ = P("copy", _copy, lambda g, out, x, order="C": g, sample=lambda draw: ((draw.array(draw.shape()),), {"order": draw.choice(("C", "F"))}))
+copy_ = P(
+    "copy",
+    _copy,
+    lambda g, out, x, order="C": g,
+    sample=lambda draw: ((draw.array(draw.shape()),), {"order": draw.choice(("C", "F"))}),
+)
 
 
 def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
@@ -349,8 +409,9 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
 def constant(x: Any) -> Any:
     """``x`` as a constant: no gradient flows through it (``stop_gradient``).
 
-    An ndarray comes back as it is, so that a composed definition may use it on arrays and Tensors alike. ``autodiff.testing`` knows of it: what
-    was held constant stays at its value while the numerical reference moves the point.
+    An ndarray comes back as it is, so that a composed definition may use it on arrays and Tensors alike.
+    ``autodiff.testing`` knows of it: what was held constant stays at its value while the numerical reference moves the
+    point.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Fourier transforms: numpy.fft, all of it, from two linear primitives.
 
-The matrix of the discrete Fourier transform is symmetric, so its transpose, which is what a pullback needs in the convention of
-docs/complex.md, is the transform itself. Lengths that pad or cut transpose into cutting and padding. The other transforms are compositions.
+The matrix of the discrete Fourier transform is symmetric, so its transpose, which is what a pullback needs in the
+convention of docs/complex.md, is the transform itself. Lengths that pad or cut transpose into cutting and padding. The
+other transforms are compositions.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def _rule(transform: Callable[..., Any]) -> Callable[..., Any]:
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape(min_ndim=1, max_ndim=2)
-    return (draw.array(shape),), {"n": draw.choice((None, 3)), "axis": draw.axis(len(shape)), "norm": draw.choice((None, "ortho", "forward"))}
+    return (draw.array(shape),), {
+        "n": draw.choice((None, 3)),
+        "axis": draw.axis(len(shape)),
+        "norm": draw.choice((None, "ortho", "forward")),
+    }
 
 
 fft_ = Primitive("fft", _fft, _rule(lambda *args: np.fft.fft(*args)), sample=_sample)
@@ -125,7 +130,15 @@ def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     return conjugate.function(rfft(a, n, axis, _OPPOSITE[norm]))
 
 
-def _over_axes(step: Callable[..., Any], a: Any, s: Any, axes: Any, norm: Any, last: Callable[..., Any] | None = None, first: bool = False) -> Any:
+def _over_axes(
+    step: Callable[..., Any],
+    a: Any,
+    s: Any,
+    axes: Any,
+    norm: Any,
+    last: Callable[..., Any] | None = None,
+    first: bool = False,
+) -> Any:
     x = _tensor(a)
     if axes is None:
         axes = tuple(range(x.ndim)) if s is None else tuple(range(x.ndim - len(s), x.ndim))

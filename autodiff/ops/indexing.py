@@ -35,7 +35,9 @@ def clean(index: Any) -> Any:
     elif isinstance(index, list):
         index = np.asarray([clean(part) for part in index], dtype=None if index else np.intp)
     elif isinstance(index, slice):
-        return slice(*(part.__index__() if hasattr(part, "_node") else part for part in (index.start, index.stop, index.step)))
+        return slice(
+            *(part.__index__() if hasattr(part, "_node") else part for part in (index.start, index.stop, index.step))
+        )
     if isinstance(index, np.ndarray) and index.dtype.kind not in "biu":
         raise IndexError(f"an index must be integer or boolean, got an array of dtype {index.dtype}")
     return index
@@ -60,9 +62,14 @@ def _scatter(v: Any, index: Any, shape: Any) -> Any:
 
 def _sample_getitem(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape(min_ndim=1)
-    index = draw.choice((
-        draw.integer(0, shape[0] - 1), slice(None, None, 2), draw.integers((3,), 0, shape[0] - 1), (Ellipsis, slice(None, None, -1)),
-    ))  # fmt: skip
+    index = draw.choice(
+        (
+            draw.integer(0, shape[0] - 1),
+            slice(None, None, 2),
+            draw.integers((3,), 0, shape[0] - 1),
+            (Ellipsis, slice(None, None, -1)),
+        )
+    )
     return (draw.array(shape), index), {}
 
 
@@ -72,9 +79,12 @@ def _sample_scatter(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 getitem_: Primitive = P(
-    "getitem", _getitem, lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
-    sample=_sample_getitem, label="[ ]",
-)  # fmt: skip
+    "getitem",
+    _getitem,
+    lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
+    sample=_sample_getitem,
+    label="[ ]",
+)
 scatter_: Primitive = P("scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter)
 
 
@@ -182,7 +192,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     x = _tensor(arr)
     place = axis % x.ndim
     index = tuple(
-        where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1)) for i, n in enumerate(x.shape)
+        where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1))
+        for i, n in enumerate(x.shape)
     )
     return getitem_.function(x, index)
 
@@ -249,5 +260,7 @@ class AtIndex:
         if not _is_unique(index):
             positions = np.arange(self._tensor.size).reshape(self._tensor.shape)[index]
             if np.unique(positions).size != positions.size:
-                raise ArgumentError(f"at[...].{name}: an element is named twice; only set and add define what that means")
+                raise ArgumentError(
+                    f"at[...].{name}: an element is named twice; only set and add define what that means"
+                )
         return set_at(self._tensor, index, change(getitem_.function(self._tensor, index)))

@@ -1,10 +1,11 @@
 """Linear algebra: numpy.linalg, every function differentiable that has a derivative.
 
-Formulas: Giles 2008 (inverse, determinant, solve, Cholesky), Townsend 2016 (SVD), Walter and Lehmann 2010 (QR), Boeddeker et al. 2017
-(eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh are functions of the symmetric part of their argument, so their
-gradients are symmetric. At equal eigenvalues or singular values first-order gradients of functions of the values are right; a result that
-depends on the vectors there, in first or second order, is refused. It must be: sum(R * V w**3 V') and sum(R * V V') give such vectors the same
-cotangents, and yet have different gradients. :func:`matrix_function` is told the function and has them all.
+Formulas: Giles 2008 (inverse, determinant, solve, Cholesky), Townsend 2016 (SVD), Walter and Lehmann 2010 (QR),
+Boeddeker et al. 2017 (eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh are functions
+of the symmetric part of their argument, so their gradients are symmetric. At equal eigenvalues or singular values
+first-order gradients of functions of the values are right; a result that depends on the vectors there, in first or
+second order, is refused. It must be: sum(R * V w**3 V') and sum(R * V V') give such vectors the same cotangents, and
+yet have different gradients. :func:`matrix_function` is told the function and has them all.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def _symmetric(x: Any) -> Any:
 
 
 def _c(x: Any) -> Any:
-    """The conjugate; of a cotangent it is the gradient as a direction (docs/complex.md), in which adjoint formulas are written."""
+    """The conjugate; of a cotangent it is the gradient as a direction (docs/complex.md), in which adjoint formulas are
+    written.
+    """
     return np.conjugate(x) if bare(x).dtype.kind == "c" else x
 
 
@@ -62,15 +65,20 @@ def _positive(draw: Any) -> Any:
 
 
 inv = P(
-    "inv", lambda x: np.linalg.inv(x), lambda g, out, x: -np.matmul(np.matmul(_t(out), g), _t(out)), numpy=np.linalg.inv,
-    sample=lambda draw: ((_square(draw),), {}), label="inv",
-)  # fmt: skip
+    "inv",
+    lambda x: np.linalg.inv(x),
+    lambda g, out, x: -np.matmul(np.matmul(_t(out), g), _t(out)),
+    numpy=np.linalg.inv,
+    sample=lambda draw: ((_square(draw),), {}),
+    label="inv",
+)
 
 
 def _det_rule(g: Any, out: Any, x: Any) -> Any:
     if np.count_nonzero(bare(out)) == np.size(bare(out)):
         return (g * out)[..., None, None] * _t(np.linalg.inv(x))
-    # A singular matrix: the cofactors from the SVD, A = U S V^T, cof(A) = det(U) det(V) U diag(prod of the other s) V^T.
+    # A singular matrix: the cofactors from the SVD, A = U S V^T, cof(A) = det(U) det(V) U diag(prod of the other s)
+    # V^T.
     u, s, vh = np.linalg.svd(x)
     sign = np.linalg.det(bare(u)) * np.linalg.det(bare(vh))
     return (g * sign)[..., None, None] * np.matmul(u * reductions._others_product(s, -1)[..., None, :], vh)
@@ -78,14 +86,18 @@ def _det_rule(g: Any, out: Any, x: Any) -> Any:
 
 det = P("det", lambda x: np.linalg.det(x), _det_rule, numpy=np.linalg.det, sample=lambda draw: ((_square(draw),), {}))
 logabsdet = P(
-    "logabsdet", lambda x: np.linalg.slogdet(x)[1], lambda g, out, x: g[..., None, None] * _t(np.linalg.inv(x)),
-    sample=lambda draw: ((_square(draw),), {}), label="log|det|",
-)  # fmt: skip
+    "logabsdet",
+    lambda x: np.linalg.slogdet(x)[1],
+    lambda g, out, x: g[..., None, None] * _t(np.linalg.inv(x)),
+    sample=lambda draw: ((_square(draw),), {}),
+    label="log|det|",
+)
 
 
 @dispatch.implements(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
-    """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant.
+    """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the
+    sign is a constant.
 
     Examples
     --------
@@ -98,8 +110,11 @@ def slogdet(a: Any) -> Any:
     result = np.linalg.slogdet(x.data)
     sign = _tensor(result.sign)
     if x.dtype.kind == "c" and x.shape[-1]:
-        # A positive factor leaves the sign alone; this one brings the determinant to size one, so that it neither overflows nor vanishes.
-        scaled = det.function(x * np.exp(-np.where(np.isfinite(result.logabsdet), result.logabsdet, 0.0) / x.shape[-1])[..., None, None])
+        # A positive factor leaves the sign alone; this one brings the determinant to size one, so that it neither
+        # overflows nor vanishes.
+        scaled = det.function(
+            x * np.exp(-np.where(np.isfinite(result.logabsdet), result.logabsdet, 0.0) / x.shape[-1])[..., None, None]
+        )
         sign = quotient(scaled, np.abs(scaled))
     return type(result)(sign, logabsdet.function(x))
 
@@ -138,7 +153,12 @@ def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
     return _c(_symmetric(np.matmul(np.matmul(_h(inverse), phi), inverse)))
 
 
-cholesky_ = P("cholesky", lambda x: np.linalg.cholesky(_symmetric(x)), _cholesky_rule, sample=lambda draw: ((_positive(draw),), {}))
+cholesky_ = P(
+    "cholesky",
+    lambda x: np.linalg.cholesky(_symmetric(x)),
+    _cholesky_rule,
+    sample=lambda draw: ((_positive(draw),), {}),
+)
 
 
 @dispatch.implements(np.linalg.cholesky)
@@ -155,7 +175,8 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return _h(factor) if upper else factor
 
 
-# --- eigenvalues, singular values -----------------------------------------------------------------------------------------
+# --- eigenvalues, singular values
+# -----------------------------------------------------------------------------------------
 
 
 def _inverse_gaps(values: Any) -> Any:
@@ -168,15 +189,18 @@ def _inverse_gaps(values: Any) -> Any:
 
 
 def _refuse_inside_blocks(name: str, values: Any, *along: Any) -> None:
-    """Refuse cotangents of vectors within a block of equal values: the limit that is wanted there cannot be had from them."""
+    """Refuse cotangents of vectors within a block of equal values: the limit that is wanted there cannot be had from
+    them.
+    """
     same = (bare(_inverse_gaps(values)) == 0) & ~np.eye(values.shape[-1], dtype=bool)
     for part in along:
         plain = bare(part)
         if np.any(same & (np.abs(plain) > 1e-12 * np.max(np.abs(plain), axis=(-2, -1), keepdims=True, initial=0.0))):
             raise NotDifferentiableError(
-                f"{name}: two values are equal and the result (or its second derivative) depends on their vectors, which are arbitrary "
-                "there; use functions of the values alone, or of the matrix itself (autodiff.linalg.matrix_function, which gives projectors as well, "
-                "np.linalg.matrix_power, autodiff.linalg.expm)"
+                f"{name}: two values are equal and the result (or its second derivative) depends on their vectors,"
+                " which are arbitrary there; use functions of the values alone, or of the matrix itself"
+                " (autodiff.linalg.matrix_function, which gives projectors as well, np.linalg.matrix_power,"
+                " autodiff.linalg.expm)"
             )
 
 
@@ -212,7 +236,8 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return eigh_.function(a)[0]
 
 
-#: Below this share of the largest eigenvalue a divided difference loses more digits to cancellation than the derivative half-way is off.
+#: Below this share of the largest eigenvalue a divided difference loses more digits to cancellation than the derivative
+#: half-way is off.
 _CLOSE = 1e-5
 
 
@@ -223,7 +248,9 @@ def _matrix_function(x: Any, function: Any) -> Any:
 
 
 def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
-    """Daleckii and Krein 1965: ``dF = V (D o (V' dA V)) V'`` with ``D_ij = (f(w_i) - f(w_j)) / (w_i - w_j)``, and ``f'`` where the two are equal."""
+    """Daleckii and Krein 1965: ``dF = V (D o (V' dA V)) V'`` with ``D_ij = (f(w_i) - f(w_j)) / (w_i - w_j)``, and
+    ``f'`` where the two are equal.
+    """
     from autodiff.transforms import elementwise_grad
 
     w, v = np.linalg.eigh(x if hasattr(x, "_node") else _symmetric(x))
@@ -238,22 +265,26 @@ def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
 
 
 matrix_function_ = P(
-    "matrix_function", _matrix_function, _matrix_function_rule, sample=lambda draw: ((_square(draw), draw.choice((np.exp, np.sin, np.square))), {}),
-)  # fmt: skip
+    "matrix_function",
+    _matrix_function,
+    _matrix_function_rule,
+    sample=lambda draw: ((_square(draw), draw.choice((np.exp, np.sin, np.square))), {}),
+)
 
 
 def matrix_function(a: Any, function: Any) -> Any:
     """``f(A) = V f(w) V'`` of a symmetric or Hermitian matrix, with the right gradient at equal eigenvalues too.
 
-    Through ``np.linalg.eigh`` the gradient at equal eigenvalues cannot be had: which vectors they get is arbitrary. Written as a function of the
-    matrix it exists wherever ``f`` is smooth.
+    Through ``np.linalg.eigh`` the gradient at equal eigenvalues cannot be had: which vectors they get is arbitrary.
+    Written as a function of the matrix it exists wherever ``f`` is smooth.
 
     Parameters
     ----------
     a : (..., n, n)
         Its symmetric part counts.
     function : callable
-        Acts on every eigenvalue alone, such as ``np.exp``. A condition gives a projector: ``lambda w: w < c`` that onto the eigenvectors below ``c``.
+        Acts on every eigenvalue alone, such as ``np.exp``. A condition gives a projector: ``lambda w: w < c`` that onto
+        the eigenvectors below ``c``.
 
     Returns
     -------
@@ -324,10 +355,12 @@ def _svd_rule(g: Any, out: Any, x: Any) -> Any:
 
     With G the conjugate of ``g`` (docs/complex.md) and ``h = U' G_U``, ``k = V' G_V``, ``F_ij = 1 / (s_j^2 - s_i^2)``::
 
-        G_A = U [F o (h - h') S + S F o (k - k') + diag(G_s + i Im(h_ii) / s_i)] V'  +  (G_U - U h) S^-1 V'  +  U S^-1 (G_V - V k)'
+        G_A = U [F o (h - h') S + S F o (k - k') + diag(G_s + i Im(h_ii) / s_i)] V'  +  (G_U - U h) S^-1 V'  +  U S^-1
+        (G_V - V k)'
 
-    The last two terms are the parts outside the column and row space. A pair of vectors may be turned by one phase, so a result has a derivative
-    only if ``Im(h_ii + k_ii) = 0``. At a singular value of zero ``s`` has a kink like that of ``abs``, and its cotangent counts for nothing.
+    The last two terms are the parts outside the column and row space. A pair of vectors may be turned by one phase, so
+    a result has a derivative only if ``Im(h_ii + k_ii) = 0``. At a singular value of zero ``s`` has a kink like that of
+    ``abs``, and its cotangent counts for nothing.
     """
     (gu, gs, gvh), (u, s, vh) = g, out
     complex_ = bare(u).dtype.kind == "c"
@@ -344,7 +377,11 @@ def _svd_rule(g: Any, out: Any, x: Any) -> Any:
         turn_u, turn_v = np.imag(_diagonal(h)), np.imag(_diagonal(k))
         _refuse_phase("svd", bare(turn_u) + bare(turn_v), bare(h), bare(k))
         along = along + 1j * quotient(turn_u, s)
-    middle = gaps * (h - _h(h)) * s[..., None, :] + s[..., :, None] * (gaps * (k - _h(k))) + along[..., None, :] * np.eye(s.shape[-1])
+    middle = (
+        gaps * (h - _h(h)) * s[..., None, :]
+        + s[..., :, None] * (gaps * (k - _h(k)))
+        + along[..., None, :] * np.eye(s.shape[-1])
+    )
     result = np.matmul(np.matmul(u, middle), vh)
     if m > n:
         result = result + np.matmul(quotient(gu - np.matmul(u, h), np.broadcast_to(s[..., None, :], gu.shape)), vh)
@@ -358,11 +395,14 @@ def _diagonal(x: Any) -> Any:
 
 
 def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
-    """Refuse cotangents that ask how the result changes when an eigenvector or a pair of singular vectors is turned by a phase."""
+    """Refuse cotangents that ask how the result changes when an eigenvector or a pair of singular vectors is turned by
+    a phase.
+    """
     if np.max(np.abs(turning), initial=0.0) > 1e-6 * max(np.max(np.abs(part), initial=0.0) for part in scale):
         raise NotDifferentiableError(
-            f"{name}: the result depends on the phase of complex vectors, which is arbitrary; use what does not change when a vector is multiplied "
-            "by exp(i phi), such as absolute values or products of a vector with its conjugate, or the values alone"
+            f"{name}: the result depends on the phase of complex vectors, which is arbitrary; use what does not change"
+            " when a vector is multiplied by exp(i phi), such as absolute values or products of a vector with its"
+            " conjugate, or the values alone"
         )
 
 
@@ -371,8 +411,9 @@ def _span_only_rule(g: Any, out: Any, q: Any) -> Any:
     turning = turning - np.conjugate(np.swapaxes(turning, -1, -2))
     if np.max(np.abs(turning), initial=0.0) > 1e4 * np.finfo(turning.dtype).eps * np.max(np.abs(bare(g)), initial=0.0):
         raise NotDifferentiableError(
-            "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'), which are arbitrary; use what "
-            "depends on their span alone, such as Q @ Q.T, or ask for the reduced factors (full_matrices=False, mode='reduced')"
+            "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'),"
+            " which are arbitrary; use what depends on their span alone, such as Q @ Q.T, or ask for the reduced"
+            " factors (full_matrices=False, mode='reduced')"
         )
     return g
 
@@ -382,16 +423,16 @@ def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array((draw.integer(1, 4), 1), 0.2, 1.0),), {}
 
 
-# Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second derivatives send such
-# cotangents even where the turning cancels in the end, so they are refused as well.
+# Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second
+# derivatives send such cotangents even where the turning cancels in the end, so they are refused as well.
 span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only)
 
 
 def _completed(u: Any, full: Any) -> Any:
     """The orthonormal columns ``u`` completed to those of ``full``, whose further columns are LAPACK's choice.
 
-    As a function of ``u``: those columns less their part in the span of ``u``, made orthonormal again by a Cholesky factor. Both change nothing here,
-    but say how the columns move when ``u`` does.
+    As a function of ``u``: those columns less their part in the span of ``u``, made orthonormal again by a Cholesky
+    factor. Both change nothing here, but say how the columns move when ``u`` does.
     """
     rest = full[..., :, u.shape[-1] :]
     if not rest.shape[-1]:
@@ -415,8 +456,9 @@ svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """Differentiable ``numpy.linalg.svd`` of real and complex matrices.
 
-    The vectors that complete a non-square factor to a full one are arbitrary but for their span; a result that depends on more of them is refused
-    when it is differentiated, and so is one that depends on the phase of complex vectors. ``hermitian`` is of no account.
+    The vectors that complete a non-square factor to a full one are arbitrary but for their span; a result that depends
+    on more of them is refused when it is differentiated, and so is one that depends on the phase of complex vectors.
+    ``hermitian`` is of no account.
 
     Examples
     --------
@@ -474,7 +516,8 @@ qr_ = P("qr", _qr, _qr_rule, sample=_sample_qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Differentiable ``numpy.linalg.qr`` in the modes "reduced", "complete" and "r".
 
-    The columns that complete Q are arbitrary but for their span; a result that depends on more of them is refused when it is differentiated.
+    The columns that complete Q are arbitrary but for their span; a result that depends on more of them is refused when
+    it is differentiated.
 
     Raises
     ------
@@ -482,7 +525,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         For the mode "raw", which holds Householder reflectors.
     """
     if mode not in ("reduced", "complete", "r"):
-        raise NotDifferentiableError(f"np.linalg.qr(mode={mode!r}) has no gradient here; use mode='reduced', 'complete' or 'r'")
+        raise NotDifferentiableError(
+            f"np.linalg.qr(mode={mode!r}) has no gradient here; use mode='reduced', 'complete' or 'r'"
+        )
     x = _tensor(a)
     m, n = x.shape[-2:]
     if m >= n:
@@ -516,7 +561,8 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> A
     return pinv_.function(a)
 
 
-# --- composed of the above --------------------------------------------------------------------------------------------------
+# --- composed of the above
+# --------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.linalg.lstsq)
@@ -605,7 +651,10 @@ def _norm2_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = Fal
 
 def _sample_norm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     shape = draw.shape(min_ndim=1)
-    return (draw.array(shape, 0.3, 2.0),), {"axis": draw.choice((None, draw.axis(len(shape)))), "keepdims": draw.boolean()}
+    return (draw.array(shape, 0.3, 2.0),), {
+        "axis": draw.choice((None, draw.axis(len(shape)))),
+        "keepdims": draw.boolean(),
+    }
 
 
 norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖")
@@ -621,8 +670,8 @@ def _norm_p(x: Any, order: float, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _norm_p_rule(g: Any, out: Any, x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
-    # (|x_i| / |x|)^(p - 1) sign(x_i); where x_i = 0 that is 0: the smallest subgradient for p = 1, the derivative for p > 1, the middle of a cusp
-    # for p < 1.
+    # (|x_i| / |x|)^(p - 1) sign(x_i); where x_i = 0 that is 0: the smallest subgradient for p = 1, the derivative for p
+    # > 1, the middle of a cusp for p < 1.
     size = np.abs(x)
     length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
     still = (bare(size) == 0) | (bare(length) == 0)
@@ -774,7 +823,9 @@ def kron(a: Any, b: Any) -> Any:
     x, y = x.reshape((1,) * (ndim - x.ndim) + x.shape), y.reshape((1,) * (ndim - y.ndim) + y.shape)
     spaced_x = tuple(n for side in x.shape for n in (side, 1))
     spaced_y = tuple(n for side in y.shape for n in (1, side))
-    return (x.reshape(spaced_x) * y.reshape(spaced_y)).reshape(tuple(n * m for n, m in zip(x.shape, y.shape, strict=True)))
+    return (x.reshape(spaced_x) * y.reshape(spaced_y)).reshape(
+        tuple(n * m for n, m in zip(x.shape, y.shape, strict=True))
+    )
 
 
 @dispatch.implements(np.cross)
@@ -794,5 +845,3 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Differentiable ``numpy.linalg.cross``."""
     return cross(x1, x2, axis=axis)
-
-

@@ -1,8 +1,10 @@
-"""The standard normal distribution function in NumPy alone, which GELU needs: NumPy has no erf, and the core imports nothing else.
+"""The standard normal distribution function in NumPy alone, which GELU needs: NumPy has no erf, and the core imports
+nothing else.
 
-With ``a = |x|`` and the density ``p(a)``, ``Phi(-a) = p(a) R(a)``, where Mills' ratio R falls smoothly from ``sqrt(pi / 2)`` like 1/a. So
-``(1 + a) R(a)`` is expanded in Chebyshev polynomials of ``t = (a - 5) / (a + 5)``, which takes [0, inf) to [-1, 1] (the device of Shepherd and
-Laframboise 1981 for erfc). One smooth piece, accurate *relatively* far into the tail; the exponential that it needs is GELU's derivative's, too.
+With ``a = |x|`` and the density ``p(a)``, ``Phi(-a) = p(a) R(a)``, where Mills' ratio R falls smoothly from ``sqrt(pi /
+2)`` like 1/a. So ``(1 + a) R(a)`` is expanded in Chebyshev polynomials of ``t = (a - 5) / (a + 5)``, which takes [0,
+inf) to [-1, 1] (the device of Shepherd and Laframboise 1981 for erfc). One smooth piece, accurate *relatively* far into
+the tail; the exponential that it needs is GELU's derivative's, too.
 """
 
 from __future__ import annotations
@@ -16,19 +18,50 @@ from autodiff.primitive import Primitive
 
 __all__ = ["cdf_and_density", "normal_cdf", "normal_density"]
 
-# Powers of t, the highest first, from the Chebyshev series computed with 50 digits. Cut after T_12 it is good to 1.4e-8, after T_25 to 2e-17 (the
-# series falls by a factor of seven a term).
+# Powers of t, the highest first, from the Chebyshev series computed with 50 digits. Cut after T_12 it is good to
+# 1.4e-8, after T_25 to 2e-17 (the series falls by a factor of seven a term).
 _SHORT = (
-    -2.3705131911841064e-05, -7.782680851177817e-05, 0.0004548808577382405, -4.4740156575652395e-05, -0.004199619742061593,
-    0.016384997955198682, -0.038027214644676156, 0.06149462243475345, -0.06617749309410398, 0.025073458008612836, 0.07778159197057828,
-    -0.2294875833171335, 1.1568486283635218,
+    -2.3705131911841064e-05,
+    -7.782680851177817e-05,
+    0.0004548808577382405,
+    -4.4740156575652395e-05,
+    -0.004199619742061593,
+    0.016384997955198682,
+    -0.038027214644676156,
+    0.06149462243475345,
+    -0.06617749309410398,
+    0.025073458008612836,
+    0.07778159197057828,
+    -0.2294875833171335,
+    1.1568486283635218,
 )
 _LONG = (
-    1.7327578943235103e-10, 6.288377855498677e-11, -2.039456977423449e-09, -1.0846925288860795e-09, 1.4010248782442869e-08,
-    1.0082895646260188e-08, -8.232321223515427e-08, -6.738323465177047e-08, 4.968188503341836e-07, 3.2197131609042185e-07,
-    -3.280567012895583e-06, -1.7723438185601556e-07, 2.271112294988288e-05, -2.48054584472145e-05, -0.0001343747460125513,
-    0.00045704381820007954, 1.953073289303005e-05, -0.004201290310663574, 0.0163482312692141, -0.038026592187762366, 0.061505045841013566,
-    -0.0661776007789934, 0.025072179301611947, 0.07778159886873554, -0.2294875382521129, 1.1568486282918946,
+    1.7327578943235103e-10,
+    6.288377855498677e-11,
+    -2.039456977423449e-09,
+    -1.0846925288860795e-09,
+    1.4010248782442869e-08,
+    1.0082895646260188e-08,
+    -8.232321223515427e-08,
+    -6.738323465177047e-08,
+    4.968188503341836e-07,
+    3.2197131609042185e-07,
+    -3.280567012895583e-06,
+    -1.7723438185601556e-07,
+    2.271112294988288e-05,
+    -2.48054584472145e-05,
+    -0.0001343747460125513,
+    0.00045704381820007954,
+    1.953073289303005e-05,
+    -0.004201290310663574,
+    0.0163482312692141,
+    -0.038026592187762366,
+    0.061505045841013566,
+    -0.0661776007789934,
+    0.025072179301611947,
+    0.07778159886873554,
+    -0.2294875382521129,
+    1.1568486282918946,
 )
 _ROOT_TWO_PI = 2.5066282746310002
 # Beyond it the density is 0 in every dtype, and squares of what is beyond would overflow.

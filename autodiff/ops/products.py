@@ -20,7 +20,8 @@ def _matmul(x: Any, y: Any) -> Any:
 
 
 def _matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # out = x y, so dx = g y^T: (..., n, m) (..., m, k) -> (..., n, k). A vector stands for a row (left) or a column (right).
+    # out = x y, so dx = g y^T: (..., n, m) (..., m, k) -> (..., n, k). A vector stands for a row (left) or a column
+    # (right).
     if y.ndim == 1:
         return np.expand_dims(g, -1) * y if x.ndim > 1 else g * y
     if x.ndim == 1:
@@ -41,10 +42,19 @@ def _matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 def _sample_matmul(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     n, k, m, b = (draw.integer(1, 3) for _ in range(4))
-    left, right = draw.choice((
-        ((n, k), (k, m)), ((k,), (k,)), ((k,), (k, m)), ((n, k), (k,)), ((b, n, k), (b, k, m)), ((b, n, k), (k, m)), ((1, n, k), (b, k, m)),
-        ((b, n, k), (k,)), ((k,), (b, k, m)),
-    ))  # fmt: skip
+    left, right = draw.choice(
+        (
+            ((n, k), (k, m)),
+            ((k,), (k,)),
+            ((k,), (k, m)),
+            ((n, k), (k,)),
+            ((b, n, k), (b, k, m)),
+            ((b, n, k), (k, m)),
+            ((1, n, k), (b, k, m)),
+            ((b, n, k), (k,)),
+            ((k,), (b, k, m)),
+        )
+    )
     return (draw.array(left), draw.array(right)), {}
 
 
@@ -53,7 +63,8 @@ matmul = P("matmul", _matmul, _matmul_left, _matmul_right, numpy=np.matmul, samp
 
 @dispatch.implements(np.dot)
 def dot(a: Any, b: Any, out: None = None) -> Any:
-    """Differentiable ``numpy.dot``: scalars multiply, vectors and matrices as ``@``, else the last axis with the last but one.
+    """Differentiable ``numpy.dot``: scalars multiply, vectors and matrices as ``@``, else the last axis with the last
+    but one.
 
     Examples
     --------
@@ -131,8 +142,8 @@ def _einsum(*operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
 
 
 def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
-    # d/dx_i is the einsum of g and all other operands, read out with operand i's own labels; a label that stands only in
-    # operand i was summed over, so its cotangent repeats; a label that stands twice there read a diagonal.
+    # d/dx_i is the einsum of g and all other operands, read out with operand i's own labels; a label that stands only
+    # in operand i was summed over, so its cotangent repeats; a label that stands twice there read a diagonal.
     inputs, output = subscripts
     mine, shape = inputs[i], np.shape(bare(operands[i]))
     labels = "".join(dict.fromkeys(mine))
@@ -153,10 +164,19 @@ def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tup
 
 def _sample_einsum(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     size = {c: draw.integer(1, 3) for c in "ijkl"}
-    inputs, output = draw.choice((
-        (("ij", "jk"), "ik"), (("ij",), "ji"), (("ii",), "i"), (("ij",), ""), (("i", "i"), ""), (("ij", "jk", "kl"), "il"),
-        (("ijk", "ikl"), "ijl"), (("iij",), "j"), (("ij", "k"), "ik"),
-    ))  # fmt: skip
+    inputs, output = draw.choice(
+        (
+            (("ij", "jk"), "ik"),
+            (("ij",), "ji"),
+            (("ii",), "i"),
+            (("ij",), ""),
+            (("i", "i"), ""),
+            (("ij", "jk", "kl"), "il"),
+            (("ijk", "ikl"), "ijl"),
+            (("iij",), "j"),
+            (("ij", "k"), "ik"),
+        )
+    )
     return tuple(draw.array(tuple(size[c] for c in s)) for s in inputs), {"subscripts": (inputs, output)}
 
 
@@ -171,7 +191,9 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[str
     if len(inputs) != len(shapes):
         raise ArgumentError(f"einsum: {subscripts!r} names {len(inputs)} operands, got {len(shapes)}")
     spare = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
-    hidden = [len(shape) - len(s.replace("...", "")) if "..." in s else 0 for s, shape in zip(inputs, shapes, strict=True)]
+    hidden = [
+        len(shape) - len(s.replace("...", "")) if "..." in s else 0 for s, shape in zip(inputs, shapes, strict=True)
+    ]
     dots = "".join(spare[: max(hidden, default=0)])
     full = []
     for s, shape, count in zip(inputs, shapes, hidden, strict=True):

@@ -1,7 +1,8 @@
 """NumPy functions that pick, place and repeat elements, written as reading by position.
 
-What such a function does to elements it does to their positions as well; so NumPy's own function is run on the positions, and the result is read from
-the flattened tensor. Zero stands for "no element" where a function fills with zeros.
+What such a function does to elements it does to their positions as well; so NumPy's own function is run on the
+positions, and the result is read from the flattened tensor. Zero stands for "no element" where a function fills with
+zeros.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ def _embedded(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -
     """A function that moves elements and fills the rest with zeros."""
     t = _tensor(x)
     positions = function(np.arange(1, t.size + 1).reshape(t.shape), *args, **kwargs)
-    return elementwise.where_.function(positions > 0, _read(t, np.maximum(positions - 1, 0)), 0) if t.size else _tensor(positions * 0.0)
+    return (
+        elementwise.where_.function(positions > 0, _read(t, np.maximum(positions - 1, 0)), 0)
+        if t.size
+        else _tensor(positions * 0.0)
+    )
 
 
 @dispatch.implements(np.diagonal)
@@ -113,7 +118,9 @@ def resize(a: Any, new_shape: Any) -> Any:
 
 
 @dispatch.implements(np.lib.stride_tricks.sliding_window_view)
-def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False) -> Any:
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
     """Differentiable ``numpy.lib.stride_tricks.sliding_window_view``, as a copy."""
     return _moved(np.lib.stride_tricks.sliding_window_view, x, window_shape, axis)
 
@@ -149,7 +156,8 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.insert``."""
     x, v = _tensor(arr), _tensor(values)
-    # Positions of arr are non-negative, those of the inserted values negative, so one run of NumPy's function places both.
+    # Positions of arr are non-negative, those of the inserted values negative, so one run of NumPy's function places
+    # both.
     mine = np.arange(x.size).reshape(x.shape)
     try:
         theirs = np.broadcast_to(-1 - np.arange(v.size).reshape(v.shape), v.shape)
@@ -219,7 +227,9 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     shaping._no_out("choose", out)
     parts = shaping.broadcast_arrays(*_parts("choose", choices))
     index = np.asarray(dispatch.bare(a))
-    index = np.mod(index, len(parts)) if mode == "wrap" else np.clip(index, 0, len(parts) - 1) if mode == "clip" else index
+    index = (
+        np.mod(index, len(parts)) if mode == "wrap" else np.clip(index, 0, len(parts) - 1) if mode == "clip" else index
+    )
     if index.size and (index.min() < 0 or index.max() >= len(parts)):
         raise ArgumentError(f"choose: an index lies outside [0, {len(parts)})")
     result = parts[0]
@@ -243,7 +253,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Differentiable ``numpy.piecewise``; every function sees the elements of its own piece only."""
     t = _tensor(x)
-    conditions = [np.asarray(dispatch.bare(c), bool) for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])]
+    conditions = [
+        np.asarray(dispatch.bare(c), bool) for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])
+    ]
     functions = list(funclist)
     if len(functions) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
@@ -269,7 +281,9 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 
 
 @dispatch.implements(np.full_like)
-def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **kwargs: Any) -> Any:
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **kwargs: Any
+) -> Any:
     """Differentiable ``numpy.full_like`` in ``fill_value``."""
     model = bare(a)
     result = shaping.broadcast_to(fill_value, np.shape(model) if shape is None else shape)

@@ -61,7 +61,11 @@ def _others_product(x: Any, axis: Any) -> Any:
 
     Products from the left times products from the right, built from slices, so that it can be differentiated again.
     """
-    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = (
+        tuple(range(x.ndim))
+        if axis is None
+        else tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    )
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     moved = np.transpose(x, rest + axes)
     flat = np.reshape(moved, (*(x.shape[a] for a in rest), -1))
@@ -94,7 +98,9 @@ def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = F
 
 
 def _centred(x: Any, axis: Any) -> Any:
-    """Deviations from the mean; of complex numbers their conjugates, the derivative of half of |deviation|^2 (docs/complex.md)."""
+    """Deviations from the mean; of complex numbers their conjugates, the derivative of half of |deviation|^2
+    (docs/complex.md).
+    """
     deviation = x - np.mean(x, axis=axis, keepdims=True)
     return np.conjugate(deviation) if bare(x).dtype.kind == "c" else deviation
 
@@ -118,13 +124,20 @@ def _std_rule(g: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepd
 
 
 sum_ = P(
-    "sum", _sum, lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims), sample=_sample, label="Σ"
-)  # fmt: skip
-mean_ = P(
-    "mean", _mean,
-    lambda g, out, x, axis=None, keepdims=False: spread(g * (1.0 / max_count(_count(x.shape, axis))), x.shape, axis, keepdims),
+    "sum",
+    _sum,
+    lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),
     sample=_sample,
-)  # fmt: skip
+    label="Σ",
+)
+mean_ = P(
+    "mean",
+    _mean,
+    lambda g, out, x, axis=None, keepdims=False: spread(
+        g * (1.0 / max_count(_count(x.shape, axis))), x.shape, axis, keepdims
+    ),
+    sample=_sample,
+)
 prod_ = P("prod", _prod, _prod_rule, sample=_sample, label="Π")
 max_ = P("max", _max, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
 min_ = P("min", _min, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
@@ -171,11 +184,15 @@ cumsum_ = P("cumsum", _cumsum, _cumsum_rule, sample=_sample_axis)
 
 
 def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, initial: Any = None) -> Any:
-    """Deal with the arguments that every NumPy reduction has: ``dtype`` casts first, ``where`` puts in the neutral element."""
+    """Deal with the arguments that every NumPy reduction has: ``dtype`` casts first, ``where`` puts in the neutral
+    element.
+    """
     from autodiff.ops.elementwise import astype, where_
 
     if out is not None:
-        raise NotDifferentiableError(f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead")
+        raise NotDifferentiableError(
+            f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead"
+        )
     if dtype is not None:
         a = astype(a, dtype)
     if where is not True:
@@ -195,7 +212,13 @@ def _axis(axis: Any) -> Any:
 
 @dispatch.implements(np.sum)
 def sum(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = 0, where: Any = True
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = 0,
+    where: Any = True,
 ) -> Any:
     """Differentiable ``numpy.sum``.
 
@@ -230,7 +253,9 @@ def sum(
 
 
 @dispatch.implements(np.mean)
-def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Any:
+def mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True
+) -> Any:
     """Differentiable ``numpy.mean``; arguments as :func:`sum`.
 
     Examples
@@ -250,7 +275,13 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
 
 @dispatch.implements(np.prod)
 def prod(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = 1, where: Any = True
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = 1,
+    where: Any = True,
 ) -> Any:
     """Differentiable ``numpy.prod``, exact where elements are zero; arguments as :func:`sum`.
 
@@ -267,7 +298,9 @@ def prod(
 
 
 @dispatch.implements(np.max, np.amax)
-def max(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+def max(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
     """Differentiable ``numpy.max``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`.
 
     Examples
@@ -288,7 +321,9 @@ def max(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, init
 
 
 @dispatch.implements(np.min, np.amin)
-def min(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+def min(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
     """Differentiable ``numpy.min``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`.
 
     Examples
@@ -315,7 +350,9 @@ def _ddof(name: str, ddof: Any, correction: Any) -> Any:
 
 
 def _check_mean(name: str, a: Any, axis: Any, where: Any, given: Any) -> None:
-    """Refuse a ``mean=`` that is not the mean: the gradient takes it for that, and leaves out the path through it, which then cancels."""
+    """Refuse a ``mean=`` that is not the mean: the gradient takes it for that, and leaves out the path through it,
+    which then cancels.
+    """
     if given is None or given is np._NoValue:
         return
     values, found = np.asarray(bare(a)), np.asarray(bare(given))
@@ -325,8 +362,9 @@ def _check_mean(name: str, a: Any, axis: Any, where: Any, given: Any) -> None:
     near = precision * float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
     if found.shape != truth.shape or not np.allclose(found, truth, rtol=0, atol=near, equal_nan=True):
         raise ArgumentError(
-            f"{name}: mean= must be the mean itself, np.mean(a, axis={axis}, keepdims=True) of shape {truth.shape}, got shape {found.shape}"
-            f"{'' if found.shape != truth.shape else ' with other values'}; for squared deviations from another point write np.mean((a - point)**2)"
+            f"{name}: mean= must be the mean itself, np.mean(a, axis={axis}, keepdims=True) of shape {truth.shape}, got"
+            f" shape {found.shape}{'' if found.shape != truth.shape else ' with other values'}; for squared deviations"
+            " from another point write np.mean((a - point)**2)"
         )
 
 
@@ -334,7 +372,9 @@ def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: 
     kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
     centre = mean(a, axis, keepdims=True, where=kept)
     deviation = a - centre
-    squares = sum(np.abs(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2, axis, keepdims=keepdims, where=kept)
+    squares = sum(
+        np.abs(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2, axis, keepdims=keepdims, where=kept
+    )
     return squares / _as_float(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, squares)
 
 
@@ -345,9 +385,17 @@ def _as_float(count: Any, like: Any) -> Any:
 
 @dispatch.implements(np.var)
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False,
-    *, where: Any = True, mean: Any = None, correction: Any = None,
-) -> Any:  # fmt: skip
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """Differentiable ``numpy.var``: ``sum((a - mean)**2) / (n - ddof)``; a ``mean=`` that is not the mean is refused.
 
     Examples
@@ -367,9 +415,17 @@ def var(
 
 @dispatch.implements(np.std)
 def std(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False,
-    *, where: Any = True, mean: Any = None, correction: Any = None,
-) -> Any:  # fmt: skip
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """Differentiable ``numpy.std``, with gradient 0 for a constant slice (docs/kinks.md).
 
     Examples
@@ -385,7 +441,9 @@ def std(
     if where is not True:
         from autodiff.ops.elementwise import sqrt
 
-        return sqrt.function(_masked_var("std", _settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where))
+        return sqrt.function(
+            _masked_var("std", _settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims, where)
+        )
     return std_.function(_settled("std", a, dtype, out, True, 0), _axis(axis), ddof, keepdims)
 
 

@@ -1,7 +1,8 @@
-"""Functions of SciPy that offer no protocol, under names of ours: ``autodiff.linalg.expm`` and its kin, ``autodiff.signal.convolve``.
+"""Functions of SciPy that offer no protocol, under names of ours: ``autodiff.linalg.expm`` and its kin,
+``autodiff.signal.convolve``.
 
-SciPy is imported when one of them is called. Formulas: Van Loan 1978 (the derivative of the matrix exponential as a block of a larger one),
-Sylvester's equation for the square root.
+SciPy is imported when one of them is called. Formulas: Van Loan 1978 (the derivative of the matrix exponential as a
+block of a larger one), Sylvester's equation for the square root.
 """
 
 from __future__ import annotations
@@ -188,12 +189,13 @@ def _sample_sylvester(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 sylvester_ = Primitive(
-    "solve_sylvester", _sylvester,
+    "solve_sylvester",
+    _sylvester,
     lambda g, out, a, b, q: -np.matmul(_sylvester_adjoint(g, a, b), _t(out)),
     lambda g, out, a, b, q: -np.matmul(_t(out), _sylvester_adjoint(g, a, b)),
     lambda g, out, a, b, q: _sylvester_adjoint(g, a, b),
     sample=_sample_sylvester,
-)  # fmt: skip
+)
 
 
 def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
@@ -226,8 +228,12 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
 
 def _diagonals(lower: int, upper: int, n: int) -> list[tuple[int, slice, slice]]:
-    """(k, rows, columns) of every diagonal ``a[i, i + k]`` of a banded matrix, from the uppermost down: the order of LAPACK's storage."""
-    return [(k, slice(max(-k, 0), n - max(k, 0)), slice(max(k, 0), n + min(k, 0))) for k in range(upper, -lower - 1, -1)]
+    """(k, rows, columns) of every diagonal ``a[i, i + k]`` of a banded matrix, from the uppermost down: the order of
+    LAPACK's storage.
+    """
+    return [
+        (k, slice(max(-k, 0), n - max(k, 0)), slice(max(k, 0), n + min(k, 0))) for k in range(upper, -lower - 1, -1)
+    ]
 
 
 def _banded(ab: Any, b: Any, lower: int, upper: int) -> Any:
@@ -266,8 +272,12 @@ def _sample_banded(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 banded_ = Primitive(
-    "solve_banded", _banded, _banded_rule, lambda g, out, ab, b, lower, upper: _banded_adjoint(g, ab, lower, upper), sample=_sample_banded
-)  # fmt: skip
+    "solve_banded",
+    _banded,
+    _banded_rule,
+    lambda g, out, ab, b, lower, upper: _banded_adjoint(g, ab, lower, upper),
+    sample=_sample_banded,
+)
 
 
 def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
@@ -297,7 +307,9 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
     shape, right = np.shape(bare(ab)), np.shape(bare(b))
     if len(shape) != 2 or shape[0] != lower + upper + 1 or len(right) not in (1, 2) or right[0] != shape[1]:
         rows = lower + upper + 1
-        raise ShapeError(f"solve_banded: {rows} diagonals need shapes ({rows}, n) and (n,) or (n, k), got {shape} and {right}")
+        raise ShapeError(
+            f"solve_banded: {rows} diagonals need shapes ({rows}, n) and (n,) or (n, k), got {shape} and {right}"
+        )
     return banded_.function(ab, b, lower, upper)
 
 
@@ -327,7 +339,9 @@ def convolve(in1: Any, in2: Any, mode: str = "full") -> Any:
         raise ArgumentError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
     if mode == "valid" and not all(n >= m for n, m in zip(x.shape, k.shape, strict=True)):
         if not all(n <= m for n, m in zip(x.shape, k.shape, strict=True)):
-            raise ShapeError(f"convolve(mode='valid'): neither of the shapes {x.shape} and {k.shape} fits into the other")
+            raise ShapeError(
+                f"convolve(mode='valid'): neither of the shapes {x.shape} and {k.shape} fits into the other"
+            )
         x, k = k, x
     shape = tuple(n + m - 1 for n, m in zip(x.shape, k.shape, strict=True))
     windows = []

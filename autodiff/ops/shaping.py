@@ -168,7 +168,8 @@ def ravel(a: Any, order: str = "C") -> Any:
     """
     x = _tensor(a)
     if order == "K":
-        # Axes from the longest stride to the shortest; as in NumPy, one that runs backwards in memory is not turned round.
+        # Axes from the longest stride to the shortest; as in NumPy, one that runs backwards in memory is not turned
+        # round.
         x = transpose(x, tuple(int(i) for i in np.argsort([-abs(s) for s in x.data.strides], kind="stable")))
         order = "C"
     result = reshape(x, -1, order)
@@ -214,7 +215,9 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
         moved = np.moveaxis(np.empty((1,) * ndim), source, destination)
         start, end = normalize_axis_tuple(source, ndim), normalize_axis_tuple(destination, ndim)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"moveaxis({source}, {destination}) of an array of shape {np.shape(bare(a))}: {error}") from error
+        raise ShapeError(
+            f"moveaxis({source}, {destination}) of an array of shape {np.shape(bare(a))}: {error}"
+        ) from error
     order = [n for n in range(moved.ndim) if n not in start]
     for place, axis in sorted(zip(end, start, strict=True)):
         order.insert(place, axis)
@@ -311,11 +314,15 @@ def _parts(name: str, arrays: Any) -> list[Any]:
 
 def _no_out(name: str, out: Any) -> None:
     if out is not None:
-        raise NotDifferentiableError(f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead")
+        raise NotDifferentiableError(
+            f"np.{name}(..., out=) cannot be recorded; use the result of np.{name}(...) instead"
+        )
 
 
 @dispatch.implements(np.concatenate)
-def concatenate(arrays: Any, axis: int | None = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(
+    arrays: Any, axis: int | None = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     """Differentiable ``numpy.concatenate``.
 
     Parameters
@@ -467,7 +474,9 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """
     n = np.shape(bare(ary))[axis]
     if isinstance(indices_or_sections, (int, np.integer)) and n % int(indices_or_sections):
-        raise ShapeError(f"split: an axis of length {n} does not divide into {indices_or_sections} equal parts; see array_split")
+        raise ShapeError(
+            f"split: an axis of length {n} does not divide into {indices_or_sections} equal parts; see array_split"
+        )
     return array_split(ary, indices_or_sections, axis)
 
 
@@ -487,7 +496,8 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return result
 
 
-# --- padding and repeating -----------------------------------------------------------------------------------------------
+# --- padding and repeating
+# -----------------------------------------------------------------------------------------------
 
 
 def _pad(x: Any, pad_width: Any, value: Any = 0) -> Any:
@@ -508,7 +518,8 @@ pad_ = P("pad", _pad, _pad_rule, sample=_sample_pad)
 
 @dispatch.implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
-    """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect, symmetric).
+    """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect,
+    symmetric).
 
     Parameters
     ----------
@@ -536,7 +547,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
     elif mode in ("edge", "wrap", "reflect", "symmetric") and kwargs.get("reflect_type", "even") == "even":
         # These modes copy elements, so padding the positions says where each output element comes from.
         return reshape(x, -1)[np.pad(np.arange(x.size).reshape(x.shape), widths, mode=mode, **kwargs)]  # type: ignore[call-overload]
-    raise NotDifferentiableError(f"pad(mode={mode!r}, {kwargs}) has no gradient here; use constant, edge, wrap, reflect or symmetric")
+    raise NotDifferentiableError(
+        f"pad(mode={mode!r}, {kwargs}) has no gradient here; use constant, edge, wrap, reflect or symmetric"
+    )
 
 
 def _tensor(value: Any) -> Any:

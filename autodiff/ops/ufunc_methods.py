@@ -15,11 +15,15 @@ from autodiff.ops.shaping import _tensor
 
 
 def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any) -> Any:
+    def reduce(
+        array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **kwargs: Any
+    ) -> Any:
         if dtype is not None:
             array = elementwise.astype(array, dtype)
         # np.add.reduce runs over the first axis where np.sum runs over all.
-        return function(array, axis=axis, keepdims=keepdims, **{k: v for k, v in kwargs.items() if v is not np._NoValue})
+        return function(
+            array, axis=axis, keepdims=keepdims, **{k: v for k, v in kwargs.items() if v is not np._NoValue}
+        )
 
     return reduce
 
@@ -45,7 +49,9 @@ def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``dtype=`` casts the inputs first; ``out=`` a Tensor is an assignment into it; ``where=`` without ``out=`` leaves elements undefined."""
+    """``dtype=`` casts the inputs first; ``out=`` a Tensor is an assignment into it; ``where=`` without ``out=`` leaves
+    elements undefined.
+    """
     left = dict(kwargs)
     dtype = left.pop("dtype", None)
     (out,) = left.pop("out", (None,))
@@ -53,24 +59,35 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         left.pop(harmless, None)
     mask = dispatch.bare(left.pop("where", True))
     if left:
-        raise NotDifferentiableError(f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out")
+        raise NotDifferentiableError(
+            f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out"
+        )
     whole = mask is True or np.all(mask)
     if not whole and out is None:
         raise NotDifferentiableError(
-            f"np.{ufunc.__name__}(..., where=) leaves elements undefined; use np.where(mask, np.{ufunc.__name__}(...), x), or out= a Tensor"
+            f"np.{ufunc.__name__}(..., where=) leaves elements undefined; use np.where(mask, np.{ufunc.__name__}(...),"
+            " x), or out= a Tensor"
         )
     if dtype is not None:
-        inputs = tuple(elementwise.astype(x, dtype) if hasattr(x, "_node") else np.asarray(bare(x), dtype) for x in inputs)
+        inputs = tuple(
+            elementwise.astype(x, dtype) if hasattr(x, "_node") else np.asarray(bare(x), dtype) for x in inputs
+        )
     if not whole:
-        # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity would be NaN.
+        # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity
+        # would be NaN.
         inputs = tuple(elementwise.where_.function(mask, x, 1) for x in inputs)
     result = dispatch.differentiable[ufunc](*inputs)
     if out is None:
-        return result if mask is True else shaping.broadcast_to(result, np.broadcast_shapes(result.shape, np.shape(mask)))
+        return (
+            result if mask is True else shaping.broadcast_to(result, np.broadcast_shapes(result.shape, np.shape(mask)))
+        )
     if not whole:
         result = elementwise.where_.function(mask, result, out)
     if result.shape != out.shape:
-        raise ShapeError(f"np.{ufunc.__name__}(..., out=): a result of shape {result.shape} does not fit into a tensor of shape {out.shape}")
+        raise ShapeError(
+            f"np.{ufunc.__name__}(..., out=): a result of shape {result.shape} does not fit into a tensor of shape"
+            f" {out.shape}"
+        )
     assignment.assign(out, Ellipsis, result)
     return out
 

@@ -1,20 +1,25 @@
 """A chain of elementwise operations as one call: block by block in NumPy, or as one compiled loop.
 
-NumPy runs every operation over whole arrays, and so each intermediate result travels to memory and back. A :class:`Chain` computes the same
-operations, in the same order for every element, and so to the same bits, while intermediates stay in cache or in registers:
+NumPy runs every operation over whole arrays, and so each intermediate result travels to memory and back. A
+:class:`Chain` computes the same operations, in the same order for every element, and so to the same bits, while
+intermediates stay in cache or in registers:
 
-* NumPy runs all operations on one *block* of elements before it goes on to the next. Results of its elementwise loops do not depend on where in
+* NumPy runs all operations on one *block* of elements before it goes on to the next. Results of its elementwise loops
+  do not depend on where in
   an array an element lies, for the operations in :data:`STEADY`: a test shows it of every one of them.
-* numba, where it is installed, compiles the operations in :data:`LOOPS` into one loop over the elements. These are rounded once by IEEE 754
-  (+, -, *, /, square root) or exact (comparisons, choices, casts), and the compiler may neither reorder them nor contract a product and a
-  sum into one rounding. What is not among them (exp, tanh, ...) stays NumPy's own call, between two loops, on a block.
+* numba, where it is installed, compiles the operations in :data:`LOOPS` into one loop over the elements. These are
+  rounded once by IEEE 754
+  (+, -, *, /, square root) or exact (comparisons, choices, casts), and the compiler may neither reorder them nor
+  contract a product and a sum into one rounding. What is not among them (exp, tanh, ...) stays NumPy's own call,
+  between two loops, on a block.
 
-Compiling takes some tenths of a second. A chain waits until its replays in NumPy have lost about as much against the compiled loop as that
-takes, so at most half of the time that it ever spends is wasted; chains of the same source are compiled once in a process. A plan made in
-the mode ``numba`` of :mod:`autodiff.kernels` compiles in its first replay, one made in the mode ``numpy`` never.
+Compiling takes some tenths of a second. A chain waits until its replays in NumPy have lost about as much against the
+compiled loop as that takes, so at most half of the time that it ever spends is wasted; chains of the same source are
+compiled once in a process. A plan made in the mode ``numba`` of :mod:`autodiff.kernels` compiles in its first replay,
+one made in the mode ``numpy`` never.
 
-Warnings are those of the eager calls: while a chain computes, floating-point errors are only noted, and if there were any that
-the caller's ``np.errstate`` heeds, the operations are done again one by one, which warns or raises as they do.
+Warnings are those of the eager calls: while a chain computes, floating-point errors are only noted, and if there were
+any that the caller's ``np.errstate`` heeds, the operations are done again one by one, which warns or raises as they do.
 """
 
 from __future__ import annotations
@@ -35,7 +40,8 @@ __all__ = ["BLOCK", "CAST", "LOOPS", "STEADY", "Chain", "Step", "Value", "compil
 # From so many elements on a chain is worth a compiled loop, in the mode "auto".
 _LEAST = 1 << 11
 
-#: Elements in a block: some arrays of so many stay in a core's second-level cache, and NumPy's cost per call is small beside so many.
+#: Elements in a block: some arrays of so many stay in a core's second-level cache, and NumPy's cost per call is small
+#: beside so many.
 BLOCK = 1 << 14
 
 
@@ -50,33 +56,123 @@ CAST = _Cast()
 #: Ufuncs whose result for an element depends on nothing but the element.
 STEADY = frozenset(
     {
-        np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.positive, np.absolute, np.fabs, np.sqrt, np.square, np.reciprocal, np.sign,
-        np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan, np.sinh, np.cosh,
-        np.tanh, np.arcsinh, np.arccosh, np.arctanh, np.cbrt, np.maximum, np.minimum, np.arctan2, np.hypot, np.logaddexp, np.logaddexp2, np.floor,
-        np.ceil, np.rint, np.trunc, np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isnan, np.isfinite,
-        np.isinf, np.signbit, np.copysign, np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or,
-        np.bitwise_xor, np.invert, np.power, np.heaviside,
+        np.add,
+        np.subtract,
+        np.multiply,
+        np.true_divide,
+        np.negative,
+        np.positive,
+        np.absolute,
+        np.fabs,
+        np.sqrt,
+        np.square,
+        np.reciprocal,
+        np.sign,
+        np.exp,
+        np.exp2,
+        np.expm1,
+        np.log,
+        np.log2,
+        np.log10,
+        np.log1p,
+        np.sin,
+        np.cos,
+        np.tan,
+        np.arcsin,
+        np.arccos,
+        np.arctan,
+        np.sinh,
+        np.cosh,
+        np.tanh,
+        np.arcsinh,
+        np.arccosh,
+        np.arctanh,
+        np.cbrt,
+        np.maximum,
+        np.minimum,
+        np.arctan2,
+        np.hypot,
+        np.logaddexp,
+        np.logaddexp2,
+        np.floor,
+        np.ceil,
+        np.rint,
+        np.trunc,
+        np.greater,
+        np.greater_equal,
+        np.less,
+        np.less_equal,
+        np.equal,
+        np.not_equal,
+        np.isnan,
+        np.isfinite,
+        np.isinf,
+        np.signbit,
+        np.copysign,
+        np.logical_and,
+        np.logical_or,
+        np.logical_not,
+        np.logical_xor,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+        np.invert,
+        np.power,
+        np.heaviside,
     }
-)  # fmt: skip
+)
 
 #: Callable -> its expression for a compiled loop, whose bits are NumPy's.
 LOOPS: dict[Any, str] = {
-    np.add: "{} + {}", np.subtract: "{} - {}", np.multiply: "{} * {}", np.true_divide: "{} / {}", np.negative: "-{}", np.positive: "{}",
-    np.absolute: "abs({})", np.fabs: "abs({})", np.sqrt: "np.sqrt({})", np.square: "{0} * {0}", np.reciprocal: "one / {}",
-    np.greater: "{} > {}", np.greater_equal: "{} >= {}", np.less: "{} < {}", np.less_equal: "{} <= {}", np.equal: "{} == {}",
-    np.not_equal: "{} != {}", np.isnan: "{0} != {0}", np.isfinite: "(abs({0}) != inf) & ({0} == {0})", np.where: "{1} if {0} else {2}", CAST: "{}",
+    np.add: "{} + {}",
+    np.subtract: "{} - {}",
+    np.multiply: "{} * {}",
+    np.true_divide: "{} / {}",
+    np.negative: "-{}",
+    np.positive: "{}",
+    np.absolute: "abs({})",
+    np.fabs: "abs({})",
+    np.sqrt: "np.sqrt({})",
+    np.square: "{0} * {0}",
+    np.reciprocal: "one / {}",
+    np.greater: "{} > {}",
+    np.greater_equal: "{} >= {}",
+    np.less: "{} < {}",
+    np.less_equal: "{} <= {}",
+    np.equal: "{} == {}",
+    np.not_equal: "{} != {}",
+    np.isnan: "{0} != {0}",
+    np.isfinite: "(abs({0}) != inf) & ({0} == {0})",
+    np.where: "{1} if {0} else {2}",
+    CAST: "{}",
     np.sign: "(one if {0} > zero else (-one if {0} < zero else (zero if {0} == zero else {0})))",
     # Of two zeros NumPy's vector loops give the second, and of two NaNs the first.
-    np.maximum: "({0} if ({0} > {1} or {0} != {0}) else {1})", np.minimum: "({0} if ({0} < {1} or {0} != {0}) else {1})",
-    np.logical_and: "{} & {}", np.logical_or: "{} | {}", np.logical_not: "not {}", np.logical_xor: "{} ^ {}",
-    np.bitwise_and: "{} & {}", np.bitwise_or: "{} | {}", np.bitwise_xor: "{} ^ {}", np.invert: "not {}",
-}  # fmt: skip
+    np.maximum: "({0} if ({0} > {1} or {0} != {0}) else {1})",
+    np.minimum: "({0} if ({0} < {1} or {0} != {0}) else {1})",
+    np.logical_and: "{} & {}",
+    np.logical_or: "{} | {}",
+    np.logical_not: "not {}",
+    np.logical_xor: "{} ^ {}",
+    np.bitwise_and: "{} & {}",
+    np.bitwise_or: "{} | {}",
+    np.bitwise_xor: "{} ^ {}",
+    np.invert: "not {}",
+}
 
 # What a loop does not compute twice, and how many other steps it does for one value.
 _DEAR = {np.true_divide, np.sqrt, np.reciprocal}
 _AGAIN = 6
 
-_ONLY_BOOL = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.logical_and, np.logical_or, np.logical_not, np.logical_xor}
+_ONLY_BOOL = {
+    np.bitwise_and,
+    np.bitwise_or,
+    np.bitwise_xor,
+    np.invert,
+    np.logical_and,
+    np.logical_or,
+    np.logical_not,
+    np.logical_xor,
+}
 _BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 _NAMES = {np.dtype(np.float32): "np.float32", np.dtype(np.float64): "np.float64", np.dtype(bool): "np.bool_"}
 
@@ -88,7 +184,8 @@ class Value:
     Parameters
     ----------
     kind : {"full", "row", "column", "scalar", "number", "computed"}
-        An array of all elements; one that is the same in every row, or in every column; a single value from outside, or written down; or a result.
+        An array of all elements; one that is the same in every row, or in every column; a single value from outside, or
+        written down; or a result.
     dtype : dtype or type
         Of a Python number its type.
     literal : object
@@ -106,7 +203,9 @@ class Value:
 
 @dataclass(eq=False)
 class Step:
-    """One operation of a chain: a ufunc, ``np.where`` or :data:`CAST`; with what it changes of the chain's floating-point error state."""
+    """One operation of a chain: a ufunc, ``np.where`` or :data:`CAST`; with what it changes of the chain's
+    floating-point error state.
+    """
 
     target: Any
     args: list[Value]
@@ -166,14 +265,20 @@ def _as(value: Value, dtype: Any) -> str:
     """A value as a term of the given dtype."""
     if value.dtype == dtype and value.kind != "number":
         return value.name
-    return f"{_NAMES[dtype]}({value.name})" if value.kind != "number" else f"{value.name}_{dtype.char.replace('?', 'b')}"
+    return (
+        f"{_NAMES[dtype]}({value.name})" if value.kind != "number" else f"{value.name}_{dtype.char.replace('?', 'b')}"
+    )
 
 
 @lru_cache(maxsize=8)
 def _second_of_zeros(ufunc: Any, dtype: Any) -> bool:
     """Whether this NumPy gives the second of two zeros, wherever they are, as its vector loops do on x86."""
     zeros = np.tile(np.array([0.0, -0.0], dtype), 70)
-    return all(np.array_equal(np.signbit(ufunc(zeros[s:n], -zeros[s:n])), np.signbit(-zeros[s:n])) for s in range(5) for n in range(s + 1, 140))
+    return all(
+        np.array_equal(np.signbit(ufunc(zeros[s:n], -zeros[s:n])), np.signbit(-zeros[s:n]))
+        for s in range(5)
+        for n in range(s + 1, 140)
+    )
 
 
 @dataclass(eq=False)
@@ -186,7 +291,9 @@ class _Loop:
 
 
 def compiles() -> bool:
-    """Whether chains may be compiled here: numba is there and switched on, and the processor's error flags are known."""
+    """Whether chains may be compiled here: numba is there and switched on, and the processor's error flags are
+    known.
+    """
     return kernels.using() != "numpy" and kernels.installed() and _flags() is not None
 
 
@@ -210,8 +317,8 @@ class Chain:
     steps : sequence of Step
         In order.
     inputs : sequence of Value
-        What is passed: arrays of the whole shape, flattened, or with rows and columns (``outer`` given) as a matrix; rows (n,);
-        columns (m, 1); scalars.
+        What is passed: arrays of the whole shape, flattened, or with rows and columns (``outer`` given) as a matrix;
+        rows (n,); columns (m, 1); scalars.
     outputs : sequence of Value
         Results that are written into arrays passed.
     size : int
@@ -227,7 +334,9 @@ class Chain:
         Calls of NumPy or of compiled loops that one call makes.
     """
 
-    def __init__(self, steps: Sequence[Step], inputs: Sequence[Value], outputs: Sequence[Value], size: int, outer: int | None) -> None:
+    def __init__(
+        self, steps: Sequence[Step], inputs: Sequence[Value], outputs: Sequence[Value], size: int, outer: int | None
+    ) -> None:
         self.steps = list(steps)
         self.inputs = list(inputs)
         self.outputs = list(outputs)
@@ -235,7 +344,11 @@ class Chain:
         self.outer = outer
         self.__name__ = "chain"
         self._mixed = [step.errors for step in self.steps if step.errors]
-        for letter, values in (("x", self.inputs), ("y", self.outputs), ("t", [s.out for s in self.steps if s.out.place is None])):
+        for letter, values in (
+            ("x", self.inputs),
+            ("y", self.outputs),
+            ("t", [s.out for s in self.steps if s.out.place is None]),
+        ):
             for number, value in enumerate(values):
                 value.name = f"{letter}{number}"
         self._numbers: dict[str, Any] = {}
@@ -247,7 +360,9 @@ class Chain:
         self._units: list[Any] = list(self.steps)
         self._registers: list[tuple[str, Any]] = []
         if compiles():
-            self._allocate(self._schedule(), self._registers)  # loops need registers of their own, as what they write must not be what they read
+            self._allocate(
+                self._schedule(), self._registers
+            )  # loops need registers of their own, as what they write must not be what they read
         body = self._allocate(self._units, self._registers)
         self.scratch = [((self._rows,) if outer is None else (self._rows, rows), dtype) for _, dtype in self._registers]
         self._scope: dict[str, Any] = {"np": np, "choose": _choose, **self._numbers}
@@ -255,7 +370,9 @@ class Chain:
         self._one_by_one = self._define_plain()
         self._run: Callable[..., Any] = self._in_numpy
         self._loops = sum(s.loop is not None for s in self.steps)
-        weight = 1e-9 * sum(s.out.dtype.itemsize * (5 if s.target is np.where else 1) for s in self.steps if s.loop is not None)
+        weight = 1e-9 * sum(
+            s.out.dtype.itemsize * (5 if s.target is np.where else 1) for s in self.steps if s.loop is not None
+        )
         #: Replays after which compiling pays: see the module's docstring.
         self.patience = float("inf")
         if self._loops > 1 and compiles():
@@ -297,12 +414,16 @@ class Chain:
             for place, value in enumerate(step.args):
                 if value.kind != "number":
                     continue
-                value.name = value.name or f"k{len({v.name for s in self.steps for v in s.args if v.kind == 'number' and v.name})}"
+                value.name = (
+                    value.name
+                    or f"k{len({v.name for s in self.steps for v in s.args if v.kind == 'number' and v.name})}"
+                )
                 self._numbers[value.name] = value.literal
                 if dtypes is not None:
                     self._numbers[_as(value, dtypes[place])] = dtypes[place].type(value.literal)
 
-    # --- NumPy ----------------------------------------------------------------------------------------------------------------
+    # --- NumPy
+    # ----------------------------------------------------------------------------------------------------------------
 
     def _allocate(self, units: Sequence[Any], registers: list[tuple[str, Any]]) -> list[str]:
         """The lines of one block, intermediates being kept in as few registers (scratch arrays) as can be."""
@@ -392,7 +513,11 @@ class Chain:
             args = [v.name for v in step.args]
             if step.errors:
                 lines.append(f"    with np.errstate(**{step.errors!r}):")
-            line = _call(step, args, step.out.name) if step.out.place is not None else f"{step.out.name} = {_result(step, args)}"
+            line = (
+                _call(step, args, step.out.name)
+                if step.out.place is not None
+                else f"{step.out.name} = {_result(step, args)}"
+            )
             lines.append(f"{' ' * (8 if step.errors else 4)}{line}")
         scope = {"np": np, **self._numbers}
         exec(compile("\n".join(lines) + "\n", f"<{self.__name__}>", "exec"), scope)
@@ -417,7 +542,8 @@ class Chain:
         if (noted.flags or flags) and self._heeded(noted.flags | _as_numpys(flags or 0)):
             self._one_by_one(*arrays)
 
-    # --- compiled loops ----------------------------------------------------------------------------------------------------------
+    # --- compiled loops
+    # ----------------------------------------------------------------------------------------------------------
 
     def compile(self) -> None:
         """Have the loops compiled now."""
@@ -450,7 +576,10 @@ class Chain:
         names = [v.name for v in (*self.inputs, *self.outputs)] + [name for name, _ in self._registers]
         scope = {"kernel": kernel, "trouble": self._trouble}
         passed = ", ".join(v.name for v in (*loop.reads, *loop.gives))
-        source = f"def direct({', '.join(names)}):\n    flags = kernel({passed})\n    if flags: trouble(flags, {', '.join(names)})\n"
+        source = (
+            f"def direct({', '.join(names)}):\n    flags = kernel({passed})\n    if flags: trouble(flags,"
+            f" {', '.join(names)})\n"
+        )
         exec(source, scope)
         self._run = scope["direct"]  # type: ignore[assignment]
 
@@ -466,8 +595,9 @@ class Chain:
     def _schedule(self) -> list[Any]:
         """Steps in as few loops as can be, with NumPy's calls between them.
 
-        A loop computes what the next calls need, and the last one everything else. What an earlier loop has computed and a later one needs, too,
-        is computed again if that is cheap, since a load from memory costs as much as several additions and products.
+        A loop computes what the next calls need, and the last one everything else. What an earlier loop has computed
+        and a later one needs, too, is computed again if that is cheap, since a load from memory costs as much as
+        several additions and products.
         """
         by = {step.out: step for step in self.steps}
         compiled = {step: step.loop is not None for step in self.steps}
@@ -480,7 +610,12 @@ class Chain:
         for stage in range(max(level.values()) + 1):
             calls = [step for step in self.steps if not compiled[step] and level[step.out] == stage + 1]
             last = stage == max(level.values())
-            wanted = [v for step in (self.steps if last else calls) for v in ([step.out] if last else step.args) if not last or v.place is not None]
+            wanted = [
+                v
+                for step in (self.steps if last else calls)
+                for v in ([step.out] if last else step.args)
+                if not last or v.place is not None
+            ]
             taken: set[Step] = set()
             for value in wanted:
                 if value not in passed:
@@ -498,10 +633,14 @@ class Chain:
         for unit in units:
             steps = unit.steps if isinstance(unit, _Loop) else [unit]
             inside = {step.out for step in steps}
-            reads = [v for v in dict.fromkeys(v for s in steps for v in s.args) if v not in inside and v.kind != "number"]
+            reads = [
+                v for v in dict.fromkeys(v for s in steps for v in s.args) if v not in inside and v.kind != "number"
+            ]
             if isinstance(unit, _Loop):
                 unit.reads = reads
-                unit.gives += [s.out for s in steps if s.out.place is not None and first[s.out] is unit and s.out not in unit.gives]
+                unit.gives += [
+                    s.out for s in steps if s.out.place is not None and first[s.out] is unit and s.out not in unit.gives
+                ]
             for value in reads:
                 giver = first.get(value)
                 if isinstance(giver, _Loop) and value not in giver.gives:
@@ -509,7 +648,13 @@ class Chain:
         return units
 
     def _gather(
-        self, value: Value, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value], passed: set[Value], taken: set[Step]
+        self,
+        value: Value,
+        by: dict[Value, Step],
+        compiled: dict[Step, bool],
+        kept: set[Value],
+        passed: set[Value],
+        taken: set[Step],
     ) -> None:
         """Add to ``taken`` what a loop has to compute for a value."""
         waiting = [value]
@@ -526,7 +671,9 @@ class Chain:
             taken.add(step)
             waiting += step.args
 
-    def _again(self, step: Step, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value]) -> set[Step] | None:
+    def _again(
+        self, step: Step, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value]
+    ) -> set[Step] | None:
         """The steps that compute a value once more; None if reading it is cheaper."""
         found: set[Step] = set()
         waiting = [step]
@@ -587,7 +734,9 @@ def _without_marks(line: str, names: set[str] | None = None) -> str:
 
 
 def _choose(condition: Any, x: Any, y: Any, out: Any, mask: Any) -> None:
-    """``np.where(condition, x, y)`` by exclusive or of bits, a fifth of its time on a block: no branch is there to be predicted wrongly."""
+    """``np.where(condition, x, y)`` by exclusive or of bits, a fifth of its time on a block: no branch is there to be
+    predicted wrongly.
+    """
     x, y = (np.asarray(v, out.dtype).view(mask.dtype) for v in (x, y))
     out = out.view(mask.dtype)
     np.copyto(mask, condition)
@@ -633,7 +782,9 @@ def _as_numpys(flags: int) -> int:
 
 def _heeds(state: Any, flags: int) -> bool:
     """Whether an error state wants to hear of one of these."""
-    return any(flags & (1 << i) and state[name] != "ignore" for i, name in enumerate(("divide", "over", "under", "invalid")))
+    return any(
+        flags & (1 << i) and state[name] != "ignore" for i, name in enumerate(("divide", "over", "under", "invalid"))
+    )
 
 
 @lru_cache(maxsize=512)
@@ -644,15 +795,19 @@ def _compiled(source: str) -> Any:
     from numba.core.types import ExternalFunction, int32
 
     class Pipeline(CompilerBase):  # type: ignore[misc]
-        """numba's own, told that no array written is another one: without it every loop begins by comparing all addresses."""
+        """numba's own, told that no array written is another one: without it every loop begins by comparing all
+        addresses.
+        """
 
         def define_pipelines(self) -> list[Any]:
             self.state.flags.noalias = True
             return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
 
     scope: dict[str, Any] = {
-        "np": np, "clear": ExternalFunction("feclearexcept", int32(int32)), "test": ExternalFunction("fetestexcept", int32(int32)),
-    }  # fmt: skip
+        "np": np,
+        "clear": ExternalFunction("feclearexcept", int32(int32)),
+        "test": ExternalFunction("fetestexcept", int32(int32)),
+    }
     for word, value in (("one", 1.0), ("zero", 0.0), ("inf", np.inf)):
         scope |= {f"{word}4": np.float32(value), f"{word}8": np.float64(value)}
     exec(compile(source, "<loop of a chain>", "exec"), scope)

@@ -1,6 +1,8 @@
-"""Calls of a plan replaced by cheaper ones that give the same bits: what an ordinary call does before and after its work, a plan need not repeat.
+"""Calls of a plan replaced by cheaper ones that give the same bits: what an ordinary call does before and after its
+work, a plan need not repeat.
 
-On the arrays of a small network such work takes longer than the arithmetic. Every replacement is one that NumPy itself would make, or that is exact.
+On the arrays of a small network such work takes longer than the arithmetic. Every replacement is one that NumPy itself
+would make, or that is exact.
 """
 
 from __future__ import annotations
@@ -66,19 +68,34 @@ def cheapen(ops: list[Op]) -> None:
 def _extreme(op: Op) -> None:
     """The largest or smallest of some integers: NumPy finds the place of it sooner than it sets up a reduction."""
     found = _EXTREMES.get(getattr(op.target, "__self__", None))
-    if found is None or op.kwargs or len(op.args) != 5 or not isinstance(op.out, Slot) or isinstance(op.out.value, np.ndarray):
+    if (
+        found is None
+        or op.kwargs
+        or len(op.args) != 5
+        or not isinstance(op.out, Slot)
+        or isinstance(op.out.value, np.ndarray)
+    ):
         return
     array, axis, dtype, out, keepdims = op.args
-    integers = isinstance(array, Slot) and isinstance(array.value, np.ndarray) and array.value.ndim == 1 and array.value.dtype.kind in "iu"
+    integers = (
+        isinstance(array, Slot)
+        and isinstance(array.value, np.ndarray)
+        and array.value.ndim == 1
+        and array.value.dtype.kind in "iu"
+    )
     if integers and axis in (0, -1, None) and dtype is None and out is None and keepdims is False:
         op.target, op.args = found, (array,)
 
 
 def _counted(op: Op, makers: dict[int, Op]) -> None:
-    """An integer computed from another and put into an array, as layers count batches: one call, which can be told where to write."""
+    """An integer computed from another and put into an array, as layers count batches: one call, which can be told
+    where to write.
+    """
     source = op.args[0] if len(op.args) == 1 and not op.kwargs else None
     maker = makers.get(source.index) if isinstance(source, Slot) and source.storage is None else None
-    ufunc = None if maker is None or maker.errors is not None or op.errors is not None else _SCALAR_UFUNCS.get(maker.target)
+    ufunc = (
+        None if maker is None or maker.errors is not None or op.errors is not None else _SCALAR_UFUNCS.get(maker.target)
+    )
     if maker is None or ufunc is None or len(maker.args) != 2 or not isinstance(op.out, Slot):
         return
     number, other = maker.args

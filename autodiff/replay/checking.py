@@ -1,8 +1,8 @@
 """Run a call both ways and compare to the bit: ``autodiff.compile(..., check=True)``.
 
-What a plan can touch is known from its operations: tensors' data, leaves' gradients, generators, and the objects whose methods it calls whole
-(optimisers, schedules). All of it is copied, the plan is replayed, the copies are put back, the eager call is made, and the two
-outcomes are compared.
+What a plan can touch is known from its operations: tensors' data, leaves' gradients, generators, and the objects whose
+methods it calls whole (optimisers, schedules). All of it is copied, the plan is replayed, the copies are put back, the
+eager call is made, and the two outcomes are compared.
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ def difference(a: Any, b: Any) -> str:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         if len(a) != len(b):
             return f"lengths {len(a)} and {len(b)}"
-        return next((f"[{i}] {found}" for i, (x, y) in enumerate(zip(a, b, strict=True)) if (found := difference(x, y))), "")
+        return next(
+            (f"[{i}] {found}" for i, (x, y) in enumerate(zip(a, b, strict=True)) if (found := difference(x, y))), ""
+        )
     if isinstance(a, (np.ndarray, np.generic)) and isinstance(b, (np.ndarray, np.generic)):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
             return f"{a.dtype}{list(a.shape)} and {b.dtype}{list(b.shape)}"
         if a.tobytes() == b.tobytes():
             return ""
         where = np.argwhere(np.asarray(a != b))
-        return f"{len(where)} of {a.size} elements, the first at {where[0].tolist() if len(where) else 'a NaN or a signed zero'}"
+        return (
+            f"{len(where)} of {a.size} elements, the first at"
+            f" {where[0].tolist() if len(where) else 'a NaN or a signed zero'}"
+        )
     return "" if a is b or a == b else f"{a!r} and {b!r}"
 
 
@@ -96,7 +101,9 @@ class _Touched:
                 array[...] = was
 
 
-def checked(plan: Plan, build: Callable[[Any], Any], function: Callable[..., Any], args: Any, kwargs: Any, leaves: Any) -> Any:
+def checked(
+    plan: Plan, build: Callable[[Any], Any], function: Callable[..., Any], args: Any, kwargs: Any, leaves: Any
+) -> Any:
     """The eager call's result, after the plan has been seen to give the same; ``DIVERGED`` if the plan does not hold.
 
     Raises
@@ -116,5 +123,7 @@ def checked(plan: Plan, build: Callable[[Any], Any], function: Callable[..., Any
     theirs = [leaf.data if isinstance(leaf, Tensor) else leaf for leaf in flatten(result)[0]]
     words = difference({**after, "result": ours}, {**touched.copied(), "result": theirs})
     if words:
-        raise CompileError(f"autodiff.compile(check=True): the replay of {plan.name} and the eager call differ: {words}")
+        raise CompileError(
+            f"autodiff.compile(check=True): the replay of {plan.name} and the eager call differ: {words}"
+        )
     return result

@@ -91,7 +91,9 @@ class Compiled:
         return [entry.plan for entry in self._entries]
 
     def __repr__(self) -> str:
-        return f"autodiff.compile({getattr(self._function, '__qualname__', self._function)!s}): {len(self._entries)} plans"
+        return (
+            f"autodiff.compile({getattr(self._function, '__qualname__', self._function)!s}): {len(self._entries)} plans"
+        )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -110,7 +112,9 @@ class Compiled:
                 leaves = []
                 structure = outline((args, kwargs), leaves)
             for entry in self._entries:
-                if (entry.state is not state and entry.state != state) or (structure is not entry.structure and structure != entry.structure):
+                if (entry.state is not state and entry.state != state) or (
+                    structure is not entry.structure and structure != entry.structure
+                ):
                     continue
                 if not entry.fits(leaves) or not entry.same():
                     continue
@@ -133,7 +137,8 @@ class Compiled:
         finally:
             self._lock.release()
 
-    # --- recording ----------------------------------------------------------------------------------------------------------
+    # --- recording
+    # ----------------------------------------------------------------------------------------------------------
 
     def _eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:
         self._refuse(reason)
@@ -157,25 +162,35 @@ class Compiled:
             return self._function(*args, **kwargs)
         if len(self._entries) >= self._limit:
             return self._eagerly(
-                f"{self._limit} plans are held already, for other shapes, dtypes, static arguments or settings; pad the arguments to fewer "
-                "shapes, pass numbers that change as arrays, or raise plans=",
+                f"{self._limit} plans are held already, for other shapes, dtypes, static arguments or settings; pad the"
+                " arguments to fewer shapes, pass numbers that change as arrays, or raise plans=",
                 args,
                 kwargs,
             )
         if any(isinstance(leaf, Tensor) and isinstance(leaf._node, Node) for leaf in leaves):
-            return self._eagerly("an argument was computed from tensors that require a gradient, outside the step", args, kwargs)
+            return self._eagerly(
+                "an argument was computed from tensors that require a gradient, outside the step", args, kwargs
+            )
         known, made = self._strangers.get(key, ({}, -1))
-        around = Surroundings([self._function, *(leaf for leaf in leaves if not isinstance(leaf, (np.ndarray, Tensor))), *known.values()])
+        around = Surroundings(
+            [self._function, *(leaf for leaf in leaves if not isinstance(leaf, (np.ndarray, Tensor))), *known.values()]
+        )
         sources: dict[int, Any] = {identity: ("tensor", tensor) for identity, tensor in around.tensors.items()}
         double = any(id(leaf) in sources or id(leaf) in around.arrays for leaf in leaves)
         sources |= {id(leaf): ("argument", i) for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
         recorder = Recorder(sources)
-        for tensor in {id(t): t for t in (*around.tensors.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor)))}.values():
+        for tensor in {
+            id(t): t for t in (*around.tensors.values(), *(leaf for leaf in leaves if isinstance(leaf, Tensor)))
+        }.values():
             recorder.knows(tensor)
         given: list[Any] = []
         slots: list[Slot | None] = []
         for leaf in leaves:
-            standin = recorder.argument(leaf) if isinstance(leaf, (np.ndarray, np.generic)) and type(leaf) is not np.void else leaf
+            standin = (
+                recorder.argument(leaf)
+                if isinstance(leaf, (np.ndarray, np.generic)) and type(leaf) is not np.void
+                else leaf
+            )
             slots.append(standin.slot if type(standin) is Recorded else None)
             given.append(standin)
         if around.hooked:
@@ -214,31 +229,46 @@ class Compiled:
         del new_args, new_kwargs, handed
         if live:
             reason = self._objection(recorder, chance)
-        variables = [(w.owner, w.variable) for w in recorder.variables.values() if w.owner is not None and id(w.owner) in around.tensors]
+        variables = [
+            (w.owner, w.variable)
+            for w in recorder.variables.values()
+            if w.owner is not None and id(w.owner) in around.tensors
+        ]
         run.names |= recorder.names
         reason = reason or around.objection(run)
         used = {id(op.target[0][1]) for op in recorder.ops if op.kind == "load" and op.target[0][0] == "tensor"}
-        followed = {id(slot.value) for slot in recorder.held} | {id(storage.owner) for storage in recorder.storages.values()}
+        followed = {id(slot.value) for slot in recorder.held} | {
+            id(storage.owner) for storage in recorder.storages.values()
+        }
         same, changed = around.watch(run, variables, used, followed)
         if live and not reason and not same():
-            reason = f"the step itself changes {changed()}, which a replay would not; keep such state outside the step, or in a Tensor's .data"
+            reason = (
+                f"the step itself changes {changed()}, which a replay would not; keep such state outside the step, or"
+                " in a Tensor's .data"
+            )
         if reason:
             self._count_refusal(key)
             self.eager += 1
             self._refuse(reason)
             return result
-        strangers = {identity: tensor for identity, tensor in recorder.strangers.items() if id(tensor._data) not in recorder.cached}
+        strangers = {
+            identity: tensor
+            for identity, tensor in recorder.strangers.items()
+            if id(tensor._data) not in recorder.cached
+        }
         if strangers and len(strangers) != made:
-            # What is met again in the next call comes from outside, by a way that cannot be followed, and is a source then.
+            # What is met again in the next call comes from outside, by a way that cannot be followed, and is a source
+            # then.
             self._strangers[key] = known | strangers, len(strangers)
             self.eager += 1
             return result
         self._strangers[key] = {identity: tensor for identity, tensor in known.items() if identity in used}, made
         lasting = around.arrays.keys() | recorder.cached
         doubtful = [
-            slot for slot in recorder.held
+            slot
+            for slot in recorder.held
             if id(slot.value) not in lasting and (slot.value.flags.writeable or slot.value.base is not None)
-        ]  # fmt: skip
+        ]
         if doubtful:
             signature = _signature(recorder)
             before = self._unconfirmed.get(key)
@@ -248,8 +278,8 @@ class Compiled:
                 if before is not None:
                     self._count_refusal(key)
                     self._refuse(
-                        "it uses arrays that plain NumPy makes anew in every call (data drawn, sliced or computed outside of Tensors); pass "
-                        "them as arguments, or compute them from a Tensor"
+                        "it uses arrays that plain NumPy makes anew in every call (data drawn, sliced or computed"
+                        " outside of Tensors); pass them as arguments, or compute them from a Tensor"
                     )
                 return result
         self._adopt(recorder, leaves, slots, outputs, state, structure, frozenset(around.tensors), same, changed)
@@ -267,7 +297,10 @@ class Compiled:
         kept = [standin for standin in kept if standin is not None]
         if kept:
             _heal(kept)
-            return "a computed array or tensor was kept outside the step (in a list, an attribute, a cache); return it instead"
+            return (
+                "a computed array or tensor was kept outside the step (in a list, an attribute, a cache); return it"
+                " instead"
+            )
         return chance.objection(recorder)
 
     def _adopt(
@@ -315,7 +348,9 @@ class Compiled:
                 return rebuild([made[i] for i in first])
 
             return tuple(template), once
-        return tuple(template), lambda values: rebuild([build(value) for build, value in zip(builders, values, strict=True)])
+        return tuple(template), lambda values: rebuild(
+            [build(value) for build, value in zip(builders, values, strict=True)]
+        )
 
     def _output(self, recorder: Recorder, leaf: Any) -> tuple[Any, Any]:
         if type(leaf) is Recorded:
@@ -329,8 +364,8 @@ class Compiled:
             node = leaf._node
             if node is not None and not spent(node):
                 recorder.stop(
-                    "it returns a tensor whose gradient has not been taken yet; call backward() inside the step, return .detach(), or compile "
-                    "autodiff.value_and_grad(function)"
+                    "it returns a tensor whose gradient has not been taken yet; call backward() inside the step, return"
+                    " .detach(), or compile autodiff.value_and_grad(function)"
                 )
                 return None, _as_is
             entered = recorder.entered(leaf)
@@ -365,7 +400,16 @@ def _spent_tensor(node: Any) -> Callable[[Any], Any]:
 
     def build(value: Any) -> Any:
         made = GeneralNode()
-        made.op, made.pull, made.g, made.parents, made.saved, made.attrs, made.shape, made.dtype = op, op.pull, False, (), None, attrs, shape, dtype
+        made.op, made.pull, made.g, made.parents, made.saved, made.attrs, made.shape, made.dtype = (
+            op,
+            op.pull,
+            False,
+            (),
+            None,
+            attrs,
+            shape,
+            dtype,
+        )
         return wrap(value, made)
 
     return build
@@ -393,7 +437,9 @@ def _kind_of(leaf: Any) -> Any:
 
 
 def _fitting(leaves: Any, reach: frozenset[int]) -> Callable[[Any], bool]:
-    """A function that tells whether other arguments take the plan recorded for these; ``reach`` are tensors that the step finds by itself."""
+    """A function that tells whether other arguments take the plan recorded for these; ``reach`` are tensors that the
+    step finds by itself.
+    """
     scope: dict[str, Any] = {"Variable": Variable, "reach": reach}
     names = [f"a{i}" for i in range(len(leaves))]
     tests = []
@@ -403,7 +449,11 @@ def _fitting(leaves: Any, reach: frozenset[int]) -> Callable[[Any], bool]:
         array = None
         if isinstance(leaf, Tensor):
             array = leaf._data
-            tests.append(f"{name}._node is None" if leaf._node is None else f"{name}._node.__class__ is Variable and not {name}._node.hooks")
+            tests.append(
+                f"{name}._node is None"
+                if leaf._node is None
+                else f"{name}._node.__class__ is Variable and not {name}._node.hooks"
+            )
             scope[f"k{i}"] = type(array)
             tests.append(f"{name}._data.__class__ is k{i}")
             tests.append(f"id({name}) not in reach")
@@ -425,7 +475,10 @@ def _fitting(leaves: Any, reach: frozenset[int]) -> Callable[[Any], bool]:
             if isinstance(leaf, (np.ndarray, Tensor)) and isinstance(leaves[j], (np.ndarray, Tensor)):
                 tests.append(f"a{i} is {'' if leaves[j] is leaf else 'not '}a{j}")
     unpack = f"    {', '.join(names)}{',' if len(names) == 1 else ''} = leaves\n" if names else ""
-    source = f"def fits(leaves):\n    if len(leaves) != {len(names)}: return False\n{unpack}    return {' and '.join(tests) or 'True'}\n"
+    source = (
+        f"def fits(leaves):\n    if len(leaves) != {len(names)}: return False\n{unpack}    return"
+        f" {' and '.join(tests) or 'True'}\n"
+    )
     exec(source, scope)
     fits: Callable[[Any], bool] = scope["fits"]
     return fits
@@ -433,7 +486,9 @@ def _fitting(leaves: Any, reach: frozenset[int]) -> Callable[[Any], bool]:
 
 def _signature(recorder: Recorder) -> tuple[list[Any], list[Any]]:
     """What two records of the same program have in common."""
-    ops = [(op.kind, op.target, _frozen(op.args), _frozen(op.kwargs), [s.index for s in op.outs()]) for op in recorder.ops]
+    ops = [
+        (op.kind, op.target, _frozen(op.args), _frozen(op.kwargs), [s.index for s in op.outs()]) for op in recorder.ops
+    ]
     return ops, [slot.value for slot in recorder.held]
 
 
@@ -461,7 +516,11 @@ def _alike(one: Any, other: Any) -> bool:
         if a is not b and (a.__array_interface__ != b.__array_interface__ or a.base is None or a.base is not b.base):
             return False
     for a, b in zip(ops, other_ops, strict=True):
-        if a[0] != b[0] or a[2:] != b[2:] or not (a[1] is b[1] or (a[0] == "call" and a[1] == b[1]) or a[0] in ("load", "bind", "guard")):
+        if (
+            a[0] != b[0]
+            or a[2:] != b[2:]
+            or not (a[1] is b[1] or (a[0] == "call" and a[1] == b[1]) or a[0] in ("load", "bind", "guard"))
+        ):
             return False
     return True
 
@@ -485,12 +544,21 @@ class _Chance:
                 if op.kind == "draw" and op.args[0] is generator:
                     op.target(twin, *op.args[1:])
             if not _equal(twin.bit_generator.state, generator.bit_generator.state):
-                return "random numbers were drawn from a Generator that the recording cannot see; draw them outside and pass them as arguments"
+                return (
+                    "random numbers were drawn from a Generator that the recording cannot see; draw them outside and"
+                    " pass them as arguments"
+                )
         if not all(_equal(before, state()) for state, before in self.others):
-            return "random numbers were drawn from a random.Random or a RandomState; use an explicit np.random.Generator, through dropout say"
+            return (
+                "random numbers were drawn from a random.Random or a RandomState; use an explicit np.random.Generator,"
+                " through dropout say"
+            )
         legacy = np.random.get_state(legacy=False)  # noqa: NPY002
         if not _equal(self.legacy, legacy) or self.python != random.getstate():
-            return "random numbers were drawn from a global generator; use an explicit np.random.Generator, through nn.functional.dropout say"
+            return (
+                "random numbers were drawn from a global generator; use an explicit np.random.Generator, through"
+                " nn.functional.dropout say"
+            )
         return ""
 
 
@@ -501,7 +569,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 class _Handed:
-    """The lists and dicts among the arguments of a recorded call, which sees copies of them with stand-ins in the place of arrays.
+    """The lists and dicts among the arguments of a recorded call, which sees copies of them with stand-ins in the place
+    of arrays.
 
     Parameters
     ----------
@@ -527,7 +596,10 @@ class _Handed:
 
     def changed(self) -> bool:
         """Whether the call has changed one of them."""
-        return any(len(now := _held(seen)) != len(held) or any(map(operator.is_not, now, held)) for _, seen, held in self._pairs)
+        return any(
+            len(now := _held(seen)) != len(held) or any(map(operator.is_not, now, held))
+            for _, seen, held in self._pairs
+        )
 
     def put_back(self) -> None:
         """Do to the caller's what the call has done to its own."""
@@ -537,7 +609,10 @@ class _Handed:
                 continue
             before = dict(zip(map(id, held), _held(given), strict=True))
             known = before | self._same
-            values = [known[id(v)] if id(v) in known else _unwrapped(v) for v in (seen.values() if isinstance(seen, dict) else seen)]
+            values = [
+                known[id(v)] if id(v) in known else _unwrapped(v)
+                for v in (seen.values() if isinstance(seen, dict) else seen)
+            ]
             if isinstance(given, dict):
                 keys = list(seen)
                 given.clear()
@@ -565,15 +640,17 @@ def _heal(kept: list[Recorded]) -> None:
                 holder._data = standin.value
 
 
-def compile(function: Callable[..., Any] | None = None, *, plans: int = 8, check: bool = False, fallback: bool = True) -> Any:
+def compile(
+    function: Callable[..., Any] | None = None, *, plans: int = 8, check: bool = False, fallback: bool = True
+) -> Any:
     """Record a step once, then replay it as a flat list of NumPy calls: the same bits, without the engine's work.
 
     Parameters
     ----------
     function : callable
-        A training step (forward, backward, optimiser's step), or anything computed with Tensors that takes its gradients inside.
-        Its arguments may be arrays, tensors, and nested dicts, lists and tuples of them; everything else is static: another value
-        means another plan.
+        A training step (forward, backward, optimiser's step), or anything computed with Tensors that takes its
+        gradients inside. Its arguments may be arrays, tensors, and nested dicts, lists and tuples of them; everything
+        else is static: another value means another plan.
     plans : int
         How many plans may be held, one for each combination of shapes, dtypes, static arguments, modes and paths taken.
     check : bool
@@ -588,15 +665,17 @@ def compile(function: Callable[..., Any] | None = None, *, plans: int = 8, check
 
     Notes
     -----
-    The first call runs for real and is recorded. Later calls with arguments of the same shapes and dtypes replay the record, provided that nothing
-    which decided its course has changed: attributes and globals that the code reads, ``requires_grad``, hooks, and the truth of every comparison
-    made on the way. Parameters, gradients, running statistics, optimisers, schedules and generators are read where they
-    live, and are left exactly as an eager call leaves them. Python side effects (printing, appending to a list, counting) happen in the recorded
-    call only; where they can be noticed the step is refused, as is one that reads a clock, an iterator from outside or random numbers of
-    Python's. What cannot be noticed is what a file says, and single elements that plain NumPy reads from an array of more than 64 KiB from
-    outside. Elementwise operations on large arrays run in chains: on one block after another, so that what they compute on the way stays in
-    cache, or, where numba is installed, in loops compiled once the replays have been long enough for that to pay. Of two NaNs that meet, a
-    compiled loop may hand on the other one. Arrays handed out (a gradient, a result) are never written over while somebody holds them.
+    The first call runs for real and is recorded. Later calls with arguments of the same shapes and dtypes replay the
+    record, provided that nothing which decided its course has changed: attributes and globals that the code reads,
+    ``requires_grad``, hooks, and the truth of every comparison made on the way. Parameters, gradients, running
+    statistics, optimisers, schedules and generators are read where they live, and are left exactly as an eager call
+    leaves them. Python side effects (printing, appending to a list, counting) happen in the recorded call only; where
+    they can be noticed the step is refused, as is one that reads a clock, an iterator from outside or random numbers of
+    Python's. What cannot be noticed is what a file says, and single elements that plain NumPy reads from an array of
+    more than 64 KiB from outside. Elementwise operations on large arrays run in chains: on one block after another, so
+    that what they compute on the way stays in cache, or, where numba is installed, in loops compiled once the replays
+    have been long enough for that to pay. Of two NaNs that meet, a compiled loop may hand on the other one. Arrays
+    handed out (a gradient, a result) are never written over while somebody holds them.
 
     Examples
     --------

@@ -36,7 +36,9 @@ class Conditions:
         self._empty: list[Any] = []
 
     def add(self, test: str, what: str, *things: Any) -> None:
-        """A condition in which ``{0}`` stands for the first of ``things``, and what has changed where it does not hold."""
+        """A condition in which ``{0}`` stands for the first of ``things``, and what has changed where it does not
+        hold.
+        """
         self.tests.append((test.format(*map(self._name, things)), what))
 
     def _name(self, thing: Any) -> str:
@@ -70,18 +72,28 @@ class Conditions:
     def array(self, found: Any) -> None:
         """That an array holds what it held, as far as it is not too large."""
         if found.nbytes <= LARGEST:
-            self.add(f"{{0}}.shape == {found.shape!r} and {{0}}.tobytes() == {{1}}", "an array that plain NumPy reads", found, found.tobytes())
+            self.add(
+                f"{{0}}.shape == {found.shape!r} and {{0}}.tobytes() == {{1}}",
+                "an array that plain NumPy reads",
+                found,
+                found.tobytes(),
+            )
         else:
             self.add(f"{{0}}.shape == {found.shape!r}", "the shape of an array", found)
 
     def written(self) -> tuple[Callable[[], bool], Callable[[], str]]:
         """The function, and another one that says what has changed."""
-        if self._empty:  # a network's modules have many tables with nothing in them, hooks above all: one call looks at them all
+        if (
+            self._empty
+        ):  # a network's modules have many tables with nothing in them, hooks above all: one call looks at them all
             self.scope |= {"any": any, "empty": tuple(self._empty)}
             self.tests.append(("not any(empty)", "the length of a list, dict or set"))
         tests, scope = self.tests, self.scope
         test = "\n            and ".join([test for test, _ in tests] or ["True"])
-        source = f"def same_():\n    try:\n        return ({test})\n    except (AttributeError, LookupError, ValueError):\n        return False"
+        source = (
+            f"def same_():\n    try:\n        return ({test})\n    except (AttributeError, LookupError, ValueError):\n "
+            "       return False"
+        )
         exec(compile(source, "<autodiff surroundings>", "exec"), scope)
 
         def changed() -> str:

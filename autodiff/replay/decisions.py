@@ -1,8 +1,8 @@
 """What decides whether a plan holds comes before what it changes: passes over its list of calls.
 
-A replay that finds another truth than the recorded call gives up, and the call is made eagerly from the beginning. By then no generator may have
-moved on, and nothing that the outside can see may have been written into, such as a running mean, whose new value goes where the last replay
-has put the old one.
+A replay that finds another truth than the recorded call gives up, and the call is made eagerly from the beginning. By
+then no generator may have moved on, and nothing that the outside can see may have been written into, such as a running
+mean, whose new value goes where the last replay has put the old one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def _lets_go(op: Op) -> bool:
 
 
 def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
-    """Move what decides ahead of random draws, and ahead of letting go of gradients, whose memory can be used from then on.
+    """Move what decides ahead of random draws, and ahead of letting go of gradients, whose memory can be used from then
+    on.
 
     Returns
     -------
@@ -40,7 +41,11 @@ def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
     for i in range(end, -1, -1):
         op = ops[i]
         storages_out = {s.storage.index for s in op.outs() if s.storage is not None and s.storage.made}
-        if not (op.kind == "guard" or wanted & {s.index for s in op.outs()} or storages & (storages_out | {s.index for s in op.writes})):
+        if not (
+            op.kind == "guard"
+            or wanted & {s.index for s in op.outs()}
+            or storages & (storages_out | {s.index for s in op.writes})
+        ):
             continue
         if op.kind in ("draw", "host"):
             return ops, draws
@@ -53,7 +58,8 @@ def ahead_of_draws(ops: list[Op]) -> tuple[list[Op], bool]:
 
 
 def ahead_of_writes(ops: list[Op]) -> tuple[list[Op], set[int]]:
-    """Move calls whose results are bound to tensors or gradients, and all that follows from them, behind the last decision.
+    """Move calls whose results are bound to tensors or gradients, and all that follows from them, behind the last
+    decision.
 
     Gradients that the step lets go of first of all stay where they are until then, too.
 
@@ -81,7 +87,9 @@ def ahead_of_writes(ops: list[Op]) -> tuple[list[Op], set[int]]:
 
 
 def _following(ops: list[Op], storages: set[int]) -> set[int] | None:
-    """Places of the calls that write into some storages, and of all that must come after these; None if a decision or an effect is among them."""
+    """Places of the calls that write into some storages, and of all that must come after these; None if a decision or
+    an effect is among them.
+    """
     found: set[int] = set()
     made: set[int] = set()
     read: set[int] = set()
@@ -90,7 +98,12 @@ def _following(ops: list[Op], storages: set[int]) -> set[int] | None:
         takes = reads(op)
         sources = {s.storage.index for s in takes if s.storage is not None}
         gives = {s.storage.index for s in op.outs() if s.storage is not None} | {s.index for s in op.writes}
-        follows = gives & written or sources & written or any(s.index in made for s in takes) or {s.index for s in op.writes} & read
+        follows = (
+            gives & written
+            or sources & written
+            or any(s.index in made for s in takes)
+            or {s.index for s in op.writes} & read
+        )
         if not follows:
             continue
         if op.kind != "call":

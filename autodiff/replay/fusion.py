@@ -1,12 +1,13 @@
 """Which operations of a plan become chains: a pass over its list of calls.
 
-An elementwise operation may run together with one that computes what it reads, if nothing else stands between them. The pass reads the list from
-the beginning and puts every such operation into the group of its inputs, either by moving the group down to it or the operation up to
-the group, whichever changes nothing that any other call reads or writes. What nobody outside a group reads needs no memory in the plan.
+An elementwise operation may run together with one that computes what it reads, if nothing else stands between them. The
+pass reads the list from the beginning and puts every such operation into the group of its inputs, either by moving the
+group down to it or the operation up to the group, whichever changes nothing that any other call reads or writes. What
+nobody outside a group reads needs no memory in the plan.
 
-Never moved: calls that are not elementwise, loads, bindings, draws. Nothing is moved past a call that changes Python state (an optimiser's step),
-and nothing up past a decision, since the other way may be the one on which an operation would warn. Written into are only arrays that the
-group itself made.
+Never moved: calls that are not elementwise, loads, bindings, draws. Nothing is moved past a call that changes Python
+state (an optimiser's step), and nothing up past a decision, since the other way may be the one on which an operation
+would warn. Written into are only arrays that the group itself made.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def _conflict(first: _Item, then: _Item) -> bool:
 class _Pass:
     """One run of the pass."""
 
-    def __init__(self, recorder: Recorder, ops: list[Op], outputs: Any, constants: dict[int, Any], creator: dict[int, Op]) -> None:
+    def __init__(
+        self, recorder: Recorder, ops: list[Op], outputs: Any, constants: dict[int, Any], creator: dict[int, Op]
+    ) -> None:
         self.recorder = recorder
         self.ops = ops
         self.outputs = outputs
@@ -107,15 +110,25 @@ class _Pass:
                 users.setdefault(slot.storage.index, set()).add(-1)
         found: list[Op] = []
         for number, item in enumerate(kept):
-            found += item.ops if item.key is None else self._built(item, {i for i, who in users.items() if who - {number}})
-        return found if any(isinstance(op.target, Chain) for op in found) else self.ops  # moved for nothing, calls may hold memory for longer
+            found += (
+                item.ops if item.key is None else self._built(item, {i for i, who in users.items() if who - {number}})
+            )
+        return (
+            found if any(isinstance(op.target, Chain) for op in found) else self.ops
+        )  # moved for nothing, calls may hold memory for longer
 
-    # --- which -----------------------------------------------------------------------------------------------------------------
+    # --- which
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _shape(self, op: Op) -> tuple[int, ...] | None:
         """The shape of an elementwise call that may belong to a group."""
         target, out = op.target, op.out
-        if op.kind != "call" or not isinstance(out, Slot) or not isinstance(out.value, np.ndarray) or out.storage is None:
+        if (
+            op.kind != "call"
+            or not isinstance(out, Slot)
+            or not isinstance(out.value, np.ndarray)
+            or out.storage is None
+        ):
             return None
         value = out.value
         if value.size < least() or not out.storage.made or not value.flags.c_contiguous or not _plain(value.dtype):
@@ -126,7 +139,13 @@ class _Pass:
         if target in (np.empty, np.empty_like) or target in _FILLS:
             return value.shape if creator is op else None
         if type(target) is Method:
-            if target.name != "astype" or len(op.args) != 2 or op.kwargs or creator is not op or not isinstance(op.args[0], Slot):
+            if (
+                target.name != "astype"
+                or len(op.args) != 2
+                or op.kwargs
+                or creator is not op
+                or not isinstance(op.args[0], Slot)
+            ):
                 return None
         elif target is np.where:
             if len(op.args) != 3 or op.kwargs or creator is not op:
@@ -146,13 +165,21 @@ class _Pass:
             return ("scalar" if isinstance(arg, Slot) else "number"), None
         if isinstance(value, np.generic):
             return ("scalar" if isinstance(arg, Slot) else "number", None) if _plain(value.dtype) else None
-        if not isinstance(value, np.ndarray) or not _plain(value.dtype) or value.ndim > like.ndim or not value.flags.aligned:
+        if (
+            not isinstance(value, np.ndarray)
+            or not _plain(value.dtype)
+            or value.ndim > like.ndim
+            or not value.flags.aligned
+        ):
             return None
         if value.size == like.size and value.flags.c_contiguous:
             return "full", None
         if value.size == 1 or not any(s for s, n in zip(value.strides, value.shape, strict=True) if n > 1):
             return "scalar", None
-        if any(s == 0 and n > 1 for s, n in zip(value.strides, value.shape, strict=True)) or not value.flags.c_contiguous:
+        if (
+            any(s == 0 and n > 1 for s, n in zip(value.strides, value.shape, strict=True))
+            or not value.flags.c_contiguous
+        ):
             return None
         lead = like.ndim - value.ndim
         wide = [lead + d for d, n in enumerate(value.shape) if n > 1]
@@ -202,7 +229,16 @@ class _Pass:
         near = {id(g): g for i in item.writes | item.reads if (g := self.group.get(i)) is not None}
         near |= {id(g): g for i in self._whole(item) if (g := self.readers.get(i)) is not None}
         op, end, gone = item.ops[0], len(self.items), []
-        made = _Item([op], item.key, item.outer, set(item.reads), set(item.writes), set(item.takes), set(item.defines), item.outside_read)
+        made = _Item(
+            [op],
+            item.key,
+            item.outer,
+            set(item.reads),
+            set(item.writes),
+            set(item.takes),
+            set(item.defines),
+            item.outside_read,
+        )
         for group in sorted(near.values(), key=lambda g: -self.place[id(g)]):
             at = self.place[id(group)]
             if group.key != item.key or len(group.ops) + len(made.ops) > _MOST_STEPS or end - at > _WINDOW:
@@ -242,10 +278,13 @@ class _Pass:
             for index in self._whole(_Item([op])):
                 self.readers[index] = item
 
-    # --- the chain ---------------------------------------------------------------------------------------------------------------
+    # --- the chain
+    # ---------------------------------------------------------------------------------------------------------------
 
     def _built(self, item: _Item, used: set[int]) -> list[Op]:
-        """A group as calls of the plan: memory for what it gives, its operands as the chain takes them, and the chain. Or as it was."""
+        """A group as calls of the plan: memory for what it gives, its operands as the chain takes them, and the chain.
+        Or as it was.
+        """
         translated = self._translated(item, used)
         if translated is None:
             return item.ops
@@ -254,7 +293,9 @@ class _Pass:
         last = item.ops[-1].out
         assert isinstance(last, Slot)
         size = last.value.size
-        large = len(steps) > 2 and last.value.nbytes >= LARGE and (item.outer is None or size // item.outer <= 4 * BLOCK)
+        large = (
+            len(steps) > 2 and last.value.nbytes >= LARGE and (item.outer is None or size // item.outer <= 4 * BLOCK)
+        )
         if not (large or (loops > 1 and self.compiles)):
             return item.ops
         shape = (size,) if item.outer is None else (item.outer, size // item.outer)
@@ -279,7 +320,9 @@ class _Pass:
         made[-1].writes, made[-1].errors = tuple(writes), _shared_errors(item.ops)
         return made
 
-    def _translated(self, item: _Item, used: set[int]) -> tuple[list[Step], dict[Value, Slot], dict[Value, Slot]] | None:
+    def _translated(
+        self, item: _Item, used: set[int]
+    ) -> tuple[list[Step], dict[Value, Slot], dict[Value, Slot]] | None:
         """The steps of a group with the slots of inputs and outputs; None if there is too little to do."""
         steps: list[Step] = []
         shared = _shared_errors(item.ops)
@@ -311,7 +354,9 @@ class _Pass:
                 else:
                     args.append(Value("number", _dtype(arg), arg))
             own = None if op.errors == shared else op.errors
-            steps.append(Step(CAST if type(op.target) is Method else op.target, args, Value("computed", out.value.dtype), own))
+            steps.append(
+                Step(CAST if type(op.target) is Method else op.target, args, Value("computed", out.value.dtype), own)
+            )
             current[out.storage.index] = steps[-1].out
         outputs: dict[Value, Slot] = {}
         for index, value in current.items():
@@ -353,7 +398,9 @@ class _Pass:
         return new
 
 
-def fuse(recorder: Recorder, ops: list[Op], outputs: Any, constants: dict[int, Any], creator: dict[int, Op]) -> list[Op]:
+def fuse(
+    recorder: Recorder, ops: list[Op], outputs: Any, constants: dict[int, Any], creator: dict[int, Op]
+) -> list[Op]:
     """Replace elementwise calls that can run together by chains.
 
     Parameters
@@ -400,7 +447,12 @@ def _dtype(value: Any) -> Any:
 
 def _same(a: Slot, b: Slot) -> bool:
     """Whether two slots are the same place."""
-    return (a.offset, a.value.shape, a.value.strides, a.value.dtype) == (b.offset, b.value.shape, b.value.strides, b.value.dtype)
+    return (a.offset, a.value.shape, a.value.strides, a.value.dtype) == (
+        b.offset,
+        b.value.shape,
+        b.value.strides,
+        b.value.dtype,
+    )
 
 
 def _plain(dtype: Any) -> bool:

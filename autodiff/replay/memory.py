@@ -1,8 +1,9 @@
 """Where the results of a plan lie: lifetimes, which results share their bytes, and where each one begins.
 
-Most results lie in one block, the *arena*. Those that the outside gets to see (gradients, what the step returns) have memory of their own, and
-that is room too: what the last replay left in a gradient that ``zero_grad()`` has let go of is of no use to anybody until the way back writes there
-anew, and by then what was needed on the way is no longer alive. An eager step has the same advantage, since it holds no gradients then.
+Most results lie in one block, the *arena*. Those that the outside gets to see (gradients, what the step returns) have
+memory of their own, and that is room too: what the last replay left in a gradient that ``zero_grad()`` has let go of is
+of no use to anybody until the way back writes there anew, and by then what was needed on the way is no longer alive. An
+eager step has the same advantage, since it holds no gradients then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Buffer:
     first, last : int
         Numbers of the calls between which it is alive.
     exported : list of (place, attribute)
-        Where the outside sees it; a place is None for what the step returns or hands to a call that it does not look into.
+        Where the outside sees it; a place is None for what the step returns or hands to a call that it does not look
+        into.
     offset : int or None
         In the arena, or in the memory of ``host``; None if the memory is its own.
     host : Buffer or None
@@ -41,9 +43,23 @@ class Buffer:
     """
 
     __slots__ = (
-        "dtype", "exported", "first", "guests", "host", "last", "memory", "name", "nbytes", "offset", "owner", "reshaped", "root", "shape", "slots",
+        "dtype",
+        "exported",
+        "first",
+        "guests",
+        "host",
+        "last",
+        "memory",
+        "name",
+        "nbytes",
+        "offset",
+        "owner",
+        "reshaped",
+        "root",
+        "shape",
+        "slots",
         "strides",
-    )  # fmt: skip
+    )
 
     def __init__(self, root: Slot, first: int) -> None:
         self.root = root
@@ -81,7 +97,9 @@ class Room:
         self._taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
 
     def place(self, nbytes: int, first: int, last: int) -> int | None:
-        """The lowest offset at which so many bytes are free between two calls, taken from now on; None if there is none."""
+        """The lowest offset at which so many bytes are free between two calls, taken from now on; None if there is
+        none.
+        """
         if first < self.first or last > self.last:
             return None
         place = 0
@@ -111,10 +129,14 @@ def aligned(memory: Any) -> int:
 
 
 def same_place(a: Any, b: Any) -> bool:
-    """Whether two places where something is bound or loaded are one: (("argument", number) or (kind, object), attribute)."""
+    """Whether two places where something is bound or loaded are one: (("argument", number) or (kind, object),
+    attribute).
+    """
     (kind, what), attribute = a
     (other_kind, other), other_attribute = b
-    return kind == other_kind and attribute == other_attribute and (what == other if kind == "argument" else what is other)
+    return (
+        kind == other_kind and attribute == other_attribute and (what == other if kind == "argument" else what is other)
+    )
 
 
 def free_from(buffer: Buffer, ops: list[Op], absent: list[Any]) -> int | None:
@@ -135,13 +157,21 @@ def free_from(buffer: Buffer, ops: list[Op], absent: list[Any]) -> int | None:
     """
     free = 0
     for place, attribute in buffer.exported:
-        if place is None or (attribute == "grad" and any(same_place((place, attribute), (other, attribute)) for other in absent)):
+        if place is None or (
+            attribute == "grad" and any(same_place((place, attribute), (other, attribute)) for other in absent)
+        ):
             continue
-        here = (op for op in enumerate(ops) if op[1].kind in ("load", "bind") and same_place(op[1].target, (place, attribute)))
+        here = (
+            op
+            for op in enumerate(ops)
+            if op[1].kind in ("load", "bind") and same_place(op[1].target, (place, attribute))
+        )
         number, op = next(here)
         if op.kind == "load":
             return None
-        free = max(free, number + 1)  # which comes after the last decision: a replay that gives up leaves everything as it was
+        free = max(
+            free, number + 1
+        )  # which comes after the last decision: a replay that gives up leaves everything as it was
     return free
 
 
@@ -156,7 +186,9 @@ def coalesced(ops: list[Op], buffers: dict[int, Buffer], makes: Callable[[Op], b
 
     groups: dict[int, list[int]] = {i: [i] for i, b in buffers.items() if not b.exported}
     for i, op in enumerate(ops):
-        if not (isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and makes(op)):
+        if not (
+            isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and makes(op)
+        ):
             continue
         assert op.out.storage is not None
         mine = op.out.storage.index
@@ -167,12 +199,23 @@ def coalesced(ops: list[Op], buffers: dict[int, Buffer], makes: Callable[[Op], b
             assert slot.storage is not None
             theirs = slot.storage.index
             other = buffers.get(theirs)
-            if other is None or other.exported or find(theirs) == find(mine) or max(buffers[j].last for j in groups[find(theirs)]) != i:
+            if (
+                other is None
+                or other.exported
+                or find(theirs) == find(mine)
+                or max(buffers[j].last for j in groups[find(theirs)]) != i
+            ):
                 continue
-            same = (slot.offset - other.root.offset, slot.value.shape, slot.value.strides, slot.value.dtype, other.nbytes) == (
-                0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, buffers[mine].nbytes,
-            )  # fmt: skip
-            if not same or any(s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs):
+            same = (
+                slot.offset - other.root.offset,
+                slot.value.shape,
+                slot.value.strides,
+                slot.value.dtype,
+                other.nbytes,
+            ) == (0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, buffers[mine].nbytes)
+            if not same or any(
+                s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs
+            ):
                 continue
             into, gone = find(theirs), find(mine)
             head[gone] = into
@@ -194,7 +237,9 @@ def pack(groups: list[list[Buffer]], rooms: Iterable[Room]) -> int:
     for group in sorted(groups, key=lambda group: -max(b.nbytes for b in group)):
         nbytes = max(b.nbytes for b in group)
         first, last = min(b.first for b in group), max(b.last for b in group)
-        offset, host = next((place, room.host) for room in everywhere if (place := room.place(nbytes, first, last)) is not None)
+        offset, host = next(
+            (place, room.host) for room in everywhere if (place := room.place(nbytes, first, last)) is not None
+        )
         for buffer in group:
             buffer.offset, buffer.host = offset, host
             if host is not None:

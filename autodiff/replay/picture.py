@@ -1,7 +1,7 @@
 """A plan as a picture: one box per call, filled with the colour of the memory that its result lies in.
 
-Boxes of one colour share the same bytes, one after another in time; that is how few bytes the plan needs. Results that the outside sees have a
-thick frame, results that a call allocates anew have no colour.
+Boxes of one colour share the same bytes, one after another in time; that is how few bytes the plan needs. Results that
+the outside sees have a thick frame, results that a call allocates anew have no colour.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Step:
     gives : tuple of str
         Names that it makes or writes into.
     place : tuple of str and int, or None
-        Whose memory the result lies in ("" is the arena, others are results that the outside sees later) and where it begins there; None if it has
-        memory of its own.
+        Whose memory the result lies in ("" is the arena, others are results that the outside sees later) and where it
+        begins there; None if it has memory of its own.
     owned : bool
         Whether the result has memory of its own, which the outside sees.
     facts : str
@@ -57,7 +57,9 @@ def plan_to_dot(title: str, steps: list[Step]) -> str:
       s0 [label="np.exp\\nb0: float64[3]", tooltip="np.exp(a0, b0)", fillcolor="0.000 0.35 0.95"];
     """
     # Neighbouring places get hues far apart: steps of the golden ratio around the circle of colours.
-    hues = {place: (i * 0.618034) % 1.0 for i, place in enumerate(sorted({s.place for s in steps if s.place is not None}))}
+    hues = {
+        place: (i * 0.618034) % 1.0 for i, place in enumerate(sorted({s.place for s in steps if s.place is not None}))
+    }
     lines = ["digraph {", f"  graph [label={_quoted(title)}, labelloc=t, fontname=Helvetica];"]
     lines.append('  node [shape=box, style="filled,rounded", fillcolor=white, fontname=Helvetica, fontsize=10];')
     made: dict[str, int] = {}

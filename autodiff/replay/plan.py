@@ -1,15 +1,17 @@
 """From the record of a call to a plan: fewer calls, memory laid out beforehand, one generated function.
 
-The order of the calls is the recorded one, and so are the calls themselves, hence the bits. What changes is where results go. A result whose
-call can write into a given array (``out=``) gets a place in one block of memory, the *arena*, that is shared by all results that are not
-alive at the same time; every view of such a place is made once, here, and costs nothing in a replay. Results that the outside gets to see
-(gradients, new values of buffers, what the step returns) have memory of their own, which is written over in the next replay only if
-nobody else holds it by then, and in which other results lie as long as nobody can look there (``memory.py``). Everything else (parameters,
-arguments, results of calls that cannot write into a given array) is handled by name in the generated function, as in the eager step.
+The order of the calls is the recorded one, and so are the calls themselves, hence the bits. What changes is where
+results go. A result whose call can write into a given array (``out=``) gets a place in one block of memory, the
+*arena*, that is shared by all results that are not alive at the same time; every view of such a place is made once,
+here, and costs nothing in a replay. Results that the outside gets to see (gradients, new values of buffers, what the
+step returns) have memory of their own, which is written over in the next replay only if nobody else holds it by then,
+and in which other results lie as long as nobody can look there (``memory.py``). Everything else (parameters, arguments,
+results of calls that cannot write into a given array) is handled by name in the generated function, as in the eager
+step.
 
-Passes, in this order: fold what is computed from constants; drop what nobody needs; take cheaper calls of the same bits (``cheaper.py``); let a
-copy take the place of what it copies; move decisions ahead of random draws and of what the outside can see; join elementwise calls to chains; lay
-out memory; write the function.
+Passes, in this order: fold what is computed from constants; drop what nobody needs; take cheaper calls of the same bits
+(``cheaper.py``); let a copy take the place of what it copies; move decisions ahead of random draws and of what the
+outside can see; join elementwise calls to chains; lay out memory; write the function.
 """
 
 from __future__ import annotations
@@ -47,11 +49,26 @@ _FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
 _EMPTY = {np.empty, np.empty_like}
 # NumPy warns where these get the place of their result as a third argument.
 _OUT_BY_NAME = {np.maximum, np.minimum}
-#: Both operands of these are brought to one dtype, so that a Python number may stand there as an array of that dtype from the beginning.
+#: Both operands of these are brought to one dtype, so that a Python number may stand there as an array of that dtype
+#: from the beginning.
 _ALIKE = {
-    np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.maximum, np.minimum, np.fmax, np.fmin, np.greater,
-    np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
-}  # fmt: skip
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.true_divide,
+    np.floor_divide,
+    np.remainder,
+    np.maximum,
+    np.minimum,
+    np.fmax,
+    np.fmin,
+    np.greater,
+    np.greater_equal,
+    np.less,
+    np.less_equal,
+    np.equal,
+    np.not_equal,
+}
 _TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
 _OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
 
@@ -101,7 +118,9 @@ class Plan:
         self.ops, self.stuck = ahead_of_writes(self.ops)
         self.ops = fuse(recorder, self.ops, self.outputs, self.constants, self.creator)
         self._place()
-        self.prepared: dict[Op, Any] = {}  # host call -> the optimiser's step prepared for it, and the buffers of its gradients
+        self.prepared: dict[
+            Op, Any
+        ] = {}  # host call -> the optimiser's step prepared for it, and the buffers of its gradients
         self._prepare()
         self.pinned: list[tuple[Slot, Any, int]] = []
         self.cut: list[tuple[Slot, Op]] = []
@@ -113,14 +132,22 @@ class Plan:
         for storage in recorder.storages.values():
             storage.owner = None
 
-    # --- passes -------------------------------------------------------------------------------------------------------------
+    # --- passes
+    # -------------------------------------------------------------------------------------------------------------
 
     def _fold(self) -> None:
         """Results that depend on nothing but constants and are never written into are constants themselves."""
         written = {s.index for op in self.ops for s in op.writes}
-        visible = {s.storage.index for op in self.ops if op.kind in ("bind", "host") for s in reads(op) if s.storage is not None}
+        visible = {
+            s.storage.index
+            for op in self.ops
+            if op.kind in ("bind", "host")
+            for s in reads(op)
+            if s.storage is not None
+        }
         visible |= {s.storage.index for s in slots_in(self.outputs) if s.storage is not None}
-        # An array from outside may be written into by its owner between calls: what is computed from it is no constant. A view of it is.
+        # An array from outside may be written into by its owner between calls: what is computed from it is no constant.
+        # A view of it is.
         outside = set(self.constants)
         kept = []
         for op in self.ops:
@@ -147,7 +174,9 @@ class Plan:
 
     def _makes(self, op: Op) -> bool:
         """Whether the call makes new memory, and is no view or write."""
-        return any(s.storage is not None and s.storage.made and self.creator.get(s.storage.index) is op for s in op.outs())
+        return any(
+            s.storage is not None and s.storage.made and self.creator.get(s.storage.index) is op for s in op.outs()
+        )
 
     def _drop(self) -> None:
         """Drop calls whose results nobody needs."""
@@ -157,7 +186,10 @@ class Plan:
         for op in reversed(self.ops):
             needed = op.kind in ("guard", "bind", "host", "draw") or any(not s.made for s in op.writes)
             needed = needed or any(s.index in storages for s in op.writes) or any(s.index in slots for s in op.outs())
-            needed = needed or any(self.creator.get(i) is op for i in storages & {s.storage.index for s in op.outs() if s.storage is not None})
+            needed = needed or any(
+                self.creator.get(i) is op
+                for i in storages & {s.storage.index for s in op.outs() if s.storage is not None}
+            )
             if not needed:
                 continue
             for slot in reads(op):
@@ -168,7 +200,9 @@ class Plan:
         self.ops = kept[::-1]
 
     def _elide_copies(self) -> None:
-        """A copy of something that is not used afterwards takes its place: ``p.grad`` is then written straight where it stays."""
+        """A copy of something that is not used afterwards takes its place: ``p.grad`` is then written straight where it
+        stays.
+        """
         last: dict[int, int] = {}
         for i, op in enumerate(self.ops):
             for slot in (*reads(op), *op.outs()):
@@ -193,7 +227,8 @@ class Plan:
                 and source.index not in self.constants
                 and self._copies(op)
                 and last[source.storage.index] == i
-                and (source.value.dtype, source.value.strides, source.value.nbytes) == (out.value.dtype, out.value.strides, out.value.nbytes)
+                and (source.value.dtype, source.value.strides, source.value.nbytes)
+                == (out.value.dtype, out.value.strides, out.value.nbytes)
                 and source.value.shape == out.value.shape
                 and source.value.nbytes == self._root(source.storage).value.nbytes
                 and self.creator[source.storage.index].kind == "call"
@@ -232,7 +267,8 @@ class Plan:
             found[slot.index] = slot
         return list(found.values())
 
-    # --- memory ---------------------------------------------------------------------------------------------------------------
+    # --- memory
+    # ---------------------------------------------------------------------------------------------------------------
 
     def _place(self) -> None:
         """Decide which storages have a place beforehand, and where."""
@@ -285,23 +321,37 @@ class Plan:
             if buffer is None:
                 continue
             slot = places[0][2]
-            whole = all(s is slot for _, _, s in places) and slot.offset == buffer.root.offset and slot.value.nbytes == buffer.nbytes
+            whole = (
+                all(s is slot for _, _, s in places)
+                and slot.offset == buffer.root.offset
+                and slot.value.nbytes == buffer.nbytes
+            )
             flags = slot.value.flags
-            if index in self.stuck or not whole or not (flags.c_contiguous or flags.f_contiguous) or self._read_after_made(places, buffer):
+            if (
+                index in self.stuck
+                or not whole
+                or not (flags.c_contiguous or flags.f_contiguous)
+                or self._read_after_made(places, buffer)
+            ):
                 del self.buffers[index]
                 continue
             buffer.root = slot
             buffer.shape, buffer.dtype, buffer.strides = slot.value.shape, slot.value.dtype, slot.value.strides
-            buffer.exported = [(place, attribute) for place, attribute, _ in places if place is not None] or [(None, "")]
+            buffer.exported = [(place, attribute) for place, attribute, _ in places if place is not None] or [
+                (None, "")
+            ]
 
     def _read_after_made(self, places: list[tuple[Any, str, Slot]], buffer: Buffer) -> bool:
-        """Whether what the last replay left in a buffer is still read, through the place where it was bound, once this replay writes there."""
+        """Whether what the last replay left in a buffer is still read, through the place where it was bound, once this
+        replay writes there.
+        """
         loaded = {
             slot.storage.index
             for op in self.ops
             if op.kind == "load"
             for slot in op.outs()
-            if slot.storage is not None and any(place is not None and same_place(op.target, (place, attribute)) for place, attribute, _ in places)
+            if slot.storage is not None
+            and any(place is not None and same_place(op.target, (place, attribute)) for place, attribute, _ in places)
         }
         for i, op in enumerate(self.ops):
             if any(s.storage is not None and s.storage.index in loaded for s in reads(op)):
@@ -322,7 +372,9 @@ class Plan:
         self._arena = arena[aligned(arena) :]
 
     def _prepare(self) -> None:
-        """Optimisers whose every gradient comes from this plan take a step prepared for it, with gradients laid side by side."""
+        """Optimisers whose every gradient comes from this plan take a step prepared for it, with gradients laid side by
+        side.
+        """
         gradients: dict[int, Buffer] = {}
         taken: set[int] = set()
         for op in self.ops:
@@ -338,9 +390,18 @@ class Plan:
                 continue
             ready, gradients = gradients, {}  # whatever a host call does to gradients is out of sight
             owner: Any = op.args[0] if op.args else None
-            if getattr(type(owner).__dict__.get("step", getattr(type(owner), "step", None)), "__wrapped__", None) is not op.target:
+            if (
+                getattr(type(owner).__dict__.get("step", getattr(type(owner), "step", None)), "__wrapped__", None)
+                is not op.target
+            ):
                 continue
-            if len(op.args) > 1 or op.kwargs or op.out is not None or not hasattr(owner, "_prepared") or id(owner) in taken:
+            if (
+                len(op.args) > 1
+                or op.kwargs
+                or op.out is not None
+                or not hasattr(owner, "_prepared")
+                or id(owner) in taken
+            ):
                 continue
             step = owner._prepared()
             if step is None:
@@ -351,11 +412,18 @@ class Plan:
                 self.prepared[op] = (step, groups)
 
     def _pin(self) -> None:
-        """Parameters lie where a prepared step has put them, so that they need not be read anew, and views of them are cut once.
+        """Parameters lie where a prepared step has put them, so that they need not be read anew, and views of them are
+        cut once.
 
-        Not those that the outside gets to see: a view that is handed out must be one that the prepared step counts the holders of.
+        Not those that the outside gets to see: a view that is handed out must be one that the prepared step counts the
+        holders of.
         """
-        places = {id(p): (part, i) for step, _ in self.prepared.values() for part in step.parts for i, p in enumerate(part.bucket.params)}
+        places = {
+            id(p): (part, i)
+            for step, _ in self.prepared.values()
+            for part in step.parts
+            for i, p in enumerate(part.bucket.params)
+        }
         seen = [s for op in self.ops if op.kind in ("bind", "host") for s in reads(op)]
         visible = {s.storage.index for s in (*seen, *slots_in(self.outputs)) if s.storage is not None}
         pinned: set[int] = set()
@@ -364,13 +432,24 @@ class Plan:
         for op in self.ops:
             ahead = ahead and op.kind != "host"
             out = op.out
-            if ahead and isinstance(out, Slot) and out.storage is not None and out.storage.index not in visible and not op.writes:
+            if (
+                ahead
+                and isinstance(out, Slot)
+                and out.storage is not None
+                and out.storage.index not in visible
+                and not op.writes
+            ):
                 (kind, owner), attribute = op.target if op.kind == "load" else (("", None), "")
                 if kind == "tensor" and attribute == "_data" and id(owner) in places:
                     self.pinned.append((out, *places[id(owner)]))
                     pinned.add(out.index)
                     continue
-                if op.kind == "call" and not self._makes(op) and reads(op) and all(s.index in pinned for s in reads(op)):
+                if (
+                    op.kind == "call"
+                    and not self._makes(op)
+                    and reads(op)
+                    and all(s.index in pinned for s in reads(op))
+                ):
                     self.cut.append((out, op))
                     pinned.add(out.index)
                     continue
@@ -408,7 +487,8 @@ class Plan:
         step.attach(vectors)
         return vectors
 
-    # --- the generated function ---------------------------------------------------------------------------------------------------
+    # --- the generated function
+    # ---------------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         self.scope: dict[str, Any] = {"np": np, "refs": sys.getrefcount, "DIVERGED": DIVERGED, "operator": operator}
@@ -459,7 +539,11 @@ class Plan:
             self.scope["usual"] = tuple(map(sum, itertools.zip_longest(alone, places, fillvalue=0)))
             tests = []
             for number, buffer in enumerate(self._exported):
-                at = [f"({self._path(place, attribute)} is {buffer.name})" for place, attribute in buffer.exported if place is not None]
+                at = [
+                    f"({self._path(place, attribute)} is {buffer.name})"
+                    for place, attribute in buffer.exported
+                    if place is not None
+                ]
                 tests.append(" + ".join([f"alone[{number}]", *at]))
             lines.append("if tuple(map(refs, exported)) != usual:")
             lines.append(f"    renew(({', '.join(tests)},))")
@@ -531,7 +615,9 @@ class Plan:
             name = buffer.name if slot is buffer.root else f"{buffer.name}_{number}"
             self.names[slot.index] = name
             facts = self._facts_of(slot)
-            self.scope[name] = np.ndarray(facts[0], facts[1], memory, start + slot.offset - buffer.root.offset, facts[2])
+            self.scope[name] = np.ndarray(
+                facts[0], facts[1], memory, start + slot.offset - buffer.root.offset, facts[2]
+            )
         for name, shape in buffer.reshaped.items():
             self.scope[name] = self.scope[buffer.name].reshape(shape)
         for guest in buffer.guests:
@@ -574,7 +660,9 @@ class Plan:
         return self._constant(value)
 
     def _operands(self, op: Op) -> list[str]:
-        """The positional arguments as Python; numbers beside an array become arrays of its dtype, which NumPy would make of them in every call."""
+        """The positional arguments as Python; numbers beside an array become arrays of its dtype, which NumPy would
+        make of them in every call.
+        """
         texts = [self._text(a) for a in op.args]
         if op.target in _ALIKE and len(op.args) == 2 and "dtype" not in op.kwargs:
             for i, (number, other) in enumerate((op.args, op.args[::-1])):
@@ -628,19 +716,40 @@ class Plan:
         """What a picture shows of a line."""
         storages = {s.index for s in op.writes} | {s.storage.index for s in op.outs() if s.storage is not None}
         buffer = next((self.buffers[i] for i in storages if i in self.buffers), None)
-        names = {"load": "load", "bind": f".{op.target[1]} =" if op.kind == "bind" else "", "guard": "holds?", "draw": "draw"}
+        names = {
+            "load": "load",
+            "bind": f".{op.target[1]} =" if op.kind == "bind" else "",
+            "guard": "holds?",
+            "draw": "draw",
+        }
         if op.kind == "host":
             label = f"{getattr(op.target, '__qualname__', 'host')}"
         else:
-            label = names.get(op.kind) or (op.target.name if isinstance(op.target, Method) else self._callable(op.target))
+            label = names.get(op.kind) or (
+                op.target.name if isinstance(op.target, Method) else self._callable(op.target)
+            )
             label += f"\\n{op.target.label}" if isinstance(op.target, Chain) else ""
         takes = [self._base(s) for s in reads(op)]
         if op.kind == "load":
             takes.append(self._place_name(op.target[0]))
-        gives = [self._base(s) for s in op.outs()] + [self.buffers[s.index].name for s in op.writes if s.index in self.buffers]
+        gives = [self._base(s) for s in op.outs()] + [
+            self.buffers[s.index].name for s in op.writes if s.index in self.buffers
+        ]
         facts = f"{buffer.dtype}{list(buffer.shape)}" if buffer is not None else ""
-        place = None if buffer is None or buffer.offset is None else (buffer.host.name if buffer.host else "", buffer.offset)
-        return Step(text, label, tuple(takes), tuple(dict.fromkeys(gives)), place, buffer is not None and bool(buffer.exported), facts)
+        place = (
+            None
+            if buffer is None or buffer.offset is None
+            else (buffer.host.name if buffer.host else "", buffer.offset)
+        )
+        return Step(
+            text,
+            label,
+            tuple(takes),
+            tuple(dict.fromkeys(gives)),
+            place,
+            buffer is not None and bool(buffer.exported),
+            facts,
+        )
 
     def _base(self, slot: Slot) -> str:
         """A slot's name, or that of the buffer that it is a view of."""
@@ -680,7 +789,8 @@ class Plan:
         return plan_to_dot(f"{self.name}: {self.calls} calls, {self.nbytes:,} bytes", self.steps)
 
     def save(self, path: str | Path) -> Path:
-        """Draw the plan into a file; the suffix (.dot, .svg, .pdf or .png) chooses the format, and all but .dot need Graphviz.
+        """Draw the plan into a file; the suffix (.dot, .svg, .pdf or .png) chooses the format, and all but .dot need
+        Graphviz.
 
         Raises
         ------
@@ -716,12 +826,20 @@ class Plan:
             self._calls -= 1
             return []
         if op.errors is not None:
-            return [f"with np.errstate({', '.join(f'{k}={v!r}' for k, v in op.errors.items() if k != 'call')}):", f"    {line}"]
+            return [
+                f"with np.errstate({', '.join(f'{k}={v!r}' for k, v in op.errors.items() if k != 'call')}):",
+                f"    {line}",
+            ]
         return [line]
 
     def _call(self, op: Op) -> str | None:
         out = op.out
-        if isinstance(out, Slot) and out.storage is not None and out.storage.index in self.buffers and op.kind == "call":
+        if (
+            isinstance(out, Slot)
+            and out.storage is not None
+            and out.storage.index in self.buffers
+            and op.kind == "call"
+        ):
             buffer = self.buffers[out.storage.index]
             if self.creator.get(out.storage.index) is op:
                 return None if op.target in _EMPTY else self._into(op, out)
@@ -789,7 +907,9 @@ class Plan:
 
     def __str__(self) -> str:
         held = ", ".join(f"{b.name}: {b.dtype}{list(b.shape)}" for b in self.buffers.values())
-        chains = "".join("\n" + op.target.text(self._callable(op.target)) for op in self.ops if isinstance(op.target, Chain))
+        chains = "".join(
+            "\n" + op.target.text(self._callable(op.target)) for op in self.ops if isinstance(op.target, Chain)
+        )
         return (
             f"# plan of {self.name}: {self.calls} calls; {len(self.buffers)} buffers, {self.nbytes:,} bytes\n"
             f"# {held}\n{self.source}{chains}"
@@ -828,16 +948,19 @@ def _can_write(op: Op) -> bool:
         return len(op.args) >= 2
     if target in _COPIES or (type(target) is Method and target.name in _COPY_METHODS):
         first = op.args[0] if op.args else None
-        order = kwargs.get("order", "C") in ("C", "K", None) and not any(a in ("F", "A") for a in op.args[1:] if isinstance(a, str))
+        order = kwargs.get("order", "C") in ("C", "K", None) and not any(
+            a in ("F", "A") for a in op.args[1:] if isinstance(a, str)
+        )
         if not isinstance(first, Slot) or not isinstance(first.value, np.ndarray) or not order:
             return False
         return first.value.shape == out.value.shape or bool(out.value.flags.c_contiguous)
     if target is c_einsum:
         return True
     if target is np.dot:
-        return all(isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype for a in op.args[:2]) and bool(
-            out.value.flags.c_contiguous
-        )
+        return all(
+            isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype
+            for a in op.args[:2]
+        ) and bool(out.value.flags.c_contiguous)
     if target in _TAKE_OUT:
         return "dtype" not in kwargs or target is not np.dot
     if type(target) is Method and target.name in _OUT_METHODS:

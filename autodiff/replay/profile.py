@@ -1,4 +1,6 @@
-"""Where the time of a replay goes: a clock between any two lines of a plan's generated function, while real steps are taken."""
+"""Where the time of a replay goes: a clock between any two lines of a plan's generated function, while real steps are
+taken.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,19 @@ class Profile:
             If nothing was replayed.
         """
         if not self._stamps:
-            raise ArgumentError("profile: no replay was timed; call the compiled step inside the with block, with arguments that fit the plan")
+            raise ArgumentError(
+                "profile: no replay was timed; call the compiled step inside the with block, with arguments that fit"
+                " the plan"
+            )
         return np.maximum(np.median(np.diff(np.array(self._stamps), axis=1), axis=0) * 1e-9 - self._clock_cost, 0.0)
 
     def __str__(self) -> str:
         seconds = self.seconds
         total = float(seconds.sum())
-        rows = [f"{s * 1e6:10.2f} {100 * s / total if total else 0:5.1f} %  {line}" for s, line in zip(seconds, self.lines, strict=True)]
+        rows = [
+            f"{s * 1e6:10.2f} {100 * s / total if total else 0:5.1f} %  {line}"
+            for s, line in zip(seconds, self.lines, strict=True)
+        ]
         return "\n".join([f"# {total * 1e6:.1f} us a replay, medians of {self.replays}: us, share, line", *rows])
 
     __repr__ = __str__

@@ -1,8 +1,9 @@
 """The stand-in for an array during a recording.
 
-It holds the true array, answers every question about shape and dtype from it, and sends every computation through the recorder. It is no subclass of
-ndarray on purpose: C code that would read a subclass's memory without a word must ask a stranger to convert itself, and so no
-read goes unnoticed. It only claims to be an ndarray (``__class__``), since the code that is being recorded asks.
+It holds the true array, answers every question about shape and dtype from it, and sends every computation through the
+recorder. It is no subclass of ndarray on purpose: C code that would read a subclass's memory without a word must ask a
+stranger to convert itself, and so no read goes unnoticed. It only claims to be an ndarray (``__class__``), since the
+code that is being recorded asks.
 
 After the recording, or once it has been given up, a stand-in that somebody kept computes like the array that it holds.
 """
@@ -21,21 +22,87 @@ _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "fl
 _VIEWS = ("T", "mT", "real", "imag")
 # Methods that give arrays; the reductions among them are recorded as their ufunc's reduce.
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "byteswap", "choose", "clip", "compress", "conj", "conjugate",
-    "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape",
-    "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "transpose", "var", "view", "fill", "put", "sort", "partition",
-)  # fmt: skip
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "astype",
+    "byteswap",
+    "choose",
+    "clip",
+    "compress",
+    "conj",
+    "conjugate",
+    "copy",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "flatten",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "prod",
+    "ravel",
+    "repeat",
+    "reshape",
+    "round",
+    "searchsorted",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "trace",
+    "transpose",
+    "var",
+    "view",
+    "fill",
+    "put",
+    "sort",
+    "partition",
+)
 _READS = (
-    "item", "tolist", "tobytes", "dump", "dumps", "tofile", "__float__", "__int__", "__complex__", "__index__", "__format__", "__str__", "__repr__",
-)  # fmt: skip
+    "item",
+    "tolist",
+    "tobytes",
+    "dump",
+    "dumps",
+    "tofile",
+    "__float__",
+    "__int__",
+    "__complex__",
+    "__index__",
+    "__format__",
+    "__str__",
+    "__repr__",
+)
 _BINARY = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "floordiv": np.floor_divide, "mod": np.remainder,
-    "pow": np.power, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
     "rshift": np.right_shift,
-}  # fmt: skip
+}
 _COMPARED = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal
-}  # fmt: skip
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 _UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
@@ -65,7 +132,8 @@ class Recorded:
     def __class__(self) -> Any:
         return type(self.value)
 
-    # --- NumPy's protocols ----------------------------------------------------------------------------------------------
+    # --- NumPy's protocols
+    # ----------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(hasattr(value, "_node") for value in inputs):
@@ -74,7 +142,12 @@ class Recorded:
         if out is not None and len(out) == 1:
             kwargs["out"] = out[0]
         if method == "reduce" and isinstance(inputs[0], np.ndarray):
-            order = (kwargs.pop("axis", 0), kwargs.pop("dtype", None), kwargs.pop("out", None), kwargs.pop("keepdims", False))
+            order = (
+                kwargs.pop("axis", 0),
+                kwargs.pop("dtype", None),
+                kwargs.pop("out", None),
+                kwargs.pop("keepdims", False),
+            )
             return self.recorder.call(ufunc.reduce, (*inputs, *order), kwargs)
         return self.recorder.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
@@ -84,10 +157,15 @@ class Recorded:
         return self.recorder.function(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        self.recorder.read(self, "it was made a plain array by a function that cannot be followed (another module's np.asarray, SciPy, C code)")
+        self.recorder.read(
+            self,
+            "it was made a plain array by a function that cannot be followed (another module's np.asarray, SciPy, C"
+            " code)",
+        )
         return np.array(self.value, dtype=dtype, copy=copy)
 
-    # --- indexing ---------------------------------------------------------------------------------------------------------
+    # --- indexing
+    # ---------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         return self.recorder.call(operator.getitem, (self, key), {})
@@ -183,7 +261,8 @@ def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any
         if hasattr(other, "_node"):
             return NotImplemented
         pair = (other, self) if swapped else (self, other)
-        # Two scalars go through Python's operator, which rounds as NumPy's scalars do; anything else is the ufunc that ndarray would call.
+        # Two scalars go through Python's operator, which rounds as NumPy's scalars do; anything else is the ufunc that
+        # ndarray would call.
         arrays = isinstance(self.value, np.ndarray) or isinstance(other, np.ndarray)
         if name == "pow" and np.result_type(bare(self), bare(other)).kind != "f":
             arrays = False  # of integers and complex numbers NumPy's operator and its ufunc differ
@@ -202,7 +281,9 @@ def _in_place(name: str, ufunc: Any) -> Callable[..., Any]:
 
 
 def _unary(name: str, ufunc: Any) -> Callable[..., Any]:
-    return lambda self: self.recorder.call(ufunc if isinstance(self.value, np.ndarray) else getattr(operator, name), (self,), {})
+    return lambda self: self.recorder.call(
+        ufunc if isinstance(self.value, np.ndarray) else getattr(operator, name), (self,), {}
+    )
 
 
 for _name in _FACTS:

@@ -1,11 +1,13 @@
 """Watches one call of a step and writes down the NumPy calls that it makes.
 
 The call runs for real, so its results and effects are those of an eager call. Every array that takes part is a stand-in
-(:class:`~autodiff.replay.recorded.Recorded`) that reports here. What enters from outside is written down by *where it was read from*, a
-tensor's ``.data`` or a parameter's ``.grad``, so that a replay reads it there again; what is left behind is written down as a binding.
+(:class:`~autodiff.replay.recorded.Recorded`) that reports here. What enters from outside is written down by *where it
+was read from*, a tensor's ``.data`` or a parameter's ``.grad``, so that a replay reads it there again; what is left
+behind is written down as a binding.
 
-While any recording runs, a few doors of NumPy and of ``Tensor`` are watched: functions that make arrays from nothing (``np.zeros``), and properties
-through which arrays pass in and out of tensors. For threads that are not recording they do what they always do.
+While any recording runs, a few doors of NumPy and of ``Tensor`` are watched: functions that make arrays from nothing
+(``np.zeros``), and properties through which arrays pass in and out of tensors. For threads that are not recording they
+do what they always do.
 """
 
 from __future__ import annotations
@@ -74,9 +76,11 @@ class Slot:
     Attributes
     ----------
     kind : str
-        "array" or "scalar" computed, "held" for a plain array from outside, "argument" or "loaded" for one that is read anew at every replay.
+        "array" or "scalar" computed, "held" for a plain array from outside, "argument" or "loaded" for one that is read
+        anew at every replay.
     value : object
-        What it was in the recorded call; of a large array that nothing can come back to only the shape, dtype and strides.
+        What it was in the recorded call; of a large array that nothing can come back to only the shape, dtype and
+        strides.
     """
 
     __slots__ = ("index", "kind", "offset", "storage", "value")
@@ -97,7 +101,8 @@ class Op:
     Attributes
     ----------
     kind : str
-        "call", "load", "guard", "bind", "host" (a call of something that changes Python state) or "draw" (of random numbers).
+        "call", "load", "guard", "bind", "host" (a call of something that changes Python state) or "draw" (of random
+        numbers).
     target : object
         The callable; for a guard the truth found; for a load or a bind (owner, attribute).
     args, kwargs
@@ -205,12 +210,29 @@ def root(array: Any) -> Any:
 _POWERS = {2: np.square, 1: np.positive, 0.5: np.sqrt, -1: np.reciprocal}
 
 _FACTS_ONLY = {
-    np.result_type, np.shape, np.ndim, np.size, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory, np.shares_memory,
-    np.common_type, np.min_scalar_type,
-}  # fmt: skip
+    np.result_type,
+    np.shape,
+    np.ndim,
+    np.size,
+    np.can_cast,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.may_share_memory,
+    np.shares_memory,
+    np.common_type,
+    np.min_scalar_type,
+}
 _AS_METHOD = {
-    np.sum: "sum", np.max: "max", np.amax: "max", np.min: "min", np.amin: "min", np.prod: "prod", np.any: "any", np.all: "all", np.mean: "mean",
-}  # fmt: skip
+    np.sum: "sum",
+    np.max: "max",
+    np.amax: "max",
+    np.min: "min",
+    np.amin: "min",
+    np.prod: "prod",
+    np.any: "any",
+    np.all: "all",
+    np.mean: "mean",
+}
 #: Method -> its ufunc and the order of its parameters after the array.
 _REDUCTIONS = {
     "sum": (np.add, ("axis", "dtype", "out", "keepdims", "initial", "where")),
@@ -223,7 +245,17 @@ _REDUCTIONS = {
 _WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis, operator.setitem}
 _WRITING_METHODS = {"fill", "put", "sort", "partition"}
 #: Functions that may hand back the very array they were given.
-_SAME = {np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.real, np.require}
+_SAME = {
+    np.asarray,
+    np.asanyarray,
+    np.ascontiguousarray,
+    np.asfortranarray,
+    np.atleast_1d,
+    np.atleast_2d,
+    np.atleast_3d,
+    np.real,
+    np.require,
+}
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -233,7 +265,8 @@ class Recorder:
     Parameters
     ----------
     sources : dict of int to (object, str)
-        Identity of each tensor known before the call -> what a replay calls it: ``("argument", i)`` or ``("tensor", tensor)``.
+        Identity of each tensor known before the call -> what a replay calls it: ``("argument", i)`` or ``("tensor",
+        tensor)``.
     """
 
     def __init__(self, sources: dict[int, Any]) -> None:
@@ -260,13 +293,16 @@ class Recorder:
         self.untouched: list[tuple[Tensor, Any]] = []
         self.generators: dict[int, tuple[Any, Any]] = {}
         self.standins: list[Any] = []
-        self.strangers: dict[int, Tensor] = {}  # by identity, tensors of plain arrays that were not known before the call
+        self.strangers: dict[
+            int, Tensor
+        ] = {}  # by identity, tensors of plain arrays that were not known before the call
         self.names: set[str] = set()  # of attributes that the user's code asks for by getattr and hasattr
         self.fixed: set[int] = set()  # slots that depend on nothing that a replay reads anew
         self._count = itertools.count()
         self._nowhere = mmap.mmap(-1, mmap.PAGESIZE)
 
-    # --- what the stand-ins report --------------------------------------------------------------------------------------
+    # --- what the stand-ins report
+    # --------------------------------------------------------------------------------------
 
     @property
     def following(self) -> bool:
@@ -296,7 +332,9 @@ class Recorder:
         found = bool(standin.value)
         if self.following:
             if self.effects:
-                self.stop("a computed value decides what happens after the optimiser's step or a write into an outside array")
+                self.stop(
+                    "a computed value decides what happens after the optimiser's step or a write into an outside array"
+                )
             else:
                 self.ops.append(Op("guard", found, (standin.slot,)))
         return found
@@ -305,7 +343,13 @@ class Recorder:
         """``target(*args, **kwargs)``, written down."""
         if not self.following:
             return target(*bare(args), **bare(kwargs))
-        if target is np.power and type(args[0]) is Recorded and type(args[1]) in (int, float) and args[1] in _POWERS and not kwargs:
+        if (
+            target is np.power
+            and type(args[0]) is Recorded
+            and type(args[1]) in (int, float)
+            and args[1] in _POWERS
+            and not kwargs
+        ):
             if args[0].value.dtype.kind in "fc":
                 target, args = _POWERS[args[1]], args[:1]
         op = Op("call", target, self._template(args), self._template(kwargs))
@@ -332,7 +376,9 @@ class Recorder:
         return self.call(function, args, kwargs)
 
     def method(self, name: str, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method calls, ``dot`` as the function."""
+        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method
+        calls, ``dot`` as the function.
+        """
         value = standin.value
         if isinstance(value, np.ndarray) and name in _REDUCTIONS:
             ufunc, names = _REDUCTIONS[name]
@@ -353,7 +399,11 @@ class Recorder:
     def _mean(self, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``ndarray.mean`` as the two calls that it makes."""
         given = {**dict(zip(("axis",), args, strict=False)), **kwargs}
-        if not set(given) <= {"axis", "keepdims", "dtype", "out"} or given.get("out") is not None or given.get("dtype") is not None:
+        if (
+            not set(given) <= {"axis", "keepdims", "dtype", "out"}
+            or given.get("out") is not None
+            or given.get("dtype") is not None
+        ):
             return None
         axis, value = given.get("axis"), standin.value
         axes = range(value.ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
@@ -371,7 +421,8 @@ class Recorder:
         """A view that is an attribute."""
         return self.call(Attribute(name), (standin,), {})
 
-    # --- writing down -------------------------------------------------------------------------------------------------------
+    # --- writing down
+    # -------------------------------------------------------------------------------------------------------
 
     def _template(self, value: Any) -> Any:
         kind = type(value)
@@ -435,7 +486,9 @@ class Recorder:
         return made
 
     def _left(self, storage: Storage, standin: Any) -> None:
-        """A stand-in is gone. With the last one of a storage its memory goes, too, or a recording would need that of all of a step's values."""
+        """A stand-in is gone. With the last one of a storage its memory goes, too, or a recording would need that of
+        all of a step's values.
+        """
         storage.standins -= 1
         if storage.standins or storage.kept or not self.live:
             return
@@ -452,7 +505,9 @@ class Recorder:
         extent = array.itemsize + sum(map(abs, steps))
         if extent > len(self._nowhere):
             self._nowhere = mmap.mmap(-1, extent)
-        return np.ndarray(array.shape, array.dtype, self._nowhere, -sum(step for step in steps if step < 0), array.strides)
+        return np.ndarray(
+            array.shape, array.dtype, self._nowhere, -sum(step for step in steps if step < 0), array.strides
+        )
 
     def _written(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> list[Any]:
         """The arrays among the arguments that the call wrote into."""
@@ -460,11 +515,17 @@ class Recorder:
         out = kwargs.get("out")
         if out is not None:
             written += out if isinstance(out, tuple) else [out]
-        if target in _WRITES_FIRST or (type(target) is Method and target.name in _WRITING_METHODS) or getattr(target, "__name__", "") == "at":
+        if (
+            target in _WRITES_FIRST
+            or (type(target) is Method and target.name in _WRITING_METHODS)
+            or getattr(target, "__name__", "") == "at"
+        ):
             written.append(args[0])
         elif type(target) is Method and target.name == "byteswap" and (args[1:] or kwargs):
             written.append(args[0])
-        elif out is None and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute):
+        elif (
+            out is None and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute)
+        ):
             if not (type(target) is Method and target.name == "astype"):
                 written += [a for a in args if bare(a) is result]
         return [array for array in written if array is not None]
@@ -518,7 +579,8 @@ class Recorder:
             self.stop(f"a function returned a {type(result).__name__}, which cannot be followed")
         return None
 
-    # --- in and out of tensors -----------------------------------------------------------------------------------------------
+    # --- in and out of tensors
+    # -----------------------------------------------------------------------------------------------
 
     def entered(self, value: Any) -> Any:
         """The array of a tensor, as a stand-in. Called for every input of an operation."""
@@ -547,7 +609,13 @@ class Recorder:
 
     def taken(self, value: Any) -> Any:
         """A plain array that an operation takes, as a stand-in."""
-        return self.standin(self.outside(value)) if type(value) is np.ndarray and self.following else bare(value) if not self.live else value
+        return (
+            self.standin(self.outside(value))
+            if type(value) is np.ndarray and self.following
+            else bare(value)
+            if not self.live
+            else value
+        )
 
     def _load(self, owner: Any, attribute: str, value: Any, name: Any) -> Slot:
         array = isinstance(value, np.ndarray)
@@ -688,7 +756,10 @@ class Recorder:
             op.out = found.slot
             return found
         if self.live and not isinstance(result, str | bool):
-            self.stop(f"{getattr(function, '__name__', 'a call')} returned a {type(result).__name__}, which cannot be followed")
+            self.stop(
+                f"{getattr(function, '__name__', 'a call')} returned a {type(result).__name__}, which cannot be"
+                " followed"
+            )
         return result
 
     def kernel(self, run: Any, arguments: tuple[Any, ...], partial: Any) -> Any:
@@ -704,7 +775,11 @@ class Recorder:
             self.busy = busy
         if following:
             # Memory that was empty may by chance have held the result already.
-            empty = {op.out.storage.index for op in self.ops if op.target in (np.empty, np.empty_like) and op.out.storage is not None}  # type: ignore[union-attr]
+            empty = {
+                op.out.storage.index
+                for op in self.ops
+                if op.target in (np.empty, np.empty_like) and op.out.storage is not None
+            }  # type: ignore[union-attr]
             written = []
             for argument, was in zip(arguments, before, strict=True):
                 if type(argument) is Recorded and was is not None:
@@ -755,7 +830,8 @@ class Recorder:
     def _unchanged(original: Any, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return original(value, *bare(args[1:]), **bare(kwargs)) is value
 
-    # --- the beginning and the end ----------------------------------------------------------------------------------------------
+    # --- the beginning and the end
+    # ----------------------------------------------------------------------------------------------
 
     def knows(self, owner: Tensor) -> None:
         """A tensor that was there before the call."""
@@ -833,12 +909,25 @@ def _in_cached_function() -> bool:
     return hasattr(frame.f_globals.get(frame.f_code.co_name), "cache_info")
 
 
-# --- the doors --------------------------------------------------------------------------------------------------------------
+# --- the doors
+# --------------------------------------------------------------------------------------------------------------
 
 _MAKERS = (
-    "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "empty", "eye", "full", "identity", "ones", "require",
-    "tri", "zeros",
-)  # fmt: skip
+    "arange",
+    "array",
+    "asanyarray",
+    "asarray",
+    "ascontiguousarray",
+    "asfortranarray",
+    "empty",
+    "eye",
+    "full",
+    "identity",
+    "ones",
+    "require",
+    "tri",
+    "zeros",
+)
 
 
 def _active() -> Recorder | None:
@@ -870,7 +959,9 @@ def _watched_question(ask: Any) -> Any:
 
 
 def _watched_quotient(g: Any, d: Any) -> Any:
-    """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors would cut that in two."""
+    """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors
+    would cut that in two.
+    """
     recorder = _active()
     if recorder is None or not recorder.following or not _loops_over(g, d):
         return quotient(g, d)
@@ -879,7 +970,9 @@ def _watched_quotient(g: Any, d: Any) -> Any:
 
 def _loops_over(g: Any, d: Any) -> bool:
     values = bare(g), bare(d)
-    if type(d) is not Recorded or not all(isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" for v in values):
+    if type(d) is not Recorded or not all(
+        isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" for v in values
+    ):
         return False
     full = values[1].size
     return full >= least() and full == np.broadcast(*values).size and compiles()
@@ -894,7 +987,12 @@ def _tensor_doors() -> dict[str, Any]:
         if recorder is None or not recorder.live:
             return data.fget(self)  # type: ignore[attr-defined]
         found = recorder.entered(self)
-        if type(found) is not Recorded or isinstance(found.value, np.ndarray) or id(self) in recorder.sources or not recorder.following:
+        if (
+            type(found) is not Recorded
+            or isinstance(found.value, np.ndarray)
+            or id(self) in recorder.sources
+            or not recorder.following
+        ):
             return found
         return recorder.call(np.asarray, (found,), {})
 
@@ -975,16 +1073,24 @@ def _tensor_doors() -> dict[str, Any]:
 
     items = {name: getattr(Tensor, name) for name in ("item", "tolist", "_scalar", "__index__")}
     return {
-        "data": property(get_data, set_data), "grad": property(get_grad, set_grad), "detach": get_detached, "__array__": get_array,
-        "item": get_item, "tolist": get_list, "_scalar": get_scalar, "__index__": get_index, "register_hook": add_hook, "retain_grad": keep_grad,
-    }  # fmt: skip
+        "data": property(get_data, set_data),
+        "grad": property(get_grad, set_grad),
+        "detach": get_detached,
+        "__array__": get_array,
+        "item": get_item,
+        "tolist": get_list,
+        "_scalar": get_scalar,
+        "__index__": get_index,
+        "register_hook": add_hook,
+        "retain_grad": keep_grad,
+    }
 
 
 def _watched_numpy() -> types.ModuleType:
     """NumPy with watched makers, to stand under the name ``np`` in the modules that are watched.
 
-    NumPy's own namespace stays as it is: compiled code such as ``numpy.random`` calls ``np.empty`` through it and takes what comes back
-    for an ndarray without asking.
+    NumPy's own namespace stays as it is: compiled code such as ``numpy.random`` calls ``np.empty`` through it and takes
+    what comes back for an ndarray without asking.
     """
     module = types.ModuleType("numpy")
     module.__dict__.update(np.__dict__)
@@ -1011,7 +1117,8 @@ def _own_modules() -> list[dict[str, Any]]:
     own = [
         module.__dict__
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in ("autodiff", "nn", "optim") and not name.startswith(("autodiff.replay", "autodiff.viz"))
+        if name.partition(".")[0] in ("autodiff", "nn", "optim")
+        and not name.startswith(("autodiff.replay", "autodiff.viz"))
     ]
     return [table for table in own if isinstance(table, dict)]
 

@@ -1,6 +1,7 @@
 """What the code of a step may have read: names and code are noted while the recorded call runs.
 
-What is within reach of a step is more than it looks at; only what its code mentions decides whether a replay holds (``surroundings.py``).
+What is within reach of a step is more than it looks at; only what its code mentions decides whether a replay holds
+(``surroundings.py``).
 """
 
 from __future__ import annotations
@@ -17,12 +18,50 @@ import numpy as np
 __all__ = ["LIBRARIES", "Run", "is_users", "watched_run", "words"]
 
 LIBRARIES = sys.stdlib_module_names | {
-    "numpy", "scipy", "autodiff", "nn", "optim", "torch", "jax", "numba", "llvmlite", "matplotlib", "pytest", "hypothesis"
-}  # fmt: skip
-_CLOCKS = {("time", f"{clock}{more}") for clock in ("monotonic", "perf_counter", "process_time", "thread_time", "time") for more in ("", "_ns")}
-_CLOCKS |= {("posix", "urandom"), ("nt", "urandom"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today"), ("datetime", "today")}
+    "numpy",
+    "scipy",
+    "autodiff",
+    "nn",
+    "optim",
+    "torch",
+    "jax",
+    "numba",
+    "llvmlite",
+    "matplotlib",
+    "pytest",
+    "hypothesis",
+}
+_CLOCKS = {
+    ("time", f"{clock}{more}")
+    for clock in ("monotonic", "perf_counter", "process_time", "thread_time", "time")
+    for more in ("", "_ns")
+}
+_CLOCKS |= {
+    ("posix", "urandom"),
+    ("nt", "urandom"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("date", "today"),
+    ("datetime", "today"),
+}
 # Methods of an array that tell its values.
-_TELLING = {"all", "any", "argmax", "argmin", "item", "max", "mean", "min", "prod", "std", "sum", "tobytes", "tolist", "trace", "var"}
+_TELLING = {
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "item",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "std",
+    "sum",
+    "tobytes",
+    "tolist",
+    "trace",
+    "var",
+}
 
 
 class Run:
@@ -37,7 +76,8 @@ class Run:
     codes : dict of code to dict
         All code objects that ran, with their global names.
     called : set of code
-        Those that the user's own code called, and not the interpreter or a library, as it does an allocator or a destructor.
+        Those that the user's own code called, and not the interpreter or a library, as it does an allocator or a
+        destructor.
     arrays : dict of int to numpy.ndarray
         By identity, arrays whose values the user's code asked for by a method.
     clock : str

@@ -1,10 +1,13 @@
-"""What a step can see beside its arguments: closures, globals, attributes of modules and objects; and whether that has changed.
+"""What a step can see beside its arguments: closures, globals, attributes of modules and objects; and whether that has
+changed.
 
-A plan is only valid as long as what decided its course is what it was: a module's ``training`` flag, a hook, a coefficient kept in an attribute, the
-array behind a name. So everything within reach of the step's function is looked through once, and what the code that ran may have read is
-remembered by identity. Before a replay a generated function compares all of it in a microsecond.
+A plan is only valid as long as what decided its course is what it was: a module's ``training`` flag, a hook, a
+coefficient kept in an attribute, the array behind a name. So everything within reach of the step's function is looked
+through once, and what the code that ran may have read is remembered by identity. Before a replay a generated function
+compares all of it in a microsecond.
 
-Tensors found on the way are the ones that a replay reads anew (:class:`~autodiff.replay.recorder.Recorder` calls them sources).
+Tensors found on the way are the ones that a replay reads anew (:class:`~autodiff.replay.recorder.Recorder` calls them
+sources).
 """
 
 from __future__ import annotations
@@ -38,7 +41,18 @@ _LONGEST = 256
 # Objects of the standard library that programs keep settings in, and look like their own.
 _BOXES = {"types", "argparse", "collections"}
 # Methods that a class may have without the step having to do with them: what they mention counts once they have run.
-_ASIDE = {"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__del__", "__reduce__", "__getstate__", "__setstate__", "__deepcopy__"}
+_ASIDE = {
+    "__init__",
+    "__new__",
+    "__repr__",
+    "__str__",
+    "__init_subclass__",
+    "__del__",
+    "__reduce__",
+    "__getstate__",
+    "__setstate__",
+    "__deepcopy__",
+}
 # What a program asks about a tensor without computing with it.
 _FACTS = {"requires_grad", "is_leaf", "shape", "ndim", "size", "dtype", "itemsize", "nbytes", "len"}
 # What reads attributes under names that the code does not spell out.
@@ -231,7 +245,9 @@ class Surroundings:
             if tables.get("_forward_hooks") or tables.get("_forward_pre_hooks"):
                 self.hooked = type(thing).__name__
             # The tables of a network's modules are many.
-            self._unordered.update(id(value) for name, value in tables.items() if name[:1] == "_" and "_modules" in tables)
+            self._unordered.update(
+                id(value) for name, value in tables.items() if name[:1] == "_" and "_modules" in tables
+            )
             for name, value in tables.items():
                 self._place("attribute", tables, name, value)
             self._objects.append((thing, tables))
@@ -264,8 +280,17 @@ class Surroundings:
         ((random.Random, np.random.RandomState, np.random.BitGenerator), _look_source),
         (types.FunctionType, _look_function),
         (
-            (types.MethodType, types.BuiltinMethodType, functools.partial, functools.partialmethod, functools.cached_property, property, staticmethod,
-             classmethod, weakref.ref),
+            (
+                types.MethodType,
+                types.BuiltinMethodType,
+                functools.partial,
+                functools.partialmethod,
+                functools.cached_property,
+                property,
+                staticmethod,
+                classmethod,
+                weakref.ref,
+            ),
             _look_wrapped,
         ),
         ((operator.attrgetter, operator.methodcaller), _look_getter),
@@ -275,9 +300,10 @@ class Surroundings:
         ((bytearray, memoryview, array.array), _look_memory),
         (contextvars.ContextVar, _look_variable),
         (threading.local, _look_local),
-    )  # fmt: skip
+    )
 
-    # --- afterwards -----------------------------------------------------------------------------------------------------------
+    # --- afterwards
+    # -----------------------------------------------------------------------------------------------------------
 
     def _late(self, run: Run) -> str:
         """Look at code of the user's that ran and that was not found before; returns what could not be."""
@@ -286,7 +312,12 @@ class Surroundings:
         self._look_around()
         self._within = self._roots
         known = {code for function in (*self._functions, *self._aside) for code in _codes_of(function.__code__)}
-        known |= {code for thing in self._seen.values() if type(thing) is types.FunctionType for code in _codes_of(thing.__code__)}
+        known |= {
+            code
+            for thing in self._seen.values()
+            if type(thing) is types.FunctionType
+            for code in _codes_of(thing.__code__)
+        }
         for code, table in list(run.codes.items()):
             if code in known or not is_users(table) or code.co_name == "<module>":
                 continue
@@ -307,21 +338,32 @@ class Surroundings:
         To be called once after the run, before :meth:`watch`.
         """
         if run.clock:
-            return f"it calls {run.clock}(), which gives something else in every call; call that outside and pass the result as an array"
+            return (
+                f"it calls {run.clock}(), which gives something else in every call; call that outside and pass the"
+                " result as an array"
+            )
         missed = self._late(run)
         if missed:
-            return f"it calls {missed}, which cannot be found from the step and holds variables of its own; keep it in a variable, a list or a dict"
+            return (
+                f"it calls {missed}, which cannot be found from the step and holds variables of its own; keep it in a"
+                " variable, a list or a dict"
+            )
         for kind, _, key, value, _ in self._reached(run)[0]:
             if _is_iterator(value):
                 name = f" {key!r}" if isinstance(key, str) and kind != "cell" else ""
-                return f"there is an iterator{name} in its reach ({type(value).__name__}), which a replay would not advance; pass what it gives"
+                return (
+                    f"there is an iterator{name} in its reach ({type(value).__name__}), which a replay would not"
+                    " advance; pass what it gives"
+                )
         for found in run.arrays.values():
             if id(found) in self.arrays and found.nbytes > LARGEST:
                 return "plain NumPy reads a large array from outside; compute with it as a Tensor, or outside the step"
         return ""
 
     def _reached(self, run: Run) -> tuple[list[tuple[str, Any, Any, Any, Any]], set[int]]:
-        """The places that the code that ran may have looked at, and the identities of the things that it may have come to."""
+        """The places that the code that ran may have looked at, and the identities of the things that it may have come
+        to.
+        """
         places = []
         things: set[int] = set()
         ahead = [self._roots]
@@ -340,10 +382,14 @@ class Surroundings:
         if code is not None:
             return run.ran(code)
         if kind in ("attribute", "slot"):
-            return key in run.names or key in self.names or key.startswith("_forward_") or not run.own.isdisjoint(_UNSPELT)
+            return (
+                key in run.names or key in self.names or key.startswith("_forward_") or not run.own.isdisjoint(_UNSPELT)
+            )
         return True
 
-    def watch(self, run: Run, variables: list[Any], used: set[int], followed: set[int]) -> tuple[Callable[[], bool], Callable[[], str]]:
+    def watch(
+        self, run: Run, variables: list[Any], used: set[int], followed: set[int]
+    ) -> tuple[Callable[[], bool], Callable[[], str]]:
         """Functions that tell whether all that the code mentions is what it was, and what is not.
 
         Parameters
@@ -388,13 +434,23 @@ class Surroundings:
                 continue
             # An attribute of the class is hidden once the object has one of that name.
             absent = frozenset(names - table.keys())
-            tests.add(f"(len({{0}}) == {len(table)} or {{1}}.isdisjoint({{0}}))", f"which attributes a {type(thing).__name__} has", table, absent)
+            tests.add(
+                f"(len({{0}}) == {len(table)} or {{1}}.isdisjoint({{0}}))",
+                f"which attributes a {type(thing).__name__} has",
+                table,
+                absent,
+            )
             if id(type(thing)) in self._classes:
                 tests.add("{0}.__class__ is {1}", "the class of an object", thing, type(thing))
         for kind in (kind for identity, kind in self._classes.items() if identity in things):
             own = vars(kind)
             absent = frozenset(names - own.keys())
-            tests.add(f"(len({{0}}) == {len(own)} or {{1}}.isdisjoint({{0}}))", f"which attributes {kind.__name__} has", own, absent)
+            tests.add(
+                f"(len({{0}}) == {len(own)} or {{1}}.isdisjoint({{0}}))",
+                f"which attributes {kind.__name__} has",
+                own,
+                absent,
+            )
 
     def _watch_functions(self, tests: Conditions, run: Run, names: set[str]) -> None:
         missing: dict[int, set[str]] = {}
@@ -403,10 +459,17 @@ class Surroundings:
             if not run.ran(code):
                 continue
             for name in ("__code__", "__defaults__", "__kwdefaults__"):
-                tests.add(f"{{0}}.{name} is {{1}}", f"the function {function.__name__}", function, getattr(function, name))
+                tests.add(
+                    f"{{0}}.{name} is {{1}}", f"the function {function.__name__}", function, getattr(function, name)
+                )
             own = function.__dict__
             absent = frozenset(names - own.keys())
-            tests.add(f"(len({{0}}) == {len(own)} or {{1}}.isdisjoint({{0}}))", f"the attributes of {function.__name__}", own, absent)
+            tests.add(
+                f"(len({{0}}) == {len(own)} or {{1}}.isdisjoint({{0}}))",
+                f"the attributes of {function.__name__}",
+                own,
+                absent,
+            )
             missing.setdefault(id(function.__globals__), set()).update(_globals_of(code) - function.__globals__.keys())
         for identity, absent_names in missing.items():
             table = self.globals[identity]
@@ -416,7 +479,9 @@ class Surroundings:
     def _watch_tensors(self, tests: Conditions, variables: list[Any], asked: set[int]) -> None:
         leaves = {id(owner) for owner, _ in variables}
         for owner, variable in variables:
-            tests.add("{0}._node is {1} and not {1}.hooks", "requires_grad or a gradient hook of a parameter", owner, variable)
+            tests.add(
+                "{0}._node is {1} and not {1}.hooks", "requires_grad or a gradient hook of a parameter", owner, variable
+            )
         for identity, tensor in self.tensors.items():
             if identity in asked and identity not in leaves:
                 tests.add("{0}._node is {1}", "requires_grad of a tensor", tensor, tensor._node)
@@ -432,9 +497,14 @@ def _is_iterator(value: Any) -> bool:
 
 
 def _is_library(function: types.FunctionType) -> bool:
-    """Whether a function belongs to NumPy, to us, or to the like; a doctest's functions only carry such a module's name."""
+    """Whether a function belongs to NumPy, to us, or to the like; a doctest's functions only carry such a module's
+    name.
+    """
     module = function.__module__ or ""
-    return module.partition(".")[0] in LIBRARIES and getattr(sys.modules.get(module), "__dict__", None) is function.__globals__
+    return (
+        module.partition(".")[0] in LIBRARIES
+        and getattr(sys.modules.get(module), "__dict__", None) is function.__globals__
+    )
 
 
 def _codes_of(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -451,4 +521,6 @@ def _names_of(code: types.CodeType) -> set[str]:
 
 
 def _globals_of(code: types.CodeType) -> set[str]:
-    return {i.argval for c in _codes_of(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return {
+        i.argval for c in _codes_of(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }

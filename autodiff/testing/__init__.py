@@ -1,7 +1,8 @@
 """The verification kit: what makes a gradient trusted. Public, for the library's operations and for anybody's.
 
-``check_gradients`` compares a function's gradients with a numerical reference of known accuracy; ``verify`` compares a fused operation with
-its composed definition as well; ``laws`` are what every operation must obey. ``python -m autodiff.testing`` prints the table.
+``check_gradients`` compares a function's gradients with a numerical reference of known accuracy; ``verify`` compares a
+fused operation with its composed definition as well; ``laws`` are what every operation must obey. ``python -m
+autodiff.testing`` prints the table.
 """
 
 from autodiff.errors import GradientMismatch

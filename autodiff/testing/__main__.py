@@ -1,4 +1,6 @@
-"""``python -m autodiff.testing [OP ...] [--deep]``: the verification table of every registered operation; exit status 1 on a failure."""
+"""``python -m autodiff.testing [OP ...] [--deep]``: the verification table of every registered operation; exit status 1
+on a failure.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,25 @@ from autodiff.testing.mutation import Mutants, mutants, telling_calls
 from autodiff.testing.verify import Verification, find, verify_all
 
 _HEADINGS = (
-    "operation", "kind", "cases", "fused - composed", "ulps", "0 / 1 / 4 / more ulps", "float32", "numeric", "second order", "mutants", "verdict",
-)  # fmt: skip
+    "operation",
+    "kind",
+    "cases",
+    "fused - composed",
+    "ulps",
+    "0 / 1 / 4 / more ulps",
+    "float32",
+    "numeric",
+    "second order",
+    "mutants",
+    "verdict",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m autodiff.testing", description="Verify the gradients of registered operations.")
+    parser = argparse.ArgumentParser(
+        prog="python -m autodiff.testing", description="Verify the gradients of registered operations."
+    )
     parser.add_argument("ops", nargs="*", metavar="OP", help="names of operations (default: all)")
     parser.add_argument("--deep", action="store_true", help="100 random calls of each instead of 3")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for result, found in failed:
         print(f"\n{result.name}: {result.problem or f'its facts are too weak: {found}'}")
     made, caught = sum(found.made for _, found in rows), sum(found.made - len(found.survived) for _, found in rows)
-    summary = f"{len(rows)} operations, {len(failed)} failed; {caught:,} of {made:,} mutants caught; seed {options.seed}"
+    summary = (
+        f"{len(rows)} operations, {len(failed)} failed; {caught:,} of {made:,} mutants caught; seed {options.seed}"
+    )
     print(f"\n{summary}, {time.perf_counter() - started:.1f} s")
     if options.write:
         options.write.write_text(_markdown(table, summary))
@@ -76,10 +92,18 @@ def _row(result: Verification, found: Mutants) -> tuple[str, ...]:
         return "" if value is None else format(value, form)
 
     return (
-        result.name, result.kind, str(result.cases), small(result.composed_error), small(result.composed_ulps, ".1f"), _shares(result.ulp_histogram),
-        small(result.float32_ratio, ".2f"), small(result.numeric_error), small(result.second_order_error), str(found),
+        result.name,
+        result.kind,
+        str(result.cases),
+        small(result.composed_error),
+        small(result.composed_ulps, ".1f"),
+        _shares(result.ulp_histogram),
+        small(result.float32_ratio, ".2f"),
+        small(result.numeric_error),
+        small(result.second_order_error),
+        str(found),
         "pass" if result.passed and found.passed else "FAIL",
-    )  # fmt: skip
+    )
 
 
 def _shares(histogram: dict[int, int]) -> str:
@@ -87,26 +111,51 @@ def _shares(histogram: dict[int, int]) -> str:
     total = sum(histogram.values())
     if not total:
         return ""
-    counts = [sum(n for edge, n in histogram.items() if low < edge <= high) for low, high in ((-1, 0), (0, 1), (1, 4), (4, 10**9))]
+    counts = [
+        sum(n for edge, n in histogram.items() if low < edge <= high)
+        for low, high in ((-1, 0), (0, 1), (1, 4), (4, 10**9))
+    ]
     return " / ".join(f"{100 * n / total:.0f}" for n in counts) + " %"
 
 
 def _markdown(table: Sequence[Sequence[str]], summary: str) -> str:
     head, *body = table
     lines = [
-        "# Verification", "",
-        f"Written by `python -m autodiff.testing --write docs/verification.md`: {summary}.", "",
+        "# Verification",
+        "",
+        f"Written by `python -m autodiff.testing --write docs/verification.md`: {summary}.",
+        "",
         "- *cases*: random calls from the operation's own facts, each checked in first and second order.",
-        "- *fused - composed*: the largest difference between a fused operation and its composed definition, outputs and gradients, relative to the",
-        "  largest entry of the array; *ulps* the same in units in the last place; then the shares of entries that agree exactly, within one unit in",
+        (
+            "- *fused - composed*: the largest difference between a fused operation and its composed definition,"
+            " outputs and gradients, relative to the"
+        ),
+        (
+            "  largest entry of the array; *ulps* the same in units in the last place; then the shares of entries that"
+            " agree exactly, within one unit in"
+        ),
         "  their own last place, within four, and beyond.",
-        "- *float32*: the error of the fused operation in float32 over that of the composed definition, both judged against float64 (at most 4, on",
+        (
+            "- *float32*: the error of the fused operation in float32 over that of the composed definition, both judged"
+            " against float64 (at most 4, on"
+        ),
         "  top of 8 ulps of the largest entry).",
-        "- *numeric*, *second order*: the largest relative difference between the gradient, or its gradient, and the numerical reference.",
-        "- *mutants*: of the ways in which the gradient was bent (scaled by 1 + 1e-6, doubled, sign flipped, an entry zeroed, two gradients",
-        "  exchanged, a sum over broadcast axes dropped, saved arrays treated as constants in second order), how many the checks noticed.",
-        "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head),
-    ]  # fmt: skip
+        (
+            "- *numeric*, *second order*: the largest relative difference between the gradient, or its gradient, and"
+            " the numerical reference."
+        ),
+        (
+            "- *mutants*: of the ways in which the gradient was bent (scaled by 1 + 1e-6, doubled, sign flipped, an"
+            " entry zeroed, two gradients"
+        ),
+        (
+            "  exchanged, a sum over broadcast axes dropped, saved arrays treated as constants in second order), how"
+            " many the checks noticed."
+        ),
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + " --- |" * len(head),
+    ]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"
 
 

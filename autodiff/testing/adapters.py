@@ -1,7 +1,7 @@
 """The same checks for gradients that are not ours: a bare pair of NumPy functions, PyTorch, JAX, HIPS autograd.
 
-``check_pair`` is for whoever derives a backward pass by hand, as in a course: it says which gradient is wrong, where, by how much, and what mistake
-makes such numbers.
+``check_pair`` is for whoever derives a backward pass by hand, as in a course: it says which gradient is wrong, where,
+by how much, and what mistake makes such numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class _Foreign(Problem):
         rng: np.random.Generator,
         wide: bool = False,
     ) -> None:
-        full = tuple(np.asarray(a, np.float64) if isinstance(a, float) or (isinstance(a, list) and _floats(a)) else a for a in args)
+        full = tuple(
+            np.asarray(a, np.float64) if isinstance(a, float) or (isinstance(a, list) and _floats(a)) else a
+            for a in args
+        )
         super().__init__(full, [i for i, a in enumerate(full) if isinstance(a, np.ndarray) and a.dtype == np.float64])
         if not self.places:
             raise ArgumentError(f"{name}: none of the inputs is a float64 array; there is nothing to differentiate")
@@ -68,7 +71,10 @@ class _Foreign(Problem):
 
     def _chosen(self, found: Sequence[Any], arrays: Arrays) -> list[Any]:
         if len(found) != len(self.args):
-            raise GradientMismatch(f"{self.name}: the backward returned {len(found)} gradients for {len(self.args)} inputs (None for one without)")
+            raise GradientMismatch(
+                f"{self.name}: the backward returned {len(found)} gradients for {len(self.args)} inputs (None for one"
+                " without)"
+            )
         return [found[i] for i in self.places]
 
 
@@ -80,7 +86,13 @@ def _floats(value: list[Any]) -> bool:
 
 
 def check_pair(
-    forward: Callable[..., Any], backward: Callable[..., Any], inputs: Sequence[Any], *, name: str | None = None, seed: int = 0, raises: bool = True
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Sequence[Any],
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    raises: bool = True,
 ) -> Report:
     """Check a backward pass written by hand against its forward pass.
 
@@ -89,8 +101,8 @@ def check_pair(
     forward : callable
         ``forward(*inputs)`` returns the output, or ``(output, cache)``. Plain NumPy.
     backward : callable
-        ``backward(dout, cache)`` (``backward(dout, *inputs)`` if there is no cache) returns one gradient per input, or the only one; None for an
-        input without one.
+        ``backward(dout, cache)`` (``backward(dout, *inputs)`` if there is no cache) returns one gradient per input, or
+        the only one; None for an input without one.
     inputs : sequence
         Float64 arrays are differentiated with respect to; anything else is passed on.
     name : str, optional
@@ -100,8 +112,8 @@ def check_pair(
     Returns
     -------
     Report
-        Its text names the argument, the index, both numbers and the difference, and the mistake that makes such numbers, where it is a known one
-        (``report.hints``).
+        Its text names the argument, the index, both numbers and the difference, and the mistake that makes such
+        numbers, where it is a known one (``report.hints``).
 
     Raises
     ------
@@ -118,7 +130,8 @@ def check_pair(
     'pass'
     >>> halved = lambda dout, cache: (dout @ cache[1].T, cache[0].T @ dout / 2)
     >>> print(*check_pair(forward, halved, [np.eye(2), np.eye(2)], raises=False).hints)
-    argument 1: every entry is 1/2 of what it should be, and 2 is the length of axis 0 of argument 0: a mean where there should be a sum, ...
+    argument 1: every entry is 1/2 of what it should be, and 2 is the length of axis 0 of argument 0: a mean where there
+    should be a sum, ...
     """
     label = name or str(getattr(forward, "__name__", "forward"))
 
@@ -132,17 +145,29 @@ def check_pair(
         dout = cotangents[0].copy()
         found = backward(dout, *arrays) if cache is None else backward(dout, cache)
         found = found if isinstance(found, (tuple, list)) else (found,)
-        changed = [f"argument {i}" for i, (a, b) in enumerate(zip(arrays, kept, strict=True)) if isinstance(b, np.ndarray) and not _same(a, b)]
+        changed = [
+            f"argument {i}"
+            for i, (a, b) in enumerate(zip(arrays, kept, strict=True))
+            if isinstance(b, np.ndarray) and not _same(a, b)
+        ]
         if not _same(dout, cotangents[0]) and not any(g is dout for g in found):
             changed.append("dout")
         if changed:
-            raise GradientMismatch(f"{label}: the backward pass writes into {' and '.join(changed)}; work on a copy, or not in place")
+            raise GradientMismatch(
+                f"{label}: the backward pass writes into {' and '.join(changed)}; work on a copy, or not in place"
+            )
         return [None if g is None else np.array(g) for g in found]
 
     rng = np.random.default_rng(seed)
     report = Report(label, seed)
     report.script = lambda: script_of("check_pair", forward, [backward, list(inputs)], {"seed": seed}, {})
-    return run(_Foreign(label, inputs, lambda arrays: [np.asarray(apply(arrays)[0])], pull, None, rng, wide=True), report, 1, rng, raises)
+    return run(
+        _Foreign(label, inputs, lambda arrays: [np.asarray(apply(arrays)[0])], pull, None, rng, wide=True),
+        report,
+        1,
+        rng,
+        raises,
+    )
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -154,7 +179,15 @@ def _outputs(value: Any) -> list[Any]:
 
 
 def _check(
-    checker: str, f: Callable[..., Any], args: Sequence[Any], order: int, seed: int, raises: bool, forward: Any, pull: Any, second: Any
+    checker: str,
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int,
+    seed: int,
+    raises: bool,
+    forward: Any,
+    pull: Any,
+    second: Any,
 ) -> Report:
     if order not in (1, 2):
         raise ArgumentError(f"{checker}: order must be 1 or 2, got {order}")
@@ -189,10 +222,15 @@ def check_torch(f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0
 
     def tensors(arrays: Arrays, tracked: bool) -> list[Any]:
         return [
-            torch.tensor(np.asarray(a, np.float64), requires_grad=tracked) if isinstance(a, np.ndarray) and a.dtype == np.float64
-            else torch.tensor(a) if isinstance(a, np.ndarray) else a
+            (
+                torch.tensor(np.asarray(a, np.float64), requires_grad=tracked)
+                if isinstance(a, np.ndarray) and a.dtype == np.float64
+                else torch.tensor(a)
+                if isinstance(a, np.ndarray)
+                else a
+            )
             for a in arrays
-        ]  # fmt: skip
+        ]
 
     def first(arrays: Arrays, cotangents: Sequence[Any], create_graph: bool) -> tuple[list[Any], list[Any], list[Any]]:
         given = tensors(arrays, True)
@@ -201,7 +239,11 @@ def check_torch(f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0
         if not pairs:
             return given, leaves, [None] * len(leaves)
         outs, seeds = zip(*pairs, strict=True)
-        return given, leaves, list(torch.autograd.grad(outs, leaves, seeds, allow_unused=True, create_graph=create_graph))
+        return (
+            given,
+            leaves,
+            list(torch.autograd.grad(outs, leaves, seeds, allow_unused=True, create_graph=create_graph)),
+        )
 
     def spread(given: list[Any], leaves: list[Any], found: Sequence[Any]) -> list[Any]:
         rest = iter(found)
@@ -334,4 +376,3 @@ def check_autograd(f: Callable[..., Any], *args: Any, order: int = 2, seed: int 
         return [np.asarray(f(*arrays))]
 
     return _check("check_autograd", f, args, order, seed, raises, forward, pull, second)
-

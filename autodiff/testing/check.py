@@ -34,7 +34,8 @@ def check_gradients(
     Parameters
     ----------
     f : callable
-        Takes Tensors for ``args`` and returns a Tensor or a tuple of Tensors of any shape. It must compute the same thing at every call.
+        Takes Tensors for ``args`` and returns a Tensor or a tuple of Tensors of any shape. It must compute the same
+        thing at every call.
     *args
         Float64 arrays are differentiated with respect to; anything else (integers, masks, None) is passed on.
     order : {1, 2}
@@ -61,13 +62,15 @@ def check_gradients(
 
     Notes
     -----
-    Arguments of up to 48 numbers are compared entry by entry, larger ones along three random directions and at eight entries.
+    Arguments of up to 48 numbers are compared entry by entry, larger ones along three random directions and at eight
+    entries.
 
-    What goes through ``autodiff.constant(...)`` or ``.detach()`` inside ``f`` is a constant of the gradient, so the reference holds it at its
-    value at the base point; the report notes how many arrays. A fused operation hides such values, so where its composed definition holds any
-    (batch renormalisation's r and d) the reference differentiates that definition. Whoever writes one puts ``autodiff.constant`` (also
-    ``autodiff.extend.constant``) around those values in the composed definition, and needs to do nothing else. ``x.data`` is not held: it is how
-    a graph is cut by mistake.
+    What goes through ``autodiff.constant(...)`` or ``.detach()`` inside ``f`` is a constant of the gradient, so the
+    reference holds it at its value at the base point; the report notes how many arrays. A fused operation hides such
+    values, so where its composed definition holds any (batch renormalisation's r and d) the reference differentiates
+    that definition. Whoever writes one puts ``autodiff.constant`` (also ``autodiff.extend.constant``) around those
+    values in the composed definition, and needs to do nothing else. ``x.data`` is not held: it is how a graph is cut by
+    mistake.
 
     Examples
     --------
@@ -80,9 +83,13 @@ def check_gradients(
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order must be 1 or 2, got {order}")
-    places = [i for i, a in enumerate(args) if (isinstance(a, np.ndarray) and a.dtype == np.float64) or isinstance(a, float)]
+    places = [
+        i for i, a in enumerate(args) if (isinstance(a, np.ndarray) and a.dtype == np.float64) or isinstance(a, float)
+    ]
     if not places:
-        raise ArgumentError("check_gradients: none of the arguments is a float64 array or a float; there is nothing to differentiate")
+        raise ArgumentError(
+            "check_gradients: none of the arguments is a float64 array or a float; there is nothing to differentiate"
+        )
     args = tuple(np.asarray(a) if i in places else a for i, a in enumerate(args))
     report = Report(name or str(getattr(f, "__name__", "f")), seed)
     report.script = lambda: script_of("check_gradients", f, args, {"order": order, "seed": seed}, kwargs)
@@ -95,7 +102,8 @@ COTANGENT = -1
 
 
 class Problem:
-    """A number made of a function's outputs, its gradient under test, and the gradient of that; what the checks compare.
+    """A number made of a function's outputs, its gradient under test, and the gradient of that; what the checks
+    compare.
 
     The number is ``sum(<u, output>)`` with fixed random cotangents u. Subclasses say how a framework computes it.
 
@@ -143,7 +151,9 @@ class Problem:
         raise NotImplementedError
 
     def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
-        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's is out of reach."""
+        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's
+        is out of reach.
+        """
 
 
 def _weighted(found: Sequence[Any], weights: Sequence[Any]) -> Any:
@@ -159,7 +169,9 @@ def run(problem: Problem, report: Report, order: int, rng: np.random.Generator, 
         weights = [cotangent(b, rng) for b in base]
         value = lambda arrays: problem.weighted_gradient(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        compare(report, value, second, base, places, 2, size, rng, below=problem.value, tries_complex=problem.tries_complex)
+        compare(
+            report, value, second, base, places, 2, size, rng, below=problem.value, tries_complex=problem.tries_complex
+        )
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)
     if report.verdict == "fail":
@@ -170,7 +182,9 @@ def run(problem: Problem, report: Report, order: int, rng: np.random.Generator, 
 
 
 def cotangent(out: Any, rng: np.random.Generator) -> Any:
-    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real part is compared."""
+    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real
+    part is compared.
+    """
     real = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
     return real + 1j * rng.uniform(0.5, 1.5, out.shape) if out.dtype.kind == "c" else real
 
@@ -193,7 +207,10 @@ class _Stops:
         def following(array: Any) -> Any:
             found = next(rest, None)
             if found is None or found.shape != np.shape(array):
-                raise ArgumentError("check_gradients: f holds other values constant at a point nearby; its graph must not depend on the point")
+                raise ArgumentError(
+                    "check_gradients: f holds other values constant at a point nearby; its graph must not depend on the"
+                    " point"
+                )
             return found
 
         with composed(), stopping(following):
@@ -203,7 +220,9 @@ class _Stops:
 class _Traced(Problem):
     """A function of our Tensors."""
 
-    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], places: list[int], rng: Any) -> None:
+    def __init__(
+        self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], places: list[int], rng: Any
+    ) -> None:
         super().__init__(args, places)
         self.f, self.kwargs = f, kwargs
         outs = self._outputs(self._with(self.base, tracked=False)[1])
@@ -243,7 +262,8 @@ class _Traced(Problem):
         with self._moved():
             outs = self._outputs(args)
         total = sum(np.sum(o.data * u) for o, u in zip(outs, self.cotangents, strict=True))
-        # A complex output of real arguments: its real part. With complex arguments: a complex step, which reads the imaginary part.
+        # A complex output of real arguments: its real part. With complex arguments: a complex step, which reads the
+        # imaginary part.
         return total if self.tries_complex else np.real(total)
 
     def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Tensor], list[Any]]:
@@ -253,7 +273,9 @@ class _Traced(Problem):
         if not outs:
             return leaves, [None] * len(leaves)
         seeds = [np.asarray(u, dtype=o.dtype) for o, u in outs]
-        return leaves, list(gradients([o for o, _ in outs], leaves, seeds, create_graph=create_graph, allow_unused=True))
+        return leaves, list(
+            gradients([o for o, _ in outs], leaves, seeds, create_graph=create_graph, allow_unused=True)
+        )
 
     def gradient(self, arrays: Sequence[Any]) -> list[Any]:
         return self._gradients(arrays, create_graph=False, moved=False)[1]
@@ -269,19 +291,29 @@ class _Traced(Problem):
         return list(gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True))
 
     def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
-        """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along w."""
+        """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along
+        w.
+        """
         if not self.tries_complex or not self.cotangents:
             return
         leaves, args = self._with(self.base, tracked=True)
         outs = self._outputs(args)
-        seeds = [Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in zip(outs, self.cotangents, strict=True)]
+        seeds = [
+            Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in zip(outs, self.cotangents, strict=True)
+        ]
         tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
         if not tracked:
             return
-        found = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True)
+        found = gradients(
+            [o for o, _ in tracked], leaves, [s for _, s in tracked], create_graph=True, allow_unused=True
+        )
         # Along w the point moves as it does elsewhere: by shares of its entries.
         weights = [w * scale(b) for w, b in zip(weights, self.base, strict=True)]
         terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
-        pushed = gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True) if terms else [None] * len(seeds)
+        pushed = (
+            gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)
+            if terms
+            else [None] * len(seeds)
+        )
         analytic = sum(float(np.sum(u * j)) for u, j in zip(self.cotangents, pushed, strict=True) if j is not None)
         compare_along(report, self.value, analytic, self.base, weights, 2, COTANGENT, self.magnitude())

@@ -1,7 +1,7 @@
 """What a wrong gradient looks like: the mistakes that make such numbers, in words a student can act on.
 
-Nothing here decides a verdict. Each hint is a relation between the gradient and its reference that holds to five digits or more at every entry, so it
-is stated only where chance cannot make it.
+Nothing here decides a verdict. Each hint is a relation between the gradient and its reference that holds to five digits
+or more at every entry, so it is stated only where chance cannot make it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def diagnose(report: Report, problem: Any) -> list[str]:
     first = sorted(argument for order, argument in failed if order == 1)
     if not first:
         return [
-            "right in first and wrong in second order: a rule reads an array that it should compute from its inputs (a saved intermediate is a "
-            "constant of the second derivative), or multiplies by g where it should not"
+            "right in first and wrong in second order: a rule reads an array that it should compute from its inputs (a"
+            " saved intermediate is a constant of the second derivative), or multiplies by g where it should not"
         ]
     hints: list[str] = []
     if any(e.together for e in report.entries if e.verdict == "fail"):
         hints.append(
-            "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running or first index, not a mask "
-            "x == max) or divide it by their number"
+            "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running"
+            " or first index, not a mask x == max) or divide it by their number"
         )
         first = sorted({e.argument for e in report.entries if e.verdict == "fail" and not e.together})
     scaled = _with_twice_the_cotangent(problem)
@@ -103,7 +103,9 @@ def _along_directions(report: Report, argument: int, problem: Any) -> list[str]:
     analytic, numeric = np.array([e.analytic for e in rows]), np.array([e.numeric for e in rows])
     words = _factor(analytic, numeric, _sizes(problem))
     if not words and all((e.verdict == "pass") == (e.index is not None) for e in rows):
-        words = "the entries that were looked at are right and random directions are not: a few entries somewhere are wrong"
+        words = (
+            "the entries that were looked at are right and random directions are not: a few entries somewhere are wrong"
+        )
     return [words] if words else []
 
 
@@ -128,22 +130,41 @@ def _factor(analytic: Array, numeric: Array, sizes: dict[int, str]) -> str:
         return f"every entry is {factor:.8g} times what it should be: a constant with too few digits?"
     for n, name in sizes.items():
         if abs(factor / n - 1) < 1e-5:
-            return f"every entry is {n} times too large, which is {name}: the forward takes a mean, and the gradient lacks its 1/{n}"
+            return (
+                f"every entry is {n} times too large, which is {name}: the forward takes a mean, and the gradient lacks"
+                f" its 1/{n}"
+            )
         if abs(factor * n - 1) < 1e-5:
-            return f"every entry is 1/{n} of what it should be, and {n} is {name}: a mean where there should be a sum, or a 1/{n} too many"
+            return (
+                f"every entry is 1/{n} of what it should be, and {n} is {name}: a mean where there should be a sum, or"
+                f" a 1/{n} too many"
+            )
         if n > 1 and abs(factor * (n - 1) / n - 1) < 1e-5:
-            return f"every entry is {n}/{n - 1} of what it should be, and {n} is {name}: divided by {n - 1} for {n} (ddof, Bessel)"
+            return (
+                f"every entry is {n}/{n - 1} of what it should be, and {n} is {name}: divided by {n - 1} for {n} (ddof,"
+                " Bessel)"
+            )
         if n > 1 and abs(factor * n / (n - 1) - 1) < 1e-5:
-            return f"every entry is {n - 1}/{n} of what it should be, and {n} is {name}: divided by {n} for {n - 1} (ddof, Bessel)"
+            return (
+                f"every entry is {n - 1}/{n} of what it should be, and {n} is {name}: divided by {n} for {n - 1} (ddof,"
+                " Bessel)"
+            )
     if abs(abs(factor) - 2) < 1e-5 or abs(abs(factor) - 0.5) < 1e-5:
-        return f"every entry is {factor:.6g} times what it should be: the 2 of a square's derivative, or a use counted twice"
+        return (
+            f"every entry is {factor:.6g} times what it should be: the 2 of a square's derivative, or a use counted"
+            " twice"
+        )
     return f"every entry is {factor:.10g} times what it should be"
 
 
 def relation(
-    analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | None = None, others: dict[int, Array] | None = None,
+    analytic: Array,
+    numeric: Array,
+    x: Array,
+    sizes: dict[int, str] | None = None,
+    others: dict[int, Array] | None = None,
     output_shape: tuple[int, ...] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """The mistake that turns a right gradient into this wrong one, in words; empty if none of the known ones does.
 
     Parameters
@@ -166,7 +187,10 @@ def relation(
     """
     bad = ~np.isfinite(analytic)
     if bad.any():
-        return f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at {_first(bad)}; the right ones are finite"
+        return (
+            f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at {_first(bad)}; the right ones"
+            " are finite"
+        )
     if not np.any(analytic):
         return "it is zero everywhere: a path is cut (a copy as constant, .data, an in-place write)"
     words = _factor(analytic, numeric, sizes or {})
@@ -186,19 +210,28 @@ def relation(
     wrong = np.abs(analytic - numeric) > 1e-5 * np.max(np.abs(numeric), initial=0.0)
     if not wrong.any():
         gap = float(np.max(np.abs(analytic - numeric)) / np.max(np.abs(numeric), initial=1e-300))
-        return f"it agrees to {gap:.0e}: something in between is float32, or a constant has too few digits" if gap > 1e-9 else ""
+        return (
+            f"it agrees to {gap:.0e}: something in between is float32, or a constant has too few digits"
+            if gap > 1e-9
+            else ""
+        )
     if wrong.sum() < wrong.size and not np.any(analytic[wrong]):
         return (
-            f"no gradient reaches {int(wrong.sum())} of {wrong.size} entries, the first at {_first(wrong)}, and the others are right: "
-            "a path is left out, or entries used more than once are overwritten instead of added"
+            f"no gradient reaches {int(wrong.sum())} of {wrong.size} entries, the first at {_first(wrong)}, and the"
+            " others are right: a path is left out, or entries used more than once are overwritten instead of added"
         )
     if 2 * wrong.sum() <= wrong.size:
-        return f"{int(wrong.sum())} of {wrong.size} entries are wrong, the first at {_first(wrong)}; the others are right"
+        return (
+            f"{int(wrong.sum())} of {wrong.size} entries are wrong, the first at {_first(wrong)}; the others are right"
+        )
     words = _along_an_axis(analytic, numeric, x)
     if words:
         return words
     if output_shape is not None and x.shape != output_shape and _broadcasts(x.shape, output_shape):
-        return f"the argument of shape {x.shape} is broadcast to {output_shape}: its gradient is a sum over the repeated axes"
+        return (
+            f"the argument of shape {x.shape} is broadcast to {output_shape}: its gradient is a sum over the repeated"
+            " axes"
+        )
     return ""
 
 
@@ -210,26 +243,40 @@ def _along_an_axis(analytic: Array, numeric: Array, x: Array) -> str:
             continue
         mean = np.mean(gap, axis, keepdims=True)
         if _close(np.broadcast_to(mean, gap.shape), gap):
-            return f"it is off by the same number all along axis {axis}: the path through a mean or a sum over that axis is left out"
+            return (
+                f"it is off by the same number all along axis {axis}: the path through a mean or a sum over that axis"
+                " is left out"
+            )
         centred = x - np.mean(x, axis, keepdims=True)
         for regressor, what in ((centred, "x - mean(x)"), (x, "x")):
             square = np.sum(regressor * regressor, axis, keepdims=True)
             slope = np.sum(gap * regressor, axis, keepdims=True) / np.where(square == 0, 1, square)
             if _close(slope * regressor, gap):
                 return (
-                    f"it is off by a multiple of {what} all along axis {axis}: the path through "
-                    f"{'a variance' if what != 'x' else 'a sum of squares (a norm)'} over that axis is left out or has a wrong factor"
+                    f"it is off by a multiple of {what} all along axis {axis}: the path through"
+                    f" {'a variance' if what != 'x' else 'a sum of squares (a norm)'} over that axis is left out or has"
+                    " a wrong factor"
                 )
         if x.shape[axis] > 3:
             square = np.sum(centred * centred, axis, keepdims=True)
             slope = np.sum(gap * centred, axis, keepdims=True) / np.where(square == 0, 1, square)
             if _close(mean + slope * centred, gap):
-                return f"it is off by a straight line in x all along axis {axis}: the paths through its mean and variance are left out"
+                return (
+                    f"it is off by a straight line in x all along axis {axis}: the paths through its mean and variance"
+                    " are left out"
+                )
     if np.all(numeric != 0):
         ratio = analytic / numeric
         for axis in range(x.ndim):
-            if x.shape[axis] > 1 and x.ndim > 1 and _close(np.broadcast_to(np.mean(ratio, axis, keepdims=True), ratio.shape), ratio):
-                return f"its factor to the right one is constant along axis {axis} and varies elsewhere: a scale taken over the wrong axis?"
+            if (
+                x.shape[axis] > 1
+                and x.ndim > 1
+                and _close(np.broadcast_to(np.mean(ratio, axis, keepdims=True), ratio.shape), ratio)
+            ):
+                return (
+                    f"its factor to the right one is constant along axis {axis} and varies elsewhere: a scale taken"
+                    " over the wrong axis?"
+                )
     return ""
 
 

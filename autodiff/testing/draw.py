@@ -48,14 +48,20 @@ class _Draw:
         return result
 
     def array(
-        self, shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, avoid: Sequence[float] = (), distinct: bool = False
+        self,
+        shape: tuple[int, ...],
+        low: float = -2.0,
+        high: float = 2.0,
+        avoid: Sequence[float] = (),
+        distinct: bool = False,
     ) -> Array:
         """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
         count = int(np.prod(shape, dtype=int))
         if not distinct:
             values = self._candidates(low, high, avoid)
             return np.asarray(values[self._integers(count, len(values) - 1)]).reshape(shape)
-        # One slot of the interval for each element, the slots in an order that is drawn, jittered within a quarter of a slot.
+        # One slot of the interval for each element, the slots in an order that is drawn, jittered within a quarter of a
+        # slot.
         order = np.arange(count)
         for i in range(count - 1, 0, -1):
             j = self.integer(0, i)
@@ -117,8 +123,8 @@ class HypothesisDraw(_Draw):
     draw : callable
         What ``@st.composite`` hands to a strategy, or ``data.draw``.
     whole : bool
-        Try small whole numbers first, so that a failure shrinks to them. Not for an operation's own sample: its kinks, declared or not, tend to
-        stand on whole numbers.
+        Try small whole numbers first, so that a failure shrinks to them. Not for an operation's own sample: its kinks,
+        declared or not, tend to stand on whole numbers.
     """
 
     def __init__(self, draw: Callable[[Any], Any], whole: bool = False) -> None:
@@ -133,7 +139,11 @@ class HypothesisDraw(_Draw):
         if not self._whole:
             return rest
         apart = (high - low) / 64
-        small = [v for v in (1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5) if low < v < high and all(abs(v - a) > apart for a in avoid)]
+        small = [
+            v
+            for v in (1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5)
+            if low < v < high and all(abs(v - a) > apart for a in avoid)
+        ]
         return np.concatenate([small, rest])
 
     def integer(self, low: int, high: int) -> int:

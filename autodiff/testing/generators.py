@@ -1,7 +1,9 @@
-"""Random calls, shapes and programs from anything that draws integers: a NumPy generator for long runs, Hypothesis for shrinking ones.
+"""Random calls, shapes and programs from anything that draws integers: a NumPy generator for long runs, Hypothesis for
+shrinking ones.
 
-Everything here is written once against :class:`autodiff.facts.Draw`; :mod:`autodiff.testing.strategies` wraps it for Hypothesis. Every choice of 0
-is the simplest, so that a failure shrinks by itself, and every draw is valid by construction, so that none is thrown away.
+Everything here is written once against :class:`autodiff.facts.Draw`; :mod:`autodiff.testing.strategies` wraps it for
+Hypothesis. Every choice of 0 is the simplest, so that a failure shrinks by itself, and every draw is valid by
+construction, so that none is thrown away.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ import numpy as np
 from autodiff.errors import ArgumentError
 from autodiff.facts import Draw
 
-__all__ = ["convolution", "einsum_call", "ill_conditioned_matrix", "random_expression", "random_index", "signature_shapes"]
+__all__ = [
+    "convolution",
+    "einsum_call",
+    "ill_conditioned_matrix",
+    "random_expression",
+    "random_index",
+    "signature_shapes",
+]
 
 
 def signature_shapes(draw: Draw, signature: str) -> list[tuple[int, ...]]:
@@ -32,11 +41,16 @@ def signature_shapes(draw: Draw, signature: str) -> list[tuple[int, ...]]:
     sizes = {name: int(name) if name.isdigit() else draw.integer(1, 4) for name in sorted(names)}
     # With loop dimensions NumPy takes the last ones for the core, so that what was left out would not be missed.
     loops: list[tuple[int, ...]] = [()] * len(cores) if left_out else draw.shapes(len(cores))
-    return [loop + tuple(sizes[name] for name in core if name not in left_out) for loop, core in zip(loops, cores, strict=True)]
+    return [
+        loop + tuple(sizes[name] for name in core if name not in left_out)
+        for loop, core in zip(loops, cores, strict=True)
+    ]
 
 
 def random_index(draw: Draw, shape: tuple[int, ...]) -> Any:
-    """What may stand in ``x[...]``: integers, slices of either direction, repeated integer arrays, masks, new axes, and tuples of them."""
+    """What may stand in ``x[...]``: integers, slices of either direction, repeated integer arrays, masks, new axes, and
+    tuples of them.
+    """
     if not shape:
         return draw.choice(((), ..., None))
     kind = draw.integer(0, 5)
@@ -63,8 +77,8 @@ def _axis_index(draw: Draw, n: int, kind: int) -> Any:
 def einsum_call(draw: Draw, operands: int | None = None, sides: int = 3) -> tuple[str, list[Any]]:
     """Subscripts for ``numpy.einsum`` and operands for them.
 
-    Among the draws: repeated letters within an operand (diagonals), letters summed in one operand alone, broadcast axes of length one, an
-    ellipsis, and the implicit form without an arrow.
+    Among the draws: repeated letters within an operand (diagonals), letters summed in one operand alone, broadcast axes
+    of length one, an ellipsis, and the implicit form without an arrow.
     """
     letters = "ijkl"
     sizes = {letter: draw.integer(1, sides) for letter in letters}
@@ -84,7 +98,8 @@ def einsum_call(draw: Draw, operands: int | None = None, sides: int = 3) -> tupl
 
 
 def convolution(draw: Draw, ndim: int = 2) -> tuple[tuple[Any, Any, Any], dict[str, Any]]:
-    """``((x, weight, bias), {"stride", "padding", "dilation", "groups"})`` of a convolution over ``ndim`` axes whose output is not empty.
+    """``((x, weight, bias), {"stride", "padding", "dilation", "groups"})`` of a convolution over ``ndim`` axes whose
+    output is not empty.
 
     ``x`` is (N, C, *sizes), ``weight`` (D, C / groups, *kernel), ``bias`` (D,) or None, as in PyTorch.
     """
@@ -104,14 +119,17 @@ def convolution(draw: Draw, ndim: int = 2) -> tuple[tuple[Any, Any, Any], dict[s
 
 
 def ill_conditioned_matrix(draw: Draw, n: int = 3, largest: float = 1e6) -> Any:
-    """A square matrix with a condition number up to ``largest``, its singular values spread evenly on a logarithmic scale."""
+    """A square matrix with a condition number up to ``largest``, its singular values spread evenly on a logarithmic
+    scale.
+    """
     left, _ = np.linalg.qr(draw.array((n, n), -1.0, 1.0, distinct=True) + np.eye(n))
     right, _ = np.linalg.qr(draw.array((n, n), -1.0, 1.0, distinct=True) - np.eye(n))
     spread = largest ** (draw.integer(0, 8) / 8)
     return left @ np.diag(np.geomspace(1.0, 1.0 / spread, n)) @ right
 
 
-#: Steps of random programs, on vectors of one length. Each keeps its values within reach of the next: a product of products would overflow.
+#: Steps of random programs, on vectors of one length. Each keeps its values within reach of the next: a product of
+#: products would overflow.
 _STEPS: dict[str, Callable[..., Any]] = {
     "+": lambda x, y: x + y,
     "-": lambda x, y: x - y,
@@ -135,12 +153,15 @@ _STEPS: dict[str, Callable[..., Any]] = {
 
 
 def random_expression(draw: Draw, inputs: int = 2, max_steps: int = 8) -> tuple[Callable[..., Any], list[Any]]:
-    """A random program of vectors whose intermediate values are shared, and a point for it; the program's text is its ``__doc__``.
+    """A random program of vectors whose intermediate values are shared, and a point for it; the program's text is its
+    ``__doc__``.
 
-    Every step reads any two earlier values, so the graph is a DAG with reconvergent paths: what breaks a wrong accumulation order.
+    Every step reads any two earlier values, so the graph is a DAG with reconvergent paths: what breaks a wrong
+    accumulation order.
     """
     program = [
-        (draw.choice(tuple(_STEPS)), draw.integer(0, inputs + i - 1), draw.integer(0, inputs + i - 1)) for i in range(draw.integer(1, max_steps))
+        (draw.choice(tuple(_STEPS)), draw.integer(0, inputs + i - 1), draw.integer(0, inputs + i - 1))
+        for i in range(draw.integer(1, max_steps))
     ]
     length = draw.integer(1, 3)
     point = [draw.array((length,)) for _ in range(inputs)]

@@ -14,8 +14,15 @@ __all__ = ["pytest_addoption", "pytest_configure"]
 def pytest_addoption(parser: Any) -> None:
     """The two options."""
     group = parser.getgroup("autodiff", "gradient checks")
-    group.addoption("--grad-report", metavar="FILE", type=Path, help="write the outcome of every gradcase as Markdown, or HTML (FILE.html)")
-    group.addoption("--grad-coverage", action="store_true", help="fail if an operation registered outside autodiff has no gradcase")
+    group.addoption(
+        "--grad-report",
+        metavar="FILE",
+        type=Path,
+        help="write the outcome of every gradcase as Markdown, or HTML (FILE.html)",
+    )
+    group.addoption(
+        "--grad-coverage", action="store_true", help="fail if an operation registered outside autodiff has no gradcase"
+    )
 
 
 def pytest_configure(config: Any) -> None:

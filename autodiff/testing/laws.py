@@ -33,14 +33,18 @@ def law(function: Law) -> Law:
 class _Call:
     """One call with some inputs tracked, and its pullback."""
 
-    def __init__(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], tracked: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], tracked: Sequence[int] | None = None
+    ) -> None:
         self.places = gradient_places(op, args, kwargs) if tracked is None else list(tracked)
         full = list(args)
         self.leaves = [Tensor(full[i], requires_grad=True) for i in self.places]
         for place, leaf in zip(self.places, self.leaves, strict=True):
             full[place] = leaf
         out = op.function(*full, **kwargs)
-        self.outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad]
+        self.outs = [
+            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
+        ]
 
     def seeds(self, rng: np.random.Generator) -> list[Any]:
         return [rng.standard_normal(o.shape).astype(o.dtype) for o in self.outs]
@@ -49,7 +53,9 @@ class _Call:
         if not self.outs:
             return [np.zeros(leaf.shape, leaf.dtype) for leaf in self.leaves]
         found = gradients(self.outs, self.leaves, seeds, retain_graph=True, allow_unused=True)
-        return [np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, self.leaves, strict=True)]
+        return [
+            np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, self.leaves, strict=True)
+        ]
 
 
 def _rng() -> np.random.Generator:
@@ -60,7 +66,11 @@ def _equal(ours: Sequence[Any], theirs: Sequence[Any], words: str, rtol: float =
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         assert a.shape == b.shape, f"{words}: result {i} has shape {a.shape}, expected {b.shape}"
         scale = max(float(np.max(np.abs(b), initial=0.0)), 1.0) if b.size else 1.0
-        same = np.array_equal(a, b, equal_nan=True) if rtol == 0 else np.allclose(a, b, rtol=0, atol=rtol * scale, equal_nan=True)
+        same = (
+            np.array_equal(a, b, equal_nan=True)
+            if rtol == 0
+            else np.allclose(a, b, rtol=0, atol=rtol * scale, equal_nan=True)
+        )
         assert same, f"{words}: result {i} differs by {np.max(np.abs(a - b))}"
 
 
@@ -87,8 +97,17 @@ def linear_in_the_cotangent(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
     u, v = call.seeds(rng), call.seeds(rng)
     at_u, at_v = call.pull(u), call.pull(v)
     for factor in (4.0, 2.0**-20, -1.0):
-        _equal(call.pull([(factor * s).astype(s.dtype) for s in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
-    _equal(call.pull([s + t for s, t in zip(u, v, strict=True)]), [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
+        _equal(
+            call.pull([(factor * s).astype(s.dtype) for s in u]),
+            [factor * g for g in at_u],
+            f"pullback of {factor:g} u",
+        )
+    _equal(
+        call.pull([s + t for s, t in zip(u, v, strict=True)]),
+        [a + b for a, b in zip(at_u, at_v, strict=True)],
+        "pullback of u + v",
+        1e-12,
+    )
     _equal(call.pull([0 * s for s in u]), [0 * g for g in at_u], "pullback of 0")
 
 
@@ -110,23 +129,36 @@ def every_subset_of_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
     for size in range(1, len(full.places)):
         for subset in combinations(full.places, size):
             part = _Call(op, args, kwargs, subset)
-            _equal(part.pull(seeds[: len(part.outs)]), [expected[i] for i in subset], f"gradients of inputs {subset} alone", 1e-14)
+            _equal(
+                part.pull(seeds[: len(part.outs)]),
+                [expected[i] for i in subset],
+                f"gradients of inputs {subset} alone",
+                1e-14,
+            )
 
 
 @law
 def float32_stays_float32(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Float32 inputs have float32 gradients of their own shape, whatever happens between."""
-    narrow = [np.asarray(a, np.float32) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a for a in args]
+    narrow = [
+        np.asarray(a, np.float32) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a
+        for a in args
+    ]
     call = _Call(op, narrow, kwargs)
     wide = _Call(op, args, kwargs)
     seeds = wide.seeds(_rng())
     for leaf, g, truth in zip(
-        call.leaves, call.pull([s.astype(o.dtype) for s, o in zip(seeds, call.outs, strict=True)]), wide.pull(seeds), strict=True
+        call.leaves,
+        call.pull([s.astype(o.dtype) for s, o in zip(seeds, call.outs, strict=True)]),
+        wide.pull(seeds),
+        strict=True,
     ):
         assert g.dtype == leaf.dtype == np.float32, f"gradient of dtype {g.dtype}"
         assert g.shape == leaf.shape
         scale = max(float(np.max(np.abs(truth), initial=0.0)), 1.0)
-        assert np.max(np.abs(g - truth), initial=0.0) <= 2e-3 * scale, "the float32 gradient is far from the float64 one"
+        assert np.max(np.abs(g - truth), initial=0.0) <= 2e-3 * scale, (
+            "the float32 gradient is far from the float64 one"
+        )
 
 
 @law
@@ -169,7 +201,9 @@ def gradients_share_no_memory(op: Any, args: Sequence[Any], kwargs: dict[str, An
 
 @law
 def layout_does_not_matter(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Fortran order, gaps, negative strides, misplaced and repeated memory, all read-only, give the gradients that contiguous arrays give."""
+    """Fortran order, gaps, negative strides, misplaced and repeated memory, all read-only, give the gradients that
+    contiguous arrays give.
+    """
     plain = _Call(op, args, kwargs)
     seeds = plain.seeds(_rng())
     expected_out, expected = [o.data for o in plain.outs], plain.pull(seeds)
@@ -218,7 +252,9 @@ class _Strange(_Call):
             self.leaves.append(leaf)
             full[place] = leaf
         out = op.function(*full, **kwargs)
-        self.outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad]
+        self.outs = [
+            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
+        ]
 
 
 def _fortran(a: Any) -> Any:
@@ -254,7 +290,11 @@ def uses_add_up(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     for place, leaf in zip(call.places, call.leaves, strict=True):
         again[place] = leaf
     second = op.function(*again, **kwargs)
-    outs = [o for o in (second if isinstance(second, (tuple, list)) else (second,)) if isinstance(o, Tensor) and o.requires_grad]
+    outs = [
+        o
+        for o in (second if isinstance(second, (tuple, list)) else (second,))
+        if isinstance(o, Tensor) and o.requires_grad
+    ]
     seeds = call.seeds(_rng())
     once = call.pull(seeds)
     found = gradients([*call.outs, *outs], call.leaves, [*seeds, *seeds], allow_unused=True)
@@ -297,7 +337,9 @@ def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[s
         for place, leaf in zip(call.places, leaves, strict=True):
             full[place] = leaf
         out = op.function(*full, **kwargs)
-        return [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad]
+        return [
+            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
+        ]
 
     u = call.seeds(rng)
     v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
@@ -348,7 +390,13 @@ def broadcasting_is_repeating(op: Any, args: Sequence[Any], kwargs: dict[str, An
     """A broadcast input's gradient is the sum of those of its copies; lengths of 0 and 0-d inputs included."""
     if not op.elementwise or len(args) < 2:
         return
-    for given in (args, [a[:0] if np.ndim(a) and a.shape[0] == max(np.shape(b)[0] for b in args if np.ndim(b) == np.ndim(a)) else a for a in args]):
+    for given in (
+        args,
+        [
+            a[:0] if np.ndim(a) and a.shape[0] == max(np.shape(b)[0] for b in args if np.ndim(b) == np.ndim(a)) else a
+            for a in args
+        ],
+    ):
         try:
             shape = np.broadcast_shapes(*(np.shape(a) for a in given))
         except ValueError:
@@ -390,14 +438,19 @@ def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
         except (AutodiffError, ValueError, IndexError):
             continue
         for leaf, g in zip(call.leaves, found, strict=True):
-            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
+                f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+            )
 
 
 @law
 def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """A float16 or longdouble input has a gradient of its own dtype, where NumPy computes in it."""
     for dtype in (np.float16, np.longdouble):
-        other = [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a for a in args]
+        other = [
+            np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a
+            for a in args
+        ]
         try:
             with np.errstate(all="ignore"):
                 call = _Call(op, other, kwargs)
@@ -406,13 +459,15 @@ def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, An
             # LAPACK and SciPy know neither.
             continue
         for leaf, g in zip(call.leaves, found, strict=True):
-            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
+                f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+            )
 
 
 #: Operations whose output is NumPy's view of their input; no other output may share memory with an input.
 _VIEWS = frozenset(
-    "reshape transpose swapaxes moveaxis squeeze expand_dims ravel broadcast_to flip rot90 split diagonal real imag getitem index permute_dims "
-    "einsum astype conjugate rollaxis atleast_1d atleast_2d atleast_3d".split()
+    "reshape transpose swapaxes moveaxis squeeze expand_dims ravel broadcast_to flip rot90 split diagonal real imag"
+    " getitem index permute_dims einsum astype conjugate rollaxis atleast_1d atleast_2d atleast_3d".split()
 )
 
 
@@ -424,11 +479,15 @@ def only_views_alias_their_input(op: Any, args: Sequence[Any], kwargs: dict[str,
         return
     for out in call.outs:
         for leaf in call.leaves:
-            assert not np.shares_memory(out.data, leaf.data), f"{op.name} returns its input's memory, and is not declared a view"
+            assert not np.shares_memory(out.data, leaf.data), (
+                f"{op.name} returns its input's memory, and is not declared a view"
+            )
 
 
 #: Operations that pass over a NaN by their definition.
-_IGNORE_NAN = frozenset("fmax fmin nan_to_num nansum nanmean nanmax nanmin nanprod nancumsum nancumprod nanvar nanstd nanmedian".split())
+_IGNORE_NAN = frozenset(
+    "fmax fmin nan_to_num nansum nanmean nanmax nanmin nanprod nancumsum nancumprod nanvar nanstd nanmedian".split()
+)
 
 #: Here a product with a NaN may fall on a place that is cropped afterwards: a cotangent of zero times a NaN.
 _CROPPED = frozenset({"conv_transpose"})
@@ -436,7 +495,9 @@ _CROPPED = frozenset({"conv_transpose"})
 
 @law
 def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """A NaN reaches the output, and neither it nor an infinity leaks into gradients of entries that have nothing to do with it."""
+    """A NaN reaches the output, and neither it nor an infinity leaks into gradients of entries that have nothing to do
+    with it.
+    """
     base = _Call(op, args, kwargs)
     seeds = base.seeds(_rng())
     if not seeds or op.name in _CROPPED:
@@ -446,7 +507,8 @@ def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, A
         if not np.size(args[place]) or args[place].dtype.kind == "c":
             continue
         entry = args[place].size // 2
-        # An infinity times a derivative of zero is a NaN wherever sums of products are taken, so its way is followed through elementwise ones only.
+        # An infinity times a derivative of zero is a NaN wherever sums of products are taken, so its way is followed
+        # through elementwise ones only.
         for value in (np.nan, np.inf) if op.elementwise else (np.nan,):
             call = _spoiled(op, args, kwargs, base.places, place, entry, value)
             if call is None:
@@ -461,8 +523,13 @@ def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, A
                 far = ~np.isclose(ours, before, rtol=1e-9, atol=1e-12 * float(np.max(np.abs(before), initial=1.0)))
                 for j in np.flatnonzero(far).tolist():
                     other = None if (i, j) == (place, entry) else _spoiled(op, args, kwargs, base.places, i, j, np.nan)
-                    joined = other is None or any((a & b).any() for a, b in zip(touched, _touched(other, base), strict=True))
-                    assert joined, f"{value} at {entry} of input {place} changes the gradient at {j} of input {i}, and no output depends on both"
+                    joined = other is None or any(
+                        (a & b).any() for a, b in zip(touched, _touched(other, base), strict=True)
+                    )
+                    assert joined, (
+                        f"{value} at {entry} of input {place} changes the gradient at {j} of input {i}, and no output"
+                        " depends on both"
+                    )
 
 
 def _spoiled(

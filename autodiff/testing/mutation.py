@@ -1,7 +1,7 @@
 """Bent rules: every operation's gradient is made wrong in several ways, and the checks must notice each.
 
-A check that cannot fail proves nothing. An operation whose mutants survive has facts too weak to test it, and so has one of which no mutant can be
-made: an input that its sample never gives, or never gives a gradient.
+A check that cannot fail proves nothing. An operation whose mutants survive has facts too weak to test it, and so has
+one of which no mutant can be made: an input that its sample never gives, or never gives a gradient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ __all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "survivors", "telling_ca
 
 Bend = Callable[[Any], Any]
 
-#: Inputs whose derivative is zero wherever it exists, for real numbers: bending it changes nothing. (Complex ones: tests/test_complex.py.)
+#: Inputs whose derivative is zero wherever it exists, for real numbers: bending it changes nothing. (Complex ones:
+#: tests/test_complex.py.)
 _FLAT = {"copysign": (1,), "imag": (0,)}
 
 
@@ -128,7 +129,8 @@ def _not_summed(shape: tuple[int, ...]) -> Bend:
 
 @contextlib.contextmanager
 def saved_as_constants(op: Any) -> Iterator[None]:
-    """Within the block the gradient of the gradient treats what was saved as constants: right in first order, wrong in second.
+    """Within the block the gradient of the gradient treats what was saved as constants: right in first order, wrong in
+    second.
 
     It is the trap of a hand-derived backward that is itself recorded: its residuals are bare arrays.
     """
@@ -141,7 +143,10 @@ def saved_as_constants(op: Any) -> Iterator[None]:
                 return
             _, residuals, needs = node.saved
             parts = g if isinstance(g, list) else [g]
-            bare_g = tuple(np.zeros(s, d) if part is None else np.asarray(bare(part)) for part, s, d in zip(parts, *_facts(node), strict=True))
+            bare_g = tuple(
+                np.zeros(s, d) if part is None else np.asarray(bare(part))
+                for part, s, d in zip(parts, *_facts(node), strict=True)
+            )
             found = op.backward(bare_g if isinstance(g, list) else bare_g[0], residuals, needs)
             for parent, gradient in zip(node.parents, found, strict=True):
                 if parent is not None:
@@ -201,7 +206,9 @@ class Mutants:
 
 
 def telling_calls(op: Any, draw: Draw, least: int = 3, most: int = 24) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Random calls of an operation, as many as it takes for every input to be given and to have a gradient, ``most`` at most."""
+    """Random calls of an operation, as many as it takes for every input to be given and to have a gradient, ``most`` at
+    most.
+    """
     calls = []
     missing: set[int] = set()
     for count in range(most):
@@ -217,11 +224,15 @@ def _expected(op: Any) -> list[int]:
     """The inputs that ought to have a gradient in some call."""
     if op.variadic:
         return [0]
-    return [i for i in range(len(op.inputs)) if (op.fused or op.rules[i] is not None) and i not in _FLAT.get(op.name, ())]
+    return [
+        i for i in range(len(op.inputs)) if (op.fused or op.rules[i] is not None) and i not in _FLAT.get(op.name, ())
+    ]
 
 
 def _reached(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> set[int]:
-    """The inputs that a call shows: given with a gradient that is not zero, or given as what has none (integers, masks)."""
+    """The inputs that a call shows: given with a gradient that is not zero, or given as what has none (integers,
+    masks).
+    """
     call = _Call(op, args, kwargs)
     found = call.pull(_seeds(call))
     shown = {place for place, g in zip(call.places, found, strict=True) if np.any(g)}
@@ -305,7 +316,11 @@ def _curved(call: _Call) -> bool:
     seeds = _seeds(call)
     if not seeds:
         return False
-    first = [g for g in gradients(call.outs, call.leaves, seeds, create_graph=True, allow_unused=True) if g is not None and g.requires_grad]
+    first = [
+        g
+        for g in gradients(call.outs, call.leaves, seeds, create_graph=True, allow_unused=True)
+        if g is not None and g.requires_grad
+    ]
     if not first:
         return False
     second = gradients(first, call.leaves, [np.ones(g.shape, g.dtype) for g in first], allow_unused=True)

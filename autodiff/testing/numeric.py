@@ -1,13 +1,16 @@
 """Numerical derivatives that know their own error.
 
-A central difference with a fixed step is at best good to 1e-10 and can be off by 40 % where the step is large against the point (sqrt at 1e-6
-with step 1e-6). Two better ways stand here.
+A central difference with a fixed step is at best good to 1e-10 and can be off by 40 % where the step is large against
+the point (sqrt at 1e-6 with step 1e-6). Two better ways stand here.
 
-- Differences at shrinking steps, extrapolated to step zero (Ridders 1982, "Accurate computation of F'(x) and F'(x) F''(x)"). The spread of the
-  extrapolations is one half of the error estimate; the other half is the function's own evaluation noise, followed through the same
-  extrapolation. The noise is measured from a difference table (Hamming 1971; Moré and Wild 2011, "Estimating computational noise"): it is
-  what tells an ill-conditioned LAPACK call, good to six digits, from a wrong gradient.
-- A complex step (Squire and Trapp 1998): ``imag f(x + ih) / h`` subtracts nothing and so loses nothing, but holds for analytic functions only. It
+- Differences at shrinking steps, extrapolated to step zero (Ridders 1982, "Accurate computation of F'(x) and F'(x)
+  F''(x)"). The spread of the
+  extrapolations is one half of the error estimate; the other half is the function's own evaluation noise, followed
+  through the same extrapolation. The noise is measured from a difference table (Hamming 1971; Moré and Wild 2011,
+  "Estimating computational noise"): it is what tells an ill-conditioned LAPACK call, good to six digits, from a wrong
+  gradient.
+- A complex step (Squire and Trapp 1998): ``imag f(x + ih) / h`` subtracts nothing and so loses nothing, but holds for
+  analytic functions only. It
   is never trusted by itself; :mod:`autodiff.testing.reference` first compares it with the differences.
 """
 
@@ -83,7 +86,9 @@ def one_sided(function: Callable[[Any], Any], side: int, step: float = 0.1, nois
 
 
 def _ridders(difference: Callable[[Any], Any], step: float, even: bool, noise: float) -> Derivative:
-    """Extrapolate ``difference(h)``, whose error is a series in h^2 (even) or h and at most ``noise / h`` of noise, to h = 0."""
+    """Extrapolate ``difference(h)``, whose error is a series in h^2 (even) or h and at most ``noise / h`` of noise, to
+    h = 0.
+    """
     best = Derivative(float("nan"), float("inf"))
     previous: list[Any] = []
     unsure: list[float] = []
@@ -106,7 +111,8 @@ def _ridders(difference: Callable[[Any], Any], step: float, even: bool, noise: f
                 error = float(max(abs(better - row[column]), abs(better - older))) + doubt[-1]
                 if error < best.error:
                     best = Derivative(float(better), error)
-            # Rounding has taken over once the diagonal moves by much more than the best error so far, or noise alone exceeds it.
+            # Rounding has taken over once the diagonal moves by much more than the best error so far, or noise alone
+            # exceeds it.
             settled = best.error < float("inf") and len(previous) > 3
             if settled and (abs(float(row[-1] - previous[-1])) > 8 * best.error or doubt[0] > best.error):
                 break
@@ -130,15 +136,16 @@ def complex_step(function: Callable[[Any], Any]) -> Any:
 def evaluation_noise(function: Callable[[Any], Any], spacing: float) -> float:
     """How far the values of a function of one number are off, near 0 on its right side.
 
-    The k-th differences of noise of standard deviation s have the variance ``s^2 (2k)! / (k!)^2``, whereas those of a smooth function vanish
-    with ``spacing^k``.
+    The k-th differences of noise of standard deviation s have the variance ``s^2 (2k)! / (k!)^2``, whereas those of a
+    smooth function vanish with ``spacing^k``.
 
     Parameters
     ----------
     function : callable
         Called with longdouble numbers.
     spacing : float
-        Of the eleven points; so small that the function is all but straight over them, so large that they are different numbers.
+        Of the eleven points; so small that the function is all but straight over them, so large that they are different
+        numbers.
 
     Returns
     -------

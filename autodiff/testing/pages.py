@@ -1,4 +1,6 @@
-"""The page that ``--grad-report`` writes: every gradient case and its outcome, as Markdown or as one HTML file without anything else."""
+"""The page that ``--grad-report`` writes: every gradient case and its outcome, as Markdown or as one HTML file without
+anything else.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +49,16 @@ def page_markdown(cases: Sequence[Case], missing: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> print(page_markdown([Case("tanh", "float64", "contiguous", 1, "passed", 0.01, "t.py::t")], ["erf"]).splitlines()[2])
+    >>> case = Case("tanh", "float64", "contiguous", 1, "passed", 0.01, "t.py::t")
+    >>> print(page_markdown([case], ["erf"]).splitlines()[2])
     1 gradient cases of 1 operations, 0 failed; without a case: erf
     """
     head = "| operation | dtype | layout | order | outcome | seconds | case |"
     lines = ["# Gradient cases", "", _summary(cases, missing), "", head, "|" + " --- |" * 7]
-    lines += [f"| {c.operation} | {c.dtype} | {c.layout} | {c.order} | {c.outcome} | {c.seconds:.2f} | `{c.node}` |" for c in cases]
+    lines += [
+        f"| {c.operation} | {c.dtype} | {c.layout} | {c.order} | {c.outcome} | {c.seconds:.2f} | `{c.node}` |"
+        for c in cases
+    ]
     for case in cases:
         if case.message:
             lines += ["", f"## {case.node}", "", "```text", case.message, "```"]
@@ -69,13 +75,16 @@ def page_html(cases: Sequence[Case], missing: Sequence[str]) -> str:
     rows = []
     for case in sorted(cases, key=lambda c: (c.outcome != "failed", c.operation, c.node)):
         cells = (case.operation, case.dtype, case.layout, str(case.order))
-        told = f"<details><summary><code>{html.escape(case.node)}</code></summary><pre>{html.escape(case.message)}</pre></details>"
+        told = f"<details><summary><code>{html.escape(case.node)}</code></summary><pre>{html.escape(case.message)}</pre></details>"  # noqa: E501
         node = told if case.message else f"<code>{html.escape(case.node)}</code>"
         rows.append(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+            "<tr>"
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
             + f'<td class="{case.outcome}">{case.outcome}</td><td>{case.seconds:.2f}</td><td>{node}</td></tr>'
-        )  # fmt: skip
-    heads = "".join(f"<th>{head}</th>" for head in ("operation", "dtype", "layout", "order", "outcome", "seconds", "case"))
+        )
+    heads = "".join(
+        f"<th>{head}</th>" for head in ("operation", "dtype", "layout", "order", "outcome", "seconds", "case")
+    )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gradient cases</title><style>{_STYLE}</style>'
         f"<h1>Gradient cases</h1><p>{html.escape(_summary(cases, missing))}</p><table><thead><tr>{heads}</tr></thead>"

@@ -28,7 +28,10 @@ _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
 
 
 def gradcase(
-    *, dtypes: Sequence[str] = ("float64", "float32"), layouts: Sequence[str] = ("contiguous", "reversed"), orders: Sequence[int] = (1, 2)
+    *,
+    dtypes: Sequence[str] = ("float64", "float32"),
+    layouts: Sequence[str] = ("contiguous", "reversed"),
+    orders: Sequence[int] = (1, 2),
 ) -> Callable[[Callable[[], Any]], Callable[..., None]]:
     """Make a gradient test from a function that returns ``(op, args)`` or ``(op, args, kwargs)``.
 
@@ -58,7 +61,13 @@ def gradcase(
 
     if set(layouts) - set(_LAYOUTS) or set(orders) - {1, 2}:
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
-    cases = [(d, layout, order) for d in dtypes for layout in layouts for order in orders if d == "float64" or order == min(orders)]
+    cases = [
+        (d, layout, order)
+        for d in dtypes
+        for layout in layouts
+        for order in orders
+        if d == "float64" or order == min(orders)
+    ]
 
     def decorate(function: Callable[[], Any]) -> Callable[..., None]:
         @pytest.mark.gradcase
@@ -91,7 +100,10 @@ def _run(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: str, layou
     from autodiff import Tensor, gradients
 
     def pull(kind: Any) -> list[Any]:
-        full = [Tensor(a, requires_grad=True, dtype=kind) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in arranged]
+        full = [
+            Tensor(a, requires_grad=True, dtype=kind) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
+            for a in arranged
+        ]
         leaves = [t for t in full if isinstance(t, Tensor)]
         out = op(*full, **kwargs)
         return list(gradients(out, leaves, np.ones(out.shape, out.dtype), allow_unused=True))
@@ -103,11 +115,15 @@ def _run(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: str, layou
         assert narrow.dtype == np.dtype(dtype), f"the gradient of a {dtype} input has dtype {narrow.dtype}"
         scale = max(float(np.max(np.abs(wide), initial=0.0)), 1.0)
         gap = float(np.max(np.abs(narrow - wide), initial=0.0)) / scale
-        assert gap <= 256 * eps, f"the {dtype} gradient is {gap / eps:.0f} ulps of its largest entry from the float64 one"
+        assert gap <= 256 * eps, (
+            f"the {dtype} gradient is {gap / eps:.0f} ulps of its largest entry from the float64 one"
+        )
 
 
 class Collector:
-    """Gathers the outcomes of gradient cases; sits where reports arrive, which under xdist is the controlling process."""
+    """Gathers the outcomes of gradient cases; sits where reports arrive, which under xdist is the controlling
+    process.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -122,7 +138,9 @@ class Collector:
                 facts: Any = value
                 operation, dtype, layout, order = facts
                 message = report.longreprtext if report.failed else ""
-                self.cases.append(Case(operation, dtype, layout, order, report.outcome, report.duration, report.nodeid, message))
+                self.cases.append(
+                    Case(operation, dtype, layout, order, report.outcome, report.duration, report.nodeid, message)
+                )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -146,7 +164,11 @@ def _uncovered(covered: set[str]) -> list[str]:
     """The operations registered outside the library that no case names."""
     from autodiff.primitive import Fused, registry
 
-    return sorted(name for name, op in registry.items() if name not in covered and not _ours(op.composed if isinstance(op, Fused) else op.rules))
+    return sorted(
+        name
+        for name, op in registry.items()
+        if name not in covered and not _ours(op.composed if isinstance(op, Fused) else op.rules)
+    )
 
 
 def _ours(definition: Any) -> bool:

@@ -61,18 +61,26 @@ class Entry:
     def over(self, step: float) -> Entry:
         """The entry of a direction that is ``step`` long, as a derivative per unit."""
         return replace(
-            self, analytic=self.analytic / step, numeric=self.numeric / step, error=self.error / abs(step), tolerance=self.tolerance / abs(step)
+            self,
+            analytic=self.analytic / step,
+            numeric=self.numeric / step,
+            error=self.error / abs(step),
+            tolerance=self.tolerance / abs(step),
         )
 
     def __str__(self) -> str:
         place = "along a random direction" if self.index is None else f"at index {self.index}"
         what = f"argument {self.argument}" if self.argument >= 0 else "the output's gradient"
         if self.together:
-            what = " and ".join(f"{'-' if sign < 0 else ''}argument {argument} at index {index}" for argument, index, sign in self.together[:4])
+            what = " and ".join(
+                f"{'-' if sign < 0 else ''}argument {argument} at index {index}"
+                for argument, index, sign in self.together[:4]
+            )
             place = ("and more, " if len(self.together) > 4 else "") + "moved together"
         return (
-            f"order {self.order}, {what} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} "
-            f"± {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed {self.tolerance:.1e}"
+            f"order {self.order}, {what} {place}: gradient {self.analytic:.17g}, numerical {self.numeric:.17g} ±"
+            f" {self.error:.1e}, difference {abs(self.analytic - self.numeric):.1e} ({self.ulps:.3g} ulps), allowed"
+            f" {self.tolerance:.1e}"
             + (" (at a kink)" if self.kink else "")
             + (f" [{self.method}]" if self.method else "")
         )
@@ -126,7 +134,9 @@ class Report:
     @property
     def largest_error(self) -> float:
         """The largest difference, relative to the gradient's size."""
-        return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in self.entries if not e.kink), default=0.0)
+        return max(
+            (abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in self.entries if not e.kink), default=0.0
+        )
 
     @property
     def reproduce(self) -> str:
@@ -136,12 +146,14 @@ class Report:
         --------
         >>> from autodiff.testing import check_gradients
         >>> print(check_gradients(np.tanh, np.array([0.5]), order=1).reproduce)
-        import numpy as np; from autodiff.testing import check_gradients; check_gradients(np.tanh, np.array([0.5]), order=1, seed=0)
+        import numpy as np; from autodiff.testing import check_gradients; check_gradients(np.tanh, np.array([0.5]),
+        order=1, seed=0)
         """
         return self.script()
 
     def arrays(self, argument: int, order: int = 1) -> tuple[Any, Any] | None:
-        """The gradient and its reference of one argument as flat arrays in index order, if it was compared entry by entry.
+        """The gradient and its reference of one argument as flat arrays in index order, if it was compared entry by
+        entry.
 
         Returns
         -------

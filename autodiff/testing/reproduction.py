@@ -1,7 +1,7 @@
 """Python text that runs a check again in a fresh process: imports, functions, arrays to the last bit.
 
-A function is spelled by its public name where it has one, by its source where it has none (a lambda, a test's inner function) together with
-whatever that source refers to. What cannot be spelled is said to be so, in the text itself.
+A function is spelled by its public name where it has one, by its source where it has none (a lambda, a test's inner
+function) together with whatever that source refers to. What cannot be spelled is said to be so, in the text itself.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ class _Text:
         else:
             self.need("import base64, zlib")
             packed = base64.b85encode(zlib.compress(np.ascontiguousarray(a).tobytes(), 9)).decode()
-            text = f"np.frombuffer(zlib.decompress(base64.b85decode({packed!r})), {a.dtype.str!r}).reshape({a.shape}).copy()"
+            text = (
+                f"np.frombuffer(zlib.decompress(base64.b85decode({packed!r})),"
+                f" {a.dtype.str!r}).reshape({a.shape}).copy()"
+            )
         return f"np.asfortranarray({text})" if a.flags.f_contiguous and not a.flags.c_contiguous else text
 
     def nested(self, value: Any) -> str:
@@ -117,7 +120,10 @@ class _Text:
         if not isinstance(f, types.FunctionType):
             raise _Unspellable(f"{f!r}")
         node, text = _definition(f)
-        outside = {**f.__globals__, **dict(zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True))}
+        outside = {
+            **f.__globals__,
+            **dict(zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True)),
+        }
         used = _used(f.__code__)
         for name in sorted(_names(node)):
             if name in used and name in outside and outside[name] is not f:
@@ -182,7 +188,10 @@ def _definition(f: types.FunctionType) -> tuple[ast.Lambda | ast.FunctionDef, st
 def _fits(node: Any, f: types.FunctionType) -> bool:
     code = f.__code__
     if isinstance(node, ast.FunctionDef):
-        return node.name == f.__name__ and min([node.lineno, *(d.lineno for d in node.decorator_list)]) == code.co_firstlineno
+        return (
+            node.name == f.__name__
+            and min([node.lineno, *(d.lineno for d in node.decorator_list)]) == code.co_firstlineno
+        )
     if not isinstance(node, ast.Lambda) or f.__name__ != "<lambda>" or node.lineno != code.co_firstlineno:
         return False
     compiled = compile(ast.Expression(node), "<lambda>", "eval").co_consts
@@ -191,7 +200,9 @@ def _fits(node: Any, f: types.FunctionType) -> bool:
 
 
 def _contents(code: types.CodeType) -> tuple[Any, ...]:
-    """What a lambda reads and holds; names from an enclosing function compile to global ones when it stands alone, so both kinds count as one."""
+    """What a lambda reads and holds; names from an enclosing function compile to global ones when it stands alone, so
+    both kinds count as one.
+    """
     return _used(code), tuple(repr(k) for k in code.co_consts if not isinstance(k, types.CodeType)), code.co_varnames
 
 
@@ -219,7 +230,8 @@ def spelled(value: Any) -> str:
 def script_of(checker: str, f: Any, args: Sequence[Any], options: dict[str, Any], kwargs: dict[str, Any]) -> str:
     """The text that calls ``autodiff.testing.<checker>(f, *args, **options, **kwargs)`` again.
 
-    One line where it can be one. A function or argument that has no text of its own is left to be defined, and the text says so.
+    One line where it can be one. A function or argument that has no text of its own is left to be defined, and the text
+    says so.
     """
     if hasattr(f, "verified"):
         # A call of an operation, as made by verify: its arguments say more than the function wrapped around it.

@@ -1,4 +1,5 @@
-"""Hypothesis strategies for arrays, calls of operations, and random expression graphs; failures shrink to few small numbers.
+"""Hypothesis strategies for arrays, calls of operations, and random expression graphs; failures shrink to few small
+numbers.
 
 Values keep away from kinks and domain ends by construction, so no example is ever drawn and thrown away.
 """
@@ -11,7 +12,14 @@ from typing import Any
 from autodiff.errors import ArgumentError, require
 from autodiff.facts import sample_call
 from autodiff.testing.draw import HypothesisDraw
-from autodiff.testing.generators import convolution, einsum_call, ill_conditioned_matrix, random_expression, random_index, signature_shapes
+from autodiff.testing.generators import (
+    convolution,
+    einsum_call,
+    ill_conditioned_matrix,
+    random_expression,
+    random_index,
+    signature_shapes,
+)
 from autodiff.testing.verify import find
 
 __all__ = [
@@ -47,19 +55,29 @@ def shapes(draw: Any, *, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 1
 
 @_composite
 def broadcastable_shapes(draw: Any, *, count: int = 2, signature: Any = None) -> list[tuple[int, ...]]:
-    """Shapes that broadcast together, or that fit a gufunc: ``np.matmul`` itself, or a signature such as ``"(n?,k),(k,m?)->(n?,m?)"``."""
+    """Shapes that broadcast together, or that fit a gufunc: ``np.matmul`` itself, or a signature such as
+    ``"(n?,k),(k,m?)->(n?,m?)"``.
+    """
     source = HypothesisDraw(draw)
     if signature is None:
         return source.shapes(count)
     text = getattr(signature, "signature", signature)
     if not isinstance(text, str):
-        raise ArgumentError(f"broadcastable_shapes: {signature!r} has no gufunc signature; it is an elementwise ufunc, or none")
+        raise ArgumentError(
+            f"broadcastable_shapes: {signature!r} has no gufunc signature; it is an elementwise ufunc, or none"
+        )
     return signature_shapes(source, text)
 
 
 @_composite
 def arrays(
-    draw: Any, *, shape: tuple[int, ...] | None = None, low: float = -2.0, high: float = 2.0, avoid: Sequence[float] = (), distinct: bool = False
+    draw: Any,
+    *,
+    shape: tuple[int, ...] | None = None,
+    low: float = -2.0,
+    high: float = 2.0,
+    avoid: Sequence[float] = (),
+    distinct: bool = False,
 ) -> Any:
     """Float64 arrays with values in (low, high), away from ``avoid``; they shrink to small whole numbers."""
     if not low < high:
@@ -90,7 +108,9 @@ def axes(draw: Any, *, ndim: int) -> Any:
 
 @_composite
 def indices(draw: Any, *, shape: tuple[int, ...]) -> Any:
-    """Slices, integers, repeated integer arrays, masks, new axes and tuples of them, that select from an array of a shape."""
+    """Slices, integers, repeated integer arrays, masks, new axes and tuples of them, that select from an array of a
+    shape.
+    """
     return random_index(HypothesisDraw(draw), shape)
 
 
@@ -102,7 +122,9 @@ def einsums(draw: Any, *, operands: int | None = None, sides: int = 3) -> tuple[
 
 @_composite
 def convolutions(draw: Any, *, ndim: int = 2) -> tuple[tuple[Any, Any, Any], dict[str, Any]]:
-    """``((x, weight, bias), {"stride", "padding", "dilation", "groups"})`` whose output is not empty, in PyTorch's layout."""
+    """``((x, weight, bias), {"stride", "padding", "dilation", "groups"})`` whose output is not empty, in PyTorch's
+    layout.
+    """
     return convolution(HypothesisDraw(draw, whole=True), ndim)
 
 

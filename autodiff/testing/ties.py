@@ -1,12 +1,13 @@
-"""Kinks that several entries share: where two entries tie, each may have any share of the gradient, but the shares must add up.
+"""Kinks that several entries share: where two entries tie, each may have any share of the gradient, but the shares must
+add up.
 
-Judged by itself, each of two equal maxima may have all of the gradient, or none; so an entry-by-entry check lets through the whole gradient
-given to both. Moved together the tie stays a tie: along that direction the function is straight, its derivative is known, and the shares' sum
-must equal it.
+Judged by itself, each of two equal maxima may have all of the gradient, or none; so an entry-by-entry check lets
+through the whole gradient given to both. Moved together the tie stays a tie: along that direction the function is
+straight, its derivative is known, and the shares' sum must equal it.
 
-That holds where the kink is *shared*: the one-sided derivatives along the common direction are not the sums of those along the single
-entries. Where they are (``abs`` of each of two zeros), the kinks have nothing to do with each other, and every entry has been judged rightly
-by itself.
+That holds where the kink is *shared*: the one-sided derivatives along the common direction are not the sums of those
+along the single entries. Where they are (``abs`` of each of two zeros), the kinks have nothing to do with each other,
+and every entry has been judged rightly by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from autodiff.testing.report import Entry
 
 __all__ = ["compare_ties"]
 
-#: Every pair of up to this many entries is moved together, then those that have to do with each other, then all of them.
+#: Every pair of up to this many entries is moved together, then those that have to do with each other, then all of
+#: them.
 _PAIRED = 6
 #: Steps relative to the smallest of the entries, so that nothing else happens on the way.
 _STEP = 1e-6
@@ -85,7 +87,10 @@ def compare_ties(
         parts = [alone[item] for item in signs.items()]
         error = left.error + right.error
         doubt = 10 * (error + sum(a.error + b.error for a, b in parts)) + len(signs) * rounding
-        shared = any(abs(whole.value - sum(part[side].value for part in parts)) > 10 * doubt for side, whole in enumerate((left, right)))
+        shared = any(
+            abs(whole.value - sum(part[side].value for part in parts)) > 10 * doubt
+            for side, whole in enumerate((left, right))
+        )
         if not shared or not abs(left.value - right.value) <= doubt:
             return shared, None
         numeric = (left.value + right.value) / 2

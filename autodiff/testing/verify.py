@@ -18,10 +18,19 @@ from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.report import Report
 
-__all__ = ["Verification", "find", "fused_against_composed", "gradient_places", "held", "ulp_histogram", "verify", "verify_all"]
+__all__ = [
+    "Verification",
+    "find",
+    "fused_against_composed",
+    "gradient_places",
+    "held",
+    "ulp_histogram",
+    "verify",
+    "verify_all",
+]
 
-#: Fused and composed may differ by this many units in the last place of the largest number in the array compared: both are sums of at
-#: most a few hundred rounded terms, taken in a different order.
+#: Fused and composed may differ by this many units in the last place of the largest number in the array compared: both
+#: are sums of at most a few hundred rounded terms, taken in a different order.
 _ULPS = 512
 #: Edges of the histogram of differences, in units in the last place; what exceeds the last but one goes to the last.
 _EDGES = (0, 1, 2, 4, 8, 16, 64, 512, 1024)
@@ -41,8 +50,9 @@ class Verification:
     composed_ulps : float or None
         The same in units in the last place.
     ulp_histogram : dict of int to int
-        How many entries of fused outputs and gradients are how far from composed ones: {0: exact, 1: within one unit in the last place, 2: within
-        two, 4: ..., 1024: more}. The unit is that of the entry, or of a thousandth of the array's largest where the entry is smaller still.
+        How many entries of fused outputs and gradients are how far from composed ones: {0: exact, 1: within one unit in
+        the last place, 2: within two, 4: ..., 1024: more}. The unit is that of the entry, or of a thousandth of the
+        array's largest where the entry is smaller still.
     float32_ratio : float or None
         The fused float32 error over the composed float32 error, both against float64.
     numeric_error, second_order_error : float or None
@@ -133,7 +143,11 @@ def _calls(op: Any, count: int, seed: int) -> Iterable[tuple[tuple[Any, ...], di
 
 
 def verify_all(
-    names: Sequence[str] | None = None, *, cases: int = 3, seed: int = 0, each: Callable[[Verification], Any] | None = None
+    names: Sequence[str] | None = None,
+    *,
+    cases: int = 3,
+    seed: int = 0,
+    each: Callable[[Verification], Any] | None = None,
 ) -> list[Verification]:
     """Prove every registered operation on random calls of its own facts.
 
@@ -222,7 +236,9 @@ def gradient_places(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> lis
     return [i for i in floats if grads[i] is not None]
 
 
-def _results(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: Any, seed: int, as_composed: bool) -> list[Any]:
+def _results(
+    op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: Any, seed: int, as_composed: bool
+) -> list[Any]:
     """Outputs and gradients of one call, in one dtype, fused or composed."""
     places = gradient_places(op, args, kwargs)
     full = [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "f" else a for a in args]
@@ -239,7 +255,9 @@ def _results(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: Any, s
     seeds = [rng.standard_normal(o.shape).astype(o.dtype) for o in outs]
     tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
     grads = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True) if tracked else ()
-    return [o.data for o in outs] + [np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(grads, leaves, strict=False)]
+    return [o.data for o in outs] + [
+        np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(grads, leaves, strict=False)
+    ]
 
 
 def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> tuple[float, float]:
@@ -248,30 +266,39 @@ def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any],
     Returns
     -------
     (relative, ulps)
-        The largest difference, relative to the largest entry of the array it is in, and in units in that entry's last place.
+        The largest difference, relative to the largest entry of the array it is in, and in units in that entry's last
+        place.
 
     Raises
     ------
     GradientMismatch
         If they differ by more than rounding.
     """
-    pairs = zip(_results(op, args, kwargs, np.float64, seed, False), _results(op, args, kwargs, np.float64, seed, True), strict=True)
+    pairs = zip(
+        _results(op, args, kwargs, np.float64, seed, False),
+        _results(op, args, kwargs, np.float64, seed, True),
+        strict=True,
+    )
     largest = 0.0
     for position, (ours, truth) in enumerate(pairs):
         if ours.shape != truth.shape or ours.dtype != truth.dtype:
-            raise GradientMismatch(f"fused gives {ours.dtype}{list(ours.shape)}, composed {truth.dtype}{list(truth.shape)}")
+            raise GradientMismatch(
+                f"fused gives {ours.dtype}{list(ours.shape)}, composed {truth.dtype}{list(truth.shape)}"
+            )
         scale = max(float(np.max(np.abs(truth), initial=0.0)), 1.0)
         gap = float(np.max(np.abs(ours - truth), initial=0.0)) / scale
         if not gap <= _ULPS * np.finfo(np.float64).eps:
             raise GradientMismatch(
-                f"fused and composed differ by {gap:.1e} of the largest entry in result {position} (outputs come first, then gradients)"
+                f"fused and composed differ by {gap:.1e} of the largest entry in result {position} (outputs come first,"
+                " then gradients)"
             )
         largest = max(largest, gap)
     return largest, largest / float(np.finfo(np.float64).eps)
 
 
 def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> dict[int, int]:
-    """How many entries of a fused operation's outputs and gradients are how many units in the last place from the composed ones, in float64.
+    """How many entries of a fused operation's outputs and gradients are how many units in the last place from the
+    composed ones, in float64.
 
     Returns
     -------
@@ -285,11 +312,17 @@ def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: in
     (12, 0)
     """
     counts = dict.fromkeys(_EDGES, 0)
-    pairs = zip(_results(op, args, kwargs, np.float64, seed, False), _results(op, args, kwargs, np.float64, seed, True), strict=True)
+    pairs = zip(
+        _results(op, args, kwargs, np.float64, seed, False),
+        _results(op, args, kwargs, np.float64, seed, True),
+        strict=True,
+    )
     for ours, truth in pairs:
         unit = np.spacing(np.maximum(np.abs(truth), float(np.max(np.abs(truth), initial=0.0)) / 1024))
         distance = np.abs(ours - truth) / unit
-        for edge, count in zip(*np.unique(np.searchsorted(_EDGES[:-1], distance.reshape(-1)), return_counts=True), strict=True):
+        for edge, count in zip(
+            *np.unique(np.searchsorted(_EDGES[:-1], distance.reshape(-1)), return_counts=True), strict=True
+        ):
             counts[_EDGES[int(edge)]] += int(count)
     return counts
 
@@ -307,7 +340,9 @@ def _float32_ratio(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: i
         other = float(np.max(np.abs(b - t), initial=0.0)) / scale
         # Slack: eight ulps of the largest entry on top of four times the composed error.
         if own > 4 * other + 8:
-            raise GradientMismatch(f"in float32 the fused operation is {own:.1f} ulps from float64, the composed definition {other:.1f}")
+            raise GradientMismatch(
+                f"in float32 the fused operation is {own:.1f} ulps from float64, the composed definition {other:.1f}"
+            )
         worst = max(worst, own / max(other, 1.0))
     return worst
 

@@ -1,4 +1,6 @@
-"""See a computation: its graph as SVG, an interactive page, DOT or text; and pictures of training. Loaded on demand; the core never imports it."""
+"""See a computation: its graph as SVG, an interactive page, DOT or text; and pictures of training. Loaded on demand;
+the core never imports it.
+"""
 
 from autodiff.viz.picture import Graph, draw
 from autodiff.viz.recording import recording

@@ -18,7 +18,8 @@ from autodiff.tensor import Tensor
 from autodiff.viz.picture import draw
 
 _EPILOG = """\
-ARG is a Python literal, such as 2.0 or [[1, 2], [3, 4]], or shape:4x3 for standard normal numbers of that shape (seed 0).
+ARG is a Python literal, such as 2.0 or [[1, 2], [3, 4]], or shape:4x3 for standard normal numbers of that shape (seed
+0).
 Without -o the listing is printed; -o may be given several times. Examples:
 
   python -m autodiff.viz train.py:loss -o loss.html
@@ -74,12 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 2 where something was wrong with what was asked for.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m autodiff.viz", description="Draw what a function or module computes.", epilog=_EPILOG,
+        prog="python -m autodiff.viz",
+        description="Draw what a function or module computes.",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("target", help="script.py:function, or package.module:function")
     parser.add_argument("args", nargs="*", metavar="ARG", help="arguments of the function")
-    parser.add_argument("-o", "--output", action="append", default=[], help="file to write: .svg, .html, .pdf, .png, .dot or .txt")
+    parser.add_argument(
+        "-o", "--output", action="append", default=[], help="file to write: .svg, .html, .pdf, .png, .dot or .txt"
+    )
     for flag in ("expand", "compare", "values", "statistics", "gradients", "profile"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--direction", choices=("forward", "backward", "both"), default="forward")
@@ -91,12 +96,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     options = vars(asked)
     fold: bool | int = True if asked.boxes is None else (asked.boxes or False)
-    kept = ("expand", "compare", "values", "statistics", "gradients", "profile", "direction", "rankdir", "theme", "depth", "title")
+    kept = (
+        "expand",
+        "compare",
+        "values",
+        "statistics",
+        "gradients",
+        "profile",
+        "direction",
+        "rankdir",
+        "theme",
+        "depth",
+        "title",
+    )
     try:
         value = _loaded(asked.target)
         arguments = [_argument(text) for text in asked.args]
         if not callable(value) and not isinstance(value, Tensor):
-            raise ArgumentError(f"{asked.target!r} is a {type(value).__name__}, neither a function, a module nor a Tensor")
+            raise ArgumentError(
+                f"{asked.target!r} is a {type(value).__name__}, neither a function, a module nor a Tensor"
+            )
         graph = draw(value, *arguments, fold=fold, **{key: options[key] for key in kept})
         for path in asked.output:
             print(graph.save(path))

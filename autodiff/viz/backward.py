@@ -1,4 +1,6 @@
-"""The backward graph of a picture: where each gradient is made from which, by which rule; alone, or facing the forward graph."""
+"""The backward graph of a picture: where each gradient is made from which, by which rule; alone, or facing the forward
+graph.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,31 @@ __all__ = ["backward_view", "facing_view"]
 _LEAVES = ("parameter", "input")
 
 
-def _turned(view: GraphView, upward: bool, outer: str | None) -> tuple[list[NodeView], list[EdgeView], list[ClusterView]]:
+def _turned(
+    view: GraphView, upward: bool, outer: str | None
+) -> tuple[list[NodeView], list[EdgeView], list[ClusterView]]:
     """Boxes, arrows and frames of the backward graph, under ids of their own."""
     flows = [edge for edge in view.edges if edge.kind == "data" and any(key == "rule" for key, _ in edge.details)]
     taking_part = {end for edge in flows for end in (edge.source, edge.target)}
     nodes = [
         replace(
-            node, id=f"g{node.id}", label=f"∂ {node.name or node.label}", name="", kind="gradient" if node.kind in _LEAVES else node.kind,
-            cluster=f"g{node.cluster}" if node.cluster is not None else outer, rows=tuple(row for row in node.rows if row.startswith(("∂", "‖∂‖"))),
-            details=(("gradient of", node.name or node.label), *(pair for pair in node.details if pair[0] in ("gradient", "gradient norm"))),
-            seconds=None, nbytes=None,
+            node,
+            id=f"g{node.id}",
+            label=f"∂ {node.name or node.label}",
+            name="",
+            kind="gradient" if node.kind in _LEAVES else node.kind,
+            cluster=f"g{node.cluster}" if node.cluster is not None else outer,
+            rows=tuple(row for row in node.rows if row.startswith(("∂", "‖∂‖"))),
+            details=(
+                ("gradient of", node.name or node.label),
+                *(pair for pair in node.details if pair[0] in ("gradient", "gradient norm")),
+            ),
+            seconds=None,
+            nbytes=None,
         )
         for node in reversed(view.nodes)
         if node.id in taking_part
-    ]  # fmt: skip
+    ]
     edges = []
     for edge in flows:
         facts = dict(edge.details)
@@ -32,7 +45,15 @@ def _turned(view: GraphView, upward: bool, outer: str | None) -> tuple[list[Node
         rule = facts["rule"]
         label = f"{rule} = {value}" if value and len(rule) + len(value) < 36 and rule != value else rule
         edges.append(
-            replace(edge, id=f"g{edge.id}", source=f"g{edge.target}", target=f"g{edge.source}", kind="gradient", label=label, upward=upward)
+            replace(
+                edge,
+                id=f"g{edge.id}",
+                source=f"g{edge.target}",
+                target=f"g{edge.source}",
+                kind="gradient",
+                label=label,
+                upward=upward,
+            )
         )
     used = {node.cluster for node in nodes}
     clusters: list[ClusterView] = []
@@ -61,7 +82,8 @@ def backward_view(view: GraphView) -> GraphView:
 
 
 def facing_view(view: GraphView) -> GraphView:
-    """The forward graph, and beside it the backward graph laid out from the leaves to the result, so that both stand level.
+    """The forward graph, and beside it the backward graph laid out from the leaves to the result, so that both stand
+    level.
 
     Examples
     --------
@@ -73,7 +95,9 @@ def facing_view(view: GraphView) -> GraphView:
     """
     nodes, edges, clusters = _turned(view, True, "backward")
     ahead = tuple(node.moved("forward") if node.cluster is None else node for node in view.nodes)
-    frames = tuple(replace(cluster, parent="forward") if cluster.parent is None else cluster for cluster in view.clusters)
+    frames = tuple(
+        replace(cluster, parent="forward") if cluster.parent is None else cluster for cluster in view.clusters
+    )
     reached = {edge.target for edge in edges}
     last = {edge.source for edge in edges} - reached
     links = tuple(

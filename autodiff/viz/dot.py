@@ -67,8 +67,11 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
     view = view.visible()
     out = [
         "digraph autodiff {",
-        f'  graph [rankdir={rankdir if rankdir in _DIRECTIONS else "TB"}, fontname="{_FONT}", fontsize={TITLE_SIZE:g}, '
-        'nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2, newrank=true];',
+        (
+            f'  graph [rankdir={rankdir if rankdir in _DIRECTIONS else "TB"}, fontname="{_FONT}",'
+            f' fontsize={TITLE_SIZE:g}, nodesep=0.25, ranksep=0.38, bgcolor="transparent", labeljust="l", pad=0.2,'
+            " newrank=true];"
+        ),
         f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=10, fixedsize=true, margin=0];',
         f'  edge [fontname="{_FONT}", fontsize=10, arrowsize=0.7, color="#6e7781", fontcolor="#57606a"];',
     ]
@@ -100,7 +103,9 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
 
 
 def _spacers(view: GraphView) -> list[tuple[str, str]]:
-    """Pairs (box, leaf of a frame) of which the second is to stand below the first, so that frames follow one another."""
+    """Pairs (box, leaf of a frame) of which the second is to stand below the first, so that frames follow one
+    another.
+    """
     if not any(cluster.kind in ("module", "fused") for cluster in view.clusters):
         return []
     by_id = {node.id: node for node in view.nodes}

@@ -1,6 +1,8 @@
-"""Large pictures made small: repeated blocks drawn once, chains of elementwise operations merged, modules closed, long programs cut into spans.
+"""Large pictures made small: repeated blocks drawn once, chains of elementwise operations merged, modules closed, long
+programs cut into spans.
 
-Nothing is lost: every fold is a cluster that can be opened. Each step takes time linear in the size of the view, and none recurses.
+Nothing is lost: every fold is a cluster that can be opened. Each step takes time linear in the size of the view, and
+none recurses.
 """
 
 from __future__ import annotations
@@ -115,7 +117,9 @@ class _Tree:
 
 
 def _repeats(tree: _Tree, large: bool) -> None:
-    """Wrap runs of alike modules, and in a large picture of any alike sequences of items, into one group of copies each."""
+    """Wrap runs of alike modules, and in a large picture of any alike sequences of items, into one group of copies
+    each.
+    """
     codes: dict[Any, int] = {}
     code_of: dict[int, int] = {}
 
@@ -124,12 +128,18 @@ def _repeats(tree: _Tree, large: bool) -> None:
             return code_of[id(item)]
         node = tree.view.nodes[item]
         label = "" if node.kind in _LEAVES and node.kind != "constant" else node.label
-        return codes.setdefault((label, node.kind, node.family, node.shape, node.dtype, len(tree.incoming[item])), len(codes))
+        return codes.setdefault(
+            (label, node.kind, node.family, node.shape, node.dtype, len(tree.incoming[item])), len(codes)
+        )
 
     groups = tree.all_groups()
     for group in reversed(groups):
         # A leaf with several uses belongs to no copy.
-        plain = [i for i in group.items if isinstance(i, _Group) or tree.view.nodes[i].kind not in _LEAVES or tree.uses[i] == 1]
+        plain = [
+            i
+            for i in group.items
+            if isinstance(i, _Group) or tree.view.nodes[i].kind not in _LEAVES or tree.uses[i] == 1
+        ]
         own = [code(item) for item in plain]
         wraps: list[list[list[Any]]] = []
         for start, length, count in _runs(np.array(own), [len(tree.members([item])) for item in plain]):
@@ -169,7 +179,9 @@ def _runs(codes: Any, sizes: list[int]) -> list[tuple[int, int, int]]:
 
 
 def _in_phase(tree: _Tree, run: list[Any], length: int) -> list[list[Any]]:
-    """A periodic run cut where the fewest arrows cross from one copy to the next: that is where a loop's body begins."""
+    """A periodic run cut where the fewest arrows cross from one copy to the next: that is where a loop's body
+    begins.
+    """
 
     def cut(shift: int) -> list[list[Any]]:
         return [run[i : i + length] for i in range(shift, len(run) - length + 1, length)]
@@ -190,8 +202,15 @@ def _alike(tree: _Tree, copies: list[list[Any]]) -> list[tuple[int, int]]:
     for copy in copies:
         # By number, which is how a view pairs the boxes of one copy with those of another.
         place = {node: i for i, node in enumerate(sorted(tree.members(copy)))}
-        boxes = [(tree.view.nodes[node].kind, tree.view.nodes[node].family, tree.view.nodes[node].shape) for node in place]
-        arrows = [(i, slot, place[source], kind) for node, i in place.items() for slot, source, kind in tree.incoming[node] if source in place]
+        boxes = [
+            (tree.view.nodes[node].kind, tree.view.nodes[node].family, tree.view.nodes[node].shape) for node in place
+        ]
+        arrows = [
+            (i, slot, place[source], kind)
+            for node, i in place.items()
+            for slot, source, kind in tree.incoming[node]
+            if source in place
+        ]
         wirings.append((boxes, arrows))
     found, start = [], 0
     for i in range(1, len(copies) + 1):
@@ -221,17 +240,33 @@ def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
         if len(copy) == 1 and isinstance(copy[0], _Group):
             parts.append(copy[0])
         else:
-            parts.append(tree.group(f"copy {k + 1}", "span", list(copy), details=(("copy", f"{k + 1} of {len(copies)}"),)))
+            parts.append(
+                tree.group(f"copy {k + 1}", "span", list(copy), details=(("copy", f"{k + 1} of {len(copies)}"),))
+            )
     first = tree.members(copies[0])
     names = [part.facts.label for part in parts]
-    label = _common(names) if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy ") else _summary(tree, first)
+    label = (
+        _common(names)
+        if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy ")
+        else _summary(tree, first)
+    )
     operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in first)
     named = parts[0].facts.name if parts[0].facts.kind == "module" else ""
-    alert = next((tree.view.nodes[i].alert for copy in copies for i in tree.members(copy) if tree.view.nodes[i].alert), "")
+    alert = next(
+        (tree.view.nodes[i].alert for copy in copies for i in tree.members(copy) if tree.view.nodes[i].alert), ""
+    )
     return tree.group(
-        label, "repeat", parts, times=len(copies), rolled=True, count=operations * len(copies), name=named, alert=alert,
-        rows=(f"{operations} operation{'s' if operations != 1 else ''} each",), details=(("repeats", str(len(copies))),),
-    )  # fmt: skip
+        label,
+        "repeat",
+        parts,
+        times=len(copies),
+        rolled=True,
+        count=operations * len(copies),
+        name=named,
+        alert=alert,
+        rows=(f"{operations} operation{'s' if operations != 1 else ''} each",),
+        details=(("repeats", str(len(copies))),),
+    )
 
 
 def _common(names: list[str]) -> str:
@@ -277,14 +312,27 @@ def _chains(tree: _Tree) -> None:
         for last, run in runs.items():
             if len(run) < 3:
                 continue
-            extras = [s for i in run for _, s, _ in tree.incoming[i] if nodes[s].kind == "constant" and tree.uses[s] == 1 and s in inside]
+            extras = [
+                s
+                for i in run
+                for _, s, _ in tree.incoming[i]
+                if nodes[s].kind == "constant" and tree.uses[s] == 1 and s in inside
+            ]
             members = sorted({*run, *extras})
             end = nodes[last]
             alert = next((nodes[i].alert for i in run if nodes[i].alert), "")
             wrapped[members[0]] = tree.group(
-                ellipsis(" · ".join(nodes[i].label for i in run), 40), "chain", list(members), family="elementwise", shape=end.shape, dtype=end.dtype,
-                count=len(run), name=end.name, alert=alert, details=(("merged", f"{len(run)} elementwise operations"),),
-            )  # fmt: skip
+                ellipsis(" · ".join(nodes[i].label for i in run), 40),
+                "chain",
+                list(members),
+                family="elementwise",
+                shape=end.shape,
+                dtype=end.dtype,
+                count=len(run),
+                name=end.name,
+                alert=alert,
+                details=(("merged", f"{len(run)} elementwise operations"),),
+            )
             gone.update(members)
         if gone:
             group.items = [
@@ -316,7 +364,9 @@ def _spans(tree: _Tree, most: int) -> None:
                 label = _summary(tree, members) or f"{len(members)} leaves"
                 details = (("span", f"{len(members)} boxes in order of computation"),)
                 rows = (f"{operations} operations",)
-                spans.append(tree.group(label, "span", list(part), count=operations, rows=rows, alert=alert, details=details))
+                spans.append(
+                    tree.group(label, "span", list(part), count=operations, rows=rows, alert=alert, details=details)
+                )
             group.items = spans
 
 
@@ -324,7 +374,9 @@ def _spans(tree: _Tree, most: int) -> None:
 
 
 def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
-    """Open groups level by level while the picture stays within ``limit`` boxes, and no deeper than ``depth`` modules."""
+    """Open groups level by level while the picture stays within ``limit`` boxes, and no deeper than ``depth``
+    modules.
+    """
     shown = len(tree.top.items)
     level: list[tuple[_Group, int]] = [(item, 0) for item in tree.top.items if isinstance(item, _Group)]
     while level:
@@ -332,12 +384,19 @@ def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
         for group, above in level:
             counts = group.facts.kind in ("module", "fused")
             more = 1 if group.facts.rolled else len(group.items)
-            closed = (depth is not None and counts and above >= depth) or shown + more - 1 > limit or (group.facts.kind == "chain")
+            closed = (
+                (depth is not None and counts and above >= depth)
+                or shown + more - 1 > limit
+                or (group.facts.kind == "chain")
+            )
             group.collapsed = closed
             if not closed:
                 shown += more - 1
             inner = [item for item in group.items if isinstance(item, _Group)]
-            following.extend((item, above + counts) for item in (inner[:1] if group.facts.rolled and not closed else inner if not closed else ()))
+            following.extend(
+                (item, above + counts)
+                for item in (inner[:1] if group.facts.rolled and not closed else inner if not closed else ())
+            )
             if closed or group.facts.rolled:
                 _close_all(inner if closed else inner[1:])
         level = following

@@ -1,8 +1,8 @@
 """GraphView to one HTML page that needs nothing else: no network, no server, no other file.
 
-The page carries the whole picture as JSON, the layout library dagre (MIT licence, unchanged but for its pointer to a source map), and the
-viewer of ``assets/viewer.js``. Its content security policy forbids every request. Text reaches the page as JSON with ``<``, ``>`` and ``&``
-escaped, and enters the document as text nodes only.
+The page carries the whole picture as JSON, the layout library dagre (MIT licence, unchanged but for its pointer to a
+source map), and the viewer of ``assets/viewer.js``. Its content security policy forbids every request. Text reaches the
+page as JSON with ``<``, ``>`` and ``&`` escaped, and enters the document as text nodes only.
 """
 
 from __future__ import annotations
@@ -72,25 +72,54 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
     node_of = {node.id: i for i, node in enumerate(view.nodes)}
     clusters = [
         [
-            c.id, text(c.label), text(c.kind), cluster_of[c.parent], text(c.caption), int(c.collapsed), int(c.rolled), text(c.family),
-            text(shape_text(c.shape, c.dtype)), text(c.name), [text(row) for row in c.rows], text.pairs(c.details), text(c.alert), c.count, c.times,
+            c.id,
+            text(c.label),
+            text(c.kind),
+            cluster_of[c.parent],
+            text(c.caption),
+            int(c.collapsed),
+            int(c.rolled),
+            text(c.family),
+            text(shape_text(c.shape, c.dtype)),
+            text(c.name),
+            [text(row) for row in c.rows],
+            text.pairs(c.details),
+            text(c.alert),
+            c.count,
+            c.times,
         ]
         for c in view.clusters
-    ]  # fmt: skip
+    ]
     nodes = [
         [
-            n.id, text(n.label), text(n.kind), text(n.family), text(shape_text(n.shape, n.dtype)), text(n.name), cluster_of[n.cluster],
-            [text(row) for row in n.rows], text.pairs(n.details), text(n.alert),
+            n.id,
+            text(n.label),
+            text(n.kind),
+            text(n.family),
+            text(shape_text(n.shape, n.dtype)),
+            text(n.name),
+            cluster_of[n.cluster],
+            [text(row) for row in n.rows],
+            text.pairs(n.details),
+            text(n.alert),
         ]
         for n in view.nodes
-    ]  # fmt: skip
+    ]
     edges = [
         [
-            e.id, node_of[e.source], node_of[e.target], e.slot, text(e.kind), text(e.label), text.pairs(e.details), text(e.alert), int(e.upward),
+            e.id,
+            node_of[e.source],
+            node_of[e.target],
+            e.slot,
+            text(e.kind),
+            text(e.label),
+            text.pairs(e.details),
+            text(e.alert),
+            int(e.upward),
             e.count,
         ]
         for e in view.edges
-    ]  # fmt: skip
+    ]
     return {
         "rankdir": rankdir,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],

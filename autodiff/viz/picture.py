@@ -72,14 +72,22 @@ class Graph:
         if suffix in (".pdf", ".png"):
             data = render(self.dot, suffix[1:])
         else:
-            text = {".svg": lambda: self.svg, ".html": lambda: self.html, ".dot": lambda: self.dot, ".txt": lambda: str(self)}[suffix]()
+            text = {
+                ".svg": lambda: self.svg,
+                ".html": lambda: self.html,
+                ".dot": lambda: self.dot,
+                ".txt": lambda: str(self),
+            }[suffix]()
             data = text.encode()
         target.write_bytes(data)
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the interactive page in a frame of its own; else the drawing; else the listing."""
-        frame = f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:520px;border:0" title="computation graph"></iframe>'
+        frame = (
+            f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:520px;border:0" title="computation'
+            ' graph"></iframe>'
+        )
         bundle = {"text/plain": str(self), "text/html": frame}
         try:
             bundle["image/svg+xml"] = self.svg
@@ -116,8 +124,8 @@ def draw(
     Parameters
     ----------
     output : Tensor, sequence of Tensor, or callable
-        A callable is run on ``args``. Arrays of floats among them are drawn as leaves under the names of its parameters; those given
-        to a module that has parameters are constants, as in training. Modules become frames.
+        A callable is run on ``args``. Arrays of floats among them are drawn as leaves under the names of its
+        parameters; those given to a module that has parameters are constants, as in training. Modules become frames.
     *args
         Arguments of a callable.
     expand : bool
@@ -131,13 +139,15 @@ def draw(
     statistics : bool
         Range, mean and standard deviation in the boxes.
     gradients : bool
-        The gradient of ``output`` (of the sum of its elements, if it has several) with respect to every box: in full where small, else
-        its norm. Nothing is freed and no ``.grad`` is touched. Whatever is not finite is drawn in red.
+        The gradient of ``output`` (of the sum of its elements, if it has several) with respect to every box: in full
+        where small, else its norm. Nothing is freed and no ``.grad`` is touched. Whatever is not finite is drawn in
+        red.
     profile : bool
-        Time, forward and with ``gradients=True`` backward too, and memory of the result, in every box and summed for every module; needs a
-        callable, or a graph recorded inside :func:`autodiff.viz.recording`.
+        Time, forward and with ``gradients=True`` backward too, and memory of the result, in every box and summed for
+        every module; needs a callable, or a graph recorded inside :func:`autodiff.viz.recording`.
     names : mapping of str to object, optional
-        Names to show, such as ``locals()``: tensors, modules (their parameters get paths) and collections of them; anything else is passed over.
+        Names to show, such as ``locals()``: tensors, modules (their parameters get paths) and collections of them;
+        anything else is passed over.
     fold : bool or int
         Draw repeated blocks once, and fold until at most this many boxes (150) are visible; False draws everything.
     depth : int, optional

@@ -1,4 +1,6 @@
-"""Run a function so that its graph can be drawn: arguments become tensors with names, and every node keeps what it saw."""
+"""Run a function so that its graph can be drawn: arguments become tensors with names, and every node keeps what it
+saw.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ __all__ = ["module_kinds", "names_of", "recording", "run"]
 
 @contextlib.contextmanager
 def recording() -> Iterator[None]:
-    """Keep on every node recorded in this block its arrays, its running time, its module and its line, for :func:`draw`.
+    """Keep on every node recorded in this block its arrays, its running time, its module and its line, for
+    :func:`draw`.
 
     Memory grows by every intermediate result, so this is for looking, not for training.
 
@@ -58,7 +61,10 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> list[Tensor]:
         result = function(*made)
     found = [leaf for leaf in _flat(result) if isinstance(leaf, Tensor)]
     if not found:
-        raise ArgumentError(f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be drawn")
+        raise ArgumentError(
+            f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be"
+            " drawn"
+        )
     return found
 
 
@@ -80,7 +86,9 @@ def _leaf(arg: Any, name: str, tracked: bool) -> Any:
     """Arrays as named tensors, also inside lists, tuples and dictionaries; all else as it is."""
     if isinstance(arg, Mapping):
         return {key: _leaf(value, f"{name}.{key}", tracked) for key, value in arg.items()}
-    if isinstance(arg, tuple | list) and any(isinstance(item, np.ndarray | Tensor | Mapping | list | tuple) for item in arg):
+    if isinstance(arg, tuple | list) and any(
+        isinstance(item, np.ndarray | Tensor | Mapping | list | tuple) for item in arg
+    ):
         return type(arg)(_leaf(value, f"{name}.{i}", tracked) for i, value in enumerate(arg))
     if isinstance(arg, float | complex | np.generic | np.ndarray | list) and not isinstance(arg, bool):
         array = np.asarray(arg)
@@ -105,7 +113,9 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def names_of(given: Mapping[str, Any]) -> dict[int, str]:
-    """Names by ``id`` of a graph entry, from tensors, modules and collections of them under names, such as ``locals()``."""
+    """Names by ``id`` of a graph entry, from tensors, modules and collections of them under names, such as
+    ``locals()``.
+    """
     found: dict[int, str] = {}
     stack = list(reversed(list(given.items())))
     while stack:

@@ -1,4 +1,6 @@
-"""What a gradient rule says, as text: read off the rule's own source, so that pictures and arithmetic cannot disagree."""
+"""What a gradient rule says, as text: read off the rule's own source, so that pictures and arithmetic cannot
+disagree.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ def _source(code: CodeType) -> str:
     """The expression that a lambda returns; empty for anything else."""
     if code.co_name != "<lambda>":
         return ""
-    spans = [(a, c, b, d) for a, b, c, d in code.co_positions() if a is not None and None not in (b, c, d) and (a, c) != (b, d)]
+    spans = [
+        (a, c, b, d)
+        for a, b, c, d in code.co_positions()
+        if a is not None and None not in (b, c, d) and (a, c) != (b, d)
+    ]
     if not spans:
         return ""
     (top, left), (bottom, right) = min((a, c) for a, c, _, _ in spans), max((b, d) for _, _, b, d in spans)
@@ -39,7 +45,9 @@ def _source(code: CodeType) -> str:
 
 
 class _Plain(ast.NodeTransformer):
-    """The library's helpers as a reader would write them: ``quotient(a, b)`` is ``a / b``, ``bare(x)`` is ``x``, ``np.cos`` is ``cos``."""
+    """The library's helpers as a reader would write them: ``quotient(a, b)`` is ``a / b``, ``bare(x)`` is ``x``,
+    ``np.cos`` is ``cos``.
+    """
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -56,13 +64,25 @@ class _Plain(ast.NodeTransformer):
 
 # Rules of several statements, in the words of a textbook.
 _SPELLED = {
-    "matmul": ("g @ yᵀ", "xᵀ @ g"), "power": ("g * y * x**(y - 1)", "g * out * log(x)"), "einsum": ("einsum of g and the other operands",),
-    "max": ("g where x is the largest, else 0",), "min": ("g where x is the smallest, else 0",), "cumsum": ("the sum of g from the end",),
-    "concatenate": ("its own part of g",), "stack": ("its own part of g",), "getitem": ("g at the index, 0 elsewhere",),
-    "var": ("g * 2 * (x - mean(x)) / n",), "std": ("g * (x - mean(x)) / (n * out)",), "prod": ("g * out / x",), "pad": ("g without the border",),
-    "sum": ("g, repeated to the shape of x",), "mean": ("g / n, repeated to the shape of x",), "set_at": ("g, 0 at the index", "g at the index"),
-    "maximum": ("g where x > y, else 0", "g where y > x, else 0"), "minimum": ("g where x < y, else 0", "g where y < x, else 0"),
-}  # fmt: skip
+    "matmul": ("g @ yᵀ", "xᵀ @ g"),
+    "power": ("g * y * x**(y - 1)", "g * out * log(x)"),
+    "einsum": ("einsum of g and the other operands",),
+    "max": ("g where x is the largest, else 0",),
+    "min": ("g where x is the smallest, else 0",),
+    "cumsum": ("the sum of g from the end",),
+    "concatenate": ("its own part of g",),
+    "stack": ("its own part of g",),
+    "getitem": ("g at the index, 0 elsewhere",),
+    "var": ("g * 2 * (x - mean(x)) / n",),
+    "std": ("g * (x - mean(x)) / (n * out)",),
+    "prod": ("g * out / x",),
+    "pad": ("g without the border",),
+    "sum": ("g, repeated to the shape of x",),
+    "mean": ("g / n, repeated to the shape of x",),
+    "set_at": ("g, 0 at the index", "g at the index"),
+    "maximum": ("g where x > y, else 0", "g where y > x, else 0"),
+    "minimum": ("g where x < y, else 0", "g where y < x, else 0"),
+}
 
 
 @lru_cache(maxsize=4096)
@@ -77,8 +97,8 @@ def rule_text(op: Any, slot: int) -> str:
     Returns
     -------
     str
-        Such as ``"g * cos(x)"``: ``g`` is the gradient that arrived, ``out`` the output, the other names are inputs. Empty where there is nothing
-        short to say.
+        Such as ``"g * cos(x)"``: ``g`` is the gradient that arrived, ``out`` the output, the other names are inputs.
+        Empty where there is nothing short to say.
 
     Examples
     --------
@@ -155,4 +175,6 @@ def substituted(op: Any, slot: int, g: Any, out: Any, inputs: tuple[Any, ...]) -
     if not values:
         return ""
     # A name followed by "=" names an argument, one after a dot an attribute.
-    return re.sub(r"(?<![\w.])(" + "|".join(map(re.escape, values)) + r")\b(?!\s*=[^=])", lambda m: values[m.group(1)], text)
+    return re.sub(
+        r"(?<![\w.])(" + "|".join(map(re.escape, values)) + r")\b(?!\s*=[^=])", lambda m: values[m.group(1)], text
+    )

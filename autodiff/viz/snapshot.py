@@ -1,7 +1,8 @@
 """From the engine's graph to a picture's data: what was computed from what, under stable ids.
 
-Reads a graph through a few facts only (operation, parents, shape, dtype, name, module path) and keeps nothing of it. Ids are positions in
-topological order, so the same program gives the same ids. Takes time linear in the graph's size and does not recurse.
+Reads a graph through a few facts only (operation, parents, shape, dtype, name, module path) and keeps nothing of it.
+Ids are positions in topological order, so the same program gives the same ids. Takes time linear in the graph's size
+and does not recurse.
 """
 
 from __future__ import annotations
@@ -26,15 +27,46 @@ from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 __all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
 
 _BY_NAME = {
-    "sum": "reduction", "mean": "reduction", "prod": "reduction", "max": "reduction", "min": "reduction", "var": "reduction", "std": "reduction",
-    "cumsum": "reduction", "reshape": "shape", "transpose": "shape", "broadcast_to": "shape", "flip": "shape", "roll": "shape",
-    "concatenate": "shape", "stack": "shape", "getitem": "shape", "scatter": "shape", "set_at": "shape", "pad": "shape", "identity": "shape",
-    "output": "shape", "matmul": "linear", "einsum": "linear", "linear": "linear", "tanh": "activation", "maximum": "elementwise",
-}  # fmt: skip
+    "sum": "reduction",
+    "mean": "reduction",
+    "prod": "reduction",
+    "max": "reduction",
+    "min": "reduction",
+    "var": "reduction",
+    "std": "reduction",
+    "cumsum": "reduction",
+    "reshape": "shape",
+    "transpose": "shape",
+    "broadcast_to": "shape",
+    "flip": "shape",
+    "roll": "shape",
+    "concatenate": "shape",
+    "stack": "shape",
+    "getitem": "shape",
+    "scatter": "shape",
+    "set_at": "shape",
+    "pad": "shape",
+    "identity": "shape",
+    "output": "shape",
+    "matmul": "linear",
+    "einsum": "linear",
+    "linear": "linear",
+    "tanh": "activation",
+    "maximum": "elementwise",
+}
 _BY_ROOM = {
-    "activations": "activation", "linear": "linear", "normalization": "normalization", "losses": "loss", "dropout": "random",
-    "linalg": "linear", "convolution": "linear", "attention": "linear", "recurrent": "linear", "pooling": "reduction", "embedding": "shape",
-}  # fmt: skip
+    "activations": "activation",
+    "linear": "linear",
+    "normalization": "normalization",
+    "losses": "loss",
+    "dropout": "random",
+    "linalg": "linear",
+    "convolution": "linear",
+    "attention": "linear",
+    "recurrent": "linear",
+    "pooling": "reduction",
+    "embedding": "shape",
+}
 
 
 def family_of(op: Any) -> str:
@@ -168,7 +200,11 @@ class _Builder:
                 if shown.statistics or (shown.values and (not brief or len(brief) > _WIDEST)):
                     rows.append(statistics)
             alert = _alert(value)
-            if alert and isinstance(entry, Node) and all(p is None or not _alert(self.values.get(p)) for p in entry.parents):
+            if (
+                alert
+                and isinstance(entry, Node)
+                and all(p is None or not _alert(self.values.get(p)) for p in entry.parents)
+            ):
                 details.append(("born here", f"its inputs are finite, its output holds {_count_bad(value)}"))
                 rows.append("born here")
         elif value is None:
@@ -239,7 +275,12 @@ class _Builder:
                 name, _, call = part.partition("#")
                 kind = self.kinds.get(re.sub(r"#\d+", "", so_far), "")
                 found = self.scopes[(None, so_far)] = self.frame(
-                    name, "module", inner, caption=f"call {call}" if call else "", name=kind, details=(("module", so_far.replace("/", ".")),)
+                    name,
+                    "module",
+                    inner,
+                    caption=f"call {call}" if call else "",
+                    name=kind,
+                    details=(("module", so_far.replace("/", ".")),),
                 )
             inner = found
         return inner
@@ -249,7 +290,14 @@ class _Builder:
         facts = self.facts(entry)
         details = (("kind", "leaf that requires a gradient"), *facts.pop("details", ()))
         return self.box(
-            label=name, kind="parameter", family="leaf", shape=entry.shape, dtype=_dtype_name(entry.dtype), cluster=cluster, details=details, **facts
+            label=name,
+            kind="parameter",
+            family="leaf",
+            shape=entry.shape,
+            dtype=_dtype_name(entry.dtype),
+            cluster=cluster,
+            details=details,
+            **facts,
         )
 
     def operation(self, node: Node, places: dict[Any, str], cluster: str | None) -> str:
@@ -268,15 +316,22 @@ class _Builder:
         for slot, value in node.constant_inputs:
             port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
             name = op.inputs[slot] if op.fused else "constant"
-            sources.append((port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None, name), slot))
+            sources.append(
+                (port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None, name), slot)
+            )
         facts = self.facts(node)
         details.extend(facts.pop("details", ()))
         here = self.box(
             label=f"{op.label} {node.attrs['index']}" if op is PICK and node.attrs else op.label,
-            kind="fused" if op.fused else "op", family=family_of(op), cluster=cluster,
-            shape=None if several else node.shape, dtype=None if several else _dtype_name(node.dtype),
-            name=self.names.get(id(node)) or node.name or "", details=tuple(details), **facts,
-        )  # fmt: skip
+            kind="fused" if op.fused else "op",
+            family=family_of(op),
+            cluster=cluster,
+            shape=None if several else node.shape,
+            dtype=None if several else _dtype_name(node.dtype),
+            name=self.names.get(id(node)) or node.name or "",
+            details=tuple(details),
+            **facts,
+        )
         for source, slot in sources:
             self.arrow(source, here, slot, **self.message(node, slot))
         return here
@@ -315,9 +370,15 @@ class _Builder:
             small = number_text(array, 6, 3) if self.shown.values else ""
             rows, alert = ((f"= {small}",) if small and len(small) <= _WIDEST else ()), _alert(array)
         return self.box(
-            label=value.name or name, kind="constant", family="constant", shape=value.shape, dtype=_dtype_name(value.dtype),
-            cluster=cluster, rows=rows, alert=alert,
-        )  # fmt: skip
+            label=value.name or name,
+            kind="constant",
+            family="constant",
+            shape=value.shape,
+            dtype=_dtype_name(value.dtype),
+            cluster=cluster,
+            rows=rows,
+            alert=alert,
+        )
 
     def expanded(self, node: Node, places: dict[Any, str], cluster: str | None) -> str:
         """A fused node as a frame around its composed definition; the id of the box that gives the output."""
@@ -330,7 +391,15 @@ class _Builder:
         name = self.names.get(id(node)) or node.name or ""
         facts = {key: value for key, value in self.facts(node).items() if key in ("rows", "alert", "details")}
         frame = self.frame(
-            op.label, "fused", cluster, caption=op.formula, family=family_of(op), shape=node.shape, dtype=str(node.dtype), name=name, **facts
+            op.label,
+            "fused",
+            cluster,
+            caption=op.formula,
+            family=family_of(op),
+            shape=node.shape,
+            dtype=str(node.dtype),
+            name=name,
+            **facts,
         )
         done = self.passes.get(node)
         if done is not None:
@@ -345,7 +414,9 @@ class _Builder:
                 continue
             entry = stand_in._node if isinstance(stand_in, Tensor) else None
             rows, details = self.agreement(done, slot, entry) if compare and parent is not None else ((), ())
-            port = by_slot[slot] = self.box(label=input_name, kind="port", family="leaf", cluster=frame, rows=rows, details=details)
+            port = by_slot[slot] = self.box(
+                label=input_name, kind="port", family="leaf", cluster=frame, rows=rows, details=details
+            )
             source = places[parent] if parent is not None else self.constant(constants[slot], cluster)
             self.arrow(source, port, slot, **self.message(node, slot))
             if entry is not None:
@@ -365,9 +436,17 @@ class _Builder:
         hand = self.frame("hand-derived, in one step", "side", frame)
         details = (("operation", op.name), ("formula", op.formula or "hand-derived"), *facts.get("details", ()))
         here = self.box(
-            label=op.label, kind="fused", family=family_of(op), cluster=hand, shape=node.shape, dtype=str(node.dtype), name=name,
-            rows=facts.get("rows", ()), details=details, alert=facts.get("alert", ""),
-        )  # fmt: skip
+            label=op.label,
+            kind="fused",
+            family=family_of(op),
+            cluster=hand,
+            shape=node.shape,
+            dtype=str(node.dtype),
+            name=name,
+            rows=facts.get("rows", ()),
+            details=details,
+            alert=facts.get("alert", ""),
+        )
         for slot, port in by_slot.items():
             self.arrow(port, here, slot, **self.message(node, slot))
         mine, theirs = self.values.get(node), self.values.get(out._node)
@@ -375,7 +454,9 @@ class _Builder:
         self.arrow(last, here, -1, kind="link", label=label)
         return here
 
-    def agreement(self, done: _Pass | None, slot: int, entry: Any) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    def agreement(
+        self, done: _Pass | None, slot: int, entry: Any
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
         """The hand-derived and the composed gradient of one input, and how far they are apart."""
         other = self.passes.get(entry)
         if done is None or other is None or done.sent[slot] is None:
@@ -386,7 +467,11 @@ class _Builder:
             ("composed", number_text(composed) or f"norm {norm(composed):.6g}"),
             ("largest difference", f"{_difference(hand, composed):.2e}"),
         )
-        rows = (f"‖∂‖ by hand {norm(hand):.4g}", f"‖∂‖ composed {norm(composed):.4g}", f"|Δ| ≤ {_difference(hand, composed):.1e}")
+        rows = (
+            f"‖∂‖ by hand {norm(hand):.4g}",
+            f"‖∂‖ composed {norm(composed):.4g}",
+            f"|Δ| ≤ {_difference(hand, composed):.1e}",
+        )
         return rows, details
 
 
@@ -403,7 +488,11 @@ def norm(array: Any) -> float:
     5.0
     """
     with np.errstate(all="ignore"):
-        return float(np.sqrt(np.sum(np.abs(np.asarray(array).astype(np.complex128 if np.iscomplexobj(array) else np.float64)) ** 2)))
+        return float(
+            np.sqrt(
+                np.sum(np.abs(np.asarray(array).astype(np.complex128 if np.iscomplexobj(array) else np.float64)) ** 2)
+            )
+        )
 
 
 def time_text(seconds: float) -> str:
@@ -462,26 +551,37 @@ def _short(trace: str) -> str:
 
 
 def _composed_graph(node: Node, arrays: Sequence[Any]) -> tuple[Tensor, list[Any]] | None:
-    """The composed definition of a fused node, recorded on its inputs or on stand-ins; None where it has one box only."""
+    """The composed definition of a fused node, recorded on its inputs or on stand-ins; None where it has one box
+    only.
+    """
     constants = dict(node.constant_inputs)
     known = dict(enumerate(arrays))
     stand_ins: list[Any] = []
     for slot, parent in enumerate(node.parents):
         array = known.get(slot)
         if parent is not None:
-            stand_ins.append(Tensor(np.ones(parent.shape, parent.dtype) if array is None else np.asarray(array), requires_grad=True))
+            stand_ins.append(
+                Tensor(np.ones(parent.shape, parent.dtype) if array is None else np.asarray(array), requires_grad=True)
+            )
         elif slot not in constants:
             stand_ins.append(None)
         elif isinstance(constants[slot], Constant):
             constant = constants[slot]
             # Zeros are valid as labels and indices, ones as positive statistics.
             fill = np.ones if constant.dtype.kind == "f" else np.zeros
-            stand_ins.append(Tensor(fill(constant.shape, constant.dtype) if array is None else array, name=node.op.inputs[slot]))
+            stand_ins.append(
+                Tensor(fill(constant.shape, constant.dtype) if array is None else array, name=node.op.inputs[slot])
+            )
         else:
             stand_ins.append(constants[slot])
     with enable_grad(), tracing(keep=bool(arrays)), np.errstate(all="ignore"):
         out = node.op.composed(*stand_ins, **(node.attrs or {}))
-    if isinstance(out, tuple) or not isinstance(out, Tensor) or not isinstance(out._node, Node) or out._node.op is ALIAS:
+    if (
+        isinstance(out, tuple)
+        or not isinstance(out, Tensor)
+        or not isinstance(out._node, Node)
+        or out._node.op is ALIAS
+    ):
         return None
     return out, stand_ins
 
@@ -493,7 +593,9 @@ def _leaves_inside(view: GraphView) -> GraphView:
     parents = {cluster.id: cluster.parent for cluster in view.clusters}
     depths = view.depths()
     homes: dict[str, str | None] = {node.id: node.cluster for node in view.nodes}
-    movable = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is None}
+    movable = {
+        node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is None
+    }
     found: dict[str, str | None] = {}
     for edge in view.edges:
         if edge.source not in movable:
@@ -523,7 +625,11 @@ def _leaves_inside(view: GraphView) -> GraphView:
 def _without_outermost(view: GraphView) -> GraphView:
     """Take away a frame that holds every operation: it says no more than the title."""
     tops = [cluster for cluster in view.clusters if cluster.parent is None]
-    if len(tops) != 1 or tops[0].kind != "module" or any(n.cluster is None and n.kind in ("op", "fused") for n in view.nodes):
+    if (
+        len(tops) != 1
+        or tops[0].kind != "module"
+        or any(n.cluster is None and n.kind in ("op", "fused") for n in view.nodes)
+    ):
         return view
     top = tops[0]
     return replace(
@@ -584,14 +690,18 @@ def snapshot(
                 if held is not None:
                     builder.passes[entry] = _Pass(held._data if isinstance(held, Tensor) else held, [], 0.0)
             notes.append(
-                "backward() has freed this graph, so only gradients that were kept are shown: draw before it, or pass retain_graph=True."
+                "backward() has freed this graph, so only gradients that were kept are shown: draw before it, or pass"
+                " retain_graph=True."
             )
     builder.graph(roots, {}, None)
     for t in outputs:
         if t._node is None:
             builder.constant(Constant(t.shape, t.dtype, t.name), None, t._data if shown.arrays else None)
     if builder.unknown and (shown.values or shown.statistics):
-        notes.append(f"{builder.unknown} arrays were no longer held: draw(f, *args), or record inside viz.recording(), to see them all.")
+        notes.append(
+            f"{builder.unknown} arrays were no longer held: draw(f, *args), or record inside viz.recording(), to see"
+            " them all."
+        )
     view = GraphView(tuple(builder.nodes), tuple(builder.edges), tuple(builder.clusters), title, " ".join(notes))
     return _measured(_without_outermost(_leaves_inside(view)), shown.profile)
 
@@ -603,7 +713,9 @@ def _measured(view: GraphView, profile: bool) -> GraphView:
     def row(seconds: float | None, nbytes: int | None) -> tuple[str, ...]:
         if seconds is None:
             return ()
-        return (f"{time_text(seconds)} ({seconds / total:.0%}), {_memory(nbytes or 0)}" if total else time_text(seconds),)
+        return (
+            f"{time_text(seconds)} ({seconds / total:.0%}), {_memory(nbytes or 0)}" if total else time_text(seconds),
+        )
 
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
@@ -629,10 +741,16 @@ def _measured(view: GraphView, profile: bool) -> GraphView:
         count = counts.get(cluster.id, 0)
         if cluster.kind == "module" and not profile:
             rows = (f"{count} operation{'s' if count != 1 else ''}",)
-        clusters.append(replace(cluster, count=count, rows=(*cluster.rows, *rows), alert=cluster.alert or alerts.get(cluster.id, "")))
+        clusters.append(
+            replace(
+                cluster, count=count, rows=(*cluster.rows, *rows), alert=cluster.alert or alerts.get(cluster.id, "")
+            )
+        )
     nodes = view.nodes
     if profile:
-        nodes = tuple(replace(n, rows=(*n.rows, *row(n.seconds, n.nbytes))) if n.seconds is not None else n for n in nodes)
+        nodes = tuple(
+            replace(n, rows=(*n.rows, *row(n.seconds, n.nbytes))) if n.seconds is not None else n for n in nodes
+        )
     return replace(view, nodes=nodes, clusters=tuple(clusters))
 
 

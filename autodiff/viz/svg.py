@@ -1,9 +1,9 @@
 """GraphView to SVG: Graphviz decides where things go, and this module draws them.
 
 The layout comes from the ``dot`` program where it is on PATH (through the ``graphviz`` package), else from the
-``pygraphviz`` wheel, which carries the same engine and needs no system package. Graphviz's own SVG is not used: drawing here
-gives native tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that do not
-change from one run to the next.
+``pygraphviz`` wheel, which carries the same engine and needs no system package. Graphviz's own SVG is not used: drawing
+here gives native tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that
+do not change from one run to the next.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from .view import ClusterView, EdgeView, GraphView, NodeView
 __all__ = ["Layout", "lay_out", "render", "to_svg"]
 
 _REMEDIES = (
-    "drawing needs a layout engine, and none was found. Either  pip install 'pygraphviz>=2.0'  (its wheel carries the engine, "
-    "no system package needed; also in  pip install 'autodiff[viz]'),  or install Graphviz so that the program `dot` is on "
-    "PATH, and  pip install graphviz.  The DOT text needs neither: draw(...).dot, draw(...).save('graph.dot')."
+    "drawing needs a layout engine, and none was found. Either  pip install 'pygraphviz>=2.0'  (its wheel carries the"
+    " engine, no system package needed; also in  pip install 'autodiff[viz]'),  or install Graphviz so that the program"
+    " `dot` is on PATH, and  pip install graphviz.  The DOT text needs neither: draw(...).dot,"
+    " draw(...).save('graph.dot')."
 )
 
 _BINARY_FORMATS = ("pdf", "png")
@@ -176,8 +177,12 @@ def variables() -> tuple[str, str]:
     >>> variables()[0].partition(";")[0]
     '--ad-page:#ffffff'
     """
-    light = "--ad-page:#ffffff;--ad-ink:#1f2328;--ad-soft:#57606a;--ad-edge:#6e7781;--ad-frame:#afb8c1;--ad-tint:#f6f8fa;"
-    dark = "--ad-page:#0d1117;--ad-ink:#e6edf3;--ad-soft:#9aa4af;--ad-edge:#8b949e;--ad-frame:#484f58;--ad-tint:#161b22;"
+    light = (
+        "--ad-page:#ffffff;--ad-ink:#1f2328;--ad-soft:#57606a;--ad-edge:#6e7781;--ad-frame:#afb8c1;--ad-tint:#f6f8fa;"
+    )
+    dark = (
+        "--ad-page:#0d1117;--ad-ink:#e6edf3;--ad-soft:#9aa4af;--ad-edge:#8b949e;--ad-frame:#484f58;--ad-tint:#161b22;"
+    )
     for key, family in {**FAMILIES, "alert": ALERT}.items():
         light += f"--ad-{key}-fill:{family.fill};--ad-{key}-line:{family.line};"
         dark += f"--ad-{key}-fill:{family.dark_fill};--ad-{key}-line:{family.dark_line};"
@@ -216,29 +221,24 @@ def style_sheet(theme: str = "auto") -> str:
     if theme == "auto":
         rules.append(f"@media (prefers-color-scheme:dark){{{root}{{{dark}}}}}")
     rules.append(
-        f"{root} text{{fill:var(--ad-ink);stroke:none}}"
-        f"{root} .page{{fill:var(--ad-page)}}"
-        f"{root} .shape,{root} .row,{root} .caption,{root} .note,{root} .edge-label{{fill:var(--ad-soft)}}"
-        f"{root} .title,{root} .name,{root} .alert,{root} .heading{{font-weight:bold}}"
-        f"{root} .edge path{{fill:none;stroke:var(--ad-edge);stroke-width:1.1}}"
-        f"{root} .edge polygon{{fill:var(--ad-edge);stroke:none}}"
-        f"{root} .edge.gradient path{{stroke:var(--ad-loss-line)}}{root} .edge.gradient polygon{{fill:var(--ad-loss-line)}}"
-        f"{root} .edge.carry path{{stroke-dasharray:6 3}}"
-        f"{root} .edge.link path{{stroke:var(--ad-frame);stroke-dasharray:1.5 3.5}}"
-        f"{root} .edge.bad path{{stroke:var(--ad-alert-line);stroke-width:2.2}}"
-        f"{root} .edge.bad polygon{{fill:var(--ad-alert-line)}}"
-        f"{root} .cluster>rect{{fill:var(--ad-tint);fill-opacity:.55;stroke:var(--ad-frame)}}"
-        f"{root} .cluster.fused>rect{{stroke:var(--c-line);stroke-dasharray:5 3;fill:var(--c-fill);fill-opacity:.3}}"
-        f"{root} .cluster.repeat>rect{{stroke-width:2}}"
-        f"{root} .cluster.side>rect{{fill:none}}"
-        f"{root} .node .body{{fill:var(--c-fill);stroke:var(--c-line);stroke-width:1.2}}"
-        f"{root} .node .bar{{stroke:var(--c-line);stroke-width:1.2}}"
-        f"{root} .node.fused .body{{stroke-width:2}}"
-        f"{root} .node.parameter .body,{root} .node.gradient .body{{stroke-width:1.8}}"
-        f"{root} .node.constant .body{{stroke-dasharray:4 3}}"
-        f"{root} .node.bad .body{{stroke-width:2.6}}"
-        f"{root} .edge-label,{root} .cluster text{{paint-order:stroke;stroke:var(--ad-page);stroke-width:3px;stroke-opacity:.85}}"
-        f"{root} text.alert{{fill:var(--ad-alert-line)}}"
+        f"{root} text{{fill:var(--ad-ink);stroke:none}}{root} .page{{fill:var(--ad-page)}}{root} .shape,{root}"
+        f" .row,{root} .caption,{root} .note,{root} .edge-label{{fill:var(--ad-soft)}}{root} .title,{root} .name,{root}"
+        f" .alert,{root} .heading{{font-weight:bold}}{root} .edge"
+        f" path{{fill:none;stroke:var(--ad-edge);stroke-width:1.1}}{root} .edge"
+        f" polygon{{fill:var(--ad-edge);stroke:none}}{root} .edge.gradient path{{stroke:var(--ad-loss-line)}}{root}"
+        f" .edge.gradient polygon{{fill:var(--ad-loss-line)}}{root} .edge.carry path{{stroke-dasharray:6 3}}{root}"
+        f" .edge.link path{{stroke:var(--ad-frame);stroke-dasharray:1.5 3.5}}{root} .edge.bad"
+        f" path{{stroke:var(--ad-alert-line);stroke-width:2.2}}{root} .edge.bad"
+        f" polygon{{fill:var(--ad-alert-line)}}{root}"
+        f" .cluster>rect{{fill:var(--ad-tint);fill-opacity:.55;stroke:var(--ad-frame)}}{root}"
+        f" .cluster.fused>rect{{stroke:var(--c-line);stroke-dasharray:5 3;fill:var(--c-fill);fill-opacity:.3}}{root}"
+        f" .cluster.repeat>rect{{stroke-width:2}}{root} .cluster.side>rect{{fill:none}}{root} .node"
+        f" .body{{fill:var(--c-fill);stroke:var(--c-line);stroke-width:1.2}}{root} .node"
+        f" .bar{{stroke:var(--c-line);stroke-width:1.2}}{root} .node.fused .body{{stroke-width:2}}{root}"
+        f" .node.parameter .body,{root} .node.gradient .body{{stroke-width:1.8}}{root} .node.constant"
+        f" .body{{stroke-dasharray:4 3}}{root} .node.bad .body{{stroke-width:2.6}}{root} .edge-label,{root} .cluster"
+        f" text{{paint-order:stroke;stroke:var(--ad-page);stroke-width:3px;stroke-opacity:.85}}{root}"
+        " text.alert{fill:var(--ad-alert-line)}"
     )
     for key in (*FAMILIES, "alert"):
         rules.append(f"{root} .f-{key}{{--c-fill:var(--ad-{key}-fill);--c-line:var(--ad-{key}-line)}}")
@@ -285,8 +285,10 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
     height = header_height + layout.height + 15 * len(footer) + (6 if footer else 0) + 2 * _PAD
     title = clean(view.title) or "computation graph"
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="autodiff-graph" role="img" aria-label={quoteattr(title)} '
-        f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.1f} {height:.1f}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="autodiff-graph" role="img" aria-label={quoteattr(title)} '
+            f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.1f} {height:.1f}">'
+        ),
         f"<style>{sheet}</style>",
         '<rect class="page" width="100%" height="100%"/>',
         *header,
@@ -333,8 +335,8 @@ def _header(title: str, keys: list[str], room: float) -> tuple[list[str], float,
                 x = _PAD
                 y += 17
             out.append(
-                f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10" rx="3"/></g>'
-                + _text(name, x + 17, y + 9, 10.5, "note", anchor="start")
+                f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10"'
+                ' rx="3"/></g>' + _text(name, x + 17, y + 9, 10.5, "note", anchor="start")
             )
             x += need
             widest = max(widest, x - _PAD)
@@ -354,7 +356,15 @@ def _wrapped(text: str, width: float, size: float) -> list[str]:
 
 
 def _text(
-    text: str, x: float, y: float, size: float, kind: str, *, anchor: str = "middle", bold: bool = False, most: float = 0.0
+    text: str,
+    x: float,
+    y: float,
+    size: float,
+    kind: str,
+    *,
+    anchor: str = "middle",
+    bold: bool = False,
+    most: float = 0.0,
 ) -> str:
     length = text_width(text, size, bold)
     if most:
@@ -372,8 +382,10 @@ def _frame(cluster: ClusterView, place: tuple[float, float, float, float] | None
     left, top, right, bottom = place
     lines = heading(cluster)
     parts = [
-        f'<g class="cluster {cluster.kind} f-{cluster.family}" id={quoteattr(cluster.id)}>'
-        f"<title>{escape(tooltip(cluster))}</title>",
+        (
+            f'<g class="cluster {cluster.kind} f-{cluster.family}" id={quoteattr(cluster.id)}>'
+            f"<title>{escape(tooltip(cluster))}</title>"
+        ),
         f'<rect x="{left}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}" rx="8"/>',
     ]
     room = right - left - 16
@@ -388,8 +400,8 @@ def _arrow(edge: EdgeView, layout: Layout, labels: dict[str, str]) -> str:
     kind = f"edge {edge.kind}{' bad' if edge.alert else ''}"
     said = [f"{labels[edge.source]} → {labels[edge.target]}", *(f"{clean(k)}: {clean(v)}" for k, v in edge.details)]
     start = (
-        f'<g class="{kind}" id={quoteattr(edge.id)} data-source={quoteattr(edge.source)} data-target={quoteattr(edge.target)}>'
-        f"<title>{escape(chr(10).join(said))}</title>"
+        f'<g class="{kind}" id={quoteattr(edge.id)} data-source={quoteattr(edge.source)}'
+        f" data-target={quoteattr(edge.target)}><title>{escape(chr(10).join(said))}</title>"
     )
     if drawn is None:
         return start + "</g>"
@@ -406,7 +418,8 @@ def _arrow(edge: EdgeView, layout: Layout, labels: dict[str, str]) -> str:
         length = (dx * dx + dy * dy) ** 0.5 or 1.0
         px, py = -dy / length * 3.2, dx / length * 3.2
         parts.append(
-            f'<polygon points="{tip[0]},{tip[1]} {base[0] + px:.1f},{base[1] + py:.1f} {base[0] - px:.1f},{base[1] - py:.1f}"/>'
+            f'<polygon points="{tip[0]},{tip[1]} {base[0] + px:.1f},{base[1] + py:.1f}'
+            f' {base[0] - px:.1f},{base[1] - py:.1f}"/>'
         )
     label = edge_label(edge)
     if label and middle is not None:
@@ -434,7 +447,8 @@ def _box(node: NodeView, centre: tuple[float, float]) -> str:
 
 def _rect(left: float, top: float, box: Box, radius: float) -> str:
     return (
-        f'<rect class="body" x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="{radius:.1f}"/>'
+        f'<rect class="body" x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
+        f' rx="{radius:.1f}"/>'
     )
 
 

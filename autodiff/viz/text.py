@@ -24,7 +24,8 @@ def to_text(view: GraphView) -> str:
     Examples
     --------
     >>> from autodiff.viz.view import EdgeView, NodeView
-    >>> view = GraphView((NodeView("n0", "x", shape=(3,)), NodeView("n1", "exp", shape=(3,))), (EdgeView("e0", "n0", "n1"),))
+    >>> nodes = (NodeView("n0", "x", shape=(3,)), NodeView("n1", "exp", shape=(3,)))
+    >>> view = GraphView(nodes, (EdgeView("e0", "n0", "n1"),))
     >>> print(to_text(view))
     %0  x         3
     %1  exp(%0)   3

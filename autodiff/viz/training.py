@@ -1,4 +1,6 @@
-"""Pictures of a training run: how activations and gradients are spread, layer by layer, and what a first layer looks for. Needs matplotlib."""
+"""Pictures of a training run: how activations and gradients are spread, layer by layer, and what a first layer looks
+for. Needs matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ _BLUE, _VERMILLION = "#0072b2", "#d55e00"
 def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bins: int = 50, title: str = "") -> Any:
     """One histogram per array, in small panels with a common style.
 
-    Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for arrays with
-    many exact zeros, as after a relu, it gives their share.
+    Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for
+    arrays with many exact zeros, as after a relu, it gives their share.
 
     Parameters
     ----------
@@ -66,7 +68,11 @@ def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bin
         zeros = np.count_nonzero(good == 0) / good.size if good.size else 0.0
         facts = f"mean {good.mean():.2g}, std {good.std():.2g}" if good.size else "no finite element"
         facts += f", {zeros:.0%} zero" if zeros > 0.01 else ""
-        panel.set_title(f"{name}\n{facts}" + (f"\n{bad} not finite" if bad else ""), fontsize=8, color=_VERMILLION if bad else "black")
+        panel.set_title(
+            f"{name}\n{facts}" + (f"\n{bad} not finite" if bad else ""),
+            fontsize=8,
+            color=_VERMILLION if bad else "black",
+        )
         panel.tick_params(labelsize=7)
         panel.set_yticks([])
     if title:
@@ -152,14 +158,16 @@ def gradient_histograms(module: Any, path: str | Path | None = None, *, bins: in
     return histograms(found, path, bins=bins, title="gradients")
 
 
-def weight_tiles(weight: Any, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64) -> Any:
+def weight_tiles(
+    weight: Any, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64
+) -> Any:
     """Show the weights of a first layer as one small image per unit.
 
     Parameters
     ----------
     weight : array_like, shape (units, inputs) or (units, channels, height, width)
-        As :class:`nn.Linear` and a convolution hold it. With three channels the tiles are in colour, each scaled to its own range;
-        otherwise blue is negative, white zero and red positive, on one scale for all.
+        As :class:`nn.Linear` and a convolution hold it. With three channels the tiles are in colour, each scaled to its
+        own range; otherwise blue is negative, white zero and red positive, on one scale for all.
     shape : sequence of int, optional
         (height, width) or (channels, height, width) of an input image; square if not given.
     path : str or Path, optional
@@ -185,12 +193,16 @@ def weight_tiles(weight: Any, shape: Sequence[int] | None = None, path: str | Pa
         side = math.isqrt(array.shape[1])
         target = tuple(shape) if shape is not None else (side, side)
         if math.prod(target) != array.shape[1] or len(target) not in (2, 3):
-            raise ShapeError(f"weight_tiles: {array.shape[1]} inputs are no image of shape {target}; pass shape=(height, width)")
+            raise ShapeError(
+                f"weight_tiles: {array.shape[1]} inputs are no image of shape {target}; pass shape=(height, width)"
+            )
         array = array.reshape(len(array), *target)
     if array.ndim == 3:
         array = array[:, None]
     if array.ndim != 4 or not array.size:
-        raise ShapeError(f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}")
+        raise ShapeError(
+            f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}"
+        )
     array = array[:most]
     columns = math.ceil(math.sqrt(len(array)))
     rows = math.ceil(len(array) / columns)

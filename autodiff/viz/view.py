@@ -1,8 +1,9 @@
 """The picture as data: frozen dataclasses that hold everything a drawing shows and nothing of the engine.
 
-A :class:`GraphView` is made by :mod:`autodiff.viz.snapshot` and written out by :mod:`autodiff.viz.dot`, :mod:`~autodiff.viz.svg` and
-:mod:`~autodiff.viz.text`. Everything that can be drawn as one box is a cluster with a flag, such as a fused operation with its composed definition.
-All functions here take time linear in the size of the view and none recurses.
+A :class:`GraphView` is made by :mod:`autodiff.viz.snapshot` and written out by :mod:`autodiff.viz.dot`,
+:mod:`~autodiff.viz.svg` and :mod:`~autodiff.viz.text`. Everything that can be drawn as one box is a cluster with a
+flag, such as a fused operation with its composed definition. All functions here take time linear in the size of the
+view and none recurses.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class NodeView:
     nbytes: int | None = None
 
     def moved(self, cluster: str | None) -> NodeView:
-        """The same box in another cluster; ten times quicker than ``dataclasses.replace``, which counts at 100,000 boxes.
+        """The same box in another cluster; ten times quicker than ``dataclasses.replace``, which counts at 100,000
+        boxes.
 
         Examples
         --------
@@ -83,9 +85,22 @@ class NodeView:
         'c1'
         """
         return NodeView(
-            self.id, self.label, self.kind, self.family, self.shape, self.dtype, self.name, cluster, self.rows, self.details, self.alert,
-            self.count, self.times, self.seconds, self.nbytes,
-        )  # fmt: skip
+            self.id,
+            self.label,
+            self.kind,
+            self.family,
+            self.shape,
+            self.dtype,
+            self.name,
+            cluster,
+            self.rows,
+            self.details,
+            self.alert,
+            self.count,
+            self.times,
+            self.seconds,
+            self.nbytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +127,8 @@ class EdgeView:
     details : tuple of (str, str)
         Text of the tooltip.
     upward : bool
-        Lay the arrow out from target to source, so that a backward graph stands beside its forward graph; of a link: let it
-        have no say in the layout.
+        Lay the arrow out from target to source, so that a backward graph stands beside its forward graph; of a link:
+        let it have no say in the layout.
     """
 
     id: str
@@ -129,7 +144,9 @@ class EdgeView:
 
     def moved(self, source: str, target: str, kind: EdgeKind, count: int) -> EdgeView:
         """The same arrow between other boxes."""
-        return EdgeView(self.id, source, target, self.slot, kind, self.label, count, self.alert, self.details, self.upward)
+        return EdgeView(
+            self.id, source, target, self.slot, kind, self.label, count, self.alert, self.details, self.upward
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +198,23 @@ class ClusterView:
     def moved(self, parent: str | None, collapsed: bool, rolled: bool) -> ClusterView:
         """The same cluster elsewhere, opened or closed."""
         return ClusterView(
-            self.id, self.label, self.kind, parent, self.caption, collapsed, rolled, self.family, self.shape, self.dtype, self.name, self.rows,
-            self.details, self.alert, self.count, self.times,
-        )  # fmt: skip
+            self.id,
+            self.label,
+            self.kind,
+            parent,
+            self.caption,
+            collapsed,
+            rolled,
+            self.family,
+            self.shape,
+            self.dtype,
+            self.name,
+            self.rows,
+            self.details,
+            self.alert,
+            self.count,
+            self.times,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +269,9 @@ class GraphView:
         nodes = {node.id for node in self.nodes}
         for edge in self.edges:
             if edge.source not in nodes or edge.target not in nodes:
-                raise ArgumentError(f"edge {edge.id!r} runs from {edge.source!r} to {edge.target!r}: not both are nodes")
+                raise ArgumentError(
+                    f"edge {edge.id!r} runs from {edge.source!r} to {edge.target!r}: not both are nodes"
+                )
 
     def visible(self) -> GraphView:
         """Draw every collapsed cluster as one box.
@@ -287,7 +320,11 @@ class GraphView:
         for node in self.nodes:
             target = image[node.id]
             if target == node.id:
-                nodes.append(node if copies[node.id] == 1 else _as_pattern(node, labels.get(node.id, node.label), alerts.get(node.id, "")))
+                nodes.append(
+                    node
+                    if copies[node.id] == 1
+                    else _as_pattern(node, labels.get(node.id, node.label), alerts.get(node.id, ""))
+                )
             elif target in by_id and target not in placed:
                 placed.add(target)
                 box = _as_box(by_id[target])
@@ -300,7 +337,12 @@ class GraphView:
             source, target = image[edge.source], image[edge.target]
             changed = source != edge.source or target != edge.target
             kind = edge.kind
-            if changed and rolls and kind == "data" and _carried(rolls, drawn[edge.source].cluster, drawn[edge.target].cluster):
+            if (
+                changed
+                and rolls
+                and kind == "data"
+                and _carried(rolls, drawn[edge.source].cluster, drawn[edge.target].cluster)
+            ):
                 kind = "carry"
             if source == target and changed and (kind != "carry" or source in by_id):
                 continue
@@ -315,7 +357,8 @@ class GraphView:
             if edge.alert:
                 alarms.setdefault(key, edge.alert)
         hidden = {cluster.id for cluster in self.clusters if shown_as[cluster.id] is not None}
-        # The frame of the first copy would stand right inside that of the repeat: its content moves out, the frame goes.
+        # The frame of the first copy would stand right inside that of the repeat: its content moves out, the frame
+        # goes.
         lifted: dict[str, str] = {}
         for cluster in self.clusters:
             path = rolls.get(cluster.id, ())
@@ -350,7 +393,9 @@ class GraphView:
         )
 
     def _rolled(self) -> tuple[dict[str, str], dict[str, tuple[tuple[str, int], ...]]]:
-        """Each box of a later copy to the box of the first copy that is drawn for it; and in which copies a cluster lies."""
+        """Each box of a later copy to the box of the first copy that is drawn for it; and in which copies a cluster
+        lies.
+        """
         rolled = {cluster.id for cluster in self.clusters if cluster.rolled and not cluster.collapsed}
         if not rolled:
             return {}, {}
@@ -369,7 +414,7 @@ class GraphView:
                 members.setdefault(path[:length], []).append(node.id)
         twins: dict[str, str] = {}
         for path in sorted(members, key=len):
-            (repeat, number) = path[-1]
+            repeat, number = path[-1]
             if number == 0:
                 continue
             firsts = members.get((*path[:-1], (repeat, 0)), [])
@@ -437,11 +482,17 @@ def _carried(rolls: Mapping[str, tuple[tuple[str, int], ...]], source: str | Non
 
 
 def _as_pattern(node: NodeView, other: str, alert: str) -> NodeView:
-    """A box that stands for its copies as well: what differs in the label becomes a star, and what only one has goes."""
+    """A box that stands for its copies as well: what differs in the label becomes a star, and what only one has
+    goes.
+    """
     label = node.label
     if other != label:
         mine, theirs = label.split("."), other.split(".")
-        label = ".".join(a if a == b else "*" for a, b in zip(mine, theirs, strict=True)) if len(mine) == len(theirs) else label
+        label = (
+            ".".join(a if a == b else "*" for a, b in zip(mine, theirs, strict=True))
+            if len(mine) == len(theirs)
+            else label
+        )
     return replace(node, label=label, rows=(), alert=alert)
 
 

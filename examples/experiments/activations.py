@@ -1,4 +1,6 @@
-"""Experiment 9: saturation and dead units: the gradient's norm in every layer, for six activations and three scales of the first weights."""
+"""Experiment 9: saturation and dead units: the gradient's norm in every layer, for six activations and three scales of
+the first weights.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,13 @@ DEPTH, WIDTH, PIECES = 8, 100, 2
 
 
 class Layer(nn.Module):
-    """An affine map to ``pieces`` numbers per unit and an activation; keeps what the activation gave, for a look at it."""
+    """An affine map to ``pieces`` numbers per unit and an activation; keeps what the activation gave, for a look at
+    it.
+    """
 
-    def __init__(self, n: int, m: int, pieces: int, activation: Callable[[Any], Any], scale: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, n: int, m: int, pieces: int, activation: Callable[[Any], Any], scale: float, rng: np.random.Generator
+    ) -> None:
         super().__init__()
         self.affine = nn.Linear(n, m * pieces, generator=rng)
         nn.init.normal_(self.affine.weight, 0.0, scale / math.sqrt(n), rng)
@@ -35,7 +41,8 @@ class Layer(nn.Module):
         return out
 
 
-# Activation, the gain that keeps the size of its signal (PyTorch's table; for maxout of two E max(a, b)^2 = 1), and when a unit's value is stuck.
+# Activation, the gain that keeps the size of its signal (PyTorch's table; for maxout of two E max(a, b)^2 = 1), and
+# when a unit's value is stuck.
 KINDS: dict[str, tuple[Callable[[], Callable[[Any], Any]], float, Callable[[Any], Any]]] = {
     "sigmoid": (lambda: F.sigmoid, 1.0, lambda y: np.abs(y - 0.5) > 0.49),
     "tanh": (lambda: F.tanh, 5 / 3, lambda y: np.abs(y) > 0.98),
@@ -69,7 +76,9 @@ def look(net: Any, kind: str, batch: tuple[Any, Any]) -> tuple[list[float], floa
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run the experiment; per activation the gradient norms by scale, the shares before and after training, and the accuracy."""
+    """Run the experiment; per activation the gradient norms by scale, the shares before and after training, and the
+    accuracy.
+    """
     options = arguments(__doc__, argv)
     data = load(options, train=1000)
     epochs = 1 if options.quick else 10
@@ -88,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             net = network(kind, 1.0, data, options.seed)
             with np.errstate(all="ignore"):
                 try:
-                    fit(net, data, optim.SGD(net.parameters(), lr=rate), epochs=epochs, batch_size=50, seed=options.seed)
+                    fit(
+                        net, data, optim.SGD(net.parameters(), lr=rate), epochs=epochs, batch_size=50, seed=options.seed
+                    )
                     reached[rate] = accuracy(net, data.validation)
                 except FloatingPointError:  # the Trainer stops a run whose loss is no number
                     reached[rate] = math.nan
@@ -101,17 +112,35 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         for color, (kind, values) in zip(COLORS, by_kind.items(), strict=False):
             # A norm of exactly 0 has no place on a logarithmic axis.
             ax.semilogy(range(1, DEPTH + 1), np.maximum(values, 1e-16), color=color, marker=".", label=kind)
-        ax.set(xlabel="layer", ylabel="norm of the weights' gradient", title=f"first weights: {label}", ylim=(1e-16, 1e6))
+        ax.set(
+            xlabel="layer", ylabel="norm of the weights' gradient", title=f"first weights: {label}", ylim=(1e-16, 1e6)
+        )
     axes[0].legend(fontsize="small")
-    print(f"{data.name}: {DEPTH} hidden layers of {WIDTH}; stuck: a sigmoid within 0.01 of its end, |tanh| > 0.98, a ReLU at 0")
-    headers = ["activation", "gradient, first / last layer", "stuck at the start", "stuck, 5 x scale", "accuracy, rate 0.03", "rate 0.3"]
+    print(
+        f"{data.name}: {DEPTH} hidden layers of {WIDTH}; stuck: a sigmoid within 0.01 of its end, |tanh| > 0.98, a ReLU"
+        " at 0"
+    )
+    headers = [
+        "activation",
+        "gradient, first / last layer",
+        "stuck at the start",
+        "stuck, 5 x scale",
+        "accuracy, rate 0.03",
+        "rate 0.3",
+    ]
     table([*headers, "dead units, rate 0.3"], rows)
     by_name = {row[0]: row for row in rows}
-    conclude(f"""Even with the scale that suits, eight sigmoids leave the first layer {by_name["sigmoid"][1]} of the last one's gradient, since
-        the slope of a sigmoid is at most 1/4; tanh ({by_name["tanh"][1]}) and the rectifiers ({by_name["ReLU"][1]} for ReLU) keep it.
-        With weights five times too large {by_name["tanh"][3]:.0%} of the tanh values are saturated. About half of all ReLU values are 0
-        at the start ({by_name["ReLU"][2]:.0%}), which is harmless; units that are 0 on every example are not: after training at a rate
-        of 0.3, {by_name["ReLU"][6]:.0%} of them. Leaky ReLU, PReLU and maxout have a slope everywhere.""")
+    conclude(
+        f"""Even with the scale that suits, eight sigmoids leave the first layer {by_name["sigmoid"][1]} of the last
+        one's gradient, since
+        the slope of a sigmoid is at most 1/4; tanh ({by_name["tanh"][1]}) and the rectifiers ({by_name["ReLU"][1]}
+        for ReLU) keep it.
+        With weights five times too large {by_name["tanh"][3]:.0%} of the tanh values are saturated. About half of all
+        ReLU values are 0
+        at the start ({by_name["ReLU"][2]:.0%}), which is harmless; units that are 0 on every example are not: after
+        training at a rate
+        of 0.3, {by_name["ReLU"][6]:.0%} of them. Leaky ReLU, PReLU and maxout have a slope everywhere."""
+    )
     save(made, options, "activations")
     return {"norms": norms, "rows": rows}
 

@@ -21,8 +21,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     epochs = 2 if options.quick else 15
     found = {}
     for name, kind in KINDS.items():
-        net = nn.FullyConnectedNet([100] * 5, data.input_dim, 10, normalization=kind, weight_scale=2e-2, seed=options.seed)
-        found[name] = fit(net, data, optim.Adam(net.parameters(), lr=1e-3), epochs=epochs, batch_size=50, seed=options.seed)
+        net = nn.FullyConnectedNet(
+            [100] * 5, data.input_dim, 10, normalization=kind, weight_scale=2e-2, seed=options.seed
+        )
+        found[name] = fit(
+            net, data, optim.Adam(net.parameters(), lr=1e-3), epochs=epochs, batch_size=50, seed=options.seed
+        )
 
     made, ((one, two, three),) = figure(1, 3)
     for color, (name, history) in zip(COLORS, found.items(), strict=False):
@@ -33,13 +37,19 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     two.set(xlabel="epoch", ylabel="accuracy", title="training accuracy")
     three.set(xlabel="epoch", ylabel="accuracy", title="validation accuracy")
     one.legend()
-    print(f"{data.name}: {len(data.train[0])} images, six layers of 100, weight scale 0.02, Adam at 1e-3, {epochs} epochs")
+    print(
+        f"{data.name}: {len(data.train[0])} images, six layers of 100, weight scale 0.02, Adam at 1e-3, {epochs} epochs"
+    )
     rows = [[name, h.mean_losses()[-1], h.train_accuracy[-1], max(h.validation_accuracy)] for name, h in found.items()]
     table(["network", "loss, last epoch", "training accuracy", "best validation accuracy"], rows)
     plain, normalised = rows
-    conclude(f"""With small first weights the signal shrinks from layer to layer, and the plain network ends at {plain[2]:.1%} of its training
-        images. Batch normalisation sets every layer's input back to mean 0 and variance 1, so the same weights, rate and epochs reach
-        {normalised[2]:.1%}; on images not seen {normalised[3]:.1%} against {plain[3]:.1%}.""")
+    conclude(
+        f"""With small first weights the signal shrinks from layer to layer, and the plain network ends at
+        {plain[2]:.1%} of its training
+        images. Batch normalisation sets every layer's input back to mean 0 and variance 1, so the same weights, rate
+        and epochs reach
+        {normalised[2]:.1%}; on images not seen {normalised[3]:.1%} against {plain[3]:.1%}."""
+    )
     save(made, options, "batchnorm")
     return found
 

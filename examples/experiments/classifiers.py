@@ -1,7 +1,8 @@
 """Experiment 1: nearest neighbours, a linear SVM, a softmax classifier and a two-layer net on the same images.
 
-The two linear losses are written three times: with loops as their definitions read, vectorised with a gradient derived by hand, and as one
-line that autodiff differentiates. All three must agree, and with finite differences, before anything is trained.
+The two linear losses are written three times: with loops as their definitions read, vectorised with a gradient derived
+by hand, and as one line that autodiff differentiates. All three must agree, and with finite differences, before
+anything is trained.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Array = np.ndarray[Any, Any]
 LossAndGradient = Callable[[Array, Array, Array], tuple[float, Array]]
 
 
-# --- distances -------------------------------------------------------------------------------------------------------------
+# --- distances
+# -------------------------------------------------------------------------------------------------------------
 
 
 def distances_naive(a: Array, b: Array) -> Array:
@@ -58,7 +60,8 @@ def choose_k(x: Array, y: Array, candidates: Sequence[int], folds: int = 5) -> d
     return found
 
 
-# --- two linear losses, three times each ----------------------------------------------------------------------------------------
+# --- two linear losses, three times each
+# ----------------------------------------------------------------------------------------
 
 
 def svm_naive(W: Array, X: Array, y: Array) -> tuple[float, Array]:
@@ -129,7 +132,9 @@ LOSSES: dict[str, tuple[LossAndGradient, LossAndGradient, Callable[..., Any]]] =
 
 
 def agreement(data: Data, rng: np.random.Generator) -> list[list[Any]]:
-    """For both losses: the largest differences of the vectorised form and of autodiff from the loops, and the numerical verdict."""
+    """For both losses: the largest differences of the vectorised form and of autodiff from the loops, and the numerical
+    verdict.
+    """
     X = data.train[0][:30].reshape(30, -1)[:, :64].astype(np.float64)
     y = data.train[1][:30]
     W = rng.normal(0, 0.1, (X.shape[1], 10))
@@ -138,14 +143,20 @@ def agreement(data: Data, rng: np.random.Generator) -> list[list[Any]]:
         loss, dW = naive(W, X, y)
         by_hand, dW_hand = vectorized(W, X, y)
         value, dW_autodiff = ad.value_and_grad(line)(W, X, y)
-        differences = [abs(by_hand - loss), np.abs(dW_hand - dW).max(), abs(value - loss), np.abs(dW_autodiff - dW).max()]
+        differences = [
+            abs(by_hand - loss),
+            np.abs(dW_hand - dW).max(),
+            abs(value - loss),
+            np.abs(dW_autodiff - dW).max(),
+        ]
         check_gradients(lambda W, line=line: line(W, X, y), W, order=1)
         rows.append([name, *(f"{d:.1e}" for d in differences), "yes"])
         assert max(differences) < 1e-12, f"{name}: the three forms disagree"
     return rows
 
 
-# --- the contest ----------------------------------------------------------------------------------------------------------------
+# --- the contest
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
@@ -153,13 +164,26 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     options = arguments(__doc__, argv)
     data = load(options, train=5000)
     rng = np.random.default_rng(options.seed)
-    flat = {part: (x.reshape(len(x), -1), y) for part, (x, y) in (("train", data.train), ("validation", data.validation), ("test", data.test))}
+    flat = {
+        part: (x.reshape(len(x), -1), y)
+        for part, (x, y) in (("train", data.train), ("validation", data.validation), ("test", data.test))
+    }
 
     print(f"{data.name}: the loops against the vectorised form and against autodiff (float64, 30 images)")
-    headers = ["loss", "loss, vectorised", "gradient, by hand", "loss, autodiff", "gradient, autodiff", "equals finite differences"]
+    headers = [
+        "loss",
+        "loss, vectorised",
+        "gradient, by hand",
+        "loss, autodiff",
+        "gradient, autodiff",
+        "equals finite differences",
+    ]
     table(headers, agreement(data, rng))
     a, b = flat["test"][0][:20].astype(np.float64), flat["train"][0][:20].astype(np.float64)
-    print(f"distances, two loops against one matrix product: {np.abs(distances_naive(a, b) - distances(a, b)).max():.1e}\n")
+    print(
+        "distances, two loops against one matrix product:"
+        f" {np.abs(distances_naive(a, b) - distances(a, b)).max():.1e}\n"
+    )
 
     candidates = (1, 3, 5, 8, 12, 20, 50)
     folds = choose_k(*flat["train"], candidates)
@@ -171,7 +195,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     histories = {}
     hinge = nn.functional.multi_margin_loss
     for name, hidden, loss, rate in (
-        ("linear SVM", [], lambda s, y: hinge(s, y) * 10, 1e-3),  # PyTorch divides by the number of classes, CS231n does not
+        (
+            "linear SVM",
+            [],
+            lambda s, y: hinge(s, y) * 10,
+            1e-3,
+        ),  # PyTorch divides by the number of classes, CS231n does not
         ("softmax", [], None, 1e-2),
         ("two-layer net", [128], None, 1e-2),
     ):
@@ -183,7 +212,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     table(["classifier", "test accuracy"], list(results.items()))
 
     made, ((left, right),) = figure(1, 2)
-    left.errorbar(candidates, [np.mean(folds[k]) for k in candidates], [np.std(folds[k]) for k in candidates], color=COLORS[0], marker=".")
+    left.errorbar(
+        candidates,
+        [np.mean(folds[k]) for k in candidates],
+        [np.std(folds[k]) for k in candidates],
+        color=COLORS[0],
+        marker=".",
+    )
     left.set(xlabel="k", ylabel="accuracy", title="5-fold cross-validation of k", xscale="log")
     for color, (name, history) in zip(COLORS[1:], histories.items(), strict=False):
         right.plot(range(1, history.epochs + 1), history.validation_accuracy, color=color, label=name)
@@ -191,10 +226,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     right.legend()
     best = max(results, key=lambda name: results[name])
     linear = max(results["linear SVM"], results["softmax"])
-    conclude(f"""The hand-derived gradients of both linear losses equal the loops, autodiff and finite differences to rounding, so what is compared
-        are classifiers and not mistakes. On the test images the better linear boundary reaches {linear:.1%} and the net with a hidden layer of 128
-        ReLUs {results["two-layer net"]:.1%}; nearest neighbours, which learn nothing and keep every training image, reach
-        {next(iter(results.values())):.1%}. Best here: {best}.""")
+    conclude(
+        f"""The hand-derived gradients of both linear losses equal the loops, autodiff and finite differences to
+        rounding, so what is compared
+        are classifiers and not mistakes. On the test images the better linear boundary reaches {linear:.1%} and the
+        net with a hidden layer of 128
+        ReLUs {results["two-layer net"]:.1%}; nearest neighbours, which learn nothing and keep every training image,
+        reach
+        {next(iter(results.values())):.1%}. Best here: {best}."""
+    )
     save(made, options, "classifiers")
     return results
 

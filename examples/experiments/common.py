@@ -16,15 +16,35 @@ import optim
 from autodiff.errors import require
 from optim.datasets import load_cifar10, load_sklearn, split, standardize
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: safe for colour-blind readers
+COLORS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#000000",
+)  # Okabe and Ito: safe for colour-blind readers
 
 
 def arguments(doc: str | None, argv: Sequence[str] | None) -> argparse.Namespace:
     """The flags that every experiment takes."""
-    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--cifar10", type=Path, default=None, metavar="DIR", help="use CIFAR-10 from its Python batches instead of the digits")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: everything runs, nothing is learned in earnest")
-    parser.add_argument("--out", type=Path, default=Path("experiments-out"), metavar="FOLDER", help="where the figure goes")
+    parser = argparse.ArgumentParser(
+        description=(doc or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--cifar10",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="use CIFAR-10 from its Python batches instead of the digits",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds: everything runs, nothing is learned in earnest"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("experiments-out"), metavar="FOLDER", help="where the figure goes"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random")
     options = parser.parse_args(argv)
     if options.seed < 0:
@@ -104,7 +124,9 @@ def fit(
 def accuracy(model: nn.Module, part: tuple[Any, Any]) -> float:
     """The fraction of images whose largest score is at their class."""
     x, y = part
-    return float(np.mean(np.concatenate([model.eval()(x[i : i + 500]).data.argmax(axis=1) for i in range(0, len(x), 500)]) == y))
+    return float(
+        np.mean(np.concatenate([model.eval()(x[i : i + 500]).data.argmax(axis=1) for i in range(0, len(x), 500)]) == y)
+    )
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -112,7 +134,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     cells = [list(headers), *([f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     for k, row in enumerate(cells):
-        first, *rest = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        first, *rest = [
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         print("  ".join([first, *rest]).rstrip())
         if not k:
             print("  ".join("-" * w for w in widths))

@@ -1,4 +1,6 @@
-"""Experiment 10: a small convolutional network against a fully-connected one with more parameters, and what its first layer looks for."""
+"""Experiment 10: a small convolutional network against a fully-connected one with more parameters, and what its first
+layer looks for.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,14 @@ def convolutional(data: Data, seed: int) -> nn.Module:
         return [nn.Conv2d(a, b, 3, padding=1, bias=False, generator=rng), nn.BatchNorm2d(b), nn.ReLU()]
 
     return nn.Sequential(
-        *block(channels, 16), *block(16, 16), nn.MaxPool2d(2), *block(16, 32), nn.MaxPool2d(2), nn.Flatten(),
+        *block(channels, 16),
+        *block(16, 16),
+        nn.MaxPool2d(2),
+        *block(16, 32),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
         nn.Linear(32 * (data.shape[1] // 4) * (data.shape[2] // 4), 10, generator=rng),
-    )  # fmt: skip
+    )
 
 
 def connected(data: Data, seed: int) -> nn.Module:
@@ -59,9 +66,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     axes[1].imshow(_tiles(nets["convolutional"]), cmap="gray", interpolation="nearest")
     axes[1].set(title="the 16 filters of the first layer", xticks=[], yticks=[])
     conv, dense = rows
-    conclude(f"""With {conv[1]} parameters against {dense[1]} the convolutional network reads {conv[2]:.1%} of the test images, the
-        fully-connected one {dense[2]:.1%}. Shift every test image by a pixel and {conv[3]:.1%} and {dense[3]:.1%} are left: shared
-        weights look for the same stroke everywhere, a fully-connected layer has to learn it anew at every place.""")
+    conclude(
+        f"""With {conv[1]} parameters against {dense[1]} the convolutional network reads {conv[2]:.1%} of the test
+        images, the
+        fully-connected one {dense[2]:.1%}. Shift every test image by a pixel and {conv[3]:.1%} and {dense[3]:.1%} are
+        left: shared
+        weights look for the same stroke everywhere, a fully-connected layer has to learn it anew at every place."""
+    )
     save(made, options, "convnet")
     return results
 

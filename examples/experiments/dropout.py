@@ -21,8 +21,12 @@ def main(argv: Sequence[str] | None = None) -> dict[float, Any]:
     epochs = 3 if options.quick else 40
     found, gaps = {}, {}
     for keep in KEEP:
-        net = nn.FullyConnectedNet([500], data.input_dim, 10, dropout_keep_ratio=keep, weight_scale=1e-2, seed=options.seed)
-        found[keep] = fit(net, data, optim.Adam(net.parameters(), lr=5e-4), epochs=epochs, batch_size=100, seed=options.seed)
+        net = nn.FullyConnectedNet(
+            [500], data.input_dim, 10, dropout_keep_ratio=keep, weight_scale=1e-2, seed=options.seed
+        )
+        found[keep] = fit(
+            net, data, optim.Adam(net.parameters(), lr=5e-4), epochs=epochs, batch_size=100, seed=options.seed
+        )
         trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.0), progress=False)
         gaps[keep] = [trainer.evaluate(part) for part in (data.train, data.validation)]
 
@@ -39,9 +43,14 @@ def main(argv: Sequence[str] | None = None) -> dict[float, Any]:
     rows = [[f"{keep:g}", a[0], a[1], b[0], b[1]] for keep, (a, b) in gaps.items()]
     table(["kept", "training loss", "training accuracy", "validation loss", "validation accuracy"], rows)
     one, quarter = gaps[1.0], gaps[0.25]
-    conclude(f"""With every unit kept the network fits its training images to a loss of {one[0][0]:.4f} and has {one[1][0]:.3f} on images not
-        seen: a gap of {one[1][0] - one[0][0]:.3f}. Keeping a quarter of the units at each step makes the fit slower and the gap
-        {quarter[1][0] - quarter[0][0]:.3f}: validation loss {quarter[1][0]:.3f}, accuracy {quarter[1][1]:.1%} against {one[1][1]:.1%}.""")
+    conclude(
+        f"""With every unit kept the network fits its training images to a loss of {one[0][0]:.4f} and has
+        {one[1][0]:.3f} on images not
+        seen: a gap of {one[1][0] - one[0][0]:.3f}. Keeping a quarter of the units at each step makes the fit slower
+        and the gap
+        {quarter[1][0] - quarter[0][0]:.3f}: validation loss {quarter[1][0]:.3f}, accuracy {quarter[1][1]:.1%} against
+        {one[1][1]:.1%}."""
+    )
     save(made, options, "dropout")
     return found
 

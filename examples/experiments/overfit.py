@@ -1,6 +1,7 @@
 """Experiment 2: three and five layers learn 50 images by heart, if the initial weights have the right scale.
 
-A network that cannot reach 100 % on 50 images has a mistake in it. How forgiving it is of the scale of its first weights depends on its depth.
+A network that cannot reach 100 % on 50 images has a mistake in it. How forgiving it is of the scale of its first
+weights depends on its depth.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         left.plot(range(1, EPOCHS + 1), found["accuracy"], color=color, label=f"{name}, scale {found['scale']:.2g}")
         right.semilogx(scales, found["by_scale"], color=color, marker=".", label=name)
     left.set(xlabel="epoch", ylabel="training accuracy", title="50 images, best scale")
-    right.set(xlabel="standard deviation of the initial weights", ylabel=f"training accuracy after {EPOCHS} epochs", title="sensitivity to the scale")
+    right.set(
+        xlabel="standard deviation of the initial weights",
+        ylabel=f"training accuracy after {EPOCHS} epochs",
+        title="sensitivity to the scale",
+    )
     left.legend()
     right.legend()
     rows = []
@@ -54,10 +59,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"{data.name}: 50 training images, Adam at 1e-3, batches of 10")
     table(["network", "best scale", "training accuracy", "100 % at epoch", "scales that reach 100 %"], rows)
     he = np.sqrt(2 / 100)
-    conclude(f"""Both networks learn the 50 images by heart, if their first weights are neither so small that the signal has vanished before the
-        last layer nor so large that the first losses are enormous. Every layer multiplies the signal by about the weights' scale times
-        the root of half its width, so the more layers there are the closer that product must be to 1, which is a scale of {he:.2f} for
-        100 units (He et al. 2015): three layers reach 100 % from {rows[0][-1]}, five from {rows[1][-1]}.""")
+    conclude(
+        f"""Both networks learn the 50 images by heart, if their first weights are neither so small that the signal
+        has vanished before the
+        last layer nor so large that the first losses are enormous. Every layer multiplies the signal by about the
+        weights' scale times
+        the root of half its width, so the more layers there are the closer that product must be to 1, which is a
+        scale of {he:.2f} for
+        100 units (He et al. 2015): three layers reach 100 % from {rows[0][-1]}, five from {rows[1][-1]}."""
+    )
     save(made, options, "overfit")
     return results
 

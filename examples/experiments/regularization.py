@@ -54,17 +54,30 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     grid = np.stack([a.ravel(), b.ravel()], axis=1).astype(np.float32)
     for ax, (name, net) in zip(axes, nets.items(), strict=True):
         scores = net(grid).data
-        ax.contourf(a, b, (scores[:, 1] - scores[:, 0]).reshape(a.shape), levels=[-1e9, 0, 1e9], colors=["#cfe3f1", "#f9ddcb"])
+        ax.contourf(
+            a, b, (scores[:, 1] - scores[:, 0]).reshape(a.shape), levels=[-1e9, 0, 1e9], colors=["#cfe3f1", "#f9ddcb"]
+        )
         for c in (0, 1):
             ax.scatter(*train[0][train[1] == c].T, s=10, color=COLORS[c], edgecolors="white", linewidths=0.3)
         ax.set(title=f"{name}\ntraining {found[name][0]:.1%}, test {found[name][1]:.1%}", xticks=[], yticks=[])
-    print(f"two moons with noise 0.35: 120 examples to learn from, 3,000 to test, two hidden layers of 100, {steps} steps of Adam")
-    table(["against overfitting", "training accuracy", "test accuracy", "norm of the weights"], [[name, *values] for name, values in found.items()])
+    print(
+        f"two moons with noise 0.35: 120 examples to learn from, 3,000 to test, two hidden layers of 100, {steps} steps"
+        " of Adam"
+    )
+    table(
+        ["against overfitting", "training accuracy", "test accuracy", "norm of the weights"],
+        [[name, *values] for name, values in found.items()],
+    )
     best = max(found, key=lambda name: found[name][1])
-    conclude(f"""With nothing to hold it back the network bends its boundary around single noisy examples: {found["nothing"][0]:.1%} in training,
-        {found["nothing"][1]:.1%} in the test. L2 makes large weights dear (their norm falls from {found["nothing"][2]:.0f} to
-        {found["L2, 0.03"][2]:.0f}) and the boundary smooth; dropout reaches a similar end without small weights, since no unit can rely
-        on another. Best in the test: {best} with {found[best][1]:.1%}.""")
+    conclude(
+        f"""With nothing to hold it back the network bends its boundary around single noisy examples:
+        {found["nothing"][0]:.1%} in training,
+        {found["nothing"][1]:.1%} in the test. L2 makes large weights dear (their norm falls from
+        {found["nothing"][2]:.0f} to
+        {found["L2, 0.03"][2]:.0f}) and the boundary smooth; dropout reaches a similar end without small weights,
+        since no unit can rely
+        on another. Best in the test: {best} with {found[best][1]:.1%}."""
+    )
     save(made, options, "regularization")
     return found
 

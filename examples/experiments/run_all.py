@@ -2,7 +2,8 @@
 
     python examples/experiments/run_all.py --out docs/experiments
 
-writes ``README.md`` and a PNG for each into the folder. With ``--quick`` everything runs in a few seconds and nothing is learned in earnest.
+writes ``README.md`` and a PNG for each into the folder. With ``--quick`` everything runs in a few seconds and nothing
+is learned in earnest.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAMES = (
-    "classifiers", "overfit", "optimizers", "batchnorm", "weight_scale", "batch_size", "dropout", "regularization", "activations", "convnet",
-)  # fmt: skip
+    "classifiers",
+    "overfit",
+    "optimizers",
+    "batchnorm",
+    "weight_scale",
+    "batch_size",
+    "dropout",
+    "regularization",
+    "activations",
+    "convnet",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(NAMES)}")
     flags = ["--out", str(options.out), "--seed", str(options.seed), *(["--quick"] if options.quick else [])]
     flags += [] if options.cifar10 is None else ["--cifar10", str(options.cifar10)]
-    page = ["# The classic experiments", "", "Written by `python examples/experiments/run_all.py --out docs/experiments`.", ""]
+    page = [
+        "# The classic experiments",
+        "",
+        "Written by `python examples/experiments/run_all.py --out docs/experiments`.",
+        "",
+    ]
     for name in options.names or NAMES:
         module = importlib.import_module(name)
         started = time.perf_counter()
@@ -46,7 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{text}\n{name}: {time.perf_counter() - started:.0f} s\n", flush=True)
         tables, _, paragraph = text.rstrip().rpartition("\n\n")
         title = (module.__doc__ or "").partition("\n")[0]
-        page += [f"## {title}", "", "```", tables.rstrip(), "```", "", " ".join(paragraph.split()), "", f"![{name}]({name}.png)", ""]
+        page += [
+            f"## {title}",
+            "",
+            "```",
+            tables.rstrip(),
+            "```",
+            "",
+            " ".join(paragraph.split()),
+            "",
+            f"![{name}]({name}.png)",
+            "",
+        ]
     if not options.names:
         (options.out / "README.md").write_text("\n".join(page))
     return 0

@@ -32,7 +32,14 @@ from nn.functional.activation import (
 from nn.functional.attention import attention_with_weights, scaled_dot_product_attention
 from nn.functional.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from nn.functional.ctc import ctc_loss
-from nn.functional.distance_loss import cosine_similarity, huber_loss, l1_loss, mse_loss, pairwise_distance, smooth_l1_loss
+from nn.functional.distance_loss import (
+    cosine_similarity,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    pairwise_distance,
+    smooth_l1_loss,
+)
 from nn.functional.dropout import dropout
 from nn.functional.linear import linear
 from nn.functional.loss import (

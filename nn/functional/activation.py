@@ -51,7 +51,8 @@ def _along(name: str, x: Any, dim: int) -> int:
     return int(dim % x.ndim)
 
 
-# --- piecewise linear -----------------------------------------------------------------------------------------------------
+# --- piecewise linear
+# -----------------------------------------------------------------------------------------------------
 
 
 def relu(input: Any) -> Tensor:
@@ -99,7 +100,9 @@ def prelu(input: Any, weight: Any) -> Tensor:
     w = weight if isinstance(weight, Tensor) else np.asarray(weight)
     channels = x.shape[1] if x.ndim > 1 else x.size
     if w.ndim > 1 or w.size not in (1, channels):
-        raise ShapeError(f"prelu: weight of shape {w.shape} for input of shape {x.shape}; it needs (1,) or ({channels},)")
+        raise ShapeError(
+            f"prelu: weight of shape {w.shape} for input of shape {x.shape}; it needs (1,) or ({channels},)"
+        )
     slope = w.reshape(-1, *(1,) * (x.ndim - 2)) if w.size > 1 else w.reshape((1,) * x.ndim)
     return np.where(x > 0, x, x * slope)  # type: ignore[return-value]
 
@@ -202,7 +205,8 @@ def threshold(input: Any, threshold: float, value: float) -> Tensor:
 
 
 def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
-    """The largest of each ``pool_size`` neighbours along ``dim`` (Goodfellow et al. 2013, arXiv 1302.4389); ties share the gradient.
+    """The largest of each ``pool_size`` neighbours along ``dim`` (Goodfellow et al. 2013, arXiv 1302.4389); ties share
+    the gradient.
 
     Parameters
     ----------
@@ -234,7 +238,8 @@ def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
     return pieces.max(axis=axis + 1)  # type: ignore[no-any-return]
 
 
-# --- smooth ---------------------------------------------------------------------------------------------------------------
+# --- smooth
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def sigmoid(input: Any) -> Tensor:
@@ -271,7 +276,8 @@ def elu(input: Any, alpha: float = 1.0) -> Tensor:
 
 
 def celu(input: Any, alpha: float = 1.0) -> Tensor:
-    """``input`` where positive, else ``alpha (exp(input / alpha) - 1)``, whose slope is continuous (Barron 2017, arXiv 1704.07483).
+    """``input`` where positive, else ``alpha (exp(input / alpha) - 1)``, whose slope is continuous (Barron 2017, arXiv
+    1704.07483).
 
     Raises
     ------
@@ -289,7 +295,8 @@ def celu(input: Any, alpha: float = 1.0) -> Tensor:
 
 
 def selu(input: Any) -> Tensor:
-    """``scale * elu(input, alpha)`` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, arXiv 1706.02515).
+    """``scale * elu(input, alpha)`` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, arXiv
+    1706.02515).
 
     Examples
     --------
@@ -302,7 +309,8 @@ def selu(input: Any) -> Tensor:
 
 
 def gelu(input: Any, approximate: str = "none") -> Tensor:
-    """``input * Phi(input)``, Phi being the standard normal distribution function (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    """``input * Phi(input)``, Phi being the standard normal distribution function (Hendrycks and Gimpel 2016, arXiv
+    1606.08415).
 
     Parameters
     ----------
@@ -416,7 +424,8 @@ def glu(input: Any, dim: int = -1) -> Tensor:
     return x[(*before, slice(half))] * sigmoid(x[(*before, slice(half, None))])  # type: ignore[no-any-return]
 
 
-# --- along an axis --------------------------------------------------------------------------------------------------------
+# --- along an axis
+# --------------------------------------------------------------------------------------------------------
 
 
 def softmax(input: Any, dim: int) -> Tensor:

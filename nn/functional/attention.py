@@ -15,9 +15,16 @@ __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, generator: np.random.Generator | None = None,
-) -> Tensor:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
     """``softmax(scale query key^T + attn_mask) value``, the softmax along the keys.
 
     Parameters
@@ -26,8 +33,9 @@ def scaled_dot_product_attention(
     key : (..., S, E)
     value : (..., S, D)
     attn_mask : bool or float, broadcastable to (..., L, S), optional
-        True where a query may look (MultiheadAttention's masks mean the opposite), or numbers added to the scores, of which -inf hides. A float
-        mask has a gradient. Whatever stands where a mask hides, NaN included, reaches no output and no gradient.
+        True where a query may look (MultiheadAttention's masks mean the opposite), or numbers added to the scores, of
+        which -inf hides. A float mask has a gradient. Whatever stands where a mask hides, NaN included, reaches no
+        output and no gradient.
     dropout_p : float
         Probability with which a weight is dropped. There is no training flag: pass 0 in evaluation.
     is_causal : bool
@@ -35,7 +43,8 @@ def scaled_dot_product_attention(
     scale : float, optional
         Default ``1 / sqrt(E)``.
     enable_gqa : bool
-        Let query have a multiple of key's and value's heads (axis -3): each of theirs serves as many neighbouring query heads.
+        Let query have a multiple of key's and value's heads (axis -3): each of theirs serves as many neighbouring query
+        heads.
     generator : numpy.random.Generator, optional
         Draws the dropout mask; default the one of ``nn.init.manual_seed``.
 
@@ -82,16 +91,22 @@ def _shared_heads(query: Any, x: Any) -> Any:
     """``x`` (..., heads, S, E) with each head as often as query has heads for it."""
     if min(query.ndim, x.ndim) < 3 or not x.shape[-3] or query.shape[-3] % x.shape[-3]:
         raise ShapeError(
-            f"scaled_dot_product_attention: enable_gqa needs heads on axis -3, query's a multiple of key's and value's; "
-            f"got shapes {query.shape} and {x.shape}"
+            "scaled_dot_product_attention: enable_gqa needs heads on axis -3, query's a multiple of key's and value's;"
+            f" got shapes {query.shape} and {x.shape}"
         )
     return np.repeat(x, query.shape[-3] // x.shape[-3], axis=-3)
 
 
 def attention_with_weights(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, generator: np.random.Generator | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    generator: np.random.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
     """:func:`scaled_dot_product_attention` that hands out its weights, too: slower, composed of elementary operations.
 
     Parameters
@@ -115,7 +130,9 @@ def attention_with_weights(
     q, k, v, mask = as_input(query), as_input(key), as_input(value), None if attn_mask is None else as_input(attn_mask)
     mask = _in_dtype(mask, q)
     kept = _dropout_mask(q, k, v, dropout_p, generator)
-    out, weights = fused.attention_with_weights(q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p)
+    out, weights = fused.attention_with_weights(
+        q, k, v, mask, kept, is_causal=is_causal, scale=scale, dropout_p=dropout_p
+    )
     return _tensor(out), _tensor(weights)
 
 

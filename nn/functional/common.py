@@ -24,7 +24,8 @@ def as_tensor(x: Any, like: Any = None) -> Tensor:
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
-    """An input (N, C, ...) with ``axes`` spatial axes, and whether it came as a single (C, ...) that has been given a batch axis.
+    """An input (N, C, ...) with ``axes`` spatial axes, and whether it came as a single (C, ...) that has been given a
+    batch axis.
 
     Raises
     ------
@@ -35,7 +36,9 @@ def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
     if x.ndim == axes + 1:
         return x[None], True
     if x.ndim != axes + 2:
-        raise ShapeError(f"{name}: input of shape {x.shape}; it needs {axes + 2} axes, (N, C, ...), or {axes + 1} without the batch")
+        raise ShapeError(
+            f"{name}: input of shape {x.shape}; it needs {axes + 2} axes, (N, C, ...), or {axes + 1} without the batch"
+        )
     return x, False
 
 
@@ -43,11 +46,15 @@ def equal_shapes(name: str, **arrays: Any) -> None:
     """Refuse arrays of different shapes; PyTorch broadcasts them with a warning, which is rarely what was meant."""
     shapes = {key: array.shape for key, array in arrays.items()}
     if len(set(shapes.values())) > 1:
-        raise ShapeError(f"{name}: " + ", ".join(f"{key} of shape {shape}" for key, shape in shapes.items()) + "; they must be equal")
+        raise ShapeError(
+            f"{name}: " + ", ".join(f"{key} of shape {shape}" for key, shape in shapes.items()) + "; they must be equal"
+        )
 
 
 def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tensor:
-    """Losses, reduced as ``reduction`` says; the mean divides by their number or by ``divisor``, and of nothing is NaN, as in PyTorch."""
+    """Losses, reduced as ``reduction`` says; the mean divides by their number or by ``divisor``, and of nothing is NaN,
+    as in PyTorch.
+    """
     if reduction == "none":
         return losses  # type: ignore[no-any-return]
     if reduction not in ("mean", "sum"):

@@ -1,4 +1,6 @@
-"""Convolutions over one, two or three axes: PyTorch's signatures over the fused primitives, which know no fixed number of axes."""
+"""Convolutions over one, two or three axes: PyTorch's signatures over the fused primitives, which know no fixed number
+of axes.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,15 @@ from nn.functional.common import as_input, batched
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 
-def _conv(name: str, axes: int, input: Any, weight: Any, bias: Any, options: dict[str, Any], transposed: bool = False) -> Tensor:
+def _conv(
+    name: str, axes: int, input: Any, weight: Any, bias: Any, options: dict[str, Any], transposed: bool = False
+) -> Tensor:
     weight = as_input(weight)
     if weight.ndim != axes + 2:
         first, second = ("C", "O / groups") if transposed else ("O", "C / groups")
-        raise ShapeError(f"{name}: weight of shape {weight.shape}; it needs {axes + 2} axes, ({first}, {second}, kernel)")
+        raise ShapeError(
+            f"{name}: weight of shape {weight.shape}; it needs {axes + 2} axes, ({first}, {second}, kernel)"
+        )
     x, single = batched(name, input, axes)
     op = fused.conv_transpose if transposed else fused.conv
     out = op.function(x, weight, None if bias is None else as_input(bias), **options)
@@ -97,9 +103,15 @@ def conv3d(
 
 
 def conv_transpose1d(
-    input: Any, weight: Any, bias: Any = None,
-    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of :func:`conv1d` as a linear map of its input.
 
     Parameters
@@ -118,14 +130,26 @@ def conv_transpose1d(
     >>> conv_transpose1d(np.ones((2, 3, 4)), np.ones((3, 5, 3)), stride=2, padding=1, output_padding=1).shape
     (2, 5, 8)
     """
-    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups, "dilation": dilation}
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "groups": groups,
+        "dilation": dilation,
+    }
     return _conv("conv_transpose1d", 1, input, weight, bias, options, transposed=True)
 
 
 def conv_transpose2d(
-    input: Any, weight: Any, bias: Any = None,
-    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of :func:`conv2d` as a linear map of its input.
 
     Parameters
@@ -144,14 +168,26 @@ def conv_transpose2d(
     >>> conv_transpose2d(np.ones((2, 3, 4, 4)), np.ones((3, 5, 3, 3)), stride=2, padding=1, output_padding=1).shape
     (2, 5, 8, 8)
     """
-    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups, "dilation": dilation}
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "groups": groups,
+        "dilation": dilation,
+    }
     return _conv("conv_transpose2d", 2, input, weight, bias, options, transposed=True)
 
 
 def conv_transpose3d(
-    input: Any, weight: Any, bias: Any = None,
-    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of :func:`conv3d` as a linear map of its input.
 
     Parameters
@@ -167,8 +203,15 @@ def conv_transpose3d(
 
     Examples
     --------
-    >>> conv_transpose3d(np.ones((2, 3, 4, 4, 4)), np.ones((3, 5, 3, 3, 3)), stride=2, padding=1, output_padding=1).shape
+    >>> x, w = np.ones((2, 3, 4, 4, 4)), np.ones((3, 5, 3, 3, 3))
+    >>> conv_transpose3d(x, w, stride=2, padding=1, output_padding=1).shape
     (2, 5, 8, 8, 8)
     """
-    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups, "dilation": dilation}
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "groups": groups,
+        "dilation": dilation,
+    }
     return _conv("conv_transpose3d", 3, input, weight, bias, options, transposed=True)

@@ -25,7 +25,13 @@ def _whole(name: str, values: Any, size: int | None = None) -> Any:
 
 
 def ctc_loss(
-    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
 ) -> Tensor:
     """The negative log-probability of a label sequence, summed over all its alignments (Graves et al. 2006).
 
@@ -51,8 +57,8 @@ def ctc_loss(
 
     Notes
     -----
-    The gradient is the derivative with respect to ``log_probs``. PyTorch's has ``exp(log_probs)`` added, which the normalisation that it takes
-    for granted makes vanish: behind a log_softmax the two agree.
+    The gradient is the derivative with respect to ``log_probs``. PyTorch's has ``exp(log_probs)`` added, which the
+    normalisation that it takes for granted makes vanish: behind a log_softmax the two agree.
 
     Raises
     ------
@@ -76,16 +82,22 @@ def ctc_loss(
     if not 0 <= blank < classes:
         raise ArgumentError(f"ctc_loss: blank={blank} is outside [0, {classes})")
     if (inputs < 0).any() or (inputs > time).any() or (labels < 0).any():
-        raise ArgumentError(f"ctc_loss: input_lengths must lie in [0, {time}] and target_lengths must not be negative, got {inputs} and {labels}")
+        raise ArgumentError(
+            f"ctc_loss: input_lengths must lie in [0, {time}] and target_lengths must not be negative, got {inputs} and"
+            f" {labels}"
+        )
     padded = _padded(targets, labels, single)
     counted = np.arange(padded.shape[1]) < labels[:, None]
     bad = counted & ((padded < 0) | (padded >= classes) | (padded == blank))
     if bad.any():
         example, place = np.argwhere(bad)[0]
         raise ArgumentError(
-            f"ctc_loss: label {padded[example, place]} at {place} of example {example}; labels lie in [0, {classes}) and are not the blank, {blank}"
+            f"ctc_loss: label {padded[example, place]} at {place} of example {example}; labels lie in [0, {classes})"
+            f" and are not the blank, {blank}"
         )
-    losses: Any = fused.ctc_loss.function(frames, np.where(counted, padded, blank), inputs, labels, blank=blank, zero_infinity=zero_infinity)
+    losses: Any = fused.ctc_loss.function(
+        frames, np.where(counted, padded, blank), inputs, labels, blank=blank, zero_infinity=zero_infinity
+    )
     if reduction == "mean":
         losses = losses / np.maximum(labels, 1).astype(losses.dtype)
     elif single:
@@ -103,7 +115,10 @@ def _padded(targets: Any, labels: Any, single: bool) -> Any:
             raise ShapeError(f"ctc_loss: targets of shape {array.shape} for target_lengths {labels}")
         return rows
     if array.ndim != 1 or flat.size != labels.sum():
-        raise ShapeError(f"ctc_loss: targets of shape {array.shape} for target_lengths {labels}; it needs (N, S) or ({labels.sum()},)")
+        raise ShapeError(
+            f"ctc_loss: targets of shape {array.shape} for target_lengths {labels}; it needs (N, S) or"
+            f" ({labels.sum()},)"
+        )
     rows = np.zeros((len(labels), labels.max(initial=0)), np.int64)
     rows[np.arange(rows.shape[1]) < labels[:, None]] = flat
     return rows

@@ -55,7 +55,8 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """``d^2 / (2 beta)`` where the difference d is below ``beta``, else ``|d| - beta / 2`` (Girshick 2015, arXiv 1504.08083).
+    """``d^2 / (2 beta)`` where the difference d is below ``beta``, else ``|d| - beta / 2`` (Girshick 2015, arXiv
+    1504.08083).
 
     Parameters
     ----------

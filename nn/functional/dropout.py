@@ -14,7 +14,8 @@ __all__ = ["dropout"]
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Tensor:
-    """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)``; the identity unless ``training``.
+    """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)``; the identity unless
+    ``training``.
 
     Parameters
     ----------

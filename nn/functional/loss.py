@@ -27,7 +27,12 @@ _cross_entropy = fused.cross_entropy.function
 
 
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of ``softmax(input)`` with class indices or class probabilities.
 
@@ -47,9 +52,13 @@ def cross_entropy(
     0.693147
     """
     return _cross_entropy(  # type: ignore[no-any-return]
-        input if input.__class__ is Tensor else as_input(input), target if target.__class__ is np.ndarray else as_input(target),
-        weight if weight is None else as_input(weight), ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
-    )  # fmt: skip
+        input if input.__class__ is Tensor else as_input(input),
+        target if target.__class__ is np.ndarray else as_input(target),
+        weight if weight is None else as_input(weight),
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
 
 
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
@@ -124,7 +133,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """``-(pos_weight t log sigmoid(x) + (1 - t) log(1 - sigmoid(x)))`` of scores, stable for any magnitude.
 
     Parameters
@@ -153,11 +162,14 @@ def binary_cross_entropy_with_logits(
         losses = fused.bernoulli_logits.function(x, t)
     else:
         losses = (t - 1) * logsigmoid(-x) - t * logsigmoid(x) * as_input(pos_weight)
-    return reduced(losses if weight is None else losses * as_input(weight), reduction, "binary_cross_entropy_with_logits")
+    return reduced(
+        losses if weight is None else losses * as_input(weight), reduction, "binary_cross_entropy_with_logits"
+    )
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """The Kullback-Leibler divergence of the distribution ``target`` from the one whose logarithms are ``input``: ``t (log t - input)``.
+    """The Kullback-Leibler divergence of the distribution ``target`` from the one whose logarithms are ``input``: ``t
+    (log t - input)``.
 
     Parameters
     ----------
@@ -166,7 +178,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     target : array_like or Tensor of the same shape
         Probabilities, or their logarithms with ``log_target``.
     reduction : {"mean", "batchmean", "sum", "none"}
-        "batchmean" divides the sum by the first axis, which is the divergence proper; "mean" divides by the number of elements.
+        "batchmean" divides the sum by the first axis, which is the divergence proper; "mean" divides by the number of
+        elements.
     log_target : bool
 
     Raises
@@ -194,14 +207,17 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     return reduced(losses, reduction, "kl_div")
 
 
-def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
     """``(log var + (input - target)^2 / var) / 2``: the negative log-likelihood of normal distributions.
 
     Parameters
     ----------
     input, target : array_like or Tensor of one shape
         Means, and observations.
-    var : float, or array_like or Tensor of input's shape, the same less the last axis, or the same with one axis of length 1
+    var : float, or array_like or Tensor of input's shape, the same less the last axis, or the same with one axis of
+    length 1
         Variances.
     full : bool
         Add the constant ``log(2 pi) / 2``.
@@ -239,7 +255,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """``rate - target log rate``: the negative log-likelihood of Poisson distributions, less ``log target!``.
 
     Parameters

@@ -29,7 +29,7 @@ def _positive_part(x: Any) -> Any:
 
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The multi-class hinge loss: ``sum_{j != y} w_y max(0, margin - x_y + x_j)^p / C`` for each example.
 
     Parameters
@@ -59,7 +59,12 @@ def multi_margin_loss(
     2.9
     """
     return fused.multi_margin_loss.function(  # type: ignore[no-any-return]
-        as_input(input), as_input(target), weight if weight is None else as_input(weight), p=p, margin=margin, reduction=reduction
+        as_input(input),
+        as_input(target),
+        weight if weight is None else as_input(weight),
+        p=p,
+        margin=margin,
+        reduction=reduction,
     )
 
 
@@ -89,7 +94,9 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     x, y = as_tensor(input1), as_tensor(input2)
     t = as_tensor(target, x)
     if not x.ndim == y.ndim == t.ndim:
-        raise ShapeError(f"margin_ranking_loss: shapes {x.shape}, {y.shape} and {t.shape}; they must have equally many axes")
+        raise ShapeError(
+            f"margin_ranking_loss: shapes {x.shape}, {y.shape} and {t.shape}; they must have equally many axes"
+        )
     return reduced(_positive_part(margin - t * (x - y)), reduction, "margin_ranking_loss")
 
 
@@ -107,7 +114,9 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
     return reduced(-logsigmoid(x * y), reduction, "soft_margin_loss")
 
 
-def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Tensor:
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
+) -> Tensor:
     """``1 - cos`` of the angle between the inputs where the target is 1, ``max(0, cos - margin)`` where it is -1.
 
     Parameters
@@ -130,7 +139,10 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     x, y, t = as_tensor(input1), as_tensor(input2), as_input(target)
     equal_shapes("cosine_embedding_loss", input1=x, input2=y)
     if x.ndim not in (1, 2) or t.shape != x.shape[:-1]:
-        raise ShapeError(f"cosine_embedding_loss: inputs of shape {x.shape} and target of shape {t.shape}; it needs (N, D) and (N,), or (D,) and ()")
+        raise ShapeError(
+            f"cosine_embedding_loss: inputs of shape {x.shape} and target of shape {t.shape}; it needs (N, D) and (N,),"
+            " or (D,) and ()"
+        )
     # PyTorch's guard against length 0, other than in cosine_similarity.
     squares = [np.sum(v * v, axis=-1) + 1e-12 for v in (x, y)]
     cosine = np.sum(x * y, axis=-1) / np.sqrt(squares[0] * squares[1])
@@ -139,9 +151,15 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
 
 
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
     reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the p-norm's distance along the last axis.
 
     Parameters
@@ -169,7 +187,9 @@ def triplet_margin_loss(
         raise ArgumentError(f"triplet_margin_loss: margin must be positive, got {margin}")
     a, b, c = as_tensor(anchor), as_tensor(positive), as_tensor(negative)
     if not a.ndim == b.ndim == c.ndim:
-        raise ShapeError(f"triplet_margin_loss: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes")
+        raise ShapeError(
+            f"triplet_margin_loss: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes"
+        )
     near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
     if swap:
         far = np.minimum(far, pairwise_distance(b, c, p, eps))  # type: ignore[assignment]

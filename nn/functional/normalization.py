@@ -22,7 +22,9 @@ _layer_norm = fused.layer_norm.function
 def _statistics(name: str, *running: Any) -> list[Any]:
     """Running statistics as bare arrays; all of them are needed."""
     if any(r is None for r in running):
-        raise ArgumentError(f"{name}: evaluation needs the running statistics; pass them, or ask for those of the input")
+        raise ArgumentError(
+            f"{name}: evaluation needs the running statistics; pass them, or ask for those of the input"
+        )
     return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
 
 
@@ -30,9 +32,13 @@ def _check_running(op: str, shape: tuple[int, ...], *running: Any) -> None:
     """Before the first of them changes."""
     for held in running:
         if held is not None and not isinstance(held, Tensor):
-            raise ArgumentError(f"{op}: running statistics must be Tensors, which training updates; got {type(held).__name__}")
+            raise ArgumentError(
+                f"{op}: running statistics must be Tensors, which training updates; got {type(held).__name__}"
+            )
         if held is not None and held._data.shape != shape:
-            raise ShapeError(f"{op}: running statistics must have shape {shape}, one entry per channel; got {held.shape}")
+            raise ShapeError(
+                f"{op}: running statistics must have shape {shape}, one entry per channel; got {held.shape}"
+            )
 
 
 @lru_cache(maxsize=64)
@@ -71,23 +77,32 @@ def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:
 
 
 def batch_norm(
-    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *, ddof: int = 1,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    ddof: int = 1,
+) -> Tensor:
     """Normalise every channel, by the batch's statistics in training and by the running ones otherwise.
 
     Parameters
     ----------
     input : (N, C), (N, C, L), (N, C, H, W), ...
     running_mean, running_var : Tensor (C,) or None
-        Updated in training: ``running = (1 - momentum) * running + momentum * batch``. CS231n's momentum is ``1 - momentum``.
+        Updated in training: ``running = (1 - momentum) * running + momentum * batch``. CS231n's momentum is ``1 -
+        momentum``.
     weight, bias : (C,) or None
     training : bool
         True also where there are no running statistics.
     momentum, eps : float
     ddof : {1, 0}
-        The running variance stores the batch's unbiased one (1: PyTorch) or the biased one (0: CS231n). The batch itself is always
-        normalised by the biased one.
+        The running variance stores the batch's unbiased one (1: PyTorch) or the biased one (0: CS231n). The batch
+        itself is always normalised by the biased one.
 
     Raises
     ------
@@ -108,7 +123,10 @@ def batch_norm(
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=eps)  # type: ignore[no-any-return]
     out, (kept, _, _, mean, variance) = _batch_norm(x, weight, bias, eps=eps)
     shape = mean.shape
-    if not (running_mean.__class__ is running_var.__class__ is Tensor and running_mean._data.shape == running_var._data.shape == shape):
+    if not (
+        running_mean.__class__ is running_var.__class__ is Tensor
+        and running_mean._data.shape == running_var._data.shape == shape
+    ):
         _check_running("batch_norm", shape, running_mean, running_var)
     update_running(running_mean, mean, momentum)
     if running_var is not None:
@@ -121,15 +139,27 @@ _STATISTICS = ("std", "var", "std_squared")
 
 
 def batch_renorm(
-    input: Any, running_mean: Any, running_std: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: float = 0.01, eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0,
-    *, eps_mode: str = "inside", statistic: str = "std", ddof: int = 0,
-) -> Tensor:  # fmt: skip
-    """Batch normalisation that training corrects towards the running statistics, by which evaluation normalises (Ioffe 2017, arXiv 1702.03275).
+    input: Any,
+    running_mean: Any,
+    running_std: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.01,
+    eps: float = 1e-5,
+    rmax: float = 3.0,
+    dmax: float = 5.0,
+    *,
+    eps_mode: str = "inside",
+    statistic: str = "std",
+    ddof: int = 0,
+) -> Tensor:
+    """Batch normalisation that training corrects towards the running statistics, by which evaluation normalises (Ioffe
+    2017, arXiv 1702.03275).
 
-    In training ``y = weight ((x - mu) / sigma * r + d) + bias`` with ``r = clip(sigma / s, 1 / rmax, rmax)`` and ``d = clip((mu - m) / s, -dmax,
-    dmax)``, where m and s are the running mean and standard deviation *before* this batch; r and d are constants of the gradient. In
-    evaluation ``y = weight (x - m) / s + bias``.
+    In training ``y = weight ((x - mu) / sigma * r + d) + bias`` with ``r = clip(sigma / s, 1 / rmax, rmax)`` and ``d =
+    clip((mu - m) / s, -dmax, dmax)``, where m and s are the running mean and standard deviation *before* this batch; r
+    and d are constants of the gradient. In evaluation ``y = weight (x - m) / s + bias``.
 
     Parameters
     ----------
@@ -142,12 +172,14 @@ def batch_renorm(
         The paper's alpha.
     eps : float
     rmax, dmax : float
-        Bounds of the corrections, the paper's final ones by default; ``rmax=1, dmax=0`` trains as batch normalisation does.
+        Bounds of the corrections, the paper's final ones by default; ``rmax=1, dmax=0`` trains as batch normalisation
+        does.
     eps_mode : {"inside", "outside"}
         ``sigma = sqrt(v + eps)`` (the paper) or ``sigma = sqrt(v) + eps``, v being the batch's biased variance.
     statistic : {"std", "var", "std_squared"}
-        What ``running_std`` averages: "std" the deviation sigma (the paper); "var" the variance v, and then ``s = sqrt(running + eps)``;
-        "std_squared" sigma squared, and again ``s = sqrt(running + eps)``, so that eps counts twice.
+        What ``running_std`` averages: "std" the deviation sigma (the paper); "var" the variance v, and then ``s =
+        sqrt(running + eps)``; "std_squared" sigma squared, and again ``s = sqrt(running + eps)``, so that eps counts
+        twice.
     ddof : {0, 1}
         1 stores the unbiased variance ``m / (m - 1) v`` in the place of v.
 
@@ -189,7 +221,9 @@ def batch_renorm(
         var, more = (spread * spread, 0.0) if statistic == "std" else (spread, eps)
         return fused.batch_norm_inference.function(x, mean, var, weight, bias, eps=more)  # type: ignore[no-any-return]
     s = spread if statistic == "std" else np.sqrt(spread + eps)
-    out, residuals = fused.batch_renorm.with_residuals(x, mean, s, weight, bias, rmax=rmax, dmax=dmax, eps=eps, eps_mode=eps_mode)
+    out, residuals = fused.batch_renorm.with_residuals(
+        x, mean, s, weight, bias, rmax=rmax, dmax=dmax, eps=eps, eps_mode=eps_mode
+    )
     *_, batch_mean, variance, deviation = residuals
     if ddof:
         count = x.shape[0] * int(np.prod(x.shape[2:], dtype=int))
@@ -197,7 +231,9 @@ def batch_renorm(
         deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
     _check_running("batch_renorm", batch_mean.shape, running_mean, running_std)
     update_running(running_mean, batch_mean, momentum)
-    update_running(running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum)
+    update_running(
+        running_std, {"std": deviation, "var": variance, "std_squared": deviation * deviation}[statistic], momentum
+    )
     return out  # type: ignore[no-any-return]
 
 
@@ -227,7 +263,8 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
-    """Divide every example by the root of the mean square over its last axes (Zhang and Sennrich 2019, arXiv 1910.07467).
+    """Divide every example by the root of the mean square over its last axes (Zhang and Sennrich 2019, arXiv
+    1910.07467).
 
     Parameters
     ----------
@@ -255,7 +292,8 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """Normalise every example over each of ``num_groups`` groups of channels and all positions (Wu and He 2018, arXiv 1803.08494).
+    """Normalise every example over each of ``num_groups`` groups of channels and all positions (Wu and He 2018, arXiv
+    1803.08494).
 
     Parameters
     ----------
@@ -279,21 +317,31 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """
     x = as_input(input)
     if x.size == num_groups:
-        raise ShapeError(f"group_norm: input of shape {x.shape} has one value for each of {num_groups} groups; its variance would be zero")
+        raise ShapeError(
+            f"group_norm: input of shape {x.shape} has one value for each of {num_groups} groups; its variance would be"
+            " zero"
+        )
     return fused.group_norm.function(x, weight, bias, num_groups=num_groups, eps=eps)  # type: ignore[no-any-return]
 
 
 def instance_norm(
-    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
-    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Normalise every channel of every example over its positions (Ulyanov et al. 2016, arXiv 1607.08022).
 
     Parameters
     ----------
     input : (N, C, L), (N, C, H, W), ...
     running_mean, running_var : Tensor (C,) or None
-        With ``use_input_stats`` updated by the batch's average of the examples' means and unbiased variances, else used.
+        With ``use_input_stats`` updated by the batch's average of the examples' means and unbiased variances, else
+        used.
     weight, bias : (C,) or None
     use_input_stats : bool
         False normalises by the running statistics.

@@ -24,7 +24,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     pad : sequence of an even number of int
         ``(left, right)`` of the last dimension, then of the last but one, and so on: the reverse of NumPy's order.
     mode : {"constant", "reflect", "replicate", "circular"}
-        ``reflect`` mirrors about the border without repeating it, ``replicate`` repeats the border, ``circular`` continues at the other end.
+        ``reflect`` mirrors about the border without repeating it, ``replicate`` repeats the border, ``circular``
+        continues at the other end.
     value : float, optional
         For ``constant``; default 0.
 
@@ -50,19 +51,27 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode not in _NUMPY_MODES:
         raise ArgumentError(f"pad: mode must be one of {sorted(_NUMPY_MODES)}, got {mode!r}")
     if mode != "constant" and value not in (None, 0):
-        raise ArgumentError(f"pad: mode {mode!r} takes its values from the input; drop value={value!r}, or use mode='constant'")
+        raise ArgumentError(
+            f"pad: mode {mode!r} takes its values from the input; drop value={value!r}, or use mode='constant'"
+        )
     if x.dtype.kind in "biu" and value is not None and value != x.dtype.type(value):
         raise ArgumentError(f"pad: value={value!r} does not fit into dtype {x.dtype}; convert the input first")
     try:
         amounts = [n.__index__() for n in pad]
     except (TypeError, AttributeError) as error:
-        raise ArgumentError(f"pad: needs a sequence of integers (left, right, top, bottom, ...), last dimension first; got {pad!r}") from error
+        raise ArgumentError(
+            f"pad: needs a sequence of integers (left, right, top, bottom, ...), last dimension first; got {pad!r}"
+        ) from error
     if len(amounts) % 2 or len(amounts) > 2 * x.ndim:
-        raise ArgumentError(f"pad: needs two integers per dimension, for at most {x.ndim} dimensions of shape {x.shape}; got {len(amounts)}")
+        raise ArgumentError(
+            f"pad: needs two integers per dimension, for at most {x.ndim} dimensions of shape {x.shape}; got"
+            f" {len(amounts)}"
+        )
     pairs = [(0, 0)] * (x.ndim - len(amounts) // 2) + list(zip(amounts[-2::-2], amounts[:0:-2], strict=True))
     for axis, (before, after) in enumerate(pairs):
         _check(mode, x.shape, axis, before, after)
-    # What is cut off may still be mirrored or repeated, but does not come round again: PyTorch's order of the two steps.
+    # What is cut off may still be mirrored or repeated, but does not come round again: PyTorch's order of the two
+    # steps.
     if mode in ("constant", "circular"):
         return _lengthened(_cut(x, pairs), pairs, mode, value)
     return _cut(_lengthened(x, pairs, mode, value), pairs)
@@ -71,7 +80,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 def _cut(x: Tensor, pairs: list[tuple[int, int]]) -> Tensor:
     if all(before >= 0 and after >= 0 for before, after in pairs):
         return x
-    return x[tuple(slice(max(-before, 0), n - max(-after, 0)) for (before, after), n in zip(pairs, x.shape, strict=True))]
+    return x[
+        tuple(slice(max(-before, 0), n - max(-after, 0)) for (before, after), n in zip(pairs, x.shape, strict=True))
+    ]
 
 
 def _lengthened(x: Tensor, pairs: list[tuple[int, int]], mode: str, value: float | None) -> Tensor:
@@ -89,4 +100,7 @@ def _check(mode: str, shape: tuple[int, ...], axis: int, before: int, after: int
         return
     longest = {"reflect": n - 1, "circular": n + min(before, after, 0), "replicate": most if n else 0}[mode]
     if most > longest:
-        raise ShapeError(f"pad: mode {mode!r} can add at most {max(longest, 0)} elements to axis {axis} of shape {shape}, asked for {most}")
+        raise ShapeError(
+            f"pad: mode {mode!r} can add at most {max(longest, 0)} elements to axis {axis} of shape {shape}, asked for"
+            f" {most}"
+        )

@@ -1,4 +1,6 @@
-"""Pooling over one, two or three axes: PyTorch's signatures over the fused primitives, which know no fixed number of axes."""
+"""Pooling over one, two or three axes: PyTorch's signatures over the fused primitives, which know no fixed number of
+axes.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,13 @@ def max_pool1d(
     >>> max_pool1d(np.ones((2, 3, 8)), 2).shape
     (2, 3, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "ceil_mode": ceil_mode,
+    }
     return _max("max_pool1d", 1, False, input, return_indices, options)
 
 
@@ -94,7 +102,13 @@ def max_pool2d(
     >>> max_pool2d(np.ones((2, 3, 8, 8)), 2).shape
     (2, 3, 4, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "ceil_mode": ceil_mode,
+    }
     return _max("max_pool2d", 2, False, input, return_indices, options)
 
 
@@ -123,7 +137,13 @@ def max_pool3d(
     >>> max_pool3d(np.ones((2, 3, 8, 8, 8)), 2).shape
     (2, 3, 4, 4, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "ceil_mode": ceil_mode,
+    }
     return _max("max_pool3d", 3, False, input, return_indices, options)
 
 
@@ -148,7 +168,13 @@ def avg_pool1d(
     >>> avg_pool1d(np.ones((2, 3, 8)), 2).shape
     (2, 3, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": count_include_pad,
+    }
     return _mean("avg_pool1d", 1, fused.avg_pool, input, options)
 
 
@@ -175,7 +201,13 @@ def avg_pool2d(
     >>> avg_pool2d(np.ones((2, 3, 8, 8)), 2).shape
     (2, 3, 4, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": count_include_pad,
+    }
     options["divisor_override"] = divisor_override
     return _mean("avg_pool2d", 2, fused.avg_pool, input, options)
 
@@ -203,7 +235,13 @@ def avg_pool3d(
     >>> avg_pool3d(np.ones((2, 3, 8, 8, 8)), 2).shape
     (2, 3, 4, 4, 4)
     """
-    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": count_include_pad,
+    }
     options["divisor_override"] = divisor_override
     return _mean("avg_pool3d", 3, fused.avg_pool, input, options)
 

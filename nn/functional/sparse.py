@@ -43,13 +43,17 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     if indices.dtype.kind not in "iu" and indices.size:
         raise DTypeError(f"one_hot: indices must be integers, got dtype {indices.dtype}")
     if num_classes < -1 or num_classes == 0:
-        raise ArgumentError(f"one_hot: num_classes must be positive, or -1 to take it from the indices; got {num_classes}")
+        raise ArgumentError(
+            f"one_hot: num_classes must be positive, or -1 to take it from the indices; got {num_classes}"
+        )
     if num_classes == -1:
         if not indices.size:
             raise ArgumentError("one_hot: no indices to take num_classes from; pass it")
         num_classes = int(indices.max()) + 1
     if indices.size and (indices.min() < 0 or indices.max() >= num_classes):
-        raise ArgumentError(f"one_hot: indices lie in [{indices.min()}, {indices.max()}]; they must lie in [0, {max(num_classes, 1)})")
+        raise ArgumentError(
+            f"one_hot: indices lie in [{indices.min()}, {indices.max()}]; they must lie in [0, {max(num_classes, 1)})"
+        )
     return Tensor((indices[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
@@ -67,7 +71,8 @@ def embedding(
     padding_idx : int, optional
         No gradient flows to this row; negative counts from the end.
     max_norm : float, optional
-        Before reading, the rows that are about to be read are shortened to this norm, for good: ``weight.data`` changes.
+        Before reading, the rows that are about to be read are shortened to this norm, for good: ``weight.data``
+        changes.
     norm_type : float
         The p of that norm.
     scale_grad_by_freq : bool
@@ -110,7 +115,9 @@ def embedding(
 def _shorten(indices: Any, table: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows that ``indices`` names to a norm of ``max_norm`` at most, as ``torch.embedding_renorm_``."""
     if not isinstance(table, Tensor) or not table.is_leaf:
-        raise ArgumentError("embedding: max_norm changes weight for good, so weight must be a leaf, such as a Parameter")
+        raise ArgumentError(
+            "embedding: max_norm changes weight for good, so weight must be a leaf, such as a Parameter"
+        )
     rows = np.unique(indices.data if isinstance(indices, Tensor) else indices)
     if rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows[0] <= rows[-1] < table.shape[0]):
         return  # the lookup itself says what is wrong, and nothing has changed
