@@ -15,9 +15,10 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+from autodiff import fast as fast  # isort: skip
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
-from autodiff.errors import (
+from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,
     AutodiffError,
@@ -28,12 +29,12 @@ from autodiff.errors import (
     NotDifferentiableError,
     ShapeError,
 )
-from autodiff.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from autodiff.core.op import registry
 from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
-from autodiff.primitive import registry
 from autodiff.tensor import Tensor, tensor
 from autodiff.transforms import (
     checkpoint,

@@ -12,12 +12,12 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from autodiff import engine
-from autodiff.engine import Pending, alias, gradients_of, wrap
-from autodiff.errors import ArgumentError, GraphError
-from autodiff.graph import GeneralNode, Node, Variable
-from autodiff.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
-from autodiff.trees import flatten
+from autodiff.core import backward as engine
+from autodiff.core.backward import Pending, alias, gradients_of, wrap
+from autodiff.core.errors import ArgumentError, GraphError
+from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
+from autodiff.core.pytree import flatten
 
 __all__ = ["checkpointed"]
 

@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autodiff.errors import NotDifferentiableError
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.op import differentiable
 
 __all__ = ["advice", "call_function", "call_ufunc", "constant_functions", "differentiable", "implements"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: NumPy callable -> our function with the same signature.
-differentiable: dict[Any, Callable[..., Any]] = {}
 #: NumPy callables with a zero derivative, run on bare arrays.
 constant_functions: set[Any] = set()
 #: NumPy callable -> what to use instead.

@@ -7,9 +7,9 @@ forward and a hand-derived backward. The library's own operations are made with 
 ``autodiff.testing.verify`` and ``autodiff.testing.check_gradients``.
 """
 
+from autodiff.core.op import Fused, Primitive, registry
 from autodiff.dispatch import implements
 from autodiff.ops.common import bare, expand_reduced, quotient, spread
 from autodiff.ops.elementwise import constant
-from autodiff.primitive import Fused, Primitive, registry
 
 __all__ = ["Fused", "Primitive", "bare", "constant", "expand_reduced", "implements", "quotient", "registry", "spread"]

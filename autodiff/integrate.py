@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError, require
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, require
+from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
 from autodiff.transforms import hessian, hvp, value_and_grad
-from autodiff.trees import flatten
 
 __all__ = ["minimize", "pack"]
 

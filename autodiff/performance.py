@@ -23,7 +23,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 __all__ = ["blas_core", "hints", "rare_collections", "tune_malloc"]
 
@@ -65,7 +65,7 @@ def tune_malloc(threshold: int = 2**30) -> int:
     >>> tune_malloc(1)
     Traceback (most recent call last):
     ...
-    autodiff.errors.ArgumentError: tune_malloc: the threshold is a number of bytes from 131072 to 2147483647, got 1
+    autodiff.ArgumentError: tune_malloc: the threshold is a number of bytes from 131072 to 2147483647, got 1
     """
     if isinstance(threshold, bool) or not isinstance(threshold, int) or not 2**17 <= threshold < 2**31:
         raise ArgumentError(

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch, fused
-from autodiff.errors import require
+from autodiff.core.errors import require
+from autodiff.core.op import registry
 from autodiff.ops import reductions
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.special import register
-from autodiff.primitive import registry
 
 register()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import special
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops import linalg, reductions
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where

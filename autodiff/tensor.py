@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import codegen, dispatch, engine, views
-from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.graph import Node, ScalarNode, Variable
-from autodiff.modes import current_state, is_grad_enabled, transform_depth
+from autodiff import dispatch, views
+from autodiff.core import backward as engine
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.graph import Node, ScalarNode, Variable
+from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
+from autodiff.fast import codegen
 from autodiff.ops import (
     assignment,
     calculus,

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import engine
 from autodiff.batching import Batched, Unbatchable, is_batched
-from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.graph import Variable
-from autodiff.modes import enable_grad, transform_depth
+from autodiff.core import backward as engine
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.graph import Variable
+from autodiff.core.modes import enable_grad, transform_depth
+from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
-from autodiff.trees import flatten, flatten_like, tree_map
 
 __all__ = [
     "checkpoint",

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import MissingExtraError
+from autodiff.core.errors import MissingExtraError
+from autodiff.core.op import Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
-from autodiff.primitive import Primitive, registry
 from autodiff.testing import RandomDraw, Report, check_gradients, check_pair
 from autodiff.testing.generators import ill_conditioned_matrix, random_expression
 from autodiff.testing.verify import held

@@ -29,7 +29,7 @@ import numpy as np
 import autodiff
 import nn
 import optim
-from autodiff.errors import AutodiffError, MissingExtraError, require
+from autodiff.core.errors import AutodiffError, MissingExtraError, require
 from optim.datasets import load_sklearn, split, standardize
 
 OPTIMIZERS = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from nn import functional as F
 from nn import init
 from nn.linear import Linear

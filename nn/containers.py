@@ -9,8 +9,8 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sequence, V
 from typing import Any, TypeVar
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.modes import current_state
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.modes import current_state
 from nn.module import Module
 
 __all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]

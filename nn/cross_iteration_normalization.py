@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused, gradients
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.normalization import update_running
 from nn.module import Module
 from nn.normalization import ChannelNorm

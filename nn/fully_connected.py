@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from nn import functional as F
 from nn.dropout import Dropout
 from nn.linear import Linear

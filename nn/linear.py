@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from nn import init
 from nn.module import Module
 from nn.parameter import Parameter

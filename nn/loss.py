@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from nn import functional as F
 from nn.module import Module
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.modes import current_state, scope
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.modes import current_state, scope
 from nn.parameter import Parameter
 
 __all__ = ["Module"]

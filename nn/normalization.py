@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, ShapeError
-from autodiff.modes import current_state
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.modes import current_state
 from nn import functional as F
 from nn.functional.common import as_input
 from nn.module import Module

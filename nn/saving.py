@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, DTypeError, require
+from autodiff.core.errors import ArgumentError, DTypeError, require
 from autodiff.files import replacing
 from nn.module import Module
 

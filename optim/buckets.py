@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import autodiff
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
 
 __all__ = ["Array", "Bucket", "State", "real"]
 

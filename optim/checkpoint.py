@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.files import replacing
 
 __all__ = ["generator_state", "load_checkpoint", "save_checkpoint", "set_generator_state"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError
-from autodiff.modes import taken_whole
+from autodiff.core.errors import ArgumentError
+from autodiff.core.modes import taken_whole
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError, require
+from autodiff.core.errors import ArgumentError, ShapeError, require
 
 __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx", "split", "standardize"]
 

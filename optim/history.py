@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autodiff.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError, require
 
 __all__ = ["History"]
 

@@ -28,8 +28,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 import autodiff
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.modes import current_state, taken_whole
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.modes import current_state, taken_whole
 from optim.buckets import Array, Bucket, State, real
 from optim.prepared import PreparedStep, runs_of
 from optim.steady import Steady

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, require
-from autodiff.modes import taken_whole
+from autodiff.core.errors import ArgumentError, require
+from autodiff.core.modes import taken_whole
 
 __all__ = ["DataParallel"]
 

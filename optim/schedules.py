@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from autodiff.errors import ArgumentError, GraphError
-from autodiff.modes import taken_whole
+from autodiff.core.errors import ArgumentError, GraphError
+from autodiff.core.modes import taken_whole
 
 __all__ = [
     "ConstantLR",

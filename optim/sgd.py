@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from optim.buckets import Array, State
 from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed
 

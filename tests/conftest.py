@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from autodiff.primitive import registry
+from autodiff.core.op import registry
 
 matplotlib.use("Agg")
 

@@ -7,7 +7,7 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.normal import cdf_and_density
 from nn import functional as F
 

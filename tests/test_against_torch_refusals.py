@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nn
-from autodiff.errors import AutodiffError
+from autodiff.core.errors import AutodiffError
 from nn import functional as F
 
 X, Y = np.ones((4, 3)), np.array([0, 1, 2, 0])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
 
 VIEWS = {
     "slice": lambda a: a[1:],

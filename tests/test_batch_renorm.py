@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 from nn import functional as F
 

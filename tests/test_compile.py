@@ -17,9 +17,9 @@ import autodiff
 import nn
 import optim
 from autodiff import Tensor, kernels
-from autodiff.errors import ArgumentError, CompileError, GraphError
+from autodiff.core.errors import ArgumentError, CompileError, GraphError
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.replay import Compiled, CompileWarning
 from autodiff.replay.plan import DIVERGED
 from autodiff.testing import strategies

@@ -27,7 +27,7 @@ import pytest
 import autodiff
 import nn
 from autodiff import Tensor
-from autodiff.errors import CompileError
+from autodiff.core.errors import CompileError
 
 X = np.arange(1.0, 5.0)
 SCALE = 2.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import DTypeError, NotDifferentiableError
+from autodiff.core.errors import DTypeError, NotDifferentiableError
 
 Z = np.array([0.7 + 0.4j, -1.1 + 0.3j, 0.2 - 0.9j])
 FUNCTIONS = {

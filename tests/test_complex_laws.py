@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from autodiff import Tensor, gradients, jvp
-from autodiff.errors import DTypeError, NotDifferentiableError
+from autodiff.core.errors import DTypeError, NotDifferentiableError
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 
 OPS = sorted(name for name in registry if not name.startswith(("doc_", "test_")))

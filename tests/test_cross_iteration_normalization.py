@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 
 C, D = 3, 2
 RELEASED = {"eps_mode": "outside", "invalid": "drop", "ddof": 1}

@@ -48,7 +48,7 @@ def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_testing_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    from autodiff.primitive import registry
+    from autodiff.core.op import registry
 
     before = set(registry)
     scope: dict[str, object] = {"__name__": "tutorial"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from autodiff import Tensor, gradients
-from autodiff.errors import DTypeError
+from autodiff.core.errors import DTypeError
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 from autodiff.testing.verify import gradient_places
 

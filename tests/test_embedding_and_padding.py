@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from nn import functional as F
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 
 ELEMENTWISE = sorted(

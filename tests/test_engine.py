@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff import engine
-from autodiff.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core import backward as engine
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.graph import Node, ScalarNode, Variable, topological_order
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.graph import Node, ScalarNode, Variable, topological_order
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw
 from autodiff.testing.laws import _Call
 from nn import functional as F
@@ -785,7 +785,7 @@ def test_checkpoint_recomputes_and_agrees():
 def test_a_rule_with_an_unknown_instruction_counts_as_reading_everything(monkeypatch):
     import dis
 
-    from autodiff import bytecode
+    from autodiff.core import bytecode
 
     def rule(g, out, x, y):
         return g * x + y.shape[0]
@@ -803,7 +803,7 @@ def test_a_rule_with_an_unknown_instruction_counts_as_reading_everything(monkeyp
 
 
 def test_only_plain_arithmetic_is_read_off_a_rule():
-    from autodiff.bytecode import arithmetic
+    from autodiff.core.bytecode import arithmetic
 
     factor = 3.0
 
@@ -821,7 +821,7 @@ def test_only_plain_arithmetic_is_read_off_a_rule():
 
 
 def test_the_steps_of_a_rule_are_found():
-    from autodiff.bytecode import over_one_another
+    from autodiff.core.bytecode import over_one_another
 
     assert over_one_another("(g * ((1) - (out * out)))", "h") == (
         "out * out",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autodiff.errors import MissingExtraError, loadable, require
+from autodiff.core.errors import MissingExtraError, loadable, require
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 from autodiff import fused as F
-from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.fused.common import column_products, number
 
 torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 import autodiff as ad
 import optim
 from autodiff import fused, kernels
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.fused.pooling import maxima_of
-from autodiff.primitive import registry
 from autodiff.testing import HypothesisDraw, verify
 from autodiff.testing.laws import LAWS
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import NotDifferentiableError
+from autodiff.core.errors import NotDifferentiableError
 
 DOCS = Path(__file__).parents[1] / "docs"
 _spec = importlib.util.spec_from_file_location("make_kinks", DOCS / "make_kinks.py")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.testing import HypothesisDraw, RandomDraw
 from autodiff.testing.laws import LAWS
 from autodiff.testing.mutation import mutants, telling_calls

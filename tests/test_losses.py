@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused import losses
 from nn import functional as F
 

@@ -8,7 +8,7 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 
 
 def net(dtype=np.float64):

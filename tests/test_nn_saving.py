@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nn
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from nn.saving import load_file, save_file
 
 SUFFIXES = [".safetensors", ".npz"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import ArgumentError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 
 rng = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import overrides
 
 import autodiff as ad
+from autodiff.core.errors import NotDifferentiableError
 from autodiff.dispatch import classify
-from autodiff.errors import NotDifferentiableError
 from autodiff.testing import check_gradients
 
 rng = np.random.default_rng(0)

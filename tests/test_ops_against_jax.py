@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.primitive import registry
+from autodiff.core.op import registry
 
 jax = pytest.importorskip("jax", reason="the independent truth here is JAX")
 jax.config.update("jax_enable_x64", True)

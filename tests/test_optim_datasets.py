@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from optim.datasets import load_cifar10, load_mnist, load_npz, load_sklearn, read_idx, split, standardize
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]

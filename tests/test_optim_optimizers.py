@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import autodiff
 import optim
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 
 STEPS = 200
 SHAPES = [(3, 4), (5,), (), (2, 1, 3), (0, 2)]

@@ -15,7 +15,7 @@ import pytest
 
 import autodiff
 import optim
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[1]
 # Looked for, not imported: importing mpi4py.MPI starts the MPI runtime in the test process.

@@ -13,7 +13,7 @@ import pytest
 
 import autodiff
 import optim
-from autodiff.errors import ArgumentError, GraphError
+from autodiff.core.errors import ArgumentError, GraphError
 
 STEPS = 200
 

@@ -17,7 +17,7 @@ import pytest
 import autodiff
 import nn
 import optim
-from autodiff.errors import AnomalyError, ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import AnomalyError, ArgumentError, DTypeError, ShapeError
 
 ROOT = Path(__file__).resolve().parents[1]
 

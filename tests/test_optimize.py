@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autodiff import optimize
-from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 pytest.importorskip("scipy", reason="the bridge is to SciPy")
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from autodiff import performance
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 AVX512 = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"})
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the switch is glibc's")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 import nn
 from autodiff import fused
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 
 
 def close(ours, theirs, rtol=1e-10):

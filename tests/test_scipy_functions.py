@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.testing import check_gradients
 
 scipy_linalg = pytest.importorskip("scipy.linalg", reason="these are SciPy's functions")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import NotDifferentiableError
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw, check_gradients
 from autodiff.testing.laws import LAWS
 from autodiff.testing.mutation import survivors

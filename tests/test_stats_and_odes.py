@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 
 theirs = pytest.importorskip("scipy.stats", reason="these are SciPy's distributions")

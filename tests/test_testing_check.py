@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import ArgumentError, GradientMismatch
+from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.extend import Fused, Primitive
 from autodiff.testing import check_gradients, check_pair, verify
 from autodiff.testing.numeric import derivative, one_sided

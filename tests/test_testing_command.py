@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from autodiff.core.op import registry
 from autodiff.extend import Primitive
-from autodiff.primitive import registry
 from autodiff.testing.__main__ import main
 
 

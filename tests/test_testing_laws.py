@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from autodiff.core.op import registry
 from autodiff.extend import Fused, Primitive
-from autodiff.primitive import registry
 from autodiff.testing.laws import LAWS
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])

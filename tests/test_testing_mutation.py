@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from autodiff import constant
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
+from autodiff.core.op import registry
 from autodiff.extend import Fused, Primitive
-from autodiff.primitive import registry
 from autodiff.testing import RandomDraw, check_gradients
 from autodiff.testing.__main__ import main
 from autodiff.testing.mutation import mutants, saved_as_constants, survivors, telling_calls

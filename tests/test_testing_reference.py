@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.extend import Fused, Primitive
 from autodiff.testing import check_gradients, verify
 from autodiff.testing.numeric import complex_step, derivative, evaluation_noise

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autodiff.errors import GradientMismatch
+from autodiff.core.errors import GradientMismatch
 from autodiff.testing import check_gradients, check_pair
 from autodiff.testing.reproduction import spelled
 

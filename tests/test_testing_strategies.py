@@ -8,7 +8,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 import autodiff as ad
-from autodiff.errors import ArgumentError, GradientMismatch
+from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.testing import check_autograd, check_gradients, check_jax, check_pair, check_torch, strategies
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 from autodiff import transforms
 from autodiff.batching import Unbatchable
-from autodiff.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 
 def test_arrays_in_arrays_out():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 from autodiff import fused
-from autodiff.errors import ArgumentError
-from autodiff.graph import Node, topological_order
+from autodiff.core.errors import ArgumentError
+from autodiff.core.graph import Node, topological_order
 from autodiff.viz import draw
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,7 +12,7 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError, MissingExtraError, ShapeError
+from autodiff.core.errors import ArgumentError, MissingExtraError, ShapeError
 from autodiff.viz import activation_histograms, draw, gradient_histograms, histograms, weight_tiles
 from autodiff.viz.__main__ import main
 

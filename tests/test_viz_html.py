@@ -16,7 +16,7 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.viz import draw
 from autodiff.viz.html import safe_json, to_html
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView

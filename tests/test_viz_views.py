@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import autodiff as ad
 import nn
 from autodiff import fused
-from autodiff.errors import ArgumentError, GraphError
+from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.viz import draw, recording
 from autodiff.viz.folding import fold
 from autodiff.viz.rules import rule_text

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import Fused
 from autodiff.fused.common import ZERO, at_least_zero, masked
-from autodiff.primitive import Fused
 
 __all__ = ["log_softmax", "relu", "softmax"]
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.primitive import Fused
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.op import Fused
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 

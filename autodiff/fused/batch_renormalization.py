@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
+from autodiff.core.op import Fused
 from autodiff.fused.normalization import (
     _affine,
     _along_channels,
@@ -19,7 +20,6 @@ from autodiff.fused.normalization import (
     _count,
     _need_two,
 )
-from autodiff.primitive import Fused
 
 __all__ = ["batch_renorm"]
 

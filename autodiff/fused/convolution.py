@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import column_sums
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
 from autodiff.kernels import calls, large
-from autodiff.primitive import Fused
 
 __all__ = ["conv", "conv_transpose"]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.batch_renormalization import check_eps_mode
 from autodiff.fused.normalization import (
     _affine,
@@ -21,7 +22,6 @@ from autodiff.fused.normalization import (
     _count,
     _need_two,
 )
-from autodiff.primitive import Fused
 
 __all__ = ["cross_iteration_batch_norm"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.primitive import Fused
+from autodiff.core.op import Fused
 
 __all__ = ["ctc_loss"]
 

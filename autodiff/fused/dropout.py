@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.modes import drawn
+from autodiff.core.op import Fused
 from autodiff.kernels import calls, either, either_backward
-from autodiff.modes import drawn
-from autodiff.primitive import Fused
 
 __all__ = ["dropout", "dropout_mask"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import Primitive
 from autodiff.fused.smooth_activations import sigmoid_of
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Primitive
 
 __all__ = ["bernoulli_logits", "bernoulli_nll", "huber_bowl"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import column_sums, row_means
 from autodiff.fused.normalization import _affine, _check_batch
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Fused
 
 __all__ = ["group_norm", "rms_norm"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import column_sums
-from autodiff.primitive import Fused
 
 __all__ = ["linear"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import filled, number, row_starts, row_sums
 from autodiff.kernels import calls, either, either_backward, undivided
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Fused
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
 

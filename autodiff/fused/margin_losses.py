@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.losses import _REDUCTIONS
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Fused
 
 __all__ = ["multi_margin_loss"]
 

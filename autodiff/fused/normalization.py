@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import column_products, column_sums, number, row_means
 from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Fused
 
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
 

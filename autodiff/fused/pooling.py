@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 from autodiff.fused.common import masked
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
 from autodiff.kernels import calls, either_backward, large
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Fused
 
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "maxima_of"]
 

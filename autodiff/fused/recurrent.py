@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError
-from autodiff.primitive import Fused
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Fused
 
 __all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "rnn"]
 

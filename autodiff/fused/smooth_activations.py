@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import Fused, Primitive
 from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
-from autodiff.primitive import Fused, Primitive
 
 __all__ = [
     "elu",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 __all__ = ["Geometry", "hashable", "per_axis", "unfolded"]
 

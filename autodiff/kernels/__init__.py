@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, require
-from autodiff.modes import current_state
+from autodiff.core.errors import ArgumentError, require
+from autodiff.core.modes import current_state
 
 __all__ = [
     "LEAST",
@@ -223,7 +223,7 @@ def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = L
                 return found
         return numpy(x, *args, **attrs)
 
-    # The function that is written out for the operation chooses by itself (autodiff.codegen).
+    # The function that is written out for the operation chooses by itself (autodiff.fast.codegen).
     forward.choice = {"forward": numpy, "kernel": kernel, "threshold": threshold}  # type: ignore[attr-defined]
     return forward
 

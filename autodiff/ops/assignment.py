@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import Variable
-from autodiff.modes import is_grad_enabled
+from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.graph import Variable
+from autodiff.core.modes import is_grad_enabled
 from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import clean, set_at_
 from autodiff.ops.shaping import _tensor

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import DTypeError
+from autodiff.core.errors import DTypeError
 
 __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "steady_quotient"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError, DTypeError, NotDifferentiableError
-from autodiff.modes import current_state
+from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
+from autodiff.core.modes import current_state
+from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, quotient
-from autodiff.primitive import Primitive
 
 P = Primitive
 LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()

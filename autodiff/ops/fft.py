@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import NotDifferentiableError
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.op import Primitive
 from autodiff.ops import shaping
 from autodiff.ops.elementwise import conjugate, real
 from autodiff.ops.shaping import _tensor
-from autodiff.primitive import Primitive
 
 
 def _fit_length(x: Any, n: int, axis: int) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 
 from autodiff import batching, dispatch
 from autodiff.batching import is_batched
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
+from autodiff.core.op import Primitive
 from autodiff.ops.common import bare
-from autodiff.primitive import Primitive
 
 P = Primitive
 

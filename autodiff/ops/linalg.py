@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.op import Primitive
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
-from autodiff.primitive import Primitive
 
 P = Primitive
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import Primitive
 from autodiff.ops.common import real_numbers
-from autodiff.primitive import Primitive
 
 __all__ = ["cdf_and_density", "normal_cdf", "normal_density"]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.op import Primitive
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import _scatter, scatter_
-from autodiff.primitive import Primitive
 
 P = Primitive
 

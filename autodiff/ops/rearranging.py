@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError, NotDifferentiableError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
+from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, expand_reduced, quotient, spread
-from autodiff.primitive import Primitive
 
 P = Primitive
 

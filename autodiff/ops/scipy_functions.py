@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError, require
+from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.core.op import Primitive
 from autodiff.ops import linalg, rearranging, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
-from autodiff.primitive import Primitive
 
 __all__ = ["cho_solve", "convolve", "expm", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
-from autodiff.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.op import Primitive
 from autodiff.ops.common import bare
-from autodiff.primitive import Primitive
 
 P = Primitive
 

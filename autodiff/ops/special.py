@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import require
+from autodiff.core.errors import require
+from autodiff.core.op import Primitive, registry
 from autodiff.ops import elementwise
 from autodiff.ops.common import bare, quotient
-from autodiff.primitive import Primitive, registry
 
 __all__ = ["register"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.errors import NotDifferentiableError, ShapeError
+from autodiff.core.errors import NotDifferentiableError, ShapeError
 from autodiff.ops import assignment, calculus, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor

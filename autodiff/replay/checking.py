@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import CompileError
+from autodiff.core.errors import CompileError
+from autodiff.core.pytree import flatten
 from autodiff.replay.plan import DIVERGED, Plan
 from autodiff.tensor import Tensor
-from autodiff.trees import flatten
 
 __all__ = ["checked", "difference"]
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from autodiff import kernels
-from autodiff.engine import wrap
-from autodiff.errors import ArgumentError, CompileError
-from autodiff.graph import GeneralNode, Node, Variable
-from autodiff.modes import ORDINARY, current_state
+from autodiff.core.backward import wrap
+from autodiff.core.errors import ArgumentError, CompileError
+from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.modes import ORDINARY, current_state
+from autodiff.core.pytree import flatten, outline
 from autodiff.replay.checking import checked
 from autodiff.replay.plan import DIVERGED, Plan, Unplannable
 from autodiff.replay.recorded import Recorded, bare
@@ -27,7 +28,6 @@ from autodiff.replay.recorder import Recorder, Slot, recording, spent
 from autodiff.replay.run import watched_run
 from autodiff.replay.surroundings import Surroundings
 from autodiff.tensor import Tensor
-from autodiff.trees import flatten, outline
 
 __all__ = ["CompileWarning", "Compiled", "compile"]
 

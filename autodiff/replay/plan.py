@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.replay import cheaper
 from autodiff.replay.chains import Chain
 from autodiff.replay.cheaper import as_operand, c_einsum, cheapen

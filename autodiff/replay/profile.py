@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 __all__ = ["Profile", "profiled"]
 

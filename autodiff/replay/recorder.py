@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import modes
-from autodiff.engine import wrap
-from autodiff.graph import Node, Variable
-from autodiff.modes import ORDINARY, current_state, state_as
+from autodiff.core import modes
+from autodiff.core.backward import wrap
+from autodiff.core.graph import Node, Variable
+from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.ops.common import quotient, steady_quotient
 from autodiff.replay.chains import compiles, least
 from autodiff.replay.recorded import Recorded, bare

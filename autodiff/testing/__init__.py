@@ -5,7 +5,7 @@ fused operation with its composed definition as well; ``laws`` are what every op
 autodiff.testing`` prints the table.
 """
 
-from autodiff.errors import GradientMismatch
+from autodiff.core.errors import GradientMismatch
 from autodiff.testing import laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autodiff.errors import MissingExtraError, require
+from autodiff.core.errors import MissingExtraError, require
+from autodiff.core.op import registry
 from autodiff.ops import special
-from autodiff.primitive import registry
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
 from autodiff.testing.verify import Verification, find, verify_all

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, GradientMismatch, require
+from autodiff.core.errors import ArgumentError, GradientMismatch, require
 from autodiff.testing.check import Problem, cotangent, run
 from autodiff.testing.report import Report
 from autodiff.testing.reproduction import script_of

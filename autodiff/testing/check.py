@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, gradients
-from autodiff.errors import ArgumentError, GradientMismatch
-from autodiff.modes import composed, stopping
+from autodiff.core.errors import ArgumentError, GradientMismatch
+from autodiff.core.modes import composed, stopping
 from autodiff.testing.diagnosis import diagnose
 from autodiff.testing.reference import compare, compare_along, scale
 from autodiff.testing.report import Entry, Report

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from autodiff.facts import Draw
 
 __all__ = [

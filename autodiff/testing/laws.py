@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, dispatch, gradients, jvp
-from autodiff.errors import AutodiffError
+from autodiff.core.errors import AutodiffError
 from autodiff.testing.check import check_gradients
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from autodiff import gradients
+from autodiff.core.backward import wrap
+from autodiff.core.errors import AutodiffError
+from autodiff.core.modes import tracing
 from autodiff.dispatch import bare
-from autodiff.engine import wrap
-from autodiff.errors import AutodiffError
 from autodiff.facts import Draw, sample_call
-from autodiff.modes import tracing
 from autodiff.testing.check import check_gradients
 from autodiff.testing.laws import _Call
 from autodiff.testing.verify import held

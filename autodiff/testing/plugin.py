@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.errors import require
+from autodiff.core.errors import require
 from autodiff.testing.pages import Case, page_html, page_markdown
 
 __all__ = ["Collector", "gradcase"]
@@ -62,7 +62,7 @@ def gradcase(
         def test_tanh():
             return np.tanh, (np.linspace(-1.0, 1.0, 3),)
     """
-    from autodiff.errors import ArgumentError
+    from autodiff.core.errors import ArgumentError
 
     if set(layouts) - set(_LAYOUTS) or set(orders) - {1, 2}:
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
@@ -167,7 +167,7 @@ class Collector:
 
 def _uncovered(covered: set[str]) -> list[str]:
     """The operations registered outside the library that no case names."""
-    from autodiff.primitive import Fused, registry
+    from autodiff.core.op import Fused, registry
 
     return sorted(
         name

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import AutodiffError, GradientMismatch
+from autodiff.core.errors import AutodiffError, GradientMismatch
 from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, one_sided
 from autodiff.testing.report import Entry, Report
 from autodiff.testing.ties import compare_ties

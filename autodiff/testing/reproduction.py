@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.primitive import Fused, Primitive, registry
+from autodiff.core.op import Fused, Primitive, registry
 
 __all__ = ["script_of", "spelled"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, composed, gradients
-from autodiff.errors import ArgumentError, GradientMismatch, MissingExtraError
+from autodiff.core.errors import ArgumentError, GradientMismatch, MissingExtraError
+from autodiff.core.op import Fused, Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
-from autodiff.primitive import Fused, Primitive, registry
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.report import Report

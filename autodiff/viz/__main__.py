@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, AutodiffError
+from autodiff.core.errors import ArgumentError, AutodiffError
 from autodiff.tensor import Tensor
 from autodiff.viz.picture import draw
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from autodiff.errors import ArgumentError, MissingExtraError
+from autodiff.core.errors import ArgumentError, MissingExtraError
 from autodiff.tensor import Tensor
 from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError
-from autodiff.modes import enable_grad, tracing
+from autodiff.core.errors import ArgumentError
+from autodiff.core.modes import enable_grad, tracing
 from autodiff.tensor import Tensor
 
 __all__ = ["module_kinds", "names_of", "recording", "run"]

@@ -102,7 +102,7 @@ def rule_text(op: Any, slot: int) -> str:
 
     Examples
     --------
-    >>> from autodiff.primitive import registry
+    >>> from autodiff.core.op import registry
     >>> rule_text(registry["sin"], 0)
     'g * cos(x)'
     """
@@ -153,7 +153,7 @@ def substituted(op: Any, slot: int, g: Any, out: Any, inputs: tuple[Any, ...]) -
 
     Examples
     --------
-    >>> from autodiff.primitive import registry
+    >>> from autodiff.core.op import registry
     >>> substituted(registry["multiply"], 0, np.array(2.0), np.array(15.0), (np.array(3.0), np.array(5.0)))
     '2 * 5'
     """

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.engine import ALIAS, PICK, known_arrays, observed
-from autodiff.errors import GraphError
-from autodiff.graph import Constant, Node, Variable, topological_order
-from autodiff.modes import enable_grad, tracing
+from autodiff.core.backward import ALIAS, PICK, known_arrays, observed
+from autodiff.core.errors import GraphError
+from autodiff.core.graph import Constant, Node, Variable, topological_order
+from autodiff.core.modes import enable_grad, tracing
 from autodiff.tensor import Tensor
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
@@ -74,7 +74,7 @@ def family_of(op: Any) -> str:
 
     Examples
     --------
-    >>> from autodiff.primitive import registry
+    >>> from autodiff.core.op import registry
     >>> family_of(registry["batch_norm"]), family_of(registry["exp"])
     ('normalization', 'elementwise')
     """

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.errors import ArgumentError, ShapeError, require
-from autodiff.modes import no_grad
+from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.core.modes import no_grad
 
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 __all__ = ["ClusterView", "EdgeView", "GraphView", "NodeView"]
 

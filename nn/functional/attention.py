@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
 from nn.functional.common import as_input
 from nn.init import default_generator
 

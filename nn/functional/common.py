@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 
 __all__ = ["as_input", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
 

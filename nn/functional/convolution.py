@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from autodiff import Tensor, fused
-from autodiff.errors import ShapeError
+from autodiff.core.errors import ShapeError
 from nn.functional.common import as_input, batched
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]

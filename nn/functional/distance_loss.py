@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
 
 __all__ = ["cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "pairwise_distance", "smooth_l1_loss"]

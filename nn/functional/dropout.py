@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 from nn.init import default_generator
 
 __all__ = ["dropout"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import check_classification, class_rows, picked
 from nn.functional.activation import logsigmoid
 from nn.functional.common import as_input, as_tensor, equal_shapes, reduced

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import logsigmoid
 from nn.functional.common import as_input, as_tensor, equal_shapes, reduced
 from nn.functional.distance_loss import pairwise_distance

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.modes import current_state
 from autodiff.fused.common import number
-from autodiff.modes import current_state
 from nn.functional.common import as_input
 
 __all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm", "update_running"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.errors import ArgumentError, DTypeError
+from autodiff.core.errors import ArgumentError, DTypeError
 from nn.functional.common import as_input
 
 __all__ = ["embedding", "one_hot"]

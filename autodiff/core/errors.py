@@ -68,6 +68,11 @@ class GradientMismatch(AutodiffError, AssertionError):
     """A gradient differs from its independent reference."""
 
 
+for _error in AutodiffError.__subclasses__():
+    # They are public under this name; a traceback says it.
+    _error.__module__ = "autodiff"
+AutodiffError.__module__ = "autodiff"
+
 # The packages that make an import work, where their names on an index are others.
 _PACKAGES = {
     "graphviz": "graphviz pygraphviz",

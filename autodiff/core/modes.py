@@ -215,7 +215,7 @@ def composed() -> _Mode:
 def detect_anomaly() -> _Mode:
     """Stop at the first NaN or infinity that is born of finite input, forward or backward.
 
-    The :class:`~autodiff.errors.AnomalyError` names the operation, its inputs' shapes and ranges, and the line of the
+    The :class:`~autodiff.AnomalyError` names the operation, its inputs' shapes and ranges, and the line of the
     program that called it. Slow: every operation's output is looked at, and every node remembers where it was made.
 
     Examples
@@ -226,7 +226,7 @@ def detect_anomaly() -> _Mode:
     ...     autodiff.log(x)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    autodiff.errors.AnomalyError: log made nan ...
+    autodiff.AnomalyError: log made nan ...
     """
     return _Mode(anomaly=True)
 

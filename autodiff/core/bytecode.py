@@ -2,7 +2,7 @@
 
 :func:`reads` finds which inputs a rule reads, for their values or only for their shape, so that an array that no rule
 reads is not kept alive; :func:`arithmetic` gives the text of a rule that is plain arithmetic, so that
-:mod:`autodiff.codegen` can put it in place of a call, and :func:`over_one_another` the steps of such a text that can
+the fast code can put it in place of a call, and :func:`over_one_another` the steps of such a text that can
 share one array. Whatever is not plainly recognised, of a later Python say, is kept, and called: slower, and as right.
 """
 

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, count, each
-from autodiff.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.graph import ElementwiseNode, GeneralNode, Node, ScalarNode, Variable, topological_order
-from autodiff.modes import ORDINARY, current_state, enable_grad
+from autodiff.core.errors import AnomalyError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.graph import ElementwiseNode, GeneralNode, Node, ScalarNode, Variable, topological_order
+from autodiff.core.modes import ORDINARY, current_state, enable_grad
 
 __all__ = [
     "IN_PLACE_SIZE",
@@ -558,12 +558,7 @@ def backpropagate(
 
 
 def gradients_of(
-    roots: Sequence[Node | Variable],
-    seeds: Sequence[Any],
-    targets: Sequence[Node | Variable],
-    *,
-    create_graph: bool = False,
-    free: bool = True,
+    roots: Sequence[Any], seeds: Sequence[Any], targets: Sequence[Any], *, create_graph: bool = False, free: bool = True
 ) -> list[Any]:
     """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is
     touched.

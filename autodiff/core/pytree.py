@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from autodiff.errors import ArgumentError
+from autodiff.core.errors import ArgumentError
 
 __all__ = ["flatten", "flatten_like", "outline", "tree_map"]
 
@@ -73,7 +73,7 @@ def outline(tree: Any, leaves: list[Any]) -> Any:
 
     Examples
     --------
-    >>> from autodiff.trees import outline
+    >>> from autodiff.core.pytree import outline
     >>> outline({"a": 1.0, "b": None}, []) == outline({"a": 2.0, "b": None}, [])
     True
     >>> outline({"a": 1.0}, []) == outline({"b": 1.0}, [])
@@ -111,7 +111,7 @@ def flatten_like(tree: Any, like: Any, words: str) -> list[Any]:
 
     Examples
     --------
-    >>> from autodiff.trees import flatten_like
+    >>> from autodiff.core.pytree import flatten_like
     >>> flatten_like({"b": 2.0, "a": 1.0}, {"a": 0.0, "b": 0.0}, "the tangent")
     [1.0, 2.0]
     """
