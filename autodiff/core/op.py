@@ -38,6 +38,7 @@ from autodiff.core.errors import (
 )
 from autodiff.core.graph import GeneralNode, Node
 from autodiff.core.modes import State, current_state
+from autodiff.core.zeros import keeping_all_zeros, keeping_zeros
 
 __all__ = [
     "FLOAT_SCALARS",
@@ -105,6 +106,9 @@ class Primitive:
         ``sample(draw) -> (args, kwargs)``: one random valid call, for operations that are not elementwise.
     label : str, optional
         Shown in pictures.
+    pointwise : bool, optional
+        Whether each output element depends on one element of each input, as for every ufunc. Then a cotangent of zero
+        gives zero, whatever the derivative (:mod:`autodiff.core.zeros`).
     operator : str, optional
         For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
 
@@ -143,16 +147,17 @@ class Primitive:
         sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
         label: str | None = None,
         operator: str | None = None,
+        pointwise: bool | None = None,
     ) -> None:
         self.name = name
         self.forward = forward
-        self.rules = rules
         self.variadic = variadic
         self.domain = domain
         self.kinks = tuple(kinks)
         self.sample = sample
         self.label = name if label is None else label
         self.elementwise = isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1
+        self.pointwise = self.elementwise if pointwise is None else pointwise
         self.parameters = _parameters(self)
         self.inputs = (
             tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL)
@@ -170,6 +175,12 @@ class Primitive:
         self._reads = [
             None if rule is None else reads(rule, 1 + variadic, 1 if variadic else 1 + len(rules)) for rule in rules
         ]
+        self.rules = rules
+        if self.pointwise:
+            attributes = len(self.parameters) > len(rules)
+            self.rules = tuple(
+                keeping_zeros(rule, use, attributes) for rule, use in zip(rules, self._reads, strict=True)
+            )
         self.function: Callable[..., Any]
         self.reflected: Callable[..., Any] | None = None
         _register(self)
@@ -236,6 +247,8 @@ class Fused:
         Shown in pictures.
     numpy : callable or sequence of callables, optional
         NumPy or SciPy callables that this implements.
+    pointwise : bool
+        Whether each output element depends on one element of each input.
 
     Raises
     ------
@@ -273,11 +286,13 @@ class Fused:
         label: str | None = None,
         formula: str = "",
         numpy: Any = None,
+        pointwise: bool = False,
     ) -> None:
         self.name = name
         self.composed = composed
         self.forward = forward
-        self.backward = backward
+        self.pointwise = pointwise
+        self.backward = keeping_all_zeros(backward) if pointwise else backward
         self.sample = sample
         self.label = name if label is None else label
         self.formula = formula

@@ -38,6 +38,7 @@ bernoulli_nll = Primitive(
     lambda g, out, x, t: g * ((x - t) / np.maximum((1 - x) * x, 1e-12)),
     _bernoulli_target,
     sample=_sample_bernoulli,
+    pointwise=True,
 )
 
 
@@ -68,6 +69,7 @@ bernoulli_logits = Primitive(
     lambda g, out, x, t: g * (sigmoid_of(x) - t),
     lambda g, out, x, t: -g * x,
     sample=_sample_bernoulli,
+    pointwise=True,
 )
 
 
@@ -91,4 +93,5 @@ huber_bowl = Primitive(
     huber_forward,
     lambda g, out, d, delta=1.0: g * np.clip(d, -delta, delta),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(-1.0, -0.5, 0.5, 1.0)),), {"delta": draw.choice((1.0, 0.5))}),
+    pointwise=True,
 )

@@ -59,6 +59,7 @@ sigmoid = Primitive(
     lambda g, out, x: g * (out * (1 - out)),
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     label="σ",
+    pointwise=True,
 )
 
 
@@ -73,7 +74,11 @@ def _silu_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 silu = Primitive(
-    "silu", lambda x: x * sigmoid_forward(x), _silu_rule, sample=lambda draw: ((draw.array(draw.shape()),), {})
+    "silu",
+    lambda x: x * sigmoid_forward(x),
+    _silu_rule,
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    pointwise=True,
 )
 
 
@@ -95,6 +100,7 @@ log_sigmoid = Primitive(
     lambda g, out, x: g * sigmoid_of(-x),
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     label="log σ",
+    pointwise=True,
 )
 
 
@@ -116,6 +122,7 @@ soft_sign = Primitive(
     soft_sign_forward,
     lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+    pointwise=True,
 )
 
 
@@ -153,6 +160,7 @@ softplus = Primitive(
         (draw.array(draw.shape(), avoid=(0.5,)),),
         {"beta": draw.choice((1.0, 2.0)), "threshold": draw.choice((20.0, 1.0))},
     ),
+    pointwise=True,
 )
 
 
@@ -192,6 +200,7 @@ elu = Primitive(
         (draw.array(draw.shape(), avoid=(0.0,)),),
         {"alpha": draw.choice((1.0, 1.7)), "scale": draw.choice((1.0, 1.05)), "rate": draw.choice((1.0, 0.6))},
     ),
+    pointwise=True,
 )
 
 
@@ -222,6 +231,7 @@ leaky_relu = Primitive(
     leaky_relu_forward,
     _leaky_relu_rule,
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {"negative_slope": draw.choice((0.01, 0.3))}),
+    pointwise=True,
 )
 
 
@@ -263,6 +273,7 @@ gelu = Fused(
     backward=either_backward(gelu_backward, calls.gelu_backward),
     formula="y = x Φ(x)",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    pointwise=True,
 )
 
 _ROOT = 0.7978845608028654  # sqrt(2 / pi)
@@ -323,4 +334,5 @@ gelu_tanh = Fused(
     backward=either_backward(gelu_tanh_backward, calls.gelu_tanh_backward),
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    pointwise=True,
 )

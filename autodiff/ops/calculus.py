@@ -674,7 +674,12 @@ def _sinc_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 sinc_ = Primitive(
-    "sinc", lambda x: np.sinc(x), _sinc_rule, numpy=np.sinc, sample=lambda draw: ((draw.array(draw.shape()),), {})
+    "sinc",
+    lambda x: np.sinc(x),
+    _sinc_rule,
+    numpy=np.sinc,
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    pointwise=True,
 )
 
 
@@ -697,6 +702,7 @@ i0_ = Primitive(
     lambda g, out, x: g * _i1(x),
     numpy=np.i0,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    pointwise=True,
 )
 
 

@@ -122,4 +122,5 @@ def _normal_cdf(x: Any) -> Any:
 normal_cdf = Primitive(
     "normal_cdf", _normal_cdf, lambda g, out, x: g * normal_density(x),
     sample=lambda draw: ((draw.array(draw.shape(), low=-4.0, high=4.0),), {}), label="Φ",
+    pointwise=True,
 )  # fmt: skip

@@ -71,6 +71,7 @@ def register() -> None:
         None,
         lambda g, out, x, q: -g * x * zeta(x + 1, q),
         sample=lambda draw: ((draw.array((), 1.5, 4.0), draw.array(draw.shape(), 0.5, 3.0)), {}),
+        pointwise=True,
     )
     define(s.digamma, lambda g, out, x: g * zeta(2.0, x), name="digamma", domain=_POSITIVE)
     define(s.gamma, lambda g, out, x: g * (out * s.digamma(x)), domain=_POSITIVE)
@@ -209,6 +210,7 @@ def register() -> None:
             rule,
             numpy=function,
             sample=lambda draw: ((draw.integers(draw.shape(), 0, 3), draw.array((), 0.5, 3.0)), {}),
+            pointwise=True,
         )
 
     of_whole_order("kn", s.kn, lambda g, out, n, x: g * (-0.5 * (s.kv(n - 1.0, x) + s.kv(n + 1.0, x))))

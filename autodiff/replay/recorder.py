@@ -31,6 +31,7 @@ from autodiff.core import modes
 from autodiff.core.backward import wrap
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import ORDINARY, current_state, state_as
+from autodiff.core.zeros import keep_zeros
 from autodiff.ops.common import quotient, steady_quotient
 from autodiff.replay.chains import compiles, least
 from autodiff.replay.recorded import Recorded, bare
@@ -968,6 +969,14 @@ def _watched_quotient(g: Any, d: Any) -> Any:
     return steady_quotient(g, d)
 
 
+def _watched_keep_zeros(g: Any, h: Any) -> Any:
+    """Likewise."""
+    recorder = _active()
+    if recorder is None or not recorder.following or not _loops_over(g, h):
+        return keep_zeros(g, h)
+    return np.where((g == 0) & np.isnan(h), 0, h)
+
+
 def _loops_over(g: Any, d: Any) -> bool:
     values = bare(g), bare(d)
     if type(d) is not Recorded or not all(
@@ -1136,7 +1145,11 @@ def doors_watched(tables: Iterable[dict[str, Any]] = ()) -> Iterator[None]:
     with _lock:
         if not _watching:
             watched = _watched_numpy()
-            doors: dict[int, Any] = {id(np): watched, id(quotient): _watched_quotient}
+            doors: dict[int, Any] = {
+                id(np): watched,
+                id(quotient): _watched_quotient,
+                id(keep_zeros): _watched_keep_zeros,
+            }
             doors |= {id(getattr(np, name)): watched.__dict__[name] for name in _MAKERS}
             tables = list(tables)
             _watch_globals([*_own_modules(), *tables], doors)

@@ -1,0 +1,74 @@
+"""A cotangent of zero gives zero through every operation that acts element by element, whatever its derivative."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import autodiff.special
+from autodiff.core.op import registry
+from autodiff.core.zeros import keep_zeros
+from autodiff.facts import sample_call
+from autodiff.testing.draw import RandomDraw
+from nn import functional as F
+
+POINTWISE = sorted(name for name, op in registry.items() if op.pointwise)
+AWKWARD = (np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 1.0, 5e-324, 1e308, -1e308, 1000.0)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", POINTWISE)
+def test_a_cotangent_of_zero_gives_zero(name):
+    op = registry[name]
+    args, attrs = sample_call(op, RandomDraw(np.random.default_rng(0)))
+    count = len(op.inputs)
+    for place in range(count):
+        if np.asarray(args[place]).dtype.kind != "f" or (not op.fused and op.rules[place] is None):
+            continue
+        for value in AWKWARD:
+            given = [np.resize(np.asarray(a), (3,)) for a in args[:count]]
+            given[place] = np.full(3, value)
+            x = ad.tensor(given[place], requires_grad=True)
+            out = op.function(*given[:place], x, *given[place + 1 :], *args[count:], **attrs)
+            if out._node is None:
+                continue
+            g = ad.gradients(out, x, np.zeros(3), create_graph=True)
+            assert not np.any(g.data), (name, place, value, g.data)
+            if g._node is not None:
+                again = ad.gradients(g, x, np.zeros(3), allow_unused=True)
+                assert again is None or not np.any(np.asarray(again)), (name, place, value, again)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda x: np.sqrt(-x),
+        lambda x: np.exp(1000 * x),
+        lambda x: np.log(-x) ** 2 * np.tanh(np.sqrt(-x)),
+        lambda x: F.gelu(np.log(-x)) + F.silu(np.log(-x)),
+        lambda x: np.hypot(np.log(-x), x) / (x - x),
+    ],
+)
+def test_a_branch_that_is_not_taken_leaves_no_trace(branch):
+    """In first and second derivatives, alone and in arrays."""
+
+    def f(x):
+        return np.sum(np.where(x > 0, x * x, branch(x)))
+
+    x = np.array([1.0, 2.0])
+    assert np.array_equal(ad.grad(f)(x), 2 * x)
+    assert np.array_equal(ad.grad(f)(1.0), 2.0)
+    assert np.array_equal(ad.hessian(f)(x), 2 * np.eye(2))
+
+
+def test_what_is_not_zero_stays_as_it_is():
+    g, h = np.array([0.0, 1.0, 0.0]), np.array([-0.0, np.nan, np.inf])
+    assert np.array_equal(keep_zeros(g, h), h, equal_nan=True)
+    assert keep_zeros(g, h[:1]) is not None
+    assert np.isnan(keep_zeros(np.float64(1.0), np.float64(np.nan)))
+    assert keep_zeros(np.float64(0.0), np.float64(np.nan)) == 0.0
+
+
+def test_a_derivative_that_is_infinite_is_still_told():
+    with np.errstate(divide="ignore"):
+        assert ad.grad(np.sqrt)(0.0) == np.inf
