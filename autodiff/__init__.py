@@ -22,12 +22,14 @@ from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,
     AutodiffError,
+    ConvergenceError,
     DTypeError,
     GradientMismatch,
     GraphError,
     MissingExtraError,
     NotDifferentiableError,
     ShapeError,
+    SingularMatrixError,
 )
 from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from autodiff.core.op import registry
@@ -55,12 +57,14 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "AutodiffError",
+    "ConvergenceError",
     "DTypeError",
     "GradientMismatch",
     "GraphError",
     "MissingExtraError",
     "NotDifferentiableError",
     "ShapeError",
+    "SingularMatrixError",
     "Tensor",
     "array",
     "astype",
@@ -124,7 +128,7 @@ fft = _namespace("numpy.fft")
 __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
-_ON_DEMAND = ("extend", "integrate", "kernels", "optimize", "performance", "special", "stats", "testing", "viz")
+_ON_DEMAND = tuple("extend integrate kernels optimize performance sparse special stats testing viz".split())
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import operator
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -420,8 +421,8 @@ class Tensor:
         if self._node is not None:
             raise GraphError(
                 "np.asarray(tensor) on a tensor that requires a gradient would cut its graph; use NumPy functions on"
-                " the tensor itself, autodiff.stack or autodiff.array to join tensors, or .data where no gradient is"
-                " wanted"
+                " the tensor itself, autodiff.stack or autodiff.array to join tensors, .data where no gradient is"
+                " wanted, and for a sparse array of SciPy's autodiff.sparse.csr_array(A) @ tensor"
             )
         array = self.data
         if dtype is not None and array.dtype != dtype:
@@ -546,7 +547,15 @@ class Tensor:
     __rpow__ = elementwise.power.reflected
     __mod__ = elementwise.remainder.function
     __rmod__ = elementwise.remainder.reflected
-    __matmul__ = products.matmul.function
+
+    def __matmul__(self, other: Any) -> Any:
+        if other.__class__ is not np.ndarray and other.__class__ is not Tensor:
+            if getattr(other, "__array_ufunc__", NotImplemented) is None:
+                return NotImplemented  # NumPy's sign of a class whose own operator comes first
+            if hasattr(other, "tocsr"):  # a sparse array of SciPy's
+                return import_module("autodiff.sparse").csr_array(other).__rmatmul__(self)
+        return products.matmul.function(self, other)
+
     __neg__ = elementwise.negative.function
     __pos__ = elementwise.positive.function
     __abs__ = elementwise.absolute.function

@@ -41,6 +41,7 @@ ALLOWED = {
     "kernels": {"core"},
     "fused": CORE | {"extend", "kernels"},
     "extend": CORE,
+    "sparse": CORE,
     "replay": CORE | {"kernels"},
 }
 

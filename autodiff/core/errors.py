@@ -10,11 +10,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "AnomalyError",
     "ArgumentError",
     "AutodiffError",
     "CompileError",
+    "ConvergenceError",
     "DTypeError",
     "GradientMismatch",
     "GraphError",
@@ -54,6 +57,14 @@ class GraphError(AutodiffError, RuntimeError):
 
 class NotDifferentiableError(AutodiffError, TypeError):
     """An operation that is refused on a tensor that requires a gradient; the message says what to use instead."""
+
+
+class ConvergenceError(AutodiffError, ArithmeticError):
+    """A solver did not reach its tolerance, so there is no answer whose derivative could be taken."""
+
+
+class SingularMatrixError(AutodiffError, np.linalg.LinAlgError):
+    """A linear system without a unique solution."""
 
 
 class MissingExtraError(AutodiffError, ImportError):

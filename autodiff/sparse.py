@@ -1,0 +1,845 @@
+"""Sparse arrays with tracked entries, products and solves, under SciPy's names.
+
+SciPy stores and multiplies, SuperLU factorises; the derivatives are ours. An array here is a constant pattern with a
+Tensor of entries. The gradient in the entries is asked for at the pattern alone, so nothing is ever dense:
+``y = A x`` sends ``g_i x_j`` to the entry (i, j), and ``x = A^-1 b`` sends ``-l_i x_j`` with ``A' l = g``, one more
+solve with the factorisation that is already there. All rules are written with the same operations, so derivatives of
+any order follow. Needs SciPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from autodiff.batching import Batched, is_batched
+from autodiff.core.errors import ArgumentError, ConvergenceError, DTypeError, ShapeError, SingularMatrixError, require
+from autodiff.core.op import Primitive
+from autodiff.ops import shaping
+from autodiff.ops.common import bare
+from autodiff.ops.shaping import _tensor
+
+__all__ = [
+    "SparseArray",
+    "cg",
+    "coo_array",
+    "csc_array",
+    "csr_array",
+    "diags_array",
+    "gmres",
+    "issparse",
+    "splu",
+    "spsolve",
+]
+
+
+class Pattern:
+    """Where the entries of a sparse matrix stand, by rows (CSR): constant, and shared by everything made of it."""
+
+    def __init__(self, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
+        self.indices = indices
+        self.indptr = indptr
+        self.shape = shape
+
+    @cached_property
+    def rows(self) -> Any:
+        """The row of every entry."""
+        return np.repeat(np.arange(self.shape[0], dtype=self.indices.dtype), np.diff(self.indptr))
+
+    def places(self, transposed: bool) -> tuple[Any, Any]:
+        """(rows, columns) of the entries, of the matrix or its transpose."""
+        return (self.indices, self.rows) if transposed else (self.rows, self.indices)
+
+    def matrix(self, data: Any, transposed: bool = False) -> Any:
+        """SciPy's array with these entries, or its transpose; no copy is made."""
+        sparse = require("scipy.sparse")
+        kind, shape = (sparse.csc_array, self.shape[::-1]) if transposed else (sparse.csr_array, self.shape)
+        return kind((np.asarray(data), self.indices, self.indptr), shape=shape, copy=False)
+
+
+def _columns_last(array: Any) -> Any:
+    """A batch of vectors or matrices (B, n[, k]) as one matrix (n, B k), for one call of a library."""
+    return np.moveaxis(array, 0, 1).reshape(array.shape[1], -1)
+
+
+def _each_column(function: Callable[[Any], Any], b: Any) -> Any:
+    """``function`` of a vector, a matrix, or a batch of them, by one call on a matrix."""
+    if not is_batched(b):
+        return function(b)
+    array = b.array
+    out = function(_columns_last(array))
+    return Batched(np.moveaxis(out.reshape(out.shape[0], len(array), *array.shape[2:]), 1, 0))
+
+
+def _at_entries(left: Any, right: Any, places: tuple[Any, Any]) -> Any:
+    """``left_i right_j`` at every entry (i, j), summed over further columns."""
+    product = left[places[0]] * right[places[1]]
+    return np.sum(product, axis=-1) if product.ndim == 2 else product
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+def _multiply(data: Any, x: Any, pattern: Pattern, transposed: bool = False) -> Any:
+    return _each_column(lambda columns: pattern.matrix(data, transposed) @ columns, x)
+
+
+def _multiply_rule(g: Any, out: Any, data: Any, x: Any, pattern: Pattern, transposed: bool = False) -> Any:
+    recorded = hasattr(g, "_node") or hasattr(data, "_node")
+    return (product_.function if recorded else _multiply)(data, g, pattern=pattern, transposed=not transposed)
+
+
+def _sample_pattern(draw: Any, square: bool = False) -> Pattern:
+    rows = draw.integer(2, 4)
+    columns = rows if square else draw.integer(2, 4)
+    filled = np.ones((rows, columns)) - np.tri(rows, columns, -2) * (0 if square else 1)
+    filled[0, -1] = 0
+    found = require("scipy.sparse").csr_array(filled)
+    return Pattern(found.indices, found.indptr, found.shape)
+
+
+def _sample_product(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    pattern, turned = _sample_pattern(draw), draw.boolean()
+    n = pattern.shape[0 if turned else 1]
+    x = draw.array((n,) if draw.boolean() else (n, 2))
+    return (draw.array((pattern.indices.size,)), x), {"pattern": pattern, "transposed": turned}
+
+
+product_ = Primitive(
+    "sparse_matmul",
+    _multiply,
+    lambda g, out, data, x, pattern, transposed=False: _at_entries(g, x, pattern.places(transposed)),
+    _multiply_rule,
+    sample=_sample_product,
+    label="sparse @",
+)
+
+
+# --- solves -----------------------------------------------------------------------------------------------------------
+
+
+class System:
+    """How to solve with one pattern: whatever is made for some entries (a factorisation) serves both the matrix and its
+    transpose, and every derivative.
+    """
+
+    name = "spsolve"
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.pattern = pattern
+        self._known: tuple[Any, Any] | None = None
+        self._adjoint: tuple[Any, Any] | None = None
+
+    def prepared(self, data: Any) -> Any:
+        """What :meth:`prepare` made of these entries, made once."""
+        known = self._known
+        if known is None or known[0].dtype != data.dtype or not np.array_equal(known[0], data):
+            self._known = known = (np.array(data), self.prepare(data))
+        return known[1]
+
+    def prepare(self, data: Any) -> Any:
+        """What solving needs to know of the entries."""
+        raise NotImplementedError
+
+    def run(self, prepared: Any, b: Any, transposed: bool) -> Any:
+        """The solution for a vector or a matrix."""
+        raise NotImplementedError
+
+    def solve(self, data: Any, b: Any, transposed: bool) -> Any:
+        """The solution for a vector, a matrix, or a batch of them."""
+        dtype = np.result_type(data, b, np.float32)
+        dtype = {"g": np.dtype(np.float64), "G": np.dtype(np.complex128)}.get(dtype.char, dtype)
+        prepared = self.prepared(np.ascontiguousarray(data, dtype))
+
+        def run(columns: Any) -> Any:
+            return self.checked(data, self.run(prepared, np.asarray(columns, dtype), transposed), columns, transposed)
+
+        return _each_column(run, b)
+
+    def checked(self, data: Any, x: Any, b: Any, transposed: bool) -> Any:
+        """The solution, if the matrix is not singular to working precision.
+
+        Where |A| |x| is 1/eps times |b|, rounding alone changes A x by more than b: no digit of x is determined.
+        """
+        if not b.size:
+            return x
+        if np.isfinite(x).all():
+            terms = np.max(self.pattern.matrix(np.abs(data), transposed) @ np.abs(x), axis=0)
+            if np.all(terms * np.finfo(x.dtype).eps < 10 * np.max(np.abs(b), axis=0) + np.finfo(x.dtype).tiny):
+                return x
+        elif not (np.isfinite(data).all() and np.isfinite(b).all()):
+            raise SingularMatrixError(f"{self.name}: the matrix or the right-hand side holds NaN or infinity")
+        raise SingularMatrixError(
+            f"{self.name}: the matrix of shape {self.pattern.shape} is singular to working precision; add boundary"
+            " conditions or a small multiple of the identity"
+        )
+
+    def adjoint(self, g: Any, data: Any, transposed: bool, entries: bool) -> Any:
+        """The solution with the transpose, which both rules need; the one for the entries is asked for it first."""
+        held, self._adjoint = self._adjoint, None
+        if held is not None and held[0] is g:
+            return held[1]
+        recorded = hasattr(g, "_node") or hasattr(data, "_node")
+        found = (solve_.function if recorded else _solve)(data, g, system=self, transposed=not transposed)
+        if entries:
+            self._adjoint = (g, found)
+        return found
+
+
+class Direct(System):
+    """By SuperLU."""
+
+    def __init__(self, pattern: Pattern, **options: Any) -> None:
+        super().__init__(pattern)
+        self.options = options
+
+    def prepare(self, data: Any) -> Any:
+        # What stands by rows is the transpose by columns, which is how SuperLU wants it.
+        try:
+            return require("scipy.sparse.linalg").splu(self.pattern.matrix(data, transposed=True), **self.options)
+        except RuntimeError as error:
+            raise SingularMatrixError(f"{self.name}: the matrix of shape {self.pattern.shape} is singular") from error
+
+    def run(self, prepared: Any, b: Any, transposed: bool) -> Any:
+        return prepared.solve(b, "N" if transposed else "T")
+
+
+class Iterative(System):
+    """By one of SciPy's Krylov methods, which is asked for the transpose in the same way."""
+
+    def __init__(self, pattern: Pattern, method: str, start: Any, preconditioner: Any, options: dict[str, Any]) -> None:
+        super().__init__(pattern)
+        self.name = self.method = method
+        self.start, self.preconditioner, self.options = start, preconditioner, options
+
+    def prepare(self, data: Any) -> Any:
+        return data
+
+    def run(self, prepared: Any, b: Any, transposed: bool) -> Any:
+        if b.ndim == 2:
+            return np.stack([self.run(prepared, column, transposed) for column in b.T], axis=1)
+        linalg = require("scipy.sparse.linalg")
+        matrix, m = self.pattern.matrix(prepared, transposed), self.preconditioner
+        if transposed and m is not None:
+            m = m.T if hasattr(m, "T") else linalg.aslinearoperator(m).T
+        start = None if transposed else self.start
+        x, info = getattr(linalg, self.method)(matrix, b, start, M=m, **self.options)
+        if info:
+            raise ConvergenceError(
+                f"{self.method}: no convergence in {info} iterations{' of the adjoint system' if transposed else ''};"
+                " raise maxiter, loosen rtol, give a preconditioner M, or use spsolve"
+                if info > 0
+                else f"{self.method}: illegal input or breakdown (info={info})"
+            )
+        return x
+
+
+def _solve(data: Any, b: Any, system: System, transposed: bool = False) -> Any:
+    return system.solve(np.asarray(data), b, transposed)
+
+
+def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    pattern = _sample_pattern(draw, square=True)
+    n = pattern.shape[0]
+    data = draw.array((pattern.indices.size,), -0.5, 0.5, distinct=True) + 3.0 * (pattern.rows == pattern.indices)
+    b = draw.array((n,) if draw.boolean() else (n, 2))
+    return (data, b), {"system": Direct(pattern), "transposed": draw.boolean()}
+
+
+solve_ = Primitive(
+    "spsolve",
+    _solve,
+    lambda g, out, data, b, system, transposed=False: (
+        -_at_entries(system.adjoint(g, data, transposed, True), out, system.pattern.places(transposed))
+    ),
+    lambda g, out, data, b, system, transposed=False: system.adjoint(g, data, transposed, False),
+    sample=_sample_solve,
+)
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def issparse(value: Any) -> bool:
+    """Whether ``value`` is a sparse array of SciPy's or of ours."""
+    return isinstance(value, SparseArray) or (
+        type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocsr")
+    )
+
+
+class SparseArray:
+    """A matrix with a constant pattern and entries that may be tracked: what :func:`csr_array`, :func:`csc_array` and
+    :func:`coo_array` return.
+
+    Attributes
+    ----------
+    data : Tensor (nnz,)
+        The entries, row by row for "csr", column by column for "csc", as given for "coo".
+    shape : (int, int)
+    nnz : int
+    dtype : numpy.dtype
+    format : {"csr", "csc", "coo"}
+
+    Notes
+    -----
+    ``A @ x``, ``x @ A``, ``A.dot(x)``, ``A @ B``, ``A + B``, ``A - B``, ``A * number``, ``A.multiply(dense)``, ``A.T``,
+    ``A.diagonal()``, ``A.sum(axis)``, ``A.toarray()``, ``A.tocsr()``, ``A.tocsc()`` and ``A.tocoo()`` are recorded. A
+    product with a vector or a dense matrix is a Tensor, one with a sparse matrix a :class:`SparseArray`.
+    """
+
+    # NumPy and Tensors step back from their operators: ``x @ A`` is ours.
+    __array_ufunc__ = None
+    ndim = 2
+
+    def __init__(self, data: Any, pattern: Pattern, format: str, turned: bool = False, places: Any = None) -> None:
+        self.data = data
+        self._pattern = pattern  # of the matrix, or of its transpose if turned
+        self._turned = turned
+        self._places = places  # of "coo": (rows, columns) as given
+        self.format = format
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        rows, columns = self._pattern.shape
+        return (columns, rows) if self._turned else (rows, columns)
+
+    @property
+    def nnz(self) -> int:
+        """How many entries are stored."""
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the entries."""
+        return self.data.dtype
+
+    @property
+    def T(self) -> SparseArray:
+        """The transpose, with the same entries."""
+        if self.format == "coo":
+            return _from_places(self.data, self._places[::-1], self.shape[::-1], "coo")
+        other = {"csr": "csc", "csc": "csr"}[self.format]
+        return SparseArray(self.data, self._pattern, other, not self._turned)
+
+    def transpose(self) -> SparseArray:
+        """The transpose, with the same entries."""
+        return self.T
+
+    def tocoo(self) -> SparseArray:
+        """As triplets."""
+        return self if self.format == "coo" else _from_places(self.data, self.coords, self.shape, "coo")
+
+    def tocsr(self) -> SparseArray:
+        """Row by row; entries at one place are added."""
+        return self if self.format == "csr" else _from_places(self.data, self.coords, self.shape, "csr")
+
+    def tocsc(self) -> SparseArray:
+        """Column by column; entries at one place are added."""
+        return self if self.format == "csc" else _from_places(self.data, self.coords, self.shape, "csc")
+
+    def _ordered(self) -> SparseArray:
+        return self.tocsr() if self.format == "coo" else self
+
+    @property
+    def coords(self) -> tuple[Any, Any]:
+        """(rows, columns) of the entries, in the order of ``data``."""
+        return self._places if self.format == "coo" else self._pattern.places(self._turned)  # type: ignore[no-any-return]
+
+    row = property(lambda self: self.coords[0])
+    col = property(lambda self: self.coords[1])
+    indices = property(lambda self: self._ordered()._pattern.indices)
+    indptr = property(lambda self: self._ordered()._pattern.indptr)
+
+    def toscipy(self) -> Any:
+        """SciPy's array of the same values, without the derivative."""
+        if self.format == "coo":
+            return require("scipy.sparse").coo_array((bare(self.data), self._places), shape=self.shape)
+        return self._pattern.matrix(bare(self.data), self._turned)
+
+    def toarray(self) -> Any:
+        """The dense matrix."""
+        return self @ np.eye(self.shape[1], dtype=self.dtype)
+
+    todense = toarray
+
+    def astype(self, dtype: Any) -> SparseArray:
+        """With entries of another dtype."""
+        return self._with(self.data.astype(dtype))
+
+    def _with(self, data: Any) -> SparseArray:
+        return SparseArray(data, self._pattern, self.format, self._turned, self._places)
+
+    def diagonal(self, k: int = 0) -> Any:
+        """The k-th diagonal, zeros included."""
+        rows, columns = self.coords
+        n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
+        here = np.flatnonzero(columns - rows == k)
+        return _gathered(self.data, (columns if k < 0 else rows)[here], here, n)
+
+    def sum(self, axis: int | None = None) -> Any:
+        """Of all entries, of the columns (0) or of the rows (1)."""
+        if axis is None:
+            return np.sum(self.data)
+        axis = axis % 2
+        return (self.T if axis == 0 else self) @ np.ones(self.shape[axis], self.dtype)
+
+    def multiply(self, other: Any) -> SparseArray:
+        """Each entry times the number, or the element of a dense array, in its place."""
+        if issparse(other):
+            raise ArgumentError("multiply: the other factor must be dense or a number")
+        if np.ndim(bare(other)):
+            whole = shaping.broadcast_to(_tensor(other), self.shape)
+            other = whole[self.coords]
+        return self._with(self.data * other)
+
+    def __mul__(self, other: Any) -> SparseArray:
+        return self.multiply(other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> SparseArray:
+        return self.multiply(1.0 / _tensor(other))
+
+    def __neg__(self) -> SparseArray:
+        return self._with(-self.data)
+
+    def __add__(self, other: Any) -> SparseArray:
+        if not issparse(other):
+            if bare(other).__class__ in (int, float) and other == 0:
+                return self
+            raise ArgumentError("sparse +: the other term must be sparse; use A.toarray() for a dense sum")
+        right = _sparse(other)
+        if right.shape != self.shape:
+            raise ShapeError(f"sparse +: shapes {self.shape} and {right.shape} differ")
+        rows, columns = (np.concatenate(pair) for pair in zip(self.coords, right.coords, strict=True))
+        return _from_places(shaping.concatenate([self.data, right.data]), (rows, columns), self.shape, "csr")
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> SparseArray:
+        return self + (-_sparse(other) if issparse(other) else -other)
+
+    def __rsub__(self, other: Any) -> SparseArray:
+        return (-self).__add__(other)
+
+    def __matmul__(self, other: Any) -> Any:
+        if issparse(other):
+            return _product(self, _sparse(other))
+        x, own = _tensor(other), self._ordered()
+        if x.ndim not in (1, 2) or x.shape[0] != self.shape[1]:
+            raise ShapeError(f"sparse @: shapes {self.shape} and {x.shape} do not fit")
+        return product_.function(own.data, x, pattern=own._pattern, transposed=own._turned)
+
+    dot = __matmul__
+
+    def __rmatmul__(self, other: Any) -> Any:
+        if issparse(other):
+            return _product(_sparse(other), self)
+        x = _tensor(other)
+        result = self.T @ (x.T if x.ndim == 2 else x)
+        return result.T if x.ndim == 2 else result
+
+    def __repr__(self) -> str:
+        return f"<autodiff.sparse {self.format} array of {self.dtype}, shape {self.shape}, {self.nnz} stored entries>"
+
+
+def _gathered(data: Any, targets: Any, sources: Any, n: int) -> Any:
+    """A vector of length ``n`` to whose element ``targets[k]`` the element ``sources[k]`` of ``data`` is added."""
+    counts = np.bincount(targets, minlength=n)
+    order = np.argsort(targets, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    index = np.int32 if data.size < 2**31 else np.int64
+    pattern = Pattern(sources[order].astype(index), indptr.astype(index), (n, data.size))
+    return product_.function(np.ones(len(order), data.dtype), data, pattern=pattern)
+
+
+def _from_places(data: Any, places: Any, shape: tuple[int, int], format: str) -> SparseArray:
+    """An array from triplets."""
+    index: Any = np.int32 if max(*shape, data.size) < 2**31 else np.int64
+    rows: Any
+    columns: Any
+    rows, columns = (np.asarray(place).astype(index) for place in places)
+    if format == "coo":
+        return SparseArray(data, Pattern(columns, None, shape), "coo", False, (rows, columns))
+    if format == "csc":
+        found = _from_places(data, (columns, rows), shape[::-1], "csr")
+        return SparseArray(found.data, found._pattern, "csc", True)
+    key: Any = rows.astype(np.int64) * shape[1] + columns
+    if key.size and np.all(key[1:] > key[:-1]):
+        kept, ordered = key, data
+    else:
+        kept, where = np.unique(key, return_inverse=True)
+        ordered = _gathered(data, where.ravel(), np.arange(key.size), kept.size)
+    counts = np.bincount(kept // max(shape[1], 1), minlength=shape[0])
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(index)
+    return SparseArray(ordered, Pattern((kept % max(shape[1], 1)).astype(index), indptr, shape), "csr")
+
+
+def _product(a: SparseArray, b: SparseArray) -> SparseArray:
+    """A sparse matrix times a sparse matrix: every pair of entries that meet is one product, added up at its place."""
+    if a.shape[1] != b.shape[0]:
+        raise ShapeError(f"sparse @: shapes {a.shape} and {b.shape} do not fit")
+    a, b = a.tocoo(), b.tocsr()
+    rows, middle = a.coords
+    start, stop = b._pattern.indptr[middle], b._pattern.indptr[middle + 1]
+    lengths = (stop - start).astype(np.int64)
+    left = np.repeat(np.arange(a.nnz), lengths)
+    right = np.arange(left.size) - np.repeat(np.cumsum(lengths) - lengths - start, lengths)
+    data = a.data[left] * b.data[right]
+    return _from_places(data, (rows[left], b._pattern.indices[right]), (a.shape[0], b.shape[1]), "csr")
+
+
+def _sparse(value: Any, name: str = "sparse") -> SparseArray:
+    """Any sparse array as one of ours; SciPy's are constants."""
+    if isinstance(value, SparseArray):
+        return value
+    if not issparse(value):
+        raise DTypeError(
+            f"{name}: needs a sparse array, got a {type(value).__name__}; autodiff.sparse.csr_array makes one"
+        )
+    if value.ndim != 2:
+        raise ShapeError(f"{name}: needs a matrix, got a sparse array of shape {value.shape}")
+    if value.dtype.kind not in "fc":
+        value = value.astype(float)
+    if value.format == "coo":
+        return _from_places(_tensor(value.data), value.coords, value.shape, "coo")
+    turned = value.format == "csc"
+    plain = value if turned else value.tocsr()
+    if not plain.has_canonical_format:
+        plain = plain.copy()
+        plain.sum_duplicates()
+    shape = plain.shape[::-1] if turned else plain.shape
+    return SparseArray(_tensor(plain.data), Pattern(plain.indices, plain.indptr, shape), plain.format, turned)
+
+
+def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
+    """What SciPy's constructors make of the same argument, with tracked entries."""
+    format = name[:3]
+    if issparse(arg):
+        result = _sparse(arg, name)
+    elif isinstance(arg, tuple) and len(arg) == 2 and isinstance(arg[1], (tuple, list)):
+        data = _entries(name, arg[0])
+        rows, columns = (np.asarray(bare(place)) for place in arg[1])
+        if rows.shape != data.shape or columns.shape != data.shape:
+            raise ShapeError(f"{name}: {data.size} entries at {rows.shape} rows and {columns.shape} columns")
+        if shape is None:
+            shape = (int(rows.max(initial=-1)) + 1, int(columns.max(initial=-1)) + 1)
+        shape = (int(shape[0]), int(shape[1]))
+        for place, n, words in ((rows, shape[0], "row"), (columns, shape[1], "column")):
+            if place.size and not (0 <= place.min() and place.max() < n):
+                raise ArgumentError(f"{name}: a {words} index lies outside of the shape {shape}")
+        result = _from_places(data, (rows, columns), shape, format)
+    elif isinstance(arg, tuple) and len(arg) == 3 and format != "coo":
+        data, indices, indptr = _entries(name, arg[0]), np.asarray(arg[1]), np.asarray(arg[2])
+        major = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+        rows, columns = (major, indices) if format == "csr" else (indices, major)
+        return _made(name, (data, (rows, columns)), shape, dtype)
+    elif isinstance(arg, tuple) and len(arg) == 2 and all(isinstance(n, (int, np.integer)) for n in arg):
+        nothing = np.zeros(0, int)
+        result = _from_places(
+            _tensor(np.zeros(0, dtype or float)), (nothing, nothing), (int(arg[0]), int(arg[1])), format
+        )
+    else:
+        dense = _tensor(arg)
+        if dense.ndim != 2:
+            raise ShapeError(
+                f"{name}: needs a matrix, a pair (data, (i, j)) or a sparse array, got shape {dense.shape}"
+            )
+        dense = dense if dense.dtype.kind in "fc" else dense.astype(float)
+        places = np.nonzero(dense.data)
+        result = _from_places(dense[places], places, dense.shape, format)
+    result = {"csr": result.tocsr, "csc": result.tocsc, "coo": result.tocoo}[format]()
+    return result if dtype is None or result.dtype == dtype else result.astype(dtype)
+
+
+def _entries(name: str, data: Any) -> Any:
+    entries = _tensor(data)
+    if entries.ndim != 1:
+        raise ShapeError(f"{name}: the entries must be one axis, got shape {entries.shape}")
+    return entries if entries.dtype.kind in "fc" else entries.astype(float)
+
+
+def csr_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+    """A sparse array stored by rows, with ``scipy.sparse.csr_array``'s arguments; its entries may be tracked.
+
+    Parameters
+    ----------
+    arg1 : sparse array, (data, (i, j)), (data, indices, indptr), (m, n) or dense matrix
+        ``data`` (nnz,) is an array or a Tensor; entries at one place are added. Of a dense matrix the elements that are
+        not zero are entries.
+    shape : (int, int), optional
+    dtype : data-type, optional
+
+    Returns
+    -------
+    SparseArray
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If the parts do not fit together or an index lies outside.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> t = autodiff.tensor([2.0, 3.0], requires_grad=True)
+    >>> A = csr_array((t, ([0, 1], [1, 0])), shape=(2, 2))
+    >>> (A @ np.array([1.0, 10.0])).sum().backward()
+    >>> t.grad
+    array([10.,  1.])
+    """
+    return _made("csr_array", arg1, shape, dtype)
+
+
+def csc_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+    """A sparse array stored by columns, with ``scipy.sparse.csc_array``'s arguments; otherwise as :func:`csr_array`.
+
+    Examples
+    --------
+    >>> csc_array(([1.0, 2.0], ([0, 1], [1, 0]))).toarray().tolist()
+    [[0.0, 1.0], [2.0, 0.0]]
+    """
+    return _made("csc_array", arg1, shape, dtype)
+
+
+def coo_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+    """A sparse array of triplets, with ``scipy.sparse.coo_array``'s arguments; entries at one place stay apart until a
+    product or a conversion adds them.
+
+    Examples
+    --------
+    >>> coo_array(([1.0, 2.0], ([0, 0], [1, 1])), shape=(1, 2)).tocsr().data.tolist()
+    [3.0]
+    """
+    return _made("coo_array", arg1, shape, dtype)
+
+
+def diags_array(diagonals: Any, *, offsets: Any = 0, shape: tuple[int, int] | None = None) -> SparseArray:
+    """A sparse array from its diagonals, as ``scipy.sparse.diags_array``.
+
+    Parameters
+    ----------
+    diagonals : sequence of (n_k,) arrays or Tensors, or one of them
+        A diagonal of length one is repeated.
+    offsets : int or sequence of int
+        0 is the main diagonal, k > 0 lies above it.
+    shape : (int, int), optional
+        By default square and just large enough.
+
+    Raises
+    ------
+    ShapeError
+        If a diagonal has another length than its place.
+
+    Examples
+    --------
+    >>> diags_array([[1.0, 2.0], [3.0]], offsets=[0, 1]).toarray().tolist()
+    [[1.0, 3.0], [0.0, 2.0]]
+    """
+    if np.ndim(offsets) == 0:
+        diagonals, offsets = ([diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals), [offsets]
+    parts = [_entries("diags_array", part) for part in diagonals]
+    if len(parts) != len(offsets):
+        raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")
+    if shape is None:
+        n = parts[0].size + abs(int(offsets[0]))
+        shape = (n, n)
+    rows, columns, data = [], [], []
+    for part, k in zip(parts, map(int, offsets), strict=True):
+        length = max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0)
+        if part.size not in (1, length):
+            raise ShapeError(f"diags_array: diagonal {k} of shape {shape} has length {length}, got {part.size}")
+        data.append(shaping.broadcast_to(part, (length,)))
+        rows.append(np.arange(length) - min(k, 0))
+        columns.append(np.arange(length) + max(k, 0))
+    return _from_places(shaping.concatenate(data), (np.concatenate(rows), np.concatenate(columns)), shape, "csr")
+
+
+# --- public solves ----------------------------------------------------------------------------------------------------
+
+
+def _square(name: str, A: Any) -> SparseArray:
+    matrix = _sparse(A, name)._ordered()
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ShapeError(f"{name}: the matrix must be square, its shape is {matrix.shape}")
+    return matrix
+
+
+def _right(name: str, matrix: SparseArray, b: Any) -> Any:
+    if issparse(b):
+        raise ArgumentError(f"{name}: the right-hand side must be dense; use b.toarray()")
+    right = _tensor(b)
+    if right.ndim not in (1, 2) or right.shape[0] != matrix.shape[0]:
+        raise ShapeError(f"{name}: a matrix of shape {matrix.shape} and a right-hand side of shape {right.shape}")
+    return right if right.dtype.kind in "fc" else right.astype(float)
+
+
+class SuperLU:
+    """A factorisation that :func:`splu` made; ``solve(b, trans)`` is differentiable in b and in the entries."""
+
+    def __init__(self, matrix: SparseArray, system: Direct) -> None:
+        self._matrix, self._system = matrix, system
+        self.shape = matrix.shape
+        system.prepared(np.ascontiguousarray(bare(matrix.data)))
+
+    def solve(self, rhs: Any, trans: str = "N") -> Any:
+        """``x`` with ``A x = rhs``, or with the transpose ("T") or conjugate transpose ("H") of A."""
+        if trans not in ("N", "T", "H"):
+            raise ArgumentError(f"spsolve: trans must be 'N', 'T' or 'H', got {trans!r}")
+        right = _right("spsolve", self._matrix, rhs)
+        if trans == "H" and self._matrix.dtype.kind == "c":
+            return np.conj(self.solve(np.conj(right), "T"))
+        turned = self._matrix._turned != (trans != "N")
+        return solve_.function(self._matrix.data, right, system=self._system, transposed=turned)
+
+
+def splu(A: Any, permc_spec: str | None = None, **options: Any) -> SuperLU:
+    """Factorise a sparse matrix once and solve with it many times, as ``scipy.sparse.linalg.splu``.
+
+    Parameters
+    ----------
+    A : (n, n) sparse array of SciPy's or ours
+    permc_spec, **options
+        As SciPy's; "MMD_AT_PLUS_A" suits matrices with a symmetric pattern.
+
+    Returns
+    -------
+    SuperLU
+        With ``solve(b, trans="N")``.
+
+    Raises
+    ------
+    SingularMatrixError
+        If A is singular.
+
+    Examples
+    --------
+    >>> lu = splu(csr_array([[2.0, 0.0], [1.0, 4.0]]))
+    >>> lu.solve(np.array([2.0, 5.0])).data, lu.solve(np.array([2.0, 4.0]), "T").data
+    (array([1., 1.]), array([0.5, 1. ]))
+    """
+    matrix = _square("splu", A)
+    return SuperLU(matrix, Direct(matrix._pattern, permc_spec=permc_spec, **options))
+
+
+def spsolve(A: Any, b: Any, permc_spec: str | None = None, use_umfpack: bool = True) -> Any:
+    """Solve ``A x = b`` with a sparse matrix, as ``scipy.sparse.linalg.spsolve``.
+
+    Parameters
+    ----------
+    A : (n, n) sparse array of SciPy's or ours
+        The entries of ours may be tracked.
+    b : (n,) or (n, k)
+    permc_spec : str, optional
+        SuperLU's ordering of columns; "MMD_AT_PLUS_A" suits a symmetric pattern.
+    use_umfpack : bool
+        For SciPy's signature; SuperLU is used in either case.
+
+    Returns
+    -------
+    Tensor, of b's shape
+        Differentiable in ``b`` and in A's entries to any order; every derivative reuses the factorisation.
+
+    Raises
+    ------
+    SingularMatrixError
+        If A is singular, exactly or to working precision.
+    ShapeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> t = autodiff.tensor([2.0, 4.0], requires_grad=True)
+    >>> x = spsolve(csr_array((t, ([0, 1], [0, 1]))), np.array([2.0, 2.0]))
+    >>> x.data
+    array([1. , 0.5])
+    >>> x.sum().backward()
+    >>> t.grad
+    array([-0.5  , -0.125])
+    """
+    return splu(A, permc_spec).solve(b)
+
+
+def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, Any]) -> tuple[Any, int]:
+    matrix = _square(name, A if issparse(A) else csr_array(A))
+    right = _right(name, matrix, b)
+    if right.ndim != 1:
+        raise ShapeError(f"{name}: the right-hand side must be a vector, got shape {right.shape}")
+    if isinstance(M, SparseArray):
+        M = M.toscipy()
+    start = None if x0 is None else np.asarray(bare(x0))
+    system = Iterative(matrix._pattern, name, start, M, options)
+    return solve_.function(matrix.data, right, system=system, transposed=matrix._turned), 0
+
+
+def cg(
+    A: Any,
+    b: Any,
+    x0: Any = None,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+    M: Any = None,
+    callback: Callable[[Any], Any] | None = None,
+) -> tuple[Any, int]:
+    """Solve ``A x = b`` with a symmetric positive definite matrix by conjugate gradients, as
+    ``scipy.sparse.linalg.cg``.
+
+    Parameters
+    ----------
+    A : (n, n) sparse array or dense matrix
+        The entries of ours may be tracked.
+    b : (n,)
+    x0 : (n,), optional
+        Where to start; not differentiated.
+    rtol, atol, maxiter, M, callback
+        As SciPy's. ``M`` is a constant.
+
+    Returns
+    -------
+    x : Tensor (n,)
+        Its derivative solves the adjoint system to the same tolerance, so it is as exact as ``x``.
+    info : int
+        Always 0.
+
+    Raises
+    ------
+    ConvergenceError
+        If the tolerance is not reached, here or in the adjoint system.
+
+    Examples
+    --------
+    >>> x, info = cg(csr_array([[2.0, 1.0], [1.0, 2.0]]), np.array([3.0, 3.0]), rtol=1e-10)
+    >>> bool(np.allclose(x.data, [1.0, 1.0]))
+    True
+    """
+    return _iterative("cg", A, b, x0, M, {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback})
+
+
+def gmres(
+    A: Any,
+    b: Any,
+    x0: Any = None,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 0.0,
+    restart: int | None = None,
+    maxiter: int | None = None,
+    M: Any = None,
+) -> tuple[Any, int]:
+    """Solve ``A x = b`` by the generalised minimal residual method, as ``scipy.sparse.linalg.gmres``; otherwise as
+    :func:`cg`.
+
+    Examples
+    --------
+    >>> x, info = gmres(csr_array([[2.0, 1.0], [0.0, 2.0]]), np.array([3.0, 2.0]), rtol=1e-10)
+    >>> bool(np.allclose(x.data, [1.0, 1.0]))
+    True
+    """
+    return _iterative("gmres", A, b, x0, M, {"rtol": rtol, "atol": atol, "restart": restart, "maxiter": maxiter})

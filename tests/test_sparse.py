@@ -1,0 +1,219 @@
+"""Sparse arrays: products and solves against dense ones in value and derivatives; misuse is named."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import sparse
+from autodiff.core.errors import (
+    ArgumentError,
+    ConvergenceError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    SingularMatrixError,
+)
+from autodiff.testing import check_gradients
+
+theirs = pytest.importorskip("scipy.sparse", reason="these are SciPy's sparse arrays")
+
+ROWS = np.array([0, 0, 1, 2, 2, 2, 1])
+COLUMNS = np.array([0, 2, 1, 0, 2, 1, 1])  # (1, 1) twice: added, as SciPy does
+ENTRIES = np.array([4.0, 0.5, 2.0, -1.0, 3.0, 0.25, 1.5])
+MAKERS = (sparse.csr_array, sparse.csc_array, sparse.coo_array)
+
+
+def dense(entries, shape=(3, 3)):
+    """The same matrix by plain NumPy."""
+    return np.zeros(shape, entries.dtype) + sum(
+        entries[k] * np.eye(shape[0])[:, [i]] * np.eye(shape[1])[[j]]
+        for k, (i, j) in enumerate(zip(ROWS, COLUMNS, strict=True))
+    )
+
+
+def made(make, entries, dtype=None):
+    return make((entries, (ROWS, COLUMNS)), shape=(3, 3), dtype=dtype)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_values_and_layout_are_scipys(make):
+    ours = made(make, ENTRIES)
+    scipys = getattr(theirs, make.__name__)((ENTRIES, (ROWS, COLUMNS)), shape=(3, 3))
+    np.testing.assert_array_equal(ours.toarray().data, scipys.toarray())
+    np.testing.assert_array_equal(ours.toscipy().toarray(), scipys.toarray())
+    assert (ours.format, ours.shape, ours.dtype) == (scipys.format, scipys.shape, scipys.dtype)
+    if ours.format != "coo":
+        scipys.sum_duplicates()
+        np.testing.assert_array_equal(ours.data.data, scipys.data)
+        np.testing.assert_array_equal(ours.indices, scipys.indices)
+        np.testing.assert_array_equal(ours.indptr, scipys.indptr)
+        again = make((ours.data, ours.indices, ours.indptr), shape=(3, 3))
+        np.testing.assert_array_equal(again.toarray().data, scipys.toarray())
+    for k in (-1, 0, 1, 2):
+        np.testing.assert_array_equal(ours.diagonal(k).data, scipys.diagonal(k))
+    for axis in (None, 0, 1):
+        np.testing.assert_allclose(ours.sum(axis).data, scipys.sum(axis))
+    np.testing.assert_array_equal(make(scipys.toarray()).toarray().data, scipys.toarray())
+    np.testing.assert_array_equal(make(scipys).T.toarray().data, scipys.T.toarray())
+    assert make((2, 3)).toarray().data.tolist() == [[0.0] * 3] * 2
+
+
+PRODUCTS = {
+    "A @ x": lambda a, x: a @ x,
+    "x @ A": lambda a, x: x @ a,
+    "A.T @ X": lambda a, x: a.T @ np.stack([x, x * x], axis=1),
+    "X @ A.T": lambda a, x: np.stack([x, x * x]) @ a.T,
+    "A scaled": lambda a, x: (2.0 * a / 3.0 - a * x[0]) @ x,
+}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("form", PRODUCTS)
+def test_products_have_the_derivatives_of_dense_ones(make, form):
+    x = np.array([0.3, -1.2, 0.7])
+    f = lambda e, x: PRODUCTS[form](made(make, e), x)
+    full = lambda e, x: PRODUCTS[form](dense(e), x)
+    np.testing.assert_allclose(f(ad.tensor(ENTRIES), ad.tensor(x)).data, full(ENTRIES, x), rtol=1e-13)
+    for got, want in zip(ad.jacobian(f, (0, 1))(ENTRIES, x), ad.jacobian(full, (0, 1))(ENTRIES, x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+    check_gradients(f, ENTRIES, x, order=2)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_sums_and_products_of_sparse_matrices(make):
+    def f(e, matrix):
+        a = matrix(e)
+        return ((a @ a.T + a - 0.5 * a.T).multiply(np.arange(9.0).reshape(3, 3)) @ np.ones(3)) * np.array(
+            [1.0, 2.0, 3.0]
+        )
+
+    def full(e):
+        a = dense(e)
+        return ((a @ a.T + a - 0.5 * a.T) * np.arange(9.0).reshape(3, 3) @ np.ones(3)) * np.array([1.0, 2.0, 3.0])
+
+    ours = lambda e: f(e, lambda e: made(make, e))
+    np.testing.assert_allclose(ours(ad.tensor(ENTRIES)).data, full(ENTRIES), rtol=1e-13)
+    np.testing.assert_allclose(ad.jacobian(ours)(ENTRIES), ad.jacobian(full)(ENTRIES), rtol=1e-12, atol=1e-13)
+
+
+def test_scipys_arrays_beside_tensors():
+    a = theirs.csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]))
+    for matrix in (a, a.tocsc(), a.tocoo(), theirs.csr_matrix(a)):
+        x, y = ad.tensor(np.ones(2), requires_grad=True), ad.tensor(np.ones(3), requires_grad=True)
+        (np.sum(x @ matrix) + np.sum(sparse.csr_array(matrix) @ y)).backward()
+        np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+        np.testing.assert_array_equal(y.grad, [1.0, 3.0, 2.0])
+        with pytest.raises(GraphError, match="sparse"):
+            matrix @ y
+    both = sparse.csr_array(a).T @ a
+    np.testing.assert_array_equal(both.toarray().data, (a.T @ a).toarray())
+    np.testing.assert_array_equal((np.ones(2) @ sparse.csr_array(a)).data, [1.0, 3.0, 2.0])
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("columns", [None, 2])
+@pytest.mark.parametrize("trans", ["N", "T", "H"])
+def test_solves_have_the_derivatives_of_dense_ones(make, columns, trans):
+    b = np.array([1.0, -2.0, 0.5]) if columns is None else np.array([[1.0, 2.0], [-2.0, 0.0], [0.5, 1.0]])
+    f = lambda e, b: sparse.splu(made(make, e)).solve(b, trans)
+    turn = (lambda a: a) if trans == "N" else np.transpose
+    full = lambda e, b: np.linalg.solve(turn(dense(e)), b)
+    np.testing.assert_allclose(f(ad.tensor(ENTRIES), b).data, full(ENTRIES, b), rtol=1e-12)
+    for got, want in zip(ad.jacobian(f, (0, 1))(ENTRIES, b), ad.jacobian(full, (0, 1))(ENTRIES, b), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
+    scalar = lambda e, b: np.sum(f(e, b) ** 2)
+    wanted = lambda e, b: np.sum(full(e, b) ** 2)
+    for argnum in (0, 1):
+        np.testing.assert_allclose(
+            ad.hessian(scalar, argnum)(ENTRIES, b), ad.hessian(wanted, argnum)(ENTRIES, b), rtol=1e-10, atol=1e-12
+        )
+
+
+def test_third_derivative_of_a_solve():
+    f = lambda t: sparse.spsolve(sparse.csr_array((t * np.ones(2), ([0, 1], [0, 1]))), np.array([1.0, 0.0]))[0]
+    assert np.isclose(ad.grad(ad.grad(ad.grad(f)))(2.0), -6.0 / 2.0**4)  # 1/t
+
+
+def test_complex_and_float32():
+    z = ENTRIES * np.exp(1j * np.arange(7))
+    b = np.array([1.0 + 1j, -2.0, 0.5j])
+    for trans, turn in (("N", lambda a: a), ("T", np.transpose), ("H", lambda a: np.conj(np.transpose(a)))):
+        f = lambda e, b, t=trans: np.sum(np.abs(sparse.splu(made(sparse.csr_array, e)).solve(b, t) + 1j) ** 2)
+        full = lambda e, b, turn=turn: np.sum(np.abs(np.linalg.solve(turn(dense(e)), b) + 1j) ** 2)
+        for got, want in zip(ad.grad(f, (0, 1))(z, b), ad.grad(full, (0, 1))(z, b), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+    x = ad.tensor(b.real.astype(np.float32), requires_grad=True)
+    e = ad.tensor(ENTRIES.astype(np.float32), requires_grad=True)
+    out = sparse.spsolve(made(sparse.csr_array, e), x)
+    assert out.dtype == np.float32
+    out.sum().backward()
+    assert x.grad.dtype == e.grad.dtype == np.float32
+    np.testing.assert_allclose(x.grad, np.linalg.solve(dense(ENTRIES).T, np.ones(3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("solve", [sparse.cg, sparse.gmres])
+def test_iterative_solves(solve):
+    def f(e, b):
+        a = sparse.diags_array([e, e[:1] * 0.1, e[:1] * 0.1], offsets=[0, 1, -1], shape=(5, 5))
+        return solve(a, b, rtol=1e-12)[0]
+
+    def full(e, b):
+        return np.linalg.solve(np.diag(e) + 0.1 * e[0] * (np.eye(5, k=1) + np.eye(5, k=-1)), b)
+
+    e, b = np.arange(2.0, 7.0), np.array([1.0, 2.0, 0.0, -1.0, 0.5])
+    np.testing.assert_allclose(f(ad.tensor(e), b).data, full(e, b), rtol=1e-10)
+    for got, want in zip(ad.jacobian(f, (0, 1))(e, b), ad.jacobian(full, (0, 1))(e, b), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-11)
+    tridiagonal = sparse.diags_array([2.0 * np.ones(50), -np.ones(49), -np.ones(49)], offsets=[0, 1, -1])
+    with pytest.raises(ConvergenceError, match="no convergence in"):
+        solve(tridiagonal, np.ones(50), maxiter=2, **({"restart": 2} if solve is sparse.gmres else {}))
+
+
+def test_one_factorisation_serves_the_solve_and_every_derivative(monkeypatch):
+    import scipy.sparse.linalg
+
+    calls = []
+    real = scipy.sparse.linalg.splu
+    monkeypatch.setattr(scipy.sparse.linalg, "splu", lambda *a, **k: calls.append(1) or real(*a, **k))
+    e = ad.tensor(ENTRIES, requires_grad=True)
+    x = sparse.spsolve(made(sparse.csr_array, e), np.ones(3))
+    (first,) = ad.gradients([np.sum(x * x)], [e], create_graph=True)
+    np.sum(first * first).backward()
+    assert len(calls) == 1
+
+
+def test_a_singular_matrix_is_named():
+    with pytest.raises(SingularMatrixError, match="singular"):
+        sparse.spsolve(sparse.csr_array(np.array([[1.0, 1.0], [1.0, 1.0]])), np.array([1.0, 2.0]))
+    n = 30  # free ends: the constant vector is in the kernel, and rounding makes the last pivot not quite zero
+    h = np.random.default_rng(0).uniform(0.5, 1.5, n)
+    a = sparse.diags_array([h + np.roll(h, 1), -h[:-1], -h[:-1]], offsets=[0, 1, -1]).toscipy().tolil()
+    a[0, 0], a[-1, -1] = h[0], h[-2]
+    with pytest.raises(SingularMatrixError, match="singular"):
+        sparse.spsolve(a.tocsr(), np.arange(float(n)))
+    scaled = sparse.diags_array([np.array([1e-30, 1.0, 1e30])])
+    np.testing.assert_allclose(sparse.spsolve(scaled, np.ones(3)).data, [1e30, 1.0, 1e-30])
+    with pytest.raises(SingularMatrixError, match="NaN"):
+        sparse.spsolve(scaled, np.array([np.nan, 1.0, 1.0]))
+
+
+def test_misuse_is_named():
+    a = sparse.csr_array(np.eye(3))
+    with pytest.raises(ShapeError, match="do not fit"):
+        a @ np.ones(2)
+    with pytest.raises(ShapeError, match="square"):
+        sparse.spsolve(sparse.csr_array(np.ones((2, 3))), np.ones(2))
+    with pytest.raises(ShapeError, match="right-hand side"):
+        sparse.spsolve(a, np.ones(2))
+    with pytest.raises(DTypeError, match="sparse array"):
+        sparse.spsolve(np.eye(3), np.ones(3))
+    with pytest.raises(ArgumentError, match="outside"):
+        sparse.csr_array((np.ones(1), ([3], [0])), shape=(3, 3))
+    with pytest.raises(ShapeError, match="entries"):
+        sparse.csr_array((np.ones(2), ([0], [0])), shape=(3, 3))
+    with pytest.raises(ArgumentError, match="dense"):
+        a + np.eye(3)
+    with pytest.raises(ArgumentError, match="dense"):
+        sparse.spsolve(a, a)
+    with pytest.raises(ShapeError, match="length"):
+        sparse.diags_array([np.ones(3)], offsets=[1], shape=(3, 3))
