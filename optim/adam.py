@@ -117,13 +117,20 @@ class Adam(Optimizer):
         if size != old.size:
             arrays = [a[start:stop] for a in arrays]
         p, *outs = arrays
-        kernels.run(name, size, size, p, gradient, *outs, np.array((*_constants(group), *_rates(group, turn)), p.dtype))
+        numbers = np.array((*_constants(group), *_rates(group, turn)), p.dtype)
+        try:
+            kernels.run(name, size, size, p, gradient, *outs, numbers)
+        except kernels.KernelFailure:
+            super()._walk(group, turn, old, gradient, new, slots, start, stop)
 
     def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
         if group["amsgrad"] or not kernels.large(p.size, kernels.LEAST_OF_MANY) or not kernels.ready(p, *slots):
             return None
-        run, numbers = kernels.prepared("adam_in_place", p.size, p.size), np.empty(8, p.dtype)
-        mean, square = slots
+        (mean, square), numbers = slots, np.empty(8, p.dtype)
+        try:
+            run = kernels.prepared("adam_in_place", p.size, p.size, p, p, mean, square, numbers)
+        except kernels.KernelFailure:
+            return None
         known: Any = None
 
         def step(turn: Any, g: Array) -> None:

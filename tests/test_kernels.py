@@ -401,6 +401,7 @@ def test_a_forked_process_has_helpers_of_its_own():
 def test_helpers_fall_asleep_and_leave_when_they_are_dismissed(rng):
     x, g = rng.normal(size=(2, 301, 512)).astype(np.float32)
     names = {f"autodiff-kernel-{i}" for i in (1, 2, 3)}
+    cores = len(os.sched_getaffinity(0))
 
     def helpers():
         return [t for t in threading.enumerate() if t.name in names]
@@ -408,7 +409,7 @@ def test_helpers_fall_asleep_and_leave_when_they_are_dismissed(rng):
     before = kernels.set_threads(4)
     try:
         _normalised(x, g)
-        assert len(helpers()) == 3
+        assert len(helpers()) == min(4, cores) - 1
         time.sleep(0.1)
         spent = time.process_time()
         time.sleep(0.2)
@@ -431,7 +432,7 @@ def test_a_failure_in_a_share_is_told_when_all_are_done():
 
     team, out = Team(2), np.zeros(8)
     with pytest.raises(MemoryError, match="working memory"):
-        team.call(half.shared, 8, 4, out)
+        team.call(half, 8, 4, out)
     team.dismiss()
     np.testing.assert_array_equal(out, [1, 1, 1, 1, 0, 0, 0, 0])
 

@@ -22,6 +22,7 @@ import atexit
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache, lru_cache, partial, wraps
 from typing import Any
@@ -35,12 +36,15 @@ __all__ = [
     "LEAST",
     "LEAST_OF_MANY",
     "THREADS",
+    "KernelFailure",
+    "KernelWarning",
     "Kept",
     "either",
     "either_backward",
     "get_threads",
     "installed",
     "large",
+    "optional",
     "prepared",
     "ready",
     "run",
@@ -125,7 +129,7 @@ def use(mode: str) -> str:
     """
     if mode not in _MODES:
         raise ArgumentError(f"kernels.use: mode must be one of {_MODES}, got {mode!r}")
-    if mode == "numba" and not installed():
+    if mode == "numba":
         require("numba")
     before, _Settings.mode = _Settings.mode, mode
     for threshold in _thresholds:
@@ -196,10 +200,28 @@ def ready(*arrays: Any, only: Any = None) -> bool:
     return installed()
 
 
-class Kept(tuple[Any, ...]):
-    """The residuals of a forward that a kernel computed."""
+class KernelWarning(RuntimeWarning):
+    """A kernel could not be compiled, loaded or run; NumPy computes what it did."""
 
-    __slots__ = ()
+
+class KernelFailure(Exception):
+    """Raised by :func:`run` for the caller to take NumPy's way; no user sees it."""
+
+
+# The names of kernels that have failed in this process.
+_failed: set[str] = set()
+
+
+class Kept(tuple[Any, ...]):
+    """The residuals of a forward that a kernel computed.
+
+    Attributes
+    ----------
+    again : callable
+        NumPy's forward of the same call, for its residuals, should the kernel of the backward fail.
+    """
+
+    again: Callable[[], Any]
 
 
 def large(size: int, least: int = LEAST) -> bool:
@@ -215,16 +237,25 @@ def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = L
     """
     threshold = _threshold(least)
 
+    def guarded(x: Any, *args: Any, **attrs: Any) -> Any:
+        try:
+            made = kernel(x, *args, **attrs)
+        except KernelFailure:
+            return None
+        if made is not None:
+            made[1].again = partial(numpy, x, *args, **attrs)
+        return made
+
     @wraps(numpy)
     def forward(x: Any, *args: Any, **attrs: Any) -> Any:
         if x.size >= threshold.least:
-            found = kernel(x, *args, **attrs)
+            found = guarded(x, *args, **attrs)
             if found is not None:
                 return found
         return numpy(x, *args, **attrs)
 
     # The function that is written out for the operation chooses by itself (autodiff.fast.codegen).
-    forward.choice = {"forward": numpy, "kernel": kernel, "threshold": threshold}  # type: ignore[attr-defined]
+    forward.choice = {"forward": numpy, "kernel": guarded, "threshold": threshold}  # type: ignore[attr-defined]
     return forward
 
 
@@ -234,17 +265,38 @@ def either_backward(numpy: Callable[..., Any], kernel: Callable[..., Any]) -> Ca
     @wraps(numpy)
     def backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> Any:
         if residuals.__class__ is Kept:
-            return kernel(g, residuals, needs)
+            try:
+                return kernel(g, residuals, needs)
+            except KernelFailure:
+                residuals = residuals.again()[1]
         return numpy(g, residuals, needs)
 
     return backward
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def optional(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls a kernel, with None for its result where that fails."""
+
+    @wraps(kernel)
+    def guarded(*args: Any) -> Any:
+        try:
+            return kernel(*args)
+        except KernelFailure:
+            return None
+
+    return guarded
 
 
 @lru_cache(maxsize=1)
 def _team() -> Any:
     from autodiff.kernels.team import Team
 
-    return Team(_Settings.threads)
+    # The number of threads decides into what shares work is cut; more threads than cores would only wait.
+    return Team(min(_Settings.threads, _cores()))
 
 
 @atexit.register
@@ -269,14 +321,13 @@ def _kernel(name: str) -> Any:
 def run(
     name: str, count: int, size: int, *arguments: Any, partial: Callable[[], tuple[Any, ...]] | None = None
 ) -> list[Any]:
-    """Run a kernel over ``range(count)``, in shares for the threads: the one door through which compiled code is
-    called.
+    """Run a kernel over ``range(count)``, in shares for the threads: the one place where compiled code is called.
 
     Parameters
     ----------
     name : str
-        A function of :mod:`autodiff.kernels.compiled` or :mod:`autodiff.kernels.windows`: ``f(start, stop, *arguments,
-        *partials)``.
+        A function of :mod:`autodiff.kernels.compiled` or :mod:`autodiff.kernels.windows`: ``f(start, stop,
+        *arguments)``, or ``f(start, stop, *arguments, share, *partials)``.
     count : int
         How many rows or columns there are to share.
     size : int
@@ -284,29 +335,54 @@ def run(
     *arguments
         What every share reads and writes; each writes its own rows.
     partial : callable, optional
-        Makes the arrays, of zeros, in which one share adds up what is summed over shares.
+        Makes the arrays, of zeros, in which one share adds up what is summed over shares. The kernel gets them with an
+        axis for the shares in front, and the size of a share, so that ``start // share`` is its own.
 
     Returns
     -------
     list of tuple
         One tuple, of the partial arrays with an axis for the shares in front.
+
+    Raises
+    ------
+    KernelFailure
+        If the kernel cannot be compiled, loaded or run, after one warning that names it.
     """
     state = current_state()
     if state is not None and state.recorder is not None:
         return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
-    threads = _threads(count, size)
-    kernel = _kernel(name)
-    if threads == 1:
+    return _guarded(name, count, _threads(count, size), arguments, partial)
+
+
+def _guarded(name: str, count: int, threads: int, arguments: tuple[Any, ...], partial: Any = None) -> list[Any]:
+    """The results of a kernel; whatever goes wrong with it is a :class:`KernelFailure`."""
+    if name in _failed:
+        raise KernelFailure(name)
+    try:
+        kernel = _kernel(name)
+        if threads == 1:
+            if partial is None:
+                kernel(0, count, *arguments)
+                return [()]
+            partials = tuple([a[None] for a in partial()])
+            kernel(0, count, *arguments, max(1, count), *partials)
+            return [partials]
+        share = max(1, -(-count // (threads * kernel.cuts)))
         if partial is None:
-            kernel(0, count, *arguments)
+            _team().call(kernel, count, share, *arguments)
             return [()]
-        parts = partial()
-        kernel(0, count, *arguments, *parts)
-        return [tuple([a[None] for a in parts])]
-    share = -(-count // (threads * kernel.cuts))
-    partials = () if partial is None else tuple([np.zeros((-(-count // share), *a.shape), a.dtype) for a in partial()])
-    _team().call(kernel.shared, count, share, *arguments, *partials)
-    return [partials]
+        partials = tuple([np.zeros((-(-count // share), *a.shape), a.dtype) for a in partial()])
+        _team().call(kernel, count, share, *arguments, share, *partials)
+        return [partials]
+    except Exception as error:
+        _failed.add(name)
+        warnings.warn(
+            f"the compiled kernel {name} failed, and NumPy computes from now on what it did"
+            f" ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+            KernelWarning,
+            stacklevel=4,
+        )
+        raise KernelFailure(name) from error
 
 
 def _threads(count: int, size: int) -> int:
@@ -332,11 +408,18 @@ def _undivided(function: Callable[..., None], *arguments: Any, partial: None) ->
     return [()]
 
 
-def prepared(name: str, count: int, size: int) -> Callable[..., Any]:
+def prepared(name: str, count: int, size: int, *arguments: Any) -> Callable[..., Any]:
     """:func:`run` with its first three arguments given, for a caller that holds on to it while :func:`setting` stays
-    the same.
+    the same, and calls it with arguments of the same kinds as ``arguments``, for which the kernel is compiled now.
+
+    Raises
+    ------
+    KernelFailure
+        If that goes wrong.
     """
-    if _threads(count, size) > 1:
+    threads = _threads(count, size)
+    _guarded(name, 0, threads, arguments)
+    if threads > 1:
         return partial(run, name, count, size)
     return partial(_kernel(name), 0, count)
 
@@ -346,22 +429,14 @@ def _from_environment() -> None:
     if mode not in _MODES:
         raise ArgumentError(f"the environment variable AUTODIFF_KERNELS must be one of {_MODES}, got {mode!r}")
     use(mode)
-    told = next(
-        (
-            os.environ[k]
-            for k in ("AUTODIFF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-            if os.environ.get(k, "").isdigit()
-        ),
-        "",
-    )
-    _Settings.threads = max(
-        1,
-        int(told)
-        if told
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
-    )
+    told = os.environ.get("AUTODIFF_THREADS", "")
+    if told:
+        if not told.isdecimal() or int(told) < 1:
+            raise ArgumentError(f"the environment variable AUTODIFF_THREADS must be a positive integer, got {told!r}")
+        _Settings.threads = int(told)
+    else:
+        blas = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
+        _Settings.threads = max(1, next((int(n) for n in blas if n.isdecimal()), _cores()))
 
 
 _from_environment()

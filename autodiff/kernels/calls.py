@@ -10,14 +10,14 @@ as :class:`~autodiff.kernels.Kept`, by which :func:`~autodiff.kernels.either` kn
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.kernels import Kept, ready, run
+from autodiff.kernels import Kept, optional, ready, run
 
 __all__ = [
     "batch_norm_backward",
@@ -304,6 +304,7 @@ def dropout_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[A
     return _dropped(_fit(g, scale.dtype), kept, scale), None
 
 
+@optional
 def masked(g: Any, mask: Any) -> Any:
     """What :func:`autodiff.fused.common.masked` does, in one pass; None if there is no kernel for it."""
     if not ready(g) or mask.shape != g.shape or not mask.flags.c_contiguous:
@@ -318,6 +319,7 @@ def masked(g: Any, mask: Any) -> Any:
 # --------------------------------------------------------------------------------------------------------
 
 
+@optional
 def max_pool_forward(x: Any, geo: Any) -> Any:
     """For one and two spatial axes and windows of at most 256 places. Residuals: which place in its window every
     maximum is, where windows lie.
@@ -332,7 +334,14 @@ def max_pool_forward(x: Any, geo: Any) -> Any:
     else:
         lowest = x.dtype.type(-np.inf)
         run("max_pool_forward", len(planes), out.size * prod(geo.kernel), planes, to, at, *_of_planes(geo), lowest)
-    return out, Kept((first, geo))
+    kept = Kept((first, geo))
+    kept.again = partial(_same, (first, geo))
+    return out, kept
+
+
+def _same(residuals: Any) -> Any:
+    """NumPy's result with the kernel's residuals, where they are the same as NumPy's."""
+    return None, residuals
 
 
 def _planes(x: Any, spatial: tuple[int, ...]) -> Any:
@@ -434,6 +443,7 @@ def _images(plan: _Plan, channels: int) -> int:
     return max(1, _AT_ONCE // (plan.size * channels))
 
 
+@optional
 def conv_correlate(x: Any, weight: Any, bias: Any, geo: Any, lay: Any) -> Any:
     """The kernels with the windows of x, and the bias: (N, O, *outputs). Only where all positions are one run."""
     if not lay.run or not ready(x, weight, bias):
@@ -447,6 +457,7 @@ def conv_correlate(x: Any, weight: Any, bias: Any, geo: Any, lay: Any) -> Any:
     return out
 
 
+@optional
 def conv_spread(g: Any, weight: Any, geo: Any, lay: Any) -> Any:
     """Every element of g times its kernel, added up where its window lies: (N, C, *inputs). Seen from the input it is a
     correlation.
@@ -474,6 +485,7 @@ def conv_spread(g: Any, weight: Any, geo: Any, lay: Any) -> Any:
     return out
 
 
+@optional
 def conv_kernel_gradient(x: Any, g: Any, geo: Any, lay: Any, shape: tuple[int, ...]) -> Any:
     """The products of g with the windows of x, added up over positions and images: ``shape`` (O, C / groups,
     *kernel).

@@ -88,12 +88,13 @@ def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, 
             to[i] = (row[i] - mu) * s * weight[i] + bias[i]
 
 
-@kernel(partials=2)
-def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, dweight, dbias):  # type: ignore[no-untyped-def]
-    """``dx = s (w g - mean(w g) - xhat mean(w g xhat))`` (R, n), and this share's sums ``dw = sum(g xhat)``, ``db =
-    sum(g)`` (n,).
+@kernel
+def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, share, dweights, dbiases):  # type: ignore[no-untyped-def]
+    """``dx = s (w g - mean(w g) - xhat mean(w g xhat))`` (R, n), and the sums ``dw = sum(g xhat)``, ``db = sum(g)`` of
+    every share of so many rows (shares, n).
     """
     n = x.shape[1]
+    dweight, dbias = dweights[start // share], dbiases[start // share]
     zero = inverse - inverse
     for r in range(start, stop):
         row, up, to = x[r], g[r], dx[r]

@@ -8,27 +8,27 @@ caller takes shares itself until none is left, so a helper that sleeps, is late 
 been forked) costs time and nothing else. It is what OpenMP does, which numba's layers could not be used for: GNU's ends
 a forked process, ``workqueue`` a process whose threads call at the same time, and TBB is a package of its own.
 
-The arguments of a kernel lie in a structure on the caller's stack, beside them a function without types that reads them
-there and calls the kernel (:func:`packed`); helpers are told the addresses of both.
+The arguments of a kernel lie in a structure on the caller's stack, with the address of its machine code; a function
+without types reads them there and calls the kernel (:func:`_packed`); helpers are told the addresses of both.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import typeof, types
+from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from autodiff.kernels import THREADS
 from autodiff.kernels.jit import jit
 
-__all__ = ["Team", "kernel", "packed", "together"]
+__all__ = ["Team", "kernel"]
 
 # Looks in vain, about 0.4 us each, after which a helper goes to sleep.
 PATIENCE = 500
@@ -96,7 +96,7 @@ _CALLED = ir.FunctionType(_WORD, [_WORD, _WORD, _WORD])
 
 @intrinsic
 def _call(typing, function, data, start, stop):  # type: ignore[no-untyped-def]
-    """Call what :func:`packed` made; 0 unless the kernel raised."""
+    """Call what :func:`_packed` made; 0 unless the kernel raised."""
 
     def emit(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.call(builder.inttoptr(arguments[0], _CALLED.as_pointer()), arguments[1:])
@@ -105,33 +105,35 @@ def _call(typing, function, data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def packed(typing, kernel, arguments):  # type: ignore[no-untyped-def]
+def _packed(typing, kernel, arguments):  # type: ignore[no-untyped-def]
     """The addresses of a function ``(data, start, stop)`` that calls ``kernel(start, stop, *arguments)``, and of its
-    data, on the caller's stack.
+    data, on the caller's stack; ``kernel`` is the address of machine code.
     """
     taken = (types.int64, types.int64, *arguments.types)
-    kernel.get_call_type(typing, taken, {})
 
     def emit(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        compiled = kernel.dispatcher.overloads[taken]
-        context.active_code_library.add_linking_library(compiled.library)
-        structure = cgutils.alloca_once_value(builder, values[1])
+        address = cgutils.alloca_once_value(builder, values[0])
+        given = cgutils.alloca_once_value(builder, values[1])
+        pair = ir.LiteralStructType([address.type, given.type])
+        structure = cgutils.alloca_once(builder, pair)
+        builder.store(address, builder.gep(structure, [ir.IntType(32)(0), ir.IntType(32)(0)]))
+        builder.store(given, builder.gep(structure, [ir.IntType(32)(0), ir.IntType(32)(1)]))
 
-        name = f"{builder.function.name}.packed"
-        thunk = ir.Function(builder.module, _CALLED, name)
+        thunk = ir.Function(builder.module, _CALLED, f"{builder.function.name}.packed")
         thunk.linkage = "internal"
         inside = ir.IRBuilder(thunk.append_basic_block("entry"))
         data, start, stop = thunk.args
-        found = inside.load(inside.inttoptr(data, structure.type))
-        each = [start, stop, *cgutils.unpack_tuple(inside, found)]
-        callee = context.declare_function(builder.module, compiled.fndesc)
+        place, found = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(data, pair.as_pointer())))
+        each = [start, stop, *cgutils.unpack_tuple(inside, inside.load(found))]
+        called = context.call_conv.get_function_type(types.none, taken).as_pointer()
+        callee = inside.inttoptr(inside.load(place), called)
         status, _ = context.call_conv.call_function(inside, callee, types.none, taken, each)
         inside.ret(inside.zext(status.is_error, _WORD))
 
-        pair = [builder.ptrtoint(thunk, _WORD), builder.ptrtoint(structure, _WORD)]
-        return context.make_tuple(builder, signature.return_type, pair)
+        both = [builder.ptrtoint(thunk, _WORD), builder.ptrtoint(structure, _WORD)]
+        return context.make_tuple(builder, signature.return_type, both)
 
-    return types.UniTuple(types.int64, 2)(kernel, arguments), emit
+    return types.UniTuple(types.int64, 2)(types.int64, arguments), emit
 
 
 @jit
@@ -146,13 +148,14 @@ def _work(team, function, data, count, size):  # type: ignore[no-untyped-def]
 
 
 @jit
-def together(team, function, data, count, size):  # type: ignore[no-untyped-def]
-    """``function`` for every share of ``size`` of ``range(count)``, with those helpers that are there; how many shares
-    failed.
+def _together(team, kernel, count, size, arguments):  # type: ignore[no-untyped-def]
+    """``kernel(start, stop, *arguments)`` for every share of ``size`` of ``range(count)``, with those helpers that are
+    there; how many shares failed.
 
     A helper that has been counted in before the work is closed is waited for; one that comes later finds it closed. So
     none reads what the next call writes here.
     """
+    function, data = _packed(kernel, arguments)
     team[_FUNCTION], team[_DATA], team[_COUNT], team[_SIZE], team[_FAILED] = function, data, count, size, 0
     _store(team, _NEXT, 0)
     _store(team, _OPEN, 1)
@@ -184,56 +187,38 @@ def _serve(team, asleep, patience):  # type: ignore[no-untyped-def]
     return False
 
 
-_SOURCE = """
-def {name}_shared(_team, _count, _size, {taken}):
-    function, data = packed({called}, ({given},))
-    return together(_team, function, data, _count, _size)
-"""
-
-# The sums of share number start // size.
-_PARTIAL = """
-def {name}_share(_start, _stop, _size, {taken}):
-    {name}(_start, _stop, {own})
-"""
-
-
-def kernel(function: Any = None, *, fastmath: Any = None, partials: int = 0, cuts: int = 2) -> Any:
-    """Compile a kernel ``f(start, stop, *arguments)`` for one thread; its ``shared(team, count, size, *arguments)`` is
-    for several.
+def kernel(function: Any = None, *, fastmath: Any = None, cuts: int = 2) -> Any:
+    """Compile a kernel ``f(start, stop, *arguments)``, which returns nothing.
 
     Parameters
     ----------
     fastmath : set of str, optional
         As :func:`~autodiff.kernels.jit.jit` takes it.
-    partials : int
-        So many arguments, the last, are what one share adds up; the shared kernel takes them with an axis for the
-        shares in front.
     cuts : int
         Into so many shares every thread's part is cut: whoever is done earlier takes more of them.
     """
     if function is None:
-        return lambda f: kernel(f, fastmath=fastmath, partials=partials, cuts=cuts)
-    options = {} if fastmath is None else {"fastmath": fastmath}
-    compiled, name = jit(function, **options), function.__name__
-    parameters = list(inspect.signature(function).parameters)[2:]
-    taken = ", ".join(parameters)
-    source = _SOURCE.format(
-        name=name,
-        taken=taken,
-        called=f"{name}_share" if partials else name,
-        given=f"_size, {taken}" if partials else taken,
-    )
-    scope = {name: compiled, "packed": packed, "together": together, "__name__": function.__module__}
-    if partials:
-        own = [*parameters[:-partials], *(f"{p}[_start // _size]" for p in parameters[-partials:])]
-        source = _PARTIAL.format(name=name, taken=taken, own=", ".join(own)) + source
-    # Under the kernel's file: numba keeps machine code beside the file that a function says it is from.
-    exec(compile(source, function.__code__.co_filename, "exec"), scope)
-    if partials:
-        scope[f"{name}_share"] = jit(scope[f"{name}_share"])
-    compiled.cuts = cuts
-    compiled.shared = jit(scope[f"{name}_shared"])
+        return lambda f: kernel(f, fastmath=fastmath, cuts=cuts)
+    compiled = jit(function, **({} if fastmath is None else {"fastmath": fastmath}))
+    compiled.cuts, compiled.addresses = cuts, {}
     return compiled
+
+
+def _address(kernel: Any, arguments: tuple[Any, ...]) -> int:
+    """Where the machine code for these arguments lies, which is the one that a single thread runs.
+
+    A copy of the kernel compiled into :func:`_together` would round otherwise than the kernel, and otherwise again once
+    either comes from disk.
+    """
+    key = compute_fingerprint(arguments)
+    found = kernel.addresses.get(key)
+    if found is None:
+        taken = (types.int64, types.int64, *map(typeof, arguments))
+        kernel.compile(taken)
+        compiled = kernel.overloads[taken]
+        found = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        kernel.addresses[key] = found
+    return int(found)
 
 
 class Team:
@@ -259,8 +244,8 @@ class Team:
             )
             helper.start()
 
-    def call(self, shared: Any, count: int, size: int, *arguments: Any) -> None:
-        """A shared kernel for ``range(count)``, in shares of ``size``; the caller does it alone where another thread is
+    def call(self, kernel: Any, count: int, size: int, *arguments: Any) -> None:
+        """A kernel for ``range(count)``, in shares of ``size``; the caller does it alone where another thread is
         calling already.
 
         Raises
@@ -268,12 +253,13 @@ class Team:
         MemoryError
             If the kernel could not allocate what it works with.
         """
+        address = _address(kernel, arguments)
         if not self._caller.acquire(blocking=False):
-            failed = shared(np.zeros(_ASLEEP, np.int64), count, size, *arguments)
+            failed = _together(np.zeros(_ASLEEP, np.int64), address, count, size, arguments)
         else:
             try:
                 self._wake()
-                failed = shared(self.memory, count, size, *arguments)
+                failed = _together(self.memory, address, count, size, arguments)
             finally:
                 self._caller.release()
         if failed:

@@ -123,11 +123,12 @@ def correlate(start, stop, x, w, bias, out, offsets, taken, given, size, span, r
                         target[i] = row[i] + shift
 
 
-@kernel(partials=1)
-def kernel_gradient(start, stop, x, g, offsets, taken, given, size, span, reach, images, groups, total):  # type: ignore[no-untyped-def]
-    """This share's sums of g (N, O, rows, length) times the windows of x: total (G, O / G and more, R and more), see
-    :func:`correlate`.
+@kernel
+def kernel_gradient(start, stop, x, g, offsets, taken, given, size, span, reach, images, groups, share, totals):  # type: ignore[no-untyped-def]
+    """The sums of g (N, O, rows, length) times the windows of x, of every share of so many images: totals (shares, G,
+    O / G and more, R and more), see :func:`correlate`.
     """
+    total = totals[start // share]
     channels, outputs = x.shape[1], g.shape[1] // groups
     count = total.shape[2]
     width = WIDTH * 4 // x.itemsize
