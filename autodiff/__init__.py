@@ -23,6 +23,7 @@ from autodiff.core.errors import (
     ArgumentError,
     AutodiffError,
     ConvergenceError,
+    CutWarning,
     DTypeError,
     GradientMismatch,
     GraphError,
@@ -37,7 +38,7 @@ from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
-from autodiff.tensor import Tensor, tensor
+from autodiff.tensor import Tensor, from_dlpack, tensor
 from autodiff.transforms import (
     checkpoint,
     elementwise_grad,
@@ -58,6 +59,7 @@ __all__ = [
     "ArgumentError",
     "AutodiffError",
     "ConvergenceError",
+    "CutWarning",
     "DTypeError",
     "GradientMismatch",
     "GraphError",
@@ -76,6 +78,7 @@ __all__ = [
     "elementwise_grad",
     "enable_grad",
     "fft",
+    "from_dlpack",
     "fused",
     "grad",
     "gradients",

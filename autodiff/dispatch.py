@@ -8,6 +8,8 @@ gradient wrong.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -28,6 +30,8 @@ advice: dict[Any, str] = {}
 ufunc_methods: dict[tuple[Any, str], Callable[..., Any]] = {}
 #: What a ufunc called with ``where=`` or ``dtype=`` goes through.
 ufunc_keywords: list[Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]] = []
+#: "at" and "into": what ``ufunc.at`` and ``out=`` go through (:mod:`autodiff.ops.writing`).
+writers: dict[str, Callable[..., Any]] = {}
 
 
 #: (test, register): called once when a ufunc that nobody knows passes the test, for rules of packages that may be
@@ -56,6 +60,18 @@ def bare(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: bare(item) for key, item in value.items()}
     return value
+
+
+def holds_tensor(nested: Any) -> bool:
+    """Whether a list or tuple holds a Tensor anywhere; with an explicit stack, as lists may nest deep."""
+    left: list[Any] = [nested] if isinstance(nested, list | tuple) else []
+    while left:
+        for item in left.pop():
+            if hasattr(item, "_node"):
+                return True
+            if isinstance(item, list | tuple):
+                left.append(item)
+    return False
 
 
 def _name(callable_: Any) -> str:
@@ -114,22 +130,26 @@ def _unknown(callable_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrap
     return wrapped(callable_(*bare(args), **bare(kwargs)))
 
 
+@functools.cache
+def _parameters(function: Any) -> list[str]:
+    """The names of a function's positional parameters, as far as they are known."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return _parameters(differentiable[function]) if function in differentiable else []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 def call_ufunc(
     wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
-    if kwargs:
-        outs = [o for o in kwargs.get("out", ()) if o is not None]
-        if outs and not (
-            method == "__call__" and ufunc in differentiable and len(outs) == 1 and hasattr(outs[0], "_node")
-        ):
-            name = _name(ufunc)
-            raise NotDifferentiableError(
-                f"{name}(..., out=) would write into an array that the graph may need; use the result of {name}(...)"
-                " instead, or out= a Tensor"
-            )
-        if not outs:
-            kwargs.pop("out", None)
+    if method == "at":
+        return writers["at"](ufunc, *inputs)
+    if "out" in kwargs:
+        outs = kwargs.pop("out")
+        if any(out is not None for out in outs):
+            return _into_outs(wrapped, ufunc, method, inputs, kwargs, outs)
     if ufunc not in differentiable and ufunc not in constant_functions:
         for test, register in late:
             if test(ufunc):
@@ -164,15 +184,34 @@ def call_ufunc(
     return _unknown(called, inputs, kwargs, wrapped)
 
 
+def _into_outs(
+    wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], outs: Any
+) -> Any:
+    """A ufunc with ``out=``: the result, written into it."""
+    name = _name(ufunc) if method == "__call__" else f"{_name(ufunc)}.{method}"
+    if method == "__call__" and ufunc in differentiable and len(outs) == 1:
+        return ufunc_keywords[0](ufunc, inputs, {**kwargs, "out": outs})
+    if method == "__call__" and kwargs.get("where", True) is not True:
+        raise NotDifferentiableError(f"{name}(..., where=, out=): use np.where(mask, {name}(...), out)")
+    result = call_ufunc(wrapped, ufunc, method, inputs, kwargs)
+    results = result if isinstance(result, tuple) else (result,)
+    written = tuple(
+        made if out is None else writers["into"](name, out, made) for out, made in zip(outs, results, strict=True)
+    )
+    return written if isinstance(result, tuple) else written[0]
+
+
 def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``Tensor.__array_function__``: run a NumPy function on arguments of which one at least is a Tensor."""
     ours = differentiable.get(function)
+    names = _parameters(function)
+    place = names.index("out") if "out" in names else len(args)
+    if "out" in kwargs or place < len(args):
+        kwargs = {**kwargs, **dict(zip(names[place:], args[place:], strict=False))}
+        out, args = kwargs.pop("out"), args[:place]
+        if out is not None:
+            return writers["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
-        if kwargs.get("out") is not None and _tracked((*args, *kwargs.values())):
-            name = _name(function)
-            raise NotDifferentiableError(f"{name}(..., out=) cannot be recorded; use the result of {name}(...) instead")
-        if "out" in kwargs:
-            kwargs = {key: value for key, value in kwargs.items() if key != "out" or value is not None}
         return ours(*args, **{key: value for key, value in kwargs.items() if value is not np._NoValue})
     if function in constant_functions:
         return wrapped(function(*bare(args), **bare(kwargs)))

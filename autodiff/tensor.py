@@ -6,10 +6,10 @@ the operations' own functions, put into the class body without a wrapper; method
 
 from __future__ import annotations
 
-import dis
 import itertools
 import operator
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import dispatch, views
+from autodiff import cuts, dispatch, views
 from autodiff.core import backward as engine
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Node, ScalarNode, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
 from autodiff.fast import codegen
@@ -37,12 +37,12 @@ from autodiff.ops import (
     shaping,
     special,
     ufunc_methods,
+    writing,
 )
 
-__all__ = ["Tensor", "tensor"]
+__all__ = ["Tensor", "from_dlpack", "tensor"]
 
 _hook_numbers = itertools.count()
-_STORE_SUBSCR = dis.opmap["STORE_SUBSCR"]
 
 
 class Tensor:
@@ -87,7 +87,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             data = data._data
-        elif isinstance(data, (list, tuple)) and shaping._holds_tensor(data):
+        elif dispatch.holds_tensor(data):
             raise DTypeError(
                 "Tensor([...]) of Tensors would cut their graphs; join them with autodiff.array([...]) or"
                 " autodiff.stack([...])"
@@ -276,9 +276,13 @@ class Tensor:
         return indexing.At(self)
 
     @property
-    def flat(self) -> Iterator[Tensor]:
-        """The elements, one by one, in C order."""
-        return iter(self.reshape(-1))
+    def flat(self) -> writing.Flat:
+        """The elements in C order: to iterate over, to read and to write."""
+        return writing.Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        writing.Flat(self)[:] = value
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
@@ -419,15 +423,25 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
-            raise GraphError(
-                "np.asarray(tensor) on a tensor that requires a gradient would cut its graph; use NumPy functions on"
-                " the tensor itself, autodiff.stack or autodiff.array to join tensors, .data where no gradient is"
-                " wanted, and for a sparse array of SciPy's autodiff.sparse.csr_array(A) @ tensor"
-            )
+            raise GraphError(cuts.advice(sys._getframe(1)))
         array = self.data
         if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a tensor of dtype {array.dtype} cannot become {np.dtype(dtype)} without a copy")
             return array.astype(dtype)
         return array.copy() if copy else array
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        """The array for another library, without a copy (DLPack); refused if it requires a gradient."""
+        if self._node is not None:
+            raise GraphError(
+                "DLPack would hand out a tensor that requires a gradient without its graph; use t.detach() where no"
+                " gradient is wanted"
+            )
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
@@ -453,23 +467,34 @@ class Tensor:
         return complex(self._scalar("complex"))
 
     def _refuse_to_be_cut(self, kind: str) -> None:
-        """Raise where turning a tracked tensor into a number is not what the program asks for, but what becomes of it.
+        """Raise or warn where turning a tracked tensor into a number loses a gradient.
 
-        Somebody who writes ``float(loss)`` wants the number. But ``array[i] = loss`` and, in a function under a
-        transform, ``math.exp(x)`` end here as well, and would lose the gradient without a word.
+        ``float(x)`` may stand for logging, and ``array[i] = x``, ``math.exp(x)`` and what SciPy does with the result of
+        a function end here as well. Inside a transform the number can only be meant for the result. After a backward
+        pass that freed the graph there is nothing left to lose.
         """
         caller = sys._getframe(2)
-        if caller.f_code.co_code[caller.f_lasti] == _STORE_SUBSCR:
-            raise GraphError(
-                "assigning a tensor that requires a gradient into a plain array would cut its graph; make the array a"
-                " Tensor first (autodiff.tensor(array)), build it with autodiff.array([...]) or autodiff.stack, or"
-                " assign t.item() where no gradient is wanted"
-            )
+        if cuts.stores(caller):
+            raise GraphError(cuts.INTO_PLAIN)
+        if cuts.draws(caller):
+            raise GraphError(cuts.remedy(caller))
         if transform_depth.get():
             raise GraphError(
                 f"{kind}() of a tensor that is being differentiated would cut its graph; use NumPy's functions (np.exp,"
                 " not math.exp), or t.item() where no gradient is wanted"
             )
+        if not is_grad_enabled() or (isinstance(self._node, Node) and self._node.saved is None):
+            return
+        frame = cuts.users_frame(caller)
+        warnings.warn_explicit(
+            f"{kind}() of a tensor that requires a gradient: what is computed from the number has no gradient. Use"
+            " NumPy's functions on the tensor (np.sin(t), not math.sin(t)), or t.item() where none is wanted, for"
+            " logging say",
+            CutWarning,
+            frame.f_code.co_filename,
+            frame.f_lineno,
+            registry=frame.f_globals.setdefault("__warningregistry__", {}),
+        )
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
@@ -518,6 +543,8 @@ class Tensor:
         return _rebuild, (type(self), self.data, self.requires_grad, self.name, grad)
 
     def __copy__(self) -> Tensor:
+        if isinstance(self._node, Node):
+            return self.copy()
         return _rebuild(*self.__reduce__()[1])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -633,41 +660,57 @@ class Tensor:
     # --- ndarray's methods, with ndarray's arguments
     # ----------------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.sum` over ``axis``."""
-        return reductions.sum(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            return _in_full(np.sum, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
+        return reductions.sum(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.mean` over ``axis``."""
-        return reductions.mean(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            return _in_full(np.mean, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
+        return reductions.mean(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def prod(self, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.prod` over ``axis``."""
-        return reductions.prod(self, axis, dtype, out, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            return _in_full(np.prod, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
+        return reductions.prod(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def max(self, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.max` over ``axis``; ties share the gradient."""
-        return reductions.max(self, axis, out, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            return _in_full(np.max, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
+        return reductions.max(self, axis, None, keepdims)  # type: ignore[no-any-return]
 
-    def min(self, axis: Any = None, out: None = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.min` over ``axis``; ties share the gradient."""
-        return reductions.min(self, axis, out, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            return _in_full(np.min, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
+        return reductions.min(self, axis, None, keepdims)  # type: ignore[no-any-return]
 
     def var(
-        self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, **kw: Any
     ) -> Tensor:
         """:func:`numpy.var` over ``axis``."""
-        return reductions.var(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            given = {"axis": axis, "dtype": dtype, "out": out, "ddof": ddof, "keepdims": keepdims}
+            return _in_full(np.var, self, given, kw)  # type: ignore[no-any-return]
+        return reductions.var(self, axis, dtype, None, ddof, keepdims)  # type: ignore[no-any-return]
 
     def std(
-        self, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, **kw: Any
     ) -> Tensor:
         """:func:`numpy.std` over ``axis``."""
-        return reductions.std(self, axis, dtype, out, ddof, keepdims, **kw)  # type: ignore[no-any-return]
+        if out is not None or kw:
+            given = {"axis": axis, "dtype": dtype, "out": out, "ddof": ddof, "keepdims": keepdims}
+            return _in_full(np.std, self, given, kw)  # type: ignore[no-any-return]
+        return reductions.std(self, axis, dtype, None, ddof, keepdims)  # type: ignore[no-any-return]
 
-    def cumsum(self, axis: Any = None, dtype: Any = None, out: None = None) -> Tensor:
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
         """:func:`numpy.cumsum` along ``axis``."""
-        return reductions.cumsum(self, axis, dtype, out)  # type: ignore[no-any-return]
+        return _in_full(np.cumsum, self, {"axis": axis, "dtype": dtype, "out": out}, kw)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any, order: str = "C") -> Tensor:
         """:func:`numpy.reshape`; the shape as one tuple or as several integers."""
@@ -699,17 +742,33 @@ class Tensor:
         """:func:`numpy.repeat`."""
         return shaping.repeat(self, repeats, axis)  # type: ignore[no-any-return]
 
-    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
+    def fill(self, value: Any) -> None:
+        """Write ``value`` into every element."""
+        assignment.assign(self, Ellipsis, value)
+
+    def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None) -> None:
+        """Sort in place; :func:`autodiff.sort` gives a sorted copy."""
+        assignment.assign(self, Ellipsis, np.sort(self, axis, kind, order, stable=stable))
+
+    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> None:
+        """Partition in place; :func:`autodiff.partition` gives a partitioned copy."""
+        assignment.assign(self, Ellipsis, np.partition(self, kth, axis, kind, order))
+
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """Write ``values`` at positions of the flattened tensor: :func:`numpy.put`."""
+        writing.put(self, indices, values, mode)
+
+    def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: Any = "raise") -> Tensor:
         """:func:`numpy.take`."""
-        return indexing.take(self, indices, axis, out, mode)  # type: ignore[no-any-return]
+        return np.take(self, indices, axis, out, mode)  # type: ignore[no-any-return]
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
         """:func:`numpy.clip`."""
-        return elementwise.clip(self, min, max)  # type: ignore[no-any-return]
+        return np.clip(self, min, max, out)  # type: ignore[no-any-return]
 
-    def dot(self, b: Any) -> Tensor:
+    def dot(self, b: Any, out: Any = None) -> Tensor:
         """:func:`numpy.dot`."""
-        return products.dot(self, b)  # type: ignore[no-any-return]
+        return np.dot(self, b, out=out)  # type: ignore[no-any-return]
 
     def astype(self, dtype: Any, copy: bool = True) -> Tensor:
         """In another dtype; see :func:`autodiff.astype`."""
@@ -721,56 +780,61 @@ class Tensor:
 
     conjugate = conj
 
-    def round(self, decimals: int = 0) -> Tensor:
+    def round(self, decimals: int = 0, out: Any = None) -> Tensor:
         """Rounded: a constant, since its derivative is zero wherever it exists."""
-        return _wrapped(np.round(self.data, decimals))  # type: ignore[no-any-return]
+        return np.round(self, decimals, out)  # type: ignore[no-any-return, call-overload]
 
-    def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+    def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Any:
         """Positions of the largest elements: a constant."""
-        return _wrapped(np.argmax(self.data, axis, keepdims=keepdims))
+        return _in_full(np.argmax, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
 
-    def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+    def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Any:
         """Positions of the smallest elements: a constant."""
-        return _wrapped(np.argmin(self.data, axis, keepdims=keepdims))
+        return _in_full(np.argmin, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
 
-    def argsort(self, axis: int | None = -1, kind: Any = None) -> Any:
+    def argsort(self, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
         """The order that sorts: a constant."""
-        return _wrapped(np.argsort(self.data, axis, kind))
+        return np.argsort(self, axis, kind, order, stable=stable)
 
-    def any(self, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    def argpartition(self, kth: Any, axis: int | None = -1, kind: Any = "introselect", order: Any = None) -> Any:
+        """The order that partitions: a constant."""
+        return np.argpartition(self, kth, axis, kind, order)
+
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Any:
         """Whether any element is nonzero: a constant."""
-        return _wrapped(np.any(self.data, axis, keepdims=keepdims))
+        return _in_full(np.any, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
 
-    def all(self, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Any:
         """Whether all elements are nonzero: a constant."""
-        return _wrapped(np.all(self.data, axis, keepdims=keepdims))
+        return _in_full(np.all, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
 
     def nonzero(self) -> tuple[np.ndarray[Any, Any], ...]:
         """Indices of the elements that are not zero, as plain arrays."""
         return self.data.nonzero()
 
-    def _through_numpy(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        return getattr(np, name)(self, *args, **kwargs)
-
-    def cumprod(self, axis: Any = None, dtype: Any = None) -> Any:
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Any:
         """:func:`numpy.cumprod`."""
-        return self._through_numpy("cumprod", axis=axis, dtype=dtype)
+        return _in_full(np.cumprod, self, {"axis": axis, "dtype": dtype, "out": out}, kw)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         """:func:`numpy.diagonal`."""
-        return self._through_numpy("diagonal", offset, axis1, axis2)
+        return np.diagonal(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
         """:func:`numpy.trace`."""
-        return self._through_numpy("trace", offset, axis1, axis2)
+        return np.trace(self, offset, axis1, axis2, dtype, out)
 
-    def ptp(self, axis: Any = None) -> Any:
+    def ptp(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """:func:`numpy.ptp`."""
-        return self._through_numpy("ptp", axis)
+        return np.ptp(self, axis, out, keepdims)
 
-    def compress(self, condition: Any, axis: Any = None) -> Any:
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
         """:func:`numpy.compress`."""
-        return np.compress(condition, self, axis)
+        return np.compress(condition, self, axis, out)
+
+    def choose(self, choices: Any, out: Any = None, mode: Any = "raise") -> Any:
+        """:func:`numpy.choose`."""
+        return np.choose(self, choices, out, mode)
 
     def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
         """:func:`numpy.searchsorted`: a constant."""
@@ -801,6 +865,23 @@ def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str 
     dtype('int64')
     """
     return Tensor(data, requires_grad, dtype, name)
+
+
+def from_dlpack(x: Any, /) -> Tensor:
+    """A :class:`Tensor` of an array of another library (PyTorch, CuPy, JAX), through DLPack; the numbers are copied.
+
+    Raises
+    ------
+    GraphError
+        If ``x`` is a Tensor that requires a gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> autodiff.from_dlpack(np.ones(2))
+    tensor([1., 1.])
+    """
+    return Tensor(np.from_dlpack(x))
 
 
 def _seed(dtype: Any) -> np.ndarray[Any, Any]:
@@ -849,6 +930,25 @@ def _wrapped(result: Any) -> Any:
     if isinstance(result, list):
         return [_wrapped(part) for part in result]
     return result
+
+
+def _in_full(function: Callable[..., Any], tensor: Tensor, given: dict[str, Any], words: dict[str, Any]) -> Any:
+    """A method as NumPy's function of all its arguments; PyTorch's names of them are taken where they mean the same."""
+    for theirs, ours in (("dim", "axis"), ("keepdim", "keepdims")):
+        if theirs in words:
+            given[ours] = words.pop(theirs)
+            if function in _MEANS_OTHER:
+                raise ArgumentError(f"{function.__name__}({theirs}=...): {_MEANS_OTHER[function]}")
+    return function(tensor, **{key: value for key, value in given.items() if value is not None}, **words)
+
+
+#: Where PyTorch's function of this name gives something else than NumPy's.
+_MEANS_OTHER: dict[Any, str] = {
+    np.max: "PyTorch's gives indices, too; write t.max(axis=...), and t.argmax(axis=...) for the indices",
+    np.min: "PyTorch's gives indices, too; write t.min(axis=...), and t.argmin(axis=...) for the indices",
+    np.var: "PyTorch's divides by n - 1; write t.var(axis=..., ddof=1) for the same, t.var(axis=...) to divide by n",
+    np.std: "PyTorch's divides by n - 1; write t.std(axis=..., ddof=1) for the same, t.std(axis=...) to divide by n",
+}
 
 
 def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:

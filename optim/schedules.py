@@ -838,7 +838,7 @@ class ReduceLROnPlateau(Schedule):
             If no metric is given.
         """
         _check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
-        current = float(metrics)
+        current = float(metrics.item() if hasattr(metrics, "item") else metrics)
         self.last_epoch += 1
         if self._is_better(current):
             self.best = current

@@ -273,7 +273,7 @@ def test_assigning_into_a_plain_array_is_refused():
         out[:] = x
     np.testing.assert_array_equal(out, 0)
     out[0] = x.detach()[0]
-    assert out[0] == float(x[0]) == 1.0
+    assert out[0] == x[0].item() == 1.0
 
 
 def test_numbers_are_not_made_of_what_is_being_differentiated():

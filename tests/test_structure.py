@@ -25,7 +25,7 @@ OPTIONAL = {
 OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Room -> rooms of autodiff that it may import at module level; design.md draws the same arrows.
-CORE = {"core", "fast", "dispatch", "ops", "tensor", "facts", "batching", "views"}
+CORE = {"core", "fast", "dispatch", "ops", "tensor", "facts", "batching", "views", "cuts"}
 ALLOWED = {
     "core": {"batching", "views"},
     "fast": {"core"},

@@ -18,6 +18,7 @@ __all__ = [
     "AutodiffError",
     "CompileError",
     "ConvergenceError",
+    "CutWarning",
     "DTypeError",
     "GradientMismatch",
     "GraphError",
@@ -73,6 +74,13 @@ class MissingExtraError(AutodiffError, ImportError):
 
 class AnomalyError(AutodiffError, FloatingPointError):
     """A NaN or an infinity was born; raised under ``detect_anomaly()`` only."""
+
+
+class CutWarning(UserWarning):
+    """A number was read out of a tensor that requires a gradient: what is computed from it has no gradient.
+
+    Said once for each line of a program. ``t.item()`` says that this is meant, and is silent.
+    """
 
 
 class GradientMismatch(AutodiffError, AssertionError):

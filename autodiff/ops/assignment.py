@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import dispatch
 from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.graph import Variable
 from autodiff.core.modes import is_grad_enabled
 from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import clean, set_at_
-from autodiff.ops.shaping import _tensor
+from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
 
 __all__ = ["assign", "in_place"]
@@ -41,6 +42,8 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
     NotDifferentiableError
         If NumPy would call the view read-only, or it is the real or imaginary part of a complex tensor.
     """
+    if dispatch.holds_tensor(value):
+        value = array(value)
     place = clean(index)
     held = view_of(tensor)
     root = _writeable_root(tensor, held, "assignment")
@@ -119,14 +122,16 @@ def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any
     Notes
     -----
     As in NumPy the tensor itself changes, with all that share its memory, and keeps its shape and dtype. A 0-d tensor
-    stands for a NumPy scalar, which cannot change: there the result is a new tensor.
+    that is nobody's view stands for a NumPy scalar, which cannot change: there the result is a new tensor.
     """
 
     def method(self: Any, other: Any) -> Any:
         result = operation(self, other)
-        if result is NotImplemented or (self.ndim == 0 and (not isinstance(self._node, Variable) or is_grad_enabled())):
-            return result
         held = view_of(self)
+        if result is NotImplemented or (
+            held is None and self.ndim == 0 and (not isinstance(self._node, Variable) or is_grad_enabled())
+        ):
+            return result
         root = _writeable_root(self, held, symbol)
         if result.shape != self.shape:
             raise ShapeError(

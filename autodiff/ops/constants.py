@@ -30,9 +30,6 @@ ADVICE = {
     "unique unique_all unique_inverse unique_values union1d intersect1d setdiff1d setxor1d": (
         "sets of values are a step function; use .data"
     ),
-    "copyto put place putmask put_along_axis fill_diagonal": (
-        "it writes into an array; use t.at[index].set(v) or np.where"
-    ),
     "frexp": "the mantissa jumps; use np.log2 and np.exp2",
     "roots poly": "use np.linalg.eigvals of the companion matrix",
     "polyfit": "use np.linalg.lstsq with np.vander",

@@ -436,7 +436,7 @@ def array(nested: Any, dtype: Any = None) -> Any:
     """
     from autodiff.tensor import Tensor
 
-    if isinstance(nested, (list, tuple)) and nested and _holds_tensor(nested):
+    if dispatch.holds_tensor(nested):
         try:
             result = stack([array(item) for item in nested])
         except ShapeError as error:
@@ -449,18 +449,6 @@ def array(nested: Any, dtype: Any = None) -> Any:
         except ValueError as error:
             raise ShapeError(f"array: {error}") from error
     return result if dtype is None else result.astype(dtype)
-
-
-def _holds_tensor(nested: Any) -> bool:
-    """Whether a Tensor stands anywhere in nested lists; with an explicit stack, as lists may nest deep."""
-    stack_: list[Any] = [nested]
-    while stack_:
-        item = stack_.pop()
-        if hasattr(item, "_node"):
-            return True
-        if isinstance(item, (list, tuple)):
-            stack_.extend(item)
-    return False
 
 
 @dispatch.implements(np.split)

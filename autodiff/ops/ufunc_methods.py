@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import NotDifferentiableError, ShapeError
-from autodiff.ops import assignment, calculus, elementwise, reductions, shaping
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.ops import calculus, elementwise, reductions, shaping, writing
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 
@@ -83,13 +83,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
     if not whole:
         result = elementwise.where_.function(mask, result, out)
-    if result.shape != out.shape:
-        raise ShapeError(
-            f"np.{ufunc.__name__}(..., out=): a result of shape {result.shape} does not fit into a tensor of shape"
-            f" {out.shape}"
-        )
-    assignment.assign(out, Ellipsis, result)
-    return out
+    return writing.into(f"np.{ufunc.__name__}", out, result)
 
 
 def register() -> None:
@@ -106,3 +100,4 @@ def register() -> None:
         if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and ufunc.signature is None:
             methods[ufunc, "outer"] = _outer(function)
     dispatch.ufunc_keywords.append(_with_keywords)
+    dispatch.writers.update(at=writing.at, into=writing.into)

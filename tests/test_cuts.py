@@ -1,0 +1,124 @@
+"""A number or a plain array read out of a tensor that requires a gradient is warned of or refused, never silent."""
+
+import copy
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+
+NUMBERS = {
+    "math.sin": lambda x: math.sin(x * 1.0) * x,
+    "float": lambda x: float(x) * x,
+    "complex": lambda x: np.real(complex(x) * x),
+    "math.pow": lambda x: x ** math.pow(x, 2.0),
+    "np.float64": lambda x: np.float64(x) * x,
+    "math.fsum": lambda x: math.fsum([x, x]) * x,
+    "a factor of a list": lambda x: x * sum(float(e) for e in [x, 2 * x]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_read_out_is_warned_of_or_refused(name):
+    x = ad.tensor(1.3, requires_grad=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            NUMBERS[name](x)
+        except (ad.AutodiffError, TypeError):
+            return
+    assert [w.category for w in said][:1] == [ad.CutWarning]
+    assert said[0].filename == __file__
+    assert "np.sin(t)" in str(said[0].message)
+    with pytest.raises((ad.AutodiffError, TypeError)):
+        ad.grad(NUMBERS[name])(1.3)
+
+
+def test_scipy_integrals_are_warned_of_with_the_users_line():
+    quad = pytest.importorskip("scipy.integrate").quad
+    a = ad.tensor(1.0, requires_grad=True)
+    with pytest.warns(ad.CutWarning) as said:
+        a * quad(lambda s: np.exp(-a * s), 0, 1)[0]
+    assert {w.filename for w in said} == {__file__}
+
+
+def test_each_line_is_warned_of_once():
+    x = ad.tensor(1.0, requires_grad=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        for _ in range(5):
+            float(x * 2)
+    assert len(said) == 1
+
+
+def test_logging_is_silent():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(2):
+        loss = np.sum(x * x)
+        assert loss.item() == 5.0
+        assert f"{loss:.1f} {loss} {x!r}"
+        assert int(loss) == 5
+        assert bool(loss)
+        assert x.tolist() == [1.0, 2.0]
+        loss.backward()
+        assert f"{float(loss)}" == "5.0"
+        assert math.sqrt(loss) == math.sqrt(5.0)
+    with ad.no_grad():
+        assert float(x[0]) == 1.0
+        assert float(loss) == 5.0
+    assert float(x.detach()[0]) == 1.0
+
+
+def test_who_asks_for_an_array_is_told_what_to_use():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    asked = {
+        "autodiff.random": lambda: np.random.default_rng(0).permutation(x),
+        "autodiff.stack": lambda: np.asarray(x),
+        "autodiff.tensor(array)": lambda: _store(np.zeros(2), x),
+        "DLPack": lambda: np.from_dlpack(x),
+    }
+    for words, call in asked.items():
+        with pytest.raises(ad.GraphError, match=words.replace("(", r"\(").replace(")", r"\)")):
+            call()
+
+
+def _store(array, x):
+    array[:] = x
+
+
+def test_pictures_and_tables_advise():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    for package, calls in {
+        "matplotlib": [
+            lambda m: m.figure.Figure().subplots().plot(x * 1),
+            lambda m: m.figure.Figure().subplots().hist(x),
+        ],
+        "pandas": [lambda m: m.DataFrame(x), lambda m: m.Series(x)],
+    }.items():
+        module = pytest.importorskip(package)
+        if package == "matplotlib":
+            pytest.importorskip("matplotlib.figure")
+        for call in calls:
+            with pytest.raises(ad.GraphError, match=r"t\.data"):
+                call(module)
+            call_untracked = x.requires_grad_(False)
+            call(module)
+            call_untracked.requires_grad_(True)
+
+
+def test_dlpack_hands_out_constants():
+    t = ad.tensor([[1.0, 2.0]])
+    np.testing.assert_array_equal(np.from_dlpack(t), [[1.0, 2.0]])
+    torch = pytest.importorskip("torch")
+    assert torch.from_dlpack(t).tolist() == [[1.0, 2.0]]
+    assert ad.from_dlpack(torch.ones(2)).tolist() == [1.0, 1.0]
+    with pytest.raises(ad.GraphError, match="detach"):
+        torch.from_dlpack(ad.tensor([1.0], requires_grad=True))
+
+
+def test_a_shallow_copy_of_a_computed_tensor_is_differentiable():
+    x = ad.tensor([1.0, 2.0], requires_grad=True)
+    np.sum(copy.copy(x * 3)).backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0])
