@@ -34,6 +34,7 @@ from autodiff.core.errors import (
 )
 from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from autodiff.core.op import registry
+from autodiff.naming import notice_strangers as _notice_strangers
 from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.linalg import matrix_function as _matrix_function
@@ -131,7 +132,7 @@ fft = _namespace("numpy.fft")
 __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
-_ON_DEMAND = tuple("extend integrate kernels optimize performance sparse special stats testing viz".split())
+_ON_DEMAND = tuple("extend integrate kernels nn optim optimize performance sparse special stats testing viz".split())
 
 
 def __getattr__(name: str) -> Any:
@@ -143,3 +144,6 @@ def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
     raise AttributeError(f"module 'autodiff' has no attribute {name!r}")
+
+
+_notice_strangers()

@@ -1,5 +1,6 @@
 """Neural networks with PyTorch's names and arithmetic, on autodiff's Tensors."""
 
+from nn import ours as ours  # isort: skip
 from nn import functional, init
 from nn.activation import (
     CELU,

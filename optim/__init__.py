@@ -2,6 +2,7 @@
 loop.
 """
 
+from optim import ours as ours  # isort: skip
 from optim import datasets
 from optim.adam import Adam, AdamW
 from optim.adaptive import Adadelta, Adagrad, RMSprop
