@@ -132,7 +132,9 @@ fft = _namespace("numpy.fft")
 __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
-_ON_DEMAND = tuple("extend integrate kernels nn optim optimize performance sparse special stats testing viz".split())
+_ON_DEMAND = tuple(
+    "extend implicit integrate kernels nn optim optimize performance sparse special stats testing viz".split()
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+from autodiff.closures import gradients_at, outside
 from autodiff.core import backward as engine
-from autodiff.core.backward import Pending, alias, gradients_of, wrap
+from autodiff.core.backward import Pending, alias, wrap
 from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.core.graph import GeneralNode, Node, Variable
 from autodiff.core.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
@@ -60,21 +61,8 @@ class _Checkpoint:
             aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in arrays]
         outs, _ = self.run(aliases, replace(self.state, grad=True))
         parts = g if isinstance(g, list) else [g]
-        reached = [
-            (out._node, part)
-            for out, part in zip(outs, parts, strict=True)
-            if part is not None and getattr(out, "_node", None) is not None
-        ]
         targets = [a._node for a in aliases] + list(parents[count:])
-        if not reached:
-            return
-        found = gradients_of(
-            [root for root, _ in reached],
-            [seed for _, seed in reached],
-            targets,
-            create_graph=pending.recording,
-            free=False,
-        )
+        found = gradients_at(outs, parts, targets, pending.recording)
         for parent, gradient in zip(parents, found, strict=True):
             if gradient is not None and parent is not None:
                 pending.add(parent, gradient)
@@ -95,7 +83,7 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         mark = object()
         outs, rebuild = op.run(aliases, replace(op.state, mark=mark))
         roots = [out._node for out in outs if getattr(out, "_node", None) is not None]
-        closed_over = _outside(roots, mark, {a._node for a in aliases})
+        closed_over = outside(roots, mark, {a._node for a in aliases})
         if not roots or not (tensors or closed_over):
             return rebuild(outs)
         for out in outs:
@@ -110,27 +98,10 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         node.attrs = None
         node.shape = tuple(out.shape for out in outs)  # type: ignore[assignment]
         node.dtype = tuple(out.dtype for out in outs)
+        if op.state.mark is not None:
+            node.set_extra("mark", op.state.mark)
         return rebuild(
             [wrap(out._data, engine.pick(node, i) if out._node is not None else None) for i, out in enumerate(outs)]
         )
 
     return call
-
-
-def _outside(roots: list[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
-    """The nodes without the mark that marked nodes lead to: the tensors that the function closes over."""
-    found: dict[Any, None] = {}
-    seen = set(roots)
-    stack = list(roots)
-    while stack:
-        entry = stack.pop()
-        if entry in own:
-            continue
-        if isinstance(entry, Variable) or entry.extra("mark") is not mark:
-            found[entry] = None
-            continue
-        for parent in entry.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return list(found)

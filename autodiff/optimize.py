@@ -7,17 +7,22 @@ result. The optimisers are SciPy's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, require
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError, require
+from autodiff.core.modes import transform_depth
 from autodiff.core.pytree import flatten
+from autodiff.ops.common import bare
+from autodiff.ops.shaping import _tensor
 from autodiff.tensor import Tensor
-from autodiff.transforms import hessian, hvp, value_and_grad
+from autodiff.transforms import hessian, hvp, jacobian, value_and_grad
 
-__all__ = ["minimize", "pack"]
+__all__ = ["curve_fit", "minimize", "pack"]
 
 #: SciPy's methods by what they use, read off its documentation of ``minimize``.
 _NO_GRADIENT = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
@@ -79,9 +84,11 @@ def minimize(
     method: str = "L-BFGS-B",
     *,
     bounds: Any = None,
+    constraints: Any = (),
     tol: float | None = None,
-    callback: Callable[[Any], Any] | None = None,
+    callback: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
+    progress: bool = False,
     **kwargs: Any,
 ) -> Any:
     """Minimise a scalar function of a tree of arrays with SciPy's optimisers and exact derivatives.
@@ -99,10 +106,16 @@ def minimize(
         Newton-CG, trust-ncg, trust-krylov and trust-constr, Hessians to dogleg and trust-exact.
     bounds : (low, high) or tree of such pairs, optional
         One pair for all numbers, or a tree of ``x0``'s structure with a pair at every leaf.
+    constraints : dict, scipy.optimize.NonlinearConstraint or LinearConstraint, or a sequence of these
+        Of SciPy's dicts ``{"type": "eq" or "ineq", "fun": c, "args": ()}`` and of NonlinearConstraint the function
+        takes the tree and its Jacobian is computed here; a LinearConstraint is of the flat vector.
     tol, options, **kwargs
         As SciPy's.
     callback : callable, optional
-        Called with the tree after every iteration.
+        Called with the tree after every iteration; one with the parameter ``intermediate_result`` gets SciPy's
+        result, whose ``x`` is the tree. Raise StopIteration in it to stop.
+    progress : bool
+        Show a bar with the iterations and the value (needs tqdm).
 
     Returns
     -------
@@ -141,16 +154,21 @@ def minimize(
         return f(unpack(vector), *args)
 
     value_and_gradient = value_and_grad(flat)
+    latest = np.inf
 
     def objective(vector: Any) -> tuple[float, Any]:
+        nonlocal latest
         value, gradient = value_and_gradient(vector)
-        return float(value), gradient
+        latest = float(value)
+        return latest, gradient
 
     def value_alone(vector: Any) -> float:
+        nonlocal latest
         value = flat(vector)
         if np.ndim(value):
             raise GraphError(f"minimize: the function must return a scalar, it returned shape {np.shape(value)}")
-        return float(value)
+        latest = float(bare(value))
+        return latest
 
     kind = method.lower()
     derivatives: dict[str, Any] = {}
@@ -162,22 +180,29 @@ def minimize(
         derivatives["jac"] = True
     if bounds is not None:
         kwargs["bounds"] = _bounds(bounds, x0)
-    if callback is not None:
-        kwargs["callback"] = _callback(callback, unpack)
+    if not isinstance(constraints, (tuple, list)) or len(constraints):
+        kwargs["constraints"] = _constraints(constraints, unpack, optimize)
+    bar = require("tqdm").tqdm(desc=f"minimize ({method})", unit=" iterations") if progress else None
+    if callback is not None or bar is not None:
+        kwargs["callback"] = _callback(callback, unpack, bar, lambda: latest)
     try:
-        result = optimize.minimize(
-            objective if "jac" in derivatives else value_alone,
-            start,
-            method=method,
-            tol=tol,
-            options=options,
-            **derivatives,
-            **kwargs,
-        )
+        with as_numbers():
+            result = optimize.minimize(
+                objective if "jac" in derivatives else value_alone,
+                start,
+                method=method,
+                tol=tol,
+                options=options,
+                **derivatives,
+                **kwargs,
+            )
     except ValueError as error:
         if "solver" in str(error).lower():
             raise ArgumentError(f"minimize: scipy.optimize.minimize has no method {method!r}") from error
         raise
+    finally:
+        if bar is not None:
+            bar.close()
     result.x = unpack(np.asarray(result.x))
     jac = result.get("jac")
     if jac is not None and np.shape(jac) == start.shape:
@@ -185,9 +210,68 @@ def minimize(
     return result
 
 
-def _callback(callback: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Callable[..., Any]:
-    # trust-constr passes its state as a second argument.
-    return lambda vector, *state: callback(unpack(np.array(vector)))
+@contextmanager
+def as_numbers() -> Iterator[None]:
+    """Transforms in here return arrays, also within another transform: what a solver does is not differentiated."""
+    token = transform_depth.set(0)
+    try:
+        yield
+    finally:
+        transform_depth.reset(token)
+
+
+def _callback(
+    callback: Callable[..., Any] | None, unpack: Callable[[Any], Any], bar: Any, latest: Callable[[], float]
+) -> Callable[..., Any]:
+    """SciPy's callback: it passes the vector, trust-constr its state as well; or a result, if that is asked for by
+    name.
+    """
+    by_result = callback is not None and "intermediate_result" in inspect.signature(callback).parameters
+
+    def shown() -> None:
+        if bar is not None:
+            bar.update()
+            bar.set_postfix_str(f"value {latest():.6g}")
+
+    def with_result(intermediate_result: Any) -> Any:
+        shown()
+        intermediate_result.x = unpack(np.array(intermediate_result.x))
+        return callback(intermediate_result=intermediate_result)  # type: ignore[misc]
+
+    def with_vector(vector: Any, *state: Any) -> Any:
+        shown()
+        return None if callback is None else callback(unpack(np.array(vector)))
+
+    return with_result if by_result else with_vector
+
+
+def _constraints(constraints: Any, unpack: Callable[[Any], Any], optimize: Any) -> list[Any]:
+    """Constraints of trees as SciPy wants them, of vectors and with their Jacobians."""
+    found = []
+    for constraint in constraints if isinstance(constraints, (tuple, list)) else [constraints]:
+        if isinstance(constraint, optimize.LinearConstraint):
+            found.append(constraint)
+            continue
+        named = isinstance(constraint, dict)
+        if not named and not isinstance(constraint, optimize.NonlinearConstraint):
+            raise ArgumentError(f"minimize: a constraint is a dict or an object of SciPy's, got {constraint!r}")
+        function = constraint.get("fun") if named else constraint.fun
+        more = tuple(constraint.get("args", ())) if named else ()
+        if not callable(function):
+            raise ArgumentError('minimize: a constraint needs "fun", a function of x')
+
+        def values(vector: Any, function: Any = function, more: Any = more) -> Any:
+            return np.reshape(_tensor(function(unpack(vector), *more)), (-1,))
+
+        plain = lambda vector, values=values: np.asarray(bare(values(vector)))
+        slope = jacobian(values)
+        if named:
+            found.append({"type": constraint.get("type"), "fun": plain, "jac": slope})
+        else:
+            again = optimize.NonlinearConstraint(plain, constraint.lb, constraint.ub, jac=slope)
+            again.keep_feasible = constraint.keep_feasible
+            found.append(again)
+    return found
 
 
 def _bounds(bounds: Any, x0: Any) -> list[tuple[Any, Any]]:
@@ -235,3 +319,126 @@ def _pairs_at(bounds: Any, places: Any, count: int) -> list[Any]:
                 raise ArgumentError("minimize: bounds must have x0's structure")
             stack += list(zip(pair, place, strict=True))
     return [found[i] for i in range(count)]
+
+
+def curve_fit(
+    f: Callable[..., Any],
+    xdata: Any,
+    ydata: Any,
+    p0: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    check_finite: bool = True,
+    bounds: Any = (-np.inf, np.inf),
+    method: str | None = None,
+    *,
+    full_output: bool = False,
+    **options: Any,
+) -> Any:
+    """Fit the parameters of a curve to data by least squares, as ``scipy.optimize.curve_fit``, with the exact Jacobian.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(xdata, *p)``, written with NumPy, returns ``ydata``'s shape.
+    xdata, ydata : array_like
+        ``xdata`` is handed to ``f`` as it is. Tensors may be tracked.
+    p0 : sequence of float, optional
+        Where to start; ones by default.
+    sigma : (m,) or (m, m), optional
+        Standard deviations, or the covariance matrix, of ``ydata``.
+    absolute_sigma : bool
+        ``sigma`` is absolute; else the covariance is scaled by chi squared per degree of freedom.
+    check_finite : bool
+        Refuse NaN and infinity in ``ydata``.
+    bounds : (low, high)
+    method : {"lm", "trf", "dogbox"}, optional
+        "lm", or "trf" with bounds.
+    full_output : bool
+        Return SciPy's result of the least-squares problem as well.
+    **options
+        Of ``scipy.optimize.least_squares``.
+
+    Returns
+    -------
+    popt : Tensor (n,)
+        Differentiable in ``xdata``, ``ydata``, ``sigma`` and what ``f`` closes over.
+    pcov : Tensor (n, n)
+        ``s^2 (J'J)^-1`` with the exact Jacobian of the weighted curve; the standard errors are
+        ``sqrt(diag(pcov))``.
+    result : scipy.optimize.OptimizeResult
+        Only with ``full_output``.
+
+    Raises
+    ------
+    ConvergenceError
+        If no minimum is found.
+    SingularMatrixError
+        If the data do not determine the parameters, or there are no more data than parameters and ``absolute_sigma``
+        is false: the covariance does not exist. (SciPy warns and gives infinity.)
+
+    Examples
+    --------
+    >>> t = np.array([0.0, 1.0, 2.0, 3.0])
+    >>> popt, pcov = curve_fit(lambda t, a, b: a + b * t, t, np.array([1.0, 2.9, 5.1, 7.0]))
+    >>> popt.data.round(6), np.sqrt(np.diag(pcov.data)).round(6)
+    (array([0.97, 2.02]), array([0.079373, 0.042426]))
+    """
+    from autodiff import implicit
+
+    low, high = bounds if isinstance(bounds, (tuple, list)) else (bounds.lb, bounds.ub)
+    limited = bool(np.any(np.isfinite(low)) or np.any(np.isfinite(high)))
+    if p0 is None:
+        count = len(inspect.signature(f).parameters) - 1
+        if count < 1 or any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(f).parameters.values()):
+            raise ArgumentError("curve_fit: the number of parameters is not known; give p0")
+        inside = np.clip(np.ones(count), low, high)
+        between = np.isfinite(low) & np.isfinite(high)
+        p0 = np.where(between, (np.where(between, low, 0.0) + np.where(between, high, 0.0)) / 2, inside)
+    start = np.atleast_1d(np.asarray(bare(p0), float))
+    data = _tensor(ydata)
+    data = data if data.dtype.kind == "f" else data.astype(float)
+    if check_finite and not np.isfinite(data.data).all():
+        raise ArgumentError("curve_fit: ydata holds NaN or infinity")
+    weights = None if sigma is None else _tensor(sigma) * 1.0
+    if weights is not None and weights.shape not in ((), data.shape, (data.size, data.size)):
+        raise ShapeError(f"curve_fit: sigma of shape {weights.shape} for ydata of shape {data.shape}")
+    factor = np.linalg.cholesky(weights) if weights is not None and weights.ndim == 2 and data.ndim == 1 else None
+
+    def residuals(p: Any) -> Any:
+        curve = _tensor(f(xdata, *[p[i] for i in range(start.size)]))
+        if curve.shape not in (data.shape, ()):
+            raise ShapeError(f"curve_fit: f returned shape {curve.shape}, ydata has shape {data.shape}")
+        off = curve - data
+        if factor is not None:
+            return np.linalg.solve(factor, off)
+        return np.reshape(off if weights is None else off / weights, (-1,))
+
+    method = method or ("trf" if limited else "lm")
+    if method == "lm" and data.size < start.size:
+        raise ArgumentError(f"curve_fit: {data.size} data for {start.size} parameters; method 'lm' needs more data")
+    options.setdefault("bounds", (low, high))
+    result = implicit.least_squares(residuals, start, method=method, **options)
+    popt = result.x
+    slopes = _recorded_jacobian(residuals, popt)
+    spread: Any = np.linalg.norm(slopes.data, axis=0)
+    values = np.linalg.svd(slopes.data / np.where(spread == 0, 1.0, spread), compute_uv=False)
+    if not (spread.all() and values[-1] > values[0] * np.finfo(float).eps * max(slopes.shape)):
+        raise SingularMatrixError("curve_fit: the data do not determine the parameters; leave out what they do not")
+    pcov = np.linalg.inv(slopes.T @ slopes)
+    if not absolute_sigma:
+        if data.size <= start.size:
+            raise SingularMatrixError(
+                f"curve_fit: {data.size} data for {start.size} parameters leave nothing to estimate the variance from;"
+                " give sigma and absolute_sigma=True"
+            )
+        pcov = pcov * (np.sum(residuals(popt) ** 2) / (data.size - start.size))
+    return (popt, pcov, result) if full_output else (popt, pcov)
+
+
+def _recorded_jacobian(residuals: Callable[[Any], Any], p: Any) -> Any:
+    """The Jacobian as a function of ``p`` and of all that the residuals read, column by column of ``p``."""
+    if getattr(p, "_node", None) is None:
+        with as_numbers():
+            return _tensor(jacobian(residuals)(p.data))
+    return _tensor(jacobian(residuals)(p))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import autodiff
 from autodiff import optimize
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError
 
 pytest.importorskip("scipy", reason="the bridge is to SciPy")
 
@@ -69,3 +70,85 @@ def test_misuse_is_named():
         optimize.minimize(lambda p: p["a"], {"a": 1.0}, bounds={"b": (0, 1)})
     with pytest.raises(ShapeError, match="2 numbers"):
         optimize.pack(start)[1](np.zeros(3))
+
+
+def test_constraints_of_trees_have_exact_jacobians():
+    start = {"w": np.full(2, 0.5), "b": [0.0]}
+    circle = {"type": "eq", "fun": lambda p, r: np.sum(p["w"] ** 2) - r**2, "args": (1.0,)}
+    above = {"type": "ineq", "fun": lambda p: p["b"][0] + 0.5}
+    result = optimize.minimize(bowl, start, method="SLSQP", constraints=[circle, above], tol=1e-12)
+    assert np.isclose(np.sum(result.x["w"] ** 2), 1.0)
+    assert np.isclose(result.x["b"][0], -0.5)
+    scipys = pytest.importorskip("scipy.optimize")
+    limits = [
+        scipys.NonlinearConstraint(lambda p: np.sum(p["w"] ** 2), 1.0, 1.0),
+        scipys.LinearConstraint([[0.0, 0.0, 1.0]], -0.5, np.inf),
+    ]
+    start = {"w": np.array([0.5, 0.5]), "b": [0.0]}
+    again = optimize.minimize(bowl, start, method="trust-constr", constraints=limits, tol=1e-9)
+    np.testing.assert_allclose(again.x["w"], result.x["w"], atol=1e-5)
+    with pytest.raises(ArgumentError, match="constraint"):
+        optimize.minimize(bowl, start, method="SLSQP", constraints=[3.0])
+
+
+def test_callbacks_see_the_result_and_may_stop(capsys):
+    seen = []
+
+    def stop(intermediate_result):
+        seen.append(intermediate_result)
+        if len(seen) == 2:
+            raise StopIteration
+
+    result = optimize.minimize(bowl, {"w": np.zeros(2), "b": [0.0]}, method="BFGS", callback=stop)
+    assert result.nit == len(seen) == 2
+    assert seen[0].x["w"].shape == (2,)
+    pytest.importorskip("tqdm")
+    optimize.minimize(bowl, {"w": np.zeros(2), "b": [0.0]}, progress=True)
+    assert "value" in capsys.readouterr().err
+
+
+def test_minimize_within_a_transform_is_a_number():
+    def f(a):
+        x = optimize.minimize(lambda x: np.sum((x - a) ** 2), np.zeros(1)).x
+        return a * x[0]
+
+    assert np.isclose(autodiff.grad(f)(3.0), 3.0)
+
+
+@pytest.mark.parametrize("sigma", [None, "deviations", "covariance"])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_curve_fit_is_scipys_with_derivatives(sigma, absolute):
+    scipys = pytest.importorskip("scipy.optimize")
+    rng = np.random.default_rng(0)
+    t = np.linspace(0.0, 3.0, 12)
+    y = 2.0 * np.exp(-0.7 * t) + 0.3 + 0.05 * rng.normal(size=12)
+    given = {None: None, "deviations": np.linspace(0.04, 0.08, 12), "covariance": 0.01 * (np.eye(12) + 0.2)}[sigma]
+    curve = lambda t, a, k, c: a * np.exp(-k * t) + c
+    popt, pcov = optimize.curve_fit(curve, t, y, sigma=given, absolute_sigma=absolute)
+    want, covariance = scipys.curve_fit(curve, t, y, sigma=given, absolute_sigma=absolute, xtol=1e-12, ftol=1e-12)
+    np.testing.assert_allclose(popt.data, want, rtol=1e-6)
+    np.testing.assert_allclose(pcov.data, covariance, rtol=1e-4)
+
+    def first(y):
+        popt, pcov = optimize.curve_fit(curve, t, y, p0=want, sigma=given, absolute_sigma=absolute)
+        return popt[1] + np.sqrt(pcov[0, 0])
+
+    h = 1e-5 * np.eye(12)[3]
+    slope = (first(y + h).item() - first(y - h).item()) / 2e-5
+    assert np.isclose(autodiff.grad(first)(y)[3], slope, rtol=1e-6)
+
+
+def test_curve_fit_misuse_is_named():
+    t = np.arange(3.0)
+    with pytest.raises(SingularMatrixError, match="do not determine"):
+        optimize.curve_fit(lambda t, a, b: a + b + 0 * t, t, t)
+    with pytest.raises(SingularMatrixError, match="variance"):
+        optimize.curve_fit(lambda t, a, b: a + b * t, t[:2], t[:2])
+    with pytest.raises(ArgumentError, match="give p0"):
+        optimize.curve_fit(lambda t, *p: t, t, t)
+    with pytest.raises(ArgumentError, match="NaN"):
+        optimize.curve_fit(lambda t, a: a * t, t, t * np.nan)
+    with pytest.raises(ShapeError, match="ydata"):
+        optimize.curve_fit(lambda t, a: a * t[:2], t, t)
+    popt, _ = optimize.curve_fit(lambda t, a: a * t, t, 5.0 * t + np.array([0.0, 0.1, 0.0]), bounds=(0.0, 2.0))
+    assert np.isclose(popt.item(), 2.0)

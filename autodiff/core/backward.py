@@ -558,22 +558,28 @@ def backpropagate(
 
 
 def gradients_of(
-    roots: Sequence[Any], seeds: Sequence[Any], targets: Sequence[Any], *, create_graph: bool = False, free: bool = True
+    roots: Sequence[Any],
+    seeds: Sequence[Any],
+    targets: Sequence[Any],
+    *,
+    create_graph: bool = False,
+    free: bool = True,
+    cut: bool = False,
 ) -> list[Any]:
     """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is
-    touched.
+    touched. With ``cut`` each target is an input of its own: what it sends on to another one is left out.
     """
     found: dict[Any, Any] = dict.fromkeys(targets)
     if not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(False):
-        _walk_alone(roots, seeds, free, found)
+        _walk_alone(roots, seeds, free, found, cut)
     else:
         pending = _seeded(roots, seeds, create_graph)
         useful = _leading_to(found, topological_order(roots))
         if create_graph:
             with enable_grad():
-                _walk(useful, pending, free, found)
+                _walk(useful, pending, free, found, cut)
         else:
-            _walk(useful, pending, free, found)
+            _walk(useful, pending, free, found, cut)
     return [found[target] for target in targets]
 
 
@@ -610,7 +616,7 @@ _NODES = frozenset({ElementwiseNode, GeneralNode, ScalarNode})
 
 
 def _walk_alone(
-    roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bool, found: dict[Any, Any] | None
+    roots: Sequence[Node | Variable], seeds: Sequence[Any], free: bool, found: dict[Any, Any] | None, cut: bool = False
 ) -> None:
     """The pass of whoever has taken ``_exclusive``, which is given back. ``found`` is as in :func:`_walk`."""
     try:
@@ -619,7 +625,7 @@ def _walk_alone(
             _visit(roots, seeds, pending, free)
             _come_to_rest(pending.leaves)
         else:
-            _visit_for(found, roots, seeds, pending, free)
+            _visit_for(found, roots, seeds, pending, free, cut)
     except BaseException:
         for entry in topological_order(roots):
             entry.g = False
@@ -736,7 +742,9 @@ def _claimed(roots: Sequence[Any]) -> list[Any]:
     return order
 
 
-def _visit_for(found: dict[Any, Any], roots: Sequence[Any], seeds: Sequence[Any], pending: OnNodes, free: bool) -> None:
+def _visit_for(
+    found: dict[Any, Any], roots: Sequence[Any], seeds: Sequence[Any], pending: OnNodes, free: bool, cut: bool
+) -> None:
     order = _claimed(roots)
     pending.start(roots, seeds)
     useful = set(_leading_to(found, order))
@@ -747,6 +755,8 @@ def _visit_for(found: dict[Any, Any], roots: Sequence[Any], seeds: Sequence[Any]
             continue
         if node in found and not isinstance(g, list):
             found[node] = _kept(g)
+            if cut:
+                continue
         try:
             node.pull(node, g, pending)
         except Unbatchable:
@@ -767,7 +777,7 @@ def _kept(g: Any) -> Any:
 # --- a pass beside others -----------------------------------------------------------------------------------------
 
 
-def _walk(order: list[Any], pending: Table, free: bool, found: dict[Any, Any] | None) -> None:
+def _walk(order: list[Any], pending: Table, free: bool, found: dict[Any, Any] | None, cut: bool = False) -> None:
     """Visit ``order`` from its end. With ``found``, collect gradients there; else let them come to rest at the leaves.
 
     ``order`` is turned round.
@@ -780,6 +790,8 @@ def _walk(order: list[Any], pending: Table, free: bool, found: dict[Any, Any] | 
             continue
         if found is not None and entry in found and not isinstance(g, list):
             found[entry] = _kept(g)
+            if cut:
+                continue
         if isinstance(entry, Variable):
             if found is None:
                 _add_at_leaf(entry, g, pending.recording)

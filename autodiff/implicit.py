@@ -1,0 +1,777 @@
+"""Answers that an equation defines, differentiable in everything that the equation reads: roots, fixed points, minima,
+least squares, linear systems, and the answer of any black-box solver.
+
+SciPy finds ``x`` with ``F(x, p) = 0``; the implicit function theorem gives ``dx/dp = -F_x^-1 F_p``, whatever steps were
+taken. The gradient is ``-F_p' l`` with ``F_x' l = g``: one linear system and one pullback. The function may close over
+Tensors; trees go in and come out; the rule is written with differentiable operations, so derivatives of any order
+follow. Krantz and Parks, The Implicit Function Theorem (2003); Blondel et al., Efficient and Modular Implicit
+Differentiation (2022).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from autodiff.batching import Batched, Unbatchable, is_batched
+from autodiff.closures import defined, gradients_at, outside, run_marked, variable
+from autodiff.core import backward as engine
+from autodiff.core.errors import (
+    ArgumentError,
+    ConvergenceError,
+    DTypeError,
+    NotDifferentiableError,
+    ShapeError,
+    SingularMatrixError,
+    require,
+)
+from autodiff.core.modes import no_grad
+from autodiff.core.pytree import flatten, flatten_like
+from autodiff.ops import shaping
+from autodiff.ops.common import bare
+from autodiff.ops.shaping import _tensor
+from autodiff.transforms import grad
+
+__all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minimize", "root"]
+
+#: Up to so many unknowns the Jacobian is a dense matrix (its inverse takes 15 ms there).
+DENSE = 512
+#: What one more Newton step may change, relative to the answer, before the answer is taken for none.
+TOLERANCE = 1e-3
+
+
+# --- trees as vectors -------------------------------------------------------------------------------------------------
+
+
+class Flat:
+    """A tree of real arrays as one vector and back, recorded."""
+
+    def __init__(self, name: str, tree: Any, complex_too: bool = False) -> None:
+        leaves, self.rebuild = flatten(tree)
+        self.name, self.tree = name, tree
+        arrays = [np.asarray(bare(leaf)) for leaf in leaves]
+        for array in arrays:
+            if array.dtype.kind not in ("biufc" if complex_too else "biuf"):
+                raise DTypeError(
+                    f"{name}: the unknowns must be real numbers, got {array.dtype}; split complex ones into real and"
+                    " imaginary parts"
+                )
+        self.shapes = [array.shape for array in arrays]
+        self.dtype = np.result_type(*(a.dtype if a.dtype.kind in "fc" else float for a in arrays), np.float16)
+        self.ends = np.cumsum([0, *(array.size for array in arrays)])
+        if not self.ends[-1]:
+            raise ArgumentError(f"{name}: there are no unknowns")
+
+    def pack(self, tree: Any, words: str) -> Any:
+        """The vector of a tree of the same structure."""
+        leaves = flatten_like(tree, self.tree, f"{self.name}: {words}")
+        for leaf, shape in zip(leaves, self.shapes, strict=True):
+            if np.shape(bare(leaf)) != shape:
+                raise ShapeError(f"{self.name}: {words} has shape {np.shape(bare(leaf))} where {shape} is wanted")
+        parts = [shaping.reshape(_tensor(leaf), (-1,)) for leaf in leaves]
+        whole = parts[0] if len(parts) == 1 else shaping.concatenate(parts)
+        return whole if whole.dtype == self.dtype else whole.astype(self.dtype)
+
+    def unpack(self, vector: Any) -> Any:
+        """The tree of a vector."""
+        spans = zip(self.ends, self.ends[1:], self.shapes, strict=False)
+        return self.rebuild([vector[int(start) : int(stop)].reshape(shape) for start, stop, shape in spans])
+
+    def numbers(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A function of a recorded vector as one of plain float64 vectors, for SciPy."""
+
+        def plain(vector: Any) -> Any:
+            with no_grad():
+                return np.asarray(bare(function(_tensor(np.asarray(vector, self.dtype)))), dtype=np.float64)
+
+        return plain
+
+
+# --- the linear system of a solution ----------------------------------------------------------------------------------
+
+
+class Jacobian:
+    """The derivative of a recorded ``r`` in ``x``, as something to solve with; made at the first question."""
+
+    def __init__(self, name: str, r: Any, x: Any) -> None:
+        self.name, self.r, self.x = name, r, x
+        self._inverse: Any = None
+
+    def rows(self, seeds: Any) -> Any:
+        """``seeds @ J`` for an array of rows."""
+        try:
+            (found,) = gradients_at([self.r], [Batched(seeds)], [self.x._node], False)
+        except Unbatchable:
+            parts = [gradients_at([self.r], [seed], [self.x._node], False)[0] for seed in seeds]
+            found = None if parts[0] is None else np.stack(parts)
+        if found is None:
+            raise SingularMatrixError(f"{self.name}: the equation does not depend on the unknowns")
+        return found.array if is_batched(found) else found
+
+    def matrix(self) -> Any:
+        """The dense Jacobian."""
+        return self.rows(np.eye(self.x.size, dtype=self.r.dtype))
+
+    def columns(self, v: Any) -> Any:
+        """``J v``: the pullback is linear in its cotangent, and is pulled back itself."""
+        dummy = variable(np.zeros(self.r.shape, self.r.dtype))
+        (pulled,) = gradients_at([self.r], [dummy], [self.x._node], True)
+        return gradients_at([pulled], [v], [dummy._node], False)[0]
+
+    def solve(self, b: Any, transposed: bool) -> Any:
+        """``J^-1 b``, or with the transpose, for a vector or a batch of them."""
+        if is_batched(b):
+            if self.x.size > DENSE:
+                return Batched(np.stack([self.solve(part, transposed) for part in b.array]))
+            return Batched(b.array @ (self.inverse() if transposed else self.inverse().T))
+        if self.x.size > DENSE:
+            return self._iterated(b, transposed)
+        inverse = self.inverse()
+        return b @ inverse if transposed else inverse @ b
+
+    def inverse(self) -> Any:
+        """Of a Jacobian small enough to be dense, with its rows and columns brought to one scale first."""
+        if self._inverse is None:
+            matrix = self.matrix()
+            size = np.abs(matrix)
+            if not np.isfinite(size).all():
+                raise SingularMatrixError(f"{self.name}: the Jacobian at the solution holds NaN or infinity")
+            rows = np.max(size, axis=1, keepdims=True)
+            columns = np.max(size / np.where(rows == 0, 1, rows), axis=0)
+            try:
+                if not (rows.all() and columns.all()):
+                    raise np.linalg.LinAlgError
+                scaled = matrix / rows / columns
+                inverse = np.linalg.inv(scaled)
+                if np.linalg.norm(scaled, 1) * np.linalg.norm(inverse, 1) * np.finfo(matrix.dtype).eps > 0.1:
+                    raise np.linalg.LinAlgError
+            except np.linalg.LinAlgError:
+                raise SingularMatrixError(
+                    f"{self.name}: the Jacobian at the solution is singular, so the solution is not a function of the"
+                    " parameters there (a double root, a flat minimum, more unknowns than equations)"
+                ) from None
+            self._inverse = inverse / columns[:, None] / rows.T
+        return self._inverse
+
+    def _iterated(self, b: Any, transposed: bool) -> Any:
+        linalg = require("scipy.sparse.linalg")
+        product: Callable[..., Any] = (lambda v: self.rows(v[None])[0]) if transposed else self.columns
+        shape = (self.r.size, self.x.size)
+        operator = linalg.LinearOperator(shape, lambda v: np.asarray(product(v.ravel().astype(b.dtype))), dtype=b.dtype)
+        tolerance = 100 * float(np.finfo(b.dtype).eps)
+        x, _ = linalg.gmres(operator, b, rtol=tolerance, restart=min(100, shape[0]), maxiter=20)
+        left = np.linalg.norm(operator @ x - b)
+        if not left <= 1e4 * tolerance * np.linalg.norm(b):
+            raise ConvergenceError(
+                f"{self.name}: GMRES leaves {left / np.linalg.norm(b):.1e} of the linear system of {shape[0]} unknowns"
+                " that gives the derivative"
+            )
+        return x
+
+
+class Transposed:
+    """The same system, turned."""
+
+    def __init__(self, jacobian: Any) -> None:
+        self.jacobian = jacobian
+
+    def solve(self, b: Any, transposed: bool) -> Any:
+        """With the roles of the two changed."""
+        return self.jacobian.solve(b, not transposed)
+
+
+def solution(
+    name: str,
+    residual: Callable[[Any], Any],
+    value: Any,
+    system: Any = None,
+    check: Callable[[Any, Any], None] | None = None,
+) -> Any:
+    """A vector that makes ``residual`` zero, as a Tensor with the derivative that this fact gives it.
+
+    Parameters
+    ----------
+    name : str
+    residual : callable
+        Recorded; takes a vector and returns one of its length. It may close over Tensors.
+    value : ndarray (n,)
+        The solution.
+    system : optional
+        What solves with the residual's Jacobian, if that is at hand.
+    check : callable, optional
+        ``check(system, r)``, called before the first gradient; raises where ``value`` is no solution.
+    """
+    x = variable(value)
+    r, mark = run_marked(residual, x)
+    if getattr(r, "_node", None) is None:
+        return engine.wrap(x._data, None)
+    if r.shape != x.shape:
+        raise ShapeError(f"{name}: the equation has shape {r.shape} for unknowns of shape {x.shape}")
+    parents = outside([r._node], mark, {x._node})
+    system = Jacobian(name, r, x) if system is None else system
+    open_question = [check]
+
+    def pullback(g: Any, out: Any, recording: bool) -> Any:
+        if open_question:
+            asked = open_question[-1]
+            if asked is not None:
+                asked(system, r._data)
+            open_question.clear()
+        if not recording:
+            adjoint = system.solve(g, True)
+            return gradients_at([r], [-adjoint], parents, False)
+        here = engine.alias(out)
+        again = residual(here)
+
+        def equation(v: Any) -> Any:
+            (pulled,) = gradients_at([again], [v], [here._node], True)
+            return pulled - g
+
+        adjoint = solution(f"{name} (adjoint)", equation, system.solve(g._data, True), Transposed(system))
+        # At a fixed x: what the unknowns depend on in their turn is in the adjoint already.
+        return gradients_at([again], [-adjoint], [*parents, here._node], True)[:-1]
+
+    return defined(name, x._data, parents, pullback)
+
+
+def _solves(name: str, x: Any) -> Callable[[Any, Any], None]:
+    """The check that one more Newton step would leave an answer where it is."""
+
+    def check(system: Any, r: Any) -> None:
+        step = np.linalg.norm(system.solve(r, False))
+        if not step <= TOLERANCE * max(1.0, float(np.linalg.norm(x))):
+            raise ConvergenceError(
+                f"{name}: what the solver returned does not satisfy the equation (residual {np.linalg.norm(r):.2e}; one"
+                f" Newton step would move it by {step:.2e}); let the solver converge before asking for a derivative"
+            )
+
+    return check
+
+
+def _polished(name: str, residual: Callable[[Any], Any], value: Any) -> Any:
+    """A solution after Newton steps with the exact Jacobian, as long as they help: a solver stops at its tolerance, and
+    the derivative is that of the point where it stopped.
+    """
+    best, size = value, np.inf
+    if value.size > DENSE:
+        return value
+    for _ in range(4):
+        x = variable(value)
+        r, _ = run_marked(residual, x)
+        if getattr(r, "_node", None) is None or r.shape != x.shape:
+            break
+        now = float(np.linalg.norm(r._data))
+        if not now < size:
+            break
+        best, size = value, now
+        if now == 0.0:
+            break
+        try:
+            step = Jacobian(name, r, x).solve(r._data, False)
+        except SingularMatrixError:
+            break
+        value = (value - step).astype(value.dtype)
+        if not np.isfinite(value).all() or np.linalg.norm(step) > TOLERANCE * max(1.0, float(np.linalg.norm(best))):
+            break
+    return best
+
+
+def _answer(name: str, residual: Callable[[Any], Any], value: Any, flat: Flat) -> Any:
+    value = _polished(name, residual, np.asarray(value, flat.dtype))
+    return flat.unpack(solution(name, residual, value, check=_solves(name, value)))
+
+
+# --- public -----------------------------------------------------------------------------------------------------------
+
+
+def root(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Sequence[Any] = (),
+    method: str = "hybr",
+    *,
+    tol: float | None = None,
+    options: dict[str, Any] | None = None,
+) -> Any:
+    """A root of a system of equations, differentiable in what the equations read; as ``scipy.optimize.root``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)``, written with NumPy, of ``x``'s structure and shapes.
+    x0 : array, or nested dict, list or tuple of arrays
+        Where to start; not differentiated.
+    args : sequence
+        Further arguments: arrays, Tensors, trees.
+    method, tol, options
+        As SciPy's; the Jacobian is computed here.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        ``x`` is a Tensor, or a tree of them; the other fields are numbers.
+
+    Raises
+    ------
+    ConvergenceError
+        If SciPy does not converge.
+    SingularMatrixError
+        When a derivative is asked for at a root whose Jacobian is singular.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> a = autodiff.tensor(2.0, requires_grad=True)
+    >>> x = root(lambda x, a: x * x - a, 1.0, args=(a,)).x
+    >>> x.backward()
+    >>> round(x.item(), 6), round(float(a.grad), 6)  # sqrt(a) and 1 / (2 sqrt(a))
+    (1.414214, 0.353553)
+    """
+    optimize = require("scipy.optimize")
+    flat = Flat("root", x0)
+    residual: Callable[..., Any] = lambda v: flat.pack(fun(flat.unpack(v), *args), "the equation")
+    numbers = flat.numbers(residual)
+    derivative = {}
+    if method in ("hybr", "lm"):
+        derivative["jac"] = lambda v: _dense_jacobian(residual, v, flat)
+    start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
+    result = optimize.root(numbers, start, method=method, tol=tol, options=options, **derivative)
+    if not result.success:
+        raise ConvergenceError(f"root: {' '.join(str(result.message).split())}")
+    result.x = _answer("root", residual, result.x, flat)
+    return result
+
+
+def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
+    x = variable(np.asarray(at, flat.dtype))
+    r, _ = run_marked(residual, x)
+    if getattr(r, "_node", None) is None:
+        return np.zeros((x.size, x.size))
+    return Jacobian("root", r, x).matrix()
+
+
+def fixed_point(
+    func: Callable[..., Any],
+    x0: Any,
+    args: Sequence[Any] = (),
+    xtol: float = 1e-8,
+    maxiter: int = 500,
+    method: str = "del2",
+) -> Any:
+    """The point that a function maps to itself, differentiable in what the function reads; as
+    ``scipy.optimize.fixed_point``.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, *args)``, of ``x``'s structure and shapes.
+    x0 : array or tree of arrays
+    args : sequence
+    xtol, maxiter, method
+        As SciPy's: "del2" accelerates (Steffensen), "iteration" does not.
+
+    Returns
+    -------
+    Tensor or tree of Tensors
+
+    Raises
+    ------
+    ConvergenceError
+        If the iteration does not converge.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> a = autodiff.tensor(2.0, requires_grad=True)
+    >>> x = fixed_point(lambda x, a: (x + a / x) / 2, 1.0, (a,))
+    >>> x.backward()
+    >>> round(x.item(), 6), round(float(a.grad), 6)
+    (1.414214, 0.353553)
+    """
+    optimize = require("scipy.optimize")
+    flat = Flat("fixed_point", x0)
+    image: Callable[..., Any] = lambda v: flat.pack(func(flat.unpack(v), *args), "func's value")
+    start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = optimize.fixed_point(flat.numbers(image), start, xtol=xtol, maxiter=maxiter, method=method)
+    except RuntimeError as error:
+        raise ConvergenceError(f"fixed_point: {error}") from error
+    if not np.isfinite(found).all():
+        raise ConvergenceError("fixed_point: the iteration ran into NaN or infinity")
+    return _answer("fixed_point", lambda v: image(v) - v, found, flat)
+
+
+def _held(residual: Callable[[Any], Any], value: Any, low: Any, high: Any) -> tuple[Callable[[Any], Any], Any]:
+    """The gradient of a problem with bounds as an equation: a coordinate at a bound that the gradient presses it
+    against stays there; the coordinate moves with the bound, should that be tracked.
+    """
+    numbers = np.asarray(bare(residual(variable(value))))
+    near = 1e-8 * np.maximum(1.0, np.abs(value))
+    at_low, at_high = value - bare(low) <= near, bare(high) - value <= near
+    pressed = (at_low & (numbers > 0)) | (at_high & (numbers < 0))
+    if not pressed.any():
+        return residual, value
+    bound = np.where(at_low, low, high)
+    fixed = np.where(pressed, np.where(at_low, bare(low), bare(high)), value)
+    safe = np.where(pressed, bound, 0.0)
+    return (lambda v: np.where(pressed, v - safe, residual(v))), fixed
+
+
+def least_squares(
+    fun: Callable[..., Any],
+    x0: Any,
+    *,
+    bounds: Any = (-np.inf, np.inf),
+    method: str = "trf",
+    loss: str = "linear",
+    f_scale: float = 1.0,
+    args: Sequence[Any] = (),
+    **options: Any,
+) -> Any:
+    """The argument that makes half the sum of squares smallest, differentiable in what the function reads; as
+    ``scipy.optimize.least_squares``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns the residuals, of any shape.
+    x0 : array or tree of arrays
+    bounds : (low, high)
+        Numbers or arrays over the flat vector of unknowns.
+    method : {"trf", "dogbox", "lm"}
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
+    f_scale, **options
+        As SciPy's (ftol, xtol, gtol, max_nfev, x_scale, ...); the Jacobian is computed here.
+    args : sequence
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        ``x`` is a Tensor, or a tree of them.
+
+    Raises
+    ------
+    ConvergenceError
+        If SciPy does not converge.
+
+    Notes
+    -----
+    The equation is that the gradient vanishes, so the derivative holds second derivatives of ``fun``, not
+    Gauss-Newton's approximation. A coordinate at a bound stays there.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> y = autodiff.tensor([1.0, 2.0, 4.5], requires_grad=True)
+    >>> fit = least_squares(lambda k: k * np.array([1.0, 2.0, 4.0]) - y, 1.0)
+    >>> fit.x.backward()
+    >>> y.grad * 21  # x / |x|^2
+    array([1., 2., 4.])
+    """
+    optimize = require("scipy.optimize")
+    flat = Flat("least_squares", x0)
+    if loss not in _LOSSES:
+        raise ArgumentError(f"least_squares: loss must be one of {', '.join(_LOSSES)}, got {loss!r}")
+    residuals: Callable[..., Any] = lambda v: shaping.reshape(_tensor(fun(flat.unpack(v), *args)), (-1,))
+
+    def cost(v: Any) -> Any:
+        return 0.5 * f_scale**2 * np.sum(_LOSSES[loss]((residuals(v) / f_scale) ** 2))
+
+    def jacobian(at: Any) -> Any:
+        x = variable(np.asarray(at, flat.dtype))
+        r, _ = run_marked(residuals, x)
+        tracked = getattr(r, "_node", None) is not None
+        identity = np.eye(r.size, dtype=r.dtype) if tracked else None
+        return np.zeros((r.size, x.size)) if identity is None else Jacobian("least_squares", r, x).rows(identity)
+
+    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)
+    start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
+    limits = {} if method == "lm" else {"bounds": (low, high)}
+    result = optimize.least_squares(
+        flat.numbers(residuals), start, jacobian, method=method, loss=loss, f_scale=f_scale, **limits, **options
+    )
+    if not result.success:
+        raise ConvergenceError(f"least_squares: {result.message}")
+    value = np.asarray(result.x, flat.dtype)
+    equation, value = _held(lambda v: grad(cost)(v), value, *_wide(bounds, flat))
+    result.x = _answer("least_squares", equation, value, flat)
+    return result
+
+
+def _wide(bounds: Any, flat: Flat) -> list[Any]:
+    return [shaping.broadcast_to(_tensor(b) * 1.0, (int(flat.ends[-1]),)) for b in bounds]
+
+
+#: scipy.optimize.least_squares' losses, of the squared residual.
+_LOSSES: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda z: z,
+    "soft_l1": lambda z: 2 * ((1 + z) ** 0.5 - 1),
+    "huber": lambda z: np.where(z <= 1, z, 2 * np.where(z <= 1, 1.0, z) ** 0.5 - 1),
+    "cauchy": lambda z: np.log1p(z),
+    "arctan": lambda z: np.arctan(z),
+}
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Sequence[Any] = (),
+    method: str | None = None,
+    *,
+    bounds: Any = None,
+    constraints: Any = (),
+    tol: float | None = None,
+    options: dict[str, Any] | None = None,
+) -> Any:
+    """The argument that makes a function smallest, differentiable in what the function and the constraints read; with
+    the arguments of :func:`autodiff.optimize.minimize`.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns a scalar.
+    x0 : array or tree of arrays
+    args : sequence
+    method, tol, options
+        As SciPy's. By default "L-BFGS-B", or "SLSQP" with constraints.
+    bounds : (low, high) or tree of such pairs, optional
+    constraints : dict or sequence of dict
+        SciPy's ``{"type": "eq" or "ineq", "fun": c, "args": ()}``: ``c(x, *args)`` is zero, or not negative.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        ``x`` is a Tensor, or a tree of them.
+
+    Raises
+    ------
+    ConvergenceError
+        If SciPy does not converge.
+    NotDifferentiableError
+        If an inequality is active without pressing: the minimum has a kink there.
+    SingularMatrixError
+        When a derivative is asked for and the minimum is flat.
+
+    Notes
+    -----
+    The equations are Karush's, Kuhn's and Tucker's with the inequalities that are active; their multipliers are found
+    here.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> a = autodiff.tensor([3.0, 1.0], requires_grad=True)
+    >>> constraint = {"type": "eq", "fun": lambda x: np.sum(x) - 1.0}
+    >>> x = minimize(lambda x: np.sum((x - a) ** 2), np.zeros(2), constraints=constraint).x
+    >>> x[0].backward()  # the projection on a line
+    >>> a.grad
+    array([ 0.5, -0.5])
+    """
+    from autodiff import optimize as ours
+
+    flat = Flat("minimize", x0)
+    n = int(flat.ends[-1])
+    single = [constraints] if isinstance(constraints, dict) else list(constraints)
+    method = method or ("SLSQP" if single else "L-BFGS-B")
+    objective: Callable[..., Any] = lambda v: fun(flat.unpack(v), *args)
+    with no_grad(), ours.as_numbers():
+        found = ours.minimize(
+            lambda tree: fun(tree, *args),
+            flat.unpack(np.array(bare(flat.pack(x0, "x0")))),
+            method=method,
+            bounds=bounds,
+            constraints=single,
+            tol=tol,
+            options=options,
+        )
+    if not found.success:
+        raise ConvergenceError(f"minimize: {found.message}")
+    value = np.asarray(bare(flat.pack(found.x, "x")), flat.dtype)
+    slope: Callable[..., Any] = lambda v: grad(objective)(v)
+    if not single:
+        low, high = (np.full(n, -np.inf), np.full(n, np.inf))
+        if bounds is not None:
+            low, high = np.array(ours._bounds(bounds, x0), float).T
+        equation, value = _held(slope, value, low, high)
+        found.x = _answer("minimize", equation, value, flat)
+        return found
+    if bounds is not None:
+        raise ArgumentError("minimize: give bounds as inequality constraints where there are other constraints")
+    found.x = _constrained(slope, value, [_constraint(c, flat) for c in single], flat)
+    return found
+
+
+def _constraint(c: dict[str, Any], flat: Flat) -> tuple[bool, Callable[[Any], Any]]:
+    if c.get("type") not in ("eq", "ineq") or not callable(c.get("fun")):
+        raise ArgumentError('minimize: a constraint is {"type": "eq" or "ineq", "fun": callable, "args": ()}')
+    more = c.get("args", ())
+    return c["type"] == "eq", lambda v: shaping.reshape(_tensor(c["fun"](flat.unpack(v), *more)), (-1,))
+
+
+def _constrained(slope: Callable[[Any], Any], value: Any, constraints: list[Any], flat: Flat) -> Any:
+    """The solution of the equations of Karush, Kuhn and Tucker: the gradient is a combination of those of the active
+    constraints, which are zero.
+    """
+    at = variable(value)
+    chosen = []
+    for equality, c in constraints:
+        now = np.asarray(bare(c(at)))
+        chosen.append(np.arange(now.size) if equality else np.flatnonzero(np.abs(now) <= 1e-6))
+
+    def active(v: Any) -> Any:
+        return shaping.concatenate([c(v)[keep] for (_, c), keep in zip(constraints, chosen, strict=True)])
+
+    m, n = sum(keep.size for keep in chosen), value.size
+    if not m:
+        return _answer("minimize", slope, value, flat)
+    r, _ = run_marked(active, at)
+    normals = Jacobian("minimize", r, at).rows(np.eye(m))
+    force = np.asarray(bare(slope(_tensor(value))))
+    multipliers = np.linalg.lstsq(normals.T, force, rcond=None)[0]
+    pressing = np.concatenate(
+        [np.full(keep.size, not equality) for (equality, _), keep in zip(constraints, chosen, strict=True)]
+    )
+    if np.any(np.abs(multipliers[pressing]) <= 1e-6 * max(1.0, float(np.abs(force).max()))):
+        raise NotDifferentiableError(
+            "minimize: an inequality is active but does not press (its multiplier is zero), so the minimum has a kink"
+        )
+
+    def equations(whole: Any) -> Any:
+        v, lagrange = whole[:n], whole[n:]
+        lagrangian = lambda w: np.sum(lagrange * active(w))
+        return shaping.concatenate([slope(v) - grad(lagrangian)(v), active(v)])
+
+    whole = _polished("minimize", equations, np.concatenate([value, multipliers.astype(value.dtype)]))
+    return flat.unpack(solution("minimize", equations, whole, check=_solves("minimize", whole))[:n])
+
+
+def linear_solve(A: Any, b: Any) -> Any:
+    """Solve ``A x = b`` for a matrix, a sparse array, or a linear function of a tree.
+
+    Parameters
+    ----------
+    A : (n, n) array, sparse array, or callable
+        A callable takes a tree of ``b``'s structure and returns one; it must be linear and may close over Tensors.
+    b : array or tree of arrays
+
+    Returns
+    -------
+    Tensor or tree of Tensors
+        Differentiable in ``b`` and in what ``A`` holds or reads.
+
+    Raises
+    ------
+    SingularMatrixError
+        If the system has no unique solution.
+    ConvergenceError
+        If GMRES, which solves with a callable on more than 512 numbers, does not converge.
+    ArgumentError
+        If the callable is not linear.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> k = autodiff.tensor(2.0, requires_grad=True)
+    >>> x = linear_solve(lambda x: k * x, np.array([4.0, 6.0]))
+    >>> x.sum().backward()
+    >>> x.data, k.grad
+    (array([2., 3.]), array(-2.5))
+    """
+    if not callable(A):
+        if hasattr(A, "tocsr"):
+            from autodiff.sparse import spsolve
+
+            return spsolve(A, b)
+        try:
+            return np.linalg.solve(_tensor(A), b)
+        except np.linalg.LinAlgError as error:
+            raise SingularMatrixError(f"linear_solve: {error}") from error
+    flat = Flat("linear_solve", b, complex_too=True)
+    right = flat.pack(b, "b")
+    residual: Callable[..., Any] = lambda v: flat.pack(A(flat.unpack(v)), "the function's value") - right
+    x = variable(np.zeros(right.shape, flat.dtype))
+    r, _ = run_marked(residual, x)
+    if getattr(r, "_node", None) is None:
+        raise SingularMatrixError("linear_solve: the function does not depend on its argument")
+    value = Jacobian("linear_solve", r, x).solve(-r._data, False)
+    with no_grad():
+        left = np.abs(bare(residual(_tensor(value))))
+    if not np.all(left <= 1e-6 * (np.abs(right.data).max(initial=0.0) + np.abs(value).max(initial=0.0))):
+        raise ArgumentError("linear_solve: the function is not linear in its argument")
+    return flat.unpack(solution("linear_solve", residual, value))
+
+
+def custom_root(optimality: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make any solver differentiable by naming the equation that its answer satisfies.
+
+    Parameters
+    ----------
+    optimality : callable
+        ``optimality(x, *args)`` is zero at the answer; of the answer's structure and shapes, written with NumPy.
+
+    Returns
+    -------
+    decorator
+        For ``solver(x0, *args)`` or ``solver(*args)``, which may use any library: it is given plain arrays, and only
+        its answer is read. Where it starts is not differentiated.
+
+    Raises
+    ------
+    ConvergenceError
+        When a derivative is asked for and one Newton step would move the answer by more than a thousandth.
+    ArgumentError
+        If the numbers of arguments of the two do not fit.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> @custom_root(lambda x, a: x ** 3 - a)
+    ... def cube_root(x0, a):
+    ...     return np.cbrt(a)
+    >>> round(float(autodiff.grad(lambda a: cube_root(None, a))(8.0)), 9)  # 1 / (3 a^(2/3))
+    0.083333333
+    """
+
+    def decorate(solver: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(solver)
+        def solve(*args: Any, **kwargs: Any) -> Any:
+            rest = _parameters(optimality, args)
+            with no_grad():
+                answer = solver(*_plain(args), **_plain(kwargs))
+            flat = Flat("custom_root", _plain(answer))
+            value = np.asarray(bare(flat.pack(_plain(answer), "the answer")), flat.dtype)
+            residual: Callable[..., Any] = lambda v: flat.pack(optimality(flat.unpack(v), *rest), "the equation")
+            return flat.unpack(solution("custom_root", residual, value, check=_solves("custom_root", value)))
+
+        return solve
+
+    return decorate
+
+
+def _plain(tree: Any) -> Any:
+    leaves, rebuild = flatten(tree)
+    return rebuild([leaf.data if hasattr(leaf, "_node") else leaf for leaf in leaves])
+
+
+def _parameters(optimality: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments that the equation shares with the solver: all, or all but the starting point."""
+    try:
+        inspect.signature(optimality).bind(None, *args[1:])
+    except TypeError:
+        pass
+    else:
+        if len(args) > 0:
+            return args[1:]
+    try:
+        inspect.signature(optimality).bind(None, *args)
+    except TypeError:
+        raise ArgumentError(
+            f"custom_root: the solver was called with {len(args)} arguments; the equation must take the unknowns and"
+            " all of them, or all but the first, which is the starting point"
+        ) from None
+    return args
