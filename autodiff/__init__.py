@@ -22,6 +22,7 @@ from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,
     AutodiffError,
+    CompileWarning,
     ConvergenceError,
     CutWarning,
     DTypeError,
@@ -59,6 +60,7 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "AutodiffError",
+    "CompileWarning",
     "ConvergenceError",
     "CutWarning",
     "DTypeError",
@@ -138,9 +140,9 @@ _ON_DEMAND = tuple(
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: most programs replay nothing.
+    # Loaded when first asked for: most programs compile nothing.
     if name == "compile":
-        from autodiff.replay.compiled import compile
+        from autodiff.compiler import compile
 
         return compile
     if name in _ON_DEMAND:

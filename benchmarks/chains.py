@@ -321,7 +321,6 @@ def ours(case: Case) -> list[Candidate]:
     """This library: eager, compiled, and compiled without numba."""
     import autodiff
     from autodiff import kernels
-    from autodiff.replay.chains import Chain
 
     function = (
         case.function
@@ -335,10 +334,6 @@ def ours(case: Case) -> list[Candidate]:
     compiled = autodiff.compile(eager)
     for _ in range(3):
         compiled(*case.arrays)
-    if kernels.installed():
-        for op in compiled.plan.ops:
-            if isinstance(op.target, Chain):
-                op.target.compile()  # which else waits until its replays have taken about as long as that takes
     found.append(Candidate(COMPILED, lambda: compiled(*case.arrays), lambda: _flat(compiled(*case.arrays))))
     alone = autodiff.compile(eager)
 

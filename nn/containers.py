@@ -124,7 +124,8 @@ class Sequential(_Chain):
 
     def forward(self, input: Any) -> Any:
         """Each module's output is the next one's input."""
-        ordinary = current_state() is None
+        state = current_state()
+        ordinary = state is None or not state.traced
         for module in self._modules.values():
             # What calling a module without hooks comes to; through its __call__ it takes more than twice as long (0.1
             # us against 0.3).

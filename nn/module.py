@@ -154,8 +154,10 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_hooks and not self._forward_pre_hooks and current_state() is None:
-            return self.forward(*args, **kwargs)
+        if not self._forward_hooks and not self._forward_pre_hooks:
+            state = current_state()
+            if state is None or not state.traced:
+                return self.forward(*args, **kwargs)
         with scope(self.__dict__.get("_scope", type(self).__name__)):
             for pre_hook in list(self._forward_pre_hooks.values()):
                 changed = pre_hook(self, args)

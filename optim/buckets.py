@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import autodiff
 from autodiff.core.errors import ShapeError
 
-__all__ = ["Array", "Bucket", "State", "real"]
+__all__ = ["Array", "Bucket", "State", "real", "runs_of"]
 
 Array = NDArray[Any]
 State = dict[str, Any]
@@ -257,6 +257,19 @@ class Bucket:
 def real(flat: Array) -> Array:
     """Complex numbers as pairs of reals, which is how PyTorch's optimisers treat them."""
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
+
+
+def runs_of(turns: list[Any], grads: list[Any]) -> list[tuple[int, int, Any]]:
+    """Neighbours with gradients and at the same turn, which are updated by the same calls: (first, last + 1, turn)."""
+    runs: list[tuple[int, int, Any]] = []
+    for i, (turn, g) in enumerate(zip(turns, grads, strict=True)):
+        if g is None:
+            continue
+        if runs and runs[-1][1] == i and runs[-1][2] == turn:
+            runs[-1] = (runs[-1][0], i + 1, turn)
+        else:
+            runs.append((i, i + 1, turn))
+    return runs
 
 
 def _gradient_of(name: str, p: Any, data: Array) -> Array | None:

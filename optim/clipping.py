@@ -9,7 +9,6 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
-from autodiff.core.modes import taken_whole
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -19,7 +18,6 @@ def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
     return [(p, p.grad.data if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
 
 
-@taken_whole
 def clip_grad_norm_(
     parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> float:
@@ -69,7 +67,6 @@ def clip_grad_norm_(
     return total
 
 
-@taken_whole
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value].
 

@@ -29,9 +29,7 @@ import numpy as np
 
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.core.modes import current_state, taken_whole
-from optim.buckets import Array, Bucket, State, real
-from optim.prepared import PreparedStep, runs_of
+from optim.buckets import Array, Bucket, State, real, runs_of
 from optim.steady import Steady
 
 __all__ = ["Optimizer"]
@@ -239,7 +237,7 @@ class Optimizer:
         set_to_none : bool
             Set ``p.grad`` to None, so that parameters without a new gradient are skipped; else bind zeros.
         """
-        if set_to_none and current_state() is None:
+        if set_to_none:
             for group in self.param_groups:
                 for p in group["params"]:
                     try:
@@ -249,15 +247,12 @@ class Optimizer:
             return
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
+                if p.grad is not None:
                     p.grad = np.zeros(p.data.shape, p.data.dtype)
 
     # --- a step
     # ----------------------------------------------------------------------------------------------------------
 
-    @taken_whole
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step along the gradients that lie in ``p.grad``; parameters whose gradient is None stay as they are.
 
@@ -302,12 +297,6 @@ class Optimizer:
                 ordinary = False
         if ordinary:
             self._steady = Steady.of(self, [(group, bucket) for group, bucket, _ in work])
-
-    def _prepared(self) -> PreparedStep | None:
-        """The step for a plan of ``autodiff.compile``; None where a plan must call :meth:`step` as it is."""
-        known = self._over and type(self).step is Optimizer.step
-        real = all(p.data.dtype.kind == "f" and p.data.size for group in self.param_groups for p in group["params"])
-        return PreparedStep(self, BLOCK) if known and real else None
 
     def _plan(self, group: Group) -> list[Bucket]:
         """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, require
-from autodiff.core.modes import taken_whole
 
 __all__ = ["DataParallel"]
 
@@ -135,7 +134,6 @@ class DataParallel:
         """Take over what :meth:`state_dict` gave, on every rank."""
         self.optimizer.load_state_dict(state_dict)
 
-    @taken_whole
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Average the gradients over all processes, then take the wrapped optimiser's step.
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autodiff.core.errors import ArgumentError, GraphError
-from autodiff.core.modes import taken_whole
 
 __all__ = [
     "ConstantLR",
@@ -121,7 +120,6 @@ class Schedule:
         """The rates that were set last, one per group."""
         return list(self._last_lr)
 
-    @taken_whole
     def step(self) -> None:
         """Count one step and set the rates."""
         self._step_count += 1
@@ -509,7 +507,6 @@ class CosineAnnealingWarmRestarts(Schedule):
         low = self.eta_min
         return [low + (base - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
 
-    @taken_whole
     def step(self) -> None:
         """Count one step and set the rates."""
         self.T_cur += 1
@@ -731,7 +728,6 @@ class SequentialLR(Schedule):
             else:
                 schedule.last_epoch -= 1
 
-    @taken_whole
     def step(self) -> None:
         """Count one step and let the schedule whose turn it is set the rates."""
         self.last_epoch += 1
@@ -823,7 +819,6 @@ class ReduceLROnPlateau(Schedule):
         self.num_bad_epochs = 0
         self._last_lr = self._rates()
 
-    @taken_whole
     def step(self, metrics: Any = None) -> None:
         """Look at the metric, and reduce the rates if it has stalled.
 

@@ -48,7 +48,7 @@ ALLOWED = {
     "fused": CORE | {"extend", "kernels"},
     "extend": CORE,
     "sparse": CORE,
-    "replay": CORE | {"kernels"},
+    "compiler": CORE | {"kernels", "checkpointing", "transforms"},
 }
 
 

@@ -547,7 +547,11 @@ def backpropagate(
     free : bool
         Let go of the saved arrays as the pass goes by.
     """
-    alone = not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(False)
+    state = current_state() or ORDINARY
+    if state.tracer is not None:
+        state.tracer.backpropagate(roots, seeds, create_graph, free)
+        return
+    alone = not create_graph and not state.anomaly and _exclusive.acquire(False)
     if alone:
         _walk_alone(roots, seeds, free, None)
     elif create_graph:
@@ -569,8 +573,11 @@ def gradients_of(
     """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is
     touched. With ``cut`` each target is an input of its own: what it sends on to another one is left out.
     """
+    state = current_state() or ORDINARY
+    if state.tracer is not None:
+        return state.tracer.gradients_of(roots, seeds, targets, create_graph, free, cut)  # type: ignore[no-any-return]
     found: dict[Any, Any] = dict.fromkeys(targets)
-    if not create_graph and not (current_state() or ORDINARY).anomaly and _exclusive.acquire(False):
+    if not create_graph and not state.anomaly and _exclusive.acquire(False):
         _walk_alone(roots, seeds, free, found, cut)
     else:
         pending = _seeded(roots, seeds, create_graph)

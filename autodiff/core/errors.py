@@ -17,6 +17,7 @@ __all__ = [
     "ArgumentError",
     "AutodiffError",
     "CompileError",
+    "CompileWarning",
     "ConvergenceError",
     "CutWarning",
     "DTypeError",
@@ -43,9 +44,13 @@ class ArgumentError(AutodiffError, ValueError):
 
 
 class CompileError(AutodiffError, RuntimeError):
-    """A step that ``autodiff.compile(..., fallback=False)`` cannot replay faithfully, or a replay that differs from the
-    eager call.
+    """A step that ``autodiff.compile(..., fallback=False)`` cannot follow, or prepared code that differs from the
+    engine's.
     """
+
+
+class CompileWarning(UserWarning):
+    """A compiled step runs eagerly; the message says why."""
 
 
 class DTypeError(AutodiffError, TypeError):

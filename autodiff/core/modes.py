@@ -20,14 +20,12 @@ __all__ = [
     "composed",
     "current_state",
     "detect_anomaly",
-    "drawn",
     "enable_grad",
     "is_grad_enabled",
     "no_grad",
     "scope",
     "state_as",
     "stopping",
-    "taken_whole",
     "tracing",
     "transform_depth",
 ]
@@ -60,8 +58,9 @@ class State:
     stops : callable
         If not None, what ``constant`` and ``detach`` pass an array through: the verification kit writes down what was
         held constant at a point, and hands it out again at points nearby (see :func:`stopping`).
-    recorder : object
-        The recorder of ``autodiff.compile`` while it watches a call, else None.
+    tracer : object
+        What follows the calls of a step under ``autodiff.compile``, else None. It is asked about every application of
+        an operation and every backward pass, and may answer in the engine's place.
     """
 
     grad: bool = True
@@ -73,7 +72,7 @@ class State:
     kept: bool = False
     calls: dict[str, int] | None = None
     stops: Callable[[Any], Any] | None = None
-    recorder: Any = None
+    tracer: Any = None
 
 
 ORDINARY = State()
@@ -123,33 +122,6 @@ def state_as(state: State) -> Iterator[None]:
         yield
     finally:
         _state.reset(token)
-
-
-def taken_whole(function: F) -> F:
-    """Decorator: ``autodiff.compile`` takes a call of this function as one step of its plan, instead of looking inside.
-
-    For what changes state of its own in Python, such as an optimiser's step or a schedule's: a replay then calls it
-    again.
-    """
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        state = _state.get()
-        if state is None or state.recorder is None:
-            return function(*args, **kwargs)
-        return state.recorder.host(function, args, kwargs)
-
-    return call  # type: ignore[return-value]
-
-
-def drawn(draw: Callable[..., Any], generator: Any, *args: Any) -> Any:
-    """``draw(generator, *args)``, an array of random numbers; a plan of ``autodiff.compile`` draws it afresh at every
-    replay.
-    """
-    state = _state.get()
-    if state is None or state.recorder is None:
-        return draw(generator, *args)
-    return state.recorder.draw(draw, generator, *args)
 
 
 def no_grad() -> _Mode:

@@ -8,7 +8,7 @@ function.
 What applying an operation means is stated by :func:`record`: run its forward on bare arrays, and leave a node behind
 where an input asks for a gradient. The public function is code written out for this one operation by
 :mod:`autodiff.fast.codegen`; to :func:`record` goes every unusual case (composed definitions, anomaly detection,
-recording for pictures and for replays).
+recording for pictures, steps under autodiff.compile).
 """
 
 from __future__ import annotations
@@ -449,21 +449,20 @@ def record(
     NotDifferentiableError
         If an input that has no gradient rule asks for a gradient.
     """
+    state = current_state()
+    if state is not None and state.tracer is not None:
+        return state.tracer.apply(op, inputs, attrs, residuals)
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = False
     fused = op.fused
-    state = current_state()
-    recorder = None if state is None else state.recorder
     for value in inputs:
         try:
-            array = value._data if recorder is None else recorder.entered(value)
+            array = value._data
             parent = value._node
         except AttributeError:
             array = coerce(op, len(arrays), value)
             parent = None
-            if recorder is not None:
-                array = recorder.taken(array)
         if fused and array.__class__ is not np.ndarray and isinstance(array, np.generic):
             # The scalar of a 0-d tensor becomes an array: a hand-written forward may work in place.
             array = np.asarray(array)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.modes import drawn
 from autodiff.core.op import Fused
 from autodiff.kernels import calls, either, either_backward
 
@@ -69,7 +68,7 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     if threshold == 2**_BITS:
         return np.zeros(shape, bool)
     bits = _BITS if threshold % 2 ** (_BITS - _FEW_BITS) else _FEW_BITS
-    raw = drawn(_random_bits, generator, math.prod(shape), bits)
+    raw = _random_bits(generator, math.prod(shape), bits)
     return np.asarray(np.greater_equal(raw, threshold >> (_BITS - bits))).reshape(shape)
 
 

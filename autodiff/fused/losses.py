@@ -11,7 +11,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fused.common import filled, number, row_starts, row_sums
-from autodiff.kernels import calls, either, either_backward, undivided
+from autodiff.kernels import calls, either, either_backward
 from autodiff.ops.common import real_numbers
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
@@ -328,7 +328,7 @@ def _plain_forward(logits: Any, target: Any, reduction: str) -> tuple[Any, Any]:
         losses = np.log(total)
     else:
         e, largest = np.empty(logits.shape, dtype), np.empty((n, 1), dtype)
-        undivided(_exponentials, logits, most[:, None], e, largest)
+        _exponentials(logits, most[:, None], e, largest)
         total = row_sums(e)
         losses = np.divide(total, largest[:, 0])
         # exp of one number need not be the same number in every lane.

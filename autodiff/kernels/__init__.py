@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, require
-from autodiff.core.modes import current_state
 
 __all__ = [
     "LEAST",
@@ -50,7 +49,6 @@ __all__ = [
     "run",
     "set_threads",
     "setting",
-    "undivided",
     "use",
     "using",
 ]
@@ -348,9 +346,6 @@ def run(
     KernelFailure
         If the kernel cannot be compiled, loaded or run, after one warning that names it.
     """
-    state = current_state()
-    if state is not None and state.recorder is not None:
-        return state.recorder.kernel(run, (name, count, size, *arguments), partial)  # type: ignore[no-any-return]
     return _guarded(name, count, _threads(count, size), arguments, partial)
 
 
@@ -390,22 +385,6 @@ def _threads(count: int, size: int) -> int:
     if _Settings.threads == 1 or size < 2 * _SHARE:
         return 1
     return max(1, min(_Settings.threads, count, size // _SHARE))
-
-
-def undivided(function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function of NumPy that writes into some of its arguments, and that a recording (``autodiff.compile``) must
-    not look into: one that decides by values which way is the quicker."""
-    state = current_state()
-    if state is None or state.recorder is None:
-        function(*arguments)
-    else:
-        state.recorder.kernel(_undivided, (function, *arguments), None)
-
-
-def _undivided(function: Callable[..., None], *arguments: Any, partial: None) -> list[Any]:
-    """What is recorded of :func:`undivided`, called as :func:`run` is."""
-    function(*arguments)
-    return [()]
 
 
 def prepared(name: str, count: int, size: int, *arguments: Any) -> Callable[..., Any]:

@@ -72,9 +72,7 @@ def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * (out * np.log(np.where(bare(x) == 0, 1, x)))
 
 
-power = P(
-    "power", np.power, _power_base, _power_exponent, operator="a ** b", label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
-)
+power = P("power", np.power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)])
 float_power = P(
     "float_power", np.float_power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
 )

@@ -9,7 +9,6 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.modes import current_state
 from autodiff.fused.common import number
 from nn.functional.common import as_input
 
@@ -51,18 +50,14 @@ def update_running(running: Any, batch: Any, momentum: float, factor: float = 1.
     """``running = (1 - momentum) running + momentum factor batch``, outside the graph."""
     if running is None:
         return
-    ordinary = current_state() is None
-    held = running._data if ordinary else running.data
+    held = running._data
     dtype = held.dtype
     old, new = _shares(float(momentum), factor, dtype if batch.dtype is dtype else None)
     average = held * old
     average += batch * new
     if average.dtype is not dtype:
         average = average.astype(dtype)
-    if ordinary:
-        running._data = average  # what the next line does, without the questions that a property asks
-    else:
-        running.data = average
+    running._data = average  # running.data = average, without the questions that a property asks
 
 
 def _shape(normalized_shape: Any, x: Any, name: str) -> tuple[int, ...]:

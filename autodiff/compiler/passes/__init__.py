@@ -1,0 +1,1 @@
+"""What is done to a list of NumPy calls before it becomes code."""
