@@ -37,6 +37,7 @@ from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_e
 from autodiff.core.op import registry
 from autodiff.naming import notice_strangers as _notice_strangers
 from autodiff.ops import scipy_functions as _scipy
+from autodiff.ops import creation
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
@@ -105,6 +106,9 @@ _NUMPY = {
     for callable_, function in _dispatch.differentiable.items()
     if (getattr(callable_, "__module__", None) or "numpy") == "numpy" and callable_.__name__ not in __all__
 }
+_NUMPY |= creation.MAKERS
+_NUMPY |= {name: getattr(creation, name) for name in ("c_", "full", "full_like", "r_")}
+_NUMPY["asarray"] = array
 _NUMPY["abs"] = _NUMPY["absolute"]
 _NUMPY["conj"] = _NUMPY["conjugate"]
 globals().update(_NUMPY)
@@ -135,7 +139,7 @@ __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
 _ON_DEMAND = tuple(
-    "extend implicit integrate kernels nn optim optimize performance sparse special stats testing viz".split()
+    "extend implicit integrate kernels nn optim optimize performance random sparse special stats testing viz".split()
 )
 
 

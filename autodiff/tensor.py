@@ -607,6 +607,8 @@ class Tensor:
 
         What was recorded before keeps the old values, so no gradient is corrupted. See :mod:`autodiff.ops.assignment`.
         """
+        if index.__class__ is int and views.view_of(value) is not None and not cuts.stores(sys._getframe(1)):
+            assignment.refuse_exchange(self, value)
         assignment.assign(self, index, value)
 
     __iadd__ = assignment.in_place("+=", elementwise.add.function)

@@ -22,7 +22,7 @@ from autodiff.ops.indexing import clean, set_at_
 from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
 
-__all__ = ["assign", "in_place"]
+__all__ = ["assign", "in_place", "refuse_exchange"]
 
 
 def assign(tensor: Any, index: Any, value: Any) -> None:
@@ -52,6 +52,19 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
     elif _is_current_view(tensor, place, value):
         return  # t[1:3] += v has written through the view already; Python now assigns it to where it stands
     _rebind(root, set_at_.function(root, value, place))
+
+
+def refuse_exchange(tensor: Any, value: Any) -> None:
+    """Refuse that compiled code writes one row of a tensor over another, as ``np.random.shuffle`` does.
+
+    It exchanges ``t[i], t[j] = t[j], t[i]`` and takes rows for copies; they are views, so rows would be repeated.
+    """
+    held, own = view_of(value), view_of(tensor)
+    if held is not None and held.root is (tensor if own is None else own.root) and value.shape == tensor.shape[1:]:
+        raise NotDifferentiableError(
+            "a row of a tensor written over another row by compiled code, np.random.shuffle say, would repeat rows; use"
+            " autodiff.random.shuffle(t, rng=rng), or t[rng.permutation(len(t))]"
+        )
 
 
 def _is_current_view(tensor: Any, place: Any, value: Any) -> bool:

@@ -1,0 +1,231 @@
+"""Random numbers by an explicit generator: NumPy's draws, as functions of their parameters.
+
+A draw is the distribution's standard draw, a constant, put through a differentiable map of the parameters: the
+reparametrisation ``loc + scale * z`` (Kingma and Welling 2014, "Auto-encoding variational Bayes"). So the gradient of
+an expectation in ``loc`` and ``scale`` is the mean of the gradients. Names, argument order and values are those of
+:class:`numpy.random.Generator` with the generator given by ``rng=``; distributions without such a map (integers,
+Poisson) have no gradient in their parameters and are drawn with NumPy itself.
+
+Rows are put in another order by an index that is drawn: :func:`permutation`, :func:`choice` and :func:`shuffle` are
+what ``np.random.shuffle(t)`` cannot be, since NumPy asks for an array there or exchanges views row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError
+from autodiff.core.modes import drawn
+from autodiff.ops import assignment
+from autodiff.ops.common import bare
+from autodiff.ops.shaping import array
+
+__all__ = [
+    "choice",
+    "default_rng",
+    "exponential",
+    "gumbel",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "multivariate_normal",
+    "normal",
+    "permutation",
+    "rayleigh",
+    "shuffle",
+    "standard_normal",
+    "uniform",
+    "weibull",
+]
+
+default_rng = np.random.default_rng
+
+
+def _generator(name: str, rng: Any) -> np.random.Generator:
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, int | np.integer | np.random.SeedSequence | np.random.BitGenerator) and rng is not True:
+        return np.random.default_rng(rng)
+    raise ArgumentError(
+        f"random.{name}: rng= must be a numpy.random.Generator (numpy.random.default_rng(seed)) or a seed, got"
+        f" {type(rng).__name__}"
+    )
+
+
+def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any) -> Any:
+    """A draw with the standard parameters, of ``size`` or of the parameters' broadcast shape: a constant array."""
+    if size is None:
+        size = np.broadcast_shapes(*(np.shape(bare(p)) for p in parameters))
+    return drawn(_draw, _generator(name, rng), method, size)
+
+
+def _draw(generator: Any, method: str, size: Any) -> Any:
+    return np.asarray(getattr(generator, method)(size=size))
+
+
+def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Normal numbers, ``loc + scale * z``.
+
+    Parameters
+    ----------
+    loc, scale : array_like or Tensor
+        Mean and standard deviation.
+    size : int or tuple of int, optional
+        Default: the parameters' broadcast shape.
+    rng : numpy.random.Generator or int
+        The generator, or a seed for a new one.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ArgumentError
+        If ``rng`` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> mu = autodiff.tensor(3.0, requires_grad=True)
+    >>> x = autodiff.random.normal(mu, 1.0, size=4, rng=np.random.default_rng(0))
+    >>> x.sum().backward()
+    >>> mu.grad
+    array(4.)
+    """
+    return array(_standard("normal", rng, "standard_normal", size, loc, scale)) * array(scale) + array(loc)
+
+
+def standard_normal(size: Any = None, *, rng: Any) -> Any:
+    """Normal numbers of mean 0 and standard deviation 1, a constant Tensor."""
+    return array(_standard("standard_normal", rng, "standard_normal", size))
+
+
+def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Uniform numbers, ``low + (high - low) * u``; arguments as :func:`normal`."""
+    u = array(_standard("uniform", rng, "random", size, low, high))
+    return array(low) + (array(high) - array(low)) * u
+
+
+def exponential(scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Exponential numbers of mean ``scale``; arguments as :func:`normal`."""
+    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))
+
+
+def laplace(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Laplace numbers; arguments as :func:`normal`."""
+    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale))
+
+
+def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Logistic numbers; arguments as :func:`normal`."""
+    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale))
+
+
+def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Gumbel numbers; arguments as :func:`normal`. With ``argmax`` of ``logits + gumbel`` they draw categories."""
+    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale))
+
+
+def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Numbers whose logarithm is normal; arguments as :func:`normal`."""
+    return np.exp(normal(mean, sigma, size, rng=rng))
+
+
+def rayleigh(scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+    """Rayleigh numbers, ``scale * sqrt(2 e)`` with ``e`` exponential; arguments as :func:`normal`."""
+    e = _standard("rayleigh", rng, "standard_exponential", size, scale)
+    return array(scale) * np.sqrt(2 * e)
+
+
+def weibull(a: Any, size: Any = None, *, rng: Any) -> Any:
+    """Weibull numbers of shape ``a``, ``e ** (1 / a)`` with ``e`` exponential; other arguments as :func:`normal`."""
+    return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))
+
+
+def multivariate_normal(mean: Any, cov: Any, size: Any = None, *, rng: Any) -> Any:
+    """Normal vectors, ``mean + L z`` with the Cholesky factor ``L`` of ``cov``.
+
+    Parameters
+    ----------
+    mean : array_like or Tensor, shape (n,)
+    cov : array_like or Tensor, shape (n, n)
+        Positive definite.
+    size : int or tuple of int, optional
+        How many vectors.
+    rng : numpy.random.Generator or int
+
+    Returns
+    -------
+    Tensor, shape (*size, n)
+    """
+    lead = () if size is None else tuple(np.atleast_1d(size))
+    z = _standard("multivariate_normal", rng, "standard_normal", (*lead, np.shape(bare(mean))[-1]))
+    return array(mean) + z @ np.linalg.cholesky(array(cov)).T
+
+
+def permutation(x: Any, axis: int = 0, *, rng: Any) -> Any:
+    """A copy with the slices along ``axis`` in random order, differentiable; of an integer the order itself.
+
+    Parameters
+    ----------
+    x : int, array_like or Tensor
+    axis : int
+    rng : numpy.random.Generator or int
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> autodiff.random.permutation(autodiff.tensor([1.0, 2.0, 3.0]), rng=np.random.default_rng(0))
+    tensor([3., 1., 2.])
+    """
+    generator = _generator("permutation", rng)
+    if isinstance(x, int | np.integer):
+        return array(drawn(_order, generator, int(x)))
+    t = array(x)
+    return np.take(t, drawn(_order, generator, t.shape[axis]), axis=axis)
+
+
+def _order(generator: Any, n: int) -> Any:
+    return generator.permutation(n)
+
+
+def shuffle(x: Any, axis: int = 0, *, rng: Any) -> None:
+    """Put the slices of a Tensor along ``axis`` in random order, in place; gradients follow the elements."""
+    if not hasattr(x, "_node"):
+        raise ArgumentError("random.shuffle: pass a Tensor; NumPy's Generator.shuffle is for arrays and lists")
+    assignment.assign(x, Ellipsis, permutation(x, axis, rng=rng))
+
+
+def choice(
+    a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True, *, rng: Any
+) -> Any:
+    """Slices of ``a`` along ``axis``, drawn at random; differentiable in ``a``, not in the probabilities ``p``.
+
+    Parameters
+    ----------
+    a : int, array_like or Tensor
+    size : int or tuple of int, optional
+    replace : bool
+    p : array_like, optional
+        Probabilities; a Tensor that requires a gradient is refused, since the choice is a step function of them.
+    axis : int
+    shuffle : bool
+    rng : numpy.random.Generator or int
+    """
+    generator = _generator("choice", rng)
+    if getattr(p, "_node", None) is not None:
+        raise ArgumentError(
+            "random.choice: what is chosen is a step function of p; pass p.data, and use log p times the result for a"
+            " score-function gradient"
+        )
+    t = a if isinstance(a, int | np.integer) else array(a)
+    n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
+    picked = drawn(_chosen, generator, n, size, replace, bare(p), shuffle)
+    return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)
+
+
+def _chosen(generator: Any, n: int, size: Any, replace: bool, p: Any, shuffle: bool) -> Any:
+    return generator.choice(n, size, replace, p, shuffle=shuffle)

@@ -1,0 +1,117 @@
+"""Functions that make Tensors under NumPy's names, and random numbers by an explicit generator."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff import random
+from autodiff.core.errors import ArgumentError
+from autodiff.testing import check_gradients
+
+MADE = {
+    "zeros": (3,), "ones": ((2, 3),), "empty": ((0, 2),), "eye": (3,), "identity": (2,), "tri": (3,), "arange": (2, 9, 3),
+    "zeros_like": (np.ones(2, np.float32),), "ones_like": (np.ones((2, 1)),), "empty_like": (np.ones((0,)),),
+    "full": ((2, 2), 7.0), "full_like": (np.ones(3, np.float32), 2.0), "indices": ((2, 2),), "linspace": (0.0, 1.0, 5),
+    "fromfunction": (lambda i, j: i + j, (2, 2)), "asarray": ([1.0, 2.0],), "logspace": (0.0, 1.0, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_is_numpys(name):
+    ours, numpys = getattr(ad, name)(*MADE[name]), getattr(np, name)(*MADE[name])
+    assert isinstance(ours, ad.Tensor)
+    assert ours.dtype == numpys.dtype
+    np.testing.assert_array_equal(ours.data, numpys)
+    assert not ours.requires_grad
+
+
+def test_leaves_are_made():
+    w = ad.zeros(3, requires_grad=True)
+    assert w.is_leaf
+    np.sum(w * 2).backward()
+    np.testing.assert_array_equal(w.grad, [2.0, 2.0, 2.0])
+    assert ad.full(2, 1.5, requires_grad=True).is_leaf
+    assert ad.zeros_like(ad.tensor([1.0], requires_grad=True)).tolist() == [0.0]
+
+
+def test_full_and_joins_are_differentiable():
+    check_gradients(lambda c: ad.full((2, 3), c) ** 2, np.array(1.5))
+    check_gradients(lambda c: ad.full_like(np.ones((2, 3)), c) ** 2, np.array([1.5, 2.0, -1.0]))
+    a, b = np.array([1.0, -2.0]), np.array(0.5)
+    for joiner, numpys in ((ad.r_, np.r_), (ad.c_, np.c_)):
+        np.testing.assert_array_equal(joiner[ad.tensor(a), a].data, numpys[a, a])
+        check_gradients(lambda x, joiner=joiner: joiner[x, x**2] ** 2, a)
+    np.testing.assert_array_equal(ad.r_[ad.tensor(a), 0:2, 3.0, [b, b]].data, np.r_[a, 0:2, 3.0, [b, b]])
+    np.testing.assert_array_equal(ad.r_[ad.tensor(b), [ad.tensor(b), 1.0]].data, [0.5, 0.5, 1.0])
+    np.testing.assert_array_equal(ad.c_[ad.tensor(np.ones((2, 2))), a].data, np.c_[np.ones((2, 2)), a])
+    with pytest.raises(ArgumentError, match="concatenate"):
+        ad.r_["0,2", a]
+
+
+DRAWS = {
+    "normal": ((0.5, 2.0), {}), "uniform": ((-1.0, 3.0), {}), "exponential": ((2.0,), {}), "laplace": ((1.0, 2.0), {}),
+    "logistic": ((1.0, 0.5), {}), "gumbel": ((1.0, 2.0), {}), "lognormal": ((0.1, 0.5), {}), "rayleigh": ((2.0,), {}), "weibull": ((1.7,), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_are_numpys_and_differentiable_in_their_parameters(name):
+    args, _ = DRAWS[name]
+    ours = getattr(random, name)(*args, size=(3, 2), rng=np.random.default_rng(7))
+    theirs = getattr(np.random.default_rng(7), name)(*args, size=(3, 2))
+    np.testing.assert_allclose(ours.data, theirs, rtol=1e-12)
+    check_gradients(
+        lambda *parameters: getattr(random, name)(*parameters, rng=7), *(np.full(4, p) + np.arange(4) / 10 for p in args)
+    )
+
+
+def test_normal_vectors():
+    mean, cov = np.array([1.0, -1.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
+    check_gradients(lambda m, c: random.multivariate_normal(m, (c + c.T) / 2, 3, rng=1), mean, cov)
+    drawn = random.multivariate_normal(mean, cov, 20000, rng=1).data
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), cov, atol=0.1)
+
+
+def test_orders_and_choices_follow_the_elements():
+    x = np.arange(12.0).reshape(4, 3)
+    for axis in (0, 1):
+        ours = random.permutation(ad.tensor(x), axis, rng=3).data
+        np.testing.assert_array_equal(np.sort(ours, axis=axis), x)
+        check_gradients(lambda t, axis=axis: random.permutation(t, axis, rng=3) ** 2, x)
+    assert sorted(random.permutation(5, rng=0).tolist()) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(
+        random.choice(ad.tensor(x), 2, False, rng=5).data, np.random.default_rng(5).choice(x, 2, False)
+    )
+    check_gradients(lambda t: random.choice(t, (2, 2), p=[0.1, 0.2, 0.3, 0.4], rng=5) ** 2, x)
+    t = ad.tensor(x, requires_grad=True) * 1.0
+    row = t[0]
+    random.shuffle(t, rng=2)
+    np.testing.assert_array_equal(np.sort(t.data[:, 0]), x[:, 0])
+    np.testing.assert_array_equal(row.data, t.data[0])
+
+
+def test_generators_are_explicit():
+    for rng in (None, "seed", True, np.random):
+        with pytest.raises(ArgumentError, match="rng="):
+            random.normal(size=2, rng=rng)
+    with pytest.raises(ArgumentError, match="step function"):
+        random.choice(3, p=ad.tensor([0.5, 0.25, 0.25], requires_grad=True), rng=0)
+    with pytest.raises(ArgumentError, match="Tensor"):
+        random.shuffle(np.ones(3), rng=0)
+
+
+def test_numpys_shuffle_is_refused_where_it_would_repeat_rows():
+    t = ad.tensor(np.arange(20.0).reshape(10, 2))
+    rng = np.random.default_rng(0)
+    with pytest.warns(UserWarning, match="shuffl"), pytest.raises(ad.AutodiffError, match=r"autodiff\.random\.shuffle"):
+        rng.shuffle(t)
+    row = ad.tensor(np.arange(10.0), requires_grad=True) * 1.0
+    with pytest.warns(UserWarning, match="shuffl"):
+        rng.shuffle(row)
+    assert sorted(row.tolist()) == list(range(10))
+    # In Python this is what NumPy does with rows of an array.
+    a, b = ad.tensor(np.eye(2)) * 1.0, np.eye(2)
+    a[0], a[1] = a[1], a[0]
+    b[0], b[1] = b[1], b[0]
+    np.testing.assert_array_equal(a.data, b)
