@@ -18,6 +18,7 @@ from typing import Any
 from autodiff import fast as fast  # isort: skip
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
+from autodiff import words as _words
 from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,
@@ -36,8 +37,8 @@ from autodiff.core.errors import (
 from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
 from autodiff.core.op import registry
 from autodiff.naming import notice_strangers as _notice_strangers
-from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops import creation
+from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
 from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
@@ -106,8 +107,8 @@ _NUMPY = {
     for callable_, function in _dispatch.differentiable.items()
     if (getattr(callable_, "__module__", None) or "numpy") == "numpy" and callable_.__name__ not in __all__
 }
-_NUMPY |= creation.MAKERS
-_NUMPY |= {name: getattr(creation, name) for name in ("c_", "full", "full_like", "r_")}
+_NUMPY = {name: _words.listening(function) for name, function in _NUMPY.items()}
+_NUMPY |= {**creation.MAKERS, **{name: getattr(creation, name) for name in ("c_", "full", "full_like", "r_")}}
 _NUMPY["asarray"] = array
 _NUMPY["abs"] = _NUMPY["absolute"]
 _NUMPY["conj"] = _NUMPY["conjugate"]
@@ -122,6 +123,7 @@ def _namespace(module: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(**found, **more)
 
 
+_words.install(Tensor)
 linalg = _namespace(
     "numpy.linalg",
     cho_solve=_scipy.cho_solve,
@@ -151,7 +153,7 @@ def __getattr__(name: str) -> Any:
         return compile
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
-    raise AttributeError(f"module 'autodiff' has no attribute {name!r}")
+    raise _words.missing(name)
 
 
 _notice_strangers()

@@ -69,7 +69,10 @@ def users_frame(frame: FrameType) -> FrameType:
 
 def remedy(asker: FrameType) -> str | None:
     """What to use instead in the package that a frame belongs to; None for a package that nothing is known of."""
-    name = asker.f_globals.get("__name__", "")
+    frame: FrameType | None = asker
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "numpy":
+        frame = frame.f_back
+    name = "" if frame is None else frame.f_globals.get("__name__", "")
     while name and name not in _REMEDIES:
         name = name.rpartition(".")[0]
     if not name:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from autodiff.core.modes import drawn
 from autodiff.ops import assignment
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import array
@@ -58,11 +57,7 @@ def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any) -> 
     """A draw with the standard parameters, of ``size`` or of the parameters' broadcast shape: a constant array."""
     if size is None:
         size = np.broadcast_shapes(*(np.shape(bare(p)) for p in parameters))
-    return drawn(_draw, _generator(name, rng), method, size)
-
-
-def _draw(generator: Any, method: str, size: Any) -> Any:
-    return np.asarray(getattr(generator, method)(size=size))
+    return np.asarray(getattr(_generator(name, rng), method)(size=size))
 
 
 def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
@@ -183,13 +178,9 @@ def permutation(x: Any, axis: int = 0, *, rng: Any) -> Any:
     """
     generator = _generator("permutation", rng)
     if isinstance(x, int | np.integer):
-        return array(drawn(_order, generator, int(x)))
+        return array(generator.permutation(int(x)))
     t = array(x)
-    return np.take(t, drawn(_order, generator, t.shape[axis]), axis=axis)
-
-
-def _order(generator: Any, n: int) -> Any:
-    return generator.permutation(n)
+    return np.take(t, generator.permutation(t.shape[axis]), axis=axis)
 
 
 def shuffle(x: Any, axis: int = 0, *, rng: Any) -> None:
@@ -223,9 +214,5 @@ def choice(
         )
     t = a if isinstance(a, int | np.integer) else array(a)
     n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
-    picked = drawn(_chosen, generator, n, size, replace, bare(p), shuffle)
+    picked = generator.choice(n, size, replace, bare(p), shuffle=shuffle)
     return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)
-
-
-def _chosen(generator: Any, n: int, size: Any, replace: bool, p: Any, shuffle: bool) -> Any:
-    return generator.choice(n, size, replace, p, shuffle=shuffle)

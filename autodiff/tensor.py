@@ -102,7 +102,7 @@ class Tensor:
         self._data = array if array.ndim else array[()]
         self._node = None
         if name is not None:
-            self._name = name
+            self.name = name
         if requires_grad:
             self.requires_grad = True
 
@@ -238,7 +238,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(self._data.size)
+        return Size(self._data.size)
 
     @property
     def nbytes(self) -> int:
@@ -377,6 +377,8 @@ class Tensor:
                 hooks = {}
                 node.set_extra("hooks", hooks)
             engine.heed(node)
+        if not callable(hook):
+            raise ArgumentError(f"register_hook(): the hook is a function of the gradient, got {type(hook).__name__}")
         number = next(_hook_numbers)
         hooks[number] = hook
         return HookHandle(hooks, number)
@@ -454,17 +456,19 @@ class Tensor:
         return bool(self._scalar("bool"))
 
     def __float__(self) -> float:
+        number = self._scalar("float")
         if self._node is not None:
             self._refuse_to_be_cut("float")
-        return float(self._scalar("float"))
+        return float(number)
 
     def __int__(self) -> int:
         return int(self._scalar("int"))
 
     def __complex__(self) -> complex:
+        number = self._scalar("complex")
         if self._node is not None:
             self._refuse_to_be_cut("complex")
-        return complex(self._scalar("complex"))
+        return complex(number)
 
     def _refuse_to_be_cut(self, kind: str) -> None:
         """Raise or warn where turning a tracked tensor into a number loses a gradient.
@@ -841,6 +845,15 @@ class Tensor:
     def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
         """:func:`numpy.searchsorted`: a constant."""
         return np.searchsorted(self, v, side, sorter)
+
+
+class Size(int):
+    """``t.size``, a number as in NumPy; called as in PyTorch it says what to write."""
+
+    def __call__(self, dim: Any = None) -> Any:
+        raise ArgumentError(
+            "t.size is the number of elements; for PyTorch's t.size() write t.shape, for t.size(k) t.shape[k]"
+        )
 
 
 class HookHandle:

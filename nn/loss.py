@@ -56,7 +56,10 @@ class _Loss(Module):
 
     def __init__(self, reduction: str, **options: Any) -> None:
         super().__init__()
-        if reduction not in self._reductions:
+        if any(getattr(value, "requires_grad", False) for value in (reduction, *options.values())):
+            name = type(self).__name__
+            raise ArgumentError(f"{name} is made of its options and then called: {name}()(input, target)")
+        if not isinstance(reduction, str) or reduction not in self._reductions:
             raise ArgumentError(
                 f"{type(self).__name__}: reduction must be one of {self._reductions}, got {reduction!r}"
             )

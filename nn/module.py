@@ -123,7 +123,9 @@ class Module:
         """Enter a submodule."""
         self._check_name(name)
         if module is not None and not isinstance(module, Module):
-            raise DTypeError(f"add_module({name!r}): needs an nn.Module or None, got {type(module).__name__}")
+            hint = "; pass the modules one by one: (*modules)" if isinstance(module, list | tuple) else ""
+            hint = "; of a function there is a module (nn.ReLU() for relu)" if callable(module) else hint
+            raise DTypeError(f"add_module({name!r}): needs an nn.Module or None, got {type(module).__name__}{hint}")
         self._modules[name] = module
         if module is not None:
             self._place(name, module)
@@ -316,7 +318,14 @@ class Module:
 
     def to(self: M, dtype: Any) -> M:
         """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""
-        wanted = np.dtype(dtype)
+        if str(dtype).startswith("cpu"):
+            return self
+        if str(dtype).partition(":")[0] in ("cuda", "mps", "xpu", "gpu", "tpu"):
+            raise ArgumentError(f"to({str(dtype)!r}): modules live on the CPU, as NumPy's arrays do; leave it out")
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError as error:
+            raise DTypeError(f"to({dtype!r}): {dtype!r} is not a dtype") from error
         if wanted.kind != "f":
             raise DTypeError(f"to(dtype): needs a floating-point dtype, got {wanted}")
         for module in self.modules():
@@ -324,6 +333,14 @@ class Module:
                 if tensor is not None and tensor.dtype.kind == "f":
                     tensor.data = tensor.data.astype(wanted)
         return self
+
+    def cpu(self: M) -> M:
+        """The module itself: it lives on the CPU."""
+        return self
+
+    def cuda(self: M, device: Any = None) -> M:
+        """Refused: modules live on the CPU."""
+        return self.to("cuda")
 
     def float(self: M) -> M:
         """``to(numpy.float32)``."""

@@ -3,7 +3,7 @@ loop.
 """
 
 from optim import ours as ours  # isort: skip
-from optim import datasets
+from optim import datasets, lr_scheduler
 from optim.adam import Adam, AdamW
 from optim.adaptive import Adadelta, Adagrad, RMSprop
 from optim.checkpoint import load_checkpoint, save_checkpoint
@@ -56,6 +56,7 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "datasets",
+    "lr_scheduler",
     "load_checkpoint",
     "save_checkpoint",
 ]

@@ -14,6 +14,8 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
 def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
+    if hasattr(parameters, "parameters") or callable(parameters):
+        raise ArgumentError("clipping takes an iterable of parameters; pass model.parameters()")
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     return [(p, p.grad.data if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
 

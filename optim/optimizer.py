@@ -116,6 +116,12 @@ class Optimizer:
             raise ArgumentError(
                 f"{self._name}: params is an iterable of parameters or dicts; for a single one write [parameter]"
             )
+        if hasattr(params, "parameters") or callable(params):
+            raise ArgumentError(f"{self._name}: params is an iterable of parameters; pass model.parameters()")
+        if isinstance(params, int | float) or not hasattr(params, "__iter__"):
+            raise ArgumentError(
+                f"{self._name}: the first argument is the parameters (model.parameters()), got {type(params).__name__}"
+            )
         given = list(params)
         if not given:
             raise ArgumentError(f"{self._name}: got no parameters; is the model's list of parameters empty?")

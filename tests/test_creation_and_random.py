@@ -9,11 +9,24 @@ from autodiff.core.errors import ArgumentError
 from autodiff.testing import check_gradients
 
 MADE = {
-    "zeros": (3,), "ones": ((2, 3),), "empty": ((0, 2),), "eye": (3,), "identity": (2,), "tri": (3,), "arange": (2, 9, 3),
-    "zeros_like": (np.ones(2, np.float32),), "ones_like": (np.ones((2, 1)),), "empty_like": (np.ones((0,)),),
-    "full": ((2, 2), 7.0), "full_like": (np.ones(3, np.float32), 2.0), "indices": ((2, 2),), "linspace": (0.0, 1.0, 5),
-    "fromfunction": (lambda i, j: i + j, (2, 2)), "asarray": ([1.0, 2.0],), "logspace": (0.0, 1.0, 3),
-}  # fmt: skip
+    "zeros": (3,),
+    "ones": ((2, 3),),
+    "empty": ((0, 2),),
+    "eye": (3,),
+    "identity": (2,),
+    "tri": (3,),
+    "arange": (2, 9, 3),
+    "zeros_like": (np.ones(2, np.float32),),
+    "ones_like": (np.ones((2, 1)),),
+    "empty_like": (np.ones((0,)),),
+    "full": ((2, 2), 7.0),
+    "full_like": (np.ones(3, np.float32), 2.0),
+    "indices": ((2, 2),),
+    "linspace": (0.0, 1.0, 5),
+    "fromfunction": (lambda i, j: i + j, (2, 2)),
+    "asarray": ([1.0, 2.0],),
+    "logspace": (0.0, 1.0, 3),
+}
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -49,9 +62,16 @@ def test_full_and_joins_are_differentiable():
 
 
 DRAWS = {
-    "normal": ((0.5, 2.0), {}), "uniform": ((-1.0, 3.0), {}), "exponential": ((2.0,), {}), "laplace": ((1.0, 2.0), {}),
-    "logistic": ((1.0, 0.5), {}), "gumbel": ((1.0, 2.0), {}), "lognormal": ((0.1, 0.5), {}), "rayleigh": ((2.0,), {}), "weibull": ((1.7,), {}),
-}  # fmt: skip
+    "normal": ((0.5, 2.0), {}),
+    "uniform": ((-1.0, 3.0), {}),
+    "exponential": ((2.0,), {}),
+    "laplace": ((1.0, 2.0), {}),
+    "logistic": ((1.0, 0.5), {}),
+    "gumbel": ((1.0, 2.0), {}),
+    "lognormal": ((0.1, 0.5), {}),
+    "rayleigh": ((2.0,), {}),
+    "weibull": ((1.7,), {}),
+}
 
 
 @pytest.mark.parametrize("name", DRAWS)
@@ -61,7 +81,8 @@ def test_draws_are_numpys_and_differentiable_in_their_parameters(name):
     theirs = getattr(np.random.default_rng(7), name)(*args, size=(3, 2))
     np.testing.assert_allclose(ours.data, theirs, rtol=1e-12)
     check_gradients(
-        lambda *parameters: getattr(random, name)(*parameters, rng=7), *(np.full(4, p) + np.arange(4) / 10 for p in args)
+        lambda *parameters: getattr(random, name)(*parameters, rng=7),
+        *(np.full(4, p) + np.arange(4) / 10 for p in args),
     )
 
 

@@ -30,8 +30,8 @@ def _maker(numpys: Callable[..., Any]) -> Callable[..., Any]:
     make.__name__ = make.__qualname__ = numpys.__name__
     make.__module__ = "autodiff"
     make.__doc__ = (
-        f"``numpy.{numpys.__name__}`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are"
-        " NumPy's."
+        f"``numpy.{numpys.__name__}`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments"
+        " are NumPy's."
     )
     return make
 

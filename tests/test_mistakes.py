@@ -1,0 +1,231 @@
+"""Common mistakes: each is refused at once, in one line that names what was wrong and what to write instead."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+import optim
+from nn import functional as F
+
+
+def tensors():
+    return (
+        ad.tensor([1.0, 2.0, 3.0], requires_grad=True),
+        ad.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True),
+        ad.tensor(2.0, requires_grad=True),
+    )
+
+
+def twice(x):
+    loss = np.sum(x * x)
+    loss.backward()
+    loss.backward()
+
+
+def fill(array, x):
+    array[:] = x
+
+
+def net(x):
+    class Net(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(2, 2)
+
+    return Net()
+
+
+IMAGE = np.ones((1, 3, 5, 5))
+# name: (program of a vector, a matrix and a scalar, words of the message)
+MISTAKES = {
+    # the tape
+    "backward of a vector": (lambda x, m, s: (x * x).backward(), r"\.sum\(\)|grad="),
+    "backward of a constant": (lambda x, m, s: ad.tensor([1.0]).sum().backward(), "requires_grad=True"),
+    "backward twice": (lambda x, m, s: twice(x), "retain_graph=True"),
+    "a seed of another shape": (lambda x, m, s: (x * x).backward(np.ones(2)), r"shape \(3,\)"),
+    "no gradient for integers": (lambda x, m, s: ad.tensor([1, 2], requires_grad=True), "dtype=float"),
+    "a gradient of another shape": (lambda x, m, s: setattr(x, "grad", np.ones(2)), r"shape \(3,\)"),
+    "a gradient of another dtype": (lambda x, m, s: setattr(x, "grad", np.ones(3, np.float32)), "astype"),
+    "data of another shape": (lambda x, m, s: setattr(x * 2, "data", np.ones(2)), r"detach\(\)"),
+    "a computed tensor made constant": (lambda x, m, s: setattr(x * 2, "requires_grad", False), r"detach\(\)"),
+    "adding to a leaf in place": (lambda x, m, s: x.__iadd__(1), r"no_grad\(\)"),
+    "writing into a leaf": (lambda x, m, s: x.__setitem__(0, 1.0), r"no_grad\(\)"),
+    "a hook that is no function": (lambda x, m, s: x.register_hook(3), "function of the gradient"),
+    "a name that is no string": (lambda x, m, s: ad.tensor(1.0, name=3), "str or None"),
+    "pickling a graph": (lambda x, m, s: pickle.dumps(x * 2), r"\.detach\(\)"),
+    "deep copy of a graph": (lambda x, m, s: copy.deepcopy(x * 2), r"\.detach\(\)"),
+    "gradients of a constant": (lambda x, m, s: ad.gradients(np.sum(x), ad.tensor([1.0])), "requires no gradient"),
+    "gradients of another graph": (lambda x, m, s: ad.gradients(np.sum(x), s), "allow_unused=True"),
+    # making tensors
+    "text": (lambda x, m, s: ad.tensor("abc"), "numbers or booleans"),
+    "ragged lists": (lambda x, m, s: ad.tensor([[1, 2], [3]]), "inhomogeneous"),
+    "a list of tensors": (lambda x, m, s: ad.tensor([x, x]), r"autodiff\.stack"),
+    "nothing": (lambda x, m, s: ad.tensor(None), "numbers or booleans"),
+    "a dictionary": (lambda x, m, s: ad.tensor({"a": 1}), "numbers or booleans"),
+    "an unknown dtype": (lambda x, m, s: ad.tensor([1.0], dtype="foo"), "'foo'"),
+    # cuts
+    "numpy()": (lambda x, m, s: x.numpy(), r"detach\(\)"),
+    "np.asarray": (lambda x, m, s: np.asarray(x), r"autodiff\.stack"),
+    "np.array of a list": (lambda x, m, s: np.array([x, x]), r"autodiff\.stack"),
+    "a row of a plain array": (lambda x, m, s: fill(np.zeros(3), x), r"autodiff\.tensor\(array\)"),
+    "math.exp": (lambda x, m, s: math.exp(s), "np.sin"),
+    "math.exp in grad": (lambda x, m, s: ad.grad(math.exp)(1.0), r"np\.exp, not math\.exp"),
+    "float of a vector": (lambda x, m, s: float(x), r"shape \(3,\)"),
+    "astype(int)": (lambda x, m, s: x.astype(int), r"detach\(\)"),
+    "np.save": (lambda x, m, s: np.save("nowhere.npy", x), r"\.data"),
+    "np.savez": (lambda x, m, s: np.savez("nowhere.npz", x), r"\.data"),
+    "np.unique": (lambda x, m, s: np.unique(x), r"\.data"),
+    "np.random.permutation": (lambda x, m, s: np.random.default_rng(0).permutation(x), r"autodiff\.random"),
+    "an index that is no integer": (lambda x, m, s: [1, 2, 3][s], "integer scalar"),
+    # shapes and indices
+    "matrix product": (lambda x, m, s: m @ m, r"float64\[2, 3\]"),
+    "sum of two shapes": (lambda x, m, s: m + np.ones(2), r"float64\[2, 3\], float64\[2\]"),
+    "product with a number": (lambda x, m, s: x @ 2, "matmul"),
+    "reshape": (lambda x, m, s: x.reshape(2, 2), r"size 3 into shape \(2,2\)"),
+    "stack": (lambda x, m, s: np.stack([x, m]), "one shape"),
+    "axis": (lambda x, m, s: m.sum(axis=5), "axis 5"),
+    "transpose": (lambda x, m, s: m.transpose(0, 0), "repeated axis"),
+    "where with one branch": (lambda x, m, s: np.where(x.data > 0, x), "both x and y"),
+    "einsum": (lambda x, m, s: np.einsum("ij,jk->ik", x, x), "'ij'"),
+    "index out of bounds": (lambda x, m, s: x[7], "size 3"),
+    "index of floats": (lambda x, m, s: x[1.5], "integers"),
+    "index of text": (lambda x, m, s: x["a"], "integers"),
+    "too many indices": (lambda x, m, s: x[0, 0], "1-dimensional"),
+    "item of a vector": (lambda x, m, s: x.item(), r"shape \(3,\)"),
+    "truth of a vector": (lambda x, m, s: bool(x > 0), r"\.any\(\)"),
+    "length of a number": (lambda x, m, s: len(s), "0-d"),
+    "loop over a number": (lambda x, m, s: list(s), "0-d"),
+    "times text": (lambda x, m, s: x * "a", "str|unsupported operand"),
+    "times nothing": (lambda x, m, s: x * None, "None"),
+    "times an object": (lambda x, m, s: x * object(), "object"),
+    "backward of complex numbers": (lambda x, m, s: np.fft.fft(x).backward(), "grad="),
+    # transforms
+    "a function of integers": (lambda x, m, s: ad.grad(lambda t: t * t)(3), "1.0, not 1"),
+    "a function that is no scalar": (lambda x, m, s: ad.grad(lambda t: t * t)(np.ones(2)), "jacobian"),
+    "a function that gives text": (lambda x, m, s: ad.grad(lambda t: "a")(1.0), "str"),
+    "a function that gives nothing": (lambda x, m, s: ad.grad(lambda t: None)(1.0), "NoneType"),
+    "argnums": (lambda x, m, s: ad.grad(lambda a: a * a, 1)(1.0), "argnums=1"),
+    "hvp without tuples": (lambda x, m, s: ad.hvp(lambda t: np.sum(t * t), np.ones(2), np.ones(2)), "tuple"),
+    "jvp without tuples": (lambda x, m, s: ad.jvp(lambda t: t * t, np.ones(2), np.ones(2)), "tuple"),
+    # words of other libraries
+    "t.size()": (lambda x, m, s: x.size(), r"t\.shape"),
+    "t.size(0)": (lambda x, m, s: m.size(0), r"t\.shape\[k\]"),
+    "t.topk": (lambda x, m, s: x.topk(2), r"np\.sort"),
+    "t.scatter_add_": (lambda x, m, s: x.scatter_add_(0, [0], x), r"np\.add\.at"),
+    "t.chunk": (lambda x, m, s: x.chunk(3), r"np\.array_split"),
+    "t.view(dtype)": (lambda x, m, s: x.view(np.int64), "astype"),
+    "t.max(dim=)": (lambda x, m, s: m.max(dim=1), r"argmax\(axis"),
+    "t.std(dim=)": (lambda x, m, s: m.std(dim=1), "ddof=1"),
+    "t.cuda()": (lambda x, m, s: x.cuda(), "CPU"),
+    "t.to(cuda)": (lambda x, m, s: x.to("cuda:0"), "CPU"),
+    "t.to(nonsense)": (lambda x, m, s: x.to("nonsense"), "'nonsense'"),
+    "autodiff.cat": (lambda x, m, s: ad.cat([x, x]), r"autodiff\.concatenate"),
+    "autodiff.randn": (lambda x, m, s: ad.randn(3), r"autodiff\.random\.normal"),
+    "autodiff.relu": (lambda x, m, s: ad.relu(x), r"nn\.functional\.relu"),
+    "autodiff.Variable": (lambda x, m, s: ad.Variable(np.ones(2)), "requires_grad=True"),
+    "autodiff.sum(dim=)": (lambda x, m, s: ad.sum(m, dim=1), "axis="),
+    "autodiff.mean(keepdim=)": (lambda x, m, s: ad.mean(m, axis=1, keepdim=True), "keepdims="),
+    "autodiff.stop_gradient": (lambda x, m, s: ad.stop_gradient(x), r"autodiff\.constant"),
+    # modules and losses
+    "a layer's input": (lambda x, m, s: nn.Linear(3, 2)(np.ones((4, 5))), r"\(4, 5\)"),
+    "a layer's input is text": (lambda x, m, s: nn.Linear(3, 2)("abc"), "numbers"),
+    "a module on the GPU": (lambda x, m, s: nn.Linear(3, 2).to("cuda"), "CPU"),
+    "module.cuda()": (lambda x, m, s: nn.Linear(3, 2).cuda(), "CPU"),
+    "a module of no dtype": (lambda x, m, s: nn.Linear(3, 2).to("nonsense"), "'nonsense'"),
+    "a function in Sequential": (lambda x, m, s: nn.Sequential(nn.Linear(3, 2), F.relu), r"nn\.ReLU\(\)"),
+    "a list in Sequential": (lambda x, m, s: nn.Sequential([nn.Linear(3, 2)]), "one by one"),
+    "super().__init__": (lambda x, m, s: net(x), r"super\(\)\.__init__\(\)"),
+    "state of other keys": (lambda x, m, s: nn.Linear(3, 2).load_state_dict({"w": 1}), "strict=False"),
+    "a loss of class numbers out of range": (lambda x, m, s: F.cross_entropy(m, np.array([0, 7])), r"7 .*\[0, 3\)"),
+    "a loss of another batch": (lambda x, m, s: F.cross_entropy(m, np.array([0, 1, 2])), r"expected \(2,\)"),
+    "a loss module as a function": (lambda x, m, s: nn.MSELoss(x), r"MSELoss\(\)\(input, target\)"),
+    "a cross-entropy module as a function": (lambda x, m, s: nn.CrossEntropyLoss(m, [0, 1]), r"\(\)\(input, target\)"),
+    "a loss of two shapes": (lambda x, m, s: F.mse_loss(x, np.ones(2)), r"\(3,\), target of shape \(2,\)"),
+    "no probabilities": (lambda x, m, s: F.binary_cross_entropy(x, np.ones(3)), "sigmoid"),
+    "a reduction": (lambda x, m, s: F.mse_loss(x, x, reduction="avg"), "'mean', 'sum'"),
+    "channels": (lambda x, m, s: F.conv2d(ad.tensor(IMAGE), np.ones((2, 4, 3, 3))), "channels"),
+    "axes of an image": (
+        lambda x, m, s: F.conv2d(ad.tensor(np.ones((5, 5))), np.ones((2, 4, 3, 3))),
+        r"\(N, C, \.\.\.\)",
+    ),
+    "words that are floats": (lambda x, m, s: F.embedding(np.array([0.5]), m), "integers"),
+    "a dropout of 1.5": (lambda x, m, s: nn.Dropout(1.5), "probability"),
+    # optimisers
+    "a model for its parameters": (lambda x, m, s: optim.SGD(nn.Linear(3, 2), lr=0.1), r"model\.parameters\(\)"),
+    "parameters not called": (lambda x, m, s: optim.SGD(nn.Linear(3, 2).parameters, lr=0.1), r"model\.parameters\(\)"),
+    "one parameter": (lambda x, m, s: optim.SGD(x, lr=0.1), r"\[parameter\]"),
+    "a rate for the parameters": (lambda x, m, s: optim.Adam(0.1), r"model\.parameters\(\)"),
+    "no parameters": (lambda x, m, s: optim.SGD([], lr=0.1), "empty"),
+    "arrays for parameters": (lambda x, m, s: optim.SGD([np.ones(3)], lr=0.1), "Tensor"),
+    "a negative rate": (lambda x, m, s: optim.SGD([x], lr=-1), "lr must"),
+    "betas": (lambda x, m, s: optim.Adam([x], betas=(1.5, 0.9)), "betas must"),
+    "a schedule of a model": (lambda x, m, s: optim.lr_scheduler.StepLR(nn.Linear(3, 2), 3), "optimizer"),
+    "clipping a model": (lambda x, m, s: optim.clip_grad_norm_(nn.Linear(3, 2), 1.0), r"model\.parameters\(\)"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_teach(name):
+    program, words = MISTAKES[name]
+    with pytest.raises((ad.AutodiffError, ad.CutWarning, TypeError, AttributeError, IndexError), match=words) as caught:
+        program(*tensors())
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    if not isinstance(caught.value, AttributeError | IndexError | ad.CutWarning):
+        assert isinstance(caught.value, ad.AutodiffError) or "unsupported operand" in message
+
+
+def test_there_are_many():
+    assert len(MISTAKES) >= 94
+
+
+METHODS = {
+    "exp": (lambda t: t.exp(), np.exp),
+    "view": (lambda t: t.view(3, -1), lambda a: a.reshape(3, -1)),
+    "sum dim": (lambda t: t.sum(dim=0), lambda a: a.sum(0)),
+    "keepdim": (lambda t: t.mean(dim=1, keepdim=True), lambda a: a.mean(1, keepdims=True)),
+    "unsqueeze": (lambda t: t.unsqueeze(1), lambda a: a[:, None]),
+    "permute": (lambda t: t.permute(1, 0), lambda a: a.T),
+    "expand": (lambda t: t.unsqueeze(0).expand(2, -1, -1), lambda a: np.stack([a, a])),
+    "clamp": (lambda t: t.clamp(min=0.5), lambda a: np.clip(a, 0.5, None)),
+    "masked_fill": (lambda t: t.masked_fill(t > 1, 7.0), lambda a: np.where(a > 1, 7.0, a)),
+    "norm": (lambda t: t.norm(), lambda a: np.sqrt((a * a).sum())),
+    "gather": (lambda t: t.gather(1, np.array([[0], [2]])), lambda a: a[[0, 1], [0, 2]][:, None]),
+    "t": (lambda t: t.t(), lambda a: a.T),
+    "double": (lambda t: t.float().double(), lambda a: a.astype(np.float32).astype(float)),
+    "to": (lambda t: t.to("cpu").to(np.float32), lambda a: a.astype(np.float32)),
+    "index_select": (lambda t: t.index_select(1, [2, 0]), lambda a: a[:, [2, 0]]),
+    "mm": (lambda t: t.mm(t.t()), lambda a: a @ a.T),
+    "softmax": (lambda t: t.softmax(dim=1), lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
+    "relu": (lambda t: (-t).relu(), lambda a: np.maximum(-a, 0)),
+    "flip": (lambda t: t.flip(0), lambda a: a[::-1]),
+    "sigmoid": (lambda t: t.sigmoid(), lambda a: 1 / (1 + np.exp(-a))),
+    "rsqrt": (lambda t: t.rsqrt(), lambda a: a**-0.5),
+    "add_": (lambda t: (t * 1).add_(t, alpha=2), lambda a: 3 * a),
+    "zero_": (lambda t: (t * 1).zero_(), lambda a: 0 * a),
+    "cpu": (lambda t: t.cpu().contiguous(), lambda a: a),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_words_of_pytorch_mean_what_they_mean_there(name):
+    ours, numpys = METHODS[name]
+    a = np.array([[0.3, 1.7, 2.2], [0.9, 1.1, 0.4]])
+    t = ad.tensor(a, requires_grad=True)
+    np.testing.assert_allclose(ours(t).data, numpys(a), rtol=1e-6)
+    assert ours(t).dtype == numpys(a).dtype
+    torch = pytest.importorskip("torch")
+    if name not in ("to", "index_select", "gather"):
+        np.testing.assert_allclose(ours(torch.tensor(a)).numpy(), numpys(a), rtol=1e-6)
+
+
+def test_counts():
+    t = ad.tensor(np.ones((2, 3)))
+    assert (t.size, t.numel(), t.dim(), t.nelement()) == (6, 6, 2, 6)
+    assert isinstance(t.size, int)
+    assert repr(t.size) == "6"
