@@ -216,4 +216,7 @@ def rare_collections(allocations: int = 100_000) -> Iterator[None]:
 if __name__ == "__main__":
     import numpy  # noqa: F401  loads the BLAS library that is asked about
 
+    from autodiff.command import Parser
+
+    Parser(prog="python -m autodiff.performance", description="Print what makes NumPy faster here.").parse_args()
     print(hints())

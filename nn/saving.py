@@ -7,11 +7,9 @@ PyTorch has no checksums and is checked for its structure alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,15 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, require
-from autodiff.files import replacing
+from autodiff.files import CHECKSUMS, check, checksums, read_npz, reading, replacing, write_npz
 from nn.module import Module
 
 __all__ = ["load", "load_file", "save", "save_file"]
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-_CHECKSUMS = "autodiff.sha256"
+_SIGNED = "autodiff.signed"
+# So long a header at most does the safetensors library read.
+_HEADER = 100_000_000
 _SUFFIXES = (".safetensors", ".npz")
 # What the format calls each dtype that NumPy has too; BF16 is widened to float32, which holds every value of it.
 _DTYPES = {
@@ -46,19 +46,20 @@ _DTYPES = {
 }
 
 
-def save(module: Module, path: str | Path) -> None:
+def save(module: Module | Mapping[str, Any], path: str | Path) -> None:
     """Write a module's ``state_dict`` to a file, whole or not at all.
 
     Parameters
     ----------
-    module : Module
+    module : Module or mapping
+        A mapping from names to arrays or Tensors, such as a ``state_dict``, is written as it is.
     path : str or Path
         ``.safetensors`` (PyTorch reads it with ``safetensors.torch.load_file``) or ``.npz``.
 
     Raises
     ------
     ArgumentError
-        For another suffix.
+        For another suffix, or what is neither a module nor a mapping.
     DTypeError
         If the format has no such dtype; the tensor is named and nothing is written.
     MissingExtraError
@@ -75,7 +76,9 @@ def save(module: Module, path: str | Path) -> None:
     >>> bool((net.weight.data == other.weight.data).all())
     True
     """
-    save_file(module.state_dict(), path)
+    if not isinstance(module, Module | Mapping):
+        raise ArgumentError(f"save {path}: give a module or its state_dict(), got a {type(module).__name__}")
+    save_file(module if isinstance(module, Mapping) else module.state_dict(), path)
 
 
 def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[str], list[str]]:
@@ -118,19 +121,14 @@ def save_file(tensors: Mapping[str, Any], path: str | Path) -> None:
                 f"save {path}: {name!r} has dtype {array.dtype}, which the file cannot hold; save it as another dtype"
             )
     arrays = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in arrays.items()}
-    checksums = json.dumps({name: _checksum(array) for name, array in arrays.items()})
-    if suffix == ".safetensors":
-        data = require("safetensors.numpy").save(arrays, metadata={"format": "pt", _CHECKSUMS: checksums})
-        with replacing(path) as file:
-            file.write(data)
-    else:
-        if _CHECKSUMS in arrays:
-            raise ArgumentError(f"save {path}: the name {_CHECKSUMS!r} is taken by the checksums; choose another")
-        # The checksums come first: damage to the archive's table of contents can swallow only what follows it.
-        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
-            for name, array in {_CHECKSUMS: np.frombuffer(checksums.encode(), np.uint8), **arrays}.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+    if suffix == ".npz":
+        write_npz(path, arrays)
+        return
+    # The second key says that there are checksums, should the name of the first be damaged.
+    metadata = {"format": "pt", CHECKSUMS: checksums(arrays), _SIGNED: CHECKSUMS}
+    data = require("safetensors.numpy").save(arrays, metadata=metadata)
+    with replacing(path) as file:
+        file.write(data)
 
 
 def load_file(path: str | Path) -> Arrays:
@@ -141,19 +139,7 @@ def load_file(path: str | Path) -> Arrays:
     dict of str to ndarray
         BF16 tensors, which NumPy does not have, come as float32.
     """
-    arrays, checksums = (_read_safetensors if _suffix(path) == ".safetensors" else _read_npz)(Path(path))
-    if checksums is not None:
-        for name in checksums:
-            if name not in arrays:
-                raise ArgumentError(
-                    f"{path}: the tensor {name!r} is gone from the file; it was altered after it was written"
-                )
-        for name, array in arrays.items():
-            if checksums.get(name) != _checksum(array):
-                raise ArgumentError(
-                    f"{path}: the tensor {name!r} does not have its checksum; the file was altered after it was written"
-                )
-    return arrays
+    return _read_safetensors(Path(path)) if _suffix(path) == ".safetensors" else read_npz(path)
 
 
 def _suffix(path: str | Path) -> str:
@@ -163,34 +149,37 @@ def _suffix(path: str | Path) -> str:
     return suffix
 
 
-def _checksum(array: Any) -> str:
-    """Of the bytes and of what says how to read them."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return hashlib.sha256(f"{little.dtype.str}{array.shape}".encode() + little.tobytes()).hexdigest()
-
-
-def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, str] | None]:
-    data = path.read_bytes()
+def _read_safetensors(path: Path) -> Arrays:
     library = require("safetensors")
-    try:
-        parts = library.deserialize(data)
-    except library.SafetensorError as error:
-        raise ArgumentError(f"{path}: {_fault(data) or f'no safetensors file: {error}'}") from error
-    arrays: Arrays = {}
-    for name, part in parts:
-        if part["dtype"] == "BF16":
-            arrays[name] = (
-                (np.frombuffer(part["data"], "<u2").astype(np.uint32) << 16).view(np.float32).reshape(part["shape"])
-            )
-        elif part["dtype"] in _DTYPES:
-            little = np.dtype(_DTYPES[part["dtype"]]).newbyteorder("<")
-            arrays[name] = np.frombuffer(part["data"], little).astype(little.newbyteorder("=")).reshape(part["shape"])
-        else:
-            raise DTypeError(
-                f"{path}: the tensor {name!r} has dtype {part['dtype']}, which NumPy does not have; save it as float32"
-            )
-    written = _header(data).get("__metadata__", {}).get(_CHECKSUMS)
-    return arrays, None if written is None else _parsed(path, written)
+    with reading(path, "is no whole safetensors file"):
+        with open(path, "rb") as file:
+            # The beginning tells whether the rest is worth reading.
+            start, size = file.read(9), os.stat(path).st_size
+            length = struct.unpack("<Q", start[:8])[0]
+            if not 2 <= length <= min(size - 8, _HEADER) or start[8:] != b"{":
+                raise ValueError(f"it begins with {start.hex(' ')}")
+            data = start + file.read()
+        try:
+            parts = library.deserialize(data)
+        except library.SafetensorError as error:
+            raise ArgumentError(f"{path}: {_fault(data) or f'no whole safetensors file: {error}'}") from error
+        arrays = {name: _array(path, name, part) for name, part in parts}
+        told = _header(data).get("__metadata__", {})
+        if CHECKSUMS in told:
+            check(path, arrays, told[CHECKSUMS])
+        elif _SIGNED in told:
+            raise ArgumentError(f"{path}: its checksums are gone; the file was altered after it was written")
+    return arrays
+
+
+def _array(path: Path, name: str, part: Any) -> Any:
+    kind, shape, data = part["dtype"], part["shape"], part["data"]
+    if kind == "BF16":
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if kind not in _DTYPES:
+        raise DTypeError(f"{path}: the tensor {name!r} has dtype {kind}, which NumPy does not have; save it as float32")
+    little = np.dtype(_DTYPES[kind]).newbyteorder("<")
+    return np.frombuffer(data, little).astype(little.newbyteorder("=")).reshape(shape)
 
 
 def _header(data: bytes) -> dict[str, Any]:
@@ -211,36 +200,3 @@ def _fault(data: bytes) -> str:
         return ""
     cut = [name for end, name in ends if start + end > len(data)]
     return f"the file ends within the tensor {cut[0]!r}; it is truncated" if cut else ""
-
-
-def _read_npz(path: Path) -> tuple[Arrays, dict[str, str] | None]:
-    arrays: Arrays = {}
-    name = ""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                name = member.removesuffix(".npy")
-                with archive.open(member) as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-                    # The archive's own checksum is compared when the end of the member is reached.
-                    if file.read(1):
-                        raise ValueError("there is more in it than its array")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        where = f"the tensor {name!r} cannot be read" if name else "no whole .npz file (it may be truncated)"
-        raise ArgumentError(f"{path}: {where}: {error}") from error
-    written = arrays.pop(_CHECKSUMS, None)
-    return arrays, None if written is None else _parsed(path, written.tobytes())
-
-
-def _parsed(path: Path, text: str | bytes) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise ArgumentError(
-            f"{path}: its checksums cannot be read; the file was altered after it was written"
-        ) from error
-    if not isinstance(found, dict):
-        raise ArgumentError(f"{path}: its checksums cannot be read; the file was altered after it was written")
-    return found

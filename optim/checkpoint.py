@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodiff.core.errors import ArgumentError
-from autodiff.files import replacing
+from autodiff.files import read_npz, reading, write_npz
 
 __all__ = ["generator_state", "load_checkpoint", "save_checkpoint", "set_generator_state"]
 
@@ -56,8 +54,7 @@ def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dic
     for name, array in arrays.items():
         if array.dtype.hasobject or name == _META:
             raise ArgumentError(f"checkpoint {path}: the array {name!r} of dtype {array.dtype} cannot be saved")
-    with replacing(path) as file:
-        np.savez(file, allow_pickle=False, **{**arrays, _META: np.frombuffer(text.encode(), np.uint8)})
+    write_npz(path, {**arrays, _META: np.frombuffer(text.encode(), np.uint8)})
 
 
 def _number(value: Any) -> Any:
@@ -85,17 +82,12 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
     FileNotFoundError
         If there is none.
     """
-    try:
-        # Opened here, since np.load leaves a file that is no zip open when it raises.
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+    fault = "is no whole checkpoint"
+    with reading(path, fault):
+        arrays = read_npz(path, fault)
         meta = json.loads(arrays.pop(_META).tobytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArgumentError(f"{path} is no whole checkpoint: {error}") from error
-    if not isinstance(meta, dict):
-        raise ArgumentError(f"{path} is no whole checkpoint: its description is a {type(meta).__name__}")
+        if not isinstance(meta, dict):
+            raise TypeError(f"its description is a {type(meta).__name__}")
     return arrays, meta
 
 
@@ -124,11 +116,11 @@ def set_generator_state(generator: np.random.Generator, state: dict[str, Any]) -
         If it is the state of another kind of generator.
     """
     kind = type(generator.bit_generator).__name__
-    if state.get("bit_generator") != kind:
-        raise ArgumentError(
-            f"the saved random state is of {state.get('bit_generator')!r}, the generator here is a {kind}"
-        )
-    generator.bit_generator.state = _restored(state)
+    saved = state.get("bit_generator") if isinstance(state, dict) else state
+    if saved != kind:
+        raise ArgumentError(f"the saved random state is of {saved!r}, the generator here is a {kind}")
+    with reading(f"the saved random state of a {kind}", "is not whole"):
+        generator.bit_generator.state = _restored(state)
 
 
 def _plain(value: Any) -> Any:

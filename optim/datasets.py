@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
+import os
 import pickle
 import struct
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.files import DEFLATION, read_npz, reading
 
 __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx", "split", "standardize"]
 
@@ -33,6 +34,8 @@ Parts = dict[str, tuple[Array, Array]]
 
 _CIFAR_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _CIFAR_TEST = ("test_batch",)
+# A batch has 31 million bytes, and in the oldest kind of pickle some four times as many.
+_CIFAR_BYTES = 1 << 28
 
 
 def load_cifar10(folder: str | Path) -> Parts:
@@ -63,7 +66,7 @@ def load_cifar10(folder: str | Path) -> Parts:
     Features from Tiny Images", and the data set's own page.
     """
     read = _member_reader(Path(folder))
-    return {part: _cifar_part(read, names) for part, names in (("train", _CIFAR_TRAIN), ("test", _CIFAR_TEST))}
+    return {part: _cifar_part(folder, read, names) for part, names in (("train", _CIFAR_TRAIN), ("test", _CIFAR_TEST))}
 
 
 def _member_reader(path: Path) -> Callable[[str], bytes]:
@@ -80,23 +83,21 @@ def _member_reader(path: Path) -> Callable[[str], bytes]:
             file = base / name
             if not file.exists():
                 raise ArgumentError(f"load_cifar10: {file} is missing; unpack the whole archive again")
+            if file.stat().st_size > _CIFAR_BYTES:
+                raise ArgumentError(f"load_cifar10: {file} is no batch of CIFAR-10: it has {file.stat().st_size} bytes")
             return file.read_bytes()
 
         return from_folder
     if not path.exists():
         raise FileNotFoundError(f"load_cifar10: there is no {path}")
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                handle = (
-                    archive.extractfile(member) if name in (*_CIFAR_TRAIN, *_CIFAR_TEST) and member.isfile() else None
-                )
-                if handle is not None:
-                    found[name] = handle.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ArgumentError(f"load_cifar10: {path} is no whole archive cifar-10-python.tar.gz: {error}") from error
+    with reading(f"load_cifar10: {path}", "is no whole archive cifar-10-python.tar.gz"), tarfile.open(path) as archive:
+        for member in archive:
+            name = Path(member.name).name
+            if name in (*_CIFAR_TRAIN, *_CIFAR_TEST) and member.isfile():
+                if member.size > _CIFAR_BYTES:
+                    raise ValueError(f"{name} has {member.size} bytes")
+                found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
 
     def from_archive(name: str) -> bytes:
         if name not in found:
@@ -106,43 +107,37 @@ def _member_reader(path: Path) -> Callable[[str], bytes]:
     return from_archive
 
 
-def _cifar_part(read: Callable[[str], bytes], names: Sequence[str]) -> tuple[Array, Array]:
-    images, labels = zip(*(_cifar_batch(name, read(name)) for name in names), strict=True)
+def _cifar_part(where: str | Path, read: Callable[[str], bytes], names: Sequence[str]) -> tuple[Array, Array]:
+    parts = []
+    for name in names:
+        data = read(name)
+        with reading(f"load_cifar10: {where}: {name}", "is truncated or no batch of CIFAR-10"):
+            parts.append(_cifar_batch(data))
+    images, labels = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
-def _cifar_batch(name: str, data: bytes) -> tuple[Array, Array]:
-    batch = _restricted(name, data)
+def _cifar_batch(data: bytes) -> tuple[Array, Array]:
+    batch = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
     if not isinstance(batch, dict):
-        raise ArgumentError(f"load_cifar10: {name} holds a {type(batch).__name__}, not a dictionary")
+        raise ValueError(f"it holds a {type(batch).__name__}, not a dictionary")
     # Python 2 wrote the keys as bytes; a batch saved again by Python 3 has them as str.
     batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     for key in ("data", "labels"):
         if key not in batch:
-            raise ArgumentError(f"load_cifar10: {name} has no {key!r}; it has {sorted(map(str, batch))}")
+            raise ValueError(f"it has no {key!r}; it has {sorted(map(str, batch))}")
     pixels = batch["data"]
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3072:
         what = f"{pixels.dtype}{list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise ArgumentError(f"load_cifar10: the data of {name} are {what}; expected uint8[N, 3072]")
+        raise ValueError(f"its data are {what}; expected uint8[N, 3072]")
     labels = batch["labels"]
     if not isinstance(labels, (list, np.ndarray)) or not all(
         isinstance(c, (int, np.integer)) and 0 <= c <= 9 for c in labels
     ):
-        raise ArgumentError(f"load_cifar10: the labels of {name} are no classes 0 to 9")
+        raise ValueError("its labels are no classes 0 to 9")
     if len(labels) != len(pixels):
-        raise ArgumentError(f"load_cifar10: {name} has {len(pixels)} images and {len(labels)} labels")
+        raise ValueError(f"it has {len(pixels)} images and {len(labels)} labels")
     return pixels.reshape(-1, 3, 32, 32), np.asarray(labels, np.int64)
-
-
-def _restricted(name: str, data: bytes) -> Any:
-    try:
-        return _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-    except ArgumentError:
-        raise
-    except Exception as error:  # a broken pickle raises nearly anything
-        raise ArgumentError(
-            f"load_cifar10: {name} is truncated or no pickle: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _empty_array(cls: Any, shape: Any, kind: Any) -> Array:
@@ -158,7 +153,7 @@ def _encode(text: str, encoding: Any = "latin1") -> bytes:
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): None,  # is named as the type to make, and never called
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encode,
 }
@@ -172,14 +167,16 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise ArgumentError(
-                f"load_cifar10: the file asks for {module}.{name}, which no CIFAR-10 batch needs; it was not opened"
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which no CIFAR-10 batch needs; it was not opened"
             ) from None
 
 
 # --- MNIST
 # ----------------------------------------------------------------------------------------------------------------
 
+# NumPy's limit.
+_MOST_AXES = 64
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -208,28 +205,29 @@ def read_idx(path: str | Path) -> Array:
     Two zero bytes, one for the type, one for the number of axes, each length as a big-endian int32, then the numbers
     (LeCun, Cortes and Burges, "The MNIST database").
     """
-    data = Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ArgumentError(f"read_idx: {path} is no whole gzip file: {error}") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
-        raise ArgumentError(f"read_idx: {path} is no idx file; it begins with {data[:4].hex(' ') or 'nothing'}")
-    ndim = data[3]
-    start = 4 + 4 * ndim
-    if len(data) < start:
-        raise ArgumentError(f"read_idx: {path} is truncated within its header")
-    shape = struct.unpack(f">{ndim}I", data[4:start])
-    dtype = np.dtype(_IDX_TYPES[data[2]])
-    expected = dtype.itemsize
-    for n in shape:
-        expected *= n
-    if len(data) - start != expected:
-        raise ArgumentError(
-            f"read_idx: {path} says shape {shape} of {dtype.name}, {expected} bytes, and has {len(data) - start}"
-        )
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    with reading(f"read_idx: {path}", "cannot be read"), open(path, "rb") as raw:
+        size, packed = os.stat(path).st_size, raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with reading(f"read_idx: {path}", f"is no {'whole gzip file of an ' * packed}idx file"):
+            file: Any = gzip.open(raw) if packed else raw
+            begin = file.read(4)
+            if len(begin) < 4 or begin[:2] != b"\0\0" or begin[2] not in _IDX_TYPES:
+                raise ValueError(f"it begins with {begin.hex(' ') or 'nothing'}")
+            ndim = begin[3]
+            if ndim > _MOST_AXES:
+                raise ValueError(f"it has {ndim} axes; arrays have {_MOST_AXES} at most")
+            header = file.read(4 * ndim)
+            if len(header) < 4 * ndim:
+                raise ValueError("it is truncated within its header")
+            shape, dtype = struct.unpack(f">{ndim}I", header), np.dtype(_IDX_TYPES[begin[2]])
+            expected, says = math.prod(shape) * dtype.itemsize, f"it says shape {shape} of {dtype.name}"
+            there = size * DEFLATION if packed else size - file.tell()
+            if expected > there or (expected != there and not packed):
+                raise ValueError(f"{says}, {expected} bytes, and has {'at most ' * packed}{there}")
+            data = file.read(expected + 1)
+            if len(data) != expected:
+                raise ValueError(f"{says}, {expected} bytes, and has {'more' if len(data) > expected else len(data)}")
+            return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def load_mnist(folder: str | Path) -> Parts:
@@ -309,13 +307,8 @@ def load_npz(path: str | Path) -> Parts:
     ...     {part: (x.shape, y.shape) for part, (x, y) in load_npz(pathlib.Path(folder) / "d.npz").items()}
     {'train': ((3, 2), (3,))}
     """
-    try:
-        with open(path, "rb") as handle, _archive(handle) as file:
-            arrays = {name.lower(): file[name] for name in file.files}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArgumentError(f"load_npz: {path} is no whole .npz file of plain arrays: {error}") from error
+    found = read_npz(path, "is no whole .npz file of plain arrays")
+    arrays = {name.lower(): array for name, array in found.items()}
     parts: Parts = {}
     for name in arrays:
         if name == "x" or name.startswith("x_"):
@@ -331,10 +324,6 @@ def load_npz(path: str | Path) -> Parts:
     if not parts:
         raise ArgumentError(f"load_npz: {path} has neither x and y nor x_train and y_train; it holds {sorted(arrays)}")
     return parts
-
-
-def _archive(handle: IO[bytes]) -> Any:
-    return np.load(handle, allow_pickle=False)
 
 
 _SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")

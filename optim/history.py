@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autodiff.core.errors import ArgumentError, require
+from autodiff.files import replacing, save_figure
 
 __all__ = ["History"]
 
@@ -68,13 +70,13 @@ class History:
         path : str or Path
         """
         columns = [getattr(self, name) for name in self._PER_EPOCH]
-        with open(path, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
-            for epoch, mean in enumerate(self.mean_losses()):
-                writer.writerow(
-                    [epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)]
-                )
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
+        for epoch, mean in enumerate(self.mean_losses()):
+            writer.writerow([epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)])
+        with replacing(path) as file:
+            file.write(text.getvalue().encode())
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Loss per step and accuracy per epoch, side by side.
@@ -119,5 +121,5 @@ class History:
         right.set(xlabel="epoch", ylabel="accuracy", title="accuracy")
         right.legend()
         if path is not None:
-            figure.savefig(path, dpi=120)
+            save_figure(figure, path)
         return figure

@@ -4,7 +4,6 @@ on a failure.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import time
@@ -13,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from autodiff.command import Parser, at_least
 from autodiff.core.errors import MissingExtraError, require
 from autodiff.core.op import registry
+from autodiff.files import replacing
 from autodiff.ops import special
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
@@ -37,14 +38,14 @@ _HEADINGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m autodiff.testing", description="Verify the gradients of registered operations."
-    )
+    parser = Parser(prog="python -m autodiff.testing", description="Verify the gradients of registered operations.")
     parser.add_argument("ops", nargs="*", metavar="OP", help="names of operations (default: all)")
     parser.add_argument("--deep", action="store_true", help="100 random calls of each instead of 3")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
     options = parser.parse_args(argv)
+    if options.write is not None and (options.write.is_dir() or options.write.parent.is_file()):
+        parser.error(f"--write {options.write}: no file can be written there")
     with contextlib.suppress(MissingExtraError):
         special.register()
     unknown = [name for name in options.ops if name not in registry]
@@ -75,7 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"\n{summary}, {time.perf_counter() - started:.1f} s")
     if options.write:
-        options.write.write_text(_markdown(table, summary))
+        try:
+            with replacing(options.write) as file:
+                file.write(_markdown(table, summary).encode())
+        except OSError as error:
+            parser.error(f"--write: {error}")
     return 1 if failed else 0
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.core.errors import require
+from autodiff.files import replacing
 from autodiff.testing.pages import Case, page_html, page_markdown
 
 __all__ = ["Collector", "gradcase"]
@@ -157,7 +158,8 @@ class Collector:
         target = self.config.getoption("--grad-report")
         if target is not None:
             page = page_html if target.suffix.lower() in (".html", ".htm") else page_markdown
-            target.write_text(page(cases, missing), encoding="utf-8")
+            with replacing(target) as file:
+                file.write(page(cases, missing).encode())
         if self.config.getoption("--grad-coverage") and missing:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             reporter = self.config.pluginmanager.get_plugin("terminalreporter")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.command import Parser, at_least, one_line
 from autodiff.core.errors import ArgumentError, AutodiffError
 from autodiff.tensor import Tensor
 from autodiff.viz.picture import draw
@@ -47,6 +48,8 @@ def _loaded(target: str) -> Any:
         raise ArgumentError(f"{where!r} defines no {first!r}; it has {', '.join(names) or 'no functions'}")
     value = found[first]
     for part in rest:
+        if not hasattr(value, part):
+            raise ArgumentError(f"{target!r}: a {type(value).__name__} has no {part!r}")
         value = getattr(value, part)
     return value
 
@@ -56,14 +59,14 @@ def _argument(text: str) -> Any:
     if text.startswith("shape:"):
         try:
             shape = tuple(int(part) for part in text.removeprefix("shape:").split("x"))
-        except ValueError:
-            raise ArgumentError(f"{text!r}: write a shape as shape:4x3") from None
-        return np.random.default_rng(0).normal(size=shape)
+            return np.random.default_rng(0).normal(size=shape)
+        except (ValueError, MemoryError, OverflowError) as error:
+            raise ArgumentError(f"{text!r}: write a shape as shape:4x3 ({error})") from None
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ArgumentError(f"{text!r} is neither a Python literal nor a shape such as shape:4x3") from None
-    return np.asarray(value) if isinstance(value, list) else value
+        return np.asarray(value) if isinstance(value, list) else value
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ArgumentError(f"{text!r:.80} is neither a Python literal nor a shape such as shape:4x3") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0, or 2 where something was wrong with what was asked for.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m autodiff.viz",
         description="Draw what a function or module computes.",
         epilog=_EPILOG,
@@ -90,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--direction", choices=("forward", "backward", "both"), default="forward")
     parser.add_argument("--rankdir", choices=("TB", "LR", "BT", "RL"), default="TB")
     parser.add_argument("--theme", choices=("auto", "light", "dark"), default="auto")
-    parser.add_argument("--depth", type=int, help="levels of modules to open")
-    parser.add_argument("--boxes", type=int, help="fold to at most this many boxes; 0 draws all")
+    parser.add_argument("--depth", type=at_least(0), help="levels of modules to open")
+    parser.add_argument("--boxes", type=at_least(0), help="fold to at most this many boxes; 0 draws all")
     parser.add_argument("--title", default="")
     asked = parser.parse_args(argv)
     options = vars(asked)
@@ -122,7 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not asked.output:
             print(graph)
     except (AutodiffError, ImportError, OSError) as error:
-        print(f"autodiff.viz: {error}", file=sys.stderr)
+        print(f"autodiff.viz: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except (Exception, SystemExit) as error:  # whatever the script, the function or an argument is the cause of
+        print(f"autodiff.viz: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autodiff.core.errors import ArgumentError, MissingExtraError
+from autodiff.files import replacing
 from autodiff.tensor import Tensor
 from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
@@ -56,7 +57,8 @@ class Graph:
         return to_html(self.view, rankdir=self.rankdir, theme=self.theme)
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture; the suffix (.svg, .html, .dot, .pdf, .png or .txt) chooses the format.
+        """Write the picture, whole or not at all; the suffix (.svg, .html, .dot, .pdf, .png or .txt) chooses the
+        format, and the folder is made if need be.
 
         Raises
         ------
@@ -79,7 +81,8 @@ class Graph:
                 ".txt": lambda: str(self),
             }[suffix]()
             data = text.encode()
-        target.write_bytes(data)
+        with replacing(target) as file:
+            file.write(data)
         return target
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

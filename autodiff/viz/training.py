@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError, require
 from autodiff.core.modes import no_grad
+from autodiff.files import save_figure
 
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
 
@@ -78,7 +79,7 @@ def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bin
     if title:
         figure.suptitle(title)
     if path is not None:
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path)
     return figure
 
 
@@ -219,5 +220,5 @@ def weight_tiles(
         else:
             panel.imshow(tile.mean(axis=0), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
     if path is not None:
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path)
     return figure
