@@ -1,8 +1,9 @@
 """Functions that take a function and return its derivative, with JAX's names.
 
-Arrays in, arrays out: inside, the function sees Tensors; outside, gradients are ndarrays. Within another transform, or
-when an argument is itself a Tensor that requires a gradient, the result is a Tensor, so that transforms nest to any
-depth. Each level differentiates with respect to aliases of its own, so levels cannot be confused.
+Arrays in, arrays out: inside, the function sees Tensors; outside, derivatives are ndarrays. A result is a Tensor
+exactly when something that it depends on is tracked: an argument, a tensor that the function closes over, or what an enclosing
+transform differentiates. So transforms nest to any depth and in any order. Each level differentiates with respect to
+stand-ins of its own, so levels cannot be confused (docs/forward.md).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching import Batched, Unbatchable, is_batched
+from autodiff import batching
 from autodiff.core import backward as engine
+from autodiff.core import forward
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Variable
 from autodiff.core.modes import enable_grad, transform_depth
@@ -29,8 +31,11 @@ __all__ = [
     "gradients",
     "hessian",
     "hvp",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linearize",
     "value_and_grad",
     "vjp",
 ]
@@ -109,22 +114,25 @@ def gradients(
     return results[0] if single else tuple(results)
 
 
-# --- one level of differentiation
-# --------------------------------------------------------------------------------------
+# --- one level of differentiation -----------------------------------------------------------------------------------
 
 
-class _Level:
-    """Calls a function on aliases of its arguments, so that it can be differentiated with respect to exactly these."""
+class _Call:
+    """A function and its arguments, ready to be called on stand-ins for those that are to be differentiated.
+
+    Attributes
+    ----------
+    places : list of int
+        Which arguments these are.
+    leaves : list of Tensor
+        Their leaves as the code around sees them; constants where nothing there is tracked.
+    """
 
     def __init__(
         self, name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]
     ) -> None:
         self.name = name
-        places = (argnums,) if isinstance(argnums, (int, np.integer)) else argnums
-        if not isinstance(places, (tuple, list, range)) or not all(
-            isinstance(place, (int, np.integer)) for place in places
-        ):
-            raise ArgumentError(f"{name}: argnums must be an integer or a tuple of integers, got {argnums!r}")
+        places = _places(name, argnums)
         for place in places:
             if not -len(args) <= place < len(args):
                 raise ArgumentError(
@@ -135,22 +143,16 @@ class _Level:
             raise ArgumentError(f"{name}: argnums={argnums} names an argument of {len(args)} twice; name each once")
         self.function = function
         self.args = list(args)
-        self.outer = transform_depth.get() > 0
         self.leaves: list[Any] = []
         self.rebuilders: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for place in self.places:
             leaves, rebuild = flatten(args[place])
-            aliases = [self._alias(leaf, place) for leaf in leaves]
-            self.leaves += aliases
+            self.leaves += [self._leaf(leaf, place) for leaf in leaves]
             self.rebuilders.append((len(leaves), rebuild))
-            # The function gets tensors of its own, so that it may write into its arguments; the caller's arrays stay as
-            # they are.
-            self.args[place] = rebuild([engine.alias(leaf) for leaf in aliases])
 
-    def _alias(self, leaf: Any, place: int) -> Tensor:
+    def _leaf(self, leaf: Any, place: int) -> Tensor:
         if isinstance(leaf, Tensor) and leaf._node is not None:
-            self.outer = True
-            return engine.alias(leaf)  # type: ignore[no-any-return]
+            return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
         try:
             array = np.asarray(data)
@@ -164,55 +166,154 @@ class _Level:
                 f" {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be differentiated;"
                 " pass floats (1.0, not 1), or choose other arguments with argnums"
             )
-        tensor: Tensor = engine.wrap(array, Variable(array.shape, array.dtype))
+        tensor: Tensor = engine.wrap(array, None)
         return tensor
 
-    def run(self, kwargs: dict[str, Any]) -> Any:
+    def _with(self, stand_ins: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call the function. It gets tensors of its own, so that it may write into its arguments."""
+        args = list(self.args)
+        for place, tree in zip(self.places, self.trees(list(stand_ins)), strict=True):
+            args[place] = tree
         token = transform_depth.set(transform_depth.get() + 1)
         try:
-            with enable_grad():
-                return self.function(*self.args, **kwargs)
+            return self.function(*args, **kwargs)
         finally:
             transform_depth.reset(token)
 
-    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
-        """The gradients at the aliases; zeros where the outputs do not depend on one."""
-        reached = [(o, s) for o, s in zip(outputs, seeds, strict=True) if isinstance(o, Tensor) and o._node is not None]
-        if reached:
-            found = engine.gradients_of(
-                [o._node for o, _ in reached],  # type: ignore[misc]
-                [seed_for(o, s, self.outer) for o, s in reached],
-                [leaf._node for leaf in self.leaves],
-                create_graph=self.outer,
-                free=not (retain or self.outer),
-            )
-        else:
-            found = [None] * len(self.leaves)
-        return [
-            self.out(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
-            for g, leaf in zip(found, self.leaves, strict=True)
-        ]
-
-    def out(self, value: Any) -> Any:
-        """A result as this level hands it out: a Tensor inside another transform, else an ndarray."""
-        if self.outer:
-            return value if isinstance(value, Tensor) else engine.wrap(np.asarray(value), None)
-        return np.asarray(value._data if isinstance(value, Tensor) else value)
-
-    def arrange(self, flat: list[Any], single: bool) -> Any:
-        """Flat results in the structure of the differentiated arguments."""
+    def trees(self, flat: list[Any]) -> list[Any]:
+        """Flat values in the structure of each differentiated argument."""
         trees, start = [], 0
         for count, rebuild in self.rebuilders:
             trees.append(rebuild(flat[start : start + count]))
             start += count
+        return trees
+
+    def arrange(self, flat: list[Any], single: bool) -> Any:
+        """Flat results in the structure of the differentiated arguments."""
+        trees = self.trees(flat)
         return trees[0] if single else tuple(trees)
+
+
+class _Reverse(_Call):
+    """Reverse mode through the program's own graph, for a function that no level encloses."""
+
+    def run(self, kwargs: dict[str, Any]) -> Any:
+        self.aliases = [
+            engine.wrap(leaf._data, Variable(leaf.shape, leaf.dtype)) if leaf._node is None else engine.alias(leaf)
+            for leaf in self.leaves
+        ]
+        self.beyond: frozenset[Any] | None = None
+        with enable_grad():
+            return self._with([engine.alias(alias) for alias in self.aliases], kwargs)
+
+    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
+        """The gradients at the leaves; zeros where the outputs do not depend on one."""
+        reached = [(o, s) for o, s in zip(outputs, seeds, strict=True) if isinstance(o, Tensor) and o._node is not None]
+        roots = [o._node for o, _ in reached]
+        targets = [alias._node for alias in self.aliases]
+        beyond = self.outside(roots)
+        recorded = bool(beyond) or any(forward.tracked(s) for _, s in reached)
+        found = engine.gradients_of(
+            roots,  # type: ignore[arg-type]
+            [seed_for(o, s, recorded) for o, s in reached],
+            targets,  # type: ignore[arg-type]
+            create_graph=beyond if recorded else False,
+            free=not (retain or recorded),
+        )
+        return [
+            plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
+            for g, leaf in zip(found, self.leaves, strict=True)
+        ]
+
+    def outside(self, roots: Sequence[Any]) -> frozenset[Any]:
+        """What of the graph depends on something tracked besides the leaves: an outer transform's, or closed over."""
+        return engine.depends_beyond(roots, [alias._node for alias in self.aliases])
+
+    def shown(self, value: Any) -> Any:
+        """A value of the function as this level hands it out."""
+        if isinstance(value, Tensor) and value._node is not None and value._node not in self.outside([value._node]):
+            return np.asarray(value._data)
+        return plain(value)
+
+
+class _TapeReverse(_Call):
+    """Reverse mode with a tape of its own, for a function that some level encloses, and for Jacobians."""
+
+    def run(self, kwargs: dict[str, Any]) -> Any:
+        self.level = level = forward.Level(taped=True)
+        self.boxes = [forward.taped_leaf(leaf, level) for leaf in self.leaves]
+        with forward.entered(level):
+            # Not the leaves' own tensors: the function may write into its arguments.
+            return self._with([engine.wrap(box._data, box._node) for box in self.boxes], kwargs)
+
+    def entry(self, output: Any) -> Any:
+        """The place of an output on the tape; None if it is a constant at this level."""
+        node = getattr(output, "_node", None)
+        return node.entry if isinstance(node, forward.Taped) and node.level is self.level else None
+
+    def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
+        """As that of :class:`_Reverse`."""
+        pairs = []
+        for output, seed in zip(outputs, seeds, strict=True):
+            entry = self.entry(output)
+            if entry is not None:
+                pairs.append((entry, seed if batching.is_batched(seed) else seed_for(output, seed, True)))
+        found = forward.pull_tape(self.level, pairs, [box._node.entry for box in self.boxes])
+        return [
+            g if batching.is_batched(g) else plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
+            for g, leaf in zip(found, self.leaves, strict=True)
+        ]
+
+    def push(self, outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of outputs, None for zero."""
+        entries = [self.entry(output) for output in outputs]
+        return forward.push_tape(self.level, [box._node.entry for box in self.boxes], tangents, entries)
+
+    def shown(self, value: Any) -> Any:
+        """A value of the function as this level hands it out."""
+        return plain(forward.below(value, self.level)) if isinstance(value, Tensor) else plain(value)
+
+
+def _reverse(name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> Any:
+    return (_TapeReverse if forward.levels() else _Reverse)(name, function, argnums, args)
+
+
+def _places(name: str, argnums: Any) -> Sequence[int]:
+    places = (argnums,) if isinstance(argnums, (int, np.integer)) else argnums
+    if not isinstance(places, (tuple, list, range)) or not all(
+        isinstance(place, (int, np.integer)) and not isinstance(place, bool) for place in places
+    ):
+        raise ArgumentError(
+            f"{name}: argnums must be an integer or a tuple of integers, got {argnums!r}"
+            + (f"; for a derivative at a point write {name}(f)(x)" if not isinstance(places, (tuple, list)) else "")
+        )
+    return places
+
+
+def plain(value: Any) -> Any:
+    """A result as a transform hands it out: a Tensor exactly if it is tracked, else an ndarray."""
+    if isinstance(value, Tensor):
+        return value if value._node is not None else np.asarray(value._data)
+    return np.asarray(value)
+
+
+def _plain_leaf(call: Any) -> Callable[[Any], Any]:
+    """How auxiliary results are handed out: Tensors as gradients are, everything else untouched."""
+    return lambda leaf: call.shown(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
         if np.ndim(out) == 0 and np.asarray(out).dtype.kind in "biufc":
-            return engine.wrap(np.asarray(out), None)  # type: ignore[no-any-return]
+            out = engine.wrap(np.asarray(out), None)
+            if out.dtype.kind not in "fc" and not isinstance(out._data.item(), bool):
+                out = out.astype(float)  # a Python int, as in ``total = 0``
+            return _scalar_output(name, out)
         raise GraphError(f"{name}: the function must return a scalar, it returned a {type(out).__name__}")
+    if out.dtype.kind not in "fc":
+        raise DTypeError(
+            f"{name}: the function returned {out.dtype}, which has no derivative; return a floating-point number"
+        )
     if out.ndim != 0:
         raise GraphError(
             f"{name}: the function must return a scalar, it returned shape {out.shape}; sum it, or use jacobian, vjp or"
@@ -243,10 +344,12 @@ def value_and_grad(
 def _value_and_grad(
     name: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, holomorphic: bool
 ) -> Callable[..., Any]:
+    _places(name, argnums)
+
     @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        level = _Level(name, f, argnums, args)
-        out = level.run(kwargs)
+        call = _reverse(name, f, argnums, args)
+        out = call.run(kwargs)
         aux = None
         if has_aux:
             if not (isinstance(out, tuple) and len(out) == 2):
@@ -260,19 +363,15 @@ def _value_and_grad(
                 f"{name}: the function returned a complex number; return a real one, or pass holomorphic=True if it is"
                 " holomorphic"
             )
-        if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
+        if holomorphic and any(leaf.dtype.kind != "c" for leaf in call.leaves):
             raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
-        flat = level.pull([value], [None], retain=level.outer)
-        result = level.arrange(flat, isinstance(argnums, (int, np.integer)))
-        shown = level.out(value)
-        return ((shown, tree_map(level_out(level), aux)) if has_aux else shown), result
+        shown = call.shown(value)
+        others = tree_map(_plain_leaf(call), aux)
+        flat = call.pull([value], [None], retain=False)
+        result = call.arrange(flat, isinstance(argnums, (int, np.integer)))
+        return ((shown, others) if has_aux else shown), result
 
     return differentiated
-
-
-def level_out(level: _Level) -> Callable[[Any], Any]:
-    """How a level hands out auxiliary results: Tensors as it hands out gradients, everything else untouched."""
-    return lambda leaf: level.out(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def grad(
@@ -388,42 +487,57 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     >>> pullback(1.0)
     (array(5.), array(2.))
     """
-    level = _Level("vjp", f, range(len(args)), args)
-    out = level.run({})
+    call = _reverse("vjp", f, range(len(args)), args)
+    out = call.run({})
     outs, rebuild = flatten(out)
 
     def pullback(cotangent: Any) -> Any:
-        if isinstance(cotangent, Tensor) and cotangent._node is not None:
-            level.outer = True
         seeds = flatten_like(cotangent, out, "vjp: the cotangent")
-        return level.arrange(level.pull(outs, seeds), single=False)
+        return call.arrange(call.pull(outs, seeds), single=False)
 
-    return rebuild([level.out(o) for o in outs]), pullback
+    return rebuild([call.shown(o) for o in outs]), pullback
 
 
-def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """``f``'s value and its directional derivative ``J t``.
+def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """The leaves of ``tangents``, each of its argument's shape and dtype."""
+    if not isinstance(args, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(args) != len(tangents):
+        raise ArgumentError(f"{name}: args and tangents must be tuples of the same length")
+    found = []
+    for leaf, given in zip(call.leaves, flatten_like(list(tangents), list(args), f"{name}: tangents"), strict=True):
+        tangent = given if forward.tracked(given) else np.asarray(given._data if isinstance(given, Tensor) else given)
+        if tangent.shape != leaf.shape:
+            raise ShapeError(f"{name}: a tangent of shape {tangent.shape} for an argument of shape {leaf.shape}")
+        if tangent.dtype.kind not in "biufc" or (tangent.dtype.kind == "c" and leaf.dtype.kind != "c"):
+            raise DTypeError(f"{name}: a tangent of dtype {tangent.dtype} for an argument of dtype {leaf.dtype}")
+        found.append(tangent if tangent.dtype == leaf.dtype else tangent.astype(leaf.dtype))
+    return found
 
-    The pullback ``u -> J^T u`` is linear in ``u``; pulling ``t`` back through it a second time gives ``J t`` (the
-    two-pass construction of forward mode from reverse mode).
+
+def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
+    """``f``'s value and its directional derivative ``J t``, in forward mode: in one run and without a graph.
 
     Parameters
     ----------
     f : callable
+        Returns a Tensor or a tree of Tensors.
     args : sequence
         The point: arrays or trees of arrays.
     tangents : sequence
-        The direction, of the same structure.
+        The direction, of the same structure and shapes.
+    has_aux : bool
+        ``f`` returns ``(out, aux)``; the result is then ``(out, tangent, aux)``.
 
     Returns
     -------
     (out, tangent)
-        Both of the structure of ``f``'s output.
+        Both of the structure of ``f``'s output. Arrays; a Tensor where one depends on a tracked Tensor.
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ShapeError
         If ``tangents`` does not match ``args``.
+    NotDifferentiableError
+        If the derivative does not exist or is not known; the message names the operation.
 
     Examples
     --------
@@ -431,54 +545,76 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> autodiff.jvp(lambda x: x * x, (3.0,), (1.0,))
     (array(9.), array(6.))
     """
-    if not isinstance(args, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(args) != len(tangents):
+    if not isinstance(args, (tuple, list)):
         raise ArgumentError("jvp: args and tangents must be tuples of the same length")
-    level = _Level("jvp", f, range(len(args)), args)
-    directions = flatten_like(list(tangents), list(args), "jvp: tangents")
-    for leaf, direction in zip(level.leaves, directions, strict=True):
-        if np.shape(direction) != leaf.shape:
-            raise ShapeError(f"jvp: a tangent of shape {np.shape(direction)} for an argument of shape {leaf.shape}")
-    outs, rebuild = flatten(level.run({}))
-    outer = level.outer or any(isinstance(d, Tensor) and d._node is not None for d in directions)
-    reached = [o for o in outs if isinstance(o, Tensor) and o._node is not None]
-    dummies = [Tensor(np.zeros(o.shape, o.dtype), requires_grad=True) for o in reached]
-    tangent_of: dict[int, Any] = {}
-    if reached:
-        pulled = engine.gradients_of(
-            [o._node for o in reached],
-            dummies,
-            [leaf._node for leaf in level.leaves],
-            create_graph=True,
-            free=False,  # type: ignore[misc]
-        )
-        pairs = [
-            (p, d) for p, d in zip(pulled, directions, strict=True) if isinstance(p, Tensor) and p._node is not None
-        ]
-        found = (
-            engine.gradients_of(
-                [p._node for p, _ in pairs],
-                [seed_for(p, d, outer) for p, d in pairs],
-                [d._node for d in dummies],  # type: ignore[misc]
-                create_graph=outer,
-                free=False,
-            )
-            if pairs
-            else [None] * len(dummies)
-        )
-        tangent_of = {id(o): t for o, t in zip(reached, found, strict=True) if t is not None}
-    level.outer = outer
-    values = [level.out(o) for o in outs]
-    pushed = [
-        level.out(tangent_of.get(id(o), np.zeros(np.shape(v), v.dtype))) for o, v in zip(outs, values, strict=True)
-    ]
-    return rebuild(values), rebuild(pushed)
+    call = _Call("jvp", f, range(len(args)), args)
+    directions = _directions("jvp", call, args, tangents)
+    level = forward.Level()
+    with forward.entered(level):
+        boxed = [forward.boxed_leaf(x, t, level) for x, t in zip(call.leaves, directions, strict=True)]
+        out = call._with(boxed, {})
+    aux = None
+    if has_aux:
+        if not (isinstance(out, tuple) and len(out) == 2):
+            raise ArgumentError("jvp(has_aux=True): the function must return (out, aux)")
+        out, aux = out
+    outs, rebuild = flatten(out)
+    pairs = [forward.unboxed(o, level) for o in outs]
+    values = rebuild([plain(value) for value, _ in pairs])
+    pushed = rebuild([_tangent_out(value, tangent) for value, tangent in pairs])
+    if not has_aux:
+        return values, pushed
+    return values, pushed, tree_map(lambda o: plain(forward.below(o, level)) if isinstance(o, Tensor) else o, aux)
 
 
-def _refuse_complex(name: str, level: _Level, outs: Sequence[Any], holomorphic: bool) -> None:
+def _tangent_out(value: Any, tangent: Any) -> Any:
+    """A tangent as a transform hands it out, an array of its own; zeros for None."""
+    if tangent is None:
+        array = _data(value)
+        return np.zeros(array.shape, array.dtype if array.dtype.kind in "fc" else float)
+    return plain(tangent) if forward.tracked(tangent) else np.array(plain(tangent))
+
+
+def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
+    """``f``'s value and its linear approximation, the map from tangents of the arguments to the tangent of the result.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a Tensor or a tree of Tensors.
+    *args
+        The point: arrays or trees of arrays.
+
+    Returns
+    -------
+    out : ndarray or tree
+    f_jvp : callable
+        ``f_jvp(*tangents) -> tangent``, as :func:`jvp`'s second result. ``f`` is not run again: what it computed is
+        kept, as for reverse mode.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> out, push = autodiff.linearize(np.sin, 0.0)
+    >>> push(1.0), push(2.0)
+    (array(1.), array(2.))
+    """
+    call = _TapeReverse("linearize", f, range(len(args)), args)
+    outs, rebuild = flatten(call.run({}))
+    values = [call.shown(o) for o in outs]
+
+    def push(*tangents: Any) -> Any:
+        found = call.push(outs, _directions("linearize", call, args, tangents))
+        return rebuild([_tangent_out(v, t) for v, t in zip(values, found, strict=True)])
+
+    return rebuild(values), push
+
+
+def _refuse_complex(name: str, call: _Call, outs: Sequence[Any], holomorphic: bool) -> None:
     """A complex function has a complex derivative only if it is holomorphic; of another, the real and imaginary parts
     have one each.
     """
-    if holomorphic and any(leaf.dtype.kind != "c" for leaf in level.leaves):
+    if holomorphic and any(leaf.dtype.kind != "c" for leaf in call.leaves):
         raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
     if not holomorphic and any(np.result_type(_data(out)).kind == "c" for out in outs):
         raise DTypeError(
@@ -491,8 +627,10 @@ def _data(value: Any) -> Any:
     return value._data if isinstance(value, Tensor) else np.asarray(value)
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable[..., Any]:
-    """A function that returns the Jacobian of ``f``.
+def jacobian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of ``f``, by columns or by rows, whichever are fewer.
 
     Parameters
     ----------
@@ -502,6 +640,8 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphi
         Which positional arguments to differentiate with respect to.
     holomorphic : bool
         Allow a complex result of complex arguments; the Jacobian then holds complex derivatives.
+    has_aux : bool
+        ``f`` returns ``(out, aux)``; the result is then ``(jacobian, aux)``.
 
     Returns
     -------
@@ -521,68 +661,185 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphi
     array([[2., 0.],
            [0., 4.]])
     """
+    return _jacobian("jacobian", f, argnums, holomorphic, has_aux, None)
+
+
+def jacfwd(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """:func:`jacobian` by columns, all of them pushed forward at once: for functions with few inputs.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> autodiff.jacfwd(lambda x: x * np.ones(3))(2.0)
+    array([1., 1., 1.])
+    """
+    return _jacobian("jacfwd", f, argnums, holomorphic, has_aux, True)
+
+
+def jacrev(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """:func:`jacobian` by rows, all of them pulled back at once: for functions with few outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> autodiff.jacrev(np.sum)(np.ones(3))
+    array([1., 1., 1.])
+    """
+    return _jacobian("jacrev", f, argnums, holomorphic, has_aux, False)
+
+
+def _jacobian(
+    name: str,
+    f: Callable[..., Any],
+    argnums: int | Sequence[int],
+    holomorphic: bool,
+    has_aux: bool,
+    columns: bool | None,
+) -> Callable[..., Any]:
+    _places(name, argnums)
 
     @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        level = _Level("jacobian", f, argnums, args)
-        outs, rebuild = flatten(level.run(kwargs))
-        _refuse_complex("jacobian", level, outs, holomorphic)
+        call = _TapeReverse(name, f, argnums, args)
+        out = call.run(kwargs)
+        aux = None
+        if has_aux:
+            if not (isinstance(out, tuple) and len(out) == 2):
+                raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
+            out, aux = out
+        outs, rebuild = flatten(out)
+        _refuse_complex(name, call, outs, holomorphic)
+        inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)
+        by_columns = inputs < outputs if columns is None else columns
+        blocks = (_columns if by_columns else _rows)(call, outs, holomorphic)
         single = isinstance(argnums, (int, np.integer))
-        return rebuild([level.arrange(_rows(level, out), single) for out in outs])
+        result = rebuild([call.arrange(block, single) for block in blocks])
+        return (result, tree_map(_plain_leaf(call), aux)) if has_aux else result
 
     return differentiated
 
 
-def _rows(level: _Level, out: Any) -> list[Any]:
-    """The Jacobian of one output with respect to every leaf of a level."""
-    shape = np.shape(out)
-    if not isinstance(out, Tensor) or out._node is None:
-        return [level.out(np.zeros(shape + leaf.shape, leaf.dtype)) for leaf in level.leaves]
-    if not level.outer and out.size > 1:
-        try:
-            return _rows_at_once(level, out)
-        except Unbatchable:
-            pass  # a hook on the way wants plain gradients: one pass per row below
-    rows = []
-    for i in range(out.size):
-        seed = np.zeros(out.size, out.dtype)
-        seed[i] = 1
-        rows.append(level.pull([out], [seed.reshape(shape)]))
-    columns = []
-    for position, leaf in enumerate(level.leaves):
-        parts = [row[position] for row in rows]
-        stacked = (
-            (shaping.stack(parts) if level.outer else np.stack(parts))
-            if parts
-            else level.out(np.zeros((0, *leaf.shape), leaf.dtype))
-        )
-        columns.append(stacked.reshape(shape + leaf.shape))
-    return columns
-
-
-# Cotangents per batched pass: enough to spread the cost of the walk, few enough to stay in cache.
+#: Cotangents or tangents per batched pass: enough to spread the cost of the walk, few enough to stay in cache.
 _CHUNK = 128
 
 
-def _rows_at_once(level: _Level, out: Tensor) -> list[Any]:
-    """The rows of a Jacobian from batched backward passes, a chunk of the identity matrix at a time."""
-    n, targets = out.size, [leaf._node for leaf in level.leaves]
-    columns = [np.zeros((n, *leaf.shape), leaf.dtype) for leaf in level.leaves]
+def _units(n: int, dtype: Any, shape: tuple[int, ...]) -> list[Any]:
+    """The identity matrix of size ``n``, a chunk of its rows at a time, each row of a shape."""
+    chunks = []
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
-        seeds = np.zeros((stop - start, n), out.dtype)
-        seeds[np.arange(stop - start), np.arange(start, stop)] = 1
-        batch = Batched(seeds.reshape(stop - start, *out.shape))
-        found = engine.gradients_of([out._node], [batch], targets, free=False)  # type: ignore[list-item,arg-type]
-        for column, g in zip(columns, found, strict=True):
-            if g is not None:
-                column[start:stop] = g.array if is_batched(g) else g
-    return [column.reshape(out.shape + leaf.shape) for column, leaf in zip(columns, level.leaves, strict=True)]
+        unit = np.zeros((stop - start, n), dtype)
+        unit[np.arange(stop - start), np.arange(start, stop)] = 1
+        chunks.append(unit.reshape(stop - start, *shape))
+    return chunks
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False) -> Callable[..., Any]:
-    """A function that returns the Hessian of the scalar function ``f``: the Jacobian of its gradient, with the
-    arguments of both.
+def _one_by_one(call: _TapeReverse) -> bool:
+    """Whether unit vectors must go one at a time: what is tracked below is no batch of plain arrays."""
+    assert call.level.tape is not None
+    return any(
+        forward.tracked(value)
+        for entry in call.level.tape
+        if entry.__class__ is forward.Entry
+        for value in (*entry.given, *(entry.out if entry.out.__class__ is tuple else (entry.out,)))
+    )
+
+
+def _joined(parts: list[Any], n: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Rows, plain or tracked, as one value."""
+    if not n:
+        return np.zeros((0, *shape), dtype)
+    return shaping.stack(parts) if any(forward.tracked(part) for part in parts) else np.stack(parts)
+
+
+def _rows(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[list[Any]]:
+    """The Jacobian of every output with respect to every leaf, by batched backward passes."""
+    single = _one_by_one(call)
+    blocks = []
+    for out in outs:
+        data = _data(out)
+        rows: list[list[Any]] = [[] for _ in call.leaves]
+        dtype = data.dtype if data.dtype.kind in "fc" else np.dtype(float)
+        for chunk in _units(data.size, dtype, data.shape) if call.entry(out) is not None else ():
+            for seed in chunk if single else (batching.Batched(chunk),):
+                pulled = call.pull([out], [seed])
+                for column, g in zip(rows, pulled, strict=True):
+                    column.extend(g.array if batching.is_batched(g) else [g] if single else [g] * len(chunk))
+        block = []
+        for column, leaf in zip(rows, call.leaves, strict=True):
+            if column:
+                made = _joined(column, data.size, leaf.shape, leaf.dtype)
+            else:
+                made = np.zeros((data.size, *leaf.shape), leaf.dtype)
+            block.append(plain(made.reshape(data.shape + leaf.shape)))
+        blocks.append(block)
+    return blocks
+
+
+def _columns(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[list[Any]]:
+    """The Jacobian of every output with respect to every leaf, by batched forward passes."""
+    single = _one_by_one(call)
+    blocks: list[list[Any]] = [[] for _ in outs]
+    for place, leaf in enumerate(call.leaves):
+        found: list[list[Any]] = [[] for _ in outs]
+        complex_to_real = leaf.dtype.kind == "c" and not holomorphic
+        for chunk in _units(leaf.size, leaf.dtype, leaf.shape):
+            for direction in chunk if single else (batching.Batched(chunk),):
+                pushed = _push_unit(call, outs, place, direction)
+                if complex_to_real:
+                    # d/dRe - i d/dIm, as reverse mode has it (docs/complex.md)
+                    turned = _push_unit(call, outs, place, direction * 1j)
+                    pushed = [p - 1j * t for p, t in zip(pushed, turned, strict=True)]
+                for column, tangent in zip(found, pushed, strict=True):
+                    column.extend(tangent.array if batching.is_batched(tangent) else [tangent])
+        for block, column, out in zip(blocks, found, outs, strict=True):
+            data = _data(out)
+            dtype = leaf.dtype if complex_to_real or data.dtype.kind not in "fc" else data.dtype
+            made = _joined(column, leaf.size, data.shape, dtype)
+            made = shaping.moveaxis(made, 0, -1) if forward.tracked(made) else np.moveaxis(made, 0, -1)
+            made = made.reshape(data.shape + leaf.shape)
+            block.append(plain(made if made.dtype == leaf.dtype else made.astype(leaf.dtype)))
+    return blocks
+
+
+def _push_unit(call: _TapeReverse, outs: Sequence[Any], place: int, direction: Any) -> list[Any]:
+    """The tangents of all outputs along a direction (or a batch of them) of one leaf, zeros written out."""
+    tangents: list[Any] = [None] * len(call.leaves)
+    tangents[place] = direction
+    pushed = []
+    for out, tangent in zip(outs, call.push(outs, tangents), strict=True):
+        if tangent is None:
+            data = _data(out)
+            zeros = np.zeros(data.shape, data.dtype if data.dtype.kind in "fc" else float)
+            if batching.is_batched(direction):
+                tangent = batching.Batched(np.zeros((len(direction.array), *zeros.shape), zeros.dtype))
+            else:
+                tangent = zeros
+        pushed.append(tangent)
+    return pushed
+
+
+def hessian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the Hessian of the scalar function ``f``: forward mode over reverse mode.
+
+    Parameters
+    ----------
+    f, argnums, holomorphic
+        As for :func:`grad`.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``; the result is then ``(hessian, aux)``.
+
+    Returns
+    -------
+    callable
+        Same arguments as ``f``; for one argument of shape ``s`` an array of shape ``s + s``. For trees and several
+        arguments as :func:`jacobian` of :func:`grad`.
 
     Examples
     --------
@@ -591,11 +848,13 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic
     array([[0., 1.],
            [1., 0.]])
     """
-    return jacobian(grad(f, argnums, holomorphic=holomorphic), argnums, holomorphic)
+    gradient = grad(f, argnums, has_aux=has_aux, holomorphic=holomorphic)
+    return _jacobian("hessian", gradient, argnums, holomorphic, has_aux, True)
 
 
 def hvp(f: Callable[..., Any], args: Sequence[Any], vectors: Sequence[Any]) -> Any:
-    """The product of ``f``'s Hessian with a vector, at the cost of a few gradients and without the Hessian.
+    """The product of ``f``'s Hessian with a vector, at the cost of a few gradients and without the Hessian: forward
+    mode over reverse mode.
 
     Parameters
     ----------

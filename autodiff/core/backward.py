@@ -96,7 +96,7 @@ class Pending:
 
     __slots__ = ("owned", "recording")
 
-    def __init__(self, recording: bool = False) -> None:
+    def __init__(self, recording: Any = False) -> None:
         self.owned: set[Any] = set()
         self.recording = recording
 
@@ -120,7 +120,7 @@ class Pending:
 
     def summed(self, parent: Node | Variable, held: Any, g: Any) -> Any:
         """``held + g``, in place where ``held``, which has arrived at ``parent``, is nobody else's."""
-        if parent in self.owned:
+        if parent in self.owned and g.__class__ is not _Tensor:
             return np.add(held, g, held)
         if held.__class__ is np.ndarray and held.size >= IN_PLACE_SIZE and g.__class__ is np.ndarray:
             self.owned.add(parent)
@@ -142,7 +142,7 @@ class Table(Pending):
 
     __slots__ = ("_held",)
 
-    def __init__(self, recording: bool = False) -> None:
+    def __init__(self, recording: Any = False) -> None:
         super().__init__(recording)
         self._held: dict[Any, Any] = {}
 
@@ -246,23 +246,29 @@ def _unpacked(node: ScalarNode) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _lifted(node: Node) -> tuple[Any, ...]:
-    """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded."""
+def _lifted(node: Node, wanted: Any = True) -> tuple[Any, ...]:
+    """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded.
+
+    Given a set of entries, those that are not among them are constants.
+    """
     out, *inputs = _saved(node)
     lifted: list[Any]
     if isinstance(out, tuple):
-        lifted = [tuple(wrap(o, pick(node, i)) for i, o in enumerate(out))]
+        lifted = [tuple(wrap(o, pick(node, i)) for i, o in enumerate(out)) if wanted is True or node in wanted else out]
+    elif out is None or (wanted is not True and node not in wanted):
+        lifted = [out]
     else:
-        lifted = [None if out is None else wrap(out, node)]
+        lifted = [wrap(out, node)]
     for array, parent in zip(inputs, node.parents, strict=True):
         bare = parent is None or array is None or isinstance(array, ShapeOnly)
+        bare = bare or (wanted is not True and parent not in wanted)
         lifted.append(array if bare else wrap(array, parent))
     return tuple(lifted)
 
 
 def pull_elementary(node: Node, g: Any, pending: Pending) -> None:
     """Apply an elementary primitive's rules to ``g``, one per parent that asks for a gradient."""
-    saved = _lifted(node) if pending.recording else _saved(node)
+    saved = _lifted(node, pending.recording) if pending.recording is not False else _saved(node)
     if isinstance(g, list):
         g = _filled(node, g)
     try:
@@ -306,7 +312,7 @@ def pull_fused(node: Node, g: Any, pending: Pending) -> None:
     """Apply a fused primitive's hand-derived backward, or differentiate its composed definition when recording."""
     op = node.op
     _, residuals, needs = _saved(node)
-    if g.__class__ is np.ndarray and not pending.recording:
+    if g.__class__ is np.ndarray and pending.recording is False:
         grads: Sequence[Any] = op.backward(g, residuals, needs)
     else:
         grads = _unusual_backward(node, g, pending.recording)
@@ -328,14 +334,14 @@ def lacking(op: Any, position: int) -> NotDifferentiableError:
     )
 
 
-def _unusual_backward(node: Node, g: Any, recording: bool) -> Sequence[Any]:
+def _unusual_backward(node: Node, g: Any, recording: Any) -> Sequence[Any]:
     """A fused backward for anything but one plain cotangent array."""
     op = node.op
     inputs, residuals, needs = node.saved
     if isinstance(g, list):
         g = _filled(node, g)
-    if recording:
-        return _composed_gradients(node, inputs, g)
+    if recording is not False:
+        return _composed_gradients(node, inputs, g, recording)
     if count(g) is not None:
         # A hand-derived backward works in place on plain arrays.
         return _one_by_one(g, lambda part: op.backward(part, residuals, needs))
@@ -343,28 +349,33 @@ def _unusual_backward(node: Node, g: Any, recording: bool) -> Sequence[Any]:
     return found
 
 
-def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any) -> list[Any]:
+def _composed_gradients(node: Node, inputs: Sequence[Any], g: Any, wanted: Any) -> list[Any]:
     """The gradients of the composed definition, recorded, so that they can be differentiated again."""
     attrs = node.attrs or {}
     stand_ins = [
-        array if parent is None else alias(wrap(array, parent))
+        array
+        if parent is None
+        else alias(wrap(array, parent))
+        if wanted is True or parent in wanted
+        else wrap(array, Variable(parent.shape, parent.dtype))
         for array, parent in zip(inputs, node.parents, strict=True)
     ]
     with enable_grad():
         out = node.op.composed(*stand_ins, **attrs)
     outs, seeds = (out, g) if isinstance(out, tuple) else ((out,), (g,))
     reached = [(o, s) for o, s in zip(outs, seeds, strict=True) if getattr(o, "_node", None) is not None]
-    wanted = [t for t, parent in zip(stand_ins, node.parents, strict=True) if parent is not None]
+    targets = [t._node for t, parent in zip(stand_ins, node.parents, strict=True) if parent is not None]
+    roots = [o._node for o, _ in reached]
     found = iter(
         gradients_of(
-            [o._node for o, _ in reached],
+            roots,
             [s for _, s in reached],
-            [t._node for t in wanted],
-            create_graph=True,
+            targets,
+            create_graph=True if wanted is True else depends_beyond(roots, targets),
             free=False,
         )
         if reached
-        else [None] * len(wanted)
+        else [None] * len(targets)
     )
     result: list[Any] = []
     for array, parent in zip(inputs, node.parents, strict=True):
@@ -521,10 +532,10 @@ def hooked_pull(node: Node, g: Any, pending: Pending) -> None:
     """Stands in as ``pull`` of a node that has hooks or retains its gradient, so that other nodes pay nothing."""
     if not isinstance(g, list):
         for hook in list(node.extra("hooks", {}).values()):
-            g = _hooked(hook, g, node, pending.recording)
+            g = _hooked(hook, g, node, pending.recording is not False)
         if node.extra("retain"):
             held = node.extra("grad")
-            if pending.recording:
+            if pending.recording is not False:
                 node.set_extra("grad", g if held is None else held + g)
             else:
                 held = held._data if isinstance(held, _Tensor) else held
@@ -561,28 +572,42 @@ def backpropagate(
         _walk(topological_order(roots), _seeded(roots, seeds, False), free, None)
 
 
+def depends_beyond(roots: Iterable[Node | Variable], targets: Sequence[Node | Variable]) -> frozenset[Any]:
+    """What ``roots`` depend on, and they, that depends on something tracked besides ``targets``: a leaf elsewhere, or
+    what a target itself stands for.
+    """
+    own = set(targets)
+    beyond = {entry for entry in own if not isinstance(entry, Variable)}
+    for entry in topological_order(roots, own):
+        if entry.__class__ is Variable or not beyond.isdisjoint(_places(entry)):
+            beyond.add(entry)
+    return frozenset(beyond)
+
+
 def gradients_of(
     roots: Sequence[Any],
     seeds: Sequence[Any],
     targets: Sequence[Any],
     *,
-    create_graph: bool = False,
+    create_graph: Any = False,
     free: bool = True,
     cut: bool = False,
 ) -> list[Any]:
     """The gradients of ``sum(<seed, root>)`` at ``targets``, None where it does not depend on one; no ``grad`` is
     touched. With ``cut`` each target is an input of its own: what it sends on to another one is left out.
+
+    ``create_graph`` may be a set of entries: the pass is recorded as a function of these alone.
     """
     state = current_state() or ORDINARY
     if state.tracer is not None:
         return state.tracer.gradients_of(roots, seeds, targets, create_graph, free, cut)  # type: ignore[no-any-return]
     found: dict[Any, Any] = dict.fromkeys(targets)
-    if not create_graph and not state.anomaly and _exclusive.acquire(False):
+    if create_graph is False and not state.anomaly and _exclusive.acquire(False):
         _walk_alone(roots, seeds, free, found, cut)
     else:
         pending = _seeded(roots, seeds, create_graph)
         useful = _leading_to(found, topological_order(roots))
-        if create_graph:
+        if create_graph is not False:
             with enable_grad():
                 _walk(useful, pending, free, found, cut)
         else:
@@ -607,7 +632,7 @@ def _places(node: Any) -> tuple[Any, ...]:
     return node.parents if node.__class__ is GeneralNode else (node.first, node.second)  # type: ignore[no-any-return]
 
 
-def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: bool) -> Table:
+def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: Any) -> Table:
     pending = Table(recording)
     pending.start(roots, seeds)
     return pending
@@ -801,7 +826,7 @@ def _walk(order: list[Any], pending: Table, free: bool, found: dict[Any, Any] | 
                 continue
         if isinstance(entry, Variable):
             if found is None:
-                _add_at_leaf(entry, g, pending.recording)
+                _add_at_leaf(entry, g, pending.recording is not False)
             continue
         if watch:
             _watched_pull(entry, g, pending)

@@ -241,8 +241,11 @@ class ScalarNode(_Pair):
         return self.extra("op") or self.pull.op  # type: ignore[attr-defined]
 
 
-def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]:
-    """Everything that ``roots`` depend on, each after all of its parents.
+def topological_order(
+    roots: Iterable[Node | Variable], beyond: Iterable[Node | Variable] = ()
+) -> list[Node | Variable]:
+    """Everything that ``roots`` depend on, each after all of its parents; ``beyond`` and what only they depend on is
+    left out.
 
     Depth first with an explicit stack, so that a chain of a million nodes needs no recursion. A None on the stack
     marks that the entry below it has had all its parents placed.
@@ -254,7 +257,7 @@ def topological_order(roots: Iterable[Node | Variable]) -> list[Node | Variable]
     """
     order: list[Node | Variable] = []
     placed = order.append
-    seen: set[Any] = set()
+    seen: set[Any] = set(beyond)
     see = seen.add
     stack: list[Any] = list(roots)
     pop, push = stack.pop, stack.append

@@ -61,6 +61,9 @@ class State:
     tracer : object
         What follows the calls of a step under ``autodiff.compile``, else None. It is asked about every application of
         an operation and every backward pass, and may answer in the engine's place.
+    levels : int
+        How many transforms with values of their own (tangents, tapes) enclose the running code; see
+        :mod:`autodiff.core.forward`.
     """
 
     grad: bool = True
@@ -73,6 +76,7 @@ class State:
     calls: dict[str, int] | None = None
     stops: Callable[[Any], Any] | None = None
     tracer: Any = None
+    levels: int = 0
 
 
 ORDINARY = State()

@@ -67,6 +67,9 @@ differentiable: dict[Any, Callable[..., Any]] = {}
 #: What makes an operation's public function, and what more is made of it: bound by autodiff.fast, which stands above.
 specialise: list[Callable[[Any], None]] = []
 
+#: (which level is the innermost of these inputs, apply an operation at it): bound by core.forward, which stands above.
+on_levels: list[Callable[..., Any]] = []
+
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 FLOAT_SCALARS = frozenset(
@@ -111,6 +114,14 @@ class Primitive:
         gives zero, whatever the derivative (:mod:`autodiff.core.zeros`).
     operator : str, optional
         For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
+    linear : {"jointly", "each"}, optional
+        The operation is linear in all its inputs that have a rule taken together, or in each of them alone: its tangent
+        is then the operation itself, applied to tangents.
+    tangent : callable, sequence of callables or "pointwise", optional
+        Of an operation that is neither linear nor pointwise: ``tangent(t, out, *inputs, **attrs)`` for each input gives
+        what its tangent ``t`` adds to the output's; "linear" stands for the operation itself with ``t`` in the input's
+        place. "pointwise", which a pointwise operation need not say: its gradient rules serve. Of any other that states
+        neither, a tangent is computed from the gradient rule, with one cotangent for each element of the output.
 
     Attributes
     ----------
@@ -148,6 +159,8 @@ class Primitive:
         label: str | None = None,
         operator: str | None = None,
         pointwise: bool | None = None,
+        linear: str | None = None,
+        tangent: Any = None,
     ) -> None:
         self.name = name
         self.forward = forward
@@ -158,6 +171,7 @@ class Primitive:
         self.label = name if label is None else label
         self.elementwise = isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1
         self.pointwise = self.elementwise if pointwise is None else pointwise
+        self.tangents = _tangents(name, len(rules), self.pointwise, linear, tangent)
         self.parameters = _parameters(self)
         self.inputs = (
             tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL)
@@ -225,6 +239,22 @@ class Primitive:
         return tuple(max(column) for column in zip(*wanted, strict=True))
 
 
+def _tangents(name: str, count: int, pointwise: bool, linear: str | None, tangent: Any) -> Any:
+    """How a tangent is found: "jointly", "each", "pointwise", one rule per input, or None."""
+    if linear not in (None, "jointly", "each") or (linear is not None and tangent is not None):
+        raise ArgumentError(f"Primitive {name!r}: linear= is 'jointly' or 'each' and excludes tangent=, got {linear!r}")
+    if tangent is None:
+        return linear or ("pointwise" if pointwise else None)
+    if tangent == "pointwise":
+        return tangent
+    rules = (tangent,) if callable(tangent) else tuple(tangent)
+    if len(rules) != count:
+        raise ArgumentError(
+            f"Primitive {name!r}: {len(rules)} tangent rules for {count} inputs; give one per array input"
+        )
+    return rules
+
+
 class Fused:
     """An operation with a hand-derived gradient, beside the composed definition that it must equal.
 
@@ -249,6 +279,8 @@ class Fused:
         NumPy or SciPy callables that this implements.
     pointwise : bool
         Whether each output element depends on one element of each input.
+    tangent : sequence of callables, optional
+        As for a :class:`Primitive`; without it tangents go through the composed definition.
 
     Raises
     ------
@@ -287,12 +319,14 @@ class Fused:
         formula: str = "",
         numpy: Any = None,
         pointwise: bool = False,
+        tangent: Sequence[Callable[..., Any] | None] | None = None,
     ) -> None:
         self.name = name
         self.composed = composed
         self.forward = forward
         self.pointwise = pointwise
         self.backward = keeping_all_zeros(backward) if pointwise else backward
+        self.tangents = None if tangent is None else tuple(tangent)
         self.sample = sample
         self.label = name if label is None else label
         self.formula = formula
@@ -450,6 +484,10 @@ def record(
         If an input that has no gradient rule asks for a gradient.
     """
     state = current_state()
+    if state is not None and state.levels:
+        level = on_levels[0](inputs)
+        if level is not None:
+            return on_levels[1](op, inputs, attrs, level, residuals)
     if state is not None and state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, residuals)
     arrays: list[Any] = []

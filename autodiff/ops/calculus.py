@@ -53,7 +53,18 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape), draw.axis(len(shape))), {}
 
 
-cumprod_ = Primitive("cumprod", _cumprod, _cumprod_rule, sample=_sample_axis)
+def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
+    # y_j = y_{j-1} x_j, so dy_j = dy_{j-1} x_j + y_{j-1} t_j.
+    moved_x, moved_t, y = (np.moveaxis(part, axis, -1) for part in (x, t, out))
+    if not moved_x.shape[-1]:
+        return t
+    steps = [moved_t[..., 0]]
+    for j in range(1, moved_x.shape[-1]):
+        steps.append(steps[-1] * moved_x[..., j] + y[..., j - 1] * moved_t[..., j])
+    return np.moveaxis(np.stack(steps, axis=-1), -1, axis)
+
+
+cumprod_ = Primitive("cumprod", _cumprod, _cumprod_rule, sample=_sample_axis, tangent=_cumprod_tangent)
 
 
 @dispatch.implements(np.cumprod)

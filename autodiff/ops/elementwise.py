@@ -234,6 +234,7 @@ where_ = P(
     None,
     lambda g, out, condition, x, y: np.where(condition, g, 0),
     lambda g, out, condition, x, y: np.where(condition, 0, g),
+    tangent="pointwise",
     sample=lambda draw: _sample_where(draw),
 )
 
@@ -290,6 +291,7 @@ clip_ = P(
     lambda g, out, x, low, high: np.where(_inside(x, low, high), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) < bare(low)) & (bare(low) <= bare(high)), g, 0),
     lambda g, out, x, low, high: np.where((bare(x) > bare(high)) | (bare(low) > bare(high)), g, 0),
+    tangent="pointwise",
     sample=_sample_clip,
 )
 
@@ -337,6 +339,7 @@ real = P(
     "real",
     lambda x: np.real(x),
     lambda g, out, x: g,
+    tangent="pointwise",
     numpy=np.real,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )
@@ -344,6 +347,7 @@ imag = P(
     "imag",
     lambda x: np.imag(x),
     lambda g, out, x: -1j * g if x.dtype.kind == "c" else 0 * g,
+    tangent="pointwise",
     numpy=np.imag,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
 )
@@ -358,6 +362,7 @@ astype_ = P(
     "astype",
     _astype,
     lambda g, out, x, dtype: g,
+    tangent="pointwise",
     label="astype",
     sample=lambda draw: ((draw.array(draw.shape()), np.float64), {}),
 )
@@ -371,6 +376,7 @@ copy_ = P(
     "copy",
     _copy,
     lambda g, out, x, order="C": g,
+    tangent="pointwise",
     sample=lambda draw: ((draw.array(draw.shape()),), {"order": draw.choice(("C", "F"))}),
 )
 

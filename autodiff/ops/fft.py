@@ -54,8 +54,8 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-fft_ = Primitive("fft", _fft, _rule(lambda *args: np.fft.fft(*args)), sample=_sample)
-ifft_ = Primitive("ifft", _ifft, _rule(lambda *args: np.fft.ifft(*args)), sample=_sample)
+fft_ = Primitive("fft", _fft, _rule(lambda *args: np.fft.fft(*args)), sample=_sample, linear="jointly")
+ifft_ = Primitive("ifft", _ifft, _rule(lambda *args: np.fft.ifft(*args)), sample=_sample, linear="jointly")
 
 
 def _no_out(out: Any) -> None:

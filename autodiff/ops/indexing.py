@@ -84,8 +84,11 @@ getitem_: Primitive = P(
     lambda g, out, x, index: (scatter_.function if hasattr(g, "_node") else _scatter)(g, index, x.shape),
     sample=_sample_getitem,
     label="[ ]",
+    linear="jointly",
 )
-scatter_: Primitive = P("scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter)
+scatter_: Primitive = P(
+    "scatter", _scatter, lambda g, out, v, index, shape: g[index], sample=_sample_scatter, linear="jointly"
+)
 
 
 def getitem(x: Any, index: Any) -> Any:
@@ -124,7 +127,7 @@ def _sample_set(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (x, draw.array(x[index].shape), index), kwargs
 
 
-set_at_ = P("set_at", _set_at, _set_rule_x, _set_rule_v, sample=_sample_set, label="[ ]=")
+set_at_ = P("set_at", _set_at, _set_rule_x, _set_rule_v, sample=_sample_set, label="[ ]=", linear="jointly")
 
 
 def set_at(x: Any, index: Any, v: Any) -> Any:

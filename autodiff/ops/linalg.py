@@ -16,6 +16,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.forward import Refusal
 from autodiff.core.op import Primitive
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
@@ -69,6 +70,7 @@ inv = P(
     lambda x: np.linalg.inv(x),
     lambda g, out, x: -np.matmul(np.matmul(_t(out), g), _t(out)),
     numpy=np.linalg.inv,
+    tangent=lambda t, out, x: -np.matmul(np.matmul(out, t), out),
     sample=lambda draw: ((_square(draw),), {}),
     label="inv",
 )
@@ -84,11 +86,34 @@ def _det_rule(g: Any, out: Any, x: Any) -> Any:
     return (g * sign)[..., None, None] * np.matmul(u * reductions._others_product(s, -1)[..., None, :], vh)
 
 
-det = P("det", lambda x: np.linalg.det(x), _det_rule, numpy=np.linalg.det, sample=lambda draw: ((_square(draw),), {}))
+def _det_tangent(t: Any, out: Any, x: Any) -> Any:
+    # Jacobi's formula, tr(adj(A) T); one column of T at a time in the place of A's, which needs no inverse.
+    n = x.shape[-1]
+    if not n:
+        return 0 * out
+    if np.count_nonzero(bare(out)) == np.size(bare(out)):
+        return out * np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1)
+    return sum(np.linalg.det(np.where(np.arange(n) == j, t, x)) for j in range(n))
+
+
+def _logabsdet_tangent(t: Any, out: Any, x: Any) -> Any:
+    total = np.trace(np.linalg.solve(x, t), axis1=-2, axis2=-1)
+    return np.real(total) if bare(total).dtype.kind == "c" else total
+
+
+det = P(
+    "det",
+    lambda x: np.linalg.det(x),
+    _det_rule,
+    numpy=np.linalg.det,
+    tangent=_det_tangent,
+    sample=lambda draw: ((_square(draw),), {}),
+)
 logabsdet = P(
     "logabsdet",
     lambda x: np.linalg.slogdet(x)[1],
     lambda g, out, x: g[..., None, None] * _t(np.linalg.inv(x)),
+    tangent=_logabsdet_tangent,
     sample=lambda draw: ((_square(draw),), {}),
     label="log|det|",
 )
@@ -142,7 +167,16 @@ def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a, draw.array((n,)) if draw.boolean() else draw.array((*a.shape[:-2], n, draw.integer(1, 2)))), {}
 
 
-solve = P("solve", _solve, _solve_a, _solve_b, numpy=np.linalg.solve, sample=_sample_solve)
+solve = P(
+    "solve",
+    _solve,
+    _solve_a,
+    _solve_b,
+    numpy=np.linalg.solve,
+    # A dx = db - dA x
+    tangent=(lambda t, out, a, b: -np.linalg.solve(a, np.matmul(t, out)), "linear"),
+    sample=_sample_solve,
+)
 
 
 def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
@@ -153,10 +187,19 @@ def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
     return _c(_symmetric(np.matmul(np.matmul(_h(inverse), phi), inverse)))
 
 
+def _cholesky_tangent(t: Any, out: Any, x: Any) -> Any:
+    # A = L L', so L^-1 T L^-' = L^-1 dL + (L^-1 dL)': the lower triangle and half of the diagonal.
+    inverse = np.linalg.inv(out)
+    both = np.matmul(np.matmul(inverse, _symmetric(t)), _h(inverse))
+    low = np.tril(both)
+    return np.matmul(out, low - 0.5 * low * _eye(out))
+
+
 cholesky_ = P(
     "cholesky",
     lambda x: np.linalg.cholesky(_symmetric(x)),
     _cholesky_rule,
+    tangent=_cholesky_tangent,
     sample=lambda draw: ((_positive(draw),), {}),
 )
 
@@ -215,12 +258,34 @@ def _eigh_rule(g: Any, out: Any, x: Any) -> Any:
     return _c(_symmetric(np.matmul(np.matmul(v, middle), _h(v))))
 
 
+def _vectors_refused(name: str, values: Any, turning: Any) -> Any:
+    """What stands for the tangent of eigenvectors if two equal eigenvalues part along it: they are undefined there."""
+    same = (bare(_inverse_gaps(values)) == 0) & ~np.eye(values.shape[-1], dtype=bool)
+    plain = np.abs(bare(turning))
+    if np.any(same & (plain > 1e-12 * np.max(plain, axis=(-2, -1), keepdims=True, initial=0.0))):
+        return Refusal(
+            f"{name}: two values are equal and the result depends on their vectors, which are arbitrary there; use"
+            " functions of the values alone, or of the matrix itself (autodiff.linalg.matrix_function,"
+            " np.linalg.matrix_power, autodiff.linalg.expm)"
+        )
+    return None
+
+
+def _eigh_tangent(t: Any, out: Any, x: Any) -> Any:
+    # Rellich: V' T V = diag(dw) off the gaps; dV = V (F o V' T V) with F_ij = 1 / (w_j - w_i).
+    w, v = out
+    turned = np.matmul(np.matmul(_h(v), _symmetric(t)), v)
+    moved = np.real(_diagonal(turned)) if bare(turned).dtype.kind == "c" else _diagonal(turned)
+    refusal = _vectors_refused("eigh", w, turned)
+    return moved, refusal or np.matmul(v, _inverse_gaps(w) * turned)
+
+
 def _eigh(x: Any) -> tuple[Any, Any]:
     w, v = np.linalg.eigh(_symmetric(x))
     return w, v
 
 
-eigh_ = P("eigh", _eigh, _eigh_rule, sample=lambda draw: ((_square(draw),), {}))
+eigh_ = P("eigh", _eigh, _eigh_rule, sample=lambda draw: ((_square(draw),), {}), tangent=_eigh_tangent)
 
 
 @dispatch.implements(np.linalg.eigh)
@@ -264,10 +329,16 @@ def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
     return _c(_symmetric(np.matmul(np.matmul(v, differences * inner), _h(v))))
 
 
+def _matrix_function_tangent(t: Any, out: Any, x: Any, function: Any) -> Any:
+    # The map of Daleckii and Krein is its own adjoint, up to the convention for cotangents.
+    return _c(_matrix_function_rule(_c(t), out, x, function))
+
+
 matrix_function_ = P(
     "matrix_function",
     _matrix_function,
     _matrix_function_rule,
+    tangent=_matrix_function_tangent,
     sample=lambda draw: ((_square(draw), draw.choice((np.exp, np.sin, np.square))), {}),
 )
 
@@ -329,7 +400,19 @@ def _sample_eig(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (np.where(np.eye(a.shape[-1]) == 1, a, 0.3 * a),), {}
 
 
-eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig)
+def _eig_tangent(t: Any, out: Any, x: Any) -> Any:
+    # A v = w v: V^-1 T V holds dw on its diagonal; columns keep unit length, and the phase that LAPACK gave them.
+    w, v = out
+    turned = np.linalg.solve(v, np.matmul(t, v))
+    refusal = _vectors_refused("eig", w, turned)
+    if refusal is not None:
+        return _diagonal(turned), refusal
+    moved = np.matmul(v, _inverse_gaps(w) * turned)
+    along = np.sum(np.conjugate(v) * moved, axis=-2, keepdims=True)
+    return _diagonal(turned), moved - v * (np.real(along) if bare(along).dtype.kind == "c" else along)
+
+
+eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
 
 
 @dispatch.implements(np.linalg.eig)
@@ -406,15 +489,18 @@ def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
         )
 
 
+_SPAN_ONLY = (
+    "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'), which are"
+    " arbitrary; use what depends on their span alone, such as Q @ Q.T, or ask for the reduced factors"
+    " (full_matrices=False, mode='reduced')"
+)
+
+
 def _span_only_rule(g: Any, out: Any, q: Any) -> Any:
     turning = np.matmul(np.conjugate(np.swapaxes(bare(q), -1, -2)), bare(_c(g)))
     turning = turning - np.conjugate(np.swapaxes(turning, -1, -2))
     if np.max(np.abs(turning), initial=0.0) > 1e4 * np.finfo(turning.dtype).eps * np.max(np.abs(bare(g)), initial=0.0):
-        raise NotDifferentiableError(
-            "the result depends on the single vectors that complete a basis (full_matrices=True, mode='complete'),"
-            " which are arbitrary; use what depends on their span alone, such as Q @ Q.T, or ask for the reduced"
-            " factors (full_matrices=False, mode='reduced')"
-        )
+        raise NotDifferentiableError(_SPAN_ONLY)
     return g
 
 
@@ -425,7 +511,13 @@ def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 # Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second
 # derivatives send such cotangents even where the turning cancels in the end, so they are refused as well.
-span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only)
+def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
+    if q.shape[-1] == 1 and q.dtype.kind != "c":
+        return t
+    return Refusal(_SPAN_ONLY)
+
+
+span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only, tangent=_span_only_tangent)
 
 
 def _completed(u: Any, full: Any) -> Any:
@@ -449,7 +541,39 @@ def _sample_svd(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a,), {}
 
 
-svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd)
+def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
+    """Townsend 2016: with ``P = U' T V`` and ``F_ij = 1 / (s_j^2 - s_i^2)``::
+
+    dS = Re diag(P),  dU = U (F o (P S + S P') + i Im(P_ii) / 2 s_i) + (1 - U U') T V S^-1,  dV likewise
+    """
+    u, s, vh = out
+    v = _h(vh)
+    p = np.matmul(np.matmul(_h(u), t), v)
+    complex_ = bare(p).dtype.kind == "c"
+    values = _diagonal(p)
+    moved = np.real(values) if complex_ else values
+    gaps = _inverse_gaps(s * s)
+    row, column = s[..., None, :], s[..., :, None]
+    refusal = _vectors_refused("svd", s * s, np.abs(p * row + column * _h(p)) + np.abs(column * p + _h(p) * row))
+    if refusal is not None:
+        return refusal, moved, refusal
+    left, right = gaps * (p * row + column * _h(p)), gaps * (column * p + _h(p) * row)
+    if complex_:
+        # The phase of a pair is arbitrary: half of the turn is given to each.
+        turn = 0.5j * quotient(np.imag(values), s)
+        left, right = left + turn[..., None, :] * _eye(p), right - turn[..., None, :] * _eye(p)
+    du, dv = np.matmul(u, left), np.matmul(v, right)
+    m, n = x.shape[-2:]
+    if m > n:
+        outside = np.matmul(t, v) - np.matmul(u, p)
+        du = du + quotient(outside, np.broadcast_to(row, outside.shape))
+    elif n > m:
+        outside = np.matmul(_h(t), u) - np.matmul(v, _h(p))
+        dv = dv + quotient(outside, np.broadcast_to(row, outside.shape))
+    return du, moved, _h(dv)
+
+
+svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd, tangent=_svd_tangent)
 
 
 @dispatch.implements(np.linalg.svd)
@@ -509,7 +633,20 @@ def _sample_qr(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a if a.shape[0] >= a.shape[1] else a.T.copy(),), kwargs
 
 
-qr_ = P("qr", _qr, _qr_rule, sample=_sample_qr)
+def _qr_tangent(t: Any, out: Any, x: Any) -> Any:
+    # With Y = Q' T R^-1: dR R^-1 is upper triangular with a real diagonal and Q' dQ skew, so the strict lower triangle of
+    # Y tells the skew part.
+    q, r = out
+    y = np.matmul(t, np.linalg.inv(r))
+    inner = np.matmul(_h(q), y)
+    low = np.tril(inner, -1)
+    skew = low - _h(low)
+    if bare(inner).dtype.kind == "c":
+        skew = skew + 1j * np.imag(inner) * _eye(inner)
+    return y - np.matmul(q, inner) + np.matmul(q, skew), np.matmul(inner - skew, r)
+
+
+qr_ = P("qr", _qr, _qr_rule, sample=_sample_qr, tangent=_qr_tangent)
 
 
 @dispatch.implements(np.linalg.qr)
@@ -550,7 +687,16 @@ def _pinv_rule(g: Any, out: Any, x: Any) -> Any:
     return _c(first + second + third)
 
 
-pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd)
+def _pinv_tangent(t: Any, out: Any, x: Any) -> Any:
+    # Golub and Pereyra 1973
+    th, ph = _h(t), _h(out)
+    first = -np.matmul(np.matmul(out, t), out)
+    second = np.matmul(np.matmul(out, ph), th - np.matmul(th, np.matmul(x, out)))
+    third = np.matmul(th - np.matmul(np.matmul(out, x), th), np.matmul(ph, out))
+    return first + second + third
+
+
+pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd, tangent=_pinv_tangent)
 
 
 @dispatch.implements(np.linalg.pinv)
@@ -657,7 +803,13 @@ def _sample_norm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖")
+def _norm2_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    length = np.broadcast_to(expand_reduced(out, axis, keepdims), x.shape)
+    total = np.sum(quotient(_c(x), length) * t, axis=axis, keepdims=keepdims)
+    return np.real(total) if bare(total).dtype.kind == "c" else total
+
+
+norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖", tangent=_norm2_tangent)
 
 
 def _norm_p(x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
@@ -685,7 +837,14 @@ def _sample_norm_p(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (x, draw.choice((3.0, 1.5, 4.0, 0.5, -1.0))), kwargs
 
 
-norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="‖ ‖p")
+def _norm_p_tangent(t: Any, out: Any, x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
+    total = np.sum(
+        _norm_p_rule(np.ones_like(bare(out)), out, x, order, axis, keepdims) * t, axis=axis, keepdims=keepdims
+    )
+    return np.real(total) if bare(total).dtype.kind == "c" else total
+
+
+norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="‖ ‖p", tangent=_norm_p_tangent)
 
 
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:

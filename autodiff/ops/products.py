@@ -58,7 +58,9 @@ def _sample_matmul(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(left), draw.array(right)), {}
 
 
-matmul = P("matmul", _matmul, _matmul_left, _matmul_right, numpy=np.matmul, sample=_sample_matmul, label="@")
+matmul = P(
+    "matmul", _matmul, _matmul_left, _matmul_right, numpy=np.matmul, sample=_sample_matmul, label="@", linear="each"
+)
 
 
 @dispatch.implements(np.dot)
@@ -180,7 +182,7 @@ def _sample_einsum(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(draw.array(tuple(size[c] for c in s)) for s in inputs), {"subscripts": (inputs, output)}
 
 
-einsum_ = P("einsum", _einsum, _einsum_rule, variadic=True, sample=_sample_einsum)
+einsum_ = P("einsum", _einsum, _einsum_rule, variadic=True, sample=_sample_einsum, linear="each")
 
 
 def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[str, ...], str]:

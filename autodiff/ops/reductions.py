@@ -127,6 +127,7 @@ sum_ = P(
     "sum",
     _sum,
     lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),
+    linear="jointly",
     sample=_sample,
     label="Σ",
 )
@@ -136,11 +137,26 @@ mean_ = P(
     lambda g, out, x, axis=None, keepdims=False: spread(
         g * (1.0 / max_count(_count(x.shape, axis))), x.shape, axis, keepdims
     ),
+    linear="jointly",
     sample=_sample,
 )
-prod_ = P("prod", _prod, _prod_rule, sample=_sample, label="Π")
-max_ = P("max", _max, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
-min_ = P("min", _min, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True))
+
+
+def _prod_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.sum(t * _others_product(x, axis), axis=axis, keepdims=keepdims)
+
+
+def _extreme_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    top = expand_reduced(bare(out), axis, keepdims)
+    chosen = (bare(x) == top) | (np.isnan(top) & np.isnan(bare(x)))
+    ties = np.sum(chosen, axis=axis, keepdims=keepdims)
+    total = np.sum(np.where(chosen, t, 0), axis=axis, keepdims=keepdims)
+    return total if np.all(ties == 1) else total / ties
+
+
+prod_ = P("prod", _prod, _prod_rule, sample=_sample, label="Π", tangent=_prod_tangent)
+max_ = P("max", _max, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
+min_ = P("min", _min, _extreme_rule, sample=lambda draw: _sample(draw, distinct=True), tangent=_extreme_tangent)
 
 
 def _sample_spread(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -152,8 +168,18 @@ def _sample_spread(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     }
 
 
-var_ = P("var", _var, _var_rule, sample=_sample_spread)
-std_ = P("std", _std, _std_rule, sample=_sample_spread)
+def _var_tangent(t: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    # The mean of the tangents drops out, since the deviations sum to zero.
+    total = np.sum(_centred(x, axis) * t, axis=axis, keepdims=keepdims)
+    return (2.0 * _share(x.shape, axis, ddof)) * (np.real(total) if bare(total).dtype.kind == "c" else total)
+
+
+def _std_tangent(t: Any, out: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    return quotient(_var_tangent(t, out, x, axis, ddof, keepdims), 2 * out)
+
+
+var_ = P("var", _var, _var_rule, sample=_sample_spread, tangent=_var_tangent)
+std_ = P("std", _std, _std_rule, sample=_sample_spread, tangent=_std_tangent)
 
 
 def max_count(count: int) -> int:
@@ -177,7 +203,7 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape),), {"axis": draw.choice((None, draw.axis(len(shape))))}
 
 
-cumsum_ = P("cumsum", _cumsum, _cumsum_rule, sample=_sample_axis)
+cumsum_ = P("cumsum", _cumsum, _cumsum_rule, sample=_sample_axis, linear="jointly")
 
 
 # --- the public functions, with NumPy's arguments ---------------------------------------------------------------------

@@ -56,7 +56,12 @@ def _sqrtm(x: Any) -> Any:
     return require("scipy.linalg").sqrtm(_in_lapack_dtype(x))
 
 
-expm_ = Primitive("expm", _expm, _expm_rule, sample=_scaled)
+def _expm_tangent(t: Any, out: Any, x: Any) -> Any:
+    # exp([[A, T], [0, A]]) holds the derivative along T in its upper right block.
+    return _expm_rule(t, out, _t(x))
+
+
+expm_ = Primitive("expm", _expm, _expm_rule, sample=_scaled, tangent=_expm_tangent)
 
 
 def expm(A: Any) -> Any:
@@ -95,7 +100,7 @@ def _positive(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a + 2.0 * np.diag(np.arange(1.0, n + 1)),), {}
 
 
-sqrtm_ = Primitive("sqrtm", _sqrtm, _sqrtm_rule, sample=_positive)
+sqrtm_ = Primitive("sqrtm", _sqrtm, _sqrtm_rule, sample=_positive, tangent=lambda t, out, x: _sqrtm_rule(t, _t(out), x))
 
 
 def sqrtm(A: Any) -> Any:
@@ -194,6 +199,12 @@ sylvester_ = Primitive(
     lambda g, out, a, b, q: -np.matmul(_sylvester_adjoint(g, a, b), _t(out)),
     lambda g, out, a, b, q: -np.matmul(_t(out), _sylvester_adjoint(g, a, b)),
     lambda g, out, a, b, q: _sylvester_adjoint(g, a, b),
+    # a dX + dX b = dq - da X - X db
+    tangent=(
+        lambda t, out, a, b, q: _sylvester_adjoint(-np.matmul(t, out), _t(a), _t(b)),
+        lambda t, out, a, b, q: _sylvester_adjoint(-np.matmul(out, t), _t(a), _t(b)),
+        "linear",
+    ),
     sample=_sample_sylvester,
 )
 
@@ -264,6 +275,19 @@ def _banded_rule(g: Any, out: Any, ab: Any, b: Any, lower: int, upper: int) -> A
     return np.stack(products)
 
 
+def _banded_tangent(t: Any, out: Any, ab: Any, b: Any, lower: int, upper: int) -> Any:
+    # A dx = -dA x; row i of dA x is the sum over its diagonals.
+    n = ab.shape[1]
+    total: Any = 0.0
+    for row, (_, rows, columns) in enumerate(_diagonals(lower, upper, n)):
+        band = t[row][columns]
+        part = -(band * out[columns] if out.ndim == 1 else band[:, None] * out[columns])
+        edges = [np.zeros((k, *part.shape[1:])) for k in (rows.start, n - rows.stop)]
+        total = total + np.concatenate([edges[0], part, edges[1]])
+    recorded = hasattr(total, "_node") or hasattr(ab, "_node")
+    return (banded_.function if recorded else _banded)(ab, total, lower, upper)
+
+
 def _sample_banded(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     n, lower, upper = draw.integer(3, 4), draw.integer(0, 2), draw.integer(0, 2)
     ab = draw.array((lower + upper + 1, n), -0.5, 0.5, distinct=True)
@@ -276,6 +300,7 @@ banded_ = Primitive(
     _banded,
     _banded_rule,
     lambda g, out, ab, b, lower, upper: _banded_adjoint(g, ab, lower, upper),
+    tangent=(_banded_tangent, "linear"),
     sample=_sample_banded,
 )
 

@@ -79,17 +79,20 @@ def _sample_concatenate(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(draw.array(shape) for _ in range(draw.integer(1, 3))), {"axis": draw.axis(len(shape))}
 
 
-reshape_ = P("reshape", _reshape, lambda g, out, x, shape: np.reshape(g, x.shape), sample=_sample_reshape)
+reshape_ = P(
+    "reshape", _reshape, lambda g, out, x, shape: np.reshape(g, x.shape), sample=_sample_reshape, linear="jointly"
+)
 transpose_ = P(
     "transpose", _transpose,
     lambda g, out, x, axes=None: np.transpose(g, _inverse(axes)),
-    sample=_sample_transpose, label="T",
+    sample=_sample_transpose, label="T", linear="jointly",
 )  # fmt: skip
 # The transpose of repeating is summing, and the engine sums every gradient to its input's shape.
-broadcast_to_ = P("broadcast_to", _broadcast_to, lambda g, out, x, shape: g, sample=_sample_broadcast)
-flip_ = P("flip", _flip, lambda g, out, x, axis=None: np.flip(g, axis), sample=_sample_axis)
+broadcast_to_ = P("broadcast_to", _broadcast_to, lambda g, out, x, shape: g, sample=_sample_broadcast, linear="jointly")
+flip_ = P("flip", _flip, lambda g, out, x, axis=None: np.flip(g, axis), sample=_sample_axis, linear="jointly")
 roll_ = P(
-    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis), sample=_sample_roll
+    "roll", _roll, lambda g, out, x, shift, axis=None: np.roll(g, np.negative(shift), axis), sample=_sample_roll,
+    linear="jointly",
 )  # fmt: skip
 
 
@@ -104,7 +107,9 @@ def _concatenate_rule(i: int, g: Any, out: Any, *arrays: Any, axis: Any = 0) -> 
     return g[tuple(index)]
 
 
-concatenate_ = P("concatenate", _concatenate, _concatenate_rule, variadic=True, sample=_sample_concatenate)
+concatenate_ = P(
+    "concatenate", _concatenate, _concatenate_rule, variadic=True, sample=_sample_concatenate, linear="jointly"
+)
 
 # --- public functions ------------------------------------------------------------------------------------------------
 
@@ -501,7 +506,7 @@ def _sample_pad(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(shape), tuple((draw.integer(0, 2), draw.integer(0, 2)) for _ in shape)), {}
 
 
-pad_ = P("pad", _pad, _pad_rule, sample=_sample_pad)
+pad_ = P("pad", _pad, _pad_rule, sample=_sample_pad, tangent=lambda t, out, x, pad_width, value=0: np.pad(t, pad_width))
 
 
 @dispatch.implements(np.pad)

@@ -1,0 +1,549 @@
+"""Forward mode, and every transform inside another: values that carry more than a number.
+
+A transform that cannot use the one graph of the program gets a *level* of its own, one deeper than the levels that
+enclose it. Inside, a Tensor's node is a :class:`Box`: it holds the same value as the next lower level sees it
+(``below``), and what this level adds. An operation on boxes is applied once below, where it leaves a graph node, a
+lower box or nothing behind; then the innermost level adds its own part:
+
+- :class:`Dual` carries a tangent: forward mode, without any graph. The tangent of the result comes from the operation's
+  tangent rule, applied to values of the level below, so that it is differentiable there in its turn.
+- :class:`Taped` stands for a place on a tape, the list of what the level has seen. A tape can be walked backward
+  (reverse mode inside forward mode, Jacobians by rows) and forward (``linearize``, Jacobians by columns).
+
+Levels are told apart by identity, so a perturbation of one is never taken for a perturbation of another (Siskind and
+Pearlmutter 2005). What a level hands out are values of the level below: they are tracked exactly when something there
+is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.batching import Batched, Unbatchable, count, each
+from autodiff.core.backward import Table, pick, pull_fused, wrap
+from autodiff.core.errors import GraphError, NotDifferentiableError
+from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.modes import ORDINARY, current_state, state_as
+from autodiff.core.op import argument, coerce, note_view, on_levels, record
+
+__all__ = ["Dual", "Level", "Refusal", "Taped", "apply", "below", "entered", "innermost", "levels", "pull_tape", "push"]
+
+
+class Level:
+    """One transform while it runs, and with its tape as long as something is pulled or pushed through that."""
+
+    __slots__ = ("alive", "depth", "tape")
+
+    def __init__(self, taped: bool = False) -> None:
+        self.depth = levels() + 1
+        self.alive = True
+        self.tape: list[Any] | None = [] if taped else None
+
+
+class Box(Node):
+    """A value at some level: as the next lower level sees it, and what the level adds."""
+
+    __slots__ = ("below", "level")
+
+    def __init__(self, level: Level, value: Any) -> None:
+        self.level = level
+        self.below = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Of the value."""
+        return self.below._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:  # type: ignore[override]
+        """Of the value."""
+        return self.below._data.dtype
+
+    @property
+    def g(self) -> Any:  # type: ignore[override]
+        """Boxes are no part of a graph."""
+        raise GraphError(
+            "backward() has met a tensor of a function under jvp, jacfwd, vmap or the like; inside such a function use"
+            " autodiff.grad or autodiff.vjp, and do not keep its tensors when it has returned"
+        )
+
+    pull = g  # type: ignore[assignment]
+    parents = ()
+    saved = None
+    attrs = None
+
+
+class Dual(Box):
+    """A value and its tangent, an array or a tracked Tensor of the level below."""
+
+    __slots__ = ("tangent",)
+
+    def __init__(self, level: Level, value: Any, tangent: Any) -> None:
+        self.level = level
+        self.below = value
+        self.tangent = tangent
+
+
+class Taped(Box):
+    """A value and its place on the level's tape."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, level: Level, value: Any, entry: Any) -> None:
+        self.level = level
+        self.below = value
+        self.entry = entry
+
+
+class Refusal:
+    """In the place of a tangent that does not exist: whoever uses it raises."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def refuse(self) -> NotDifferentiableError:
+        """The error to raise."""
+        return NotDifferentiableError(self.message)
+
+
+def levels() -> int:
+    """How many levels enclose the running code."""
+    return (current_state() or ORDINARY).levels
+
+
+@contextmanager
+def entered(level: Level) -> Iterator[None]:
+    """Run a function at a level; what it returns is unboxed after that."""
+    try:
+        with state_as(replace(current_state() or ORDINARY, levels=level.depth, grad=True)):
+            yield
+    finally:
+        level.alive = False
+
+
+def innermost(inputs: Sequence[Any]) -> Level | None:
+    """The deepest level among an operation's inputs, None if none is boxed."""
+    found: Level | None = None
+    for value in inputs:
+        node = getattr(value, "_node", None)
+        if isinstance(node, Box):
+            level = node.level
+            if not level.alive:
+                raise GraphError(
+                    "a tensor of a function under a transform was kept and used when the transform had ended; let the"
+                    " function return it"
+                )
+            if found is None or level.depth > found.depth:
+                found = level
+    return found
+
+
+def below(value: Any, level: Level) -> Any:
+    """A value as the level below ``level`` sees it."""
+    node = getattr(value, "_node", None)
+    return node.below if isinstance(node, Box) and node.level is level else value
+
+
+def tracked(value: Any) -> bool:
+    """Whether a value is a Tensor that something may be differentiated through."""
+    return getattr(value, "_node", None) is not None
+
+
+def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, residuals: list[Any] | None) -> Any:
+    """Apply an operation of which an input is boxed at ``level``, the innermost."""
+    lower, boxes, arrays = [], [], []
+    for i, value in enumerate(inputs):
+        node = getattr(value, "_node", None)
+        boxes.append(node if isinstance(node, Box) and node.level is level else None)
+        lower.append(below(value, level) if hasattr(value, "_node") else coerce(op, i, value))
+        arrays.append(getattr(value, "_data", lower[-1]))
+    kept: list[Any] = []
+    out = record(op, lower, attrs, kept if op.fused else None)
+    if residuals is not None:
+        residuals.extend(kept)
+    if not (current_state() or ORDINARY).grad:
+        return out  # what is computed under no_grad() is a constant, as it is for reverse mode
+    if level.tape is not None:
+        return _on_tape(op, inputs, boxes, arrays, lower, attrs, out, kept, level)
+    tangents = [None if box is None else box.tangent for box in boxes]
+    moved = push(op, tangents, out, lower, attrs)
+    if out.__class__ is tuple:
+        return tuple(_dual(o, t, level) for o, t in zip(out, moved, strict=True))
+    result = _dual(out, moved, level)
+    _note_view(op, inputs, attrs, arrays, result)
+    return result
+
+
+def _dual(out: Any, tangent: Any, level: Level) -> Any:
+    return out if tangent is None else wrap(out._data, Dual(level, out, tangent))
+
+
+def _note_view(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
+    data = result._data
+    if data.__class__ is np.ndarray and (data.base is not None or data is arrays[0]):
+        note_view(op, inputs, attrs, arrays, result)
+
+
+# --- tangents -------------------------------------------------------------------------------------------------------
+
+
+def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """The tangent of an operation's output, from those of its inputs: ``J t``.
+
+    Parameters
+    ----------
+    op : Primitive or Fused
+    tangents : sequence
+        One per input: an array, a tracked Tensor, a batch of arrays, or None for zero.
+    out : Tensor or tuple of Tensor
+        What the operation made of ``inputs``.
+    inputs : sequence
+        Of one level: Tensors, arrays, numbers or None.
+    attrs : dict
+
+    Returns
+    -------
+    array, Tensor, Refusal or None (zero); a tuple of these for several outputs
+    """
+    outs = out if out.__class__ is tuple else (out,)
+    for tangent in tangents:
+        if tangent.__class__ is Refusal:
+            raise tangent.refuse()
+    tangents = [
+        t if t is None or np.result_type(bare_of(x)).kind in "fc" else None
+        for t, x in zip(tangents, inputs, strict=True)
+    ]
+    if all(t is None for t in tangents) or all(o._data.dtype.kind not in "fc" for o in outs):
+        return tuple(None for _ in outs) if out.__class__ is tuple else None
+    given, made = [_seen_by_rules(x) for x in inputs], [_seen_by_rules(o) for o in outs]
+    arguments = (made[0] if out.__class__ is not tuple else tuple(made), given, attrs)
+    try:
+        found = _pushed(op, tangents, *arguments)
+    except Unbatchable:
+        n = count(list(tangents))
+        assert n is not None
+        rows = [_as_parts(_pushed(op, each(list(tangents), i), *arguments), out) for i in range(n)]
+        found = tuple(_stacked(column) for column in zip(*rows, strict=True))
+    parts = _as_parts(found, out)
+    fitted = tuple(_fit(t, o) for t, o in zip(parts, outs, strict=True))
+    return fitted if out.__class__ is tuple else fitted[0]
+
+
+def _seen_by_rules(value: Any) -> Any:
+    """What a rule is given: the bare array of a constant, unless somebody follows every operation."""
+    if not hasattr(value, "_node") or value._node is not None or (current_state() or ORDINARY).tracer is not None:
+        return value
+    return value._data
+
+
+def bare_of(value: Any) -> Any:
+    """The array of a Tensor; None as a number."""
+    return 0.0 if value is None else value._data if hasattr(value, "_node") else value
+
+
+def _as_parts(found: Any, out: Any) -> tuple[Any, ...]:
+    if out.__class__ is not tuple:
+        return found if found.__class__ is tuple else (found,)
+    return tuple(found) if found is not None else (None,) * len(out)
+
+
+def _stacked(column: Sequence[Any]) -> Any:
+    for part in column:
+        if part is None or part.__class__ is Refusal:
+            return part
+    return Batched(np.stack([np.asarray(part) for part in column]))
+
+
+def _fit(tangent: Any, out: Any) -> Any:
+    """A tangent in the shape and dtype of its output: the transpose of what ``engine.fit`` does to a gradient."""
+    if tangent is None or tangent.__class__ is Refusal or out._data.dtype.kind not in "fc":
+        return tangent if tangent.__class__ is Refusal else None
+    if not hasattr(tangent, "dtype"):
+        tangent = np.asarray(tangent)
+    shape, dtype = out._data.shape, out._data.dtype
+    if tangent.dtype != dtype:
+        if tangent.dtype.kind == "c" and dtype.kind != "c":
+            tangent = tangent.real
+        if tangent.dtype != dtype:
+            tangent = tangent.astype(dtype)
+    if tangent.shape != shape:
+        tangent = np.broadcast_to(tangent, shape)
+    return tangent
+
+
+def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    stated = op.tangents
+    if op.fused and stated is None:
+        return through(lambda *given: op.composed(*given, **attrs), inputs, tangents)[1]
+    if stated == "jointly":
+        return _run(op, _joint(op, tangents, inputs), attrs)
+    total: Any = None
+    for i, tangent in enumerate(tangents):
+        if tangent is None:
+            continue
+        rule = None if op.fused else op.rules[0 if op.variadic else i]
+        own = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
+        if rule is None and own is None:
+            raise NotDifferentiableError(
+                f"{op.name} has no derivative with respect to its argument {argument(op, i)}; "
+                "pass that argument through autodiff.constant(...)"
+            )
+        if stated == "pointwise":
+            part = rule(tangent, out, *inputs, **attrs)
+        elif own is None and stated != "each":
+            part = _transposed(op, rule, i, tangent, out, inputs, attrs)
+        elif stated == "each" or own == "linear":
+            part = _run(op, [tangent if j == i else x for j, x in enumerate(inputs)], attrs)
+        else:
+            part = own(*((i,) if op.variadic else ()), tangent, out, *inputs, **attrs)
+        total = part if total is None else _sum(total, part)
+    return total
+
+
+def _sum(a: Any, b: Any) -> Any:
+    if a.__class__ is tuple:
+        return tuple(_sum(x, y) for x, y in zip(a, b, strict=True))
+    if a is None or b.__class__ is Refusal:
+        return b
+    return a if b is None or a.__class__ is Refusal else a + b
+
+
+def _run(op: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """The operation itself on tangents: its forward, or recorded where one of them is tracked."""
+    if any(hasattr(x, "_node") for x in inputs):
+        return record(op, inputs, attrs)
+    return op.forward(*inputs, **attrs)
+
+
+def _joint(op: Any, tangents: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    rules = op.rules * len(inputs) if op.variadic else op.rules
+    return [
+        x if rule is None else np.zeros_like(bare_of(x)) if t is None else t
+        for t, x, rule in zip(tangents, inputs, rules, strict=True)
+    ]
+
+
+def _transposed(op: Any, rule: Any, i: int, tangent: Any, out: Any, inputs: Any, attrs: dict[str, Any]) -> Any:
+    """``J t`` of an operation that states only ``u -> J' u``: one cotangent per element of the output, ``y_k = <J' e_k,
+    t>``. Right for any rule, and as costly as a Jacobian: state ``tangent=`` or ``linear=`` where that matters.
+    """
+    if tangent.__class__ is Batched:
+        raise Unbatchable
+    outs = out if out.__class__ is tuple else (out,)
+    shape = np.shape(bare_of(inputs[i]))
+    found = []
+    for place, o in enumerate(outs):
+        data = bare_of(o)
+        if np.result_type(data).kind not in "fc":
+            found.append(None)
+            continue
+
+        def along(unit: Any, k: int, place: int = place, data: Any = data) -> Any:
+            g = np.zeros(np.shape(data), np.result_type(data))
+            g.reshape(-1)[k] = unit
+            seed = (
+                g
+                if out.__class__ is not tuple
+                else tuple(g if j == place else np.zeros_like(bare_of(other)) for j, other in enumerate(outs))
+            )
+            pulled = rule(*((i,) if op.variadic else ()), seed, out, *inputs, **attrs)
+            return np.sum(np.broadcast_to(pulled, np.broadcast_shapes(np.shape(bare_of(pulled)), shape)) * tangent)
+
+        numbers = []
+        for k in range(np.size(data)):
+            number = along(1, k)
+            if np.result_type(data).kind == "c":
+                number = np.real(number) - 1j * np.real(along(1j, k))
+            numbers.append(number if hasattr(number, "_node") else np.asarray(number))
+        found.append(np.reshape(np.stack(numbers), np.shape(data)) if numbers else np.zeros_like(data))
+    return tuple(found) if out.__class__ is tuple else found[0]
+
+
+def through(function: Callable[..., Any], inputs: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """``function(*inputs)`` and the tangents of what it returns, one Tensor or a tuple of them."""
+    level = Level()
+    with entered(level):
+        boxed = [boxed_leaf(x, t, level) for x, t in zip(inputs, tangents, strict=True)]
+        out = function(*boxed)
+    if isinstance(out, tuple):
+        pairs = [unboxed(o, level) for o in out]
+        return tuple(value for value, _ in pairs), tuple(tangent for _, tangent in pairs)
+    return unboxed(out, level)
+
+
+def boxed_leaf(value: Any, tangent: Any, level: Level) -> Any:
+    """An argument with its tangent; as it is if that is None."""
+    if tangent is None:
+        return value
+    tensor = value if hasattr(value, "_node") else wrap(np.asarray(value), None)
+    return wrap(tensor._data, Dual(level, tensor, tangent))
+
+
+def unboxed(value: Any, level: Level) -> tuple[Any, Any]:
+    """A result as the level below sees it, and its tangent (None for zero)."""
+    node = getattr(value, "_node", None)
+    if not isinstance(node, Dual) or node.level is not level:
+        return value, None
+    if node.tangent.__class__ is Refusal:
+        raise node.tangent.refuse()
+    return node.below, node.tangent
+
+
+# --- tapes ------------------------------------------------------------------------------------------------------------
+
+
+class Entry(GeneralNode):
+    """One application on a tape.
+
+    Attributes
+    ----------
+    out : Tensor or tuple of Tensor
+    given : list
+        The inputs, as the level below sees them.
+    residuals
+        What a fused forward left for its backward, None if it did not run.
+    """
+
+    __slots__ = ("given", "out", "residuals")
+
+    out: Any
+    given: list[Any]
+    residuals: Any
+
+
+def _on_tape(
+    op: Any,
+    inputs: Sequence[Any],
+    boxes: Sequence[Any],
+    arrays: Sequence[Any],
+    lower: list[Any],
+    attrs: dict[str, Any],
+    out: Any,
+    kept: list[Any],
+    level: Level,
+) -> Any:
+    tape = level.tape
+    assert tape is not None
+    outs = out if out.__class__ is tuple else (out,)
+    if all(o._data.dtype.kind not in "fc" for o in outs):
+        return out
+    entry = Entry()
+    entry.op, entry.attrs, entry.out, entry.given = op, attrs, out, lower
+    entry.parents = tuple(None if box is None else box.entry for box in boxes)
+    entry.residuals = kept[0] if kept else None
+    if not op.fused and not op.variadic:
+        op._uses(tuple(parent is not None for parent in entry.parents))  # refuses an input without a rule
+    tape.append(entry)
+    if out.__class__ is not tuple:
+        entry.shape, entry.dtype = out._data.shape, out._data.dtype
+        result = wrap(out._data, Taped(level, out, entry))
+        _note_view(op, inputs, attrs, arrays, result)
+        return result
+    entry.shape = tuple(o._data.shape for o in outs)
+    entry.dtype = tuple(o._data.dtype for o in outs)
+    results = []
+    for i, o in enumerate(outs):
+        if o._data.dtype.kind in "fc":
+            part = pick(entry, i)
+            tape.append(part)
+            results.append(wrap(o._data, Taped(level, o, part)))
+        else:
+            results.append(o)
+    return tuple(results)
+
+
+def taped_leaf(value: Any, level: Level) -> Any:
+    """An argument as a leaf of a tape."""
+    tensor = value if hasattr(value, "_node") else wrap(np.asarray(value), None)
+    return wrap(tensor._data, Taped(level, tensor, Variable(tensor._data.shape, tensor._data.dtype)))
+
+
+def pull_tape(level: Level, seeds: Sequence[tuple[Any, Any]], leaves: Sequence[Any]) -> list[Any]:
+    """The gradients of ``sum(<g, entry>)`` at the leaves of a tape, None where it does not depend on one.
+
+    Parameters
+    ----------
+    level : Level
+    seeds : sequence of (entry, g)
+    leaves : sequence of Variable
+    """
+    pending = Table()
+    for entry, g in seeds:
+        pending.add(entry, g)
+    assert level.tape is not None
+    for entry in reversed(level.tape):
+        g = pending.take(entry)
+        if g is not None:
+            _pull(entry, g, pending)
+    return [pending.get(leaf) for leaf in leaves]
+
+
+def _pull(entry: Any, g: Any, pending: Table) -> None:
+    if entry.__class__ is not Entry or hasattr(entry.op, "pull_entry"):
+        entry.op.pull(entry, g, pending)
+        return
+    outs = entry.out if entry.out.__class__ is tuple else (entry.out,)
+    parts = g if isinstance(g, list) else [g]
+    entry.saved = None
+    if not entry.op.fused:
+        made = tuple(_seen_by_rules(o) for o in outs)
+        entry.saved = (made if entry.out.__class__ is tuple else made[0], *map(_seen_by_rules, entry.given))
+        entry.op.pull(entry, g, pending)
+    elif entry.residuals is None or any(tracked(v) for v in (*entry.given, *parts)):
+        _pull_composed(entry, parts, pending)
+    else:
+        needs = tuple(parent is not None for parent in entry.parents)
+        entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
+        pull_fused(
+            entry, [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g), pending
+        )
+    entry.saved = None
+
+
+def _pull_composed(entry: Any, parts: Sequence[Any], pending: Table) -> None:
+    """The gradients of a fused operation's composed definition."""
+    level = Level(taped=True)
+    with entered(level):
+        leaves = [
+            v if parent is None else taped_leaf(v, level) for v, parent in zip(entry.given, entry.parents, strict=True)
+        ]
+        out = entry.op.composed(*leaves, **(entry.attrs or {}))
+    outs = out if isinstance(out, tuple) else (out,)
+    seeds = [
+        (o._node.entry, part)
+        for o, part in zip(outs, parts, strict=True)
+        if part is not None and isinstance(getattr(o, "_node", None), Taped) and o._node.level is level
+    ]
+    wanted = [i for i, parent in enumerate(entry.parents) if parent is not None]
+    for i, found in zip(wanted, pull_tape(level, seeds, [leaves[i]._node.entry for i in wanted]), strict=True):
+        if found is not None:
+            pending.add(entry.parents[i], found)
+
+
+def push_tape(level: Level, leaves: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    """The tangents of ``outputs``, entries of a tape, from those of its leaves; None for zero."""
+    known: dict[Any, Any] = dict(zip(leaves, tangents, strict=True))
+    assert level.tape is not None
+    for entry in level.tape:
+        if entry.__class__ is not Entry:
+            parts = known.get(entry.parents[0])
+            known[entry] = None if parts is None else parts[entry.attrs["index"]]
+            continue
+        moved = [None if parent is None else known.get(parent) for parent in entry.parents]
+        if any(t is not None for t in moved):
+            known[entry] = push(entry.op, moved, entry.out, entry.given, entry.attrs or {})
+    found = [known.get(entry) for entry in outputs]
+    for tangent in found:
+        if tangent.__class__ is Refusal:
+            raise tangent.refuse()
+    return found
+
+
+on_levels += [innermost, apply]
