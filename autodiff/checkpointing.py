@@ -17,7 +17,7 @@ from autodiff.core import backward as engine
 from autodiff.core.backward import Pending, alias, wrap
 from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.core.graph import GeneralNode, Node, Variable
-from autodiff.core.modes import ORDINARY, State, current_state, is_grad_enabled, state_as
+from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.pytree import flatten
 
 __all__ = ["checkpointed"]
@@ -59,7 +59,7 @@ class _Checkpoint:
             aliases = [alias(wrap(a, p)) for a, p in zip(arrays, parents[:count], strict=True)]
         else:
             aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in arrays]
-        outs, _ = self.run(aliases, replace(self.state, grad=True))
+        outs, _ = self.run(aliases, replace(self.state, grad=True, levels=(current_state() or ORDINARY).levels))
         parts = g if isinstance(g, list) else [g]
         targets = [a._node for a in aliases] + list(parents[count:])
         found = gradients_at(outs, parts, targets, pending.recording)
@@ -75,9 +75,10 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not is_grad_enabled():
+        state = current_state() or ORDINARY
+        if not state.grad or state.levels:
             return function(*args, **kwargs)
-        op = _Checkpoint(function, args, kwargs, current_state() or ORDINARY)
+        op = _Checkpoint(function, args, kwargs, state)
         tensors = [op.leaves[i] for i in op.places]
         aliases = [alias(t) for t in tensors]
         mark = object()

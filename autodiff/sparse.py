@@ -113,6 +113,7 @@ product_ = Primitive(
     _multiply,
     lambda g, out, data, x, pattern, transposed=False: _at_entries(g, x, pattern.places(transposed)),
     _multiply_rule,
+    linear="each",
     sample=_sample_product,
     label="sparse @",
 )
@@ -249,6 +250,13 @@ def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (data, b), {"system": Direct(pattern), "transposed": draw.boolean()}
 
 
+def _solve_tangent(t: Any, out: Any, data: Any, b: Any, system: System, transposed: bool = False) -> Any:
+    # A dx = -dA x
+    recorded = any(hasattr(part, "_node") for part in (t, out, data))
+    moved = (product_.function if recorded else _multiply)(t, out, pattern=system.pattern, transposed=transposed)
+    return (solve_.function if recorded else _solve)(data, -moved, system=system, transposed=transposed)
+
+
 solve_ = Primitive(
     "spsolve",
     _solve,
@@ -256,6 +264,7 @@ solve_ = Primitive(
         -_at_entries(system.adjoint(g, data, transposed, True), out, system.pattern.places(transposed))
     ),
     lambda g, out, data, b, system, transposed=False: system.adjoint(g, data, transposed, False),
+    tangent=(_solve_tangent, "linear"),
     sample=_sample_solve,
 )
 

@@ -1,9 +1,9 @@
 """Functions that take a function and return its derivative, with JAX's names.
 
 Arrays in, arrays out: inside, the function sees Tensors; outside, derivatives are ndarrays. A result is a Tensor
-exactly when something that it depends on is tracked: an argument, a tensor that the function closes over, or what an enclosing
-transform differentiates. So transforms nest to any depth and in any order. Each level differentiates with respect to
-stand-ins of its own, so levels cannot be confused (docs/forward.md).
+exactly when something that it depends on is tracked: an argument, a tensor that the function closes over, or what an
+enclosing transform differentiates. So transforms nest to any depth and in any order. Each level differentiates with
+respect to stand-ins of its own, so levels cannot be confused (docs/forward.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autodiff import batching
 from autodiff.core import backward as engine
 from autodiff.core import forward
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.core.graph import Variable
+from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, transform_depth
 from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.ops import shaping
@@ -198,13 +198,18 @@ class _Reverse(_Call):
     """Reverse mode through the program's own graph, for a function that no level encloses."""
 
     def run(self, kwargs: dict[str, Any]) -> Any:
+        stage = Stage()
         self.aliases = [
-            engine.wrap(leaf._data, Variable(leaf.shape, leaf.dtype)) if leaf._node is None else engine.alias(leaf)
+            engine.alias(leaf)
+            if leaf._node is not None
+            else engine.wrap(leaf._data, Variable(leaf.shape, leaf.dtype, stage=stage))
             for leaf in self.leaves
         ]
-        self.beyond: frozenset[Any] | None = None
-        with enable_grad():
-            return self._with([engine.alias(alias) for alias in self.aliases], kwargs)
+        try:
+            with enable_grad():
+                return self._with([engine.alias(alias) for alias in self.aliases], kwargs)
+        finally:
+            stage.alive = False
 
     def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
         """The gradients at the leaves; zeros where the outputs do not depend on one."""
@@ -782,7 +787,15 @@ def _rows(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[li
 
 def _columns(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[list[Any]]:
     """The Jacobian of every output with respect to every leaf, by batched forward passes."""
-    single = _one_by_one(call)
+    if not _one_by_one(call):
+        try:
+            return _columns_of(call, outs, holomorphic, False)
+        except batching.Unbatchable:
+            pass
+    return _columns_of(call, outs, holomorphic, True)
+
+
+def _columns_of(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool, single: bool) -> list[list[Any]]:
     blocks: list[list[Any]] = [[] for _ in outs]
     for place, leaf in enumerate(call.leaves):
         found: list[list[Any]] = [[] for _ in outs]

@@ -579,7 +579,7 @@ def depends_beyond(roots: Iterable[Node | Variable], targets: Sequence[Node | Va
     own = set(targets)
     beyond = {entry for entry in own if not isinstance(entry, Variable)}
     for entry in topological_order(roots, own):
-        if entry.__class__ is Variable or not beyond.isdisjoint(_places(entry)):
+        if entry.stage.alive if entry.__class__ is Variable else not beyond.isdisjoint(_places(entry)):
             beyond.add(entry)
     return frozenset(beyond)
 
@@ -644,7 +644,12 @@ def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: A
 # Whoever holds it may write to every entry's ``g``. Nobody waits for it: a pass that does not get it runs with a table.
 _exclusive = threading.Lock()
 
-_NODES = frozenset({ElementwiseNode, GeneralNode, ScalarNode})
+_NODES = {ElementwiseNode, GeneralNode, ScalarNode}
+
+
+def bind_boxes(*kinds: type) -> None:
+    """Tell the engine of the nodes that core.forward, which stands above, adds."""
+    _NODES.update(kinds)
 
 
 def _walk_alone(

@@ -17,6 +17,7 @@ is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,13 +26,26 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, count, each
-from autodiff.core.backward import Table, pick, pull_fused, wrap
+from autodiff.core.backward import ALIAS, Table, bind_boxes, pick, pull_fused, wrap
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.graph import GeneralNode, Node, Variable
 from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.op import argument, coerce, note_view, on_levels, record
 
-__all__ = ["Dual", "Level", "Refusal", "Taped", "apply", "below", "entered", "innermost", "levels", "pull_tape", "push"]
+__all__ = [
+    "Ambiguous",
+    "Dual",
+    "Level",
+    "Refusal",
+    "Taped",
+    "apply",
+    "below",
+    "entered",
+    "innermost",
+    "levels",
+    "pull_tape",
+    "push",
+]
 
 
 class Level:
@@ -46,13 +60,22 @@ class Level:
 
 
 class Box(Node):
-    """A value at some level: as the next lower level sees it, and what the level adds."""
+    """A value at some level: as the next lower level sees it, and what the level adds.
+
+    When the level has ended it is nothing but another name for the lower value, in the program's graph too.
+    """
 
     __slots__ = ("below", "level")
+
+    op = ALIAS
+    attrs = None
+    second = None
 
     def __init__(self, level: Level, value: Any) -> None:
         self.level = level
         self.below = value
+        self.g = False
+        self.saved = ()
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -65,17 +88,23 @@ class Box(Node):
         return self.below._data.dtype
 
     @property
-    def g(self) -> Any:  # type: ignore[override]
-        """Boxes are no part of a graph."""
-        raise GraphError(
-            "backward() has met a tensor of a function under jvp, jacfwd, vmap or the like; inside such a function use"
-            " autodiff.grad or autodiff.vjp, and do not keep its tensors when it has returned"
-        )
+    def first(self) -> Any:
+        """What it stands for in the graph of the program."""
+        return self.below._node
 
-    pull = g  # type: ignore[assignment]
-    parents = ()
-    saved = None
-    attrs = None
+    @property
+    def parents(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """That alone."""
+        return (self.below._node,)
+
+    def pull(self, node: Any, g: Any, pending: Any) -> None:  # type: ignore[override]
+        """Pass a gradient on, in the graph of the program."""
+        if self.level.alive:
+            raise GraphError(
+                "backward() inside a function under jvp, jacfwd, vmap or the like; use autodiff.grad or vjp there"
+            )
+        if self.below._node is not None:
+            pending.add(self.below._node, g)
 
 
 class Dual(Box):
@@ -84,8 +113,7 @@ class Dual(Box):
     __slots__ = ("tangent",)
 
     def __init__(self, level: Level, value: Any, tangent: Any) -> None:
-        self.level = level
-        self.below = value
+        super().__init__(level, value)
         self.tangent = tangent
 
 
@@ -95,8 +123,7 @@ class Taped(Box):
     __slots__ = ("entry",)
 
     def __init__(self, level: Level, value: Any, entry: Any) -> None:
-        self.level = level
-        self.below = value
+        super().__init__(level, value)
         self.entry = entry
 
 
@@ -111,6 +138,61 @@ class Refusal:
     def refuse(self) -> NotDifferentiableError:
         """The error to raise."""
         return NotDifferentiableError(self.message)
+
+
+class Ambiguous:
+    """A tangent that holds up to a multiple of ``probe``: of vectors, say, whose phase is arbitrary.
+
+    The probe goes along as a tangent of that tangent. Where a result does not depend on the arbitrary part, it has
+    become zero by then; where it has not, the result is refused. What is arbitrary together bears one probe (``other``
+    is the first of such tangents).
+    """
+
+    __slots__ = ("level", "probe", "tangent")
+
+    def __init__(self, tangent: Any, probe: Any, message: str, other: Ambiguous | None = None) -> None:
+        self.tangent = tangent
+        self.probe = probe
+        self.level = Probe(message) if other is None else other.level
+
+    def boxed(self, out: Any) -> Any:
+        """The tangent, with the probe at a level of its own, deeper than any other."""
+        tangent = _fit(self.tangent, out)
+        tensor = tangent if hasattr(tangent, "_node") else wrap(tangent, None)
+        return wrap(tensor._data, Dual(self.level, tensor, _fit(self.probe, out)))
+
+
+_depths = itertools.count(1 << 30)
+
+
+class Probe(Level):
+    """The level of one probe; it ends with the last value that bears it."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: str) -> None:
+        self.depth = next(_depths)
+        self.alive = True
+        self.tape = None
+        self.message = message
+
+
+def settled(value: Any, tangent: Any) -> Any:
+    """A tangent as it is handed out: of one that bears probes all must have become zero."""
+    if tangent.__class__ is Refusal:
+        raise tangent.refuse()
+    while isinstance(getattr(tangent, "_node", None), Dual) and isinstance(tangent._node.level, Probe):
+        box = tangent._node
+        sizes = [np.max(np.abs(_values(part)), initial=0.0) for part in (box.tangent, tangent, value)]
+        if sizes[0] > 1e-6 * max(sizes[1:]):
+            raise NotDifferentiableError(box.level.message)
+        tangent = box.below
+    return tangent._data if hasattr(tangent, "_node") and tangent._node is None else tangent
+
+
+def _values(part: Any) -> Any:
+    data = getattr(part, "_data", part)
+    return data.array if data.__class__ is Batched else data
 
 
 def levels() -> int:
@@ -133,15 +215,10 @@ def innermost(inputs: Sequence[Any]) -> Level | None:
     found: Level | None = None
     for value in inputs:
         node = getattr(value, "_node", None)
-        if isinstance(node, Box):
-            level = node.level
-            if not level.alive:
-                raise GraphError(
-                    "a tensor of a function under a transform was kept and used when the transform had ended; let the"
-                    " function return it"
-                )
-            if found is None or level.depth > found.depth:
-                found = level
+        if isinstance(node, Box) and (found is None or node.level.depth > found.depth or not node.level.alive):
+            found = node.level
+            if not found.alive:
+                return found
     return found
 
 
@@ -164,6 +241,8 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
         boxes.append(node if isinstance(node, Box) and node.level is level else None)
         lower.append(below(value, level) if hasattr(value, "_node") else coerce(op, i, value))
         arrays.append(getattr(value, "_data", lower[-1]))
+    if not level.alive:  # what has leaked from a transform that has ended
+        return record(op, lower, attrs, residuals)
     kept: list[Any] = []
     out = record(op, lower, attrs, kept if op.fused else None)
     if residuals is not None:
@@ -232,6 +311,8 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         rows = [_as_parts(_pushed(op, each(list(tangents), i), *arguments), out) for i in range(n)]
         found = tuple(_stacked(column) for column in zip(*rows, strict=True))
     parts = _as_parts(found, out)
+    if any(p.__class__ is Ambiguous for p in parts) and count(list(tangents)) is not None:
+        raise Unbatchable
     fitted = tuple(_fit(t, o) for t, o in zip(parts, outs, strict=True))
     return fitted if out.__class__ is tuple else fitted[0]
 
@@ -258,11 +339,15 @@ def _stacked(column: Sequence[Any]) -> Any:
     for part in column:
         if part is None or part.__class__ is Refusal:
             return part
+        if part.__class__ is Ambiguous:
+            raise Unbatchable  # whoever made the batch pushes one at a time
     return Batched(np.stack([np.asarray(part) for part in column]))
 
 
 def _fit(tangent: Any, out: Any) -> Any:
     """A tangent in the shape and dtype of its output: the transpose of what ``engine.fit`` does to a gradient."""
+    if tangent.__class__ is Ambiguous:
+        return tangent.boxed(out)
     if tangent is None or tangent.__class__ is Refusal or out._data.dtype.kind not in "fc":
         return tangent if tangent.__class__ is Refusal else None
     if not hasattr(tangent, "dtype"):
@@ -391,9 +476,7 @@ def unboxed(value: Any, level: Level) -> tuple[Any, Any]:
     node = getattr(value, "_node", None)
     if not isinstance(node, Dual) or node.level is not level:
         return value, None
-    if node.tangent.__class__ is Refusal:
-        raise node.tangent.refuse()
-    return node.below, node.tangent
+    return node.below, settled(node.below, node.tangent)
 
 
 # --- tapes ------------------------------------------------------------------------------------------------------------
@@ -531,19 +614,17 @@ def push_tape(level: Level, leaves: Sequence[Any], tangents: Sequence[Any], outp
     """The tangents of ``outputs``, entries of a tape, from those of its leaves; None for zero."""
     known: dict[Any, Any] = dict(zip(leaves, tangents, strict=True))
     assert level.tape is not None
-    for entry in level.tape:
-        if entry.__class__ is not Entry:
-            parts = known.get(entry.parents[0])
-            known[entry] = None if parts is None else parts[entry.attrs["index"]]
-            continue
-        moved = [None if parent is None else known.get(parent) for parent in entry.parents]
-        if any(t is not None for t in moved):
-            known[entry] = push(entry.op, moved, entry.out, entry.given, entry.attrs or {})
-    found = [known.get(entry) for entry in outputs]
-    for tangent in found:
-        if tangent.__class__ is Refusal:
-            raise tangent.refuse()
-    return found
+    with entered(Level()):
+        for entry in level.tape:
+            if entry.__class__ is not Entry:
+                parts = known.get(entry.parents[0])
+                known[entry] = None if parts is None else parts[entry.attrs["index"]]
+                continue
+            moved = [None if parent is None else known.get(parent) for parent in entry.parents]
+            if any(t is not None for t in moved):
+                known[entry] = push(entry.op, moved, entry.out, entry.given, entry.attrs or {})
+    return [settled(getattr(entry, "out", None), known.get(entry)) for entry in outputs]
 
 
 on_levels += [innermost, apply]
+bind_boxes(Dual, Taped)

@@ -20,6 +20,19 @@ import numpy as np
 __all__ = ["Constant", "ElementwiseNode", "GeneralNode", "Node", "ScalarNode", "Variable", "topological_order"]
 
 
+class Stage:
+    """How long a leaf is one that something may be differentiated by: a transform's while its function runs."""
+
+    __slots__ = ("alive",)
+
+    def __init__(self) -> None:
+        self.alive = True
+
+
+#: That of the program's own leaves.
+FOREVER = Stage()
+
+
 class Variable:
     """A leaf of the graph: where a gradient comes to rest.
 
@@ -34,11 +47,14 @@ class Variable:
     name : str or None
     g
         As on a :class:`Node`.
+    stage : Stage
+        Until when it is a leaf: a transform's stand-ins are none when its function has returned.
     """
 
-    __slots__ = ("__weakref__", "_grad", "dtype", "g", "hooks", "name", "shape")
+    __slots__ = ("__weakref__", "_grad", "dtype", "g", "hooks", "name", "shape", "stage")
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None, stage: Stage | None = None) -> None:
+        self.stage = FOREVER if stage is None else stage
         self.shape = shape
         self.dtype = dtype
         self._grad: Any = None
@@ -300,4 +316,8 @@ def topological_order(
                             push(parent)
             elif kind is Variable:
                 placed(entry)
+            elif isinstance(entry, Node):
+                push(entry)
+                push(None)
+                stack += [parent for parent in entry.parents if parent is not None and parent not in seen]
             # Anything else is a number in the place of a parent.

@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from autodiff.core.forward import Refusal
+from autodiff.core.forward import Ambiguous, Refusal
 from autodiff.core.op import Primitive
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
@@ -167,15 +167,15 @@ def _sample_solve(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a, draw.array((n,)) if draw.boolean() else draw.array((*a.shape[:-2], n, draw.integer(1, 2)))), {}
 
 
+def _solve_tangent(t: Any, out: Any, a: Any, b: Any) -> Any:
+    # A dx = db - dA x; a vector stands for one column.
+    if b.ndim == 1:
+        return -np.linalg.solve(a, np.matmul(t, _column(out)))[..., 0]
+    return -np.linalg.solve(a, np.matmul(t, out))
+
+
 solve = P(
-    "solve",
-    _solve,
-    _solve_a,
-    _solve_b,
-    numpy=np.linalg.solve,
-    # A dx = db - dA x
-    tangent=(lambda t, out, a, b: -np.linalg.solve(a, np.matmul(t, out)), "linear"),
-    sample=_sample_solve,
+    "solve", _solve, _solve_a, _solve_b, numpy=np.linalg.solve, tangent=(_solve_tangent, "linear"), sample=_sample_solve
 )
 
 
@@ -277,7 +277,16 @@ def _eigh_tangent(t: Any, out: Any, x: Any) -> Any:
     turned = np.matmul(np.matmul(_h(v), _symmetric(t)), v)
     moved = np.real(_diagonal(turned)) if bare(turned).dtype.kind == "c" else _diagonal(turned)
     refusal = _vectors_refused("eigh", w, turned)
-    return moved, refusal or np.matmul(v, _inverse_gaps(w) * turned)
+    return moved, refusal or _up_to_phase("eigh", np.matmul(v, _inverse_gaps(w) * turned), v)
+
+
+def _up_to_phase(name: str, t: Any, v: Any) -> Any:
+    """The tangent of complex vectors, each of which may be turned by a phase of its own."""
+    return Ambiguous(t, 1j * v * _turns(v), _PHASE.format(name=name)) if bare(v).dtype.kind == "c" else t
+
+
+def _turns(v: Any) -> Any:
+    return np.cos(1.0 + np.arange(v.shape[-1]))
 
 
 def _eigh(x: Any) -> tuple[Any, Any]:
@@ -409,7 +418,8 @@ def _eig_tangent(t: Any, out: Any, x: Any) -> Any:
         return _diagonal(turned), refusal
     moved = np.matmul(v, _inverse_gaps(w) * turned)
     along = np.sum(np.conjugate(v) * moved, axis=-2, keepdims=True)
-    return _diagonal(turned), moved - v * (np.real(along) if bare(along).dtype.kind == "c" else along)
+    along = np.real(along) if bare(along).dtype.kind == "c" else along
+    return _diagonal(turned), _up_to_phase("eig", moved - v * along, v)
 
 
 eig_ = P("eig", _eig, _eig_rule, sample=_sample_eig, tangent=_eig_tangent)
@@ -477,16 +487,19 @@ def _diagonal(x: Any) -> Any:
     return np.sum(x * np.eye(x.shape[-1]), axis=-1)
 
 
+_PHASE = (
+    "{name}: the result depends on the phase of complex vectors, which is arbitrary; use what does not change when a"
+    " vector is multiplied by exp(i phi), such as absolute values or products of a vector with its conjugate, or the"
+    " values alone"
+)
+
+
 def _refuse_phase(name: str, turning: Any, *scale: Any) -> None:
     """Refuse cotangents that ask how the result changes when an eigenvector or a pair of singular vectors is turned by
     a phase.
     """
     if np.max(np.abs(turning), initial=0.0) > 1e-6 * max(np.max(np.abs(part), initial=0.0) for part in scale):
-        raise NotDifferentiableError(
-            f"{name}: the result depends on the phase of complex vectors, which is arbitrary; use what does not change"
-            " when a vector is multiplied by exp(i phi), such as absolute values or products of a vector with its"
-            " conjugate, or the values alone"
-        )
+        raise NotDifferentiableError(_PHASE.format(name=name))
 
 
 _SPAN_ONLY = (
@@ -512,9 +525,12 @@ def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 # Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second
 # derivatives send such cotangents even where the turning cancels in the end, so they are refused as well.
 def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
-    if q.shape[-1] == 1 and q.dtype.kind != "c":
-        return t
-    return Refusal(_SPAN_ONLY)
+    # Any turn of the columns within their span, that is any skew matrix on the right.
+    turn = np.cos(1.0 + np.arange(q.shape[-1] ** 2)).reshape(q.shape[-1], -1)
+    skew = turn - turn.T
+    if q.dtype.kind == "c":
+        skew = skew + 1j * (turn + turn.T)
+    return Ambiguous(t, np.matmul(q, skew), _SPAN_ONLY)
 
 
 span_only = P("span_only", lambda q: np.array(q), _span_only_rule, sample=_sample_span_only, tangent=_span_only_tangent)
@@ -570,7 +586,10 @@ def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
     elif n > m:
         outside = np.matmul(_h(t), u) - np.matmul(v, _h(p))
         dv = dv + quotient(outside, np.broadcast_to(row, outside.shape))
-    return du, moved, _h(dv)
+    if not complex_:
+        return du, moved, _h(dv)
+    first = _up_to_phase("svd", du, u)
+    return first, moved, Ambiguous(_h(dv), -1j * _turns(v)[:, None] * vh, "", first)
 
 
 svd_ = P("svd", _svd, _svd_rule, sample=_sample_svd, tangent=_svd_tangent)
@@ -634,8 +653,8 @@ def _sample_qr(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _qr_tangent(t: Any, out: Any, x: Any) -> Any:
-    # With Y = Q' T R^-1: dR R^-1 is upper triangular with a real diagonal and Q' dQ skew, so the strict lower triangle of
-    # Y tells the skew part.
+    # With Y = Q' T R^-1: dR R^-1 is upper triangular with a real diagonal and Q' dQ is skew, so the strict lower
+    # triangle of Y tells the skew part.
     q, r = out
     y = np.matmul(t, np.linalg.inv(r))
     inner = np.matmul(_h(q), y)
