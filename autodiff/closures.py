@@ -10,18 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable
 from autodiff.core import backward as engine
+from autodiff.core import forward
 from autodiff.core.backward import Pending
 from autodiff.core.errors import GraphError
 from autodiff.core.graph import GeneralNode, Node, Variable
-from autodiff.core.modes import ORDINARY, current_state, state_as
+from autodiff.core.modes import ORDINARY, State, current_state, state_as
+from autodiff.core.op import record
+from autodiff.core.pytree import tree_map
 
-__all__ = ["defined", "gradients_at", "outside", "run_marked", "variable"]
+__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "variable"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def variable(array: Any) -> Any:
@@ -129,6 +136,8 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
     """
     value = np.asarray(value)
     state = current_state()
+    if any(isinstance(parent, forward.Box) and parent.level.alive for parent in parents):
+        raise GraphError(f"{name}: call it through autodiff.closures.at_levels, so that forward mode can follow it")
     if not parents or value.dtype.kind not in "fc" or (state is not None and not state.grad):
         return engine.wrap(value, None)
     node = GeneralNode()
@@ -142,3 +151,102 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
     if state is not None and state.mark is not None:
         node.set_extra("mark", state.mark)
     return engine.wrap(value, node)
+
+
+# --- inside transforms with values of their own ---------------------------------------------------------------------
+
+
+class _Collector:
+    """Gives every value of an enclosing level a leaf in its place, once."""
+
+    def __init__(self) -> None:
+        self.depth = forward.levels()
+        self.table: dict[Any, tuple[Any, Any]] = {}
+
+    def leaf(self, value: Any) -> Any:
+        """The leaf for a boxed Tensor; anything else as it is."""
+        node = getattr(value, "_node", None)
+        if not isinstance(node, forward.Box) or isinstance(node.level, forward.Probe):
+            return value
+        if node not in self.table:
+            if not node.level.alive or node.level.depth > self.depth:
+                return value
+            self.table[node] = (value, variable(value._data))
+        return self.table[node][1]  # also when its level has ended and a pullback calls the function again
+
+    def state(self) -> State:
+        """The present state, with this collector at work."""
+        state = current_state() or ORDINARY
+        return replace(state, collector=self, grad=True, levels=max(state.levels, self.depth))
+
+
+class _Lifted:
+    """The operation that takes values of enclosing levels to what was computed from the leaves in their place."""
+
+    fused = variadic = elementwise = False
+    tangents = None
+
+    def __init__(self, name: str, result: Any, leaves: Sequence[Any], collector: _Collector) -> None:
+        self.name = self.label = name
+        self.result, self.leaves, self.collector = result, leaves, collector
+        self.inputs = tuple(f"input {i}" for i in range(len(leaves)))
+        self.rules = tuple(self._rule(i) for i in range(len(leaves)))
+        self.pull = engine.pull_elementary
+
+    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
+        return self.result._data, None
+
+    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
+        return (out, *arrays)
+
+    def _uses(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
+        return ()
+
+    def _rule(self, i: int) -> Callable[..., Any]:
+        def rule(g: Any, out: Any, *inputs: Any) -> Any:
+            leaf = self.leaves[i]
+            recorded = hasattr(g, "_node") or any(hasattr(x, "_node") for x in inputs)
+            if not recorded:
+                (found,) = engine.gradients_of([self.result._node], [g], [leaf._node], free=False)
+                return np.zeros(leaf.shape, leaf.dtype) if found is None else found
+            # As a function of the same leaves, and of one more in the cotangent's place.
+            seed = variable(np.asarray(getattr(g, "_data", g), self.result.dtype))
+            with state_as(self.collector.state()):
+                (found,) = engine.gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
+            if found is None:
+                return np.zeros(leaf.shape, leaf.dtype)
+            # What the function closes over may by now be a value of a lower level, with a leaf of its own.
+            known = {id(leaf) for leaf in self.leaves}
+            more = [pair for pair in self.collector.table.values() if id(pair[1]) not in known]
+            leaves = [*self.leaves, *(leaf for _, leaf in more), seed]
+            op = _Lifted(f"gradient of {self.name}", found, leaves, self.collector)
+            return record(op, [*inputs, *(value for value, _ in more), g], {})  # type: ignore[arg-type]
+
+        return rule
+
+
+def at_levels(function: F) -> F:
+    """Decorator for a function that leaves nodes of its own behind: it runs on leaves in the place of the values of
+    enclosing levels (tangents, tapes), arguments or closed over, and its results are functions of those values.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        state = current_state() or ORDINARY
+        if not state.levels:
+            return function(*args, **kwargs)
+        collector = _Collector()
+        with state_as(replace(state, collector=collector)):
+            args, kwargs = tree_map(collector.leaf, (args, kwargs))
+            out = function(*args, **kwargs)
+        values = [value for value, _ in collector.table.values()]
+        leaves = [leaf for _, leaf in collector.table.values()]
+
+        def lifted(result: Any) -> Any:
+            if getattr(result, "_node", None) is None or not values:
+                return result
+            return record(_Lifted(function.__name__, result, leaves, collector), values, {})  # type: ignore[arg-type]
+
+        return tree_map(lifted, out)
+
+    return call  # type: ignore[return-value]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, is_batched
-from autodiff.closures import defined, gradients_at, outside, run_marked, variable
+from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, variable
 from autodiff.core import backward as engine
 from autodiff.core.errors import (
     ArgumentError,
@@ -288,6 +288,7 @@ def _answer(name: str, residual: Callable[[Any], Any], value: Any, flat: Flat) -
 # --- public -----------------------------------------------------------------------------------------------------------
 
 
+@at_levels
 def root(
     fun: Callable[..., Any],
     x0: Any,
@@ -354,6 +355,7 @@ def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
     return Jacobian("root", r, x).matrix()
 
 
+@at_levels
 def fixed_point(
     func: Callable[..., Any],
     x0: Any,
@@ -422,6 +424,7 @@ def _held(residual: Callable[[Any], Any], value: Any, low: Any, high: Any) -> tu
     return (lambda v: np.where(pressed, v - safe, residual(v))), fixed
 
 
+@at_levels
 def least_squares(
     fun: Callable[..., Any],
     x0: Any,
@@ -517,6 +520,7 @@ _LOSSES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@at_levels
 def minimize(
     fun: Callable[..., Any],
     x0: Any,
@@ -650,6 +654,7 @@ def _constrained(slope: Callable[[Any], Any], value: Any, constraints: list[Any]
     return flat.unpack(solution("minimize", equations, whole, check=_solves("minimize", whole))[:n])
 
 
+@at_levels
 def linear_solve(A: Any, b: Any) -> Any:
     """Solve ``A x = b`` for a matrix, a sparse array, or a linear function of a tree.
 
@@ -738,6 +743,7 @@ def custom_root(optimality: Callable[..., Any]) -> Callable[[Callable[..., Any]]
     """
 
     def decorate(solver: Callable[..., Any]) -> Callable[..., Any]:
+        @at_levels
         @wraps(solver)
         def solve(*args: Any, **kwargs: Any) -> Any:
             rest = _parameters(optimality, args)

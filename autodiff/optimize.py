@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError, require
-from autodiff.core.modes import transform_depth
+from autodiff.core.modes import no_grad, transform_depth
 from autodiff.core.pytree import flatten
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
@@ -186,7 +186,7 @@ def minimize(
     if callback is not None or bar is not None:
         kwargs["callback"] = _callback(callback, unpack, bar, lambda: latest)
     try:
-        with as_numbers():
+        with as_numbers(), no_grad():
             result = optimize.minimize(
                 objective if "jac" in derivatives else value_alone,
                 start,

@@ -19,7 +19,7 @@ from autodiff.core import backward as engine
 from autodiff.core import forward
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
-from autodiff.core.modes import enable_grad, transform_depth
+from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
@@ -143,6 +143,8 @@ class _Call:
             raise ArgumentError(f"{name}: argnums={argnums} names an argument of {len(args)} twice; name each once")
         self.function = function
         self.args = list(args)
+        # Outside of it nothing is differentiated: under no_grad() results are plain arrays.
+        self.tracking = is_grad_enabled()
         self.leaves: list[Any] = []
         self.rebuilders: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for place in self.places:
@@ -151,7 +153,7 @@ class _Call:
             self.rebuilders.append((len(leaves), rebuild))
 
     def _leaf(self, leaf: Any, place: int) -> Tensor:
-        if isinstance(leaf, Tensor) and leaf._node is not None:
+        if isinstance(leaf, Tensor) and leaf._node is not None and self.tracking:
             return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
         try:
@@ -187,6 +189,12 @@ class _Call:
             trees.append(rebuild(flat[start : start + count]))
             start += count
         return trees
+
+    def plain(self, value: Any) -> Any:
+        """A result as it is handed out: a Tensor exactly if it is tracked, else an ndarray."""
+        if isinstance(value, Tensor):
+            return value if value._node is not None and self.tracking else np.asarray(value._data)
+        return np.asarray(value)
 
     def arrange(self, flat: list[Any], single: bool) -> Any:
         """Flat results in the structure of the differentiated arguments."""
@@ -226,19 +234,21 @@ class _Reverse(_Call):
             free=not (retain or recorded),
         )
         return [
-            plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
+            self.plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
             for g, leaf in zip(found, self.leaves, strict=True)
         ]
 
     def outside(self, roots: Sequence[Any]) -> frozenset[Any]:
         """What of the graph depends on something tracked besides the leaves: an outer transform's, or closed over."""
+        if not self.tracking:
+            return frozenset()
         return engine.depends_beyond(roots, [alias._node for alias in self.aliases])
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
         if isinstance(value, Tensor) and value._node is not None and value._node not in self.outside([value._node]):
             return np.asarray(value._data)
-        return plain(value)
+        return self.plain(value)
 
 
 class _TapeReverse(_Call):
@@ -265,7 +275,7 @@ class _TapeReverse(_Call):
                 pairs.append((entry, seed if batching.is_batched(seed) else seed_for(output, seed, True)))
         found = forward.pull_tape(self.level, pairs, [box._node.entry for box in self.boxes])
         return [
-            g if batching.is_batched(g) else plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
+            g if batching.is_batched(g) else self.plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
             for g, leaf in zip(found, self.leaves, strict=True)
         ]
 
@@ -276,7 +286,7 @@ class _TapeReverse(_Call):
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
-        return plain(forward.below(value, self.level)) if isinstance(value, Tensor) else plain(value)
+        return self.plain(forward.below(value, self.level)) if isinstance(value, Tensor) else self.plain(value)
 
 
 def _reverse(name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> Any:
@@ -293,13 +303,6 @@ def _places(name: str, argnums: Any) -> Sequence[int]:
             + (f"; for a derivative at a point write {name}(f)(x)" if not isinstance(places, (tuple, list)) else "")
         )
     return places
-
-
-def plain(value: Any) -> Any:
-    """A result as a transform hands it out: a Tensor exactly if it is tracked, else an ndarray."""
-    if isinstance(value, Tensor):
-        return value if value._node is not None else np.asarray(value._data)
-    return np.asarray(value)
 
 
 def _plain_leaf(call: Any) -> Callable[[Any], Any]:
@@ -565,19 +568,19 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], has
         out, aux = out
     outs, rebuild = flatten(out)
     pairs = [forward.unboxed(o, level) for o in outs]
-    values = rebuild([plain(value) for value, _ in pairs])
-    pushed = rebuild([_tangent_out(value, tangent) for value, tangent in pairs])
+    values = rebuild([call.plain(value) for value, _ in pairs])
+    pushed = rebuild([_tangent_out(call, value, tangent) for value, tangent in pairs])
     if not has_aux:
         return values, pushed
-    return values, pushed, tree_map(lambda o: plain(forward.below(o, level)) if isinstance(o, Tensor) else o, aux)
+    return values, pushed, tree_map(lambda o: call.plain(forward.below(o, level)) if isinstance(o, Tensor) else o, aux)
 
 
-def _tangent_out(value: Any, tangent: Any) -> Any:
+def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
     """A tangent as a transform hands it out, an array of its own; zeros for None."""
     if tangent is None:
         array = _data(value)
         return np.zeros(array.shape, array.dtype if array.dtype.kind in "fc" else float)
-    return plain(tangent) if forward.tracked(tangent) else np.array(plain(tangent))
+    return call.plain(tangent) if forward.tracked(tangent) else np.array(call.plain(tangent))
 
 
 def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
@@ -610,7 +613,7 @@ def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any
 
     def push(*tangents: Any) -> Any:
         found = call.push(outs, _directions("linearize", call, args, tangents))
-        return rebuild([_tangent_out(v, t) for v, t in zip(values, found, strict=True)])
+        return rebuild([_tangent_out(call, v, t) for v, t in zip(values, found, strict=True)])
 
     return rebuild(values), push
 
@@ -780,7 +783,7 @@ def _rows(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[li
                 made = _joined(column, data.size, leaf.shape, leaf.dtype)
             else:
                 made = np.zeros((data.size, *leaf.shape), leaf.dtype)
-            block.append(plain(made.reshape(data.shape + leaf.shape)))
+            block.append(call.plain(made.reshape(data.shape + leaf.shape)))
         blocks.append(block)
     return blocks
 
@@ -815,7 +818,7 @@ def _columns_of(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool, sing
             made = _joined(column, leaf.size, data.shape, dtype)
             made = shaping.moveaxis(made, 0, -1) if forward.tracked(made) else np.moveaxis(made, 0, -1)
             made = made.reshape(data.shape + leaf.shape)
-            block.append(plain(made if made.dtype == leaf.dtype else made.astype(leaf.dtype)))
+            block.append(call.plain(made if made.dtype == leaf.dtype else made.astype(leaf.dtype)))
     return blocks
 
 

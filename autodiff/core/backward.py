@@ -576,8 +576,8 @@ def depends_beyond(roots: Iterable[Node | Variable], targets: Sequence[Node | Va
     """What ``roots`` depend on, and they, that depends on something tracked besides ``targets``: a leaf elsewhere, or
     what a target itself stands for.
     """
-    own = set(targets)
-    beyond = {entry for entry in own if not isinstance(entry, Variable)}
+    own: set[Any] = set(targets)
+    beyond: set[Any] = {entry for entry in own if not isinstance(entry, Variable)}
     for entry in topological_order(roots, own):
         if entry.stage.alive if entry.__class__ is Variable else not beyond.isdisjoint(_places(entry)):
             beyond.add(entry)
@@ -644,7 +644,7 @@ def _seeded(roots: Sequence[Node | Variable], seeds: Sequence[Any], recording: A
 # Whoever holds it may write to every entry's ``g``. Nobody waits for it: a pass that does not get it runs with a table.
 _exclusive = threading.Lock()
 
-_NODES = {ElementwiseNode, GeneralNode, ScalarNode}
+_NODES: set[type] = {ElementwiseNode, GeneralNode, ScalarNode}
 
 
 def bind_boxes(*kinds: type) -> None:

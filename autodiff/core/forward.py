@@ -153,7 +153,7 @@ class Ambiguous:
     def __init__(self, tangent: Any, probe: Any, message: str, other: Ambiguous | None = None) -> None:
         self.tangent = tangent
         self.probe = probe
-        self.level = Probe(message) if other is None else other.level
+        self.level: Level = Probe(message) if other is None else other.level
 
     def boxed(self, out: Any) -> Any:
         """The tangent, with the probe at a level of its own, deeper than any other."""
@@ -235,7 +235,14 @@ def tracked(value: Any) -> bool:
 
 def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, residuals: list[Any] | None) -> Any:
     """Apply an operation of which an input is boxed at ``level``, the innermost."""
-    lower, boxes, arrays = [], [], []
+    collector = (current_state() or ORDINARY).collector
+    if collector is not None:
+        leaves = [collector.leaf(value) for value in inputs]
+        if any(leaf is not value for leaf, value in zip(leaves, inputs, strict=True)):
+            return record(op, leaves, attrs, residuals)
+    lower: list[Any] = []
+    boxes: list[Any] = []
+    arrays: list[Any] = []
     for i, value in enumerate(inputs):
         node = getattr(value, "_node", None)
         boxes.append(node if isinstance(node, Box) and node.level is level else None)
@@ -373,8 +380,8 @@ def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], a
     for i, tangent in enumerate(tangents):
         if tangent is None:
             continue
-        rule = None if op.fused else op.rules[0 if op.variadic else i]
-        own = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
+        rule: Any = None if op.fused else op.rules[0 if op.variadic else i]
+        own: Any = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
         if rule is None and own is None:
             raise NotDifferentiableError(
                 f"{op.name} has no derivative with respect to its argument {argument(op, i)}; "
@@ -423,7 +430,7 @@ def _transposed(op: Any, rule: Any, i: int, tangent: Any, out: Any, inputs: Any,
         raise Unbatchable
     outs = out if out.__class__ is tuple else (out,)
     shape = np.shape(bare_of(inputs[i]))
-    found = []
+    found: list[Any] = []
     for place, o in enumerate(outs):
         data = bare_of(o)
         if np.result_type(data).kind not in "fc":
@@ -584,9 +591,7 @@ def _pull(entry: Any, g: Any, pending: Table) -> None:
     else:
         needs = tuple(parent is not None for parent in entry.parents)
         entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
-        pull_fused(
-            entry, [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g), pending
-        )
+        pull_fused(entry, [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g), pending)
     entry.saved = None
 
 

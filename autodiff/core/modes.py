@@ -64,6 +64,9 @@ class State:
     levels : int
         How many transforms with values of their own (tangents, tapes) enclose the running code; see
         :mod:`autodiff.core.forward`.
+    collector : object
+        What gives the values of such transforms leaves of a plain graph, while an operation runs that leaves its own
+        nodes behind (:mod:`autodiff.closures`); else None.
     """
 
     grad: bool = True
@@ -77,6 +80,7 @@ class State:
     stops: Callable[[Any], Any] | None = None
     tracer: Any = None
     levels: int = 0
+    collector: Any = None
 
 
 ORDINARY = State()

@@ -241,6 +241,7 @@ class Primitive:
 
 def _tangents(name: str, count: int, pointwise: bool, linear: str | None, tangent: Any) -> Any:
     """How a tangent is found: "jointly", "each", "pointwise", one rule per input, or None."""
+    rules: tuple[Any, ...]
     if linear not in (None, "jointly", "each") or (linear is not None and tangent is not None):
         raise ArgumentError(f"Primitive {name!r}: linear= is 'jointly' or 'each' and excludes tangent=, got {linear!r}")
     if tangent is None:
