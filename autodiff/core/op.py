@@ -82,6 +82,10 @@ _PACKAGE = str(Path(__file__).parents[1])
 # --- elementary ------------------------------------------------------------------------------------------------------
 
 
+#: What an operation's derivatives are held to that states nothing else (tests/test_range.py).
+_ULPS = (8.0, 8.0, 32.0)
+
+
 class Primitive:
     """An elementary operation: a NumPy forward and one gradient rule per array input.
 
@@ -112,6 +116,12 @@ class Primitive:
     pointwise : bool, optional
         Whether each output element depends on one element of each input, as for every ufunc. Then a cotangent of zero
         gives zero, whatever the derivative (:mod:`autodiff.core.zeros`).
+    real_only : bool
+        It refuses complex numbers; found out by itself for ufuncs.
+    ulps : (float, float, float)
+        How far the first, second and third derivative may be off, in units in the last place, over the whole range.
+    edges : sequence of float
+        Inputs at which the laws look besides those that they look at for every operation: ties, poles, thresholds.
     operator : str, optional
         For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
     linear : {"jointly", "each"}, optional
@@ -161,9 +171,16 @@ class Primitive:
         pointwise: bool | None = None,
         linear: str | None = None,
         tangent: Any = None,
+        real_only: bool = False,
+        ulps: tuple[float, ...] = _ULPS,
+        edges: Sequence[float] = (),
     ) -> None:
         self.name = name
         self.forward = forward
+        ufunc = isinstance(forward, np.ufunc)
+        self.real_only = not any(c in types for types in forward.types for c in "FD") if ufunc else real_only
+        self.ulps = ulps
+        self.edges = tuple(edges)
         self.variadic = variadic
         self.domain = domain
         self.kinks = tuple(kinks)
@@ -282,6 +299,8 @@ class Fused:
         Whether each output element depends on one element of each input.
     tangent : sequence of callables, optional
         As for a :class:`Primitive`; without it tangents go through the composed definition.
+    real_only, ulps
+        As of a :class:`Primitive`.
 
     Raises
     ------
@@ -321,10 +340,14 @@ class Fused:
         numpy: Any = None,
         pointwise: bool = False,
         tangent: Sequence[Callable[..., Any] | None] | None = None,
+        real_only: bool = False,
+        ulps: tuple[float, ...] = _ULPS,
     ) -> None:
         self.name = name
         self.composed = composed
         self.forward = forward
+        self.real_only = real_only
+        self.ulps = ulps
         self.pointwise = pointwise
         self.backward = keeping_all_zeros(backward) if pointwise else backward
         self.tangents = None if tangent is None else tuple(tangent)

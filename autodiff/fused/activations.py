@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff.core.op import Fused
 from autodiff.fused.common import ZERO, at_least_zero, masked
+from autodiff.ops.common import real_numbers
 
 __all__ = ["log_softmax", "relu", "softmax"]
 
@@ -34,6 +35,8 @@ def relu_composed(x: Any) -> Any:
 
 def relu_forward(x: Any) -> tuple[Any, Any]:
     """NaN stays NaN."""
+    if x.dtype.kind == "c":
+        real_numbers("relu", x)
     out = at_least_zero(x)
     return out, (out,)
 
@@ -51,6 +54,7 @@ relu = Fused(
     backward=relu_backward,
     formula="y = max(x, 0)",
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+    real_only=True,
 )
 
 
@@ -80,6 +84,7 @@ def softmax_composed(x: Any, *, axis: int = -1) -> Any:
 
 def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first, so that no exponential overflows."""
+    real_numbers("softmax", x)
     y = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
@@ -108,6 +113,7 @@ softmax = Fused(
     backward=softmax_backward,
     sample=_sample_axis,
     formula="y = exp(x) / Σ exp(x)",
+    real_only=True,
 )
 
 
@@ -127,6 +133,7 @@ def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
 
 def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first."""
+    real_numbers("log_softmax", x)
     out = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
     out -= np.log(np.sum(np.exp(out), axis=axis, keepdims=True))
     return out, (out, axis)
@@ -150,4 +157,5 @@ log_softmax = Fused(
     backward=log_softmax_backward,
     sample=_sample_axis,
     formula="y = x - log Σ exp(x)",
+    real_only=True,
 )

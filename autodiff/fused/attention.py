@@ -402,4 +402,5 @@ scaled_dot_product_attention = Fused(
     sample=_sample,
     label="attention",
     formula="softmax(Q Kᵀ / √E + M) V",
+    real_only=True,
 )

@@ -201,4 +201,5 @@ batch_renorm = Fused(
     backward=batch_renorm_backward,
     sample=_sample_renorm,
     formula="dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))",
+    real_only=True,
 )

@@ -203,4 +203,5 @@ cross_iteration_batch_norm = Fused(
     backward=cross_iteration_batch_norm_backward,
     sample=_sample,
     formula="dx = w s (g - mean(g)/k - xhat mean(g xhat)/k)",
+    real_only=True,
 )

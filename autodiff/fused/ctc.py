@@ -172,4 +172,5 @@ ctc_loss = Fused(
     backward=ctc_loss_backward,
     sample=_sample,
     formula="dlog p_t(c) = -Σ_{s of class c} γ_t(s)",
+    real_only=True,
 )

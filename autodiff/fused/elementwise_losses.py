@@ -39,6 +39,7 @@ bernoulli_nll = Primitive(
     _bernoulli_target,
     sample=_sample_bernoulli,
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -70,6 +71,7 @@ bernoulli_logits = Primitive(
     lambda g, out, x, t: -g * x,
     sample=_sample_bernoulli,
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -94,4 +96,5 @@ huber_bowl = Primitive(
     lambda g, out, d, delta=1.0: g * np.clip(d, -delta, delta),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(-1.0, -0.5, 0.5, 1.0)),), {"delta": draw.choice((1.0, 0.5))}),
     pointwise=True,
+    real_only=True,
 )

@@ -140,6 +140,7 @@ group_norm = Fused(
     backward=group_norm_backward,
     sample=_sample_group,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat)), per group",
+    real_only=True,
 )
 
 
@@ -246,4 +247,5 @@ rms_norm = Fused(
     backward=rms_norm_backward,
     sample=_sample_rms,
     formula="dx = s (w g - xhat mean(w g xhat))",
+    real_only=True,
 )

@@ -411,4 +411,5 @@ cross_entropy = Fused(
     backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward),
     sample=_sample,
     formula="dz = softmax(z) - target",
+    real_only=True,
 )

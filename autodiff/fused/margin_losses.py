@@ -153,4 +153,5 @@ multi_margin_loss = Fused(
     backward=multi_margin_loss_backward,
     sample=_sample,
     formula="L = Σ_{j≠y} max(0, margin - x_y + x_j)^p / C",
+    real_only=True,
 )

@@ -249,6 +249,7 @@ batch_norm = Fused(
     backward=either_backward(batch_norm_backward, calls.batch_norm_backward),
     sample=_sample_batch,
     formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
+    real_only=True,
 )
 
 
@@ -319,6 +320,7 @@ batch_norm_inference = Fused(
     backward=batch_norm_inference_backward,
     sample=_sample_inference,
     formula="dx = w s g",
+    real_only=True,
 )
 
 
@@ -446,4 +448,5 @@ layer_norm = Fused(
     backward=either_backward(layer_norm_backward, calls.layer_norm_backward),
     sample=_sample_layer,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
+    real_only=True,
 )

@@ -256,6 +256,7 @@ max_pool = Fused(
     backward=either_backward(max_pool_backward, calls.max_pool_backward),
     sample=_sample_max,
     formula="dx = g at the first maximum of each window",
+    real_only=True,
 )
 
 
@@ -354,6 +355,7 @@ adaptive_max_pool = Fused(
     backward=adaptive_max_pool_backward,
     sample=_sample_adaptive,
     formula="dx = g at the first maximum of each window",
+    real_only=True,
 )
 
 

@@ -13,6 +13,7 @@ from autodiff.core.op import Fused, Primitive
 from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
+from autodiff.ops.stable import logistic_density_of, sigmoid, sigmoid_forward, sigmoid_of
 
 __all__ = [
     "elu",
@@ -37,40 +38,8 @@ def _floating(name: str, x: Any) -> Any:
     return x.astype(np.float64)
 
 
-def sigmoid_forward(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``, accurate relative to its own size in both tails.
-
-    Examples
-    --------
-    >>> sigmoid([0.0, -1e4, 1e4]).data
-    array([0.5, 0. , 1. ])
-    """
-    x = _floating("sigmoid", x)
-    with np.errstate(over="ignore"):
-        # exp(-x) is inf far to the left, and 1 / inf is the 0 wanted there.
-        out = np.asarray(np.exp(-x))
-    out += 1
-    return np.asarray(np.reciprocal(out))
-
-
-sigmoid = Primitive(
-    "sigmoid",
-    sigmoid_forward,
-    lambda g, out, x: g * (out * (1 - out)),
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
-    label="σ",
-    pointwise=True,
-)
-
-
-def sigmoid_of(x: Any) -> Any:
-    """Of a Tensor as an operation, of an array as an array: what a rule may call."""
-    return sigmoid(x) if hasattr(x, "_node") else sigmoid_forward(x)
-
-
 def _silu_rule(g: Any, out: Any, x: Any) -> Any:
-    s = sigmoid_of(x)
-    return g * (s * (1 + x * (1 - s)))
+    return g * (sigmoid_of(x) + x * logistic_density_of(x))
 
 
 silu = Primitive(
@@ -79,6 +48,7 @@ silu = Primitive(
     _silu_rule,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -101,6 +71,7 @@ log_sigmoid = Primitive(
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     label="log σ",
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -123,6 +94,7 @@ soft_sign = Primitive(
     lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -161,6 +133,7 @@ softplus = Primitive(
         {"beta": draw.choice((1.0, 2.0)), "threshold": draw.choice((20.0, 1.0))},
     ),
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -201,6 +174,7 @@ elu = Primitive(
         {"alpha": draw.choice((1.0, 1.7)), "scale": draw.choice((1.0, 1.05)), "rate": draw.choice((1.0, 0.6))},
     ),
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -232,6 +206,7 @@ leaky_relu = Primitive(
     _leaky_relu_rule,
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {"negative_slope": draw.choice((0.01, 0.3))}),
     pointwise=True,
+    real_only=True,
 )
 
 
@@ -274,6 +249,7 @@ gelu = Fused(
     formula="y = x Φ(x)",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
+    real_only=True,
 )
 
 _ROOT = 0.7978845608028654  # sqrt(2 / pi)
@@ -291,38 +267,38 @@ def gelu_tanh_composed(x: Any) -> Any:
     array([-0.158808,  0.      ,  0.841192])
     """
     near = np.clip(x, -_SATURATED, _SATURATED)
-    return 0.5 * x * (1 + np.tanh(_ROOT * (near + _CUBIC * (near * near * near))))
+    # Half of 1 + tanh(u) is the logistic function of 2 u, which does not cancel far to the left.
+    return x * sigmoid_of(2 * _ROOT * (near + _CUBIC * (near * near * near)))
 
 
 def gelu_tanh_forward(x: Any) -> tuple[Any, Any]:
-    """Residuals: the clipped x and the tanh, all of x's shape."""
+    """Residuals: the clipped x and the logistic function of 2 u, all of x's shape."""
     x = _floating("gelu_tanh", x)
     near = np.asarray(np.clip(x, -_SATURATED, _SATURATED))
-    t = np.asarray(near * near)
-    t *= _CUBIC
-    t += 1
-    t *= near
-    t *= _ROOT
-    np.tanh(t, out=t)
-    out = t + 1
-    out *= x
-    out *= 0.5
-    return out, (near, t)
+    s = np.asarray(near * near)
+    s *= _CUBIC
+    s += 1
+    s *= near
+    s *= -2 * _ROOT
+    with np.errstate(over="ignore"):
+        np.exp(s, out=s)
+    s += 1
+    np.reciprocal(s, out=s)
+    return x * s, (near, s)
 
 
 def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """With ``u = c (x + 0.044715 x^3)``, ``c = sqrt(2 / pi)`` and ``t = tanh(u)``: ``dy/dx = (1 + t) / 2 + x (1 - t^2)
-    u' / 2`` with ``u' = c (1 + 3 * 0.044715 x^2)``. All of x's shape. Far out ``1 - t^2`` is 0, so the clipped x serves
-    as x in u'."""
-    near, t = residuals
+    """With ``u = c (x + 0.044715 x^3)``, ``c = sqrt(2 / pi)`` and ``s = 1 / (1 + exp(-2 u))``: ``dy/dx = s + 2 x s (1 -
+    s) u'`` with ``u' = c (1 + 3 * 0.044715 x^2)``. All of x's shape. Far out ``s (1 - s)`` is 0, so the clipped x
+    serves as x in u'."""
+    near, s = residuals
     dx = near * near
-    dx *= 3 * _CUBIC * _ROOT
-    dx += _ROOT
+    dx *= 6 * _CUBIC * _ROOT
+    dx += 2 * _ROOT
     dx *= near
-    dx *= 1 - t * t
-    dx += t
+    dx *= 1 - s
     dx += 1
-    dx *= 0.5
+    dx *= s
     dx *= g
     return (dx,)
 
@@ -335,4 +311,5 @@ gelu_tanh = Fused(
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
+    real_only=True,
 )

@@ -16,6 +16,7 @@ from autodiff.ops.common import bare
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
+from autodiff.ops.stable import bessel_i, of_order, spherical_bessel
 
 where = elementwise.where_.function
 
@@ -674,46 +675,22 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     return t[:, None] ** powers.astype(t.dtype if t.dtype.kind == "f" else float)
 
 
-def _sinc_rule(g: Any, out: Any, x: Any) -> Any:
-    # (cos(pi x) - sinc(x)) / x, whose limit at 0 is 0; near 0, where that cancels, the series -pi^2 x / 3 (1 - (pi x)^2
-    # / 10 + ...).
-    near = np.abs(bare(x)) < 0.02
-    safe = np.where(near, 1, x)
-    square = (np.pi * np.where(near, x, 0)) ** 2
-    series = -(np.pi**2) / 3 * x * (1 - square / 10 * (1 - square / 28 * (1 - square / 54)))
-    return g * np.where(near, series, (np.cos(np.pi * safe) - np.where(near, 1, np.sinc(safe))) / safe)
-
-
 sinc_ = Primitive(
     "sinc",
     lambda x: np.sinc(x),
-    _sinc_rule,
+    lambda g, out, x: g * (-np.pi * of_order(spherical_bessel, x, 1)),
     numpy=np.sinc,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
 )
-
-
-def _i1(x: Any) -> Any:
-    """The modified Bessel function I1 = I0', from its power series (Abramowitz and Stegun 9.6.10), all terms
-    positive.
-    """
-    half = x / 2
-    term = half
-    total = half
-    for k in range(1, 60):
-        term = term * (half * half) / (k * (k + 1))
-        total = total + term
-    return total
-
-
 i0_ = Primitive(
     "i0",
     lambda x: np.i0(x),
-    lambda g, out, x: g * _i1(x),
+    lambda g, out, x: g * of_order(bessel_i, x, 1),
     numpy=np.i0,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
+    real_only=True,
 )
 
 

@@ -11,6 +11,15 @@ from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableErr
 from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, quotient
+from autodiff.ops.stable import (
+    direction,
+    logistic_density_of,
+    lowered_power,
+    of,
+    one_minus_square,
+    shrinking,
+    sigmoid_of,
+)
 
 P = Primitive
 LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()
@@ -26,7 +35,7 @@ divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    lambda g, out, x, y: -quotient(g * x, y * y),
+    lambda g, out, x, y: -quotient(quotient(g, y) * x, y),
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],
@@ -36,9 +45,9 @@ positive = P("positive", np.positive, lambda g, out, x: g)
 absolute = P("absolute", np.absolute, lambda g, out, x: g * _phase(x), kinks=(0.0,), label="abs")
 fabs = P("fabs", np.fabs, lambda g, out, x: g * np.sign(x), kinks=(0.0,))
 square = P("square", np.square, lambda g, out, x: g * (2 * x))
-reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(g, x * x), domain=(0.3, 3.0))
+reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(quotient(g, x), x), domain=(0.3, 3.0))
 sqrt = P("sqrt", np.sqrt, lambda g, out, x: quotient(g, 2 * out), domain=(0.2, 3.0), label="√")
-cbrt = P("cbrt", np.cbrt, lambda g, out, x: quotient(g, 3 * (out * out)), domain=(0.2, 3.0), label="∛")
+cbrt = P("cbrt", np.cbrt, lambda g, out, x: quotient(quotient(g / 3, out), out), domain=(0.2, 3.0), label="∛")
 
 
 def _phase(x: Any) -> Any:
@@ -52,19 +61,22 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     if y.__class__ in (int, float):
         if y == 2:
             return g * (2 * x)
-        return g * (0.0 * x) if y == 0 else _pole(g, y, x, y - 1)
+        return g * (0.0 * x if y == 0 else y * lowered_power(out, x, y))
     # x**0 is the constant 1, also at x = 0, where y * x**(y - 1) would read 0 * inf.
-    return _pole(g, y, x, np.where(bare(y) == 0, 1, y - 1))
+    flat = bare(y) == 0
+    return g * (y * lowered_power(out, x, np.where(flat, 1, y) if np.any(flat) else y))
 
 
-def _pole(g: Any, factor: Any, x: Any, exponent: Any) -> Any:
-    """``g * factor * x**exponent``, where a cotangent of zero stays zero at x = 0 with a negative exponent."""
-    at_pole = (bare(x) == 0) & (bare(exponent) < 0) if bare(x).dtype.kind != "c" else bare(x) == 0
-    if not np.any(at_pole):
-        return g * (factor * x**exponent)
-    settled = at_pole & (bare(g) == 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return g * (factor * np.where(settled, 1, x) ** exponent)
+def _silent_at_poles(rule: Any) -> Any:
+    """Without a warning where x is 0: an infinite derivative is told by its value."""
+
+    def silent(g: Any, out: Any, x: Any, y: Any) -> Any:
+        if np.count_nonzero(bare(x)) == np.size(bare(x)):
+            return rule(g, out, x, y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return rule(g, out, x, y)
+
+    return silent
 
 
 def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -72,15 +84,22 @@ def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * (out * np.log(np.where(bare(x) == 0, 1, x)))
 
 
-power = P("power", np.power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)])
+power = P(
+    "power", np.power, _silent_at_poles(_power_base), _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
+)
 float_power = P(
-    "float_power", np.float_power, _power_base, _power_exponent, label="**", domain=[(0.3, 3.0), (-2.5, 2.5)]
+    "float_power",
+    np.float_power,
+    _silent_at_poles(_power_base),
+    _power_exponent,
+    label="**",
+    domain=[(0.3, 3.0), (-2.5, 2.5)],
 )
 remainder = P(
     "remainder",
     np.remainder,
     lambda g, out, x, y: g,
-    lambda g, out, x, y: -g * np.floor(bare(x) / bare(y)),
+    lambda g, out, x, y: -g * np.floor_divide(bare(x), bare(y)),
     label="%",
     domain=[(4.1, 4.4), (1.6, 1.9)],
 )
@@ -88,7 +107,7 @@ fmod = P(
     "fmod",
     np.fmod,
     lambda g, out, x, y: g,
-    lambda g, out, x, y: -g * np.trunc(bare(x) / bare(y)),
+    lambda g, out, x, y: -g * np.rint((bare(x) - bare(out)) / bare(y)),
     domain=[(4.1, 4.4), (1.6, 1.9)],
 )
 
@@ -98,67 +117,78 @@ exp = P("exp", np.exp, lambda g, out, x: g * out)
 exp2 = P("exp2", np.exp2, lambda g, out, x: g * (out * LN2))
 expm1 = P("expm1", np.expm1, lambda g, out, x: g * np.exp(x))
 log = P("log", np.log, lambda g, out, x: quotient(g, x), domain=(0.2, 3.0))
-log2 = P("log2", np.log2, lambda g, out, x: quotient(g, x * LN2), domain=(0.2, 3.0))
-log10 = P("log10", np.log10, lambda g, out, x: quotient(g, x * LN10), domain=(0.2, 3.0))
+log2 = P("log2", np.log2, lambda g, out, x: quotient(g / LN2, x), domain=(0.2, 3.0))
+log10 = P("log10", np.log10, lambda g, out, x: quotient(g / LN10, x), domain=(0.2, 3.0))
 log1p = P("log1p", np.log1p, lambda g, out, x: quotient(g, 1 + x), domain=(-0.7, 3.0))
 
 
-def _weight(x: Any, out: Any) -> Any:
-    """exp(x - out), the share of x in logaddexp; one half each where both are -inf (docs/kinks.md)."""
-    both = bare(out) == -np.inf
-    if not np.any(both):
-        return x - out
-    return np.where(both, -LN2, np.where(both, 0, x) - np.where(both, 0, out))
+def _ahead(x: Any, y: Any) -> Any:
+    """``x - y``, 0 where the two are the same infinity: equal terms weigh equally (docs/kinks.md)."""
+    same = (bare(x) == bare(y)) & np.isinf(bare(x))
+    return np.where(same, 0, np.where(same, 0, x) - np.where(same, 0, y)) if np.any(same) else x - y
 
 
+# The share of x in the sum, exp(x - out), as a logistic function: the difference from a rounded output would be off.
 logaddexp = P(
     "logaddexp",
     np.logaddexp,
-    lambda g, out, x, y: g * np.exp(_weight(x, out)),
-    lambda g, out, x, y: g * np.exp(_weight(y, out)),
+    lambda g, out, x, y: g * sigmoid_of(_ahead(x, y)),
+    lambda g, out, x, y: g * sigmoid_of(_ahead(y, x)),
 )
-
-
-def _weight2(x: Any, out: Any) -> Any:
-    both = bare(out) == -np.inf
-    if not np.any(both):
-        return x - out
-    return np.where(both, -1, np.where(both, 0, x) - np.where(both, 0, out))
-
-
 logaddexp2 = P(
     "logaddexp2",
     np.logaddexp2,
-    lambda g, out, x, y: g * np.exp2(_weight2(x, out)),
-    lambda g, out, x, y: g * np.exp2(_weight2(y, out)),
+    lambda g, out, x, y: g * sigmoid_of(LN2 * _ahead(x, y)),
+    lambda g, out, x, y: g * sigmoid_of(LN2 * _ahead(y, x)),
 )
 
 # --- trigonometry ---------------------------------------------------------------------------------------------------
 
+
+def _complex(x: Any) -> bool:
+    return bool(x.dtype.kind == "c")
+
+
+def _shrinking(x: Any) -> Any:
+    return 1 / np.sqrt(x * x + 1) if _complex(x) else shrinking(x)
+
+
+def _square_of_shrinking(x: Any) -> Any:
+    if _complex(x):
+        return 1 / (1 + x * x)
+    root = shrinking(x)
+    return root * root
+
+
+def _tanh_slope(out: Any, x: Any) -> Any:
+    """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``."""
+    return 1 - out * out if _complex(x) else 4 * logistic_density_of(2 * x)
+
+
 sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
 cos = P("cos", np.cos, lambda g, out, x: -g * np.sin(x))
 tan = P("tan", np.tan, lambda g, out, x: g * (1 + out * out), domain=(-1.2, 1.2))
-arcsin = P("arcsin", np.arcsin, lambda g, out, x: quotient(g, np.sqrt((1 - x) * (1 + x))), domain=(-0.9, 0.9))
-arccos = P("arccos", np.arccos, lambda g, out, x: -quotient(g, np.sqrt((1 - x) * (1 + x))), domain=(-0.9, 0.9))
-arctan = P("arctan", np.arctan, lambda g, out, x: g / (1 + x * x))
+arcsin = P("arcsin", np.arcsin, lambda g, out, x: quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
+arccos = P("arccos", np.arccos, lambda g, out, x: -quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
+arctan = P("arctan", np.arctan, lambda g, out, x: g * _square_of_shrinking(x))
 sinh = P("sinh", np.sinh, lambda g, out, x: g * np.cosh(x))
 cosh = P("cosh", np.cosh, lambda g, out, x: g * np.sinh(x))
-tanh = P("tanh", np.tanh, lambda g, out, x: g * (1 - out * out))
-arcsinh = P("arcsinh", np.arcsinh, lambda g, out, x: g / np.sqrt(x * x + 1))
-arccosh = P("arccosh", np.arccosh, lambda g, out, x: quotient(g, np.sqrt((x - 1) * (x + 1))), domain=(1.2, 4.0))
-arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, (1 - x) * (1 + x)), domain=(-0.9, 0.9))
+tanh = P("tanh", np.tanh, lambda g, out, x: g * _tanh_slope(out, x))
+arcsinh = P("arcsinh", np.arcsinh, lambda g, out, x: g * _shrinking(x))
+arccosh = P("arccosh", np.arccosh, lambda g, out, x: quotient(g, np.sqrt(x - 1) * np.sqrt(x + 1)), domain=(1.2, 4.0))
+arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, of(one_minus_square, x)), domain=(-0.9, 0.9))
 arctan2 = P(
     "arctan2",
     np.arctan2,
-    lambda g, out, y, x: quotient(g * x, x * x + y * y),
-    lambda g, out, y, x: -quotient(g * y, x * x + y * y),
+    lambda g, out, y, x: quotient(g * of(direction, x, y), np.hypot(x, y)),
+    lambda g, out, y, x: -quotient(g * of(direction, y, x), np.hypot(x, y)),
     domain=(0.3, 3.0),
 )
 hypot = P(
     "hypot",
     np.hypot,
-    lambda g, out, x, y: quotient(g * x, out),
-    lambda g, out, x, y: quotient(g * y, out),
+    lambda g, out, x, y: g * of(direction, x, y),
+    lambda g, out, x, y: g * of(direction, y, x),
     domain=(0.3, 3.0),
 )
 deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])

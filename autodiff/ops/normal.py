@@ -15,6 +15,7 @@ import numpy as np
 
 from autodiff.core.op import Primitive
 from autodiff.ops.common import real_numbers
+from autodiff.ops.stable import gaussian_of
 
 __all__ = ["cdf_and_density", "normal_cdf", "normal_density"]
 
@@ -109,8 +110,7 @@ def _evaluate(x: Any, cdf: Any, density: Any) -> None:
 
 def normal_density(x: Any) -> Any:
     """``exp(-x^2 / 2) / sqrt(2 pi)`` of an array or a Tensor."""
-    near = np.clip(x, -_FAR, _FAR)
-    return np.exp(near * near * -0.5) * (1 / _ROOT_TWO_PI)
+    return gaussian_of(x, 0.5) * (1 / _ROOT_TWO_PI)
 
 
 def _normal_cdf(x: Any) -> Any:
@@ -123,4 +123,5 @@ normal_cdf = Primitive(
     "normal_cdf", _normal_cdf, lambda g, out, x: g * normal_density(x),
     sample=lambda draw: ((draw.array(draw.shape(), low=-4.0, high=4.0),), {}), label="Φ",
     pointwise=True,
+    real_only=True,
 )  # fmt: skip

@@ -8,6 +8,8 @@ NumPy alone. Formulas: Abramowitz and Stegun, chapters 5 to 9; NIST Digital Libr
 from __future__ import annotations
 
 import sys
+from functools import partial
+from math import comb, prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,17 @@ from autodiff import dispatch
 from autodiff.core.errors import require
 from autodiff.core.op import Primitive, registry
 from autodiff.ops import elementwise
-from autodiff.ops.common import bare, quotient
+from autodiff.ops.common import bare, quotient, real_numbers
+from autodiff.ops.stable import (
+    _bessel_i,
+    _gaussian,
+    bessel_i,
+    fractions_of_mills,
+    gaussian_of,
+    logistic_density_of,
+    of,
+    of_order,
+)
 
 __all__ = ["register"]
 
@@ -45,18 +57,46 @@ def register() -> None:
     def define(ufunc: Any, *rules: Any, name: str | None = None, domain: Any = (-2.0, 2.0)) -> None:
         Primitive(name or ufunc.__name__, ufunc, *rules, domain=domain)
 
+    def family(name: str, forward: Any, low: float = -2.0, high: float = 2.0) -> Any:
+        """The n-th derivatives of one function as an operation ``f(x, n)``."""
+        op = Primitive(
+            name,
+            forward,
+            lambda g, out, x, n: g * of_order(op, x, n + 1),
+            sample=lambda draw: ((draw.array(draw.shape(), low, high), draw.integer(0, 2)), {}),
+            pointwise=True,
+        )
+        return lambda x, n: of_order(op, x, n)
+
     # --- error functions and the normal distribution
-    define(s.erf, lambda g, out, x: g * (2 / root_pi * np.exp(-x * x)))
-    define(s.erfc, lambda g, out, x: g * (-2 / root_pi * np.exp(-x * x)))
-    define(s.erfcx, lambda g, out, x: g * (2 * x * out - 2 / root_pi))
-    define(s.erfinv, lambda g, out, x: g * (root_pi / 2 * np.exp(out * out)), domain=(-0.9, 0.9))
-    define(s.erfcinv, lambda g, out, x: g * (-root_pi / 2 * np.exp(out * out)), domain=(0.1, 1.9))
-    define(s.ndtr, lambda g, out, x: g * (np.exp(-0.5 * x * x) / root_two_pi))
-    define(s.log_ndtr, lambda g, out, x: g * (np.exp(-0.5 * x * x - out) / root_two_pi))
-    define(s.ndtri, lambda g, out, x: g * (root_two_pi * np.exp(0.5 * out * out)), domain=_UNIT)
+    define(s.erf, lambda g, out, x: g * (2 / root_pi * gaussian_of(x, 1.0)))
+    define(s.erfc, lambda g, out, x: g * (-2 / root_pi * gaussian_of(x, 1.0)))
+    define(s.erfi, lambda g, out, x: g * (2 / root_pi * gaussian_of(x, -1.0)))
+    define(s.ndtr, lambda g, out, x: g * (gaussian_of(x, 0.5) / root_two_pi))
+    scaled_erfc = family("erfcx_derivative", _erfcx_derivative)
+    define(s.erfcx, lambda g, out, x: g * scaled_erfc(x, 1))
+    hazard = family("log_ndtr_derivative", _log_ndtr_derivative)
+    define(s.log_ndtr, lambda g, out, x: g * hazard(x, 0))
+    dawson = family("dawsn_derivative", _dawson_derivative)
+    define(s.dawsn, lambda g, out, x: g * dawson(x, 1))
+
+    # The slope S of an inverse f, where S is proportional to exp(rate f^2), has the derivative 2 rate f S^2.
+    def inverse(ufunc: Any, slope: Any, rate: float, low: float, high: float) -> None:
+        op = Primitive(
+            f"{ufunc.__name__}_slope",
+            slope,
+            lambda g, out, x: g * (2 * rate * ufunc(x) * out * out),
+            sample=lambda draw: ((draw.array(draw.shape(), low, high),), {}),
+            pointwise=True,
+        )
+        define(ufunc, lambda g, out, x: g * of(op, x), domain=(low, high))
+
+    inverse(s.erfinv, lambda x: root_pi / 2 * _growth(s.erfinv(x), 1 - np.abs(x), 1.0), 1.0, -0.9, 0.9)
+    inverse(s.erfcinv, lambda x: -root_pi / 2 * _growth(s.erfcinv(x), np.minimum(x, 2 - x), 1.0), 1.0, 0.1, 1.9)
+    inverse(s.ndtri, lambda x: root_two_pi * _growth(s.ndtri(x), 2 * np.minimum(x, 1 - x), 0.5), 0.5, *_UNIT)
     # --- logistic
-    define(s.expit, lambda g, out, x: g * (out * (1 - out)))
-    define(s.logit, lambda g, out, x: quotient(g, x * (1 - x)), domain=_UNIT)
+    define(s.expit, lambda g, out, x: g * logistic_density_of(x))
+    define(s.logit, lambda g, out, x: quotient(g, x) + quotient(g, 1 - x), domain=_UNIT)
     define(s.log_expit, lambda g, out, x: g * s.expit(-x))
 
     # --- gamma and beta; the Hurwitz zeta function gives every polygamma function
@@ -104,8 +144,6 @@ def register() -> None:
     define(s.loggamma, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE)
     define(s.expi, lambda g, out, x: g * (np.exp(x) / x), domain=_POSITIVE)
     define(s.exp1, lambda g, out, x: -g * (np.exp(-x) / x), domain=_POSITIVE)
-    define(s.dawsn, lambda g, out, x: g * (1 - 2 * x * out))
-    define(s.erfi, lambda g, out, x: g * (2 / root_pi * np.exp(x * x)))
     define(s.exp10, lambda g, out, x: g * (out * log_ten))
     define(s.cosm1, lambda g, out, x: -g * np.sin(x))
     define(
@@ -183,16 +221,31 @@ def register() -> None:
     define(s.entr, lambda g, out, x: -g * (np.log(x) + 1), domain=_POSITIVE)
     define(
         s.rel_entr,
-        lambda g, out, x, y: g * (np.log(x / y) + 1),
+        lambda g, out, x, y: g * (_log_of_ratio(x, y) + 1),
         lambda g, out, x, y: -quotient(g * x, y),
         domain=_POSITIVE,
     )
-    define(s.kl_div, lambda g, out, x, y: g * np.log(x / y), lambda g, out, x, y: g * (1 - x / y), domain=_POSITIVE)
+    define(
+        s.kl_div, lambda g, out, x, y: g * _log_of_ratio(x, y), lambda g, out, x, y: g * ((y - x) / y), domain=_POSITIVE
+    )
     # --- Bessel functions, by their recurrences; the order is a constant
     define(s.jv, None, lambda g, out, v, z: g * (0.5 * (s.jv(v - 1, z) - s.jv(v + 1, z))), domain=_POSITIVE)
     define(s.yv, None, lambda g, out, v, z: g * (0.5 * (s.yv(v - 1, z) - s.yv(v + 1, z))), domain=_POSITIVE)
     define(s.iv, None, lambda g, out, v, z: g * (0.5 * (s.iv(v - 1, z) + s.iv(v + 1, z))), domain=_POSITIVE)
-    define(s.kv, None, lambda g, out, v, z: g * (-0.5 * (s.kv(v - 1, z) + s.kv(v + 1, z))), domain=_POSITIVE)
+    # SciPy's kv is 0 long before the function leaves the range; the scaled one is not.
+    macdonald = Primitive(
+        "bessel_k",
+        lambda v, z: s.kve(v, z) * np.exp(-z),
+        None,
+        lambda g, out, v, z: g * _macdonald_slope(v, z),
+        sample=lambda draw: ((draw.array((), 0.3, 3.0), draw.array(draw.shape(), 0.3, 3.0)), {}),
+        pointwise=True,
+    )
+
+    def _macdonald_slope(v: Any, z: Any) -> Any:
+        return -0.5 * (of(macdonald, v - 1, z) + of(macdonald, v + 1, z))
+
+    define(s.kv, None, lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
     define(
         s.ive,
         None,
@@ -213,7 +266,7 @@ def register() -> None:
             pointwise=True,
         )
 
-    of_whole_order("kn", s.kn, lambda g, out, n, x: g * (-0.5 * (s.kv(n - 1.0, x) + s.kv(n + 1.0, x))))
+    of_whole_order("kn", s.kn, lambda g, out, n, x: g * _macdonald_slope(n * 1.0, x))
     of_whole_order("yn", s.yn, lambda g, out, n, x: g * (0.5 * (s.yv(n - 1.0, x) - s.yv(n + 1.0, x))))
     of_whole_order(
         "expn",
@@ -224,12 +277,129 @@ def register() -> None:
     define(s.j1, lambda g, out, x: g * (0.5 * (s.j0(x) - s.jv(2.0, x))))
     define(s.y0, lambda g, out, x: -g * s.y1(x), domain=_POSITIVE)
     define(s.y1, lambda g, out, x: g * (0.5 * (s.y0(x) - s.yv(2.0, x))), domain=_POSITIVE)
-    define(s.k0, lambda g, out, x: -g * s.k1(x), domain=_POSITIVE)
-    define(s.k1, lambda g, out, x: g * (-0.5 * (s.k0(x) + s.kv(2.0, x))), domain=_POSITIVE)
-    define(s.i0, lambda g, out, x: g * s.i1(x), name="special_i0")
-    define(s.i1, lambda g, out, x: g * (0.5 * (s.i0(x) + s.iv(2.0, x))), name="special_i1")
-    define(s.i0e, lambda g, out, x: g * (s.i1e(x) - np.sign(bare(x)) * out), domain=_POSITIVE)
-    define(s.i1e, lambda g, out, x: g * (0.5 * (s.i0e(x) + s.ive(2.0, x)) - np.sign(bare(x)) * out), domain=_POSITIVE)
+    define(s.k0, lambda g, out, x: g * _macdonald_slope(0.0, x), domain=_POSITIVE)
+    define(s.k1, lambda g, out, x: g * _macdonald_slope(1.0, x), domain=_POSITIVE)
+    define(s.i0, lambda g, out, x: g * of_order(bessel_i, x, 1), name="special_i0")
+    define(s.i1, lambda g, out, x: g * (0.5 * (of_order(bessel_i, x, 0) + of_order(bessel_i, x, 2))), name="special_i1")
+    for order, ufunc in ((0, s.i0e), (1, s.i1e)):
+        scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
+        define(ufunc, partial(_first_of, scaled), domain=_POSITIVE)
+
+
+def _first_of(derivative: Any, g: Any, out: Any, x: Any) -> Any:
+    return g * derivative(x, 1)
+
+
+def _scaled_bessel_i(order: int, x: Any, n: int) -> Any:
+    """The n-th derivative of ``exp(-|x|) I(x)`` of whole order: to 30 by Leibniz' rule, beyond by Hankel's expansion,
+    differentiated term by term.
+    """
+    x = np.asarray(x)
+    real_numbers("the derivative of i0e", x)
+    size = np.abs(x)
+    far = size > 30
+    z = np.where(far, size, 30)
+    total, coefficient = np.zeros_like(z), 1.0
+    for k in range(25):
+        total = total + coefficient * prod(-(k + 0.5) - j for j in range(n)) / z**k
+        coefficient *= ((2 * k + 1) ** 2 - 4 * order * order) / (8 * (k + 1))
+    outer = total / np.sqrt(2 * np.pi * z) / z**n
+    near = np.where(far, 0, size)
+    # The j-th derivative of I_m is 2^-j sum_i C(j, i) I_(m - j + 2 i).
+    inner = np.zeros_like(near)
+    for j in range(n + 1):
+        slope = sum(comb(j, i) * _bessel_i(near, abs(order - j + 2 * i)) for i in range(j + 1)) / 2**j
+        inner = inner + comb(n, j) * (-1.0) ** (n - j) * slope
+    return np.where(far, outer, inner * np.exp(-near)) * np.where(x < 0, (-1.0) ** (n + order), 1.0)
+
+
+def _log_of_ratio(x: Any, y: Any) -> Any:
+    """``log(x / y)``: near 1 by the difference, which is exact; else by two logarithms, lest the quotient overflow."""
+    near = (bare(x) < 2 * bare(y)) & (bare(y) < 2 * bare(x))
+    if not np.any(near):
+        return np.log(x) - np.log(y)
+    d = np.where(near, y, 1)
+    return np.where(
+        near, np.log1p((np.where(near, x, 1) - d) / d), np.log(np.where(near, 1, x)) - np.log(np.where(near, 1, y))
+    )
+
+
+def _growth(f: Any, tail: Any, rate: float) -> Any:
+    """``exp(rate f^2)``, given ``tail``, which is ``erfc`` of ``sqrt(rate) f``: far out the quotient of the scaled
+    function and it, since the rounding of f would be magnified by its square.
+    """
+    s = require("scipy.special")
+    far = np.asarray(tail) < 0.1
+    with np.errstate(divide="ignore"):
+        outer = s.erfcx(np.sqrt(rate) * np.abs(f)) / np.where(far, tail, 1)
+    return np.where(far, outer, _gaussian(np.where(far, 0, f), -rate))
+
+
+def _erfcx_derivative(x: Any, n: int) -> Any:
+    """The n-th derivative of ``erfcx(x) = sqrt(2 / pi) M(sqrt(2) x)``, M being Mills' ratio."""
+    s = require("scipy.special")
+    x = np.asarray(x)
+    if x.dtype.kind == "c":
+        before, here = 2 / np.sqrt(np.pi), s.erfcx(x)
+        for k in range(n):
+            before, here = here, 2 * x * here + (2 * k * before if k else -before)
+        return here
+    far = x > 0.71
+    z = np.sqrt(2.0).astype(x.dtype) * np.where(far, x, 1)
+    outer = s.erfcx(np.where(far, x, 1))
+    for r in fractions_of_mills(z, n):
+        outer = outer * (-np.sqrt(2.0).astype(x.dtype) * r)
+    near = np.where(far, 0, x)
+    before, here = 2 / np.sqrt(np.pi).astype(x.dtype), s.erfcx(near)
+    for k in range(n):
+        # y' = 2 x y - 2 / sqrt(pi), and then y^(k+1) = 2 x y^(k) + 2 k y^(k-1)
+        before, here = here, 2 * near * here + (2 * k * before if k else -before)
+    return np.where(far, outer, here)
+
+
+def _log_ndtr_derivative(x: Any, n: int) -> Any:
+    """The n-th derivative of the hazard ``h = phi / Phi``, which is the first derivative of ``log_ndtr``.
+
+    ``h' = -h (x + h)``. Far to the left h is nearly -x; there ``h = z + r_1`` with ``z = -x`` and the fractions of
+    :func:`autodiff.ops.stable.fractions_of_mills`, by which the differences can be written as products.
+    """
+    s = require("scipy.special")
+    x = np.asarray(x)
+    left = np.zeros(x.shape, bool) if x.dtype.kind == "c" else x < -1
+    near = np.where(left, 0, x)
+    hazard = _gaussian(near, 0.5) / (np.sqrt(2 * np.pi).astype(x.dtype) * s.ndtr(near))
+    z = np.real(np.where(left, -x, 1))
+    outer = np.sqrt(2 / np.pi).astype(x.dtype) / s.erfcx(z / np.sqrt(2.0).astype(x.dtype))
+    if n == 0:
+        return np.where(left, outer, hazard)
+    r1, r2, r3 = fractions_of_mills(z, 3)
+    gap = near + hazard
+    if n == 1:
+        return np.where(left, -outer * r1, -hazard * gap)
+    if n == 2:
+        return np.where(left, outer * r1 * r1 * r2 * (r3 - r2), hazard * (gap * gap - (1 - hazard * gap)))
+    # Beyond, Leibniz' rule for h' = -h (x + h) with what is accurate.
+    h = [_log_ndtr_derivative(x, k) for k in range(n)]
+    gaps = [x + h[0], 1 + h[1], *h[2:]]
+    return -sum(comb(n - 1, k) * h[k] * gaps[n - 1 - k] for k in range(n))
+
+
+def _dawson_derivative(x: Any, n: int) -> Any:
+    """The n-th derivative of Dawson's integral, from ``D' = 1 - 2 x D``; beyond 6.5 from its asymptotic series."""
+    s = require("scipy.special")
+    x = np.asarray(x)
+    far = (np.abs(x) > 6.5) & (x.dtype.kind == "f")
+    near = np.where(far, 0, x)
+    before, here = None, s.dawsn(near)
+    for k in range(n):
+        before, here = here, 1 - 2 * near * here if before is None else -2 * (near * here + k * before)
+    z = np.real(np.where(far, x, 10))
+    # D(x) ~ sum_k (2 k - 1)!! / (2^(k+1) x^(2 k + 1)); each power differentiated n times.
+    total, coefficient = np.zeros_like(z), 0.5
+    for k in range(21):
+        total = total + coefficient * prod(-(2 * k + 1) - j for j in range(n)) * z ** -(2.0 * k)
+        coefficient *= (2 * k + 1) / 2
+    return np.where(far, total / z / z**n, here)
 
 
 def _is_special(ufunc: Any) -> bool:

@@ -1,0 +1,318 @@
+"""Functions that gradient rules are made of, each accurate over the whole range of floating-point numbers, and so are
+its own derivatives.
+
+A derivative that is rebuilt from a rounded result (``1 - tanh(x)**2``, ``s (1 - s)``) loses all digits where the
+result saturates, and one with squares (``1 / (1 + x**2)``) where they overflow. A rule is differentiated again, so its
+derivative must not cancel either: that of ``(1 - x) (1 + x)`` as a product is ``(1 - x) - (1 + x)``. Hence these are
+operations with rules of their own, none of which subtracts nearly equal numbers near 0 or far out.
+
+Sources: Abramowitz and Stegun, chapters 4, 7, 9 and 10.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.op import Primitive
+from autodiff.ops.common import bare, quotient, real_numbers
+
+__all__ = [
+    "bessel_i",
+    "direction",
+    "gaussian",
+    "logistic_density",
+    "one_minus_square",
+    "sigmoid",
+    "sigmoid_forward",
+    "sigmoid_of",
+    "spherical_bessel",
+]
+
+
+def of(op: Primitive, *args: Any) -> Any:
+    """Of Tensors as an operation, of arrays as an array: what a rule may call."""
+    return op.function(*args) if any(hasattr(a, "_node") for a in args) else op.forward(*args)
+
+
+def _unary(name: str, forward: Any, rule: Any, low: float = -3.0, high: float = 3.0, **facts: Any) -> Primitive:
+    return Primitive(
+        name, forward, rule, sample=lambda draw: ((draw.array(draw.shape(), low, high),), {}), pointwise=True, **facts
+    )
+
+
+# --- logistic functions --------------------------------------------------------------------------------------------
+
+
+def sigmoid_forward(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, accurate relative to its own size in both tails.
+
+    Examples
+    --------
+    >>> sigmoid([0.0, -1e4, 1e4]).data
+    array([0.5, 0. , 1. ])
+    """
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        real_numbers("sigmoid", x)
+        x = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        # exp(-x) is inf far to the left, and 1 / inf is the 0 wanted there.
+        out = np.asarray(np.exp(-x))
+    out += 1
+    return np.asarray(np.reciprocal(out))
+
+
+sigmoid = Primitive(
+    "sigmoid",
+    sigmoid_forward,
+    lambda g, out, x: g * logistic_density_of(x),
+    sample=lambda draw: ((draw.array(draw.shape()),), {}),
+    label="σ",
+    pointwise=True,
+    real_only=True,
+)
+
+
+def sigmoid_of(x: Any) -> Any:
+    """The logistic function of a Tensor as an operation, of an array as an array."""
+    return sigmoid.function(x) if hasattr(x, "_node") else sigmoid_forward(x)
+
+
+def _logistic_density(x: Any) -> Any:
+    """``s(x) s(-x)``, the derivative of the logistic function ``s``, without overflow."""
+    real_numbers("logistic_density", x)
+    e = np.exp(-np.abs(x))
+    return e / np.square(1 + e)
+
+
+# The derivative p (1 - 2 s) of p = s (1 - s) is -p tanh(x / 2), which does not cancel near 0.
+logistic_density = _unary(
+    "logistic_density", _logistic_density, lambda g, out, x: g * (-out * np.tanh(0.5 * x)), real_only=True
+)
+
+
+def logistic_density_of(x: Any) -> Any:
+    """The density of a Tensor as an operation, of an array as an array."""
+    return logistic_density.function(x) if hasattr(x, "_node") else _logistic_density(x)
+
+
+# --- algebraic functions -------------------------------------------------------------------------------------------
+
+one_minus_square = _unary("one_minus_square", lambda x: (1 - x) * (1 + x), lambda g, out, x: g * (-2 * x), -0.9, 0.9)
+
+
+def _direction(x: Any, y: Any) -> Any:
+    """``x / hypot(x, y)``, and 0 at the origin: the cosine of the angle of (x, y)."""
+    real_numbers("direction", x, y)
+    return quotient(x, np.hypot(x, y))
+
+
+def _direction_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # With c = x / r and s = y / r: dc/dx = s^2 / r, of which 1 / r - x^2 / r^3 would lose the digits.
+    s = of(direction, y, x)
+    return g * s * quotient(s, np.hypot(x, y))
+
+
+def _direction_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return -g * out * quotient(of(direction, y, x), np.hypot(x, y))
+
+
+direction = Primitive(
+    "direction",
+    _direction,
+    _direction_x,
+    _direction_y,
+    sample=lambda draw: (tuple(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)), {}),
+    pointwise=True,
+    real_only=True,
+)
+
+
+def shrinking(x: Any) -> Any:
+    """``1 / sqrt(1 + x^2)``, which no square of a large number overflows."""
+    return of(direction, 1.0, x)
+
+
+# --- exponentials of squares ---------------------------------------------------------------------------------------
+
+
+def _gaussian(x: Any, rate: float) -> Any:
+    """``exp(-rate x^2)``, ``rate`` a power of two or its negative.
+
+    The rounding of x^2 would be magnified by its size, so x is cut in two: the square of the upper half is exact
+    (Veltkamp).
+    """
+    x = np.asarray(x)
+    if x.dtype.kind == "c":
+        return np.exp(-rate * (x * x))
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    # Beyond, the result is 0 or infinite in every dtype that is computed in.
+    near = np.clip(x, -200, 200)
+    wide = near * near.dtype.type(2 ** (np.finfo(near.dtype).nmant // 2 + 1) + 1)
+    high = wide - (wide - near)
+    low = near - high
+    with np.errstate(over="ignore"):
+        return np.exp(-rate * (high * high)) * np.exp(-rate * (low * (near + high)))
+
+
+gaussian = Primitive(
+    "gaussian",
+    _gaussian,
+    lambda g, out, x, rate: g * (-2 * rate * x * out),
+    sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
+    pointwise=True,
+)
+
+
+def gaussian_of(x: Any, rate: float) -> Any:
+    """``exp(-rate x^2)`` of a Tensor as an operation, of an array as an array."""
+    return gaussian.function(x, rate) if hasattr(x, "_node") else _gaussian(x, rate)
+
+
+# --- powers --------------------------------------------------------------------------------------------------------
+
+
+def lowered_power(out: Any, x: Any, y: Any) -> Any:
+    """``x**(y - 1)``, given ``out = x**y``.
+
+    Where ``y - 1`` is not exact its rounding is magnified by ``log x``; there it is ``out / x``, which cannot leave the
+    range, since such ``y`` are negative or below one half.
+    """
+    exponent = y - 1
+    rounded = (bare(exponent) + 1 != bare(y)) & (bare(out).dtype.kind == "f")
+    if not np.any(rounded):
+        return x**exponent
+    if np.all(rounded):
+        return quotient(out, x)
+    return np.where(rounded, quotient(out, np.where(rounded, x, 1)), np.where(rounded, 1, x) ** exponent)
+
+
+# --- Bessel functions ----------------------------------------------------------------------------------------------
+
+
+def _sine_of_pi(x: Any) -> Any:
+    """``sin(pi x)``, reduced before the multiplication by pi is rounded."""
+    if x.dtype.kind == "c":
+        return np.sin(np.pi * x)
+    rest = x - 2 * np.rint(0.5 * x)
+    return np.sin(np.pi * np.where(np.abs(rest) > 0.5, np.sign(rest) - rest, rest))
+
+
+def _cosine_of_pi(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return np.cos(np.pi * x)
+    rest = x - 2 * np.rint(0.5 * x)
+    return np.sin(np.pi * (0.5 - np.abs(rest)))
+
+
+def _spherical_bessel(x: Any, n: int) -> Any:
+    """The spherical Bessel function ``j_n(pi x)``: near 0 by its power series, beyond by recurrence from sine and
+    cosine.
+    """
+    x = np.asarray(x)
+    least = (3 + n) / np.pi
+    small = np.abs(x) < least
+    u = np.where(small, x, 0) * np.pi
+    half = -0.5 * u * u
+    term = np.ones_like(u)
+    for k in range(1, n + 1):
+        term = term * u / (2 * k + 1)
+    series = term
+    for k in range(1, 18 + 3 * n):
+        term = term * (half / (k * (2 * n + 2 * k + 1)))
+        series = series + term
+    far = np.where(small, least, x)
+    u = far * np.pi
+    below, here = _cosine_of_pi(far) / u, _sine_of_pi(far) / u
+    for k in range(n):
+        below, here = here, (2 * k + 1) / u * here - below
+    return np.where(small, series, here)
+
+
+def _spherical_rule(g: Any, out: Any, x: Any, n: int) -> Any:
+    if n == 0:
+        return g * (-np.pi * of_order(spherical_bessel, x, 1))
+    below, above = of_order(spherical_bessel, x, n - 1), of_order(spherical_bessel, x, n + 1)
+    return g * (np.pi / (2 * n + 1) * (n * below - (n + 1) * above))
+
+
+def of_order(op: Primitive, x: Any, n: int) -> Any:
+    """A function with an order, of a Tensor as an operation, of an array as an array."""
+    return op.function(x, n) if hasattr(x, "_node") else op.forward(x, n)
+
+
+spherical_bessel = Primitive(
+    "spherical_bessel",
+    _spherical_bessel,
+    _spherical_rule,
+    sample=lambda draw: ((draw.array(draw.shape()), draw.integer(0, 3)), {}),
+    pointwise=True,
+)
+
+
+def _bessel_i(x: Any, n: int) -> Any:
+    """The modified Bessel function ``I_n`` of whole order: up to 30 by its power series, all terms of one sign, beyond
+    by Hankel's expansion (Abramowitz and Stegun 9.6.10, 9.7.1).
+    """
+    x = np.asarray(x)
+    real_numbers("bessel_i", x)
+    size = np.abs(x)
+    small = size < 30
+    half = np.where(small, size, 0) / 2
+    term = np.ones_like(half)
+    for k in range(1, n + 1):
+        term = term * half / k
+    series = term
+    for k in range(1, 75):
+        term = term * (half * half / (k * (k + n)))
+        series = series + term
+    far = np.where(small, 30, size)
+    term = np.ones_like(far)
+    expansion = term
+    for k in range(1, 30):
+        term = term * (((2 * k - 1) ** 2 - 4 * n * n) / (8 * k * far))
+        expansion = expansion + term
+    with np.errstate(over="ignore"):
+        # In two halves: the exponential leaves the range sooner than the quotient.
+        root = np.exp(far / 2)
+        large = root / np.sqrt(2 * np.pi * far) * root * expansion
+    return np.where(small, series, large) * (np.sign(x) if n % 2 else 1)
+
+
+def _bessel_i_rule(g: Any, out: Any, x: Any, n: int) -> Any:
+    if n == 0:
+        return g * of_order(bessel_i, x, 1)
+    return g * (0.5 * (of_order(bessel_i, x, n - 1) + of_order(bessel_i, x, n + 1)))
+
+
+bessel_i = Primitive(
+    "bessel_i",
+    _bessel_i,
+    _bessel_i_rule,
+    sample=lambda draw: ((draw.array(draw.shape()), draw.integer(0, 3)), {}),
+    pointwise=True,
+    real_only=True,
+)
+
+
+# --- the tail of the normal distribution ---------------------------------------------------------------------------
+
+#: Levels of the continued fraction, enough for 17 digits from 1 on.
+_LEVELS = 190
+
+
+def fractions_of_mills(z: Any, count: int) -> list[Any]:
+    """``r_1, ..., r_count`` with ``r_k = k / (z + r_(k+1))``, for ``z >= 1``.
+
+    Mills' ratio ``M(z) = exp(z^2 / 2) sqrt(pi / 2) erfc(z / sqrt 2)`` is ``1 / (z + r_1)`` (Laplace's continued
+    fraction), and its n-th derivative ``(-1)^n M r_1 ... r_n``: products of positive numbers.
+    """
+    # What is left out, as if all further fractions were equal.
+    r, found = 0.5 * (np.hypot(z, 2 * (_LEVELS + 1) ** 0.5) - z), []
+    for k in range(_LEVELS, 0, -1):
+        r = k / (z + r)
+        if k <= count:
+            found.append(r)
+    return found[::-1]
