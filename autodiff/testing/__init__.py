@@ -7,7 +7,7 @@ autodiff.testing`` prints the table.
 
 from autodiff.core.errors import GradientMismatch
 from autodiff.testing import laws, mutation, strategies
-from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
+from autodiff.testing.adapters import check_autograd, check_engine, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import HypothesisDraw, RandomDraw
 from autodiff.testing.report import Report
@@ -20,6 +20,7 @@ __all__ = [
     "Report",
     "Verification",
     "check_autograd",
+    "check_engine",
     "check_gradients",
     "check_jax",
     "check_pair",

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor, gradients
 from autodiff.core.errors import ArgumentError, GradientMismatch
-from autodiff.core.modes import composed, stopping
+from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
 from autodiff.testing.diagnosis import diagnose
-from autodiff.testing.reference import compare, compare_along, scale
+from autodiff.testing.reference import Leaf, compare, compare_along, plain, scale
 from autodiff.testing.report import Entry, Report
 from autodiff.testing.reproduction import script_of
 
 __all__ = ["Entry", "Problem", "Report", "check_gradients", "run"]
+
+#: What ``modes`` may hold.
+MODES = ("reverse", "forward")
 
 
 def check_gradients(
     f: Callable[..., Any],
     *args: Any,
     order: int = 2,
+    modes: Sequence[str] = MODES,
     seed: int = 0,
     name: str | None = None,
     raises: bool = True,
@@ -34,12 +36,15 @@ def check_gradients(
     Parameters
     ----------
     f : callable
-        Takes Tensors for ``args`` and returns a Tensor or a tuple of Tensors of any shape. It must compute the same
-        thing at every call.
+        Takes Tensors for ``args`` and returns a Tensor, or a tuple, list or dict of Tensors of any shape. It must
+        compute the same thing at every call. A module is checked with its parameters.
     *args
-        Float64 arrays are differentiated with respect to; anything else (integers, masks, None) is passed on.
+        Floating and complex arrays, alone or in dicts and lists, and Python floats are differentiated with respect to,
+        in float64; anything else (integers, masks, None) is passed on.
     order : {1, 2}
         2 checks the gradient of the gradient too, against differences of the gradient.
+    modes : sequence of {"reverse", "forward"}
+        "reverse" compares gradients; "forward" compares :func:`autodiff.jvp`, along a random direction, as well.
     seed : int
         Of the cotangents and directions.
     name : str, optional
@@ -62,8 +67,8 @@ def check_gradients(
 
     Notes
     -----
-    Arguments of up to 48 numbers are compared entry by entry, larger ones along three random directions and at eight
-    entries.
+    Arguments of up to 48 numbers are compared entry by entry, larger ones along random directions, one for each order
+    of size of their gradient, and at eight entries.
 
     What goes through ``autodiff.constant(...)`` or ``.detach()`` inside ``f`` is a constant of the gradient, so the
     reference holds it at its value at the base point; the report notes how many arrays. A fused operation hides such
@@ -83,68 +88,88 @@ def check_gradients(
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order must be 1 or 2, got {order}")
-    places = [
-        i for i, a in enumerate(args) if (isinstance(a, np.ndarray) and a.dtype == np.float64) or isinstance(a, float)
-    ]
-    if not places:
-        raise ArgumentError(
-            "check_gradients: none of the arguments is a float64 array or a float; there is nothing to differentiate"
-        )
-    args = tuple(np.asarray(a) if i in places else a for i, a in enumerate(args))
-    report = Report(name or str(getattr(f, "__name__", "f")), seed)
-    report.script = lambda: script_of("check_gradients", f, args, {"order": order, "seed": seed}, kwargs)
+    if isinstance(modes, str) or not modes or set(modes) - set(MODES):
+        raise ArgumentError(f"check_gradients: modes must be among {MODES}, got {modes!r}")
+    report = Report(name or str(getattr(f, "__name__", type(f).__name__)), seed)
+    options: dict[str, Any] = {"order": order, "seed": seed}
+    if tuple(modes) != MODES:
+        options["modes"] = tuple(modes)
+    report.script = lambda: script_of("check_gradients", f, args, options, kwargs)
     rng = np.random.default_rng(seed)
-    return run(_Traced(f, args, kwargs, places, rng), report, order, rng, raises)
+    problem = _Traced(f, Arguments("check_gradients", args, kwargs), rng)
+    if "reverse" not in modes:
+        return run(problem, report, 0, rng, raises, forward=True)
+    return run(problem, report, order, rng, raises, forward="forward" in modes)
 
 
-#: In the place of an argument's position: the gradient that comes from the output.
-COTANGENT = -1
+#: In the place of an argument's position: the gradient that comes from the output, and a derivative in forward mode.
+COTANGENT = Leaf(-1, "the output's gradient")
+TANGENT = Leaf(-2, "the derivative in forward mode")
 
 
 class Problem:
-    """A number made of a function's outputs, its gradient under test, and the gradient of that; what the checks
-    compare.
+    """A vector of terms made of a function's outputs, the gradient of their sum under test, and the gradient of that;
+    what the checks compare.
 
-    The number is ``sum(<u, output>)`` with fixed random cotangents u. Subclasses say how a framework computes it.
+    The terms are ``u * output`` with fixed random cotangents u. Subclasses say how a framework computes it.
 
     Attributes
     ----------
-    args : tuple
-    places : list of int
-        Which arguments are differentiated with respect to.
+    arguments : Arguments
     tries_complex : bool
-        Whether ``value`` may be given complex arrays.
+        Whether ``outputs`` may be given complex arrays.
     """
 
     tries_complex = False
 
-    def __init__(self, args: tuple[Any, ...], places: list[int]) -> None:
-        self.args, self.places = args, places
+    def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
+        self.arguments, self.rng = arguments, rng
+        self.cotangents: list[Any] = []
 
     @property
     def base(self) -> list[Any]:
         """The point."""
-        return [self.args[i] for i in self.places]
+        return self.arguments.base
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """What the arrays of the point are."""
+        return self.arguments.leaves
 
     def notes(self) -> list[str]:
         """What the report should mention."""
-        return []
+        return self.arguments.notes
 
-    def magnitude(self) -> float:
-        """The sum of the terms of the value, all taken positive."""
+    def outputs(self, arrays: Sequence[Any]) -> list[Any]:
+        """The function's float outputs as NumPy arrays, in the precision of the arrays where that is possible."""
         raise NotImplementedError
 
-    def value(self, arrays: Sequence[Any]) -> Any:
-        """The number, in the precision of the arrays where that is possible."""
-        raise NotImplementedError
+    def draw(self, outs: Sequence[Any]) -> None:
+        """Draw the cotangents for outputs of these shapes."""
+        self.cotangents = [cotangent(out, self.rng) for out in outs]
+
+    def terms(self, arrays: Sequence[Any]) -> Any:
+        """Every entry of every output times its cotangent. A complex output of real arguments: the real part."""
+        outs = self.outputs(arrays)
+        if [np.shape(o) for o in outs] != [np.shape(u) for u in self.cotangents]:
+            raise ArgumentError(
+                "the function returns other shapes at another point; they must not depend on the values"
+            )
+        parts = [np.ravel(o * u) for o, u in zip(outs, self.cotangents, strict=True)]
+        if not parts:
+            return np.zeros(1)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return found if self.tries_complex else np.real(found)
 
     def gradient(self, arrays: Sequence[Any]) -> list[Any]:
         """The gradient under test."""
         raise NotImplementedError
 
-    def weighted_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
-        """``sum(<w, gradient>)``: differentiated numerically for the second order."""
-        return _weighted(self.gradient(arrays), weights)
+    def weighted(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
+        """Every entry of the gradient times its weight: differentiated numerically for the second order."""
+        found = zip(self.gradient(arrays), weights, strict=True)
+        parts = [np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in found]
+        return np.concatenate(parts)
 
     def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The gradient under test of ``sum(<w, gradient>)``."""
@@ -155,25 +180,32 @@ class Problem:
         is out of reach.
         """
 
+    def forward_derivative(self, directions: Sequence[Any]) -> float | None:
+        """The derivative of ``sum(terms)`` along directions in forward mode; None where there is none."""
+        return None
 
-def _weighted(found: Sequence[Any], weights: Sequence[Any]) -> Any:
-    return sum((np.sum(g * w) for g, w in zip(found, weights, strict=True) if g is not None), np.longdouble(0))
 
-
-def run(problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool) -> Report:
+def run(
+    problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool, forward: bool = False
+) -> Report:
     """Compare in first and second order, diagnose what fails, and raise if asked to."""
-    base, places, size = problem.base, problem.places, problem.magnitude()
-    report.notes += problem.notes()
-    compare(report, problem.value, problem.gradient, base, places, 1, size, rng, tries_complex=problem.tries_complex)
-    if order == 2:
+    base, leaves = problem.base, problem.leaves
+    for note in problem.notes():
+        report.note(note)
+    if order:
+        compare(report, problem.terms, problem.gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex)
+    if order == 2 and not report.doubts:
         weights = [cotangent(b, rng) for b in base]
-        value = lambda arrays: problem.weighted_gradient(arrays, weights)
+        terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        compare(
-            report, value, second, base, places, 2, size, rng, below=problem.value, tries_complex=problem.tries_complex
-        )
+        compare(report, terms, second, base, leaves, 2, rng, below=problem.terms, tries_complex=problem.tries_complex)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)
+    if forward and not report.doubts:
+        directions = [cotangent(b, rng) * scale(b) for b in base]
+        analytic = problem.forward_derivative(directions)
+        if analytic is not None:
+            compare_along(report, problem.terms, analytic, base, directions, 1, TANGENT)
     if report.verdict == "fail":
         report.hints += diagnose(report, problem)
     if raises and report.verdict != "pass":
@@ -185,11 +217,11 @@ def cotangent(out: Any, rng: np.random.Generator) -> Any:
     """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real
     part is compared.
     """
-    real = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
-    return real + 1j * rng.uniform(0.5, 1.5, out.shape) if out.dtype.kind == "c" else real
+    real = rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1.0, 1.0], np.shape(out))
+    return real + 1j * rng.uniform(0.5, 1.5, np.shape(out)) if out.dtype.kind == "c" else real
 
 
-class _Stops:
+class Stops:
     """Writes down what is held constant during one run, and hands it out again in later ones."""
 
     def __init__(self) -> None:
@@ -199,9 +231,8 @@ class _Stops:
         self.held.append(np.array(array))
         return array
 
-    @contextlib.contextmanager
-    def replayed(self) -> Iterator[None]:
-        """A run that gets the values of the recorded one."""
+    def following(self) -> Callable[[Any], Any]:
+        """What gives the recorded values in their order."""
         rest = iter(self.held)
 
         def following(array: Any) -> Any:
@@ -213,91 +244,163 @@ class _Stops:
                 )
             return found
 
-        with composed(), stopping(following):
-            yield
+        return following
+
+    def notes(self) -> list[str]:
+        """How many there are."""
+        count = len(self.held)
+        return [f"{count} array{'s' if count > 1 else ''} held constant at the base point"] if count else []
 
 
 class _Traced(Problem):
     """A function of our Tensors."""
 
-    def __init__(
-        self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], places: list[int], rng: Any
-    ) -> None:
-        super().__init__(args, places)
-        self.f, self.kwargs = f, kwargs
-        outs = self._outputs(self._with(self.base, tracked=False)[1])
-        self.cotangents = [cotangent(out, rng) for out in outs]
-        self.terms = sum(float(np.sum(np.abs(o.data * u))) for o, u in zip(outs, self.cotangents, strict=True))
-        self.tries_complex = not any(o.dtype.kind == "c" for o in outs)
-        self.stops = _Stops()
-        with composed(), stopping(self.stops.record):
-            self._outputs(self._with(self.base, tracked=False)[1])
+    def __init__(self, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
+        super().__init__(arguments, rng)
+        from autodiff.core.modes import composed, stopping
+
+        self.f = f
+        self.parameters: list[Any] = []
+        for path, parameter in getattr(f, "named_parameters", dict)():
+            if parameter.requires_grad and parameter.dtype.kind in "fc":
+                self.parameters.append(parameter)
+                arguments.parameter(path, parameter.data)
+        with self._placed(self.base):
+            outs, _ = self._run(self.base, False)
+        self.draw([o.data for o in outs])
+        self.tries_complex = not any(o.dtype.kind == "c" for o in outs) and not any(
+            dtype.kind == "c" for dtype in arguments.dtypes
+        )
+        self.stops = Stops()
+        with composed(), stopping(self.stops.record), self._placed(self.base):
+            self._run(self.base, False)
 
     def notes(self) -> list[str]:
-        count = len(self.stops.held)
-        return [f"{count} array{'s' if count > 1 else ''} held constant at the base point"] if count else []
+        return self.arguments.notes + self.stops.notes() + self._left_out()
 
-    def _outputs(self, args: Sequence[Any]) -> list[Tensor]:
-        out = self.f(*args, **self.kwargs)
-        outs = list(out) if isinstance(out, (tuple, list)) else [out]
-        outs = [o if isinstance(o, Tensor) else Tensor(o) for o in outs]
-        return [o for o in outs if o.dtype.kind in "fc"]
+    def _left_out(self) -> list[str]:
+        """Leaves of the graph that are neither arguments nor parameters of ``f`` itself."""
+        with self._placed(self.base):
+            outs, leaves = self._run(self.base, True)
+            known = {id(leaf._node) for leaf in leaves}
+        seen: set[int] = set()
+        stack: list[Any] = [o._node for o in outs if o.requires_grad]
+        found: list[Any] = []
+        while stack:
+            node = stack.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if hasattr(node, "parents"):
+                stack.extend(node.parents)
+            elif id(node) not in known:
+                found.append(node)
+        if not found:
+            return []
+        words = ", ".join(str(node.name or f"one of shape {tuple(node.shape)}") for node in found[:6])
+        more = " and more" if len(found) > 6 else ""
+        return [
+            f"not checked: {len(found)} tensors that f takes from outside and that ask for gradients ({words}{more})"
+        ]
 
-    def _with(self, arrays: Sequence[Any], tracked: bool) -> tuple[list[Tensor], list[Any]]:
-        args = list(self.args)
-        leaves = [Tensor(a, requires_grad=tracked) for a in arrays]
-        for i, leaf in zip(self.places, leaves, strict=True):
-            args[i] = leaf
-        return leaves, args
-
-    def _moved(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _moved(self) -> Iterator[None]:
         """Around a run away from the base point."""
-        return self.stops.replayed() if self.stops.held else contextlib.nullcontext()
+        if not self.stops.held:
+            yield
+            return
+        from autodiff.core.modes import composed, stopping
 
-    def magnitude(self) -> float:
-        return self.terms if math.isfinite(self.terms) else 0.0
+        with composed(), stopping(self.stops.following()):
+            yield
 
-    def value(self, arrays: Sequence[Any]) -> Any:
-        _, args = self._with(arrays, tracked=False)
-        with self._moved():
-            outs = self._outputs(args)
-        total = sum(np.sum(o.data * u) for o, u in zip(outs, self.cotangents, strict=True))
-        # A complex output of real arguments: its real part. With complex arguments: a complex step, which reads the
-        # imaginary part.
-        return total if self.tries_complex else np.real(total)
+    def _run(self, arrays: Sequence[Any], tracked: bool) -> tuple[list[Any], list[Any]]:
+        """The float outputs and the leaves, as Tensors."""
+        from autodiff import Tensor
 
-    def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Tensor], list[Any]]:
-        leaves, args = self._with(arrays, tracked=True)
+        count = len(arrays) - len(self.parameters)
+        leaves: list[Any] = [None] * len(arrays)
+
+        def wrap(array: Any, number: int) -> Any:
+            leaves[number] = Tensor(array, requires_grad=tracked)
+            return leaves[number]
+
+        args, kwargs = self.arguments.call(arrays[:count], wrap)
+        leaves[count:] = self.parameters
+        out = self.f(*args, **kwargs)
+        outs = [o if isinstance(o, Tensor) else Tensor(o) for o in outputs_of(out) if o is not None]
+        return [o for o in outs if o.dtype.kind in "fc"], leaves
+
+    @contextlib.contextmanager
+    def _placed(self, arrays: Sequence[Any]) -> Iterator[None]:
+        """The parameters have these values within the block."""
+        kept = [p.data for p in self.parameters]
+        try:
+            for parameter, array in zip(self.parameters, arrays[len(arrays) - len(kept) :], strict=True):
+                parameter.data = array
+            yield
+        finally:
+            for parameter, array in zip(self.parameters, kept, strict=True):
+                parameter.data = array
+
+    def outputs(self, arrays: Sequence[Any]) -> list[Any]:
+        from autodiff import no_grad
+
+        with self._moved(), self._placed(arrays), no_grad() if self.parameters else contextlib.nullcontext():
+            return [o.data for o in self._run(arrays, False)[0]]
+
+    def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Any], list[Any]]:
+        from autodiff import gradients
+
         with self._moved() if moved else contextlib.nullcontext():
-            outs = [(o, u) for o, u in zip(self._outputs(args), self.cotangents, strict=True) if o.requires_grad]
-        if not outs:
+            outs, leaves = self._run(arrays, True)
+        pairs = [(o, u) for o, u in zip(outs, self.cotangents, strict=True) if o.requires_grad]
+        if not pairs:
             return leaves, [None] * len(leaves)
-        seeds = [np.asarray(u, dtype=o.dtype) for o, u in outs]
-        return leaves, list(
-            gradients([o for o, _ in outs], leaves, seeds, create_graph=create_graph, allow_unused=True)
-        )
+        seeds = [np.asarray(u, dtype=o.dtype) for o, u in pairs]
+        found = gradients([o for o, _ in pairs], leaves, seeds, create_graph=create_graph, allow_unused=True)
+        return leaves, list(found)
 
     def gradient(self, arrays: Sequence[Any]) -> list[Any]:
-        return self._gradients(arrays, create_graph=False, moved=False)[1]
-
-    def weighted_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
-        return _weighted(self._gradients(arrays, create_graph=False, moved=True)[1], weights)
+        moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
+        with self._placed(arrays):
+            return self._arrays(self._gradients(arrays, False, moved)[1])
 
     def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
-        leaves, found = self._gradients(arrays, create_graph=True, moved=False)
-        terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
-        if not terms:
-            return [None] * len(leaves)
-        return list(gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True))
+        from autodiff import gradients
+
+        with self._placed(arrays):
+            leaves, found = self._gradients(arrays, create_graph=True, moved=False)
+            every = zip(found, self._complex(weights), strict=True)
+            terms = [(g, w) for g, w in every if g is not None and g.requires_grad]
+            if not terms:
+                return [None] * len(leaves)
+            second = gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True)
+        return self._arrays(second)
+
+    def _arrays(self, found: Sequence[Any]) -> list[Any]:
+        """Gradients as the base is: those of complex arguments packed, and turned from the transforms' convention
+        (JAX's) into slopes along the real and the imaginary part.
+        """
+        kinds = [dtype.kind for dtype in self.arguments.dtypes]
+        return [
+            None if g is None else packed(np.conj(plain(g))) if kind == "c" else plain(g)
+            for g, kind in zip(found, kinds, strict=True)
+        ]
+
+    def _complex(self, arrays: Sequence[Any]) -> list[Any]:
+        """Packed arrays as what the leaves are."""
+        return [unpacked(a) if dtype.kind == "c" else a for a, dtype in zip(arrays, self.arguments.dtypes, strict=True)]
 
     def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
         """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along
         w.
         """
-        if not self.tries_complex or not self.cotangents:
+        from autodiff import Tensor, gradients
+
+        if not self.tries_complex or not self.cotangents or self.parameters:
             return
-        leaves, args = self._with(self.base, tracked=True)
-        outs = self._outputs(args)
+        outs, leaves = self._run(self.base, True)
         seeds = [
             Tensor(np.asarray(u, dtype=o.dtype), requires_grad=True) for o, u in zip(outs, self.cotangents, strict=True)
         ]
@@ -310,10 +413,8 @@ class _Traced(Problem):
         # Along w the point moves as it does elsewhere: by shares of its entries.
         weights = [w * scale(b) for w, b in zip(weights, self.base, strict=True)]
         terms = [(g, w) for g, w in zip(found, weights, strict=True) if g is not None and g.requires_grad]
-        pushed = (
-            gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)
-            if terms
-            else [None] * len(seeds)
-        )
+        pushed: Sequence[Any] = [None] * len(seeds)
+        if terms:
+            pushed = gradients([g for g, _ in terms], seeds, [w for _, w in terms], allow_unused=True)
         analytic = sum(float(np.sum(u * j)) for u, j in zip(self.cotangents, pushed, strict=True) if j is not None)
-        compare_along(report, self.value, analytic, self.base, weights, 2, COTANGENT, self.magnitude())
+        compare_along(report, self.terms, analytic, self.base, weights, 2, COTANGENT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.dispatch import bare
+from autodiff.testing.reference import plain
 from autodiff.testing.report import Report
 
 __all__ = ["diagnose", "relation"]
@@ -31,7 +31,7 @@ def diagnose(report: Report, problem: Any) -> list[str]:
     list of str
         Empty where no simple mistake makes such numbers.
     """
-    failed = {(e.order, e.argument) for e in report.entries if e.verdict == "fail"}
+    failed = {(e.order, e.argument) for e in report.entries if e.verdict == "fail" and e.argument >= 0}
     first = sorted(argument for order, argument in failed if order == 1)
     if not first:
         return [
@@ -46,14 +46,14 @@ def diagnose(report: Report, problem: Any) -> list[str]:
         )
         first = sorted({e.argument for e in report.entries if e.verdict == "fail" and not e.together})
     scaled = _with_twice_the_cotangent(problem)
-    pairs = {argument: _pair(report, problem, argument) for argument in problem.places}
+    pairs = {argument: _pair(report, problem, argument) for argument in [leaf.place for leaf in problem.leaves]}
     for argument in first:
         pair = pairs[argument]
         if pair is None:
             hints += [f"argument {argument}: {words}" for words in _along_directions(report, argument, problem)]
             continue
         analytic, numeric = pair
-        k = problem.places.index(argument)
+        k = [leaf.place for leaf in problem.leaves].index(argument)
         if scaled is not None and np.any(analytic) and np.allclose(scaled[k], analytic, rtol=1e-9, atol=0):
             hints.append(f"argument {argument}: it does not change when the output's gradient doubles; multiply by it")
             continue
@@ -68,7 +68,7 @@ def _with_twice_the_cotangent(problem: Any) -> list[Array] | None:
     held = problem.cotangents
     problem.cotangents = [2 * u for u in held]
     try:
-        return [np.zeros(()) if g is None else np.asarray(bare(g)) for g in problem.gradient(problem.base)]
+        return [np.zeros(()) if g is None else np.asarray(plain(g)) for g in problem.gradient(problem.base)]
     finally:
         problem.cotangents = held
 
@@ -77,7 +77,7 @@ def _pair(report: Report, problem: Any, argument: int) -> tuple[Array, Array] | 
     found = report.arrays(argument)
     if found is None:
         return None
-    shape = problem.args[argument].shape
+    shape = problem.base[[leaf.place for leaf in problem.leaves].index(argument)].shape
     return found[0].reshape(shape), found[1].reshape(shape)
 
 
@@ -88,7 +88,7 @@ def _output_shape(problem: Any) -> tuple[int, ...] | None:
 def _sizes(problem: Any) -> dict[int, str]:
     """Numbers that a forgotten or doubled mean would bring in, with their names."""
     sizes: dict[int, str] = {}
-    for i, array in zip(problem.places, problem.base, strict=True):
+    for i, array in zip([leaf.place for leaf in problem.leaves], problem.base, strict=True):
         for axis, n in enumerate(array.shape):
             sizes.setdefault(n, f"the length of axis {axis} of argument {i}")
         sizes.setdefault(array.size, f"the number of entries of argument {i}")

@@ -1,31 +1,27 @@
-"""One analytic derivative against one numerical one, with a tolerance that follows from what is known of both errors.
+"""One analytic derivative against one numerical one, each judged on its own scale, from what is known of both errors.
 
-How it goes, for a scalar function of arrays and its gradient:
+How it goes, for a function of arrays (a vector of terms whose sum is differentiated) and its gradient:
 
-1. *Precision.* Longdouble if the function computes in it; float64 where LAPACK, FFT or the platform forces it.
-2. *Noise.* The function's own evaluation noise is measured along a random direction, and followed through every
-extrapolation.
-3. *Complex steps* are tried along a random direction in which every entry of every argument moves, and trusted only
-if they equal the extrapolated
-   differences there, and if the function is straight there at a small scale (no kink). A function that takes a real
-   part or an absolute value anywhere falls through, and differences judge it alone.
-4. Each entry is compared. A complex step may acquit, but convict only together with differences along the same
-direction. Differences at ever
-   smaller steps decide otherwise, then one-sided ones, which tell a kink; there any value between the one-sided
-   derivatives passes. Where the smallest steps still disagree with each other nothing is known.
-5. Before a gradient fails, what its own inputs' rounding does to it is allowed for: the gradient of an
-ill-conditioned call is a right
-   gradient of a point nearby. One that is right to within its own evaluation noise, and that below 1e-9, is
-   inconclusive.
+1. *Study.* Along one random direction in which every entry moves: does the function give the same values twice; which
+   precision does it compute in (longdouble, or float64 where LAPACK, FFT, a platform or a foreign library force it);
+   how noisy is each term; does it have plateaus (a float32 step, a table, an iteration), which hide slopes from small
+   steps; do complex steps equal the extrapolated differences.
+2. *Every term has its own derivative, noise and error*, so a large term hides nothing from a small one. What an entry
+   may differ by is ten times the sum of its terms' errors, and the rounding of these terms.
+3. *Each entry.* A complex step may acquit. Else central differences at a few steps; else Ridders' extrapolation from
+   smaller and smaller steps, until the gradient and the reference agree; else one-sided derivatives, term by term.
+4. *Kinks.* A term with a kink may have any slope between its two one-sided ones. What lies beyond that may still be a
+   choice among several kinks at once: :mod:`autodiff.testing.kinks` compares with the gradients at points nearby.
+5. Before a gradient fails, what its own inputs' rounding and its own evaluation noise do to it is allowed for.
 
-6. Entries on a kink that they share (equal maxima) are moved together, too: :mod:`autodiff.testing.ties`.
-
-Verdicts are pass, fail and inconclusive; what is not known is never a pass.
+A verdict is "pass" only where the reference knows the entry to a few per cent of the entry itself, or knows that it is
+zero. What is not known is inconclusive, entry by entry.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,22 +31,26 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError, GradientMismatch
-from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, one_sided
+from autodiff.testing.kinks import Nearby, Spot
+from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, noise_of, one_sided, table
 from autodiff.testing.report import Entry, Report
-from autodiff.testing.ties import compare_ties
 
-__all__ = ["compare", "compare_along", "scale"]
+__all__ = ["Leaf", "compare", "compare_along", "scale"]
 
-#: A gradient may differ from the reference by ten times the reference's own error, plus rounding: this many units in
-#: the last place of the largest number that went into it.
+#: A gradient may differ from the reference by ten times the reference's own error, plus this many units in the last
+#: place of the terms that make the entry.
 ROUNDING_ULPS = 4096
 #: ... plus this many roundings of the gradient's inputs, as far as the gradient is sensitive to them.
 INPUT_ROUNDINGS = 64
-#: The reference is good enough to judge with if its error is below this share of the gradient's size.
+#: The reference is good if its error is below this share of the entry; worse ones are mentioned in the notes.
 CONCLUSIVE = 1e-5
+#: A reference whose error exceeds this share of the entry decides nothing: a doubled entry must never pass.
+ROUGH = 0.02
+#: An entry that cannot be told from zero is zero if the error is below this share of its terms, or of their changes.
+ZERO = 1e-9
 #: A gradient that is noisier than its inputs' rounding explains, by less than this share of its size, is not called
 #: wrong; float32 is above it.
-ROUGH = 1e-9
+SLOPPY = 1e-9
 
 _EPS = float(np.finfo(np.float64).eps)
 _WIDE = float(np.finfo(np.longdouble).eps) < 1e-17
@@ -59,138 +59,263 @@ _LONG, _DOUBLE = np.dtype(np.longdouble), np.dtype(np.float64)
 #: Largest steps tried, relative to the entry: a kink may lie within the first ones, or an ill-conditioned function bend
 #: over them, so that only the smaller ones see one smooth piece.
 _STEPS = {_LONG: (0.02, 2e-4, 2e-7, 2e-10, 2e-11), _DOUBLE: (0.02, 2e-4, 2e-6, 2e-8, 5e-9)}
+#: For functions with plateaus.
+_LARGE_STEPS = (0.3, 0.1)
+#: The step of the first two central differences.
+_QUICK = 4e-3
 #: Spacings for measuring noise: some thousand different numbers apart, and far below the smallest steps.
 _SPACING = {_LONG: 1e-15, _DOUBLE: 1e-12}
 #: Where the noise of a function that seems constant is measured, too: about half of the largest step away.
 _AWAY = (0.01, -0.01, 0.0137, -0.0137)
+#: How far apart the tables stand that tell plateaus from smooth pieces.
+_PLATEAUS = (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 _FULL_SIZE = 48
 _SPOTS = 8
-_DIRECTIONS = 3
+_DIRECTIONS = 2
+#: Every pair of up to this many entries on a kink is moved together, then those that have to do with each other.
+_PAIRED = 6
+#: Beyond this many numbers float64 is accurate enough and longdouble too slow; terms are added up in blocks.
+_LARGE = 4096
+_BLOCKS = 1024
 
 Arrays = Sequence[Any]
-Value = Callable[[Arrays], Any]
+Terms = Callable[[Arrays], Any]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array that is differentiated with respect to.
+
+    Attributes
+    ----------
+    place : int
+        The position of the argument that it stands in; parameters of a module follow the arguments.
+    label : str
+        In words, such as ``"argument 0"`` or ``"parameter fc.weight"``.
+    """
+
+    place: int
+    label: str
 
 
 @dataclass(frozen=True)
 class _Reference:
-    """A scalar function of arrays with what was found out about it at its base point."""
+    """A function of arrays with what was found out about it at its base point."""
 
-    value: Value
+    terms: Terms
     base: list[Any]
     precision: Any
-    noise: float
-    analytic: bool
+    centre: Any
+    noise: Any
+    slopes: Any = 0.0
+    blocks: Any = None
+    known: Any = None
+    analytic: bool = False
+    stepped: bool = False
+    plateaus: bool = False
 
-    def along(self, direction: Sequence[Any]) -> Callable[[Any], Any]:
-        """The function of one number ``t`` at ``base + t direction``; a direction None leaves its argument alone."""
+    def along(self, direction: Sequence[Any], folded: bool = True) -> Callable[[Any], Any]:
+        """The terms as a function of ``t`` at ``base + t direction``; a direction None leaves its argument alone."""
 
         def function(t: Any) -> Any:
             kind = np.result_type(self.precision, np.complex64) if isinstance(t, complex) else self.precision
-            return self.value(
+            values = self.terms(
                 [
-                    np.asarray(b if d is None else b + t * d).astype(kind)
+                    np.asarray(b if d is None else b + t * d).astype(kind, copy=False)
                     for b, d in zip(self.base, direction, strict=True)
                 ]
             )
+            return self.folded(values) if folded else values
 
         return function
+
+    def folded(self, values: Any) -> Any:
+        """Terms of unknown value left out, and many of them added up in blocks."""
+        if self.known is not None:
+            values = np.where(self.known, values, 0)
+        if self.blocks is None:
+            return values
+        order, starts = self.blocks
+        return np.add.reduceat(values if order is None else values[order], starts)
 
     @property
     def method(self) -> str:
         """In words, how differences are taken."""
         return f"extrapolated differences in {'longdouble' if self.precision == _LONG else 'float64'}"
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        return (_LARGE_STEPS if self.plateaus else ()) + _STEPS[self.precision]
+
 
 def _study(
-    value: Value, base: list[Any], gradient: Sequence[Any], rng: np.random.Generator, tries_complex: bool
-) -> _Reference:
-    """Precision, noise, and whether complex steps can be trusted."""
-    reference = _Reference(value, base, _precision(value, base), 0.0, False)
+    terms: Terms, base: list[Any], rng: np.random.Generator, tries_complex: bool, report: Report
+) -> _Reference | None:
+    """What is to be known of a function before it is differentiated; None, and a doubt in the report, if it is
+    random.
+    """
+    with np.errstate(all="ignore"):
+        here, again = terms(base), terms(base)
+    spread = np.nan_to_num(np.abs(again - here), posinf=0.0) if here.shape == again.shape else here
+    if not np.array_equal(here, again, equal_nan=True):
+        size = float(np.max(np.abs(here), initial=0.0))
+        if here.shape != again.shape or not float(np.max(spread, initial=0.0)) <= 1e-9 * size:
+            report.doubt(
+                "a random function: called twice at the same point it gives different values, so no derivative can be"
+                " checked; draw the numbers outside and pass them in, or seed the generator at every call"
+            )
+            return None
+    size = sum(b.size for b in base)
+    known = None
+    if not np.isfinite(here).all():
+        known = np.isfinite(here)
+        first = int(np.argmin(known))
+        report.doubt(
+            f"{int((~known).sum())} of {here.size} outputs are not finite (the first is {here[first]}); nothing is"
+            " known of their derivatives"
+        )
+        here = np.where(known, here, 0)
+    precision = _DOUBLE if max(size, here.size) > _LARGE else _precision(terms, base)
+    blocks = None
+    if here.size > _BLOCKS:
+        magnitude = np.abs(here)
+        spread_out = float(np.max(magnitude)) > 1e6 * float(np.median(magnitude))
+        starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
+        blocks = (np.argsort(magnitude) if spread_out else None, starts)
+    reference = _Reference(terms, base, precision, None, 0.0, 0.0, blocks, known)
     dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
     along = reference.along(dense)
-    reference = replace(reference, noise=_noise(along, reference.precision))
-    if not tries_complex or not any(b.size for b in base):
+    with np.errstate(all="ignore"):
+        centre = along(np.longdouble(0))
+    reference = replace(reference, centre=centre)
+    noise, plateaus, slopes = _noise(along, centre, precision)
+    if np.any(spread):
+        noise = noise + np.max(spread)
+    reference = replace(reference, noise=noise, slopes=slopes, plateaus=plateaus)
+    if plateaus:
+        report.note(
+            "the values have plateaus (float32, rounding, a table or an iteration inside): judged to the precision that"
+            " they have"
+        )
+    if not tries_complex or max(size, here.size) > _LARGE or not size:
         return reference
-    size = sum(float(np.sum(np.abs(g * d))) for g, d in zip(gradient, dense, strict=True))
-    return replace(reference, analytic=_analytic(along, reference, size))
+    stepped, analytic = _analytic(along, reference)
+    return replace(reference, stepped=stepped, analytic=analytic)
 
 
-def _noise(along: Callable[[Any], Any], precision: Any) -> float:
-    """How far the values of a function of one number may be off near 0.
+def _noise(along: Callable[[Any], Any], centre: Any, precision: Any) -> tuple[Any, bool, Any]:
+    """How far the terms may be off near 0, one by one, whether some of them have plateaus, and their slopes.
 
     One so flat that its values round to one number shows no noise at all; each of them may still be off by half of its
     last place.
     """
+    spacing = _SPACING[precision]
+    rounding = 0.5 * float(np.finfo(precision).eps) * np.abs(centre).astype(np.float64)
+    near = table(along, spacing)
+    noise = np.fmax(noise_of(near), rounding)
     with np.errstate(all="ignore"):
-        rounding = 0.5 * float(np.finfo(precision).eps) * abs(float(along(np.longdouble(0))))
-    near = max(evaluation_noise(along, _SPACING[precision]), rounding if math.isfinite(rounding) else 0.0)
-    return max(near, _noise_of_constant(along, precision))
+        slope = (near[-1] - centre) / (len(near) * spacing)
+        doubt = 16 * noise / (len(near) * spacing)
+        wide = [(along(np.longdouble(h)) - along(np.longdouble(-h))) / (2 * h) for h in (2e-4, 0.02)]
+        # A slope that depends on the scale: a plateau, a kink nearby, or a strong curvature.
+        strange = any(
+            np.any(np.abs(w - slope) > share * np.fmax(np.abs(w), np.abs(slope)) + doubt)
+            for w, share in zip(wide, (0.01, 0.3), strict=True)
+        )
+        change = np.abs(wide[1]) * 0.02
+        if np.any((change > 0) & (change < 1e-9 * (1 + np.abs(centre)))):
+            noise = np.fmax(noise, _noise_of_constant(along, centre, precision))
+        slopes = np.nan_to_num(np.fmax(np.abs(wide[0]), np.abs(wide[1])).astype(np.float64), posinf=0.0)
+    if not strange:
+        return noise, False, slopes
+    hidden = _quantum(along)
+    with np.errstate(all="ignore"):
+        high = hidden > 1e-12 * np.fmax(np.abs(centre), change)
+    return np.where(hidden > 16 * noise, hidden, noise), bool(np.any((hidden > 16 * noise) & high)), slopes
 
 
-def _noise_of_constant(along: Callable[[Any], Any], precision: Any) -> float:
-    """How far the values of a function that is constant but for its noise are off; 0 for any other, whose derivative is
-    larger than what hides.
+def _quantum(along: Callable[[Any], Any]) -> Any:
+    """The height of a function's plateaus, 0 where it has none.
+
+    Tables of values at spacings that shrink tenfold show noise of one size as long as the plateaus are narrower than
+    the spacing, and none below; a smooth function's differences shrink by four orders at a time, a kink's tenfold, a
+    pole's grow. Both sides of the point must show it.
+    """
+    found = []
+    for width in _PLATEAUS:
+        with np.errstate(all="ignore"):
+            tables = [table(along, side * width / 8, side * width) for side in (1, -1)]
+        noises = [noise_of(values) for values in tables]
+        # Of noise all differences are alike; a pole's low ones are larger.
+        alike = [noise_of(values, (2, 3)) <= 4 * noise for values, noise in zip(tables, noises, strict=True)]
+        found.append(np.where(alike[0] & alike[1], np.fmin(*noises), 0.0))
+    quantum: Any = 0.0
+    for wider, narrower in itertools.pairwise(found):
+        quantum = np.fmax(
+            quantum, np.where((narrower >= wider / 5) & (narrower <= 5 * wider), np.fmin(wider, narrower), 0.0)
+        )
+    return quantum
+
+
+def _noise_of_constant(along: Callable[[Any], Any], centre: Any, precision: Any) -> Any:
+    """How far terms that are constant but for their noise are off; 0 for any other.
 
     Near the point every step of an evaluation may be exact: log(exp(s)) with s = x - constant(x), as in log_softmax of
     one class, is s to the last digit while exp(s) = 1 + s and s is a multiple of eps, which the rounding of x makes it,
     often on one side alone. Farther away exp(s) rounds.
     """
-    with np.errstate(all="ignore"):
-        centre = along(np.longdouble(0))
-        change = max(float(abs(along(np.longdouble(end)) - centre)) for end in _AWAY)
-        if not 0 < change < 1e-9 * (1 + abs(float(centre))):
-            return 0.0
-        # Several tables: the points of one may differ by a multiple of what they are rounded to, and so be rounded
-        # alike.
-        noise = max(evaluation_noise(_moved(along, end), _SPACING[precision]) for end in _AWAY)
-    return noise if change <= 4 * noise else 0.0
+    change = np.max([np.abs(along(np.longdouble(end)) - centre) for end in _AWAY], axis=0)
+    # Several tables: the points of one may differ by a multiple of what they are rounded to, and so be rounded alike.
+    noise = np.max([evaluation_noise(along, _SPACING[precision], end) for end in _AWAY], axis=0)
+    constant = (change < 1e-9 * (1 + np.abs(centre))) & (change <= 4 * noise)
+    return np.where(constant, noise, 0.0)
 
 
-def _moved(along: Callable[[Any], Any], start: float) -> Callable[[Any], Any]:
-    """The function with ``start`` for its 0."""
-    return lambda t: along(np.longdouble(start) + t)
-
-
-def _analytic(along: Callable[[Any], Any], reference: _Reference, size: float) -> bool:
-    """Whether a complex step along a direction in which everything moves equals the extrapolated differences, at a
-    point without a kink.
+def _analytic(along: Callable[[Any], Any], reference: _Reference) -> tuple[bool, bool]:
+    """Whether complex steps can be taken at all, and whether along a direction in which everything moves they equal the
+    extrapolated differences, term by term, at a point without a kink.
     """
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            stepped = float(complex_step(along))
+            stepped = complex_step(along)
     except Exception:
         # Whatever an operation says to complex numbers, it says that it cannot be stepped so.
-        return False
+        return False, False
     steps = _STEPS[reference.precision]
-    found = min((derivative(along, step, reference.noise) for step in steps[:2]), key=lambda d: d.error)
-    size = max(size, abs(found.value))
-    if (
-        not (found.error <= 1e-8 * size or size == found.error == 0)
-        or not abs(stepped - found.value) <= 10 * found.error + 64 * _EPS * size
-    ):
-        return False
-    return not _bent(along, steps[1], size, reference.noise)
+    first, second = (derivative(along, step, reference.noise) for step in steps[:2])
+    closer = first.error <= second.error
+    value, error = np.where(closer, first.value, second.value), np.where(closer, first.error, second.error)
+    with np.errstate(all="ignore"):
+        size = np.fmax(np.abs(value), np.abs(stepped))
+        good = (error <= 1e-8 * size) | ((size == 0) & (error <= 10 * reference.noise / steps[0]))
+        same = np.abs(stepped - value) <= 10 * error + 64 * _EPS * size
+        total = float(np.sum(size))
+        # Terms that are small beside the others may be known less well.
+        good |= error <= 1e-12 * total
+        same |= np.abs(stepped - value) <= 1e-13 * total
+    straight = not np.any(_bends(along, reference, steps[1], np.fmax(size, 1e-3 * total)))
+    return True, bool(np.all(good & same)) and straight
 
 
-def _bent(along: Callable[[Any], Any], step: float, size: float, noise: float) -> bool:
-    """Whether the slopes to the right and to the left differ at this step by more than a smooth function's would:
-    perhaps a kink.
+def _bends(along: Callable[[Any], Any], reference: _Reference, step: float, size: Any) -> Any:
+    """Where the slopes to the right and to the left differ at this step by more than a smooth function's would: perhaps
+    a kink.
     """
     h = np.longdouble(step)
     with np.errstate(all="ignore"):
-        bend = float(abs(along(h) - 2 * along(np.longdouble(0)) + along(-h))) / step
-    return not bend <= 0.02 * size + 4 * noise / step
+        bend = np.abs(along(h) - 2 * reference.centre + along(-h)) / step
+    return ~(bend <= 0.02 * size + 4 * reference.noise / step)
 
 
-def _precision(value: Value, base: Sequence[Any]) -> Any:
+def _precision(terms: Terms, base: Sequence[Any]) -> Any:
     """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
     if not _WIDE:
         return _DOUBLE
     try:
         with np.errstate(all="ignore"):
-            result = np.asarray(value([b.astype(np.longdouble) for b in base]))
+            result = np.asarray(terms([b.astype(np.longdouble) for b in base]))
     except (TypeError, ValueError):
         return _DOUBLE
     return _LONG if result.dtype == _LONG else _DOUBLE
@@ -198,113 +323,128 @@ def _precision(value: Value, base: Sequence[Any]) -> Any:
 
 def scale(array: Any) -> Any:
     """Steps go with the size of the entry, so that a point near a singularity is not stepped over it."""
-    return np.where(array == 0, 1.0, np.abs(array))
+    return np.where((array == 0) | ~np.isfinite(array), 1.0, np.abs(array))
 
 
-def _directions(array: Any, rng: np.random.Generator) -> list[tuple[tuple[int, ...] | None, Any]]:
-    """One-hot directions for every entry of a small array; for a large one random directions and a few one-hot
-    spots.
+def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tuple[int, ...] | None, Any]]:
+    """One-hot directions for every entry of a small array; for a large one a few one-hot spots, random directions, and
+    one for the entries of each order of size, so that small ones are not lost among large ones.
     """
-    if array.size <= _FULL_SIZE:
-        spots, random = np.arange(array.size), 0
-    else:
-        spots, random = np.sort(rng.choice(array.size, _SPOTS, replace=False)), _DIRECTIONS
     sizes = scale(array)
     result: list[tuple[tuple[int, ...] | None, Any]] = []
+    if array.size <= _FULL_SIZE:
+        spots = np.arange(array.size)
+    else:
+        spots = np.sort(rng.choice(array.size, _SPOTS if array.size <= _LARGE else 2, replace=False))
     for spot in spots:
         direction = np.zeros(array.size)
         direction[spot] = sizes.reshape(-1)[spot]
         result.append((tuple(int(i) for i in np.unravel_index(spot, array.shape)), direction.reshape(array.shape)))
-    for _ in range(random):
-        result.append((None, rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * sizes))
+    if array.size <= _FULL_SIZE:
+        return result
+    share = np.abs(np.where(np.isfinite(g), g, 0.0)) * sizes
+    with np.errstate(divide="ignore"):
+        band = np.clip(
+            np.nan_to_num(np.floor(np.log10(share / max(float(share.max()), 1e-300)) / 3), neginf=-5), -5, -1
+        )
+    bands = np.unique(band)
+    for number in range(_DIRECTIONS if array.size <= _LARGE else 1):
+        full = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * sizes
+        if number == 0 and len(bands) > 1:
+            result += [(None, np.where(band == b, full, 0.0)) for b in bands]
+        else:
+            result.append((None, full))
     return result
 
 
 class _Stability:
-    """How far a gradient may be off through no fault of its formula, per argument; measured when first asked for."""
+    """How far a gradient may be off through no fault of its formula, per entry; measured when first asked for."""
 
-    def __init__(self, gradient_at: Callable[[Arrays], Sequence[Any]], base: list[Any], seed: int) -> None:
+    def __init__(self, gradient_at: Callable[[Arrays], Sequence[Any]], base: list[Any]) -> None:
         self.gradient_at, self.base = gradient_at, base
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(7)
         self.signs = [rng.choice([-1.0, 1.0], b.shape) for b in base]
-        self._rates: list[float] | None = None
-        self._noises: list[float] | None = None
+        self._rates: list[Any] | None = None
+        self._noises: list[Any] | None = None
 
     def _at(self, distance: float) -> list[Any]:
         with np.errstate(all="ignore"):
-            return [
-                _plain(g)
-                for g in self.gradient_at([b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)])
-            ]
+            found = self.gradient_at([b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)])
+            return [np.broadcast_to(plain(g), b.shape) for g, b in zip(found, self.base, strict=True)]
 
-    def rate(self, k: int) -> float:
-        """The change of the gradient per relative change of its inputs: what one rounding of them does is this times
+    def rate(self, k: int, direction: Any) -> float:
+        """The change of the derivative per relative change of its inputs: what one rounding of them does is this times
         1.1e-16.
         """
         if self._rates is None:
-            self._rates = [0.0] * len(self.base)
+            self._rates = [np.zeros(b.shape) for b in self.base]
             with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
                 for i, (a, b, c) in enumerate(zip(self._at(0.0), self._at(1e-10), self._at(1e-9), strict=True)):
-                    near, far = float(np.max(np.abs(b - a), initial=0.0)), float(np.max(np.abs(c - a), initial=0.0))
+                    near, far = np.abs(b - a), np.abs(c - a)
                     # Tenfold farther it changes ten times as much. What does not is a jump, or the noise of a sloppy
                     # backward: no excuse.
-                    self._rates[i] = near / 1e-10 if 3 * near < far < 30 * near else 0.0
-        return self._rates[k]
+                    steady = 3 * np.max(near, initial=0.0) < np.max(far, initial=0.0) < 30 * np.max(near, initial=0.0)
+                    self._rates[i] = near / 1e-10 if steady else np.zeros(near.shape)
+        return float(np.sum(self._rates[k] * np.abs(direction)))
 
-    def noise(self, k: int) -> float:
-        """The gradient's own evaluation noise, as of :func:`~autodiff.testing.numeric.evaluation_noise`, of its
-        noisiest entry.
-        """
+    def noise(self, k: int, direction: Any) -> float:
+        """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.evaluation_noise`."""
         if self._noises is None:
-            self._noises = [0.0] * len(self.base)
+            self._noises = [np.zeros(b.shape) for b in self.base]
             with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
                 rows = [self._at(_SPACING[_DOUBLE] * (i + 1)) for i in range(9)]
-                for i in range(len(self.base)):
-                    differences = np.diff(np.array([row[i] for row in rows]), 5, axis=0)
-                    self._noises[i] = 4 * math.sqrt(
-                        float(np.max(np.mean(np.square(differences), axis=0), initial=0.0)) / math.comb(10, 5)
-                    )
-        return self._noises[k]
+                self._noises = [
+                    np.reshape(noise_of(np.array([row[i] for row in rows])), b.shape) for i, b in enumerate(self.base)
+                ]
+        return float(np.sum(self._noises[k] * np.abs(direction)))
 
 
-def _plain(g: Any) -> Any:
+class _Settled:
+    """In the place of :class:`_Stability` where there is no gradient to ask."""
+
+    def rate(self, k: int, direction: Any) -> float:
+        return 0.0
+
+    def noise(self, k: int, direction: Any) -> float:
+        return 0.0
+
+
+def plain(g: Any) -> Any:
+    """A gradient as a NumPy array; 0 for None."""
     return 0.0 if g is None else np.asarray(getattr(g, "data", g) if hasattr(g, "_node") else g)
 
 
 def compare(
     report: Report,
-    value: Value,
+    terms: Terms,
     gradient_at: Callable[[Arrays], Sequence[Any]],
     base: list[Any],
-    places: Sequence[int],
+    leaves: Sequence[Leaf],
     order: int,
-    magnitude: float,
     rng: np.random.Generator,
     *,
-    below: Value | None = None,
+    below: Terms | None = None,
     tries_complex: bool = False,
 ) -> None:
-    """Enter into ``report`` the comparison of every argument's gradient with differences of ``value``.
+    """Enter into ``report`` the comparison of every argument's gradient with differences of the sum of ``terms``.
 
     Parameters
     ----------
     report : Report
-    value : callable
-        Takes the arrays of all arguments in any precision and returns a number.
+    terms : callable
+        Takes the arrays of all arguments in any precision and returns a vector.
     gradient_at : callable
         Takes them in float64 and returns the gradients, None where there is none.
     base : list of ndarray
         The point.
-    places : sequence of int
-        The arguments' positions in the user's call.
+    leaves : sequence of Leaf
+        What the arrays are.
     order : {1, 2}
-    magnitude : float
-        The sum of the terms of the value, all taken positive: rounding is measured against it.
     rng : numpy.random.Generator
     below : callable, optional
         For the second order: the function itself, asked about kinks.
     tries_complex : bool
-        Whether ``value`` may be called with complex arrays.
+        Whether ``terms`` may be called with complex arrays.
 
     Raises
     ------
@@ -312,78 +452,66 @@ def compare(
         If a gradient has another shape or dtype than its argument.
     """
     found = [
-        np.zeros(b.shape) if g is None else np.asarray(_plain(g)) for g, b in zip(gradient_at(base), base, strict=True)
+        np.zeros(b.shape) if g is None else np.asarray(plain(g)) for g, b in zip(gradient_at(base), base, strict=True)
     ]
-    for place, g, array in zip(places, found, base, strict=True):
+    for leaf, g, array in zip(leaves, found, base, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:
-            raise GradientMismatch(_misfit(report, place, g, array))
-    reference = _study(value, base, found, rng, tries_complex)
-    stability = _Stability(gradient_at, base, report.seed)
-    kinks = []
-    for k, (place, g, array) in enumerate(zip(places, found, base, strict=True)):
-        size = float(np.max(np.abs(g), initial=0.0))
-        judge = _Judge(reference, order, place, magnitude, stability, k)
-        for index, direction in _directions(array, rng):
-            full = [direction if j == k else None for j in range(len(base))]
-            analytic = float(np.sum(g * direction))
-            entry = judge(index, analytic, reference.along(full), size, float(np.max(np.abs(direction))))
-            if index is not None:
-                entry = entry.over(float(direction[index]))
-                if entry.kink:
-                    kinks.append((k, index))
+            raise GradientMismatch(_misfit(report, leaf, g, array))
+    reference = _study(terms, base, rng, tries_complex, report)
+    if reference is None:
+        return
+    # For the second order the rounding of the function itself counts, too.
+    magnitude = 0.0 if below is None else float(np.nansum(np.abs(below(base))))
+    nearby = Nearby(terms, gradient_at, base, reference.precision)
+    judge = _Judge(report, reference, order, found, _Stability(gradient_at, base), nearby, magnitude)
+    for k, (leaf, g, array) in enumerate(zip(leaves, found, base, strict=True)):
+        for index, direction in _directions(array, g, rng):
+            entry = judge(leaf, k, index, direction)
             if (
                 entry.verdict != "pass"
                 and below is not None
-                and _kinked(replace(reference, value=below).along(full), reference.precision)
+                and _kinked(below, base, [direction if j == k else None for j in range(len(base))])
             ):
                 # The gradient jumps here, so there is no second derivative; a subgradient halfway hid the kink from the
                 # first comparison.
                 report.entries = [
-                    replace(e, kink=True) if (e.argument, e.index) == (place, index) else e for e in report.entries
+                    replace(e, kink=True) if (e.argument, e.label, e.index) == (leaf.place, leaf.label, index) else e
+                    for e in report.entries
                 ]
             else:
                 report.entries.append(entry)
-    if order == 1:
-        rounding = ROUNDING_ULPS * _EPS * max(magnitude, *(float(np.max(np.abs(g), initial=0.0)) for g in found))
-        report.entries += compare_ties(
-            base, found, kinks, places, reference.along, reference.noise, rounding, reference.method
-        )
-
-
-class _Settled:
-    """In the place of :class:`_Stability` where there is no gradient to ask."""
-
-    def rate(self, k: int) -> float:
-        return 0.0
-
-    def noise(self, k: int) -> float:
-        return 0.0
+    if order == 1 and len(judge.kinks) > 1:
+        with np.errstate(all="ignore"):
+            judge.ties(leaves)
+    if judge.rough:
+        report.note(f"{judge.rough} entries were judged to two to five digits: the values of the function hold no more")
 
 
 def compare_along(
-    report: Report,
-    value: Value,
-    analytic: float,
-    base: list[Any],
-    direction: Sequence[Any],
-    order: int,
-    place: int,
-    magnitude: float,
+    report: Report, terms: Terms, analytic: float, base: list[Any], direction: Sequence[Any], order: int, leaf: Leaf
 ) -> None:
-    """Enter into ``report`` the comparison of one number with the derivative of ``value`` along a direction; nothing
-    where there is a kink.
+    """Enter into ``report`` the comparison of one number with the derivative of the sum of ``terms`` along a direction;
+    nothing where there is a kink.
     """
-    reference = _Reference(value, base, _precision(value, base), 0.0, False)
+    reference = _Reference(terms, base, _precision(terms, base), None, 0.0)
     along = reference.along(direction)
-    reference = replace(reference, noise=_noise(along, reference.precision))
-    entry = _Judge(reference, order, place, magnitude, _Settled(), 0)(None, analytic, along, abs(analytic), 1.0)
+    with np.errstate(all="ignore"):
+        centre = along(np.longdouble(0))
+    if not np.isfinite(centre).all():
+        return
+    noise, plateaus, slopes = _noise(along, centre, reference.precision)
+    reference = replace(reference, centre=centre, noise=noise, slopes=slopes, plateaus=plateaus)
+    judge = _Judge(report, reference, order, [], _Settled(), None)
+    # The terms of the number compared are not known one by one: their rounding is that of the function's.
+    judge.floor = ROUNDING_ULPS * _EPS * judge.magnitude
+    entry = judge.along(leaf, 0, None, analytic, direction, 1.0)
     if not entry.kink:
         report.entries.append(entry)
 
 
-def _misfit(report: Report, place: int, g: Any, array: Any) -> str:
+def _misfit(report: Report, leaf: Leaf, g: Any, array: Any) -> str:
     words = (
-        f"{report.name}: the gradient of argument {place} is {g.dtype}{list(g.shape)}, the argument"
+        f"{report.name}: the gradient of {leaf.label} is {g.dtype}{list(g.shape)}, the argument"
         f" {array.dtype}{list(array.shape)}"
     )
     if g.shape != array.shape and g.ndim >= array.ndim:
@@ -399,145 +527,451 @@ def _misfit(report: Report, place: int, g: Any, array: Any) -> str:
     return words
 
 
-def _kinked(along: Callable[[Any], Any], precision: Any) -> bool:
-    """Whether a function of one number has different derivatives from the left and from the right, both well known, at
-    0.
-    """
-    noise = _noise(along, precision)
+def _kinked(terms: Terms, base: list[Any], direction: Sequence[Any]) -> bool:
+    """Whether some term has different derivatives from the left and from the right, both well known."""
+    reference = _Reference(terms, base, _precision(terms, base), None, 0.0)
+    along = reference.along(direction)
+    centre = along(np.longdouble(0))
+    noise, *_ = _noise(along, centre, reference.precision)
     left, right = one_sided(along, -1, 1e-3, noise), one_sided(along, 1, 1e-3, noise)
-    return abs(left.value - right.value) > 1e3 * (left.error + right.error) + 1e-9 * max(
-        abs(left.value), abs(right.value)
-    )
+    with np.errstate(all="ignore"):
+        gap, size = np.abs(left.value - right.value), np.fmax(np.abs(left.value), np.abs(right.value))
+        return bool(np.any(gap > 1e3 * (left.error + right.error) + 1e-9 * size))
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Numeric:
+    """What the differences say of one derivative: the sum of the terms', its error, and the terms' sizes."""
+
+    value: float
+    error: float
+    size: float
+    change: float = 0.0
+    flat: bool = False
+    small: float = 0.0
+
+
 class _Judge:
-    """Decides on the derivatives of one argument, the ``k``-th of the base point."""
+    """Decides on the derivatives of one function."""
 
-    reference: _Reference
-    order: int
-    place: int
-    magnitude: float
-    stability: _Stability | _Settled
-    k: int
+    def __init__(
+        self,
+        report: Report,
+        reference: _Reference,
+        order: int,
+        gradient: list[Any],
+        stability: _Stability | _Settled,
+        nearby: Nearby | None,
+        magnitude: float = 0.0,
+    ) -> None:
+        self.report, self.reference, self.order = report, reference, order
+        self.gradient, self.stability, self.nearby = gradient, stability, nearby
+        self.size = max((float(np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) for g in gradient), default=0.0)
+        self.longest = max((float(np.max(scale(b), initial=0.0)) for b in reference.base), default=1.0) or 1.0
+        self.magnitude = float(np.sum(np.abs(reference.centre))) + magnitude
+        self.kinks: list[Spot] = []
+        self.rough = 0
+        self.floor = 0.0
 
-    def __call__(self, index: Any, analytic: float, along: Callable[[Any], Any], size: float, length: float) -> Entry:
-        """One entry; ``size`` is the largest entry of the gradient, ``length`` that of the direction."""
-        size *= length
-        rounding = ROUNDING_ULPS * _EPS * max(size, abs(analytic), self.magnitude)
-        numeric, verdict, kink = self._compared(analytic, along, size, rounding)
-        gap = abs(analytic - numeric.value)
-        if verdict == "fail" and not kink and gap <= 0.1 * max(size, abs(numeric.value)):
-            rounding += INPUT_ROUNDINGS * _EPS * self.stability.rate(self.k) * length
-            if gap <= 10 * numeric.error + rounding:
-                verdict = "pass"
-            elif gap <= ROUGH * size and gap <= 10 * self.stability.noise(self.k) * length:
-                # Right to within its own noise, which is more than its inputs' rounding explains: an unstable formula,
-                # or a wrong one.
-                verdict = "inconclusive"
-        tolerance = 10 * numeric.error + rounding
+    def __call__(self, leaf: Leaf, k: int, index: Any, direction: Any) -> Entry:
+        """The entry of one argument's gradient, or its derivative along a direction."""
+        g = self.gradient[k]
+        full = [direction if j == k else None for j in range(len(self.reference.base))]
+        length = 1.0 if index is None else float(direction[index])
+        analytic = float(np.sum(g * direction)) if index is None else float(g[index]) * length
+        entry = self.along(leaf, k, index, analytic, full, float(np.max(np.abs(direction))))
+        if index is not None:
+            entry = entry.over(length)
+            if entry.kink:
+                self.kinks.append((k, index))
+        return entry
+
+    def along(self, leaf: Leaf, k: int, index: Any, analytic: float, direction: Sequence[Any], length: float) -> Entry:
+        """One derivative judged."""
+        found, verdict, kink, method = self._compared(analytic, direction, length)
+        tolerance = self._tolerance(analytic, found)
+        beyond = verdict == "fail" or (verdict == "inconclusive" and found.error < abs(analytic - found.value))
+        if beyond and not kink and math.isfinite(analytic):
+            tolerance, verdict = self._excused(k, analytic, found, direction, length, tolerance, verdict)
+        if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
+            verdict = "inconclusive"
+        if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
+            self.rough += 1
         return Entry(
             self.order,
-            self.place,
+            leaf.place,
             index,
             analytic,
-            numeric.value,
-            numeric.error,
+            found.value,
+            found.error,
             tolerance,
             verdict,
             kink,
-            numeric.method,
+            method,
+            label=leaf.label,
         )
 
-    def _compared(
-        self, analytic: float, along: Callable[[Any], Any], size: float, rounding: float
-    ) -> tuple[_Found, str, bool]:
-        """The reference, the verdict on it, and whether there is a kink."""
-        if self.reference.analytic:
+    def _tolerance(self, analytic: float, found: _Numeric) -> float:
+        size = abs(analytic) if math.isfinite(analytic) else 0.0
+        return 10 * found.error + ROUNDING_ULPS * _EPS * max(size, found.size) + self.floor
+
+    def _excused(
+        self,
+        k: int,
+        analytic: float,
+        found: _Numeric,
+        direction: Sequence[Any],
+        length: float,
+        tolerance: float,
+        verdict: str,
+    ) -> tuple[float, str]:
+        """What the gradient's inputs' rounding and its own noise may do to it, as measured, and at most what rounding
+        does to the largest entries.
+        """
+        gap, own = abs(analytic - found.value), direction[k]
+        size = max(self.size * length, abs(analytic), self.magnitude)
+        if own is None or not gap <= 0.1 * max(size, abs(found.value)):
+            return tolerance, verdict
+        rate = INPUT_ROUNDINGS * _EPS * self.stability.rate(k, own)
+        noise = 10 * self.stability.noise(k, own)
+        excuse = rate + min(noise, ROUNDING_ULPS * _EPS * size)
+        if gap <= tolerance + excuse and (verdict == "fail" or found.error <= excuse):
+            return tolerance + excuse, "pass"
+        # Right to within its own noise, which is more than rounding explains: an unstable formula, or a wrong one.
+        return tolerance, "inconclusive" if gap <= SLOPPY * size and gap <= noise else verdict
+
+    def _decide(self, analytic: float, found: _Numeric, length: float) -> str:
+        """The verdict on a derivative without a kink."""
+        if math.isnan(found.value) or not math.isfinite(found.error):
+            return "inconclusive"
+        own = max(abs(analytic) if math.isfinite(analytic) else 0.0, abs(found.value))
+        if not math.isfinite(analytic):
+            return "fail" if found.error <= ROUGH * max(own, found.size, found.change) else "inconclusive"
+        gap, tolerance = abs(analytic - found.value), self._tolerance(analytic, found)
+        if gap > tolerance:
+            return "fail" if found.error <= ROUGH * own or gap > 10 * tolerance else "inconclusive"
+        if found.error <= ROUGH * own:
+            return "pass"
+        small = found.small
+        zero = own <= tolerance and (
+            found.error <= ZERO * max(found.size, found.change)
+            or (own <= small and found.error <= small)
+            or (found.flat and (analytic == found.value == 0) and found.error <= 1e-12 * max(1.0, self.size))
+        )
+        return "pass" if zero else "inconclusive"
+
+    def _compared(self, analytic: float, direction: Sequence[Any], length: float) -> tuple[_Numeric, str, bool, str]:
+        """The reference, the verdict on it, whether there is a kink, and how the reference was taken."""
+        reference, along = self.reference, self.reference.along(direction)
+        stepped, small = self._stepped(along, length) if reference.stepped else (None, 0.0)
+        if (
+            reference.analytic
+            and stepped is not None
+            and (self._near(analytic, stepped) or abs(analytic - stepped.value) <= small)
+        ):
+            return stepped, "pass", False, "complex step"
+        with np.errstate(all="ignore"):
+            quick, moved, bent = self._quick(analytic, along, length)
+        if quick is not None and not bent and self._decide(analytic, quick, length) == "pass":
+            return quick, "pass", False, reference.method
+        hidden, constant = self._hidden(direction, along, moved)
+        if quick is not None and not bent:
+            quick = replace_error(quick, hidden)
+            if self._decide(analytic, quick, length) == "pass":
+                return quick, "pass", False, reference.method
+        with np.errstate(all="ignore"):
+            found, verdict, kink = self._slow(analytic, along, direction, moved, hidden, length)
+        if not kink and verdict == "inconclusive" and constant and abs(analytic - found.value) <= 10 * found.error:
+            # It stays the same, but for its noise, wherever it is moved to.
+            verdict = "pass"
+        if not kink and stepped is not None and math.isfinite(analytic):
+            agrees = abs(stepped.value - found.value) <= 10 * found.error
+            if verdict == "inconclusive" and agrees and analytic != 0 and self._near(analytic, stepped):
+                # Differences cannot resolve it, but do not contradict a complex step that agrees to the last digits.
+                return stepped, "pass", False, "complex step"
+            beyond = abs(stepped.value - analytic) > 1e-6 * max(abs(stepped.value), abs(analytic))
+            if verdict == "pass" and agrees and beyond and not self._near(analytic, stepped) and not constant:
+                # Below what differences resolve there is a derivative after all.
+                if found.error > 1e-3 * max(abs(analytic), abs(stepped.value)):
+                    verdict = "inconclusive"
+            if verdict == "fail" and reference.analytic and agrees and found.error <= ROUGH * abs(stepped.value):
+                return stepped, "fail", False, "complex step"
+        return found, verdict, kink, reference.method
+
+    def _small(self, moved: Any, length: float) -> float:
+        """What rounding leaves where the parts of an entry cancel within a term: measured by the term's derivatives."""
+        return 64 * _EPS * float(np.sum(np.where(moved, self.reference.slopes, 0.0))) * length / self.longest
+
+    def _stepped(self, along: Callable[[Any], Any], length: float) -> tuple[_Numeric | None, float]:
+        with np.errstate(all="ignore"), contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            values = complex_step(along)
+            value, size = float(np.sum(values)), float(np.sum(np.abs(values)))
+            if math.isfinite(size):
+                return _Numeric(value, 4 * _EPS * size, size), self._small(values != 0, length)
+        return None, 0.0
+
+    def _near(self, analytic: float, found: _Numeric) -> bool:
+        return abs(analytic - found.value) <= ROUNDING_ULPS * _EPS * max(abs(analytic), found.size)
+
+    def _quick(self, analytic: float, along: Callable[[Any], Any], length: float) -> tuple[_Numeric | None, Any, bool]:
+        """Two or three central differences, extrapolated: enough where the gradient agrees with them to the noise.
+
+        Returns
+        -------
+        (numeric, moved, bent)
+            ``numeric`` is None without an agreement; ``moved`` says which terms change at all.
+        """
+        reference, h = self.reference, np.longdouble(_QUICK)
+        centre = reference.centre
+        right, left = along(h), along(-h)
+        far = (right - left) / (2 * h)
+        moved = (right != centre) | (left != centre)
+        noise = np.where(moved, reference.noise, 0.0)
+        change = float(np.sum(np.abs(right - centre) + np.abs(left - centre))) / (2 * _QUICK)
+        older = None
+        for _ in range(3):
+            h = h / 2
+            right, left = along(h), along(-h)
+            near = (right - left) / (2 * h)
+            estimate = near + (near - far) / 3
+            better = estimate if older is None else estimate + (estimate - older) / 15
+            value, size = float(np.sum(better)), float(np.sum(np.abs(better)))
+            doubt = 2 * float(np.sum(noise)) / float(h)
+            gap = abs(analytic - value)
+            if gap <= 10 * doubt + ROUNDING_ULPS * _EPS * max(abs(analytic), size):
+                bend = np.abs(right - 2 * centre + left)
+                bent = bool(np.any(bend > float(h) * 0.02 * np.fmax(np.abs(better), 1e-3 * size) + 4 * reference.noise))
+                error = max(doubt, min(gap, 1e-12 * size))
+                return _Numeric(value, error, size, change, not moved.any(), self._small(moved, length)), moved, bent
+            far, older = near, estimate
+        return None, moved, False
+
+    def _hidden(self, direction: Sequence[Any], along: Callable[[Any], Any], moved: Any) -> tuple[float, bool]:
+        """What the terms that do not change over a step may hide, each below its last digit; and whether all terms stay
+        the same but for their noise wherever the point is moved to.
+
+        A term that does not change over a large move either does not depend on what is moved.
+        """
+        reference = self.reference
+        bound = np.where(moved, 0.0, reference.noise) / _QUICK
+        far: list[Any] = []
+        for sign in (0.731, -1.37):
+            away = [
+                None if d is None else sign * np.maximum(1.0, np.abs(b)) * np.sign(d)
+                for b, d in zip(reference.base, direction, strict=True)
+            ]
             with np.errstate(all="ignore"):
-                value = float(complex_step(along))
-            stepped = _Found(value, 4 * _EPS * max(abs(value), size), "complex step")
-            if abs(analytic - value) <= rounding:
-                return stepped, "pass", False
-        noise, steps = self.reference.noise, _STEPS[self.reference.precision]
-        floor = self._floor(along)
-        best, previous, numeric = (Derivative(math.nan, math.inf),) * 3
+                far.append(np.abs(reference.along(away)(np.longdouble(1)) - reference.centre))
+        constant = bool(np.all(np.array(far) <= 16 * reference.noise))
+        independent = (far[0] == 0) & (far[1] == 0)
+        return float(np.sum(np.where(independent, 0.0, bound))), constant
+
+    def _slow(
+        self,
+        analytic: float,
+        along: Callable[[Any], Any],
+        direction: Sequence[Any],
+        moved: Any,
+        hidden: float,
+        length: float,
+    ) -> tuple[_Numeric, str, bool]:
+        """Extrapolated differences from smaller and smaller steps, then one-sided ones."""
+        reference = self.reference
+        noise, steps, centre = reference.noise, reference.steps, reference.centre
+        wide = [np.abs(along(sign * np.longdouble(steps[0])) - centre) for sign in (1, -1)]
+        moved = moved | (wide[0] != 0) | (wide[1] != 0)
+        noise = np.where(moved, noise, 0.0)
+        change = float(np.nansum(np.fmax(*wide))) / steps[0]
+        shape = np.shape(centre)
+        best = Derivative(np.full(shape, math.nan), np.full(shape, math.inf))
+        previous = numeric = best
         agreed = False
+        found = _Numeric(math.nan, math.inf, 0.0)
         for step in steps:
             previous, numeric = numeric, derivative(along, step, noise)
             # Two estimates that exclude each other have a kink or a pole between their steps, and the nearer one tells.
-            if numeric.error < best.error or _exclude(numeric, best, rounding):
-                best = numeric
-            conclusive = best.error <= CONCLUSIVE * max(size, abs(analytic), floor)
-            if abs(analytic - best.value) <= 10 * best.error + rounding and conclusive:
-                if not _bent(along, min(step, steps[1]), max(size, abs(analytic)), noise):
-                    return self._found(best), "pass", False
+            closer = (numeric.error < best.error) | (_exclude(numeric, best) & np.isfinite(numeric.error))
+            best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))
+            found = self._sum(best, hidden, change, moved, self._small(moved, length))
+            if self._decide(analytic, found, length) == "pass":
+                sizes = np.fmax(np.abs(best.value), 1e-3 * found.size)
+                if not np.any(_bends(along, reference, min(step, _STEPS[reference.precision][1]), sizes)):
+                    return found, "pass", False
                 # The mean of both slopes is a subgradient, too; the report should say so if there is a kink.
                 agreed = True
                 break
-            if self.reference.analytic and conclusive and abs(stepped.value - best.value) <= 10 * best.error + rounding:
-                # Two independent references agree along this very direction.
-                return replace(stepped, error=min(stepped.error, best.error)), "fail", False
-        if not agreed and not math.isnan(analytic) and self._unresolved(along, steps):
-            return self._found(best), "inconclusive", False
-        # Steps as small as the smallest above: a kink nearby is none at the point.
-        step = min(1e-3, 10 * steps[-1])
-        left, right = one_sided(along, -1, step, noise), one_sided(along, 1, step, noise)
-        accuracy = 10 * (left.error + right.error) + rounding
-        if abs(left.value - right.value) > 10 * accuracy:
-            low, high = sorted((left.value, right.value))
-            verdict = "pass" if low - accuracy <= analytic <= high + accuracy else "fail"
-            return self._found(Derivative(min(max(analytic, low), high), left.error + right.error)), verdict, True
-        gap, tolerance = abs(analytic - best.value), 10 * best.error + rounding
-        conclusive = best.error <= CONCLUSIVE * max(size, abs(analytic), abs(best.value), floor)
-        if agreed or math.isnan(analytic):
-            verdict = "pass" if agreed else "fail"
-        elif _exclude(numeric, previous, rounding):
+        if not agreed and self._unresolved(along, steps, noise):
+            return found, "inconclusive", False
+        return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
+
+    def _sum(self, best: Derivative, hidden: float, change: float, moved: Any, small: float) -> _Numeric:
+        value, error = float(np.sum(best.value)), float(np.sum(best.error)) + hidden
+        return _Numeric(value, error, float(np.sum(np.abs(best.value))), change, not np.any(moved), small)
+
+    def _unresolved(self, along: Callable[[Any], Any], steps: Sequence[float], noise: Any) -> bool:
+        """Whether some term changes over the smallest step as it does over the largest: it jumps, or has a pole closer
+        than any step.
+        """
+        centre = self.reference.centre
+        far, near = (
+            np.max([np.abs(along(sign * np.longdouble(h)) - centre) for sign in (1, -1)], axis=0)
+            for h in (steps[0], steps[-1])
+        )
+        jumps = near > 1e-3 * far + 8 * noise
+        return bool(np.any(jumps & (near > 1e-6 * np.sum(near))))
+
+    def _at_a_kink(
+        self,
+        analytic: float,
+        direction: Sequence[Any],
+        noise: Any,
+        best: Derivative,
+        numeric: Derivative,
+        previous: Derivative,
+        found: _Numeric,
+        agreed: bool,
+        length: float,
+    ) -> tuple[_Numeric, str, bool]:
+        """One-sided derivatives, term by term: a term that has two may have any between them."""
+        low, high, error, kinks = self._bracket(direction, noise, best)
+        size = max(found.size, abs(low), abs(high))
+        accuracy = 10 * error + ROUNDING_ULPS * _EPS * size
+        if kinks and not error <= ROUGH * max(abs(low), abs(high), high - low):
+            # Its slope grows without bounds, as a root's at zero, or is not known well.
+            return _Numeric(low, error, size), "inconclusive", True
+        if kinks:
+            inside = low - accuracy <= analytic <= high + accuracy
+            nearest = min(max(analytic, low), high) if math.isfinite(analytic) else low
+            verdict = "pass" if inside else self._beyond(direction, analytic, accuracy)
+            return _Numeric(nearest, error, size), verdict, True
+        if agreed:
+            return found, "pass", False
+        if np.any(_exclude(numeric, previous) & (np.abs(numeric.value) > ZERO * found.size)):
             # The two smallest steps disagree, and no kink explains it: the function bends over less than any step.
-            verdict = "inconclusive"
-        elif gap > tolerance:
-            verdict = "fail" if conclusive or gap > 10 * tolerance else "inconclusive"
+            if not np.any(_exclude(best, numeric)):
+                return found, "inconclusive", False
+        verdict = self._decide(analytic, found, length)
+        if verdict == "fail" and math.isfinite(analytic):
+            verdict = self._beyond(direction, analytic, 0.0)
+            return found, verdict, verdict == "pass"
+        return found, verdict, False
+
+    def _sides(self, direction: Sequence[Any], noise: Any) -> tuple[Any, Any, Any, Any]:
+        """The one-sided derivatives of every term, their error, and which terms have but one.
+
+        Terms are taken one by one, not in blocks: those of a block may have kinks of opposite directions.
+        """
+        reference = self.reference
+        alone = reference.blocks is not None
+        along = reference.along(direction, folded=not alone)
+        noise = float(np.max(noise, initial=0.0)) if alone else noise
+        smallest = min(1e-3, 10 * reference.steps[-1])
+        sides = []
+        for side in (-1, 1):
+            near = one_sided(along, side, smallest, noise)
+            wide = one_sided(along, side, 1e-2, noise)
+            # A noisy function needs the larger step.
+            use = (near.error > 1e-3 * np.abs(near.value)) & (wide.error < near.error)
+            sides.append(Derivative(np.where(use, wide.value, near.value), np.where(use, wide.error, near.error)))
+        left, right = sides
+        single = np.isfinite(left.error) != np.isfinite(right.error)
+        # At the edge of a domain the inner side tells.
+        a = np.where(np.isfinite(left.error), left.value, right.value)
+        b = np.where(np.isfinite(right.error), right.value, left.value)
+        error = np.where(single, np.fmin(left.error, right.error), left.error + right.error)
+        return a, b, error, single
+
+    def _bracket(
+        self, direction: Sequence[Any], noise: Any, best: Derivative | None
+    ) -> tuple[float, float, float, bool]:
+        """The smallest and the largest legal derivative along a direction, their error, and whether there is a kink."""
+        a, b, error, single = self._sides(direction, noise)
+        rounding = ROUNDING_ULPS * _EPS * np.fmax(np.abs(a), np.abs(b))
+        kinked = (np.abs(a - b) > 10 * (10 * error + rounding)) | single
+        if best is None or self.reference.blocks is not None:
+            middle, doubt = (a + b) / 2, error
         else:
-            verdict = "pass" if conclusive else "inconclusive"
-        return self._found(best), verdict, False
+            middle, doubt = best.value, best.error
+        low, high = np.where(kinked, np.fmin(a, b), middle), np.where(kinked, np.fmax(a, b), middle)
+        total = float(np.sum(np.where(kinked, error, doubt)))
+        return float(np.sum(low)), float(np.sum(high)), total, bool(kinked.any())
 
-    def _unresolved(self, along: Callable[[Any], Any], steps: Sequence[float]) -> bool:
-        """Whether nothing is known of the function's slope.
+    def _beyond(self, direction: Sequence[Any], analytic: float, accuracy: float) -> str:
+        """The verdict on a derivative that no single kink explains: several at once may."""
+        if self.nearby is None or self.order == 2 or not math.isfinite(analytic):
+            return "fail"
+        return self.nearby.verdict(direction, analytic, accuracy)
 
-        It has changed over the smallest step as it does over the largest, so that it jumps or has a pole closer than
-        any step; or its values hold three digits at most.
+    def ties(self, leaves: Sequence[Leaf]) -> None:
+        """Enter what entries that share a kink must add up to, moved together: of two equal maxima each may have any
+        share, but the shares are of one gradient.
+
+        A kink is shared where the one-sided derivatives along the common direction are not the sums of those along the
+        single ones.
         """
-        if self.reference.noise > 1e-3 * self.magnitude > 0:
-            return True
-        here = along(np.longdouble(0))
-        with np.errstate(all="ignore"):
-            far, near = (
-                max(float(abs(along(sign * np.longdouble(h)) - here)) for sign in (1, -1))
-                for h in (steps[0], steps[-1])
-            )
-        return near > 1e-3 * far + 8 * self.reference.noise
+        alone: dict[tuple[Spot, float], tuple[Any, Any, Any, Any]] = {}
 
-    def _found(self, best: Derivative) -> _Found:
-        return _Found(best.value, best.error, self.reference.method)
+        def shared(signs: list[tuple[Spot, float]]) -> bool:
+            for item in signs:
+                if item not in alone:
+                    alone[item] = self._sides(self._together([item]), self.reference.noise)
+            parts, whole = [alone[item] for item in signs], self._sides(self._together(signs), self.reference.noise)
+            doubt = 10 * (whole[2] + sum(part[2] for part in parts))
+            size = sum(np.fmax(np.abs(part[0]), np.abs(part[1])) for part in parts)
+            apart = [np.abs(whole[side] - sum(part[side] for part in parts)) for side in (0, 1)]
+            return bool(np.any(np.fmax(*apart) > 10 * doubt + 1e-9 * size))
 
-    def _floor(self, along: Callable[[Any], Any]) -> float:
-        """What counts as a small derivative: a thousandth of what the function's terms, its rounding and its changes
-        nearby suggest, or of 1.
-        """
-        step = _STEPS[self.reference.precision][0]
-        with np.errstate(all="ignore"):
-            change = float(abs(along(np.longdouble(step)) - along(np.longdouble(0)))) / step
-        terms = self.reference.noise / float(np.finfo(self.reference.precision).eps)
-        return 1e-3 * min(1.0, max(self.magnitude, terms, change if math.isfinite(change) else 0.0, 1e-12))
+        groups = {spot: {spot} for spot in self.kinks[:_PAIRED]}
+        for one, other in itertools.combinations(groups, 2):
+            # Two that are each other's negative, as in max(x, -y), stay tied when they move apart.
+            for sign in (1.0, -1.0):
+                signs = [(one, 1.0), (other, sign)]
+                if shared(signs):
+                    self.report.entries.append(self._added(signs, leaves))
+                    if sign > 0 and groups[one] is not groups[other]:
+                        groups[one] |= groups[other]
+                        groups.update(dict.fromkeys(groups[other], groups[one]))
+        wholes = {frozenset(group) for group in (*groups.values(), self.kinks) if len(group) > 2}
+        for whole in sorted(wholes, key=sorted):
+            signs = [(spot, 1.0) for spot in sorted(whole)]
+            if shared(signs):
+                self.report.entries.append(self._added(signs, leaves))
+
+    def _together(self, signs: Sequence[tuple[Spot, float]]) -> list[Any]:
+        """The direction in which entries move by the same amount, the smallest of their sizes."""
+        base = self.reference.base
+        direction = [np.zeros(b.shape) for b in base]
+        step = min(abs(float(base[k][index])) or 1.0 for k, index in self.kinks)
+        for (k, index), sign in signs:
+            direction[k][index] = sign * step
+        return direction
+
+    def _added(self, signs: Sequence[tuple[Spot, float]], leaves: Sequence[Leaf]) -> Entry:
+        """The comparison of a sum of entries."""
+        direction = self._together(signs)
+        k, index = signs[0][0]
+        step = abs(float(direction[k][index]))
+        analytic = float(sum(sign * self.gradient[k][index] for (k, index), sign in signs)) * step
+        low, high, error, _ = self._bracket(direction, self.reference.noise, None)
+        size = max(abs(low), abs(high), step * sum(abs(float(self.gradient[k][index])) for (k, index), _ in signs))
+        accuracy = 10 * error + ROUNDING_ULPS * _EPS * size
+        inside = low - accuracy <= analytic <= high + accuracy
+        verdict = "pass" if inside else self._beyond(direction, analytic, accuracy)
+        together = tuple((leaves[k].place, index, int(sign)) for (k, index), sign in signs)
+        nearest, method, label = min(max(analytic, low), high), self.reference.method, leaves[k].label
+        return Entry(
+            1, leaves[k].place, None, analytic, nearest, error, accuracy, verdict, True, method, together, label
+        ).over(step)
 
 
-def _exclude(a: Derivative, b: Derivative, rounding: float) -> bool:
-    """Whether two estimates cannot both be right."""
-    return abs(a.value - b.value) > 10 * (a.error + b.error) + rounding
+def replace_error(found: _Numeric, hidden: float) -> _Numeric:
+    """The same with an error that covers what is hidden."""
+    return replace(found, error=found.error + hidden)
 
 
-@dataclass(frozen=True)
-class _Found(Derivative):
-    """A derivative, and how it was found."""
-
-    method: str
+def _exclude(a: Derivative, b: Derivative) -> Any:
+    """Where two estimates cannot both be right."""
+    with np.errstate(all="ignore"):
+        rounding = ROUNDING_ULPS * _EPS * np.fmax(np.abs(a.value), np.abs(b.value))
+        return np.abs(a.value - b.value) > 10 * (a.error + b.error) + rounding

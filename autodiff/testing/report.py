@@ -33,6 +33,8 @@ class Entry:
         How the reference was taken.
     together : tuple of (int, tuple of int, int)
         For a derivative along several entries moved together: each one's argument, index, and sign.
+    label : str
+        The argument in words, where a number does not say enough: ``"argument 1['w']"``, ``"parameter fc.weight"``.
     """
 
     order: int
@@ -46,6 +48,7 @@ class Entry:
     kink: bool = False
     method: str = ""
     together: tuple[tuple[int, tuple[int, ...], int], ...] = ()
+    label: str = ""
 
     @property
     def ulps(self) -> float:
@@ -70,7 +73,7 @@ class Entry:
 
     def __str__(self) -> str:
         place = "along a random direction" if self.index is None else f"at index {self.index}"
-        what = f"argument {self.argument}" if self.argument >= 0 else "the output's gradient"
+        what = self.label or (f"argument {self.argument}" if self.argument >= 0 else "the output's gradient")
         if self.together:
             what = " and ".join(
                 f"{'-' if sign < 0 else ''}argument {argument} at index {index}"
@@ -97,9 +100,11 @@ class Report:
         Of the cotangents and directions.
     entries : list of Entry
     notes : list of str
-        What the check took into account, such as values held constant.
+        What the check took into account, such as values held constant, and what it left out.
     hints : list of str
         For a failure: what kind of mistake makes such numbers.
+    doubts : list of str
+        What makes the whole check inconclusive, such as a random function.
     script : callable
         Makes the text of ``reproduce``.
     """
@@ -109,12 +114,13 @@ class Report:
     entries: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     script: Callable[[], str] = field(default=lambda: "", repr=False, compare=False)
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of any entry; a check that compared nothing passes."""
-        verdicts = {entry.verdict for entry in self.entries}
+        """The worst verdict of any entry; a check that compared nothing passes, unless something is in doubt."""
+        verdicts = {entry.verdict for entry in self.entries} | ({"inconclusive"} if self.doubts else set())
         return next((v for v in ("fail", "inconclusive") if v in verdicts), "pass")
 
     @property
@@ -122,11 +128,21 @@ class Report:
         """The entry furthest beyond its tolerance."""
         return max(self.entries, key=lambda e: e.excess, default=None)
 
-    def worst_of(self) -> dict[tuple[int, int], Entry]:
-        """The worst entry of every (order, argument)."""
-        found: dict[tuple[int, int], Entry] = {}
+    def note(self, words: str) -> None:
+        """Add to ``notes``, once."""
+        if words not in self.notes:
+            self.notes.append(words)
+
+    def doubt(self, words: str) -> None:
+        """Add to ``doubts``, once."""
+        if words not in self.doubts:
+            self.doubts.append(words)
+
+    def worst_of(self) -> dict[tuple[int, str], Entry]:
+        """The worst entry of every argument in each order, by (order, label)."""
+        found: dict[tuple[int, str], Entry] = {}
         for entry in self.entries:
-            key = (entry.order, entry.argument)
+            key = (entry.order, entry.label or str(entry.argument))
             if key not in found or entry.excess > found[key].excess:
                 found[key] = entry
         return found
@@ -151,7 +167,7 @@ class Report:
         """
         return self.script()
 
-    def arrays(self, argument: int, order: int = 1) -> tuple[Any, Any] | None:
+    def arrays(self, argument: int, order: int = 1, label: str = "") -> tuple[Any, Any] | None:
         """The gradient and its reference of one argument as flat arrays in index order, if it was compared entry by
         entry.
 
@@ -160,6 +176,7 @@ class Report:
         (analytic, numeric) or None
         """
         rows = [e for e in self.entries if e.order == order and e.argument == argument and not e.together]
+        rows = [e for e in rows if not label or e.label == label]
         if not rows or any(e.index is None for e in rows):
             return None
         rows.sort(key=lambda e: e.index or ())
@@ -168,6 +185,7 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.verdict} ({len(self.entries)} comparisons, seed {self.seed})"]
         lines += [f"  {entry.verdict}: {entry}" for entry in self.worst_of().values()]
+        lines += [f"  inconclusive: {doubt}" for doubt in self.doubts]
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  hint: {hint}" for hint in self.hints]
         script = self.reproduce

@@ -1,0 +1,207 @@
+"""What a check differentiates with respect to: every float of a call, wherever it stands, as a flat list of float64
+arrays.
+
+Arrays of any floating precision are taken to float64; complex ones become pairs of real numbers along a further last
+axis; dicts, lists and tuples are looked into. Everything else is passed on, a fresh copy at every call (a layer that
+writes its running mean into a dict must find the same dict each time), and named in the report.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError
+from autodiff.testing.reference import Leaf
+
+__all__ = ["Arguments", "outputs_of", "packed", "unpacked"]
+
+
+class _Spot:
+    """Marks the place of a leaf in a copy of the arguments."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Arguments:
+    """The arguments of a call, taken apart.
+
+    Attributes
+    ----------
+    base : list of ndarray
+        The point, float64.
+    leaves : list of Leaf
+    originals, dtypes : list
+        What the leaves were before, and their dtypes.
+    notes : list of str
+        What was converted, and what has no gradient.
+    """
+
+    def __init__(self, checker: str, args: Sequence[Any], kwargs: dict[str, Any], *, floats: bool = True) -> None:
+        self.checker, self.floats = checker, floats
+        self.base: list[Any] = []
+        self.leaves: list[Leaf] = []
+        self.originals: list[Any] = []
+        self.dtypes: list[Any] = []
+        self.notes: list[str] = []
+        self.count = len(args)
+        self.narrow = False
+        self._args = [self._taken(a, i, f"argument {i}", True) for i, a in enumerate(args)]
+        self._kwargs = {key: self._static(value, f"argument {key!r}") for key, value in kwargs.items()}
+        if not self.base:
+            raise ArgumentError(
+                f"{checker}: none of the arguments is a float64 array or a float (nor any other floating or complex"
+                " array); there is nothing to differentiate"
+            )
+
+    def parameter(self, name: str, array: Any) -> None:
+        """Add a module's parameter, which is no argument, as a leaf."""
+        self._leaf(array, self.count + sum(leaf.place >= self.count for leaf in self.leaves), f"parameter {name}")
+
+    def _taken(self, value: Any, place: int, label: str, top: bool) -> Any:
+        if isinstance(value, dict):
+            return {key: self._taken(item, place, f"{label}[{key!r}]", False) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            if top and type(value) is list and _is_floats(value):
+                return self._leaf(np.asarray(value, np.float64), place, label)
+            return type(value)(self._taken(item, place, f"{label}[{i}]", False) for i, item in enumerate(value))
+        if isinstance(value, float) and type(value) is float:
+            return self._leaf(np.asarray(value), place, label) if top and self.floats else value
+        array = as_array(value)
+        if array is not None and array.dtype.kind in "fc":
+            return self._leaf(value, place, label)
+        return self._static(value, label)
+
+    def _static(self, value: Any, label: str) -> Any:
+        array = as_array(value)
+        if array is not None and array.size:
+            why = "is passed on as it is" if array.dtype.kind in "fc" else "has no gradient"
+            self.notes.append(f"not checked: {label} ({array.dtype}) {why}")
+        return value
+
+    def _leaf(self, value: Any, place: int, label: str) -> _Spot:
+        array = as_array(value)
+        assert array is not None
+        if array.dtype not in (np.float64, np.complex128):
+            self.notes.append(f"{label} is {array.dtype}: checked in float64")
+        self.originals.append(value)
+        self.dtypes.append(array.dtype)
+        self.base.append(packed(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)))
+        self.leaves.append(Leaf(place, label))
+        return _Spot(len(self.base) - 1)
+
+    def drop(self, numbers: Sequence[int], why: str) -> None:
+        """Pass these leaves on as they are."""
+        if not numbers:
+            return
+        kept = [i for i in range(len(self.base)) if i not in numbers]
+        if not kept:
+            raise ArgumentError(f"{self.checker}: none of the floating arguments has a gradient to be checked")
+        originals = self.originals
+
+        def renumbered(value: Any) -> Any:
+            if isinstance(value, _Spot):
+                return _Spot(kept.index(value.number)) if value.number in kept else originals[value.number]
+            if isinstance(value, dict):
+                return {key: renumbered(item) for key, item in value.items()}
+            if type(value) in (list, tuple):
+                return type(value)(map(renumbered, value))
+            return value
+
+        self._args = [renumbered(a) for a in self._args]
+        self.notes += [f"not checked: {self.leaves[i].label} {why}" for i in numbers]
+        for values in (self.base, self.leaves, self.originals, self.dtypes):
+            values[:] = [values[i] for i in kept]  # type: ignore[index]
+
+    def call(self, arrays: Sequence[Any], wrap: Callable[[Any, int], Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with ``wrap(array, number)`` in the places of the leaves, and fresh copies of all else."""
+        values = [self._shaped(array, number) for number, array in enumerate(arrays)]
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, _Spot):
+                return wrap(values[value.number], value.number)
+            if isinstance(value, dict):
+                return {key: filled(item) for key, item in value.items()}
+            if type(value) in (list, tuple):
+                return type(value)(map(filled, value))
+            return value.copy() if isinstance(value, np.ndarray) else _copied(value)
+
+        return [filled(a) for a in self._args], {key: filled(a) for key, a in self._kwargs.items()}
+
+    def _shaped(self, array: Any, number: int) -> Any:
+        kind = self.dtypes[number]
+        array = unpacked(array) if kind.kind == "c" else array
+        return array.astype(kind) if self.narrow else array
+
+    def spots(self) -> list[Any]:
+        """Per positional argument: the number of its leaf, a tree of numbers, or None for one without."""
+
+        def numbered(value: Any) -> Any:
+            if isinstance(value, _Spot):
+                return value.number
+            if isinstance(value, dict):
+                found = {key: numbered(item) for key, item in value.items()}
+                return found if any(item is not None for item in found.values()) else None
+            if type(value) in (list, tuple):
+                items = [numbered(item) for item in value]
+                return items if any(item is not None for item in items) else None
+            return None
+
+        return [numbered(a) for a in self._args]
+
+
+def _copied(value: Any) -> Any:
+    """A copy of what a call may write into; what cannot be copied is shared."""
+    if callable(value) or isinstance(value, str | bytes | int | float | complex | type(None)):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _is_floats(value: list[Any]) -> bool:
+    try:
+        return all(not hasattr(item, "dtype") for item in value) and np.asarray(value).dtype.kind == "f"
+    except ValueError:
+        return False
+
+
+def as_array(value: Any) -> Any:
+    """A NumPy array of a NumPy, PyTorch, JAX or other array, or of a Tensor; None for anything else."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    if hasattr(value, "_node"):
+        return np.asarray(value.data)
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        return value.detach().cpu().resolve_conj().numpy()
+    if hasattr(value, "__array__") and hasattr(value, "dtype") and hasattr(value, "shape"):
+        return np.asarray(value)
+    return None
+
+
+def packed(array: Any) -> Any:
+    """Complex numbers as pairs of real ones along a further last axis."""
+    array = np.asarray(array)
+    return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
+
+
+def unpacked(array: Any) -> Any:
+    """The complex numbers of :func:`packed`."""
+    return array[..., 0] + 1j * array[..., 1]
+
+
+def outputs_of(value: Any) -> Iterator[Any]:
+    """The leaves of what a function returns, a tree of dicts, lists and tuples."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from outputs_of(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from outputs_of(item)
+    else:
+        yield value

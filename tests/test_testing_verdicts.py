@@ -1,0 +1,173 @@
+"""What a check must not pass, must not fail, and must say: each entry on its own scale, and doubt where there is
+doubt.
+"""
+
+import numpy as np
+import pytest
+
+from autodiff.core.errors import ArgumentError, AutodiffError, GradientMismatch
+from autodiff.extend import Primitive
+from autodiff.testing import check_gradients, check_pair
+
+
+def verdict(forward, backward, inputs, **options):
+    with np.errstate(all="ignore"):
+        return check_pair(forward, backward, inputs, raises=False, **options).verdict
+
+
+SMOOTH = {
+    "square": (np.square, lambda x: 2 * x),
+    "exp": (np.exp, np.exp),
+    "sum of squares": (lambda x: np.sum(x**2), lambda x: 2 * x),
+    "product with its own tanh": (lambda x: x * np.tanh(x), lambda x: np.tanh(x) + x / np.cosh(x) ** 2),
+    "cumulative sum of cubes": (lambda x: np.cumsum(x**3), None),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_doubled_or_zeroed_entry_never_passes_whatever_its_scale(name):
+    forward, slope = SMOOTH[name]
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        x = 10.0 ** rng.uniform(-8, 1, 4) * rng.choice([-1, 1], 4)
+        spot = rng.integers(4)
+        for factor in (1.0, 2.0, 0.0, 3.0):
+            bend = np.where(np.arange(4) == spot, factor, 1.0)
+            back = lambda g, x, bend=bend: (g * slope(x) if slope else np.cumsum(g[::-1])[::-1] * 3 * x**2) * bend
+            assert (verdict(forward, back, [x]) == "pass") == (factor == 1.0)
+
+
+# Functions that hold fewer digits than float64: differences of small steps are zero, or rough.
+COARSE = {
+    "a float32 step": (lambda x: np.tanh(x.astype(np.float32)).astype(np.float64), np.tanh),
+    "a float32 step that drops an imaginary part": (
+        lambda x: np.tanh(np.real(x).astype(np.float32)).astype(np.float64),
+        np.tanh,
+    ),
+    "a float16 step": (lambda x: np.tanh(np.real(x).astype(np.float16)).astype(np.float64), np.tanh),
+    "four digits": (lambda x: np.round(np.tanh(np.real(x)), 4), np.tanh),
+    "a float32 step beside a smooth part": (
+        lambda x: x + np.tanh(np.real(x).astype(np.float32)).astype(np.float64),
+        lambda x: x + np.tanh(x),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COARSE)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_plateaus_are_not_taken_for_slopes(name):
+    coarse, smooth = COARSE[name]
+    slope = lambda x: np.imag(smooth(x + 1e-30j)) / 1e-30
+    x = np.array([0.3, -1.2, 0.8])
+    assert verdict(coarse, lambda g, x: g * slope(x), [x]) in ("pass", "inconclusive")
+    for factor in (0.0, 2.0):
+        assert verdict(coarse, lambda g, x, factor=factor: factor * g * slope(x), [x]) != "pass"
+    if "float32" in name:
+        report = check_pair(coarse, lambda g, x: g * slope(x), [x], raises=False)
+        assert report.verdict == "pass"
+        assert any("plateaus" in note for note in report.notes)
+
+
+def relu_layer(x, w, b):
+    return np.maximum(x @ w + b, 0)
+
+
+def relu_backward(at_zero):
+    def backward(g, x, w, b):
+        z = x @ w + b
+        g = g * np.where(z == 0, at_zero, z > 0)
+        return g @ w.T, x.T @ g, g.sum(0)
+
+    return backward
+
+
+@pytest.mark.parametrize("at_zero", [0.0, 0.5, 1.0])
+def test_several_kinks_at_once_are_judged_alike_for_every_seed(at_zero):
+    x, w, b = np.random.default_rng(0).normal(size=(5, 4)), np.random.default_rng(1).normal(size=(4, 6)), np.zeros(6)
+    x[-1] = 0
+    found = {verdict(relu_layer, relu_backward(at_zero), [x, w, b], seed=seed) for seed in range(4)}
+    assert found == {"pass"}
+    assert verdict(relu_layer, relu_backward(2.0), [x, w, b]) == "fail"
+
+
+def test_an_infinite_slope_leaves_the_other_entries_judged():
+    backward = lambda factor: lambda g, x: g * 0.5 / np.sqrt(x) * factor
+    with np.errstate(all="ignore"):
+        report = check_pair(np.sqrt, backward(1.0), [np.array([0.0, 1.0, 4.0])], raises=False)
+    assert [entry.verdict for entry in report.entries] == ["inconclusive", "pass", "pass"]
+    assert verdict(np.sqrt, backward(np.array([1.0, 1.0, 2.0])), [np.array([0.0, 1.0, 4.0])]) == "fail"
+
+
+def test_an_infinite_output_is_in_doubt_and_the_others_are_judged():
+    backward = lambda factor: lambda g, x: g * np.exp(x) * factor
+    assert verdict(np.exp, backward(1.0), [np.array([800.0])]) == "inconclusive"
+    assert verdict(np.exp, backward(1.0), [np.array([800.0, 1.0])]) == "inconclusive"
+    assert verdict(np.exp, backward(np.array([1.0, 2.0])), [np.array([800.0, 1.0])]) == "fail"
+
+
+@pytest.mark.parametrize("at", [20.0, -18.0])
+def test_a_rule_that_is_zero_in_the_tail_does_not_pass(at, temporary):
+    rounded = Primitive("test_tail", np.tanh, lambda g, out, x: g * (1 - out * out))
+    with pytest.raises(AutodiffError):
+        check_gradients(lambda x: np.sum(rounded(x)), np.array([at]))
+    assert verdict(np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([at, 40.0])]) == "pass"
+
+
+def test_a_random_function_is_named():
+    rng = np.random.default_rng(0)
+    with pytest.raises(GradientMismatch, match="random function"):
+        check_gradients(lambda x: np.sum(x * rng.normal(size=3)), np.ones(3))
+
+
+# --- what was not checked is said
+
+
+def test_float32_arguments_are_checked():
+    r = np.random.default_rng(0).normal
+    x, w = r(size=(3, 4)), r(size=(4, 2)).astype(np.float32)
+    right = lambda g, x, w: (g @ w.T, x.T @ g)
+    assert check_pair(lambda x, w: x @ w, right, [x, w]).notes == ["argument 1 is float32: checked in float64"]
+    assert verdict(lambda x, w: x @ w, lambda g, x, w: (g @ w.T, 0 * (x.T @ g)), [x, w]) == "fail"
+    assert check_gradients(lambda x: np.tanh(x), w, order=1).verdict == "pass"
+
+
+def test_what_has_no_gradient_is_named():
+    report = check_gradients(lambda x, i: x[i], np.ones(3), np.array([0, 1]), order=1)
+    assert report.notes == ["not checked: argument 1 (int64) has no gradient"]
+    report = check_pair(lambda x: (x**2, x**3), lambda g, cube: g * 2 * np.cbrt(cube), [np.array([1.5, -0.5])])
+    assert "taken for the cache" in report.notes[0]
+
+
+def test_complex_arguments_are_checked():
+    z = np.array([1 + 2j, 0.5 - 1j])
+    assert check_gradients(lambda z: np.real(z * np.conj(z)) + np.imag(np.exp(z)), z, order=1).verdict == "pass"
+    assert verdict(lambda z: np.abs(z) ** 2, lambda g, z: 2 * g * z, [z]) == "pass"
+    assert verdict(lambda z: np.abs(z) ** 2, lambda g, z: 2 * g * np.conj(z), [z]) == "fail"
+
+
+def test_trees_of_arrays_are_checked():
+    parameters = {"w": np.ones((2, 3)), "b": [np.zeros(3)]}
+    f = lambda x, p: np.tanh(x @ p["w"] + p["b"][0])
+    report = check_gradients(f, np.ones((4, 2)), parameters, order=1)
+    assert {entry.label for entry in report.entries} >= {"argument 1['w']", "argument 1['b'][0]"}
+
+
+def test_a_module_is_checked_with_its_parameters():
+    import nn
+
+    layer = nn.Linear(3, 2)
+    before = [p.data.copy() for p in layer.parameters()]
+    report = check_gradients(layer, np.random.default_rng(0).normal(size=(4, 3)), order=1)
+    assert {"parameter weight", "parameter bias"} <= {entry.label for entry in report.entries}
+    assert all(
+        np.array_equal(p.data, b) and p.dtype == b.dtype for p, b in zip(layer.parameters(), before, strict=True)
+    )
+    closure = check_gradients(lambda x: layer(x), np.random.default_rng(0).normal(size=(4, 3)), order=1, raises=False)
+    assert closure.verdict == "pass"
+    assert any("takes from outside" in note for note in closure.notes)
+
+
+def test_modes_are_named():
+    assert check_gradients(np.sin, np.ones(2), modes=("reverse",)).verdict == "pass"
+    with pytest.raises(ArgumentError, match="modes"):
+        check_gradients(np.sin, np.ones(2), modes="reverse")
