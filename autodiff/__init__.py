@@ -34,7 +34,7 @@ from autodiff.core.errors import (
     ShapeError,
     SingularMatrixError,
 )
-from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad
+from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad, plain
 from autodiff.core.op import registry
 from autodiff.naming import notice_strangers as _notice_strangers
 from autodiff.ops import creation
@@ -100,6 +100,7 @@ __all__ = [
     "linalg",
     "linearize",
     "no_grad",
+    "plain",
     "registry",
     "signal",
     "tensor",

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from autodiff.core import backward
+from autodiff.core.backward import Unbatchable
+
 __all__ = ["Batched", "Unbatchable", "each", "is_batched", "scatter"]
-
-
-class Unbatchable(Exception):  # a signal to the engine, which answers it by looping; no user sees it
-    """A batched cotangent met something that needs a plain array."""
 
 
 def is_batched(value: Any) -> bool:
@@ -382,3 +381,18 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.matrix_transpose: lambda a: _swapaxes(a, -1, -2),
     np.linalg.matrix_transpose: lambda a: _swapaxes(a, -1, -2),
 }
+
+
+def _one_by_one(g: Any, apply: Callable[[Any], Any]) -> Any:
+    """Apply gradient rules that cannot take a batch of cotangents at once to each, and stack; None if ``g`` is none."""
+    n = count(g)
+    if n is None:
+        return None
+    results = [apply(each(g, i)) for i in range(n)]
+    return [
+        None if results[0][k] is None else Batched(np.stack([np.asarray(row[k]) for row in results]))
+        for k in range(len(results[0]))
+    ]
+
+
+backward.above.one_by_one = _one_by_one

@@ -13,21 +13,17 @@ from functools import wraps
 from typing import Any
 
 from autodiff.closures import gradients_at, outside
-from autodiff.core import backward as engine
-from autodiff.core.backward import Pending, alias, wrap
-from autodiff.core.errors import ArgumentError, GraphError
-from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.errors import ArgumentError
+from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import ORDINARY, State, current_state, state_as
+from autodiff.core.op import Operation, alias, pick, wrap
 from autodiff.core.pytree import flatten
 
 __all__ = ["checkpointed"]
 
 
-class _Checkpoint:
+class _Checkpoint(Operation):
     """The operation of one checkpointed call."""
-
-    variadic = False
-    fused = False
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], state: State
@@ -49,23 +45,16 @@ class _Checkpoint:
         with state_as(state):
             return flatten(self.function(*args, **kwargs))
 
-    def pull(self, node: Node, g: Any, pending: Pending) -> None:
-        arrays = node.saved
-        if arrays is None:
-            raise GraphError(f"the graph through {self.name} was freed; pass retain_graph=True to walk it twice")
+    def pull(self, node: Node, g: Any, recording: bool) -> list[Any]:
         count = len(self.places)
         parents = node.parents
-        if pending.recording:
-            aliases = [alias(wrap(a, p)) for a, p in zip(arrays, parents[:count], strict=True)]
+        if recording:
+            aliases = [alias(wrap(a, p)) for a, p in zip(node.saved, parents[:count], strict=True)]
         else:
-            aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in arrays]
+            aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in node.saved]
         outs, _ = self.run(aliases, replace(self.state, grad=True, levels=(current_state() or ORDINARY).levels))
         parts = g if isinstance(g, list) else [g]
-        targets = [a._node for a in aliases] + list(parents[count:])
-        found = gradients_at(outs, parts, targets, pending.recording)
-        for parent, gradient in zip(parents, found, strict=True):
-            if gradient is not None and parent is not None:
-                pending.add(parent, gradient)
+        return gradients_at(outs, parts, [a._node for a in aliases] + list(parents[count:]), recording)
 
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,19 +79,18 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         for out in outs:
             if not hasattr(out, "_node"):
                 raise ArgumentError(f"{op.name}: must return Tensors, returned a {type(out).__name__}")
-        node = GeneralNode()
-        node.op = op
-        node.pull = op.pull
-        node.g = False
-        node.parents = (*(t._node for t in tensors), *closed_over)
-        node.saved = tuple(t._data for t in tensors)
-        node.attrs = None
-        node.shape = tuple(out.shape for out in outs)  # type: ignore[assignment]
-        node.dtype = tuple(out.dtype for out in outs)
+        node = Node(
+            op,
+            (*(t._node for t in tensors), *closed_over),
+            tuple(t._data for t in tensors),
+            None,
+            tuple(out.shape for out in outs),
+            tuple(out.dtype for out in outs),
+        )
         if op.state.mark is not None:
             node.set_extra("mark", op.state.mark)
         return rebuild(
-            [wrap(out._data, engine.pick(node, i) if out._node is not None else None) for i, out in enumerate(outs)]
+            [wrap(out._data, pick(node, i) if out._node is not None else None) for i, out in enumerate(outs)]
         )
 
     return call

@@ -16,13 +16,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable
-from autodiff.core import backward as engine
 from autodiff.core import forward
-from autodiff.core.backward import Pending
+from autodiff.core.backward import fit, gradients_of
 from autodiff.core.errors import GraphError
-from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import ORDINARY, State, current_state, state_as
-from autodiff.core.op import record
+from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
 
 __all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "variable"]
@@ -34,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def variable(array: Any) -> Any:
     """A Tensor over ``array`` that is a leaf of a graph of its own."""
     array = np.asarray(array)
-    return engine.wrap(array, Variable(array.shape, array.dtype))
+    return wrap(array, Variable(array.shape, array.dtype))
 
 
 def run_marked(function: Callable[..., Any], *args: Any) -> tuple[Any, object]:
@@ -74,7 +73,7 @@ def gradients_at(outputs: Sequence[Any], seeds: Sequence[Any], targets: Sequence
     ]
     if not reached:
         return [None] * len(targets)
-    return engine.gradients_of(
+    return gradients_of(
         [node for node, _ in reached],
         [seed for _, seed in reached],
         targets,
@@ -84,33 +83,29 @@ def gradients_at(outputs: Sequence[Any], seeds: Sequence[Any], targets: Sequence
     )
 
 
-class _Defined:
+class _Defined(Operation):
     """The operation of one such node."""
-
-    variadic = False
-    fused = False
 
     def __init__(self, name: str, pullback: Callable[[Any, Any, bool], Sequence[Any]]) -> None:
         self.name = self.label = name
         self.pullback = pullback
         self.inputs: tuple[str, ...] = ()
 
-    def pull(self, node: Node, g: Any, pending: Pending) -> None:
-        if node.saved is None:
-            raise GraphError(f"the graph through {self.name} was freed; pass retain_graph=True to walk it twice")
+    def pull(self, node: Node, g: Any, recording: Any) -> list[Any]:
         (out,) = node.saved
-        if pending.recording:
-            out = engine.wrap(out, node)
+        if recording:
+            out = wrap(out, node)
         try:
-            found = list(self.pullback(g, out, pending.recording))
+            found = list(self.pullback(g, out, recording))
         except Unbatchable:
             rows = [self.pullback(part, out, False) for part in g.array]
             found = [
                 None if all(part is None for part in parts) else _stacked(parts) for parts in zip(*rows, strict=True)
             ]
-        for parent, gradient in zip(node.parents, found, strict=True):
-            if parent is not None and gradient is not None:
-                pending.add(parent, engine.fit(gradient, parent, self))
+        return [
+            None if parent is None or gradient is None else fit(gradient, parent, self)
+            for parent, gradient in zip(node.parents, found, strict=True)
+        ]
 
 
 def _stacked(parts: Sequence[Any]) -> Batched:
@@ -139,18 +134,11 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
     if any(isinstance(parent, forward.Box) and parent.level.alive for parent in parents):
         raise GraphError(f"{name}: call it through autodiff.closures.at_levels, so that forward mode can follow it")
     if not parents or value.dtype.kind not in "fc" or (state is not None and not state.grad):
-        return engine.wrap(value, None)
-    node = GeneralNode()
-    node.op = _Defined(name, pullback)
-    node.pull = node.op.pull
-    node.g = False
-    node.parents = tuple(parents)
-    node.saved = (value,)
-    node.attrs = None
-    node.shape, node.dtype = value.shape, value.dtype
+        return wrap(value, None)
+    node = Node(_Defined(name, pullback), tuple(parents), (value,), None, value.shape, value.dtype)
     if state is not None and state.mark is not None:
         node.set_extra("mark", state.mark)
-    return engine.wrap(value, node)
+    return wrap(value, node)
 
 
 # --- inside transforms with values of their own ---------------------------------------------------------------------
@@ -180,18 +168,14 @@ class _Collector:
         return replace(state, collector=self, grad=True, levels=max(state.levels, self.depth))
 
 
-class _Lifted:
+class _Lifted(Operation):
     """The operation that takes values of enclosing levels to what was computed from the leaves in their place."""
-
-    fused = variadic = elementwise = False
-    tangents = None
 
     def __init__(self, name: str, result: Any, leaves: Sequence[Any], collector: _Collector) -> None:
         self.name = self.label = name
         self.result, self.leaves, self.collector = result, leaves, collector
         self.inputs = tuple(f"input {i}" for i in range(len(leaves)))
         self.rules = tuple(self._rule(i) for i in range(len(leaves)))
-        self.pull = engine.pull_elementary
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         return self.result._data, None
@@ -199,20 +183,17 @@ class _Lifted:
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         return (out, *arrays)
 
-    def _uses(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
-        return ()
-
     def _rule(self, i: int) -> Callable[..., Any]:
         def rule(g: Any, out: Any, *inputs: Any) -> Any:
             leaf = self.leaves[i]
             recorded = hasattr(g, "_node") or any(hasattr(x, "_node") for x in inputs)
             if not recorded:
-                (found,) = engine.gradients_of([self.result._node], [g], [leaf._node], free=False)
+                (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
                 return np.zeros(leaf.shape, leaf.dtype) if found is None else found
             # As a function of the same leaves, and of one more in the cotangent's place.
             seed = variable(np.asarray(getattr(g, "_data", g), self.result.dtype))
             with state_as(self.collector.state()):
-                (found,) = engine.gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
+                (found,) = gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
             if found is None:
                 return np.zeros(leaf.shape, leaf.dtype)
             # What the function closes over may by now be a value of a lower level, with a leaf of its own.
@@ -220,7 +201,7 @@ class _Lifted:
             more = [pair for pair in self.collector.table.values() if id(pair[1]) not in known]
             leaves = [*self.leaves, *(leaf for _, leaf in more), seed]
             op = _Lifted(f"gradient of {self.name}", found, leaves, self.collector)
-            return record(op, [*inputs, *(value for value, _ in more), g], {})  # type: ignore[arg-type]
+            return apply(op, [*inputs, *(value for value, _ in more), g], {})  # type: ignore[arg-type]
 
         return rule
 
@@ -245,7 +226,7 @@ def at_levels(function: F) -> F:
         def lifted(result: Any) -> Any:
             if getattr(result, "_node", None) is None or not values:
                 return result
-            return record(_Lifted(function.__name__, result, leaves, collector), values, {})  # type: ignore[arg-type]
+            return apply(_Lifted(function.__name__, result, leaves, collector), values, {})  # type: ignore[arg-type]
 
         return tree_map(lifted, out)
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, variable
-from autodiff.core import backward as engine
 from autodiff.core.errors import (
     ArgumentError,
     ConvergenceError,
@@ -30,6 +29,7 @@ from autodiff.core.errors import (
     require,
 )
 from autodiff.core.modes import no_grad
+from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, flatten_like
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
@@ -208,7 +208,7 @@ def solution(
     x = variable(value)
     r, mark = run_marked(residual, x)
     if getattr(r, "_node", None) is None:
-        return engine.wrap(x._data, None)
+        return wrap(x._data, None)
     if r.shape != x.shape:
         raise ShapeError(f"{name}: the equation has shape {r.shape} for unknowns of shape {x.shape}")
     parents = outside([r._node], mark, {x._node})
@@ -224,7 +224,7 @@ def solution(
         if not recording:
             adjoint = system.solve(g, True)
             return gradients_at([r], [-adjoint], parents, False)
-        here = engine.alias(out)
+        here = alias(out)
         again = residual(here)
 
         def equation(v: Any) -> Any:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from autodiff import cuts, dispatch, views
-from autodiff.core import backward as engine
+from autodiff.core import op as core
+from autodiff.core.backward import backpropagate
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
-from autodiff.core.graph import Node, ScalarNode, Variable
+from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
-from autodiff.fast import codegen
+from autodiff.core.op import wrap
 from autodiff.ops import (
     assignment,
     calculus,
@@ -321,7 +322,7 @@ class Tensor:
             )
         seed = seed_for(self, grad, create_graph)
         free = not (create_graph if retain_graph is None else retain_graph)
-        engine.backpropagate([node], [seed], create_graph=create_graph, free=free)
+        backpropagate([node], [seed], create_graph=create_graph, free=free)
 
     def zero_grad(self) -> None:
         """Forget the accumulated gradient (``.grad = None``)."""
@@ -333,7 +334,7 @@ class Tensor:
         """
         state = current_state()
         data = self._data if state is None or state.stops is None else state.stops(self._data)
-        result: Tensor = engine.wrap(data, None)
+        result: Tensor = wrap(data, None)
         return result
 
     def retain_grad(self) -> None:
@@ -342,7 +343,6 @@ class Tensor:
             raise GraphError("retain_grad() on a tensor that requires no gradient")
         if isinstance(self._node, Node):
             self._node.set_extra("retain", True)
-            engine.heed(self._node)
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
         """Run ``hook(gradient)`` whenever this tensor's whole gradient has been computed in a pass.
@@ -376,7 +376,6 @@ class Tensor:
             if hooks is None:
                 hooks = {}
                 node.set_extra("hooks", hooks)
-            engine.heed(node)
         if not callable(hook):
             raise ArgumentError(f"register_hook(): the hook is a function of the gradient, got {type(hook).__name__}")
         number = next(_hook_numbers)
@@ -916,14 +915,14 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
     shape, dtype = output._data.shape, output._data.dtype
     if grad is None:
         if not shape and not create_graph and dtype in _SEEDS:
-            return _ONE if output._node.__class__ is ScalarNode else _SEEDS[dtype]
+            return _ONE if output._data.__class__ is np.float64 else _SEEDS[dtype]
         if output.size != 1:
             raise GraphError(
                 f"backward() on a tensor of shape {shape} needs the gradient to start from: reduce it to a scalar, "
                 "with .sum() say, or pass grad= of that shape"
             )
         ones = np.ones(shape, dtype)
-        return engine.wrap(ones, None) if create_graph else ones
+        return wrap(ones, None) if create_graph else ones
     node = grad._node if isinstance(grad, Tensor) else None
     array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
     if array.shape != shape:
@@ -931,7 +930,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
     if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and dtype.kind != "c"):
         raise DTypeError(f"backward(grad=...) of dtype {array.dtype} for a tensor of dtype {dtype}")
     if create_graph:
-        seed = grad if node is not None else engine.wrap(array, None)
+        seed = grad if node is not None else wrap(array, None)
         return seed if array.dtype == dtype else seed.astype(dtype)
     return array if array.dtype == dtype else array.astype(dtype)
 
@@ -939,7 +938,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
 def _wrapped(result: Any) -> Any:
     """A NumPy result as constants: arrays and NumPy scalars become Tensors, anything else stays."""
     if isinstance(result, np.ndarray | np.generic):
-        return engine.wrap(result, None) if result.dtype.kind in "biufc" else result
+        return wrap(result, None) if result.dtype.kind in "biufc" else result
     if isinstance(result, tuple) and type(result) is tuple:
         return tuple(_wrapped(part) for part in result)
     if isinstance(result, list):
@@ -993,4 +992,4 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
 _BY_NAME_ONLY = (calculus, fft, linalg, rearranging, special)
 constants.register()
 ufunc_methods.register()
-codegen.bind_tensor(Tensor)
+core.above.tensor = Tensor

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from autodiff import batching
-from autodiff.core import backward as engine
 from autodiff.core import forward
+from autodiff.core.backward import depends_beyond, gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
+from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
@@ -98,7 +99,7 @@ def gradients(
                 raise GraphError(f"gradients: {what} {position} (shape {t.shape}) requires no gradient")
     cotangents = [seed_for(out, seed, create_graph) for out, seed in zip(outs, seeds, strict=True)]
     free = not (create_graph if retain_graph is None else retain_graph)
-    results = engine.gradients_of(
+    results = gradients_of(
         [out._node for out in outs],
         cotangents,
         [t._node for t in ins],
@@ -168,7 +169,7 @@ class _Call:
                 f" {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be differentiated;"
                 " pass floats (1.0, not 1), or choose other arguments with argnums"
             )
-        tensor: Tensor = engine.wrap(array, None)
+        tensor: Tensor = wrap(array, None)
         return tensor
 
     def _with(self, stand_ins: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -208,14 +209,12 @@ class _Reverse(_Call):
     def run(self, kwargs: dict[str, Any]) -> Any:
         stage = Stage()
         self.aliases = [
-            engine.alias(leaf)
-            if leaf._node is not None
-            else engine.wrap(leaf._data, Variable(leaf.shape, leaf.dtype, stage=stage))
+            alias(leaf) if leaf._node is not None else wrap(leaf._data, Variable(leaf.shape, leaf.dtype, stage=stage))
             for leaf in self.leaves
         ]
         try:
             with enable_grad():
-                return self._with([engine.alias(alias) for alias in self.aliases], kwargs)
+                return self._with([alias(one) for one in self.aliases], kwargs)
         finally:
             stage.alive = False
 
@@ -223,10 +222,10 @@ class _Reverse(_Call):
         """The gradients at the leaves; zeros where the outputs do not depend on one."""
         reached = [(o, s) for o, s in zip(outputs, seeds, strict=True) if isinstance(o, Tensor) and o._node is not None]
         roots = [o._node for o, _ in reached]
-        targets = [alias._node for alias in self.aliases]
+        targets = [one._node for one in self.aliases]
         beyond = self.outside(roots)
         recorded = bool(beyond) or any(forward.tracked(s) for _, s in reached)
-        found = engine.gradients_of(
+        found = gradients_of(
             roots,  # type: ignore[arg-type]
             [seed_for(o, s, recorded) for o, s in reached],
             targets,  # type: ignore[arg-type]
@@ -242,7 +241,7 @@ class _Reverse(_Call):
         """What of the graph depends on something tracked besides the leaves: an outer transform's, or closed over."""
         if not self.tracking:
             return frozenset()
-        return engine.depends_beyond(roots, [alias._node for alias in self.aliases])
+        return depends_beyond(roots, [one._node for one in self.aliases])
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
@@ -259,7 +258,7 @@ class _TapeReverse(_Call):
         self.boxes = [forward.taped_leaf(leaf, level) for leaf in self.leaves]
         with forward.entered(level):
             # Not the leaves' own tensors: the function may write into its arguments.
-            return self._with([engine.wrap(box._data, box._node) for box in self.boxes], kwargs)
+            return self._with([wrap(box._data, box._node) for box in self.boxes], kwargs)
 
     def entry(self, output: Any) -> Any:
         """The place of an output on the tape; None if it is a constant at this level."""
@@ -313,7 +312,7 @@ def _plain_leaf(call: Any) -> Callable[[Any], Any]:
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
         if np.ndim(out) == 0 and np.asarray(out).dtype.kind in "biufc":
-            out = engine.wrap(np.asarray(out), None)
+            out = wrap(np.asarray(out), None)
             if out.dtype.kind not in "fc" and not isinstance(out._data.item(), bool):
                 out = out.astype(float)  # a Python int, as in ``total = 0``
             return _scalar_output(name, out)

@@ -9,10 +9,13 @@ write. Both ends are kept so that neither costs an ordinary tensor anything.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from autodiff.core import op as core
 
 __all__ = ["View", "link", "live_views", "shares", "view_of"]
 
@@ -91,3 +94,20 @@ def live_views(root: Any) -> Iterator[Any]:
         view = reference()
         if view is not None:
             yield view
+
+
+def _note(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
+    """Link a result that shares an input tensor's memory to that tensor."""
+    out = result._data
+    for place, array in enumerate(arrays):
+        if shares(out, array) and hasattr(inputs[place], "_node"):
+            again = partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs)
+            link(result, inputs[place], again, out.flags.writeable)
+            return
+
+
+def _again(op: Any, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any) -> Any:
+    return core.apply(op, (*before, source, *after), attrs)
+
+
+core.above.view = _note

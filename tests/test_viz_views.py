@@ -228,7 +228,7 @@ def test_comparing_shows_both_gradients_and_their_difference():
 
 
 def test_a_wrong_hand_derived_gradient_is_seen_in_the_comparison(monkeypatch):
-    op = ad.primitive.registry["relu"]
+    op = ad.registry["relu"]
     honest = op.backward
     monkeypatch.setattr(
         op, "backward", lambda g, residuals, needs: tuple(2 * part for part in honest(g, residuals, needs))
@@ -249,13 +249,13 @@ def test_a_profile_adds_up_over_modules():
 def test_every_rule_is_readable_and_none_is_source_code_gone_wrong():
     import ast
 
-    for op in ad.primitive.registry.values():
+    for op in ad.registry.values():
         for slot in range(len(op.inputs)):
             text = rule_text(op, slot)
             assert "lambda" not in text
             assert "\n" not in text
-    assert ast.parse(rule_text(ad.primitive.registry["divide"], 1), mode="eval")
-    assert rule_text(ad.primitive.registry["log"], 0) == "g / x"
+    assert ast.parse(rule_text(ad.registry["divide"], 1), mode="eval")
+    assert rule_text(ad.registry["log"], 0) == "g / x"
 
 
 @pytest.mark.parametrize(

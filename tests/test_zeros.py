@@ -5,8 +5,8 @@ import pytest
 
 import autodiff as ad
 import autodiff.special
+from autodiff.core.backward import keep_zeros
 from autodiff.core.op import registry
-from autodiff.core.zeros import keep_zeros
 from autodiff.facts import sample_call
 from autodiff.testing.draw import RandomDraw
 from nn import functional as F

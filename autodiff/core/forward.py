@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching import Batched, Unbatchable, count, each
-from autodiff.core.backward import ALIAS, Table, bind_boxes, pick, pull_fused, wrap
+from autodiff.batching import Batched, count, each
+from autodiff.core.backward import Unbatchable, added, keep_zeros, pull
 from autodiff.core.errors import GraphError, NotDifferentiableError
-from autodiff.core.graph import GeneralNode, Node, Variable
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, current_state, state_as
-from autodiff.core.op import argument, coerce, note_view, on_levels, record
+from autodiff.core.op import Operation, above, argument, coerce, lacking, pick, wrap
+from autodiff.core.op import apply as record
 
 __all__ = [
     "Ambiguous",
@@ -59,6 +60,21 @@ class Level:
         self.tape: list[Any] | None = [] if taped else None
 
 
+class _Name(Operation):
+    """The operation of a box: another name for the lower value."""
+
+    name = label = "identity"
+    inputs = ("x",)
+
+    def pull(self, node: Any, g: Any, recording: Any) -> list[Any]:
+        """Pass a gradient on, in the graph of the program."""
+        if node.level.alive:
+            raise GraphError(
+                "backward() inside a function under jvp, jacfwd, vmap or the like; use autodiff.grad or vjp there"
+            )
+        return [g]
+
+
 class Box(Node):
     """A value at some level: as the next lower level sees it, and what the level adds.
 
@@ -67,15 +83,17 @@ class Box(Node):
 
     __slots__ = ("below", "level")
 
-    op = ALIAS
+    op = _Name()
     attrs = None
-    second = None
+    # It is never freed: the value that it names may be named in another graph.
+    saved = property(lambda self: (), lambda self, value: None)  # type: ignore[assignment]
 
     def __init__(self, level: Level, value: Any) -> None:
         self.level = level
         self.below = value
         self.g = False
-        self.saved = ()
+        self.stamp = time.now
+        self.extras = None
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -88,23 +106,9 @@ class Box(Node):
         return self.below._data.dtype
 
     @property
-    def first(self) -> Any:
-        """What it stands for in the graph of the program."""
-        return self.below._node
-
-    @property
     def parents(self) -> tuple[Any, ...]:  # type: ignore[override]
-        """That alone."""
+        """What it stands for in the graph of the program."""
         return (self.below._node,)
-
-    def pull(self, node: Any, g: Any, pending: Any) -> None:  # type: ignore[override]
-        """Pass a gradient on, in the graph of the program."""
-        if self.level.alive:
-            raise GraphError(
-                "backward() inside a function under jvp, jacfwd, vmap or the like; use autodiff.grad or vjp there"
-            )
-        if self.below._node is not None:
-            pending.add(self.below._node, g)
 
 
 class Dual(Box):
@@ -274,7 +278,7 @@ def _dual(out: Any, tangent: Any, level: Level) -> Any:
 def _note_view(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:
     data = result._data
     if data.__class__ is np.ndarray and (data.base is not None or data is arrays[0]):
-        note_view(op, inputs, attrs, arrays, result)
+        above.view(op, inputs, attrs, arrays, result)
 
 
 # --- tangents -------------------------------------------------------------------------------------------------------
@@ -388,7 +392,7 @@ def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], a
                 "pass that argument through autodiff.constant(...)"
             )
         if stated == "pointwise":
-            part = rule(tangent, out, *inputs, **attrs)
+            part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs))
         elif own is None and stated != "each":
             part = _transposed(op, rule, i, tangent, out, inputs, attrs)
         elif stated == "each" or own == "linear":
@@ -489,7 +493,7 @@ def unboxed(value: Any, level: Level) -> tuple[Any, Any]:
 # --- tapes ------------------------------------------------------------------------------------------------------------
 
 
-class Entry(GeneralNode):
+class Entry(Node):
     """One application on a tape.
 
     Attributes
@@ -524,20 +528,23 @@ def _on_tape(
     outs = out if out.__class__ is tuple else (out,)
     if all(o._data.dtype.kind not in "fc" for o in outs):
         return out
-    entry = Entry()
-    entry.op, entry.attrs, entry.out, entry.given = op, attrs, out, lower
-    entry.parents = tuple(None if box is None else box.entry for box in boxes)
+    single = out.__class__ is not tuple
+    shape, dtype = (
+        (out._data.shape, out._data.dtype) if single else zip(*[(o.shape, o.dtype) for o in outs], strict=True)
+    )
+    parents = tuple([None if box is None else box.entry for box in boxes])
+    entry = Entry(op, parents, None, attrs, shape, dtype)
+    entry.out, entry.given = out, lower
     entry.residuals = kept[0] if kept else None
     if not op.fused and not op.variadic:
-        op._uses(tuple(parent is not None for parent in entry.parents))  # refuses an input without a rule
+        for i, (parent, rule) in enumerate(zip(parents, op.rules, strict=True)):
+            if parent is not None and rule is None:
+                raise lacking(op, i)
     tape.append(entry)
     if out.__class__ is not tuple:
-        entry.shape, entry.dtype = out._data.shape, out._data.dtype
         result = wrap(out._data, Taped(level, out, entry))
         _note_view(op, inputs, attrs, arrays, result)
         return result
-    entry.shape = tuple(o._data.shape for o in outs)
-    entry.dtype = tuple(o._data.dtype for o in outs)
     results = []
     for i, o in enumerate(outs):
         if o._data.dtype.kind in "fc":
@@ -564,38 +571,40 @@ def pull_tape(level: Level, seeds: Sequence[tuple[Any, Any]], leaves: Sequence[A
     seeds : sequence of (entry, g)
     leaves : sequence of Variable
     """
-    pending = Table()
+    arrived: dict[Any, Any] = {}
     for entry, g in seeds:
-        pending.add(entry, g)
+        arrived[entry] = added(arrived.get(entry), g)
     assert level.tape is not None
     for entry in reversed(level.tape):
-        g = pending.take(entry)
+        g = arrived.pop(entry, None)
         if g is not None:
-            _pull(entry, g, pending)
-    return [pending.get(leaf) for leaf in leaves]
+            for parent, part in zip(entry.parents, _pull(entry, g), strict=True):
+                if parent is not None:
+                    arrived[parent] = added(arrived.get(parent), part)
+    return [arrived.get(leaf) for leaf in leaves]
 
 
-def _pull(entry: Any, g: Any, pending: Table) -> None:
-    if entry.__class__ is not Entry or hasattr(entry.op, "pull_entry"):
-        entry.op.pull(entry, g, pending)
-        return
+def _pull(entry: Any, g: Any) -> Sequence[Any]:
+    """What an entry sends to each of its parents."""
+    if entry.__class__ is not Entry:
+        return pull(entry, g, False)
     outs = entry.out if entry.out.__class__ is tuple else (entry.out,)
     parts = g if isinstance(g, list) else [g]
-    entry.saved = None
     if not entry.op.fused:
-        made = tuple(_seen_by_rules(o) for o in outs)
+        made = tuple([_seen_by_rules(o) for o in outs])
         entry.saved = (made if entry.out.__class__ is tuple else made[0], *map(_seen_by_rules, entry.given))
-        entry.op.pull(entry, g, pending)
     elif entry.residuals is None or any(tracked(v) for v in (*entry.given, *parts)):
-        _pull_composed(entry, parts, pending)
+        return _pull_composed(entry, parts)
     else:
-        needs = tuple(parent is not None for parent in entry.parents)
+        needs = tuple([parent is not None for parent in entry.parents])
         entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
-        pull_fused(entry, [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g), pending)
+        g = [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g)
+    sent = pull(entry, g, False)
     entry.saved = None
+    return sent
 
 
-def _pull_composed(entry: Any, parts: Sequence[Any], pending: Table) -> None:
+def _pull_composed(entry: Any, parts: Sequence[Any]) -> Sequence[Any]:
     """The gradients of a fused operation's composed definition."""
     level = Level(taped=True)
     with entered(level):
@@ -610,9 +619,10 @@ def _pull_composed(entry: Any, parts: Sequence[Any], pending: Table) -> None:
         if part is not None and isinstance(getattr(o, "_node", None), Taped) and o._node.level is level
     ]
     wanted = [i for i, parent in enumerate(entry.parents) if parent is not None]
+    sent: list[Any] = [None] * len(entry.parents)
     for i, found in zip(wanted, pull_tape(level, seeds, [leaves[i]._node.entry for i in wanted]), strict=True):
-        if found is not None:
-            pending.add(entry.parents[i], found)
+        sent[i] = found
+    return sent
 
 
 def push_tape(level: Level, leaves: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
@@ -631,5 +641,4 @@ def push_tape(level: Level, leaves: Sequence[Any], tangents: Sequence[Any], outp
     return [settled(getattr(entry, "out", None), known.get(entry)) for entry in outputs]
 
 
-on_levels += [innermost, apply]
-bind_boxes(Dual, Taped)
+above.level, above.apply_at = innermost, apply

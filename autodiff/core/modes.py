@@ -8,6 +8,7 @@ takes the general path for every other answer.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -22,7 +23,9 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "is_grad_enabled",
+    "is_plain",
     "no_grad",
+    "plain",
     "scope",
     "state_as",
     "stopping",
@@ -67,6 +70,8 @@ class State:
     collector : object
         What gives the values of such transforms leaves of a plain graph, while an operation runs that leaves its own
         nodes behind (:mod:`autodiff.closures`); else None.
+    plain : bool
+        Leave out all that is there for speed.
     """
 
     grad: bool = True
@@ -81,9 +86,10 @@ class State:
     tracer: Any = None
     levels: int = 0
     collector: Any = None
+    plain: bool = False
 
 
-ORDINARY = State()
+ORDINARY = State(plain=os.environ.get("AUTODIFF_PLAIN", "0") not in ("", "0"))
 _state: ContextVar[State | None] = ContextVar("autodiff_state", default=None)
 
 #: How many transforms enclose the running code in this thread or task. Inside one, results stay differentiable.
@@ -190,6 +196,29 @@ def composed() -> _Mode:
     True
     """
     return _Mode(composed=True)
+
+
+def plain() -> _Mode:
+    """Leave out all that is there for speed, to the same bits: a context manager and a decorator.
+
+    Operations are applied, and backward passes walked, by the plain Python of :mod:`autodiff.core`; optimisers and
+    fused operations use NumPy alone. ``AUTODIFF_PLAIN=1`` does it for a whole process.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.tensor(2.0, requires_grad=True)
+    >>> with autodiff.plain():
+    ...     (x * x).backward()
+    >>> x.grad
+    array(4.)
+    """
+    return _Mode(plain=True)
+
+
+def is_plain() -> bool:
+    """Whether all that is there for speed is left out (:func:`plain`)."""
+    return (_state.get() or ORDINARY).plain
 
 
 def detect_anomaly() -> _Mode:

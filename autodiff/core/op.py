@@ -5,19 +5,17 @@ Two kinds. A :class:`Primitive` is a NumPy forward with one gradient rule per ar
 hand-derived backward. Making either registers it, maps the NumPy callable to it, and builds ``.function``, the public
 function.
 
-What applying an operation means is stated by :func:`record`: run its forward on bare arrays, and leave a node behind
-where an input asks for a gradient. The public function is code written out for this one operation by
-:mod:`autodiff.fast.codegen`; to :func:`record` goes every unusual case (composed definitions, anomaly detection,
-recording for pictures, steps under autodiff.compile).
+:func:`apply` says what a call of that function means: run the forward on bare arrays, and leave a node behind where an
+input asks for a gradient. :mod:`autodiff.fast` writes the same out for one operation; every unusual case comes here.
 """
 
 from __future__ import annotations
 
+import dis
 import inspect
 import linecache
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -25,9 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import views
-from autodiff.core.backward import Pending, ShapeOnly, pick, pull_elementary, pull_fused, wrap
-from autodiff.core.bytecode import SHAPE, USED, reads
 from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,
@@ -36,26 +31,31 @@ from autodiff.core.errors import (
     NotDifferentiableError,
     ShapeError,
 )
-from autodiff.core.graph import GeneralNode, Node
+from autodiff.core.graph import Node, Variable, tick
 from autodiff.core.modes import State, current_state
-from autodiff.core.zeros import keeping_all_zeros, keeping_zeros
 
 __all__ = [
-    "FLOAT_SCALARS",
+    "ALIAS",
+    "PICK",
     "PYTHON_NUMBERS",
     "Fused",
+    "Operation",
     "Primitive",
+    "ShapeOnly",
+    "alias",
+    "apply",
     "argument",
     "arrayed",
+    "above",
     "coerce",
     "differentiable",
     "explain",
+    "hold",
     "leave",
-    "note_constants",
-    "note_view",
-    "noted",
-    "record",
+    "pick",
+    "plain_function",
     "registry",
+    "wrap",
 ]
 
 #: Every operation by name: what the laws, the tables and the command line iterate over.
@@ -64,35 +64,87 @@ registry: dict[str, Primitive | Fused] = {}
 #: NumPy callable -> our function with the same signature.
 differentiable: dict[Any, Callable[..., Any]] = {}
 
-#: What makes an operation's public function, and what more is made of it: bound by autodiff.fast, which stands above.
-specialise: list[Callable[[Any], None]] = []
-
-#: (which level is the innermost of these inputs, apply an operation at it): bound by core.forward, which stands above.
-on_levels: list[Callable[..., Any]] = []
-
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
-FLOAT_SCALARS = frozenset(
-    {np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble}
-)
-
-_PACKAGE = str(Path(__file__).parents[1])
-
-
-# --- elementary ------------------------------------------------------------------------------------------------------
-
 
 #: What an operation's derivatives are held to that states nothing else (tests/test_range.py).
 _ULPS = (8.0, 8.0, 32.0)
 
+_PACKAGE = str(Path(__file__).parents[1])
 
-class Primitive:
+
+class _Above:
+    """What modules above this one bind here.
+
+    Attributes
+    ----------
+    tensor : type
+        The class that wraps results (tensor.py).
+    function : callable
+        ``function(op, call, name)`` makes a public function, which does what ``call`` does (autodiff.fast).
+    view : callable
+        ``view(op, inputs, attrs, arrays, result)`` is told of a result that may share an input's memory (views.py).
+    level, apply_at : callable
+        ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
+        ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
+    """
+
+    tensor: Any = None
+    function: Any = None
+    view: Any = None
+    level: Any = None
+    apply_at: Any = None
+
+
+above = _Above()
+
+
+def wrap(data: Any, node: Node | Variable | None) -> Any:
+    """A Tensor over ``data`` without copying it."""
+    tensor = above.tensor.__new__(above.tensor)
+    tensor._data = data
+    tensor._node = node
+    return tensor
+
+
+# --- operations -----------------------------------------------------------------------------------------------------
+
+
+class Operation:
+    """What a node points to.
+
+    Attributes
+    ----------
+    name, label : str
+        In words, and in pictures.
+    inputs : tuple of str
+        The names of the array inputs.
+    pull : callable or None
+        ``pull(node, g, recording)`` gives the gradient of each parent, None where none is sent. None for a Primitive or
+        a Fused, which say by rules how it is found (:func:`autodiff.core.backward.pull`).
+    """
+
+    name: str
+    label: str
+    inputs: tuple[str, ...]
+    parameters: list[inspect.Parameter]
+    function: Callable[..., Any]
+    fused = variadic = elementwise = pointwise = False
+    tangents: Any = None
+    pull: Any = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Primitive(Operation):
     """An elementary operation: a NumPy forward and one gradient rule per array input.
 
     Parameters
     ----------
     name : str
-        NumPy's name for it.
+        NumPy's name for it. A name may be used again: the registry keeps the latest, the older operation goes on
+        working.
     forward : callable
         ``forward(*inputs, **attrs)`` on bare arrays. Its first ``len(rules)`` parameters are the array inputs, the rest
         are attributes. May return a tuple of arrays.
@@ -109,21 +161,6 @@ class Primitive:
         Open interval from which tests draw each input.
     kinks : sequence of float
         Points without a derivative, from which tests keep away. For two inputs: values of ``x - y``.
-    sample : callable, optional
-        ``sample(draw) -> (args, kwargs)``: one random valid call, for operations that are not elementwise.
-    label : str, optional
-        Shown in pictures.
-    pointwise : bool, optional
-        Whether each output element depends on one element of each input, as for every ufunc. Then a cotangent of zero
-        gives zero, whatever the derivative (:mod:`autodiff.core.zeros`).
-    real_only : bool
-        It refuses complex numbers; found out by itself for ufuncs.
-    ulps : (float, float, float)
-        How far the first, second and third derivative may be off, in units in the last place, over the whole range.
-    edges : sequence of float
-        Inputs at which the laws look besides those that they look at for every operation: ties, poles, thresholds.
-    operator : str, optional
-        For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
     linear : {"jointly", "each"}, optional
         The operation is linear in all its inputs that have a rule taken together, or in each of them alone: its tangent
         is then the operation itself, applied to tangents.
@@ -132,6 +169,21 @@ class Primitive:
         what its tangent ``t`` adds to the output's; "linear" stands for the operation itself with ``t`` in the input's
         place. "pointwise", which a pointwise operation need not say: its gradient rules serve. Of any other that states
         neither, a tangent is computed from the gradient rule, with one cotangent for each element of the output.
+    real_only : bool
+        It refuses complex numbers; found out by itself for ufuncs.
+    ulps : (float, float, float)
+        How far the first, second and third derivative may be off, in units in the last place, over the whole range.
+    edges : sequence of float
+        Inputs at which the laws look besides those that they look at for every operation: ties, poles, thresholds.
+    sample : callable, optional
+        ``sample(draw) -> (args, kwargs)``: one random valid call, for operations that are not elementwise.
+    label : str, optional
+        Shown in pictures.
+    pointwise : bool, optional
+        Whether each output element depends on one element of each input, as for every ufunc. Then a cotangent of zero
+        gives zero, whatever the derivative.
+    operator : str, optional
+        For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
 
     Attributes
     ----------
@@ -141,7 +193,7 @@ class Primitive:
     Raises
     ------
     ArgumentError
-        If the name is taken or the forward's parameters do not fit the rules.
+        If the forward's parameters do not fit the rules.
 
     Examples
     --------
@@ -154,8 +206,6 @@ class Primitive:
     array([0.25  , 0.0625])
     """
 
-    fused = False
-
     def __init__(
         self,
         name: str,
@@ -165,95 +215,62 @@ class Primitive:
         variadic: bool = False,
         domain: Any = (-3.0, 3.0),
         kinks: Sequence[float] = (),
-        sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
-        label: str | None = None,
-        operator: str | None = None,
-        pointwise: bool | None = None,
+        edges: Sequence[float] = (),
         linear: str | None = None,
         tangent: Any = None,
         real_only: bool = False,
         ulps: tuple[float, ...] = _ULPS,
-        edges: Sequence[float] = (),
+        sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
+        label: str | None = None,
+        operator: str | None = None,
+        pointwise: bool | None = None,
     ) -> None:
-        self.name = name
-        self.forward = forward
-        ufunc = isinstance(forward, np.ufunc)
-        self.real_only = not any(c in types for types in forward.types for c in "FD") if ufunc else real_only
+        self.name, self.label = name, name if label is None else label
+        self.forward, self.rules, self.variadic, self.operator = forward, rules, variadic, operator
+        self.domain, self.kinks, self.edges, self.sample = domain, tuple(kinks), tuple(edges), sample
+        ufunc: Any = forward if isinstance(forward, np.ufunc) else None
+        self.real_only = real_only if ufunc is None else not any(c in types for types in ufunc.types for c in "FD")
         self.ulps = ulps
-        self.edges = tuple(edges)
-        self.variadic = variadic
-        self.domain = domain
-        self.kinks = tuple(kinks)
-        self.sample = sample
-        self.label = name if label is None else label
-        self.elementwise = isinstance(forward, np.ufunc) and forward.signature is None and forward.nout == 1
+        self.elementwise = ufunc is not None and ufunc.signature is None and ufunc.nout == 1
         self.pointwise = self.elementwise if pointwise is None else pointwise
         self.tangents = _tangents(name, len(rules), self.pointwise, linear, tangent)
-        self.parameters = _parameters(self)
-        self.inputs = (
-            tuple(p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL)
-            if variadic
-            else tuple(p.name for p in self.parameters[: len(rules)])
-        )
+        self.parameters = _parameters(forward)
+        names = tuple(p.name for p in self.parameters)
+        self.inputs = names[:1] if variadic else names[: len(rules)]
         if variadic and len(rules) != 1:
             raise ArgumentError(f"Primitive {name!r}: a variadic operation has exactly one rule, got {len(rules)}")
         if not rules or (not variadic and len(self.inputs) != len(rules)):
             raise ArgumentError(
-                f"Primitive {name!r}: {len(rules)} rules for a forward with parameters"
-                f" {[p.name for p in self.parameters]}; give one rule per array input"
+                f"Primitive {name!r}: {len(rules)} rules for a forward with parameters {list(names)}; give one rule per"
+                " array input"
             )
-        self.pull: Callable[[Node, Any, Pending], None] = pull_elementary
-        self._reads = [
-            None if rule is None else reads(rule, 1 + variadic, 1 if variadic else 1 + len(rules)) for rule in rules
-        ]
-        self.rules = rules
-        if self.pointwise:
-            attributes = len(self.parameters) > len(rules)
-            self.rules = tuple(
-                keeping_zeros(rule, use, attributes) for rule, use in zip(rules, self._reads, strict=True)
-            )
-        self.function: Callable[..., Any]
-        self.reflected: Callable[..., Any] | None = None
-        _register(self)
-        self.operator = operator
-        specialise[0](self)
-        _map_numpy(self, numpy)
+        count = 1 if variadic else 1 + len(rules)
+        self.reads = [None if rule is None else _reads(rule, 1 + variadic, count) for rule in rules]
+        self.operate = eval(f"lambda {', '.join('ab'[: len(rules)])}: {operator}") if operator else forward
+        _define(self, numpy)
+        self.reflected = _reflected(self) if len(rules) == 2 else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    def __repr__(self) -> str:
-        return f"Primitive({self.name!r})"
-
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
+        if self.operator and not all(array.__class__ in PYTHON_NUMBERS for array in arrays):
+            return arrayed(self.operate(*arrays)), None
         return arrayed(self.forward(*arrays, **attrs)), None
 
-    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
-        """``(out, *inputs)`` with whatever no rule will read replaced by None or by its shape alone."""
+    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, residuals: None) -> tuple[Any, ...]:
+        """``(out, *inputs)`` with whatever no rule will read replaced by None, or by its shape alone."""
         if self.variadic:
-            (reads,) = self._reads
-            assert reads is not None
-            return (out if reads[0] else None, *arrays)
-        use = self._uses(tuple(parent is not None for parent in parents))
-        held = [
-            array if array is None or u == USED else (ShapeOnly(array) if u == SHAPE else None)
-            for array, u in zip((out, *arrays), use, strict=True)
-        ]
-        return tuple(held)
-
-    def _uses(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
-        wanted = []
-        for position, (need, rule, use) in enumerate(zip(needs, self.rules, self._reads, strict=True)):
-            if not need:
-                continue
-            if rule is None or use is None:
-                raise NotDifferentiableError(
-                    f"{self.name} has no gradient with respect to its argument {argument(self, position)}; "
-                    "pass that argument through autodiff.constant(...)"
-                )
-            wanted.append(use)
-        return tuple(max(column) for column in zip(*wanted, strict=True))
+            return (out if self.reads[0][0] else None, *arrays)  # type: ignore[index]
+        use = [UNUSED] * (1 + len(arrays))
+        for position, (parent, read) in enumerate(zip(parents, self.reads, strict=True)):
+            if parent is not None:
+                if read is None:
+                    raise lacking(self, position)
+                use = [max(pair) for pair in zip(use, read, strict=True)]
+        held = zip((out, *arrays), use, strict=True)
+        return tuple([a if a is None or u == USED else ShapeOnly(a) if u == SHAPE else None for a, u in held])
 
 
 def _tangents(name: str, count: int, pointwise: bool, linear: str | None, tangent: Any) -> Any:
@@ -273,12 +290,13 @@ def _tangents(name: str, count: int, pointwise: bool, linear: str | None, tangen
     return rules
 
 
-class Fused:
+class Fused(Operation):
     """An operation with a hand-derived gradient, beside the composed definition that it must equal.
 
     Parameters
     ----------
     name : str
+        As for a :class:`Primitive`.
     composed : callable
         ``composed(*inputs, **attrs)``: the definition in plain NumPy calls, which work on arrays and on Tensors.
         Positional parameters are the array inputs (an array or None), keyword-only ones the attributes.
@@ -287,8 +305,12 @@ class Fused:
         arrays.
     backward : callable
         ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for
-        each. It writes into none of its arguments and returns none of them but ``g``. With several outputs ``g`` is a
+        each. It writes into none of its arguments. It returns new arrays or ``g``. With several outputs ``g`` is a
         tuple.
+    tangent : sequence of callables, optional
+        As for a :class:`Primitive`; without it tangents go through the composed definition.
+    real_only, ulps
+        As of a :class:`Primitive`.
     sample : callable, optional
         ``sample(draw) -> (args, kwargs)``: one random valid call.
     label, formula : str, optional
@@ -296,16 +318,12 @@ class Fused:
     numpy : callable or sequence of callables, optional
         NumPy or SciPy callables that this implements.
     pointwise : bool
-        Whether each output element depends on one element of each input.
-    tangent : sequence of callables, optional
-        As for a :class:`Primitive`; without it tangents go through the composed definition.
-    real_only, ulps
-        As of a :class:`Primitive`.
+        As for a :class:`Primitive`.
 
     Raises
     ------
     ArgumentError
-        If the name is taken or the parameters of the three functions disagree.
+        If the parameters of the functions disagree.
 
     Examples
     --------
@@ -324,8 +342,6 @@ class Fused:
     """
 
     fused = True
-    variadic = False
-    elementwise = False
 
     def __init__(
         self,
@@ -334,97 +350,166 @@ class Fused:
         composed: Callable[..., Any],
         forward: Callable[..., tuple[Any, Any]],
         backward: Callable[[Any, Any, tuple[bool, ...]], Sequence[Any]],
+        tangent: Sequence[Callable[..., Any] | None] | None = None,
+        real_only: bool = False,
+        ulps: tuple[float, ...] = _ULPS,
         sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
         label: str | None = None,
         formula: str = "",
         numpy: Any = None,
         pointwise: bool = False,
-        tangent: Sequence[Callable[..., Any] | None] | None = None,
-        real_only: bool = False,
-        ulps: tuple[float, ...] = _ULPS,
     ) -> None:
-        self.name = name
-        self.composed = composed
-        self.forward = forward
-        self.real_only = real_only
-        self.ulps = ulps
         self.pointwise = pointwise
-        self.backward = keeping_all_zeros(backward) if pointwise else backward
+        self.name, self.label, self.formula = name, name if label is None else label, formula
+        self.composed, self.forward, self.backward = composed, forward, backward
         self.tangents = None if tangent is None else tuple(tangent)
+        self.real_only, self.ulps = real_only, ulps
         self.sample = sample
-        self.label = name if label is None else label
-        self.formula = formula
-        self.parameters = _parameters(self)
+        self.parameters = _parameters(forward)
         self.inputs = tuple(p.name for p in self.parameters if p.kind is not p.KEYWORD_ONLY)
-        theirs = tuple(inspect.signature(composed).parameters)
-        if theirs != tuple(p.name for p in self.parameters):
-            raise ArgumentError(
-                f"Fused {name!r}: composed takes {theirs}, forward takes {tuple(p.name for p in self.parameters)}; they"
-                " must agree"
-            )
-        self.pull: Callable[[Node, Any, Pending], None] = pull_fused
-        self.function: Callable[..., Any]
-        self.with_residuals: Callable[..., Any]
-        _register(self)
-        specialise[0](self)
-        _map_numpy(self, numpy)
+        ours, theirs = ([p.name for p in params] for params in (self.parameters, _parameters(composed)))
+        if ours != theirs:
+            raise ArgumentError(f"Fused {name!r}: composed takes {theirs}, forward takes {ours}; they must agree")
+        _define(self, numpy)
+        self.with_residuals = _public(self, self._with_residuals, "with_residuals")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    def __repr__(self) -> str:
-        return f"Fused({self.name!r})"
-
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
         """The forward on bare arrays and its residuals."""
+        # The scalar of a tensor without axes becomes an array: a hand-written forward may work in place.
+        arrays = [np.asarray(a) if isinstance(a, np.generic) else a for a in arrays]
         out, residuals = self.forward(*arrays, **attrs)
         return arrayed(out), residuals
 
-    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: Any) -> tuple[Any, ...]:
+    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, residuals: Any) -> tuple[Any, ...]:
         """The inputs, for the composed definition; the residuals and which gradients are wanted, for the backward."""
-        return tuple(arrays), kept, tuple([parent is not None for parent in parents])
+        return tuple(arrays), residuals, tuple([parent is not None for parent in parents])
 
-    def watched(self, inputs: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
-        """:meth:`with_residuals` in any state but the ordinary one."""
+    def _with_residuals(self, inputs: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
+        """What :func:`apply` gives, and the residuals of the fused forward."""
         state = current_state()
         if state is not None and state.composed:
-            arrays = [
-                value._data if hasattr(value, "_node") else coerce(self, i, value) for i, value in enumerate(inputs)
-            ]
-            return record(self, inputs, attrs), self.run(arrays, attrs)[1]
+            return apply(self, inputs, attrs), self.run(_read(self, inputs)[0], attrs)[1]
         box: list[Any] = []
-        return record(self, inputs, attrs, box), box[0]
+        return apply(self, inputs, attrs, box), box[0]
 
 
-def _parameters(op: Primitive | Fused) -> list[inspect.Parameter]:
-    forward = op.forward
-    if isinstance(forward, np.ufunc):
-        names = "xyz"[: forward.nin] if forward.nin <= 3 else [f"x{i}" for i in range(forward.nin)]
-        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    return list(inspect.signature(forward).parameters.values())
-
-
-def _register(op: Primitive | Fused) -> None:
-    if op.name in registry:
-        raise ArgumentError(f"an operation named {op.name!r} is registered already; choose another name")
+def _define(op: Any, numpy: Any) -> None:
+    """Register an operation and make its public function, also under the names of NumPy's callables."""
     registry[op.name] = op
-
-
-def _map_numpy(op: Primitive | Fused, numpy: Any) -> None:
-    callables = numpy if isinstance(numpy, (list, tuple)) else [numpy]
+    op.function = _public(op, lambda inputs, attrs: apply(op, inputs, attrs))
     if numpy is None:
-        callables = [op.forward] if isinstance(op.forward, np.ufunc) else []
-    for callable_ in callables:
+        numpy = [op.forward] if isinstance(op.forward, np.ufunc) else []
+    for callable_ in numpy if isinstance(numpy, (list, tuple)) else [numpy]:
         differentiable[callable_] = op.function
 
 
-# --- reading inputs -----------------------------------------------------------------------------------------------
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    if isinstance(function, np.ufunc):
+        names = "xyz"[: function.nin] if function.nin <= 3 else [f"x{i}" for i in range(function.nin)]
+        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    return list(inspect.signature(function).parameters.values())
+
+
+def _public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> Callable[..., Any]:
+    """A function with the forward's signature, that does ``call(inputs, attrs)``."""
+    function = (above.function or plain_function)(op, call, name)
+    function.__name__ = function.__qualname__ = op.name
+    function.__module__ = "autodiff"
+    source = getattr(op, "composed", op.forward)
+    named = not isinstance(source, np.ufunc) and getattr(source, "__name__", "<lambda>") != "<lambda>"
+    function.__doc__ = (named and source.__doc__) or (
+        f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of"
+        f" ``autodiff.registry[{op.name!r}]``."
+    )
+    function.__signature__ = inspect.Signature(op.parameters)
+    function.__autodiff__ = op
+    return function  # type: ignore[no-any-return]
+
+
+def plain_function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
+    """The public function where nothing is written out for the operation."""
+    signature = inspect.Signature(op.parameters)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{op.name}() {error}") from None
+        given.apply_defaults()
+        values = given.arguments
+        inputs = values[op.inputs[0]] if op.variadic else [values[name] for name in op.inputs]
+        return call(inputs, {name: value for name, value in values.items() if name not in op.inputs})
+
+    return function
+
+
+def _reflected(op: Any) -> Any:
+    """The function of exchanged arguments, for ``__rsub__`` and its kin."""
+    function = op.function
+
+    def reflected(y: Any, x: Any) -> Any:
+        return function(x, y)
+
+    return reflected
+
+
+# --- which inputs a rule reads --------------------------------------------------------------------------------------
+
+UNUSED, SHAPE, USED = 0, 1, 2
+_SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
+
+
+class ShapeOnly:
+    """Stands in for an input of which a rule reads nothing but the shape or dtype, so that its array may die."""
+
+    __slots__ = ("dtype", "ndim", "shape", "size")
+
+    def __init__(self, array: Any) -> None:
+        if not isinstance(array, np.ndarray | np.generic):
+            array = np.asarray(array)
+        self.shape, self.ndim, self.dtype, self.size = array.shape, array.ndim, array.dtype, array.size
+
+
+def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
+    """How ``rule`` uses each of its ``count`` parameters after the first ``skip``: not, for its shape, or in full.
+
+    Read off the rule's own code, so that an author declares nothing and an array that no rule reads is not kept alive.
+    A parameter that no instruction names is not used. A Python whose instructions are not known uses everything.
+    """
+    code = getattr(rule, "__code__", None)
+    if code is None or code.co_argcount < skip + count or sys.version_info >= (3, 15):
+        return (USED,) * count
+    names = code.co_varnames[skip : skip + count]
+    use = {name: USED if name in code.co_cellvars else UNUSED for name in names}
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
+    for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
+        touched = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        for name in touched:
+            # Only the last name that an instruction loads is what the next one asks for its shape.
+            if isinstance(name, str) and name in use and "FAST" in step.opname:
+                of_shape = following.opname == "LOAD_ATTR" and following.argval in _SHAPE_ATTRIBUTES
+                plain = "LOAD_FAST" in step.opname and name is touched[-1] and of_shape
+                use[name] = max(use[name], SHAPE if plain else USED)
+    return tuple(use[name] for name in names)
+
+
+# --- reading inputs -------------------------------------------------------------------------------------------------
+
+
+def hold(array: Any) -> Any:
+    """A plain array that becomes an operation's input, as the graph keeps it."""
+    return array
 
 
 def coerce(op: Any, position: int, value: Any) -> Any:
     """An input that is no Tensor, as a bare array or a Python number."""
     kind = value.__class__
-    if kind is np.ndarray or kind in PYTHON_NUMBERS or value is None:
+    if kind is np.ndarray:
+        return hold(value)
+    if kind in PYTHON_NUMBERS or value is None:
         return value
     if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
         raise DTypeError(
@@ -448,43 +533,24 @@ def _flat(value: Any) -> Any:
             yield item
 
 
-def argument(op: Any, position: int) -> str:
-    """An input's name, or its number, for messages."""
-    names = op.inputs
-    return repr(names[position]) if position < len(names) else str(position)
-
-
-def _facts(value: Any) -> str:
-    if value is None or value.__class__ in PYTHON_NUMBERS:
-        return repr(value)
-    array = value._data if hasattr(value, "_node") else np.asarray(value)
-    return f"{array.dtype}{list(array.shape)}"
-
-
-def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
-    """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
-    if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
-        return error
-    message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
-    if isinstance(error, np.linalg.LinAlgError):
-        return np.linalg.LinAlgError(message)
-    if isinstance(error, IndexError):
-        return IndexError(message)
-    if isinstance(error, ValueError):
-        return ShapeError(message)
-    if isinstance(error, TypeError):
-        return DTypeError(message)
-    error.add_note(f"while running {message}")
-    return error
+def _read(op: Any, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The bare array of each input, and its node."""
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    for value in inputs:
+        tensor = hasattr(value, "_node")
+        arrays.append(value._data if tensor else coerce(op, len(arrays), value))
+        parents.append(value._node if tensor else None)
+    return arrays, parents
 
 
 # --- applying an operation ------------------------------------------------------------------------------------------
 
 
-def record(
+def apply(
     op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list[Any] | None = None
 ) -> Any:
-    """Apply ``op``: run its forward on bare arrays and, where an input asks for a gradient, leave a node behind.
+    """Run the forward of ``op`` on bare arrays and, where an input asks for a gradient, leave a node behind.
 
     Parameters
     ----------
@@ -509,138 +575,69 @@ def record(
     """
     state = current_state()
     if state is not None and state.levels:
-        level = on_levels[0](inputs)
+        level = above.level(inputs)
         if level is not None:
-            return on_levels[1](op, inputs, attrs, level, residuals)
+            return above.apply_at(op, inputs, attrs, level, residuals)
     if state is not None and state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, residuals)
-    arrays: list[Any] = []
-    parents: list[Any] = []
-    tracked = False
-    fused = op.fused
-    for value in inputs:
-        try:
-            array = value._data
-            parent = value._node
-        except AttributeError:
-            array = coerce(op, len(arrays), value)
-            parent = None
-        if fused and array.__class__ is not np.ndarray and isinstance(array, np.generic):
-            # The scalar of a 0-d tensor becomes an array: a hand-written forward may work in place.
-            array = np.asarray(array)
-        arrays.append(array)
-        parents.append(parent)
-        if parent is not None:
-            tracked = True
-    if state is not None:
-        if state.composed and op.fused:
-            return _run_composed(op, inputs, arrays, attrs)
-        tracked = tracked and state.grad
-    started = 0.0 if state is None else perf_counter()
+    arrays, parents = _read(op, inputs)
+    if state is not None and state.composed and op.fused:
+        return _run_composed(op, inputs, arrays, attrs)
+    started = perf_counter()
     try:
         out, kept = op.run(arrays, attrs)
     except Exception as error:
         raise explain(op, error, inputs) from error
-    seconds = 0.0 if state is None else perf_counter() - started
+    seconds = perf_counter() - started
     if residuals is not None:
         residuals.append(kept)
     if state is not None and state.anomaly:
         _check_born(op, arrays, out)
-    return leave(op, inputs, attrs, arrays, parents, tracked, out, kept, state, seconds)
+    return leave(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
 
 
 def leave(
-    op: Primitive | Fused,
+    op: Any,
     inputs: Sequence[Any],
     attrs: dict[str, Any],
     arrays: Sequence[Any],
     parents: Sequence[Any],
-    tracked: bool,
     out: Any,
     kept: Any,
     state: State | None = None,
     seconds: float = 0.0,
 ) -> Any:
-    """What an operation made, as Tensors; with the node that it leaves behind if ``tracked``."""
-    if out.__class__ is tuple:
-        if not tracked:
-            return tuple(wrap(o, None) for o in out)
-        node = _node(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
-        node.shape = tuple(o.shape for o in out)
-        node.dtype = tuple(o.dtype for o in out)
-        return tuple(wrap(o, pick(node, i) if o.dtype.kind in "fc" else None) for i, o in enumerate(out))
+    """What an operation made, as Tensors, with the node that it leaves behind."""
+    outs = out if isinstance(out, tuple) else (out,)
     # Integers and booleans carry no gradient; an operation that makes them is a constant.
-    if tracked and out.dtype.kind in "fc":
-        node = _node(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
-        node.shape = out.shape
-        node.dtype = out.dtype
-        result = wrap(out, node)
-    else:
-        result = wrap(out, None)
-    if out.__class__ is np.ndarray and (out.base is not None or out is arrays[0]):
-        note_view(op, inputs, attrs, arrays, result)
+    floating = [o.dtype.kind in "fc" for o in outs]
+    node = None
+    if any(floating) and (state is None or state.grad) and any(parent is not None for parent in parents):
+        several = isinstance(out, tuple)
+        shape = tuple(o.shape for o in out) if several else out.shape
+        dtype = tuple(o.dtype for o in out) if several else out.dtype
+        saved = op.keep(arrays, parents, out, kept)
+        node = Node(op, tuple(parents), saved, attrs or None, shape, dtype, _noted(inputs, arrays, parents))
+        if state is not None:
+            _note(node, state)
+            if state.kept:
+                node.set_extra("seen", (out, tuple(arrays), seconds))
+    if isinstance(out, tuple):
+        return tuple([wrap(o, pick(node, i) if node and floating[i] else None) for i, o in enumerate(out)])
+    result = wrap(out, node)
+    if out.__class__ is np.ndarray and above.view is not None and (out.base is not None or out is arrays[0]):
+        above.view(op, inputs, attrs, arrays, result)
     return result
 
 
-def _node(
-    op: Primitive | Fused,
-    inputs: Sequence[Any],
-    attrs: dict[str, Any],
-    arrays: Sequence[Any],
-    parents: Sequence[Any],
-    out: Any,
-    kept: Any,
-    state: State | None,
-    seconds: float,
-) -> GeneralNode:
-    node = GeneralNode()
-    node.op = op
-    node.pull = op.pull
-    node.g = False
-    node.parents = tuple(parents)
-    node.attrs = attrs
-    node.saved = op.keep(arrays, parents, out, kept)
-    if None in parents:
-        note_constants(node, inputs, arrays)
-    if state is not None:
-        _note(node, state)
-        if state.kept:
-            node.set_extra("seen", (out, tuple(arrays), seconds))
-    return node
-
-
-def note_view(
-    op: Primitive | Fused, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any
-) -> None:
-    """Link a result that shares an input tensor's memory to that tensor, so that writing into either reaches the
-    other.
-    """
-    out = result._data
-    for place, array in enumerate(arrays):
-        if views.shares(out, array) and hasattr(inputs[place], "_node"):
-            again = partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs)
-            views.link(result, inputs[place], again, out.flags.writeable)
-            return
-
-
-def _again(
-    op: Primitive | Fused, before: tuple[Any, ...], after: tuple[Any, ...], attrs: dict[str, Any], source: Any
-) -> Any:
-    return record(op, (*before, source, *after), attrs)
-
-
-def note_constants(node: GeneralNode, inputs: Sequence[Any], arrays: Sequence[Any]) -> None:
-    """The facts of inputs that ask for no gradient, for pictures: noted bare, since every step of a training notes them
-    and few are drawn.
-    """
-    given = zip(inputs, arrays, node.parents, strict=True)
-    node.noted = [
-        noted(i, value, array) for i, (value, array, parent) in enumerate(given) if parent is None and array is not None
-    ]
+def _noted(inputs: Sequence[Any], arrays: Sequence[Any], parents: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The facts of inputs that are constants, for pictures."""
+    given = enumerate(zip(inputs, arrays, parents, strict=True))
+    return [noted(i, value, array) for i, (value, array, parent) in given if parent is None and array is not None]
 
 
 def noted(i: int, value: Any, array: Any) -> tuple[Any, ...]:
-    """What ``GeneralNode.noted`` holds of a constant input."""
+    """What ``Node.noted`` holds of a constant input."""
     if array.__class__ in PYTHON_NUMBERS:
         return (i, array)
     return (i, array.shape, array.dtype, None if value is array else getattr(value, "name", None))
@@ -667,23 +664,110 @@ def _run_composed(op: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: 
         raise explain(op, error, inputs) from error
 
 
+def arrayed(out: Any) -> Any:
+    """A forward's result as an array or NumPy scalar, or a tuple of them."""
+    if isinstance(out, tuple):
+        return tuple([arrayed(part) for part in out])
+    return out if hasattr(out, "dtype") else np.asarray(out)
+
+
+# --- links: nodes without arithmetic --------------------------------------------------------------------------------
+
+
+class _Link(Operation):
+    """An operation of the engine's own: it passes a value on under another identity."""
+
+    inputs = ("x",)
+
+    def __init__(self, name: str, pull: Callable[[Node, Any, bool], list[Any]]) -> None:
+        self.name = self.label = name
+        self.pull = pull
+
+
+def _pull_pick(node: Node, g: Any, recording: bool) -> list[Any]:
+    # What reaches an operation with several outputs is a list with an entry for each.
+    whole: list[Any] = [None] * len(node.parents[0].shape)
+    whole[node.attrs["index"]] = g
+    return [whole]
+
+
+ALIAS = _Link("identity", lambda node, g, recording: [g])
+PICK = _Link("output", _pull_pick)
+
+
+def _link(op: _Link, parent: Any, shape: Any, dtype: Any, attrs: dict[str, Any] | None) -> Node:
+    node = Node(op, (parent,), (), attrs, shape, dtype)
+    state = current_state()
+    if state is not None and state.mark is not None:
+        node.set_extra("mark", state.mark)
+    return node
+
+
+def alias(tensor: Any) -> Any:
+    """The same value under a node of its own, at which a derivative can be cut out of a larger graph."""
+    tick()
+    parent = tensor._node
+    return wrap(tensor._data, _link(ALIAS, parent, parent.shape, parent.dtype, None))
+
+
+def pick(node: Node, index: int) -> Node:
+    """The node of output ``index`` of an operation with several outputs."""
+    return _link(PICK, node, node.shape[index], node.dtype[index], {"index": index})
+
+
+# --- complaints -----------------------------------------------------------------------------------------------------
+
+
+def argument(op: Any, position: int) -> str:
+    """An input's name, or its number, for messages."""
+    names = op.inputs
+    return repr(names[position]) if position < len(names) else str(position)
+
+
+def lacking(op: Any, position: int) -> NotDifferentiableError:
+    """What to raise where an input without a gradient asks for one."""
+    return NotDifferentiableError(
+        f"{op.name} has no gradient with respect to its argument {argument(op, position)}; pass that argument through"
+        " autodiff.constant(...)"
+    )
+
+
+def _facts(value: Any) -> str:
+    if value is None or value.__class__ in PYTHON_NUMBERS:
+        return repr(value)
+    array = value._data if hasattr(value, "_node") else np.asarray(value)
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
+    """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
+    if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
+        return error
+    message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
+    # An IndexError is a LookupError and a LinAlgError a ValueError: the narrower come first.
+    for kind, ours in (
+        (np.linalg.LinAlgError, np.linalg.LinAlgError),
+        (IndexError, IndexError),
+        (ValueError, ShapeError),
+        (TypeError, DTypeError),
+    ):
+        if isinstance(error, kind):
+            return ours(message)
+    error.add_note(f"while running {message}")
+    return error
+
+
 def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
     """Raise if a NaN or an infinity came out of finite input."""
     parts = [np.asarray(part) for part in (out if isinstance(out, tuple) else (out,))]
     bad = [part for part in parts if part.dtype.kind in "fc" and not np.isfinite(part).all()]
-    if not bad:
-        return
     inputs = [np.asarray(a) for a in arrays if a is not None]
-    if not all(np.isfinite(a).all() for a in inputs if a.dtype.kind in "fc"):
+    if not bad or not all(np.isfinite(a).all() for a in inputs if a.dtype.kind in "fc"):
         return
     what = "nan" if np.isnan(bad[0]).any() else "inf"
     where = np.argwhere(~np.isfinite(bad[0]))[0].tolist()
     seen = ", ".join(
-        (
-            f"{a.dtype}{list(a.shape)} in [{a.min():.6g}, {a.max():.6g}]"
-            if a.size and a.dtype.kind != "c"
-            else f"{a.dtype}{list(a.shape)}"
-        )
+        f"{_facts(a)} in [{a.min():.6g}, {a.max():.6g}]" if a.size and a.dtype.kind != "c" else _facts(a)
         for a in inputs
     )
     raise AnomalyError(
@@ -700,12 +784,3 @@ def _user_line() -> str:
             return f"{file}:{frame.f_lineno}: {linecache.getline(file, frame.f_lineno).strip()}"
         frame = frame.f_back
     return "unknown line"
-
-
-def _one_arrayed(out: Any) -> Any:
-    return out if hasattr(out, "dtype") else np.asarray(out)
-
-
-def arrayed(out: Any) -> Any:
-    """A forward's result as an array or NumPy scalar, or a tuple of them."""
-    return tuple(_one_arrayed(o) for o in out) if isinstance(out, tuple) else _one_arrayed(out)

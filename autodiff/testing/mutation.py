@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import gradients
-from autodiff.core.backward import wrap
+from autodiff.core.backward import pull
 from autodiff.core.errors import AutodiffError
-from autodiff.core.modes import tracing
+from autodiff.core.modes import plain
+from autodiff.core.op import wrap
 from autodiff.dispatch import bare
 from autodiff.facts import Draw, sample_call
 from autodiff.testing.check import check_gradients
@@ -79,7 +80,7 @@ def mutant(op: Any, position: int, bend: Bend) -> Iterator[None]:
         op.rules = tuple((lambda *a, **k: bend(rule(*a, **k))) if i == position else r for i, r in enumerate(rules))
     try:
         # An unusual state sends every operation through the general path, which reads the rules anew.
-        with tracing():
+        with plain():
             yield
     finally:
         op.rules = rules
@@ -110,7 +111,7 @@ def swapped(op: Any, first: int, second: int) -> Iterator[None]:
     else:
         op.rules = exchange(rules)
     try:
-        with tracing():
+        with plain():
             yield
     finally:
         op.rules = rules
@@ -135,12 +136,14 @@ def saved_as_constants(op: Any) -> Iterator[None]:
     It is the trap of a hand-derived backward that is itself recorded: its residuals are bare arrays.
     """
     if op.fused:
-        original = op.pull
 
-        def cut(node: Any, g: Any, pending: Any) -> None:
-            if not pending.recording:
-                original(node, g, pending)
-                return
+        def cut(node: Any, g: Any, recording: bool) -> Any:
+            if not recording:
+                del op.pull
+                try:
+                    return pull(node, g, False)
+                finally:
+                    op.pull = cut
             _, residuals, needs = node.saved
             parts = g if isinstance(g, list) else [g]
             bare_g = tuple(
@@ -148,15 +151,14 @@ def saved_as_constants(op: Any) -> Iterator[None]:
                 for part, s, d in zip(parts, *_facts(node), strict=True)
             )
             found = op.backward(bare_g if isinstance(g, list) else bare_g[0], residuals, needs)
-            for parent, gradient in zip(node.parents, found, strict=True):
-                if parent is not None:
-                    pending.add(parent, wrap(np.asarray(gradient), None))
+            return [None if h is None else wrap(np.asarray(h), None) for h in found]
 
         op.pull = cut
         try:
-            yield
+            with plain():
+                yield
         finally:
-            op.pull = original
+            del op.pull
         return
     rules = op.rules
     skip = 2 if op.variadic else 1
@@ -166,7 +168,7 @@ def saved_as_constants(op: Any) -> Iterator[None]:
 
     op.rules = tuple(None if rule is None else constant(rule) for rule in rules)
     try:
-        with tracing():
+        with plain():
             yield
     finally:
         op.rules = rules

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.backward import ALIAS, PICK, known_arrays, observed
+from autodiff.core.backward import walk
 from autodiff.core.errors import GraphError
 from autodiff.core.graph import Constant, Node, Variable, topological_order
 from autodiff.core.modes import enable_grad, tracing
+from autodiff.core.op import ALIAS, PICK, ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
@@ -115,7 +117,7 @@ class _Pass:
     """What one node did in a backward pass."""
 
     g: Any
-    sent: list[Any]
+    sent: Sequence[Any]
     seconds: float
 
 
@@ -173,9 +175,15 @@ class _Builder:
 
     def watch(self, roots: Sequence[Any], seeds: Sequence[Any]) -> None:
         """Walk backward and note what each node did."""
+        before = perf_counter()
+
+        def note(entry: Any, g: Any, sent: Sequence[Any]) -> None:
+            nonlocal before
+            self.passes[entry] = _Pass(g, sent, perf_counter() - before)
+            before = perf_counter()
+
         with np.errstate(all="ignore"):
-            for entry, g, sent, seconds in observed(roots, seeds):
-                self.passes[entry] = _Pass(g, sent, seconds)
+            walk(roots, seeds, seen=note)
 
     def facts(self, entry: Any) -> dict[str, Any]:
         """Rows, details, alert, time and memory of one entry, from its arrays."""
@@ -759,3 +767,16 @@ def _memory(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count} B"
+
+
+def known_arrays(node: Node) -> tuple[Any, tuple[Any, ...]]:
+    """The output and the inputs of a node as far as they are still held, None for those that are not."""
+    seen = node.extra("seen")
+    if seen is not None:
+        return seen[0], seen[1]
+    if node.saved is None or node.op.pull is not None:
+        return None, (None,) * len(node.parents)
+    if node.op.fused:
+        return None, tuple(node.saved[0])
+    out, *inputs = (None if isinstance(array, ShapeOnly) else array for array in node.saved)
+    return out, tuple(inputs)

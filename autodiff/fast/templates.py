@@ -1,0 +1,376 @@
+"""Functions and pulls written out for one operation each, from one template of either, as `dataclasses` does.
+
+:data:`APPLY` is :func:`autodiff.core.op.apply` with the questions left out that the operation's definition answers;
+:data:`PULL` is :func:`autodiff.core.backward.pull` and the arrival of what it sends. They take a third of the time of
+what they are derived from. An operation's two are compiled at its first call, under its own name; their source is
+registered in :mod:`linecache`, so tracebacks, debuggers and profilers show it and ``inspect.getsource`` gives it.
+
+Whatever is unusual, in the state, the arguments or the result, goes to the plain functions.
+"""
+
+from __future__ import annotations
+
+import keyword
+import linecache
+import re
+import textwrap
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from autodiff.core import op as core
+from autodiff.core.backward import check_unwritten, fit, keep_zeros
+from autodiff.core.graph import Node, time
+from autodiff.core.modes import current_state
+from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, coerce, explain, lacking, noted
+from autodiff.fast.walk import send
+
+__all__ = ["APPLY", "PULL", "install"]
+
+APPLY = """
+def {name}({signature}):
+    if _state() is not None:
+        return _call({inputs}, {attrs})
+{reading}
+    try:
+{forward}
+    except Exception as _error:
+        raise _explain(_op, _error, {inputs}) from _error
+    _kind = _out.__class__
+    if _kind is _float64:
+        _shape = ()
+        _dtype = _double
+    elif _kind is _ndarray or _kind in _floats:
+        _shape = _out.shape
+        _dtype = _out.dtype
+    else:
+        _dtype = None
+    if _dtype is not _double and _dtype is not _single and (_dtype is None or _dtype.kind not in "fc"):
+        _out = _leave(_op, {inputs}, {attrs}, ({arrays},), ({parents},), _arrayed(_out), _residuals)
+        return {unusual}
+    _tensor = _new(_Tensor)
+    _tensor._data = _out
+    if {untracked}:
+        _tensor._node = None
+    else:
+{refusing}
+        _tensor._node = _node = _new(_Node)
+        _node.op = _op
+        _node.parents = ({parents},)
+        _node.saved = {saved}
+        _node.attrs = {attrs_or_none}
+        _node.shape = _shape
+        _node.dtype = _dtype
+        _node.stamp = _time.now
+        _node.extras = None
+        _node.g = False
+        if {partly}:
+            _node.noted = _facts = []
+{noting}
+{viewing}
+    return {usual}
+"""
+
+_READING = """
+    _kind = {name}.__class__
+    if _kind is _Tensor:
+        _a{i} = {name}._data
+        _p{i} = {name}._node{as_array}
+    elif _kind is _ndarray or _kind in _numbers or {name} is None:
+        _a{i} = {name}
+        _p{i} = None
+    else:
+        try:
+            _a{i} = {name}._data
+            _p{i} = {name}._node{as_array_deeper}
+        except AttributeError:
+            _a{i} = _coerce(_op, {i}, {name})
+            _p{i} = None
+"""
+
+# A hand-written forward may work in place.
+_AS_ARRAY = """
+        if _a{i}.__class__ is not _ndarray:
+            _a{i} = _asarray(_a{i})"""
+
+_VIEWING = """
+    if _kind is _ndarray and (_out.base is not None or _out is _a0):
+        _view(_op, {inputs}, {attrs}, ({arrays},), _tensor)
+"""
+
+_NOTING = """
+            if _p{i} is None and _a{i} is not None:
+                _facts.append(({i}, _a{i}) if _a{i}.__class__ in _numbers else _noted({i}, {name}, _a{i}))
+"""
+
+# Of an operation that has a compiled kernel, too (kernels.either, written out).
+_CHOICE = """
+        _made = _kernel({call}) if _a0.size >= _threshold.least else None
+        _out, _residuals = _forward({call}) if _made is None else _made
+"""
+
+PULL = """
+def {name}_pull(node, g, pending):
+    saved = node.saved
+    if saved is None or g.__class__ is _list{and_no_array}:
+        return _send(node, g, pending)
+    if node.stamp < _time.written:
+        _check_unwritten(node)
+    {parents}, = node.parents
+{gradients}
+{sending}
+"""
+
+_BY_HAND = """
+    {results}, = _op.backward(g, saved[1], saved[2])
+"""
+
+# keep_zeros(), asked of the number itself where there is but one.
+_KEEPING = """
+    if p{i} is not None:
+        if h{i}.__class__ is not _float64 or h{i} != h{i}:
+            h{i} = _keep_zeros(g, h{i})
+"""
+
+_BY_RULE = """
+    if p{i} is not None:
+        h{i} = _rule{i}(g, {saved}{attrs})
+"""
+
+# All gradients are there before the first is sent, so that the plain pull may start anew.
+_FITTING = """
+    if p{i} is not None:
+        if h{i}.__class__ is _float64:
+            if p{i}.dtype is not _double or p{i}.shape:
+                h{i} = _fit(h{i}, p{i}, _op)
+        elif h{i}.__class__ is not _ndarray or h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+            if h{i} is None:
+                raise _lacking(_op, {i})
+            h{i} = _fit(h{i}, p{i}, _op)
+"""
+
+_SENDING = """
+    if p{i} is not None:
+        held = p{i}.g
+        if held is None:
+            p{i}.g = h{i}
+        elif held is False:
+            pending.reach(p{i}, h{i}, {shared})
+        else:
+            p{i}.g = pending.summed(p{i}, held, h{i})
+"""
+
+_FLOATS = frozenset({np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble})
+
+
+def _indented(text: str, depth: int) -> str:
+    return textwrap.indent(text, "    " * depth) if depth else text
+
+
+def _identifier(op: Any) -> str:
+    """An operation's name as Python can spell it."""
+    name = re.sub(r"\W", "_", op.name)
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"_{name}"
+
+
+def _signature(op: Any, scope: dict[str, Any]) -> str:
+    """The forward's own parameters, so that Python itself binds the arguments; defaults go into ``scope``."""
+    parts: list[str] = []
+    starred = False
+    for p in op.parameters:
+        if p.kind is p.KEYWORD_ONLY and not starred:
+            parts.append("*")
+        starred = starred or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+        if p.kind is p.VAR_POSITIONAL:
+            parts.append(f"*{p.name}")
+        elif p.default is p.empty:
+            parts.append(p.name)
+        else:
+            scope[f"_default_{p.name}"] = p.default
+            parts.append(f"{p.name}=_default_{p.name}")
+    return ", ".join(parts)
+
+
+def _saved(op: Any) -> str:
+    """What a node saves, as :meth:`Primitive.keep` says it."""
+    count = range(len(op.inputs))
+    if op.fused:
+        arrays, needs = ", ".join(f"_a{i}" for i in count), ", ".join(f"_p{i} is not None" for i in count)
+        return f"(({arrays},), _residuals, ({needs},))"
+    parts = []
+    for place, value in enumerate(("_out", *(f"_a{i}" for i in count))):
+        reading = [(i, read[place]) for i, read in enumerate(op.reads) if read is not None]
+        full, by_shape = ([i for i, use in reading if use == kind] for kind in (USED, SHAPE))
+        shape = f"(None if {value} is None else _ShapeOnly({value}))"
+        parts.append(_where(full, op, value, _where(by_shape, op, shape, "None")))
+    return f"({', '.join(parts)})"
+
+
+def _where(rules: list[int], op: Any, then: str, otherwise: str) -> str:
+    """``then`` where one of these rules is wanted; that one of all of them is wanted is known."""
+    if not rules:
+        return otherwise
+    if len(rules) == len(op.rules):
+        return then
+    return f"({then} if {' or '.join(f'_p{i} is not None' for i in rules)} else {otherwise})"
+
+
+def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
+    """The source of an operation's function and of its pull."""
+    signature = _signature(op, scope)
+    attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
+    if op.variadic:
+        return f"def {_identifier(op)}({signature}):\n    return _call({op.inputs[0]}, {attrs})\n"
+    places = range(len(op.inputs))
+
+    def each(text: str, separator: str = ", ", strip: bool = False) -> str:
+        return separator.join((text.strip("\n") if strip else text).format(i=i, name=op.inputs[i]) for i in places)
+
+    call = ", ".join([each("_a{i}"), *(f"{p.name}={p.name}" for p in op.parameters if p.name not in op.inputs)])
+    choice = getattr(op.forward, "choice", None) if op.fused else None
+    if choice:
+        scope |= {f"_{key}": value for key, value in choice.items()}
+        forward = _CHOICE.strip("\n").format(call=call)
+    elif op.fused:
+        forward = f"        _out, _residuals = _forward({call})"
+    elif getattr(op, "operator", None):
+        numbers = " and ".join(f"_a{i}.__class__ in _numbers" for i in places)
+        expression = " ".join({"a": "_a0", "b": "_a1", "-a": "-_a0"}.get(word, word) for word in op.operator.split())
+        computed = f"{expression} if {each('_p{i} is not None', ' or ')} or not ({numbers})"
+        forward = f"        _out = {computed} else _forward({call})"
+    else:
+        forward = f"        _out = _forward({call})"
+    as_array = _AS_ARRAY if op.fused else ""
+    reading = "\n".join(
+        _READING.strip("\n").format(
+            i=i, name=input_name, as_array=as_array.format(i=i), as_array_deeper=_indented(as_array.format(i=i), 1)
+        )
+        for i, input_name in enumerate(op.inputs)
+    )
+    name_of = _identifier(op)
+    inputs = "(" + each("{name}") + ",)"
+    refusing = [i for i in places if not op.fused and op.rules[i] is None]
+    source = APPLY.format(
+        name=name_of,
+        signature=signature,
+        inputs=inputs,
+        attrs=attrs,
+        attrs_or_none=attrs if attrs != "{}" else "None",
+        reading=reading,
+        forward=forward,
+        arrays=each("_a{i}"),
+        parents=each("_p{i}"),
+        untracked=each("_p{i} is None", " and "),
+        partly=each("_p{i} is None", " or "),
+        refusing="\n".join(f"        if _p{i} is not None:\n            raise _lacking(_op, {i})" for i in refusing),
+        saved=_saved(op),
+        viewing="" if op.elementwise else _VIEWING.strip("\n").format(inputs=inputs, attrs=attrs, arrays=each("_a{i}")),
+        noting=each(_NOTING, "\n", strip=True),
+        unusual="_out, _residuals" if name == "with_residuals" else "_out",
+        usual="_tensor, _residuals" if name == "with_residuals" else "_tensor",
+    )
+    if name != "function":
+        return source
+
+    def shared(i: int) -> str:
+        return " or ".join(f"h{i} is {h}" for h in ("g", *(f"h{j}" for j in asked if j < i)))
+
+    asked = [i for i in places if i not in refusing]
+    if op.fused:
+        gradients = _BY_HAND.format(results=each("h{i}"))
+    else:
+        scope |= {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
+        saved = "out, " + each("a{i}")
+        star = ", **node.attrs" if attrs != "{}" else ""
+        unset = f"    {' = '.join(f'h{i}' for i in asked[:-1])} = None\n" if len(asked) > 1 else ""
+        gradients = (
+            unset
+            + f"    {saved} = saved\n"
+            + "\n".join(_BY_RULE.strip("\n").format(i=i, attrs=star, saved=saved) for i in asked)
+        )
+    if op.pointwise:
+        keeping = [i for i in asked if op.fused or USED in op.reads[i]]
+        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i) for i in keeping)])
+    fitting = "\n".join(_FITTING.strip("\n").format(i=i) for i in asked)
+    sending = "\n".join(_SENDING.strip("\n").format(i=i, shared=shared(i)) for i in asked)
+    return source + PULL.format(
+        name=name_of,
+        parents=each("p{i}"),
+        gradients=gradients.strip("\n") + "\n" + fitting,
+        sending=sending,
+        and_no_array=" or g.__class__ is not _ndarray" if op.fused else "",
+    )
+
+
+def _scope(op: Any, call: Any) -> dict[str, Any]:
+    """What the compiled code reaches for; names with an underscore, since the parameters may have any others."""
+    names = {
+        "Node": Node,
+        "ShapeOnly": ShapeOnly,
+        "Tensor": core.above.tensor,
+        "arrayed": arrayed,
+        "asarray": np.asarray,
+        "call": call,
+        "check_unwritten": check_unwritten,
+        "coerce": coerce,
+        "double": np.dtype(np.float64),
+        "explain": explain,
+        "fit": fit,
+        "float64": np.float64,
+        "floats": _FLOATS,
+        "forward": op.forward,
+        "keep_zeros": keep_zeros,
+        "lacking": lacking,
+        "leave": core.leave,
+        "list": list,
+        "ndarray": np.ndarray,
+        "new": object.__new__,
+        "noted": noted,
+        "numbers": PYTHON_NUMBERS,
+        "op": op,
+        "residuals": None,
+        "send": send,
+        "single": np.dtype(np.float32),
+        "state": current_state,
+        "time": time,
+        "view": core.above.view,
+    }
+    return {f"_{name}": value for name, value in names.items()}
+
+
+def _until_first_call(*args: Any, **kwargs: Any) -> Any:
+    return _compile()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
+    """An operation's public function, whose code is written out when it is first called.
+
+    The function itself stays the same, since operators, tables and modules hold it: its code is exchanged.
+    """
+    scope: dict[str, Any] = {}
+    function = FunctionType(_until_first_call.__code__, scope, op.name)
+
+    def compile_() -> Any:
+        scope.update(_scope(op, call))
+        made: dict[str, Any] = {}
+        source = _source(op, name, scope).strip("\n") + "\n"
+        file = f"<autodiff {op.name}>" if name == "function" else f"<autodiff {op.name}.{name}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), scope, made)
+        written = made[_identifier(op)]
+        function.__kwdefaults__ = written.__kwdefaults__
+        function.__defaults__ = written.__defaults__
+        function.__code__ = written.__code__
+        op.send = made.get(f"{_identifier(op)}_pull", op.send)
+        return function
+
+    scope["_compile"] = compile_
+    return function
+
+
+def install() -> None:
+    """Have operations' functions made here."""
+    core.above.function = _function
+    Operation.send = staticmethod(send)  # type: ignore[attr-defined]

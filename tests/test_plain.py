@@ -1,0 +1,159 @@
+"""What is there for speed gives the bits of what it is derived from, and shows its source."""
+
+import inspect
+import os
+import subprocess
+import sys
+import traceback
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.core.modes import is_plain
+from autodiff.core.op import registry
+from autodiff.extend import Primitive
+from autodiff.facts import sample_call
+from autodiff.testing import RandomDraw
+from autodiff.testing.laws import _Call
+from nn import functional as F
+
+NAMES = sorted(name for name in registry if not name.startswith(("doc_", "test_")))
+needs_fast = pytest.mark.skipif(is_plain(), reason="there is nothing but the plain path")
+
+
+def bits(values):
+    return [None if v is None else (v.dtype, v.shape, np.asarray(v).tobytes()) for v in values]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fast_and_plain_give_the_same_bits(name):
+    op = registry[name]
+    rng = np.random.default_rng([14, *name.encode()])
+    for _ in range(3):
+        args, kwargs = sample_call(op, RandomDraw(rng))
+
+        def everything(args=args, kwargs=kwargs):
+            call = _Call(op, args, kwargs)
+            draws = np.random.default_rng(5)
+            seeds = call.seeds(draws)
+            first = call.pull(seeds)
+            with np.errstate(all="ignore"):
+                tensors = [out for out in call.outs if out.requires_grad]
+                again = ad.gradients(
+                    tensors,
+                    call.leaves,
+                    [ad.tensor(s) for s in seeds[: len(tensors)]],
+                    create_graph=True,
+                    allow_unused=True,
+                )
+                total = [(g * ad.tensor(draws.normal(size=g.shape))).sum() for g in again if g is not None]
+                total = [np.real(t) for t in total if t.requires_grad]
+                second = ad.gradients(sum(total[1:], total[0]), call.leaves, allow_unused=True) if total else ()
+            return bits([*(out.data for out in call.outs), *first, *second])
+
+        fast = everything()
+        with ad.plain():
+            assert everything() == fast
+
+
+def test_a_network_takes_the_same_step_either_way():
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.normal(size=s).astype(np.float32) for s in ((8, 5), (3, 5), (3,)))
+    y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+
+    def gradients():
+        leaves = [ad.tensor(a, requires_grad=True) for a in (w, b)]
+        hidden = F.linear(x, *leaves)
+        loss = F.cross_entropy(np.tanh(hidden) + hidden, y) + 0.1 * (leaves[0] ** 2).sum()
+        loss.backward()
+        return bits([loss.data, *(t.grad for t in leaves)])
+
+    fast = gradients()
+    with ad.plain():
+        assert gradients() == fast
+
+
+def test_a_graph_made_one_way_is_walked_the_other():
+    x = ad.tensor([0.3, 0.7], requires_grad=True)
+    out = np.tanh(x * 2.0 + x).sum()
+    with ad.plain():
+        out.backward(retain_graph=True)
+        plain = x.grad
+        x.grad = None
+        again = np.tanh(x * 2.0 + x).sum()
+    out.backward()
+    assert bits([x.grad]) == bits([plain])
+    x.grad = None
+    again.backward()
+    assert bits([x.grad]) == bits([plain])
+
+
+@needs_fast
+def test_the_source_of_what_is_written_out_can_be_read():
+    ad.tanh(ad.tensor(1.0))
+    assert inspect.getsource(ad.tanh).startswith("def tanh(x):")
+    assert ad.tanh.__code__.co_filename == "<autodiff tanh>"
+
+
+def test_the_traceback_of_a_faulty_rule_shows_its_line():
+    def rule(g, out, x):
+        return g * x[7]  # the fault
+
+    faulty = Primitive("test_faulty_rule", lambda x: 2.0 * x, rule)
+    try:
+        x = ad.tensor([1.0, 2.0], requires_grad=True)
+        out = faulty(x).sum()
+        with pytest.raises(IndexError) as caught:
+            out.backward()
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "return g * x[7]  # the fault" in shown
+        if not is_plain():
+            assert "test_faulty_rule_pull" in shown
+            assert "h0 = _rule0(g, out, a0)" in shown
+    finally:
+        del registry["test_faulty_rule"]
+
+
+def test_an_operation_may_be_defined_again():
+    def factory(c):
+        return Primitive("test_scaled", lambda x: c * x, lambda g, out, x: c * g)
+
+    two, three = factory(2.0), factory(3.0)
+    try:
+        assert registry["test_scaled"] is three
+        assert float(ad.grad(lambda x: two(x) + three(x))(1.0)) == 5.0
+    finally:
+        del registry["test_scaled"]
+
+
+def test_names_that_python_cannot_spell_are_allowed():
+    for name in ("test two words", "lambda", "2nd"):
+        op = Primitive(name, lambda x: x * x, lambda g, out, x: 2 * x * g)
+        try:
+            assert float(ad.grad(op)(3.0)) == 6.0
+            assert op.function.__name__ == name
+        finally:
+            del registry[name]
+
+
+def test_the_environment_makes_a_process_plain():
+    code = (
+        "import sys, autodiff as ad; x = ad.tensor(3.0, requires_grad=True); (x * x).backward();"
+        "print(x.grad, 'autodiff.fast.templates' in sys.modules)"
+    )
+    env = {**os.environ, "AUTODIFF_PLAIN": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.split() == ["6.0", "False"]
+
+
+def test_plain_is_a_setting_of_the_block():
+    assert is_plain() == (os.environ.get("AUTODIFF_PLAIN", "0") not in ("", "0"))
+    with ad.plain():
+        assert is_plain()
+
+    @ad.plain()
+    def inside():
+        return is_plain()
+
+    assert inside()
