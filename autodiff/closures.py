@@ -24,7 +24,7 @@ from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
 
-__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "variable"]
+__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "run_recorded", "strangers", "variable"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +41,32 @@ def run_marked(function: Callable[..., Any], *args: Any) -> tuple[Any, object]:
     mark = object()
     with state_as(replace(current_state() or ORDINARY, mark=mark, grad=True)):
         return function(*args), mark
+
+
+def run_recorded(function: Callable[..., Any], *args: Any) -> Any:
+    """The function's result with recording on."""
+    state = current_state()
+    if state is None or state.grad:
+        return function(*args)
+    with state_as(replace(state, grad=True)):
+        return function(*args)
+
+
+def strangers(outputs: Sequence[Any], known: set[Any]) -> bool:
+    """Whether outputs depend on a leaf that is not known, other than through what is known."""
+    seen = {out._node for out in outputs if getattr(out, "_node", None) is not None}
+    stack = list(seen)
+    while stack:
+        entry = stack.pop()
+        if entry in known:
+            continue
+        if isinstance(entry, Variable):
+            return True
+        for parent in entry.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return False
 
 
 def outside(roots: Sequence[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
@@ -93,6 +119,8 @@ class _Defined(Operation):
 
     def pull(self, node: Node, g: Any, recording: Any) -> list[Any]:
         (out,) = node.saved
+        # Of a set of entries, as a function of which the pass is recorded, more is recorded than is asked for.
+        recording = recording is not False
         if recording:
             out = wrap(out, node)
         try:
@@ -188,7 +216,8 @@ class _Lifted(Operation):
             leaf = self.leaves[i]
             recorded = hasattr(g, "_node") or any(hasattr(x, "_node") for x in inputs)
             if not recorded:
-                (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
+                with state_as(self.collector.state()):  # a pullback may run the function again
+                    (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
                 return np.zeros(leaf.shape, leaf.dtype) if found is None else found
             # As a function of the same leaves, and of one more in the cotangent's place.
             seed = variable(np.asarray(getattr(g, "_data", g), self.result.dtype))
