@@ -398,6 +398,65 @@ def test_a_forked_process_has_helpers_of_its_own():
     subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("values", ["constant", "far from zero", "large and opposite", "mixed"])
+@pytest.mark.parametrize("shape", [(20000, 4), (8, 3, 90, 90), (3, 30000)], ids=str)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_sums_are_as_accurate_as_numpys(shape, values, dtype, rng):
+    """Batch and layer norm against a wider format: a kernel's error is at most NumPy's, or a few units of its own."""
+    scale = 1e15 if dtype == np.float32 else 1e100
+    x = {
+        "constant": lambda: np.full(shape, 12345.678),
+        "far from zero": lambda: rng.normal(size=shape) + 1000,
+        "large and opposite": lambda: rng.choice([-scale, scale], shape),
+        "mixed": lambda: np.where(rng.random(shape) < 0.5, rng.choice([-1e6, 1e6], shape), rng.normal(size=shape)),
+    }[values]().astype(dtype)
+    g = rng.normal(size=shape).astype(dtype)
+
+    def found(op, mode, wide):
+        before = kernels.use(mode)
+        x_, g_ = (a.astype(np.longdouble) if wide else a for a in (x, g))
+        leaf = ad.tensor(x_, requires_grad=True)
+        out = op(leaf)
+        out.backward(g_)
+        kernels.use(before)
+        return out.data, leaf.grad
+
+    for op in (fused.batch_norm, fused.layer_norm):
+        if op is fused.batch_norm and shape[0] < 8 and len(shape) == 2:
+            continue  # a batch of three has no long sums
+        for ours, plain, truth in zip(
+            found(op, "numba", False), found(op, "numpy", False), found(op, "numpy", True), strict=True
+        ):
+            largest = max(float(np.abs(truth).max()), float(np.finfo(dtype).tiny))
+            error, allowed = (float(np.abs(a - truth).max()) / largest for a in (ours, plain))
+            if values == "constant" and op is fused.batch_norm and ours is not plain and not truth.any():
+                assert not ours.any()
+            else:
+                assert error <= allowed + 8 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1}, {"maximize": True}, {"eps": 0.0}, {"betas": (0.0, 0.0)}]
+)
+@pytest.mark.filterwarnings("ignore:(overflow|invalid|divide)")
+def test_adam_with_numbers_that_are_none(options):
+    special = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30, 0.0, 1.0])
+    p, g = (a.ravel() for a in np.meshgrid(special, special))
+
+    def steps(mode):
+        before = kernels.use(mode)
+        w = ad.tensor(np.resize(p, 2000), requires_grad=True)
+        optimizer = optim.Adam([w], lr=0.1, **options)
+        for _ in range(3):
+            w.grad = np.resize(g, 2000)
+            optimizer.step()
+        kernels.use(before)
+        return w.data
+
+    np.testing.assert_allclose(steps("numba"), steps("numpy"), rtol=1e-12, equal_nan=True)
+
+
 def test_helpers_fall_asleep_and_leave_when_they_are_dismissed(rng):
     x, g = rng.normal(size=(2, 301, 512)).astype(np.float32)
     names = {f"autodiff-kernel-{i}" for i in (1, 2, 3)}

@@ -60,6 +60,113 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return y * np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
 
 
+# --- sums
+# ----------------------------------------------------------------------------------------------------------------
+
+# A running sum of n numbers loses up to n units in the last place. So at most so many numbers are added up in the
+# arrays' dtype, and such sums in float64: the error is that of a pairwise sum, of a block and of the blocks.
+_BLOCK = 512
+_ROWS = 64
+
+
+@jit
+def _block_sum(row, zero):  # type: ignore[no-untyped-def]
+    total = zero
+    for i in range(row.size):
+        total += row[i]
+    return total
+
+
+@jit
+def _sum(row, zero):  # type: ignore[no-untyped-def]
+    """The sum of a row, as float64; ``zero`` of the row's dtype."""
+    total = 0.0
+    if row.size <= _BLOCK:  # without slices, which a short row would feel
+        return total + _block_sum(row, zero)
+    for start in range(0, row.size, _BLOCK):
+        total += _block_sum(row[start : start + _BLOCK], zero)
+    return total
+
+
+@jit
+def _block_deviations(row, mu, zero):  # type: ignore[no-untyped-def]
+    first, second = zero, zero
+    for i in range(row.size):
+        d = row[i] - mu
+        first += d
+        second += d * d
+    return first, second
+
+
+@jit
+def _deviations(row, mu, zero):  # type: ignore[no-untyped-def]
+    """The sums of ``d`` and of ``d^2``, ``d = x - mu``, as float64."""
+    first, second = 0.0, 0.0
+    if row.size <= _BLOCK:
+        part, square = _block_deviations(row, mu, zero)
+        return first + part, second + square
+    for start in range(0, row.size, _BLOCK):
+        part, square = _block_deviations(row[start : start + _BLOCK], mu, zero)
+        first += part
+        second += square
+    return first, second
+
+
+@jit
+def _block_products(up, row, mu, zero):  # type: ignore[no-untyped-def]
+    first, second = zero, zero
+    for i in range(row.size):
+        first += up[i]
+        second += up[i] * (row[i] - mu)
+    return first, second
+
+
+@jit
+def _products(up, row, mu, zero):  # type: ignore[no-untyped-def]
+    """The sums of ``g`` and of ``g (x - mu)``, as float64."""
+    first, second = 0.0, 0.0
+    for start in range(0, row.size, _BLOCK):
+        part, along = _block_products(up[start : start + _BLOCK], row[start : start + _BLOCK], mu, zero)
+        first += part
+        second += along
+    return first, second
+
+
+@jit
+def _block_weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
+    first, second = zero, zero
+    for i in range(row.size):
+        h = up[i] * weight[i]
+        first += h
+        second += h * (row[i] - mu)
+    return first, second
+
+
+@jit
+def _weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
+    """The sums of ``h = g w`` and of ``h (x - mu)``, as float64."""
+    first, second = 0.0, 0.0
+    if row.size <= _BLOCK:
+        part, along = _block_weighted(up, weight, row, mu, zero)
+        return first + part, second + along
+    for start in range(0, row.size, _BLOCK):
+        stop = start + _BLOCK
+        part, along = _block_weighted(up[start:stop], weight[start:stop], row[start:stop], mu, zero)
+        first += part
+        second += along
+    return first, second
+
+
+@jit
+def _variance(first, second, share):  # type: ignore[no-untyped-def]
+    """From the sums of deviations from about the mean, and ``1 / n``: the variance, with the mean's error taken out.
+
+    The corrected two-pass algorithm: Chan, Golub and LeVeque 1983. NaN stays.
+    """
+    found = (second - first * (first * share)) * share
+    return 0.0 if found < 0.0 else found
+
+
 # --- layer normalisation
 # ------------------------------------------------------------------------------------------------
 
@@ -70,20 +177,14 @@ def layer_norm_forward(start, stop, x, weight, bias, out, mean, scale, inverse, 
     bias``.
     """
     n = x.shape[1]
-    zero = inverse - inverse
+    zero, part = inverse - inverse, 1.0 / x.shape[1]
     for r in range(start, stop):
         row, to = x[r], out[r]
-        total = zero
-        for i in range(n):
-            total += row[i]
-        mu = total * inverse
-        total = zero
-        for i in range(n):
-            d = row[i] - mu
-            total += d * d
-        mean[r] = mu
-        scale[r] = 1.0 / np.sqrt(total * inverse + eps)
-        s = scale[r]
+        mean[r] = _sum(row, zero) * part
+        first, second = _deviations(row, mean[r], zero)
+        mean[r] += first * part
+        scale[r] = 1.0 / np.sqrt(x.dtype.type(_variance(first, second, part)) + eps)
+        mu, s = mean[r], scale[r]
         for i in range(n):
             to[i] = (row[i] - mu) * s * weight[i] + bias[i]
 
@@ -95,23 +196,25 @@ def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, sha
     """
     n = x.shape[1]
     dweight, dbias = dweights[start // share], dbiases[start // share]
-    zero = inverse - inverse
+    some, more = np.zeros_like(dweight), np.zeros_like(dbias)
+    zero, part = inverse - inverse, 1.0 / n
     for r in range(start, stop):
         row, up, to = x[r], g[r], dx[r]
         mu, s = mean[r], scale[r]
-        plain, along = zero, zero
-        for i in range(n):
-            h = up[i] * weight[i]
-            plain += h
-            along += h * (row[i] - mu)
-        plain *= inverse
-        along *= inverse * s * s
+        first, second = _weighted(up, weight, row, mu, zero)
+        plain, along = x.dtype.type(first * part), x.dtype.type(second * part) * s * s
         for i in range(n):
             to[i] = s * (up[i] * weight[i] - plain - (row[i] - mu) * along)
         for i in range(n):
-            dweight[i] += up[i] * ((row[i] - mu) * s)
+            some[i] += up[i] * ((row[i] - mu) * s)
         for i in range(n):
-            dbias[i] += up[i]
+            more[i] += up[i]
+        if (r - start) % _ROWS == _ROWS - 1 or r == stop - 1:
+            for i in range(n):
+                dweight[i] += some[i]
+                dbias[i] += more[i]
+            some[:] = 0
+            more[:] = 0
 
 
 # --- batch normalisation
@@ -147,21 +250,34 @@ def batch_norm_columns_forward(start, stop, x, weight, bias, out, mean, variance
             bias[first:last],
         )
         width = mu.size
-        mu[:] = 0
-        var[:] = 0
+        some, more = np.zeros_like(mu), np.zeros_like(mu)
+        total, square = np.zeros(width), np.zeros(width)
         for r in range(m):
             row = x[r, first:last]
             for c in range(width):
-                mu[c] += row[c]
+                some[c] += row[c]
+            if r % _ROWS == _ROWS - 1 or r == m - 1:
+                for c in range(width):
+                    total[c] += some[c]
+                some[:] = 0
         for c in range(width):
-            mu[c] *= inverse
+            mu[c] = total[c] / m
+        total[:] = 0
         for r in range(m):
             row = x[r, first:last]
             for c in range(width):
                 d = row[c] - mu[c]
-                var[c] += d * d
+                some[c] += d
+                more[c] += d * d
+            if r % _ROWS == _ROWS - 1 or r == m - 1:
+                for c in range(width):
+                    total[c] += some[c]
+                    square[c] += more[c]
+                some[:] = 0
+                more[:] = 0
         for c in range(width):
-            var[c] *= inverse
+            mu[c] += total[c] / m
+            var[c] = _variance(total[c], square[c], 1.0 / m)
             s[c] = 1.0 / np.sqrt(var[c] + eps)
         for r in range(m):
             row, to = x[r, first:last], out[r, first:last]
@@ -184,14 +300,23 @@ def batch_norm_columns_backward(start, stop, g, x, weight, mean, scale, dx, dwei
             dbias[first:last],
         )
         width = mu.size
-        dw[:] = 0
-        db[:] = 0
+        some, more = np.zeros_like(mu), np.zeros_like(mu)
+        total, moment = np.zeros(width), np.zeros(width)
         for r in range(m):
             row, up = x[r, first:last], g[r, first:last]
             for c in range(width):
-                db[c] += up[c]
+                some[c] += up[c]
             for c in range(width):
-                dw[c] += up[c] * (row[c] - mu[c])
+                more[c] += up[c] * (row[c] - mu[c])
+            if r % _ROWS == _ROWS - 1 or r == m - 1:
+                for c in range(width):
+                    total[c] += some[c]
+                    moment[c] += more[c]
+                some[:] = 0
+                more[:] = 0
+        for c in range(width):
+            db[c] = total[c]
+            dw[c] = moment[c]
         # Per column: dx = factor (g - plain - (x - mean) along)
         factor, plain, along = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
         for c in range(width):
@@ -209,22 +334,20 @@ def batch_norm_columns_backward(start, stop, g, x, weight, mean, scale, dx, dwei
 def batch_norm_planes_forward(start, stop, x, weight, bias, out, mean, variance, scale, inverse, eps):  # type: ignore[no-untyped-def]
     """Channels of x (N, C, L), each over N and L: as :func:`batch_norm_columns_forward`."""
     n, length = x.shape[0], x.shape[2]
-    zero = inverse - inverse
+    zero, count = inverse - inverse, x.shape[0] * x.shape[2]
     for c in range(start, stop):
-        total = zero
+        total = 0.0
         for i in range(n):
-            plane = x[i, c]
-            for j in range(length):
-                total += plane[j]
-        mu = total * inverse
-        total = zero
+            total += _sum(x[i, c], zero)
+        mean[c] = total / count
+        first, second = 0.0, 0.0
         for i in range(n):
-            plane = x[i, c]
-            for j in range(length):
-                d = plane[j] - mu
-                total += d * d
-        mean[c] = mu
-        variance[c] = total * inverse
+            part, square = _deviations(x[i, c], mean[c], zero)
+            first += part
+            second += square
+        mean[c] += first / count
+        mu = mean[c]
+        variance[c] = _variance(first, second, 1.0 / count)
         scale[c] = 1.0 / np.sqrt(variance[c] + eps)
         factor, shift = scale[c] * weight[c], bias[c]
         for i in range(n):
@@ -240,12 +363,12 @@ def batch_norm_planes_backward(start, stop, g, x, weight, mean, scale, dx, dweig
     zero = inverse - inverse
     for c in range(start, stop):
         mu, s = mean[c], scale[c]
-        plain, along = zero, zero
+        first, second = 0.0, 0.0
         for i in range(n):
-            plane, up = x[i, c], g[i, c]
-            for j in range(length):
-                plain += up[j]
-                along += up[j] * (plane[j] - mu)
+            part, moment = _products(g[i, c], x[i, c], mu, zero)
+            first += part
+            second += moment
+        plain, along = x.dtype.type(first), x.dtype.type(second)
         dbias[c] = plain
         dweight[c] = along * s
         factor = weight[c] * s
@@ -287,15 +410,18 @@ def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type:
         row = x[r]
         # A NaN makes the row's sum and so its loss NaN, whatever stands for the largest.
         top = _largest(row)
-        s = np.float32(0)
-        for i in range(classes):
-            d = row[i] - top
-            # exp(-87) is the last that float32 holds in full; below it nothing is left beside the row's largest, 1. NaN
-            # stays.
-            s += np.float32(0) if d < np.float32(-87) else _exp(d)
+        every = 0.0
+        for begin in range(0, classes, _BLOCK):
+            piece, s = row[begin : begin + _BLOCK], np.float32(0)
+            for i in range(piece.size):
+                d = piece[i] - top
+                # exp(-87) is the last that float32 holds in full; below it nothing is left beside the row's largest, 1.
+                # NaN stays.
+                s += np.float32(0) if d < np.float32(-87) else _exp(d)
+            every += s
         most[r] = top
-        total[r] = s
-        losses[r] = np.log(s) - (row[target[r]] - top)
+        total[r] = every
+        losses[r] = np.log(total[r]) - (row[target[r]] - top)
 
 
 @kernel
@@ -524,7 +650,8 @@ def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilati
 @jit(fastmath={"contract"})
 def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, eps, rate):  # type: ignore[no-untyped-def]
     """The new parameter and moments of one entry."""
-    grad = sign * g + l2 * p
+    # Without decay an infinite parameter has no part in the gradient: 0 times infinity would be NaN.
+    grad = sign * g + l2 * p if l2 != 0 else sign * g
     mean = m + (grad - m) * first
     square = v * keep + grad * grad * second
     return p * decay - rate * mean / (np.sqrt(square) + eps), mean, square
