@@ -19,7 +19,7 @@ import numpy as np
 
 from autodiff import cuts, dispatch, views
 from autodiff.core import op as core
-from autodiff.core.backward import backpropagate
+from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
@@ -293,7 +293,8 @@ class Tensor:
         Parameters
         ----------
         grad : array_like or Tensor, optional
-            The cotangent to start from, of this tensor's shape. A scalar tensor starts from 1.
+            The cotangent to start from, of this tensor's shape, in the convention of ``.grad``. A scalar tensor starts
+            from 1.
         retain_graph : bool, optional
             Keep the saved arrays, so that the graph can be walked again. Default: the value of ``create_graph``.
         create_graph : bool
@@ -321,6 +322,8 @@ class Tensor:
                 + ("" if is_grad_enabled() else ", and compute outside no_grad()")
             )
         seed = seed_for(self, grad, create_graph)
+        if grad is not None:
+            seed = direction(seed)
         free = not (create_graph if retain_graph is None else retain_graph)
         backpropagate([node], [seed], create_graph=create_graph, free=free)
 

@@ -646,7 +646,8 @@ def jacobian(
     argnums : int or sequence of int
         Which positional arguments to differentiate with respect to.
     holomorphic : bool
-        Allow a complex result of complex arguments; the Jacobian then holds complex derivatives.
+        Allow a complex result of complex arguments; the Jacobian then holds complex derivatives. Of real arguments it
+        may be complex without.
     has_aux : bool
         ``f`` returns ``(out, aux)``; the result is then ``(jacobian, aux)``.
 
@@ -719,9 +720,13 @@ def _jacobian(
                 raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
             out, aux = out
         outs, rebuild = flatten(out)
-        _refuse_complex(name, call, outs, holomorphic)
+        # Of real arguments the derivative of a complex function is complex; forward mode has it in one pass.
+        spirals = not holomorphic and not any(leaf.dtype.kind == "c" for leaf in call.leaves)
+        spirals = spirals and any(np.result_type(_data(o)).kind == "c" for o in outs)
+        if not spirals:
+            _refuse_complex(name, call, outs, holomorphic)
         inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)
-        by_columns = inputs < outputs if columns is None else columns
+        by_columns = spirals or (inputs < outputs if columns is None else columns)
         blocks = (_columns if by_columns else _rows)(call, outs, holomorphic)
         single = isinstance(argnums, (int, np.integer))
         result = rebuild([call.arrange(block, single) for block in blocks])
@@ -817,7 +822,8 @@ def _columns_of(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool, sing
             made = _joined(column, leaf.size, data.shape, dtype)
             made = shaping.moveaxis(made, 0, -1) if forward.tracked(made) else np.moveaxis(made, 0, -1)
             made = made.reshape(data.shape + leaf.shape)
-            block.append(call.plain(made if made.dtype == leaf.dtype else made.astype(leaf.dtype)))
+            kept = data.dtype if data.dtype.kind == "c" else leaf.dtype
+            block.append(call.plain(made if made.dtype == kept else made.astype(kept)))
     return blocks
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "backpropagate",
     "check_unwritten",
     "come_to_rest",
+    "direction",
     "depends_beyond",
     "fit",
     "gradients_of",
@@ -263,6 +264,15 @@ def kept(g: Any) -> Any:
     return np.array(g) if isinstance(g, np.ndarray | np.generic) else g
 
 
+def direction(g: Any) -> Any:
+    """A gradient as the tape tells it, or one so told as rules take it: the conjugate of a complex one.
+
+    Rules send on ``df/dx - i df/dy``; ``.grad``, hooks and the argument of ``backward`` hold ``df/dx + i df/dy``, so
+    that ``p -= lr * p.grad`` descends (docs/complex.md).
+    """
+    return np.conjugate(g) if g.dtype.kind == "c" else g
+
+
 def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     """Add to the ``grad`` of a leaf, or of a node that retains its gradient.
 
@@ -272,6 +282,7 @@ def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     if not leaf and not entry.extra("retain"):
         return
     held = entry.grad if leaf else entry.extra("grad")
+    g = direction(g)
     if recording:
         g = added(held, g)
     else:
@@ -286,7 +297,8 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
     """The whole gradient of an entry after its hooks, which see a Tensor and may return another gradient."""
     hooks = entry.hooks if isinstance(entry, Variable) else entry.extra("hooks", {})
     for hook in list(hooks.values()):
-        found = hook(g if recording else wrap(np.asarray(g), None))
+        shown = direction(g)
+        found = hook(shown if recording else wrap(np.asarray(shown), None))
         if found is None:
             continue
         g = found if hasattr(found, "_node") else wrap(np.asarray(found), None)
@@ -294,8 +306,7 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
             raise ShapeError(f"a gradient hook returned shape {g.shape} for a gradient of shape {entry.shape}")
         if g.dtype != entry.dtype:
             g = g.astype(entry.dtype)
-        if not recording:
-            g = g.data
+        g = direction(g if recording else g.data)
     return g
 
 

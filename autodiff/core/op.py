@@ -511,6 +511,8 @@ def coerce(op: Any, position: int, value: Any) -> Any:
         return hold(value)
     if kind in PYTHON_NUMBERS or value is None:
         return value
+    if isinstance(value, int):
+        return int(value)  # a kind of integer of somebody's own is as weak as Python's
     if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
         raise DTypeError(
             f"{op.name}: argument {argument(op, position)} is a {kind.__name__} that holds Tensors; "
