@@ -205,6 +205,7 @@ def run(
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))
     if report.verdict == "fail":
+        problem.arguments.notes = report.notes
         report.hints += diagnose(report, problem)
     if raises and report.verdict != "pass":
         raise GradientMismatch(str(report))
