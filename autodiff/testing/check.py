@@ -297,6 +297,8 @@ class _Traced(Problem):
 
     def _left_out(self) -> list[str]:
         """Leaves of the graph that are neither arguments nor parameters of ``f`` itself."""
+        from autodiff.core.graph import Variable
+
         with self._placed(self.base):
             outs, leaves = self._run(self.base, True)
             known = {id(leaf._node) for leaf in leaves}
@@ -308,7 +310,7 @@ class _Traced(Problem):
             if node is None or id(node) in seen:
                 continue
             seen.add(id(node))
-            if hasattr(node, "parents"):
+            if not isinstance(node, Variable):
                 stack.extend(node.parents)
             elif id(node) not in known:
                 found.append(node)
