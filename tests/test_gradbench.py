@@ -284,12 +284,14 @@ def test_ht(complicated: bool) -> None:
         assert np.allclose(found[:, :2], corners, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", ["rr", "rf", "fr", "ff"])
 def test_particle(modes: str) -> None:
     # Published with the benchmark.
     assert np.isclose(ask("particle", modes, {"w": 0.0}), 0.2071918746486116, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", ["rr", "rf", "fr", "ff"])
 def test_saddle(modes: str) -> None:
     # Published with the benchmark, four times the same number.
