@@ -327,8 +327,8 @@ def backpropagate(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: b
         Let go of the saved arrays as the pass goes by.
     """
     state = current_state()
-    if state is not None and state.tracer is not None:
-        state.tracer.backpropagate(roots, seeds, create_graph, free)
+    if state is not None and state.tracer is not None and create_graph is False:
+        state.tracer.backpropagate(roots, seeds, free)
     else:
         _pass(roots, seeds, None, create_graph, free)
 
@@ -361,8 +361,8 @@ def gradients_of(
     ``create_graph`` may be a set of entries: the pass is recorded as a function of these alone.
     """
     state = current_state()
-    if state is not None and state.tracer is not None:
-        return state.tracer.gradients_of(roots, seeds, targets, create_graph, free, cut)  # type: ignore[no-any-return]
+    if state is not None and state.tracer is not None and create_graph is False:
+        return state.tracer.gradients_of(roots, seeds, targets, free, cut)  # type: ignore[no-any-return]
     found = _pass(roots, seeds, targets, create_graph, free, cut)
     return [found[target] for target in targets]
 
