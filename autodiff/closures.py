@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -177,7 +178,14 @@ class _Collector:
 
     def __init__(self) -> None:
         self.depth = forward.levels()
-        self.table: dict[Any, tuple[Any, Any]] = {}
+        # Weak, and the values apart: what is made of them refers to this collector.
+        self.table: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self.fresh: list[tuple[Any, Any]] = []
+
+    def taken(self) -> tuple[list[Any], list[Any]]:
+        """The values met since this was last asked, and their leaves."""
+        fresh, self.fresh = self.fresh, []
+        return [value for value, _ in fresh], [leaf for _, leaf in fresh]
 
     def leaf(self, value: Any) -> Any:
         """The leaf for a boxed Tensor; anything else as it is."""
@@ -187,8 +195,9 @@ class _Collector:
         if node not in self.table:
             if not node.level.alive or node.level.depth > self.depth:
                 return value
-            self.table[node] = (value, variable(value._data))
-        return self.table[node][1]  # also when its level has ended and a pullback calls the function again
+            self.table[node] = variable(value._data)
+            self.fresh.append((value, self.table[node]))
+        return self.table[node]  # also when its level has ended and a pullback calls the function again
 
     def state(self) -> State:
         """The present state, with this collector at work."""
@@ -203,13 +212,17 @@ class _Lifted(Operation):
         self.name = self.label = name
         self.result, self.leaves, self.collector = result, leaves, collector
         self.inputs = tuple(f"input {i}" for i in range(len(leaves)))
-        self.rules = tuple(self._rule(i) for i in range(len(leaves)))
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         return self.result._data, None
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         return (out, *arrays)
+
+    @property
+    def rules(self) -> tuple[Callable[..., Any], ...]:
+        """One per leaf; made anew, since kept they would be a reference cycle."""
+        return tuple(self._rule(i) for i in range(len(self.leaves)))
 
     def _rule(self, i: int) -> Callable[..., Any]:
         def rule(g: Any, out: Any, *inputs: Any) -> Any:
@@ -224,13 +237,12 @@ class _Lifted(Operation):
             with state_as(self.collector.state()):
                 (found,) = gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
             if found is None:
+                self.collector.fresh.clear()
                 return np.zeros(leaf.shape, leaf.dtype)
             # What the function closes over may by now be a value of a lower level, with a leaf of its own.
-            known = {id(leaf) for leaf in self.leaves}
-            more = [pair for pair in self.collector.table.values() if id(pair[1]) not in known]
-            leaves = [*self.leaves, *(leaf for _, leaf in more), seed]
-            op = _Lifted(f"gradient of {self.name}", found, leaves, self.collector)
-            return apply(op, [*inputs, *(value for value, _ in more), g], {})  # type: ignore[arg-type]
+            values, leaves = self.collector.taken()
+            op = _Lifted(f"gradient of {self.name}", found, [*self.leaves, *leaves, seed], self.collector)
+            return apply(op, [*inputs, *values, g], {})  # type: ignore[arg-type]
 
         return rule
 
@@ -249,8 +261,7 @@ def at_levels(function: F) -> F:
         with state_as(replace(state, collector=collector)):
             args, kwargs = tree_map(collector.leaf, (args, kwargs))
             out = function(*args, **kwargs)
-        values = [value for value, _ in collector.table.values()]
-        leaves = [leaf for _, leaf in collector.table.values()]
+        values, leaves = collector.taken()
 
         def lifted(result: Any) -> Any:
             if getattr(result, "_node", None) is None or not values:

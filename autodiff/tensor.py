@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import cuts, dispatch, views
+from autodiff.batching import Lanes
 from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
@@ -114,7 +115,7 @@ class Tensor:
         """The array. Assigning rebinds it and leaves a recorded graph as it was; writing into it does not, so do not
         write into it between forward and backward."""
         data = self._data
-        if data.__class__ is not np.ndarray:
+        if data.__class__ is not np.ndarray and data.__class__ is not Lanes:
             data = self._data = np.asarray(data)
         return data  # type: ignore[no-any-return]
 
@@ -940,7 +941,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
 
 def _wrapped(result: Any) -> Any:
     """A NumPy result as constants: arrays and NumPy scalars become Tensors, anything else stays."""
-    if isinstance(result, np.ndarray | np.generic):
+    if isinstance(result, np.ndarray | np.generic | Lanes):
         return wrap(result, None) if result.dtype.kind in "biufc" else result
     if isinstance(result, tuple) and type(result) is tuple:
         return tuple(_wrapped(part) for part in result)

@@ -133,7 +133,9 @@ def keep_zeros(g: Any, h: Any) -> Any:
     computed: ``0 * nan`` would spoil a gradient to which the branch contributes nothing. So every operation that acts
     element by element keeps zeros; of a tangent in the cotangent's place likewise.
     """
-    values = getattr(h, "_data", getattr(h, "array", h))
+    values = getattr(h, "_data", h)
+    while hasattr(values, "array"):
+        values = values.array
     squares = np.vdot(values, values)  # the quickest question whether there is any NaN
     if squares == squares:
         return h
@@ -154,7 +156,9 @@ def _by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
     try:
         return apply_rules(g)
     except Unbatchable:
-        found: Sequence[Any] = above.one_by_one(g, apply_rules)
+        found: Sequence[Any] | None = above.one_by_one(g, apply_rules)
+        if found is None:
+            raise  # lanes of vmap, which answers by running the function once for each
         return found
 
 

@@ -87,6 +87,8 @@ class _Above:
     level, apply_at : callable
         ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
         ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
+    over_lanes : callable
+        The same for a level of ``vmap`` (mapping.py).
     """
 
     tensor: Any = None
@@ -94,6 +96,7 @@ class _Above:
     view: Any = None
     level: Any = None
     apply_at: Any = None
+    over_lanes: Any = None
 
 
 above = _Above()
