@@ -49,8 +49,6 @@ ALLOWED = {
     "extend": CORE,
     "sparse": CORE,
     "compiler": CORE | {"kernels", "checkpointing", "transforms"},
-    "implicit": CORE | {"closures", "transforms"},
-    "integrate": CORE | {"closures", "implicit"},
 }
 
 

@@ -16,6 +16,7 @@ import inspect
 import linecache
 import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -87,8 +88,6 @@ class _Above:
     level, apply_at : callable
         ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
         ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
-    over_lanes : callable
-        The same for a level of ``vmap`` (mapping.py).
     """
 
     tensor: Any = None
@@ -96,7 +95,6 @@ class _Above:
     view: Any = None
     level: Any = None
     apply_at: Any = None
-    over_lanes: Any = None
 
 
 above = _Above()
@@ -247,14 +245,18 @@ class Primitive(Operation):
                 f"Primitive {name!r}: {len(rules)} rules for a forward with parameters {list(names)}; give one rule per"
                 " array input"
             )
-        count = 1 if variadic else 1 + len(rules)
-        self.reads = [None if rule is None else _reads(rule, 1 + variadic, count) for rule in rules]
         self.operate = eval(f"lambda {', '.join('ab'[: len(rules)])}: {operator}") if operator else forward
         _define(self, numpy)
         self.reflected = _reflected(self) if len(rules) == 2 else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    @cached_property
+    def reads(self) -> list[Any]:
+        """How each rule uses ``(out, *inputs)``; None where there is no rule."""
+        count = 1 if self.variadic else 1 + len(self.rules)
+        return [None if rule is None else _reads(rule, 1 + self.variadic, count) for rule in self.rules]
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
@@ -514,8 +516,6 @@ def coerce(op: Any, position: int, value: Any) -> Any:
         return hold(value)
     if kind in PYTHON_NUMBERS or value is None:
         return value
-    if isinstance(value, int):
-        return int(value)  # a kind of integer of somebody's own is as weak as Python's
     if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
         raise DTypeError(
             f"{op.name}: argument {argument(op, position)} is a {kind.__name__} that holds Tensors; "

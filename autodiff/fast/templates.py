@@ -25,6 +25,7 @@ from autodiff.core.backward import check_unwritten, fit, keep_zeros
 from autodiff.core.graph import Node, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, coerce, explain, lacking, noted
+from autodiff.fast.thresholds import FEW, IN_PLACE
 from autodiff.fast.walk import send
 
 __all__ = ["APPLY", "PULL", "install"]
@@ -127,10 +128,16 @@ _BY_HAND = """
     {results}, = _op.backward(g, saved[1], saved[2])
 """
 
-# keep_zeros(), asked of the number itself where there is but one.
+# The question of keep_zeros(), put to a number itself, and to few of them as numbers.
 _KEEPING = """
     if p{i} is not None:
-        if h{i}.__class__ is not _float64 or h{i} != h{i}:
+        if h{i}.__class__ is not _ndarray:
+            held = h{i} if h{i}.__class__ is _float64 else _nan
+        elif h{i}.size < {few} and h{i}.ndim == 1:
+            held = _sum(h{i}.tolist())
+        else:
+            held = _vdot(h{i}, h{i})
+        if held != held:
             h{i} = _keep_zeros(g, h{i})
 """
 
@@ -158,8 +165,10 @@ _SENDING = """
             p{i}.g = h{i}
         elif held is False:
             pending.reach(p{i}, h{i}, {shared})
-        else:
+        elif held.__class__ is _ndarray and held.size >= {in_place}:
             p{i}.g = pending.summed(p{i}, held, h{i})
+        else:
+            p{i}.g = held + h{i}
 """
 
 _FLOATS = frozenset({np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble})
@@ -292,9 +301,9 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         )
     if op.pointwise:
         keeping = [i for i in asked if op.fused or USED in op.reads[i]]
-        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i) for i in keeping)])
+        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i, few=FEW.value) for i in keeping)])
     fitting = "\n".join(_FITTING.strip("\n").format(i=i) for i in asked)
-    sending = "\n".join(_SENDING.strip("\n").format(i=i, shared=shared(i)) for i in asked)
+    sending = "\n".join(_SENDING.strip("\n").format(i=i, shared=shared(i), in_place=IN_PLACE.value) for i in asked)
     return source + PULL.format(
         name=name_of,
         parents=each("p{i}"),
@@ -325,6 +334,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "lacking": lacking,
         "leave": core.leave,
         "list": list,
+        "nan": np.nan,
         "ndarray": np.ndarray,
         "new": object.__new__,
         "noted": noted,
@@ -334,7 +344,9 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "send": send,
         "single": np.dtype(np.float32),
         "state": current_state,
+        "sum": sum,
         "time": time,
+        "vdot": np.vdot,
         "view": core.above.view,
     }
     return {f"_{name}": value for name, value in names.items()}

@@ -30,8 +30,8 @@ class Pending:
     ----------
     reached : list
         The leaves (and the nodes too old to matter) that a gradient has reached.
-    shared : set
-        Those of them whose gradient somebody else may hold.
+    shared : dict
+        Of those of them whose first gradient somebody else may hold, that gradient.
     owned : set
         The entries whose gradient was made here by an addition: nobody else can hold it, so more may be added in place.
         Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
@@ -41,7 +41,7 @@ class Pending:
 
     def __init__(self) -> None:
         self.reached: list[Any] = []
-        self.shared: set[Any] = set()
+        self.shared: dict[Any, Any] = {}
         self.owned: set[Any] = set()
 
     def reach(self, entry: Any, g: Any, shared: bool) -> None:
@@ -49,7 +49,7 @@ class Pending:
         entry.g = g
         self.reached.append(entry)
         if shared:
-            self.shared.add(entry)
+            self.shared[entry] = g
 
     def summed(self, entry: Any, held: Any, g: Any) -> Any:
         """What has arrived, and more."""
@@ -57,7 +57,6 @@ class Pending:
             return np.add(held, g, held)
         if held.__class__ is np.ndarray and held.size >= IN_PLACE.value and g.__class__ is np.ndarray:
             self.owned.add(entry)
-        self.shared.discard(entry)
         return added(held, g)
 
     def add(self, entry: Any, g: Any) -> None:
@@ -113,12 +112,15 @@ def _walk(
     for node in order:
         g = node.g
         node.g = False
-        if g is None or (useful is not None and node not in useful):
+        if g is None:
             continue
-        if useful is not None and node in found and g.__class__ is not list:
-            found[node] = kept(g)
-            if cut:
+        if useful is not None:
+            if node not in useful:
                 continue
+            if node in found and g.__class__ is not list:
+                found[node] = kept(g)
+                if cut:
+                    continue
         if node.extras is not None and g.__class__ is not list:
             g = through_hooks(node, g, False)
             come_to_rest(node, g, False)
@@ -137,9 +139,9 @@ def _walk(
         if targets is not None:
             if entry in found:
                 found[entry] = kept(g)
-        elif entry._grad is not None or entry.hooks or entry.dtype.kind == "c":
+        elif entry._grad is not None or entry.hooks:
             come_to_rest(entry, through_hooks(entry, g, False), False)
-        elif entry in shared or (g.__class__ is ndarray and g.base is not None):
+        elif shared.get(entry) is g or (g.__class__ is ndarray and g.base is not None):
             entry._grad = np.array(g)
         else:
             entry._grad = g
@@ -173,12 +175,9 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
             entry.g = None
             ahead = None
             for parent in entry.parents:
-                if (
-                    parent is not None
-                    and parent.g is False
-                    and parent.__class__ is not Variable
-                    and parent.stamp >= since
-                ):
+                if parent.__class__ is Variable or parent is None:
+                    continue
+                if parent.g is False and parent.stamp >= since:
                     if ahead is not None:
                         partings.append((ahead, len(path) + 1))
                     ahead = parent

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.backward import wrap
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
 from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive
@@ -72,7 +71,7 @@ def _silent_at_poles(rule: Any) -> Any:
     """Without a warning where x is 0: an infinite derivative is told by its value."""
 
     def silent(g: Any, out: Any, x: Any, y: Any) -> Any:
-        if np.count_nonzero(bare(x)) == np.size(bare(x)):
+        if (x.__class__ is np.float64 and x) or np.count_nonzero(bare(x)) == np.size(bare(x)):
             return rule(g, out, x, y)
         with np.errstate(divide="ignore", invalid="ignore"):
             return rule(g, out, x, y)
@@ -192,23 +191,6 @@ hypot = P(
     lambda g, out, x, y: g * of(direction, y, x),
     domain=(0.3, 3.0),
 )
-
-
-@dispatch.implements(np.sign)
-def sign(x: Any, /) -> Any:
-    """``numpy.sign``: of real numbers a constant, of complex ones the differentiable ``z / |z|``, and 0 at 0.
-
-    Examples
-    --------
-    >>> import numpy as np, autodiff
-    >>> np.sign(autodiff.tensor([3 + 4j], requires_grad=True)).data
-    array([0.6+0.8j])
-    """
-    if np.result_type(bare(x)).kind != "c":
-        return wrap(np.sign(bare(x)), None)
-    return quotient(x, np.abs(x))
-
-
 deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])
 rad2deg = P("rad2deg", np.rad2deg, lambda g, out, x: g * (180 / np.pi), numpy=[np.rad2deg, np.degrees])
 

@@ -181,6 +181,8 @@ def lowered_power(out: Any, x: Any, y: Any) -> Any:
     range, since such ``y`` are negative or below one half.
     """
     exponent = y - 1
+    if y.__class__ is int and abs(y) < 1 << 53:
+        return x**exponent
     rounded = (bare(exponent) + 1 != bare(y)) & (bare(out).dtype.kind == "f")
     if not np.any(rounded):
         return x**exponent
