@@ -18,6 +18,7 @@ from typing import Any
 from autodiff import fast as fast  # isort: skip
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
+from autodiff import naming as _naming
 from autodiff import words as _words
 from autodiff.core.errors import (
     AnomalyError,
@@ -36,7 +37,6 @@ from autodiff.core.errors import (
 )
 from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad, plain
 from autodiff.core.op import registry
-from autodiff.naming import notice_strangers as _notice_strangers
 from autodiff.ops import creation
 from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
@@ -163,4 +163,5 @@ def __getattr__(name: str) -> Any:
     raise _words.missing(name)
 
 
-_notice_strangers()
+_naming.refuse_free_threading()
+_naming.notice_strangers()

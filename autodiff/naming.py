@@ -13,7 +13,7 @@ import sys
 import warnings
 from importlib import import_module
 
-__all__ = ["alias", "notice_strangers"]
+__all__ = ["alias", "notice_strangers", "refuse_free_threading"]
 
 
 def alias(name: str, package: str) -> None:
@@ -26,6 +26,21 @@ def alias(name: str, package: str) -> None:
     sys.modules[name] = found
     for part in pkgutil.walk_packages(found.__path__, "."):
         sys.modules[name + part.name] = import_module(package + part.name)
+
+
+def refuse_free_threading() -> None:
+    """Refuse a Python that runs without its lock: nothing was tested there.
+
+    Raises
+    ------
+    ImportError
+        With the way to turn the lock on.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise ImportError(
+            "autodiff was not tested on Python without the global interpreter lock; turn it on: PYTHON_GIL=1, or"
+            " python -X gil=1"
+        )
 
 
 def notice_strangers() -> None:

@@ -18,6 +18,8 @@ from benchmarks.allocations import counted
 from benchmarks.harness import Candidate, Contest
 from benchmarks.parts import PARTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

@@ -20,6 +20,7 @@ def start(folder: Path, *flags: str, **more: str) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_learns_to_97_percent_with_every_seed_and_writes_its_pictures(tmp_path: Path) -> None:
     for module in ("matplotlib", "tqdm", "pygraphviz"):
         pytest.importorskip(module, reason=f"the example draws with {module}")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "examples" / "experiments"
 
 pytest.importorskip("sklearn", reason="the images are scikit-learn's digits")

@@ -110,6 +110,18 @@ def test_a_kernel_that_fails_in_the_backward_pass_alone(name: str, monkeypatch: 
         np.testing.assert_allclose(ours, plain, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_plain_asks_no_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.use("numpy")
+    expected = results(name)
+    kernels.use("numba")
+    monkeypatch.setattr(kernels, "_kernel", _no_module)
+    with warnings.catch_warnings(), ad.plain():
+        warnings.simplefilter("error")
+        for ours, plain in zip(results(name), expected, strict=True):
+            np.testing.assert_array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.filterwarnings("ignore::autodiff.kernels.KernelWarning")
 def test_adam_steps_without_its_kernel(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,12 @@ def test_a_stranger_s_package_that_comes_first_is_named(name: str, tmp_path: Pat
     assert "pip uninstall autodiff" in done.stderr
 
 
+def test_python_without_its_lock_is_refused() -> None:
+    done = fresh("import sys; sys._is_gil_enabled = lambda: False; import autodiff")
+    assert done.returncode == 1
+    assert "PYTHON_GIL=1" in done.stderr
+
+
 def test_no_text_installs_the_name_from_an_index() -> None:
     import re
 

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, require
+from autodiff.core.modes import is_plain
 
 __all__ = [
     "LEAST",
@@ -225,8 +226,10 @@ class Kept(tuple[Any, ...]):
 
 
 def large(size: int, least: int = LEAST) -> bool:
-    """Whether so many elements go to a kernel in the present mode, if ``least`` do in the mode "auto"."""
-    return size >= (_ordinary if least == LEAST else _threshold(least)).least
+    """Whether so many elements go to a kernel in the present mode, if ``least`` do in the mode "auto"; none do under
+    ``autodiff.plain()``.
+    """
+    return size >= (_ordinary if least == LEAST else _threshold(least)).least and not is_plain()
 
 
 def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = LEAST) -> Callable[..., Any]:
@@ -248,7 +251,7 @@ def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = L
 
     @wraps(numpy)
     def forward(x: Any, *args: Any, **attrs: Any) -> Any:
-        if x.size >= threshold.least:
+        if x.size >= threshold.least and not is_plain():
             found = guarded(x, *args, **attrs)
             if found is not None:
                 return found
