@@ -37,6 +37,8 @@ from autodiff.core.errors import (
 )
 from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad, plain
 from autodiff.core.op import registry
+from autodiff.custom import custom_jvp, custom_vjp
+from autodiff.mapping import vmap
 from autodiff.ops import creation
 from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
@@ -82,6 +84,8 @@ __all__ = [
     "compile",
     "composed",
     "constant",
+    "custom_jvp",
+    "custom_vjp",
     "detect_anomaly",
     "elementwise_grad",
     "enable_grad",
@@ -106,6 +110,7 @@ __all__ = [
     "tensor",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 # Every differentiable NumPy function under NumPy's name: the table is the single place where one is added.
@@ -158,6 +163,8 @@ def __getattr__(name: str) -> Any:
         from autodiff.compiler import compile
 
         return compile
+    if name in ("fori_loop", "scan", "while_loop"):
+        return getattr(import_module("autodiff.compiler.scan"), name)
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
     raise _words.missing(name)

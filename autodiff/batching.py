@@ -21,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 
-__all__ = ["Batched", "Unbatchable", "each", "is_batched", "scatter"]
+__all__ = ["Batched", "Lanes", "Unbatchable", "each", "is_batched", "scatter", "shifted_index"]
 
 
 def is_batched(value: Any) -> bool:
@@ -47,10 +47,14 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     shape = property(lambda self: self.array.shape[1:])
     ndim = property(lambda self: self.array.ndim - 1)
     dtype = property(lambda self: self.array.dtype)
-    real = property(lambda self: Batched(self.array.real))
-    imag = property(lambda self: Batched(self.array.imag))
+    real = property(lambda self: self._like(self.array.real))
+    imag = property(lambda self: self._like(self.array.imag))
     T = property(lambda self: np.transpose(self))
     base = None
+
+    def _like(self, array: Any) -> Any:
+        """Another array with the same hidden axis."""
+        return Batched(array)
 
     @property
     def size(self) -> int:
@@ -68,23 +72,24 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         """Of the visible axes."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload]
 
-    def astype(self, dtype: Any, copy: bool = True) -> Batched:
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
         """In another dtype."""
-        return Batched(self.array.astype(dtype, copy=copy))
+        return self._like(self.array.astype(dtype, copy=copy))
 
-    def copy(self) -> Batched:
+    def copy(self) -> Any:
         """With an array of its own."""
-        return Batched(self.array.copy())
+        return self._like(self.array.copy())
 
     def conj(self) -> Any:
         """The complex conjugate."""
-        return Batched(np.conjugate(self.array))
+        return self._like(np.conjugate(self.array))
 
     def __getitem__(self, index: Any) -> Any:
-        shifted = _shifted_index(index)
+        shifted = shifted_index(index)
         if shifted is None:
-            return _loop(lambda part: part[index], (self,), {})
-        return Batched(self.array[shifted])
+            found = _loop(lambda part: part[index], (Batched(self.array),), {})
+            return self._like(found.array)
+        return self._like(self.array[shifted])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise Unbatchable
@@ -98,7 +103,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         raise Unbatchable
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         raise Unbatchable
 
@@ -120,6 +125,63 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         if kwargs.get("out") is not None:
             raise Unbatchable
         return _loop(function, args, kwargs)
+
+
+class Lanes(Batched):
+    """The values of a tensor at one level of ``vmap``, one of each lane along the hidden axis.
+
+    ``array`` may hold the lanes of an outer level in its turn. Arithmetic on several levels begins with the innermost.
+    """
+
+    __slots__ = ("level",)
+
+    def __init__(self, array: Any, level: Any) -> None:
+        self.array = array
+        self.level = level
+
+    def _like(self, array: Any) -> Any:
+        return Lanes(array, self.level)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(hasattr(x, "_node") or x.__class__ is Batched for x in inputs):
+            return NotImplemented
+        return _at_innermost(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(not issubclass(kind, (Lanes, np.ndarray)) for kind in types):
+            return NotImplemented
+        if function in (np.shape, np.ndim, np.size):
+            return _HANDLERS[function](*args, **kwargs)
+        return _at_innermost(function, args, kwargs)
+
+
+def _at_innermost(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    found: list[Any] = []
+    _every(lambda v: found.append(v.level), [list(args), kwargs])
+    level = max(found, key=lambda one: one.depth)
+    lowered = _every(lambda v: Batched(v.array) if v.level is level else v, [list(args), kwargs])
+    return _tagged(function(*lowered[0], **lowered[1]), level)
+
+
+def _every(function: Callable[[Any], Any], value: Any) -> Any:
+    """Nested lists, tuples and dicts with every :class:`Lanes` replaced."""
+    if value.__class__ is Lanes:
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        parts = [_every(function, v) for v in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if isinstance(value, dict):
+        return {key: _every(function, v) for key, v in value.items()}
+    return value
+
+
+def _tagged(result: Any, level: Any) -> Any:
+    if result.__class__ is Batched:
+        return Lanes(result.array, level)
+    if isinstance(result, (list, tuple)):
+        parts = [_tagged(part, level) for part in result]
+        return tuple(parts) if isinstance(result, tuple) else parts
+    return result
 
 
 def _wrap(result: Any) -> Any:
@@ -174,7 +236,7 @@ def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return Batched(np.stack([np.asarray(r) for r in results]))
 
 
-def _shifted_index(index: Any) -> Any:
+def shifted_index(index: Any) -> Any:
     """The index past the hidden axis, or None where NumPy would move the hidden axis away from the front."""
     parts = index if isinstance(index, tuple) else (index,)
     if any(p.__class__ is Batched for p in parts):
@@ -187,7 +249,7 @@ def _shifted_index(index: Any) -> Any:
 
 def scatter(v: Batched, index: Any, shape: tuple[int, ...], unique: bool) -> Batched:
     """Zeros of ``shape`` with every cotangent added at ``index``."""
-    shifted = _shifted_index(index)
+    shifted = shifted_index(index)
     if shifted is None:
         raise Unbatchable
     result = np.zeros((v.array.shape[0], *shape), v.dtype)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
 
-__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "variable"]
+__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "run_recorded", "strangers", "variable"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +42,32 @@ def run_marked(function: Callable[..., Any], *args: Any) -> tuple[Any, object]:
     mark = object()
     with state_as(replace(current_state() or ORDINARY, mark=mark, grad=True)):
         return function(*args), mark
+
+
+def run_recorded(function: Callable[..., Any], *args: Any) -> Any:
+    """The function's result with recording on."""
+    state = current_state()
+    if state is None or state.grad:
+        return function(*args)
+    with state_as(replace(state, grad=True)):
+        return function(*args)
+
+
+def strangers(outputs: Sequence[Any], known: set[Any]) -> bool:
+    """Whether outputs depend on a leaf that is not known, other than through what is known."""
+    seen = {out._node for out in outputs if getattr(out, "_node", None) is not None}
+    stack = list(seen)
+    while stack:
+        entry = stack.pop()
+        if entry in known:
+            continue
+        if isinstance(entry, Variable):
+            return True
+        for parent in entry.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return False
 
 
 def outside(roots: Sequence[Any], mark: object, own: set[Any]) -> list[Node | Variable]:
@@ -93,6 +120,8 @@ class _Defined(Operation):
 
     def pull(self, node: Node, g: Any, recording: Any) -> list[Any]:
         (out,) = node.saved
+        # Of a set of entries, as a function of which the pass is recorded, more is recorded than is asked for.
+        recording = recording is not False
         if recording:
             out = wrap(out, node)
         try:
@@ -149,7 +178,14 @@ class _Collector:
 
     def __init__(self) -> None:
         self.depth = forward.levels()
-        self.table: dict[Any, tuple[Any, Any]] = {}
+        # Weak, and the values apart: what is made of them refers to this collector.
+        self.table: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self.fresh: list[tuple[Any, Any]] = []
+
+    def taken(self) -> tuple[list[Any], list[Any]]:
+        """The values met since this was last asked, and their leaves."""
+        fresh, self.fresh = self.fresh, []
+        return [value for value, _ in fresh], [leaf for _, leaf in fresh]
 
     def leaf(self, value: Any) -> Any:
         """The leaf for a boxed Tensor; anything else as it is."""
@@ -159,8 +195,9 @@ class _Collector:
         if node not in self.table:
             if not node.level.alive or node.level.depth > self.depth:
                 return value
-            self.table[node] = (value, variable(value._data))
-        return self.table[node][1]  # also when its level has ended and a pullback calls the function again
+            self.table[node] = variable(value._data)
+            self.fresh.append((value, self.table[node]))
+        return self.table[node]  # also when its level has ended and a pullback calls the function again
 
     def state(self) -> State:
         """The present state, with this collector at work."""
@@ -175,7 +212,6 @@ class _Lifted(Operation):
         self.name = self.label = name
         self.result, self.leaves, self.collector = result, leaves, collector
         self.inputs = tuple(f"input {i}" for i in range(len(leaves)))
-        self.rules = tuple(self._rule(i) for i in range(len(leaves)))
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         return self.result._data, None
@@ -183,25 +219,30 @@ class _Lifted(Operation):
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         return (out, *arrays)
 
+    @property
+    def rules(self) -> tuple[Callable[..., Any], ...]:
+        """One per leaf; made anew, since kept they would be a reference cycle."""
+        return tuple(self._rule(i) for i in range(len(self.leaves)))
+
     def _rule(self, i: int) -> Callable[..., Any]:
         def rule(g: Any, out: Any, *inputs: Any) -> Any:
             leaf = self.leaves[i]
             recorded = hasattr(g, "_node") or any(hasattr(x, "_node") for x in inputs)
             if not recorded:
-                (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
+                with state_as(self.collector.state()):  # a pullback may run the function again
+                    (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
                 return np.zeros(leaf.shape, leaf.dtype) if found is None else found
             # As a function of the same leaves, and of one more in the cotangent's place.
             seed = variable(np.asarray(getattr(g, "_data", g), self.result.dtype))
             with state_as(self.collector.state()):
                 (found,) = gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
             if found is None:
+                self.collector.fresh.clear()
                 return np.zeros(leaf.shape, leaf.dtype)
             # What the function closes over may by now be a value of a lower level, with a leaf of its own.
-            known = {id(leaf) for leaf in self.leaves}
-            more = [pair for pair in self.collector.table.values() if id(pair[1]) not in known]
-            leaves = [*self.leaves, *(leaf for _, leaf in more), seed]
-            op = _Lifted(f"gradient of {self.name}", found, leaves, self.collector)
-            return apply(op, [*inputs, *(value for value, _ in more), g], {})  # type: ignore[arg-type]
+            values, leaves = self.collector.taken()
+            op = _Lifted(f"gradient of {self.name}", found, [*self.leaves, *leaves, seed], self.collector)
+            return apply(op, [*inputs, *values, g], {})  # type: ignore[arg-type]
 
         return rule
 
@@ -220,8 +261,7 @@ def at_levels(function: F) -> F:
         with state_as(replace(state, collector=collector)):
             args, kwargs = tree_map(collector.leaf, (args, kwargs))
             out = function(*args, **kwargs)
-        values = [value for value, _ in collector.table.values()]
-        leaves = [leaf for _, leaf in collector.table.values()]
+        values, leaves = collector.taken()
 
         def lifted(result: Any) -> Any:
             if getattr(result, "_node", None) is None or not values:

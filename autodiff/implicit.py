@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, is_batched
-from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, variable
+from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, variable
 from autodiff.core.errors import (
     ArgumentError,
     ConvergenceError,
@@ -190,6 +190,7 @@ def solution(
     value: Any,
     system: Any = None,
     check: Callable[[Any, Any], None] | None = None,
+    parents: list[Any] | None = None,
 ) -> Any:
     """A vector that makes ``residual`` zero, as a Tensor with the derivative that this fact gives it.
 
@@ -204,14 +205,17 @@ def solution(
         What solves with the residual's Jacobian, if that is at hand.
     check : callable, optional
         ``check(system, r)``, called before the first gradient; raises where ``value`` is no solution.
+    parents : list of nodes, optional
+        All that ``residual`` reads, if that is known; else it is found.
     """
     x = variable(value)
-    r, mark = run_marked(residual, x)
+    r, mark = (run_recorded(residual, x), None) if parents is not None else run_marked(residual, x)
     if getattr(r, "_node", None) is None:
         return wrap(x._data, None)
     if r.shape != x.shape:
         raise ShapeError(f"{name}: the equation has shape {r.shape} for unknowns of shape {x.shape}")
-    parents = outside([r._node], mark, {x._node})
+    if parents is None:
+        parents = outside([r._node], mark, {x._node})
     system = Jacobian(name, r, x) if system is None else system
     open_question = [check]
 

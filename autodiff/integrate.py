@@ -1,39 +1,940 @@
-"""Ordinary differential equations, differentiable in the state, the times and the parameters:
-``autodiff.integrate.odeint``.
+"""Ordinary differential equations and quadrature under SciPy's names, differentiable in all that goes into them:
+``solve_ivp``, ``odeint``, ``quad``, ``fixed_quad``.
 
-SciPy's own offers no protocol, and its steps are inside compiled code. Here the steps are recorded operations of a
-fixed tableau (Dormand and Prince 1980): the gradient is the exact derivative of the solution that was computed,
-whatever its tolerance.
+SciPy takes the steps, on plain numbers. The derivative is that of the solution that was computed: its steps are taken
+once more, last to first, a few at a time, as recorded operations, and pulled back (the discrete adjoint). So a gradient
+costs a few forward solves and holds the states at the steps, never the whole graph. Which steps:
+
+- RK23, RK45, DOP853: SciPy's own tableaux and interpolants; the derivative is exact for the steps that were taken.
+- Radau: the collocation equations of every step, as implicit functions; exact but for the solver's Newton tolerance.
+- BDF, LSODA: values are the solver's; the derivative is that of a Radau solution to the same tolerances.
+
+Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I and II.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, strangers, variable
+from autodiff.core.errors import (
+    ArgumentError,
+    ConvergenceError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    SingularMatrixError,
+    require,
+)
+from autodiff.core.modes import no_grad
+from autodiff.core.op import Primitive
+from autodiff.core.pytree import flatten, flatten_like
+from autodiff.implicit import Jacobian, solution
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 
-__all__ = ["odeint"]
+__all__ = ["fixed_quad", "odeint", "quad", "solve_ivp"]
 
-# Dormand and Prince 1980, RK5(4)7M: nodes, stages, and the difference between the fifth-order and the embedded
-# fourth-order solution.
-_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-_STAGES = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+METHODS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
+#: Up to so many unknowns the way back holds the Jacobians at all steps.
+FULL_JACOBIANS = 24
+#: Up to so many unknowns the implicit solvers are given the exact Jacobian; beyond, SciPy's differences.
+EXACT_JACOBIAN = 100
+
+
+# --- the state as one vector ------------------------------------------------------------------------------------------
+
+
+class State:
+    """A tree of arrays as the vector that a solver integrates."""
+
+    def __init__(self, name: str, y0: Any, function: str = "fun") -> None:
+        if isinstance(y0, (list, tuple)) and y0 and all(_is_number(part) for part in y0):
+            y0 = shaping.array(list(y0))  # as SciPy takes a list of numbers
+        leaves, self.rebuild = flatten(y0)
+        self.name, self.tree, self.function = name, y0, function
+        arrays = [np.asarray(bare(leaf)) for leaf in leaves]
+        if not arrays or not all(a.dtype.kind in "biufc" for a in arrays):
+            raise DTypeError(f"{name}: the state must be an array or a tree of arrays of numbers")
+        self.shapes = [a.shape for a in arrays]
+        self.ends = np.cumsum([0, *(a.size for a in arrays)]).tolist()
+        self.dtype = np.result_type(*(a.dtype if a.dtype.kind in "fc" else float for a in arrays), np.float16)
+        self.plain = len(arrays) == 1 and hasattr(y0, "shape") and arrays[0].ndim == 1
+        self.alone = len(arrays) == 1 and not isinstance(y0, (dict, list, tuple))
+
+    def pack(self, tree: Any, words: str = "") -> Any:
+        """The vector of a tree, recorded."""
+        words = words or self.function
+        if self.alone:
+            if isinstance(tree, (list, tuple)):
+                flat = all(isinstance(part, float) or getattr(part, "shape", None) == () for part in tree)
+                tree = vector_.function(*tree) if flat and tree else shaping.array(tree)
+            whole = tree if hasattr(tree, "_node") else _tensor(tree)
+            if whole.shape != self.shapes[0]:
+                raise ShapeError(
+                    f"{self.name}: {words} returned shape {whole.shape} for a state of shape {self.shapes[0]}"
+                )
+            whole = whole if whole.ndim == 1 else shaping.reshape(whole, (-1,))
+        else:
+            leaves = [_tensor(leaf) for leaf in flatten_like(tree, self.tree, f"{self.name}: {words}'s value")]
+            for leaf, shape in zip(leaves, self.shapes, strict=True):
+                if leaf.shape != shape:
+                    raise ShapeError(f"{self.name}: {words} returned shape {leaf.shape} for a state of shape {shape}")
+            whole = shaping.concatenate([shaping.reshape(leaf, (-1,)) for leaf in leaves])
+        return whole if whole.dtype == self.dtype else whole.astype(self.dtype)
+
+    def pack_many(self, tree: Any, count: int) -> Any:
+        """The vectors of a tree that holds many states, one axis more behind."""
+        if self.alone and isinstance(tree, (list, tuple)):
+            tree = shaping.stack([part + np.zeros(count) for part in tree])
+        leaves = [_tensor(leaf) for leaf in flatten_like(tree, self.tree if not self.alone else 0.0, "the state")]
+        return shaping.concatenate([shaping.reshape(leaf, (-1, count)) for leaf in leaves])
+
+    def unpack(self, y: Any, more: tuple[int, ...] = ()) -> Any:
+        """The tree of a vector, or of vectors with more axes behind."""
+        if self.plain:
+            return y
+        spans = zip(self.ends, self.ends[1:], self.shapes, strict=False)
+        return self.rebuild([y[start:stop].reshape(shape + more) for start, stop, shape in spans])
+
+    def numbers(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
+        """``function(t, tree, *args)`` as one of plain arrays, for SciPy; to be called under ``no_grad``."""
+        args = _bare_tree(args)
+
+        def plain(t: Any, y: Any) -> Any:
+            value = function(t, self.unpack(y), *args)
+            if value.__class__ is np.ndarray and value.shape == y.shape and value.dtype.kind in "fc":
+                return value
+            return bare(self.pack(value))
+
+        return plain
+
+
+def _is_number(part: Any) -> bool:
+    return not isinstance(part, (dict, list, tuple)) and part is not None and np.ndim(bare(part)) == 0
+
+
+def _bare_tree(tree: Any) -> Any:
+    leaves, rebuild = flatten(tree)
+    return rebuild([leaf.data if hasattr(leaf, "_node") else leaf for leaf in leaves])
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def _sum(*terms: Any, weights: tuple[float, ...] = ()) -> Any:
+    total = terms[0]
+    for weight, term in zip(weights, terms[1:], strict=True):
+        total = total + weight * term
+    return total
+
+
+def _sample_sum(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple(draw.array((3,)) for _ in range(3)), {"weights": (0.5, -2.0)}
+
+
+#: ``terms[0] + sum(weights * terms[1:])``: one stage of a step.
+sum_ = Primitive(
+    "weighted_sum",
+    _sum,
+    lambda i, g, out, *terms, weights=(): g * weights[i - 1] if i else g,
+    variadic=True,
+    sample=_sample_sum,
 )
-_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
 
+#: Numbers as a vector: what an equation returns as a list.
+vector_ = Primitive(
+    "vector_of",
+    lambda *parts: np.array([part.item() if hasattr(part, "item") else part for part in parts], np.result_type(*parts)),
+    lambda i, g, out, *parts: g[i],
+    variadic=True,
+    sample=lambda draw: (tuple(draw.array(()) for _ in range(3)), {}),
+)
+
+
+def _combined(y: Any, h: Any, weights: Sequence[float], slopes: Sequence[Any]) -> Any:
+    """``y + h sum(weights * slopes)``; ``h`` may be a Tensor."""
+    pairs = [(float(w), k) for w, k in zip(weights, slopes, strict=False) if w]
+    if not pairs:
+        return y
+    if hasattr(h, "_node"):
+        first, *rest = pairs
+        return y + h * sum_.function(first[1] * first[0], *[k for _, k in rest], weights=tuple(w for w, _ in rest))
+    return sum_.function(y, *[k for _, k in pairs], weights=tuple(h * w for w, _ in pairs))
+
+
+class Explicit:
+    """The steps of one of SciPy's explicit Runge-Kutta methods.
+
+    ``weights(x)`` are the interpolant's: the state at the fraction x of a step is ``y + h sum(weights(x) * slopes)``.
+    """
+
+    chunk = 32
+
+    def __init__(self, method: str) -> None:
+        solver = getattr(require("scipy.integrate"), method)
+        self.A, self.C, self.B = solver.A, solver.C, solver.B
+        self.stages = solver.n_stages
+        if method == "DOP853":
+            self.A = np.vstack([_wide(solver.A, 16), np.append(solver.B, np.zeros(4)), solver.A_EXTRA])
+            self.C = np.concatenate([solver.C, [1.0], solver.C_EXTRA])
+            self.P = _dop853_interpolant(solver)
+        else:
+            self.A = np.vstack([_wide(solver.A, self.stages), solver.B])
+            self.C = np.append(solver.C, 1.0)
+            self.P = solver.P
+
+    def step(self, f: Any, t: Any, h: Any, y: Any, first: Any, guess: Any, parents: list[Any]) -> tuple[Any, Any]:
+        """(state at the end, slopes): further slopes are added by :meth:`between` and by the next step."""
+        slopes = [f(t, y) if first is None else first]
+        for i in range(1, self.stages):
+            slopes.append(f(t + float(self.C[i]) * h, _combined(y, h, self.A[i], slopes)))
+        return _combined(y, h, self.B, slopes), slopes
+
+    def ending(self, f: Any, t: Any, h: Any, y: Any, slopes: list[Any]) -> Any:
+        """The slope at the end of a step, which is the first of the next."""
+        if len(slopes) == self.stages:
+            slopes.append(f(t + h, y))
+        return slopes[self.stages]
+
+    def between(self, f: Any, t: Any, h: Any, y: Any, end: Any, slopes: list[Any], x: Any) -> Any:
+        """The interpolant at the fraction ``x``, a number or a Tensor."""
+        self.ending(f, t, h, end, slopes)
+        for i in range(len(slopes), len(self.P)):
+            slopes.append(f(t + float(self.C[i]) * h, _combined(y, h, self.A[i], slopes)))
+        if not hasattr(x, "_node"):
+            return _combined(y, h, self.P @ x ** np.arange(1, self.P.shape[1] + 1), slopes)
+        return _blend(y, self.P, slopes, x, h)
+
+    def slope(self, h: float, slopes: list[Any], x: float) -> Any:
+        """The interpolant's derivative in time, on numbers."""
+        powers = np.arange(1, self.P.shape[1] + 1)
+        weights = self.P @ (powers * x ** (powers - 1))
+        return sum(w * bare(k) for w, k in zip(weights, slopes, strict=True))
+
+
+def _blend(y: Any, P: Any, parts: Sequence[Any], x: Any, scale: Any) -> Any:
+    power, weights = x, 0.0
+    for column in P.T:
+        weights = weights + power * column
+        power = power * x
+    return y + scale * np.sum(shaping.stack(parts, axis=1) * weights, axis=1)
+
+
+def _wide(A: Any, columns: int) -> Any:
+    out = np.zeros((len(A), columns))
+    out[:, : A.shape[1]] = A[:, :columns]
+    return out
+
+
+def _dop853_interpolant(solver: Any) -> Any:
+    """The weights of the sixteen slopes as polynomials of the fraction: SciPy's nested form, multiplied out."""
+    delta = np.append(solver.B, np.zeros(4))
+    e = np.eye(16)
+    parts = [delta, e[0] - delta, 2 * delta - (e[0] + e[12]), *solver.D]
+    x, one_less = np.polynomial.Polynomial([0, 1]), np.polynomial.Polynomial([1, -1])
+    out = np.zeros((16, 7))
+    factor = np.polynomial.Polynomial([1.0])
+    for i, part in enumerate(parts):
+        factor = factor * (x if i % 2 == 0 else one_less)
+        coefficients = np.zeros(8)
+        coefficients[: len(factor.coef)] = factor.coef
+        out += np.outer(part, coefficients[1:])
+    return out
+
+
+class Radau:
+    """The steps of Radau IIA of order five: the state is a polynomial that satisfies the equation at three points."""
+
+    chunk = 8
+
+    def __init__(self) -> None:
+        s = 6**0.5
+        self.C = np.array([(4 - s) / 10, (4 + s) / 10, 1.0])
+        self.A = np.array(
+            [
+                [(88 - 7 * s) / 360, (296 - 169 * s) / 1800, (-2 + 3 * s) / 225],
+                [(296 + 169 * s) / 1800, (88 + 7 * s) / 360, (-2 - 3 * s) / 225],
+                [(16 - s) / 36, (16 + s) / 36, 1 / 9],
+            ]
+        )
+        self.P = np.linalg.inv(self.C[:, None] ** np.arange(1, 4)).T
+
+    def step(self, f: Any, t: Any, h: Any, y: Any, first: Any, guess: Any, parents: list[Any]) -> tuple[Any, Any]:
+        """(state at the end, the three differences to the state at the start); ``guess`` holds their values."""
+        n = y.shape[0]
+
+        def collocation(z: Any) -> Any:
+            z = z.reshape(3, n)
+            slopes = shaping.stack([f(t + float(c) * h, y + z[i]) for i, c in enumerate(self.C)])
+            return shaping.reshape(z - h * (self.A @ slopes), (-1,))
+
+        read = [part._node for part in (t, h, y) if getattr(part, "_node", None) is not None]
+        known = list(dict.fromkeys([*read, *parents]))
+        z = solution("solve_ivp (Radau step)", collocation, guess, parents=known).reshape(3, n)
+        parts = [z[0], z[1], z[2]]
+        return y + parts[2], parts
+
+    def ending(self, f: Any, t: Any, h: Any, y: Any, slopes: list[Any]) -> Any:
+        """No slope is handed on."""
+        return None
+
+    def between(self, f: Any, t: Any, h: Any, y: Any, end: Any, slopes: list[Any], x: Any) -> Any:
+        """The collocation polynomial at the fraction ``x``."""
+        if not hasattr(x, "_node"):
+            return _combined(y, 1.0, self.P @ x ** np.arange(1, 4), slopes)
+        return _blend(y, self.P, slopes, x, 1.0)
+
+    def slope(self, h: float, slopes: list[Any], x: float) -> Any:
+        """The polynomial's derivative in time, on numbers."""
+        weights = self.P @ (np.arange(1, 4) * x ** np.arange(3))
+        return sum(w * bare(z) for w, z in zip(weights, slopes, strict=True)) / h
+
+
+@cache
+def _scheme(method: str) -> Any:
+    return Radau() if method == "Radau" else Explicit(method)
+
+
+# --- trajectories -----------------------------------------------------------------------------------------------------
+
+
+class Trajectory:
+    """A computed solution, differentiable in the initial state and time, the equation's parameters and the times at
+    which it is looked at.
+
+    Parameters
+    ----------
+    bind : callable
+        ``bind(leaves)`` makes ``f(t, y)`` of the vector, recorded, with these in the place of the tracked arguments.
+    leaves : list of Tensor
+        The arguments that are tracked.
+    numbers : callable
+        The same ``f`` on plain arrays.
+    y0, t0 : Tensor
+    dense : scipy.integrate.OdeSolution
+        Of SciPy's steps.
+    method : str
+        What took them: one of the explicit methods or "Radau".
+    again : callable, optional
+        Makes a solution of the method "Radau", for a method whose own steps are not differentiated.
+    """
+
+    def __init__(
+        self, bind: Any, leaves: list[Any], numbers: Any, y0: Any, t0: Any, dense: Any, method: str, again: Any = None
+    ) -> None:
+        self.bind, self.leaves, self.f = bind, leaves, bind(leaves)
+        self.y0, self.t0, self.dense, self.method, self.again = y0, t0, dense, method, again
+        self.numbers = numbers
+        self.sign = 1.0 if dense.ts[-1] >= dense.ts[0] else -1.0
+        closed_over: dict[Any, None] = {}
+        for t in np.linspace(dense.t_min, dense.t_max, 7):
+            y = variable(np.asarray(dense(t), y0.dtype))
+            slope, mark = run_marked(self.f, t, y)
+            if getattr(slope, "_node", None) is not None:
+                closed_over.update(dict.fromkeys(outside([slope._node], mark, {y._node})))
+        arguments = {leaf._node for leaf in leaves}
+        self.closed_over = [node for node in closed_over if node not in arguments]
+        self.parents = [leaf._node for leaf in leaves] + self.closed_over
+
+    @property
+    def tracked(self) -> bool:
+        """Whether anything that it depends on asks for a gradient."""
+        return bool(self.parents) or self.y0._node is not None or self.t0._node is not None
+
+    def at(self, times: Any, value: Any = None) -> Any:
+        """The states (n, *times.shape) at some times within the span; ``value`` if they are known."""
+        times = _tensor(times)
+        flat = np.atleast_1d(times.data).ravel()
+        if value is None:
+            value = np.asarray(self.dense(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
+        own = [t._node if t._node is not None else None for t in (self.y0, self.t0, times)]
+        parents = [node for node in own if node is not None] + self.parents
+
+        def pullback(g: Any, out: Any, recording: bool) -> Any:
+            if self.again is not None:
+                self.dense, self.method, self.again = self.again(), "Radau", None
+            if recording:
+                outs, seeds = self._replayed(flat, g, self.y0, self.t0, times.reshape(-1))
+                return gradients_at(outs, seeds, parents, True)
+            g = g.array if hasattr(g, "array") else g
+            start, initial, moments, rest = self._adjoint(
+                flat, g.reshape(self.y0.size, -1), own[1] is not None, own[2] is not None
+            )
+            known = (start, initial, moments.reshape(times.shape))
+            return [part for part, node in zip(known, own, strict=True) if node is not None] + rest
+
+        return defined("solve_ivp", value, parents, _one_by_one(pullback))
+
+    def _steps(self) -> list[tuple[float, float, float]]:
+        """(start, length, end) of every step; the last one may have been cut short by an event."""
+        return [
+            (float(t), float(piece.t_max - t if self.sign > 0 else piece.t_min - t), float(end))
+            for t, end, piece in zip(self.dense.ts, self.dense.ts[1:], self.dense.interpolants, strict=False)
+        ]
+
+    def _places(self, flat: Any, steps: list[Any], wanted: Any) -> list[list[int]]:
+        """Which of the times that are wanted lie in each step."""
+        found: list[list[int]] = [[] for _ in steps]
+        ends = self.sign * np.array([end for _, _, end in steps])
+        for j, k in enumerate(np.minimum(np.searchsorted(ends, self.sign * flat, "left"), len(steps) - 1)):
+            if wanted[j]:
+                found[int(k)].append(j)
+        return found
+
+    def _guess(self, t: float, h: float, y: Any) -> Any:
+        if self.method != "Radau":
+            return None
+        points = self.dense(t + h * _scheme("Radau").C)
+        return np.asarray((points - y[:, None]).T.ravel(), self.y0.dtype)
+
+    def _adjoint(self, flat: Any, g: Any, initial_too: bool, moving: bool) -> tuple[Any, Any, Any, list[Any]]:
+        """Gradients of <g, states> in the first state, the first time, the times looked at, and the rest."""
+        scheme, steps = _scheme(self.method), self._steps()
+        places = self._places(flat, steps, g.any(axis=0))
+        states = np.asarray(self.dense(self.dense.ts), self.y0.dtype)
+        moments = np.zeros(flat.size)
+        rest: list[Any] = [None] * len(self.parents)
+        initial = None
+        adjoint = np.zeros(self.y0.size, self.y0.dtype)
+        stop = len(steps)
+        whole = self.y0.size <= FULL_JACOBIANS and stop > 4
+        while stop > 0:
+            # The first step moves with a tracked start, so it is taken by itself.
+            least = 1 if initial_too and stop > 1 else 0
+            if whole:
+                start = max(least, stop - 256)
+                table = _Table(self, scheme, steps, places, states, flat, g, moments if moving else None)
+                done = table.pulled(adjoint, start, stop) if (start, stop) != (0, 1) or not initial_too else None
+                if done is not None:
+                    adjoint, parts = done
+                    rest = [b if a is None else a if b is None else a + b for a, b in zip(rest, parts, strict=True)]
+                    stop = start
+                    continue
+                whole = False
+            start = max(least, stop - scheme.chunk)
+            y = variable(self.y0._data if start == 0 else states[:, start])
+            t0 = variable(self.t0._data) if initial_too and start == 0 else None
+
+            leaves = [variable(leaf._data) for leaf in self.leaves]
+            read = [leaf._node for leaf in leaves] + self.closed_over
+            chain = _Chain(scheme, self.bind(leaves), read, steps, places, states, flat, g, moments, self._guess)
+            outs, seeds, end = run_recorded(chain.run, y, t0, start, stop)
+            targets = [y._node, *read] + ([t0._node] if t0 is not None else [])
+            if strangers([*outs, end], set(targets)):
+                raise GraphError(
+                    "solve_ivp: fun reads a Tensor in some steps only, which was not seen before; pass it in args"
+                )
+            found = gradients_at([*outs, end], [*seeds, adjoint], targets, False)
+            adjoint = np.zeros_like(adjoint) if found[0] is None else found[0]
+            for i, part in enumerate(found[1 : len(self.parents) + 1]):
+                rest[i] = part if rest[i] is None else rest[i] if part is None else rest[i] + part
+            if t0 is not None:
+                initial = found[-1]
+            stop = start
+        if initial_too and initial is None:
+            initial = np.zeros(())
+        return adjoint, initial, moments, rest
+
+    def _replayed(self, flat: Any, g: Any, y: Any, t0: Any, times: Any) -> tuple[Any, Any]:
+        """All steps as one recorded chain, for derivatives of derivatives."""
+        scheme, steps = _scheme(self.method), self._steps()
+        places = self._places(flat, steps, np.ones(flat.size, bool))
+        states = np.asarray(self.dense(self.dense.ts), self.y0.dtype)
+        g = g.reshape(self.y0.size, -1)
+        outs, seeds, first = [], [], None
+        for k, (t, h, _) in enumerate(steps):
+            time: Any = t
+            length: Any = h
+            if k == 0 and t0._node is not None:
+                time, length = t0, t + h - t0
+            end, slopes = scheme.step(self.f, time, length, y, first, self._guess(t, h, states[:, k]), self.parents)
+            for j in places[k]:
+                moving = times._node is not None or (k == 0 and t0._node is not None)
+                x = (times[j] - time) / length if moving else (float(flat[j]) - t) / h
+                outs.append(scheme.between(self.f, time, length, y, end, slopes, x))
+                seeds.append(g[:, j])
+            if k + 1 < len(steps):
+                first = scheme.ending(self.f, time, length, end, slopes)
+            y = end
+        return outs, seeds
+
+
+class _Table:
+    """Many steps at once, for few unknowns: every slope is a point of one call of the equation on whole arrays, as
+    SciPy's ``vectorized`` means it; its Jacobians at all points come from one pullback per unknown, and the way back
+    from step to step is linear algebra.
+
+    Not every equation takes arrays. So the values must be those of the equation at each point by itself, all of them,
+    and the Jacobian at a few; else :meth:`pulled` gives None, and the steps are taken one by one.
+    """
+
+    def __init__(
+        self, path: Trajectory, scheme: Any, steps: Any, places: Any, states: Any, flat: Any, g: Any, moments: Any
+    ) -> None:
+        self.path, self.scheme, self.steps, self.places, self.states = path, scheme, steps, places, states
+        self.flat, self.g, self.moments = flat, g, moments
+
+    def pulled(self, adjoint: Any, start: int, stop: int) -> tuple[Any, list[Any]] | None:
+        """The adjoint at the start of some steps, and what they add to the gradients of the parameters."""
+        moments, points, ends = [], [], [0]
+        with no_grad():
+            for k in range(start, stop):
+                times, states = self._points(k)
+                moments += times
+                points += states
+                ends.append(len(points))
+        stacked = np.stack(points, axis=1)
+        y = variable(stacked)
+        leaves = [variable(leaf._data) for leaf in self.path.leaves]
+        try:
+            slopes = run_recorded(self.path.bind(leaves, True), np.array(moments), y)
+        except Exception:  # the equation takes one point at a time, whatever it says of many
+            return None
+        if getattr(slopes, "_node", None) is None or slopes.shape != stacked.shape:
+            return None
+        if not np.allclose(slopes._data.T, self._values, rtol=1e-9, atol=1e-300):
+            return None
+        n = len(stacked)
+        jacobians = np.empty((len(points), n, n), stacked.dtype)
+        for i in range(n):
+            seed = np.zeros_like(stacked)
+            seed[i] = 1
+            (row,) = gradients_at([slopes], [seed], [y._node], False)
+            jacobians[:, i, :] = 0 if row is None else row.T
+        if not self._proved(moments, points, jacobians):
+            return None
+        seeds = np.zeros((len(points), n), stacked.dtype)
+        for k in range(stop - 1, start - 1, -1):
+            here = slice(ends[k - start], ends[k - start + 1])
+            adjoint = self._step_back(k, adjoint, jacobians[here], seeds[here], self._values[here])
+        targets = [leaf._node for leaf in leaves] + self.path.closed_over
+        if strangers([slopes], {y._node, *targets}):
+            return None
+        return adjoint, gradients_at([slopes], [np.ascontiguousarray(seeds.T)], targets, False)
+
+    def _proved(self, moments: Any, points: Any, jacobians: Any) -> bool:
+        f = self.path.f
+        for i in {0, len(points) // 3, len(points) - 1}:
+            at = variable(points[i])
+            slope, _ = run_marked(f, moments[i], at)
+            if getattr(slope, "_node", None) is None:
+                return False
+            direction = np.cos(np.arange(1.0, at.size + 1)).astype(at.dtype)
+            (row,) = gradients_at([slope], [direction], [at._node], False)
+            if not np.allclose(direction @ jacobians[i], 0.0 if row is None else row, rtol=1e-6, atol=1e-9):
+                return False
+        return True
+
+    _values: Any = np.zeros((0, 0))
+
+    def _points(self, k: int) -> tuple[list[float], list[Any]]:
+        """The times and states at which a step asks for slopes; the slopes are kept."""
+        t, h, _ = self.steps[k]
+        y, f = self.states[:, k], self.path.numbers
+        if isinstance(self.scheme, Radau):
+            times = (t + h * self.scheme.C).tolist()
+            states = list(np.asarray(self.path.dense(times), y.dtype).T)
+            slopes = [f(time, state) for time, state in zip(times, states, strict=True)]
+        else:
+            inside = self.places[k] and (
+                self.moments is not None or any((float(self.flat[j]) - t) / h != 1.0 for j in self.places[k])
+            )
+            times, states, slopes = [], [], []
+            for i in range(len(self.scheme.P) if inside else self.scheme.stages):
+                times.append(t + float(self.scheme.C[i]) * h)
+                states.append(y + h * (self.scheme.A[i, :i] @ np.array(slopes)) if i else y)
+                slopes.append(f(times[-1], states[-1]))
+        new = np.array(slopes, self.states.dtype)
+        self._values = new if not self._values.size else np.concatenate([self._values, new])
+        return times, states
+
+    def _step_back(self, k: int, adjoint: Any, jacobians: Any, seeds: Any, slopes: Any) -> Any:
+        """The adjoint before a step from the one after it; ``seeds`` receives the cotangents of the slopes."""
+        t, h, _ = self.steps[k]
+        scheme, before = self.scheme, adjoint
+        if isinstance(scheme, Radau):
+            n = adjoint.size
+            differences = np.zeros((3, n), adjoint.dtype)
+            differences[2] = adjoint
+            parts = np.asarray(h * (scheme.A @ slopes))
+            for j in self.places[k]:
+                x = (float(self.flat[j]) - t) / h
+                differences += np.outer(scheme.P @ x ** np.arange(1, 4), self.g[:, j])
+                before = before + self.g[:, j]
+                if self.moments is not None:
+                    self.moments[j] = np.real(np.sum(self.g[:, j] * scheme.slope(h, list(parts), x)))
+            system = np.eye(3 * n) - h * np.einsum("ij,jab->iajb", scheme.A, jacobians).reshape(3 * n, 3 * n)
+            try:
+                solved = np.linalg.solve(system.T, differences.ravel()).reshape(3, n)
+            except np.linalg.LinAlgError as error:
+                raise SingularMatrixError(f"solve_ivp: the Radau step at t = {t:.6g} is singular") from error
+            seeds[:] = h * (scheme.A.T @ solved)
+            return before + np.einsum("ia,iab->b", seeds, jacobians)
+        stages = scheme.stages
+        seeds[:stages] = np.outer(h * scheme.B, adjoint)
+        powers = np.arange(1, scheme.P.shape[1] + 1)
+        for j in self.places[k]:
+            x = (float(self.flat[j]) - t) / h
+            before = before + self.g[:, j]
+            weights = np.append(scheme.B, np.zeros(len(scheme.P) - stages)) if x == 1.0 else scheme.P @ x**powers
+            seeds += np.outer(h * weights[: len(seeds)], self.g[:, j])
+            if self.moments is not None:
+                self.moments[j] = np.real(np.sum(self.g[:, j] * scheme.slope(h, list(slopes), x)))
+        scaled = h * scheme.A
+        passed = np.empty_like(seeds)
+        for i in range(len(seeds) - 1, -1, -1):
+            passed[i] = seeds[i] @ jacobians[i]
+            if i:
+                seeds[:i] += scaled[i, :i, None] * passed[i]
+        return before + passed.sum(axis=0)
+
+
+class _Chain:
+    """Some steps of a trajectory, taken once more."""
+
+    def __init__(
+        self,
+        scheme: Any,
+        f: Any,
+        read: list[Any],
+        steps: Any,
+        places: Any,
+        states: Any,
+        flat: Any,
+        g: Any,
+        moments: Any,
+        guess: Any,
+    ) -> None:
+        self.scheme, self.f, self.read, self.steps, self.places, self.states = scheme, f, read, steps, places, states
+        self.flat, self.g, self.moments, self.guess = flat, g, moments, guess
+
+    def run(self, y: Any, t0: Any, start: int, stop: int) -> tuple[list[Any], list[Any], Any]:
+        """The states looked at, their cotangents, and the state at the end."""
+        outs: list[Any] = []
+        seeds: list[Any] = []
+        first = None
+        for k in range(start, stop):
+            t, h, finish = self.steps[k]
+            guess = self.guess(t, h, self.states[:, k])
+            time: Any = t
+            length: Any = h
+            if k == 0 and t0 is not None:
+                time, length = t0, t + h - t0
+            end, slopes = self.scheme.step(self.f, time, length, y, first, guess, self.read)
+            for j in self.places[k]:
+                x = (float(self.flat[j]) - t) / h
+                if x == 0.0 and (k or t0 is None):
+                    outs.append(y)
+                elif x == 1.0:
+                    outs.append(end)
+                elif k == 0 and t0 is not None:
+                    outs.append(
+                        self.scheme.between(self.f, time, length, y, end, slopes, (float(self.flat[j]) - time) / length)
+                    )
+                else:
+                    outs.append(self.scheme.between(self.f, time, length, y, end, slopes, x))
+                seeds.append(self.g[:, j])
+                self.scheme.ending(self.f, time, length, end, slopes)
+                if isinstance(self.scheme, Explicit) and len(slopes) < len(self.scheme.P):
+                    self.scheme.between(self.f, time, length, y, end, slopes, 0.5)
+                self.moments[j] = np.real(np.sum(self.g[:, j] * self.scheme.slope(h, slopes, x)))
+            if k + 1 < stop:
+                first = self.scheme.ending(self.f, time, length, end, slopes)
+            if k + 1 < len(self.steps) and finish != t + h and abs(finish - (t + h)) > 1e-12 * abs(h):
+                end = self.scheme.between(self.f, time, length, y, end, slopes, (finish - t) / h)
+                first = None
+            y = end
+        return outs, seeds, y
+
+
+def _one_by_one(pullback: Any) -> Any:
+    """The same for a batch of cotangents: the steps are taken again for each."""
+    from autodiff.batching import Unbatchable, is_batched
+
+    def pull(g: Any, out: Any, recording: bool) -> Any:
+        if is_batched(g):
+            raise Unbatchable
+        return pullback(g, out, recording)
+
+    return pull
+
+
+# --- solve_ivp --------------------------------------------------------------------------------------------------------
+
+
+def solve_ivp(
+    fun: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: str = "RK45",
+    t_eval: Any = None,
+    dense_output: bool = False,
+    events: Any = None,
+    vectorized: bool = False,
+    args: Sequence[Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Integrate ``dy/dt = fun(t, y, *args)``, with the arguments and results of ``scipy.integrate.solve_ivp``.
+
+    Parameters
+    ----------
+    fun : callable
+        Written with NumPy; may close over Tensors. It sees arrays while SciPy steps, Tensors while a gradient is
+        computed. Returns dy/dt: an array, a list of numbers, or a tree of ``y0``'s structure.
+    t_span : (float, float)
+        Start and end; Tensors may be tracked.
+    y0 : (n,) array, or tree of arrays
+    method : {"RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"}
+        The last three for stiff systems. They are given the exact Jacobian for up to 100 unknowns.
+    t_eval : array_like, optional
+        Times to return, in the order of integration; repeats are allowed, and a Tensor may be tracked.
+    dense_output : bool
+        Return ``sol``, a function of time.
+    events : callable or sequence of callables, optional
+        ``event(t, y, *args)``, zero at the event; SciPy's attributes ``terminal`` and ``direction`` count.
+    vectorized : bool
+        For SciPy's signature.
+    args : sequence, optional
+        Arrays, Tensors, trees or anything else.
+    **options
+        SciPy's: rtol, atol, first_step, max_step, jac, jac_sparsity, min_step, ...
+
+    Returns
+    -------
+    scipy.integrate.OdeResult
+        ``t`` (k,) and ``y`` (n, k) are Tensors; of a tree every leaf has the time as its last axis. ``t_events`` and
+        ``y_events`` are lists of Tensors, as is what ``sol`` returns. Differentiable in ``y0``, ``t_span``, ``t_eval``,
+        ``args`` and what the functions close over.
+
+    Raises
+    ------
+    ConvergenceError
+        If the step size falls to zero.
+    SingularMatrixError
+        When a derivative of an event's time is asked for and the event is only touched.
+    ArgumentError, ShapeError
+        For times that do not fit, or a function that returns another shape.
+
+    Notes
+    -----
+    How exact the derivative is stands at the head of this module. A derivative of a derivative records all steps at
+    once.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> k = autodiff.tensor(0.5, requires_grad=True)
+    >>> result = solve_ivp(lambda t, y, k: -k * y, (0.0, 2.0), np.ones(1), args=(k,), rtol=1e-8, atol=1e-10)
+    >>> result.y[0, -1].backward()
+    >>> bool(abs(k.grad + 2 * np.exp(-1.0)) < 1e-6)
+    True
+    """
+    result, dense, again = _solve_ivp(fun, t_span, y0, method, t_eval, events, args, options)
+    result.sol = None
+    if dense_output:
+        state = State("solve_ivp", y0)
+
+        @at_levels
+        def sol(t: Any, t0: Any = t_span[0], y0: Any = state.tree, args: Any = args) -> Any:
+            path = _trajectory(state, fun, t0, y0, tuple(args or ()), dense, method, again)
+            return state.unpack(path.at(t), np.shape(bare(t)))
+
+        result.sol = sol
+    return result
+
+
+def _trajectory(
+    state: State, fun: Any, t0: Any, y0: Any, args: tuple[Any, ...], dense: Any, method: str, again: Any
+) -> Trajectory:
+    bind, leaves = _bound(state, fun, args)
+    start, first = state.pack(y0, "y0"), _as_float(t0)
+    return Trajectory(bind, leaves, state.numbers(fun, args), start, first, dense, method, again)
+
+
+@at_levels
+def _solve_ivp(
+    fun: Any, t_span: Any, y0: Any, method: str, t_eval: Any, events: Any, args: Any, options: dict[str, Any]
+) -> tuple[Any, Any, Any]:
+    """SciPy's result with Tensors, SciPy's dense output, and how to step anew for the derivative."""
+    integrate = require("scipy.integrate")
+    if method not in METHODS:
+        raise ArgumentError(f"solve_ivp: method must be one of {', '.join(METHODS)}, got {method!r}")
+    state, args = State("solve_ivp", y0), () if args is None else tuple(args)
+    ends = [_as_float(t) for t in t_span]
+    if len(ends) != 2:
+        raise ArgumentError(f"solve_ivp: t_span must be (start, end), got {len(ends)} times")
+    t0, t1 = (float(t.data) for t in ends)
+    start = state.pack(state.tree, "y0")
+    bind, leaves = _bound(state, fun, args)
+    f = bind(leaves)
+    plain = state.numbers(fun, args)
+    wanted = None if t_eval is None else _as_float(t_eval)
+    if wanted is not None:
+        forward = np.diff(wanted.data) * (1.0 if t1 >= t0 else -1.0)
+        if wanted.ndim != 1 or np.any(forward < 0):
+            raise ArgumentError("solve_ivp: t_eval must be one axis of times in the order of integration")
+        if wanted.size and (wanted.data.min() < min(t0, t1) or wanted.data.max() > max(t0, t1)):
+            raise ArgumentError(f"solve_ivp: t_eval leaves the span from {t0} to {t1}")
+    single = callable(events)
+    happenings = [] if events is None else [events] if single else list(events)
+    if callable(options.get("jac")):
+        given, bare_args = options["jac"], _bare_tree(args)
+        options["jac"] = lambda t, y: np.asarray(bare(given(t, y, *bare_args)))
+
+    def solve(method: str, end: float, **more: Any) -> Any:
+        extra = dict(options)
+        if method in ("Radau", "BDF", "LSODA") and extra.get("jac") is None and "jac_sparsity" not in extra:
+            if start.size <= EXACT_JACOBIAN and start.dtype.kind == "f":
+                extra["jac"] = _exact_jacobian(f)
+        if method not in ("Radau", "BDF", "LSODA"):
+            extra.pop("jac", None)
+        elif method != "LSODA":
+            extra.pop("min_step", None)
+        with no_grad():
+            found = integrate.solve_ivp(plain, (t0, end), start.data, method, dense_output=True, **more, **extra)
+        if found.status < 0:
+            raise ConvergenceError(
+                f"solve_ivp: {method} stopped at t = {found.t[-1]:.6g} of {end:.6g}: {found.message} The solution may"
+                " explode there, or the system be stiff (try Radau)."
+            )
+        return found
+
+    watched = [_watched(event, state, _bare_tree(args)) for event in happenings]
+    unique = None if wanted is None else np.unique(wanted.data) if t1 >= t0 else np.unique(wanted.data)[::-1]
+    result = solve(method, t1, t_eval=unique, events=watched or None)
+    own = method in ("RK23", "RK45", "DOP853", "Radau")
+    reach = float(result.sol.ts[-1])
+    again = None if own else lambda: solve("Radau", reach).sol
+    dense = result.sol
+    path = _trajectory(state, fun, ends[0], state.tree, args, dense, method, again)
+
+    moments: list[Any] = []
+    if happenings:
+        result.t_events = moments = [
+            _event_times(event, np.asarray(times), path, state, args)
+            for event, times in zip(happenings, result.t_events, strict=True)
+        ]
+        result.y_events = [
+            np.moveaxis(path.at(times), 0, -1) if times.size else _tensor(np.zeros((0, start.size)))
+            for times in moments
+        ]
+        if not state.plain:
+            result.y_events = [state.unpack(np.moveaxis(y, -1, 0), (len(y),)) for y in result.y_events]
+    times, values = _output_times(result, wanted, ends, moments)
+    result.t = times
+    result.y = state.unpack(path.at(times, np.asarray(values, start.dtype)), (times.size,))
+    return result, dense, again
+
+
+def _bound(state: State, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[[Any], Any], list[Any]]:
+    """``bind`` and ``leaves`` of a :class:`Trajectory`."""
+    everything, rebuild = flatten(args)
+    places = [i for i, leaf in enumerate(everything) if getattr(leaf, "_node", None) is not None]
+
+    def bind(leaves: Any, many: bool = False) -> Any:
+        filled = list(everything)
+        for place, leaf in zip(places, leaves, strict=True):
+            filled[place] = leaf
+        arguments = rebuild(filled)
+        if many:
+            return lambda t, y: state.pack_many(fun(t, state.unpack(y, t.shape), *arguments), t.size)
+        return lambda t, y: state.pack(fun(t, state.unpack(y), *arguments))
+
+    return bind, [everything[i] for i in places]
+
+
+def _as_float(t: Any) -> Any:
+    time = shaping.array(list(t)) if isinstance(t, (list, tuple)) else _tensor(t)
+    return time if time.dtype.kind == "f" else time.astype(float)
+
+
+def _exact_jacobian(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def jacobian(t: Any, y: Any) -> Any:
+        at = variable(np.array(y))
+        slope, _ = run_marked(f, t, at)
+        if getattr(slope, "_node", None) is None:
+            return np.zeros((y.size, y.size))
+        if not gradients_at([slope], [np.zeros(y.size)], [at._node], False)[0] is not None:
+            return np.zeros((y.size, y.size))
+        return Jacobian("solve_ivp", slope, at).matrix()
+
+    return jacobian
+
+
+def _watched(event: Callable[..., Any], state: State, args: tuple[Any, ...]) -> Callable[[Any, Any], float]:
+    def plain(t: Any, y: Any) -> float:
+        return float(np.real(bare(event(t, state.unpack(y), *args))))
+
+    for name in ("terminal", "direction"):
+        if hasattr(event, name):
+            setattr(plain, name, getattr(event, name))
+    return plain
+
+
+def _event_times(event: Any, times: Any, path: Trajectory, state: State, args: tuple[Any, ...]) -> Any:
+    """When an event happens, as a Tensor: the root in time of the event along the trajectory."""
+    if not times.size:
+        return _tensor(np.zeros(0))
+
+    def residual(s: Any) -> Any:
+        return shaping.reshape(_tensor(event(s[0], state.unpack(path.at(s)[:, 0]), *args)), (1,))
+
+    found = []
+    for time in times:
+        # Along the tangent of the trajectory: a number is enough to solve with.
+        s = variable(np.array([time]))
+        y = np.asarray(path.dense(time), path.y0.dtype)
+        with no_grad():
+            slope = bare(path.f(time, _tensor(y)))
+        r, _ = run_marked(lambda s, y=y, slope=slope, time=time: shaping.reshape(
+            _tensor(event(s[0], state.unpack(y + slope * (s[0] - time)), *args)), (1,)), s)  # fmt: skip
+        if path.tracked and getattr(r, "_node", None) is None:
+            found.append(defined("solve_ivp (event)", np.array([time]), [path.at(time)._node], _refuse_step))
+            continue
+        system = Jacobian("solve_ivp: the time of an event that is only touched", r, s)
+        found.append(solution("solve_ivp (event)", residual, np.array([time]), system))
+    return shaping.concatenate(found)
+
+
+def _refuse_step(g: Any, out: Any, recording: bool) -> Any:
+    raise SingularMatrixError(
+        "solve_ivp: an event that jumps has no derivative from which its time's would follow, nor has one that is only"
+        " touched; give the quantity that crosses zero"
+    )
+
+
+def _output_times(result: Any, wanted: Any, ends: list[Any], moments: list[Any]) -> tuple[Any, Any]:
+    """The times to return and SciPy's states there: those asked for, or the steps', whose ends move with the span's or
+    with the event that stopped the integration.
+    """
+    if wanted is not None:
+        order = np.searchsorted(result.t, wanted.data) if result.t[-1:] >= result.t[:1] else None
+        if order is None:
+            order = result.t.size - 1 - np.searchsorted(result.t[::-1], wanted.data)
+        here = (order < result.t.size) & (order >= 0)
+        here[here] = result.t[order[here]] == wanted.data[here]
+        times = wanted if here.all() else wanted[np.flatnonzero(here)]
+        return times, result.y[:, order[here]]
+    last = ends[1]
+    if result.status == 1:
+        last = next(t[-1] for t in moments if t.size and t.data[-1] == result.t[-1])
+    if all(t._node is None for t in (ends[0], last)):
+        return _tensor(result.t), result.y
+    parts = [shaping.reshape(ends[0], (1,)), _tensor(result.t[1:-1]), shaping.reshape(last, (1,))]
+    return shaping.concatenate(parts), result.y
+
+
+# --- odeint -----------------------------------------------------------------------------------------------------------
+
+
+@at_levels
 def odeint(
     func: Callable[..., Any],
     y0: Any,
@@ -42,6 +943,9 @@ def odeint(
     *,
     rtol: float = 1e-8,
     atol: float = 1e-8,
+    tcrit: Any = None,
+    h0: float = 0.0,
+    hmax: float = 0.0,
     mxstep: int = 10_000,
     tfirst: bool = False,
 ) -> Any:
@@ -50,16 +954,21 @@ def odeint(
     Parameters
     ----------
     func : callable
-        ``func(y, t, *args)`` gives dy/dt, of y's shape; written with NumPy, it sees Tensors. ``func(t, y, *args)`` with
-        ``tfirst``.
-    y0 : array_like or Tensor
+        ``func(y, t, *args)`` gives dy/dt, of y's shape; written with NumPy. ``func(t, y, *args)`` with ``tfirst``.
+    y0 : array_like or Tensor, or a tree of these
         State at ``t[0]``, of any shape.
     t : (k,) array_like or Tensor
-        Times at which the state is wanted, increasing or decreasing.
+        Times at which the state is wanted, in one direction; repeats are allowed.
     args : sequence
         Further arguments of ``func``: arrays, Tensors or anything else.
     rtol, atol : float
         The estimated error of each step stays below ``atol + rtol * |y|`` (root mean square over the components).
+    tcrit : array_like, optional
+        Times that no step may cross, such as jumps of the equation.
+    h0 : float
+        The first step to try; 0 lets the solver choose.
+    hmax : float
+        The longest step; 0 for no bound.
     mxstep : int
         The most steps between two times.
     tfirst : bool
@@ -74,14 +983,14 @@ def odeint(
     ShapeError
         If ``t`` is not one axis, or ``func`` returns another shape.
     ArgumentError
-        If the times do not run one way, a tolerance is not positive, or ``mxstep`` steps do not suffice (a stiff or
-        exploding system).
+        If the times do not run one way, or a tolerance is not positive.
+    ConvergenceError
+        If ``mxstep`` steps do not suffice, or the step size falls to zero (an exploding system).
 
     Notes
     -----
-    Explicit and adaptive, of order five; for stiff systems it takes very many steps. Every step stays in the graph:
-    wrap ``func`` or the whole call in :func:`autodiff.checkpoint` where memory is short. Step sizes are fractions of
-    the intervals between times, decided on the numbers alone.
+    SciPy's DOP853 steps; where the Jacobian's eigenvalues show that stability, not accuracy, limits its steps, the
+    system is stiff, and Radau starts anew. The derivative is that of these steps: see :func:`solve_ivp`.
 
     Examples
     --------
@@ -92,95 +1001,233 @@ def odeint(
     >>> bool(abs(y[-1].item() - np.exp(-1.0)) < 1e-7), bool(abs(rate.grad + 2 * np.exp(-1.0)) < 1e-6)
     (True, True)
     """
-    times, state = _tensor(t), _tensor(y0)
+    times, args = _as_float(t), tuple(args)
     if times.ndim != 1 or not times.size:
         raise ShapeError(f"odeint: t must be one axis of times, got shape {times.shape}")
     gaps = np.diff(times.data)
-    if not (np.all(gaps > 0) or np.all(gaps < 0)):
+    if not (np.all(gaps >= 0) or np.all(gaps <= 0)):
         raise ArgumentError("odeint: the times must increase or decrease throughout")
     if rtol <= 0 or atol <= 0:
         raise ArgumentError(f"odeint: tolerances must be positive, got rtol={rtol}, atol={atol}")
-    if state.dtype.kind not in "fc":
-        state = state.astype(float)
-    if times.dtype.kind != "f":
-        times = times.astype(float)
+    if h0 < 0 or hmax < 0:
+        raise ArgumentError(f"odeint: step sizes must not be negative, got h0={h0}, hmax={hmax}")
+    state = State("odeint", y0, "func")
+    start = state.pack(state.tree, "y0")
+    function = func if tfirst else lambda t, y, *more: func(y, t, *more)
+    bind, leaves = _bound(state, function, args)
+    plain = state.numbers(function, args)
+    if times.data[0] == times.data[-1]:
+        found = start[:, None] * np.ones(times.size)
+    else:
+        options = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": h0 or None}
+        with no_grad():
+            dense, method = _stepped(plain, bind(leaves), start.data, times.data, tcrit, options, mxstep)
+        found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
+    return _times_first(state.unpack(found, (times.size,)))
 
-    def slope(y: Any, time: Any) -> Any:
-        result = _tensor(func(time, y, *args) if tfirst else func(y, time, *args))
-        if result.shape != y.shape:
-            raise ShapeError(f"odeint: func returned shape {result.shape} for a state of shape {y.shape}")
-        return result
 
-    states, fraction = [state], None
-    for i in range(times.size - 1):
-        state, fraction = _interval(slope, state, times[i], times[i + 1] - times[i], fraction, rtol, atol, mxstep)
-        states.append(state)
-    return shaping.stack(states)
+def _times_first(tree: Any) -> Any:
+    leaves, rebuild = flatten(tree)
+    return rebuild([np.moveaxis(leaf, -1, 0) for leaf in leaves])
 
 
-def _interval(
-    slope: Callable[[Any, Any], Any],
-    y: Any,
-    start: Any,
-    length: Any,
-    guess: float | None,
-    rtol: float,
-    atol: float,
-    mxstep: int,
+def _stepped(plain: Any, f: Any, y: Any, times: Any, tcrit: Any, options: dict[str, Any], mxstep: int) -> Any:
+    """(OdeSolution, method): SciPy's solvers, driven over the pieces between critical times."""
+    integrate = require("scipy.integrate")
+    sign = 1.0 if times[-1] > times[0] else -1.0
+    inner = [] if tcrit is None else [c for c in np.atleast_1d(np.asarray(tcrit, float))]
+    stops = sorted({float(c) for c in inner if sign * times[0] < sign * c < sign * times[-1]}, reverse=sign < 0)
+    failure: Exception | None = None
+    for method in ("DOP853", "Radau"):
+        more = dict(options)
+        if method == "Radau" and y.size <= EXACT_JACOBIAN and y.dtype.kind == "f":
+            more["jac"] = _exact_jacobian(f)
+        try:
+            return _driven(getattr(integrate, method), plain, f, y, times, [*stops, float(times[-1])], more, mxstep)
+        except _Stiff:
+            continue
+        except ConvergenceError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+class _Stiff(Exception):  # the signal to change the method; no user sees it
+    """Stability limits an explicit method's steps."""
+
+
+def _driven(solver: Any, plain: Any, f: Any, y: Any, times: Any, stops: list[float], options: Any, mxstep: int) -> Any:
+    ts, pieces = [float(times[0])], []
+    sign = 1.0 if times[-1] > times[0] else -1.0
+    since, limited, ahead = 0, 0, 0
+    for stop in stops:
+        if options.get("first_step"):
+            options = {**options, "first_step": min(options["first_step"], abs(stop - ts[-1]))}
+        stepper = solver(plain, ts[-1], y, stop, **options)
+        while stepper.status == "running":
+            message = stepper.step()
+            if stepper.status == "failed" or since >= mxstep:
+                raise ConvergenceError(
+                    f"odeint: {f'{mxstep} steps' if since >= mxstep else 'the steps'} reach only t = {ts[-1]:.6g} of"
+                    f" {times[-1]:.6g}; the system is stiff or its solution explodes: loosen rtol and atol, or raise"
+                    f" mxstep{f' ({message})' if message else ''}"
+                )
+            if not np.isfinite(stepper.y).all():
+                raise ConvergenceError(f"odeint: the solution explodes at t = {ts[-1]:.6g}")
+            ts.append(float(stepper.t))
+            pieces.append(stepper.dense_output())
+            passed = int(np.searchsorted(sign * times, sign * stepper.t, "right"))
+            since, ahead = (0, passed) if passed > ahead else (since + 1, ahead)
+            if solver.__name__ == "DOP853" and len(pieces) % 16 == 0 and y.size <= EXACT_JACOBIAN:
+                slope = _exact_jacobian(f)(stepper.t, stepper.y)
+                rates = -sign * np.linalg.eigvals(slope).real if np.isfinite(slope).all() else np.zeros(1)
+                limited = limited + 1 if stepper.step_size * rates.max(initial=0.0) > 3.0 else 0
+                if limited == 2:
+                    raise _Stiff
+        y = stepper.y
+    return require("scipy.integrate").OdeSolution(ts, pieces), solver.__name__
+
+
+# --- quadrature -------------------------------------------------------------------------------------------------------
+
+
+@at_levels
+def quad(
+    func: Callable[..., Any],
+    a: Any,
+    b: Any,
+    args: Sequence[Any] = (),
+    *,
+    epsabs: float = 1.49e-8,
+    epsrel: float = 1.49e-8,
+    limit: int = 50,
+    points: Sequence[float] | None = None,
 ) -> tuple[Any, float]:
-    """Integrate over one interval; ``guess`` is the first step to try and the result's second part the last one taken,
-    both in time.
+    """The integral of a function of one number, as ``scipy.integrate.quad``.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, *args)`` of a number, written with NumPy; may close over Tensors.
+    a, b : float or Tensor
+        The limits; infinite ones are allowed.
+    args : sequence
+    epsabs, epsrel, limit, points
+        As SciPy's.
+
+    Returns
+    -------
+    y : Tensor
+        Differentiable in the limits (the integrand's value there), ``args`` and what ``func`` closes over (the integral
+        of the derivative, to the same tolerances), to any order.
+    abserr : float
+
+    Raises
+    ------
+    ConvergenceError
+        If the integral or that of a derivative is not found to the tolerance.
+    ShapeError
+        If ``func`` does not return a number.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.grad(lambda k: quad(lambda x: np.exp(-k * x), 0.0, np.inf)[0])(2.0).item().__round__(6)  # -1 / k^2
+    -0.25
     """
-    span = abs(float(length.data))
-    first = slope(y, start)
-    step = _first_step(y, first, rtol, atol) if guess is None else guess
-    done = 0.0
-    for _ in range(mxstep):
-        share = min(step / span, 1.0 - done)
-        # A last step that would leave a crumb takes it along.
-        share = 1.0 - done if 1.0 - done - share < 1e-9 else share
-        h, time = length * share, start + length * done
-        slopes = [first]
-        for weights, node in zip(_STAGES, _NODES[1:], strict=True):
-            after = y + h * _combined(weights, slopes)
-            slopes.append(slope(after, time + h * node))
-        size = atol + rtol * np.maximum(np.abs(y.data), np.abs(after.data))
-        error = abs(float(h.data)) * np.abs(_combined(_ERROR, [k.data for k in slopes]))
-        wrong = float(np.sqrt(np.mean((error / size) ** 2))) if error.size else 0.0
-        if wrong <= 1.0:
-            # The last stage is the slope at the end of the step: the next step's first.
-            y, first, done = after, slopes[-1], done + share
-            if done >= 1.0:
-                return y, step
-        step = (
-            share
-            * span
-            * (
-                min(5.0, max(0.2, 0.9 * wrong**-0.2))
-                if np.isfinite(wrong) and wrong > 0
-                else 5.0
-                if wrong == 0
-                else 0.2
-            )
+    options = {"epsabs": epsabs, "epsrel": epsrel, "limit": limit, "points": points}
+
+    def f(x: Any) -> Any:
+        if isinstance(x, np.floating):
+            x = float(x)
+        value = _tensor(func(x, *args))
+        if value.size != 1:
+            raise ShapeError(f"quad: func must return a number, it returned shape {value.shape}")
+        return shaping.reshape(value, ())
+
+    low, high = _as_float(a), _as_float(b)
+    with no_grad():
+        found = require("scipy.integrate").quad(
+            lambda x: float(bare(f(x))), float(low.data), float(high.data), full_output=1, **options
         )
-    raise ArgumentError(
-        f"odeint: {mxstep} steps reach only {done:.3g} of the interval of length {span:.6g}; the system is stiff or its"
-        " solution explodes: loosen rtol and atol, or raise mxstep"
-    )
+    if len(found) > 3:
+        raise ConvergenceError(f"quad: {' '.join(found[3].split())}")
+    return _integral(f, low, high, options, np.asarray(found[0])), float(found[1])
 
 
-def _combined(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
-    total = None
-    for weight, k in zip(weights, slopes, strict=True):
-        if weight:
-            total = weight * k if total is None else total + weight * k
-    return total
+def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, Any], value: Any) -> Any:
+    """An integral of known value, with its derivative."""
+    closed_over: dict[Any, None] = {}
+    first, last = float(low.data), float(high.data)
+    inside = np.tan(np.linspace(float(np.arctan(first)), float(np.arctan(last)), 9)[1:-1])
+    for x in inside:
+        slope, mark = run_marked(f, float(x))
+        if getattr(slope, "_node", None) is not None:
+            closed_over.update(dict.fromkeys(outside([slope._node], mark, set())))
+    parents = list(closed_over)
+    own = [end._node for end in (low, high)]
+    sizes = [int(np.prod(p.shape)) for p in parents]
+
+    def pullback(g: Any, out: Any, recording: bool) -> Any:
+        def slopes(x: Any) -> Any:
+            at = run_recorded(f, float(x))
+            if strangers([at], set(parents)):
+                raise GraphError("quad: func reads a Tensor at some points only; pass it in args")
+            found = gradients_at([at], [g], parents, recording)
+            parts = [np.zeros(n) if part is None else part.reshape(-1) for part, n in zip(found, sizes, strict=True)]
+            return shaping.concatenate([_tensor(part) for part in parts]) if recording else np.concatenate(parts)
+
+        moved = []
+        for end, node, sign in ((low, own[0], -1.0), (high, own[1], 1.0)):
+            if node is not None:
+                here = f(end) if recording else bare(f(float(end.data)))
+                moved.append(sign * g * here)
+        if not parents:
+            return moved
+        whole = _vector_integral(slopes if not recording else lambda x: bare(slopes(x)), first, last, options)
+        if recording:
+            whole = _integral(slopes, low, high, options, whole)
+        cuts = np.cumsum([0, *sizes])
+        parts = [whole[int(i) : int(j)].reshape(p.shape) for p, i, j in zip(parents, cuts, cuts[1:], strict=False)]
+        return [*moved, *parts]
+
+    return defined("quad", value, [node for node in own if node is not None] + parents, _one_by_one(pullback))
 
 
-def _first_step(y: Any, slope: Any, rtol: float, atol: float) -> float:
-    """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4, less its second
-    evaluation.
+def _vector_integral(f: Callable[[Any], Any], low: float, high: float, options: dict[str, Any]) -> Any:
+    given = {key: options[key] for key in ("epsabs", "epsrel", "points")}
+    whole, error, info = require("scipy.integrate").quad_vec(f, low, high, norm="max", full_output=True, **given)
+    if not (info.success or error <= 1e-6 * max(1.0, float(np.max(np.abs(whole))))):
+        raise ConvergenceError(f"quad: the integral of the derivative does not converge: {info.message}")
+    return whole
+
+
+def fixed_quad(func: Callable[..., Any], a: Any, b: Any, args: Sequence[Any] = (), n: int = 5) -> tuple[Any, None]:
+    """The integral by Gauss-Legendre quadrature of ``n`` points, as ``scipy.integrate.fixed_quad``.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, *args)`` of a vector of points; the points are the last axis of what it returns.
+    a, b : float or Tensor
+        Finite limits.
+    args : sequence
+    n : int
+
+    Returns
+    -------
+    value : Tensor
+        Differentiable in everything, as the sum that it is.
+    none : None
+
+    Examples
+    --------
+    >>> fixed_quad(lambda x: x**2, 0.0, 3.0, n=2)[0].item().__round__(12)
+    9.0
     """
-    size = atol + rtol * np.abs(y.data)
-    height, rate = (float(np.sqrt(np.mean((np.abs(bare(part)) / size) ** 2))) if y.size else 0.0 for part in (y, slope))
-    return 0.01 * height / rate if height > 1e-5 and rate > 1e-5 else 1e-6
+    low, high = _as_float(a), _as_float(b)
+    if not (np.isfinite(low.data).all() and np.isfinite(high.data).all()):
+        raise ArgumentError("fixed_quad: the limits must be finite")
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    x = (high - low) * (nodes + 1) / 2 + low
+    return (high - low) / 2 * np.sum(weights * _tensor(func(x, *args)), axis=-1), None

@@ -64,11 +64,17 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     t = _tensor(a)
     if b is not None:
         weights = np.broadcast_to(bare(b), np.broadcast_shapes(t.shape, np.shape(bare(b))))
-        # What a weight of zero leaves out must not decide the scale, nor overflow.
-        t = where(weights == 0, -np.inf, t)
-    top = np.max(t.data, axis=axis, keepdims=True, initial=-np.inf)
+        t = t + np.zeros(weights.shape, t.dtype) if weights.shape != t.shape else t
+        absent = weights == 0
+    # What a weight of zero leaves out does not decide the scale. The scale is real, so that the logarithm of complex
+    # numbers is the principal one.
+    top = np.max(np.real(t.data), axis=axis, keepdims=True, initial=-np.inf, where=True if b is None else ~absent)
     top = np.where(np.isfinite(top), top, 0)
-    terms = np.exp(t - top)
+    shifted = t - top
+    if b is not None and np.any(absent):
+        # It counts for nothing, but the weight's gradient is its exponential, which must not overflow.
+        shifted = where(absent & (np.real(shifted.data) > 80), 80.0, shifted)
+    terms = np.exp(shifted)
     total = reductions.sum(terms if b is None else terms * b, axis, keepdims=True)
     sign = np.sign(total.data)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import cuts, dispatch, views
+from autodiff.batching import Lanes
 from autodiff.core import op as core
-from autodiff.core.backward import backpropagate
+from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
@@ -114,7 +115,7 @@ class Tensor:
         """The array. Assigning rebinds it and leaves a recorded graph as it was; writing into it does not, so do not
         write into it between forward and backward."""
         data = self._data
-        if data.__class__ is not np.ndarray:
+        if data.__class__ is not np.ndarray and data.__class__ is not Lanes:
             data = self._data = np.asarray(data)
         return data  # type: ignore[no-any-return]
 
@@ -293,7 +294,8 @@ class Tensor:
         Parameters
         ----------
         grad : array_like or Tensor, optional
-            The cotangent to start from, of this tensor's shape. A scalar tensor starts from 1.
+            The cotangent to start from, of this tensor's shape, in the convention of ``.grad``. A scalar tensor starts
+            from 1.
         retain_graph : bool, optional
             Keep the saved arrays, so that the graph can be walked again. Default: the value of ``create_graph``.
         create_graph : bool
@@ -321,6 +323,8 @@ class Tensor:
                 + ("" if is_grad_enabled() else ", and compute outside no_grad()")
             )
         seed = seed_for(self, grad, create_graph)
+        if grad is not None:
+            seed = direction(seed)
         free = not (create_graph if retain_graph is None else retain_graph)
         backpropagate([node], [seed], create_graph=create_graph, free=free)
 
@@ -937,7 +941,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
 
 def _wrapped(result: Any) -> Any:
     """A NumPy result as constants: arrays and NumPy scalars become Tensors, anything else stays."""
-    if isinstance(result, np.ndarray | np.generic):
+    if isinstance(result, np.ndarray | np.generic | Lanes):
         return wrap(result, None) if result.dtype.kind in "biufc" else result
     if isinstance(result, tuple) and type(result) is tuple:
         return tuple(_wrapped(part) for part in result)

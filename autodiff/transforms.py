@@ -154,7 +154,7 @@ class _Call:
             self.rebuilders.append((len(leaves), rebuild))
 
     def _leaf(self, leaf: Any, place: int) -> Tensor:
-        if isinstance(leaf, Tensor) and leaf._node is not None and self.tracking:
+        if isinstance(leaf, Tensor) and forward.tracked(leaf) and (self.tracking or leaf._node is None):
             return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
         try:
@@ -193,9 +193,13 @@ class _Call:
 
     def plain(self, value: Any) -> Any:
         """A result as it is handed out: a Tensor exactly if it is tracked, else an ndarray."""
-        if isinstance(value, Tensor):
-            return value if value._node is not None and self.tracking else np.asarray(value._data)
-        return np.asarray(value)
+        if value.__class__ is batching.Lanes:
+            return wrap(value, None)
+        if not isinstance(value, Tensor):
+            return np.asarray(value)
+        if value._data.__class__ is batching.Lanes:
+            return value
+        return value if value._node is not None and self.tracking else np.asarray(value._data)
 
     def arrange(self, flat: list[Any], single: bool) -> Any:
         """Flat results in the structure of the differentiated arguments."""
@@ -258,7 +262,9 @@ class _TapeReverse(_Call):
         self.boxes = [forward.taped_leaf(leaf, level) for leaf in self.leaves]
         with forward.entered(level):
             # Not the leaves' own tensors: the function may write into its arguments.
-            return self._with([wrap(box._data, box._node) for box in self.boxes], kwargs)
+            out = self._with([wrap(box._data, box._node) for box in self.boxes], kwargs)
+        self.tape = level.taken()
+        return out
 
     def entry(self, output: Any) -> Any:
         """The place of an output on the tape; None if it is a constant at this level."""
@@ -272,7 +278,7 @@ class _TapeReverse(_Call):
             entry = self.entry(output)
             if entry is not None:
                 pairs.append((entry, seed if batching.is_batched(seed) else seed_for(output, seed, True)))
-        found = forward.pull_tape(self.level, pairs, [box._node.entry for box in self.boxes])
+        found = forward.pull_tape(self.tape, pairs, [box._node.entry for box in self.boxes])
         return [
             g if batching.is_batched(g) else self.plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
             for g, leaf in zip(found, self.leaves, strict=True)
@@ -281,7 +287,7 @@ class _TapeReverse(_Call):
     def push(self, outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The tangents of outputs, None for zero."""
         entries = [self.entry(output) for output in outputs]
-        return forward.push_tape(self.level, [box._node.entry for box in self.boxes], tangents, entries)
+        return forward.push_tape(self.tape, [box._node.entry for box in self.boxes], tangents, entries)
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
@@ -623,7 +629,7 @@ def _refuse_complex(name: str, call: _Call, outs: Sequence[Any], holomorphic: bo
     """
     if holomorphic and any(leaf.dtype.kind != "c" for leaf in call.leaves):
         raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
-    if not holomorphic and any(np.result_type(_data(out)).kind == "c" for out in outs):
+    if not holomorphic and any(_data(out).dtype.kind == "c" for out in outs):
         raise DTypeError(
             f"{name}: the function returned complex numbers; return np.real(...) and np.imag(...) of them, or pass"
             " holomorphic=True if it is holomorphic and its arguments are complex"
@@ -631,7 +637,9 @@ def _refuse_complex(name: str, call: _Call, outs: Sequence[Any], holomorphic: bo
 
 
 def _data(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else np.asarray(value)
+    return (
+        value._data if isinstance(value, Tensor) else value if value.__class__ is batching.Lanes else np.asarray(value)
+    )
 
 
 def jacobian(
@@ -646,7 +654,8 @@ def jacobian(
     argnums : int or sequence of int
         Which positional arguments to differentiate with respect to.
     holomorphic : bool
-        Allow a complex result of complex arguments; the Jacobian then holds complex derivatives.
+        Allow a complex result of complex arguments; the Jacobian then holds complex derivatives. Of real arguments it
+        may be complex without.
     has_aux : bool
         ``f`` returns ``(out, aux)``; the result is then ``(jacobian, aux)``.
 
@@ -719,9 +728,13 @@ def _jacobian(
                 raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
             out, aux = out
         outs, rebuild = flatten(out)
-        _refuse_complex(name, call, outs, holomorphic)
+        # Of real arguments the derivative of a complex function is complex; forward mode has it in one pass.
+        spirals = not holomorphic and not any(leaf.dtype.kind == "c" for leaf in call.leaves)
+        spirals = spirals and any(np.result_type(_data(o)).kind == "c" for o in outs)
+        if not spirals:
+            _refuse_complex(name, call, outs, holomorphic)
         inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)
-        by_columns = inputs < outputs if columns is None else columns
+        by_columns = spirals or (inputs < outputs if columns is None else columns)
         blocks = (_columns if by_columns else _rows)(call, outs, holomorphic)
         single = isinstance(argnums, (int, np.integer))
         result = rebuild([call.arrange(block, single) for block in blocks])
@@ -747,10 +760,9 @@ def _units(n: int, dtype: Any, shape: tuple[int, ...]) -> list[Any]:
 
 def _one_by_one(call: _TapeReverse) -> bool:
     """Whether unit vectors must go one at a time: what is tracked below is no batch of plain arrays."""
-    assert call.level.tape is not None
     return any(
         forward.tracked(value)
-        for entry in call.level.tape
+        for entry in call.tape
         if entry.__class__ is forward.Entry
         for value in (*entry.given, *(entry.out if entry.out.__class__ is tuple else (entry.out,)))
     )
@@ -817,7 +829,8 @@ def _columns_of(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool, sing
             made = _joined(column, leaf.size, data.shape, dtype)
             made = shaping.moveaxis(made, 0, -1) if forward.tracked(made) else np.moveaxis(made, 0, -1)
             made = made.reshape(data.shape + leaf.shape)
-            block.append(call.plain(made if made.dtype == leaf.dtype else made.astype(leaf.dtype)))
+            kept = data.dtype if data.dtype.kind == "c" else leaf.dtype
+            block.append(call.plain(made if made.dtype == kept else made.astype(kept)))
     return blocks
 
 

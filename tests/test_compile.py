@@ -233,6 +233,93 @@ def test_nothing_of_the_process_is_touched() -> None:
     assert seen == [(True, True, profile, trace)] * 4
 
 
+def wide(kind: str = "plain") -> Any:
+    g = np.random.default_rng(0)
+    middle = {"plain": [], "batchnorm": [nn.BatchNorm1d(256)], "layernorm": [nn.LayerNorm(256)]}[kind]
+    model = nn.Sequential(nn.Linear(512, 256, generator=g), *middle, nn.ReLU(), nn.Linear(256, 10, generator=g))
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    x, y = g.standard_normal((256, 512)).astype(np.float32), g.integers(0, 10, 256)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, model
+
+
+def test_the_plan_can_be_read_and_drawn(tmp_path: Any) -> None:
+    step, _, _ = training()
+    assert step.plan is None
+    for _ in range(4):
+        step(*batch())
+    plan = step.plan
+    assert (len(plan.entries), plan.prepared, len(plan.passes)) == (4, 4, 1)
+    assert plan.calls > 10
+    text = str(plan)
+    assert "linear" in text
+    assert "backward pass from 3" in text
+    compile(text, "<plan>", "exec")
+    assert plan.dot.count("->") == 4
+    assert plan.save(tmp_path / "plan.dot").read_text() == plan.dot
+    with pytest.raises(ArgumentError, match="suffix"):
+        plan.save(tmp_path / "plan.txt")
+
+
+def test_checking_runs_both_and_notices_a_difference() -> None:
+    step, _, _ = training(check=True)
+    for _ in range(5):
+        step(*batch())
+    first = step.plan.entries[0]
+    follow = first.code.follow
+
+    def wrong(run: Any, inputs: Any, attrs: Any) -> Any:
+        result = follow(run, inputs, attrs)
+        result._data += 1
+        return result
+
+    first.code.follow = wrong
+    with pytest.raises(CompileError, match="linear differs"):
+        step(*batch())
+
+
+@pytest.mark.parametrize("kind", ["plain", "batchnorm", "layernorm"])
+def test_memory_of_results_is_used_again_when_nobody_holds_it(kind: str) -> None:
+    plain, model = wide(kind)
+    step = autodiff.compile(plain)
+    for _ in range(5):
+        step()
+    before = step.plan.nbytes
+    weight = model[0].weight
+    assert weight.grad.nbytes > 1 << 16
+    for _ in range(3):
+        step()
+    assert step.plan.nbytes == before
+    held, rows = weight.grad, weight.grad[3:5]
+    values, shown = held.copy(), rows.copy()
+    step()
+    weight.grad = None
+    step()
+    assert step.plan.nbytes > before  # what is held has kept its memory
+    assert same_bits([held, rows], [values, shown])
+    del held
+    step()
+    assert same_bits(rows, shown)
+
+
+def test_what_is_prepared_is_not_kept_alive_by_it() -> None:
+    step = autodiff.compile(lambda x: (Tensor(x, requires_grad=True) * 2).sum())
+    x = np.ones(1000)
+    for _ in range(4):
+        step(x)
+    count = sys.getrefcount(x)
+    for _ in range(4):
+        step(x)
+    assert sys.getrefcount(x) == count == 2
+
+
 @pytest.mark.parametrize("name", sorted(registry))
 def test_every_operation_both_ways(name: str) -> None:
     """Value and gradients of an operation's own example."""
@@ -258,11 +345,12 @@ def test_every_operation_both_ways(name: str) -> None:
         )
         return [o.detach() for o in outs], [leaf.grad for leaf in leaves], list(found)
 
-    step = autodiff.compile(call)
+    step, checked = autodiff.compile(call), autodiff.compile(call, check=True)
     inputs = [args[i] for i in places]
     for scale in (1.0, 1.0, 0.97, 0.95):
         moved = [a * scale if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in inputs]
         assert same_bits(step(*moved), call(*moved))
+        assert same_bits(checked(*moved), call(*moved))
     assert step.replays >= 2
 
 

@@ -49,6 +49,8 @@ ALLOWED = {
     "extend": CORE,
     "sparse": CORE,
     "compiler": CORE | {"kernels", "checkpointing", "transforms"},
+    "implicit": CORE | {"closures", "transforms"},
+    "integrate": CORE | {"closures", "implicit"},
 }
 
 

@@ -171,3 +171,15 @@ def test_modes_are_named():
     assert check_gradients(np.sin, np.ones(2), modes=("reverse",)).verdict == "pass"
     with pytest.raises(ArgumentError, match="modes"):
         check_gradients(np.sin, np.ones(2), modes="reverse")
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-6, -1.0])
+def test_forward_mode_is_checked(factor, temporary):
+    reverse = lambda g, out, x: np.cumsum(g[::-1])[::-1]
+    op = Primitive("test_forward", lambda x: np.cumsum(x), reverse, tangent=lambda t, out, x: factor * np.cumsum(t))
+    x = np.array([0.5, 1.0, -2.0])
+    for modes in (("reverse", "forward"), ("forward",)):
+        report = check_gradients(op, x, order=1, modes=modes, raises=False)
+        assert report.verdict == ("pass" if factor == 1.0 else "fail")
+        assert any(entry.label == "the derivative in forward mode" for entry in report.entries)
+    assert check_gradients(op, x, order=1, modes=("reverse",)).verdict == "pass"

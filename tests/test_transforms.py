@@ -258,8 +258,7 @@ def test_a_tree_of_another_structure_is_refused(tangent, words):
 
 def test_complex_jacobians_need_a_holomorphic_function():
     z, x = np.array([1.0 + 1j, 2.0]), np.array([1.0, 2.0])
-    with pytest.raises(DTypeError, match=r"np\.real"):
-        ad.jacobian(lambda t: t * 1j)(x)
+    np.testing.assert_array_equal(ad.jacobian(lambda t: t * 1j)(x), 1j * np.eye(2))
     with pytest.raises(DTypeError, match="holomorphic=True"):
         ad.jacobian(lambda t: np.conj(t) * t)(z)
     with pytest.raises(DTypeError, match="must be complex"):

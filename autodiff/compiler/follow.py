@@ -9,13 +9,21 @@ a value that decides, an array that is changed in between, another thread meet w
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
+import numpy as np
+
+from autodiff.compiler.check import same
+from autodiff.compiler.emit import MISS
+from autodiff.compiler.prepare import Pass, Workshop, prepared, prepared_pass
 from autodiff.compiler.trace import MOST_BRANCHES, Entry, fact_of, frozen, layout_of
 from autodiff.core import backward as engine
+from autodiff.core.errors import CompileError
+from autodiff.core.graph import Node
 from autodiff.core.modes import ORDINARY, State, _state, current_state
+from autodiff.core.op import ALIAS
 
 __all__ = ["Follower"]
 
@@ -24,45 +32,88 @@ _LONGEST = 100_000
 
 
 class Follower:
-    """One call of a compiled step.
+    """What follows the calls of one compiled step, one call after the other.
 
     Attributes
     ----------
     at : Entry or None
         The latest entry; None once the call has left the trace for good.
+    made : list of Node or None
+        The node of each entry so far.
+    leaves : list
+        The nodes from before the call that it has met.
+    origins : dict
+        Node -> (entry, number of the output), or the number of a leaf.
     fresh : int
         How many entries this call has added.
     lost : str
         Why it left the trace, if it did.
+    kept : object
+        What the latest prepared forward left for its backward.
     """
 
-    def __init__(self, root: Entry, outer: State | None, check: bool = False) -> None:
-        self.at: Entry | None = root
+    def __init__(self, workshop: Workshop, check: bool) -> None:
+        self.check = check
+        self.at: Entry | None = None
+        self.made: list[Any] = []
+        self.leaves: list[Any] = []
+        self.origins: dict[Any, Any] = {}
         self.fresh = 0
         self.lost = ""
-        self.check = check
-        self.closed = False
-        self._outer = outer
-        self._thread = threading.get_ident()
-        self._origins: dict[Any, Any] = {}  # node -> what made it
-        self._leaves: list[Any] = []
-        self._own: State | None = None  # the present state, and the same without this tracer
+        self.kept: Any = None
+        self.workshop = workshop
+        self._ordinary = replace(ORDINARY, tracer=self)
+        self._thread: int | None = None
+        # The latest state that was to be followed, and the same without this tracer; the latest that was not.
+        self._own: State | None = None
         self._inner: State | None = None
+        self._grad = True
+        self._other: State | None = None
+        self._others: State | None = None
+
+    def begin(self, root: Entry, outer: State | None) -> State:
+        """A call begins; the state to make it under."""
+        self.at = root
+        self.fresh = 0
+        self.lost = ""
+        self._thread = get_ident()
+        self._own = own = self._ordinary if outer is None else replace(outer, tracer=self)
+        self._inner = outer
+        self._grad = outer is None or outer.grad
+        return own
+
+    def end(self) -> None:
+        """The call is over; what still runs under its state, in a thread or a task, is not followed."""
+        self._thread = self._own = self._other = self._others = self._inner = self.kept = None
+        self.made.clear()
+        self.leaves.clear()
+        self.origins.clear()
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
-        """An application of an operation: see :func:`autodiff.recording.record`."""
-        inner, followed = self._ordinary_state()
+        """An application of an operation: see :func:`autodiff.core.op.apply`."""
         at = self.at
+        if at is not None and current_state() is self._own and get_ident() == self._thread:
+            # The state that the last question was asked under, which is one to follow.
+            for entry in at.ready:
+                if entry.op is op and entry.code.grad is self._grad:
+                    result = entry.code.follow(self, inputs, attrs)
+                    if result is not MISS:
+                        if self.check:
+                            self._check(op, inputs, attrs, result)
+                        if residuals is not None:
+                            residuals.append(self.kept)
+                        return result
+        inner, followed = self._ordinary_state()
         if not followed or at is None or at.index >= _LONGEST:
             return _apply(op, inputs, attrs, residuals, inner)
-        key = (inner is None or inner.grad, tuple([fact_of(value, self._origin) for value in inputs]), frozen(attrs))
+        key = self._grad, tuple([fact_of(value, self.origin) for value in inputs]), frozen(attrs)
         result = _apply(op, inputs, attrs, residuals, inner)
-        self._arrive(at, op, key, result)
+        self._arrive(at, op, key, inputs, attrs, result)
         return result
 
-    def _arrive(self, at: Entry, op: Any, key: Any, result: Any) -> None:
+    def _arrive(self, at: Entry, op: Any, key: Any, inputs: Any, attrs: Any, result: Any) -> None:
         """Note that an operation has been applied."""
         parts = result if result.__class__ is tuple else (result,)
         outs = tuple([layout_of(part._data) for part in parts])
@@ -78,57 +129,156 @@ class Follower:
             self._lose(f"the layout of what {op.name} gives depends on values")
             return
         entry.visits += 1
+        if entry.visits >= 2 and not entry.settled:
+            entry.settled = True
+            entry.code = prepared(self.workshop, entry, inputs, attrs)
+            if entry.code is not None:
+                at.ready.append(entry)
+        self.register(entry, result)
+
+    def register(self, entry: Entry, result: Any) -> None:
+        """The call has come to an entry, with this result."""
         self.at = entry
-        for number, part in enumerate(parts):
+        if result.__class__ is not tuple:
+            node = result._node
+            self.made.append(node)
+            if node is not None:
+                self.origins[node] = (entry.index, 0)
+            return
+        whole = None
+        for number, part in enumerate(result):
             if part._node is not None:
-                self._origins[part._node] = (entry.index, number)
+                self.origins[part._node] = (entry.index, number)
+                whole = part._node.parents[0]
+        self.made.append(whole)
+        if whole is not None:
+            self.origins[whole] = (entry.index, -1)
+
+    def _check(self, op: Any, inputs: Any, attrs: Any, result: Any) -> None:
+        parts, others = (
+            [part._data for part in (r if r.__class__ is tuple else (r,))]
+            for r in (result, _apply(op, inputs, attrs, None, self._inner))
+        )
+        if not same(parts, others):
+            raise CompileError(f"autodiff.compile(check=True): the prepared {op.name} differs from the engine's")
 
     def _lose(self, reason: str) -> None:
         self.at = None
         self.lost = reason
 
-    def _origin(self, node: Any) -> Any:
+    def origin(self, node: Any) -> Any:
         """Where a node comes from: (entry, number of the output), or the number of a leaf."""
-        found = self._origins.get(node)
+        found = self.origins.get(node)
         if found is None:
-            found = self._origins[node] = len(self._leaves)
-            self._leaves.append(node)
+            found = self.origins[node] = len(self.leaves)
+            self.leaves.append(node)
         return found
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
-    def backpropagate(self, roots: Any, seeds: Any, create_graph: bool, free: bool) -> None:
-        """See :func:`autodiff.engine.backpropagate`."""
-        inner, _ = self._ordinary_state()
+    def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
+        """See :func:`autodiff.core.backward.backpropagate`."""
+        inner, followed = self._ordinary_state()
+        found = self._pass(roots, seeds, free, None) if followed else None
+        if found is not None:
+            for leaf, g in found:
+                if leaf._grad is not None or leaf.hooks:
+                    engine.come_to_rest(leaf, engine.through_hooks(leaf, g, False), False)
+                else:
+                    leaf._grad = g
+            return
         token = _state.set(inner)
         try:
-            engine.backpropagate(roots, seeds, create_graph=create_graph, free=free)
+            engine.backpropagate(roots, seeds, free=free)
         finally:
             _state.reset(token)
 
-    def gradients_of(
-        self, roots: Any, seeds: Any, targets: Any, create_graph: bool, free: bool, cut: bool
-    ) -> list[Any]:
-        """See :func:`autodiff.engine.gradients_of`."""
-        inner, _ = self._ordinary_state()
+    def gradients_of(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> list[Any]:
+        """See :func:`autodiff.core.backward.gradients_of`."""
+        inner, followed = self._ordinary_state()
+        found = self._pass(roots, seeds, free, targets) if followed and not cut else None
+        if found is not None:
+            by_leaf = dict(found)
+            return [by_leaf.get(target) for target in targets]
         token = _state.set(inner)
         try:
-            return engine.gradients_of(roots, seeds, targets, create_graph=create_graph, free=free, cut=cut)
+            return engine.gradients_of(roots, seeds, targets, free=free, cut=cut)
         finally:
             _state.reset(token)
+
+    def _pass(self, roots: Any, seeds: Any, free: bool, targets: Any) -> list[tuple[Any, Any]] | None:
+        """The leaves that a pass reaches, with what it brings them; None where the engine is to make it."""
+        at = self.at
+        if at is None or len(roots) != 1:
+            return None
+        wanted = None if targets is None else tuple([self.place_of(target) for target in targets])
+        root, seed = roots[0], seeds[0]
+        for known in at.ready_passes:
+            if self.made[known.root] is root and known.free is free and known.wanted == wanted:
+                wanted_grads = self._by_the_engine(root, seed, known) if self.check else None
+                grads = known.follow(self, seed)
+                if grads is not MISS:
+                    if wanted_grads is not None and not same(list(grads), wanted_grads):
+                        raise CompileError(
+                            "autodiff.compile(check=True): a prepared backward pass differs from the engine's"
+                        )
+                    return [(self.leaf(place), g) for place, g in zip(known.leaves, grads, strict=True)]
+        origin = self.origins.get(root)
+        if origin.__class__ is not tuple or origin[1] != 0 or not isinstance(seed, np.ndarray | np.generic):
+            return None
+        key = origin, layout_of(seed), free, wanted
+        visits = at.passes[key] = at.passes.get(key, 0) + 1
+        if visits == 2:
+            path = at.path()
+            if all(entry.settled for entry in path):
+                made = prepared_pass(self.workshop, self, path, root, seed, free, targets)
+                if made is not None:
+                    made.root, made.free, made.wanted = origin[0], free, wanted
+                    at.ready_passes.append(made)
+            else:
+                at.passes[key] = 1
+        return None
+
+    def _by_the_engine(self, root: Any, seed: Any, known: Pass) -> list[Any]:
+        """What the engine's own pass brings to the same leaves; the graph stays as it is."""
+        token = _state.set(self._inner)
+        try:
+            return engine.gradients_of([root], [seed], [self.leaf(place) for place in known.leaves], free=False)
+        finally:
+            _state.reset(token)
+
+    def leaf(self, place: Any) -> Any:
+        """A leaf by its number; ``~number`` is what the alias of that number stands for."""
+        return self.leaves[place] if place >= 0 else self.leaves[~place].parents[0]
+
+    def place_of(self, node: Any) -> Any:
+        """The number of a leaf, as :meth:`leaf` takes it; None for anything else."""
+        found = self.origins.get(node)
+        if found.__class__ is int:
+            return found
+        for number, leaf in enumerate(self.leaves):
+            if leaf.__class__ is Node and leaf.op is ALIAS and leaf.parents[0] is node:
+                return ~number
+        return None
 
     # --- the state ----------------------------------------------------------------------------------------------------
 
     def _ordinary_state(self) -> tuple[State | None, bool]:
         """The present state without this tracer, and whether what happens under it is followed."""
         state = current_state()
-        if state is not self._own:
-            assert state is not None
-            without = replace(state, tracer=None)
-            self._own, self._inner = state, None if without == ORDINARY else without
-        inner = self._inner
-        plain = inner is None or inner == replace(ORDINARY, grad=inner.grad)
-        return inner, plain and not self.closed and threading.get_ident() == self._thread
+        assert state is not None
+        if get_ident() != self._thread:
+            inner = replace(state, tracer=None)
+            return None if inner == ORDINARY else inner, False
+        if state is not self._own and state is not self._other:
+            inner = replace(state, tracer=None)
+            if inner != replace(ORDINARY, grad=inner.grad):
+                self._other, self._others = state, inner
+            else:
+                self._own, self._grad, self._inner = state, inner.grad, None if inner.grad else inner
+        if state is self._own:
+            return self._inner, True
+        return self._others, False
 
 
 def _apply(op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None, inner: State | None) -> Any:

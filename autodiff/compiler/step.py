@@ -11,7 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from autodiff import kernels
 from autodiff.compiler.follow import Follower
+from autodiff.compiler.plan import Plan
+from autodiff.compiler.prepare import Workshop
 from autodiff.compiler.trace import Entry
 from autodiff.core.errors import ArgumentError, CompileError, CompileWarning
 from autodiff.core.modes import ORDINARY, State, _state, current_state
@@ -27,8 +30,6 @@ class Compiled:
 
     Attributes
     ----------
-    plan : Plan or None
-        What is prepared for the way that the last call took; ``print(step.plan)`` shows it.
     reason : str
         Why the last call was not followed to its end, if it was not.
     recordings, replays, eager : int
@@ -41,12 +42,21 @@ class Compiled:
         self._check = check
         self._fallback = fallback
         self._lock = threading.Lock()
-        self._root = Entry()
+        self._roots: dict[Any, Entry] = {}  # by what decides between NumPy and compiled kernels
+        self._follower = Follower(Workshop(), check)
         self._last: Entry | None = None
         self._given_up = ""
         self._warned: set[str] = set()
         self.reason = ""
         self.recordings = self.replays = self.eager = 0
+
+    @property
+    def plan(self) -> Plan | None:
+        """What is prepared for the way of the last call; None if it was not followed to its end."""
+        if self._last is None:
+            return None
+        name = getattr(self._function, "__qualname__", "the step")
+        return Plan(name, self._last.path(), self._follower.workshop.nbytes)
 
     def __repr__(self) -> str:
         return f"autodiff.compile({getattr(self._function, '__qualname__', self._function)!s})"
@@ -79,13 +89,17 @@ class Compiled:
             self._lock.release()
 
     def _followed(self, args: Any, kwargs: Any, state: State | None) -> Any:
-        follower = Follower(self._root, state, self._check)
-        token = _state.set(replace(state or ORDINARY, tracer=follower))
+        follower = self._follower
+        setting = kernels.setting()
+        root = self._roots.get(setting)
+        if root is None:
+            root = self._roots[setting] = Entry()
+        token = _state.set(follower.begin(root, state))
         try:
             result = self._function(*args, **kwargs)
         finally:
-            follower.closed = True
             _state.reset(token)
+            follower.end()
         self._last = follower.at
         self.reason = follower.lost
         if follower.lost:
@@ -94,7 +108,7 @@ class Compiled:
             self.recordings += 1
             if self.recordings - self.replays > _PATIENCE:
                 self._given_up = f"each of its {self.recordings} calls took a way of its own"
-                self._root = Entry()
+                self._roots = {}
         else:
             self.replays += 1
         return result

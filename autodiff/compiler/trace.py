@@ -31,6 +31,12 @@ class Entry:
         How many entries precede it on its path.
     outs : tuple
         Layouts of its results; see :func:`layout_of`.
+    leaves : int
+        How many leaves a call has met by then.
+    alone : set
+        Entries before with one result.
+    ready, ready_passes : list
+        Of ``next`` and of ``passes`` those that have code.
     next : list of Entry
         What was asked for next, in some call or other.
     visits : int
@@ -39,11 +45,29 @@ class Entry:
         What does its work, or None while nothing is prepared.
     settled : bool
         Whether it has been tried to prepare something.
+    why : str
+        Why nothing could be prepared.
     passes : dict
         Backward passes that began when this was the latest entry.
     """
 
-    __slots__ = ("code", "index", "key", "next", "op", "outs", "parent", "passes", "settled", "visits")
+    __slots__ = (
+        "alone",
+        "code",
+        "index",
+        "key",
+        "leaves",
+        "next",
+        "op",
+        "outs",
+        "parent",
+        "passes",
+        "ready",
+        "ready_passes",
+        "settled",
+        "visits",
+        "why",
+    )
 
     def __init__(self, op: Any = None, key: Any = None, parent: Entry | None = None, outs: Any = ()) -> None:
         self.op = op
@@ -54,7 +78,15 @@ class Entry:
         self.next: list[Entry] = []
         self.visits = 0
         self.code: Any = None
+        self.ready: list[Entry] = []
+        self.ready_passes: list[Any] = []
+        met = [fact[0] for fact in key[1] if fact.__class__ is tuple and fact[0].__class__ is int] if key else []
+        self.leaves: int = 0 if parent is None else max([parent.leaves, *(place + 1 for place in met)])
+        self.alone: set[Any] = set() if parent is None else parent.alone
+        if parent is not None and len(outs) == 1:
+            self.alone = parent.alone | {(self.index, 0)} if len(parent.alone) < 64 else parent.alone
         self.settled = False
+        self.why = ""
         self.passes: dict[Any, Any] = {}
 
     def find(self, op: Any, key: Any) -> Entry | None:

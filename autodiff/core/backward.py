@@ -28,6 +28,7 @@ __all__ = [
     "backpropagate",
     "check_unwritten",
     "come_to_rest",
+    "direction",
     "depends_beyond",
     "fit",
     "gradients_of",
@@ -132,7 +133,9 @@ def keep_zeros(g: Any, h: Any) -> Any:
     computed: ``0 * nan`` would spoil a gradient to which the branch contributes nothing. So every operation that acts
     element by element keeps zeros; of a tangent in the cotangent's place likewise.
     """
-    values = getattr(h, "_data", getattr(h, "array", h))
+    values = getattr(h, "_data", h)
+    while hasattr(values, "array"):
+        values = values.array
     squares = np.vdot(values, values)  # the quickest question whether there is any NaN
     if squares == squares:
         return h
@@ -153,7 +156,9 @@ def _by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
     try:
         return apply_rules(g)
     except Unbatchable:
-        found: Sequence[Any] = above.one_by_one(g, apply_rules)
+        found: Sequence[Any] | None = above.one_by_one(g, apply_rules)
+        if found is None:
+            raise  # lanes of vmap, which answers by running the function once for each
         return found
 
 
@@ -263,6 +268,15 @@ def kept(g: Any) -> Any:
     return np.array(g) if isinstance(g, np.ndarray | np.generic) else g
 
 
+def direction(g: Any) -> Any:
+    """A gradient as the tape tells it, or one so told as rules take it: the conjugate of a complex one.
+
+    Rules send on ``df/dx - i df/dy``; ``.grad``, hooks and the argument of ``backward`` hold ``df/dx + i df/dy``, so
+    that ``p -= lr * p.grad`` descends (docs/complex.md).
+    """
+    return np.conjugate(g) if g.dtype.kind == "c" else g
+
+
 def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     """Add to the ``grad`` of a leaf, or of a node that retains its gradient.
 
@@ -272,6 +286,7 @@ def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     if not leaf and not entry.extra("retain"):
         return
     held = entry.grad if leaf else entry.extra("grad")
+    g = direction(g)
     if recording:
         g = added(held, g)
     else:
@@ -286,7 +301,8 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
     """The whole gradient of an entry after its hooks, which see a Tensor and may return another gradient."""
     hooks = entry.hooks if isinstance(entry, Variable) else entry.extra("hooks", {})
     for hook in list(hooks.values()):
-        found = hook(g if recording else wrap(np.asarray(g), None))
+        shown = direction(g)
+        found = hook(shown if recording else wrap(np.asarray(shown), None))
         if found is None:
             continue
         g = found if hasattr(found, "_node") else wrap(np.asarray(found), None)
@@ -294,8 +310,7 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
             raise ShapeError(f"a gradient hook returned shape {g.shape} for a gradient of shape {entry.shape}")
         if g.dtype != entry.dtype:
             g = g.astype(entry.dtype)
-        if not recording:
-            g = g.data
+        g = direction(g if recording else g.data)
     return g
 
 
@@ -316,8 +331,8 @@ def backpropagate(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: b
         Let go of the saved arrays as the pass goes by.
     """
     state = current_state()
-    if state is not None and state.tracer is not None:
-        state.tracer.backpropagate(roots, seeds, create_graph, free)
+    if state is not None and state.tracer is not None and create_graph is False:
+        state.tracer.backpropagate(roots, seeds, free)
     else:
         _pass(roots, seeds, None, create_graph, free)
 
@@ -350,8 +365,8 @@ def gradients_of(
     ``create_graph`` may be a set of entries: the pass is recorded as a function of these alone.
     """
     state = current_state()
-    if state is not None and state.tracer is not None:
-        return state.tracer.gradients_of(roots, seeds, targets, create_graph, free, cut)  # type: ignore[no-any-return]
+    if state is not None and state.tracer is not None and create_graph is False:
+        return state.tracer.gradients_of(roots, seeds, targets, free, cut)  # type: ignore[no-any-return]
     found = _pass(roots, seeds, targets, create_graph, free, cut)
     return [found[target] for target in targets]
 

@@ -65,8 +65,8 @@ class NotDifferentiableError(AutodiffError, TypeError):
     """An operation that is refused on a tensor that requires a gradient; the message says what to use instead."""
 
 
-class ConvergenceError(AutodiffError, ArithmeticError):
-    """A solver did not reach its tolerance, so there is no answer whose derivative could be taken."""
+class ConvergenceError(ArgumentError, ArithmeticError):
+    """A solver did not reach its tolerance with what it was given, so no answer is there to be differentiated."""
 
 
 class SingularMatrixError(AutodiffError, np.linalg.LinAlgError):

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.batching import Batched, count, each
+from autodiff.batching import Batched, Lanes, count, each
 from autodiff.core.backward import Unbatchable, added, keep_zeros, pull
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.graph import Node, Variable, time
@@ -52,12 +52,19 @@ __all__ = [
 class Level:
     """One transform while it runs, and with its tape as long as something is pulled or pushed through that."""
 
-    __slots__ = ("alive", "depth", "tape")
+    __slots__ = ("alive", "depth", "lanes", "tape")
 
-    def __init__(self, taped: bool = False) -> None:
+    def __init__(self, taped: bool = False, lanes: int | None = None) -> None:
+        self.lanes = lanes
         self.depth = levels() + 1
         self.alive = True
         self.tape: list[Any] | None = [] if taped else None
+
+    def taken(self) -> list[Any]:
+        """The tape, which its boxes do not keep alive from now on."""
+        tape, self.tape = self.tape, []
+        assert tape is not None
+        return tape
 
 
 class _Name(Operation):
@@ -81,7 +88,7 @@ class Box(Node):
     When the level has ended it is nothing but another name for the lower value, in the program's graph too.
     """
 
-    __slots__ = ("below", "level")
+    __slots__ = ("__weakref__", "below", "level")
 
     op = _Name()
     attrs = None
@@ -131,6 +138,27 @@ class Taped(Box):
         self.entry = entry
 
 
+class Lane(Box):
+    """A value that each lane of ``vmap`` has for itself: below, one more axis in front."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Of one lane."""
+        return self.below._data.shape[1:]  # type: ignore[no-any-return]
+
+    def pull(self, node: Any, g: Any, pending: Any) -> None:  # type: ignore[override]
+        """Nothing outside the level knows how to."""
+        raise GraphError("backward() has met a tensor of a function under vmap; use autodiff.grad or vjp there")
+
+
+def laned(value: Any, level: Level) -> Any:
+    """A value with the lanes along its first axis, as the level sees it."""
+    node = None if value._node is None else Lane(level, value)
+    return wrap(Lanes(value._data, level), node)
+
+
 class Refusal:
     """In the place of a tangent that does not exist: whoever uses it raises."""
 
@@ -177,7 +205,7 @@ class Probe(Level):
     def __init__(self, message: str) -> None:
         self.depth = next(_depths)
         self.alive = True
-        self.tape = None
+        self.lanes = self.tape = None
         self.message = message
 
 
@@ -191,7 +219,7 @@ def settled(value: Any, tangent: Any) -> Any:
         if sizes[0] > 1e-6 * max(sizes[1:]):
             raise NotDifferentiableError(box.level.message)
         tangent = box.below
-    return tangent._data if hasattr(tangent, "_node") and tangent._node is None else tangent
+    return tangent if not hasattr(tangent, "_node") or tracked(tangent) else tangent._data
 
 
 def _values(part: Any) -> Any:
@@ -218,23 +246,37 @@ def innermost(inputs: Sequence[Any]) -> Level | None:
     """The deepest level among an operation's inputs, None if none is boxed."""
     found: Level | None = None
     for value in inputs:
-        node = getattr(value, "_node", None)
-        if isinstance(node, Box) and (found is None or node.level.depth > found.depth or not node.level.alive):
-            found = node.level
+        level = level_of(value)
+        if level is not None and (found is None or level.depth > found.depth or not level.alive):
+            found = level
             if not found.alive:
                 return found
     return found
 
 
-def below(value: Any, level: Level) -> Any:
-    """A value as the level below ``level`` sees it."""
+def level_of(value: Any) -> Level | None:
+    """The level of a value; None if no transform has it."""
     node = getattr(value, "_node", None)
-    return node.below if isinstance(node, Box) and node.level is level else value
+    if isinstance(node, Box):
+        return node.level
+    data = getattr(value, "_data", value) if node is None else None
+    return data.level if data.__class__ is Lanes else None  # type: ignore[no-any-return, union-attr]
+
+
+def below(value: Any, level: Level) -> Any:
+    """A value as the level below ``level`` sees it; of one with lanes, all of them along a first axis."""
+    if level_of(value) is not level:
+        return value
+    node = getattr(value, "_node", None)
+    if node is not None:
+        return node.below
+    data = getattr(value, "_data", value)
+    return wrap(data.array, None)
 
 
 def tracked(value: Any) -> bool:
-    """Whether a value is a Tensor that something may be differentiated through."""
-    return getattr(value, "_node", None) is not None
+    """Whether a value is more than an array to some transform or graph around."""
+    return getattr(value, "_node", None) is not None or getattr(value, "_data", value).__class__ is Lanes
 
 
 def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, residuals: list[Any] | None) -> Any:
@@ -250,12 +292,18 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
     for i, value in enumerate(inputs):
         node = getattr(value, "_node", None)
         boxes.append(node if isinstance(node, Box) and node.level is level else None)
-        lower.append(below(value, level) if hasattr(value, "_node") else coerce(op, i, value))
+        lifted = hasattr(value, "_node") or value.__class__ is Lanes
+        lower.append(below(value, level) if lifted else coerce(op, i, value))
         arrays.append(getattr(value, "_data", lower[-1]))
     if not level.alive:  # what has leaked from a transform that has ended
         return record(op, lower, attrs, residuals)
     kept: list[Any] = []
-    out = record(op, lower, attrs, kept if op.fused else None)
+    if level.lanes is not None:
+        return above.over_lanes(op, inputs, lower, attrs, level)
+    if level.tape is not None and hasattr(op, "run_below"):
+        out = op.run_below(lower)  # a rule of the user's own: what lower levels see is how that rule computes the value
+    else:
+        out = record(op, lower, attrs, kept if op.fused else None)
     if residuals is not None:
         residuals.extend(kept)
     if not (current_state() or ORDINARY).grad:
@@ -306,12 +354,10 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
     for tangent in tangents:
         if tangent.__class__ is Refusal:
             raise tangent.refuse()
-    tangents = [
-        t if t is None or np.result_type(bare_of(x)).kind in "fc" else None
-        for t, x in zip(tangents, inputs, strict=True)
-    ]
+    tangents = [t if t is None or _dtype(x).kind in "fc" else None for t, x in zip(tangents, inputs, strict=True)]
     if all(t is None for t in tangents) or all(o._data.dtype.kind not in "fc" for o in outs):
         return tuple(None for _ in outs) if out.__class__ is tuple else None
+    tangents = [_seen_by_rules(t) if t.__class__ is Lanes else t for t in tangents]
     given, made = [_seen_by_rules(x) for x in inputs], [_seen_by_rules(o) for o in outs]
     arguments = (made[0] if out.__class__ is not tuple else tuple(made), given, attrs)
     try:
@@ -330,9 +376,18 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
 
 def _seen_by_rules(value: Any) -> Any:
     """What a rule is given: the bare array of a constant, unless somebody follows every operation."""
-    if not hasattr(value, "_node") or value._node is not None or (current_state() or ORDINARY).tracer is not None:
+    if value.__class__ is Lanes:
+        return wrap(value, None)
+    if not hasattr(value, "_node") or value._node is not None or value._data.__class__ is Lanes:
+        return value
+    if (current_state() or ORDINARY).tracer is not None:
         return value
     return value._data
+
+
+def _dtype(value: Any) -> Any:
+    data = bare_of(value)
+    return data.dtype if hasattr(data, "dtype") else np.result_type(data)
 
 
 def bare_of(value: Any) -> Any:
@@ -375,6 +430,8 @@ def _fit(tangent: Any, out: Any) -> Any:
 
 
 def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    if hasattr(op, "push"):  # all inputs at once: a rule of the user's own
+        return op.push(tangents, out, inputs)
     stated = op.tangents
     if op.fused and stated is None:
         return through(lambda *given: op.composed(*given, **attrs), inputs, tangents)[1]
@@ -437,7 +494,7 @@ def _transposed(op: Any, rule: Any, i: int, tangent: Any, out: Any, inputs: Any,
     found: list[Any] = []
     for place, o in enumerate(outs):
         data = bare_of(o)
-        if np.result_type(data).kind not in "fc":
+        if _dtype(data).kind not in "fc":
             found.append(None)
             continue
 
@@ -455,7 +512,7 @@ def _transposed(op: Any, rule: Any, i: int, tangent: Any, out: Any, inputs: Any,
         numbers = []
         for k in range(np.size(data)):
             number = along(1, k)
-            if np.result_type(data).kind == "c":
+            if _dtype(data).kind == "c":
                 number = np.real(number) - 1j * np.real(along(1j, k))
             numbers.append(number if hasattr(number, "_node") else np.asarray(number))
         found.append(np.reshape(np.stack(numbers), np.shape(data)) if numbers else np.zeros_like(data))
@@ -536,7 +593,7 @@ def _on_tape(
     entry = Entry(op, parents, None, attrs, shape, dtype)
     entry.out, entry.given = out, lower
     entry.residuals = kept[0] if kept else None
-    if not op.fused and not op.variadic:
+    if not op.fused and not op.variadic and op.pull is None:
         for i, (parent, rule) in enumerate(zip(parents, op.rules, strict=True)):
             if parent is not None and rule is None:
                 raise lacking(op, i)
@@ -562,20 +619,19 @@ def taped_leaf(value: Any, level: Level) -> Any:
     return wrap(tensor._data, Taped(level, tensor, Variable(tensor._data.shape, tensor._data.dtype)))
 
 
-def pull_tape(level: Level, seeds: Sequence[tuple[Any, Any]], leaves: Sequence[Any]) -> list[Any]:
+def pull_tape(tape: Sequence[Any], seeds: Sequence[tuple[Any, Any]], leaves: Sequence[Any]) -> list[Any]:
     """The gradients of ``sum(<g, entry>)`` at the leaves of a tape, None where it does not depend on one.
 
     Parameters
     ----------
-    level : Level
+    tape : sequence of Entry
     seeds : sequence of (entry, g)
     leaves : sequence of Variable
     """
     arrived: dict[Any, Any] = {}
     for entry, g in seeds:
         arrived[entry] = added(arrived.get(entry), g)
-    assert level.tape is not None
-    for entry in reversed(level.tape):
+    for entry in reversed(tape):
         g = arrived.pop(entry, None)
         if g is not None:
             for parent, part in zip(entry.parents, _pull(entry, g), strict=True):
@@ -590,7 +646,9 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         return pull(entry, g, False)
     outs = entry.out if entry.out.__class__ is tuple else (entry.out,)
     parts = g if isinstance(g, list) else [g]
-    if not entry.op.fused:
+    if entry.op.pull is not None:
+        entry.saved = tuple(map(_seen_by_rules, entry.given))
+    elif not entry.op.fused:
         made = tuple([_seen_by_rules(o) for o in outs])
         entry.saved = (made if entry.out.__class__ is tuple else made[0], *map(_seen_by_rules, entry.given))
     elif entry.residuals is None or any(tracked(v) for v in (*entry.given, *parts)):
@@ -620,17 +678,16 @@ def _pull_composed(entry: Any, parts: Sequence[Any]) -> Sequence[Any]:
     ]
     wanted = [i for i, parent in enumerate(entry.parents) if parent is not None]
     sent: list[Any] = [None] * len(entry.parents)
-    for i, found in zip(wanted, pull_tape(level, seeds, [leaves[i]._node.entry for i in wanted]), strict=True):
+    for i, found in zip(wanted, pull_tape(level.taken(), seeds, [leaves[i]._node.entry for i in wanted]), strict=True):
         sent[i] = found
     return sent
 
 
-def push_tape(level: Level, leaves: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+def push_tape(tape: Sequence[Any], leaves: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
     """The tangents of ``outputs``, entries of a tape, from those of its leaves; None for zero."""
     known: dict[Any, Any] = dict(zip(leaves, tangents, strict=True))
-    assert level.tape is not None
     with entered(Level()):
-        for entry in level.tape:
+        for entry in tape:
             if entry.__class__ is not Entry:
                 parts = known.get(entry.parents[0])
                 known[entry] = None if parts is None else parts[entry.attrs["index"]]

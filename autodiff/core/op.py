@@ -88,6 +88,8 @@ class _Above:
     level, apply_at : callable
         ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
         ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
+    over_lanes : callable
+        The same for a level of ``vmap`` (mapping.py).
     """
 
     tensor: Any = None
@@ -95,6 +97,7 @@ class _Above:
     view: Any = None
     level: Any = None
     apply_at: Any = None
+    over_lanes: Any = None
 
 
 above = _Above()
@@ -516,6 +519,8 @@ def coerce(op: Any, position: int, value: Any) -> Any:
         return hold(value)
     if kind in PYTHON_NUMBERS or value is None:
         return value
+    if isinstance(value, int):
+        return int(value)  # a kind of integer of somebody's own is as weak as Python's
     if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
         raise DTypeError(
             f"{op.name}: argument {argument(op, position)} is a {kind.__name__} that holds Tensors; "

@@ -139,7 +139,7 @@ def _walk(
         if targets is not None:
             if entry in found:
                 found[entry] = kept(g)
-        elif entry._grad is not None or entry.hooks:
+        elif entry._grad is not None or entry.hooks or entry.dtype.kind == "c":
             come_to_rest(entry, through_hooks(entry, g, False), False)
         elif shared.get(entry) is g or (g.__class__ is ndarray and g.base is not None):
             entry._grad = np.array(g)

@@ -98,7 +98,21 @@ def softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[A
     y, axis = residuals
     gy = g * y
     gy -= y * np.sum(gy, axis=axis, keepdims=True)
-    return (gy,)
+    return (_balanced(gy, y, axis),)
+
+
+def _balanced(dx: Any, y: Any, axis: int) -> Any:
+    """Gradients that sum to 0 along the axis: where a probability is nearly 1, its entry by the others, since what is
+    left of 1 is rounded.
+    """
+    if y.size and y.max() > _NEARLY_ONE:
+        certain = y > _NEARLY_ONE
+        others = np.where(certain, 0, dx)
+        return np.where(certain, -np.sum(others, axis=axis, keepdims=True), others)
+    return dx
+
+
+_NEARLY_ONE = 0.9
 
 
 def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -144,10 +158,10 @@ def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tup
     shape.
     """
     out, axis = residuals
-    dx = np.asarray(np.exp(out))
-    dx *= np.sum(g, axis=axis, keepdims=True)
+    y = np.asarray(np.exp(out))
+    dx = y * np.sum(g, axis=axis, keepdims=True)
     np.subtract(g, dx, out=dx)
-    return (dx,)
+    return (_balanced(dx, y, axis),)
 
 
 log_softmax = Fused(

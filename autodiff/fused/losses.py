@@ -344,8 +344,15 @@ def _plain_backward(g: Any, residuals: Any) -> tuple[Any, ...]:
     e, total, place, scale = residuals
     each = g * scale
     dlogits = np.multiply(e, np.divide(each, total)[:, None])
-    dlogits.reshape(-1)[place] -= each
+    _settle_targets(dlogits, place)
     return dlogits, None, None
+
+
+def _settle_targets(rows: Any, place: Any) -> None:
+    """Let the target's entry of every row make the row's sum 0, as it is: ``p - 1`` where p rounds to 1 would be 0."""
+    flat = rows.reshape(-1)
+    flat[place] = 0
+    flat[place] = -row_sums(rows)
 
 
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
@@ -368,7 +375,9 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
             dlogits -= q * each
         else:
             if q is None:
-                dlogits.reshape(-1)[place] -= each[:, 0]
+                _settle_targets(dlogits, place)
+            elif log_p is None:
+                _settle_targets(dlogits, row_starts(*dlogits.shape) + place)
             else:
                 dlogits[np.arange(len(place)), place] -= q * each[:, 0]
             if log_p is not None:

@@ -29,7 +29,7 @@ def _cumprod(x: Any, axis: int) -> Any:
 
 
 def _cumprod_rule(g: Any, out: Any, x: Any, axis: int) -> Any:
-    if np.count_nonzero(bare(x)) == bare(x).size:
+    if np.count_nonzero(bare(x)) == bare(x).size and np.all(np.isfinite(bare(out)) & (bare(out) != 0)):
         # y_j / x_i is the product of the others, so dx_i = sum_{j >= i} g_j y_j / x_i.
         return np.flip(np.cumsum(np.flip(g * out, axis), axis=axis), axis) / x
     # With zeros: from the last to the first, dx_i = y_{i-1} (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))), which divides by

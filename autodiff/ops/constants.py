@@ -12,7 +12,7 @@ from autodiff import dispatch
 
 UFUNCS = (
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isfinite"
-    " isinf isnan isnat signbit sign floor ceil trunc rint floor_divide spacing nextafter heaviside bitwise_and"
+    " isinf isnan isnat signbit floor ceil trunc rint floor_divide spacing nextafter heaviside bitwise_and"
     " bitwise_or bitwise_xor invert left_shift right_shift bitwise_count gcd lcm"
 )
 FUNCTIONS = (

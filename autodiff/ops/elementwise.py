@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.core.backward import wrap
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
 from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive
@@ -191,6 +192,23 @@ hypot = P(
     lambda g, out, x, y: g * of(direction, y, x),
     domain=(0.3, 3.0),
 )
+
+
+@dispatch.implements(np.sign)
+def sign(x: Any, /) -> Any:
+    """``numpy.sign``: of real numbers a constant, of complex ones the differentiable ``z / |z|``, and 0 at 0.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> np.sign(autodiff.tensor([3 + 4j], requires_grad=True)).data
+    array([0.6+0.8j])
+    """
+    if np.result_type(bare(x)).kind != "c":
+        return wrap(np.sign(bare(x)), None)
+    return quotient(x, np.abs(x))
+
+
 deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])
 rad2deg = P("rad2deg", np.rad2deg, lambda g, out, x: g * (180 / np.pi), numpy=[np.rad2deg, np.degrees])
 

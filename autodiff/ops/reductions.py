@@ -74,7 +74,12 @@ def _others_product(x: Any, axis: Any) -> Any:
     for i in range(n - 1):
         left.append(left[-1] * flat[..., i])
         right.append(right[-1] * flat[..., n - 1 - i])
-    others = np.stack([a * b for a, b in zip(left, right[::-1], strict=True)], axis=-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        others = np.stack([a * b for a, b in zip(left, right[::-1], strict=True)], axis=-1)
+    # Infinity times zero: where one of the others is zero, so is the product, however large the rest.
+    undone = np.isnan(bare(others)) & ~np.isnan(bare(flat)).any(axis=-1, keepdims=True)
+    if np.any(undone):
+        others = np.where(undone, 0, others)
     order = np.argsort(rest + axes)
     return np.transpose(np.reshape(others, moved.shape), tuple(int(i) for i in order))
 
@@ -83,7 +88,7 @@ def _prod_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = Fals
     if not x.size:
         return np.zeros(x.shape)
     spread_g = spread(g, x.shape, axis, keepdims)
-    if np.count_nonzero(bare(x)) == x.size:
+    if np.count_nonzero(bare(x)) == x.size and np.all(np.isfinite(bare(out)) & (bare(out) != 0)):
         return spread_g * (expand_reduced(out, axis, keepdims) / x)
     return spread_g * _others_product(x, axis)
 

@@ -137,6 +137,11 @@ class Arguments:
         array = unpacked(array) if kind.kind == "c" else array
         return array.astype(kind) if self.narrow else array
 
+    def static(self) -> list[Any]:
+        """The arrays among the arguments that are passed on as they are."""
+        found = [as_array(value) for value in outputs_of([self._args, self._kwargs]) if not isinstance(value, _Spot)]
+        return [value for value in found if value is not None]
+
     def spots(self) -> list[Any]:
         """Per positional argument: the number of its leaf, a tree of numbers, or None for one without."""
 

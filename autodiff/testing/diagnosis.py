@@ -1,21 +1,33 @@
 """What a wrong gradient looks like: the mistakes that make such numbers, in words a student can act on.
 
-Nothing here decides a verdict. Each hint is a relation between the gradient and its reference that holds to five digits
-or more at every entry, so it is stated only where chance cannot make it.
+Nothing here decides a verdict. On a failure the full Jacobian is taken by differences, and explanations are searched:
+each is a recipe that turns the right numbers into wrong ones, and is stated only if it reproduces the gradient under
+test to five digits at every entry, so that chance cannot make it. Where none does, what is certain is said: how many
+entries are wrong, and which.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff.testing.reference import plain
+from autodiff.testing.reference import plain, scale
 from autodiff.testing.report import Report
 
 __all__ = ["diagnose", "relation"]
 
 Array = np.ndarray[Any, Any]
+
+#: The Jacobian of larger arguments is taken as long as this many seconds last.
+_SECONDS = 6.0
+#: Larger Jacobians are summed over the outputs at once.
+_LARGEST = 4_000_000
+#: Permutations of so many axes are tried.
+_AXES = 4
 
 
 def diagnose(report: Report, problem: Any) -> list[str]:
@@ -29,42 +41,43 @@ def diagnose(report: Report, problem: Any) -> list[str]:
     Returns
     -------
     list of str
-        Empty where no simple mistake makes such numbers.
+        Empty where nothing is known but that they are wrong.
     """
-    failed = {(e.order, e.argument) for e in report.entries if e.verdict == "fail" and e.argument >= 0}
-    first = sorted(argument for order, argument in failed if order == 1)
-    if not first:
-        return [
-            "right in first and wrong in second order: a rule reads an array that it should compute from its inputs (a"
-            " saved intermediate is a constant of the second derivative), or multiplies by g where it should not"
-        ]
+    failed = [e for e in report.entries if e.verdict == "fail"]
+    first = {e.label for e in failed if e.order == 1 and e.argument >= 0 and not e.together}
     hints: list[str] = []
-    if any(e.together for e in report.entries if e.verdict == "fail"):
+    if any(e.together for e in failed):
         hints.append(
             "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running"
             " or first index, not a mask x == max) or divide it by their number"
         )
-        first = sorted({e.argument for e in report.entries if e.verdict == "fail" and not e.together})
-    scaled = _with_twice_the_cotangent(problem)
-    pairs = {argument: _pair(report, problem, argument) for argument in [leaf.place for leaf in problem.leaves]}
-    for argument in first:
-        pair = pairs[argument]
-        if pair is None:
-            hints += [f"argument {argument}: {words}" for words in _along_directions(report, argument, problem)]
-            continue
-        analytic, numeric = pair
-        k = [leaf.place for leaf in problem.leaves].index(argument)
-        if scaled is not None and np.any(analytic) and np.allclose(scaled[k], analytic, rtol=1e-9, atol=0):
-            hints.append(f"argument {argument}: it does not change when the output's gradient doubles; multiply by it")
-            continue
-        others = {other: p[1] for other, p in pairs.items() if other != argument and p is not None}
-        words = relation(analytic, numeric, problem.base[k], _sizes(problem), others, _output_shape(problem))
+    elif not first and any(e.argument == -2 for e in failed):
+        return ["the gradient is right and the derivative in forward mode is not: look at the operation's tangent rule"]
+    elif not first:
+        return [
+            "right in first and wrong in second order: a rule reads an array that it should compute from its inputs (a"
+            " saved intermediate is a constant of the second derivative), or multiplies by g where it should not"
+        ]
+    numbers = [k for k, leaf in enumerate(problem.leaves) if leaf.label in first]
+    found = [
+        np.zeros(b.shape) if g is None else np.array(plain(g))
+        for g, b in zip(problem.gradient(problem.base), problem.base, strict=True)
+    ]
+    doubled = _with_twice_the_cotangent(problem) if numbers else []
+    deadline = time.perf_counter() + _SECONDS
+    facts = _Facts(problem, deadline)
+    for k in numbers:
+        words = ""
+        if np.any(found[k]) and np.allclose(doubled[k], found[k], rtol=1e-9, atol=0, equal_nan=True):
+            words = "it does not change when the output's gradient doubles; multiply by it"
+        else:
+            words = facts.explain(k, found[k])
         if words:
-            hints.append(f"argument {argument}: {words}")
+            hints.append(f"{problem.leaves[k].label}: {words}")
     return hints
 
 
-def _with_twice_the_cotangent(problem: Any) -> list[Array] | None:
+def _with_twice_the_cotangent(problem: Any) -> list[Array]:
     held = problem.cotangents
     problem.cotangents = [2 * u for u in held]
     try:
@@ -73,45 +86,217 @@ def _with_twice_the_cotangent(problem: Any) -> list[Array] | None:
         problem.cotangents = held
 
 
-def _pair(report: Report, problem: Any, argument: int) -> tuple[Array, Array] | None:
-    found = report.arrays(argument)
-    if found is None:
-        return None
-    shape = problem.base[[leaf.place for leaf in problem.leaves].index(argument)].shape
-    return found[0].reshape(shape), found[1].reshape(shape)
+class _Facts:
+    """The right numbers, taken when they are first asked for."""
 
+    def __init__(self, problem: Any, deadline: float) -> None:
+        self.problem, self.deadline = problem, deadline
+        self.base = problem.base
+        self.count = sum(int(np.size(u)) for u in problem.cotangents)
+        self._jacobians: dict[int, Array | None] = {}
 
-def _output_shape(problem: Any) -> tuple[int, ...] | None:
-    return tuple(problem.cotangents[0].shape) if len(problem.cotangents) == 1 else None
+    def jacobian(self, k: int) -> Array | None:
+        """Every term's derivative by every entry, (terms, entries) or, of large ones, their sum (1, entries)."""
+        if k not in self._jacobians:
+            self._jacobians[k] = self._jacobian(k, self.base)
+        return self._jacobians[k]
 
+    def _jacobian(self, k: int, base: Sequence[Any]) -> Array | None:
+        x = base[k]
+        whole = self.count * x.size <= _LARGEST
+        rows = []
+        # Small steps, for kinks are near; longdouble, if the function has it, keeps their digits.
+        wide = np.asarray(self.problem.terms([b.astype(np.longdouble) for b in base])).dtype == np.longdouble
+        coarse = any("plateaus" in note for note in self.problem.arguments.notes)
+        step = ((0.1 if coarse else 1e-6 if wide else 1e-5) * scale(x)).reshape(-1)
+        with np.errstate(all="ignore"):
+            for i in range(x.size):
+                if time.perf_counter() > self.deadline:
+                    return None
+                halves = []
+                for h in (step[i], step[i] / 2):
+                    sides = []
+                    for sign in (1, -1):
+                        moved = x.astype(np.longdouble if wide else np.float64)
+                        moved.reshape(-1)[i] += sign * h
+                        sides.append(self.problem.terms([moved if j == k else b for j, b in enumerate(base)]))
+                    halves.append(np.asarray((sides[0] - sides[1]) / (2 * h), np.float64))
+                row = (4 * halves[1] - halves[0]) / 3
+                rows.append(row if whole else np.array([row.sum()]))
+        return np.array(rows).T.reshape(-1, x.size)
 
-def _sizes(problem: Any) -> dict[int, str]:
-    """Numbers that a forgotten or doubled mean would bring in, with their names."""
-    sizes: dict[int, str] = {}
-    for i, array in zip([leaf.place for leaf in problem.leaves], problem.base, strict=True):
-        for axis, n in enumerate(array.shape):
-            sizes.setdefault(n, f"the length of axis {axis} of argument {i}")
-        sizes.setdefault(array.size, f"the number of entries of argument {i}")
-    sizes.pop(1, None)
-    sizes.pop(0, None)
-    return sizes
+    def numeric(self, k: int) -> Array | None:
+        """The right gradient."""
+        jacobian = self.jacobian(k)
+        return None if jacobian is None else jacobian.sum(0).reshape(self.base[k].shape)
 
+    def explain(self, k: int, analytic: Array) -> str:
+        """The mistake that makes the gradient of one argument what it is; empty if nothing is known."""
+        numeric = self.numeric(k)
+        if numeric is None or not np.isfinite(numeric).all():
+            return self._unfinite(analytic)
+        words = relation(analytic, numeric, self.base[k], self._sizes())
+        if words:
+            return words
+        words = _statistics(analytic, numeric, self.base[k])
+        if words:
+            return words
+        for words in itertools.chain(
+            self._of_cotangents(k, analytic, numeric),
+            self._of_parts(k, analytic),
+            self._of_arguments(k, analytic, numeric),
+            self._of_indices(k, analytic, numeric),
+        ):
+            return words
+        return _scaled_along_an_axis(analytic, numeric) or _where(analytic, numeric, self.base[k])
 
-def _along_directions(report: Report, argument: int, problem: Any) -> list[str]:
-    """For a large argument, of which only some directions were compared."""
-    rows = [e for e in report.entries if e.order == 1 and e.argument == argument]
-    analytic, numeric = np.array([e.analytic for e in rows]), np.array([e.numeric for e in rows])
-    words = _factor(analytic, numeric, _sizes(problem))
-    if not words and all((e.verdict == "pass") == (e.index is not None) for e in rows):
-        words = (
-            "the entries that were looked at are right and random directions are not: a few entries somewhere are wrong"
+    def _unfinite(self, analytic: Array) -> str:
+        bad = ~np.isfinite(analytic)
+        return (
+            f"{int(bad.sum())} of {bad.size} entries are NaN or infinite, the first at {_first(bad)}"
+            if bad.any()
+            else ""
         )
-    return [words] if words else []
+
+    def _sizes(self) -> dict[int, str]:
+        """Numbers that a forgotten or doubled mean would bring in, with their names."""
+        sizes: dict[int, str] = {}
+        for leaf, array in zip(self.problem.leaves, self.base, strict=True):
+            for axis, n in enumerate(array.shape):
+                sizes.setdefault(n, f"the length of axis {axis} of {leaf.label}")
+            sizes.setdefault(array.size, f"the number of entries of {leaf.label}")
+        for u in self.problem.cotangents:
+            for axis, n in enumerate(np.shape(u)):
+                sizes.setdefault(n, f"the length of axis {axis} of the output")
+        named = [(leaf.label, b) for leaf, b in zip(self.problem.leaves, self.base, strict=True)]
+        for label, array in [("the output", u) for u in self.problem.cotangents] + named:
+            for count in range(2, np.ndim(array) + 1):
+                for axes in itertools.combinations(range(np.ndim(array)), count):
+                    size = int(np.prod([np.shape(array)[a] for a in axes]))
+                    sizes.setdefault(size, f"the product of axes {axes} of {label}")
+        sizes.pop(1, None)
+        sizes.pop(0, None)
+        return sizes
+
+    def _of_cotangents(self, k: int, analytic: Array, numeric: Array) -> Iterator[str]:
+        """The gradient of the output itself, passed on, summed over other axes, or picked."""
+        shape = analytic.shape
+        for u in self.problem.cotangents:
+            u = np.asarray(u)
+            if u.dtype.kind == "c":
+                continue
+            if u.shape == shape and u.size > 1 and _close(u, analytic):
+                yield "it is the output's gradient passed on unchanged: the function's own derivative is missing"
+            for count in range(1, u.ndim + 1):
+                for axes in itertools.combinations(range(u.ndim), count):
+                    total = u.sum(axes)
+                    if total.shape != shape or total.size < 2:
+                        continue
+                    if _close(total, analytic):
+                        yield (
+                            f"it is the output's gradient summed over axes {axes}: a wrong axis, or a factor missing"
+                        )
+                    elif _close(u.mean(axes), analytic):
+                        yield f"it is the mean of the output's gradient over axes {axes} where there should be a sum"
+
+    def _of_parts(self, k: int, analytic: Array) -> Iterator[str]:
+        """A part of the Jacobian: one path alone, one row for the sum of them."""
+        jacobian = self.jacobian(k)
+        if jacobian is None or jacobian.shape[0] != self.count:
+            return
+        shape, start = analytic.shape, 0
+        for number, u in enumerate(self.problem.cotangents):
+            size = int(np.size(u))
+            block = jacobian[start : start + size]
+            start += size
+            rest = (jacobian.sum(0) - block.sum(0)).reshape(shape)
+            if len(self.problem.cotangents) > 1:
+                if _close(analytic, rest):
+                    yield f"the path from output {number} is left out; what comes from the others is right"
+                if _close(analytic, block.sum(0).reshape(shape)):
+                    yield f"it is what comes from output {number} alone; the other outputs' gradients are left out"
+            parts = block.reshape(*np.shape(u), *shape)
+            ndim = np.ndim(u)
+            for axis in range(ndim):
+                if np.shape(u)[axis] < 2:
+                    continue
+                others = tuple(a for a in range(ndim) if a != axis)
+                slices = parts.sum(others)
+                for which, words in ((0, "first"), (-1, "last")):
+                    if _close(analytic, slices[which] + rest):
+                        repeated = shape != np.shape(u) and _broadcasts(shape, np.shape(u))
+                        yield (
+                            f"it is what the {words} entry along axis {axis} of the output alone gives"
+                            + (
+                                f": the argument of shape {shape} is broadcast to {np.shape(u)}, and its gradient is a"
+                                " sum over the repeated axes"
+                                if repeated
+                                else ": the others are overwritten where they should be added (= for +=)"
+                            )
+                        )
+            if np.shape(u) == shape and size > 1:
+                diagonal = np.diagonal(block).reshape(shape)
+                if not _close(diagonal, block.sum(0).reshape(shape)) and _close(analytic, diagonal + rest):
+                    yield (
+                        "it is the path from each entry to its own output alone; those to the other outputs, through"
+                        " a sum, a mean or a normaliser, are left out"
+                    )
+
+    def _of_arguments(self, k: int, analytic: Array, numeric: Array) -> Iterator[str]:
+        """A factor that is an argument, the output or their powers; the gradient of another argument; another point."""
+        shape = analytic.shape
+        for j, other in enumerate(self.base):
+            if j != k and other.shape == shape:
+                theirs = self.numeric(j)
+                if theirs is not None and _close(analytic, theirs):
+                    yield f"it is the right gradient of {self.problem.leaves[j].label}: two gradients are exchanged"
+        with np.errstate(all="ignore"):
+            outs = [np.asarray(o, np.float64) for o in self.problem.outputs(self.base) if o.dtype.kind == "f"]
+        names = [(leaf.label, b) for leaf, b in zip(self.problem.leaves, self.base, strict=True)]
+        names += [(f"output {i}", o) for i, o in enumerate(outs)]
+        for label, values in names:
+            if values.size < 2 or not _broadcasts(values.shape, shape):
+                continue
+            for power, words in ((1, label), (2, f"the square of {label}")):
+                if np.ptp(values) > 1e-6 * np.max(np.abs(values)):
+                    factor = values**power
+                    if _close(analytic, numeric * factor):
+                        yield f"every entry is {words} times what it should be: a factor too many"
+                    if _close(analytic * factor, numeric):
+                        yield f"a factor is missing: times {words} it is right"
+        for out in outs:
+            if out.shape == shape and out.size > 1:
+                there = self._jacobian(k, [out if j == k else b for j, b in enumerate(self.base)])
+                if there is not None and _close(analytic, there.sum(0).reshape(shape)):
+                    yield "it is the derivative at the output where it should be the one at the input"
+
+    def _of_indices(self, k: int, analytic: Array, numeric: Array) -> Iterator[str]:
+        """Rows that an index array names more than once."""
+        wrong = _wrong(analytic, numeric)
+        for value in self.problem.arguments.static():
+            if value.dtype.kind not in "iu" or not value.size or analytic.ndim < 1:
+                continue
+            n = analytic.shape[0]
+            if value.min() < -n or value.max() >= n:
+                continue
+            counts = np.bincount(value.reshape(-1) % n, minlength=n)
+            rows = wrong.reshape(n, -1).any(1)
+            if rows.any() and np.array_equal(rows, (counts > 1) & np.any(np.abs(numeric.reshape(n, -1)) > 0, axis=1)):
+                yield (
+                    "the rows that are indexed more than once are wrong, the others right: contributions overwrite each"
+                    " other where they should add up (= for +=, or dx[i] += g, which NumPy does once; use np.add.at)"
+                )
 
 
 def _close(a: Array, b: Array, digits: float = 1e-5) -> bool:
-    scale = float(np.max(np.abs(b), initial=0.0))
-    return bool(np.all(np.abs(a - b) <= digits * scale)) if a.shape == b.shape and scale > 0 else False
+    if a.shape != b.shape:
+        return False
+    size = float(np.max(np.abs(b), initial=0.0))
+    return bool(np.all(np.abs(a - b) <= digits * size)) if size > 0 and np.isfinite(size) else False
+
+
+def _wrong(analytic: Array, numeric: Array) -> Array:
+    return np.asarray(~(np.abs(analytic - numeric) <= 1e-5 * np.max(np.abs(numeric), initial=1e-300)))
 
 
 def _factor(analytic: Array, numeric: Array, sizes: dict[int, str]) -> str:
@@ -157,14 +342,7 @@ def _factor(analytic: Array, numeric: Array, sizes: dict[int, str]) -> str:
     return f"every entry is {factor:.10g} times what it should be"
 
 
-def relation(
-    analytic: Array,
-    numeric: Array,
-    x: Array,
-    sizes: dict[int, str] | None = None,
-    others: dict[int, Array] | None = None,
-    output_shape: tuple[int, ...] | None = None,
-) -> str:
+def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | None = None) -> str:
     """The mistake that turns a right gradient into this wrong one, in words; empty if none of the known ones does.
 
     Parameters
@@ -173,9 +351,6 @@ def relation(
         The wrong gradient, the right one, and the argument: one shape.
     sizes : dict of int to str, optional
         Numbers that a mean would divide by, and what they are.
-    others : dict of int to ndarray, optional
-        The right gradients of the other arguments.
-    output_shape : tuple of int, optional
 
     Examples
     --------
@@ -196,18 +371,24 @@ def relation(
     words = _factor(analytic, numeric, sizes or {})
     if words:
         return words
-    if analytic.ndim == 2 and _close(analytic.T, numeric):
-        return "it is the transpose of the right one"
+    if analytic.size > 1:
+        for axes in itertools.permutations(range(analytic.ndim)) if 2 <= analytic.ndim <= _AXES else ():
+            if axes != tuple(range(analytic.ndim)) and _close(analytic.transpose(axes), numeric):
+                return "it is the transpose of the right one" + ("" if analytic.ndim == 2 else f", axes {axes}")
+        if analytic.ndim > 1 and _close(analytic.reshape(-1, order="F"), numeric.reshape(-1)):
+            return "its entries stand in the wrong order: it is reshaped as if its axes were the other way round"
     for axis in range(analytic.ndim):
         if _close(np.flip(analytic, axis), numeric):
             return f"it is the right one reversed along axis {axis}: a kernel that should (or should not) be flipped?"
         for shift in (1, -1):
             if analytic.shape[axis] > 2 and _close(np.roll(analytic, shift, axis), numeric):
                 return f"it is the right one shifted by {-shift} along axis {axis}"
-    for other, theirs in (others or {}).items():
-        if _close(analytic, theirs):
-            return f"it is the right gradient of argument {other}: two gradients are exchanged"
-    wrong = np.abs(analytic - numeric) > 1e-5 * np.max(np.abs(numeric), initial=0.0)
+    for a, b in itertools.combinations(range(analytic.ndim), 2):
+        if _close(np.flip(analytic, (a, b)), numeric):
+            return (
+                f"it is the right one reversed along axes {a} and {b}: a kernel that should (or should not) be flipped?"
+            )
+    wrong = _wrong(analytic, numeric)
     if not wrong.any():
         gap = float(np.max(np.abs(analytic - numeric)) / np.max(np.abs(numeric), initial=1e-300))
         return (
@@ -215,28 +396,57 @@ def relation(
             if gap > 1e-9
             else ""
         )
-    if wrong.sum() < wrong.size and not np.any(analytic[wrong]):
+    if analytic.size > 3 and np.array_equal(analytic == 0, numeric != 0) and np.any(numeric == 0):
         return (
-            f"no gradient reaches {int(wrong.sum())} of {wrong.size} entries, the first at {_first(wrong)}, and the"
-            " others are right: a path is left out, or entries used more than once are overwritten instead of added"
+            "it is zero exactly where the right one is not, and the other way round: a mask or a condition is inverted"
         )
-    if 2 * wrong.sum() <= wrong.size:
-        return (
-            f"{int(wrong.sum())} of {wrong.size} entries are wrong, the first at {_first(wrong)}; the others are right"
-        )
-    words = _along_an_axis(analytic, numeric, x)
-    if words:
-        return words
-    if output_shape is not None and x.shape != output_shape and _broadcasts(x.shape, output_shape):
-        return (
-            f"the argument of shape {x.shape} is broadcast to {output_shape}: its gradient is a sum over the repeated"
-            " axes"
-        )
+    gap = analytic - numeric
+    if gap.size > 2 and _close(np.full(gap.shape, np.mean(gap)), gap):
+        return f"it is off by {np.mean(gap):.6g} at every entry: a constant too many, or a path through a sum left out"
     return ""
 
 
-def _along_an_axis(analytic: Array, numeric: Array, x: Array) -> str:
-    """Statistics taken over an axis whose path is missing, factors that vary along one axis."""
+def _where(analytic: Array, numeric: Array, x: Array) -> str:
+    """Which entries are wrong, if not all are: the ones that share a sign, a side of a threshold, an edge."""
+    wrong = _wrong(analytic, numeric)
+    count = int(wrong.sum())
+    if not 0 < count < wrong.size:
+        return ""
+    right = ~wrong
+    zero = not np.any(analytic[wrong])
+    what = ""
+    if np.all(x[wrong] < 0) and np.all(x[right] >= 0):
+        what = ": exactly those whose argument is negative"
+    elif np.all(x[wrong] > 0) and np.all(x[right] <= 0):
+        what = ": exactly those whose argument is positive"
+    elif count > 1 and np.min(x[wrong]) > np.max(x[right]):
+        what = f": exactly those whose argument is larger than {np.max(x[right]):.4g}"
+    elif count > 1 and np.max(x[wrong]) < np.min(x[right]):
+        what = f": exactly those whose argument is smaller than {np.min(x[right]):.4g}"
+    else:
+        for axis, n in enumerate(wrong.shape):
+            if n < 3:
+                continue
+            rows = wrong.any(tuple(a for a in range(wrong.ndim) if a != axis))
+            if rows.sum() <= n // 3 and np.array_equal(
+                wrong,
+                np.broadcast_to(np.expand_dims(rows, tuple(a for a in range(wrong.ndim) if a != axis)), wrong.shape),
+            ):
+                what = f": exactly those at {np.flatnonzero(rows).tolist()} along axis {axis}"
+    if zero:
+        return (
+            f"no gradient reaches {count} of {wrong.size} entries{what}, the first at {_first(wrong)}, and the others"
+            " are right: a path is left out, or entries used more than once are overwritten instead of added"
+        )
+    if np.allclose(analytic[wrong], -numeric[wrong], rtol=1e-5):
+        what += "; there the sign is wrong"
+    if what or 2 * count <= wrong.size:
+        return f"{count} of {wrong.size} entries are wrong, the first at {_first(wrong)}; the others are right{what}"
+    return ""
+
+
+def _statistics(analytic: Array, numeric: Array, x: Array) -> str:
+    """Statistics taken over an axis whose path is missing."""
     gap = analytic - numeric
     for axis in range(x.ndim):
         if x.shape[axis] < 3:
@@ -252,6 +462,11 @@ def _along_an_axis(analytic: Array, numeric: Array, x: Array) -> str:
             square = np.sum(regressor * regressor, axis, keepdims=True)
             slope = np.sum(gap * regressor, axis, keepdims=True) / np.where(square == 0, 1, square)
             if _close(slope * regressor, gap):
+                if what == "x" and np.ptp(slope) <= 1e-5 * np.max(np.abs(slope)):
+                    return (
+                        f"it is off by {float(slope.flat[0]):.6g} times the argument: the gradient of a penalty (weight"
+                        " decay) that is left out, taken twice, or has a wrong factor"
+                    )
                 return (
                     f"it is off by a multiple of {what} all along axis {axis}: the path through"
                     f" {'a variance' if what != 'x' else 'a sum of squares (a norm)'} over that axis is left out or has"
@@ -265,13 +480,16 @@ def _along_an_axis(analytic: Array, numeric: Array, x: Array) -> str:
                     f"it is off by a straight line in x all along axis {axis}: the paths through its mean and variance"
                     " are left out"
                 )
-    if np.all(numeric != 0):
+    return ""
+
+
+def _scaled_along_an_axis(analytic: Array, numeric: Array) -> str:
+    """A factor that varies along one axis alone."""
+    if analytic.ndim > 1 and np.all(numeric != 0):
         ratio = analytic / numeric
-        for axis in range(x.ndim):
-            if (
-                x.shape[axis] > 1
-                and x.ndim > 1
-                and _close(np.broadcast_to(np.mean(ratio, axis, keepdims=True), ratio.shape), ratio)
+        for axis in range(ratio.ndim):
+            if ratio.shape[axis] > 1 and _close(
+                np.broadcast_to(np.mean(ratio, axis, keepdims=True), ratio.shape), ratio
             ):
                 return (
                     f"its factor to the right one is constant along axis {axis} and varies elsewhere: a scale taken"

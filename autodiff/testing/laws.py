@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor, dispatch, gradients, jvp
-from autodiff.core.errors import AutodiffError
+from autodiff import Tensor, dispatch, grad, gradients, jvp
+from autodiff.core.errors import AutodiffError, NotDifferentiableError
 from autodiff.testing.check import check_gradients
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
@@ -348,6 +348,64 @@ def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[s
     reverse = sum(float(np.sum(a * b)) for a, b in zip(call.pull(u), v, strict=True))
     size = sum(float(np.sum(np.abs(a * b))) for a, b in zip(u, pushed, strict=True))
     assert abs(forward - reverse) <= 1e-9 * max(1.0, size), f"<u, J v> = {forward}, <J' u, v> = {reverse}"
+
+
+@law
+def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Along a direction: forward over forward, forward over reverse, reverse over forward, reverse over reverse."""
+    call, rng = _Call(op, args, kwargs), _rng()
+    if not call.outs or not call.leaves:
+        return
+    u = call.seeds(rng)
+    v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
+
+    def along(s: Any) -> Any:
+        full = list(args)
+        for place, leaf, d in zip(call.places, call.leaves, v, strict=True):
+            full[place] = leaf.data + s * d
+        out = op.function(*full, **kwargs)
+        outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if getattr(o, "requires_grad", False)]
+        return sum(np.sum(np.real(o * w)) for o, w in zip(outs, u, strict=True))
+
+    forward: Callable[[Any], Any] = lambda f: lambda s: jvp(f, (s,), (1.0,))[1]
+    found = {}
+    for outer in (forward, grad):
+        for inner in (forward, grad):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    found[outer is grad, inner is grad] = float(outer(inner(along))(0.0))
+            except NotDifferentiableError:
+                continue
+    if not found:
+        return
+    reference = next(iter(found.values()))
+    for (outer_, inner_), value in found.items():
+        assert abs(value - reference) <= 1e-8 * max(1.0, abs(reference)) or (np.isnan(value) and np.isnan(reference)), (
+            f"{'reverse' if outer_ else 'forward'} over {'reverse' if inner_ else 'forward'}: {value}, not {reference}"
+        )
+
+
+@law
+def a_tangent_of_zero_gives_zero(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Of every operation; of pointwise ones also where the derivative is infinite or NaN."""
+    call = _Call(op, args, kwargs)
+    points = [[leaf.data for leaf in call.leaves]]
+    if op.pointwise:
+        points += [[np.full_like(leaf.data, edge) for leaf in call.leaves] for edge in (0.0, 1.0, np.inf, np.nan)]
+    for point in points:
+
+        def tracked_outputs(*leaves: Any) -> list[Any]:
+            full = list(args)
+            for place, leaf in zip(call.places, leaves, strict=True):
+                full[place] = leaf
+            out = op.function(*full, **kwargs)
+            return [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if o.dtype.kind in "fc"]
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, pushed = jvp(tracked_outputs, point, [np.zeros_like(p) for p in point])
+        assert all(not np.any(t) for t in pushed), f"tangents {pushed} at {point}"
 
 
 @law

@@ -35,7 +35,7 @@ from autodiff.testing.kinks import Nearby, Spot
 from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, noise_of, one_sided, table
 from autodiff.testing.report import Entry, Report
 
-__all__ = ["Leaf", "compare", "compare_along", "scale"]
+__all__ = ["Leaf", "agreement", "compare", "compare_along", "scale"]
 
 #: A gradient may differ from the reference by ten times the reference's own error, plus this many units in the last
 #: place of the terms that make the entry.
@@ -507,6 +507,15 @@ def compare_along(
     entry = judge.along(leaf, 0, None, analytic, direction, 1.0)
     if not entry.kink:
         report.entries.append(entry)
+
+
+def agreement(leaf: Leaf, analytic: float, other: float, size: float, method: str) -> Entry:
+    """The comparison of two derivations of one number that are both exact but for the rounding of terms of this
+    size.
+    """
+    tolerance = ROUNDING_ULPS * _EPS * max(size, abs(other))
+    verdict = "pass" if abs(analytic - other) <= tolerance else "fail"
+    return Entry(1, leaf.place, None, analytic, other, _EPS * size, tolerance, verdict, method=method, label=leaf.label)
 
 
 def _misfit(report: Report, leaf: Leaf, g: Any, array: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
-from nn.functional.common import as_input, as_tensor
+from nn.functional.common import as_input, as_real, as_tensor
 
 __all__ = [
     "celu",
@@ -96,7 +96,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     >>> prelu([-1.0, 2.0], [0.5]).data
     array([-0.5,  2. ])
     """
-    x = as_tensor(input)
+    x = as_real("prelu", input)
     w = weight if isinstance(weight, Tensor) else np.asarray(weight)
     channels = x.shape[1] if x.ndim > 1 else x.size
     if w.ndim > 1 or w.size not in (1, channels):
@@ -122,7 +122,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    x = as_tensor(input)
+    x = as_real("hardtanh", input)
     # Written so that NaN stays NaN.
     return np.where(x <= min_val, min_val, np.where(x >= max_val, max_val, x))  # type: ignore[return-value]
 
@@ -157,7 +157,7 @@ def hardswish(input: Any) -> Tensor:
     >>> hardswish([-4.0, 0.0, 4.0]).data
     array([-0.,  0.,  4.])
     """
-    x = as_tensor(input)
+    x = as_real("hardswish", input)
     return x * hardsigmoid(x)  # type: ignore[no-any-return]
 
 
@@ -176,7 +176,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
-    x = as_tensor(input)
+    x = as_real("softshrink", input)
     return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return]
 
 
@@ -188,7 +188,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     >>> hardshrink([-2.0, 0.3, 2.0]).data
     array([-2.,  0.,  2.])
     """
-    x = as_tensor(input)
+    x = as_real("hardshrink", input)
     return np.where((x >= -lambd) & (x <= lambd), 0.0, x)  # type: ignore[return-value]
 
 
@@ -200,7 +200,7 @@ def threshold(input: Any, threshold: float, value: float) -> Tensor:
     >>> threshold([-2.0, 0.3, 2.0], 0.3, 7.0).data
     array([7., 7., 2.])
     """
-    x = as_tensor(input)
+    x = as_real("threshold", input)
     return np.where(x <= threshold, value, x)  # type: ignore[return-value]
 
 
@@ -230,7 +230,7 @@ def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
     >>> maxout([[1.0, 3.0, 5.0, 2.0]], 2).data
     array([[3., 5.]])
     """
-    x = as_tensor(input)
+    x = as_real("maxout", input)
     axis = _along("maxout", x, dim)
     if pool_size < 1 or x.shape[axis] % pool_size:
         raise ShapeError(f"maxout: pool_size={pool_size} does not divide axis {axis} of an input of shape {x.shape}")
@@ -375,7 +375,7 @@ def mish(input: Any) -> Tensor:
     >>> np.round(mish([-1e4, 1.0]).data, 6)
     array([-0.      ,  0.865098])
     """
-    x = as_tensor(input)
+    x = as_real("mish", input)
     return x * np.tanh(softplus(x))  # type: ignore[no-any-return]
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.ops.common import real_numbers
 
-__all__ = ["as_input", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
+__all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
 
 
 def as_input(x: Any) -> Any:
@@ -21,6 +22,13 @@ def as_tensor(x: Any, like: Any = None) -> Tensor:
     """A Tensor of floating-point numbers; integers, such as targets, take the dtype of ``like`` or become float64."""
     t = x if isinstance(x, Tensor) else Tensor(x)
     return t if t.dtype.kind in "fc" else t.astype(np.float64 if like is None else like.dtype)
+
+
+def as_real(name: str, x: Any, like: Any = None) -> Tensor:
+    """The same, where a function is defined for real numbers."""
+    t = as_tensor(x, like)
+    real_numbers(name, t)
+    return t
 
 
 def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:

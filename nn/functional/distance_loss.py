@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError
+from autodiff.ops.common import real_numbers
 from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
 
 __all__ = ["cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "pairwise_distance", "smooth_l1_loss"]
@@ -18,6 +19,11 @@ def _difference(name: str, input: Any, target: Any) -> Tensor:
     y = as_tensor(target, x)
     equal_shapes(name, input=x, target=y)
     return x - y  # type: ignore[no-any-return]
+
+
+def _squared(d: Any) -> Any:
+    """``|d|^2``, a real number for a complex d too."""
+    return np.square(d.real) + np.square(d.imag) if d.dtype.kind == "c" else np.square(d)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
@@ -40,7 +46,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
     >>> mse_loss([1.0, 2.0], [1.0, 4.0]).item()
     2.0
     """
-    return weighted(np.square(_difference("mse_loss", input, target)), weight, reduction, "mse_loss")
+    return weighted(_squared(_difference("mse_loss", input, target)), weight, reduction, "mse_loss")
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
@@ -138,7 +144,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
         raise ArgumentError(f"pairwise_distance: p must be positive, got {p}")
     d = as_tensor(x1) - as_tensor(x2) + eps
     if p == 2:
-        return np.sqrt(np.sum(d * d, axis=-1, keepdims=keepdim))  # type: ignore[no-any-return]
+        return np.linalg.norm(d, axis=-1, keepdims=keepdim)  # type: ignore[no-any-return]
     a = np.abs(d)
     if p == np.inf:
         return np.max(a, axis=-1, keepdims=keepdim)  # type: ignore[no-any-return]
@@ -161,6 +167,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     >>> cosine_similarity([[3.0, 4.0]], [[4.0, 3.0]]).data
     array([0.96])
     """
-    x, y = as_tensor(x1), as_tensor(x2)
-    lengths = [np.maximum(np.sqrt(np.sum(t * t, axis=dim, keepdims=True)), eps) for t in (x, y)]
+    x, y = np.broadcast_arrays(as_tensor(x1), as_tensor(x2))
+    real_numbers("cosine_similarity", x, y)
+    lengths = [np.maximum(np.linalg.norm(t, axis=dim, keepdims=True), eps) for t in (x, y)]
     return np.sum((x / lengths[0]) * (y / lengths[1]), axis=dim)  # type: ignore[no-any-return]

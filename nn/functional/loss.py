@@ -10,6 +10,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import check_classification, class_rows, picked
+from autodiff.ops.common import real_numbers
 from nn.functional.activation import logsigmoid
 from nn.functional.common import as_input, as_tensor, equal_shapes, reduced
 
@@ -195,12 +196,13 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     x = as_tensor(input)
     t = as_tensor(target, x)
     equal_shapes("kl_div", input=x, target=t)
+    real_numbers("kl_div", x, t)
     if log_target:
         losses = np.exp(t) * (t - x)
     else:
-        some = t > 0
-        # t log t is 0 at 0.
-        losses = np.where(some, t * np.log(np.where(some, t, 1.0)), 0.0) - t * x
+        # t log t is 0 at 0, and NaN below, where it does not exist.
+        none = t == 0
+        losses = np.where(none, 0.0, t * np.log(np.where(none, 1.0, t))) - t * x
     if reduction == "batchmean":
         total = losses.sum()
         return total / x.shape[0] if x.ndim and x.shape[0] else total  # type: ignore[no-any-return]
@@ -238,6 +240,7 @@ def gaussian_nll_loss(
     x = as_tensor(input)
     t = as_tensor(target, x)
     equal_shapes("gaussian_nll_loss", input=x, target=t)
+    real_numbers("gaussian_nll_loss", x, t, var)
     v = as_tensor(var)
     if not isinstance(var, (int, float)) and v.shape != x.shape:
         if v.shape == x.shape[:-1]:
@@ -283,6 +286,7 @@ def poisson_nll_loss(
     x = as_tensor(input)
     t = as_tensor(target, x)
     equal_shapes("poisson_nll_loss", input=x, target=t)
+    real_numbers("poisson_nll_loss", x, t)
     losses = np.exp(x) - t * x if log_input else x - t * np.log(x + eps)
     if full:
         some = t > 1

@@ -9,7 +9,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import logsigmoid
-from nn.functional.common import as_input, as_tensor, equal_shapes, reduced
+from nn.functional.common import as_input, as_real, equal_shapes, reduced
 from nn.functional.distance_loss import pairwise_distance
 
 __all__ = [
@@ -76,7 +76,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
     >>> hinge_embedding_loss([0.5, 0.25], [1, -1], reduction="none").data
     array([0.5 , 0.75])
     """
-    x, y = as_tensor(input), as_input(target)
+    x, y = as_real("hinge_embedding_loss", input), as_input(target)
     equal_shapes("hinge_embedding_loss", input=x, target=y)
     # Any other target counts both terms, as in PyTorch.
     losses = np.where(y != -1, x, 0.0) + np.where(y != 1, _positive_part(-x + margin), 0.0)
@@ -91,8 +91,8 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     >>> margin_ranking_loss([2.0, 2.0], [1.0, 1.0], [1, -1], reduction="none").data
     array([0., 1.])
     """
-    x, y = as_tensor(input1), as_tensor(input2)
-    t = as_tensor(target, x)
+    x, y = as_real("margin_ranking_loss", input1), as_real("margin_ranking_loss", input2)
+    t = as_real("margin_ranking_loss", target, x)
     if not x.ndim == y.ndim == t.ndim:
         raise ShapeError(
             f"margin_ranking_loss: shapes {x.shape}, {y.shape} and {t.shape}; they must have equally many axes"
@@ -108,8 +108,8 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
     >>> soft_margin_loss([1e4, -1e4], [1, 1], "none").data
     array([   -0., 10000.])
     """
-    x = as_tensor(input)
-    y = as_tensor(target, x)
+    x = as_real("soft_margin_loss", input)
+    y = as_real("soft_margin_loss", target, x)
     equal_shapes("soft_margin_loss", input=x, target=y)
     return reduced(-logsigmoid(x * y), reduction, "soft_margin_loss")
 
@@ -136,7 +136,7 @@ def cosine_embedding_loss(
     >>> round(cosine_embedding_loss([3.0, 4.0], [4.0, 3.0], 1).item(), 6)
     0.04
     """
-    x, y, t = as_tensor(input1), as_tensor(input2), as_input(target)
+    x, y, t = as_real("cosine_embedding_loss", input1), as_real("cosine_embedding_loss", input2), as_input(target)
     equal_shapes("cosine_embedding_loss", input1=x, input2=y)
     if x.ndim not in (1, 2) or t.shape != x.shape[:-1]:
         raise ShapeError(
@@ -185,7 +185,11 @@ def triplet_margin_loss(
     """
     if margin <= 0:
         raise ArgumentError(f"triplet_margin_loss: margin must be positive, got {margin}")
-    a, b, c = as_tensor(anchor), as_tensor(positive), as_tensor(negative)
+    a, b, c = (
+        as_real("triplet_margin_loss", anchor),
+        as_real("triplet_margin_loss", positive),
+        as_real("triplet_margin_loss", negative),
+    )
     if not a.ndim == b.ndim == c.ndim:
         raise ShapeError(
             f"triplet_margin_loss: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes"

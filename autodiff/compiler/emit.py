@@ -1,0 +1,292 @@
+"""From a list of calls to a Python function that makes them in memory laid out beforehand.
+
+The order of the calls is the recorded one, and so are the calls themselves, hence the bits. What changes is where
+results go: a call that can write into a given array (``out=``) does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.layout import Buffer, Pool, Scratch, place
+from autodiff.compiler.listing import Listing
+from autodiff.compiler.passes import cheaper
+from autodiff.compiler.passes.chains import Chain
+from autodiff.compiler.passes.cheaper import as_operand, cheapen
+from autodiff.compiler.passes.fusion import fuse
+from autodiff.compiler.passes.simplify import EMPTY, FILLS, can_write, copies, drop, elide_copies, fold
+from autodiff.compiler.record import Attribute, Method, Op, Slot, slots_in
+
+__all__ = ["MISS", "Code"]
+
+#: What generated code returns where a value decides otherwise than it did when the code was recorded.
+MISS: Any = object()
+
+# NumPy warns where these get the place of their result as a third argument.
+_OUT_BY_NAME = {np.maximum, np.minimum}
+#: Both operands of these are brought to one dtype, so that a Python number may stand there as an array of that dtype
+#: from the beginning.
+_ALIKE = {
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.true_divide,
+    np.floor_divide,
+    np.remainder,
+    np.maximum,
+    np.minimum,
+    np.fmax,
+    np.fmin,
+    np.greater,
+    np.greater_equal,
+    np.less,
+    np.less_equal,
+    np.equal,
+    np.not_equal,
+}
+
+
+class Code:
+    """A listing as a generated function.
+
+    Attributes
+    ----------
+    source : str
+    run : callable
+        Takes the listing's arguments and returns its outputs, or :data:`MISS`.
+    nbytes : int
+        Bytes of scratch memory.
+    """
+
+    def __init__(self, listing: Listing, name: str, scratch: Scratch, pool: Pool) -> None:
+        self.name = name
+        fold(listing)
+        drop(listing)
+        cheapen(listing.ops)
+        elide_copies(listing)
+        drop(listing)
+        listing.ops = fuse(listing.recorder, listing.ops, listing.outputs, listing.constants, listing.creator)
+        self.listing = listing
+        self.buffers, self.nbytes = place(listing, can_write)
+        self._memory = scratch.block(self.nbytes)
+        self._pool = pool
+        self._write()
+        # What was computed while recording is needed no more.
+        for slot in listing.recorder.slots:
+            slot.value = None
+        for storage in listing.recorder.storages.values():
+            storage.owner = None
+        del self.listing, self.buffers, self._memory
+
+    def _write(self) -> None:
+        listing = self.listing
+        self.scope: dict[str, Any] = {
+            "np": np,
+            "MISS": MISS,
+            "operator": operator,
+            "ndarray": np.ndarray,
+            "lease": self._pool.lease,
+        }
+        self.names: dict[int, str] = {}
+        self._count = itertools.count()
+        self._constants: dict[Any, str] = {}
+        for index, value in listing.constants.items():
+            self.names[index] = self._constant(value, "c")
+        for number, buffer in enumerate(self.buffers.values()):
+            buffer.name = f"b{number}"
+            if not buffer.exported:
+                self._allocate(buffer)
+        taken = [f"a{i}" for i in range(len(listing.arguments))]
+        for name, slot in zip(taken, listing.arguments, strict=True):
+            self.names[slot.index] = name
+        self.chains = [op.target for op in listing.ops if isinstance(op.target, Chain)]
+        lines: list[str] = []
+        for op in listing.ops:
+            lines += self._line(op)
+        self.calls = len(lines) - len(self.chains) + sum(chain.calls for chain in self.chains)
+        self.body = lines
+        self.result = self._text(listing.outputs)
+        self.texts = [self._text(part) for part in listing.outputs]
+        self.arguments = taken
+        self.source = f"def run({', '.join(taken)}):\n" + "".join(
+            f"    {line}\n" for line in [*lines, f"return {self.result}"]
+        )
+        exec(compile(self.source, f"<autodiff.compile: {self.name}>", "exec"), self.scope)
+        self.run = self.scope["run"]
+
+    def _allocate(self, buffer: Buffer) -> None:
+        """All views of a place in the scratch memory."""
+        assert buffer.offset is not None
+        for number, slot in enumerate(sorted(buffer.slots, key=lambda s: s.index)):
+            name = buffer.name if slot is buffer.root else f"{buffer.name}_{number}"
+            self.names[slot.index] = name
+            array = slot.value
+            start = buffer.offset + slot.offset - buffer.root.offset
+            self.scope[name] = np.ndarray(array.shape, array.dtype, self._memory, start, array.strides)
+
+    def _constant(self, value: Any, letter: str = "k") -> str:
+        key = id(value)
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = f"{letter}{next(self._count)}"
+            self.scope[name] = value
+        return name
+
+    def _name(self, slot: Slot) -> str:
+        if slot.index not in self.names:
+            slot = self.listing.origin(slot)
+        return self.names.setdefault(slot.index, f"v{slot.index}")
+
+    def _text(self, value: Any) -> str:
+        """A template as Python."""
+        if isinstance(value, Slot):
+            return self._name(value)
+        kind = type(value)
+        if kind in (bool, int, str) or value is None or value is Ellipsis:
+            return repr(value) if value is not Ellipsis else "..."
+        if kind is float and value == value and abs(value) != float("inf"):
+            return repr(value)
+        if kind is tuple:
+            return "(" + "".join(self._text(item) + ", " for item in value).rstrip() + ")" if value else "()"
+        if kind is list:
+            return "[" + ", ".join(map(self._text, value)) + "]"
+        if isinstance(value, tuple):
+            if not any(slots_in(value)):
+                return self._constant(value)
+            self.scope["tuple_new"] = tuple.__new__
+            return f"tuple_new({self._constant(kind)}, {self._text(tuple(value))})"
+        if kind is dict:
+            return "{" + ", ".join(f"{key!r}: {self._text(item)}" for key, item in value.items()) + "}"
+        if kind is slice:
+            return f"slice({self._text(value.start)}, {self._text(value.stop)}, {self._text(value.step)})"
+        return self._constant(value)
+
+    def _operands(self, op: Op) -> list[str]:
+        """The positional arguments as Python; numbers beside an array become arrays of its dtype, which NumPy would
+        make of them in every call.
+        """
+        texts = [self._text(a) for a in op.args]
+        if op.target in _ALIKE and len(op.args) == 2 and "dtype" not in op.kwargs:
+            for i, (number, other) in enumerate((op.args, op.args[::-1])):
+                if isinstance(other, Slot) and isinstance(other.value, np.ndarray):
+                    made = as_operand(number, other.value.dtype)
+                    if made is not None:
+                        texts[i] = self._number(made)
+        return texts
+
+    def _number(self, array: Any) -> str:
+        key = (array.dtype.str, array.tobytes())
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = f"k{next(self._count)}"
+            self.scope[name] = array
+        return name
+
+    def _callable(self, target: Any) -> str:
+        name = str(getattr(target, "__name__", ""))
+        ufunc = getattr(target, "__self__", None)
+        if isinstance(ufunc, np.ufunc):
+            return f"{self._callable(ufunc)}.{name}"
+        if name and getattr(np, name, None) is target:
+            self.scope[f"np_{name}"] = target
+            return f"np_{name}"
+        if isinstance(target, Chain):
+            return self._constant(target, "chain")
+        if name and getattr(cheaper, name, None) is target:
+            self.scope[name] = target
+            return name
+        if name and getattr(np.linalg, name, None) is target:
+            return f"np.linalg.{name}"
+        if name and getattr(operator, name, None) is target:
+            return f"operator.{name}"
+        return self._constant(target, "f")
+
+    def _line(self, op: Op) -> list[str]:
+        if op.kind == "guard":
+            return [f"if {'not ' if op.target else ''}{self._name(op.args[0])}: return MISS"]
+        lines = self._call(op)
+        if lines and op.errors is not None:
+            changed = ", ".join(f"{k}={v!r}" for k, v in op.errors.items() if k != "call")
+            return [*lines[:-1], f"with np.errstate({changed}): {lines[-1]}"]
+        return lines
+
+    def _call(self, op: Op) -> list[str]:
+        out = op.out
+        buffer = None
+        if isinstance(out, Slot) and out.storage is not None:
+            buffer = self.buffers.get(out.storage.index)
+        if buffer is not None:
+            assert isinstance(out, Slot)
+            assert out.storage is not None
+            if self.listing.creator.get(out.storage.index) is op:
+                first = []
+                if buffer.exported:
+                    self.names[out.index] = buffer.name
+                    first = [f"{buffer.name} = {self._leased(buffer)}"]
+                return first if op.target in EMPTY else [*first, self._into(op, out)]
+            if not op.writes and not buffer.exported:
+                return []  # a view of a place known beforehand
+        text = self._plain(op)
+        if out is None or out == [] or (op.writes and isinstance(out, Slot) and out.index in self.names):
+            return [text]
+        if isinstance(out, list):
+            parts = ", ".join("_" if s is None else self._name(s) for s in out)
+            return [f"{parts}{',' if len(out) == 1 else ''} = {text}"]
+        return [f"{self._name(out)} = {text}"]
+
+    def _leased(self, buffer: Buffer) -> str:
+        dtype = self._constant(buffer.dtype, "d")
+        order = "" if buffer.root.value.flags.c_contiguous else ", order='F'"
+        return f"ndarray({buffer.shape}, {dtype}, lease({buffer.nbytes}){order})"
+
+    def _plain(self, op: Op) -> str:
+        """The call as it was recorded."""
+        target, args = op.target, self._operands(op)
+        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+        if type(target) is Attribute:
+            return f"{args[0]}.{target.name}"
+        if type(target) is Method:
+            return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
+        if target is operator.getitem:
+            return f"{args[0]}[{args[1]}]"
+        if target is operator.setitem:
+            return f"{args[0]}[{args[1]}] = {args[2]}"
+        by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME
+        if by_place and list(op.kwargs) == ["out"] and isinstance(op.kwargs["out"], Slot):
+            return f"{self._callable(target)}({', '.join([*args, self._text(op.kwargs['out'])])})"
+        return f"{self._callable(target)}({', '.join(args + kwargs)})"
+
+    def _into(self, op: Op, out: Slot) -> str:
+        """The call, with its result written into the place that is known beforehand."""
+        name, target = self._name(out), op.target
+        if target in FILLS:
+            return f"{name}.fill({FILLS[target]})"
+        if target is np.full:
+            return f"{name}[...] = {self._text(op.args[1])}"
+        if copies(op):
+            source = op.args[0]
+            into = name
+            if source.value.shape != out.value.shape:
+                into = f"{name}.reshape({source.value.shape})"
+            return f"{into}[...] = {self._text(source)}"  # for a small array in half of the time of np.copyto
+        args = self._operands(op)
+        kwargs = [f"{key}={self._text(value)}" for key, value in op.kwargs.items()]
+        if target is np.dot and len(args) == 2 and not kwargs:
+            return f"{args[0]}.dot({args[1]}, {name})"  # past NumPy's dispatch, which takes as long as a small product
+        if isinstance(target, np.ufunc):
+            if not kwargs and target not in _OUT_BY_NAME:
+                return f"{self._callable(target)}({', '.join([*args, name])})"
+            return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
+        if getattr(target, "__name__", "") == "reduce":
+            args[3] = name
+            return f"{self._callable(target)}({', '.join(args + kwargs)})"
+        if type(target) is Method:
+            return f"{args[0]}.{target.name}({', '.join([*args[1:], *kwargs, f'out={name}'])})"
+        return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
+
+    def __str__(self) -> str:
+        return self.source + "".join(f"\n{chain.text(f'chain{i}')}" for i, chain in enumerate(self.chains))

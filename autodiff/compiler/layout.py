@@ -1,0 +1,261 @@
+"""Where results lie: lifetimes, which results share their bytes, and where each one begins.
+
+What nobody outside the code sees lies in one block of scratch memory, laid out beforehand. What the outside gets to see
+has memory of its own in every call: NumPy's where it is small, else a pool's that is used again when nobody holds it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.listing import Listing
+from autodiff.compiler.record import Op, Slot, reads, slots_in
+
+__all__ = ["ALIGNMENT", "LEASED", "Buffer", "Pool", "Scratch", "place"]
+
+ALIGNMENT = 64
+
+
+class Buffer:
+    """A storage that has a place beforehand, or memory of the pool.
+
+    Attributes
+    ----------
+    shape, dtype, strides
+        Of the result that lies there whole.
+    first, last : int
+        Numbers of the calls between which it is alive.
+    exported : bool
+        Whether the outside sees it.
+    offset : int or None
+        In the scratch memory.
+    """
+
+    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "root", "shape", "slots", "strides")
+
+    def __init__(self, root: Slot, first: int) -> None:
+        self.root = root
+        self.shape, self.dtype, self.strides = root.value.shape, root.value.dtype, root.value.strides
+        self.nbytes: int = root.value.nbytes
+        self.first = self.last = first
+        self.exported = False
+        self.offset: int | None = None
+        self.slots: list[Slot] = []
+        self.name = ""
+
+
+class Room:
+    """Bytes that results can share, one after another."""
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+
+    def place(self, nbytes: int, first: int, last: int) -> int:
+        """The lowest offset at which so many bytes are free between two calls, taken from now on."""
+        place = 0
+        for offset, end, begin, stop in sorted(self._taken):
+            if begin <= last and first <= stop and place < end and offset < place + nbytes:
+                place = -(-end // ALIGNMENT) * ALIGNMENT
+        self._taken.append((place, place + nbytes, first, last))
+        self.used = max(self.used, place + nbytes)
+        return place
+
+
+def dense(array: Any) -> bool:
+    """Whether an array covers its memory without gaps, in some order of axes."""
+    size = array.itemsize
+    for stride, n in sorted((s, n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
+        if stride != size:
+            return False
+        size *= n
+    return bool(array.size)
+
+
+def aligned(memory: Any) -> int:
+    """How many bytes into an array's memory the first aligned one comes."""
+    return int(-memory.__array_interface__["data"][0] % ALIGNMENT)
+
+
+def coalesced(ops: list[Op], buffers: dict[int, Buffer], makes: Callable[[Op], bool]) -> list[list[Buffer]]:
+    """Groups of buffers of one place: an elementwise result overwrites an input that dies there."""
+    head: dict[int, int] = {}
+
+    def find(i: int) -> int:
+        while head.get(i, i) != i:
+            i = head[i]
+        return i
+
+    groups: dict[int, list[int]] = {i: [i] for i, b in buffers.items() if not b.exported}
+    for i, op in enumerate(ops):
+        if not (
+            isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and makes(op)
+        ):
+            continue
+        assert op.out.storage is not None
+        mine = op.out.storage.index
+        if mine not in groups or buffers[mine].first != i:
+            continue
+        inputs = [s for s in reads(op) if s.storage is not None]
+        for slot in inputs:
+            assert slot.storage is not None
+            theirs = slot.storage.index
+            other = buffers.get(theirs)
+            if (
+                other is None
+                or other.exported
+                or find(theirs) == find(mine)
+                or max(buffers[j].last for j in groups[find(theirs)]) != i
+            ):
+                continue
+            same = (
+                slot.offset - other.root.offset,
+                slot.value.shape,
+                slot.value.strides,
+                slot.value.dtype,
+                other.nbytes,
+            ) == (0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, buffers[mine].nbytes)
+            if not same or any(
+                s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs
+            ):
+                continue
+            into, gone = find(theirs), find(mine)
+            head[gone] = into
+            groups[into] += groups.pop(gone)
+            break
+    return [[buffers[i] for i in group] for group in groups.values()]
+
+
+def pack(groups: list[list[Buffer]]) -> int:
+    """Give every group a place, largest group first.
+
+    Returns
+    -------
+    int
+        Bytes of scratch memory.
+    """
+    room = Room()
+    for group in sorted(groups, key=lambda group: -max(b.nbytes for b in group)):
+        nbytes = max(b.nbytes for b in group)
+        offset = room.place(nbytes, min(b.first for b in group), max(b.last for b in group))
+        for buffer in group:
+            buffer.offset = offset
+    return room.used
+
+
+# --- memory that outlives the code that writes into it ----------------------------------------------------------------
+
+#: Results of so many bytes take memory that is used again; NumPy's own allocation of fewer is as quick.
+LEASED = 1 << 16
+
+
+class Pool:
+    """Memory for results, used again once the last array on it is gone.
+
+    The memory of a large array goes back to the system when it dies, and the next one's pages are faulted in anew,
+    which takes longer than to write them. An array leased here stands on an object of its own that dies with the last
+    view of it; only then is the memory given out again. So whoever holds a result, or a view of one, holds its memory.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[Any]] = {}
+        self._leased: dict[int, Any] = {}
+
+    def lease(self, nbytes: int) -> Any:
+        """A buffer of so many bytes that is nobody else's."""
+        try:
+            memory = self._free[nbytes].pop()
+        except (KeyError, IndexError):
+            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+            start = aligned(raw)
+            memory = raw[start : start + nbytes]
+        holder = (ctypes.c_char * nbytes).from_buffer(memory)
+        reference = weakref.ref(holder, self._give_back)
+        self._leased[id(reference)] = reference, nbytes, memory
+        return holder
+
+    def _give_back(self, reference: Any) -> None:
+        _, nbytes, memory = self._leased.pop(id(reference))
+        self._free.setdefault(nbytes, []).append(memory)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, leased or not."""
+        leased: int = sum(nbytes for _, nbytes, _ in list(self._leased.values()))
+        return leased + sum(nbytes * len(free) for nbytes, free in list(self._free.items()))
+
+
+class Scratch:
+    """The block that results lie in which no one outside the code sees; one for all code of a step, since only one
+    piece of it runs at a time.
+    """
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+
+    def block(self, nbytes: int) -> Any:
+        """At least so many bytes, aligned."""
+        if self.memory.size < nbytes:
+            raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+            start = aligned(raw)
+            self.memory = raw[start : start + nbytes]
+        return self.memory
+
+
+def place(listing: Listing, writable: Callable[[Op], bool]) -> tuple[dict[int, Buffer], int]:
+    """Which storages have a place beforehand or memory of the pool, and where.
+
+    Returns
+    -------
+    dict of int to Buffer
+        ``exported`` are those that the outside gets to see.
+    int
+        Bytes of scratch memory.
+    """
+    uses: dict[int, list[int]] = defaultdict(list)
+    members: dict[int, dict[int, Slot]] = defaultdict(dict)
+    ops = listing.ops
+    seen = list(slots_in(listing.outputs))
+    for i, slots in enumerate([*([*reads(op), *op.outs()] for op in ops), seen]):
+        for slot in slots:
+            if slot.storage is not None:
+                uses[slot.storage.index].append(i)
+                members[slot.storage.index][slot.index] = slot
+    visible = {slot.storage.index for slot in seen if slot.storage is not None}
+    buffers: dict[int, Buffer] = {}
+    for i, op in enumerate(ops):
+        root = op.out
+        if op.kind != "call" or not listing.makes(op) or not isinstance(root, Slot) or not writable(op):
+            continue
+        storage = root.storage
+        assert storage is not None
+        if not dense(root.value) or root.offset != listing.root(storage).offset:
+            continue
+        inside = list(members[storage.index].values())
+        if any(s.offset < 0 or s.value is None or extent(s) > root.value.nbytes for s in inside):
+            continue
+        exported = storage.index in visible
+        flags = root.value.flags
+        if exported and (root.value.nbytes < LEASED or not (flags.c_contiguous or flags.f_contiguous)):
+            continue
+        buffer = Buffer(root, i)
+        buffer.last = max(uses[storage.index])
+        buffer.slots, buffer.exported = inside, exported
+        buffers[storage.index] = buffer
+    return buffers, pack(coalesced(ops, buffers, listing.makes))
+
+
+def extent(slot: Slot) -> int:
+    """Bytes from the storage's beginning to the slot's end."""
+    array = slot.value
+    if not array.size or any(s < 0 for s in array.strides):
+        # A view that runs backwards begins at its last element; it lies inside whatever it is a view of.
+        return 0
+    end: int = slot.offset + sum(s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True)) + array.itemsize
+    return end

@@ -1,0 +1,78 @@
+"""A recorded function as a list of calls, with what the passes over it need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from autodiff.compiler.record import Op, Recorder, Slot, Storage, reads, slots_in
+
+__all__ = ["Listing"]
+
+
+@dataclass
+class Listing:
+    """The calls of one function.
+
+    Attributes
+    ----------
+    recorder : Recorder
+        It numbers what is new.
+    ops : list of Op
+    arguments : list of Slot
+        What is given anew every time, in order.
+    outputs : template
+        What is returned: slots in tuples, lists and dicts.
+    constants : dict of int to value
+        Slots that are known beforehand.
+    creator : dict of int to Op
+        Storage -> the call that makes it.
+    same : dict of int to Slot
+        Slot of a copy that is not made -> the slot of what it would be a copy of.
+    """
+
+    recorder: Recorder
+    ops: list[Op]
+    arguments: list[Slot]
+    outputs: Any
+    constants: dict[int, Any]
+    creator: dict[int, Op]
+    same: dict[int, Slot] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recorder: Recorder, arguments: list[Slot], outputs: Any) -> Listing:
+        """What a recorder has noted."""
+        creator: dict[int, Op] = {}
+        for op in recorder.ops:
+            for slot in op.outs():
+                if slot.storage is not None and slot.storage.made:
+                    creator.setdefault(slot.storage.index, op)
+        constants = {slot.index: slot.value for slot in recorder.held}
+        return cls(recorder, recorder.ops, arguments, outputs, constants, creator)
+
+    def origin(self, slot: Slot) -> Slot:
+        """The slot itself, or what it would be a copy of."""
+        while slot.index in self.same:
+            slot = self.same[slot.index]
+        return slot
+
+    def makes(self, op: Op) -> bool:
+        """Whether the call makes new memory, and is no view or write."""
+        return any(
+            s.storage is not None and s.storage.made and self.creator.get(s.storage.index) is op for s in op.outs()
+        )
+
+    def root(self, storage: Storage) -> Slot:
+        """The whole of a storage that was made here."""
+        op = self.creator[storage.index]
+        return next(s for s in op.outs() if s.storage is storage)
+
+    def all_slots(self) -> list[Slot]:
+        """Every slot that is still named."""
+        found: dict[int, Slot] = {}
+        for op in self.ops:
+            for slot in (*reads(op), *op.outs()):
+                found[slot.index] = slot
+        for slot in slots_in(self.outputs):
+            found[slot.index] = slot
+        return list(found.values())

@@ -1,0 +1,156 @@
+"""What need not be done: constants, results that nobody needs, copies of what is not used afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autodiff.compiler.listing import Listing
+from autodiff.compiler.passes.cheaper import c_einsum
+from autodiff.compiler.record import Method, Op, Slot, Storage, reads, slots_in
+
+__all__ = ["can_write", "copies", "drop", "elide_copies", "fold"]
+
+COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
+COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
+FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
+EMPTY = {np.empty, np.empty_like}
+_TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
+_OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
+
+
+def fold(listing: Listing) -> None:
+    """Results that depend on nothing but constants and are never written into are constants themselves."""
+    written = {s.index for op in listing.ops for s in op.writes}
+    visible = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
+    kept = []
+    for op in listing.ops:
+        inputs = reads(op)
+        fixed = all(s.index in listing.constants for s in inputs)
+        out = op.out
+        if op.kind == "guard" and fixed:
+            continue
+        if op.kind == "call" and fixed and isinstance(out, Slot) and not op.writes:
+            if out.storage is None:
+                if inputs:
+                    listing.constants[out.index] = out.value
+                    continue
+            elif out.storage.index not in written | visible:
+                listing.constants[out.index] = out.value
+                continue
+        kept.append(op)
+    listing.ops = kept
+
+
+def drop(listing: Listing) -> None:
+    """Drop calls whose results nobody needs."""
+    slots: set[int] = {listing.origin(s).index for s in slots_in(listing.outputs)}
+    storages: set[int] = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
+    kept: list[Op] = []
+    for op in reversed(listing.ops):
+        needed = op.kind == "guard" or any(not s.made for s in op.writes)
+        needed = needed or any(s.index in storages for s in op.writes) or any(s.index in slots for s in op.outs())
+        needed = needed or any(
+            listing.creator.get(i) is op
+            for i in storages & {s.storage.index for s in op.outs() if s.storage is not None}
+        )
+        if not needed:
+            continue
+        for slot in reads(op):
+            slots.add(listing.origin(slot).index)
+            if slot.storage is not None:
+                storages.add(slot.storage.index)
+        kept.append(op)
+    listing.ops = kept[::-1]
+
+
+def elide_copies(listing: Listing) -> None:
+    """A copy of something that is not used afterwards takes its place."""
+    last: dict[int, int] = {}
+    for i, op in enumerate(listing.ops):
+        for slot in (*reads(op), *op.outs()):
+            if slot.storage is not None:
+                last[slot.storage.index] = i
+        for storage in op.writes:
+            last[storage.index] = i
+    for slot in slots_in(listing.outputs):
+        if slot.storage is not None:
+            last[slot.storage.index] = len(listing.ops)
+    kept = []
+    for i, op in enumerate(listing.ops):
+        source = reads(op)[0] if len(reads(op)) == 1 else None
+        out = op.out
+        if (
+            op.kind == "call"
+            and isinstance(out, Slot)
+            and source is not None
+            and source.storage is not None
+            and out.storage is not None
+            and source.storage.made
+            and source.index not in listing.constants
+            and copies(op)
+            and last[source.storage.index] == i
+            and (source.value.dtype, source.value.strides, source.value.nbytes)
+            == (out.value.dtype, out.value.strides, out.value.nbytes)
+            and source.value.shape == out.value.shape
+            and source.value.nbytes == listing.root(source.storage).value.nbytes
+            and listing.creator[source.storage.index].kind == "call"
+            and can_write(listing.creator[source.storage.index])
+        ):
+            listing.same[out.index] = source
+            _merge(listing, out.storage, source)
+            continue
+        kept.append(op)
+    listing.ops = kept
+
+
+def _merge(listing: Listing, gone: Storage, source: Slot) -> None:
+    """Everything in storage ``gone`` now lies where ``source`` lies."""
+    assert source.storage is not None
+    shift = source.offset
+    base = listing.root(gone).offset
+    for slot in listing.all_slots():
+        if slot.storage is gone:
+            slot.storage = source.storage
+            slot.offset += shift - base
+    for op in listing.ops:
+        op.writes = tuple(source.storage if s is gone else s for s in op.writes)
+
+
+def copies(op: Op) -> bool:
+    """Whether it is a copy, in another dtype or shape perhaps."""
+    return op.target in COPIES or (type(op.target) is Method and op.target.name in COPY_METHODS)
+
+
+def can_write(op: Op) -> bool:
+    """Whether the call can be told where its result goes without a change of its bits."""
+    target, kwargs, out = op.target, op.kwargs, op.out
+    if not isinstance(out, Slot) or not isinstance(out.value, np.ndarray) or "out" in kwargs:
+        return False
+    if isinstance(target, np.ufunc):
+        return target.nout == 1 and set(kwargs) <= {"dtype", "casting", "axis", "axes", "keepdims", "subok"}
+    if getattr(target, "__name__", "") == "reduce" and isinstance(getattr(target, "__self__", None), np.ufunc):
+        return len(op.args) == 5
+    if target in FILLS or target in EMPTY:
+        return True
+    if target is np.full:
+        return len(op.args) >= 2
+    if target in COPIES or (type(target) is Method and target.name in COPY_METHODS):
+        first = op.args[0] if op.args else None
+        order = kwargs.get("order", "C") in ("C", "K", None) and not any(
+            a in ("F", "A") for a in op.args[1:] if isinstance(a, str)
+        )
+        if not isinstance(first, Slot) or not isinstance(first.value, np.ndarray) or not order:
+            return False
+        return first.value.shape == out.value.shape or bool(out.value.flags.c_contiguous)
+    if target is c_einsum:
+        return True
+    if target is np.dot:
+        return all(
+            isinstance(a, Slot) and isinstance(a.value, np.ndarray) and a.value.dtype == out.value.dtype
+            for a in op.args[:2]
+        ) and bool(out.value.flags.c_contiguous)
+    if target in _TAKE_OUT:
+        return "dtype" not in kwargs or target is not np.dot
+    if type(target) is Method and target.name in _OUT_METHODS:
+        return set(kwargs) <= {"axis", "keepdims"} and len(op.args) <= 2
+    return False

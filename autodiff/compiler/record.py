@@ -1,0 +1,707 @@
+"""From a function of the library to the list of NumPy calls that it makes for given shapes, dtypes and layouts.
+
+The forward, backward and rules of an operation are pure functions of arrays, in plain NumPy. So running one on
+stand-ins (``standin.py``) that note every call gives a list of calls which computes the same on any other arrays of the
+same facts; a decision by value is noted too, and where it goes another way the list does not hold (``guard``).
+
+Only functions of the library are run here. They run as private copies, whose global names find a NumPy that tells what
+it makes (``np.empty``), so that nobody else's names are touched and any number of threads may record at once. Whatever
+a stand-in cannot follow ends the recording with :class:`Unrecordable`, and the operation keeps running as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import operator
+import types
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from autodiff import kernels
+from autodiff.compiler.passes.chains import compiles, least
+from autodiff.compiler.standin import Recorded, bare
+from autodiff.core import backward
+from autodiff.ops import common
+
+__all__ = [
+    "Attribute",
+    "Method",
+    "Op",
+    "Recorder",
+    "Slot",
+    "Storage",
+    "Unrecordable",
+    "private",
+    "reads",
+    "recording",
+    "slots_in",
+]
+
+# Arrays of fewer bytes are held until the code is written.
+_SMALL = 1 << 16
+
+
+class Unrecordable(Exception):
+    """The function does something that a list of calls cannot do; the message says what."""
+
+
+class Storage:
+    """One block of memory of the recorded call.
+
+    Attributes
+    ----------
+    made : bool
+        Whether the step made it; else it came from outside.
+    kept : bool
+        Whether the plan may need what is in it, or an array of it may come back another way than through a stand-in.
+    slots : list of Slot
+        The values that lie in it.
+    standins : int
+        How many stand-ins there are for these.
+    """
+
+    __slots__ = ("address", "index", "kept", "made", "owner", "slots", "standins")
+
+    def __init__(self, index: int, owner: Any, made: bool, address: int) -> None:
+        self.index = index
+        self.owner = owner
+        self.made = made
+        self.address = address
+        self.kept = not made or owner.nbytes < _SMALL
+        self.slots: list[Slot] = []
+        self.standins = 0
+
+
+class Slot:
+    """A value of the recorded call: an array somewhere in a storage, or a scalar.
+
+    Attributes
+    ----------
+    kind : str
+        "array" or "scalar" computed, "held" for an array of the library's own, "argument" for what is given anew every
+        time.
+    value : object
+        What it was in the recorded call; of a large array that nothing can come back to only the shape, dtype and
+        strides.
+    """
+
+    __slots__ = ("index", "kind", "offset", "storage", "value")
+
+    def __init__(self, index: int, kind: str, value: Any, storage: Storage | None) -> None:
+        self.index = index
+        self.kind = kind
+        self.value = value
+        self.storage = storage
+        self.offset = 0 if storage is None else value.__array_interface__["data"][0] - storage.address
+        if storage is not None:
+            storage.slots.append(self)
+
+
+class Op:
+    """One call.
+
+    Attributes
+    ----------
+    kind : str
+        "call" or "guard".
+    target : object
+        The callable; for a guard the truth found.
+    args, kwargs
+        With slots in the place of arrays.
+    out : Slot, list of Slot or None
+    writes : tuple of Storage
+        Which storages it writes into, its own new ones aside.
+    errors : dict or None
+        What the function had changed of NumPy's error state.
+    """
+
+    __slots__ = ("args", "errors", "kind", "kwargs", "out", "target", "writes")
+
+    def __init__(self, kind: str, target: Any, args: Any = (), kwargs: Any = None, out: Any = None) -> None:
+        self.kind = kind
+        self.target = target
+        self.args = args
+        self.kwargs: dict[str, Any] = kwargs or {}
+        self.out = out
+        self.writes: tuple[Storage, ...] = ()
+        self.errors: dict[str, Any] | None = None
+
+    def outs(self) -> list[Slot]:
+        """The slots of its results."""
+        if self.out is None:
+            return []
+        return [s for s in (self.out if isinstance(self.out, (list, tuple)) else [self.out]) if s is not None]
+
+
+def slots_in(value: Any) -> Iterator[Slot]:
+    """The slots in a template of arguments."""
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from slots_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from slots_in(item)
+    elif isinstance(value, slice):
+        yield from slots_in((value.start, value.stop, value.step))
+
+
+def reads(op: Op) -> list[Slot]:
+    """The slots that an operation takes."""
+    return [*slots_in((op.args, op.kwargs))]
+
+
+def _keep(slot: Slot) -> None:
+    if slot.storage is not None:
+        slot.storage.kept = True
+
+
+class Method:
+    """The call of an array's method."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, array: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(array, self.name)(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+
+class _KernelCall:
+    """A kernel's call, with the arrays in which its shares add up handed out flat."""
+
+    __slots__ = ("__name__", "run", "width")
+
+    def __init__(self, run: Any, width: int) -> None:
+        self.__name__ = "kernel"
+        self.run = run
+        self.width = width
+
+    def __call__(self, shapes: list[Any], *arguments: Any) -> list[Any]:
+        partial = (lambda: tuple(np.zeros(shape, dtype) for shape, dtype in shapes)) if shapes else None
+        return [array for share in self.run(*arguments, partial=partial) for array in share]
+
+
+class Attribute(Method):
+    """The reading of an array's attribute that is a view, such as ``T``."""
+
+    __slots__ = ()
+
+    def __call__(self, array: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(array, self.name)
+
+
+def root(array: Any) -> Any:
+    """The array that owns the memory, as far as NumPy tells."""
+    base = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        base = getattr(base, "base", None)  # as_strided puts an object of its own between two arrays
+    return array
+
+
+_FACTS_ONLY = {
+    np.result_type,
+    np.shape,
+    np.ndim,
+    np.size,
+    np.can_cast,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.may_share_memory,
+    np.shares_memory,
+    np.common_type,
+    np.min_scalar_type,
+}
+_AS_METHOD = {
+    np.sum: "sum",
+    np.max: "max",
+    np.amax: "max",
+    np.min: "min",
+    np.amin: "min",
+    np.prod: "prod",
+    np.any: "any",
+    np.all: "all",
+    np.mean: "mean",
+}
+#: Method -> its ufunc and the order of its parameters after the array.
+_REDUCTIONS = {
+    "sum": (np.add, ("axis", "dtype", "out", "keepdims", "initial", "where")),
+    "prod": (np.multiply, ("axis", "dtype", "out", "keepdims", "initial", "where")),
+    "max": (np.maximum, ("axis", "out", "keepdims", "initial", "where")),
+    "min": (np.minimum, ("axis", "out", "keepdims", "initial", "where")),
+    "any": (np.logical_or, ("axis", "out", "keepdims", "where")),
+    "all": (np.logical_and, ("axis", "out", "keepdims", "where")),
+}
+_WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis, operator.setitem}
+_WRITING_METHODS = {"fill", "put", "sort", "partition"}
+#: Functions that may hand back the very array they were given.
+_SAME = {
+    np.asarray,
+    np.asanyarray,
+    np.ascontiguousarray,
+    np.asfortranarray,
+    np.atleast_1d,
+    np.atleast_2d,
+    np.atleast_3d,
+    np.real,
+    np.require,
+}
+_NUMBERS = (bool, int, float, complex)
+
+
+class Recorder:
+    """The record of one run."""
+
+    def __init__(self) -> None:
+        self.ops: list[Op] = []
+        self.slots: list[Slot] = []
+        self.live = True
+        self.errors: Any = None
+        self.storages: dict[int, Storage] = {}
+        self.known: dict[int, Slot] = {}
+        self.held: list[Slot] = []
+        self.standins: list[Any] = []  # references that tell when one is gone
+        self.fixed: set[int] = set()  # slots that depend on nothing that is given anew
+        self._count = itertools.count()
+        self._nowhere = mmap.mmap(-1, mmap.PAGESIZE)
+
+    # --- what the stand-ins report ------------------------------------------------------------------------------------
+
+    def argument(self, value: Any) -> Recorded:
+        """A stand-in for something that is given anew every time: an array, a NumPy scalar or a number."""
+        if not isinstance(value, np.ndarray):
+            return self.standin(self._new("argument", value, None))
+        slot = self._new("argument", value, self._storage(value, made=False))
+        return self.standin(slot)
+
+    def read(self, standin: Recorded, reason: str) -> None:
+        """A value left for Python."""
+        if self.live:
+            raise Unrecordable(reason)
+
+    def truth(self, standin: Recorded) -> bool:
+        """A value decided which way to go: the list holds where it decides the same."""
+        found = bool(standin.value)
+        if self.live:
+            self.ops.append(Op("guard", found, (standin.slot,)))
+        return found
+
+    def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``target(*args, **kwargs)``, written down."""
+        if not self.live:
+            return target(*bare(args), **bare(kwargs))
+        op = Op("call", target, self._template(args), self._template(kwargs))
+        result = target(*bare(args), **bare(kwargs))
+        errors = np.geterr()
+        if errors != self.errors:
+            op.errors = {name: what for name, what in errors.items() if what != self.errors[name]}
+        written = self._written(target, args, kwargs, result)
+        self._note_writes(op, written)
+        return self._noted(op, result)
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A NumPy function of stand-ins."""
+        if function in _FACTS_ONLY:
+            return function(*bare(args), **bare(kwargs))
+        name = _AS_METHOD.get(function)
+        if name is not None and args and type(args[0]) is Recorded:
+            return self.method(name, args[0], args[1:], {k: v for k, v in kwargs.items() if v is not np._NoValue})
+        return self.call(function, args, kwargs)
+
+    def method(self, name: str, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A method of a stand-in; a reduction is written down as its ufunc's ``reduce``, which is what the method
+        calls, ``dot`` as the function.
+        """
+        value = standin.value
+        if isinstance(value, np.ndarray) and name in _REDUCTIONS:
+            ufunc, names = _REDUCTIONS[name]
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            if len(args) <= len(names) and set(given) <= set(names):
+                dtype = given.get("dtype", np.dtype(bool) if name in ("any", "all") else None)
+                order = [given.get("axis"), dtype, given.get("out"), given.get("keepdims", False)]
+                more: dict[str, Any] = {key: given[key] for key in ("initial", "where") if key in given}
+                return self.call(ufunc.reduce, (standin, *order), more)
+        if name == "mean" and isinstance(value, np.ndarray) and value.dtype.char in "fd" and len(args) <= 1:
+            found = self._mean(standin, args, kwargs)
+            if found is not None:
+                return found
+        if name == "dot":
+            return self.call(np.dot, (standin, *args), kwargs)
+        return self.call(Method(name), (standin, *args), kwargs)
+
+    def _mean(self, standin: Recorded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``ndarray.mean`` as the two calls that it makes."""
+        given = {**dict(zip(("axis",), args, strict=False)), **kwargs}
+        if (
+            not set(given) <= {"axis", "keepdims", "dtype", "out"}
+            or given.get("out") is not None
+            or given.get("dtype") is not None
+        ):
+            return None
+        axis, value = given.get("axis"), standin.value
+        axes = range(value.ndim) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+        if not value.size or not all(isinstance(a, (int, np.integer)) for a in axes):
+            return None
+        count = np.intp(1)
+        for a in axes:
+            count *= value.shape[a]
+        total = self.call(np.add.reduce, (standin, axis, None, None, given.get("keepdims", False)), {})
+        if isinstance(total.value, np.ndarray):
+            return self.call(np.true_divide, (total, count), {"out": total, "casting": "unsafe", "subok": False})
+        return self.call(value.dtype.type, (self.call(operator.truediv, (total, count), {}),), {})
+
+    def attribute(self, name: str, standin: Recorded) -> Any:
+        """A view that is an attribute."""
+        return self.call(Attribute(name), (standin,), {})
+
+    # --- writing down
+    # -------------------------------------------------------------------------------------------------------
+
+    def _template(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is Recorded:
+            return value.slot
+        if kind is tuple or kind is list:
+            return kind(map(self._template, value))
+        if kind is dict:
+            return {key: self._template(item) for key, item in value.items()}
+        if kind is slice:
+            return slice(self._template(value.start), self._template(value.stop), self._template(value.step))
+        if isinstance(value, np.ndarray):
+            return self.outside(value)
+        return value
+
+    def outside(self, array: Any) -> Slot:
+        """The slot of a plain array: one that is known, or one that the library holds."""
+        slot = self.known.get(id(array))
+        if slot is not None and slot.value is array:
+            return slot
+        slot = self._new("held", array, self._storage(array, made=False))
+        self.held.append(slot)
+        self.fixed.add(slot.index)
+        self.known[id(array)] = slot
+        return slot
+
+    def _storage(self, array: Any, made: bool) -> Storage:
+        owner = root(array)
+        storage = self.storages.get(id(owner))
+        if storage is None:
+            address = array.__array_interface__["data"][0]
+            storage = self.storages[id(owner)] = Storage(next(self._count), owner, made, address)
+        return storage
+
+    def _new(self, kind: str, value: Any, storage: Storage | None) -> Slot:
+        slot = Slot(len(self.slots), kind, value, storage)
+        self.slots.append(slot)
+        return slot
+
+    def standin(self, slot: Slot) -> Recorded:
+        """A stand-in for a slot."""
+        made = Recorded(slot.value, slot, self)
+        storage = slot.storage
+        if storage is None or storage.kept:
+            self.standins.append(weakref.ref(made))
+        else:
+            storage.standins += 1
+            self.standins.append(weakref.ref(made, partial(self._left, storage)))
+        return made
+
+    def _left(self, storage: Storage, standin: Any) -> None:
+        """A stand-in is gone. With the last one of a storage its memory goes, too, or a recording would need that of
+        all of a step's values.
+        """
+        storage.standins -= 1
+        if storage.standins or storage.kept or not self.live:
+            return
+        self.storages.pop(id(storage.owner), None)
+        storage.kept, storage.owner = True, None
+        for slot in storage.slots:
+            if self.known.get(id(slot.value)) is slot:
+                del self.known[id(slot.value)]
+            slot.value = self._outline(slot.value)
+
+    def _outline(self, array: Any) -> Any:
+        """An array of the same shape, dtype and strides, in memory that is never touched."""
+        steps = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)] if array.size else []
+        extent = array.itemsize + sum(map(abs, steps))
+        if extent > len(self._nowhere):
+            self._nowhere = mmap.mmap(-1, extent)
+        return np.ndarray(
+            array.shape, array.dtype, self._nowhere, -sum(step for step in steps if step < 0), array.strides
+        )
+
+    def _written(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> list[Any]:
+        """The arrays among the arguments that the call wrote into."""
+        written: list[Any] = []
+        out = kwargs.get("out")
+        if out is not None:
+            written += out if isinstance(out, tuple) else [out]
+        if (
+            target in _WRITES_FIRST
+            or (type(target) is Method and target.name in _WRITING_METHODS)
+            or getattr(target, "__name__", "") == "at"
+        ):
+            written.append(args[0])
+        elif type(target) is Method and target.name == "byteswap" and (args[1:] or kwargs):
+            written.append(args[0])
+        elif (
+            out is None and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute)
+        ):
+            if not (type(target) is Method and target.name == "astype"):
+                written += [a for a in args if bare(a) is result]
+        return [array for array in written if array is not None]
+
+    def _note_writes(self, op: Op, written: list[Any]) -> None:
+        storages = []
+        for array in written:
+            if type(array) is not Recorded:
+                raise Unrecordable("it writes into an array that it did not make")
+            slot = array.slot
+            if slot.storage is None:
+                continue
+            if not slot.storage.made:
+                raise Unrecordable("it writes into an array that it was given")
+            storages.append(slot.storage)
+        op.writes = tuple(storages)
+
+    def _noted(self, op: Op, result: Any) -> Any:
+        before = len(self.slots)
+        found = self._result(result)
+        if type(found) is Recorded:
+            if found.slot.index < before and not op.writes:
+                return found  # it gave back what it was given
+            op.out = found.slot
+        elif isinstance(found, (list, tuple)):
+            op.out = [part.slot if type(part) is Recorded and part.slot.index >= before else None for part in found]
+        self.ops.append(op)
+        if op.kind == "call" and all(s.index in self.fixed for s in reads(op)):  # the plan may take it for a constant
+            for slot in op.outs():
+                self.fixed.add(slot.index)
+                _keep(slot)
+        return found
+
+    def _result(self, result: Any) -> Any:
+        if type(result) is np.ndarray:
+            slot = self.known.get(id(result))
+            if slot is None:
+                slot = self._new("array", result, self._storage(result, made=True))
+                self.known[id(result)] = slot
+            return self.standin(slot)
+        if isinstance(result, np.generic) or type(result) in _NUMBERS:
+            return self.standin(self._new("scalar", result, None))
+        if isinstance(result, (list, tuple)):
+            parts = [self._result(part) for part in result]
+            return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+        if result is None or isinstance(result, (str, np.dtype, type)):
+            return result
+        raise Unrecordable(f"a function returned a {type(result).__name__}")
+
+    def kernel(self, run: Any, arguments: tuple[Any, ...], partial: Any) -> Any:
+        """A compiled kernel, which writes into some of its arguments, and adds up into arrays of its own."""
+        shapes = [] if partial is None else [(a.shape, a.dtype) for a in bare(partial())]
+        before = [a.copy() if isinstance(a, np.ndarray) else None for a in bare(arguments)]
+        call = _KernelCall(run, len(shapes))
+        result = call(shapes, *bare(arguments))
+        # Memory that was empty may by chance have held the result already.
+        empty = {
+            op.out.storage.index
+            for op in self.ops
+            if op.target in (np.empty, np.empty_like) and isinstance(op.out, Slot) and op.out.storage is not None
+        }
+        written = []
+        for argument, was in zip(arguments, before, strict=True):
+            if type(argument) is Recorded and was is not None:
+                storage = argument.slot.storage
+                if (storage is not None and storage.index in empty) or was.tobytes() != argument.value.tobytes():
+                    written.append(argument)
+        op = Op("call", call, (shapes, *self._template(arguments)))
+        self._note_writes(op, written)
+        result = self._noted(op, result)
+        width = len(shapes)
+        return [tuple(result[i : i + width]) for i in range(0, len(result), width)] if width else [()]
+
+    def create(self, original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A function that makes an array from nothing, or from anything."""
+        first: Any = args[0] if args else None
+        if type(first) is Recorded:
+            value = first.value
+            if isinstance(value, np.ndarray) and original in _SAME:
+                if original(value, *bare(args[1:]), **bare(kwargs)) is value:
+                    return first
+        elif original in _SAME and (isinstance(first, np.ndarray) or original(*args, **kwargs) is first):
+            return original(*args, **kwargs)
+        return self.call(original, args, kwargs)
+
+
+# --- private copies of the library's functions ------------------------------------------------------------------------
+
+_MAKERS = (
+    "arange",
+    "array",
+    "asanyarray",
+    "asarray",
+    "ascontiguousarray",
+    "asfortranarray",
+    "empty",
+    "eye",
+    "full",
+    "identity",
+    "ones",
+    "require",
+    "tri",
+    "zeros",
+)
+
+_active: ContextVar[Recorder | None] = ContextVar("autodiff_recorder", default=None)
+
+
+def _nothing(*_: Any) -> None:
+    """What NumPy calls while a function is recorded."""
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Private copies report to ``recorder``."""
+    token = _active.set(recorder)
+    try:
+        # In a state that nobody asks for, any state that the function asks for is seen as a change.
+        with np.errstate(all="call", call=_nothing):
+            recorder.errors = np.geterr()
+            yield
+    finally:
+        recorder.live = False
+        _active.reset(token)
+
+
+def _maker(original: Any) -> Any:
+    def make(*args: Any, **kwargs: Any) -> Any:
+        recorder = _active.get()
+        if recorder is None or not recorder.live:
+            return original(*bare(args), **bare(kwargs))
+        return recorder.create(original, args, kwargs)
+
+    return make
+
+
+def _kernel_run(name: str, count: int, size: int, *arguments: Any, partial: Any = None) -> Any:
+    recorder = _active.get()
+    if recorder is None or not recorder.live:
+        return kernels.run(name, count, size, *arguments, partial=partial)
+    return recorder.kernel(kernels.run, (name, count, size, *arguments), partial)
+
+
+def _quotient(g: Any, d: Any) -> Any:
+    """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors
+    would cut that in two.
+    """
+    return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
+
+
+def _keep_zeros(g: Any, h: Any) -> Any:
+    """Likewise."""
+    if not _loops_over(g, h):
+        return _copied(backward.keep_zeros)(g, h)
+    return np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+
+
+def _loops_over(g: Any, d: Any) -> bool:
+    values = bare(g), bare(d)
+    if type(d) is not Recorded or not all(
+        isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" for v in values
+    ):
+        return False
+    full = values[1].size
+    return full >= least() and full == np.broadcast(*values).size and compiles()
+
+
+class _Namespace:
+    """A module of the library, or NumPy, as private copies see it."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.__dict__["__module"] = module
+
+    def __getattr__(self, name: str) -> Any:
+        found = private(getattr(self.__dict__["__module"], name))
+        self.__dict__[name] = found
+        return found
+
+
+class _Globals(dict[str, Any]):
+    """A module's global names as private copies see them, each when it is first looked up."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        super().__init__(__builtins__=names["__builtins__"])
+        self.names = names
+
+    def __missing__(self, name: str) -> Any:
+        return private(self.names[name])
+
+
+_copies: dict[Any, Any] = {
+    np.lib.stride_tricks.as_strided: _maker(np.lib.stride_tricks.as_strided),
+    kernels.run: _kernel_run,
+    common.quotient: _quotient,
+    backward.keep_zeros: _keep_zeros,
+    **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},
+}
+_tables: dict[int, _Globals] = {}
+_LIBRARY = ("autodiff", "nn", "optim")
+_numpy = _Namespace(np)
+
+
+def ours(function: Any) -> bool:
+    """Whether it is a Python function of the library."""
+    return isinstance(function, types.FunctionType) and (function.__module__ or "").partition(".")[0] in _LIBRARY
+
+
+def private(value: Any) -> Any:
+    """What stands for a function or module of the library, or for NumPy, in private copies; anything else as it is."""
+    if value is np:
+        return _numpy
+    if isinstance(value, types.ModuleType):
+        return _Namespace(value) if value.__name__.partition(".")[0] in (*_LIBRARY, "numpy") else value
+    if isinstance(value, partial):
+        return partial(private(value.func), *value.args, **value.keywords)
+    try:
+        found = _copies.get(value)
+    except TypeError:  # not hashable
+        return value
+    if found is not None:
+        return found
+    if isinstance(value, type) and value.__bases__ == (object,) and value.__module__.startswith("autodiff.fused"):
+        body = {name: private(item) for name, item in vars(value).items() if name not in ("__dict__", "__weakref__")}
+        _copies[value] = copy = type(value.__name__, (), body)
+        return copy
+    return _copied(value, remembered=True) if ours(value) else value
+
+
+@cache
+def _copied(value: Any, remembered: bool = False) -> Any:
+    """A private copy of a function."""
+    names = value.__globals__
+    table = _tables.setdefault(id(names), _Globals(names))
+    cells = tuple([types.CellType() for _ in value.__closure__ or ()])
+    copy = types.FunctionType(value.__code__, table, value.__name__, value.__defaults__, cells or None)
+    copy.__kwdefaults__ = value.__kwdefaults__
+    if remembered:
+        _copies[value] = copy
+    for cell, theirs in zip(cells, value.__closure__ or (), strict=True):
+        cell.cell_contents = private(theirs.cell_contents)
+    return copy

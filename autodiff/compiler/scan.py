@@ -1,0 +1,240 @@
+"""Loops with a carry, with JAX's names: ``scan``, ``fori_loop`` and ``while_loop``.
+
+What they mean is the Python loop below. By contract the body is a pure function of its arguments and of what it closes
+over, so that whoever runs it may trace it once and repeat the trace; here it is called once a step. Derivatives of any
+order and both modes follow from the operations of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.checkpointing import checkpointed
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.op import Primitive
+from autodiff.core.pytree import flatten, outline
+from autodiff.ops.shaping import stack
+
+__all__ = ["fori_loop", "scan", "while_loop"]
+
+rows = Primitive(
+    "rows",
+    lambda x: tuple(np.array(row) for row in x),
+    lambda g, out, x: np.stack(g),
+    linear="jointly",
+    sample=lambda draw: ((draw.array((3, 2)),), {}),
+    label="rows",
+)
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    *,
+    checkpoint: int | None = None,
+) -> tuple[Any, Any]:
+    """Carry a value through a loop over leading axes, and stack what each step gives: JAX's ``lax.scan``.
+
+    The meaning, for arrays::
+
+        carry, ys = init, []
+        for x in xs:
+            carry, y = f(carry, x)
+            ys.append(y)
+        return carry, np.stack(ys)
+
+    Parameters
+    ----------
+    f : callable
+        ``f(carry, x) -> (carry, y)``, a pure function of its arguments and of what it closes over. The carry that it
+        returns has the structure, shapes and dtypes of the carry that it was given.
+    init : tree of array_like
+        The first carry.
+    xs : tree of array_like or None
+        What the loop runs over: the leading axis of every leaf, of one length for all. None: ``x`` is None.
+    length : int, optional
+        The number of steps; needed where ``xs`` has no leaves.
+    reverse : bool
+        Run from the last entry to the first. ``ys`` stay in the order of ``xs``.
+    checkpoint : int, optional
+        Keep the carry at every so many steps alone, and compute what lies between again during the backward pass.
+        Memory then grows with ``length / checkpoint + checkpoint`` instead of ``length``.
+
+    Returns
+    -------
+    carry : tree
+        After the last step.
+    ys : tree
+        Each step's ``y``, stacked along a new leading axis; None where the ``y`` are None.
+
+    Raises
+    ------
+    ArgumentError
+        If the number of steps is not given or not the same for all leaves, or ``f`` returns no pair.
+    ShapeError, DTypeError
+        If ``f`` changes the carry's structure, a shape or a dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> def total(carry, x):
+    ...     return carry + x, carry + x
+    >>> last, sums = autodiff.scan(total, 0.0, np.arange(4.0))
+    >>> float(last), np.asarray(sums)
+    (6.0, array([0., 1., 3., 6.]))
+    >>> autodiff.grad(lambda x: autodiff.scan(lambda c, x: (c * x, None), 1.0, x)[0])(np.array([2.0, 3.0]))
+    array([3., 2.])
+    """
+    if not callable(f):
+        raise ArgumentError(f"scan: needs a function (carry, x) -> (carry, y), got {type(f).__name__}")
+    leaves, rebuild = flatten(xs)
+    count = _steps(leaves, length)
+    columns = [rows.function(_array(leaf)) if count else () for leaf in leaves]
+    inputs: list[Any] = [rebuild([column[i] for column in columns]) for i in range(count)]
+    order = list(reversed(range(count))) if reverse else list(range(count))
+    carry = _carry(init)
+    size = count if checkpoint is None else _positive(checkpoint)
+    ys: list[Any] = []
+    for start in range(0, count, max(size, 1)):
+        part = [inputs[i] for i in order[start : start + size]]
+        run = _run if checkpoint is None or len(part) == count else checkpointed(_run)
+        carry, found = run(f, carry, part)
+        ys += found
+    if reverse:
+        ys.reverse()
+    return carry, _stacked(ys)
+
+
+def fori_loop(lower: int, upper: int, body: Callable[[int, Any], Any], init: Any) -> Any:
+    """``body(i, carry)`` for ``i`` from ``lower`` to ``upper - 1``: JAX's ``lax.fori_loop``.
+
+    Parameters
+    ----------
+    lower, upper : int
+    body : callable
+        ``body(i, carry) -> carry``, pure, and keeping the carry's structure, shapes and dtypes.
+    init : tree of array_like
+
+    Returns
+    -------
+    tree
+        The last carry.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.grad(lambda x: autodiff.fori_loop(0, 3, lambda i, c: c * x, 1.0))(2.0)
+    array(12.)
+    """
+    carry = _carry(init)
+    for i in range(int(lower), int(upper)):
+        carry = _same(carry, body(i, carry), "fori_loop")
+    return carry
+
+
+def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+    """``body`` as long as ``condition`` holds of the carry: JAX's ``lax.while_loop``, differentiable both ways.
+
+    Parameters
+    ----------
+    condition : callable
+        ``condition(carry)`` gives a truth value. The number of steps that follows from it has no derivative.
+    body : callable
+        ``body(carry) -> carry``, pure, and keeping the carry's structure, shapes and dtypes.
+    init : tree of array_like
+
+    Returns
+    -------
+    tree
+        The first carry of which the condition does not hold.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.grad(lambda x: autodiff.while_loop(lambda c: c < 10.0, lambda c: c * x, 1.0))(2.0)
+    array(32.)
+    """
+    carry = _carry(init)
+    while bool(condition(carry)):
+        carry = _same(carry, body(carry), "while_loop")
+    return carry
+
+
+def _run(f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]) -> tuple[Any, list[Any]]:
+    """The loop itself."""
+    ys: list[Any] = []
+    for x in inputs:
+        pair = f(carry, x)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ArgumentError(f"scan: the function returns (carry, y), and this one returned a {type(pair).__name__}")
+        carry = _same(carry, pair[0], "scan")
+        ys.append(pair[1])
+    return carry, ys
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if hasattr(leaf, "_node") else np.asarray(leaf)
+
+
+def _carry(init: Any) -> Any:
+    """The first carry, its Python numbers as arrays."""
+    leaves, rebuild = flatten(init)
+    return rebuild([_array(leaf) for leaf in leaves])
+
+
+def _steps(leaves: list[Any], length: int | None) -> int:
+    counts = set()
+    for leaf in leaves:
+        shape = np.shape(_array(leaf))
+        if not shape:
+            raise ShapeError("scan: every leaf of xs needs a leading axis to run over, and one has shape ()")
+        counts.add(shape[0])
+    if length is not None:
+        counts.add(int(length))
+    if len(counts) != 1:
+        told = (
+            f"the leading axes and length= are {sorted(counts)}" if counts else "xs has no leaves and length= is None"
+        )
+        raise ArgumentError(f"scan: one number of steps is needed, but {told}")
+    return int(counts.pop())
+
+
+def _positive(checkpoint: int) -> int:
+    if isinstance(checkpoint, bool) or int(checkpoint) != checkpoint or checkpoint < 1:
+        raise ArgumentError(f"scan: checkpoint= is a number of steps, at least 1, not {checkpoint!r}")
+    return int(checkpoint)
+
+
+def _same(before: Any, after: Any, name: str) -> Any:
+    """The new carry, if it has the old one's structure, shapes and dtypes."""
+    old, _ = flatten(before)
+    new, rebuild = flatten(after)
+    new = [_array(leaf) for leaf in new]
+    if outline(before, []) != outline(after, []):
+        raise ShapeError(f"{name}: the function changed the carry's structure; it must return what it was given")
+    for was, now in zip(old, new, strict=True):
+        if was.shape != now.shape:
+            raise ShapeError(f"{name}: the function changed a carry of shape {was.shape} into one of shape {now.shape}")
+        if was.dtype != now.dtype:
+            raise DTypeError(
+                f"{name}: the function changed a carry of dtype {was.dtype} into {now.dtype}; cast one of them"
+            )
+    return rebuild(new)
+
+
+def _stacked(ys: list[Any]) -> Any:
+    if not ys:
+        return None
+    columns: list[list[Any]] = []
+    rebuild: Callable[[list[Any]], Any] | None = None
+    for y in ys:
+        leaves, rebuild = flatten(y)
+        columns.append(leaves)
+    assert rebuild is not None
+    return rebuild([stack(list(column)) for column in zip(*columns, strict=True)])

@@ -1,0 +1,304 @@
+"""The stand-in for an array during a recording.
+
+It holds the true array, answers every question about shape and dtype from it, and sends every computation through the
+recorder. It is no subclass of ndarray on purpose: C code that would read a subclass's memory without a word must ask a
+stranger to convert itself, and so no read goes unnoticed. It only claims to be an ndarray (``__class__``), since the
+code that is being recorded asks.
+
+After the recording a stand-in that somebody kept computes like the array that it holds.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Recorded", "bare"]
+
+_FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
+_VIEWS = ("T", "mT", "real", "imag")
+# Methods that give arrays; the reductions among them are recorded as their ufunc's reduce.
+_METHODS = (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "astype",
+    "byteswap",
+    "choose",
+    "clip",
+    "compress",
+    "conj",
+    "conjugate",
+    "copy",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "flatten",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "prod",
+    "ravel",
+    "repeat",
+    "reshape",
+    "round",
+    "searchsorted",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "trace",
+    "transpose",
+    "var",
+    "view",
+    "fill",
+    "put",
+    "sort",
+    "partition",
+)
+_READS = (
+    "item",
+    "tolist",
+    "tobytes",
+    "dump",
+    "dumps",
+    "tofile",
+    "__float__",
+    "__int__",
+    "__complex__",
+    "__index__",
+    "__format__",
+    "__str__",
+    "__repr__",
+)
+_BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+_COMPARED = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+_UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+
+
+class Recorded:
+    """An array, NumPy scalar or number whose every use is noted.
+
+    Attributes
+    ----------
+    value : numpy.ndarray, numpy.generic, int or float
+        What it truly is.
+    slot : Slot
+        What the recorder knows it as.
+    recorder : Recorder
+    """
+
+    __slots__ = ("__weakref__", "recorder", "slot", "value")
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_priority__ = 1e6
+
+    def __init__(self, value: Any, slot: Any, recorder: Any) -> None:
+        self.value = value
+        self.slot = slot
+        self.recorder = recorder
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.value)
+
+    # --- NumPy's protocols
+    # ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(hasattr(value, "_node") for value in inputs):
+            return NotImplemented
+        out = kwargs.get("out")
+        if out is not None and len(out) == 1:
+            kwargs["out"] = out[0]
+        if method == "reduce" and isinstance(inputs[0], np.ndarray):
+            order = (
+                kwargs.pop("axis", 0),
+                kwargs.pop("dtype", None),
+                kwargs.pop("out", None),
+                kwargs.pop("keepdims", False),
+            )
+            return self.recorder.call(ufunc.reduce, (*inputs, *order), kwargs)
+        return self.recorder.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any(hasattr(kind, "_node") for kind in types):
+            return NotImplemented
+        return self.recorder.function(function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self.recorder.read(
+            self,
+            "it was made a plain array by a function that cannot be followed (another module's np.asarray, SciPy, C"
+            " code)",
+        )
+        return np.array(self.value, dtype=dtype, copy=copy)
+
+    # --- indexing
+    # ---------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.recorder.call(operator.getitem, (self, key), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.recorder.call(operator.setitem, (self, key, value), {})
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self.value)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __bool__(self) -> bool:
+        found: bool = self.recorder.truth(self)
+        return found
+
+    def __reduce__(self) -> Any:
+        self.recorder.read(self, "it was copied or pickled")
+        return self.value.__reduce__()
+
+    def __copy__(self) -> Any:
+        return self.recorder.method("copy", self, (), {})
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.recorder.method("copy", self, (), {})
+
+    @property
+    def flat(self) -> Any:
+        """A read: elements one by one."""
+        self.recorder.read(self, "its elements were walked with .flat")
+        return self.value.flat
+
+    @property
+    def data(self) -> Any:
+        """A read: the memory itself."""
+        self.recorder.read(self, "its memory was asked for with .data")
+        return self.value.data
+
+    @property
+    def ctypes(self) -> Any:
+        """A read: the memory's address."""
+        self.recorder.read(self, "its address was asked for with .ctypes")
+        return self.value.ctypes
+
+
+def bare(value: Any) -> Any:
+    """Stand-ins replaced by what they stand for, also inside lists, tuples, dicts and slices."""
+    kind = type(value)
+    if kind is Recorded:
+        return value.value
+    if kind is tuple or kind is list:
+        return kind(map(bare, value))
+    if kind is dict:
+        return {key: bare(item) for key, item in value.items()}
+    if kind is slice:
+        return slice(bare(value.start), bare(value.stop), bare(value.step))
+    return value
+
+
+def _fact(name: str) -> Any:
+    return property(lambda self: getattr(self.value, name))
+
+
+def _view(name: str) -> Any:
+    return property(lambda self: self.recorder.attribute(name, self))
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
+        return self.recorder.method(name, self, args, kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _read(name: str) -> Callable[..., Any]:
+    def read(self: Recorded, *args: Any) -> Any:
+        self.recorder.read(self, f"its value was read by {name.strip('_')}()")
+        return getattr(self.value, name)(*args)
+
+    read.__name__ = name
+    return read
+
+
+def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any]:
+    scalar = getattr(operator, f"{name}_" if name in ("and", "or") else name)
+
+    def apply(self: Recorded, other: Any) -> Any:
+        if hasattr(other, "_node"):
+            return NotImplemented
+        pair = (other, self) if swapped else (self, other)
+        # Two scalars go through Python's operator, which rounds as NumPy's scalars do; anything else is the ufunc that
+        # ndarray would call.
+        arrays = isinstance(self.value, np.ndarray) or isinstance(other, np.ndarray)
+        if name == "pow" and np.result_type(bare(self), bare(other)).kind != "f":
+            arrays = False  # of integers and complex numbers NumPy's operator and its ufunc differ
+        return self.recorder.call(ufunc if arrays else scalar, pair, {})
+
+    return apply
+
+
+def _in_place(name: str, ufunc: Any) -> Callable[..., Any]:
+    def apply(self: Recorded, other: Any) -> Any:
+        if not isinstance(self.value, np.ndarray):
+            return getattr(operator, f"{name}_" if name in ("and", "or") else name)(self, other)
+        return self.recorder.call(ufunc, (self, other), {"out": self})
+
+    return apply
+
+
+def _unary(name: str, ufunc: Any) -> Callable[..., Any]:
+    return lambda self: self.recorder.call(
+        ufunc if isinstance(self.value, np.ndarray) else getattr(operator, name), (self,), {}
+    )
+
+
+for _name in _FACTS:
+    setattr(Recorded, _name, _fact(_name))
+for _name in _VIEWS:
+    setattr(Recorded, _name, _view(_name))
+for _name in _METHODS:
+    setattr(Recorded, _name, _method(_name))
+for _name in _READS:
+    setattr(Recorded, _name, _read(_name))
+for _name, _ufunc in _BINARY.items():
+    setattr(Recorded, f"__{_name}__", _operator(_name, _ufunc))
+    setattr(Recorded, f"__r{_name}__", _operator(_name, _ufunc, swapped=True))
+    setattr(Recorded, f"__i{_name}__", _in_place(_name, _ufunc))
+for _name, _ufunc in _COMPARED.items():
+    setattr(Recorded, f"__{_name}__", _operator(_name, _ufunc))
+for _name, _ufunc in _UNARY.items():
+    setattr(Recorded, f"__{_name}__", _unary(_name, _ufunc))

@@ -1,0 +1,335 @@
+"""solve_ivp, odeint and quad: values are SciPy's; derivatives against closed forms and against differences of SciPy's
+solver at tight tolerance.
+"""
+
+import time
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.core.errors import (
+    ArgumentError,
+    ConvergenceError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    SingularMatrixError,
+)
+from autodiff.integrate import odeint, solve_ivp
+
+scipys = pytest.importorskip("scipy.integrate", reason="SciPy steps")
+
+METHODS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
+
+
+def lotka(t, y, p):
+    return [p[0] * y[0] - p[1] * y[0] * y[1], p[3] * y[0] * y[1] - p[2] * y[1]]
+
+
+P, Y = np.array([1.5, 1.0, 3.0, 1.0]), np.array([1.0, 0.8])
+
+
+def differences(f, x, h=1e-5):
+    x = np.asarray(x, float)
+    steps = h * np.eye(x.size).reshape(x.size, *x.shape)
+    return np.stack([(f(x + s) - f(x - s)) / (2 * h) for s in steps], axis=-1).reshape(-1, *x.shape)
+
+
+def exact(y0, p, t, t0=0.0):
+    """SciPy's solution at tight tolerance, to take differences of."""
+    end = float(np.max(t))
+    found = scipys.solve_ivp(
+        lotka, (float(t0), end), y0, "DOP853", args=(p,), rtol=1e-13, atol=1e-13, dense_output=True
+    )
+    return found.sol(t)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_values_are_scipys_and_gradients_those_of_the_solution(method):
+    options = {"method": method, "rtol": 1e-4 if method == "RK23" else 1e-8, "atol": 1e-8}
+    want = scipys.solve_ivp(lotka, (0.0, 3.0), Y, args=(P,), **options)
+    got = solve_ivp(lotka, (0.0, 3.0), Y, args=(P,), **options)
+    if method in ("RK23", "RK45", "DOP853"):
+        np.testing.assert_array_equal(got.t.data, want.t)
+        np.testing.assert_array_equal(got.y.data, want.y)
+    np.testing.assert_allclose(got.y.data[:, -1], want.y[:, -1], rtol=1e-6)
+    times = np.array([0.0, 0.7, 0.7, 2.0, 3.0])
+    weights = np.cos(np.arange(10.0)).reshape(2, 5)
+
+    def loss(y0, p, t, t0):
+        return np.sum(weights * solve_ivp(lotka, (t0, 3.0), y0, t_eval=t, args=(p,), **options).y)
+
+    near = {"RK23": 2e-3, "LSODA": 2e-5, "BDF": 2e-5}.get(method, 1e-6)
+    gradients = ad.grad(loss, (0, 1))(Y, P, times, 0.0)
+    f = lambda y0, p: np.sum(weights * exact(y0, p, times))
+    np.testing.assert_allclose(gradients[0], differences(lambda y: f(y, P), Y)[0], rtol=near)
+    np.testing.assert_allclose(gradients[1], differences(lambda p: f(Y, p), P)[0], rtol=near)
+
+
+@pytest.mark.parametrize("method", ["RK45", "DOP853", "Radau"])
+def test_times_are_differentiable(method):
+    options = {"method": method, "rtol": 1e-9, "atol": 1e-9}
+    forced = lambda t, y, k: -k * y + np.sin(3 * t)
+
+    def last(t0, t1):
+        return solve_ivp(forced, (t0, t1), np.ones(1), args=(0.7,), **options).y[0, -1]
+
+    def solved(span):
+        found = scipys.solve_ivp(forced, span, np.ones(1), "DOP853", args=(0.7,), rtol=1e-13, atol=1e-13)
+        return found.y[0, -1]
+
+    want = differences(solved, np.array([0.2, 2.1]))[0]
+    np.testing.assert_allclose(ad.grad(last, (0, 1))(0.2, 2.1), want, rtol=1e-6)
+    inner = lambda t: solve_ivp(forced, (0.2, 2.1), np.ones(1), t_eval=t, args=(0.7,), **options).y[0]
+    t = np.array([0.2, 0.9, 1.5, 2.1])
+    y = inner(t).data
+    np.testing.assert_allclose(np.diag(ad.jacobian(inner)(t)), -0.7 * y + np.sin(3 * t), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["RK45", "DOP853", "Radau"])
+def test_second_derivatives(method):
+    f = lambda k, y0, t: solve_ivp(lambda t, y: -k * y, (0.0, 1.5), [y0], method, t_eval=[t], rtol=1e-9, atol=1e-11).y[
+        0, 0
+    ]
+    k, y0, t = 0.8, 1.3, 1.1
+    slope = ad.grad(f, (0, 1, 2))
+    e = y0 * np.exp(-k * t)
+    np.testing.assert_allclose(slope(k, y0, t), [-t * e, e / y0, -k * e], rtol=1e-6)
+    second = ad.grad(lambda k, y0, t: ad.grad(f)(k, y0, t), (0, 1, 2))(k, y0, t)
+    np.testing.assert_allclose(second, [t * t * e, -t * e / y0, (k * t - 1) * e], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA"])
+def test_robertson(method):
+    def robertson(t, y, k):
+        a, b, c = k[0] * y[0], k[1] * y[1] ** 2, k[2] * y[1] * y[2]
+        return [-a + c, a - b - c, b]
+
+    k, y0 = np.array([0.04, 3e7, 1e4]), np.array([1.0, 0.0, 0.0])
+    options = {"method": method, "rtol": 1e-7, "atol": 1e-11}
+    result = solve_ivp(robertson, (0.0, 40.0), y0, args=(k,), **options)
+    np.testing.assert_allclose(result.y.data[:, -1], [0.7158270688, 9.185534765e-6, 0.2841637457], rtol=2e-5)
+    got = ad.jacobian(lambda k: solve_ivp(robertson, (0.0, 40.0), y0, args=(k,), **options).y[:, -1])(k)
+    tight = lambda k: scipys.solve_ivp(robertson, (0.0, 40.0), y0, "Radau", args=(k,), rtol=1e-9, atol=1e-13).y[:, -1]
+    for i in range(3):
+        h = 5e-3 * k[i] * np.eye(3)[i]
+        np.testing.assert_allclose(got[:, i], (tight(k + h) - tight(k - h)) / (2 * h[i]), rtol=1e-3)
+
+
+def test_van_der_pol():
+    f = lambda t, y, mu: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
+    options = {"method": "Radau", "rtol": 1e-8, "atol": 1e-10}
+    last = lambda mu: solve_ivp(f, (0.0, 1500.0), np.array([2.0, 0.0]), args=(mu,), **options).y[0, -1]
+    tight = lambda mu: scipys.solve_ivp(f, (0.0, 1500.0), [2.0, 0.0], "Radau", args=(mu,), rtol=1e-8, atol=1e-10).y[
+        0, -1
+    ]
+    np.testing.assert_allclose(ad.grad(last)(1000.0), (tight(1001.0) - tight(999.0)) / 2, rtol=1e-3)
+
+
+def test_a_gradient_costs_a_few_solves():
+    loss = lambda p: np.sum(solve_ivp(lotka, (0.0, 10.0), Y, args=(p,), rtol=1e-8, atol=1e-8).y[:, -1])
+    forward, both = [], []
+    for _ in range(4):
+        start = time.process_time()
+        scipys.solve_ivp(lotka, (0.0, 10.0), Y, args=(P,), rtol=1e-8, atol=1e-8)
+        forward.append(time.process_time() - start)
+        start = time.process_time()
+        ad.grad(loss)(P)
+        both.append(time.process_time() - start)
+    assert min(both) < 10 * min(forward)
+
+
+def test_an_equation_of_one_point_at_a_time_and_closures():
+    k = ad.tensor(0.7, requires_grad=True)
+    twice = k * 2.0
+
+    def f(t, y):
+        rate = k if t < 1.0 else twice - k  # a branch on one number
+        return -rate * y
+
+    solve_ivp(f, (0.0, 2.0), np.ones(1), rtol=1e-9, atol=1e-9).y[0, -1].backward()
+    assert np.isclose(k.grad, -2.0 * np.exp(-1.4), rtol=1e-6)
+    hidden = ad.tensor(0.7, requires_grad=True)
+    seen = ad.tensor(0.1, requires_grad=True)
+
+    def late(t, y):
+        return -seen * y - (hidden * y if 1.0 < t < 1.01 else 0.0 * y)
+
+    with pytest.raises(GraphError, match="args"):
+        solve_ivp(late, (0.0, 2.0), np.ones(1), max_step=0.01).y[0, -1].backward()
+
+
+def test_trees_and_shapes():
+    y0 = {"x": np.array([[1.0, 2.0], [3.0, 4.0]]), "v": np.zeros((2, 2))}
+    f = lambda t, y, w: {"x": y["v"], "v": -w * w * y["x"]}
+    solve = lambda w, y0: solve_ivp(f, (0.0, 1.0), y0, "DOP853", args=(w,), rtol=1e-10, atol=1e-10, t_eval=[0.5, 1.0])
+    result = solve(2.0, y0)
+    assert result.y["x"].shape == (2, 2, 2)
+    np.testing.assert_allclose(result.y["x"].data[..., 1], np.cos(2.0) * y0["x"], rtol=1e-8)
+    loss = lambda w, y0: np.sum(solve(w, y0).y["x"][..., 1])
+    slope, start = ad.grad(loss, (0, 1))(2.0, y0)
+    np.testing.assert_allclose(slope, -np.sin(2.0) * 10.0, rtol=1e-7)
+    np.testing.assert_allclose(start["v"], np.full((2, 2), np.sin(2.0) / 2.0), rtol=1e-7)
+    z = solve_ivp(lambda t, y: 1j * y, (0.0, 1.0), np.array([1.0 + 0j]), rtol=1e-9, atol=1e-9).y[0, -1]
+    np.testing.assert_allclose(z.item(), np.exp(1j), rtol=1e-7)
+
+
+def test_many_unknowns():
+    n = 60
+    y0 = np.sin(np.arange(n))
+    f = lambda t, y, k: k * (np.roll(y, 1) - 2 * y + np.roll(y, -1))
+    matrix = np.roll(np.eye(n), 1, 0) - 2 * np.eye(n) + np.roll(np.eye(n), -1, 0)
+    from scipy.linalg import expm
+
+    for method in ("RK45", "Radau"):
+        last = lambda k, y, m=method: solve_ivp(f, (0.0, 0.5), y, m, args=(k,), rtol=1e-8, atol=1e-8).y[3, -1]
+        slope, start = ad.grad(last, (0, 1))(1.2, y0)
+        np.testing.assert_allclose(start, expm(0.6 * matrix)[3], atol=1e-6)
+        np.testing.assert_allclose(slope, (0.5 * matrix @ expm(0.6 * matrix) @ y0)[3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau", "LSODA"])
+def test_events_and_their_times(method):
+    # A ball thrown up from h with speed v under gravity g lands at (v + sqrt(v^2 + 2 g h)) / g.
+    def fall(t, y, g):
+        return [y[1], -g + 0.0 * y[0]]
+
+    def ground(t, y, g):
+        return y[0]
+
+    ground.terminal, ground.direction = True, -1
+    top = lambda t, y, g: y[1]
+
+    def landing(y0, g):
+        return solve_ivp(fall, (0.0, 10.0), y0, method, events=[ground, top], args=(g,), rtol=1e-9, atol=1e-9)
+
+    y0, g = np.array([1.0, 3.0]), 9.8
+    closed = lambda y0, g: (y0[1] + np.sqrt(y0[1] ** 2 + 2 * g * y0[0])) / g
+    result = landing(y0, g)
+    assert result.status == 1
+    np.testing.assert_allclose(result.t_events[0].data, [closed(y0, g)], rtol=1e-7)
+    for pick in (lambda r: r.t_events[0][0], lambda r: r.t[-1]):
+        f = lambda y0, g, pick=pick: pick(landing(y0, g))
+        for got, want in zip(ad.grad(f, (0, 1))(y0, g), ad.grad(closed, (0, 1))(y0, g), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5)
+    # The speed at the ground is -sqrt(v^2 + 2 g h), and the last state is that of the event.
+    for pick in (lambda r: r.y_events[0][0, 1], lambda r: r.y[1, -1]):
+        slope = ad.grad(lambda g, pick=pick: pick(landing(y0, g)))(g)
+        np.testing.assert_allclose(slope, -1.0 / np.sqrt(9.0 + 2 * g), rtol=1e-5)
+    np.testing.assert_allclose(ad.grad(lambda g: landing(y0, g).y_events[1][0, 0])(g), -9.0 / (2 * g * g), rtol=1e-5)
+    if method == "RK45":
+        second = ad.grad(ad.grad(lambda g: landing(y0, g).t_events[1][0]))(g)
+        np.testing.assert_allclose(second, 2 * 3.0 / g**3, rtol=1e-4)
+
+
+def test_dense_output():
+    k = ad.tensor(0.5, requires_grad=True)
+    sol = solve_ivp(lambda t, y: -k * y, (0.0, 2.0), np.ones(1), dense_output=True, rtol=1e-9, atol=1e-9).sol
+    assert sol(np.array([0.5, 1.0, 1.5])).shape == (1, 3)
+    sol(1.0)[0].backward()
+    np.testing.assert_allclose(k.grad, -np.exp(-0.5), rtol=1e-6)
+    slope = ad.grad(lambda t: sol(t)[0])(1.0)
+    np.testing.assert_allclose(slope.data, -0.5 * np.exp(-0.5), rtol=1e-5)
+
+
+def test_forward_mode():
+    from autodiff.integrate import quad
+
+    options = {"rtol": 1e-9, "atol": 1e-9}
+    programs = [
+        lambda k: solve_ivp(lambda t, y: -k * y, (0.0, 1.0), np.ones(1), **options).y[0, -1],
+        lambda k: solve_ivp(lambda t, y, k: -k * y, (0.0, 1.0), np.ones(1), "Radau", args=(k,), **options).y[0, -1],
+        lambda k: solve_ivp(lambda t, y: -k * y, (0.0, 1.0), np.ones(1), dense_output=True, **options).sol(1.0)[0],
+        lambda k: odeint(lambda y, t: -k * y, 1.0, [0.0, 1.0])[-1],
+    ]
+    for program in programs:
+        value, tangent = ad.jvp(program, (0.5,), (2.0,))
+        np.testing.assert_allclose([value, tangent], [np.exp(-0.5), -2 * np.exp(-0.5)], rtol=1e-6)
+    _, tangent = ad.jvp(lambda k: quad(lambda x: np.exp(-k * x), 0.0, np.inf)[0], (2.0,), (1.0,))
+    assert np.isclose(tangent, -0.25)
+
+
+def test_backwards_in_time():
+    last = lambda k: solve_ivp(lambda t, y: -k * y, (2.0, 0.0), np.ones(1), rtol=1e-9, atol=1e-9, t_eval=[1.0, 0.0]).y[
+        0
+    ]
+    np.testing.assert_allclose(ad.jacobian(last)(0.5), [np.exp(0.5), 2 * np.exp(1.0)], rtol=1e-6)
+
+
+def test_misuse_is_named():
+    decay = lambda t, y: -y
+    with pytest.raises(ArgumentError, match="method"):
+        solve_ivp(decay, (0, 1), np.ones(1), "Euler")
+    with pytest.raises(ArgumentError, match="leaves the span"):
+        solve_ivp(decay, (0, 1), np.ones(1), t_eval=[2.0])
+    with pytest.raises(ArgumentError, match="order"):
+        solve_ivp(decay, (0, 1), np.ones(1), t_eval=[0.5, 0.2])
+    with pytest.raises(ShapeError, match="fun returned"):
+        solve_ivp(lambda t, y: np.ones(2), (0, 1), np.ones(1))
+    with pytest.raises(DTypeError, match="state"):
+        solve_ivp(decay, (0, 1), "y")
+    with pytest.raises(ConvergenceError, match="stopped at t"):
+        solve_ivp(lambda t, y: y * y, (0, 2), np.ones(1))
+    k = ad.tensor(1.0, requires_grad=True)
+    touched = solve_ivp(
+        lambda t, y: 0.0 * y + k, (0.0, 1.0), np.zeros(1), events=lambda t, y: np.where(y[0] < 0.5, -1.0, 1.0)
+    )
+    with pytest.raises(SingularMatrixError, match="touched"):
+        touched.t_events[0][0].backward()
+
+
+# odeint
+
+
+def test_odeint_options():
+    got = odeint(lambda y, t: -y, np.ones(1), np.array([0.0, 1.0, 1.0, 2.0]))
+    np.testing.assert_allclose(got.data[:, 0], np.exp([0.0, -1.0, -1.0, -2.0]), rtol=1e-7)
+    pulse = lambda y, t: np.exp(-(((t - 50.0) / 0.5) ** 2)) + 0 * y
+    got = odeint(pulse, np.zeros(1), np.array([0.0, 100.0]), hmax=0.5)
+    assert np.isclose(got.data[-1, 0], 0.5 * np.sqrt(np.pi), rtol=1e-6)
+    jump = lambda y, t, k: k * np.where(t < 0.5, 1.0, 3.0) + 0 * y
+    at = lambda k: odeint(jump, np.zeros(1), np.array([0.0, 1.0]), (k,), tcrit=[0.5], h0=0.25)[-1, 0]
+    assert np.isclose(at(2.0).item(), 4.0, rtol=1e-6)
+    assert np.isclose(ad.grad(at)(2.0), 2.0, rtol=1e-6)
+    assert odeint(lambda y, t: {"a": -y["a"]}, {"a": np.ones((2, 2))}, [0.0, 1.0])["a"].shape == (2, 2, 2)
+    with pytest.raises(ArgumentError, match="step sizes"):
+        odeint(lambda y, t: -y, 1.0, [0.0, 1.0], hmax=-1.0)
+
+
+def test_odeint_of_a_stiff_equation():
+    c = 1e5
+    f = lambda y, t, c: -c * (y - np.cos(t))
+    got = odeint(f, np.zeros(1), np.array([0.0, 2.0]), (c,), mxstep=1500)
+    closed = lambda c: c * (c * np.cos(2.0) + np.sin(2.0)) / (c * c + 1)
+    assert np.isclose(got.data[-1, 0], closed(c), rtol=1e-6)
+    slope = ad.grad(lambda c: odeint(f, np.zeros(1), np.array([0.0, 2.0]), (c,), rtol=1e-11, atol=1e-13)[-1, 0])(c)
+    assert np.isclose(slope, ad.grad(closed)(c), rtol=1e-3)
+
+
+# quadrature
+
+
+def test_quad_in_limits_and_parameters_to_second_order():
+    from autodiff.integrate import fixed_quad, quad
+
+    f = lambda a, b, k: quad(lambda x: np.exp(-k * x), a, b)[0]
+    closed = lambda a, b, k: (np.exp(-k * a) - np.exp(-k * b)) / k
+    at = (0.2, 1.7, 0.9)
+    assert np.isclose(f(*at).item(), closed(*at), rtol=1e-12)
+    for i in range(3):
+        first, want = ad.grad(f, i), ad.grad(closed, i)
+        assert np.isclose(first(*at), want(*at), rtol=1e-9)
+        for j in range(3):
+            assert np.isclose(ad.grad(first, j)(*at), ad.grad(want, j)(*at), rtol=1e-8)
+    gauss = lambda k: quad(lambda x, k: np.exp(-k[0] * x * x) * np.cos(k[1] * x), -np.inf, np.inf, args=(k,))[0]
+    k = np.array([1.3, 0.4])
+    want = ad.grad(lambda k: np.sqrt(np.pi / k[0]) * np.exp(-(k[1] ** 2) / (4 * k[0])))(k)
+    np.testing.assert_allclose(ad.grad(gauss)(k), want, rtol=1e-7)
+    assert np.isclose(ad.grad(lambda b: fixed_quad(lambda x: x**3, 0.0, b)[0])(2.0), 8.0)
+    with pytest.raises(ConvergenceError, match="quad"):
+        quad(lambda x: 1.0 / x, 0.0, 1.0)
+    with pytest.raises(ShapeError, match="number"):
+        quad(lambda x: np.ones(2), 0.0, 1.0)
+    with pytest.raises(ArgumentError, match="finite"):
+        fixed_quad(lambda x: x, 0.0, np.inf)
