@@ -165,6 +165,8 @@ def __getattr__(name: str) -> Any:
         return compile
     if name in ("fori_loop", "scan", "while_loop"):
         return getattr(import_module("autodiff.compiler.scan"), name)
+    if name in ("sparse_hessian", "sparse_jacobian"):
+        return getattr(import_module("autodiff.coloring"), name)
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
     raise _words.missing(name)

@@ -44,13 +44,13 @@ def run_marked(function: Callable[..., Any], *args: Any) -> tuple[Any, object]:
         return function(*args), mark
 
 
-def run_recorded(function: Callable[..., Any], *args: Any) -> Any:
+def run_recorded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The function's result with recording on."""
     state = current_state()
     if state is None or state.grad:
-        return function(*args)
+        return function(*args, **kwargs)
     with state_as(replace(state, grad=True)):
-        return function(*args)
+        return function(*args, **kwargs)
 
 
 def strangers(outputs: Sequence[Any], known: set[Any]) -> bool:

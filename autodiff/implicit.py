@@ -100,6 +100,7 @@ class Jacobian:
     def __init__(self, name: str, r: Any, x: Any) -> None:
         self.name, self.r, self.x = name, r, x
         self._inverse: Any = None
+        self._sparse: Any = None
 
     def rows(self, seeds: Any) -> Any:
         """``seeds @ J`` for an array of rows."""
@@ -129,7 +130,8 @@ class Jacobian:
                 return Batched(np.stack([self.solve(part, transposed) for part in b.array]))
             return Batched(b.array @ (self.inverse() if transposed else self.inverse().T))
         if self.x.size > DENSE:
-            return self._iterated(b, transposed)
+            direct = self._factorised()
+            return direct(b, transposed) if direct else self._iterated(b, transposed)
         inverse = self.inverse()
         return b @ inverse if transposed else inverse @ b
 
@@ -156,6 +158,20 @@ class Jacobian:
                 ) from None
             self._inverse = inverse / columns[:, None] / rows.T
         return self._inverse
+
+    def _factorised(self) -> Any:
+        """By SuperLU, where the Jacobian is sparse enough to be found in a few passes."""
+        if self._sparse is None:
+            from autodiff.coloring import few_passes
+            from autodiff.sparse import Direct, Pattern
+
+            matrix = few_passes(self.r, self.x)
+            self._sparse = False
+            if matrix is not None:
+                system = Direct(Pattern(matrix.indices, matrix.indptr, matrix.shape))
+                system.name = self.name
+                self._sparse = lambda b, transposed: system.solve(matrix.data, b, transposed)
+        return self._sparse
 
     def _iterated(self, b: Any, transposed: bool) -> Any:
         linalg = require("scipy.sparse.linalg")
@@ -678,7 +694,7 @@ def linear_solve(A: Any, b: Any) -> Any:
     SingularMatrixError
         If the system has no unique solution.
     ConvergenceError
-        If GMRES, which solves with a callable on more than 512 numbers, does not converge.
+        If GMRES, which solves with a callable on more than 512 numbers that has no sparse matrix, does not converge.
     ArgumentError
         If the callable is not linear.
 

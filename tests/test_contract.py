@@ -63,7 +63,11 @@ ELSEWHERE = {
     "autodiff.extend": ["Primitive", "Fused"],
     "autodiff.testing": ["check_gradients", "verify", "verify_all", "strategies", "laws", "check_pair"],
     "autodiff.viz": ["draw", "Graph"],
-    "autodiff.optimize": ["minimize"],
+    "autodiff.optimize": ["curve_fit", "minimize"],
+    "autodiff.implicit": ["root", "fixed_point", "least_squares", "minimize", "linear_solve", "custom_root"],
+    "autodiff.sparse": ["spsolve", "splu", "cg", "gmres", "csr_array", "csc_array", "coo_array"],
+    "autodiff.integrate": ["solve_ivp", "odeint", "quad", "fixed_quad"],
+    "autodiff.coloring": ["sparse_jacobian", "sparse_hessian"],
 }
 
 

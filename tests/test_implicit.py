@@ -208,3 +208,23 @@ def test_no_answer_has_no_derivative():
         implicit.root(lambda x: x, 1j)
     with pytest.raises(ShapeError, match="the equation"):
         implicit.root(lambda x: x[:1], np.ones(2))
+
+
+def test_a_large_sparse_system_is_factorised():
+    n = 900
+    f = lambda p: (
+        implicit.root(
+            lambda u: u**3 + 2.0 * u - 0.5 * np.roll(u, 1) - p * np.arange(n) / n,
+            np.zeros(n),
+            method="krylov",
+            tol=1e-11,
+        ).x
+    )
+    slope = ad.grad(lambda p: np.sum(f(p) ** 2))(1.3)
+    h = 1e-5
+    assert np.isclose(slope, (np.sum(f(1.3 + h).data ** 2) - np.sum(f(1.3 - h).data ** 2)) / (2 * h), rtol=1e-6)
+    from autodiff import coloring
+
+    x = ad.tensor(np.ones(n), requires_grad=True)
+    assert coloring.few_passes(x**3 - np.roll(x, 1), x).nnz == 2 * n
+    assert coloring.few_passes(np.cumsum(x), x) is None

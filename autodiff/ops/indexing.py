@@ -52,6 +52,8 @@ def _scatter(v: Any, index: Any, shape: Any) -> Any:
     unique = _is_unique(index)
     if is_batched(v):
         return batching.scatter(v, index, shape, unique)
+    if hasattr(v, "scattered"):  # sets in the place of a cotangent (coloring.py)
+        return v.scattered(index, shape)
     result = np.zeros(shape, np.asarray(v).dtype)
     if unique:
         result[index] = v
