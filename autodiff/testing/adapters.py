@@ -137,6 +137,9 @@ class _Pair(Problem):
         self.takes_cache = self._finds_cache(result)
         outs = self._outputs_of(result)
         self.draw(outs)
+        if backward is None:
+            # The gradients that come with a loss are those of the loss itself.
+            self.cotangents = [np.ones(np.shape(o)) for o in outs]
         # Plain NumPy computes in any precision, and with complex numbers; other libraries are given float64.
         kinds = [dtype.kind for dtype in arguments.dtypes]
         self.tries_complex = self.torch is None and "c" not in kinds and not any(o.dtype.kind == "c" for o in outs)
@@ -205,7 +208,7 @@ class _Pair(Problem):
             if not isinstance(result, tuple | list) or len(result) < 2:
                 raise ArgumentError(f"{self.name}: without a backward pass, forward must return (loss, gradients)")
             found = result[1] if len(result) == 2 else tuple(result[1:])
-            scaled = float(np.ravel(self.cotangents[0])[0])
+            scaled = float(np.ravel(self.cotangents[0])[0])  # 1, or 2 where the diagnosis asks
             return self._matched(found, lambda g: g * scaled)
         shapes = iter(self.cotangents)
         couts = [self._like(next(shapes), o) for o in self._raw(result)]

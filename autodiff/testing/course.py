@@ -1,0 +1,244 @@
+"""Ready checks for the layers of courses: CS231n's functions, networks with ``loss``, layers with ``forward`` and
+``backward``, operations of minitorch and needle.
+
+A teacher drops one file beside the students' code::
+
+    # test_gradients.py
+    from autodiff.testing.course import gradient_tests
+
+    test_gradients = gradient_tests("layers", "rnn_layers")
+
+pytest then makes a test of every ``<name>_forward`` with its ``<name>_backward`` (and ``_backward_alt``), and of every
+loss, that stands in these modules; a failure says which gradient is wrong, where, and the likely mistake.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError, require
+from autodiff.testing.adapters import check_pair
+from autodiff.testing.report import Report
+
+__all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "sample_inputs"]
+
+
+@dataclass(frozen=True)
+class CourseCase:
+    """A forward and a backward pass, or a loss, with inputs for it."""
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None
+    inputs: list[Any]
+
+    def check(self, raises: bool = True) -> Report:
+        """Check it, as :func:`~autodiff.testing.check_pair` does."""
+        return check_pair(self.forward, self.backward, self.inputs, name=self.name, raises=raises)
+
+
+def _normal(*shape: int) -> Any:
+    return np.random.default_rng([len(shape), *shape]).normal(size=shape)
+
+
+def _labels(*shape: int, classes: int = 5) -> Any:
+    return np.random.default_rng(shape).integers(0, classes, shape)
+
+
+#: CS231n's names, what begins with them included, and inputs of an ordinary size.
+_KNOWN: dict[str, Callable[[], list[Any]]] = {
+    "affine_batchnorm_relu": lambda: [_normal(6, 4), _normal(4, 5), *(_normal(5) for _ in "bgb"), {"mode": "train"}],
+    "affine": lambda: [_normal(4, 2, 3), _normal(6, 5), _normal(5)],
+    "relu": lambda: [_normal(5, 7)],
+    "batchnorm": lambda: [_normal(8, 5), _normal(5), _normal(5), {"mode": "train"}],
+    "layernorm": lambda: [_normal(5, 8), _normal(8), _normal(8), {}],
+    "spatial_batchnorm": lambda: [_normal(3, 4, 3, 2), _normal(4), _normal(4), {"mode": "train"}],
+    "spatial_groupnorm": lambda: [_normal(2, 6, 3, 2), _normal(1, 6, 1, 1), _normal(1, 6, 1, 1), 2, {}],
+    "dropout": lambda: [_normal(6, 7), {"mode": "train", "p": 0.7, "seed": 123}],
+    "conv_relu_pool": lambda: [_normal(2, 3, 6, 6), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}, _POOL],
+    "conv_relu": lambda: [_normal(2, 3, 6, 6), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}],
+    "conv": lambda: [_normal(2, 3, 5, 5), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}],
+    "max_pool": lambda: [_normal(2, 3, 4, 4), _POOL],
+    "rnn_step": lambda: [_normal(4, 5), _normal(4, 6), _normal(5, 6), _normal(6, 6), _normal(6)],
+    "rnn": lambda: [_normal(2, 4, 5), _normal(2, 6), _normal(5, 6), 0.3 * _normal(6, 6), _normal(6)],
+    "lstm_step": lambda: [_normal(3, 4), _normal(3, 5), _normal(3, 5), _normal(4, 20), _normal(5, 20), _normal(20)],
+    "lstm": lambda: [_normal(2, 4, 3), _normal(2, 5), _normal(3, 20), _normal(5, 20), _normal(20)],
+    "word_embedding": lambda: [_labels(3, 4, classes=6), _normal(6, 5)],
+    "temporal_affine": lambda: [_normal(2, 3, 4), _normal(4, 5), _normal(5)],
+    "temporal_softmax_loss": lambda: [_normal(3, 4, 5), _labels(3, 4), np.ones((3, 4), bool)],
+    "softmax_loss": lambda: [_normal(6, 5), _labels(6)],
+    "svm_loss": lambda: [_normal(6, 5), _labels(6)],
+}  # fmt: skip
+_POOL = {"pool_height": 2, "pool_width": 2, "stride": 2}
+
+#: Elsewhere the parameters' names say what to draw.
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "x": (5, 6), "z": (5, 6), "scores": (5, 6), "logits": (5, 6), "w": (6, 4), "b": (4,), "gamma": (6,), "beta": (6,),
+    "q": (4, 6), "k": (4, 6), "v": (4, 6),
+}  # fmt: skip
+
+
+def sample_inputs(name: str, forward: Callable[..., Any]) -> list[Any] | None:
+    """Inputs for a function of a course by its name, or by the names of its parameters; None if neither is known.
+
+    Examples
+    --------
+    >>> [np.shape(a) for a in sample_inputs("affine", lambda x, w, b: x)]
+    [(4, 2, 3), (6, 5), (5,)]
+    """
+    for known in sorted(_KNOWN, key=len, reverse=True):
+        if name.startswith(known):
+            inputs = _KNOWN[known]()
+            return inputs if len(inputs) <= _count(forward) else inputs[: _count(forward)]
+    found = []
+    for parameter in inspect.signature(forward).parameters.values():
+        key = parameter.name.lower()
+        if parameter.default is not parameter.empty:
+            break
+        if key in ("y", "labels", "targets"):
+            found.append(_labels(5))
+        elif key in _SHAPES:
+            found.append(_normal(*_SHAPES[key]))
+        elif key.endswith("param"):
+            found.append({"mode": "train"})
+        else:
+            return None
+    return found or None
+
+
+def _count(function: Callable[..., Any]) -> int:
+    kinds = inspect.signature(function).parameters.values()
+    return 99 if any(p.kind is p.VAR_POSITIONAL for p in kinds) else len(kinds)
+
+
+def cases(*modules: str | ModuleType) -> list[CourseCase]:
+    """The pairs and losses that stand in modules.
+
+    Parameters
+    ----------
+    *modules : str or module
+        Their import names, or themselves.
+
+    Raises
+    ------
+    ArgumentError
+        If a pair is found for which no inputs are known; check it with :func:`~autodiff.testing.check_pair`.
+    """
+    return [case for module in modules for case in _cases(module)]
+
+
+def _cases(module: str | ModuleType) -> Iterator[CourseCase]:
+    home = importlib.import_module(module) if isinstance(module, str) else module
+    for name, forward in sorted(vars(home).items()):
+        stem, _, rest = name.partition("_forward")
+        if callable(forward) and name.startswith(f"{stem}_forward") and not stem.startswith("_"):
+            backwards = {key: f for key, f in vars(home).items() if key.startswith(f"{stem}_backward") and callable(f)}
+            own = {key: f for key, f in backwards.items() if key == f"{stem}_backward{rest}"} if rest else backwards
+            for key, backward in sorted(own.items()):
+                yield CourseCase(key, forward, backward, _known(stem, forward))
+        elif name.endswith("_loss") and inspect.isfunction(forward):
+            inputs = sample_inputs(name, forward)
+            if inputs is not None:
+                yield CourseCase(name, forward, None, inputs)
+
+
+def _known(name: str, forward: Callable[..., Any]) -> list[Any]:
+    inputs = sample_inputs(name, forward)
+    if inputs is None:
+        raise ArgumentError(
+            f"course: no inputs are known for {name}_forward{inspect.signature(forward)}; check it with check_pair and"
+            " inputs of your own"
+        )
+    return inputs
+
+
+def gradient_tests(*modules: str | ModuleType) -> Callable[..., None]:
+    """A test function of pytest's with one case for every pair and loss in modules."""
+    pytest = require("pytest")
+    found = cases(*modules)
+
+    @pytest.mark.parametrize("case", found, ids=[case.name for case in found])
+    def test_gradients(case: CourseCase) -> None:
+        case.check()
+
+    made: Callable[..., None] = test_gradients
+    return made
+
+
+def check_network(model: Any, x: Any, y: Any, raises: bool = True) -> Report:
+    """Check a network whose parameters stand in a dict ``model.params`` and whose ``model.loss(x, y)`` returns the loss
+    and a dict of gradients, as CS231n's do.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong.
+    """
+
+    def loss(params: dict[str, Any]) -> Any:
+        kept = model.params
+        model.params = params
+        try:
+            return model.loss(x, y)
+        finally:
+            model.params = kept
+
+    params = {key: np.asarray(value, np.float64) for key, value in model.params.items()}
+    return check_pair(loss, None, [params], name=type(model).__name__, raises=raises)
+
+
+def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, raises: bool = True) -> Report:
+    """Check a layer object with ``forward(x)`` and ``backward(dout)``, and the gradients that it keeps of its
+    parameters.
+
+    Parameters
+    ----------
+    layer : object
+    x : ndarray
+    gradients : dict of str to str, optional
+        Of every parameter attribute the attribute of its gradient; by default such pairs as ``W`` and ``dW``,
+        ``weight`` and ``weight_grad`` or ``grad_weight`` are found.
+    raises : bool
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong.
+    """
+    layer.forward(x)
+    layer.backward(np.ones_like(np.asarray(layer.forward(x), np.float64)))
+    arrays = [key for key, value in vars(layer).items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    pairs = gradients or {
+        key: other
+        for key in arrays
+        for other in (f"d{key}", f"{key}_grad", f"grad_{key}", f"d_{key}")
+        if other in arrays
+    }
+    names = list(pairs)
+
+    def set_to(values: Sequence[Any]) -> None:
+        for key, value in zip(names, values, strict=True):
+            setattr(layer, key, value)
+            setattr(layer, pairs[key], np.zeros_like(value))
+
+    kept = [getattr(layer, key) for key in names]
+
+    def forward(x: Any, *values: Any) -> Any:
+        set_to(values)
+        return layer.forward(x), None
+
+    def backward(dout: Any, cache: Any) -> Any:
+        dx = layer.backward(dout)
+        return (dx, *(getattr(layer, pairs[key]) for key in names))
+
+    try:
+        return check_pair(forward, backward, [x, *kept], name=type(layer).__name__, raises=raises)
+    finally:
+        set_to(kept)
