@@ -80,3 +80,55 @@ def test_the_coverage_gate_names_the_forgotten_operation(tmp_path: Path) -> None
     assert "plugin_forgotten" in result.stdout
     assert "plugin_wrong" in result.stdout
     assert run(tmp_path, "-k", "right").returncode == 0
+
+
+def test_it_loads_where_an_entry_point_has_loaded_it(tmp_path: Path) -> None:
+    # As an installation does: the entry point's name stands for the hooks.
+    (tmp_path / "test_cases.py").write_text(SOURCE)
+    (tmp_path / "autodiff_gradients-1.dist-info").mkdir()
+    (tmp_path / "autodiff_gradients-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: x\nVersion: 1\n"
+    )
+    (tmp_path / "autodiff_gradients-1.dist-info" / "entry_points.txt").write_text(
+        "[pytest11]\nautodiff = autodiff.testing.hooks\n"
+    )
+    for name in ("autodiff.testing", "autodiff.testing.plugin", "autodiff.testing.hooks"):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", name, "--grad-coverage"]
+        env = {"PYTHONPATH": f"{Path(__file__).parents[1]}:{tmp_path}"}
+        result = subprocess.run(
+            [*command, "-k", "right", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, env=env
+        )
+        assert "plugin_forgotten" in result.stdout, result.stdout + result.stderr
+
+
+MORE = """
+import numpy as np
+import pytest
+from autodiff.testing.plugin import gradcase
+
+@pytest.fixture
+def point():
+    return np.linspace(0.5, 2.0, 6).reshape(2, 3)
+
+class TestSquares:
+    scale = 3.0
+
+    @gradcase(orders=(1,))
+    def test_in_a_class_with_a_fixture(self, point):
+        return (lambda x: self.scale * x * x), (point,)
+
+@gradcase(check="pair")
+def test_a_pair(point):
+    return (lambda x: x**2), (lambda g, x: 2 * g * x), [point]
+
+@gradcase(check="pair", dtypes=("float64",), layouts=("contiguous",))
+def test_a_wrong_pair(point):
+    return (lambda x: x**2), (lambda g, x: g * x), [point]
+"""
+
+
+def test_cases_take_fixtures_and_stand_in_classes_and_over_adapters(tmp_path: Path) -> None:
+    (tmp_path / "test_more.py").write_text(MORE)
+    result = pytest_in(tmp_path, "-p", "autodiff.testing.plugin", str(tmp_path))
+    assert "1 failed, 8 passed" in result.stdout, result.stdout
+    assert "every entry is 1/2 of what it should be" in result.stdout

@@ -5,8 +5,10 @@ fused operation with its composed definition as well; ``laws`` are what every op
 autodiff.testing`` prints the table.
 """
 
+from typing import Any
+
 from autodiff.core.errors import GradientMismatch
-from autodiff.testing import laws, mutation, strategies
+from autodiff.testing import hooks, laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_engine, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import HypothesisDraw, RandomDraw
@@ -32,5 +34,7 @@ __all__ = [
     "verify_all",
 ]
 
-#: So that ``pytest -p autodiff.testing`` brings the options and the marker of :mod:`autodiff.testing.plugin`.
-pytest_plugins = ["autodiff.testing.hooks"]
+
+def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
+    """So that ``pytest -p autodiff.testing`` brings the options and the marker of :mod:`autodiff.testing.plugin`."""
+    hooks.present(pluginmanager)

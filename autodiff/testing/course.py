@@ -52,6 +52,8 @@ def _labels(*shape: int, classes: int = 5) -> Any:
     return np.random.default_rng(shape).integers(0, classes, shape)
 
 
+_POOL = {"pool_height": 2, "pool_width": 2, "stride": 2}
+
 #: CS231n's names, what begins with them included, and inputs of an ordinary size.
 _KNOWN: dict[str, Callable[[], list[Any]]] = {
     "affine_batchnorm_relu": lambda: [_normal(6, 4), _normal(4, 5), *(_normal(5) for _ in "bgb"), {"mode": "train"}],
@@ -76,8 +78,6 @@ _KNOWN: dict[str, Callable[[], list[Any]]] = {
     "softmax_loss": lambda: [_normal(6, 5), _labels(6)],
     "svm_loss": lambda: [_normal(6, 5), _labels(6)],
 }  # fmt: skip
-_POOL = {"pool_height": 2, "pool_width": 2, "stride": 2}
-
 #: Elsewhere the parameters' names say what to draw.
 _SHAPES: dict[str, tuple[int, ...]] = {
     "x": (5, 6), "z": (5, 6), "scores": (5, 6), "logits": (5, 6), "w": (6, 4), "b": (4,), "gamma": (6,), "beta": (6,),
@@ -164,11 +164,10 @@ def gradient_tests(*modules: str | ModuleType) -> Callable[..., None]:
     pytest = require("pytest")
     found = cases(*modules)
 
-    @pytest.mark.parametrize("case", found, ids=[case.name for case in found])
     def test_gradients(case: CourseCase) -> None:
         case.check()
 
-    made: Callable[..., None] = test_gradients
+    made: Callable[..., None] = pytest.mark.parametrize("case", found, ids=[c.name for c in found])(test_gradients)
     return made
 
 

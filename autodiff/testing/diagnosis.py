@@ -400,9 +400,9 @@ def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | 
         return (
             "it is zero exactly where the right one is not, and the other way round: a mask or a condition is inverted"
         )
-    gap = analytic - numeric
-    if gap.size > 2 and _close(np.full(gap.shape, np.mean(gap)), gap):
-        return f"it is off by {np.mean(gap):.6g} at every entry: a constant too many, or a path through a sum left out"
+    off = analytic - numeric
+    if off.size > 2 and _close(np.full(off.shape, np.mean(off)), off):
+        return f"it is off by {np.mean(off):.6g} at every entry: a constant too many, or a path through a sum left out"
     return ""
 
 

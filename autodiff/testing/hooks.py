@@ -8,27 +8,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["pytest_addoption", "pytest_configure"]
+__all__ = ["present", "pytest_addoption"]
 
 
-def pytest_addoption(parser: Any) -> None:
-    """The two options."""
-    group = parser.getgroup("autodiff", "gradient checks")
-    group.addoption(
-        "--grad-report",
-        metavar="FILE",
-        type=Path,
-        help="write the outcome of every gradcase as Markdown, or HTML (FILE.html)",
-    )
-    group.addoption(
-        "--grad-coverage", action="store_true", help="fail if an operation registered outside autodiff has no gradcase"
-    )
+def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
+    """Load the options, once."""
+    present(pluginmanager)
+    if not pluginmanager.has_plugin("autodiff"):
+        # Loaded as ``-p autodiff.testing.hooks``: the entry point would load this module again.
+        pluginmanager.set_blocked("autodiff")
 
 
-def pytest_configure(config: Any) -> None:
-    """The marker, and the collector of outcomes where one is wanted."""
-    config.addinivalue_line("markers", "gradcase: a gradient check made by autodiff.testing.plugin.gradcase")
-    if config.getoption("--grad-report") is not None or config.getoption("--grad-coverage"):
-        from autodiff.testing.plugin import Collector
+def present(pluginmanager: Any) -> None:
+    """Load the options unless they are, whichever of the kit's modules asked for them."""
+    if not pluginmanager.has_plugin("autodiff-options"):
+        pluginmanager.register(_Options(), "autodiff-options")
 
-        config.pluginmanager.register(Collector(config), "autodiff-gradcases")
+
+class _Options:
+    """Two options and a marker."""
+
+    def pytest_addoption(self, parser: Any) -> None:
+        group = parser.getgroup("autodiff", "gradient checks")
+        group.addoption(
+            "--grad-report",
+            metavar="FILE",
+            type=Path,
+            help="write the outcome of every gradcase as Markdown, or HTML (FILE.html)",
+        )
+        group.addoption(
+            "--grad-coverage",
+            action="store_true",
+            help="fail if an operation registered outside autodiff, or a torch.autograd.Function, has no gradcase",
+        )
+
+    def pytest_configure(self, config: Any) -> None:
+        config.addinivalue_line("markers", "gradcase: a gradient check made by autodiff.testing.plugin.gradcase")
+        if config.getoption("--grad-report") is not None or config.getoption("--grad-coverage"):
+            from autodiff.testing.plugin import Collector
+
+            config.pluginmanager.register(Collector(config), "autodiff-gradcases")

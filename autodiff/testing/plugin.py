@@ -11,6 +11,9 @@ The hooks that every run loads stand in ``autodiff.testing.hooks``.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ import numpy as np
 
 from autodiff.core.errors import require
 from autodiff.files import replacing
+from autodiff.testing import hooks
 from autodiff.testing.pages import Case, page_html, page_markdown
 
 __all__ = ["Collector", "gradcase"]
@@ -27,8 +31,14 @@ if TYPE_CHECKING:
 else:
     pytest = require("pytest")
 
-#: So that ``-p autodiff.testing.plugin`` alone brings the hooks.
-pytest_plugins = ["autodiff.testing.hooks"]
+
+def pytest_addoption(parser: Any, pluginmanager: Any) -> None:
+    """So that ``-p autodiff.testing.plugin`` alone brings the hooks."""
+    hooks.present(pluginmanager)
+
+
+#: How the checks of :mod:`autodiff.testing.adapters` are named by ``gradcase(check=...)``.
+_CHECKS = ("torch", "jax", "autograd", "pair")
 
 _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
 
@@ -37,9 +47,12 @@ def gradcase(
     *,
     dtypes: Sequence[str] = ("float64", "float32"),
     layouts: Sequence[str] = ("contiguous", "reversed"),
-    orders: Sequence[int] = (1, 2),
-) -> Callable[[Callable[[], Any]], Callable[..., None]]:
+    orders: Sequence[int] | None = None,
+    check: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a gradient test from a function that returns ``(op, args)`` or ``(op, args, kwargs)``.
+
+    The function may take pytest's fixtures, and may stand in a class.
 
     Parameters
     ----------
@@ -47,13 +60,16 @@ def gradcase(
         "float64" is compared with the numerical reference, any other with float64.
     layouts : sequence of str
         Among "contiguous", "fortran", "gapped" and "reversed".
-    orders : sequence of int
-        Among 1 and 2; only for float64.
+    orders : sequence of int, optional
+        Among 1 and 2; only for float64. Both by default, and 1 for a pair.
+    check : {"torch", "jax", "autograd", "pair"}, optional
+        Whose gradient it is: by default our own, else that of ``check_torch`` and so on. For "pair" the function
+        returns ``(forward, backward, inputs)``.
 
     Raises
     ------
     ArgumentError
-        For an unknown layout or order.
+        For an unknown layout, order or check.
 
     Examples
     --------
@@ -62,44 +78,80 @@ def gradcase(
         @gradcase(orders=(1,))
         def test_tanh():
             return np.tanh, (np.linspace(-1.0, 1.0, 3),)
+
+
+        @gradcase(check="torch")
+        def test_my_function(rng):
+            return MyFunction, (rng.normal(size=3),)
     """
     from autodiff.core.errors import ArgumentError
 
-    if set(layouts) - set(_LAYOUTS) or set(orders) - {1, 2}:
+    chosen = orders or ((1,) if check == "pair" else (1, 2))
+    if set(layouts) - set(_LAYOUTS) or set(chosen) - {1, 2}:
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
+    if check is not None and check not in _CHECKS:
+        raise ArgumentError(f"gradcase: check must be None or among {_CHECKS}, got {check!r}")
     cases = [
         (d, layout, order)
         for d in dtypes
         for layout in layouts
-        for order in orders
-        if d == "float64" or order == min(orders)
+        for order in chosen
+        if d == "float64" or order == min(chosen)
     ]
 
-    def decorate(function: Callable[[], Any]) -> Callable[..., None]:
-        @pytest.mark.gradcase
-        @pytest.mark.parametrize(("dtype", "layout", "order"), cases)
-        def case(request: pytest.FixtureRequest, dtype: str, layout: str, order: int) -> None:
-            op, args, *rest = function()
-            kwargs = rest[0] if rest else {}
-            covered = getattr(op, "__autodiff__", op)
-            name = getattr(covered, "name", getattr(op, "__name__", "function"))
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
+        def case(
+            *own: Any, request: pytest.FixtureRequest, dtype: str, layout: str, order: int, **fixtures: Any
+        ) -> None:
+            op, args, *rest = function(*own, **fixtures)
+            covered = getattr(op, "__self__", getattr(op, "__autodiff__", op))
+            name = getattr(covered, "name", getattr(covered, "__name__", "function"))
             request.node.user_properties.append(("gradcase", [name, dtype, layout, order]))
-            _run(op, args, kwargs, dtype, layout, order)
+            if check is None:
+                _run(op, _arranged(args, layout), rest[0] if rest else {}, dtype, order)
+            elif check == "pair":
+                _adapted("check_pair", (op, args), _arranged(rest[0], layout), {}, dtype, None)
+            else:
+                _adapted(f"check_{check}", (op,), _arranged(args, layout), rest[0] if rest else {}, dtype, order)
 
-        case.__name__ = function.__name__
-        case.__doc__ = function.__doc__
-        case.__module__ = function.__module__
-        return case
+        functools.update_wrapper(case, function)
+        del case.__wrapped__  # type: ignore[attr-defined]
+        own = list(inspect.signature(function).parameters.values())
+        names = [name for name in ("request", "dtype", "layout", "order") if name not in {p.name for p in own}]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+        case.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        marked: Any = pytest.mark.gradcase(pytest.mark.parametrize(("dtype", "layout", "order"), cases)(case))
+        made: Callable[..., None] = marked
+        return made
 
     return decorate
 
 
-def _run(op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: str, layout: str, order: int) -> None:
+def _arranged(args: Sequence[Any], layout: str) -> list[Any]:
     from autodiff.testing import laws
-    from autodiff.testing.check import check_gradients
 
     change = {"fortran": laws._fortran, "gapped": laws._gapped, "reversed": laws._reversed}.get(layout, lambda a: a)
-    arranged = [change(a) if isinstance(a, np.ndarray) else a for a in args]
+    return [change(a) if isinstance(a, np.ndarray) else a for a in args]
+
+
+def _adapted(
+    name: str, functions: Sequence[Any], args: list[Any], kwargs: dict[str, Any], dtype: str, order: int | None
+) -> None:
+    """A check of somebody else's gradient."""
+    from autodiff.testing import adapters
+
+    narrow = [a.astype(dtype) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
+    options = {} if order is None else {"order": order}
+    check = getattr(adapters, name)
+    if name == "check_pair":
+        check(*functions, narrow, **kwargs)
+    else:
+        check(*functions, *narrow, **options, **kwargs)
+
+
+def _run(op: Any, arranged: Sequence[Any], kwargs: dict[str, Any], dtype: str, order: int) -> None:
+    from autodiff.testing.check import check_gradients
+
     if dtype == "float64":
         check_gradients(op, *arranged, order=order, **kwargs)
         return
@@ -168,14 +220,29 @@ class Collector:
 
 
 def _uncovered(covered: set[str]) -> list[str]:
-    """The operations registered outside the library that no case names."""
+    """The operations registered outside the library, and PyTorch functions, that no case names."""
     from autodiff.core.op import Fused, registry
 
-    return sorted(
+    foreign = {cls.__name__ for cls in _torch_functions()} - covered
+    return sorted(foreign) + sorted(
         name
         for name, op in registry.items()
         if name not in covered and not _ours(op.composed if isinstance(op, Fused) else op.rules)
     )
+
+
+def _torch_functions() -> list[Any]:
+    """The subclasses of ``torch.autograd.Function`` that are not PyTorch's own; none if nobody has imported it."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    found, stack = [], [torch.autograd.Function]
+    while stack:
+        for cls in stack.pop().__subclasses__():
+            stack.append(cls)
+            if not f"{cls.__module__}.".startswith("torch."):
+                found.append(cls)
+    return found
 
 
 def _ours(definition: Any) -> bool:
