@@ -19,12 +19,13 @@ import numpy as np
 
 from autodiff import cuts, dispatch, views
 from autodiff.batching import Lanes
+from autodiff.containers import answers_ufuncs, is_foreign, is_plain
 from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
-from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, GraphError, ShapeError
+from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
-from autodiff.core.op import wrap
+from autodiff.core.op import operator_of, wrap
 from autodiff.ops import (
     assignment,
     calculus,
@@ -562,33 +563,54 @@ class Tensor:
     # --- NumPy's protocols
     # ----------------------------------------------------------------------------------------------
 
+    #: pandas' operators leave the answer to a class that claims precedence; see :mod:`autodiff.containers`.
+    __pandas_priority__ = 5000
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return dispatch.call_ufunc(_wrapped, ufunc, method, inputs, kwargs)
+        try:
+            return dispatch.call_ufunc(_wrapped, ufunc, method, inputs, kwargs)
+        except ForeignArrayError:
+            if any(answers_ufuncs(value) for value in inputs):
+                return NotImplemented  # NumPy asks the other class next
+            raise
+
+    @property
+    def _mask(self) -> Any:
+        """What :mod:`numpy.ma` asks everything for that has ``_data``: it would take the array and drop the graph."""
+        if self._node is not None:
+            raise ForeignArrayError(
+                "a masked array beside a tensor that requires a gradient would cut its graph; fill it first"
+                " (m.filled(0)) and use np.where with its mask"
+            )
+        return np.ma.nomask
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not all(issubclass(kind, Tensor | np.ndarray) for kind in types):
+            return NotImplemented  # another class may know both
         return dispatch.call_function(_wrapped, function, args, kwargs)
 
     # --- operators: the operations' own functions, so that no wrapper stands between
     # -----------------------------------------
 
-    __add__ = __radd__ = elementwise.add.function
-    __sub__ = elementwise.subtract.function
+    __add__ = operator_of(elementwise.add)
+    __radd__ = elementwise.add.reflected
+    __sub__ = operator_of(elementwise.subtract)
     __rsub__ = elementwise.subtract.reflected
-    __mul__ = __rmul__ = elementwise.multiply.function
-    __truediv__ = elementwise.divide.function
+    __mul__ = operator_of(elementwise.multiply)
+    __rmul__ = elementwise.multiply.reflected
+    __truediv__ = operator_of(elementwise.divide)
     __rtruediv__ = elementwise.divide.reflected
-    __pow__ = elementwise.power.function
+    __pow__ = operator_of(elementwise.power)
     __rpow__ = elementwise.power.reflected
-    __mod__ = elementwise.remainder.function
+    __mod__ = operator_of(elementwise.remainder)
     __rmod__ = elementwise.remainder.reflected
+    _matmul = operator_of(products.matmul)
 
     def __matmul__(self, other: Any) -> Any:
         if other.__class__ is not np.ndarray and other.__class__ is not Tensor:
-            if getattr(other, "__array_ufunc__", NotImplemented) is None:
-                return NotImplemented  # NumPy's sign of a class whose own operator comes first
             if hasattr(other, "tocsr"):  # a sparse array of SciPy's
                 return import_module("autodiff.sparse").csr_array(other).__rmatmul__(self)
-        return products.matmul.function(self, other)
+        return self._matmul(other)
 
     __neg__ = elementwise.negative.function
     __pos__ = elementwise.positive.function
@@ -598,10 +620,19 @@ class Tensor:
         return products.matmul.function(other, self)  # type: ignore[no-any-return]
 
     def __floordiv__(self, other: Any) -> Any:
-        return np.floor_divide(self, other)
+        return NotImplemented if is_foreign(other) else np.floor_divide(self, other)
 
     def __rfloordiv__(self, other: Any) -> Any:
         return np.floor_divide(other, self)
+
+    def __lshift__(self, other: Any) -> Any:
+        return _compare(np.left_shift, self, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return _compare(np.right_shift, self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -941,7 +972,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
 
 def _wrapped(result: Any) -> Any:
     """A NumPy result as constants: arrays and NumPy scalars become Tensors, anything else stays."""
-    if isinstance(result, np.ndarray | np.generic | Lanes):
+    if is_plain(result):
         return wrap(result, None) if result.dtype.kind in "biufc" else result
     if isinstance(result, tuple) and type(result) is tuple:
         return tuple(_wrapped(part) for part in result)
@@ -970,6 +1001,8 @@ _MEANS_OTHER: dict[Any, str] = {
 
 
 def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:
+    if is_foreign(right):
+        return NotImplemented
     try:
         return _wrapped(ufunc(left.data, dispatch.bare(right)))
     except (TypeError, np.exceptions.DTypePromotionError):

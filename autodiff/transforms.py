@@ -169,6 +169,8 @@ class _Call:
                 f" {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be differentiated;"
                 " pass floats (1.0, not 1), or choose other arguments with argnums"
             )
+        if array is data and data is leaf:  # the program's own, which the function might write into
+            array = array.copy("K")
         tensor: Tensor = wrap(array, None)
         return tensor
 

@@ -100,7 +100,12 @@ def _note(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequenc
     """Link a result that shares an input tensor's memory to that tensor."""
     out = result._data
     for place, array in enumerate(arrays):
-        if shares(out, array) and hasattr(inputs[place], "_node"):
+        if shares(out, array):
+            if not hasattr(inputs[place], "_node"):
+                # The program may write into its array: the result is a view of a copy.
+                own = [a.copy("K") if a is array else a for a in arrays]
+                result._data = op.run(own, attrs)[0]
+                return
             again = partial(_again, op, tuple(inputs[:place]), tuple(inputs[place + 1 :]), attrs)
             link(result, inputs[place], again, out.flags.writeable)
             return

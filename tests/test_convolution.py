@@ -459,3 +459,20 @@ def test_misuse_is_named():
         nn.Conv2d(3, 4, 3, groups=2)
     with pytest.raises(ArgumentError, match="padding_mode"):
         nn.Conv2d(3, 4, 3, padding_mode="mirror")
+
+
+def test_second_order_of_a_dilated_transposed_convolution_touches_its_windows_alone():
+    # Between the places of a kernel of dilation d lie d - 1 elements each way, which no window holds.
+    x = ad.tensor(np.random.default_rng(0).normal(size=(1, 1, 12, 12)), requires_grad=True)
+    w = ad.tensor(np.random.default_rng(1).normal(size=(1, 1, 2, 2)), requires_grad=True)
+    y = F.conv_transpose2d(x, w, dilation=12)
+    (g,) = ad.gradients(np.sum(y**3), [x], create_graph=True)
+    left, seen = [g._node], set()
+    while left:
+        node = left.pop()
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            shapes = node.shape if node.shape and isinstance(node.shape[0], tuple) else (node.shape,)
+            assert all(np.prod(shape) <= 16 * y.size for shape in shapes), node
+            left += getattr(node, "parents", ())
+    assert len(seen) > 10

@@ -27,7 +27,7 @@ SECOND_NAMES = {"nn.py", "optim.py"}
 OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Room -> rooms of autodiff that it may import at module level; design.md draws the same arrows.
-CORE = {"core", "fast", "dispatch", "ops", "tensor", "facts", "batching", "views", "cuts"}
+CORE = {"core", "fast", "dispatch", "ops", "tensor", "facts", "batching", "views", "containers", "cuts"}
 ALLOWED = {
     "core": {"batching"},
     "fast": {"core"},

@@ -21,6 +21,7 @@ __all__ = [
     "ConvergenceError",
     "CutWarning",
     "DTypeError",
+    "ForeignArrayError",
     "GradientMismatch",
     "GraphError",
     "MissingExtraError",
@@ -55,6 +56,10 @@ class CompileWarning(UserWarning):
 
 class DTypeError(AutodiffError, TypeError):
     """A dtype that the operation cannot take, such as a gradient for integers."""
+
+
+class ForeignArrayError(AutodiffError, TypeError):
+    """An operand of another library's array class, whose meaning would be lost if it were taken for its numbers."""
 
 
 class GraphError(AutodiffError, RuntimeError):

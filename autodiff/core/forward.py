@@ -30,7 +30,7 @@ from autodiff.core.backward import Unbatchable, added, keep_zeros, pull
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, current_state, state_as
-from autodiff.core.op import Operation, above, argument, coerce, lacking, pick, wrap
+from autodiff.core.op import Operation, above, argument, hold, hold_argument, lacking, pick, wrap
 from autodiff.core.op import apply as record
 
 __all__ = [
@@ -289,12 +289,15 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
     lower: list[Any] = []
     boxes: list[Any] = []
     arrays: list[Any] = []
-    for i, value in enumerate(inputs):
+    for value in inputs:
         node = getattr(value, "_node", None)
         boxes.append(node if isinstance(node, Box) and node.level is level else None)
-        lifted = hasattr(value, "_node") or value.__class__ is Lanes
-        lower.append(below(value, level) if lifted else coerce(op, i, value))
+        if hasattr(value, "_node") or value.__class__ is Lanes:
+            lower.append(below(value, level))
+        else:
+            lower.append(hold(value) if value.__class__ is np.ndarray else value)
         arrays.append(getattr(value, "_data", lower[-1]))
+    attrs = {name: hold_argument(value) for name, value in attrs.items()}
     if not level.alive:  # what has leaked from a transform that has ended
         return record(op, lower, attrs, residuals)
     kept: list[Any] = []

@@ -29,6 +29,7 @@ from autodiff.core.errors import (
     ArgumentError,
     AutodiffError,
     DTypeError,
+    ForeignArrayError,
     NotDifferentiableError,
     ShapeError,
 )
@@ -47,11 +48,12 @@ __all__ = [
     "apply",
     "argument",
     "arrayed",
-    "above",
     "coerce",
+    "above",
     "differentiable",
     "explain",
     "hold",
+    "hold_argument",
     "leave",
     "pick",
     "plain_function",
@@ -90,6 +92,8 @@ class _Above:
         ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
     over_lanes : callable
         The same for a level of ``vmap`` (mapping.py).
+    read : callable
+        ``read(op, place, value)`` makes an array or a Tensor of an input of any other class (containers.py).
     """
 
     tensor: Any = None
@@ -98,6 +102,7 @@ class _Above:
     level: Any = None
     apply_at: Any = None
     over_lanes: Any = None
+    read: Any = None
 
 
 above = _Above()
@@ -250,7 +255,7 @@ class Primitive(Operation):
             )
         self.operate = eval(f"lambda {', '.join('ab'[: len(rules)])}: {operator}") if operator else forward
         _define(self, numpy)
-        self.reflected = _reflected(self) if len(rules) == 2 else None
+        self.reflected: Any = _reflected(self) if len(rules) == 2 else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -399,7 +404,7 @@ class Fused(Operation):
         """What :func:`apply` gives, and the residuals of the fused forward."""
         state = current_state()
         if state is not None and state.composed:
-            return apply(self, inputs, attrs), self.run(_read(self, inputs)[0], attrs)[1]
+            return apply(self, inputs, attrs), self.run(_read(_known(self, inputs))[0], attrs)[1]
         box: list[Any] = []
         return apply(self, inputs, attrs, box), box[0]
 
@@ -435,6 +440,20 @@ def _public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") ->
     function.__signature__ = inspect.Signature(op.parameters)
     function.__autodiff__ = op
     return function  # type: ignore[no-any-return]
+
+
+def operator_of(op: Any) -> Callable[..., Any]:
+    """The operation as a binary operator: NotImplemented for an operand that may know better (NEP 13)."""
+
+    def call(inputs: Any, attrs: Any) -> Any:
+        try:
+            return apply(op, inputs, attrs)
+        except ForeignArrayError:
+            if any(hasattr(value, "__pandas_priority__") and not hasattr(value, "_node") for value in inputs):
+                raise  # Tensor claims precedence over pandas' classes, so that nobody else would answer
+            return NotImplemented
+
+    return _public(op, call, "operator")
 
 
 def plain_function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
@@ -507,51 +526,49 @@ def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
 # --- reading inputs -------------------------------------------------------------------------------------------------
 
 
+#: What a program cannot change: nothing of it need be copied.
+_FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
+
+
 def hold(array: Any) -> Any:
-    """A plain array that becomes an operation's input, as the graph keeps it."""
-    return array
+    """A plain array as a node keeps it: a copy, since the program may write into its own before the backward pass.
+
+    The copy is read-only, which tells it from others: what a rule hands on, and what the library makes and never hands
+    out (mark it so with ``setflags(write=False)``), is not copied again.
+    """
+    if array.base is None and not array.flags.writeable:
+        return array
+    kept = array.copy("K")
+    kept.setflags(write=False)
+    return kept
 
 
-def coerce(op: Any, position: int, value: Any) -> Any:
-    """An input that is no Tensor, as a bare array or a Python number."""
+def hold_argument(value: Any) -> Any:
+    """An argument that is no array input, as a node keeps it: arrays and lists in it are copied."""
     kind = value.__class__
     if kind is np.ndarray:
         return hold(value)
-    if kind in PYTHON_NUMBERS or value is None:
+    if kind is tuple or kind is list:
+        return kind([part if part.__class__ in _FIXED else hold_argument(part) for part in value])
+    return value
+
+
+def coerce(op: Any, place: int, value: Any) -> Any:
+    """An input as a Tensor, an ndarray, a Python number or None."""
+    kind = value.__class__
+    if hasattr(value, "_node") or kind is np.ndarray or kind in PYTHON_NUMBERS or value is None:
         return value
-    if isinstance(value, int):
-        return int(value)  # a kind of integer of somebody's own is as weak as Python's
-    if isinstance(value, (list, tuple)) and any(hasattr(item, "_node") for item in _flat(value)):
-        raise DTypeError(
-            f"{op.name}: argument {argument(op, position)} is a {kind.__name__} that holds Tensors; "
-            "join them first with autodiff.array([...]) or autodiff.stack([...])"
-        )
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
-        raise DTypeError(
-            f"{op.name}: argument {argument(op, position)} is a {kind.__name__} that makes an array of dtype "
-            f"{array.dtype}; pass numbers"
-        )
-    return array
+    return above.read(op, place, value)
 
 
-def _flat(value: Any) -> Any:
-    for item in value:
-        if isinstance(item, (list, tuple)):
-            yield from _flat(item)
-        else:
-            yield item
+def _known(op: Any, inputs: Sequence[Any]) -> list[Any]:
+    return [coerce(op, place, value) for place, value in enumerate(inputs)]
 
 
-def _read(op: Any, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def _read(inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """The bare array of each input, and its node."""
-    arrays: list[Any] = []
-    parents: list[Any] = []
-    for value in inputs:
-        tensor = hasattr(value, "_node")
-        arrays.append(value._data if tensor else coerce(op, len(arrays), value))
-        parents.append(value._node if tensor else None)
-    return arrays, parents
+    arrays = [value._data if hasattr(value, "_node") else value for value in inputs]
+    return arrays, [getattr(value, "_node", None) for value in inputs]
 
 
 # --- applying an operation ------------------------------------------------------------------------------------------
@@ -584,13 +601,19 @@ def apply(
         If an input that has no gradient rule asks for a gradient.
     """
     state = current_state()
+    inputs = _known(op, inputs)
     if state is not None and state.levels:
         level = above.level(inputs)
         if level is not None:
             return above.apply_at(op, inputs, attrs, level, residuals)
     if state is not None and state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, residuals)
-    arrays, parents = _read(op, inputs)
+    arrays, parents = _read(inputs)
+    if op.fused and any(parent is not None for parent in parents):
+        # What the forward leaves for the backward may be, or share, an input.
+        arrays = [
+            a.copy("K") if a is v and a.__class__ is np.ndarray else a for a, v in zip(arrays, inputs, strict=True)
+        ]
     if state is not None and state.composed and op.fused:
         return _run_composed(op, inputs, arrays, attrs)
     started = perf_counter()
@@ -627,6 +650,10 @@ def leave(
         shape = tuple(o.shape for o in out) if several else out.shape
         dtype = tuple(o.dtype for o in out) if several else out.dtype
         saved = op.keep(arrays, parents, out, kept)
+        if not op.fused:
+            plain = {id(a) for a, v in zip(arrays, inputs, strict=True) if a is v and a.__class__ is np.ndarray}
+            saved = tuple([hold(a) if id(a) in plain else a for a in saved])
+        attrs = {name: hold_argument(value) for name, value in attrs.items()}
         node = Node(op, tuple(parents), saved, attrs or None, shape, dtype, _noted(inputs, arrays, parents))
         if state is not None:
             _note(node, state)

@@ -24,7 +24,7 @@ from autodiff.core import op as core
 from autodiff.core.backward import check_unwritten, fit, keep_zeros
 from autodiff.core.graph import Node, time
 from autodiff.core.modes import current_state
-from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, coerce, explain, lacking, noted
+from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, explain, lacking, noted
 from autodiff.fast.thresholds import FEW, IN_PLACE
 from autodiff.fast.walk import send
 
@@ -35,6 +35,7 @@ def {name}({signature}):
     if _state() is not None:
         return _call({inputs}, {attrs})
 {reading}
+{owning}
     try:
 {forward}
     except Exception as _error:
@@ -57,6 +58,7 @@ def {name}({signature}):
         _tensor._node = None
     else:
 {refusing}
+{holding}
         _tensor._node = _node = _new(_Node)
         _node.op = _op
         _node.parents = ({parents},)
@@ -87,8 +89,7 @@ _READING = """
             _a{i} = {name}._data
             _p{i} = {name}._node{as_array_deeper}
         except AttributeError:
-            _a{i} = _coerce(_op, {i}, {name})
-            _p{i} = None
+            return _call({inputs}, {attrs})
 """
 
 # A hand-written forward may work in place.
@@ -99,6 +100,17 @@ _AS_ARRAY = """
 _VIEWING = """
     if _kind is _ndarray and (_out.base is not None or _out is _a0):
         _view(_op, {inputs}, {attrs}, ({arrays},), _tensor)
+"""
+
+# What the forward of a fused operation leaves for the backward may be, or share, an input.
+_OWNING = """
+        if {name}.__class__ is _ndarray:
+            _a{i} = _a{i}.copy("K")
+"""
+
+_HOLDING = """
+        if {name}.__class__ is _ndarray:
+            _a{i} = _hold(_a{i})
 """
 
 _NOTING = """
@@ -252,26 +264,41 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     else:
         forward = f"        _out = _forward({call})"
     as_array = _AS_ARRAY if op.fused else ""
+    name_of = _identifier(op)
+    inputs = "(" + each("{name}") + ",)"
     reading = "\n".join(
         _READING.strip("\n").format(
-            i=i, name=input_name, as_array=as_array.format(i=i), as_array_deeper=_indented(as_array.format(i=i), 1)
+            i=i,
+            name=input_name,
+            inputs=inputs,
+            attrs=attrs,
+            as_array=as_array.format(i=i),
+            as_array_deeper=_indented(as_array.format(i=i), 1),
         )
         for i, input_name in enumerate(op.inputs)
     )
-    name_of = _identifier(op)
-    inputs = "(" + each("{name}") + ",)"
     refusing = [i for i in places if not op.fused and op.rules[i] is None]
+    untracked = each("_p{i} is None", " and ")
+    owning = f"    if not ({untracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused else ""
+    # A plain array is kept by the node if the rule of another input reads it.
+    read = [
+        i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(op.reads))
+    ]
+    frozen = [p.name for p in op.parameters if p.name not in op.inputs]
+    kept = ", ".join(f"{n!r}: {n} if {n}.__class__ in _fixed else _hold_argument({n})" for n in frozen)
     source = APPLY.format(
         name=name_of,
         signature=signature,
         inputs=inputs,
         attrs=attrs,
-        attrs_or_none=attrs if attrs != "{}" else "None",
+        attrs_or_none=f"{{{kept}}}" if frozen else "None",
+        owning=owning,
+        holding="\n".join(_HOLDING.strip("\n").format(i=i, name=op.inputs[i]) for i in read),
         reading=reading,
         forward=forward,
         arrays=each("_a{i}"),
         parents=each("_p{i}"),
-        untracked=each("_p{i} is None", " and "),
+        untracked=untracked,
         partly=each("_p{i} is None", " or "),
         refusing="\n".join(f"        if _p{i} is not None:\n            raise _lacking(_op, {i})" for i in refusing),
         saved=_saved(op),
@@ -280,7 +307,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         unusual="_out, _residuals" if name == "with_residuals" else "_out",
         usual="_tensor, _residuals" if name == "with_residuals" else "_tensor",
     )
-    if name != "function":
+    if name == "with_residuals":
         return source
 
     def shared(i: int) -> str:
@@ -323,13 +350,15 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "asarray": np.asarray,
         "call": call,
         "check_unwritten": check_unwritten,
-        "coerce": coerce,
         "double": np.dtype(np.float64),
         "explain": explain,
         "fit": fit,
+        "fixed": core._FIXED,
         "float64": np.float64,
         "floats": _FLOATS,
         "forward": op.forward,
+        "hold": core.hold,
+        "hold_argument": core.hold_argument,
         "keep_zeros": keep_zeros,
         "lacking": lacking,
         "leave": core.leave,

@@ -74,11 +74,13 @@ def hashable(option: Any) -> Any:
 
 
 def unfolded(padded: Any, geo: Geometry) -> Any:
-    """Every window of a padded array or Tensor (N, C, *padded), in elementary operations: (N, C, *outputs, *kernel)."""
-    reach = tuple(d * (k - 1) + 1 for d, k in zip(geo.dilation, geo.kernel, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, padded.ndim)))
-    steps = (
-        *(slice(None, n * s, s) for n, s in zip(geo.outputs, geo.stride, strict=True)),
-        *(slice(None, None, d) for d in geo.dilation),
-    )
-    return windows[(slice(None), slice(None), *steps)]
+    """Every window of a padded array or Tensor (N, C, *padded), in elementary operations: (N, C, *outputs, *kernel).
+
+    One slice for each place of the kernel: what lies between the places of a dilated one is never touched.
+    """
+    parts = []
+    for places in np.ndindex(*geo.kernel):
+        lines = zip(places, geo.dilation, geo.outputs, geo.stride, strict=True)
+        index = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in lines]
+        parts.append(padded[(slice(None), slice(None), *index)])
+    return np.reshape(np.stack(parts, axis=-1), (*padded.shape[:2], *geo.outputs, *geo.kernel))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import dispatch
 from autodiff.core.errors import DTypeError
 
 __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "steady_quotient"]
@@ -19,8 +20,13 @@ _FILLED = 4096
 
 
 def bare(value: Any) -> Any:
-    """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero."""
-    return value._data if hasattr(value, "_node") else value
+    """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero.
+
+    Of a list that holds Tensors a list of their arrays.
+    """
+    if hasattr(value, "_node"):
+        return value._data
+    return value if value.__class__ is not list and value.__class__ is not tuple else dispatch.bare(value)
 
 
 def real_numbers(name: str, *values: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff import batching, dispatch
 from autodiff.batching import is_batched
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare
 
@@ -195,6 +195,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         return getitem_.function(ravel(arr), where)
     x = _tensor(arr)
+    if where.ndim != x.ndim:
+        raise ShapeError(f"take_along_axis: indices of {where.ndim} axes for an array of {x.ndim}; they must agree")
     place = axis % x.ndim
     index = tuple(
         where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1))

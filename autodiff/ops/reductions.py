@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import ArgumentError, NotDifferentiableError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, expand_reduced, quotient, spread
 
@@ -229,7 +229,14 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
     if where is not True:
         if neutral is None and initial is None:
             raise ArgumentError(f"{name}: where= needs initial=, the value of an empty {name}")
-        a = where_.function(dispatch.bare(where), a, neutral if neutral is not None else initial)
+        mask = np.asarray(dispatch.bare(where))
+        try:
+            fits = np.broadcast_shapes(mask.shape, np.shape(dispatch.bare(a))) == np.shape(dispatch.bare(a))
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(f"{name}: where= of shape {mask.shape} for an array of shape {np.shape(dispatch.bare(a))}")
+        a = where_.function(mask, a, neutral if neutral is not None else initial)
     return a
 
 

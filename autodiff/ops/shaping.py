@@ -548,7 +548,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
 def _tensor(value: Any) -> Any:
     from autodiff.tensor import Tensor
 
-    return value if isinstance(value, Tensor) else Tensor(value)
+    if isinstance(value, Tensor):
+        return value
+    return array(value) if dispatch.holds_tensor(value) else Tensor(value)
 
 
 @dispatch.implements(np.repeat)

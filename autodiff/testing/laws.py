@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from itertools import combinations
 from typing import Any
 
@@ -182,6 +183,30 @@ def inputs_are_left_alone(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
     _equal(seeds, before, "cotangent")
     _equal([o.data for o in call.outs], outs, "output after backward")
     _equal([a for a in frozen if isinstance(a, np.ndarray)], [a for a in kept if isinstance(a, np.ndarray)], "input")
+
+
+def _plain_arrays(value: Any) -> list[Any]:
+    """The arrays of the program's own in an argument, also in tuples, lists and dictionaries."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return [array for part in parts for array in _plain_arrays(part)]
+
+
+@law
+def edits_after_use_are_harmless(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """A plain array, a mask or indices too, may be written into after the call: gradients stay what they were."""
+    places = gradient_places(op, args, kwargs)
+    for subset in [[place] for place in places] + ([places] if len(places) > 1 else []):
+        kept = _Call(op, args, kwargs, subset)
+        seeds = kept.seeds(_rng())
+        first = kept.pull(seeds)
+        own, own_kwargs = deepcopy((list(args), kwargs))
+        edited = _Call(op, own, own_kwargs, subset)
+        for array in _plain_arrays((own, own_kwargs)):
+            if array.flags.writeable:
+                array[...] = 0 if array.dtype.kind in "iub" else -3.5 * array + 1.75
+        _equal(edited.pull(seeds), first, f"gradients of inputs {subset} after an edit of the others")
 
 
 @law
