@@ -69,7 +69,7 @@ _BLOCK = 512
 _ROWS = 64
 
 
-@jit
+@jit(inline=True)
 def _block_sum(row, zero):  # type: ignore[no-untyped-def]
     total = zero
     for i in range(row.size):
@@ -77,7 +77,7 @@ def _block_sum(row, zero):  # type: ignore[no-untyped-def]
     return total
 
 
-@jit
+@jit(inline=True)
 def _sum(row, zero):  # type: ignore[no-untyped-def]
     """The sum of a row, as float64; ``zero`` of the row's dtype."""
     total = 0.0
@@ -88,7 +88,7 @@ def _sum(row, zero):  # type: ignore[no-untyped-def]
     return total
 
 
-@jit
+@jit(inline=True)
 def _block_deviations(row, mu, zero):  # type: ignore[no-untyped-def]
     first, second = zero, zero
     for i in range(row.size):
@@ -98,7 +98,7 @@ def _block_deviations(row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _deviations(row, mu, zero):  # type: ignore[no-untyped-def]
     """The sums of ``d`` and of ``d^2``, ``d = x - mu``, as float64."""
     first, second = 0.0, 0.0
@@ -112,7 +112,7 @@ def _deviations(row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _block_products(up, row, mu, zero):  # type: ignore[no-untyped-def]
     first, second = zero, zero
     for i in range(row.size):
@@ -121,7 +121,7 @@ def _block_products(up, row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _products(up, row, mu, zero):  # type: ignore[no-untyped-def]
     """The sums of ``g`` and of ``g (x - mu)``, as float64."""
     first, second = 0.0, 0.0
@@ -132,7 +132,7 @@ def _products(up, row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _block_weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
     first, second = zero, zero
     for i in range(row.size):
@@ -142,7 +142,7 @@ def _block_weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
     """The sums of ``h = g w`` and of ``h (x - mu)``, as float64."""
     first, second = 0.0, 0.0
@@ -157,7 +157,7 @@ def _weighted(up, weight, row, mu, zero):  # type: ignore[no-untyped-def]
     return first, second
 
 
-@jit
+@jit(inline=True)
 def _variance(first, second, share):  # type: ignore[no-untyped-def]
     """From the sums of deviations from about the mean, and ``1 / n``: the variance, with the mean's error taken out.
 
@@ -418,7 +418,7 @@ def cross_entropy_forward(start, stop, x, target, most, total, losses):  # type:
                 # exp(-87) is the last that float32 holds in full; below it nothing is left beside the row's largest, 1.
                 # NaN stays.
                 s += np.float32(0) if d < np.float32(-87) else _exp(d)
-            every += s
+            every += float(s)
         most[r] = top
         total[r] = every
         losses[r] = np.log(total[r]) - (row[target[r]] - top)

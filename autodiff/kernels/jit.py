@@ -59,13 +59,17 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-def jit(function: Any = None, *, fastmath: Any = frozenset(_SUMS)) -> Any:
+def jit(function: Any = None, *, fastmath: Any = frozenset(_SUMS), inline: bool = False) -> Any:
     """``numba.njit`` with the lock released and the machine code kept on disk, or only in memory where no folder is
     writable.
+
+    ``inline`` makes a function part of those that call it, with their ``fastmath``. A sum that stood in a function of
+    its own could come from another process's machine code, and round otherwise.
     """
     if function is None:
-        return lambda f: jit(f, fastmath=fastmath)
-    made = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath))(function)
+        return lambda f: jit(f, fastmath=fastmath, inline=inline)
+    how = "always" if inline else "never"
+    made = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath), inline=how)(function)
     with contextlib.suppress(RuntimeError, OSError):  # no folder is writable
         made._cache = _Cache(function)
     return made

@@ -63,3 +63,5 @@ def register() -> None:
     dispatch.constant_functions.add(np.linalg.matrix_rank)
     for name in (*UFUNCS.split(), *FUNCTIONS.split()):
         dispatch.constant_functions.add(getattr(np, name))
+    if hasattr(np, "in1d"):  # newer versions of NumPy have isin alone
+        dispatch.constant_functions.add(getattr(np, "in1d"))  # noqa: B009

@@ -53,7 +53,8 @@ def _expm(x: Any) -> Any:
 
 
 def _sqrtm(x: Any) -> Any:
-    return require("scipy.linalg").sqrtm(_in_lapack_dtype(x))
+    # SciPy before 1.14 returns complex numbers in a precision that LAPACK does not have.
+    return _in_lapack_dtype(require("scipy.linalg").sqrtm(_in_lapack_dtype(x)))
 
 
 def _expm_tangent(t: Any, out: Any, x: Any) -> Any:
