@@ -153,7 +153,10 @@ __all__ += sorted(_NUMPY)
 
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
 _ON_DEMAND = tuple(
-    "extend implicit integrate kernels nn optim optimize performance random sparse special stats testing viz".split()
+    (
+        "extend implicit integrate interpolate kernels nn optim optimize performance random sparse special stats"
+        " testing viz"
+    ).split()
 )
 
 

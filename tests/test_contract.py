@@ -67,6 +67,7 @@ ELSEWHERE = {
     "autodiff.implicit": ["root", "fixed_point", "least_squares", "minimize", "linear_solve", "custom_root"],
     "autodiff.sparse": ["spsolve", "splu", "cg", "gmres", "csr_array", "csc_array", "coo_array"],
     "autodiff.integrate": ["solve_ivp", "odeint", "quad", "fixed_quad"],
+    "autodiff.interpolate": ["interp", "CubicSpline", "PchipInterpolator", "RegularGridInterpolator"],
     "autodiff.coloring": ["sparse_jacobian", "sparse_hessian"],
 }
 

@@ -49,6 +49,7 @@ ALLOWED = {
     "extend": CORE,
     "sparse": CORE,
     "compiler": CORE | {"kernels", "checkpointing", "transforms"},
+    "interpolate": CORE | {"sparse"},
     "coloring": CORE | {"closures", "transforms"},
     "implicit": CORE | {"closures", "transforms"},
     "integrate": CORE | {"closures", "implicit"},
