@@ -144,6 +144,7 @@ sum_ = Primitive(
     _sum,
     lambda i, g, out, *terms, weights=(): g * weights[i - 1] if i else g,
     variadic=True,
+    linear="jointly",
     sample=_sample_sum,
 )
 
@@ -154,6 +155,7 @@ vector_ = Primitive(
     lambda *parts: np.array([part.item() if hasattr(part, "item") else part for part in parts], np.result_type(*parts)),
     lambda i, g, out, *parts: g[i],
     variadic=True,
+    linear="jointly",
     sample=lambda draw: (tuple(draw.array(()) for _ in range(3)), {}),
 )
 

@@ -626,15 +626,16 @@ def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any
 
 
 def _refuse_complex(name: str, call: _Call, outs: Sequence[Any], holomorphic: bool) -> None:
-    """A complex function has a complex derivative only if it is holomorphic; of another, the real and imaginary parts
-    have one each.
+    """A complex function of complex numbers has a complex derivative only if it is holomorphic; of another, the real
+    and imaginary parts have one each.
     """
     if holomorphic and any(leaf.dtype.kind != "c" for leaf in call.leaves):
         raise DTypeError(f"{name}(holomorphic=True): the arguments must be complex")
-    if not holomorphic and any(_data(out).dtype.kind == "c" for out in outs):
+    from_complex = any(leaf.dtype.kind == "c" for leaf in call.leaves)
+    if not holomorphic and from_complex and any(_data(out).dtype.kind == "c" for out in outs):
         raise DTypeError(
-            f"{name}: the function returned complex numbers; return np.real(...) and np.imag(...) of them, or pass"
-            " holomorphic=True if it is holomorphic and its arguments are complex"
+            f"{name}: the function returned complex numbers for complex arguments; return np.real(...) and np.imag(...)"
+            " of them, or pass holomorphic=True if it is holomorphic"
         )
 
 
@@ -771,9 +772,9 @@ def _one_by_one(call: _TapeReverse) -> bool:
 
 
 def _joined(parts: list[Any], n: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Rows, plain or tracked, as one value."""
-    if not n:
-        return np.zeros((0, *shape), dtype)
+    """Rows, plain or tracked, as one value; zeros where there are none."""
+    if not parts:
+        return np.zeros((n, *shape), dtype)
     return shaping.stack(parts) if any(forward.tracked(part) for part in parts) else np.stack(parts)
 
 
@@ -783,19 +784,20 @@ def _rows(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[li
     blocks = []
     for out in outs:
         data = _data(out)
-        rows: list[list[Any]] = [[] for _ in call.leaves]
         dtype = data.dtype if data.dtype.kind in "fc" else np.dtype(float)
+        # Of a complex function of real numbers the real and the imaginary part have a row each (docs/complex.md).
+        turns = (1, -1j) if dtype.kind == "c" and not holomorphic else (1,)
+        parts: list[list[list[Any]]] = [[[] for _ in call.leaves] for _ in turns]
         for chunk in _units(data.size, dtype, data.shape) if call.entry(out) is not None else ():
             for seed in chunk if single else (batching.Batched(chunk),):
-                pulled = call.pull([out], [seed])
-                for column, g in zip(rows, pulled, strict=True):
-                    column.extend(g.array if batching.is_batched(g) else [g] if single else [g] * len(chunk))
+                for turn, rows in zip(turns, parts, strict=True):
+                    pulled = call.pull([out], [seed if turn == 1 else seed * turn])
+                    for column, g in zip(rows, pulled, strict=True):
+                        column.extend(g.array if batching.is_batched(g) else [g] if single else [g] * len(chunk))
         block = []
-        for column, leaf in zip(rows, call.leaves, strict=True):
-            if column:
-                made = _joined(column, data.size, leaf.shape, leaf.dtype)
-            else:
-                made = np.zeros((data.size, *leaf.shape), leaf.dtype)
+        for i, leaf in enumerate(call.leaves):
+            found = [_joined(rows[i], data.size, leaf.shape, leaf.dtype) for rows in parts]
+            made = found[0] if len(found) == 1 else found[0] + 1j * found[1]
             block.append(call.plain(made.reshape(data.shape + leaf.shape)))
         blocks.append(block)
     return blocks
