@@ -21,7 +21,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 
-__all__ = ["Batched", "Lanes", "Unbatchable", "each", "is_batched", "scatter", "shifted_index"]
+__all__ = ["Batched", "Lanes", "Unbatchable", "each", "is_batched", "scatter", "shifted_index", "written"]
 
 
 def is_batched(value: Any) -> bool:
@@ -108,6 +108,8 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         raise Unbatchable
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__" and ufunc.signature is None and ufunc.nout == 1:
+            return Batched(ufunc(*_aligned(inputs)))
         if "out" in kwargs or method not in ("__call__", "reduce"):
             raise Unbatchable
         if method == "reduce":
@@ -190,16 +192,24 @@ def _wrap(result: Any) -> Any:
 
 def _aligned(values: Any) -> list[Any]:
     """Arrays that broadcast as the visible shapes do, hidden axis first."""
-    ndim = max(np.ndim(v) if v.__class__ is not Batched else v.ndim for v in values)
-    result = []
+    arrays, places, ndim = [], [], 0
     for v in values:
         if v.__class__ is Batched:
             a = v.array
-            missing = ndim - v.ndim
-            result.append(a.reshape(a.shape[:1] + (1,) * missing + a.shape[1:]) if missing else a)
+            visible = a.ndim - 1
+            places.append(visible)
         else:
-            result.append(v)
-    return result
+            a = v
+            visible = a.ndim if a.__class__ is np.ndarray else np.ndim(a)
+            places.append(-1)
+        arrays.append(a)
+        if visible > ndim:
+            ndim = visible
+    for i, visible in enumerate(places):
+        if 0 <= visible < ndim:
+            shape = arrays[i].shape
+            arrays[i] = arrays[i].reshape(shape[:1] + (1,) * (ndim - visible) + shape[1:])
+    return arrays
 
 
 def each(value: Any, i: int) -> Any:
@@ -257,6 +267,19 @@ def scatter(v: Batched, index: Any, shape: tuple[int, ...], unique: bool) -> Bat
         result[shifted] = v.array
     else:
         np.add.at(result, shifted, v.array)
+    return Batched(result)
+
+
+def written(x: Any, v: Any, index: Any) -> Batched:
+    """``x`` with ``v`` written at ``index``, either or both of them a batch."""
+    shifted = shifted_index(index)
+    if shifted is None:
+        raise Unbatchable
+    n = count([x, v])
+    array = x.array if x.__class__ is Batched else np.broadcast_to(x, (n, *np.shape(x)))  # type: ignore[arg-type]
+    result = np.array(array)
+    ndim = result[shifted].ndim - 1
+    result[shifted] = _aligned([v, np.empty((1,) * ndim)])[0]
     return Batched(result)
 
 

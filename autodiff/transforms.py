@@ -767,7 +767,7 @@ def _one_by_one(call: _TapeReverse) -> bool:
         forward.tracked(value)
         for entry in call.tape
         if entry.__class__ is forward.Entry
-        for value in (*entry.given, *(entry.out if entry.out.__class__ is tuple else (entry.out,)))
+        for value in (entry.out if entry.out.__class__ is tuple else (entry.out,))
     )
 
 

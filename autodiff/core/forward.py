@@ -159,6 +159,10 @@ def laned(value: Any, level: Level) -> Any:
     return wrap(Lanes(value._data, level), node)
 
 
+#: Nodes that are boxes; the class itself is quicker to look up than isinstance to ask.
+_BOXES = {Dual, Taped, Lane}
+
+
 class Refusal:
     """In the place of a tangent that does not exist: whoever uses it raises."""
 
@@ -246,11 +250,25 @@ def innermost(inputs: Sequence[Any]) -> Level | None:
     """The deepest level among an operation's inputs, None if none is boxed."""
     found: Level | None = None
     for value in inputs:
-        level = level_of(value)
-        if level is not None and (found is None or level.depth > found.depth or not level.alive):
+        try:
+            node = value._node
+        except AttributeError:
+            if value.__class__ is not Lanes:
+                continue
+            level = value.level
+        else:
+            if node is None:
+                if value._data.__class__ is not Lanes:
+                    continue
+                level = value._data.level
+            elif node.__class__ in _BOXES:
+                level = node.level
+            else:
+                continue
+        if not level.alive:
+            return level  # type: ignore[no-any-return]
+        if found is None or level.depth > found.depth:
             found = level
-            if not found.alive:
-                return found
     return found
 
 
@@ -281,9 +299,9 @@ def tracked(value: Any) -> bool:
 
 def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, residuals: list[Any] | None) -> Any:
     """Apply an operation of which an input is boxed at ``level``, the innermost."""
-    collector = (current_state() or ORDINARY).collector
-    if collector is not None:
-        leaves = [collector.leaf(value) for value in inputs]
+    state = current_state() or ORDINARY
+    if state.collector is not None:
+        leaves = [state.collector.leaf(value) for value in inputs]
         if any(leaf is not value for leaf, value in zip(leaves, inputs, strict=True)):
             return record(op, leaves, attrs, residuals)
     lower: list[Any] = []
@@ -291,7 +309,12 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
     arrays: list[Any] = []
     for value in inputs:
         node = getattr(value, "_node", None)
-        boxes.append(node if isinstance(node, Box) and node.level is level else None)
+        if node.__class__ in _BOXES and node.level is level:
+            boxes.append(node)
+            lower.append(node.below)
+            arrays.append(value._data)
+            continue
+        boxes.append(None)
         if hasattr(value, "_node") or value.__class__ is Lanes:
             lower.append(below(value, level))
         else:
@@ -309,7 +332,7 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
         out = record(op, lower, attrs, kept if op.fused else None)
     if residuals is not None:
         residuals.extend(kept)
-    if not (current_state() or ORDINARY).grad:
+    if not state.grad:
         return out  # what is computed under no_grad() is a constant, as it is for reverse mode
     if level.tape is not None:
         return _on_tape(op, inputs, boxes, arrays, lower, attrs, out, kept, level)
@@ -353,37 +376,46 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
     -------
     array, Tensor, Refusal or None (zero); a tuple of these for several outputs
     """
-    outs = out if out.__class__ is tuple else (out,)
+    single = out.__class__ is not tuple
+    moving = False
     for tangent in tangents:
-        if tangent.__class__ is Refusal:
-            raise tangent.refuse()
-    tangents = [t if t is None or _dtype(x).kind in "fc" else None for t, x in zip(tangents, inputs, strict=True)]
-    if all(t is None for t in tangents) or all(o._data.dtype.kind not in "fc" for o in outs):
-        return tuple(None for _ in outs) if out.__class__ is tuple else None
-    tangents = [_seen_by_rules(t) if t.__class__ is Lanes else t for t in tangents]
-    given, made = [_seen_by_rules(x) for x in inputs], [_seen_by_rules(o) for o in outs]
-    arguments = (made[0] if out.__class__ is not tuple else tuple(made), given, attrs)
+        if tangent is not None:
+            moving = True
+            if tangent.__class__ is Refusal:
+                raise tangent.refuse()
+    if not moving:
+        return None if single else (None,) * len(out)
+    if any([t.__class__ is Lanes for t in tangents]):
+        tangents = [_seen_by_rules(t) for t in tangents]
+    given = [_seen_by_rules(x) for x in inputs]
+    made = _seen_by_rules(out) if single else tuple([_seen_by_rules(o) for o in out])
     try:
-        found = _pushed(op, tangents, *arguments)
+        found = _pushed(op, tangents, made, given, attrs)
     except Unbatchable:
         n = count(list(tangents))
-        assert n is not None
-        rows = [_as_parts(_pushed(op, each(list(tangents), i), *arguments), out) for i in range(n)]
-        found = tuple(_stacked(column) for column in zip(*rows, strict=True))
-    parts = _as_parts(found, out)
-    if any(p.__class__ is Ambiguous for p in parts) and count(list(tangents)) is not None:
-        raise Unbatchable
-    fitted = tuple(_fit(t, o) for t, o in zip(parts, outs, strict=True))
-    return fitted if out.__class__ is tuple else fitted[0]
+        if n is None:
+            raise
+        rows = [_pushed(op, each(list(tangents), i), made, given, attrs) for i in range(n)]
+        if single:
+            found = _stacked(rows)
+        else:
+            found = tuple(
+                [_stacked(column) for column in zip(*[row or (None,) * len(out) for row in rows], strict=True)]
+            )
+    if single:
+        return _fit(found, out, tangents)
+    if found is None:
+        return (None,) * len(out)
+    return tuple([_fit(t, o, tangents) for t, o in zip(found, out, strict=True)])
 
 
 def _seen_by_rules(value: Any) -> Any:
     """What a rule is given: the bare array of a constant, unless somebody follows every operation."""
-    if value.__class__ is Lanes:
-        return wrap(value, None)
-    if not hasattr(value, "_node") or value._node is not None or value._data.__class__ is Lanes:
-        return value
-    if (current_state() or ORDINARY).tracer is not None:
+    try:
+        node = value._node
+    except AttributeError:
+        return wrap(value, None) if value.__class__ is Lanes else value
+    if node is not None or value._data.__class__ is Lanes or (current_state() or ORDINARY).tracer is not None:
         return value
     return value._data
 
@@ -398,31 +430,30 @@ def bare_of(value: Any) -> Any:
     return 0.0 if value is None else value._data if hasattr(value, "_node") else value
 
 
-def _as_parts(found: Any, out: Any) -> tuple[Any, ...]:
-    if out.__class__ is not tuple:
-        return found if found.__class__ is tuple else (found,)
-    return tuple(found) if found is not None else (None,) * len(out)
-
-
 def _stacked(column: Sequence[Any]) -> Any:
     for part in column:
         if part is None or part.__class__ is Refusal:
             return part
         if part.__class__ is Ambiguous:
-            raise Unbatchable  # whoever made the batch pushes one at a time
+            raise Unbatchable
     return Batched(np.stack([np.asarray(part) for part in column]))
 
 
-def _fit(tangent: Any, out: Any) -> Any:
-    """A tangent in the shape and dtype of its output: the transpose of what ``engine.fit`` does to a gradient."""
+def _fit(tangent: Any, out: Any, tangents: Sequence[Any] = ()) -> Any:
+    """A tangent in the shape and dtype of its output: the transpose of what ``fit`` does to a gradient."""
+    if tangent is None or tangent.__class__ is Refusal:
+        return tangent
+    data = out._data
+    shape, dtype = data.shape, data.dtype
     if tangent.__class__ is Ambiguous:
+        if count(list(tangents)) is not None:
+            raise Unbatchable  # whoever made the batch pushes one at a time
         return tangent.boxed(out)
-    if tangent is None or tangent.__class__ is Refusal or out._data.dtype.kind not in "fc":
-        return tangent if tangent.__class__ is Refusal else None
+    if dtype.kind not in "fc":
+        return None
     if not hasattr(tangent, "dtype"):
         tangent = np.asarray(tangent)
-    shape, dtype = out._data.shape, out._data.dtype
-    if tangent.dtype != dtype:
+    if tangent.dtype is not dtype and tangent.dtype != dtype:
         if tangent.dtype.kind == "c" and dtype.kind != "c":
             tangent = tangent.real
         if tangent.dtype != dtype:
@@ -436,31 +467,45 @@ def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], a
     if hasattr(op, "push"):  # all inputs at once: a rule of the user's own
         return op.push(tangents, out, inputs)
     stated = op.tangents
-    if op.fused and stated is None:
-        return through(lambda *given: op.composed(*given, **attrs), inputs, tangents)[1]
+    if stated == "pointwise":
+        total: Any = None
+        for rule, tangent in zip(op.rules, tangents, strict=True):
+            if tangent is not None:
+                if rule is None:
+                    raise _lacking(op, inputs, tangents)
+                part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs))
+                total = part if total is None else total + part
+        return total
     if stated == "jointly":
         return _run(op, _joint(op, tangents, inputs), attrs)
-    total: Any = None
+    if op.fused and stated is None:
+        return through(lambda *given: op.composed(*given, **attrs), inputs, tangents)[1]
+    total = None
     for i, tangent in enumerate(tangents):
         if tangent is None:
             continue
-        rule: Any = None if op.fused else op.rules[0 if op.variadic else i]
+        rule = None if op.fused else op.rules[0 if op.variadic else i]
         own: Any = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
         if rule is None and own is None:
-            raise NotDifferentiableError(
-                f"{op.name} has no derivative with respect to its argument {argument(op, i)}; "
-                "pass that argument through autodiff.constant(...)"
-            )
-        if stated == "pointwise":
-            part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs))
-        elif own is None and stated != "each":
-            part = _transposed(op, rule, i, tangent, out, inputs, attrs)
-        elif stated == "each" or own == "linear":
+            raise _lacking(op, inputs, tangents)
+        if stated == "each" or own == "linear":
             part = _run(op, [tangent if j == i else x for j, x in enumerate(inputs)], attrs)
+        elif own is None:
+            part = _transposed(op, rule, i, tangent, out, inputs, attrs)
         else:
             part = own(*((i,) if op.variadic else ()), tangent, out, *inputs, **attrs)
         total = part if total is None else _sum(total, part)
     return total
+
+
+def _lacking(op: Any, inputs: Sequence[Any], tangents: Sequence[Any]) -> NotDifferentiableError:
+    i = next(
+        i for i, t in enumerate(tangents) if t is not None and (op.fused or op.rules[0 if op.variadic else i] is None)
+    )
+    return NotDifferentiableError(
+        f"{op.name} has no derivative with respect to its argument {argument(op, i)}; pass that argument through"
+        " autodiff.constant(...)"
+    )
 
 
 def _sum(a: Any, b: Any) -> Any:

@@ -108,6 +108,8 @@ def _last_writer(shape: Any, index: Any) -> Any:
 
 
 def _set_at(x: Any, v: Any, index: Any) -> Any:
+    if is_batched(x) or is_batched(v):
+        return batching.written(x, v, index)
     result = np.array(x, dtype=np.result_type(x))
     result[index] = v
     return result
