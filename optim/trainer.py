@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
 from autodiff.core.errors import AnomalyError, ArgumentError, DTypeError, ShapeError, require
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
@@ -64,6 +65,8 @@ class Trainer:
         it.
     checkpoint_every : int, optional
         Save it every so many optimiser steps, too.
+    compile : bool
+        Take the steps under :func:`autodiff.compile`: the same numbers, bit for bit, with NumPy's work prepared.
 
     Attributes
     ----------
@@ -109,6 +112,7 @@ class Trainer:
         progress: bool = True,
         checkpoint: str | Path | None = None,
         checkpoint_every: int | None = None,
+        compile: bool = False,
     ) -> None:
         if schedule_per not in ("epoch", "step"):
             raise ArgumentError(f"Trainer: schedule_per must be 'epoch' or 'step', got {schedule_per!r}")
@@ -137,6 +141,7 @@ class Trainer:
         self.progress = progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.checkpoint_every = checkpoint_every
+        self._take_step = autodiff.compile(self._step) if compile else self._step
         self.history = History()
         self.best_state: dict[str, Any] | None = None
         self.epoch = 0
@@ -249,7 +254,7 @@ class Trainer:
         while self._next < batches and self.step < last_step:
             end = min(self._next + self.accumulate, batches)
             chosen = [order[k * batch_size : (k + 1) * batch_size] for k in range(self._next, end)]
-            value = self._step(x, y, chosen)
+            value = self._take_step(x, y, chosen)
             self._next = end
             self.step += 1
             self._epoch_steps += 1

@@ -554,3 +554,28 @@ def test_clipping_by_value_and_refusals() -> None:
     x.grad = np.array([np.nan, 0, 0], np.float32)
     with pytest.raises(ArgumentError, match="nan"):
         optim.clip_grad_norm_(x, 1.0, error_if_nonfinite=True)
+
+
+def test_a_compiled_trainer_gives_the_same_numbers():
+    x, y = np.random.default_rng(0).normal(size=(33, 4)).astype(np.float32), np.random.default_rng(1).integers(0, 3, 33)
+
+    def run(compile):
+        g = np.random.default_rng(2)
+        net = nn.Sequential(nn.Linear(4, 8, generator=g), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3, generator=g))
+        trainer = optim.Trainer(
+            net,
+            nn.CrossEntropyLoss(),
+            optim.Adam(net.parameters(), lr=0.01),
+            clip_norm=1.0,
+            accumulate=2,
+            progress=False,
+            compile=compile,
+        )
+        history = trainer.fit((x, y), epochs=4, batch_size=8)
+        return trainer, history.loss, [p.data for p in net.parameters()]
+
+    (trainer, losses, parameters), (_, others, plain) = run(True), run(False)
+    assert losses == others
+    for p, q in zip(parameters, plain, strict=True):
+        np.testing.assert_array_equal(p, q)
+    assert trainer._take_step.replays > trainer._take_step.recordings
