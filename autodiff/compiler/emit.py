@@ -258,6 +258,8 @@ class Code:
         by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME
         if by_place and list(op.kwargs) == ["out"] and isinstance(op.kwargs["out"], Slot):
             return f"{self._callable(target)}({', '.join([*args, self._text(op.kwargs['out'])])})"
+        if target is np.dot and len(args) == 2 and not kwargs and isinstance(op.args[0], Slot):
+            return f"{args[0]}.dot({args[1]})"  # past NumPy's dispatch
         return f"{self._callable(target)}({', '.join(args + kwargs)})"
 
     def _into(self, op: Op, out: Slot) -> str:

@@ -96,12 +96,11 @@ class Follower:
         at = self.at
         if at is not None and current_state() is self._own and get_ident() == self._thread:
             # The state that the last question was asked under, which is one to follow.
-            for entry in at.ready:
-                if entry.op is op and entry.code.grad is self._grad:
-                    result = entry.code.follow(self, inputs, attrs)
+            grad = self._grad
+            for known, made_for, follow in at.ready:
+                if known is op and made_for is grad:
+                    result = follow(self, inputs, attrs)
                     if result is not MISS:
-                        if self.check:
-                            self._check(op, inputs, attrs, result)
                         if residuals is not None:
                             residuals.append(self.kept)
                         return result
@@ -133,7 +132,9 @@ class Follower:
             entry.settled = True
             entry.code = prepared(self.workshop, entry, inputs, attrs)
             if entry.code is not None:
-                at.ready.append(entry)
+                at.ready.append(
+                    (op, entry.code.grad, self._checked(op, entry.code) if self.check else entry.code.follow)
+                )
         self.register(entry, result)
 
     def register(self, entry: Entry, result: Any) -> None:
@@ -154,13 +155,23 @@ class Follower:
         if whole is not None:
             self.origins[whole] = (entry.index, -1)
 
-    def _check(self, op: Any, inputs: Any, attrs: Any, result: Any) -> None:
-        parts, others = (
-            [part._data for part in (r if r.__class__ is tuple else (r,))]
-            for r in (result, _apply(op, inputs, attrs, None, self._inner))
-        )
-        if not same(parts, others):
-            raise CompileError(f"autodiff.compile(check=True): the prepared {op.name} differs from the engine's")
+    def _checked(self, op: Any, code: Any) -> Any:
+        """Prepared code that is compared with the engine in every call."""
+
+        def follow(run: Any, inputs: Any, attrs: Any) -> Any:
+            result = code.follow(run, inputs, attrs)
+            if result is not MISS:
+                parts, others = (
+                    [part._data for part in (r if r.__class__ is tuple else (r,))]
+                    for r in (result, _apply(op, inputs, attrs, None, self._inner))
+                )
+                if not same(parts, others):
+                    raise CompileError(
+                        f"autodiff.compile(check=True): the prepared {op.name} differs from the engine's"
+                    )
+            return result
+
+        return follow
 
     def _lose(self, reason: str) -> None:
         self.at = None
@@ -179,13 +190,7 @@ class Follower:
     def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
         """See :func:`autodiff.core.backward.backpropagate`."""
         inner, followed = self._ordinary_state()
-        found = self._pass(roots, seeds, free, None) if followed else None
-        if found is not None:
-            for leaf, g in found:
-                if leaf._grad is not None or leaf.hooks:
-                    engine.come_to_rest(leaf, engine.through_hooks(leaf, g, False), False)
-                else:
-                    leaf._grad = g
+        if followed and self._pass(roots, seeds, free, None) is not None:
             return
         token = _state.set(inner)
         try:
@@ -198,7 +203,8 @@ class Follower:
         inner, followed = self._ordinary_state()
         found = self._pass(roots, seeds, free, targets) if followed and not cut else None
         if found is not None:
-            by_leaf = dict(found)
+            known, grads = found
+            by_leaf = {self.leaf(place): g for place, g in zip(known.leaves, grads, strict=True)}
             return [by_leaf.get(target) for target in targets]
         token = _state.set(inner)
         try:
@@ -206,8 +212,8 @@ class Follower:
         finally:
             _state.reset(token)
 
-    def _pass(self, roots: Any, seeds: Any, free: bool, targets: Any) -> list[tuple[Any, Any]] | None:
-        """The leaves that a pass reaches, with what it brings them; None where the engine is to make it."""
+    def _pass(self, roots: Any, seeds: Any, free: bool, targets: Any) -> tuple[Pass, Any] | None:
+        """Make a pass by prepared code: the code, and the gradients; None where the engine is to make it."""
         at = self.at
         if at is None or len(roots) != 1:
             return None
@@ -222,7 +228,7 @@ class Follower:
                         raise CompileError(
                             "autodiff.compile(check=True): a prepared backward pass differs from the engine's"
                         )
-                    return [(self.leaf(place), g) for place, g in zip(known.leaves, grads, strict=True)]
+                    return known, grads
         origin = self.origins.get(root)
         if origin.__class__ is not tuple or origin[1] != 0 or not isinstance(seed, np.ndarray | np.generic):
             return None

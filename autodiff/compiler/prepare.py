@@ -106,6 +106,7 @@ class _Arguments:
         self.names: list[str] = []
         self.loads: list[str] = []
         self.tests: list[str] = []
+        self.facts: list[tuple[str, Any]] = []  # what is compared all at once, and what it must be
         self.scope: dict[str, Any] = {}
         self.index = -1
 
@@ -137,7 +138,7 @@ class _Arguments:
             return self.take(value, text)
         if kind is float and self.numbers:
             if strict:
-                self.tests.append(f"{text}.__class__ is float")
+                self.facts.append((f"{text}.__class__", float))
             return self.take(value, text)
         if isinstance(value, tuple) or kind is list:
             if strict:
@@ -152,19 +153,32 @@ class _Arguments:
         if value is not None and value is not ... and not isinstance(value, plain) and not callable(value):
             raise Unrecordable(f"it takes a {kind.__name__}")
         if strict or kind is float or kind is complex:
-            self.tests.append(f"same({text}, {self.constant(value)})")
+            self.same(value, text)
         return value
 
     def layout(self, value: Any, text: str) -> None:
         """Have it tested that an array lies as it did."""
-        if value.__class__ is not np.ndarray:
-            self.tests.append(f"{text}.__class__ is {self.constant(value.__class__)}")
-            return
-        self.tests.append(f"{text}.__class__ is ndarray")
-        self.tests.append(f"{text}.shape == {value.shape}")
-        dtype = self.constant(value.dtype)
-        self.tests.append(f"({text}.dtype is {dtype} or {text}.dtype == {dtype})")
-        self.tests.append(f"{text}.strides == {value.strides}")
+        self.facts.append((f"{text}.__class__", value.__class__))
+        if value.__class__ is np.ndarray:
+            facts = (value.shape, value.strides, value.dtype)
+            self.facts += zip((f"{text}.shape", f"{text}.strides", f"{text}.dtype"), facts, strict=True)
+
+    def same(self, value: Any, text: str) -> None:
+        """Have it tested that a value is what it was."""
+        if value is None or value.__class__ in (bool, int, str):
+            self.facts += [(text, value), (f"{text}.__class__", value.__class__)]
+        else:
+            self.tests.append(f"same({text}, {self.constant(value)})")
+
+    def test(self, answer: str) -> list[str]:
+        """Lines that answer so where anything is not what it was."""
+        lines = []
+        if self.facts:
+            expected = self.constant(tuple(value for _, value in self.facts))
+            lines.append(f"if ({', '.join(text for text, _ in self.facts)},) != {expected}: {answer}")
+        if self.tests:
+            lines.append(f"if not ({' and '.join(self.tests)}): {answer}")
+        return lines
 
 
 def _written(name: str, source: str, scope: dict[str, Any]) -> Any:
@@ -230,10 +244,10 @@ def _prepared(
         name = f"x{i}"
         parent = "None"
         if value is None:
-            taken.tests.append(f"{name} is None")
+            taken.facts.append((name, None))
             standins.append(None)
         elif value.__class__ in PYTHON_NUMBERS:
-            taken.tests.append(f"{name}.__class__ is {taken.constant(value.__class__)}")
+            taken.facts.append((f"{name}.__class__", value.__class__))
             whole = numbers and value.__class__ is not bool
             standins.append(taken.take(value, name) if whole else taken.taken(value, name))
             notes.append(f"({i}, {name})")
@@ -251,7 +265,7 @@ def _prepared(
             standins.append(taken.take(value._data, f"{name}._data"))
             origin = fact[0]
             if origin is None:
-                taken.tests.append(f"{name}._node is None")
+                taken.facts.append((f"{name}._node", None))
                 notes.append(f"noted({i}, {name}, {taken.names[-1]})")
             else:
                 parent = f"p{i}"
@@ -289,7 +303,7 @@ def _prepared(
     lines += ["try:", *(f"    {load}" for load in taken.loads), "except AttributeError:", "    return MISS"]
     if fresh:
         taken.tests.append(f"len(run.leaves) == {known}")
-    lines.append(f"if not ({' and '.join(taken.tests)}): return MISS")
+    lines += taken.test("return MISS")
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
     lines += ["except KernelFailure:", "    return MISS"]
     lines += ["except Exception as error:", "    raise explain(op, error, inputs) from error"]
@@ -547,10 +561,10 @@ def _prepared_pass(
     lines = ["made, leaves = run.made, run.leaves"]
     used = sorted(set(skeleton.numbers.values()))
     freed = [number for node, number in skeleton.numbers.items() if node.saved is None]
-    for number in used:
-        lines += [f"n{number} = made[{number}]", f"s{number} = n{number}.saved"]
-        lines.append(f"if s{number} is None or n{number}.extras is not None: return MISS")
-        lines.append(f"if n{number}.stamp < time.written: check_unwritten(n{number})")
+    lines += [f"n{number} = made[{number}]; s{number} = n{number}.saved" for number in used]
+    lines.append(f"if {' or '.join(f'n{number}.extras' for number in used)}: return MISS")
+    checks = "; ".join(f"check_unwritten(n{number})" for number in used)
+    lines.append(f"if n{used[0]}.stamp < time.written: {checks}")
     tests = taken.tests
     if skeleton.aliases:
         # Two aliases of one leaf would add up there.
@@ -558,11 +572,17 @@ def _prepared_pass(
         members = [f"leaves[{number}].parents[0]" for number in skeleton.aliases]
         members += [f"leaves[{number}]" for number in known]
         tests.append(f"len({{{', '.join(members)}}}) == {len(members)}")
-    if tests:
-        lines.append(f"if not ({' and '.join(tests)}): return MISS")
-    lines += taken.loads
+    # Of a node that has been freed nothing can be taken.
+    lines += ["try:", *(f"    {line}" for line in [*taken.test("return MISS"), *taken.loads])]
+    lines += ["except TypeError:", "    return MISS"]
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"]), "except KernelFailure:", "    return MISS"]
     lines += [f"n{number}.saved = None" for number in freed]
+    places = [skeleton.places[leaf] for leaf in leaves]
+    if targets is None:
+        for place, text in zip(places, code.texts, strict=True):
+            lines += [f"leaf = leaves[{place}]" if place >= 0 else f"leaf = leaves[{~place}].parents[0]"]
+            lines += ["if leaf._grad is None and not leaf.hooks:", f"    leaf._grad = {text}"]
+            lines += ["else:", f"    come_to_rest(leaf, through_hooks(leaf, {text}, False), False)"]
     lines.append(f"return {code.result}")
     source = "def follow(run, seed):\n" + "".join(f"    {line}\n" for line in lines)
     scope = {
@@ -574,11 +594,13 @@ def _prepared_pass(
         "MISS": MISS,
         "Variable": Variable,
         "check_unwritten": engine.check_unwritten,
+        "come_to_rest": engine.come_to_rest,
+        "through_hooks": engine.through_hooks,
         "time": time,
         "ndarray": np.ndarray,
         "same": same,
     }
-    return Pass(code, _written("backward", source, scope), [skeleton.places[leaf] for leaf in leaves])
+    return Pass(code, _written("backward", source, scope), places)
 
 
 def _at_leaves(root: Any, seed: Any, free: bool) -> tuple[list[Any], list[Any]]:

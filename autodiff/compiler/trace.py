@@ -35,8 +35,10 @@ class Entry:
         How many leaves a call has met by then.
     alone : set
         Entries before with one result.
-    ready, ready_passes : list
-        Of ``next`` and of ``passes`` those that have code.
+    ready : list of (operation, whether gradients are on, callable)
+        Of ``next`` those that have code.
+    ready_passes : list of Pass
+        Backward passes that have code.
     next : list of Entry
         What was asked for next, in some call or other.
     visits : int
@@ -78,7 +80,7 @@ class Entry:
         self.next: list[Entry] = []
         self.visits = 0
         self.code: Any = None
-        self.ready: list[Entry] = []
+        self.ready: list[Any] = []
         self.ready_passes: list[Any] = []
         met = [fact[0] for fact in key[1] if fact.__class__ is tuple and fact[0].__class__ is int] if key else []
         self.leaves: int = 0 if parent is None else max([parent.leaves, *(place + 1 for place in met)])
