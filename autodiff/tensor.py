@@ -593,11 +593,11 @@ class Tensor:
     # -----------------------------------------
 
     __add__ = operator_of(elementwise.add)
-    __radd__ = elementwise.add.reflected
+    __radd__ = elementwise.add.function
     __sub__ = operator_of(elementwise.subtract)
     __rsub__ = elementwise.subtract.reflected
     __mul__ = operator_of(elementwise.multiply)
-    __rmul__ = elementwise.multiply.reflected
+    __rmul__ = elementwise.multiply.function
     __truediv__ = operator_of(elementwise.divide)
     __rtruediv__ = elementwise.divide.reflected
     __pow__ = operator_of(elementwise.power)

@@ -890,3 +890,30 @@ def test_a_complex_number_beside_a_real_tensor_leaves_a_real_gradient():
     (x * (1 + 2j)).real.backward()
     assert x.grad == 1.0
     assert x.grad.dtype == np.float64
+
+
+@pytest.mark.parametrize("axis", [0, None])
+def test_joining_one_leaf_many_times_costs_in_proportion(axis):
+    def lines(n):
+        count = 0
+
+        def tracer(frame, event, arg):
+            nonlocal count
+            count += event == "line"
+            return tracer
+
+        def program():
+            x = leaf([1.0, 2.0])
+            np.concatenate([x] * n, axis=axis).sum().backward()
+            np.testing.assert_array_equal(x.grad, [n, n])
+
+        program()
+        old = sys.gettrace()
+        sys.settrace(tracer)
+        try:
+            program()
+        finally:
+            sys.settrace(old)
+        return count
+
+    assert lines(200) / lines(100) < 2.5

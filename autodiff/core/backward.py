@@ -149,6 +149,8 @@ def _by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
         wanted = [parent is not None for parent in node.parents]
         if op.variadic:
             (rule,) = op.rules
+            if hasattr(rule, "all_at_once"):  # the same for all inputs, where one by one costs n looks at n of them
+                return list(rule.all_at_once(wanted, part, *saved, **attrs))
             return [rule(i, part, *saved, **attrs) if want else None for i, want in enumerate(wanted)]
         found = [rule(part, *saved, **attrs) if want else None for rule, want in zip(op.rules, wanted, strict=True)]
         return [keep_zeros(part, h) if op.pointwise and want else h for h, want in zip(found, wanted, strict=True)]

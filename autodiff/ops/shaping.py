@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,21 @@ def _concatenate_rule(i: int, g: Any, out: Any, *arrays: Any, axis: Any = 0) -> 
     return g[tuple(index)]
 
 
+def _concatenate_rules(wanted: Sequence[bool], g: Any, out: Any, *arrays: Any, axis: Any = 0) -> list[Any]:
+    """:func:`_concatenate_rule` of every input, in one walk along the axis."""
+    found: list[Any] = []
+    lead: tuple[Any, ...] = () if axis is None else (slice(None),) * (axis % g.ndim)
+    start = 0
+    for want, array in zip(wanted, arrays, strict=True):
+        shape = np.shape(bare(array))
+        end = start + (prod(shape) if axis is None else shape[axis])
+        part = g[(*lead, slice(start, end))] if want else None
+        found.append(np.reshape(part, shape) if want and axis is None else part)
+        start = end
+    return found
+
+
+_concatenate_rule.all_at_once = _concatenate_rules  # type: ignore[attr-defined]
 concatenate_ = P(
     "concatenate", _concatenate, _concatenate_rule, variadic=True, sample=_sample_concatenate, linear="jointly"
 )
