@@ -1,15 +1,16 @@
 """Linear algebra: numpy.linalg, every function differentiable that has a derivative.
 
 Formulas: Giles 2008 (inverse, determinant, solve, Cholesky), Townsend 2016 (SVD), Walter and Lehmann 2010 (QR),
-Boeddeker et al. 2017 (eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh are functions
-of the symmetric part of their argument, so their gradients are symmetric. At equal eigenvalues or singular values
-first-order gradients of functions of the values are right; a result that depends on the vectors there, in first or
-second order, is refused. It must be: sum(R * V w**3 V') and sum(R * V V') give such vectors the same cotangents, and
+Boeddeker et al. 2017 (eigenvectors), Golub and Pereyra 1973 (pseudoinverse). Cholesky, eigh and eigvalsh read the
+triangle that NumPy reads; with respect to a symmetric argument their gradients are symmetric. Functions of equal
+eigenvalues or singular values have first and second derivatives (:mod:`autodiff.ops.spectral`); a result that depends
+on their vectors is refused. It must be: sum(R * V w**3 V') and sum(R * V V') give such vectors the same cotangents, and
 yet have different gradients. :func:`matrix_function` is told the function and has them all.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
+from autodiff.ops.spectral import eigvalsh_, svdvals_
 
 P = Primitive
 
@@ -206,7 +208,7 @@ cholesky_ = P(
 
 @dispatch.implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
-    """Differentiable ``numpy.linalg.cholesky`` of the symmetric part of ``a``.
+    """Differentiable ``numpy.linalg.cholesky``, of the triangle that it reads (see :func:`eigh`).
 
     Examples
     --------
@@ -214,8 +216,45 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     >>> np.linalg.cholesky(autodiff.tensor([[4.0]], requires_grad=True)).item()
     2.0
     """
-    factor = cholesky_.function(a)
+    factor = cholesky_.function(_read(a, "U" if upper else "L"))
     return _h(factor) if upper else factor
+
+
+def _mirrored(x: Any, uplo: str) -> Any:
+    """The Hermitian matrix of which ``x`` holds one triangle; what else it holds is not read."""
+    part, keep = (np.tril, -1) if uplo == "L" else (np.triu, 1)
+    half = part(x, keep)
+    mirrored = half + _h(half)
+    return mirrored + np.real(x) * np.eye(x.shape[-1], dtype=np.real(x).dtype)
+
+
+def _mirrored_rule(g: Any, out: Any, x: Any, uplo: str) -> Any:
+    half = np.tril(np.ones(x.shape[-2:]), -1) if uplo == "L" else np.triu(np.ones(x.shape[-2:]), 1)
+    return (g + _h(g)) * half + np.real(g) * np.eye(x.shape[-1])
+
+
+mirrored_ = P(
+    "mirrored",
+    _mirrored,
+    _mirrored_rule,
+    tangent=lambda t, out, x, uplo: _mirrored(t, uplo),
+    sample=lambda draw: ((_square(draw), draw.choice(("L", "U"))), {}),
+)
+
+
+def _read(a: Any, uplo: str) -> Any:
+    """The Hermitian matrix that NumPy reads off one triangle of ``a``.
+
+    A symmetric argument stands for its symmetric part, so that its gradient is symmetric; any other for the triangle,
+    and the gradient goes there alone.
+    """
+    uplo = str(uplo).upper()
+    if uplo not in ("L", "U"):
+        raise ArgumentError(f"UPLO must be 'L' or 'U', got {uplo!r}")
+    x = _tensor(a)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise np.linalg.LinAlgError(f"needs square matrices, got shape {x.shape}")
+    return x if np.array_equal(x.data, np.conjugate(np.swapaxes(x.data, -1, -2))) else mirrored_.function(x, uplo)
 
 
 # --- eigenvalues, singular values
@@ -247,7 +286,7 @@ def _refuse_inside_blocks(name: str, values: Any, *along: Any) -> None:
             )
 
 
-def _eigh_rule(g: Any, out: Any, x: Any) -> Any:
+def _eigh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
     (gw, gv), (w, v) = g, out
     turned = np.matmul(_h(v), _c(gv))
     _refuse_inside_blocks("eigh", w, turned)
@@ -271,7 +310,7 @@ def _vectors_refused(name: str, values: Any, turning: Any) -> Any:
     return None
 
 
-def _eigh_tangent(t: Any, out: Any, x: Any) -> Any:
+def _eigh_tangent(t: Any, out: Any, x: Any, uplo: str = "L") -> Any:
     # Rellich: V' T V = diag(dw) off the gaps; dV = V (F o V' T V) with F_ij = 1 / (w_j - w_i).
     w, v = out
     turned = np.matmul(np.matmul(_h(v), _symmetric(t)), v)
@@ -289,8 +328,8 @@ def _turns(v: Any) -> Any:
     return np.cos(1.0 + np.arange(v.shape[-1]))
 
 
-def _eigh(x: Any) -> tuple[Any, Any]:
-    w, v = np.linalg.eigh(_symmetric(x))
+def _eigh(x: Any, uplo: str = "L") -> tuple[Any, Any]:
+    w, v = np.linalg.eigh(_symmetric(x), UPLO=uplo)  # type: ignore[arg-type]
     return w, v
 
 
@@ -299,15 +338,22 @@ eigh_ = P("eigh", _eigh, _eigh_rule, sample=lambda draw: ((_square(draw),), {}),
 
 @dispatch.implements(np.linalg.eigh)
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    """Differentiable ``numpy.linalg.eigh`` of the symmetric part of ``a`` (``UPLO`` is of no account)."""
-    w, v = eigh_.function(a)
+    """Differentiable ``numpy.linalg.eigh``, of the triangle that ``UPLO`` names.
+
+    The gradient with respect to a symmetric argument is symmetric: that of the function of its symmetric part. With
+    respect to any other it goes to the triangle that is read.
+    """
+    w, v = eigh_.function(_read(a, UPLO), str(UPLO).upper())
     return type(np.linalg.eigh(np.eye(1)))(w, v)
 
 
 @dispatch.implements(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    """Differentiable ``numpy.linalg.eigvalsh`` of the symmetric part of ``a``."""
-    return eigh_.function(a)[0]
+    """Differentiable ``numpy.linalg.eigvalsh``, of the triangle that ``UPLO`` names (see :func:`eigh`).
+
+    Second derivatives of functions of equal eigenvalues are right, too.
+    """
+    return eigvalsh_.function(_read(a, UPLO), str(UPLO).upper())
 
 
 #: Below this share of the largest eigenvalue a divided difference loses more digits to cancellation than the derivative
@@ -333,7 +379,7 @@ def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
     close = np.abs(bare(wi) - bare(wj)) <= _CLOSE * size
     values = function(w) if hasattr(w, "_node") else np.asarray(bare(function(_tensor(w)))) * 1.0
     quotient_ = (values[..., :, None] - values[..., None, :]) / np.where(close, 1, wi - wj)
-    differences = np.where(close, elementwise_grad(function)((wi + wj) / 2), quotient_)
+    differences = np.where(close, elementwise_grad(lambda w: function(w) * 1.0 + 0 * w)((wi + wj) / 2), quotient_)
     inner = np.matmul(np.matmul(_h(v), _c(g)), v)
     return _c(_symmetric(np.matmul(np.matmul(v, differences * inner), _h(v))))
 
@@ -601,7 +647,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 
     The vectors that complete a non-square factor to a full one are arbitrary but for their span; a result that depends
     on more of them is refused when it is differentiated, and so is one that depends on the phase of complex vectors.
-    ``hermitian`` is of no account.
+    ``hermitian=True`` reads the lower triangle alone and goes through :func:`eigh`, as in NumPy.
 
     Examples
     --------
@@ -610,15 +656,29 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     array([4., 3.])
     """
     x = _tensor(a)
-    u, s, vh = svd_.function(x)
+    if hermitian:
+        return _hermitian_svd(x, compute_uv)
     if not compute_uv:
-        return s
+        return svdvals_.function(x)
+    u, s, vh = svd_.function(x)
     m, n = x.shape[-2:]
     if full_matrices and m != n:
         full = np.linalg.svd(x.data, full_matrices=True)
         u = _completed(u, _as_chosen(full.U, u.data))
         vh = _h(_completed(_h(vh), _as_chosen(np.conjugate(np.swapaxes(full.Vh, -1, -2)), bare(_h(vh)))))
     return type(np.linalg.svd(np.eye(1)))(u, s, vh)
+
+
+def _hermitian_svd(x: Any, compute_uv: bool) -> Any:
+    if not compute_uv:
+        sizes = np.abs(eigvalsh(x))
+        return np.flip(np.sort(sizes, axis=-1), axis=-1)
+    w, v = eigh(x)
+    order = np.argsort(np.abs(w.data), axis=-1)[..., ::-1]
+    s = np.take_along_axis(np.abs(w), order, axis=-1)
+    u = np.take_along_axis(v, np.broadcast_to(order[..., None, :], v.shape), axis=-1)
+    signs = np.take_along_axis(np.sign(w.data), order, axis=-1)
+    return type(np.linalg.svd(np.eye(1)))(u, s, _h(u * signs[..., None, :]))
 
 
 def _as_chosen(full: Any, columns: Any) -> Any:
@@ -721,9 +781,24 @@ pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd, t
 @dispatch.implements(np.linalg.pinv)
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> Any:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
-    if rcond is not None or kwargs:
-        raise NotDifferentiableError("np.linalg.pinv with a cut-off is a step function of it; leave rcond and rtol out")
-    return pinv_.function(a)
+    x = _read(a, "L") if hermitian else _tensor(a)
+    unknown = set(kwargs) - {"rtol"}
+    rtol = kwargs.get("rtol", np._NoValue)
+    if unknown or (rcond is not None and rtol is not np._NoValue):
+        raise ArgumentError(f"pinv: rcond or rtol, one of them, got {sorted(kwargs)} and rcond={rcond!r}")
+    cut = rcond if rcond is not None else None if rtol is np._NoValue else rtol
+    if cut is None and rtol is None:
+        cut = max(x.shape[-2:]) * np.finfo(x.dtype).eps
+    if cut is None or not x.size:
+        return pinv_.function(x)
+    # What lies below the cut-off is left out, and its derivative with it; which values do is a step function.
+    u, s, vh = svd(x, full_matrices=False)
+    size = s.data.max(axis=-1, keepdims=True)
+    large = s.data > np.asarray(dispatch.bare(cut))[..., None] * size
+    if large.all():
+        return pinv_.function(x)
+    inverse = np.where(large, 1 / np.where(large, s, 1), 0)
+    return matmul.function(_h(vh) * inverse[..., None, :], _h(u))
 
 
 # --- composed of the above
@@ -734,11 +809,14 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> A
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     """Differentiable ``numpy.linalg.lstsq``: solution, residuals, rank (a constant) and singular values."""
     x, y = _tensor(a), _tensor(b)
-    solution = matmul.function(pinv_.function(x), y)
-    rank = int(np.linalg.matrix_rank(x.data))
+    cut = np.finfo(x.dtype if x.dtype.kind in "fc" else float).eps * (max(x.shape) if rcond is None else 1)
+    cut = cut if rcond is None or rcond == -1 else rcond
+    values = np.linalg.svd(x.data, compute_uv=False) if x.size else np.zeros(0)
+    rank = int(np.sum(values > cut * values.max(initial=0.0)))
+    solution = matmul.function(pinv(x, rcond=cut), y)
     if rank == x.shape[1] and x.shape[0] > x.shape[1]:
         gap = y - matmul.function(x, solution)
-        residuals = (gap * gap).sum(axis=0)
+        residuals = (np.abs(gap) ** 2 if gap.dtype.kind == "c" else gap * gap).sum(axis=0)
         residuals = residuals.reshape(1) if residuals.ndim == 0 else residuals
     else:
         residuals = _tensor(np.zeros(0))
@@ -751,8 +829,10 @@ def matrix_power(a: Any, n: int) -> Any:
     x = _tensor(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"matrix_power: needs square matrices, got shape {x.shape}")
+    n = operator.index(n)
     if n == 0:
-        return x * 0 + np.eye(x.shape[-1])
+        # The constant, whatever x holds, with a gradient of zero.
+        return elementwise.where_.function(np.zeros(x.shape, bool), x, np.eye(x.shape[-1], dtype=x.dtype))
     base, count = (inv.function(x), -n) if n < 0 else (x, n)
     result = None
     while count:

@@ -1,0 +1,302 @@
+"""Eigenvalues and singular values as functions of the matrix, with second derivatives where some of them are equal.
+
+A function of the values alone, symmetric in equal ones, is as smooth as it is in them, but its derivatives through the
+vectors read 0 / 0 there. With ``G = V diag(g) V'`` its gradient, the change of G along T has the entries ``D_ij B_ij``
+with ``B = V' T V`` and ``D_ij = (g_i - g_j) / (w_i - w_j)``, whose limit at equal values is ``dg_i/dw_i - dg_i/dw_j``
+(Lewis and Sendov 2001). Reverse mode asks the graph of ``g``. Forward mode knows the direction T, and takes those
+vectors of equal values that make B diagonal: along a line the values are smooth (Rellich 1969), and the limit is in
+their tangents. Third derivatives at equal values are refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from autodiff.batching import Unbatchable, is_batched
+from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.forward import Box
+from autodiff.core.op import Primitive, registry
+from autodiff.ops.common import bare
+
+__all__ = ["eigvalsh_", "svdvals_"]
+
+
+def _h(x: Any) -> Any:
+    turned = np.swapaxes(x, -1, -2)
+    return np.conjugate(turned) if bare(x).dtype.kind == "c" else turned
+
+
+def _c(x: Any) -> Any:
+    return np.conjugate(x) if bare(x).dtype.kind == "c" else x
+
+
+def _symmetric(x: Any) -> Any:
+    return (x + _h(x)) / 2
+
+
+def _real_diagonal(x: Any) -> Any:
+    return (
+        np.real(np.diagonal(x, axis1=-2, axis2=-1)) if bare(x).dtype.kind == "c" else np.diagonal(x, axis1=-2, axis2=-1)
+    )
+
+
+def _tracked(*values: Any) -> bool:
+    return any(getattr(v, "_node", None) is not None for v in values)
+
+
+def _tied(values: Any) -> Any:
+    """Which pairs of different places hold equal values: (..., n, n).
+
+    Equal up to a little more than half of the digits: a quotient of differences across less would lose as many.
+    """
+    plain = np.asarray(bare(values))
+    size = np.max(np.abs(plain), axis=-1, keepdims=True, initial=0.0)[..., None]
+    near = np.abs(plain[..., None, :] - plain[..., :, None]) <= np.finfo(plain.dtype).eps ** 0.575 * size
+    return near & ~np.eye(plain.shape[-1], dtype=bool)
+
+
+def _inverse_gaps(values: Any, tied: Any) -> Any:
+    """``1 / (w_j - w_i)``, and 0 for equal ones."""
+    apart = ~tied & ~np.eye(values.shape[-1], dtype=bool)
+    return np.where(apart, 1 / np.where(apart, values[..., None, :] - values[..., :, None], 1), 0)
+
+
+def _turned(w: Any, v: Any, b: Any) -> Any:
+    """The columns of ``v`` turned within each run of equal values such that ``b`` becomes diagonal there."""
+    v = v.copy()
+    n = w.shape[-1]
+    starts = np.ones(w.shape, bool)
+    if n:
+        starts[..., 1:] = ~_tied(w)[..., np.arange(1, n), np.arange(n - 1)]
+    for place in np.ndindex(w.shape[:-1]):
+        edges = [*np.flatnonzero(starts[place]), n]
+        for start, stop in itertools.pairwise(edges):
+            if stop - start > 1:
+                _, q = np.linalg.eigh(b[place][start:stop, start:stop])
+                v[place][:, start:stop] = v[place][:, start:stop] @ q
+    return v
+
+
+def _no_third() -> NotDifferentiableError:
+    return NotDifferentiableError(
+        "two eigenvalues or singular values are equal: first and second derivatives of functions of them are given, in"
+        " reverse mode twice or forward over reverse (hvp, hessian); others are not. Use functions of the matrix itself"
+        " (autodiff.linalg.matrix_function, np.linalg.matrix_power, np.linalg.slogdet)"
+    )
+
+
+# --- the gradient V diag(g) V' as an operation -----------------------------------------------------------------------
+
+
+def _gradient(g: Any, x: Any, d: Any) -> Any:
+    _, v = np.linalg.eigh(x)
+    return _c(np.matmul(v * g[..., None, :], _h(v)))
+
+
+def _gradient_in_g(s: Any, out: Any, g: Any, x: Any, d: Any) -> Any:
+    if _tracked(s, g, x):
+        raise _no_third()
+    _, v = np.linalg.eigh(bare(x))
+    return _real_diagonal(np.matmul(np.matmul(_h(v), _symmetric(_c(s))), v))
+
+
+def _gradient_in_x(s: Any, out: Any, g: Any, x: Any, d: Any) -> Any:
+    if _tracked(s, g, x):
+        raise _no_third()
+    _, v = np.linalg.eigh(bare(x))
+    inner = np.matmul(np.matmul(_h(v), _symmetric(_c(s))), v)
+    return _c(np.matmul(np.matmul(v, bare(d) * inner), _h(v)))
+
+
+def _joint(z: Any) -> Any:
+    return _gradient(np.real(z[..., -1]), z[..., :-1], None)
+
+
+def _joint_tangent(t: Any, out: Any, z: Any) -> Any:
+    if is_batched(t):
+        raise Unbatchable
+    if _tracked(t, z):
+        raise _no_third()
+    z, t = np.asarray(bare(z)), np.asarray(bare(t))
+    x, g = z[..., :-1], np.real(z[..., -1])
+    along, moved = _symmetric(t[..., :-1]), np.real(t[..., -1])
+    w, v = np.linalg.eigh(x)
+    v = _turned(w, v, np.matmul(np.matmul(_h(v), along), v))
+    gaps = _inverse_gaps(w, _tied(w))
+    middle = (g[..., None, :] - g[..., :, None]) * gaps * np.matmul(np.matmul(_h(v), along), v)
+    middle = middle + moved[..., None, :] * np.eye(w.shape[-1])
+    return _c(np.matmul(np.matmul(v, middle), _h(v)))
+
+
+def _joint_rule(s: Any, out: Any, z: Any) -> Any:
+    raise _no_third()
+
+
+_gradient_ = Primitive("eigenvalue_gradient", _gradient, _gradient_in_g, _gradient_in_x, None)
+# The matrix and g beside it, in one array: their tangents must be known together.
+_joint_ = Primitive("eigenvalue_gradient_joint", _joint, _joint_rule, tangent=_joint_tangent)
+for _op in (_gradient_, _joint_):
+    # No functions of their arguments to be verified by themselves: d and g follow from x.
+    del registry[_op.name]
+
+
+def _limits(g: Any, values: Any) -> Any:
+    """``(g_i - g_j) / (w_i - w_j)``, where equal its limit, by the graph that leads from the values to ``g``."""
+    from autodiff.transforms import gradients
+
+    w, plain = np.asarray(bare(values)), np.asarray(bare(g))
+    tied = _tied(w)
+    n = w.shape[-1]
+    slopes = np.zeros((*w.shape, n))
+    if _tracked(g):
+        for k in range(n):
+            unit = np.zeros(w.shape, w.dtype)
+            unit[..., k] = 1
+            row = gradients(g, values, unit, retain_graph=True, allow_unused=True)
+            if row is not None:
+                slopes[..., k, :] = np.asarray(bare(row))
+    own = np.diagonal(slopes, axis1=-2, axis2=-1)
+    limit = (own[..., :, None] + own[..., None, :] - slopes - np.swapaxes(slopes, -1, -2)) / 2
+    return np.where(tied, limit, (plain[..., None, :] - plain[..., :, None]) * _inverse_gaps(w, tied))
+
+
+def _by_graph(*values: Any) -> bool:
+    return not any(isinstance(getattr(v, "_node", None), Box) for v in values)
+
+
+# --- eigenvalues -------------------------------------------------------------------------------------------------
+
+
+def _eigvalsh(x: Any, uplo: str = "L") -> Any:
+    return np.linalg.eigvalsh(x, UPLO=uplo)  # type: ignore[arg-type]
+
+
+def _eigvalsh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
+    g, x = np.real(g) if bare(g).dtype.kind == "c" else g, _symmetric(x)
+    if not _tracked(g, x):
+        _, v = np.linalg.eigh(bare(x))
+        return _c(np.matmul(v * g[..., None, :], _h(v)))
+    if not np.any(_tied(out)):
+        from autodiff.ops.linalg import eigh_
+
+        v = eigh_.function(x)[1]
+        return _c(np.matmul(v * g[..., None, :], _h(v)))
+    if _by_graph(g, x):
+        return _gradient_.function(g, x, _limits(g, out))
+    return _joint_.function(np.concatenate([x, g[..., None]], axis=-1))
+
+
+def _eigvalsh_tangent(t: Any, out: Any, x: Any, uplo: str = "L") -> Any:
+    tied = np.any(_tied(out))
+    if tied and is_batched(t):
+        raise Unbatchable
+    if tied and _tracked(t, x):
+        raise _no_third()
+    x = _symmetric(x)
+    if _tracked(x):
+        from autodiff.ops.linalg import eigh_
+
+        v = eigh_.function(x)[1]
+    else:
+        w, v = np.linalg.eigh(bare(x))
+        if tied:
+            v = _turned(w, v, np.matmul(np.matmul(_h(v), _symmetric(bare(t))), v))
+    return _real_diagonal(np.matmul(np.matmul(_h(v), _symmetric(t)), v))
+
+
+def _sample_symmetric(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    n = draw.integer(1, 3)
+    a = draw.array((n, n), -1.0, 1.0, distinct=True) + 2.5 * np.diag(np.arange(1.0, n + 1))
+    return ((a + a.T) / 2,), {"uplo": draw.choice(("L", "U"))}
+
+
+def _of_symmetric_part(x: Any, uplo: str = "L") -> Any:
+    return _eigvalsh(_symmetric(np.asarray(x)), uplo)
+
+
+eigvalsh_ = Primitive(
+    "eigvalsh", _of_symmetric_part, _eigvalsh_rule, sample=_sample_symmetric, tangent=_eigvalsh_tangent
+)
+
+
+# --- singular values ---------------------------------------------------------------------------------------------
+
+
+def _zero(s: Any, shape: tuple[int, ...]) -> Any:
+    plain = np.asarray(bare(s))
+    return plain <= np.finfo(plain.dtype).eps * max(shape[-2:]) * np.max(plain, axis=-1, keepdims=True, initial=0.0)
+
+
+def _svdvals(x: Any) -> Any:
+    return np.linalg.svd(x, compute_uv=False)
+
+
+def _svdvals_rule(g: Any, out: Any, x: Any) -> Any:
+    """At a singular value of zero there is a kink like that of ``abs``, and the cotangent counts for nothing."""
+    g = np.where(_zero(out, x.shape), 0, np.real(g) if bare(g).dtype.kind == "c" else g)
+    tied = np.any(_tied(out))
+    if not tied and not _tracked(g, x):
+        u, _, vh = np.linalg.svd(bare(x), full_matrices=False)
+        return _c(np.matmul(u * g[..., None, :], vh))
+    if not tied:
+        from autodiff.ops.linalg import svd_
+
+        u, _, vh = svd_.function(x)
+        return _c(np.matmul(u * g[..., None, :], vh))
+    # The singular values are the largest eigenvalues of [[0, X], [X', 0]] (Jordan and Wielandt), and both derivatives
+    # must take the same vectors of equal ones.
+    m, n = x.shape[-2:]
+    k, lead = min(m, n), tuple(x.shape[:-2])
+    dtype = bare(x).dtype
+    upper = np.concatenate([np.zeros((*lead, m, m), dtype), x], axis=-1)
+    lower = np.concatenate([_h(x), np.zeros((*lead, n, n), dtype)], axis=-1)
+    big = np.concatenate([upper, lower], axis=-2)
+    rest = m + n - k
+    padded = np.concatenate([np.broadcast_to(0 * g[..., :1], (*lead, rest)), np.flip(g, -1)], axis=-1)
+    if not _tracked(g, x):
+        gradient = _gradient(padded, big, None)
+    elif _by_graph(g, x):
+        w = np.linalg.eigvalsh(np.asarray(bare(big)))
+        plain = np.asarray(bare(padded))
+        d = (plain[..., None, :] - plain[..., :, None]) * _inverse_gaps(w, _tied(w))
+        d[..., rest:, rest:] = np.flip(_limits(g, out), (-1, -2))
+        gradient = _gradient_.function(padded, big, d)
+    else:
+        gradient = _joint_.function(np.concatenate([big, padded[..., None]], axis=-1))
+    return 2 * gradient[..., :m, m:]
+
+
+def _svdvals_tangent(t: Any, out: Any, x: Any) -> Any:
+    tied = np.any(_tied(out))
+    if tied and is_batched(t):
+        raise Unbatchable
+    if tied and _tracked(t, x):
+        raise _no_third()
+    if _tracked(x):
+        from autodiff.ops.linalg import svd_
+
+        u, _, vh = svd_.function(x)
+        moved = _real_diagonal(np.matmul(np.matmul(_h(u), t), _h(vh)))
+    else:
+        u, s, vh = np.linalg.svd(bare(x), full_matrices=False)
+        moved = np.matmul(np.matmul(_h(u), t), _h(vh))
+        if tied:
+            b = _symmetric(bare(moved))
+            # Eigenvalues ascend, singular values descend.
+            v = _turned(s, np.broadcast_to(np.eye(s.shape[-1], dtype=b.dtype), b.shape), -b)
+            moved = np.matmul(np.matmul(_h(v), b), v)
+        moved = _real_diagonal(moved)
+    return np.where(_zero(out, x.shape), 0, moved)
+
+
+def _sample_matrix(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    m, n = draw.integer(1, 3), draw.integer(1, 3)
+    a = draw.array((m, n), -1.0, 1.0, distinct=True)
+    a[np.arange(min(m, n)), np.arange(min(m, n))] += 2.0 * np.arange(1, min(m, n) + 1)
+    return (a,), {}
+
+
+svdvals_ = Primitive("svdvals", _svdvals, _svdvals_rule, sample=_sample_matrix, tangent=_svdvals_tangent)

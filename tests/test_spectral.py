@@ -1,0 +1,154 @@
+"""Functions of eigenvalues and singular values where some of them are equal, and the triangle that is read."""
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+
+SWAP = np.array([[0.0, 1.0], [1.0, 0.0]])
+Q, _ = np.linalg.qr(np.array([[1.0, 2.0, 0.5], [-1.0, 1.0, 3.0], [2.0, 0.3, 1.0]]))
+D = np.array([[0.2, 1.0, -0.4], [0.7, -0.3, 0.1], [0.5, 0.9, 1.1]])
+V = np.array([[1.0, 2.0, 3.0], [2.0, -1.0, 1.0], [3.0, 1.0, 0.5]])
+
+
+def forward_over_reverse(f, x, v):
+    return ad.hvp(f, (x,), (v,))[0] if isinstance(ad.hvp(f, (x,), (v,)), tuple) else ad.hvp(f, (x,), (v,))
+
+
+def reverse_over_reverse(f, x, v):
+    return ad.grad(lambda x: np.sum(np.real(ad.grad(f)(x) * np.conj(v))))(x)
+
+
+def by_hessian(f, x, v):
+    return np.tensordot(ad.hessian(f)(x), v, axes=x.ndim)
+
+
+ORDERS = pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse, by_hessian])
+
+
+@ORDERS
+@pytest.mark.parametrize(
+    ("function", "x", "v", "truth"),
+    [
+        (lambda w: np.sum(w**3), np.eye(2), SWAP, 6 * SWAP),
+        (lambda w: np.sum(np.log(w) ** 2), np.eye(2), SWAP, 2 * SWAP),
+        (lambda w: np.sum(np.log(w)), np.eye(3), np.ones((3, 3)), -np.ones((3, 3))),
+        (lambda w: np.sum(w) ** 2, np.eye(3), V, 2 * np.trace(V) * np.eye(3)),
+        (lambda w: np.prod(w), np.eye(3), V, np.trace(V) * np.eye(3) - V),
+        (lambda w: np.sum(w**2), np.diag([1.0, 1 + 1e-15]), SWAP, 2 * SWAP),
+        (lambda w: np.sum(w**2), np.diag([1.0, 1 + 1e-12]), SWAP, 2 * SWAP),
+        (lambda w: np.sum(w**2), np.diag([1.0, 1 + 1e-7]), SWAP, 2 * SWAP),
+    ],
+)
+def test_second_derivatives_at_equal_eigenvalues(second, function, x, v, truth):
+    np.testing.assert_allclose(second(lambda a: function(np.linalg.eigvalsh(a)), x, v), truth, atol=2e-8)
+
+
+@ORDERS
+def test_some_of_the_eigenvalues_are_equal(second):
+    x = np.diag([1.0, 1.0, 2.0])
+    truth = 4 * (x @ x @ V + x @ V @ x + V @ x @ x)
+    np.testing.assert_allclose(second(lambda a: np.sum(np.linalg.eigvalsh(a) ** 4), x, V), truth, atol=1e-10)
+
+
+@ORDERS
+def test_singular_values_of_an_orthogonal_matrix(second):
+    m = Q.T @ D
+    found = second(lambda a: np.sum((np.linalg.svdvals(a) - 1) ** 2), Q, D)
+    np.testing.assert_allclose(found, Q @ (m + m.T), atol=1e-10)
+
+
+@ORDERS
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_singular_values_of_matrices_that_are_not_square(second, shape):
+    """Truth: the sum of fourth powers is tr (A'A)^2, whose gradient is 4 A A'A."""
+    a, v = np.eye(*shape) * 1.5, D[: shape[0], : shape[1]]
+    truth = 4 * (v @ a.T @ a + a @ v.T @ a + a @ a.T @ v)
+    np.testing.assert_allclose(second(lambda x: np.sum(np.linalg.svdvals(x) ** 4), a, v), truth, atol=1e-10)
+
+
+@pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse])
+def test_stacks_of_matrices(second):
+    x, v = np.stack([np.eye(2), 2 * np.eye(2)]), np.stack([SWAP, SWAP])
+    truth = np.stack([6 * SWAP, 12 * SWAP])
+    np.testing.assert_allclose(second(lambda a: np.sum(np.linalg.eigvalsh(a) ** 3), x, v), truth, atol=1e-10)
+
+
+def test_third_derivatives_at_equal_values_are_refused():
+    def third(a):
+        return ad.grad(lambda x: np.sum(ad.grad(lambda y: np.sum(ad.grad(f)(y) * SWAP))(x) * SWAP))(a)
+
+    def f(a):
+        return np.sum(np.linalg.eigvalsh(a) ** 3)
+
+    with pytest.raises(ad.AutodiffError, match="equal"):
+        third(np.eye(2))
+    x = np.diag([1.0, 3.0])
+    np.testing.assert_allclose(third(x), 6 * SWAP @ SWAP, atol=1e-10)
+
+
+@pytest.mark.parametrize("first", [ad.grad, lambda f: lambda x: ad.jvp(f, (x,), (SWAP,))[1]])
+def test_vectors_of_equal_eigenvalues_are_refused_in_every_mode(first):
+    with pytest.raises(ad.AutodiffError, match="equal"):
+        first(lambda a: np.linalg.eigh(a)[1][0, 1])(np.eye(2))
+
+
+def test_a_tangent_at_equal_eigenvalues_is_that_of_the_smooth_branches():
+    """Rellich: along I + t SWAP the eigenvalues are 1 - t and 1 + t."""
+    _, moved = ad.jvp(np.linalg.eigvalsh, (np.eye(2),), (SWAP,))
+    np.testing.assert_allclose(moved, [-1.0, 1.0])
+
+
+# --- the triangle that is read --------------------------------------------------------------------------------------
+
+ONE_TRIANGLE = np.array([[4.0, 9.0, -3.0], [1.0, 3.0, 7.0], [0.5, 0.2, 5.0]])
+
+
+def numeric(f, a):
+    found = np.zeros(a.shape)
+    for place in np.ndindex(a.shape):
+        step = np.zeros(a.shape)
+        step[place] = 1e-5
+        found[place] = (f(a + step) - f(a - step)) / 2e-5
+    return found
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.linalg.eigvalsh,
+        lambda a: np.linalg.eigvalsh(a, UPLO="U"),
+        lambda a: np.linalg.eigh(a)[0],
+        lambda a: np.linalg.eigh(a, "U")[0],
+        lambda a: np.linalg.eigh(a, "u")[1] ** 2,
+        np.linalg.cholesky,
+        lambda a: np.linalg.svd(a, hermitian=True)[1],
+        lambda a: np.linalg.svd(a, compute_uv=False, hermitian=True),
+        lambda a: np.linalg.pinv(a, hermitian=True),
+        lambda a: np.linalg.pinv(a, rcond=0.4),
+        lambda a: np.linalg.pinv(a, rtol=1e-3),
+        lambda a: np.linalg.lstsq(a[:, :2], a[:, 2], rcond=0.5)[0],
+        lambda a: np.linalg.lstsq(a, a[:, 2], rcond=-1)[0],
+        lambda a: np.linalg.matrix_power(a, 0),
+    ],
+)
+def test_values_and_gradients_of_what_numpy_reads(function):
+    t = ad.tensor(ONE_TRIANGLE, requires_grad=True)
+    found = function(t)
+    truth = function(ONE_TRIANGLE)
+    np.testing.assert_allclose(found.data, truth, atol=1e-12)
+    weights = np.arange(1.0, truth.size + 1).reshape(truth.shape)
+    np.sum(found * weights).backward()
+    np.testing.assert_allclose(t.grad, numeric(lambda a: np.sum(function(a) * weights), ONE_TRIANGLE), atol=1e-6)
+
+
+def test_an_unknown_triangle_is_refused():
+    with pytest.raises(ValueError, match="UPLO"):
+        np.linalg.eigvalsh(ad.tensor(np.eye(2)), UPLO="X")
+
+
+def test_matrix_power_zero_is_the_identity_of_the_dtype():
+    for dtype in (np.float32, np.complex64):
+        found = np.linalg.matrix_power(ad.tensor(np.full((2, 2), np.nan, dtype), requires_grad=True), 0)
+        assert found.dtype == dtype
+        assert np.array_equal(found.data, np.eye(2))
