@@ -455,9 +455,10 @@ class _Torch(Problem):
         leaves: list[Any] = []
 
         def wrap(array: Any, number: int) -> Any:
-            wide = array if self.arguments.narrow or array.dtype.kind == "c" else array.astype(np.float64)
-            leaves.append(torch.tensor(wide, requires_grad=tracked))
-            return leaves[-1]
+            wide = array if self.arguments.narrow or array.dtype.kind == "c" else np.array(array, np.float64)
+            leaf = torch.from_numpy(wide)
+            leaves.append(leaf.requires_grad_() if tracked else leaf)
+            return leaf
 
         def tensor(value: Any) -> Any:
             return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -119,7 +119,9 @@ class Arguments:
 
     def call(self, arrays: Sequence[Any], wrap: Callable[[Any, int], Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments with ``wrap(array, number)`` in the places of the leaves, and fresh copies of all else."""
-        values = [self._shaped(array, number) for number, array in enumerate(arrays)]
+        values = arrays if self._plain else [self._shaped(array, number) for number, array in enumerate(arrays)]
+        if not self._kwargs and all(type(a) is _Spot for a in self._args):
+            return [wrap(values[a.number], a.number) for a in self._args], {}
 
         def filled(value: Any) -> Any:
             if isinstance(value, _Spot):
@@ -131,6 +133,11 @@ class Arguments:
             return value.copy() if isinstance(value, np.ndarray) else _copied(value)
 
         return [filled(a) for a in self._args], {key: filled(a) for key, a in self._kwargs.items()}
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the leaves are handed on as the real arrays that they are."""
+        return not self.narrow and all(dtype.kind == "f" for dtype in self.dtypes)
 
     def _shaped(self, array: Any, number: int) -> Any:
         kind = self.dtypes[number]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.testing.reference import plain, scale
+from autodiff.testing.reference import plain, precision_of, scale
 from autodiff.testing.report import Report
 
 __all__ = ["diagnose", "relation"]
@@ -106,7 +106,7 @@ class _Facts:
         whole = self.count * x.size <= _LARGEST
         rows = []
         # Small steps, for kinks are near; longdouble, if the function has it, keeps their digits.
-        wide = np.asarray(self.problem.terms([b.astype(np.longdouble) for b in base])).dtype == np.longdouble
+        wide = precision_of(self.problem.terms, base) == np.longdouble
         coarse = any("plateaus" in note for note in self.problem.arguments.notes)
         step = ((0.1 if coarse else 1e-6 if wide else 1e-5) * scale(x)).reshape(-1)
         with np.errstate(all="ignore"):

@@ -118,20 +118,25 @@ class _Reference:
     def along(self, direction: Sequence[Any], folded: bool = True) -> Callable[[Any], Any]:
         """The terms as a function of ``t`` at ``base + t direction``; a direction None leaves its argument alone."""
 
+        precision, base = self.precision, self.base
+        double = precision == _DOUBLE
+
         def function(t: Any) -> Any:
-            kind = np.result_type(self.precision, np.complex64) if isinstance(t, complex) else self.precision
-            values = self.terms(
-                [
-                    np.asarray(b if d is None else b + t * d).astype(kind, copy=False)
-                    for b, d in zip(self.base, direction, strict=True)
-                ]
-            )
+            kind = np.result_type(precision, np.complex64) if isinstance(t, complex) else precision
+            if double and not isinstance(t, complex):
+                t = float(t)
+            arrays = [
+                (b if d is None else b + t * d).astype(kind, copy=False) for b, d in zip(base, direction, strict=True)
+            ]
+            values = self.terms(arrays)
             return self.folded(values) if folded else values
 
         return function
 
     def folded(self, values: Any) -> Any:
         """Terms of unknown value left out, and many of them added up in blocks."""
+        if self.known is None and self.blocks is None:
+            return values
         if self.known is not None:
             values = np.where(self.known, values, 0)
         if self.blocks is None:
@@ -176,7 +181,7 @@ def _study(
             " known of their derivatives"
         )
         here = np.where(known, here, 0)
-    precision = _DOUBLE if max(size, here.size) > _LARGE else _precision(terms, base)
+    precision = _DOUBLE if max(size, here.size) > _LARGE else precision_of(terms, base)
     blocks = None
     if here.size > _BLOCKS:
         magnitude = np.abs(here)
@@ -309,7 +314,7 @@ def _bends(along: Callable[[Any], Any], reference: _Reference, step: float, size
     return ~(bend <= 0.02 * size + 4 * reference.noise / step)
 
 
-def _precision(terms: Terms, base: Sequence[Any]) -> Any:
+def precision_of(terms: Terms, base: Sequence[Any]) -> Any:
     """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
     if not _WIDE:
         return _DOUBLE
@@ -335,7 +340,7 @@ def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tupl
     if array.size <= _FULL_SIZE:
         spots = np.arange(array.size)
     else:
-        spots = np.sort(rng.choice(array.size, _SPOTS if array.size <= _LARGE else 2, replace=False))
+        spots = np.sort(rng.choice(array.size, _SPOTS if array.size <= _LARGE else 1, replace=False))
     for spot in spots:
         direction = np.zeros(array.size)
         direction[spot] = sizes.reshape(-1)[spot]
@@ -350,7 +355,7 @@ def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tupl
     bands = np.unique(band)
     for number in range(_DIRECTIONS if array.size <= _LARGE else 1):
         full = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * sizes
-        if number == 0 and len(bands) > 1:
+        if len(bands) > 1 and (number == 0 or array.size > _LARGE):
             result += [(None, np.where(band == b, full, 0.0)) for b in bands]
         else:
             result.append((None, full))
@@ -493,7 +498,7 @@ def compare_along(
     """Enter into ``report`` the comparison of one number with the derivative of the sum of ``terms`` along a direction;
     nothing where there is a kink.
     """
-    reference = _Reference(terms, base, _precision(terms, base), None, 0.0)
+    reference = _Reference(terms, base, precision_of(terms, base), None, 0.0)
     along = reference.along(direction)
     with np.errstate(all="ignore"):
         centre = along(np.longdouble(0))
@@ -538,7 +543,7 @@ def _misfit(report: Report, leaf: Leaf, g: Any, array: Any) -> str:
 
 def _kinked(terms: Terms, base: list[Any], direction: Sequence[Any]) -> bool:
     """Whether some term has different derivatives from the left and from the right, both well known."""
-    reference = _Reference(terms, base, _precision(terms, base), None, 0.0)
+    reference = _Reference(terms, base, precision_of(terms, base), None, 0.0)
     along = reference.along(direction)
     centre = along(np.longdouble(0))
     noise, *_ = _noise(along, centre, reference.precision)
@@ -731,7 +736,8 @@ class _Judge:
         (numeric, moved, bent)
             ``numeric`` is None without an agreement; ``moved`` says which terms change at all.
         """
-        reference, h = self.reference, np.longdouble(_QUICK)
+        reference = self.reference
+        h = _QUICK if reference.precision == _DOUBLE else np.longdouble(_QUICK)
         centre = reference.centre
         right, left = along(h), along(-h)
         far = (right - left) / (2 * h)
