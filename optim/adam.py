@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from autodiff import kernels
-from optim.buckets import Array
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed
+from optim.flat import Array
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed, option
 
 __all__ = ["Adam", "AdamW"]
-
-# What the constants of a kernel are computed from, and the classes of values that cannot change without being
-# exchanged.
-_OPTIONS = operator.itemgetter("betas", "lr", "weight_decay", "maximize", "decoupled_weight_decay")
-_FIXED = frozenset({float, int, bool})
 
 
 class Adam(Optimizer):
@@ -66,91 +60,31 @@ class Adam(Optimizer):
     array([3.5])
     """
 
-    _allowed: ClassVar = {"lr": NON_NEGATIVE, "betas": BETAS, "eps": NON_NEGATIVE, "weight_decay": NON_NEGATIVE}
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        decoupled_weight_decay: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )
+    params: Iterable[Any]
+    lr: float = option(1e-3, NON_NEGATIVE)
+    betas: tuple[float, float] = option((0.9, 0.999), BETAS)
+    eps: float = option(1e-8, NON_NEGATIVE)
+    weight_decay: float = option(0, NON_NEGATIVE)
+    amsgrad: bool = option(False)
+    maximize: bool = option(False, kw_only=True)
+    decoupled_weight_decay: bool = option(False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
-    def _walk(
-        self,
-        group: Group,
-        turn: Any,
-        old: Array,
-        gradient: Array,
-        new: Array,
-        slots: list[Array],
-        start: int,
-        stop: int,
-    ) -> None:
-        """In one compiled pass where that pays (:mod:`autodiff.kernels`), else block by block."""
-        size = stop - start
-        # What is the optimiser's own is as a kernel wants it wherever what came from outside is.
-        if not kernels.large(size, kernels.LEAST_OF_MANY) or group["amsgrad"] or not kernels.ready(old, gradient):
-            super()._walk(group, turn, old, gradient, new, slots, start, stop)
-            return
-        name, arrays = ("adam_in_place", [old, *slots]) if old is new else ("adam", [old, *slots, new])
-        if size != old.size:
-            arrays = [a[start:stop] for a in arrays]
-        p, *outs = arrays
+    def _kernel(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array]) -> bool:
+        size = p.size
+        # Our state shares the parameters' dtype and layout, so to look at both of these is enough.
+        if group["amsgrad"] or not kernels.large(size, kernels.LEAST_OF_MANY) or not kernels.ready(p, g):
+            return False
         numbers = np.array((*_constants(group), *_rates(group, turn)), p.dtype)
         try:
-            kernels.run(name, size, size, p, gradient, *outs, numbers)
+            kernels.run("adam_in_place", size, size, p, g, *slots, numbers)
         except kernels.KernelFailure:
-            super()._walk(group, turn, old, gradient, new, slots, start, stop)
+            return False
+        return True
 
-    def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
-        if group["amsgrad"] or not kernels.large(p.size, kernels.LEAST_OF_MANY) or not kernels.ready(p, *slots):
-            return None
-        (mean, square), numbers = slots, np.empty(8, p.dtype)
-        try:
-            run = kernels.prepared("adam_in_place", p.size, p.size, p, p, mean, square, numbers)
-        except kernels.KernelFailure:
-            return None
-        known: Any = None
-
-        def step(turn: Any, g: Array) -> None:
-            nonlocal known
-            options = _OPTIONS(group)
-            if options != known:
-                numbers[:6] = _constants(group)
-                # An array, say, could be written into and yet be equal to itself.
-                fixed = options[0].__class__ is tuple and all(
-                    value.__class__ in _FIXED for value in (*options[0], *options[1:])
-                )
-                known = options if fixed else None
-            numbers[6], numbers[7] = _rates(group, turn)
-            run(p, g, mean, square, numbers)
-
-        return step
-
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         mean, square = slots[0], slots[1]
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
@@ -158,7 +92,7 @@ class Adam(Optimizer):
         first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, *_rates(group, turn))
         if group["decoupled_weight_decay"]:
             if weight_decay:
-                p = np.multiply(p, 1 - lr * weight_decay, out)
+                np.multiply(p, 1 - lr * weight_decay, p)
             if group["maximize"]:
                 g = np.negative(g, scratch[0])
         elif weight_decay or group["maximize"]:
@@ -177,7 +111,7 @@ class Adam(Optimizer):
         np.add(temporary, eps, temporary)
         np.divide(mean, temporary, temporary)
         np.multiply(temporary, rate, temporary)
-        np.subtract(p, temporary, out)
+        np.subtract(p, temporary, p)
 
 
 def _rates(group: Group, turn: Any) -> tuple[float, float]:
@@ -220,15 +154,5 @@ class AdamW(Adam):
     array([3.3])
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+    weight_decay: float = option(1e-2, NON_NEGATIVE)
+    decoupled_weight_decay: bool = option(True, init=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optim.buckets import Array
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed
+from optim.flat import Array
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -58,36 +58,13 @@ class Adagrad(Optimizer):
     array([3.])
     """
 
-    _allowed: ClassVar = {
-        "lr": NON_NEGATIVE,
-        "lr_decay": NON_NEGATIVE,
-        "weight_decay": NON_NEGATIVE,
-        "initial_accumulator_value": NON_NEGATIVE,
-        "eps": NON_NEGATIVE,
-    }
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-2,
-        lr_decay: float = 0,
-        weight_decay: float = 0,
-        initial_accumulator_value: float = 0,
-        eps: float = 1e-10,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "lr_decay": lr_decay,
-                "weight_decay": weight_decay,
-                "initial_accumulator_value": initial_accumulator_value,
-                "eps": eps,
-                "maximize": maximize,
-            },
-        )
+    params: Iterable[Any]
+    lr: float = option(1e-2, NON_NEGATIVE)
+    lr_decay: float = option(0, NON_NEGATIVE)
+    weight_decay: float = option(0, NON_NEGATIVE)
+    initial_accumulator_value: float = option(0, NON_NEGATIVE)
+    eps: float = option(1e-10, NON_NEGATIVE)
+    maximize: bool = option(False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("sum",)
@@ -96,9 +73,7 @@ class Adagrad(Optimizer):
         value = float(group["initial_accumulator_value"])
         return complex(value, value) if dtype.kind == "c" else value
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (total,), temporary = slots, scratch[1]
         g = decayed(group, p, g, scratch[0])
         np.multiply(g, g, temporary)
@@ -107,7 +82,7 @@ class Adagrad(Optimizer):
         np.add(temporary, group["eps"], temporary)
         np.divide(g, temporary, temporary)
         np.multiply(temporary, group["lr"] / (1 + (turn - 1) * group["lr_decay"]), temporary)
-        np.subtract(p, temporary, out)
+        np.subtract(p, temporary, p)
 
 
 class RMSprop(Optimizer):
@@ -150,32 +125,14 @@ class RMSprop(Optimizer):
     array([3.])
     """
 
-    _allowed: ClassVar = dict.fromkeys(("lr", "alpha", "eps", "weight_decay", "momentum"), NON_NEGATIVE)
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
-        centered: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-                "maximize": maximize,
-            },
-        )
+    params: Iterable[Any]
+    lr: float = option(1e-2, NON_NEGATIVE)
+    alpha: float = option(0.99, NON_NEGATIVE)
+    eps: float = option(1e-8, NON_NEGATIVE)
+    weight_decay: float = option(0, NON_NEGATIVE)
+    momentum: float = option(0, NON_NEGATIVE)
+    centered: bool = option(False)
+    maximize: bool = option(False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         names = ["square_avg"]
@@ -185,9 +142,7 @@ class RMSprop(Optimizer):
             names.append("grad_avg")
         return tuple(names)
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         square, temporary = slots[0], scratch[1]
         alpha = group["alpha"]
         g = decayed(group, p, g, scratch[0])
@@ -211,7 +166,7 @@ class RMSprop(Optimizer):
             np.multiply(velocity, group["lr"], temporary)
         else:
             np.multiply(temporary, group["lr"], temporary)
-        np.subtract(p, temporary, out)
+        np.subtract(p, temporary, p)
 
 
 class Adadelta(Optimizer):
@@ -252,31 +207,17 @@ class Adadelta(Optimizer):
     array([3.6838])
     """
 
-    _allowed: ClassVar = {
-        "lr": NON_NEGATIVE,
-        "rho": (lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"),
-        "eps": NON_NEGATIVE,
-        "weight_decay": NON_NEGATIVE,
-    }
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1.0,
-        rho: float = 0.9,
-        eps: float = 1e-6,
-        weight_decay: float = 0,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+    params: Iterable[Any]
+    lr: float = option(1.0, NON_NEGATIVE)
+    rho: float = option(0.9, (lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"))
+    eps: float = option(1e-6, NON_NEGATIVE)
+    weight_decay: float = option(0, NON_NEGATIVE)
+    maximize: bool = option(False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         square, moved = slots
         root, delta = scratch[1], scratch[2]
         rho, eps = group["rho"], group["eps"]
@@ -290,4 +231,4 @@ class Adadelta(Optimizer):
         np.multiply(delta, g, delta)
         _average_of_squares(moved, delta, rho, root)
         np.multiply(delta, group["lr"], delta)
-        np.subtract(p, delta, out)
+        np.subtract(p, delta, p)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optim.buckets import Array, State
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer
+from optim.flat import Array, State
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, option
 
 __all__ = ["Lion"]
 
@@ -55,19 +55,11 @@ class Lion(Optimizer):
     array([3.5])
     """
 
-    _counts = False
-    _allowed: ClassVar = {"lr": NON_NEGATIVE, "betas": BETAS, "weight_decay": NON_NEGATIVE}
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
+    params: Iterable[Any]
+    lr: float = option(1e-4, NON_NEGATIVE)
+    betas: tuple[float, float] = option((0.9, 0.99), BETAS)
+    weight_decay: float = option(0.0, NON_NEGATIVE)
+    maximize: bool = option(False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg",)
@@ -75,22 +67,20 @@ class Lion(Optimizer):
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
         return [None] * len(states)  # no step of Lion depends on its number
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (mean,), direction, temporary = slots, scratch[1], scratch[2]
         beta1, beta2 = group["betas"]
         lr, weight_decay = group["lr"], group["weight_decay"]
         if group["maximize"]:
             g = np.negative(g, scratch[0])
         if weight_decay:
-            p = np.multiply(p, 1 - lr * weight_decay, out)
+            np.multiply(p, 1 - lr * weight_decay, p)
         np.multiply(mean, beta1, direction)
         np.multiply(g, 1 - beta1, temporary)
         np.add(direction, temporary, direction)
         np.sign(direction, direction)
         np.multiply(direction, lr, direction)
-        np.subtract(p, direction, out)
+        np.subtract(p, direction, p)
         np.multiply(mean, beta2, mean)
         np.multiply(g, 1 - beta2, temporary)
         np.add(mean, temporary, mean)

@@ -1,38 +1,33 @@
-"""What every optimiser shares: parameter groups, state, and one fast way to walk the parameters.
+"""What every optimiser shares: a table of options, parameter groups, state, and one way to take a step.
 
-An optimiser is a formula on flat vectors: it writes the new parameters, given the old ones, the gradient and its state,
-and knows neither shapes nor parameters. This module brings the vectors to it. Small parameters that sit next to each
-other are joined into one flat vector, since a NumPy call costs more than the arithmetic on a bias; a large parameter is
-worked through in blocks that stay in the processor's cache, since ten passes over memory cost more than the arithmetic.
+An optimiser is a table of options and a formula. The formula writes new values over old ones, given the gradient and
+the state, on one-dimensional arrays; it knows neither shapes nor parameters. :mod:`optim.flat` brings the vectors to
+it. A large vector is worked through in blocks that stay in the processor's cache, since ten passes over memory cost
+more than the arithmetic; a formula may offer a compiled kernel besides. Under :func:`autodiff.plain` every parameter is
+a vector of its own, in one piece, in NumPy alone. The bits are the same.
 
-**Nothing that anybody may still need is written into.** A recorded graph keeps the arrays of the parameters that it was
-computed from, and so may a program. So a step writes over the values of the step before only where the parameter alone
-refers to them, which the reference counts of the array and of every view of it tell; a backward pass has let go of them
-by then. Otherwise ``p.data`` is bound to another array, and a backward pass that comes after the step, or a second one
-with ``retain_graph=True``, still sees the old values. The array left behind is used again for a later step as soon as
-nobody else refers to it. A thread that computes with the parameters must not do so while another one takes a step,
-which their common ``grad`` forbids already.
-
-An ordinary step finds everything as the last one left it: the same parameters, bound to the views that were cut then,
-and the same state. It makes sure of that by identity alone (:mod:`optim.steady`), and what stands here, which looks
-closer, runs only where something is another object.
+**A step writes into the parameters' own arrays**, as PyTorch's does. The first step copies the values into memory of
+the optimiser's, so an array that a Tensor was made from is never changed; from then on ``p.data`` shows every step. A
+backward pass through a graph that was recorded before the step, and that needs values which the step has changed, is
+refused.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from optim.buckets import Array, Bucket, State, real, runs_of
-from optim.steady import Steady
+from autodiff.core.modes import is_plain
+from optim.flat import Array, Flat, State, real, runs_of
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "option"]
 
 Group = dict[str, Any]
 
@@ -46,10 +41,45 @@ SMALL = 16_384
 _ELSEWHERE = frozenset({"capturable", "differentiable", "foreach", "fused"})
 
 
+class Option:
+    """One option of an optimiser: what :func:`option` was told."""
+
+    __slots__ = ("default", "init", "kw_only", "test", "words")
+
+    def __init__(self, default: Any, test: Any, words: str, kw_only: bool, init: bool) -> None:
+        self.default, self.test, self.words, self.kw_only, self.init = default, test, words, kw_only, init
+
+
+def option(
+    default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
+) -> Any:
+    """An option of an optimiser, as the value of a field of its class.
+
+    Parameters
+    ----------
+    default : object
+    allowed : (callable, str), optional
+        A test of a value, and what to say of allowed ones: ``(lambda lr: lr > 0, "a number > 0")``.
+    kw_only : bool
+        Whether it is given by name alone.
+    init : bool
+        Whether it can be given at all; if not, its groups hold the default.
+
+    Examples
+    --------
+    See :class:`Optimizer`.
+    """
+    test, words = (lambda _: True, "") if allowed is None else allowed
+    return Option(default, test, words, kw_only, init)
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(option,))
 class Optimizer:
     """Base of all optimisers.
 
-    A subclass gives the names of its state arrays (:meth:`_slots`) and its formula (:meth:`_update`).
+    A subclass is a table of options, from which its signature, defaults, checks and ``repr`` follow; the names of its
+    state arrays (:meth:`_slots`); and its formula (:meth:`_update`). One that defines ``__init__`` itself calls this
+    one with its defaults.
 
     Parameters
     ----------
@@ -77,14 +107,15 @@ class Optimizer:
 
     Examples
     --------
-    An optimiser of one's own is its formula:
+    An optimiser of one's own:
 
     >>> import autodiff
     >>> class SignDescent(Optimizer):
-    ...     def __init__(self, params, lr=0.1):
-    ...         super().__init__(params, {"lr": lr})
-    ...     def _update(self, group, turn, p, g, out, slots, scratch):
-    ...         np.subtract(p, group["lr"] * np.sign(g), out)
+    ...     params: Iterable[Any]
+    ...     lr: float = option(0.1, (lambda lr: lr > 0, "a number > 0"))
+    ...
+    ...     def _update(self, group, turn, p, g, slots, scratch):
+    ...         p -= group["lr"] * np.sign(g)
     >>> w = autodiff.tensor([4.0, -4.0], requires_grad=True)
     >>> optimizer = SignDescent([w], lr=1.0)
     >>> (w * w).sum().backward()
@@ -93,25 +124,27 @@ class Optimizer:
     array([ 3., -3.])
     """
 
-    #: Whether the formula is told the number of the step, which ``state["step"]`` holds; else :meth:`_begin` changes
-    #: nothing.
-    _counts: ClassVar[bool] = True
+    #: The table: option -> what is known of it. A subclass's fields extend and replace its base's.
+    _options: ClassVar[dict[str, Option]] = {}
 
-    #: Allowed values: option -> (test, what to say).
-    _allowed: ClassVar[dict[str, tuple[Callable[[Any], bool], str]]] = {}
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
+        for name in own:
+            delattr(cls, name)  # the values stand in the groups
+        if own:
+            cls._options = {**cls._options, **own}
+            if "__init__" not in vars(cls):
+                cls.__init__ = _init_of(cls)  # type: ignore[method-assign]
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.state: dict[Any, State] = {}
         self.param_groups: list[Group] = []
-        self._plans: dict[int, tuple[list[Any], list[Bucket]]] = {}
+        self._flats: dict[int, tuple[bool, list[Any], list[Flat]]] = {}
         self._scratch: dict[Any, list[Array]] = {}
         self._cells: dict[Any, tuple[Array, list[Array]]] = {}
         self._step_count = 0
-        self._steady: Steady | None = None
-        # Whether new values may overwrite the old ones: a formula from elsewhere might read the old ones after it has
-        # written new ones.
-        self._over = type(self).__module__.partition(".")[0] == "optim"
         if hasattr(params, "grad") and hasattr(params, "data"):
             raise ArgumentError(
                 f"{self._name}: params is an iterable of parameters or dicts; for a single one write [parameter]"
@@ -152,15 +185,16 @@ class Optimizer:
             state["step"] = step
         return steps
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
-        """The formula, on one-dimensional real arrays of one length: write the new parameters into ``out``, the new
-        state into ``slots``.
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
+        """The formula, on one-dimensional real arrays of one length: write new values over ``p`` and over ``slots``.
 
-        ``p`` and ``g`` are never written into; ``scratch`` are three arrays to write into at will.
+        ``g`` is never written into; ``scratch`` are three arrays to write into at will.
         """
         raise NotImplementedError(f"{self._name} defines no _update")
+
+    def _kernel(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array]) -> bool:
+        """The formula as compiled code, where that pays; returns whether it was applied."""
+        return False
 
     # --- parameter groups
     # ------------------------------------------------------------------------------------------------
@@ -226,14 +260,14 @@ class Optimizer:
         self.param_groups.append(group)
 
     def _check(self, group: Group) -> None:
-        for option, (test, words) in self._allowed.items():
-            value = group[option]
+        for name, known in self._options.items():
+            value = group[name]
             try:
-                fine = test(value)
+                fine = known.test(value)
             except (TypeError, ValueError):
                 fine = False
             if not fine:
-                raise ArgumentError(f"{self._name}: {option} must be {words}, got {value!r}")
+                raise ArgumentError(f"{self._name}: {name} must be {known.words}, got {value!r}")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients.
@@ -281,123 +315,82 @@ class Optimizer:
         if closure is not None:
             with autodiff.enable_grad():
                 loss = closure()
-        if self._steady is None or not self._steady.step(self):
-            self._look_closer()
+        plain = is_plain()
+        work = [
+            (group, flat, flat.gradients(self._name))
+            for group in self.param_groups
+            for flat in self._vectors(group, plain)
+        ]
+        work = [(group, flat, grads) for group, flat, grads in work if any(g is not None for g in grads)]
+        for _, flat, _ in work:
+            flat.bind()
+        for group, flat, grads in work:
+            self._step_flat(group, flat, grads, plain)
         self._step_count += 1
         return loss
 
-    def _look_closer(self) -> None:
-        """Take a step from whatever there is."""
-        self._steady = None
-        work = []
-        ordinary = True
-        for group in self.param_groups:
-            for bucket in self._plan(group):
-                grads = bucket.gradients(self._name)
-                if bucket.whole or any(g is not None for g in grads):
-                    work.append((group, bucket, grads))
-                else:
-                    ordinary = False
-        for group, bucket, grads in work:
-            if not self._step_bucket(group, bucket, grads):
-                ordinary = False
-        if ordinary:
-            self._steady = Steady.of(self, [(group, bucket) for group, bucket, _ in work])
-
-    def _plan(self, group: Group) -> list[Bucket]:
-        """The group's parameters in buckets, kept from step to step as long as shapes and dtypes stay."""
+    def _vectors(self, group: Group, plain: bool) -> list[Flat]:
+        """The group's parameters as vectors, kept from step to step as long as shapes and dtypes stay."""
         params: list[Any] = group["params"]
-        known, buckets = self._plans.get(id(group), ([], []))
+        as_before, known, flats = self._flats.get(id(group), (plain, [], []))
         if (
-            len(known) == len(params)
+            plain is as_before
+            and len(known) == len(params)
             and all(map(operator.is_, known, params))
-            and all(bucket.fits() for bucket in buckets)
+            and all(flat.fits() for flat in flats)
         ):
-            return buckets
-        buckets = []
-        run: list[Any] = []
-        for p in [*params, None]:
-            joins = p is not None and p.data.size <= SMALL
-            if run and (not joins or p.data.dtype != run[0].data.dtype):
-                buckets.append(Bucket(run, [q.data for q in run]))
-                run = []
-            if joins:
-                run.append(p)
-            elif p is not None:
-                buckets.append(Bucket([p], [p.data]))
-        self._plans[id(group)] = (list(params), buckets)
-        return buckets
+            return flats
+        runs: list[list[Any]] = []
+        for p in params:
+            joins = not plain and runs and max(p.data.size, runs[-1][0].data.size) <= SMALL
+            if joins and p.data.dtype == runs[-1][0].data.dtype:
+                runs[-1].append(p)
+            else:
+                runs.append([p])
+        flats = [Flat(run) for run in runs]
+        self._flats[id(group)] = (plain, list(params), flats)
+        return flats
 
-    def _step_bucket(self, group: Group, bucket: Bucket, grads: list[Array | None]) -> bool:
-        """Take the step of one bucket; returns whether all of it has got new values over the old ones."""
-        old = bucket.current()
+    def _step_flat(self, group: Group, flat: Flat, grads: list[Array | None], plain: bool) -> None:
+        """Take the step of one vector."""
+        used = [g is not None for g in grads]
         names = self._slots(group)
-        if bucket.whole and bucket.known(names, self.state):
-            turns = self._begin(group, bucket.states)
+        known = flat.known(names, self.state) if all(used) else None
+        if known is not None:
+            states, slots = known
+            turns = self._begin(group, states)
         else:
             states = [
-                self.state.get(p, {}) if g is None else self.state.setdefault(p, {})
-                for p, g in zip(bucket.params, grads, strict=True)
+                self.state.setdefault(p, {}) if takes_part else self.state.get(p, {})
+                for p, takes_part in zip(flat.params, used, strict=True)
             ]
-            begun = iter(self._begin(group, [state for state, g in zip(states, grads, strict=True) if g is not None]))
-            turns = [None if g is None else next(begun) for g in grads]
-            for name in names:
-                self._adopt(group, bucket, name, states, grads)
-            bucket.remember(names, states)
-        new = bucket.place(self._over)
-        line, slots = new.line, bucket.used
-        if bucket.whole and turns.count(turns[0]) == len(turns):
-            self._walk(group, turns[0], old, bucket.joined(grads), line, slots, 0, line.size)
-        else:
-            width = line.size // bucket.size if bucket.size else 1  # 2 for complex numbers
-            if line is not old:
-                line[:] = old  # parameters without a gradient keep their values
-            for first, last, turn in runs_of(turns, grads):
-                gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
-                self._walk(
-                    group,
-                    turn,
-                    old,
-                    real(gradient),
-                    line,
-                    slots,
-                    bucket.offsets[first] * width,
-                    bucket.offsets[last] * width,
-                )
-        if line is not old:
-            bucket.bind(new)
-        return bucket.whole and line is old
-
-    def _walk(
-        self,
-        group: Group,
-        turn: Any,
-        old: Array,
-        gradient: Array,
-        new: Array,
-        slots: list[Array],
-        start: int,
-        stop: int,
-    ) -> None:
-        """Apply the formula to ``start:stop``, block by block; ``gradient`` begins at ``start``."""
-        if stop - start == old.size <= BLOCK:
-            self._update(group, turn, old, gradient, new, slots, self._scratch_of(old.dtype, old.size))
+            begun = iter(self._begin(group, [s for s, takes_part in zip(states, used, strict=True) if takes_part]))
+            turns = [next(begun) if takes_part else None for takes_part in used]
+            starts = [self._initial(group, name, flat.dtype) for name in names]
+            slots = flat.adopt(names, states, starts, used)
+        flat.mark_written()
+        if all(used) and turns.count(turns[0]) == len(turns):
+            self._walk(group, turns[0], flat.line, flat.joined(grads), slots, plain)
             return
-        for lo in range(start, stop, BLOCK):
-            hi = min(lo + BLOCK, stop)
-            part = slice(lo, hi)
-            scratch = self._scratch_of(old.dtype, hi - lo)
-            self._update(
-                group, turn, old[part], gradient[lo - start : hi - start], new[part], [s[part] for s in slots], scratch
-            )
+        for first, last, turn in runs_of(turns, used):
+            part = slice(flat.offsets[first], flat.offsets[last])
+            gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
+            self._walk(group, turn, flat.line[part], real(gradient), [slot[part] for slot in slots], plain)
 
-    def _in_one_pass(self, group: Group, p: Array, slots: list[Array]) -> Callable[[Any, Array], None] | None:
-        """What takes the step in place, given ``turn`` and gradient, over arrays that stay where they are; None where
-        that is done in blocks.
-
-        It holds on to no optimiser, and is good while :func:`autodiff.kernels.setting` stays what it is.
-        """
-        return None
+    def _walk(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], plain: bool) -> None:
+        """Apply the formula: in compiled code where the optimiser has some, else block by block."""
+        if not plain and self._kernel(group, turn, p, g, slots):
+            return
+        size = p.size
+        if plain:
+            self._update(group, turn, p, g, slots, [np.empty(size, p.dtype) for _ in range(3)])
+        elif size <= BLOCK:
+            self._update(group, turn, p, g, slots, self._scratch_of(p.dtype, size))
+        else:
+            for lo in range(0, size, BLOCK):
+                part = slice(lo, min(lo + BLOCK, size))
+                scratch = self._scratch_of(p.dtype, part.stop - lo)
+                self._update(group, turn, p[part], g[part], [slot[part] for slot in slots], scratch)
 
     def _scratch_of(self, dtype: np.dtype[Any], length: int) -> list[Array]:
         """Three arrays to write into at will."""
@@ -421,24 +414,6 @@ class Optimizer:
         vector, cells = held
         vector[: len(values)] = values
         return cells[: len(values)]
-
-    def _adopt(self, group: Group, bucket: Bucket, name: str, states: list[State], grads: list[Array | None]) -> None:
-        """See that the bucket's flat vector of this state array holds what ``self.state`` says, and that it lies
-        there.
-        """
-        flat = bucket.slots.get(name)
-        if flat is None:
-            flat = bucket.slots[name] = np.full(bucket.size, self._initial(group, name, bucket.dtype), bucket.dtype)
-            bucket.lines[name] = real(flat)
-            bucket.views[name] = bucket.cut(flat)
-        views = bucket.views[name]
-        if all(map(operator.is_, [state.get(name) for state in states], views)):
-            return
-        for state, view, g in zip(states, views, grads, strict=True):
-            held = state.get(name)
-            if held is not view and (held is not None or g is not None):
-                view[...] = self._initial(group, name, bucket.dtype) if held is None else held
-                state[name] = view
 
     # --- saving
     # ------------------------------------------------------------------------------------------------------------
@@ -525,7 +500,7 @@ class Optimizer:
         """What a copy or a pickle takes along: not what only holds as long as arrays are views of one another, which
         copies are not.
         """
-        return {**self.__dict__, "_plans": {}, "_scratch": {}, "_cells": {}, "_steady": None}
+        return {**self.__dict__, "_flats": {}, "_scratch": {}, "_cells": {}}
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -533,6 +508,36 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in sorted(group.items()) if k not in ("params", "param_names"))
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
+
+
+def _init_of(cls: type[Optimizer]) -> Any:
+    """The ``__init__`` that a table of options stands for."""
+    kinds = inspect.Parameter
+    given = [(name, known) for name, known in cls._options.items() if known.init]
+    signature = inspect.Signature(
+        [
+            kinds("self", kinds.POSITIONAL_OR_KEYWORD),
+            kinds("params", kinds.POSITIONAL_OR_KEYWORD),
+            *(kinds(n, kinds.POSITIONAL_OR_KEYWORD, default=k.default) for n, k in given if not k.kw_only),
+            *(kinds(n, kinds.KEYWORD_ONLY, default=k.default) for n, k in given if k.kw_only),
+        ]
+    )
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}() {error}") from None
+        bound.apply_defaults()
+        values = dict(bound.arguments)
+        this, params = values.pop("self"), values.pop("params")
+        fixed = {name: known.default for name, known in this._options.items() if name not in values}
+        Optimizer.__init__(this, params, {**values, **fixed})
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    __init__.__module__ = cls.__module__
+    return __init__
 
 
 def decayed(group: Group, p: Array, g: Array, scratch: Array) -> Array:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from optim.buckets import Array, State
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed
+from optim.flat import Array, State
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
 
 __all__ = ["SGD"]
 
@@ -56,31 +56,13 @@ class SGD(Optimizer):
     array([2.])
     """
 
-    _counts = False
-    _allowed: ClassVar = {"lr": NON_NEGATIVE, "momentum": NON_NEGATIVE, "weight_decay": NON_NEGATIVE}
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
-        nesterov: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-            },
-        )
+    params: Iterable[Any]
+    lr: float = option(1e-3, NON_NEGATIVE)
+    momentum: float = option(0, NON_NEGATIVE)
+    dampening: float = option(0)
+    weight_decay: float = option(0, NON_NEGATIVE)
+    nesterov: bool = option(False)
+    maximize: bool = option(False, kw_only=True)
 
     def _check(self, group: Group) -> None:
         super()._check(group)
@@ -97,9 +79,7 @@ class SGD(Optimizer):
         # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.
         return ["momentum_buffer" not in state for state in states]
 
-    def _update(
-        self, group: Group, turn: Any, p: Array, g: Array, out: Array, slots: list[Array], scratch: list[Array]
-    ) -> None:
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         temporary = scratch[1]
         g = decayed(group, p, g, scratch[0])
         momentum = group["momentum"]
@@ -121,4 +101,4 @@ class SGD(Optimizer):
             else:
                 g = velocity
         np.multiply(g, group["lr"], temporary)
-        np.subtract(p, temporary, out)
+        np.subtract(p, temporary, p)

@@ -178,40 +178,43 @@ def test_takes_over_a_pytorch_state_dict(name: str, options: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)
-def test_never_writes_into_arrays_that_others_hold(name: str, options: dict[str, Any]) -> None:
+def test_writes_into_no_array_but_its_own(name: str, options: dict[str, Any]) -> None:
     params = make()
     optimizer = getattr(optim, name)(params, **options)
-    held: list[tuple[Any, Any]] = []
+    held = [(p.data, p.data.copy()) for p in params]
     for step in range(8):
-        # Hold now the array, now a view of it, now nothing: spare buffers may be used again only in the last case.
-        if step % 3 < 2:
-            held += [(p.data if step % 3 else p.data.reshape(-1)[:1], None) for p in params]
-            held = [(array, array.copy() if copy is None else copy) for array, copy in held]
-        grads = []
         for i, p in enumerate(params):
+            if step == 4:  # somebody else's array
+                p.data = p.data.copy()
+                held.append((p.data, p.data.copy()))
             p.grad = gradient(p.data, i, step)
             p.grad.flags.writeable = False
-            grads.append(p.grad)
         optimizer.step()
     for array, copy in held:
         np.testing.assert_array_equal(array, copy)
 
 
-def test_a_step_between_forward_and_backward_does_not_change_the_gradient() -> None:
+def test_a_backward_pass_through_old_values_is_refused() -> None:
     w, v = make(shapes=[(3, 3), (3, 3)])
+    w.name = "w"
     optimizer = optim.SGD([w, v], lr=10.0)
-    out = (w @ v).sum()
-    expected = np.ones((3, 3)) @ v.data.T
-    for _ in range(4):
+    for _ in range(2):
+        out, unread = (w @ v).sum(), (w + v).sum()
         w.grad, v.grad = np.ones((3, 3)), np.ones((3, 3))
         optimizer.step()
+        if w.data.base is None:
+            break
+    out, unread = (w @ v).sum(), (w + v).sum()
+    optimizer.step()
     optimizer.zero_grad()
-    out.backward()
-    np.testing.assert_array_equal(w.grad, expected)
+    unread.backward()  # its rule reads no values
+    np.testing.assert_array_equal(w.grad, np.ones((3, 3)))
+    with pytest.raises(autodiff.GraphError, match=r"matmul.*changed in place"):
+        out.backward()
 
 
 @pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
-def test_values_that_nobody_holds_are_written_over(sizes: Any) -> None:
+def test_values_are_written_over(sizes: Any) -> None:
     params = make(shapes=sizes)
     optimizer = optim.Adam(params)
     seen = set()
@@ -221,56 +224,6 @@ def test_values_that_nobody_holds_are_written_over(sizes: Any) -> None:
         optimizer.step()
         seen.add(params[-1].data.ctypes.data)
     assert len(seen) == 1
-
-
-@pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
-def test_two_places_alternate_while_somebody_holds_the_last_values(sizes: Any) -> None:
-    params = make(shapes=sizes)
-    optimizer = optim.Adam(params)
-    seen = set()
-    for step in range(10):
-        last = params[-1].data[:1]
-        kept = last.copy()
-        for i, p in enumerate(params):
-            p.grad = gradient(p.data, i, step)
-        optimizer.step()
-        np.testing.assert_array_equal(last, kept)
-        seen.add(params[-1].data.ctypes.data)
-    assert len(seen) == 2
-
-
-def test_a_graph_that_is_kept_sees_the_values_of_its_forward() -> None:
-    (w,) = make(shapes=[(3, 3)])
-    optimizer = optim.Adam([w], lr=1.0)
-    for _ in range(3):  # the last of them writes over the one before
-        optimizer.zero_grad()
-        (w * w).sum().backward()
-        optimizer.step()
-    optimizer.zero_grad()
-    then = w.data.copy()
-    loss = (w * w).sum()
-    loss.backward(retain_graph=True)
-    optimizer.step()
-    assert not np.array_equal(w.data, then)
-    optimizer.zero_grad()
-    loss.backward()
-    np.testing.assert_array_equal(w.grad, 2 * then)
-
-
-def test_a_formula_from_elsewhere_never_finds_old_and_new_in_one_place() -> None:
-    class Backwards(optim.Optimizer):
-        def _update(self, group: Any, turn: Any, p: Any, g: Any, out: Any, slots: Any, scratch: Any) -> None:
-            out[:] = 0.0
-            np.subtract(p, g, out)
-
-    (w,) = make(shapes=[(4,)])
-    optimizer = Backwards([w], {})
-    expected = w.data.copy()
-    for _ in range(4):
-        w.grad = np.ones(4)
-        expected -= 1.0
-        optimizer.step()
-        np.testing.assert_array_equal(w.data, expected)
 
 
 @pytest.mark.parametrize("sizes", [[(3,), (4,)], [(200, 200)]], ids=["joined", "alone"])
@@ -508,9 +461,6 @@ def programs(draw: Any) -> tuple[list[tuple[int, ...]], list[tuple[Any, ...]]]:
         st.tuples(st.just("step"), st.just(set(range(len(shapes))))),
         st.tuples(st.just("bind"), number),
         st.tuples(st.just("write"), number),
-        st.tuples(st.just("hold"), number),
-        st.tuples(st.just("hold view"), number),
-        st.tuples(st.just("let go"), st.none()),
         st.tuples(st.just("reload"), st.none()),
     )
     return shapes, draw(st.lists(action, min_size=1, max_size=25))
@@ -539,17 +489,12 @@ def test_whatever_happens_between_steps_it_is_adam_by_the_book(program: Any) -> 
             elif kind == "bind":
                 values[which] = rng.normal(size=shapes[which])
                 params[which].data = values[which].copy()
+                held.append((params[which].data, values[which]))
             elif kind == "write":
-                # Written in place it may reach an array that the test holds: that is what the user asked for.
+                # Before the next step the parameter is still the array that the test bound and holds.
                 if not any(np.shares_memory(params[which].data, h) for h, _ in held):
                     values[which] = rng.normal(size=shapes[which])
                     params[which].data[...] = values[which]
-            elif kind == "hold":
-                held.append((params[which].data, params[which].data.copy()))
-            elif kind == "hold view":
-                held.append((params[which].data.reshape(-1)[:1], params[which].data.reshape(-1)[:1].copy()))
-            elif kind == "let go":
-                held.clear()
             else:
                 saved = optimizer.state_dict()
                 optimizer = optim.Adam(params, lr=0.1, betas=(0.9, 0.99))
@@ -558,7 +503,6 @@ def test_whatever_happens_between_steps_it_is_adam_by_the_book(program: Any) -> 
                 np.testing.assert_allclose(p.data, value, rtol=1e-9, atol=1e-12)
             for array, copy in held:
                 np.testing.assert_array_equal(array, copy)
-            array = copy = None  # a reference of the test's own would keep the next step from writing over the values
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Lion"])

@@ -1,9 +1,8 @@
-"""The record of an ordinary step (optim/steady.py): whatever happens between two steps, the next one is what an
-optimiser without a record takes.
-"""
+"""Parameters as one vector (optim/flat.py): whatever happens between two steps, the next one is what a plain step is."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +30,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 class Run:
     """Parameters, their optimiser, and steps with gradients that depend on the values."""
 
-    def __init__(self, name: str, recording: bool) -> None:
+    def __init__(self, name: str, plain: bool) -> None:
         rng = np.random.default_rng(0)
         self.rng = np.random.default_rng(1)
         self.params = [
@@ -39,7 +38,7 @@ class Run:
         ]
         kind, options = OPTIMIZERS[name]
         self.optimizer = getattr(optim, kind)(self.params, **options)
-        self.optimizer._over = recording  # without it every step takes the long way, apart from the old values
+        self.plain = plain
         self.held: list[Any] = []
 
     def step(self, gradient: Callable[[int, Any], Any] | None = None) -> None:
@@ -48,7 +47,11 @@ class Run:
             if p.requires_grad:
                 g = np.asarray(np.sin(3 * p.data + i), p.dtype)
                 p.grad = g if gradient is None else gradient(i, g)
-        self.optimizer.step()
+        self.take()
+
+    def take(self) -> None:
+        with autodiff.plain() if self.plain else contextlib.nullcontext():
+            self.optimizer.step()
 
     def slots(self) -> tuple[str, ...]:
         return self.optimizer._slots(self.optimizer.param_groups[0])  # type: ignore[no-any-return]
@@ -105,7 +108,7 @@ def gradients_that_are_the_values(run: Run) -> None:
     run.optimizer.zero_grad()
     for p in run.params:
         p.grad = p.data
-    run.optimizer.step()
+    run.take()
 
 
 def state_array_exchanged(run: Run) -> None:
@@ -140,7 +143,7 @@ def all_state_gone(run: Run) -> None:
 
 
 def another_number_of_steps(run: Run) -> None:
-    if run.optimizer._counts:
+    if "step" in run.optimizer.state[run.params[1]]:
         run.optimizer.state[run.params[1]]["step"] = 1
 
 
@@ -213,27 +216,31 @@ def parameter_frozen_for_a_step(run: Run) -> None:
 
 
 def values_held(run: Run) -> None:
-    run.held += [(p.data, p.data.copy()) for p in run.params]
+    run.held += [p.data for p in run.params]
 
 
 def values_held_and_others_bound(run: Run) -> None:
-    # As many references as before to the arrays that the record knows.
     run.held += [(p.data, p.data.copy()) for p in run.params]
     for i in range(len(run.params)):
         bind(run, i)
+    run.step()
+    for array, copy in run.held:  # nobody's parameter any more
+        np.testing.assert_array_equal(array, copy)
 
 
-def view_held(run: Run) -> None:
-    run.held += [(p.data.reshape(-1)[:1], p.data.reshape(-1)[:1].copy()) for p in run.params]
+def values_exchanged(run: Run) -> None:
+    first, second = run.params[1], autodiff.Tensor(np.ones(5, np.float32), requires_grad=True)
+    run.optimizer.add_param_group({"params": [second, third := autodiff.Tensor(second.data + 1, requires_grad=True)]})
+    run.params += [second, third]
+    run.step()
+    first.data, second.data, third.data = third.data, first.data, second.data
 
 
 def graph_held(run: Run) -> None:
     loss = (run.params[1] * run.params[1]).sum()
-    before = 2 * run.params[1].data
     run.step()
-    run.optimizer.zero_grad()
-    loss.backward()
-    np.testing.assert_array_equal(run.params[1].grad, before)
+    with pytest.raises(autodiff.GraphError, match="optimiser"):
+        loss.backward()
 
 
 def kernels_switched_off(run: Run) -> None:
@@ -279,7 +286,7 @@ EVENTS = [
     parameter_frozen_for_a_step,
     values_held,
     values_held_and_others_bound,
-    view_held,
+    values_exchanged,
     graph_held,
     kernels_switched_off,
     threads_changed,
@@ -299,59 +306,75 @@ def mode(request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("event", EVENTS, ids=NAMES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_after_any_event_a_step_is_what_it_is_without_a_record(
-    name: str, event: Callable[[Run], None], mode: str
-) -> None:
+def test_after_any_event_a_step_is_a_plain_one(name: str, event: Callable[[Run], None], mode: str) -> None:
     found = []
-    for recording in (True, False):
-        run = Run(name, recording)
+    for plain in (False, True):
+        run = Run(name, plain)
         kernels.use(mode)
         for _ in range(4):
             run.step()
-        assert (run.optimizer._steady is not None) == recording
         event(run)
         for _ in range(3):
             run.step()
-        for array, copy in run.held:
-            np.testing.assert_array_equal(array, copy)
         state = [run.optimizer.state.get(p, {}) for p in run.params]
         found.append(
             ([p.data.copy() for p in run.params], [{k: np.copy(v) for k, v in held.items()} for held in state])
         )
+    # A kernel may round once where NumPy rounds twice, and the gradients here amplify what differs at each step.
+    same = np.testing.assert_array_equal
+    if mode == "auto":
+        same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     (values, states), (other_values, other_states) = found
     for a, b in zip(values, other_values, strict=True):
         assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
+        same(a, b)
     for held, other in zip(states, other_states, strict=True):
         assert held.keys() == other.keys()
         for key in held:
-            np.testing.assert_array_equal(held[key], other[key])
+            same(held[key], other[key])
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_ordinary_steps_are_recorded_and_make_no_new_arrays(name: str, mode: str) -> None:
-    run = Run(name, True)
+def test_steps_make_no_new_arrays(name: str, mode: str) -> None:
+    run = Run(name, False)
     for _ in range(3):
         run.step()
-    record = run.optimizer._steady
-    assert record is not None
     places = [p.data for p in run.params]
-    addresses = [a.ctypes.data for a in places]
-    del places
     for _ in range(3):
         run.step()
-    assert run.optimizer._steady is record
-    assert [p.data.ctypes.data for p in run.params] == addresses
+    assert all(p.data is place for p, place in zip(run.params, places, strict=True))
 
 
-def test_an_optimiser_with_a_record_goes_away_without_the_collector() -> None:
+def test_a_subclass_and_an_optimiser_of_ones_own_have_the_same_vectors() -> None:
+    class Mine(optim.Adam):
+        pass
+
+    class Descent(optim.Optimizer):
+        params: Any
+        lr: float = optim.optimizer.option(0.1)
+
+        def _update(self, group: Any, turn: Any, p: Any, g: Any, slots: Any, scratch: Any) -> None:
+            p -= group["lr"] * g
+
+    for kind in (Mine, Descent):
+        params = [autodiff.Tensor(np.ones(shape), requires_grad=True) for shape in SHAPES]
+        optimizer = kind(params, lr=0.5)
+        for _ in range(2):
+            for p in params:
+                p.grad = np.ones(p.shape)
+            optimizer.step()
+        owners = [p.data.base for p in params]
+        assert owners[0] is owners[1] is owners[2] is not owners[3]
+        np.testing.assert_allclose(params[0].data, 0.0, atol=1e-7)
+
+
+def test_an_optimiser_goes_away_without_the_collector() -> None:
     import gc
     import weakref
 
-    run = Run("Adam", True)
+    run = Run("Adam", False)
     for _ in range(4):
         run.step()
-    assert run.optimizer._steady is not None
     gc.disable()
     try:
         gone = weakref.ref(run.optimizer)
