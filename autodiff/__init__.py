@@ -12,7 +12,6 @@ functions run when NumPy's own are called on a Tensor (``np.exp(x)``).
 """
 
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 from autodiff import fast as fast  # isort: skip
@@ -41,9 +40,7 @@ from autodiff.core.op import registry
 from autodiff.custom import custom_jvp, custom_vjp
 from autodiff.mapping import vmap
 from autodiff.ops import creation
-from autodiff.ops import scipy_functions as _scipy
 from autodiff.ops.elementwise import astype, constant
-from autodiff.ops.linalg import matrix_function as _matrix_function
 from autodiff.ops.shaping import array
 from autodiff.tensor import Tensor, from_dlpack, tensor
 from autodiff.transforms import (
@@ -129,27 +126,10 @@ _NUMPY["conj"] = _NUMPY["conjugate"]
 globals().update(_NUMPY)
 
 
-def _namespace(module: str, **more: Any) -> SimpleNamespace:
-    """NumPy's submodule with our functions, and SciPy's further ones."""
-    found = {
-        f.__name__: ours for f, ours in _dispatch.differentiable.items() if getattr(f, "__module__", None) == module
-    }
-    return SimpleNamespace(**found, **more)
-
-
 _words.install(Tensor)
-linalg = _namespace(
-    "numpy.linalg",
-    cho_solve=_scipy.cho_solve,
-    expm=_scipy.expm,
-    matrix_function=_matrix_function,
-    solve_banded=_scipy.solve_banded,
-    solve_sylvester=_scipy.solve_sylvester,
-    solve_triangular=_scipy.solve_triangular,
-    sqrtm=_scipy.sqrtm,
-)
-signal = SimpleNamespace(convolve=_scipy.convolve)
-fft = _namespace("numpy.fft")
+
+# After every operation has been registered.
+from autodiff import fft, linalg, signal  # noqa: E402
 
 __all__ += sorted(_NUMPY)
 
@@ -175,6 +155,12 @@ def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
     raise _words.missing(name)
+
+
+def __dir__() -> list[str]:
+    return sorted(
+        {*globals(), *_ON_DEMAND, "compile", "fori_loop", "scan", "sparse_hessian", "sparse_jacobian", "while_loop"}
+    )
 
 
 _naming.refuse_free_threading()

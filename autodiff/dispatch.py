@@ -18,7 +18,15 @@ import numpy as np
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import differentiable
 
-__all__ = ["advice", "call_function", "call_ufunc", "constant_functions", "differentiable", "implements"]
+__all__ = [
+    "advice",
+    "call_function",
+    "call_ufunc",
+    "constant_functions",
+    "differentiable",
+    "differentiable_of",
+    "implements",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -216,3 +224,14 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
     if function in constant_functions:
         return wrapped(function(*bare(args), **bare(kwargs)))
     return _unknown(function, args, kwargs, wrapped)
+
+
+def differentiable_of(module: str) -> dict[str, Any]:
+    """The differentiable functions of one of NumPy's submodules, by name; every operation has been registered by then.
+
+    Examples
+    --------
+    >>> "inv" in differentiable_of("numpy.linalg")
+    True
+    """
+    return {f.__name__: ours for f, ours in differentiable.items() if getattr(f, "__module__", None) == module}

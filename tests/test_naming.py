@@ -43,6 +43,36 @@ assert F is nn.functional and autodiff.optim.Adam is optim.Adam"""
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", ["linalg", "fft", "signal"])
+def test_namespaces_are_modules(name: str) -> None:
+    code = f"""import autodiff.{name} as found, autodiff
+assert found is autodiff.{name} and set(found.__all__) <= set(dir(found))
+from autodiff.{name} import *"""
+    done = fresh(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_dir_holds_what_is_loaded_when_asked_for() -> None:
+    code = "import autodiff; print([n for n in (*autodiff._ON_DEMAND, 'compile', 'scan') if n not in dir(autodiff)])"
+    assert fresh(code).stdout == "[]\n"
+
+
+def test_docstrings_name_functions_that_exist() -> None:
+    import re
+
+    import numpy as np
+
+    import autodiff
+
+    named = re.compile(r"``numpy\.([\w.]+)``")
+    for module in (autodiff, autodiff.linalg, autodiff.fft):
+        for function in vars(module).values():
+            for match in named.finditer(getattr(function, "__doc__", None) or "") if callable(function) else ():
+                found = np
+                for part in match[1].split("."):
+                    found = getattr(found, part)
+
+
 def test_a_stranger_s_distribution_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "autodiff-0.5.dist-info").mkdir()
     done = fresh("import autodiff", tmp_path)

@@ -433,8 +433,10 @@ def _public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") ->
     function.__module__ = "autodiff"
     source = getattr(op, "composed", op.forward)
     named = not isinstance(source, np.ufunc) and getattr(source, "__name__", "<lambda>") != "<lambda>"
+    places = (("numpy", np), ("numpy.linalg", np.linalg), ("numpy.fft", np.fft))
+    title = next((f"{place}.{op.name}" for place, module in places if hasattr(module, op.name)), op.name)
     function.__doc__ = (named and source.__doc__) or (
-        f"Differentiable ``numpy.{op.name}``: a Tensor out; the gradient's formula is the rule of"
+        f"Differentiable ``{title}``: a Tensor out; the gradient's formula is the rule of"
         f" ``autodiff.registry[{op.name!r}]``."
     )
     function.__signature__ = inspect.Signature(op.parameters)
