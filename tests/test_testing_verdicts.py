@@ -183,3 +183,18 @@ def test_forward_mode_is_checked(factor, temporary):
         assert report.verdict == ("pass" if factor == 1.0 else "fail")
         assert any(entry.label == "the derivative in forward mode" for entry in report.entries)
     assert check_gradients(op, x, order=1, modes=("reverse",)).verdict == "pass"
+
+
+def test_functions_that_do_not_fit_together_are_a_usage_error():
+    from autodiff.errors import GradientMismatch as Public
+
+    assert Public is GradientMismatch
+    for forward, backward in (
+        (lambda x, y: x * y, lambda g, x, y: (g * y,)),
+        (lambda x, y: (x, y, x), lambda dout: dout),
+        (lambda x, y: x * y, lambda g, x, y: (g * y, g * x, g)),
+        (lambda x, y: "no array", lambda g, x, y: (g, g)),
+        (lambda x, y: x * y, lambda g, x, y: ("no", "array")),
+    ):
+        with pytest.raises(ArgumentError):
+            check_pair(forward, backward, [np.ones(2), np.ones(2)])
