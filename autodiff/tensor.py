@@ -95,6 +95,8 @@ class Tensor:
                 "Tensor([...]) of Tensors would cut their graphs; join them with autodiff.array([...]) or"
                 " autodiff.stack([...])"
             )
+        elif isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+            raise ForeignArrayError("Tensor: a masked array would lose its mask; fill it first (m.filled(0))")
         try:
             array = np.array(data, dtype=dtype)
         except (TypeError, ValueError) as error:

@@ -186,6 +186,12 @@ def test_masked_arrays_are_refused_beside_tracked_tensors(symbol, swap):
     np.testing.assert_array_equal(m.filled(0), [0.0, 4.0])
 
 
+def test_a_tensor_is_made_of_a_masked_array_without_gaps_alone():
+    assert ad.tensor(np.ma.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+    with pytest.raises(ForeignArrayError, match="filled"):
+        ad.tensor(np.ma.array([1.0, 2.0], mask=[True, False]))
+
+
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_matrices_are_refused():
     x, m = ad.tensor(np.ones((2, 2)), requires_grad=True), np.matrix([[1.0, 2.0], [3.0, 4.0]])

@@ -158,11 +158,11 @@ def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any
                     " use .astype first"
                 )
             result = astype(result, self.dtype)
-        if self.ndim > 1 and result._data.strides != self._data.strides:
+        old, new = self._data, result._data
+        if old.__class__ is np.ndarray is new.__class__ and old.ndim > 1 and old.strides != new.strides:
             # NumPy writes into the array that is there, and so keeps its order in memory.
-            laid = np.empty_like(self._data)
-            laid[...] = result._data
-            result._data = laid
+            result._data = np.empty_like(old)
+            result._data[...] = new
         if held is not None:
             result = set_at_.function(root, result, np.unravel_index(_positions(held), root.shape))
         _rebind(root, result)

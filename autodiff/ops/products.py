@@ -80,7 +80,11 @@ def dot(a: Any, b: Any, out: None = None) -> Any:
     _no_out("dot", out)
     left, right = np.ndim(bare(a)), np.ndim(bare(b))
     if left == 0 or right == 0:
-        return multiply.function(a, b)
+        product = multiply.function(a, b)
+        made = product._data
+        if made.__class__ is np.ndarray and made.ndim > 1 and not made.flags.c_contiguous:
+            product._data = np.ascontiguousarray(made)  # np.dot's order in memory, which a view shows
+        return product
     if right <= 2:
         return matmul.function(a, b)
     return tensordot(a, b, axes=((left - 1,), (right - 2,)))
