@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops import elementwise, reductions, shaping
@@ -300,10 +301,8 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
     n = flat.shape[-1]
-    from autodiff.tensor import Tensor
-
     # A Python number is weak: it takes the dtype of the values.
-    share = Tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
+    share = core.above.tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
     levels = share.reshape(-1)
     if levels.size and (levels.data.min() < 0 or levels.data.max() > 1):
         raise ArgumentError("quantile: q must lie in [0, 1] (percentile: in [0, 100])")

@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError
+from autodiff.core.op import above
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 
@@ -23,9 +24,8 @@ NAMES = "zeros ones empty eye identity tri arange zeros_like ones_like empty_lik
 
 def _maker(numpys: Callable[..., Any]) -> Callable[..., Any]:
     def make(*args: Any, requires_grad: bool = False, **kwargs: Any) -> Any:
-        from autodiff.tensor import Tensor
-
-        return Tensor(numpys(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()}), requires_grad)
+        made = numpys(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
+        return above.tensor(made, requires_grad)
 
     make.__name__ = make.__qualname__ = numpys.__name__
     make.__module__ = "autodiff"

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.backward import wrap
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
 from autodiff.core.modes import current_state
-from autodiff.core.op import Primitive
+from autodiff.core.op import Primitive, wrap
 from autodiff.ops.common import bare, quotient
 from autodiff.ops.stable import (
     direction,

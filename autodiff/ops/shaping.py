@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from autodiff.core.op import Primitive
+from autodiff.core.op import Primitive, above
 from autodiff.ops.common import bare
 
 P = Primitive
@@ -455,8 +455,6 @@ def array(nested: Any, dtype: Any = None) -> Any:
     >>> x.grad
     array(7.)
     """
-    from autodiff.tensor import Tensor
-
     if dispatch.holds_tensor(nested):
         try:
             result = stack([array(item) for item in nested])
@@ -466,7 +464,7 @@ def array(nested: Any, dtype: Any = None) -> Any:
         result = nested
     else:
         try:
-            result = Tensor(nested)
+            result = above.tensor(nested)
         except ValueError as error:
             raise ShapeError(f"array: {error}") from error
     return result if dtype is None else result.astype(dtype)
@@ -562,11 +560,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
 
 
 def _tensor(value: Any) -> Any:
-    from autodiff.tensor import Tensor
-
-    if isinstance(value, Tensor):
+    if isinstance(value, above.tensor):
         return value
-    return array(value) if dispatch.holds_tensor(value) else Tensor(value)
+    return array(value) if dispatch.holds_tensor(value) else above.tensor(value)
 
 
 @dispatch.implements(np.repeat)
