@@ -40,6 +40,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "core/backward": ("core/errors core/graph core/modes core/op", ""),
     "core/forward": ("core/errors core/graph core/modes core/op core/backward batching", ""),
     "fast": ("core", ""),
+    "errors": ("core", ""),
     "files": ("core", ""),
     "naming": ("", ""),
     "nn": ("naming", ""),
@@ -63,6 +64,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fused": (f"{BASE} ops kernels", ""),
     "extend": (f"{BASE} ops", ""),
     "words": (f"{BASE} ops fused", ""),
+    "linalg": (f"{BASE} ops", ""),
+    "fft": (f"{BASE} ops", ""),
+    "signal": (f"{BASE} ops", ""),
     "random": ("core ops", ""),
     "sparse": (f"{BASE} ops", ""),
     "interpolate": (f"{BASE} ops sparse", ""),
@@ -175,7 +179,7 @@ def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
 def test_the_core_keeps_to_its_budget() -> None:
     """What one must read to know how the library works (forward mode, which stands on it, has a budget of its own)."""
     sizes = {path.name: code_lines(path) for path in (ROOT / "autodiff/core").glob("*.py")}
-    assert sizes.pop("forward.py") <= 500
+    assert sizes.pop("forward.py") <= 600
     assert sum(sizes.values()) <= 1250, sizes
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 550
 

@@ -79,3 +79,27 @@ def test_memory_with_stride_zero_is_read_right(temporary):
     op = Primitive("test_strides", forward, lambda g, out, x: 2 * g)
     with pytest.raises(AssertionError, match=r"inputs|memory"):
         LAWS["layout_does_not_matter"](op, (X,), {})
+
+
+def test_a_cycle_that_is_left_behind_and_what_was_there_before_is_not_looked_at(temporary, monkeypatch):
+    import gc
+
+    class Holder:
+        pass
+
+    def cyclic(x):
+        holder = Holder()
+        holder.itself = holder
+        return x * 2.0
+
+    leaking = Primitive("test_cycle", cyclic, lambda g, out, x: 2 * g)
+    before = Holder()
+    before.itself = before
+    del before
+    looked_at, collect = [], gc.collect
+    monkeypatch.setattr(gc, "collect", lambda: looked_at.append(len(gc.get_objects())) or collect())
+    assert "reference cycle" in broken_by("nothing_waits_for_the_collector", leaking, X)
+    assert broken_by("nothing_waits_for_the_collector", registry["multiply"], X, X) is None
+    assert gc.get_freeze_count() == 0
+    assert gc.isenabled()
+    assert max(looked_at) < 5000, "the collector goes through the whole process"
