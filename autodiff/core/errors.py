@@ -70,6 +70,10 @@ class NotDifferentiableError(AutodiffError, TypeError):
     """An operation that is refused on a tensor that requires a gradient; the message says what to use instead."""
 
 
+class ReadOnlyError(NotDifferentiableError, ValueError):
+    """A write into what NumPy will not have written to either."""
+
+
 class ConvergenceError(ArgumentError, ArithmeticError):
     """A solver did not reach its tolerance with what it was given, so no answer is there to be differentiated."""
 

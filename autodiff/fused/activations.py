@@ -78,14 +78,14 @@ def softmax_composed(x: Any, *, axis: int = -1) -> Any:
     """
     from autodiff.ops.elementwise import constant
 
-    e = np.exp(x - constant(np.max(x, axis=axis, keepdims=True)))
+    e = np.exp(x - constant(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first, so that no exponential overflows."""
     real_numbers("softmax", x)
-    y = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
+    y = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y, (y, axis)
@@ -141,14 +141,16 @@ def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
     """
     from autodiff.ops.elementwise import constant
 
-    shifted = x - constant(np.max(x, axis=axis, keepdims=True))
+    shifted = x - constant(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first."""
     real_numbers("log_softmax", x)
-    out = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True)))
+    if not x.size:
+        return np.array(x), (np.array(x), axis)
+    out = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     out -= np.log(np.sum(np.exp(out), axis=axis, keepdims=True))
     return out, (out, axis)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ReadOnlyError, ShapeError
 from autodiff.core.graph import Variable
 from autodiff.core.modes import is_grad_enabled
 from autodiff.ops.elementwise import astype
@@ -82,7 +82,7 @@ def _positions(view: View) -> Any:
 def _writeable_root(tensor: Any, held: View | None, what: str) -> Any:
     """The tensor that a write changes, if it may be written to."""
     if held is not None and not held.writeable:
-        raise NotDifferentiableError(
+        raise ReadOnlyError(
             f"{what} into a read-only view (np.broadcast_to, np.diagonal, the real or imaginary part): write into the"
             " tensor that it was taken from, or take a .copy() first"
         )
@@ -163,7 +163,9 @@ def in_place(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[[Any
             # NumPy writes into the array that is there, and so keeps its order in memory.
             result._data = np.empty_like(old)
             result._data[...] = new
-        if held is not None:
+        if held is not None and not root.ndim:
+            result = set_at_.function(root, result.reshape(()), ())
+        elif held is not None:
             result = set_at_.function(root, result, np.unravel_index(_positions(held), root.shape))
         _rebind(root, result)
         return self

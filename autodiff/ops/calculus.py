@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core import op as core
@@ -93,7 +94,7 @@ def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial
         axis = 0
     result = step(t, axis, dtype, out)
     if include_initial:
-        shape = tuple(1 if i == axis % t.ndim else n for i, n in enumerate(result.shape))
+        shape = tuple(1 if i == normalize_axis_index(axis, t.ndim) else n for i, n in enumerate(result.shape))
         result = shaping.concatenate([np.full(shape, start, result.dtype), result], axis=axis)
     return result
 
@@ -119,7 +120,7 @@ def cumulative_prod(
 
 
 def _slice(x: Any, axis: int, start: Any, stop: Any) -> Any:
-    return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
+    return x[(slice(None),) * (normalize_axis_index(axis, x.ndim)) + (slice(start, stop),)]
 
 
 @dispatch.implements(np.diff)
@@ -134,7 +135,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
             edges.append([])
             continue
         t = _tensor(edge)
-        shape = tuple(1 if i == axis % x.ndim else m for i, m in enumerate(x.shape))
+        shape = tuple(1 if i == normalize_axis_index(axis, x.ndim) else m for i, m in enumerate(x.shape))
         edges.append([shaping.broadcast_to(t, shape) if t.ndim == 0 else t])
     if edges[0] or edges[1]:
         x = shaping.concatenate([*edges[0], x, *edges[1]], axis=axis)
@@ -161,7 +162,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         s = _tensor(x)
         width = diff(s) if s.ndim == 1 else diff(s, axis=axis)
         if s.ndim == 1:
-            width = width.reshape([-1 if i == axis % t.ndim else 1 for i in range(t.ndim)])
+            width = width.reshape([-1 if i == normalize_axis_index(axis, t.ndim) else 1 for i in range(t.ndim)])
     return reductions.sum(width * (_slice(t, axis, 1, None) + _slice(t, axis, None, -1)) / 2.0, axis=axis)
 
 
@@ -294,9 +295,9 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     axes = (
         tuple(range(t.ndim))
         if axis is None
-        else (axis % t.ndim,)
+        else (normalize_axis_index(axis, t.ndim),)
         if isinstance(axis, int)
-        else tuple(i % t.ndim for i in axis)
+        else tuple(normalize_axis_index(i, t.ndim) for i in axis)
     )
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
@@ -342,7 +343,10 @@ def quantile(
 ) -> Any:
     """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
     shaping._no_out("quantile", out)
+    weights = kwargs.pop("weights", None)
     _no_weights("quantile", kwargs)
+    if weights is not None:
+        return _weighted_quantile(_tensor(a), dispatch.bare(q), axis, method, keepdims, dispatch.bare(weights))
     return _quantile(a, q, axis, method, keepdims, False)
 
 
@@ -361,6 +365,28 @@ def nanquantile(
     shaping._no_out("nanquantile", out)
     _no_weights("nanquantile", kwargs)
     return _quantile(a, q, axis, method, keepdims, True)
+
+
+def _weighted_quantile(t: Any, q: Any, axis: Any, method: str, keepdims: bool, weights: Any) -> Any:
+    """A weighted quantile is one of the values; which, NumPy tells when it is asked for that of their ranks."""
+    if axis is None:
+        shape = (1,) * t.ndim if keepdims else ()
+        weights = np.broadcast_to(weights, t.shape).reshape(-1)
+        found = _weighted_quantile(t.reshape(-1), q, 0, method, False, weights)
+        return found.reshape(np.shape(q) + shape)
+    if not isinstance(axis, int):
+        raise ArgumentError(f"quantile with weights: one axis or None, got {axis!r}")
+    order = np.argsort(t.data, axis=axis, kind="stable")
+    ranks = np.argsort(order, axis=axis, kind="stable").astype(float)
+    place = np.quantile(ranks, q, axis=axis, method=method, keepdims=True, weights=weights)  # type: ignore[call-overload]
+    ordered = take_along_axis(t, order, axis)
+    rows = place.reshape(-1, *place.shape[np.ndim(q) :]).astype(int)
+    found = shaping.stack([take_along_axis(ordered, row, axis) for row in rows])
+    missing = np.isnan(t.data).any(axis=axis, keepdims=True)
+    found = where(missing, np.nan, found) if missing.any() else found
+    if not keepdims:
+        found = shaping.squeeze(found, 1 + normalize_axis_index(axis, t.ndim))
+    return found.reshape(np.shape(q) + found.shape[1:])
 
 
 def _no_weights(name: str, kwargs: dict[str, Any]) -> None:
@@ -384,6 +410,8 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, out: None = None, *args: Any
 @dispatch.implements(np.median)
 def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """Differentiable ``numpy.median``; of an even number the two in the middle share the gradient."""
+    if not np.size(bare(a)):
+        return reductions.mean(a, axis, None, out, keepdims)
     return quantile(a, 0.5, axis, out, keepdims=keepdims)
 
 
@@ -510,7 +538,9 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
                     f"average: weights of shape {w.shape} for values of shape {t.shape}; pass one axis, or weights of"
                     " that shape"
                 )
-            w = w.reshape([-1 if i == axis % t.ndim else 1 for i in range(t.ndim)]) * np.ones(t.shape)
+            w = w.reshape([-1 if i == normalize_axis_index(axis, t.ndim) else 1 for i in range(t.ndim)]) * np.ones(
+                t.shape
+            )
         total = reductions.sum(w, axis, keepdims=keep)
         result = reductions.sum(t * w, axis, keepdims=keep) / total
     return (result, total) if returned else result
@@ -528,20 +558,33 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Any:
-    """Differentiable ``numpy.cov`` without weights."""
-    if fweights is not None or aweights is not None:
-        raise NotDifferentiableError("np.cov with weights has no gradient here; weight the centred data yourself")
+    """Differentiable ``numpy.cov`` in the observations and the weights ``aweights``."""
+    with np.errstate(all="ignore"):
+        # NumPy itself tells what is wrong with the arguments.
+        np.cov(*dispatch.bare((m, y)), rowvar, bias, ddof, *dispatch.bare((fweights, aweights)))
     x = shaping.atleast_2d(_tensor(m))
     if not rowvar and np.ndim(bare(m)) > 1:
         x = x.T
     if y is not None:
         other = shaping.atleast_2d(_tensor(y))
         x = shaping.concatenate([x, other.T if not rowvar and np.ndim(bare(y)) > 1 else other], axis=0)
+    if dtype is not None:
+        x = x.astype(dtype)
     free = (0 if bias else 1) if ddof is None else ddof
-    centred = x - reductions.mean(x, axis=1, keepdims=True)
+    weights, count = None, x.shape[1] - free
+    if fweights is not None or aweights is not None:
+        f = 1.0 if fweights is None else np.asarray(dispatch.bare(fweights), float)
+        a = None if aweights is None else _tensor(aweights)
+        weights = _tensor(f) if a is None else a * f
+        total = reductions.sum(weights)
+        count = total - free * (1.0 if a is None else reductions.sum(weights * a) / total)
+        centred = x - reductions.sum(x * weights, axis=1, keepdims=True) / total
+    else:
+        centred = x - reductions.mean(x, axis=1, keepdims=True)
     other = elementwise.conjugate.function(centred.T) if centred.dtype.kind == "c" else centred.T
-    result = matmul.function(centred, other) / (x.shape[1] - free)
-    result = result if dtype is None else result.astype(dtype)
+    left = centred if weights is None else centred * weights
+    free_of_sign = np.maximum(dispatch.bare(count), 0)  # nothing to divide by gives NaN or infinity, as in NumPy
+    result = matmul.function(left, other) / (count if free_of_sign > 0 else free_of_sign)
     return shaping.squeeze(result)
 
 
@@ -551,8 +594,14 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **kwargs: Any) -> Any:
     c = cov(x, y, rowvar)
     if c.ndim == 0:
         return c / c
-    spread = np.sqrt(np.diagonal(c))
-    return c / spread[:, None] / spread[None, :]
+    spread = np.sqrt(np.real(np.diagonal(c)))
+    result = c / spread[:, None] / spread[None, :]
+    # Rounding may carry a correlation beyond 1; NumPy cuts it, and the derivative is not meant.
+    data = result.data
+    cut = np.clip(data.real, -1, 1)
+    if data.dtype.kind == "c":
+        cut = cut + 1j * np.clip(data.imag, -1, 1)
+    return result if np.array_equal(cut, data, equal_nan=True) else result + (cut - data)
 
 
 # --- interpolation and convolution
@@ -615,6 +664,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Differentiable ``numpy.correlate``."""
     x, k = _tensor(a), _tensor(v)
+    if x.ndim != 1 or k.ndim != 1:
+        raise ShapeError(f"correlate: needs two vectors, got shapes {x.shape} and {k.shape}")
     k = elementwise.conjugate.function(k) if k.dtype.kind == "c" else k
     # NumPy puts the output of a shorter first argument in reverse.
     if mode == "same" and k.size > x.size:
@@ -669,6 +720,8 @@ def polyder(p: Any, m: int = 1) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Differentiable ``numpy.vander``."""
     t = _tensor(x)
+    if t.ndim != 1:
+        raise ShapeError(f"vander: needs a vector, got shape {t.shape}")
     n = t.size if N is None else N
     powers = np.arange(n) if increasing else np.arange(n)[::-1]
     return t[:, None] ** powers.astype(t.dtype if t.dtype.kind == "f" else float)

@@ -123,7 +123,10 @@ def _set_rule_x(g: Any, out: Any, x: Any, v: Any, index: Any) -> Any:
 
 def _set_rule_v(g: Any, out: Any, x: Any, v: Any, index: Any) -> Any:
     taken = g[index]
-    return taken if _is_unique(index) else np.where(_last_writer(x.shape, index), taken, 0)
+    taken = taken if _is_unique(index) else np.where(_last_writer(x.shape, index), taken, 0)
+    # NumPy drops leading ones of what is written.
+    lead = v.ndim - taken.ndim
+    return np.reshape(taken, (1,) * lead + taken.shape) if lead > 0 else taken
 
 
 def _sample_set(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -146,7 +149,11 @@ def add_at(x: Any, index: Any, v: Any) -> Any:
     place = clean(index)
     shape = np.shape(bare(x))
     wanted = np.broadcast_to(0, shape)[place].shape
-    return x + scatter_.function(broadcast_to(v, wanted), place, shape)
+    added = broadcast_to(v, wanted)
+    kept = np.result_type(bare(x))
+    if added.dtype != kept and added.dtype.kind == kept.kind == "f":
+        added = added.astype(kept)  # x keeps its dtype, as in JAX
+    return x + scatter_.function(added, place, shape)
 
 
 @dispatch.implements(np.take)

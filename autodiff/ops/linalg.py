@@ -14,6 +14,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
@@ -851,6 +852,8 @@ def multi_dot(arrays: Any, *, out: None = None) -> Any:
     parts = [_tensor(a) for a in arrays]
     if len(parts) < 2:
         raise ArgumentError("multi_dot: needs two arrays at least")
+    if any(part.ndim != 2 for part in parts[1:-1]) or not {parts[0].ndim, parts[-1].ndim} <= {1, 2}:
+        raise ShapeError(f"multi_dot: needs matrices, got shapes {', '.join(str(part.shape) for part in parts)}")
     while len(parts) > 2:
         # Greedy: the product with the longest shared axis first keeps what remains small.
         shared = [parts[i].shape[-1] for i in range(len(parts) - 1)]
@@ -875,6 +878,8 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Differentiable ``numpy.linalg.tensorinv``."""
     x = _tensor(a)
+    if not 0 < ind <= x.ndim:
+        raise ArgumentError(f"tensorinv: ind must lie in [1, {x.ndim}], got {ind}")
     rows = int(np.prod(x.shape[:ind], dtype=int))
     return inv.function(x.reshape(rows, -1)).reshape(*x.shape[ind:], *x.shape[:ind])
 
@@ -964,7 +969,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
-    row, column = (a % x.ndim for a in axes)
+    row, column = (normalize_axis_index(a, x.ndim) for a in axes)
     if order in (None, "fro", "f"):
         return norm2.function(x, (row, column), keepdims)
     if order in ("nuc", 2, -2):
@@ -1001,6 +1006,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
             return norm2.function(t.reshape(-1), None, False) if not keepdims else norm2.function(t, None, True)
         axis = tuple(range(t.ndim))
     axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    axes = tuple(normalize_axis_index(int(a), t.ndim) for a in axes)
     if len(axes) == 1:
         return _vector_norm(t, ord, int(axes[0]), keepdims)
     if len(axes) == 2:
@@ -1014,7 +1020,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     t = _tensor(x)
     if isinstance(axis, int | np.integer) or ord == 2:
         return _vector_norm(t, ord, reductions._axis(axis), keepdims)
-    axes = tuple(range(t.ndim)) if axis is None else tuple(a % t.ndim for a in axis)
+    axes = tuple(range(t.ndim)) if axis is None else tuple(normalize_axis_index(a, t.ndim) for a in axis)
     rest = tuple(i for i in range(t.ndim) if i not in axes)
     flat = t.transpose(*rest, *axes).reshape(*(t.shape[i] for i in rest), -1)
     result = _vector_norm(flat, ord, -1, False)

@@ -161,7 +161,10 @@ def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tup
     length = {c: n for c, n in zip(mine, shape, strict=True)}
     if reachable != labels:
         part = np.reshape(part, tuple(part.shape[reachable.index(c)] if c in reachable else 1 for c in labels))
-        part = np.broadcast_to(part, tuple(max(n, length[c]) for c, n in zip(labels, part.shape, strict=True)))
+    # A label of length one elsewhere repeats what it multiplies, and so does one that stands nowhere else.
+    wide = tuple(n if length[c] == 1 else length[c] for c, n in zip(labels, part.shape, strict=True))
+    if part.shape != wide:
+        part = np.broadcast_to(part, wide)
     if labels == mine:
         return part
     place = tuple(np.arange(length[c]).reshape([-1 if c == d else 1 for d in labels]) for c in mine)

@@ -85,12 +85,11 @@ def diagflat(v: Any, k: int = 0) -> Any:
 
 def _triangle(m: Any, keep: Any) -> Any:
     t = _tensor(m)
-    return elementwise.where_.function(np.broadcast_to(keep, t.shape), t, 0)
+    return elementwise.where_.function(keep, t, 0)
 
 
 def _lower(m: Any, k: int) -> Any:
-    rows, columns = np.shape(bare(m))[-2:]
-    return np.tri(rows, columns, k=k, dtype=bool)
+    return np.tri(*np.shape(bare(m))[-2:], k=k, dtype=bool)  # type: ignore[call-overload]
 
 
 @dispatch.implements(np.tril)

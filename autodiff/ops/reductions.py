@@ -240,6 +240,11 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
     return a
 
 
+def _axis_of(a: Any, axis: Any) -> Any:
+    """``axis``, where NumPy takes the only number for a vector."""
+    return None if isinstance(axis, int) and axis in (0, -1) and np.ndim(bare(a)) == 0 else axis
+
+
 def _axis(axis: Any) -> Any:
     if axis is None or isinstance(axis, int):
         return axis
@@ -285,6 +290,7 @@ def sum(
     >>> autodiff.sum(x, axis=0)
     tensor([4., 6.], requires_grad=True)
     """
+    axis = _axis_of(a, axis)
     a = _settled("sum", a, dtype, out, where, 0)
     result = sum_.function(a, _axis(axis), keepdims)
     return result if initial.__class__ is int and initial == 0 else result + initial
@@ -331,6 +337,7 @@ def prod(
     >>> x.grad
     array([ 0., 10.,  0.])
     """
+    axis = _axis_of(a, axis)
     result = prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims)
     return result if initial.__class__ is int and initial == 1 else result * initial
 
@@ -349,6 +356,7 @@ def max(
     >>> x.grad
     array([0. , 0.5, 0.5])
     """
+    axis = _axis_of(a, axis)
     from autodiff.ops.elementwise import maximum
 
     a = _settled("max", a, None, out, where, None, initial)
@@ -370,6 +378,7 @@ def min(
     >>> autodiff.min(autodiff.tensor([2.0, 1.0])).item()
     1.0
     """
+    axis = _axis_of(a, axis)
     from autodiff.ops.elementwise import minimum
 
     a = _settled("min", a, None, out, where, None, initial)

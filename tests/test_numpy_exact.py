@@ -1,0 +1,204 @@
+"""NumPy's own value on unusual arguments, and whatever has a value pulls back or is refused by name."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from nn import functional as F
+
+rng = np.random.default_rng(5)
+SHAPES = [(), (1,), (0,), (4,), (2, 3), (1, 3), (3, 1), (0, 3), (3, 0), (2, 1, 3), (3, 3)]
+REDUCTIONS = "sum mean prod max min var std ptp nansum nanmean nanprod nanmax nanmin nanvar nanstd all any".split()
+ALONG = "cumsum cumprod sort diff flip cumulative_sum cumulative_prod argsort".split()
+WHOLE = """ravel squeeze transpose flipud fliplr rot90 tril triu diagonal diag trace nan_to_num unwrap gradient ediff1d
+outer inner dot vdot kron cross cov corrcoef convolve correlate trapezoid atleast_1d atleast_2d atleast_3d average
+interp vander polyval roll repeat tile clip maximum hypot where""".split()
+LINALG = """norm det inv pinv slogdet cholesky eigvalsh svdvals matrix_power cond matrix_norm vector_norm multi_dot
+tensorinv""".split()
+
+
+def laid_out(shape):
+    """One array in four layouts: as made, reversed, every second element of a larger one, in Fortran's order."""
+    x = rng.normal(size=shape)
+    yield x
+    if shape:
+        yield x[tuple(slice(None, None, -1) for _ in shape)]
+        wide = np.zeros(tuple(2 * n for n in shape))
+        wide[tuple(slice(None, None, 2) for _ in shape)] = x
+        yield wide[tuple(slice(None, None, 2) for _ in shape)]
+        yield np.asfortranarray(x)
+
+
+def parts(result):
+    return [p for p in (result if isinstance(result, (tuple, list)) else (result,)) if p is not None]
+
+
+def named(refusal):
+    assert len(str(refusal)) > 10
+
+
+def same(call, x, near=1e-12):
+    """``call`` of a tensor is ``call`` of the array, in value, shape and dtype; it pulls back, or is refused."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            truth = parts(call(x))
+        except Exception as error:
+            with pytest.raises((type(error), ad.AutodiffError, ValueError, TypeError, IndexError)):
+                call(ad.tensor(x, requires_grad=True))
+            return
+        t = ad.tensor(x, requires_grad=True)
+        try:
+            found = parts(call(t))
+        except ad.AutodiffError as refusal:
+            named(refusal)
+            return
+        for ours, numpys in zip(found, truth, strict=True):
+            value = np.asarray(getattr(ours, "data", ours))
+            assert value.shape == np.shape(numpys), (value.shape, np.shape(numpys))
+            assert value.dtype == np.asarray(numpys).dtype
+            np.testing.assert_allclose(value, numpys, rtol=near, atol=near)
+        tracked = [p for p in found if getattr(p, "requires_grad", False) and p.dtype.kind == "f"]
+        if not tracked:
+            return
+        try:
+            g = ad.gradients(tracked, t, [np.ones(p.shape) for p in tracked], allow_unused=True)
+        except (ad.AutodiffError, np.linalg.LinAlgError) as refusal:
+            named(refusal)
+            return
+        assert g is None or g.shape == x.shape
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions(name):
+    f = getattr(np, name)
+    for shape in SHAPES:
+        for x in laid_out(shape):
+            axes = [None, 0, -1, 1, (0,), (0, 1), (-1, 0), ()]
+            for axis, keepdims in itertools.product(axes, (False, True)):
+                same(lambda a: f(a, axis=axis, keepdims=keepdims), x)  # noqa: B023
+
+
+def test_medians_of_nothing():
+    for shape in ((0,), (0, 3)):
+        same(np.median, rng.normal(size=shape))
+        same(lambda a: np.median(a, axis=0), rng.normal(size=shape))
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_along_an_axis(name):
+    f = getattr(np, name)
+    for shape in SHAPES:
+        for x in laid_out(shape):
+            for axis in (None, 0, -1, 1, -2):
+                same(lambda a: f(a, axis=axis), x)  # noqa: B023
+
+
+SECOND = {"outer", "inner", "dot", "vdot", "kron", "cross", "convolve", "correlate", "maximum", "hypot", "polyval"}
+MORE = {"roll": (1,), "repeat": (2,), "tile": ((2, 1),), "clip": (-0.5, 0.5), "rot90": (3,)}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_functions_of_whole_arrays(name):
+    f = getattr(np, name)
+    for shape in SHAPES:
+        for x in laid_out(shape):
+            if name == "where":
+                same(lambda a: np.where(np.isfinite(x), a, 0.0), x)  # noqa: B023
+            elif name == "interp":
+                same(lambda a: np.interp(a, [0.0, 1.0], [2.0, 3.0]), x)
+            elif name in SECOND:
+                same(lambda a: f(a, x), x)  # noqa: B023
+            else:
+                same(lambda a: f(a, *MORE.get(name, ())), x)
+
+
+@pytest.mark.parametrize("name", LINALG)
+def test_linear_algebra(name):
+    f = getattr(np.linalg, name)
+    for shape in [*SHAPES, (1, 1), (0, 0), (2, 3, 3), (0, 2, 2)]:
+        for x in laid_out(shape):
+            if name == "matrix_power":
+                for n in (-1, 0, 1, 3):
+                    same(lambda a: f(a, n), x)  # noqa: B023
+            elif name == "multi_dot":
+                same(lambda a: f([a, x, a]), x)  # noqa: B023
+            elif name == "norm":
+                for order, axis in itertools.product((None, 1, 2, np.inf, "fro", "nuc", 0, -2), (None, 0, -1, (0, 1))):
+                    same(lambda a: f(a, order, axis), x)  # noqa: B023
+            else:
+                same(f, x)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("ij,ij->", [(2, 3), (1, 3)]),
+        ("ij,ij->", [(1, 3), (2, 3)]),
+        ("ij,jk->ik", [(2, 1), (3, 4)]),
+        ("ij->j", [(0, 3)]),
+        ("ij->i", [(0, 3)]),
+        ("ij,j", [(0, 3), (3,)]),
+        ("...i,...i", [(2, 1, 3), (1, 4, 3)]),
+        ("ii->i", [(1, 1)]),
+        ("ij,jk,k", [(2, 3), (1, 4), (1,)]),
+        (",", [(), ()]),
+    ],
+)
+def test_einsum_with_extents_of_one_and_zero(subscripts, shapes):
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    for place, x in enumerate(arrays):
+        same(lambda a: np.einsum(subscripts, *arrays[:place], a, *arrays[place + 1 :]), x)  # noqa: B023
+        total = ad.grad(lambda a: np.sum(np.einsum(subscripts, *arrays[:place], a, *arrays[place + 1 :])))(x)  # noqa: B023
+        for index in list(np.ndindex(x.shape))[:4]:
+            step = np.zeros(x.shape)
+            step[index] = 1.0
+            rise = [np.sum(np.einsum(subscripts, *arrays[:place], x + s * step, *arrays[place + 1 :])) for s in (1, -1)]
+            np.testing.assert_allclose(total[index], (rise[0] - rise[1]) / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options", [{"fweights": [1, 2, 1]}, {"aweights": [0.5, 1.0, 2.0]}, {"ddof": 0}, {"bias": True}]
+)
+def test_weighted_covariances(options):
+    x = rng.normal(size=(2, 3))
+    for extra in ({}, {"y": rng.normal(size=3)}, {"dtype": np.float32}):
+        same(lambda a: np.cov(a, **options, **extra), x, 1e-6 if "dtype" in extra else 1e-12)  # noqa: B023
+    same(lambda a: np.cov(a, fweights=[1, 2, 1], aweights=[0.5, 1.0, 2.0], ddof=0), x)
+    g = ad.grad(lambda a: np.sum(np.cov(a, **options) * [[1.0, 2.0], [3.0, 4.0]]))(x)
+    step = np.zeros(x.shape)
+    step[0, 1] = 1e-6
+    rise = [np.sum(np.cov(x + s * step, **options) * [[1.0, 2.0], [3.0, 4.0]]) for s in (1, -1)]
+    np.testing.assert_allclose(g[0, 1], (rise[0] - rise[1]) / 2e-6, rtol=1e-7)
+
+
+def test_weighted_quantiles():
+    x, w = rng.normal(size=(3, 4)), np.array([1.0, 5.0, 1.0, 2.0])
+    for q, axis, keepdims in itertools.product((0.5, [0.2, 0.9]), (None, 1, -1), (False, True)):
+        weights = np.broadcast_to(w, x.shape) if axis is None else w
+        same(
+            lambda a: np.quantile(a, q, axis=axis, method="inverted_cdf", weights=weights, keepdims=keepdims),  # noqa: B023
+            x,
+        )
+
+
+def test_writing_in_corners():
+    y, t = ad.tensor([[1.0, 2.0]], requires_grad=True), ad.tensor([5.0, 6.0], requires_grad=True) * 1
+    t[...] = y
+    t.sum().backward()
+    assert np.array_equal(y.grad, [[1.0, 1.0]])
+
+    def f(x):
+        z = x.reshape((1,))
+        z += 5.0
+        return np.sum(z)
+
+    assert ad.grad(f)(np.array(3.0)) == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        np.diagonal(ad.tensor(np.ones((2, 2)), requires_grad=True) * 1)[...] = 0.0
+    assert ad.tensor(np.ones(3, np.float32)).at[np.array([0])].add(np.ones(1)).dtype == np.float32
+    for function in (F.softmax, F.log_softmax):
+        assert function(ad.tensor(np.ones((2, 0)), requires_grad=True), dim=1).shape == (2, 0)
