@@ -217,7 +217,7 @@ class _VjpRule(_Rule):
         outs, self.rebuild_out = flatten(out)
         return tuple(_tensor(o) for o in outs)
 
-    def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any]) -> Any:
+    def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """Forward mode does not know the function; whoever uses its tangent is told so."""
         return tuple(
             forward.Refusal(
@@ -334,7 +334,7 @@ class _JvpRule(_Rule):
         outs, self.rebuild_out = flatten(self.function(*self.custom._joined(self.constants, leaves)))
         return tuple(np.asarray(getattr(o, "_data", o)) for o in outs), None
 
-    def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any]) -> Any:
+    def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """The tangents of the output's leaves."""
         assert self.custom.rule is not None
         full = [

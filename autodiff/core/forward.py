@@ -390,12 +390,12 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
     given = [_seen_by_rules(x) for x in inputs]
     made = _seen_by_rules(out) if single else tuple([_seen_by_rules(o) for o in out])
     try:
-        found = _pushed(op, tangents, made, given, attrs)
+        found = tangents_of(op, tangents, made, given, attrs)
     except Unbatchable:
         n = count(list(tangents))
         if n is None:
             raise
-        rows = [_pushed(op, each(list(tangents), i), made, given, attrs) for i in range(n)]
+        rows = [tangents_of(op, each(list(tangents), i), made, given, attrs) for i in range(n)]
         if single:
             found = _stacked(rows)
         else:
@@ -463,9 +463,10 @@ def _fit(tangent: Any, out: Any, tangents: Sequence[Any] = ()) -> Any:
     return tangent
 
 
-def _pushed(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+def tangents_of(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """What the operation's statement gives for ``J t``, as it comes."""
     if hasattr(op, "push"):  # all inputs at once: a rule of the user's own
-        return op.push(tangents, out, inputs)
+        return op.push(tangents, out, inputs, attrs)
     stated = op.tangents
     if stated == "pointwise":
         total: Any = None

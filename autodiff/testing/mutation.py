@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import gradients
+from autodiff.core import forward
 from autodiff.core.backward import pull
 from autodiff.core.errors import AutodiffError
 from autodiff.core.modes import plain
@@ -115,6 +116,27 @@ def swapped(op: Any, first: int, second: int) -> Iterator[None]:
             yield
     finally:
         op.rules = rules
+
+
+@contextlib.contextmanager
+def bent_tangent(op: Any, bend: Bend) -> Iterator[None]:
+    """Within the block the tangents of an operation's outputs are bent, and its gradients are left alone."""
+
+    def wrong(tangents: Any, out: Any, inputs: Any, attrs: Any) -> Any:
+        del op.push
+        try:
+            found = forward.tangents_of(op, tangents, out, inputs, attrs)
+        finally:
+            op.push = wrong
+        parts = found if isinstance(found, tuple) else (found,)
+        parts = tuple(bend(t) if hasattr(t, "dtype") else t for t in parts)
+        return parts if isinstance(found, tuple) else parts[0]
+
+    op.push = wrong
+    try:
+        yield
+    finally:
+        del op.push
 
 
 def _not_summed(shape: tuple[int, ...]) -> Bend:
@@ -260,7 +282,7 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
     --------
     >>> from autodiff import registry
     >>> str(mutants(registry["tanh"], [((np.array([0.3, -1.0]),), {})]))
-    '5 of 5'
+    '9 of 9'
     """
     caught: set[str] = set()
     every: set[str] = set()
@@ -295,6 +317,9 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
         for (i, a), (j, b) in combinations(pairs, 2):
             if a.shape == b.shape and np.max(np.abs(a - b), initial=0.0) > 1e-3 * np.max(np.abs(a), initial=0.0):
                 expose(f"inputs {i} and {j} swapped", swapped(op, i, j), args, kwargs, 1)
+        if any(np.any(gradient) for _, gradient in pairs):
+            for name, bend in MUTATIONS.items():
+                expose(f"tangent {name}", bent_tangent(op, bend), args, kwargs, 1)
         if _curved(call):
             expose("saved arrays as constants", saved_as_constants(op), args, kwargs, 2)
     untold = [op.inputs[min(i, len(op.inputs) - 1)] for i in _expected(op) if i not in shown]
