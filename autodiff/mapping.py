@@ -75,10 +75,8 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
 
 
 def _applied(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
-    places = range(len(given.inputs))
     if op.pointwise or op.tangents == "pointwise":
-        ndim = max(given.ndim(i) for i in places)
-        return record(op, [given.aligned(i, ndim) for i in places], attrs)
+        return _aligned_all(op, given, attrs)
     rule = _RULES.get(op.name)
     if rule is not None:
         try:
@@ -100,8 +98,56 @@ def _applied(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     return shaping.stack(rows)
 
 
+def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
+    """``function(*values)`` for one lane after the other, of values within lists and tuples: for a rule that decides by
+    the values it sees.
+    """
+    found: list[Any] = []
+
+    def visit(value: Any, of: Callable[[Any], Any]) -> Any:
+        if isinstance(value, (list, tuple)):
+            parts = [visit(part, of) for part in value]
+            return tuple(parts) if isinstance(value, tuple) else parts
+        return of(value)
+
+    visit(list(values), lambda value: found.append(forward.level_of(value)))
+    levels = [level for level in found if level is not None and level.lanes is not None and level.alive]
+    if not levels:
+        raise Unbatchable
+    level = max(levels, key=lambda one: one.depth)
+    if not level.lanes:
+        raise Unbatchable
+
+    def lane(i: int) -> Callable[[Any], Any]:
+        def of(value: Any) -> Any:
+            if forward.level_of(value) is not level:
+                return value
+            one = indexing.getitem(forward.below(value, level), i)
+            return one if forward.tracked(one) else one._data
+
+        return of
+
+    rows = [function(*visit(list(values), lane(i))) for i in range(level.lanes)]
+
+    def joined(column: Sequence[Any]) -> Any:
+        if column[0] is None:
+            return None
+        return forward.laned(shaping.stack(list(column)), level)
+
+    if isinstance(rows[0], (list, tuple)):
+        parts = [joined(column) for column in zip(*rows, strict=True)]
+        return tuple(parts) if isinstance(rows[0], tuple) else parts
+    return joined(rows)
+
+
 def _axes(axis: Any, ndim: int) -> Any:
     return tuple(range(1, ndim + 1)) if axis is None else tuple(a + 1 for a in normalize_axis_tuple(axis, ndim))
+
+
+def _aligned_all(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
+    places = range(len(given.inputs))
+    ndim = max(given.ndim(i) for i in places)
+    return record(op, [given.aligned(i, ndim) for i in places], attrs)
 
 
 def _reduced(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
@@ -221,7 +267,8 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
     **dict.fromkeys(("sum", "mean", "prod", "max", "min", "var", "std", "norm2", "norm_p"), _reduced),
     **dict.fromkeys(("cumsum", "cumprod", "fft", "ifft"), _along),
     **dict.fromkeys(
-        ("inv", "det", "logabsdet", "eigh", "eig", "svd", "qr", "pinv", "matrix_function"), _stacked_matrices
+        ("inv", "det", "logabsdet", "eigh", "eigvalsh", "eig", "svd", "svdvals", "qr", "pinv", "matrix_function"),
+        _stacked_matrices,
     ),
     "reshape": _reshaped,
     "transpose": _transposed,
@@ -236,6 +283,8 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
     "matmul": _multiplied,
     "einsum": _summed_over_letters,
     "cholesky": _stacked_matrices,
+    "mirrored": _stacked_matrices,
+    "weighted_sum": _aligned_all,
     "solve": _solved,
 }
 
@@ -400,4 +449,4 @@ def _one_by_one(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any]
     return [shaping.stack(list(column)) for column in zip(*rows, strict=True)], rebuild_out, [True] * len(rows[0])
 
 
-above.over_lanes = _over_lanes
+above.over_lanes, above.each_lane = _over_lanes, _each_lane

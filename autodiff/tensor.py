@@ -587,7 +587,7 @@ class Tensor:
         return np.ma.nomask
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not all(issubclass(kind, Tensor | np.ndarray) for kind in types):
+        if not all(issubclass(kind, Tensor | np.ndarray | Lanes) for kind in types):
             return NotImplemented  # another class may know both
         return dispatch.call_function(_wrapped, function, args, kwargs)
 

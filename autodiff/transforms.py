@@ -731,13 +731,9 @@ def _jacobian(
                 raise ArgumentError(f"{name}(has_aux=True): the function must return (out, aux)")
             out, aux = out
         outs, rebuild = flatten(out)
-        # Of real arguments the derivative of a complex function is complex; forward mode has it in one pass.
-        spirals = not holomorphic and not any(leaf.dtype.kind == "c" for leaf in call.leaves)
-        spirals = spirals and any(np.result_type(_data(o)).kind == "c" for o in outs)
-        if not spirals:
-            _refuse_complex(name, call, outs, holomorphic)
+        _refuse_complex(name, call, outs, holomorphic)
         inputs, outputs = sum(leaf.size for leaf in call.leaves), sum(_data(o).size for o in outs)
-        by_columns = spirals or (inputs < outputs if columns is None else columns)
+        by_columns = inputs < outputs if columns is None else columns
         blocks = (_columns if by_columns else _rows)(call, outs, holomorphic)
         single = isinstance(argnums, (int, np.integer))
         result = rebuild([call.arrange(block, single) for block in blocks])

@@ -393,10 +393,10 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         found = tangents_of(op, tangents, made, given, attrs)
     except Unbatchable:
         n = count(list(tangents))
+        rows = [tangents_of(op, each(list(tangents), i), made, given, attrs) for i in range(n or 0)]
         if n is None:
-            raise
-        rows = [tangents_of(op, each(list(tangents), i), made, given, attrs) for i in range(n)]
-        if single:
+            found = above.each_lane(lambda *lane: tangents_of(op, *lane, attrs), [list(tangents), made, given])
+        elif single:
             found = _stacked(rows)
         else:
             found = tuple(
@@ -706,9 +706,20 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         needs = tuple([parent is not None for parent in entry.parents])
         entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
         g = [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g)
-    sent = pull(entry, g, False)
-    entry.saved = None
-    return sent
+    saved = entry.saved
+
+    def pulled(g: Any, saved: Any) -> Sequence[Any]:
+        entry.saved = saved
+        return pull(entry, g, False)
+
+    try:
+        return pulled(g, saved)
+    except Unbatchable:
+        if innermost([*parts, *entry.given]) is None:
+            raise
+        return above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
+    finally:
+        entry.saved = None
 
 
 def _pull_composed(entry: Any, parts: Sequence[Any]) -> Sequence[Any]:

@@ -90,8 +90,9 @@ class _Above:
     level, apply_at : callable
         ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
         ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
-    over_lanes : callable
-        The same for a level of ``vmap`` (mapping.py).
+    over_lanes, each_lane : callable
+        The same for a level of ``vmap``, and ``each_lane(function, values)``, a rule for each of its lanes
+        (mapping.py).
     read : callable
         ``read(op, place, value)`` makes an array or a Tensor of an input of any other class (containers.py).
     """
@@ -102,6 +103,7 @@ class _Above:
     level: Any = None
     apply_at: Any = None
     over_lanes: Any = None
+    each_lane: Any = None
     read: Any = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.batching import Lanes
 from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableError
 from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive, wrap
@@ -71,7 +72,10 @@ def _silent_at_poles(rule: Any) -> Any:
     """Without a warning where x is 0: an infinite derivative is told by its value."""
 
     def silent(g: Any, out: Any, x: Any, y: Any) -> Any:
-        if (x.__class__ is np.float64 and x) or np.count_nonzero(bare(x)) == np.size(bare(x)):
+        plain = bare(x)
+        if (x.__class__ is np.float64 and x) or (
+            plain.__class__ is not Lanes and np.count_nonzero(plain) == np.size(plain)
+        ):
             return rule(g, out, x, y)
         with np.errstate(divide="ignore", invalid="ignore"):
             return rule(g, out, x, y)

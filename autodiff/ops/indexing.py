@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import batching, dispatch
-from autodiff.batching import is_batched
+from autodiff.batching import Lanes, is_batched
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.core.op import Primitive
+from autodiff.core.op import Primitive, above
 from autodiff.ops.common import bare
 
 P = Primitive
@@ -93,8 +93,17 @@ scatter_: Primitive = P(
 )
 
 
+def _differs_by_lane(index: Any) -> bool:
+    """Whether each example of ``vmap`` has an index of its own."""
+    if isinstance(index, tuple):
+        return any([_differs_by_lane(part) for part in index])
+    return getattr(index, "_data", index).__class__ is Lanes
+
+
 def getitem(x: Any, index: Any) -> Any:
     """``x[index]``: basic slices, integer arrays, masks; the gradient of an element read twice is the sum."""
+    if _differs_by_lane(index):
+        return above.each_lane(getitem, [x, index])
     return getitem_.function(x, clean(index))
 
 
@@ -200,6 +209,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Differentiable ``numpy.take_along_axis``: pairs with ``np.argsort`` and ``np.argmax(..., keepdims=True)``."""
     from autodiff.ops.shaping import _tensor, ravel
 
+    if _differs_by_lane(indices):
+        return above.each_lane(lambda x, where: take_along_axis(x, where, axis), [arr, indices])
     where = np.asarray(dispatch.bare(indices))
     if axis is None:
         return getitem_.function(ravel(arr), where)
