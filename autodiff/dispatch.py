@@ -123,7 +123,7 @@ def classify(callable_: Any) -> tuple[str, str]:
 def _is_about_text(callable_: Any) -> bool:
     if isinstance(callable_, np.ufunc):
         # No loop over numbers: text, or not even that.
-        return not any(code in "efdgFDGlqi" for types in callable_.types for code in types.partition("->")[0])
+        return not any(code in "efdgFDGlqiO" for types in callable_.types for code in types.partition("->")[0])
     return (getattr(callable_, "__module__", "") or "").startswith(("numpy.strings", "numpy.char"))
 
 

@@ -75,6 +75,9 @@ WRITERS = {
     "stack out": lambda a, v: np.stack([v, v * v, v], out=a),
     "outer out": lambda a, v: np.outer(v, v, out=a),
     "median out": lambda a, v: np.median(a, axis=0, out=a[0]),
+    "nan_to_num in place": lambda a, v: np.nan_to_num(a, copy=False),
+    "power into a view": lambda a, v: a[:1, 1].squeeze().__ipow__(2),
+    "reshaped view": lambda a, v: a[1:2, 1].reshape(()).__setitem__(Ellipsis, v[0]),
     "number from a view": lambda a, v: a[0, ...].__iadd__(v[1]),
     "squeezed view": lambda a, v: a[1:2, 2:].squeeze().__imul__(v[0]),
     "ellipsis view": lambda a, v: a[2, 2, ...].__isub__(v[2]),
@@ -152,7 +155,8 @@ def test_writers_put_nothing_that_is_tracked_into_plain_arrays(name):
 PLAIN = {
     "power.at", "negative.at", "floor.at", "sort", "sort axis 0", "sort a row", "partition", "ufunc out where",
     "constant ufunc out", "two outs", "accumulate out", "sum out positional", "mean out", "max out", "var out",
-    "cumsum out", "matmul out", "clip out", "clip method out", "round out", "median out",
+    "cumsum out", "matmul out", "nan_to_num in place", "power into a view",
+    "clip out", "clip method out", "round out", "median out",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from autodiff import dispatch
 from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.ops import elementwise, reductions, shaping
+from autodiff.ops import assignment, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
@@ -512,10 +512,14 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) ->
 
 @dispatch.implements(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """Differentiable ``numpy.nan_to_num``; what was replaced is a constant."""
+    """Differentiable ``numpy.nan_to_num``; what was replaced is a constant. ``copy=False`` writes into a Tensor."""
     t = _tensor(x)
     replaced = np.nan_to_num(t.data, nan=nan, posinf=posinf, neginf=neginf)
-    return where(np.isfinite(t.data), t, replaced)
+    result = where(np.isfinite(t.data), t, replaced)
+    if copy or t is not x:
+        return result
+    assignment.assign(x, Ellipsis, result)
+    return x
 
 
 # --- statistics
