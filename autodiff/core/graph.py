@@ -6,9 +6,9 @@ there is no reference cycle: an intermediate array dies as soon as no rule needs
 reference counts the moment its last output goes away.
 
 Time is a counter that stands still while operations are applied. It moves on when the library writes into an array
-(:func:`written`) and when a transform begins (:func:`tick`). A node keeps the time at which it was made, its ``stamp``.
-That answers two questions: which nodes are too old to depend on what a transform began with, and which nodes read an
-array that has been written into since.
+(:func:`written`), and when something is made by which one may differentiate, a leaf or a transform's stand-in
+(:func:`tick`). A node keeps the time at which it was made, its ``stamp``. That answers two questions: which nodes are
+too old to depend on a target, and which nodes read an array that has been written into since.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Variable:
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.name = name
         self.version = 0
-        self.stamp = time.now if stage is None else tick()
+        self.stamp = tick()
         self.g: Any = False
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -98,14 +100,19 @@ roll_ = P(
 
 
 def _concatenate_rule(i: int, g: Any, out: Any, *arrays: Any, axis: Any = 0) -> Any:
+    starts = _starts(tuple(map(np.shape, map(bare, arrays))), axis)
     if axis is None:
-        start = sum(np.size(bare(a)) for a in arrays[:i])
-        return np.reshape(g[start : start + np.size(bare(arrays[i]))], np.shape(bare(arrays[i])))
-    sizes = [np.shape(bare(a))[axis] for a in arrays]
-    start = sum(sizes[:i])
+        return np.reshape(g[starts[i] : starts[i + 1]], np.shape(bare(arrays[i])))
     index: list[Any] = [slice(None)] * g.ndim
-    index[axis] = slice(start, start + sizes[i])
+    index[axis] = slice(starts[i], starts[i + 1])
     return g[tuple(index)]
+
+
+@lru_cache(maxsize=64)
+def _starts(shapes: tuple[tuple[int, ...], ...], axis: int | None) -> list[int]:
+    """Where the parts of a concatenation begin, and where the last ends: asked once for each part."""
+    lengths = [prod(shape) if axis is None else shape[axis] for shape in shapes]
+    return [0, *accumulate(lengths)]
 
 
 def _concatenate_rules(wanted: Sequence[bool], g: Any, out: Any, *arrays: Any, axis: Any = 0) -> list[Any]:
