@@ -81,3 +81,15 @@ def test_the_readme_picture_is_the_examples_picture() -> None:
 def test_readme_says_how_to_test() -> None:
     text = (ROOT / "README.md").read_text()
     assert re.search(r"<!-- tests -->\s*```\w*\n(.*?)\n```", text, re.S), ".ci/run reads the command from there"
+
+
+def test_the_page_on_adding_an_operation_runs(temporary, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/add-an-op.md").read_text(), re.S)
+    assert len(blocks) == 3
+    scope: dict = {}
+    for block in blocks:
+        exec(compile(block, "add-an-op.md", "exec"), scope)
+    assert capsys.readouterr().out == "True\n"
+    from autodiff.testing import verify
+
+    assert verify(scope["logsumexp"]).passed

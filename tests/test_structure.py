@@ -1,6 +1,7 @@
 """The house: who may import whom, what the public surface is, and that the core needs NumPy alone."""
 
 import ast
+import importlib.util
 import io
 import subprocess
 import sys
@@ -284,3 +285,16 @@ def test_public_functions_are_documented(path: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert missing == []
+
+
+def test_the_map_of_the_inside_points_to_what_it_names() -> None:
+    """Lines may be some way off until ``python docs/make_internals.py`` is run again."""
+    spec = importlib.util.spec_from_file_location("make_internals", ROOT / "docs/make_internals.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    references = pages.REFERENCE.findall(pages.PAGE.read_text())
+    assert len(references) >= 15
+    for path, line, name in references:
+        assert abs(int(line) - pages.line_of(path, name)) <= 40, f"{path}:{line} {name}: run docs/make_internals.py"

@@ -396,7 +396,7 @@ def _function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
     def compile_() -> Any:
         scope.update(_scope(op, call))
         made: dict[str, Any] = {}
-        source = _source(op, name, scope).strip("\n") + "\n"
+        source = re.sub(r"\n(\s*\n)+", "\n", _source(op, name, scope).strip("\n")) + "\n"
         file = f"<autodiff {op.name}>" if name == "function" else f"<autodiff {op.name}.{name}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         exec(compile(source, file, "exec"), scope, made)
