@@ -521,6 +521,9 @@ def least_squares(
     if not result.success:
         raise ConvergenceError(f"least_squares: {result.message}")
     value = np.asarray(result.x, flat.dtype)
+    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):
+        result.x = flat.unpack(_tensor(value))
+        return result
     equation, value = _held(lambda v: grad(cost)(v), value, *_wide(bounds, flat))
     result.x = _answer("least_squares", equation, value, flat)
     return result
@@ -613,10 +616,13 @@ def minimize(
             tol=tol,
             options=options,
         )
-    if not found.success:
-        raise ConvergenceError(f"minimize: {found.message}")
     value = np.asarray(bare(flat.pack(found.x, "x")), flat.dtype)
     slope: Callable[..., Any] = lambda v: grad(objective)(v)
+    if not found.success and (single or bounds is not None or not _stationary(slope, value)):
+        raise ConvergenceError(f"minimize: {found.message}")
+    if not (_reads(objective, value) or any(_reads(_constraint(c, flat)[1], value) for c in single)):
+        found.x = flat.unpack(_tensor(value))
+        return found
     if not single:
         low, high = (np.full(n, -np.inf), np.full(n, np.inf))
         if bounds is not None:
@@ -628,6 +634,28 @@ def minimize(
         raise ArgumentError("minimize: give bounds as inequality constraints where there are other constraints")
     found.x = _constrained(slope, value, [_constraint(c, flat) for c in single], flat)
     return found
+
+
+def _reads(function: Callable[[Any], Any], value: Any) -> bool:
+    """Whether a function reads anything tracked, so that there is something to differentiate."""
+    x = variable(value)
+    out, mark = run_marked(function, x)
+    node = getattr(out, "_node", None)
+    return node is not None and bool(outside([node], mark, {x._node}))
+
+
+def _stationary(slope: Callable[[Any], Any], value: Any) -> bool:
+    """Whether a point at which an optimiser gave up, for want of precision say, is a minimum nevertheless."""
+    x = variable(_polished("minimize", slope, value))
+    r, _ = run_marked(slope, x)
+    if getattr(r, "_node", None) is None or x.size > DENSE:
+        return False
+    try:
+        step = Jacobian("minimize", r, x).solve(r._data, False)
+    except SingularMatrixError:
+        return False
+    moved = np.linalg.norm(step) + np.linalg.norm(x._data - value)
+    return bool(moved <= 1e-4 * max(1.0, float(np.linalg.norm(value))))
 
 
 def _constraint(c: dict[str, Any], flat: Flat) -> tuple[bool, Callable[[Any], Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, strangers, variable
 from autodiff.core.errors import (
     ArgumentError,
@@ -365,14 +366,17 @@ class Trajectory:
             if recording:
                 outs, seeds = self._replayed(flat, g, self.y0, self.t0, times.reshape(-1))
                 return gradients_at(outs, seeds, parents, True)
-            g = g.array if hasattr(g, "array") else g
-            start, initial, moments, rest = self._adjoint(
-                flat, g.reshape(self.y0.size, -1), own[1] is not None, own[2] is not None
+            many = is_batched(g)
+            g = g.array if many else g[None]
+            sent = self._adjoint(
+                flat, g.reshape(len(g), self.y0.size, -1), own[1] is not None, own[2] is not None, many
             )
-            known = (start, initial, moments.reshape(times.shape))
-            return [part for part, node in zip(known, own, strict=True) if node is not None] + rest
+            start, initial, moments, rest = sent
+            known = (start, initial, None if moments is None else moments.reshape(len(g), *times.shape))
+            found = [part for part, node in zip(known, own, strict=True) if node is not None] + rest
+            return [part if part is None else Batched(part) if many else part[0] for part in found]
 
-        return defined("solve_ivp", value, parents, _one_by_one(pullback))
+        return defined("solve_ivp", value, parents, pullback)
 
     def _steps(self) -> list[tuple[float, float, float]]:
         """(start, length, end) of every step; the last one may have been cut short by an event."""
@@ -396,53 +400,71 @@ class Trajectory:
         points = self.dense(t + h * _scheme("Radau").C)
         return np.asarray((points - y[:, None]).T.ravel(), self.y0.dtype)
 
-    def _adjoint(self, flat: Any, g: Any, initial_too: bool, moving: bool) -> tuple[Any, Any, Any, list[Any]]:
-        """Gradients of <g, states> in the first state, the first time, the times looked at, and the rest."""
+    def _adjoint(
+        self, flat: Any, g: Any, initial_too: bool, moving: bool, many: bool
+    ) -> tuple[Any, Any, Any, list[Any]]:
+        """Gradients of <g, states> in the first state, the first time, the times looked at, and the rest; each with an
+        axis in front for several ``g``.
+        """
         scheme, steps = _scheme(self.method), self._steps()
-        places = self._places(flat, steps, g.any(axis=0))
+        places = self._places(flat, steps, g.any(axis=(0, 1)))
         states = np.asarray(self.dense(self.dense.ts), self.y0.dtype)
-        moments = np.zeros(flat.size)
+        moments = np.zeros((len(g), flat.size))
         rest: list[Any] = [None] * len(self.parents)
-        initial = None
-        adjoint = np.zeros(self.y0.size, self.y0.dtype)
+        initial = np.zeros(len(g))
+        adjoint = np.zeros((len(g), self.y0.size), self.y0.dtype)
         stop = len(steps)
-        whole = self.y0.size <= FULL_JACOBIANS and stop > 4
+        whole = self.y0.size <= FULL_JACOBIANS and (stop > 4 or many)
         while stop > 0:
             # The first step moves with a tracked start, so it is taken by itself.
             least = 1 if initial_too and stop > 1 else 0
-            if whole:
+            first = initial_too and stop == 1
+            parts: Sequence[Any]
+            if whole and not first:
                 start = max(least, stop - 256)
                 table = _Table(self, scheme, steps, places, states, flat, g, moments if moving else None)
-                done = table.pulled(adjoint, start, stop) if (start, stop) != (0, 1) or not initial_too else None
-                if done is not None:
-                    adjoint, parts = done
-                    rest = [b if a is None else a if b is None else a + b for a, b in zip(rest, parts, strict=True)]
-                    stop = start
+                done = table.pulled(adjoint, start, stop)
+                if done is None:
+                    whole = False
                     continue
-                whole = False
-            start = max(least, stop - scheme.chunk)
-            y = variable(self.y0._data if start == 0 else states[:, start])
-            t0 = variable(self.t0._data) if initial_too and start == 0 else None
-
-            leaves = [variable(leaf._data) for leaf in self.leaves]
-            read = [leaf._node for leaf in leaves] + self.closed_over
-            chain = _Chain(scheme, self.bind(leaves), read, steps, places, states, flat, g, moments, self._guess)
-            outs, seeds, end = run_recorded(chain.run, y, t0, start, stop)
-            targets = [y._node, *read] + ([t0._node] if t0 is not None else [])
-            if strangers([*outs, end], set(targets)):
-                raise GraphError(
-                    "solve_ivp: fun reads a Tensor in some steps only, which was not seen before; pass it in args"
-                )
-            found = gradients_at([*outs, end], [*seeds, adjoint], targets, False)
-            adjoint = np.zeros_like(adjoint) if found[0] is None else found[0]
-            for i, part in enumerate(found[1 : len(self.parents) + 1]):
-                rest[i] = part if rest[i] is None else rest[i] if part is None else rest[i] + part
-            if t0 is not None:
-                initial = found[-1]
+                adjoint, parts = done
+            else:
+                start = max(least, stop - scheme.chunk)
+                if many and not first:
+                    raise Unbatchable  # the steps are taken again for each
+                rows = [self._one(scheme, steps, places, states, flat, row, start, stop, first) for row in zip(
+                    g, adjoint, moments, strict=True)]  # fmt: skip
+                adjoint = np.stack([row[0] for row in rows])
+                parts = [
+                    None if all(part is None for part in column) else np.stack(
+                        [np.zeros(p.shape, p.dtype) if part is None else part for part in column])
+                    for p, column in zip(self.parents, zip(*[row[1] for row in rows], strict=True), strict=True)
+                ] if self.parents else []  # fmt: skip
+                if first:
+                    initial = np.array([0.0 if row[2] is None else row[2] for row in rows])
+            rest = [b if a is None else a if b is None else a + b for a, b in zip(rest, parts, strict=True)]
             stop = start
-        if initial_too and initial is None:
-            initial = np.zeros(())
         return adjoint, initial, moments, rest
+
+    def _one(
+        self, scheme: Any, steps: Any, places: Any, states: Any, flat: Any, row: Any, start: int, stop: int, first: bool
+    ) -> tuple[Any, Sequence[Any], Any]:
+        """Some steps taken again, recorded, and pulled back for one cotangent."""
+        g, adjoint, moments = row
+        y = variable(self.y0._data if start == 0 else states[:, start])
+        t0 = variable(self.t0._data) if first else None
+        leaves = [variable(leaf._data) for leaf in self.leaves]
+        read = [leaf._node for leaf in leaves] + self.closed_over
+        chain = _Chain(scheme, self.bind(leaves), read, steps, places, states, flat, g, moments, self._guess)
+        outs, seeds, end = run_recorded(chain.run, y, t0, start, stop)
+        targets = [y._node, *read] + ([t0._node] if t0 is not None else [])
+        if strangers([*outs, end], set(targets)):
+            raise GraphError(
+                "solve_ivp: fun reads a Tensor in some steps only, which was not seen before; pass it in args"
+            )
+        found = gradients_at([*outs, end], [*seeds, adjoint], targets, False)
+        before = np.zeros_like(adjoint) if found[0] is None else found[0]
+        return before, found[1 : len(read) + 1], found[-1] if first else None
 
     def _replayed(self, flat: Any, g: Any, y: Any, t0: Any, times: Any) -> tuple[Any, Any]:
         """All steps as one recorded chain, for derivatives of derivatives."""
@@ -483,7 +505,7 @@ class _Table:
         self.path, self.scheme, self.steps, self.places, self.states = path, scheme, steps, places, states
         self.flat, self.g, self.moments = flat, g, moments
 
-    def pulled(self, adjoint: Any, start: int, stop: int) -> tuple[Any, list[Any]] | None:
+    def pulled(self, adjoint: Any, start: int, stop: int) -> tuple[Any, Sequence[Any]] | None:
         """The adjoint at the start of some steps, and what they add to the gradients of the parameters."""
         moments, points, ends = [], [], [0]
         with no_grad():
@@ -512,14 +534,19 @@ class _Table:
             jacobians[:, i, :] = 0 if row is None else row.T
         if not self._proved(moments, points, jacobians):
             return None
-        seeds = np.zeros((len(points), n), stacked.dtype)
+        seeds = np.zeros((len(self.g), len(points), n), stacked.dtype)
         for k in range(stop - 1, start - 1, -1):
             here = slice(ends[k - start], ends[k - start + 1])
-            adjoint = self._step_back(k, adjoint, jacobians[here], seeds[here], self._values[here])
+            adjoint = self._step_back(k, adjoint, jacobians[here], seeds[:, here], self._values[here])
         targets = [leaf._node for leaf in leaves] + self.path.closed_over
         if strangers([slopes], {y._node, *targets}):
             return None
-        return adjoint, gradients_at([slopes], [np.ascontiguousarray(seeds.T)], targets, False)
+        turned = np.ascontiguousarray(np.swapaxes(seeds, 1, 2))
+        if len(turned) == 1:
+            found = gradients_at([slopes], [turned[0]], targets, False)
+            return adjoint, [part if part is None else part[None] for part in found]
+        found = gradients_at([slopes], [Batched(turned)], targets, False)
+        return adjoint, [part.array if is_batched(part) else part for part in found]
 
     def _proved(self, moments: Any, points: Any, jacobians: Any) -> bool:
         f = self.path.f
@@ -561,41 +588,41 @@ class _Table:
         """The adjoint before a step from the one after it; ``seeds`` receives the cotangents of the slopes."""
         t, h, _ = self.steps[k]
         scheme, before = self.scheme, adjoint
+        for j in self.places[k]:
+            before = before + self.g[:, :, j]
         if isinstance(scheme, Radau):
-            n = adjoint.size
-            differences = np.zeros((3, n), adjoint.dtype)
-            differences[2] = adjoint
+            n = adjoint.shape[1]
+            differences = np.zeros((len(adjoint), 3, n), adjoint.dtype)
+            differences[:, 2] = adjoint
             parts = np.asarray(h * (scheme.A @ slopes))
             for j in self.places[k]:
                 x = (float(self.flat[j]) - t) / h
-                differences += np.outer(scheme.P @ x ** np.arange(1, 4), self.g[:, j])
-                before = before + self.g[:, j]
+                differences += (scheme.P @ x ** np.arange(1, 4))[:, None] * self.g[:, None, :, j]
                 if self.moments is not None:
-                    self.moments[j] = np.real(np.sum(self.g[:, j] * scheme.slope(h, list(parts), x)))
+                    self.moments[:, j] = np.real(self.g[:, :, j] @ scheme.slope(h, list(parts), x))
             system = np.eye(3 * n) - h * np.einsum("ij,jab->iajb", scheme.A, jacobians).reshape(3 * n, 3 * n)
             try:
-                solved = np.linalg.solve(system.T, differences.ravel()).reshape(3, n)
+                solved = np.linalg.solve(system.T, differences.reshape(len(adjoint), -1).T).T
             except np.linalg.LinAlgError as error:
                 raise SingularMatrixError(f"solve_ivp: the Radau step at t = {t:.6g} is singular") from error
-            seeds[:] = h * (scheme.A.T @ solved)
-            return before + np.einsum("ia,iab->b", seeds, jacobians)
+            seeds[:] = h * np.matmul(scheme.A.T, solved.reshape(-1, 3, n))
+            return before + np.einsum("gia,iab->gb", seeds, jacobians)
         stages = scheme.stages
-        seeds[:stages] = np.outer(h * scheme.B, adjoint)
+        seeds[:, :stages] = (h * scheme.B)[:, None] * adjoint[:, None]
         powers = np.arange(1, scheme.P.shape[1] + 1)
         for j in self.places[k]:
             x = (float(self.flat[j]) - t) / h
-            before = before + self.g[:, j]
             weights = np.append(scheme.B, np.zeros(len(scheme.P) - stages)) if x == 1.0 else scheme.P @ x**powers
-            seeds += np.outer(h * weights[: len(seeds)], self.g[:, j])
+            seeds += (h * weights[: seeds.shape[1]])[:, None] * self.g[:, None, :, j]
             if self.moments is not None:
-                self.moments[j] = np.real(np.sum(self.g[:, j] * scheme.slope(h, list(slopes), x)))
+                self.moments[:, j] = np.real(self.g[:, :, j] @ scheme.slope(h, list(slopes), x))
         scaled = h * scheme.A
-        passed = np.empty_like(seeds)
-        for i in range(len(seeds) - 1, -1, -1):
-            passed[i] = seeds[i] @ jacobians[i]
+        for i in range(seeds.shape[1] - 1, -1, -1):
+            passed = seeds[:, i] @ jacobians[i]
+            before = before + passed
             if i:
-                seeds[:i] += scaled[i, :i, None] * passed[i]
-        return before + passed.sum(axis=0)
+                seeds[:, :i] += scaled[i, :i, None] * passed[:, None]
+        return before
 
 
 class _Chain:
@@ -658,7 +685,6 @@ class _Chain:
 
 def _one_by_one(pullback: Any) -> Any:
     """The same for a batch of cotangents: the steps are taken again for each."""
-    from autodiff.batching import Unbatchable, is_batched
 
     def pull(g: Any, out: Any, recording: bool) -> Any:
         if is_batched(g):
