@@ -22,6 +22,7 @@ from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, flatten_like, tree_map
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
 
@@ -743,7 +744,7 @@ def _jacobian(
 
 
 #: Cotangents or tangents per batched pass: enough to spread the cost of the walk, few enough to stay in cache.
-_CHUNK = 128
+_CHUNK = THRESHOLDS["COTANGENTS"].value
 
 
 def _units(n: int, dtype: Any, shape: tuple[int, ...]) -> list[Any]:

@@ -157,3 +157,15 @@ def test_plain_is_a_setting_of_the_block():
         return is_plain()
 
     assert inside()
+
+
+def test_every_threshold_is_in_one_table_with_the_benchmark_that_made_it():
+    from autodiff.fast.thresholds import THRESHOLDS, crossing
+    from benchmarks.parts import PARTS
+
+    for name, threshold in THRESHOLDS.items():
+        assert threshold.name == name
+        assert threshold.value > 0
+        assert threshold.benchmark in PARTS, threshold
+    found = crossing(THRESHOLDS["FEW"])
+    assert found is None or found & (found - 1) == 0

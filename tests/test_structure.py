@@ -31,7 +31,7 @@ OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
-BASE = "core dispatch batching views cuts facts containers"
+BASE = "core fast dispatch batching views cuts facts containers"
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
     "core/graph": ("", ""),
@@ -61,7 +61,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
     "custom": ("core tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),
-    "kernels": ("core", ""),
+    "kernels": ("core fast", ""),
     "fused": (f"{BASE} ops kernels", ""),
     "extend": (f"{BASE} ops", ""),
     "words": (f"{BASE} ops fused", ""),
@@ -182,7 +182,7 @@ def test_the_core_keeps_to_its_budget() -> None:
     sizes = {path.name: code_lines(path) for path in (ROOT / "autodiff/core").glob("*.py")}
     assert sizes.pop("forward.py") <= 600
     assert sum(sizes.values()) <= 1250, sizes
-    assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 550
+    assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 600
 
 
 def test_the_core_alone_applies_and_differentiates() -> None:

@@ -25,7 +25,7 @@ from autodiff.core.backward import check_unwritten, fit, keep_zeros
 from autodiff.core.graph import Node, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, explain, lacking, noted
-from autodiff.fast.thresholds import FEW, IN_PLACE
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fast.walk import send
 
 __all__ = ["APPLY", "PULL", "install"]
@@ -328,9 +328,11 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         )
     if op.pointwise:
         keeping = [i for i in asked if op.fused or USED in op.reads[i]]
-        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i, few=FEW.value) for i in keeping)])
+        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i, few=THRESHOLDS["FEW"].value) for i in keeping)])
     fitting = "\n".join(_FITTING.strip("\n").format(i=i) for i in asked)
-    sending = "\n".join(_SENDING.strip("\n").format(i=i, shared=shared(i), in_place=IN_PLACE.value) for i in asked)
+    sending = "\n".join(
+        _SENDING.strip("\n").format(i=i, shared=shared(i), in_place=THRESHOLDS["IN_PLACE"].value) for i in asked
+    )
     return source + PULL.format(
         name=name_of,
         parents=each("p{i}"),

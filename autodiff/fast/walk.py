@@ -15,9 +15,11 @@ import numpy as np
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable, added, come_to_rest, kept, leading_to, pull, through_hooks
 from autodiff.core.graph import Node, Variable, topological_order
-from autodiff.fast.thresholds import IN_PLACE
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Pending", "install", "send", "walk"]
+
+_IN_PLACE = THRESHOLDS["IN_PLACE"].value
 
 # Whoever holds it may write to every entry's ``g``. Nobody waits for it.
 _exclusive = threading.Lock()
@@ -55,7 +57,7 @@ class Pending:
         """What has arrived, and more."""
         if entry in self.owned:
             return np.add(held, g, held)
-        if held.__class__ is np.ndarray and held.size >= IN_PLACE.value and g.__class__ is np.ndarray:
+        if held.__class__ is np.ndarray and held.size >= _IN_PLACE and g.__class__ is np.ndarray:
             self.owned.add(entry)
         return added(held, g)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
@@ -245,7 +246,7 @@ def _product_without(hidden: Any, a: Any, b: Any) -> Any:
 
 # Causal attention runs over blocks of so many queries, each with the keys up to its end only: 0.62 of the work at four
 # blocks. Measured by benchmarks/sequences.py.
-_BLOCK = 128
+_BLOCK = THRESHOLDS["QUERIES"].value
 
 
 def _blocks(shape: tuple[int, ...], is_causal: bool) -> list[tuple[slice, slice]]:

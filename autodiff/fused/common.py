@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import calls, large
 
 __all__ = [
@@ -25,9 +26,9 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
-_LARGEST = 1 << 15
+_LARGEST = THRESHOLDS["ZEROS"].value
 # Sums of so many products are taken by BLAS, of an array of their own; of more by einsum, which makes none.
-_FEW_PRODUCTS = 1 << 15
+_FEW_PRODUCTS = THRESHOLDS["PRODUCTS"].value
 # What BLAS multiplies.
 _BLAS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 # Integers of the same bits.

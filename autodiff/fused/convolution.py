@@ -18,6 +18,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
 from autodiff.kernels import calls, large
@@ -26,7 +27,7 @@ __all__ = ["conv", "conv_transpose"]
 
 # Unfolded windows are made for so many bytes at a time that they stay in the second-level cache between being written
 # and being multiplied.
-_BLOCK = 1 << 20
+_BLOCK = THRESHOLDS["UNFOLD"].value
 
 
 @lru_cache(maxsize=512)

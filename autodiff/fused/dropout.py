@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import calls, either, either_backward
 
 __all__ = ["dropout", "dropout_mask"]
@@ -23,9 +24,9 @@ __all__ = ["dropout", "dropout_mask"]
 _BITS, _FEW_BITS = 16, 8
 # Up to so many elements a mask is kept as floats: 100x100 forward and backward then take 19 us, and 26 where bytes are
 # made floats twice.
-_SMALL = 1 << 16
+_SMALL = THRESHOLDS["FLOAT_MASK"].value
 # The kernel spares a pass each way: at 100x100 elements it is a fifth faster, at 32x32 it takes twice as long.
-_LEAST = 1 << 13
+_LEAST = THRESHOLDS["DROPOUT_KERNEL"].value
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generator) -> np.ndarray[Any, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff.core.errors import ShapeError
 from autodiff.core.op import Fused
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
 
 __all__ = ["linear"]
@@ -15,7 +16,7 @@ __all__ = ["linear"]
 # A product of so many entries at least goes to np.matmul. ``dot`` fills its result with zeros before BLAS writes it, a
 # twelfth of the time of (100, 100) @ (100, 3072), the weight gradient of the first layer of CS231n's network; but it
 # begins a microsecond sooner.
-_FILLED = 1 << 14
+_FILLED = THRESHOLDS["MATMUL"].value
 
 
 def linear_composed(x: Any, weight: Any, bias: Any = None) -> Any:

@@ -33,6 +33,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, require
 from autodiff.core.modes import is_plain
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = [
     "LEAST",
@@ -57,17 +58,17 @@ __all__ = [
 ]
 
 #: From so many elements on a kernel is taken in the mode "auto".
-LEAST = 1 << 16
+LEAST = THRESHOLDS["KERNEL"].value
 
 #: The same for a kernel that does in one pass what NumPy does in ten: forward and backward of a norm of 100x100 take
 #: half of NumPy's time, as they do at every size down to 32 elements (benchmarks/kernels.py).
-LEAST_OF_MANY = 1 << 10
+LEAST_OF_MANY = THRESHOLDS["KERNEL_OF_MANY"].value
 
 #: How the names of the threads begin that share a kernel's work.
 THREADS = "autodiff-kernel"
 
 # A thread is worth calling for so many elements.
-_SHARE = 1 << 15
+_SHARE = THRESHOLDS["THREAD"].value
 
 _MODES = ("auto", "numba", "numpy")
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})

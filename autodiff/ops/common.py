@@ -10,6 +10,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "steady_quotient"]
 
@@ -17,7 +18,7 @@ __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "stea
 _FLOAT = np.dtype(np.float64)
 _PLAIN = frozenset({np.ndarray, np.float32, np.float64})
 # Up to so many elements filling an array is quicker than np.broadcast_to, which is written in Python (1 us against 9).
-_FILLED = 4096
+_FILLED = THRESHOLDS["SPREAD"].value
 
 
 def bare(value: Any) -> Any:
