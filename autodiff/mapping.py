@@ -102,7 +102,7 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     """``function(*values)`` for one lane after the other, of values within lists and tuples: for a rule that decides by
     the values it sees.
     """
-    found: list[Any] = []
+    found: list[Any] = []  # levels
 
     def visit(value: Any, of: Callable[[Any], Any]) -> Any:
         if isinstance(value, (list, tuple)):
@@ -114,7 +114,7 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     levels = [level for level in found if level is not None and level.lanes is not None and level.alive]
     if not levels:
         raise Unbatchable
-    level = max(levels, key=lambda one: one.depth)
+    level: forward.Level = max(levels, key=lambda one: one.depth)
     if not level.lanes:
         raise Unbatchable
 

@@ -92,6 +92,12 @@ PARTS: dict[str, Part] = {
         seconds=1,
         limit=420,
     ),
+    "transforms": Part(
+        "Transforms of functions",
+        "Forward mode, nested modes and batches of examples, float64, against a loop of our own or NumPy by hand.",
+        seconds=2,
+        limit=120,
+    ),
     "jacobians": Part("Jacobians and Hessians", "Whole matrices of derivatives, float32.", seconds=2, limit=120),
     "graphs": Part(
         "Growth of time",

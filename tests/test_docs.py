@@ -47,6 +47,21 @@ def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (tmp_path / "graph.svg").read_text().startswith("<svg")
 
 
+def test_the_page_on_forward_mode_runs() -> None:
+    from autodiff.core.op import registry
+
+    before = set(registry)
+    scope: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "forward.md").read_text(), re.S)
+    assert len(blocks) >= 5
+    try:
+        for block in blocks:
+            exec(compile(block, "forward.md", "exec"), scope)
+    finally:
+        for name in set(registry) - before:
+            del registry[name]
+
+
 def test_the_testing_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
     from autodiff.core.op import registry
 

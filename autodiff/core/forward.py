@@ -251,7 +251,7 @@ def innermost(inputs: Sequence[Any]) -> Level | None:
     found: Level | None = None
     for value in inputs:
         try:
-            node = value._node
+            node: Any = value._node
         except AttributeError:
             if value.__class__ is not Lanes:
                 continue
@@ -308,7 +308,7 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, r
     boxes: list[Any] = []
     arrays: list[Any] = []
     for value in inputs:
-        node = getattr(value, "_node", None)
+        node: Any = getattr(value, "_node", None)
         if node.__class__ in _BOXES and node.level is level:
             boxes.append(node)
             lower.append(node.below)
@@ -395,7 +395,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         n = count(list(tangents))
         rows = [tangents_of(op, each(list(tangents), i), made, given, attrs) for i in range(n or 0)]
         if n is None:
-            found = above.each_lane(lambda *lane: tangents_of(op, *lane, attrs), [list(tangents), made, given])
+            found = above.each_lane(lambda t, o, x: tangents_of(op, t, o, x, attrs), [list(tangents), made, given])
         elif single:
             found = _stacked(rows)
         else:
