@@ -144,6 +144,10 @@ _ON_DEMAND = tuple(
 
 def __getattr__(name: str) -> Any:
     # Loaded when first asked for: most programs compile nothing.
+    if name == "jit":
+        from autodiff.compiler.jit import jit
+
+        return jit
     if name == "compile":
         from autodiff.compiler import compile
 

@@ -25,7 +25,7 @@ from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
-from autodiff.core.op import operator_of, wrap
+from autodiff.core.op import as_array, operator_of, wrap
 from autodiff.ops import (
     assignment,
     calculus,
@@ -98,7 +98,7 @@ class Tensor:
         elif isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
             raise ForeignArrayError("Tensor: a masked array would lose its mask; fill it first (m.filled(0))")
         try:
-            array = np.array(data, dtype=dtype)
+            array = as_array(data, dtype, copy=True)
         except (TypeError, ValueError) as error:
             raise DTypeError(f"Tensor: cannot make an array of {type(data).__name__}: {error}") from error
         if array.dtype.kind not in "biufc":
@@ -119,7 +119,7 @@ class Tensor:
         write into it between forward and backward."""
         data = self._data
         if data.__class__ is not np.ndarray and data.__class__ is not Lanes:
-            data = self._data = np.asarray(data)
+            data = self._data = as_array(data)
         return data  # type: ignore[no-any-return]
 
     @data.setter

@@ -20,7 +20,7 @@ from autodiff.core.backward import depends_beyond, gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
-from autodiff.core.op import alias, wrap
+from autodiff.core.op import alias, as_array, wrap
 from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
@@ -159,7 +159,7 @@ class _Call:
             return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
         try:
-            array = np.asarray(data)
+            array = as_array(data)
         except (TypeError, ValueError) as error:
             raise DTypeError(
                 f"{self.name}: argument {place} holds a {type(leaf).__name__}, which is no array"
@@ -199,10 +199,10 @@ class _Call:
         if value.__class__ is batching.Lanes:
             return wrap(value, None)
         if not isinstance(value, Tensor):
-            return np.asarray(value)
+            return as_array(value)
         if value._data.__class__ is batching.Lanes:
             return value
-        return value if value._node is not None and self.tracking else np.asarray(value._data)
+        return value if value._node is not None and self.tracking else as_array(value._data)
 
     def arrange(self, flat: list[Any], single: bool) -> Any:
         """Flat results in the structure of the differentiated arguments."""
@@ -253,7 +253,7 @@ class _Reverse(_Call):
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
         if isinstance(value, Tensor) and value._node is not None and value._node not in self.outside([value._node]):
-            return np.asarray(value._data)
+            return as_array(value._data)
         return self.plain(value)
 
 
@@ -320,8 +320,8 @@ def _plain_leaf(call: Any) -> Callable[[Any], Any]:
 
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
-        if np.ndim(out) == 0 and np.asarray(out).dtype.kind in "biufc":
-            out = wrap(np.asarray(out), None)
+        if np.ndim(out) == 0 and as_array(out).dtype.kind in "biufc":
+            out = wrap(as_array(out), None)
             if out.dtype.kind not in "fc" and not isinstance(out._data.item(), bool):
                 out = out.astype(float)  # a Python int, as in ``total = 0``
             return _scalar_output(name, out)
@@ -520,7 +520,7 @@ def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[
         raise ArgumentError(f"{name}: args and tangents must be tuples of the same length")
     found = []
     for leaf, given in zip(call.leaves, flatten_like(list(tangents), list(args), f"{name}: tangents"), strict=True):
-        tangent = given if forward.tracked(given) else np.asarray(given._data if isinstance(given, Tensor) else given)
+        tangent = given if forward.tracked(given) else as_array(given._data if isinstance(given, Tensor) else given)
         if tangent.shape != leaf.shape:
             raise ShapeError(f"{name}: a tangent of shape {tangent.shape} for an argument of shape {leaf.shape}")
         if tangent.dtype.kind not in "biufc" or (tangent.dtype.kind == "c" and leaf.dtype.kind != "c"):
@@ -588,7 +588,7 @@ def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
     if tangent is None:
         array = _data(value)
         return np.zeros(array.shape, array.dtype if array.dtype.kind in "fc" else float)
-    return call.plain(tangent) if forward.tracked(tangent) else np.array(call.plain(tangent))
+    return call.plain(tangent) if forward.tracked(tangent) else as_array(call.plain(tangent), copy=True)
 
 
 def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:

@@ -24,7 +24,7 @@ import numpy as np
 
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.core.modes import is_plain
+from autodiff.core.modes import current_state, is_plain
 from optim.flat import Array, Flat, State, real, runs_of
 
 __all__ = ["Optimizer", "option"]
@@ -312,6 +312,11 @@ class Optimizer:
             If a gradient has another shape than its parameter. No parameter has been changed then.
         """
         loss = None
+        state = current_state()
+        if state is not None and state.tracer is not None and closure is None:
+            done = state.tracer.step(self)
+            if done is not NotImplemented:
+                return done
         if closure is not None:
             with autodiff.enable_grad():
                 loss = closure()

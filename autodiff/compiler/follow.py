@@ -185,6 +185,14 @@ class Follower:
             self.leaves.append(node)
         return found
 
+    def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
+        """Random numbers of the library's: drawn now, as always."""
+        return draw(generator, *args)
+
+    def step(self, optimizer: Any) -> Any:
+        """An optimiser's step: the optimiser's own."""
+        return NotImplemented
+
     # --- passes -------------------------------------------------------------------------------------------------------
 
     def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:

@@ -26,9 +26,10 @@ from autodiff.core.op import ALIAS, PICK, PYTHON_NUMBERS, ShapeOnly, explain, le
 from autodiff.kernels import KernelFailure
 from autodiff.tensor import Tensor
 
-__all__ = ["Pass", "Prepared", "Workshop"]
+__all__ = ["Pass", "Prepared", "Shadow", "Workshop", "frozen_code", "prepared", "prepared_pass"]
 
 _walk = private(engine.walk)
+_FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
 _AS_IT_IS = (str, bytes, np.dtype, type)
 
 
@@ -59,6 +60,14 @@ class Workshop:
         with np.errstate(all="ignore"):
             again = code.run(*given)
         return code if again is not MISS and same(again, found) else None
+
+
+def frozen_code(
+    workshop: Workshop, recorder: Recorder, arguments: list[Any], given: list[Any], outputs: Any, name: str
+) -> Code:
+    """Code for a whole function, which need not be shown to give again what was found: random numbers are not."""
+    template = _template(outputs, recorder)
+    return Code(Listing.of(recorder, [a.slot for a in arguments], template), name, workshop.scratch, workshop.pool)
 
 
 def _template(value: Any, recorder: Recorder) -> Any:
@@ -240,6 +249,10 @@ def _prepared(
     standins: list[Any] = []
     parents: list[str] = []
     notes: list[str] = []
+    plain: list[str] = []  # arrays that the program can write into
+    tracked = grad and any(
+        fact[0] is not None for fact in facts if fact.__class__ is tuple and fact[-1].__class__ is bool
+    )
     for i, (value, fact) in enumerate(zip(inputs, facts, strict=True)):
         name = f"x{i}"
         parent = "None"
@@ -253,14 +266,13 @@ def _prepared(
             notes.append(f"({i}, {name})")
         elif value.__class__ is np.ndarray:
             taken.layout(value, name)
-            standins.append(taken.take(core.hold(value), f"hold({name})"))
+            # What a fused forward leaves for its backward may be, or share, an input: that must be the graph's own.
+            own = op.fused and tracked
+            standins.append(taken.take(value.copy("K"), f'{name}.copy("K")') if own else taken.take(value, name))
             notes.append(f"({i}, {value.shape}, {taken.constant(value.dtype)}, None)")
+            plain.append(taken.names[-1])
         elif not hasattr(value, "_node"):
-            # A list, or a number of another kind, of which the engine makes an array.
-            taken.tests.append(f"{name}.__class__ is {taken.constant(value.__class__)}")
-            standins.append(taken.take(core.coerce(op, i, value), f"coerce(op, {i}, {name})"))
-            taken.layout(core.coerce(op, i, value), taken.names[-1])
-            notes.append(f"noted({i}, {name}, {taken.names[-1]})")
+            raise Unrecordable(f"it takes a {value.__class__.__name__}")
         else:
             standins.append(taken.take(value._data, f"{name}._data"))
             origin = fact[0]
@@ -297,7 +309,6 @@ def _prepared(
         code = workshop.code(recorder, taken.standins, taken.values, (out, kept), op.name)
     if code is None:
         return None
-    tracked = grad and any(parent != "None" for parent in parents)
     lines = [f"if len(inputs) != {len(inputs)}: return MISS"] if op.variadic else []
     lines += [f"{''.join(f'x{i}, ' for i in range(len(inputs)))}= inputs", "made, origins = run.made, run.origins"]
     lines += ["try:", *(f"    {load}" for load in taken.loads), "except AttributeError:", "    return MISS"]
@@ -312,7 +323,7 @@ def _prepared(
     arrays = _input_names(inputs, taken)
     facts_of_out = entry.outs[0]
     if len(parts) == 1 and type(out) is not tuple and not views:
-        lines += _written_out(op, code.texts[0], arrays, parents, notes, facts_of_out, tracked, taken)
+        lines += _written_out(op, attrs, code.texts[0], arrays, plain, parents, notes, facts_of_out, tracked, taken)
     else:
         lines.append(
             f"result = leave(op, inputs, attrs, ({', '.join(arrays)},), ({', '.join(parents)},),"
@@ -336,8 +347,8 @@ def _prepared(
         "new": object.__new__,
         "noted": noted,
         "op": op,
-        "coerce": core.coerce,
         "hold": core.hold,
+        "hold_argument": core.hold_argument,
         "time": time,
         "same": same,
         "inner": None if grad else State(grad=False),
@@ -350,7 +361,7 @@ def _input_names(inputs: Any, taken: _Arguments) -> list[str]:
     by_text = dict(zip(taken.texts, taken.names, strict=True))
     found = []
     for i, value in enumerate(inputs):
-        texts = (f"x{i}", f"x{i}._data", f"hold(x{i})", f"coerce(op, {i}, x{i})")
+        texts = (f"x{i}", f"x{i}._data", f'x{i}.copy("K")')
         name = next((by_text[text] for text in texts if text in by_text), f"x{i}")
         found.append("None" if value is None else name)
     return found
@@ -358,8 +369,10 @@ def _input_names(inputs: Any, taken: _Arguments) -> list[str]:
 
 def _written_out(
     op: Any,
+    attrs: dict[str, Any],
     out: str,
     arrays: list[str],
+    plain: list[str],
     parents: list[str],
     notes: list[str],
     layout: Any,
@@ -375,16 +388,20 @@ def _written_out(
     if op.fused:
         saved = f"(({', '.join(arrays)},), kept, {needs})"
     else:
-        saved = _kept(op, arrays, needs)
+        saved = _kept(op, arrays, plain, needs)
     lines += ["result._node = node = new(Node)", "node.op = op", f"node.parents = ({', '.join(parents)},)"]
-    lines += [f"node.saved = {saved}", "node.attrs = attrs or None", f"node.shape = {shape}"]
+    held = ", ".join(
+        f"{key!r}: attrs[{key!r}]" if value.__class__ in _FIXED else f"{key!r}: hold_argument(attrs[{key!r}])"
+        for key, value in attrs.items()
+    )
+    lines += [f"node.saved = {saved}", f"node.attrs = {f'{{{held}}}' if held else None}", f"node.shape = {shape}"]
     lines += [f"node.dtype = {taken.constant(dtype)}", "node.stamp = time.now", "node.extras = None", "node.g = False"]
     if notes:
         lines.append(f"node.noted = [{', '.join(notes)}]")
     return [*lines, "made.append(node)", f"origins[node] = {taken.constant((taken.index, 0))}"]
 
 
-def _kept(op: Any, names: list[str], needs: tuple[bool, ...]) -> str:
+def _kept(op: Any, names: list[str], plain: list[str], needs: tuple[bool, ...]) -> str:
     """What a node of an elementary operation saves, as text: :meth:`Primitive.keep`, asked with arrays that one can
     tell apart.
     """
@@ -397,7 +414,8 @@ def _kept(op: Any, names: list[str], needs: tuple[bool, ...]) -> str:
         elif isinstance(kept, ShapeOnly):
             texts.append(f"ShapeOnly({names[kept.size - 1]})")
         else:
-            texts.append(names[kept.size - 1])
+            name = names[kept.size - 1]
+            texts.append(f"hold({name})" if name in plain else name)
     return f"({', '.join(texts)},)"
 
 
@@ -427,7 +445,7 @@ class Pass:
         self.code, self.follow, self.leaves = code, follow, leaves
 
 
-class _Shadow:
+class Shadow:
     """An operation whose rules are private copies."""
 
     pull = None
@@ -438,10 +456,22 @@ class _Shadow:
         functions = [op.backward] if op.fused else op.rules
         if not all(rule is None or ours(rule) for rule in functions):
             raise Unrecordable(f"{op.name} is not the library's own")
+        self.label, self.keep = op.label, op.keep
         if op.fused:
-            self.backward = private(op.backward)
+            self.backward, self.composed = private(op.backward), op.composed
         else:
             self.rules = tuple(map(private, op.rules))
+
+    @classmethod
+    def of(cls, op: Any) -> Shadow:
+        """The shadow of an operation, the same each time."""
+        found = _shadows.get(op)
+        if found is None:
+            found = _shadows[op] = cls(op)
+        return found
+
+
+_shadows: dict[Any, Shadow] = {}
 
 
 class _Skeleton:
@@ -497,7 +527,7 @@ class _Skeleton:
         attrs = {
             key: taken.taken(item, f"n{number}.attrs[{key!r}]", strict) for key, item in (node.attrs or {}).items()
         }
-        made = Node(_Shadow(node.op), parents, held, attrs, node.shape, node.dtype)
+        made = Node(Shadow(node.op), parents, held, attrs, node.shape, node.dtype)
         self.numbers[made] = number
         return made
 

@@ -274,6 +274,7 @@ class Recorder:
         self.slots: list[Slot] = []
         self.live = True
         self.errors: Any = None
+        self.decided: Any = None  # called when a value decides
         self.storages: dict[int, Storage] = {}
         self.known: dict[int, Slot] = {}
         self.held: list[Slot] = []
@@ -300,6 +301,8 @@ class Recorder:
         """A value decided which way to go: the list holds where it decides the same."""
         found = bool(standin.value)
         if self.live:
+            if self.decided is not None:
+                self.decided(found)
             self.ops.append(Op("guard", found, (standin.slot,)))
         return found
 

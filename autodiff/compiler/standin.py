@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.op import differentiable
+
 __all__ = ["Recorded", "bare"]
 
 _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
@@ -153,7 +155,8 @@ class Recorded:
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(hasattr(kind, "_node") for kind in types):
-            return NotImplemented
+            ours = differentiable.get(function)
+            return NotImplemented if ours is None else ours(*args, **kwargs)
         return self.recorder.function(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -163,6 +166,15 @@ class Recorded:
             " code)",
         )
         return np.array(self.value, dtype=dtype, copy=copy)
+
+    def as_array(self, dtype: Any = None, copy: bool = False) -> Any:
+        """What ``np.asarray`` and ``np.array`` would give, which cannot be told of a stand-in."""
+        if copy or (dtype is not None and np.dtype(dtype) != self.value.dtype):
+            return self.recorder.call(np.array, (self,), {} if dtype is None else {"dtype": dtype})
+        return self if isinstance(self.value, np.ndarray) else self.recorder.call(np.asarray, (self,), {})
+
+    def setflags(self, **flags: bool) -> None:
+        """Whether the memory may be written into: nothing that a stand-in stands for is."""
 
     # --- indexing
     # ---------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ __all__ = [
     "apply",
     "argument",
     "arrayed",
+    "as_array",
     "coerce",
     "above",
     "differentiable",
@@ -532,6 +533,17 @@ def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
 
 #: What a program cannot change: nothing of it need be copied.
 _FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
+
+
+def as_array(value: Any, dtype: Any = None, copy: bool = False) -> Any:
+    """``np.asarray(value)``, or ``np.array(value)`` to copy; of a stand-in of ``autodiff.jit`` another stand-in."""
+    kind = type(value)
+    if kind is np.ndarray and not copy and dtype is None:
+        return value
+    made = getattr(kind, "as_array", None)
+    if made is not None:
+        return made(value, dtype, copy)
+    return np.array(value, dtype=dtype) if copy else np.asarray(value, dtype=dtype)
 
 
 def hold(array: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.modes import current_state
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import calls, either, either_backward
@@ -69,8 +70,12 @@ def dropout_mask(shape: tuple[int, ...], p: float, generator: np.random.Generato
     if threshold == 2**_BITS:
         return np.zeros(shape, bool)
     bits = _BITS if threshold % 2 ** (_BITS - _FEW_BITS) else _FEW_BITS
-    raw = _random_bits(generator, math.prod(shape), bits)
-    return np.asarray(np.greater_equal(raw, threshold >> (_BITS - bits))).reshape(shape)
+    state = current_state()
+    if state is not None and state.tracer is not None:
+        raw = state.tracer.draw(_random_bits, generator, math.prod(shape), bits)
+    else:
+        raw = _random_bits(generator, math.prod(shape), bits)
+    return np.greater_equal(raw, threshold >> (_BITS - bits)).reshape(shape)  # type: ignore[no-any-return]
 
 
 # Whose raw numbers are 64 random bits.

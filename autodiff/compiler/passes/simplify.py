@@ -47,7 +47,7 @@ def drop(listing: Listing) -> None:
     storages: set[int] = {s.storage.index for s in slots_in(listing.outputs) if s.storage is not None}
     kept: list[Op] = []
     for op in reversed(listing.ops):
-        needed = op.kind == "guard" or any(not s.made for s in op.writes)
+        needed = op.kind in ("guard", "draw") or any(not s.made for s in op.writes)
         needed = needed or any(s.index in storages for s in op.writes) or any(s.index in slots for s in op.outs())
         needed = needed or any(
             listing.creator.get(i) is op

@@ -1,0 +1,228 @@
+"""``autodiff.jit``: a pure function run once; the same bits as the function itself, and effects refused by name."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import autodiff
+import nn
+import optim
+from autodiff import Tensor
+from autodiff.core.errors import ArgumentError, CompileError
+from autodiff.testing import strategies
+from nn import functional as F
+
+
+def bits(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return "tensor", bits(value.data)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.shape, str(value.dtype), value.tobytes()
+    if isinstance(value, dict):
+        return [(key, bits(item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *map(bits, value)]
+    return repr(value)
+
+
+def test_a_function_is_run_once_for_each_combination_of_shapes() -> None:
+    runs = []
+
+    @autodiff.jit
+    def f(x: Any, scale: float) -> Any:
+        runs.append(x.shape)
+        return {"y": np.tanh(Tensor(x) * scale).sum(), "x": (x * 2, scale)}
+
+    for x, scale in ((np.ones(3), 2.0), (np.arange(3.0), 0.5), (np.ones(4), 1.0), (np.zeros(3), -1.0)):
+        found = f(x, scale)
+        plain = np.tanh(x * scale).sum()
+        assert bits(found["y"].data) == bits(np.asarray(plain))
+        assert bits(found["x"][0]) == bits(x * 2)
+        assert found["x"][1] == scale
+    assert runs == [(3,), (4,)]
+    assert len(f.plans) == 2
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        autodiff.grad(lambda x, y: np.sum(np.sin(x) * y)),
+        autodiff.value_and_grad(lambda x, y: (np.tanh(x @ y) ** 2).mean(), argnums=(0, 1)),
+        autodiff.grad(lambda x, y: np.sum(autodiff.grad(lambda z: np.sum(z**3 * y))(x) ** 2)),
+        lambda x, y: autodiff.hvp(lambda z: np.sum(np.exp(z) * y), (x,), (y,)),
+    ],
+    ids=["grad", "value_and_grad", "grad of grad", "hvp"],
+)
+def test_transforms_inside(f: Any) -> None:
+    compiled = autodiff.jit(f)
+    for i in range(4):
+        x, y = np.random.default_rng(i).normal(size=(2, 3, 3))
+        assert bits(compiled(x, y)) == bits(f(x, y))
+    assert len(compiled.plans) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(strategies.expressions())
+def test_random_expressions(case: Any) -> None:
+    function, point = case
+    both = autodiff.value_and_grad(lambda *xs: function(*xs).sum(), argnums=(0, 1))
+    compiled = autodiff.jit(both)
+    for shift in (0.0, 0.25):
+        moved = [x + shift for x in point]
+        assert bits(compiled(*moved)) == bits(both(*moved))
+
+
+def test_within_a_transform_it_runs_as_it_is() -> None:
+    square = autodiff.jit(lambda x: x * x)
+    assert autodiff.grad(lambda x: square(x) * 3)(2.0) == 12.0
+    x = Tensor(3.0, requires_grad=True)
+    square(x).backward()
+    assert x.grad == 6.0
+
+
+def world(kind: str) -> Any:
+    g, r = np.random.default_rng(5), np.random.default_rng(0)
+    middle = {
+        "plain": [nn.ReLU()],
+        "batchnorm": [nn.BatchNorm1d(8), nn.ReLU()],
+        "dropout": [nn.GELU(), nn.Dropout(0.5, generator=g)],
+        "layernorm": [nn.LayerNorm(8), nn.Tanh()],
+    }[kind]
+    model = nn.Sequential(nn.Linear(4, 8, generator=r), *middle, nn.Linear(8, 3, generator=r))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return model, optimizer, g, step
+
+
+@pytest.mark.parametrize("kind", ["plain", "batchnorm", "dropout", "layernorm"])
+def test_a_training_step_with_its_state(kind: str) -> None:
+    (model, optimizer, g, step), (twin, other, h, plain) = world(kind), world(kind)
+    compiled = autodiff.jit(step, state=(model, optimizer, g))
+    for i in range(8):
+        r = np.random.default_rng(i)
+        x, y = r.normal(size=(6, 4)).astype(np.float32), r.integers(0, 3, 6)
+        if i == 3:
+            model.eval()
+            twin.eval()
+        if i == 5:
+            optimizer.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.1
+        assert bits(compiled(x, y)) == bits(plain(x, y))
+        assert bits(model.state_dict()) == bits(twin.state_dict())
+        assert bits(optimizer.state_dict()) == bits(other.state_dict())
+        assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
+        assert g.bit_generator.state == h.bit_generator.state
+    assert len(compiled.plans) <= 4
+
+
+def test_gradients_accumulate_and_held_results_keep_their_values() -> None:
+    w = nn.Parameter(np.ones(3))
+    compiled = autodiff.jit(lambda x: (w * w * x).sum().backward(), state=w)
+    held = []
+    for i in range(4):
+        compiled(np.arange(3.0))
+        held.append(w.grad)
+        assert w.grad.tolist() == [0.0, 2.0 * (i + 1), 4.0 * (i + 1)]
+    assert [g[1] for g in held] == [2.0, 4.0, 6.0, 8.0]
+
+
+def test_a_value_that_the_library_decides_by_may_go_the_other_way() -> None:
+    f = autodiff.grad(lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0)))
+    compiled = autodiff.jit(f)
+    for x in (np.ones(3), np.array([0.0, 1.0, 2.0]), np.array([1.0, 0.0, 4.0])):
+        assert bits(compiled(x)) == bits(f(x))
+
+
+def test_static_arguments() -> None:
+    @autodiff.jit
+    def plain(x: Any, n: int) -> Any:
+        return x * n
+
+    assert [float(plain(2.0, n)) for n in (1, 2, 3)] == [2.0, 4.0, 6.0]
+
+    def power(x: Any, n: int = 2) -> Any:
+        for _ in range(n - 1):
+            x = x * x
+        return x
+
+    static = autodiff.jit(power, static_argnames="n")
+    assert [float(static(np.array(2.0), n=n)) for n in (1, 2, 3, 2)] == [2.0, 4.0, 16.0, 4.0]
+    assert len(static.plans) == 3
+
+
+kept: list[Any] = []
+model = nn.Linear(3, 2, generator=np.random.default_rng(0))
+undeclared = nn.Dropout(0.5, generator=np.random.default_rng(0))
+
+
+def writing(x: Any) -> Any:
+    x[0] = 1
+    return x
+
+
+def stepping(x: Any) -> Any:
+    optim.SGD(model.parameters(), lr=0.1).step()
+    return x
+
+
+REFUSED = {
+    "`if`": lambda x: x if x.sum() > 0 else -x,
+    r"float\(\)": lambda x: x * float(x.sum()),
+    "keeps a value": lambda x: kept.append(x * 2),
+    "global generator": lambda x: x * np.random.rand(),  # noqa: NPY002
+    "generator that is not declared": lambda x: undeclared(x),
+    "in no declared state": lambda x: model(x.astype(np.float32)),
+    "writes into an array": writing,
+    "optimiser that is not declared": stepping,
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_effects_are_refused_by_name(words: str) -> None:
+    kept.clear()
+    with pytest.raises(CompileError, match=words):
+        autodiff.jit(REFUSED[words])(np.arange(3.0))
+
+
+def test_a_refusal_leaves_everything_declared_as_it_was() -> None:
+    model, optimizer, g, step = world("dropout")
+
+    def reading(x: Any, y: Any) -> Any:
+        loss = step(x, y)
+        return 1.0 if loss.data > 0 else 2.0
+
+    before = bits([model.state_dict(), optimizer.state_dict(), g.bit_generator.state])
+    with pytest.raises(CompileError, match="`if`"):
+        autodiff.jit(reading, state=(model, optimizer, g))(np.ones((6, 4), np.float32), np.zeros(6, int))
+    assert bits([model.state_dict(), optimizer.state_dict(), g.bit_generator.state]) == before
+    assert all(type(p.data) is np.ndarray and p.grad is None for p in model.parameters())
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ArgumentError, match="takes a function"):
+        autodiff.jit(3)
+    with pytest.raises(ArgumentError, match="state holds a dict"):
+        autodiff.jit(lambda x: x, state={})
+    with pytest.raises(ArgumentError, match="argument holds a set"):
+        autodiff.jit(lambda x: x)({1})
+
+
+def triple(x: Any) -> Any:
+    return x * 3
+
+
+def test_copies_and_pickles() -> None:
+    f = autodiff.jit(triple)
+    f(np.ones(2))
+    for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(autodiff.jit(np.tanh)))):
+        assert again(np.zeros(2)).tolist() == [0.0, 0.0]
