@@ -451,6 +451,42 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()
 
+    @property
+    def device(self) -> str:
+        """Where the elements are: "cpu", as of every NumPy array."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The tensor itself: the array API's way to another device, and there is one."""
+        if device != "cpu" or stream is not None:
+            raise ArgumentError(f"to_device({device!r}, stream={stream!r}): tensors live on the CPU, device 'cpu'")
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the array API standard on Tensors (:mod:`autodiff.array_api`).
+
+        Raises
+        ------
+        ArgumentError
+            If another version of the standard is asked for than one whose functions these are.
+
+        Examples
+        --------
+        >>> import autodiff
+        >>> x = autodiff.tensor([3.0, 4.0], requires_grad=True)
+        >>> xp = x.__array_namespace__()
+        >>> xp.linalg.vector_norm(x).backward()
+        >>> x.grad
+        array([0.6, 0.8])
+        """
+        namespace = import_module("autodiff.array_api")
+        if api_version not in (None, *namespace.VERSIONS):
+            raise ArgumentError(
+                f"__array_namespace__(api_version={api_version!r}): the array API here is that of"
+                f" {namespace.__array_api_version__}"
+            )
+        return namespace
+
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
             raise ShapeError(

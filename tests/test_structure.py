@@ -66,6 +66,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "extend": (f"{BASE} ops", ""),
     "words": (f"{BASE} ops fused", ""),
     "linalg": (f"{BASE} ops", ""),
+    "array_api": (f"{BASE} ops", "special"),
     "fft": (f"{BASE} ops", ""),
     "signal": (f"{BASE} ops", ""),
     "random": ("core ops", ""),

@@ -236,6 +236,31 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
     return take_along_axis(t, np.argsort(t.data, axis=axis, kind="stable"), axis)
 
 
+def _set_function(numpys: Any) -> Any:
+    """One of NumPy's functions of a set: the values are elements, found by their places; the rest is constant."""
+
+    @dispatch.implements(numpys)
+    def function(x: Any, /) -> Any:
+        t = _tensor(x).reshape(-1)
+        found = np.unique_all(t.data)
+        values = t[found.indices]
+        constants = {name: _tensor(part) for name, part in found._asdict().items()}
+        constants["inverse_indices"] = constants["inverse_indices"].reshape(np.shape(bare(x)))
+        made = numpys(np.zeros(1))
+        if not hasattr(made, "_fields"):
+            return values
+        return type(made)(*[values if name == "values" else constants[name] for name in made._fields])
+
+    function.__name__ = function.__qualname__ = numpys.__name__
+    function.__doc__ = f"Differentiable ``numpy.{numpys.__name__}``: of equal elements the first has the gradient."
+    return function
+
+
+unique_all, unique_counts, unique_inverse, unique_values = map(
+    _set_function, (np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values)
+)
+
+
 @dispatch.implements(np.partition)
 def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None) -> Any:
     """Differentiable ``numpy.partition``."""

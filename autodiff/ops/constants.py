@@ -20,15 +20,15 @@ FUNCTIONS = (
     " isneginf shape ndim size argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize"
     " nonzero flatnonzero argwhere count_nonzero zeros_like ones_like empty_like result_type can_cast min_scalar_type"
     " common_type isin array_repr array_str array2string shares_memory may_share_memory ravel_multi_index unravel_index"
-    " tril_indices_from triu_indices_from diag_indices_from broadcast_shapes histogram_bin_edges iterable unique_counts"
+    " tril_indices_from triu_indices_from diag_indices_from broadcast_shapes histogram_bin_edges iterable"
     " packbits unpackbits ix_"
 )
 
 
 #: What has no gradient, and what to use instead.
 ADVICE = {
-    "unique unique_all unique_inverse unique_values union1d intersect1d setdiff1d setxor1d": (
-        "sets of values are a step function; use .data"
+    "unique union1d intersect1d setdiff1d setxor1d": (
+        "use np.unique_values or np.unique_all, or .data where no gradient is wanted"
     ),
     "frexp": "the mantissa jumps; use np.log2 and np.exp2",
     "roots poly": "use np.linalg.eigvals of the companion matrix",
