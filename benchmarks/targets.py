@@ -96,7 +96,7 @@ PROMISES: dict[str, dict[str, tuple[Promise, ...]]] = {
             Promise("overhead", ("1 element",), 0.45, "PyTorch"),
         ),
         "elementwise arrays": (Promise("overhead", ("4,096 elements", "65,536 elements"), 1.2, "NumPy by hand"),),
-        "scalar chain": (Promise("scalar_chain", ("h = h * w + b, 300 operations",), 0.25, "micrograd"),),
+        "scalar chain": (Promise("scalar_chain", ("h = h * w + b, 300 operations",), 0.8, "micrograd"),),
         "networks": (
             Promise("training", _NETS, 1.2, "careful NumPy"),
             Promise("training", _NETS, 0.75, "textbook NumPy"),

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff.core.backward import backpropagate
 from autodiff.core.graph import written
+from autodiff.core.op import registry
+from autodiff.facts import sample_call
+from autodiff.testing import RandomDraw
+from autodiff.testing.laws import _Call
 from nn import functional as F
 
 
@@ -146,3 +151,26 @@ def closed_over(n):
 @pytest.mark.parametrize(("program", "n"), [(descent, 20), (joined, 200), (closed_over, 40)])
 def test_twice_the_program_is_twice_the_work(program, n):
     assert lines_run(program(2 * n)) < 2.4 * lines_run(program(n))
+
+
+@pytest.mark.parametrize("name", sorted(n for n in registry if not n.startswith(("doc_", "test_"))))
+def test_a_leafs_gradient_is_nobody_elses(name):
+    """A leaf takes an array that a rule made without copying it: so no rule may return an array that it keeps."""
+    op = registry[name]
+    rng = np.random.default_rng([15, *name.encode()])
+    for _ in range(3):
+        args, kwargs = sample_call(op, RandomDraw(rng))
+        call = _Call(op, args, kwargs)
+        seeds = call.seeds(rng)
+        rounds = []
+        for _ in range(2):
+            for leaf_ in call.leaves:
+                leaf_.grad = None
+            backpropagate([out._node for out in call.outs], seeds, free=False)
+            rounds.append([leaf_.grad for leaf_ in call.leaves if leaf_.grad is not None])
+        others = [a for a in (*args, *seeds) if isinstance(a, np.ndarray)]
+        others += [t.data for t in (*call.leaves, *call.outs)]
+        for i, g in enumerate(rounds[0]):
+            assert g.flags.writeable
+            mine = [*others, *rounds[1], *rounds[0][:i], *rounds[0][i + 1 :]]
+            assert not any(np.shares_memory(g, other) for other in mine)

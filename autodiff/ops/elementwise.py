@@ -166,7 +166,13 @@ def _square_of_shrinking(x: Any) -> Any:
 
 def _tanh_slope(out: Any, x: Any) -> Any:
     """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``."""
-    return 1 - out * out if _complex(x) else 4 * logistic_density_of(2 * x)
+    if _complex(x):
+        return 1 - out * out
+    if out.__class__ is np.ndarray and out.size:
+        slope = 1 - out * out
+        if slope.min() > 0.5:  # nothing has cancelled: an error of out is hardly magnified
+            return slope
+    return 4 * logistic_density_of(2 * x)
 
 
 sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
