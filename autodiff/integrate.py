@@ -35,6 +35,7 @@ from autodiff.core.modes import no_grad
 from autodiff.core.op import Primitive
 from autodiff.core.pytree import flatten, flatten_like
 from autodiff.implicit import Jacobian, solution
+from autodiff.mapping import vmap
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
@@ -492,8 +493,8 @@ class Trajectory:
 
 class _Table:
     """Many steps at once, for few unknowns: every slope is a point of one call of the equation on whole arrays, as
-    SciPy's ``vectorized`` means it; its Jacobians at all points come from one pullback per unknown, and the way back
-    from step to step is linear algebra.
+    SciPy's ``vectorized`` means it, or under ``vmap``; its Jacobians at all points come from one pullback per unknown,
+    and the way back from step to step is linear algebra.
 
     Not every equation takes arrays. So the values must be those of the equation at each point by itself, all of them,
     and the Jacobian at a few; else :meth:`pulled` gives None, and the steps are taken one by one.
@@ -517,13 +518,8 @@ class _Table:
         stacked = np.stack(points, axis=1)
         y = variable(stacked)
         leaves = [variable(leaf._data) for leaf in self.path.leaves]
-        try:
-            slopes = run_recorded(self.path.bind(leaves, True), np.array(moments), y)
-        except Exception:  # the equation takes one point at a time, whatever it says of many
-            return None
-        if getattr(slopes, "_node", None) is None or slopes.shape != stacked.shape:
-            return None
-        if not np.allclose(slopes._data.T, self._values, rtol=1e-9, atol=1e-300):
+        slopes = self._at_once(leaves, np.array(moments), y)
+        if slopes is None:
             return None
         n = len(stacked)
         jacobians = np.empty((len(points), n, n), stacked.dtype)
@@ -547,6 +543,19 @@ class _Table:
             return adjoint, [part if part is None else part[None] for part in found]
         found = gradients_at([slopes], [Batched(turned)], targets, False)
         return adjoint, [part.array if is_batched(part) else part for part in found]
+
+    def _at_once(self, leaves: list[Any], times: Any, y: Any) -> Any:
+        """The slopes at many points: of the equation on whole arrays, else by ``vmap``; None if it takes neither."""
+        one = self.path.bind(leaves)
+        for run in (self.path.bind(leaves, True), lambda t, y: vmap(one)(t, y.T).T):
+            try:
+                slopes = run_recorded(run, times, y)
+            except Exception:  # the equation takes one point at a time, whatever it says of many
+                continue
+            if getattr(slopes, "_node", None) is not None and slopes.shape == y.shape:
+                if np.allclose(slopes._data.T, self._values, rtol=1e-9, atol=1e-300):
+                    return slopes
+        return None
 
     def _proved(self, moments: Any, points: Any, jacobians: Any) -> bool:
         f = self.path.f

@@ -160,6 +160,29 @@ def test_an_equation_of_one_point_at_a_time_and_closures():
         solve_ivp(late, (0.0, 2.0), np.ones(1), max_step=0.01).y[0, -1].backward()
 
 
+@pytest.mark.parametrize("taken", ["at once", "under vmap", "one by one"])
+def test_the_ways_back_agree(taken, monkeypatch):
+    import autodiff.integrate as module
+
+    used = []
+    if taken == "one by one":
+        monkeypatch.setattr(module, "FULL_JACOBIANS", 0)
+    else:
+        real = module._Table.pulled
+        monkeypatch.setattr(module._Table, "pulled", lambda self, *a: used.append(real(self, *a)) or used[-1])
+    coupling = (lambda y: y[0] * y[0] + y[1] * y[1]) if taken == "at once" else (lambda y: y @ y)
+    f = lambda t, y, k: -k * y * coupling(y)
+    for method in ("RK45", "Radau"):
+        loss = lambda k, y, m=method: solve_ivp(f, (0.0, 1.0), y, m, args=(k,), rtol=1e-9, atol=1e-9).y[0, -1]
+        # |y|^2 = r gives r' = -2 k r^2, so y(1) = y0 / sqrt(1 + 2 k r0).
+        closed = lambda k, y: y[0] / np.sqrt(1 + 2 * k * np.sum(y * y))
+        at = (0.7, np.array([1.0, 0.5]))
+        for got, want in zip(ad.grad(loss, (0, 1))(*at), ad.grad(closed, (0, 1))(*at), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert all(part is not None for part in used)
+    assert bool(used) == (taken != "one by one")
+
+
 def test_trees_and_shapes():
     y0 = {"x": np.array([[1.0, 2.0], [3.0, 4.0]]), "v": np.zeros((2, 2))}
     f = lambda t, y, w: {"x": y["v"], "v": -w * w * y["x"]}

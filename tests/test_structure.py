@@ -76,7 +76,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "stats": (f"{BASE} ops special", ""),
     "coloring": (f"{BASE} closures ops transforms", ""),
     "implicit": (f"{BASE} closures ops transforms", "coloring optimize sparse"),
-    "integrate": (f"{BASE} closures ops implicit", ""),
+    "integrate": (f"{BASE} closures ops implicit mapping", ""),
     "optimize": (f"{BASE} ops tensor transforms", "implicit"),
     "compiler": (f"{BASE} ops tensor kernels checkpointing transforms", "viz"),
     "command": ("", ""),
