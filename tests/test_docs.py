@@ -81,6 +81,16 @@ def test_the_testing_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a mean where there should be a sum" in capsys.readouterr().out
 
 
+def test_the_page_for_users_of_other_libraries_runs() -> None:
+    pytest.importorskip("torch", reason="the page checks PyTorch's gradients")
+    pytest.importorskip("jax", reason="the page checks JAX's gradients")
+    page = ROOT / "docs" / "checks-elsewhere.md"
+    source = page.read_text()
+    scope: dict[str, object] = {"__name__": "elsewhere"}
+    for block in re.finditer(r"```python\n(.*?)```", source, re.S):
+        exec(compile("\n" * source[: block.start(1)].count("\n") + block[1], str(page), "exec"), scope)
+
+
 def test_the_readme_picture_is_the_examples_picture() -> None:
     import autodiff as ad
     from autodiff.viz import draw

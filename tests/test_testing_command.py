@@ -29,3 +29,23 @@ def test_an_unknown_name_lists_the_known(capsys):
     with pytest.raises(SystemExit):
         main(["no_such_op"])
     assert "batch_norm" in capsys.readouterr().err
+
+
+def test_a_module_is_checked_and_a_page_written(tmp_path, monkeypatch, capsys, temporary):
+    (tmp_path / "kit_example_ops.py").write_text(
+        "import numpy as np\nfrom autodiff.extend import Primitive\n"
+        "cube = Primitive('test_module_cube', lambda x: x**3, lambda g, out, x: 3 * g * x * x, domain=(0.5, 2.0))\n"
+        "def relu_forward(x):\n    return np.maximum(x, 0), x\n"
+        "def relu_backward(dout, cache):\n    return dout * (cache > 0)\n"
+        "def affine_forward(x, w, b):\n    return x.reshape(len(x), -1) @ w + b, (x, w)\n"
+        "def affine_backward(dout, cache):\n    x, w = cache\n"
+        "    return (dout @ w.T).reshape(x.shape), x.reshape(len(x), -1).T @ dout, dout.mean(0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["kit_example_ops"]) == 1
+    out = capsys.readouterr().out
+    assert "test_module_cube: passed" in out
+    assert "relu_backward: passed" in out
+    assert "affine_backward: failed" in out
+    assert "a mean where there should be a sum" in (tmp_path / "gradient-report.html").read_text()

@@ -7,9 +7,9 @@ from autodiff import constant
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extend import Fused, Primitive
-from autodiff.testing import RandomDraw, check_gradients
+from autodiff.testing import RandomDraw, check_gradients, check_pair, check_torch
 from autodiff.testing.__main__ import main
-from autodiff.testing.mutation import mutants, saved_as_constants, survivors, telling_calls
+from autodiff.testing.mutation import mutants, mutants_of, saved_as_constants, survivors, telling_calls
 from autodiff.testing.verify import held
 
 
@@ -79,3 +79,12 @@ def test_a_rule_cut_by_hand_is_what_the_mutant_is(temporary):
     cut = Primitive("test_cut_by_hand", lambda x: np.sin(x), lambda g, out, x: g * np.cos(constant(x)))
     function, x = held(cut, (np.array([0.4]),), {})
     assert check_gradients(function, x, order=2, raises=False).verdict == "fail"
+
+
+def test_gradients_of_other_libraries_are_bent_too():
+    torch = pytest.importorskip("torch", reason="the gradient under test is PyTorch's")
+    assert str(mutants_of(check_torch, lambda x, w: torch.tanh(x @ w), np.eye(2), np.ones((2, 3)))) == "8 of 8"
+    # At zero a doubled, flipped or scaled gradient of x^2 is still zero.
+    weak = mutants_of(check_pair, lambda x: x**2, lambda g, x: 2 * g * x, [np.zeros(2)])
+    assert not weak.passed
+    assert "argument 0 has no gradient at this point" in weak.untold

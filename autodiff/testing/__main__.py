@@ -1,25 +1,31 @@
 """``python -m autodiff.testing [OP ...] [--deep]``: the verification table of every registered operation; exit status 1
-on a failure.
+on a failure. ``python -m autodiff.testing mypackage.ops`` checks what stands in a module.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autodiff.command import Parser, at_least
 from autodiff.core.errors import MissingExtraError, require
-from autodiff.core.op import registry
+from autodiff.core.op import Fused, Primitive, registry
 from autodiff.files import replacing
 from autodiff.ops import special
+from autodiff.testing import course
+from autodiff.testing.adapters import check_torch
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
-from autodiff.testing.verify import Verification, find, verify_all
+from autodiff.testing.pages import Case, page_html, page_markdown
+from autodiff.testing.verify import Verification, find, verify, verify_all
 
 _HEADINGS = (
     "operation",
@@ -39,7 +45,9 @@ _HEADINGS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = Parser(prog="python -m autodiff.testing", description="Verify the gradients of registered operations.")
-    parser.add_argument("ops", nargs="*", metavar="OP", help="names of operations (default: all)")
+    parser.add_argument(
+        "ops", nargs="*", metavar="OP", help="names of operations (default: all), or of one module of yours"
+    )
     parser.add_argument("--deep", action="store_true", help="100 random calls of each instead of 3")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
@@ -48,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--write {options.write}: no file can be written there")
     with contextlib.suppress(MissingExtraError):
         special.register()
+    if len(options.ops) == 1 and options.ops[0] not in registry and _is_module(options.ops[0]):
+        return _check_module(options.ops[0], options.seed, options.write)
     unknown = [name for name in options.ops if name not in registry]
     if unknown:
         parser.error(f"no operation {', '.join(unknown)}; known: {', '.join(sorted(registry))}")
@@ -82,6 +92,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             parser.error(f"--write: {error}")
     return 1 if failed else 0
+
+
+def _is_module(name: str) -> bool:
+    # As with ``python -m``, what stands in the current folder is found.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_module(name: str, seed: int, target: Path | None) -> int:
+    """Check what stands in a module: the operations that it registers, pairs and losses as courses name them, and
+    PyTorch functions with ``gradcase_inputs()``; print a line for each and write the report page.
+    """
+    module = importlib.import_module(name)
+    checks: list[tuple[str, Callable[[], Any]]] = []
+    for value in vars(module).values():
+        op = value if isinstance(value, Primitive | Fused) else getattr(value, "__autodiff__", None)
+        if op is not None and op.name in registry and op.name not in [words for words, _ in checks]:
+            checks.append((op.name, lambda op=op: verify(op, seed=seed)))  # type: ignore[misc]
+        elif isinstance(value, type) and hasattr(value, "gradcase_inputs"):
+            checks.append((value.__name__, lambda f=value: check_torch(f, *f.gradcase_inputs(), order=1)))  # type: ignore[misc]
+    checks += [(case.name, case.check) for case in course.cases(module)]
+    if not checks:
+        print(
+            f"{name}: no operation, no pair <name>_forward and <name>_backward, no loss and no function is found in it"
+        )
+        return 1
+    found = []
+    for words, check in checks:
+        started, message = time.perf_counter(), ""
+        try:
+            check()
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+        outcome = "failed" if message else "passed"
+        found.append(Case(words, "float64", "contiguous", 1, outcome, time.perf_counter() - started, name, message))
+        print(f"{words}: {outcome}" + (f"\n{message}" if message else ""))
+    page = target or Path("gradient-report.html")
+    made = page_html if page.suffix.lower() in (".html", ".htm") else page_markdown
+    page.write_text(made(found, []), encoding="utf-8")
+    failures = sum(case.outcome == "failed" for case in found)
+    print(f"{len(found)} checked, {failures} failed; the report is {page}")
+    return 1 if failures else 0
 
 
 def _mutants(name: str, seed: int) -> Mutants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from autodiff.testing.report import Entry, Report
 from autodiff.testing.reproduction import script_of
 
 __all__ = ["Entry", "Problem", "Report", "check_gradients", "run"]
+
+#: What :mod:`autodiff.testing.mutation` does to the gradients of a check, to see whether it notices.
+BEND: ContextVar[Callable[[list[Any]], list[Any]] | None] = ContextVar("autodiff_bend", default=None)
 
 #: What ``modes`` may hold.
 MODES = ("reverse", "forward")
@@ -196,8 +200,10 @@ def run(
     base, leaves = problem.base, problem.leaves
     for note in problem.notes():
         report.note(note)
+    bend = BEND.get()
+    gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
     if order:
-        compare(report, problem.terms, problem.gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex)
+        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex)
     if order == 2 and not report.doubts:
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
@@ -207,7 +213,7 @@ def run(
             problem.compare_cotangents(report, weights)
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))
-    if report.verdict == "fail":
+    if report.verdict == "fail" and bend is None:
         problem.arguments.notes = report.notes
         report.hints += diagnose(report, problem)
     if raises and report.verdict != "pass":

@@ -22,11 +22,11 @@ from autodiff.core.modes import plain
 from autodiff.core.op import wrap
 from autodiff.dispatch import bare
 from autodiff.facts import Draw, sample_call
-from autodiff.testing.check import check_gradients
+from autodiff.testing.check import BEND, check_gradients
 from autodiff.testing.laws import _Call
 from autodiff.testing.verify import held
 
-__all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "survivors", "telling_calls"]
+__all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "mutants_of", "survivors", "telling_calls"]
 
 Bend = Callable[[Any], Any]
 
@@ -325,6 +325,56 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
     untold = [op.inputs[min(i, len(op.inputs) - 1)] for i in _expected(op) if i not in shown]
     words = tuple(f"input {name!r} is never given, or never has a gradient, in its sample" for name in untold)
     return Mutants(len(every), tuple(sorted(every - caught)), words)
+
+
+def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
+    """Bend the gradients of one check one by one and count what it notices: for PyTorch's functions, JAX's
+    ``custom_vjp``, pairs, whatever a check takes.
+
+    Parameters
+    ----------
+    check : callable
+        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
+    *args, **kwargs
+        Of the check.
+
+    Returns
+    -------
+    Mutants
+        ``untold`` names the arguments whose gradient is zero, which bending does not change.
+
+    Examples
+    --------
+    >>> from autodiff.testing import check_pair
+    >>> str(mutants_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
+    '4 of 4'
+    """
+    seen: list[list[Any]] = []
+    labels = {e.argument: e.label for e in _bent(check, args, kwargs, lambda g: seen.append(g) or g).entries}
+    caught, every, untold = [], [], []
+    for k, gradient in enumerate(seen[0] if seen else []):
+        words = labels.get(k, f"argument {k}")
+        if gradient is None or not np.any(gradient):
+            untold.append(f"{words} has no gradient at this point")
+            continue
+        for name, bend in MUTATIONS.items():
+
+            def wrong(found: list[Any], k: int = k, bend: Bend = bend) -> list[Any]:
+                return [bend(np.asarray(g)) if j == k else g for j, g in enumerate(found)]
+
+            every.append(f"{words} {name}")
+            if _bent(check, args, kwargs, wrong).verdict != "pass":
+                caught.append(every[-1])
+    return Mutants(len(every), tuple(m for m in every if m not in caught), tuple(untold))
+
+
+def _bent(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], bend: Any) -> Any:
+    """The report of a check whose gradients pass through a function."""
+    token = BEND.set(bend)
+    try:
+        return check(*args, **{**kwargs, "raises": False})
+    finally:
+        BEND.reset(token)
 
 
 def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> list[str]:
