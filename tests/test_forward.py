@@ -148,6 +148,15 @@ def test_every_way_to_a_second_derivative(name):
     assert found.__class__ is np.ndarray
 
 
+def test_second_derivatives_of_a_determinant_at_singular_matrices():
+    # The determinant is a polynomial; central differences of its gradient along unit vectors are exact up to degree 3.
+    f = lambda x: np.linalg.det(x.reshape(3, 3))
+    for x in (np.array([1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0]), np.zeros(9), np.ones(9)):
+        expected = np.array([(ad.grad(f)(x + e) - ad.grad(f)(x - e)) / 2 for e in np.eye(9)])
+        for way in (ad.hessian(f), ad.jacrev(ad.grad(f)), ad.jacfwd(ad.jacfwd(f))):
+            np.testing.assert_allclose(way(x), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("modes", ["fff", "ffr", "frf", "frr", "rff", "rfr", "rrf", "rrr"])
 def test_three_levels_in_any_order(modes):
     step = {"f": lambda f: lambda x: ad.jvp(f, (x,), (1.0,))[1], "r": ad.grad}

@@ -160,7 +160,7 @@ def laned(value: Any, level: Level) -> Any:
 
 
 #: Nodes that are boxes; the class itself is quicker to look up than isinstance to ask.
-_BOXES = {Dual, Taped, Lane}
+_BOXES: frozenset[Any] = frozenset({Dual, Taped, Lane})
 
 
 class Refusal:

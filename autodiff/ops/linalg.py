@@ -79,11 +79,30 @@ inv = P(
 )
 
 
+#: Up to so many rows the cofactors of a singular matrix are differentiated as determinants, n^4 numbers in all.
+_MINORS = 32
+
+
+def _cofactors(x: Any) -> Any:
+    """``det`` of the matrix with row i replaced by unit vector j, for every i and j."""
+    n = x.shape[-1]
+    if n > _MINORS:
+        raise NotDifferentiableError(
+            f"det: second derivatives at a singular matrix are there for {_MINORS} rows at most, this one has {n}"
+        )
+    place = np.arange(n)
+    replaced = (place[:, None] == place)[:, None, :, None]  # (i, 1, row, 1)
+    unit = (place[:, None] == place)[None, :, None, :].astype(x.dtype)  # (1, j, 1, column)
+    return np.linalg.det(np.where(replaced, unit, x[..., None, None, :, :]))
+
+
 def _det_rule(g: Any, out: Any, x: Any) -> Any:
     if np.count_nonzero(bare(out)) == np.size(bare(out)):
         return (g * out)[..., None, None] * _t(np.linalg.inv(x))
+    if hasattr(x, "_node"):
+        return g[..., None, None] * _cofactors(x)
     # A singular matrix: the cofactors from the SVD, A = U S V^T, cof(A) = det(U) det(V) U diag(prod of the other s)
-    # V^T.
+    # V^T. They are right, but not a function that can be differentiated: s has a kink at 0.
     u, s, vh = np.linalg.svd(x)
     sign = np.linalg.det(bare(u)) * np.linalg.det(bare(vh))
     return (g * sign)[..., None, None] * np.matmul(u * reductions._others_product(s, -1)[..., None, :], vh)
