@@ -247,6 +247,7 @@ gelu = Fused(
     forward=either(gelu_forward, calls.gelu_forward, LEAST_OF_MANY),
     backward=either_backward(gelu_backward, calls.gelu_backward),
     formula="y = x Φ(x)",
+    ulps=(32.0, 32.0, 64.0),
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
     real_only=True,

@@ -763,6 +763,7 @@ sinc_ = Primitive(
     numpy=np.sinc,
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,
+    ulps=(32.0, 32.0, 64.0),
 )
 i0_ = Primitive(
     "i0",
