@@ -23,7 +23,7 @@ from autodiff.containers import answers_ufuncs, is_foreign, is_plain
 from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
-from autodiff.core.graph import Node, Variable
+from autodiff.core.graph import Node, Variable, written
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
 from autodiff.core.op import as_array, operator_of, wrap
 from autodiff.ops import (
@@ -138,6 +138,9 @@ class Tensor:
                 raise DTypeError(f"a tensor that requires a gradient cannot hold dtype {array.dtype}")
             # Another shape or dtype is another leaf: a graph recorded before keeps the old one.
             self._node = Variable(array.shape, array.dtype, node.name)
+        if isinstance(node, Variable):
+            # Graphs keep the old array; only what computes anew, as a checkpoint does, would meet the new one.
+            written(None, node)
         self._data = array
 
     @property

@@ -91,6 +91,26 @@ def test_a_checkpoint_does_not_compute_with_new_values():
         out.backward()
 
 
+def rebind(w):
+    w.data = np.zeros(2)
+
+
+def assign(w):
+    with ad.no_grad():
+        w[0] = 0.0
+
+
+@pytest.mark.parametrize("change", [rebind, assign])
+def test_a_new_array_spoils_a_checkpoint_and_no_other_graph(change):
+    x, w = leaf(np.ones(2)), leaf(np.full(2, 3.0))
+    kept, anew = (x * w).sum(), ad.checkpoint(lambda t: t * w)(x).sum()
+    change(w)
+    with pytest.raises(ad.GraphError, match="changed in place"):
+        anew.backward()
+    kept.backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+
+
 def test_a_pass_before_the_change_and_a_graph_made_after_it_are_fine():
     w = leaf(np.ones(3))
     for _ in range(3):

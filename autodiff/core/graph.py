@@ -69,7 +69,8 @@ def written(array: Any, leaf: Variable | None = None) -> None:
 
     Parameters
     ----------
-    array : numpy.ndarray
+    array : numpy.ndarray or None
+        None for a leaf that was given another array: then only what computes anew with its value is refused.
     leaf : Variable, optional
         The leaf whose value it is; its ``version`` becomes the present time.
     """
