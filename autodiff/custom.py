@@ -16,7 +16,7 @@ import numpy as np
 
 from autodiff.core import backward, forward
 from autodiff.core.backward import Unbatchable
-from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import flatten, flatten_like
 from autodiff.tensor import Tensor
@@ -34,6 +34,17 @@ class _Rule(Operation):
     tangents: Any = None
 
     rules: Any = ()
+    rebuild_out: Callable[[list[Any]], Any]
+
+    def bare(self, out: Any) -> tuple[Any, ...]:
+        """The arrays of what the function returned for plain arguments."""
+        outs, self.rebuild_out = flatten(out)
+        if any(forward.tracked(o) for o in outs):
+            raise GraphError(
+                f"{self.name}: it closes over a tensor that is differentiated, which its rule cannot reach; pass that"
+                " tensor as an argument, or through autodiff.constant(...)"
+            )
+        return tuple(np.asarray(getattr(o, "_data", o)) for o in outs)
 
     def pulled(self, g: Any, leaves: Sequence[Any]) -> list[Any]:
         """The gradients of all leaves, given those of all outputs."""
@@ -65,7 +76,7 @@ class _Rule(Operation):
         self.name = self.label = name
         self.function = function
         self.inputs = tuple(f"leaf {i}" for i in range(count))
-        self.rebuild_out: Callable[[list[Any]], Any] = lambda leaves: leaves
+        self.rebuild_out = lambda leaves: leaves
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         return tuple(arrays)
@@ -165,7 +176,7 @@ class custom_vjp(_Custom):
     -----
     ``defvjp(fwd, bwd)`` states the rule: ``fwd(*args) -> (out, residuals)``, and ``bwd(*nondiff, residuals,
     cotangent)``, which returns a tuple with one cotangent per differentiated argument (None for zero). The rule is all
-    that is known: forward mode refuses the function, and what it closes over is a constant.
+    that is known: forward mode refuses the function, and a tracked tensor that it closes over is refused.
 
     Examples
     --------
@@ -207,8 +218,7 @@ class _VjpRule(_Rule):
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         out, residuals = self._call([_tensor(a) for a in arrays])
         self._known = (tuple(arrays), residuals)
-        outs, self.rebuild_out = flatten(out)
-        return tuple(np.asarray(getattr(o, "_data", o)) for o in outs), None
+        return self.bare(out), None
 
     def run_below(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The value as ``fwd`` computes it."""
@@ -331,8 +341,7 @@ class _JvpRule(_Rule):
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         leaves = self.arguments([_tensor(a) for a in arrays])
-        outs, self.rebuild_out = flatten(self.function(*self.custom._joined(self.constants, leaves)))
-        return tuple(np.asarray(getattr(o, "_data", o)) for o in outs), None
+        return self.bare(self.function(*self.custom._joined(self.constants, leaves))), None
 
     def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """The tangents of the output's leaves."""

@@ -307,6 +307,8 @@ def test_misuse():
         ad.jvp(lambda x: (x * x).backward(), (1.0,), (1.0,))
     with pytest.raises(AutodiffError):
         ad.grad(lambda x: float(x) * x)(2.0)
+    with pytest.raises(GraphError, match="register_hook"):
+        ad.jacobian(lambda x: (x.register_hook(print), x * 2)[1])(np.ones(2))
 
 
 def test_nothing_waits_for_the_collector():
@@ -403,6 +405,21 @@ def test_own_rules_that_do_not_fit_are_refused():
         ad.grad(f)(1.0)
     with pytest.raises(ArgumentError, match="defjvp"):
         ad.grad(ad.custom_jvp(lambda x: x))(1.0)
+
+
+@pytest.mark.parametrize("kind", ["vjp", "jvp"])
+def test_own_rules_do_not_lose_what_is_closed_over(kind):
+    w = ad.tensor(2.0, requires_grad=True)
+    if kind == "vjp":
+        f = ad.custom_vjp(lambda x: w * x)
+        f.defvjp(lambda x: (w * x, None), lambda r, g: (2.0 * g,))
+    else:
+        f = ad.custom_jvp(lambda x: w * x)
+        f.defjvps(lambda t, out, x: 2.0 * t)
+    with pytest.raises(GraphError, match="closes over"):
+        ad.grad(f)(1.0)
+    with ad.no_grad():
+        assert f(1.0).item() == 2.0
 
 
 # --- vmap -------------------------------------------------------------------------------------------------------------

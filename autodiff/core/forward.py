@@ -102,6 +102,15 @@ class Box(Node):
         self.stamp = time.now
         self.extras = None
 
+    def set_extra(self, key: str, value: Any) -> None:
+        """Refuse a hook, which no pass of this level would heed."""
+        if key in ("hooks", "retain") and self.level.alive:
+            raise GraphError(
+                "register_hook() and retain_grad() inside a function under jvp, jacobian, hessian, vmap or the like: no"
+                " gradient passes there in the program's own graph; differentiate with autodiff.grad instead"
+            )
+        super().set_extra(key, value)
+
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Of the value."""
