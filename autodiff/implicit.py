@@ -40,6 +40,8 @@ __all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minim
 
 #: Up to so many unknowns the Jacobian is a dense matrix (its inverse takes 15 ms there).
 DENSE = 512
+#: From so many unknowns on a sparse Jacobian is looked for first (a tridiagonal one of 180 costs a tenth of the dense).
+SPARSE = 64
 #: What one more Newton step may change, relative to the answer, before the answer is taken for none.
 TOLERANCE = 1e-3
 
@@ -125,13 +127,15 @@ class Jacobian:
 
     def solve(self, b: Any, transposed: bool) -> Any:
         """``J^-1 b``, or with the transpose, for a vector or a batch of them."""
+        direct = self._factorised() if self.x.size > SPARSE else None
+        if direct:
+            return direct(b, transposed)
         if is_batched(b):
             if self.x.size > DENSE:
                 return Batched(np.stack([self.solve(part, transposed) for part in b.array]))
             return Batched(b.array @ (self.inverse() if transposed else self.inverse().T))
         if self.x.size > DENSE:
-            direct = self._factorised()
-            return direct(b, transposed) if direct else self._iterated(b, transposed)
+            return self._iterated(b, transposed)
         inverse = self.inverse()
         return b @ inverse if transposed else inverse @ b
 
@@ -165,7 +169,7 @@ class Jacobian:
             from autodiff.coloring import few_passes
             from autodiff.sparse import Direct, Pattern
 
-            matrix = few_passes(self.r, self.x)
+            matrix = few_passes(self.r, self.x, min(64, self.x.size // 4))
             self._sparse = False
             if matrix is not None:
                 system = Direct(Pattern(matrix.indices, matrix.indptr, matrix.shape))

@@ -833,7 +833,8 @@ def _solve_ivp(
         if method not in ("Radau", "BDF", "LSODA"):
             extra.pop("jac", None)
         elif method != "LSODA":
-            extra.pop("min_step", None)
+            for only_its in ("min_step", "lband", "uband"):
+                extra.pop(only_its, None)
         with no_grad():
             found = integrate.solve_ivp(plain, (t0, end), start.data, method, dense_output=True, **more, **extra)
         if found.status < 0:
