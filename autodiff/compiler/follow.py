@@ -28,7 +28,9 @@ from autodiff.core.op import ALIAS
 __all__ = ["Follower"]
 
 #: A call may leave so many entries; a longer one is a loop that wants ``scan``.
-_LONGEST = 100_000
+_LONGEST = 4096
+#: So many entries at most are prepared in one call, each in about two milliseconds.
+_PREPARED_AT_ONCE = 64
 
 
 class Follower:
@@ -44,8 +46,8 @@ class Follower:
         The nodes from before the call that it has met.
     origins : dict
         Node -> (entry, number of the output), or the number of a leaf.
-    fresh : int
-        How many entries this call has added.
+    fresh, prepared : int
+        How many entries this call has added, and how many it has prepared.
     lost : str
         Why it left the trace, if it did.
     kept : object
@@ -58,7 +60,7 @@ class Follower:
         self.made: list[Any] = []
         self.leaves: list[Any] = []
         self.origins: dict[Any, Any] = {}
-        self.fresh = 0
+        self.fresh = self.prepared = 0
         self.lost = ""
         self.kept: Any = None
         self.workshop = workshop
@@ -74,7 +76,7 @@ class Follower:
     def begin(self, root: Entry, outer: State | None) -> State:
         """A call begins; the state to make it under."""
         self.at = root
-        self.fresh = 0
+        self.fresh = self.prepared = 0
         self.lost = ""
         self._thread = get_ident()
         self._own = own = self._ordinary if outer is None else replace(outer, tracer=self)
@@ -105,7 +107,10 @@ class Follower:
                             residuals.append(self.kept)
                         return result
         inner, followed = self._ordinary_state()
-        if not followed or at is None or at.index >= _LONGEST:
+        if not followed or at is None:
+            return _apply(op, inputs, attrs, residuals, inner)
+        if at.index >= _LONGEST:
+            self._lose(f"it asks for more than {_LONGEST} operations")
             return _apply(op, inputs, attrs, residuals, inner)
         key = self._grad, tuple([fact_of(value, self.origin) for value in inputs]), frozen(attrs)
         result = _apply(op, inputs, attrs, residuals, inner)
@@ -128,7 +133,8 @@ class Follower:
             self._lose(f"the layout of what {op.name} gives depends on values")
             return
         entry.visits += 1
-        if entry.visits >= 2 and not entry.settled:
+        if entry.visits >= 2 and not entry.settled and self.prepared < _PREPARED_AT_ONCE:
+            self.prepared += 1
             entry.settled = True
             entry.code = prepared(self.workshop, entry, inputs, attrs)
             if entry.code is not None:

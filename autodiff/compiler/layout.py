@@ -151,8 +151,9 @@ def pack(groups: list[list[Buffer]]) -> int:
 
 # --- memory that outlives the code that writes into it ----------------------------------------------------------------
 
-#: Results of so many bytes take memory that is used again; NumPy's own allocation of fewer is as quick.
-LEASED = 1 << 16
+#: Results of so many bytes take memory that is used again. The C library keeps what smaller ones leave: with arrays of
+#: 4 MiB an eager step faults in 3,559 pages and takes 136 ms, a compiled one none and 127; of half a MiB neither does.
+LEASED = 1 << 20
 
 
 class Pool:

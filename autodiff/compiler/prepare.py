@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import kernels
 from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code
 from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.record import Recorder, Slot, Unrecordable, ours, private, recording
 from autodiff.compiler.standin import Recorded
-from autodiff.compiler.trace import Entry
+from autodiff.compiler.trace import Entry, frozen, layout_of
 from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.graph import Node, Variable, time, topological_order
@@ -38,6 +39,8 @@ class Workshop:
 
     def __init__(self) -> None:
         self.scratch, self.pool = Scratch(), Pool()
+        #: Codes of operations on inputs of certain layouts, which serve wherever these come.
+        self.codes: dict[Any, Any] = {}
 
     @property
     def nbytes(self) -> int:
@@ -253,6 +256,7 @@ def _prepared(
     tracked = grad and any(
         fact[0] is not None for fact in facts if fact.__class__ is tuple and fact[-1].__class__ is bool
     )
+    own = op.fused and tracked
     for i, (value, fact) in enumerate(zip(inputs, facts, strict=True)):
         name = f"x{i}"
         parent = "None"
@@ -267,7 +271,6 @@ def _prepared(
         elif value.__class__ is np.ndarray:
             taken.layout(value, name)
             # What a fused forward leaves for its backward may be, or share, an input: that must be the graph's own.
-            own = op.fused and tracked
             standins.append(taken.take(value.copy("K"), f'{name}.copy("K")') if own else taken.take(value, name))
             notes.append(f"({i}, {value.shape}, {taken.constant(value.dtype)}, None)")
             plain.append(taken.names[-1])
@@ -298,17 +301,25 @@ def _prepared(
             taken.layout(value._data, taken.names[-1])
         parents.append(parent)
     given = {key: taken.taken(value, f"attrs[{key!r}]") for key, value in attrs.items()}
-    forward = private(forward)
-    with recording(recorder):
-        made = forward(*standins, **given)
-        out, kept = made if op.fused else (made, None)
-        parts = out if type(out) is tuple else (out,)
-        if not all(type(part) is Recorded and isinstance(part.value, np.ndarray | np.generic) for part in parts):
-            raise Unrecordable("its result is no array")
-        views = any(part.slot.storage is not None and not part.slot.storage.made for part in parts)
-        code = workshop.code(recorder, taken.standins, taken.values, (out, kept), op.name)
-    if code is None:
-        return None
+    setting = kernels.setting()
+    alike = (op, setting, tuple([_layouts(value) for value in inputs]), frozen(attrs), own) if numbers else None
+    known_code = workshop.codes.get(alike) if alike is not None else None
+    if known_code is None:
+        forward = private(forward)
+        with recording(recorder):
+            made = forward(*standins, **given)
+            out, kept = made if op.fused else (made, None)
+            parts = out if type(out) is tuple else (out,)
+            if not all(type(part) is Recorded and isinstance(part.value, np.ndarray | np.generic) for part in parts):
+                raise Unrecordable("its result is no array")
+            views = any(part.slot.storage is not None and not part.slot.storage.made for part in parts)
+            code = workshop.code(recorder, taken.standins, taken.values, (out, kept), op.name)
+        if code is None:
+            return None
+        known_code = code, type(out) is tuple, views
+        if alike is not None:
+            workshop.codes[alike] = known_code
+    code, several, views = known_code
     lines = [f"if len(inputs) != {len(inputs)}: return MISS"] if op.variadic else []
     lines += [f"{''.join(f'x{i}, ' for i in range(len(inputs)))}= inputs", "made, origins = run.made, run.origins"]
     lines += ["try:", *(f"    {load}" for load in taken.loads), "except AttributeError:", "    return MISS"]
@@ -322,7 +333,7 @@ def _prepared(
     lines.append(f"run.kept = kept = {code.texts[1]}")
     arrays = _input_names(inputs, taken)
     facts_of_out = entry.outs[0]
-    if len(parts) == 1 and type(out) is not tuple and not views:
+    if not several and not views:
         lines += _written_out(op, attrs, code.texts[0], arrays, plain, parents, notes, facts_of_out, tracked, taken)
     else:
         lines.append(
@@ -354,6 +365,13 @@ def _prepared(
         "inner": None if grad else State(grad=False),
     }
     return Prepared(code, _written(op.name, source, scope), grad)
+
+
+def _layouts(value: Any) -> Any:
+    data = getattr(value, "_data", value)
+    if isinstance(data, np.ndarray | np.generic):
+        return layout_of(data)
+    return frozen(data) if data.__class__ is bool else data.__class__
 
 
 def _input_names(inputs: Any, taken: _Arguments) -> list[str]:

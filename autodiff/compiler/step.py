@@ -104,6 +104,8 @@ class Compiled:
         self.reason = follower.lost
         if follower.lost:
             self._refuse(follower.lost)
+            if "more than" in follower.lost:
+                self._given_up, self._roots = follower.lost, {}
         elif follower.fresh or not (self.recordings or self.replays):
             self.recordings += 1
             if self.recordings - self.replays > _PATIENCE:
