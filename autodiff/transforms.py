@@ -213,6 +213,8 @@ class _Call:
 class _Reverse(_Call):
     """Reverse mode through the program's own graph, for a function that no level encloses."""
 
+    asked: tuple[list[Any], frozenset[Any]] | None = None
+
     def run(self, kwargs: dict[str, Any]) -> Any:
         stage = Stage()
         self.aliases = [
@@ -248,7 +250,9 @@ class _Reverse(_Call):
         """What of the graph depends on something tracked besides the leaves: an outer transform's, or closed over."""
         if not self.tracking:
             return frozenset()
-        return depends_beyond(roots, [one._node for one in self.aliases])
+        if self.asked is None or self.asked[0] != list(roots):  # asked of one root for its value and its gradient
+            self.asked = (list(roots), depends_beyond(roots, [one._node for one in self.aliases]))
+        return self.asked[1]
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
