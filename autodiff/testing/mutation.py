@@ -350,7 +350,12 @@ def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
     '4 of 4'
     """
     seen: list[list[Any]] = []
-    labels = {e.argument: e.label for e in _bent(check, args, kwargs, lambda g: seen.append(g) or g).entries}
+
+    def watched(found: list[Any]) -> list[Any]:
+        seen.append(found)
+        return found
+
+    labels = {e.argument: e.label for e in _bent(check, args, kwargs, watched).entries}
     caught, every, untold = [], [], []
     for k, gradient in enumerate(seen[0] if seen else []):
         words = labels.get(k, f"argument {k}")
