@@ -109,7 +109,7 @@ def _infinite(rng: np.random.Generator) -> tuple[Any, Slope, Any]:
 
 def _long(rng: np.random.Generator) -> tuple[Any, Slope, Any]:
     f, df = _FUNCTIONS[int(rng.integers(4))]
-    return f, df, rng.normal(size=3000)
+    return f, df, rng.normal(size=400)
 
 
 #: Makers of (forward, slope, point): the gradient of the outputs' cotangents g is ``g * slope``.
