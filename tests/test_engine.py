@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -917,3 +918,52 @@ def test_joining_one_leaf_many_times_costs_in_proportion(axis):
         return count
 
     assert lines(200) / lines(100) < 2.5
+
+
+def test_a_mode_holds_in_the_body_of_a_generator_and_not_between_its_steps() -> None:
+    @ad.no_grad()
+    def body(first: Any) -> Any:
+        seen = [ad.is_grad_enabled()]
+        try:
+            seen.append((yield first))
+            seen.append(ad.is_grad_enabled())
+            yield 2
+        except KeyError:
+            seen.append(ad.is_grad_enabled())
+            yield 3
+        return seen
+
+    steps = body(1)
+    assert next(steps) == 1
+    assert ad.is_grad_enabled()
+    assert steps.send("sent") == 2
+    assert ad.is_grad_enabled()
+    assert steps.throw(KeyError()) == 3
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == [False, "sent", False, False]
+
+    closing = body(1)
+    next(closing)
+    closing.close()
+
+
+def test_a_mode_holds_in_the_body_of_a_coroutine() -> None:
+    import asyncio
+
+    @ad.no_grad()
+    async def body() -> bool:
+        await asyncio.sleep(0)
+        return ad.is_grad_enabled()
+
+    async def both() -> list[bool]:
+        found = await asyncio.gather(body(), body())
+        return [*found, ad.is_grad_enabled()]
+
+    assert asyncio.run(both()) == [False, False, True]
+
+    with pytest.raises(TypeError, match="asynchronous generator"):
+
+        @ad.no_grad()
+        async def stream() -> Any:
+            yield 1

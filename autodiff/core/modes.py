@@ -8,11 +8,12 @@ takes the general path for every other answer.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -117,15 +118,42 @@ class _Mode(contextlib.ContextDecorator):
         return False
 
     def __call__(self, function: F) -> F:
-        settings = self._settings
+        # A fresh mode per call and per step: one object's stack of tokens must not be shared by threads.
+        mode = partial(_Mode, **self._settings)
 
-        # A fresh mode per call: one object's stack of tokens must not be shared by threads.
-        @wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with _Mode(**settings):
+            with mode():
                 return function(*args, **kwargs)
 
-        return inside  # type: ignore[return-value]
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            with mode():
+                return await function(*args, **kwargs)
+
+        def stepping(*args: Any, **kwargs: Any) -> Any:
+            """Run every step of a generator's body in the mode, and what happens between two steps outside it."""
+            steps = function(*args, **kwargs)
+            act: Callable[[], Any] = partial(steps.send, None)
+            while True:
+                try:
+                    with mode():
+                        found = act()
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    act = partial(steps.send, (yield found))
+                except GeneratorExit:
+                    with mode():
+                        steps.close()
+                    raise
+                except BaseException as error:
+                    act = partial(steps.throw, error)
+
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__name__}: an asynchronous generator sets the mode in its body, by a with block"
+            )
+        runs = stepping if inspect.isgeneratorfunction(function) else inside
+        return wraps(function)(awaited if inspect.iscoroutinefunction(function) else runs)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
