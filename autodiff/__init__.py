@@ -142,29 +142,28 @@ _ON_DEMAND = tuple(
 )
 
 
+#: Functions of modules that are loaded when first asked for: most programs compile nothing.
+_FUNCTIONS_ON_DEMAND = {
+    "compile": "autodiff.compiler",
+    "fori_loop": "autodiff.compiler.scan",
+    "jit": "autodiff.compiler.jit",
+    "scan": "autodiff.compiler.scan",
+    "sparse_hessian": "autodiff.coloring",
+    "sparse_jacobian": "autodiff.coloring",
+    "while_loop": "autodiff.compiler.scan",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: most programs compile nothing.
-    if name == "jit":
-        from autodiff.compiler.jit import jit
-
-        return jit
-    if name == "compile":
-        from autodiff.compiler import compile
-
-        return compile
-    if name in ("fori_loop", "scan", "while_loop"):
-        return getattr(import_module("autodiff.compiler.scan"), name)
-    if name in ("sparse_hessian", "sparse_jacobian"):
-        return getattr(import_module("autodiff.coloring"), name)
+    if name in _FUNCTIONS_ON_DEMAND:
+        return getattr(import_module(_FUNCTIONS_ON_DEMAND[name]), name)
     if name in _ON_DEMAND:
         return import_module(f"autodiff.{name}")
     raise _words.missing(name)
 
 
 def __dir__() -> list[str]:
-    return sorted(
-        {*globals(), *_ON_DEMAND, "compile", "fori_loop", "scan", "sparse_hessian", "sparse_jacobian", "while_loop"}
-    )
+    return sorted({*globals(), *_ON_DEMAND, *_FUNCTIONS_ON_DEMAND} - {"Any", "import_module"})
 
 
 _naming.refuse_free_threading()

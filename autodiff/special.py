@@ -40,6 +40,12 @@ def __getattr__(name: str) -> Any:
     )
 
 
+def __dir__() -> list[str]:
+    there = require("scipy.special")
+    made = [name for name in there.__all__ if f"special_{name}" in registry or name in registry]
+    return sorted({*__all__, *(name for name in made if isinstance(getattr(there, name), np.ufunc)), "jn", "psi"})
+
+
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """``log(sum(b * exp(a)))``, stable for any magnitude.
 

@@ -13,7 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,10 +45,15 @@ from autodiff.ops import (
 
 __all__ = ["Tensor", "from_dlpack", "tensor"]
 
+if TYPE_CHECKING:
+    from autodiff.signatures import Signatures as _Base  # what the class gets from tables, for type checkers
+else:
+    _Base = object
+
 _hook_numbers = itertools.count()
 
 
-class Tensor:
+class Tensor(_Base):
     """An n-dimensional array that records what is done to it.
 
     Parameters
@@ -552,8 +557,8 @@ class Tensor:
             )
         return int(self._data.item())
 
-    def __round__(self, ndigits: int | None = None) -> Any:
-        return np.round(self, ndigits or 0)
+    def __round__(self, ndigits: int | None = None) -> Tensor:
+        return np.round(self, ndigits or 0)  # type: ignore[return-value]
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -633,49 +638,61 @@ class Tensor:
     # --- operators: the operations' own functions, so that no wrapper stands between
     # -----------------------------------------
 
-    __add__ = operator_of(elementwise.add)
-    __radd__ = elementwise.add.function
-    __sub__ = operator_of(elementwise.subtract)
-    __rsub__ = elementwise.subtract.reflected
-    __mul__ = operator_of(elementwise.multiply)
-    __rmul__ = elementwise.multiply.function
-    __truediv__ = operator_of(elementwise.divide)
-    __rtruediv__ = elementwise.divide.reflected
-    __pow__ = operator_of(elementwise.power)
-    __rpow__ = elementwise.power.reflected
-    __mod__ = operator_of(elementwise.remainder)
-    __rmod__ = elementwise.remainder.reflected
+    if not TYPE_CHECKING:  # their types stand in signatures.pyi
+        __add__ = operator_of(elementwise.add)
+        __radd__ = elementwise.add.function
+        __sub__ = operator_of(elementwise.subtract)
+        __rsub__ = elementwise.subtract.reflected
+        __mul__ = operator_of(elementwise.multiply)
+        __rmul__ = elementwise.multiply.function
+        __truediv__ = operator_of(elementwise.divide)
+        __rtruediv__ = elementwise.divide.reflected
+        __pow__ = operator_of(elementwise.power)
+        __rpow__ = elementwise.power.reflected
+        __mod__ = operator_of(elementwise.remainder)
+        __rmod__ = elementwise.remainder.reflected
+        __neg__ = elementwise.negative.function
+        __pos__ = elementwise.positive.function
+        __abs__ = elementwise.absolute.function
+        __iadd__ = assignment.in_place("+=", elementwise.add.function)
+        __isub__ = assignment.in_place("-=", elementwise.subtract.function)
+        __imul__ = assignment.in_place("*=", elementwise.multiply.function)
+        __itruediv__ = assignment.in_place("/=", elementwise.divide.function)
+        __ipow__ = assignment.in_place("**=", elementwise.power.function)
+        __imod__ = assignment.in_place("%=", elementwise.remainder.function)
+        __imatmul__ = assignment.in_place("@=", products.matmul.function)
+        __ifloordiv__ = assignment.in_place("//=", operator.floordiv)
+        __iand__ = assignment.in_place("&=", operator.and_)
+        __ior__ = assignment.in_place("|=", operator.or_)
+        __ixor__ = assignment.in_place("^=", operator.xor)
+
     _matmul = operator_of(products.matmul)
 
-    def __matmul__(self, other: Any) -> Any:
+    def __matmul__(self, other: Any) -> Tensor:
         if other.__class__ is not np.ndarray and other.__class__ is not Tensor:
             if hasattr(other, "tocsr"):  # a sparse array of SciPy's
-                return import_module("autodiff.sparse").csr_array(other).__rmatmul__(self)
-        return self._matmul(other)
-
-    __neg__ = elementwise.negative.function
-    __pos__ = elementwise.positive.function
-    __abs__ = elementwise.absolute.function
+                return import_module("autodiff.sparse").csr_array(other).__rmatmul__(self)  # type: ignore[no-any-return]
+        return self._matmul(other)  # type: ignore[no-any-return]
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return products.matmul.function(other, self)  # type: ignore[no-any-return]
 
-    def __floordiv__(self, other: Any) -> Any:
+    def __floordiv__(self, other: Any) -> Tensor:
         return NotImplemented if is_foreign(other) else np.floor_divide(self, other)
 
-    def __rfloordiv__(self, other: Any) -> Any:
-        return np.floor_divide(other, self)
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return np.floor_divide(other, self)  # type: ignore[no-any-return]
 
-    def __lshift__(self, other: Any) -> Any:
+    def __lshift__(self, other: Any) -> Tensor:
         return _compare(np.left_shift, self, other)
 
-    def __rshift__(self, other: Any) -> Any:
+    def __rshift__(self, other: Any) -> Tensor:
         return _compare(np.right_shift, self, other)
 
-    def __rdivmod__(self, other: Any) -> Any:
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return other // self, other % self
 
-    def __divmod__(self, other: Any) -> Any:
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -690,47 +707,35 @@ class Tensor:
             assignment.refuse_exchange(self, value)
         assignment.assign(self, index, value)
 
-    __iadd__ = assignment.in_place("+=", elementwise.add.function)
-    __isub__ = assignment.in_place("-=", elementwise.subtract.function)
-    __imul__ = assignment.in_place("*=", elementwise.multiply.function)
-    __itruediv__ = assignment.in_place("/=", elementwise.divide.function)
-    __ipow__ = assignment.in_place("**=", elementwise.power.function)
-    __imod__ = assignment.in_place("%=", elementwise.remainder.function)
-    __imatmul__ = assignment.in_place("@=", products.matmul.function)
-    __ifloordiv__ = assignment.in_place("//=", operator.floordiv)
-    __iand__ = assignment.in_place("&=", operator.and_)
-    __ior__ = assignment.in_place("|=", operator.or_)
-    __ixor__ = assignment.in_place("^=", operator.xor)
-
     # Comparisons have a zero derivative: they give constants. Equality is by element, identity stays the hash.
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return _compare(np.equal, self, other)
 
-    def __ne__(self, other: Any) -> Any:
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
         return _compare(np.not_equal, self, other)
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: Any) -> Tensor:
         return _compare(np.less, self, other)
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: Any) -> Tensor:
         return _compare(np.less_equal, self, other)
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: Any) -> Tensor:
         return _compare(np.greater, self, other)
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: Any) -> Tensor:
         return _compare(np.greater_equal, self, other)
 
     def __invert__(self) -> Tensor:
         return _wrapped(np.invert(self.data))  # type: ignore[no-any-return]
 
-    def __and__(self, other: Any) -> Any:
+    def __and__(self, other: Any) -> Tensor:
         return _compare(np.bitwise_and, self, other)
 
-    def __or__(self, other: Any) -> Any:
+    def __or__(self, other: Any) -> Tensor:
         return _compare(np.bitwise_or, self, other)
 
-    def __xor__(self, other: Any) -> Any:
+    def __xor__(self, other: Any) -> Tensor:
         return _compare(np.bitwise_xor, self, other)
 
     __rand__ = __and__
@@ -865,61 +870,61 @@ class Tensor:
         """Rounded: a constant, since its derivative is zero wherever it exists."""
         return np.round(self, decimals, out)  # type: ignore[no-any-return, call-overload]
 
-    def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Any:
+    def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Tensor:
         """Positions of the largest elements: a constant."""
-        return _in_full(np.argmax, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
+        return _in_full(np.argmax, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Any:
+    def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Tensor:
         """Positions of the smallest elements: a constant."""
-        return _in_full(np.argmin, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
+        return _in_full(np.argmin, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def argsort(self, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    def argsort(self, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
         """The order that sorts: a constant."""
-        return np.argsort(self, axis, kind, order, stable=stable)
+        return np.argsort(self, axis, kind, order, stable=stable)  # type: ignore[return-value]
 
-    def argpartition(self, kth: Any, axis: int | None = -1, kind: Any = "introselect", order: Any = None) -> Any:
+    def argpartition(self, kth: Any, axis: int | None = -1, kind: Any = "introselect", order: Any = None) -> Tensor:
         """The order that partitions: a constant."""
-        return np.argpartition(self, kth, axis, kind, order)
+        return np.argpartition(self, kth, axis, kind, order)  # type: ignore[return-value]
 
-    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Any:
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """Whether any element is nonzero: a constant."""
-        return _in_full(np.any, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
+        return _in_full(np.any, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Any:
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """Whether all elements are nonzero: a constant."""
-        return _in_full(np.all, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)
+        return _in_full(np.all, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
     def nonzero(self) -> tuple[np.ndarray[Any, Any], ...]:
         """Indices of the elements that are not zero, as plain arrays."""
         return self.data.nonzero()
 
-    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Any:
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
         """:func:`numpy.cumprod`."""
-        return _in_full(np.cumprod, self, {"axis": axis, "dtype": dtype, "out": out}, kw)
+        return _in_full(np.cumprod, self, {"axis": axis, "dtype": dtype, "out": out}, kw)  # type: ignore[no-any-return]
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """:func:`numpy.diagonal`."""
-        return np.diagonal(self, offset, axis1, axis2)
+        return np.diagonal(self, offset, axis1, axis2)  # type: ignore[return-value]
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
         """:func:`numpy.trace`."""
-        return np.trace(self, offset, axis1, axis2, dtype, out)
+        return np.trace(self, offset, axis1, axis2, dtype, out)  # type: ignore[no-any-return]
 
-    def ptp(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def ptp(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
         """:func:`numpy.ptp`."""
-        return np.ptp(self, axis, out, keepdims)
+        return np.ptp(self, axis, out, keepdims)  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Tensor:
         """:func:`numpy.compress`."""
-        return np.compress(condition, self, axis, out)
+        return np.compress(condition, self, axis, out)  # type: ignore[no-any-return]
 
-    def choose(self, choices: Any, out: Any = None, mode: Any = "raise") -> Any:
+    def choose(self, choices: Any, out: Any = None, mode: Any = "raise") -> Tensor:
         """:func:`numpy.choose`."""
-        return np.choose(self, choices, out, mode)
+        return np.choose(self, choices, out, mode)  # type: ignore[no-any-return]
 
-    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Any:
+    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Tensor:
         """:func:`numpy.searchsorted`: a constant."""
-        return np.searchsorted(self, v, side, sorter)
+        return np.searchsorted(self, v, side, sorter)  # type: ignore[no-any-return]
 
 
 class Size(int):
@@ -1041,13 +1046,13 @@ _MEANS_OTHER: dict[Any, str] = {
 }
 
 
-def _compare(ufunc: Any, left: Tensor, right: Any) -> Any:
+def _compare(ufunc: Any, left: Tensor, right: Any) -> Tensor:
     if is_foreign(right):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     try:
-        return _wrapped(ufunc(left.data, dispatch.bare(right)))
+        return _wrapped(ufunc(left.data, dispatch.bare(right)))  # type: ignore[no-any-return]
     except (TypeError, np.exceptions.DTypePromotionError):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     except ValueError as error:
         raise ShapeError(
             f"{ufunc.__name__} of shapes {left.shape} and {np.shape(dispatch.bare(right))}: {error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,20 @@ from nn.parameter import Parameter
 __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result", covariant=True)
 _hook_numbers = itertools.count()
+
+
+class _Forwards(Protocol[Arguments, Result]):
+    def forward(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result: ...
+
+
+class _Call:
+    """For type checkers: a module is called with what its ``forward`` takes, and gives what that gives."""
+
+    def __get__(self, module: _Forwards[Arguments, Result], owner: Any) -> Callable[Arguments, Result]:
+        raise NotImplementedError
 
 
 class Module:
@@ -155,22 +168,26 @@ class Module:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            state = current_state()
-            if state is None or not state.traced:
-                return self.forward(*args, **kwargs)
-        with scope(self.__dict__.get("_scope", type(self).__name__)):
-            for pre_hook in list(self._forward_pre_hooks.values()):
-                changed = pre_hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-            out = self.forward(*args, **kwargs)
-            for hook in list(self._forward_hooks.values()):
-                changed = hook(self, args, out)
-                if changed is not None:
-                    out = changed
-        return out
+    if TYPE_CHECKING:
+        __call__: _Call
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            if not self._forward_hooks and not self._forward_pre_hooks:
+                state = current_state()
+                if state is None or not state.traced:
+                    return self.forward(*args, **kwargs)
+            with scope(self.__dict__.get("_scope", type(self).__name__)):
+                for pre_hook in list(self._forward_pre_hooks.values()):
+                    changed = pre_hook(self, args)
+                    if changed is not None:
+                        args = changed if isinstance(changed, tuple) else (changed,)
+                out = self.forward(*args, **kwargs)
+                for hook in list(self._forward_hooks.values()):
+                    changed = hook(self, args, out)
+                    if changed is not None:
+                        out = changed
+            return out
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
         """Run ``hook(module, args, output)`` after every forward; a result that is not None replaces the output."""

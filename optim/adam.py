@@ -61,13 +61,13 @@ class Adam(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1e-3, NON_NEGATIVE)
-    betas: tuple[float, float] = option((0.9, 0.999), BETAS)
-    eps: float = option(1e-8, NON_NEGATIVE)
-    weight_decay: float = option(0, NON_NEGATIVE)
-    amsgrad: bool = option(False)
-    maximize: bool = option(False, kw_only=True)
-    decoupled_weight_decay: bool = option(False, kw_only=True)
+    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    amsgrad: bool = option(default=False)
+    maximize: bool = option(default=False, kw_only=True)
+    decoupled_weight_decay: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
@@ -154,5 +154,5 @@ class AdamW(Adam):
     array([3.3])
     """
 
-    weight_decay: float = option(1e-2, NON_NEGATIVE)
-    decoupled_weight_decay: bool = option(True, init=False)
+    weight_decay: float = option(default=1e-2, allowed=NON_NEGATIVE)
+    decoupled_weight_decay: bool = option(default=True, init=False)

@@ -59,12 +59,12 @@ class Adagrad(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1e-2, NON_NEGATIVE)
-    lr_decay: float = option(0, NON_NEGATIVE)
-    weight_decay: float = option(0, NON_NEGATIVE)
-    initial_accumulator_value: float = option(0, NON_NEGATIVE)
-    eps: float = option(1e-10, NON_NEGATIVE)
-    maximize: bool = option(False, kw_only=True)
+    lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
+    lr_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    initial_accumulator_value: float = option(default=0, allowed=NON_NEGATIVE)
+    eps: float = option(default=1e-10, allowed=NON_NEGATIVE)
+    maximize: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("sum",)
@@ -126,13 +126,13 @@ class RMSprop(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1e-2, NON_NEGATIVE)
-    alpha: float = option(0.99, NON_NEGATIVE)
-    eps: float = option(1e-8, NON_NEGATIVE)
-    weight_decay: float = option(0, NON_NEGATIVE)
-    momentum: float = option(0, NON_NEGATIVE)
-    centered: bool = option(False)
-    maximize: bool = option(False, kw_only=True)
+    lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
+    alpha: float = option(default=0.99, allowed=NON_NEGATIVE)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    momentum: float = option(default=0, allowed=NON_NEGATIVE)
+    centered: bool = option(default=False)
+    maximize: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         names = ["square_avg"]
@@ -208,11 +208,11 @@ class Adadelta(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1.0, NON_NEGATIVE)
-    rho: float = option(0.9, (lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"))
-    eps: float = option(1e-6, NON_NEGATIVE)
-    weight_decay: float = option(0, NON_NEGATIVE)
-    maximize: bool = option(False, kw_only=True)
+    lr: float = option(default=1.0, allowed=NON_NEGATIVE)
+    rho: float = option(default=0.9, allowed=(lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"))
+    eps: float = option(default=1e-6, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    maximize: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")

@@ -56,10 +56,10 @@ class Lion(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1e-4, NON_NEGATIVE)
-    betas: tuple[float, float] = option((0.9, 0.99), BETAS)
-    weight_decay: float = option(0.0, NON_NEGATIVE)
-    maximize: bool = option(False, kw_only=True)
+    lr: float = option(default=1e-4, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.99), allowed=BETAS)
+    weight_decay: float = option(default=0.0, allowed=NON_NEGATIVE)
+    maximize: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg",)

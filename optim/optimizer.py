@@ -51,9 +51,11 @@ class Option:
 
 
 def option(
-    default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
+    *, default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, kw_only: bool = False, init: bool = True
 ) -> Any:
     """An option of an optimiser, as the value of a field of its class.
+
+    Type checkers read the fields as those of a dataclass; they know a default by the keyword alone.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ class Optimizer:
     >>> import autodiff
     >>> class SignDescent(Optimizer):
     ...     params: Iterable[Any]
-    ...     lr: float = option(0.1, (lambda lr: lr > 0, "a number > 0"))
+    ...     lr: float = option(default=0.1, allowed=(lambda lr: lr > 0, "a number > 0"))
     ...
     ...     def _update(self, group, turn, p, g, slots, scratch):
     ...         p -= group["lr"] * np.sign(g)

@@ -57,12 +57,12 @@ class SGD(Optimizer):
     """
 
     params: Iterable[Any]
-    lr: float = option(1e-3, NON_NEGATIVE)
-    momentum: float = option(0, NON_NEGATIVE)
-    dampening: float = option(0)
-    weight_decay: float = option(0, NON_NEGATIVE)
-    nesterov: bool = option(False)
-    maximize: bool = option(False, kw_only=True)
+    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
+    momentum: float = option(default=0, allowed=NON_NEGATIVE)
+    dampening: float = option(default=0)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    nesterov: bool = option(default=False)
+    maximize: bool = option(default=False, kw_only=True)
 
     def _check(self, group: Group) -> None:
         super()._check(group)

@@ -55,7 +55,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "batching": ("core", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),
-    "tensor": (f"{BASE} ops", ""),
+    "tensor": (f"{BASE} ops signatures", ""),
+    # What type checkers alone know of a Tensor.
+    "signatures": ("tensor", ""),
     "closures": (BASE, ""),
     "checkpointing": (f"{BASE} closures", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
@@ -89,7 +91,7 @@ ROOMS: dict[str, tuple[str, str]] = {
 def rooms() -> set[str]:
     found = set()
     for path in (ROOT / "autodiff").iterdir():
-        if path.suffix == ".py" or (path / "__init__.py").exists():
+        if path.suffix in (".py", ".pyi") or (path / "__init__.py").exists():
             found.add(path.stem)
     found -= {"__init__", "core"}
     return found | {f"core/{path.stem}" for path in (ROOT / "autodiff/core").glob("*.py")} - {"core/__init__"}

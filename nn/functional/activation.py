@@ -177,7 +177,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
     x = as_real("softshrink", input)
-    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return]
+    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))  # type: ignore[no-any-return, return-value]
 
 
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:

@@ -1,0 +1,167 @@
+"""numpy.linalg's functions and some of scipy.linalg's, differentiable, under the same names.
+
+Written by docs/make_stubs.py; do not edit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import DTypeLike
+
+from autodiff.signatures import ArrayLike
+from autodiff.tensor import Tensor
+
+__all__ = [
+    "cho_solve",
+    "expm",
+    "matrix_function",
+    "solve_banded",
+    "solve_sylvester",
+    "solve_triangular",
+    "sqrtm",
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "tensorinv",
+    "tensorsolve",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
+
+def cho_solve(c_and_lower: tuple[Any, bool], b: ArrayLike) -> Tensor:
+    """Solve ``A x = b`` given the Cholesky factor of A, as ``scipy.linalg.cho_solve``."""
+
+def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Tensor:
+    """Differentiable ``numpy.linalg.cholesky``, of the triangle that it reads (see :func:`eigh`)."""
+
+def cond(x: ArrayLike, p: ArrayLike | None = None) -> Tensor:
+    """Differentiable ``numpy.linalg.cond``."""
+
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Differentiable ``numpy.linalg.cross``."""
+
+def det(x: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.linalg.det``."""
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
+    """Differentiable ``numpy.linalg.diagonal``."""
+
+def eig(a: ArrayLike) -> Any:
+    """Differentiable ``numpy.linalg.eig``; eigenvalues and vectors may be complex (docs/complex.md)."""
+
+def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
+    """Differentiable ``numpy.linalg.eigh``, of the triangle that ``UPLO`` names."""
+
+def eigvals(a: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.linalg.eigvals``."""
+
+def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Tensor:
+    """Differentiable ``numpy.linalg.eigvalsh``, of the triangle that ``UPLO`` names (see :func:`eigh`)."""
+
+def expm(A: ArrayLike) -> Tensor:
+    """The matrix exponential, as ``scipy.linalg.expm``."""
+
+def inv(x: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.linalg.inv``."""
+
+def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Differentiable ``numpy.linalg.lstsq``: solution, residuals, rank (a constant) and singular values."""
+
+def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    """Differentiable ``numpy.linalg.matmul``."""
+
+def matrix_function(a: ArrayLike, function: Callable[..., Any]) -> Tensor:
+    """``f(A) = V f(w) V'`` of a symmetric or Hermitian matrix, with the right gradient at equal eigenvalues too."""
+
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """Differentiable ``numpy.linalg.matrix_norm``."""
+
+def matrix_power(a: ArrayLike, n: int) -> Tensor:
+    """Differentiable ``numpy.linalg.matrix_power``, by repeated squaring."""
+
+def matrix_transpose(x: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.matrix_transpose``: the last two axes exchanged."""
+
+def multi_dot(arrays: ArrayLike, *, out: None = None) -> Tensor:
+    """Differentiable ``numpy.linalg.multi_dot``, in the order that costs least."""
+
+def norm(x: ArrayLike, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+    """Differentiable ``numpy.linalg.norm``, all orders; the gradient of the Euclidean norm at 0 is 0 (docs/kinks.md)."""
+
+def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
+    """Differentiable ``numpy.outer`` of the flattened arguments."""
+
+def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, **kwargs: Any) -> Tensor:
+    """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
+
+def qr(a: ArrayLike, mode: str = "reduced") -> Any:
+    """Differentiable ``numpy.linalg.qr`` in the modes "reduced", "complete" and "r"."""
+
+def slogdet(a: ArrayLike) -> Any:
+    """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant."""
+
+def solve(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.linalg.solve``."""
+
+def solve_banded(l_and_u: tuple[int, int], ab: ArrayLike, b: ArrayLike) -> Tensor:
+    """Solve with a banded matrix in LAPACK's storage, ``ab[u + i - j, j] = a[i, j]``, as ``scipy.linalg.solve_banded``."""
+
+def solve_sylvester(a: ArrayLike, b: ArrayLike, q: ArrayLike) -> Tensor:
+    """The matrix X with ``a X + X b = q``, as ``scipy.linalg.solve_sylvester``."""
+
+def solve_triangular(
+    a: ArrayLike, b: ArrayLike, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False
+) -> Tensor:
+    """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``."""
+
+def sqrtm(A: ArrayLike) -> Tensor:
+    """The principal square root of one matrix, as ``scipy.linalg.sqrtm``."""
+
+def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    """Differentiable ``numpy.linalg.svd`` of real and complex matrices."""
+
+def svdvals(x: ArrayLike, /) -> Tensor:
+    """Differentiable ``numpy.linalg.svdvals``."""
+
+def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
+    """Differentiable ``numpy.tensordot``: a sum of products over the named axes, as one matrix product."""
+
+def tensorinv(a: ArrayLike, ind: int = 2) -> Tensor:
+    """Differentiable ``numpy.linalg.tensorinv``."""
+
+def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Any = None) -> Tensor:
+    """Differentiable ``numpy.linalg.tensorsolve``."""
+
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None) -> Tensor:
+    """Differentiable ``numpy.linalg.trace``."""
+
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Differentiable ``numpy.vecdot``: sums of products along an axis, the first argument conjugated."""
+
+def vector_norm(
+    x: ArrayLike, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: Any = 2
+) -> Tensor:
+    """Differentiable ``numpy.linalg.vector_norm``."""
