@@ -393,7 +393,7 @@ def _matrix_function_rule(g: Any, out: Any, x: Any, function: Any) -> Any:
     """
     from autodiff.transforms import elementwise_grad
 
-    w, v = np.linalg.eigh(x if hasattr(x, "_node") else _symmetric(x))
+    w, v = np.linalg.eigh(_symmetric(x))
     wi, wj = w[..., :, None], w[..., None, :]
     size = np.max(np.abs(bare(w)), axis=-1, keepdims=True, initial=0.0)[..., None]
     close = np.abs(bare(wi) - bare(wj)) <= _CLOSE * size
