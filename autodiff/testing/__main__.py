@@ -42,6 +42,16 @@ _HEADINGS = (
 )
 
 
+def _rivals(target: Path) -> int:
+    from autodiff.testing.rivals import measure, page
+
+    cases = measure()
+    with replacing(target) as part:
+        part.write(page(cases).encode())
+    print(f"{target}: {len(cases)} derivatives that PyTorch or JAX has wrong")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = Parser(prog="python -m autodiff.testing", description="Verify the gradients of registered operations.")
@@ -51,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--deep", action="store_true", help="100 random calls of each instead of 3")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
+    parser.add_argument(
+        "--rivals", action="store_true", help="write docs/rivals.md: derivatives of the installed PyTorch and JAX"
+    )
     options = parser.parse_args(argv)
+    if options.rivals:
+        return _rivals(options.write or Path("docs/rivals.md"))
     if options.write is not None and (options.write.is_dir() or options.write.parent.is_file()):
         parser.error(f"--write {options.write}: no file can be written there")
     with contextlib.suppress(MissingExtraError):
