@@ -1,256 +1,67 @@
 """Neural networks with PyTorch's names and arithmetic, on autodiff's Tensors."""
 
 from nn import ours as ours  # isort: skip
-from nn import functional, init
-from nn.activation import (
-    CELU,
-    ELU,
-    GELU,
-    GLU,
-    SELU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Maxout,
-    Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softmin,
-    Softplus,
-    Softshrink,
-    Softsign,
-    Tanh,
-    Tanhshrink,
-    Threshold,
+from nn import (
+    activation,
+    attention,
+    batch_renormalization,
+    containers,
+    convolution,
+    cross_iteration_normalization,
+    dropout,
+    embedding,
+    fully_connected,
+    functional,
+    init,
+    linear,
+    loss,
+    module,
+    normalization,
+    padding,
+    parameter,
+    pooling,
+    recurrent,
+    saving,
+    transformer,
 )
-from nn.attention import MultiheadAttention
-from nn.batch_renormalization import (
-    BatchRenorm1d,
-    BatchRenorm2d,
-    BatchRenorm3d,
-    LinearRenormSchedule,
-    LogisticRenormSchedule,
-)
-from nn.containers import Flatten, Identity, ModuleDict, ModuleList, Residual, Sequential, Unflatten
-from nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from nn.cross_iteration_normalization import CrossIterationBatchNorm1d, CrossIterationBatchNorm2d
-from nn.dropout import Dropout
-from nn.embedding import Embedding
-from nn.fully_connected import FullyConnectedNet
-from nn.linear import Linear
-from nn.loss import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CosineEmbeddingLoss,
-    CosineSimilarity,
-    CrossEntropyLoss,
-    CTCLoss,
-    GaussianNLLLoss,
-    HingeEmbeddingLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    MarginRankingLoss,
-    MSELoss,
-    MultiMarginLoss,
-    NLLLoss,
-    PairwiseDistance,
-    PoissonNLLLoss,
-    SmoothL1Loss,
-    SoftMarginLoss,
-    TripletMarginLoss,
-)
-from nn.module import Module, name_parameters
-from nn.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-    LayerNorm,
-    RMSNorm,
-)
-from nn.padding import (
-    CircularPad1d,
-    CircularPad2d,
-    CircularPad3d,
-    ConstantPad1d,
-    ConstantPad2d,
-    ConstantPad3d,
-    ReflectionPad1d,
-    ReflectionPad2d,
-    ReflectionPad3d,
-    ReplicationPad1d,
-    ReplicationPad2d,
-    ReplicationPad3d,
-    ZeroPad1d,
-    ZeroPad2d,
-    ZeroPad3d,
-)
-from nn.parameter import Parameter
-from nn.pooling import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AdaptiveAvgPool3d,
-    AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d,
-    AdaptiveMaxPool3d,
-    AvgPool1d,
-    AvgPool2d,
-    AvgPool3d,
-    MaxPool1d,
-    MaxPool2d,
-    MaxPool3d,
-)
-from nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from nn.saving import load, load_file, save, save_file
-from nn.transformer import (
-    TransformerDecoder,
-    TransformerDecoderLayer,
-    TransformerEncoder,
-    TransformerEncoderLayer,
-    generate_square_subsequent_mask,
-    sinusoidal_positions,
-)
+from nn.activation import *
+from nn.attention import *
+from nn.batch_renormalization import *
+from nn.containers import *
+from nn.convolution import *
+from nn.cross_iteration_normalization import *
+from nn.dropout import *
+from nn.embedding import *
+from nn.fully_connected import *
+from nn.linear import *
+from nn.loss import *
+from nn.module import *
+from nn.normalization import *
+from nn.padding import *
+from nn.parameter import *
+from nn.pooling import *
+from nn.recurrent import *
+from nn.saving import *
+from nn.transformer import *
 
-__all__ = [
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveAvgPool3d",
-    "AdaptiveMaxPool1d",
-    "AdaptiveMaxPool2d",
-    "AdaptiveMaxPool3d",
-    "AvgPool1d",
-    "AvgPool2d",
-    "AvgPool3d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "BatchRenorm1d",
-    "BatchRenorm2d",
-    "BatchRenorm3d",
-    "CELU",
-    "CTCLoss",
-    "CircularPad1d",
-    "CircularPad2d",
-    "CircularPad3d",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ConstantPad3d",
-    "Conv1d",
-    "Conv2d",
-    "Conv3d",
-    "ConvTranspose1d",
-    "ConvTranspose2d",
-    "ConvTranspose3d",
-    "CosineEmbeddingLoss",
-    "CosineSimilarity",
-    "CrossEntropyLoss",
-    "CrossIterationBatchNorm1d",
-    "CrossIterationBatchNorm2d",
-    "Dropout",
-    "ELU",
-    "Embedding",
-    "Flatten",
-    "FullyConnectedNet",
-    "GELU",
-    "GLU",
-    "GRU",
-    "GRUCell",
-    "GaussianNLLLoss",
-    "GroupNorm",
-    "Hardshrink",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "HingeEmbeddingLoss",
-    "HuberLoss",
-    "Identity",
-    "InstanceNorm1d",
-    "InstanceNorm2d",
-    "InstanceNorm3d",
-    "KLDivLoss",
-    "L1Loss",
-    "LSTM",
-    "LSTMCell",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LinearRenormSchedule",
-    "LogSigmoid",
-    "LogSoftmax",
-    "LogisticRenormSchedule",
-    "MSELoss",
-    "MarginRankingLoss",
-    "MaxPool1d",
-    "MaxPool2d",
-    "MaxPool3d",
-    "Maxout",
-    "Mish",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "MultiMarginLoss",
-    "MultiheadAttention",
-    "NLLLoss",
-    "PReLU",
-    "PairwiseDistance",
-    "Parameter",
-    "PoissonNLLLoss",
-    "RMSNorm",
-    "RNN",
-    "RNNCell",
-    "ReLU",
-    "ReLU6",
-    "ReflectionPad1d",
-    "ReflectionPad2d",
-    "ReflectionPad3d",
-    "ReplicationPad1d",
-    "ReplicationPad2d",
-    "ReplicationPad3d",
-    "Residual",
-    "SELU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "Softmax",
-    "Softmin",
-    "Softplus",
-    "Softshrink",
-    "Softsign",
-    "Tanh",
-    "Tanhshrink",
-    "Threshold",
-    "TransformerDecoder",
-    "TransformerDecoderLayer",
-    "TransformerEncoder",
-    "TransformerEncoderLayer",
-    "TripletMarginLoss",
-    "Unflatten",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
-    "functional",
-    "generate_square_subsequent_mask",
-    "init",
-    "load",
-    "load_file",
-    "name_parameters",
-    "save",
-    "save_file",
-    "sinusoidal_positions",
-]
+# A name is listed once: in __all__ of the file that it stands in.
+__all__ = ["functional", "init"]
+__all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += batch_renormalization.__all__
+__all__ += containers.__all__
+__all__ += convolution.__all__
+__all__ += cross_iteration_normalization.__all__
+__all__ += dropout.__all__
+__all__ += embedding.__all__
+__all__ += fully_connected.__all__
+__all__ += linear.__all__
+__all__ += loss.__all__
+__all__ += module.__all__
+__all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += parameter.__all__
+__all__ += pooling.__all__
+__all__ += recurrent.__all__
+__all__ += saving.__all__
+__all__ += transformer.__all__

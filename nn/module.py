@@ -13,7 +13,7 @@ from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, scope
 from nn.parameter import Parameter
 
-__all__ = ["Module"]
+__all__ = ["Module", "name_parameters"]
 
 M = TypeVar("M", bound="Module")
 Arguments = ParamSpec("Arguments")

@@ -3,60 +3,43 @@ loop.
 """
 
 from optim import ours as ours  # isort: skip
-from optim import datasets, lr_scheduler
-from optim.adam import Adam, AdamW
-from optim.adaptive import Adadelta, Adagrad, RMSprop
-from optim.checkpoint import load_checkpoint, save_checkpoint
-from optim.clipping import clip_grad_norm_, clip_grad_value_
-from optim.history import History
-from optim.lion import Lion
-from optim.optimizer import Optimizer
-from optim.parallel import DataParallel
-from optim.schedules import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    ExponentialLR,
-    LambdaLR,
-    LinearLR,
-    MultiStepLR,
-    OneCycleLR,
-    ReduceLROnPlateau,
-    Schedule,
-    SequentialLR,
-    StepLR,
+from optim import (
+    adam,
+    adaptive,
+    checkpoint,
+    clipping,
+    datasets,
+    history,
+    lion,
+    lr_scheduler,
+    optimizer,
+    parallel,
+    schedules,
+    sgd,
+    trainer,
 )
-from optim.sgd import SGD
-from optim.trainer import Trainer
+from optim.adam import *
+from optim.adaptive import *
+from optim.checkpoint import *
+from optim.clipping import *
+from optim.history import *
+from optim.lion import *
+from optim.optimizer import *
+from optim.parallel import *
+from optim.schedules import *
+from optim.sgd import *
+from optim.trainer import *
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-    "DataParallel",
-    "ExponentialLR",
-    "History",
-    "LambdaLR",
-    "LinearLR",
-    "Lion",
-    "MultiStepLR",
-    "OneCycleLR",
-    "Optimizer",
-    "RMSprop",
-    "ReduceLROnPlateau",
-    "Schedule",
-    "SequentialLR",
-    "StepLR",
-    "Trainer",
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "datasets",
-    "lr_scheduler",
-    "load_checkpoint",
-    "save_checkpoint",
-]
+# A name is listed once: in __all__ of the file that it stands in.
+__all__ = ["datasets", "lr_scheduler"]
+__all__ += adam.__all__
+__all__ += adaptive.__all__
+__all__ += checkpoint.__all__
+__all__ += clipping.__all__
+__all__ += history.__all__
+__all__ += lion.__all__
+__all__ += optimizer.__all__
+__all__ += parallel.__all__
+__all__ += schedules.__all__
+__all__ += sgd.__all__
+__all__ += trainer.__all__

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autodiff.core.errors import ArgumentError
 from autodiff.files import read_npz, reading, write_npz
 
-__all__ = ["generator_state", "load_checkpoint", "save_checkpoint", "set_generator_state"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 _META = "__meta__"
 

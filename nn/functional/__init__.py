@@ -1,159 +1,46 @@
 """Functions with PyTorch's names, argument order and defaults: state and conventions over the fused primitives."""
 
-from nn.functional.activation import (
-    celu,
-    elu,
-    gelu,
-    glu,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
-    log_softmax,
-    logsigmoid,
-    maxout,
-    mish,
-    prelu,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softmax,
-    softmin,
-    softplus,
-    softshrink,
-    softsign,
-    tanh,
-    tanhshrink,
-    threshold,
+from nn.functional import (
+    activation,
+    affine,
+    attention,
+    convolution,
+    ctc,
+    distance_loss,
+    dropping,
+    loss,
+    margin_loss,
+    normalization,
+    padding,
+    pooling,
+    sparse,
 )
-from nn.functional.attention import attention_with_weights, scaled_dot_product_attention
-from nn.functional.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from nn.functional.ctc import ctc_loss
-from nn.functional.distance_loss import (
-    cosine_similarity,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    pairwise_distance,
-    smooth_l1_loss,
-)
-from nn.functional.dropout import dropout
-from nn.functional.linear import linear
-from nn.functional.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    gaussian_nll_loss,
-    kl_div,
-    nll_loss,
-    poisson_nll_loss,
-)
-from nn.functional.margin_loss import (
-    cosine_embedding_loss,
-    hinge_embedding_loss,
-    margin_ranking_loss,
-    multi_margin_loss,
-    soft_margin_loss,
-    triplet_margin_loss,
-)
-from nn.functional.normalization import batch_norm, batch_renorm, group_norm, instance_norm, layer_norm, rms_norm
-from nn.functional.pad import pad
-from nn.functional.pooling import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-)
-from nn.functional.sparse import embedding, one_hot
+from nn.functional.activation import *
+from nn.functional.affine import *
+from nn.functional.attention import *
+from nn.functional.convolution import *
+from nn.functional.ctc import *
+from nn.functional.distance_loss import *
+from nn.functional.dropping import *
+from nn.functional.loss import *
+from nn.functional.margin_loss import *
+from nn.functional.normalization import *
+from nn.functional.padding import *
+from nn.functional.pooling import *
+from nn.functional.sparse import *
 
-__all__ = [
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "attention_with_weights",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "batch_norm",
-    "batch_renorm",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "celu",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "cosine_embedding_loss",
-    "cosine_similarity",
-    "cross_entropy",
-    "ctc_loss",
-    "dropout",
-    "elu",
-    "embedding",
-    "gaussian_nll_loss",
-    "gelu",
-    "glu",
-    "group_norm",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "hinge_embedding_loss",
-    "huber_loss",
-    "instance_norm",
-    "kl_div",
-    "l1_loss",
-    "layer_norm",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "logsigmoid",
-    "margin_ranking_loss",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "maxout",
-    "mish",
-    "mse_loss",
-    "multi_margin_loss",
-    "nll_loss",
-    "one_hot",
-    "pad",
-    "pairwise_distance",
-    "poisson_nll_loss",
-    "prelu",
-    "relu",
-    "relu6",
-    "rms_norm",
-    "scaled_dot_product_attention",
-    "selu",
-    "sigmoid",
-    "silu",
-    "smooth_l1_loss",
-    "soft_margin_loss",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanh",
-    "tanhshrink",
-    "threshold",
-    "triplet_margin_loss",
-]
+# A name is listed once: in __all__ of the file that it stands in.
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += affine.__all__
+__all__ += attention.__all__
+__all__ += convolution.__all__
+__all__ += ctc.__all__
+__all__ += distance_loss.__all__
+__all__ += dropping.__all__
+__all__ += loss.__all__
+__all__ += margin_loss.__all__
+__all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += pooling.__all__
+__all__ += sparse.__all__

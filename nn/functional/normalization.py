@@ -12,7 +12,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
 from nn.functional.common import as_input
 
-__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm", "update_running"]
+__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
 
 _batch_norm = fused.batch_norm.with_residuals
 _layer_norm = fused.layer_norm.function
