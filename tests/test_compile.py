@@ -401,6 +401,26 @@ def test_the_mode_of_the_kernels_may_change_between_calls() -> None:
         kernels.use(before)
 
 
+@pytest.mark.filterwarnings("ignore::autodiff.CompileWarning")
+def test_shapes_that_depend_on_values() -> None:
+    def masked(x: Any) -> Any:
+        t = Tensor(x, requires_grad=True)
+        (t[x > 0] ** 2).sum().backward()
+        return t.grad
+
+    def ignored(x: Any) -> Any:
+        t = Tensor(x.reshape(3, 2), requires_grad=True)
+        target = np.where(x[:3] > 0, 0, -100)
+        F.cross_entropy(t, target, ignore_index=-100, reduction="sum").backward()
+        return t.grad
+
+    for step in (masked, ignored):
+        compiled = autodiff.compile(step)
+        for i in range(12):
+            x = np.random.default_rng(i // 5 * 3 + i % 2).normal(size=6)
+            assert same_bits(compiled(x), step(x))
+
+
 def test_warnings_and_errors_come_where_they_come() -> None:
     def step(x: Any) -> Any:
         t = Tensor(x, requires_grad=True)

@@ -18,7 +18,7 @@ from autodiff.compiler.passes import cheaper
 from autodiff.compiler.passes.chains import Chain
 from autodiff.compiler.passes.cheaper import as_operand, cheapen
 from autodiff.compiler.passes.fusion import fuse
-from autodiff.compiler.passes.simplify import EMPTY, FILLS, can_write, copies, drop, elide_copies, fold
+from autodiff.compiler.passes.simplify import COPIES, EMPTY, FILLS, can_write, copies, drop, elide_copies, fold
 from autodiff.compiler.record import Attribute, Method, Op, Slot, slots_in
 
 __all__ = ["MISS", "Code"]
@@ -48,6 +48,34 @@ _ALIKE = {
     np.equal,
     np.not_equal,
 }
+
+
+_SHAPED = {np.dot, np.matmul, np.einsum, cheaper.c_einsum, np.concatenate, np.stack, np.where, np.clip, np.outer}
+_SHAPED |= {
+    np.swapaxes,
+    np.moveaxis,
+    np.expand_dims,
+    np.reshape,
+    np.transpose,
+    np.broadcast_to,
+    np.lib.stride_tricks.as_strided,
+}
+_SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
+
+
+def _is_shaped_by_values(op: Op) -> bool:
+    """Whether the shape of a result may depend on more than the shapes that go in."""
+    target = op.target
+    if isinstance(target, (np.ufunc, Chain, Attribute)) or isinstance(getattr(target, "__self__", None), np.ufunc):
+        return False
+    if target in _SHAPED or target in COPIES or target in FILLS or target in EMPTY or op.writes:
+        return False
+    if type(target) is Method:
+        return target.name in _SHAPING_METHODS
+    if target is operator.getitem:
+        index = op.args[1]
+        return any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(index))
+    return any(slots_in((op.args, op.kwargs)))
 
 
 class Code:
@@ -235,8 +263,13 @@ class Code:
             return [text]
         if isinstance(out, list):
             parts = ", ".join("_" if s is None else self._name(s) for s in out)
-            return [f"{parts}{',' if len(out) == 1 else ''} = {text}"]
-        return [f"{self._name(out)} = {text}"]
+            line = f"{parts}{',' if len(out) == 1 else ''} = {text}"
+        else:
+            line = f"{self._name(out)} = {text}"
+        if _is_shaped_by_values(op):
+            shapes = [(self._name(s), s.value.shape) for s in op.outs() if isinstance(s.value, np.ndarray)]
+            return [line, *(f"if {name}.shape != {shape}: return MISS" for name, shape in shapes)]
+        return [line]
 
     def _leased(self, buffer: Buffer) -> str:
         dtype = self._constant(buffer.dtype, "d")

@@ -48,6 +48,8 @@ class Follower:
         Node -> (entry, number of the output), or the number of a leaf.
     fresh, prepared : int
         How many entries this call has added, and how many it has prepared.
+    diverged : bool
+        Whether the engine has done the work of an entry that has code, since a value decided otherwise than before.
     lost : str
         Why it left the trace, if it did.
     kept : object
@@ -61,6 +63,7 @@ class Follower:
         self.leaves: list[Any] = []
         self.origins: dict[Any, Any] = {}
         self.fresh = self.prepared = 0
+        self.diverged = False
         self.lost = ""
         self.kept: Any = None
         self.workshop = workshop
@@ -77,6 +80,7 @@ class Follower:
         """A call begins; the state to make it under."""
         self.at = root
         self.fresh = self.prepared = 0
+        self.diverged = False
         self.lost = ""
         self._thread = get_ident()
         self._own = own = self._ordinary if outer is None else replace(outer, tracer=self)
@@ -95,24 +99,25 @@ class Follower:
 
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
         """An application of an operation: see :func:`autodiff.core.op.apply`."""
-        at = self.at
-        if at is not None and current_state() is self._own and get_ident() == self._thread:
-            # The state that the last question was asked under, which is one to follow.
-            grad = self._grad
-            for known, made_for, follow in at.ready:
-                if known is op and made_for is grad:
-                    result = follow(self, inputs, attrs)
-                    if result is not MISS:
-                        if residuals is not None:
-                            residuals.append(self.kept)
-                        return result
-        inner, followed = self._ordinary_state()
-        if not followed or at is None:
+        # The state that the last question was asked under is one to follow.
+        if current_state() is not self._own or get_ident() != self._thread:
+            inner, followed = self._ordinary_state()
+            if not followed:
+                return _apply(op, inputs, attrs, residuals, inner)
+        at, grad, inner = self.at, self._grad, self._inner
+        if at is None:
             return _apply(op, inputs, attrs, residuals, inner)
+        for known, made_for, follow in at.ready:
+            if known is op and made_for is grad:
+                result = follow(self, inputs, attrs)
+                if result is not MISS:
+                    if residuals is not None:
+                        residuals.append(self.kept)
+                    return result
         if at.index >= _LONGEST:
             self._lose(f"it asks for more than {_LONGEST} operations")
             return _apply(op, inputs, attrs, residuals, inner)
-        key = self._grad, tuple([fact_of(value, self.origin) for value in inputs]), frozen(attrs)
+        key = grad, tuple([fact_of(value, self.origin) for value in inputs]), frozen(attrs)
         result = _apply(op, inputs, attrs, residuals, inner)
         self._arrive(at, op, key, inputs, attrs, result)
         return result
@@ -121,7 +126,7 @@ class Follower:
         """Note that an operation has been applied."""
         parts = result if result.__class__ is tuple else (result,)
         outs = tuple([layout_of(part._data) for part in parts])
-        entry = at.find(op, key)
+        entry = at.find(op, key, outs)
         if entry is None:
             if len(at.next) >= MOST_BRANCHES:
                 self._lose(f"{op.name} was asked for in a way unlike that of {MOST_BRANCHES} calls before")
@@ -129,10 +134,9 @@ class Follower:
             entry = Entry(op, key, at, outs)
             at.next.append(entry)
             self.fresh += 1
-        elif entry.outs != outs:
-            self._lose(f"the layout of what {op.name} gives depends on values")
-            return
         entry.visits += 1
+        # What the engine leaves for the backward may be of another kind than what the entry's code leaves.
+        self.diverged = self.diverged or entry.code is not None
         if entry.visits >= 2 and not entry.settled and self.prepared < _PREPARED_AT_ONCE:
             self.prepared += 1
             entry.settled = True
@@ -229,7 +233,7 @@ class Follower:
     def _pass(self, roots: Any, seeds: Any, free: bool, targets: Any) -> tuple[Pass, Any] | None:
         """Make a pass by prepared code: the code, and the gradients; None where the engine is to make it."""
         at = self.at
-        if at is None or len(roots) != 1:
+        if at is None or len(roots) != 1 or self.diverged:
             return None
         wanted = None if targets is None else tuple([self.place_of(target) for target in targets])
         root, seed = roots[0], seeds[0]

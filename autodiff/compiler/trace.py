@@ -91,10 +91,10 @@ class Entry:
         self.why = ""
         self.passes: dict[Any, Any] = {}
 
-    def find(self, op: Any, key: Any) -> Entry | None:
-        """The entry that follows under these facts."""
+    def find(self, op: Any, key: Any, outs: Any) -> Entry | None:
+        """The entry that follows under these facts; how results lie may depend on values, too."""
         for entry in self.next:
-            if entry.op is op and entry.key == key:
+            if entry.op is op and entry.key == key and entry.outs == outs:
                 return entry
         return None
 
