@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from autodiff import levels
 from autodiff.batching import Batched, Unbatchable
-from autodiff.core import forward
 from autodiff.core.backward import fit, gradients_of
 from autodiff.core.errors import GraphError
 from autodiff.core.graph import Node, Variable
@@ -160,7 +160,7 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
     """
     value = np.asarray(value)
     state = current_state()
-    if any(isinstance(parent, forward.Box) and parent.level.alive for parent in parents):
+    if any(isinstance(parent, levels.Box) and parent.level.alive for parent in parents):
         raise GraphError(f"{name}: call it through autodiff.closures.at_levels, so that forward mode can follow it")
     if not parents or value.dtype.kind not in "fc" or (state is not None and not state.grad):
         return wrap(value, None)
@@ -177,7 +177,7 @@ class _Collector:
     """Gives every value of an enclosing level a leaf in its place, once."""
 
     def __init__(self) -> None:
-        self.depth = forward.levels()
+        self.depth = levels.levels()
         # Weak, and the values apart: what is made of them refers to this collector.
         self.table: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.fresh: list[tuple[Any, Any]] = []
@@ -190,7 +190,7 @@ class _Collector:
     def leaf(self, value: Any) -> Any:
         """The leaf for a boxed Tensor; anything else as it is."""
         node = getattr(value, "_node", None)
-        if not isinstance(node, forward.Box) or isinstance(node.level, forward.Probe):
+        if not isinstance(node, levels.Box) or isinstance(node.level, levels.Probe):
             return value
         if node not in self.table:
             if not node.level.alive or node.level.depth > self.depth:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core import backward, forward
+from autodiff import levels
+from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from autodiff.core.forward import Refusal
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import flatten, flatten_like
 from autodiff.tensor import Tensor
@@ -39,7 +41,7 @@ class _Rule(Operation):
     def bare(self, out: Any) -> tuple[Any, ...]:
         """The arrays of what the function returned for plain arguments."""
         outs, self.rebuild_out = flatten(out)
-        if any(forward.tracked(o) for o in outs):
+        if any(levels.tracked(o) for o in outs):
             raise GraphError(
                 f"{self.name}: it closes over a tensor that is differentiated, which its rule cannot reach; pass that"
                 " tensor as an argument, or through autodiff.constant(...)"
@@ -141,7 +143,7 @@ class _Custom:
         args = self._bound(args, kwargs)
         constants, moving = self._split(args)
         leaves, rebuild = flatten(moving)
-        if not any(forward.tracked(leaf) for leaf in leaves):
+        if not any(levels.tracked(leaf) for leaf in leaves):
             return self.fun(*args)
         places = [i for i, leaf in enumerate(leaves) if _number_of(leaf)]
 
@@ -230,7 +232,7 @@ class _VjpRule(_Rule):
     def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """Forward mode does not know the function; whoever uses its tangent is told so."""
         return tuple(
-            forward.Refusal(
+            Refusal(
                 f"{self.name} has a rule for reverse mode alone (custom_vjp), and forward mode asks for its tangent;"
                 " use grad, vjp or jacrev, or state the function's rule with custom_jvp"
             )
@@ -366,19 +368,19 @@ class _JvpRule(_Rule):
 
     def pulled(self, g: Any, leaves: Sequence[Any]) -> list[Any]:
         """The rule is linear in the tangents: its pullback at any of them, zeros say, is its transpose."""
-        level = forward.Level(taped=True)
-        with forward.entered(level):
+        level = levels.Level(taped=True)
+        with levels.entered(level):
             zeros = [np.zeros_like(getattr(x, "_data", x)) for x in leaves]
             if any(z.dtype.kind not in "fc" for z in zeros):
                 raise DTypeError(f"{self.name}: an argument holds integers, which have no tangents; pass floats")
-            boxes = [forward.taped_leaf(z, level) for z in zeros]
+            boxes = [levels.taped_leaf(z, level) for z in zeros]
             found = self.push(boxes, [_tensor(np.zeros(np.shape(part))) for part in g], leaves)
         seeds = [
             (part._node.entry, g[i])
             for i, part in enumerate(found)
-            if isinstance(getattr(part, "_node", None), forward.Taped) and part._node.level is level
+            if isinstance(getattr(part, "_node", None), levels.Taped) and part._node.level is level
         ]
-        pulled = forward.pull_tape(level.taken(), seeds, [box._node.entry for box in boxes])
+        pulled = levels.pull_tape(level.taken(), seeds, [box._node.entry for box in boxes])
         kept = [
             z if p is None else p._data if isinstance(p, Tensor) and p._node is None else p
             for z, p in zip(zeros, pulled, strict=True)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from autodiff import levels
 from autodiff.batching import shifted_index
-from autodiff.core import forward
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.forward import bare_of
 from autodiff.core.modes import transform_depth
 from autodiff.core.op import above, wrap
 from autodiff.core.op import apply as record
@@ -42,7 +43,7 @@ class _Lanes:
 
     def ndim(self, i: int) -> int:
         """Visible axes of an input."""
-        return np.ndim(forward.bare_of(self.inputs[i])) - self.laned[i]
+        return np.ndim(bare_of(self.inputs[i])) - self.laned[i]
 
     def aligned(self, i: int, ndim: int) -> Any:
         """An input whose visible axes are the last of ``ndim``, so that it broadcasts as it would without lanes."""
@@ -50,13 +51,13 @@ class _Lanes:
         missing = ndim - self.ndim(i)
         if not self.laned[i] or not missing:
             return value
-        shape = np.shape(forward.bare_of(value))
+        shape = np.shape(bare_of(value))
         return shaping.reshape(value, (self.n, *(1,) * missing, *shape[1:]))
 
     def everywhere(self, i: int) -> Any:
         """An input with lanes, repeated where it has none."""
         value = self.inputs[i]
-        return value if self.laned[i] else shaping.broadcast_to(value, (self.n, *np.shape(forward.bare_of(value))))
+        return value if self.laned[i] else shaping.broadcast_to(value, (self.n, *np.shape(bare_of(value))))
 
 
 def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dict[str, Any], level: Any) -> Any:
@@ -67,11 +68,11 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
             for x in inputs
         ]
         return op.composed(*tensors, **attrs)
-    given = _Lanes(level.lanes, lower, [forward.level_of(x) is level for x in inputs])
+    given = _Lanes(level.lanes, lower, [levels.level_of(x) is level for x in inputs])
     out = _applied(op, given, attrs)
     if isinstance(out, tuple):
-        return tuple(forward.laned(o, level) for o in out)
-    return forward.laned(out, level)
+        return tuple(levels.laned(o, level) for o in out)
+    return levels.laned(out, level)
 
 
 def _applied(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
@@ -102,7 +103,7 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     """``function(*values)`` for one lane after the other, of values within lists and tuples: for a rule that decides by
     the values it sees.
     """
-    found: list[Any] = []  # levels
+    found: list[Any] = []
 
     def visit(value: Any, of: Callable[[Any], Any]) -> Any:
         if isinstance(value, (list, tuple)):
@@ -110,20 +111,20 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
             return tuple(parts) if isinstance(value, tuple) else parts
         return of(value)
 
-    visit(list(values), lambda value: found.append(forward.level_of(value)))
-    levels = [level for level in found if level is not None and level.lanes is not None and level.alive]
-    if not levels:
+    visit(list(values), lambda value: found.append(levels.level_of(value)))
+    met = [level for level in found if level is not None and level.lanes is not None and level.alive]
+    if not met:
         raise Unbatchable
-    level: forward.Level = max(levels, key=lambda one: one.depth)
+    level: levels.Level = max(met, key=lambda one: one.depth)
     if not level.lanes:
         raise Unbatchable
 
     def lane(i: int) -> Callable[[Any], Any]:
         def of(value: Any) -> Any:
-            if forward.level_of(value) is not level:
+            if levels.level_of(value) is not level:
                 return value
-            one = indexing.getitem(forward.below(value, level), i)
-            return one if forward.tracked(one) else one._data
+            one = indexing.getitem(levels.below(value, level), i)
+            return one if levels.tracked(one) else one._data
 
         return of
 
@@ -132,7 +133,7 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     def joined(column: Sequence[Any]) -> Any:
         if column[0] is None:
             return None
-        return forward.laned(shaping.stack(list(column)), level)
+        return levels.laned(shaping.stack(list(column)), level)
 
     if isinstance(rows[0], (list, tuple)):
         parts = [joined(column) for column in zip(*rows, strict=True)]
@@ -162,7 +163,7 @@ def _along(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 def _reshaped(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     shape = attrs["shape"]
-    visible = np.shape(forward.bare_of(given.inputs[0]))[1:]
+    visible = np.shape(bare_of(given.inputs[0]))[1:]
     wanted = np.reshape(np.broadcast_to(0, visible), shape).shape
     return record(op, given.inputs, {"shape": (given.n, *wanted)})
 
@@ -186,7 +187,7 @@ def _flipped(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 def _rolled(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     axis, x = attrs.get("axis"), given.inputs[0]
     if axis is None:
-        shape = np.shape(forward.bare_of(x))
+        shape = np.shape(bare_of(x))
         flat = record(op, [shaping.reshape(x, (given.n, -1))], {**attrs, "axis": 1})
         return shaping.reshape(flat, shape)
     places = _axes(axis, given.ndim(0))
@@ -222,7 +223,7 @@ def _scattered(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 def _written(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     target = given.everywhere(0)
-    shape = np.shape(forward.bare_of(target))[1:]
+    shape = np.shape(bare_of(target))[1:]
     ndim = np.broadcast_to(0, shape)[attrs["index"]].ndim
     return record(op, [target, given.aligned(1, ndim)], {"index": _shifted(attrs["index"])})
 
@@ -376,8 +377,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
                 results.append(call.plain(out))
                 continue
             if not laned:
-                out = np.broadcast_to(out, (n, *np.shape(forward.bare_of(out))))
-            ndim = np.ndim(forward.bare_of(out))
+                out = np.broadcast_to(out, (n, *np.shape(bare_of(out))))
+            ndim = np.ndim(bare_of(out))
             place = normalize_axis_index(axis, ndim)
             results.append(call.plain(out if place == 0 else np.moveaxis(out, 0, place)))
         return rebuild_out(results)
@@ -422,15 +423,15 @@ def _called(f: Callable[..., Any], tree: Any) -> tuple[list[Any], Callable[[list
 
 
 def _at_once(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], rebuild: Any, n: int) -> Any:
-    level = forward.Level(lanes=n)
-    with forward.entered(level):
+    level = levels.Level(lanes=n)
+    with levels.entered(level):
         boxed = [
-            leaf if axis is None else forward.laned(leaf if isinstance(leaf, Tensor) else wrap(leaf, None), level)
+            leaf if axis is None else levels.laned(leaf if isinstance(leaf, Tensor) else wrap(leaf, None), level)
             for leaf, axis in zip(moved, axes, strict=True)
         ]
         outs, rebuild_out = _called(f, rebuild(boxed))
-    laned = [forward.level_of(out) is level for out in outs]
-    return [forward.below(out, level) for out in outs], rebuild_out, laned
+    laned = [levels.level_of(out) is level for out in outs]
+    return [levels.below(out, level) for out in outs], rebuild_out, laned
 
 
 def _one_by_one(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], rebuild: Any, n: int) -> Any:

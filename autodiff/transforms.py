@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import batching
-from autodiff.core import forward
+from autodiff import batching, levels
 from autodiff.core.backward import depends_beyond, gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
@@ -155,7 +154,7 @@ class _Call:
             self.rebuilders.append((len(leaves), rebuild))
 
     def _leaf(self, leaf: Any, place: int) -> Tensor:
-        if isinstance(leaf, Tensor) and forward.tracked(leaf) and (self.tracking or leaf._node is None):
+        if isinstance(leaf, Tensor) and levels.tracked(leaf) and (self.tracking or leaf._node is None):
             return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
         try:
@@ -233,7 +232,7 @@ class _Reverse(_Call):
         roots = [o._node for o, _ in reached]
         targets = [one._node for one in self.aliases]
         beyond = self.outside(roots)
-        recorded = bool(beyond) or any(forward.tracked(s) for _, s in reached)
+        recorded = bool(beyond) or any(levels.tracked(s) for _, s in reached)
         found = gradients_of(
             roots,  # type: ignore[arg-type]
             [seed_for(o, s, recorded) for o, s in reached],
@@ -265,9 +264,9 @@ class _TapeReverse(_Call):
     """Reverse mode with a tape of its own, for a function that some level encloses, and for Jacobians."""
 
     def run(self, kwargs: dict[str, Any]) -> Any:
-        self.level = level = forward.Level(taped=True)
-        self.boxes = [forward.taped_leaf(leaf, level) for leaf in self.leaves]
-        with forward.entered(level):
+        self.level = level = levels.Level(taped=True)
+        self.boxes = [levels.taped_leaf(leaf, level) for leaf in self.leaves]
+        with levels.entered(level):
             # Not the leaves' own tensors: the function may write into its arguments.
             out = self._with([wrap(box._data, box._node) for box in self.boxes], kwargs)
         self.tape = level.taken()
@@ -276,7 +275,7 @@ class _TapeReverse(_Call):
     def entry(self, output: Any) -> Any:
         """The place of an output on the tape; None if it is a constant at this level."""
         node = getattr(output, "_node", None)
-        return node.entry if isinstance(node, forward.Taped) and node.level is self.level else None
+        return node.entry if isinstance(node, levels.Taped) and node.level is self.level else None
 
     def pull(self, outputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> list[Any]:
         """As that of :class:`_Reverse`."""
@@ -285,7 +284,7 @@ class _TapeReverse(_Call):
             entry = self.entry(output)
             if entry is not None:
                 pairs.append((entry, seed if batching.is_batched(seed) else seed_for(output, seed, True)))
-        found = forward.pull_tape(self.tape, pairs, [box._node.entry for box in self.boxes])
+        found = levels.pull_tape(self.tape, pairs, [box._node.entry for box in self.boxes])
         return [
             g if batching.is_batched(g) else self.plain(np.zeros(leaf.shape, leaf.dtype) if g is None else g)
             for g, leaf in zip(found, self.leaves, strict=True)
@@ -294,15 +293,15 @@ class _TapeReverse(_Call):
     def push(self, outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The tangents of outputs, None for zero."""
         entries = [self.entry(output) for output in outputs]
-        return forward.push_tape(self.tape, [box._node.entry for box in self.boxes], tangents, entries)
+        return levels.push_tape(self.tape, [box._node.entry for box in self.boxes], tangents, entries)
 
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
-        return self.plain(forward.below(value, self.level)) if isinstance(value, Tensor) else self.plain(value)
+        return self.plain(levels.below(value, self.level)) if isinstance(value, Tensor) else self.plain(value)
 
 
 def _reverse(name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> Any:
-    return (_TapeReverse if forward.levels() else _Reverse)(name, function, argnums, args)
+    return (_TapeReverse if levels.levels() else _Reverse)(name, function, argnums, args)
 
 
 def _places(name: str, argnums: Any) -> Sequence[int]:
@@ -524,7 +523,7 @@ def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[
         raise ArgumentError(f"{name}: args and tangents must be tuples of the same length")
     found = []
     for leaf, given in zip(call.leaves, flatten_like(list(tangents), list(args), f"{name}: tangents"), strict=True):
-        tangent = given if forward.tracked(given) else as_array(given._data if isinstance(given, Tensor) else given)
+        tangent = given if levels.tracked(given) else as_array(given._data if isinstance(given, Tensor) else given)
         if tangent.shape != leaf.shape:
             raise ShapeError(f"{name}: a tangent of shape {tangent.shape} for an argument of shape {leaf.shape}")
         if tangent.dtype.kind not in "biufc" or (tangent.dtype.kind == "c" and leaf.dtype.kind != "c"):
@@ -569,9 +568,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], has
         raise ArgumentError("jvp: args and tangents must be tuples of the same length")
     call = _Call("jvp", f, range(len(args)), args)
     directions = _directions("jvp", call, args, tangents)
-    level = forward.Level()
-    with forward.entered(level):
-        boxed = [forward.boxed_leaf(x, t, level) for x, t in zip(call.leaves, directions, strict=True)]
+    level = levels.Level()
+    with levels.entered(level):
+        boxed = [levels.boxed_leaf(x, t, level) for x, t in zip(call.leaves, directions, strict=True)]
         out = call._with(boxed, {})
     aux = None
     if has_aux:
@@ -579,12 +578,12 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], has
             raise ArgumentError("jvp(has_aux=True): the function must return (out, aux)")
         out, aux = out
     outs, rebuild = flatten(out)
-    pairs = [forward.unboxed(o, level) for o in outs]
+    pairs = [levels.unboxed(o, level) for o in outs]
     values = rebuild([call.plain(value) for value, _ in pairs])
     pushed = rebuild([_tangent_out(call, value, tangent) for value, tangent in pairs])
     if not has_aux:
         return values, pushed
-    return values, pushed, tree_map(lambda o: call.plain(forward.below(o, level)) if isinstance(o, Tensor) else o, aux)
+    return values, pushed, tree_map(lambda o: call.plain(levels.below(o, level)) if isinstance(o, Tensor) else o, aux)
 
 
 def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
@@ -592,7 +591,7 @@ def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
     if tangent is None:
         array = _data(value)
         return np.zeros(array.shape, array.dtype if array.dtype.kind in "fc" else float)
-    return call.plain(tangent) if forward.tracked(tangent) else as_array(call.plain(tangent), copy=True)
+    return call.plain(tangent) if levels.tracked(tangent) else as_array(call.plain(tangent), copy=True)
 
 
 def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
@@ -765,9 +764,9 @@ def _units(n: int, dtype: Any, shape: tuple[int, ...]) -> list[Any]:
 def _one_by_one(call: _TapeReverse) -> bool:
     """Whether unit vectors must go one at a time: what is tracked below is no batch of plain arrays."""
     return any(
-        forward.tracked(value)
+        levels.tracked(value)
         for entry in call.tape
-        if entry.__class__ is forward.Entry
+        if entry.__class__ is levels.Entry
         for value in (entry.out if entry.out.__class__ is tuple else (entry.out,))
     )
 
@@ -776,7 +775,7 @@ def _joined(parts: list[Any], n: int, shape: tuple[int, ...], dtype: Any) -> Any
     """Rows, plain or tracked, as one value; zeros where there are none."""
     if not parts:
         return np.zeros((n, *shape), dtype)
-    return shaping.stack(parts) if any(forward.tracked(part) for part in parts) else np.stack(parts)
+    return shaping.stack(parts) if any(levels.tracked(part) for part in parts) else np.stack(parts)
 
 
 def _rows(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool) -> list[list[Any]]:
@@ -832,7 +831,7 @@ def _columns_of(call: _TapeReverse, outs: Sequence[Any], holomorphic: bool, sing
             data = _data(out)
             dtype = leaf.dtype if complex_to_real or data.dtype.kind not in "fc" else data.dtype
             made = _joined(column, leaf.size, data.shape, dtype)
-            made = shaping.moveaxis(made, 0, -1) if forward.tracked(made) else np.moveaxis(made, 0, -1)
+            made = shaping.moveaxis(made, 0, -1) if levels.tracked(made) else np.moveaxis(made, 0, -1)
             made = made.reshape(data.shape + leaf.shape)
             kept = data.dtype if data.dtype.kind == "c" else leaf.dtype
             block.append(call.plain(made if made.dtype == kept else made.astype(kept)))

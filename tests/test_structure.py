@@ -31,7 +31,7 @@ OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
-BASE = "core fast dispatch batching views cuts facts containers"
+BASE = "core fast dispatch batching levels views cuts facts containers"
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
     "core/graph": ("", ""),
@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "core/pytree": ("core/errors", ""),
     "core/op": ("core/errors core/graph core/modes", ""),
     "core/backward": ("core/errors core/graph core/modes core/op", ""),
-    "core/forward": ("core/errors core/graph core/modes core/op core/backward batching", ""),
+    "core/forward": ("core/errors core/graph core/modes core/op core/backward", ""),
     "fast": ("core", ""),
     "errors": ("core", ""),
     "files": ("core", ""),
@@ -53,6 +53,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "views": ("core", ""),
     "dispatch": ("core", ""),
     "batching": ("core", ""),
+    "levels": ("core batching", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),
     "tensor": (f"{BASE} ops signatures", ""),
@@ -61,7 +62,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "closures": (BASE, ""),
     "checkpointing": (f"{BASE} closures", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
-    "custom": ("core tensor", ""),
+    "custom": ("core levels tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),
     "kernels": ("core fast", ""),
     "fused": (f"{BASE} ops kernels", ""),

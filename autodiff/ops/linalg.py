@@ -18,8 +18,9 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from autodiff.core.forward import Ambiguous, Refusal
+from autodiff.core.forward import Refusal
 from autodiff.core.op import Primitive
+from autodiff.levels import Ambiguous
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul

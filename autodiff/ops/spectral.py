@@ -17,8 +17,8 @@ import numpy as np
 
 from autodiff.batching import Unbatchable, is_batched
 from autodiff.core.errors import NotDifferentiableError
-from autodiff.core.forward import Box
 from autodiff.core.op import Primitive, registry
+from autodiff.levels import Box
 from autodiff.ops.common import bare
 
 __all__ = ["eigvalsh_", "svdvals_"]

@@ -125,7 +125,7 @@ def bent_tangent(op: Any, bend: Bend) -> Iterator[None]:
     def wrong(tangents: Any, out: Any, inputs: Any, attrs: Any) -> Any:
         del op.push
         try:
-            found = forward.tangents_of(op, tangents, out, inputs, attrs)
+            found = forward.push(op, tangents, out, inputs, attrs)
         finally:
             op.push = wrong
         parts = found if isinstance(found, tuple) else (found,)
