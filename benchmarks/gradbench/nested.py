@@ -14,7 +14,7 @@ import numpy as np
 import autodiff as ad
 from benchmarks.gradbench.task import Function, floats, plain
 
-__all__ = ["TASKS", "argmin", "particle", "saddle"]
+__all__ = ["TASKS", "argmin", "highest", "landing", "particle", "saddle"]
 
 Gradient = Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
 MODES: dict[str, Gradient] = {"r": ad.grad, "f": ad.jacfwd}
@@ -44,40 +44,43 @@ def argmin(f: Callable[[Any], Any], x: Any, gradient: Gradient) -> Any:
             rate, successes = 0.5 * rate, 0
 
 
+def landing(w: Any, inner: Gradient) -> Any:
+    """The square of where a particle lands that Euler steps lead through the field of two charges, one of them at w."""
+    first = np.stack([10.0 + 0.0 * w[0], 10.0 - w[0]])
+    second = np.array([10.0, 0.0])
+
+    def potential(x: Any) -> Any:
+        return 1.0 / np.sqrt(np.sum((x - first) ** 2)) + 1.0 / np.sqrt(np.sum((x - second) ** 2))
+
+    x, velocity, dt = np.array([0.0, 8.0]), np.array([0.75, 0.0]), 0.1
+    while True:
+        acceleration = -inner(potential)(x)
+        there = x + dt * velocity
+        if there[1] <= 0:
+            rest = -x[1] / velocity[1]
+            return (x[0] + rest * velocity[0]) ** 2
+        x, velocity = there, velocity + dt * acceleration
+
+
 def particle(w: np.ndarray, outer: Gradient, inner: Gradient) -> Any:
-    """The charge's position that lands a particle at the origin, by Euler steps through its field."""
+    """The charge's position that lands the particle at the origin."""
+    return argmin(lambda w: landing(w, inner), w, outer)[0]
 
-    def landing(w: Any) -> Any:
-        first = np.stack([10.0 + 0.0 * w[0], 10.0 - w[0]])
-        second = np.array([10.0, 0.0])
 
-        def potential(x: Any) -> Any:
-            return 1.0 / np.sqrt(np.sum((x - first) ** 2)) + 1.0 / np.sqrt(np.sum((x - second) ** 2))
-
-        x, velocity, dt = np.array([0.0, 8.0]), np.array([0.75, 0.0]), 0.1
-        while True:
-            acceleration = -inner(potential)(x)
-            there = x + dt * velocity
-            if there[1] <= 0:
-                rest = -x[1] / velocity[1]
-                return (x[0] + rest * velocity[0]) ** 2
-            x, velocity = there, velocity + dt * acceleration
-
-    return argmin(landing, w, outer)[0]
+def highest(x: Any, start: np.ndarray, inner: Gradient) -> Any:
+    """``max_y (x1^2 + x2^2) - (y1^2 + y2^2)``, by :func:`argmin` from ``start``."""
+    return _height(x, argmin(lambda y: -_height(x, y), start, inner))
 
 
 def saddle(start: np.ndarray, outer: Gradient, inner: Gradient) -> Any:
-    """``min_x max_y (x1^2 + x2^2) - (y1^2 + y2^2)`` from ``start``, both by :func:`argmin`; x and y (4,)."""
-
-    def f(x: Any, y: Any) -> Any:
-        return np.sum(x * x) - np.sum(y * y)
-
-    def highest(x: Any) -> Any:
-        return f(x, argmin(lambda y: -f(x, y), start, inner))
-
-    x = argmin(highest, start, outer)
-    y = argmin(lambda y: -f(x, y), start, inner)
+    """Where :func:`highest` is least, by :func:`argmin` from ``start``; x and y (4,)."""
+    x = argmin(lambda x: highest(x, start, inner), start, outer)
+    y = argmin(lambda y: -_height(x, y), start, inner)
     return np.concatenate([x, y])
+
+
+def _height(x: Any, y: Any) -> Any:
+    return np.sum(x * x) - np.sum(y * y)
 
 
 def _variants(solve: Callable[..., Any], read: Callable[[Any], tuple[Any, ...]]) -> dict[str, Function]:
