@@ -279,7 +279,7 @@ class Unflatten(Module):
             raise ArgumentError(f"Unflatten: sizes are not negative but for one -1, got {self.unflattened_size}")
 
     def forward(self, input: Any) -> Tensor:
-        """(..., product, ...) to (..., *unflattened_size, ...)."""
+        """``(..., product, ...)`` to ``(..., *unflattened_size, ...)``."""
         x = input if isinstance(input, Tensor) else Tensor(input)
         if not -x.ndim <= self.dim < x.ndim:
             raise ShapeError(f"Unflatten: axis {self.dim} of an input of shape {x.shape}")

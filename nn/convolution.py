@@ -182,7 +182,7 @@ class Conv2d(_Forward):
 
     Attributes
     ----------
-    weight : Parameter, (out_channels, in_channels / groups, *kernel_size)
+    weight : Parameter, ``(out_channels, in_channels / groups, *kernel_size)``
     bias : Parameter, (out_channels,), or None
 
     Raises
@@ -303,7 +303,7 @@ class ConvTranspose2d(_Transpose):
 
     Attributes
     ----------
-    weight : Parameter, (in_channels, out_channels / groups, *kernel_size)
+    weight : Parameter, ``(in_channels, out_channels / groups, *kernel_size)``
     bias : Parameter, (out_channels,), or None
 
     Raises

@@ -234,7 +234,7 @@ class LayerNorm(Module):
         self.register_parameter("bias", Parameter(np.zeros(shape, dtype)) if elementwise_affine and bias else None)
 
     def forward(self, input: Any) -> Tensor:
-        """(..., *normalized_shape) to the same shape."""
+        """``(..., *normalized_shape)`` to the same shape."""
         parameters = self._parameters
         return F.layer_norm(input, self.normalized_shape, parameters["weight"], parameters["bias"], self.eps)
 
@@ -279,7 +279,7 @@ class RMSNorm(Module):
         )
 
     def forward(self, input: Any) -> Tensor:
-        """(..., *normalized_shape) to the same shape."""
+        """``(..., *normalized_shape)`` to the same shape."""
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:

@@ -4,6 +4,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +120,53 @@ def test_the_page_on_adding_an_operation_runs(temporary, capsys):
     from autodiff.testing import verify
 
     assert verify(scope["logsumexp"]).passed
+
+
+#: Pages with a program in blocks; a block of text below one is what it prints.
+PAGES = sorted(
+    p.relative_to(ROOT).as_posix() for folder in ("lessons", "guides") for p in ROOT.glob(f"docs/{folder}/*.md")
+)
+BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.S)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs_and_prints_what_it_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], temporary: None
+) -> None:
+    for library in ("torch", "jax"):
+        if f"import {library}" in (ROOT / name).read_text():
+            pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    page, scope = (ROOT / name).read_text(), {"__name__": "page"}
+    blocks = list(BLOCK.finditer(page))
+    assert blocks
+    for block in blocks:
+        source = "\n" * page[: block.start(1)].count("\n") + block[1]
+        exec(compile(source, name, "exec"), scope)
+        printed = capsys.readouterr().out
+        assert block[2] is None or printed == block[2]
+    for picture in tmp_path.glob("*.svg"):
+        shown = (ROOT / name).with_name(picture.name)
+        labels = re.findall(r"<text[^>]*>([^<]+)</text>", picture.read_text())
+        assert labels == re.findall(r"<text[^>]*>([^<]+)</text>", shown.read_text())
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    for package in ("sphinx", "myst_parser", "pydata_sphinx_theme"):
+        pytest.importorskip(package, reason="the site is built with the extra docs")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 40
+    for page in pages:
+        assert not re.search(r"<(script|link|img)[^>]*(src|href)=\"https?://", page.read_text()), (
+            f"{page} needs a network"
+        )
+    assert "vmap" in (tmp_path / "site" / "searchindex.js").read_text()
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
