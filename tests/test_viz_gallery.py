@@ -50,7 +50,7 @@ def test_the_pictures_show_what_they_promise(script):
         p.name: p.make() for p in script.PICTURES if p.name in ("gpt", "lstm", "anomaly", "scalar-both", "mlp-compared")
     }
     assert any(c.times == 12 and c.label == "layers.*" for c in made["gpt"].view.clusters)
-    assert any(c.kind == "repeat" and c.times == 7 for c in made["lstm"].view.clusters)
+    assert any(c.kind == "repeat" and c.times == 6 for c in made["lstm"].view.clusters)
     assert any("born here" in n.rows for n in made["anomaly"].view.nodes)
     assert {c.label for c in made["scalar-both"].view.clusters} == {"forward", "backward"}
     differences = [

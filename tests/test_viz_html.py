@@ -10,9 +10,12 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
@@ -339,6 +342,78 @@ def test_nothing_is_fetched_and_nothing_is_complained_of(browser, pages):
         browser.open(page)
         assert browser.script("return performance.getEntriesByType('resource').length") == 0
     assert [entry for entry in browser.send("POST", "/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"] == []
+
+
+def looped(program, rounds):
+    """A program of ``rounds`` equal rounds: a value carried along, weights that all share, one result kept aside."""
+    steps = {
+        "sin": lambda y, w, x: np.sin(y),
+        "weigh": lambda y, w, x: y * w,
+        "twice": lambda y, w, x: y + y,
+        "skip": lambda y, w, x: y * 0.5 + x,
+        "mix": lambda y, w, x: np.tanh(y * w) + np.cos(y),
+    }
+
+    def f(x, w):
+        y, kept = x, []
+        for _ in range(rounds):
+            before = y
+            for name in program:
+                y = steps[name](y, w, before)
+            kept.append(y)
+        return y + kept[rounds // 2]
+
+    return draw(f, 0.7, 1.1, values=True, gradients=True, fold=20)
+
+
+@needs_browser
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["sin", "weigh", "twice", "skip", "mix"]), min_size=2, max_size=4), st.integers(4, 9))
+def test_in_every_copy_arrows_and_sums_are_those_of_the_graph(browser, tmp_path, program, rounds):
+    graph = looped(program, rounds)
+    page = graph.save(tmp_path / "loop.html")
+    view = graph.view
+    recorded = Counter((e.source, e.target) for e in view.edges)
+    gradient = {e.id: dict(e.details).get("gradient") for e in view.edges}
+    sent = {n.id: [gradient[e.id] for e in view.edges if e.source == n.id and gradient[e.id]] for n in view.nodes}
+    boxes = {n.id for n in view.nodes}
+    homes = {c.id: c.parent for c in view.clusters}
+    repeats = {c.id for c in view.clusters if c.kind == "repeat"}
+    inside = {n.id for n in view.nodes if n.cluster in homes and homes[n.cluster] in repeats}
+    browser.open(page)
+    forward = '#picture .button[aria-label="next copy"]'
+    copies = browser.script("return document.querySelectorAll(arguments[0]).length", forward) and rounds
+    for _ in range(max(copies, 1)):
+        arrows, shown = browser.script(
+            "return [[...document.querySelectorAll('#picture .edge')].map(e => [e.dataset.source, e.dataset.target]),"
+            " [...document.querySelectorAll('#picture .node')].map(e => e.id)]"
+        )
+        drawn = Counter(map(tuple, arrows))
+        ends = set(shown) & boxes
+        for (source, target), count in drawn.items():
+            if source in boxes and target in boxes:
+                assert count <= recorded[source, target]
+        for (source, target), count in recorded.items():
+            if {source, target} <= ends:
+                assert drawn[source, target] == count
+        for box in ends & inside:
+            into = sum(count for (_, target), count in drawn.items() if target == box)
+            assert into == sum(count for (_, target), count in recorded.items() if target == box)
+        browser.script("document.getElementById('step').click()")
+        for _ in range(len(shown)):
+            name, said = browser.script(
+                "return [document.querySelector('#picture .node.now')?.id, document.getElementById('what').textContent]"
+            )
+            if name in boxes and " = " in said.partition("g = ")[2] + said.partition("gradient: ")[2]:
+                terms = re.split(r"(?:g = |gradient: )", said)[1].split(" = ")[0]
+                if "…" not in terms:
+                    assert terms == " + ".join(sent[name])
+                assert f"{len(sent[name])} terms" in terms or "…" not in terms
+            browser.script("document.getElementById('next').click()")
+        browser.script("document.getElementById('step').click()")
+        browser.script(
+            "document.querySelector(arguments[0])?.dispatchEvent(new MouseEvent('click', {bubbles: true}))", forward
+        )
 
 
 @pytest.mark.parametrize("name", ["<script>", "</script><b>", "<!--", "]]>", '"];', "\u2028&amp;"])

@@ -16,6 +16,7 @@ from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.viz import draw, recording
 from autodiff.viz.folding import fold
 from autodiff.viz.rules import rule_text
+from autodiff.viz.snapshot import family_of
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 
 
@@ -318,3 +319,104 @@ def test_any_graph_turns_round(program):
 def test_a_direction_is_one_of_three():
     with pytest.raises(ArgumentError, match="direction"):
         draw(ad.tensor(1.0, requires_grad=True) * 2.0, direction="sideways")
+
+
+# --- what is rolled, framed, coloured and named -----------------------------------------------------------------------
+
+
+def rounds(count):
+    def f(x, w):
+        for _ in range(count):
+            x = np.sin(x * w) + 0.5
+        return x
+
+    return f
+
+
+@pytest.mark.parametrize("count", [4, 20, 60])
+def test_equal_rounds_are_rolled_however_few_the_boxes(count):
+    graph = draw(rounds(count), 0.9, 1.5)
+    assert len(labels(graph)) < 12
+    assert [c.times for c in graph.view.clusters if c.kind == "repeat"] in ([count], [count - 1])
+
+
+def test_steps_of_a_cell_are_rolled_under_its_name():
+    cell = nn.LSTMCell(3, 4)
+
+    def steps(x):
+        h = c = ad.tensor(np.zeros((2, 4), np.float32))
+        for t in range(20):
+            h, c = cell(x[t], (h, c))
+        return np.sum(h)
+
+    graph = draw(steps, np.ones((20, 2, 3), np.float32), names={"cell": cell})
+    assert any(c.kind == "repeat" and c.label == "LSTMCell" and c.times >= 18 for c in graph.view.clusters)
+    assert len(labels(graph)) < 40
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(3, 4), nn.LSTM(3, 4, num_layers=2)])
+def test_results_of_an_operation_with_several_stand_in_its_frame(layer):
+    view = draw(lambda x: np.sum(layer(x)[0]), np.ones((2, 1, 3), np.float32), names={"layer": layer}, fold=False).view
+    homes = {n.id: n.cluster for n in view.nodes}
+    results = [n for n in view.nodes if n.label.startswith("output ")]
+    assert results
+    for n in results:
+        (maker,) = [e.source for e in view.edges if e.target == n.id]
+        assert n.cluster == homes[maker] is not None
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_given_to_a_program_stands_outside_of_modules_and_is_one_box(named):
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+    x = np.ones((4, 2), np.float32)
+    if named:
+        view = draw(lambda x: net(x) * x, x, names={"net": net}, fold=False).view
+    else:
+
+        class Outer(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            def forward(self, x):
+                return self.net(x) * x
+
+        view = draw(Outer(), x, fold=False).view
+    (given_box,) = [n for n in view.nodes if n.label == "x"]
+    assert given_box.cluster is None
+    assert sum(e.source == given_box.id for e in view.edges) == 2
+    assert all(n.cluster is not None for n in view.nodes if n.label.endswith((".weight", ".bias")))
+
+
+def test_frames_of_named_modules_say_their_classes_and_two_of_one_path_none():
+    first, second = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Tanh())
+    graph = draw(lambda x: first(x), np.ones((1, 2)), names={"first": first})
+    assert "0 · Linear" in graph.dot
+    graph = draw(lambda x: second(first(x)), np.ones((1, 2)), names={"first": first, "second": second})
+    assert "· Linear" not in graph.dot
+
+
+def test_arrays_are_named_as_tensors_are():
+    scale = np.array([2.0, 3.0])
+    graph = draw(lambda x: np.sum(x * scale), np.ones(2), names={"scale": scale})
+    assert "scale" in labels(graph)
+
+
+def test_a_transform_adds_no_box():
+    graph = draw(lambda x: ad.grad(lambda y: y**3)(x), 2.0)
+    assert "identity" not in labels(graph)
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("activation", "relu gelu gelu_tanh softplus silu elu leaky_relu sigmoid tanh soft_sign log_sigmoid softmax"),
+        ("normalization", "batch_norm layer_norm group_norm rms_norm"),
+        ("loss", "cross_entropy ctc_loss huber_bowl bernoulli_logits multi_margin_loss"),
+        ("linear", "matmul einsum fft ifft svd eigvalsh conv linear expm"),
+        ("reduction", "sum mean cumsum cumprod max_pool"),
+        ("shape", "getitem reshape concatenate"),
+    ],
+)
+def test_operations_of_one_kind_have_one_colour(family, names):
+    assert {family_of(ad.registry[name]) for name in names.split()} == {family}

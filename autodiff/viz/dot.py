@@ -136,15 +136,20 @@ def _spacers(view: GraphView) -> list[tuple[str, str]]:
 
 
 def heading(cluster: ClusterView) -> list[str]:
-    """Return the lines above a frame: its label, with how often it repeats, and its caption.
+    """Return the lines above a frame: its label, how often it repeats, the class of a module, and its caption.
 
     Examples
     --------
-    >>> heading(ClusterView("c0", "blocks.*", times=12))
-    ['blocks.*  ×12']
+    >>> heading(ClusterView("c0", "blocks.*", name="Block", times=12))
+    ['blocks.*  ×12 · Block']
     """
-    label = ellipsis(clean(cluster.label), 60)
-    lines = [f"{label}  ×{cluster.times}" if cluster.times > 1 else label]
+    first = ellipsis(clean(cluster.label), 60)
+    if cluster.times > 1:
+        first += f"  ×{cluster.times}"
+    name = ellipsis(clean(cluster.name), 60)
+    if name and name != clean(cluster.label):
+        first += f" · {name}"
+    lines = [first]
     if cluster.caption:
         lines.append(ellipsis(clean(cluster.caption), 110))
     return lines

@@ -116,10 +116,8 @@ class _Tree:
 # --- repeated blocks ------------------------------------------------------------------------------------------------
 
 
-def _repeats(tree: _Tree, large: bool) -> None:
-    """Wrap runs of alike modules, and in a large picture of any alike sequences of items, into one group of copies
-    each.
-    """
+def _repeats(tree: _Tree) -> None:
+    """Wrap runs of alike modules, or of any alike sequences of items, into one group of copies each."""
     codes: dict[Any, int] = {}
     code_of: dict[int, int] = {}
 
@@ -143,8 +141,6 @@ def _repeats(tree: _Tree, large: bool) -> None:
         own = [code(item) for item in plain]
         wraps: list[list[list[Any]]] = []
         for start, length, count in _runs(np.array(own), [len(tree.members([item])) for item in plain]):
-            if not large and not (length == 1 and isinstance(plain[start], _Group)):
-                continue
             copies = _in_phase(tree, plain[start : start + count * length], length)
             module = length == 1 and isinstance(plain[start], _Group)
             # A few operations that happen to recur in a long program are no loop.
@@ -245,11 +241,11 @@ def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
             )
     first = tree.members(copies[0])
     names = [part.facts.label for part in parts]
-    label = (
-        _common(names)
-        if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy ")
-        else _summary(tree, first)
-    )
+    modules = [item.facts.label for item in copies[0] if isinstance(item, _Group) and item.facts.kind == "module"]
+    if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy "):
+        label = _common(names)
+    else:
+        label = ellipsis(", ".join(dict.fromkeys(modules)), 40) or _summary(tree, first)
     operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in first)
     named = parts[0].facts.name if parts[0].facts.kind == "module" else ""
     alert = next(
@@ -436,7 +432,7 @@ def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None) -> Gr
     """
     tree = _Tree(view)
     large = len(view.nodes) > limit
-    _repeats(tree, large)
+    _repeats(tree)
     if large:
         _chains(tree)
         _spans(tree, max(limit // 3, _SPAN))

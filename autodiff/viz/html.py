@@ -201,10 +201,9 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
 </header>
 <main id="stage">
 <svg id="picture" aria-label="{title}" role="group"></svg>
-<div id="note">{escape(clean(view.note))}</div>
-<div id="legend"></div>
 <div id="said" role="status" hidden></div>
 </main>
+<footer id="foot"><div id="note">{escape(clean(view.note))}</div><div id="legend"></div></footer>
 <aside id="side" aria-label="details" hidden></aside>
 <section id="steps" aria-label="backward pass" hidden>
 <div class="row"><button id="first" aria-label="to the first step">|◀</button><button id="back" title="previous step (N)">◀ back</button>

@@ -14,7 +14,7 @@ from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
 from autodiff.viz.html import to_html
-from autodiff.viz.recording import module_kinds, names_of, run
+from autodiff.viz.recording import kinds_of, module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
 from autodiff.viz.svg import render, to_svg
 from autodiff.viz.text import to_text
@@ -192,6 +192,7 @@ def draw(
     shown = Shown(expand, compare, values, statistics, gradients, profile)
     known: dict[int, str] = {}
     kinds: dict[str, str] = {}
+    inputs: list[str] = []
     if isinstance(output, Tensor) or not callable(output):
         if args:
             raise ArgumentError("draw: arguments follow a callable only; options go by name")
@@ -199,12 +200,14 @@ def draw(
         if not outputs or not all(isinstance(t, Tensor) for t in outputs):
             raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
     else:
-        outputs = run(output, args, shown.arrays)
+        # Constants are known by their arrays, so these are kept where there are names to find.
+        outputs, inputs = run(output, args, shown.arrays or bool(names))
         if hasattr(output, "named_parameters"):
             known = names_of({"": output})
             kinds = module_kinds(output)
     known |= names_of(names or {})
-    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title)
+    kinds = kinds_of(names or {}) | kinds
+    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs)
     if direction != "forward":
         view = (backward_view if direction == "backward" else facing_view)(view)
     return Graph(_folded(view, fold, depth), rankdir, theme)

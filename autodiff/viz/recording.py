@@ -15,7 +15,7 @@ from autodiff.core.errors import ArgumentError
 from autodiff.core.modes import enable_grad, tracing
 from autodiff.tensor import Tensor
 
-__all__ = ["module_kinds", "names_of", "recording", "run"]
+__all__ = ["kinds_of", "module_kinds", "names_of", "recording", "run"]
 
 
 @contextlib.contextmanager
@@ -33,17 +33,17 @@ def recording() -> Iterator[None]:
     >>> with recording():
     ...     y = np.sqrt(x) * 2.0
     >>> print(draw(y, values=True))
-    %0  x            scalar float64  = 3  parameter
-    %1  √(%0)        scalar float64  = 1.7321
-    %2  2.0          constant
-    %3  ×(%1, %2)    scalar float64  = 3.4641
+    %0  x           scalar float64  = 3  parameter
+    %1  √(%0)       scalar float64  = 1.7321
+    %2  2.0         constant
+    %3  ×(%1, %2)   scalar float64  = 3.4641
     """
     with tracing(keep=True):
         yield
 
 
-def run(function: Any, args: Sequence[Any], keep: bool) -> list[Tensor]:
-    """The tensors that ``function(*args)`` returns.
+def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], list[str]]:
+    """The tensors that ``function(*args)`` returns, and the names of its arguments.
 
     Arrays of floating-point numbers become leaves named after the function's parameters; for a module with
     parameters of its own they become constants, as in training.
@@ -65,7 +65,7 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> list[Tensor]:
             f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be"
             " drawn"
         )
-    return found
+    return found, names
 
 
 def _title(function: Any) -> str:
@@ -113,16 +113,17 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def names_of(given: Mapping[str, Any]) -> dict[int, str]:
-    """Names by ``id`` of a graph entry, from tensors, modules and collections of them under names, such as
-    ``locals()``.
+    """Names by ``id`` of a graph entry or of an array, from tensors, arrays, modules and collections of them under
+    names, such as ``locals()``.
     """
     found: dict[int, str] = {}
     stack = list(reversed(list(given.items())))
     while stack:
         name, value = stack.pop()
         if isinstance(value, Tensor):
-            if value._node is not None:
-                found.setdefault(id(value._node), name)
+            found.setdefault(id(value._data if value._node is None else value._node), name)
+        elif isinstance(value, np.ndarray):
+            found.setdefault(id(value), name)
         elif hasattr(value, "named_parameters") and not isinstance(value, type):
             prefix = f"{name}." if name else ""
             stack.extend(reversed([(prefix + path, parameter) for path, parameter in value.named_parameters()]))
@@ -145,4 +146,16 @@ def module_kinds(module: Any) -> dict[str, str]:
         path = outer if silent else (f"{outer}/{own}" if outer else own)
         found.setdefault(path, type(current).__name__)
         stack.extend((path, inner) for inner in current._modules.values() if inner is not None)
+    return found
+
+
+def kinds_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """The class of every module among some objects, by the path that it is traced under; a path that two modules of
+    different classes share has none.
+    """
+    found: dict[str, str] = {}
+    for value in given.values():
+        if hasattr(value, "named_parameters") and not isinstance(value, type):
+            for path, kind in module_kinds(value).items():
+                found[path] = kind if found.get(path, kind) == kind else ""
     return found

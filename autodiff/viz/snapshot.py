@@ -28,45 +28,27 @@ from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 
 __all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
 
-_BY_NAME = {
-    "sum": "reduction",
-    "mean": "reduction",
-    "prod": "reduction",
-    "max": "reduction",
-    "min": "reduction",
-    "var": "reduction",
-    "std": "reduction",
-    "cumsum": "reduction",
-    "reshape": "shape",
-    "transpose": "shape",
-    "broadcast_to": "shape",
-    "flip": "shape",
-    "roll": "shape",
-    "concatenate": "shape",
-    "stack": "shape",
-    "getitem": "shape",
-    "scatter": "shape",
-    "set_at": "shape",
-    "pad": "shape",
-    "identity": "shape",
-    "output": "shape",
-    "matmul": "linear",
-    "einsum": "linear",
-    "linear": "linear",
-    "tanh": "activation",
-    "maximum": "elementwise",
-}
+# The rooms of operations whose forward is NumPy's own say nothing of the kind; these few are told apart by name.
+_BY_NAME = {"tanh": "activation", "sigmoid": "activation", "cumprod": "reduction", "where": "elementwise"}
 _BY_ROOM = {
-    "activations": "activation",
-    "linear": "linear",
+    "activation": "activation",
     "normalization": "normalization",
     "losses": "loss",
+    "ctc": "loss",
     "dropout": "random",
+    "products": "linear",
+    "linear": "linear",
     "linalg": "linear",
+    "spectral": "linear",
+    "scipy_functions": "linear",
+    "fft": "linear",
     "convolution": "linear",
     "attention": "linear",
     "recurrent": "linear",
     "pooling": "reduction",
+    "reductions": "reduction",
+    "shaping": "shape",
+    "indexing": "shape",
     "embedding": "shape",
 }
 
@@ -80,10 +62,17 @@ def family_of(op: Any) -> str:
     >>> family_of(registry["batch_norm"]), family_of(registry["exp"])
     ('normalization', 'elementwise')
     """
+    return _family(op)
+
+
+@lru_cache(maxsize=4096)
+def _family(op: Any) -> str:
     if op.name in _BY_NAME:
         return _BY_NAME[op.name]
-    room = getattr(getattr(op, "forward", None), "__module__", "") or ""
-    return _BY_ROOM.get(room.rpartition(".")[2], "elementwise")
+    if op is ALIAS or op is PICK:
+        return "shape"
+    room = (getattr(getattr(op, "forward", None), "__module__", "") or "").rpartition(".")[2]
+    return next((family for word, family in _BY_ROOM.items() if word in room), "elementwise")
 
 
 #: Longest array, in characters, that is written out in a box.
@@ -136,6 +125,8 @@ class _Builder:
     scopes: dict[tuple[str | None, str], str] = field(default_factory=dict)
     unknown: int = 0
     inner: bool = False
+    inputs: frozenset[str] = frozenset()
+    given: dict[Any, str] = field(default_factory=dict)
     port_names: dict[str, str] = field(default_factory=dict)
 
     def box(self, **facts: Any) -> str:
@@ -257,6 +248,10 @@ class _Builder:
             for parent in entry.parents:
                 if isinstance(parent, Variable) and parent not in places:
                     places[parent] = self.leaf(parent, cluster)
+            if entry.op is ALIAS:
+                # The same value under another identity, which transforms need and readers do not.
+                places[entry] = places[entry.parents[0]]
+                continue
             if (self.shown.expand or self.shown.compare) and entry.op.fused and not self.inner:
                 places[entry] = self.expanded(entry, places, self.home(entry, cluster))
             else:
@@ -268,6 +263,9 @@ class _Builder:
 
     def home(self, node: Node, cluster: str | None) -> str | None:
         """The frame of the module under which a node was recorded; made when first needed."""
+        while node.op is PICK:
+            # A result of several belongs where the operation that made it stands.
+            node = node.parents[0]
         path = node.extra("scope") if cluster is None else None
         if not path:
             return cluster
@@ -319,14 +317,13 @@ class _Builder:
         trace = None if self.inner else node.extra("trace")
         if trace:
             details.append(("line", _short(trace)))
-        _, inputs = known_arrays(node) if self.shown.arrays else (None, ())
+        _, inputs = known_arrays(node) if self.shown.arrays or self.names else (None, ())
         sources = [(places[parent], slot) for slot, parent in enumerate(node.parents) if parent is not None]
         for slot, value in node.constant_inputs:
             port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
+            array = inputs[slot] if slot < len(inputs) else None
             name = op.inputs[slot] if op.fused else "constant"
-            sources.append(
-                (port or self.constant(value, cluster, inputs[slot] if slot < len(inputs) else None, name), slot)
-            )
+            sources.append((port or self.constant(value, cluster, array, name), slot))
         facts = self.facts(node)
         details.extend(facts.pop("details", ()))
         here = self.box(
@@ -372,21 +369,31 @@ class _Builder:
     def constant(self, value: Any, cluster: str | None, array: Any = None, name: str = "constant") -> str:
         if not isinstance(value, Constant):
             return self.box(label=repr(value), kind="constant", family="constant", cluster=cluster)
+        known = None
+        label = value.name or self.names.get(id(array)) or name
+        if not self.inner and value.name in self.inputs:
+            # An argument of the program is one box, however often it is read.
+            known = (label, value.shape, value.dtype)
+            if known in self.given:
+                return self.given[known]
         rows: tuple[str, ...] = ()
         alert = ""
-        if array is not None:
+        if array is not None and self.shown.arrays:
             small = number_text(array, 6, 3) if self.shown.values else ""
             rows, alert = ((f"= {small}",) if small and len(small) <= _WIDEST else ()), _alert(array)
-        return self.box(
-            label=value.name or name,
-            kind="constant",
+        here = self.box(
+            label=label,
+            kind="constant" if known is None else "input",
             family="constant",
             shape=value.shape,
             dtype=_dtype_name(value.dtype),
-            cluster=cluster,
+            cluster=cluster if known is None else None,
             rows=rows,
             alert=alert,
         )
+        if known is not None:
+            self.given[known] = here
+        return here
 
     def expanded(self, node: Node, places: dict[Any, str], cluster: str | None) -> str:
         """A fused node as a frame around its composed definition; the id of the box that gives the output."""
@@ -594,15 +601,19 @@ def _composed_graph(node: Node, arrays: Sequence[Any]) -> tuple[Tensor, list[Any
     return out, stand_ins
 
 
-def _leaves_inside(view: GraphView) -> GraphView:
-    """Move every leaf and constant into the innermost frame that holds all its uses."""
+def _leaves_inside(view: GraphView, outside: frozenset[str]) -> GraphView:
+    """Move every leaf and constant into the innermost frame that holds all its uses, except those of ids
+    ``outside``: what is given to a program stands outside of the modules that read it.
+    """
     if not view.clusters:
         return view
     parents = {cluster.id: cluster.parent for cluster in view.clusters}
     depths = view.depths()
     homes: dict[str, str | None] = {node.id: node.cluster for node in view.nodes}
     movable = {
-        node.id for node in view.nodes if node.kind in ("parameter", "constant", "input") and node.cluster is None
+        node.id
+        for node in view.nodes
+        if node.kind in ("parameter", "constant") and node.cluster is None and node.id not in outside
     }
     found: dict[str, str | None] = {}
     for edge in view.edges:
@@ -655,6 +666,7 @@ def snapshot(
     names: Mapping[int, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     title: str = "",
+    inputs: Sequence[str] = (),
 ) -> GraphView:
     """The graph that ended in some tensors, as data.
 
@@ -669,6 +681,8 @@ def snapshot(
     kinds : mapping of str to str, optional
         The class of the module at each path, for the headings of frames.
     title : str
+    inputs : sequence of str
+        Names of the program's arguments.
 
     Returns
     -------
@@ -680,7 +694,7 @@ def snapshot(
         If gradients are to be compared and an earlier backward pass has freed the graph.
     """
     shown = shown or Shown()
-    builder = _Builder(shown, names or {}, kinds or {})
+    builder = _Builder(shown, names or {}, kinds or {}, inputs=frozenset(inputs))
     tracked = [t for t in outputs if t._node is not None]
     roots = [t._node for t in tracked if t._node is not None]
     notes: list[str] = []
@@ -701,7 +715,9 @@ def snapshot(
                 "backward() has freed this graph, so only gradients that were kept are shown: draw before it, or pass"
                 " retain_graph=True."
             )
-    builder.graph(roots, {}, None)
+    places = builder.graph(roots, {}, None)
+    # A module's parameters have no name of their own; a leaf that has one was made and named by the user.
+    outside = frozenset(here for entry, here in places.items() if isinstance(entry, Variable) and entry.name)
     for t in outputs:
         if t._node is None:
             builder.constant(Constant(t.shape, t.dtype, t.name), None, t._data if shown.arrays else None)
@@ -711,7 +727,7 @@ def snapshot(
             " them all."
         )
     view = GraphView(tuple(builder.nodes), tuple(builder.edges), tuple(builder.clusters), title, " ".join(notes))
-    return _measured(_without_outermost(_leaves_inside(view)), shown.profile)
+    return _measured(_without_outermost(_leaves_inside(view, outside)), shown.profile)
 
 
 def _measured(view: GraphView, profile: bool) -> GraphView:

@@ -23,6 +23,8 @@
     id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
   }));
   const initial = clusters.map((c) => [c.open, c.rolled]);
+  const into = nodes.map(() => []), outOf = nodes.map(() => []); // the recorded arrows of every box
+  for (const e of edges) { into[e.target].push(e); outOf[e.source].push(e); }
 
   // Copies of repeated blocks: copy number and position of every node, so that any copy can stand for the others.
   for (const c of clusters) if (c.parent >= 0 && clusters[c.parent].kind === "repeat") { c.copy = clusters[c.parent].copies.length; clusters[c.parent].copies.push(c.index); }
@@ -59,7 +61,6 @@
       const outer = c.parent >= 0 ? closed[c.parent] : -1;
       closed[c.index] = outer >= 0 ? outer : c.open ? -1 : c.index;
     }
-    const image = new Array(nodes.length);
     const boxes = new Map();
     const frames = new Set();
     const later = new Int8Array(clusters.length); // inside a copy that is not drawn
@@ -67,28 +68,51 @@
       const repeat = c.parent >= 0 ? clusters[c.parent] : null;
       later[c.index] = (repeat && later[c.parent]) || (repeat && repeat.kind === "repeat" && repeat.rolled && c.copy !== repeat.at) ? 1 : 0;
     }
+    const boxFor = (n) => { const shut = n.parent >= 0 ? closed[n.parent] : -1; return shut >= 0 ? clusters[shut] : n; };
+    /** The open repeat that hides a node, because another of its copies is on show; -1 for none. */
+    const hiddenBy = (n) => {
+      if (n.parent < 0 || !later[n.parent]) return -1;
+      for (const k of copiesAround[n.parent]) {
+        const repeat = clusters[k].parent;
+        if (closed[repeat] >= 0) return -1;
+        if (clusters[repeat].rolled && clusters[k].copy !== clusters[repeat].at) return repeat;
+      }
+      return -1;
+    };
+    const hides = nodes.map(hiddenBy);
     for (const n of nodes) {
-      const first = nodes[twin(n.index)];
-      const shut = first.parent >= 0 ? closed[first.parent] : -1;
-      const box = shut >= 0 ? clusters[shut] : first;
-      image[n.index] = box;
+      if (n.alert) for (let k = n.parent; k >= 0; k = clusters[k].parent) clusters[k].alarms = n.alert;
+      if (hides[n.index] >= 0) continue;
+      const box = boxFor(n);
       if (!boxes.has(box.id)) boxes.set(box.id, box);
-      if (n.alert) (box.alarms = n.alert);
       for (let k = box.parent; k >= 0; k = clusters[k].parent) frames.add(k);
     }
-    const arrows = new Map();
-    for (const e of edges) {
-      const source = image[e.source], target = image[e.target];
-      const changed = source !== nodes[e.source] || target !== nodes[e.target];
-      let kind = e.kind;
-      if (changed && kind === "data" && carried(e.source, e.target)) kind = "carry";
-      if (source === target && changed && (kind !== "carry" || source.isCluster)) continue;
+    /* An arrow stands for recorded uses between boxes on show. A use that joins the copy on show to another copy is half a dashed loop beside the
+       block; one that joins a hidden copy to the world outside ends at the border of the block. */
+    const arrows = new Map(), crossing = [];
+    const add = (e, source, target, kind, facts) => {
       const apart = (!source.isCluster && !target.isCluster) || (target.isCluster && target.kind === "fused");
-      const base = [source.id, target.id, apart ? e.slot : "", kind].join("|");
-      const key = !changed && arrows.has(base) ? `${base}|${e.id}` : base;
+      const whole = source === nodes[e.source] && target === nodes[e.target];
+      const base = [source.id, target.id, apart ? e.slot : "", kind, facts.half || "", facts.border ?? ""].join("|");
+      const key = whole && arrows.has(base) ? `${base}|${e.id}` : base;
       const held = arrows.get(key);
       if (held) { held.count += e.count; held.parts.push(e); held.alert = held.alert || e.alert; }
-      else arrows.set(key, { id: e.id, source, target, kind, label: e.label, alert: e.alert, upward: e.upward, count: e.count, parts: [e], edge: e });
+      else arrows.set(key, { id: facts.half === "out" ? `${e.id}-out` : e.id, source, target, kind, label: e.label, alert: e.alert, upward: e.upward, count: e.count, parts: [e], edge: e, ...facts });
+    };
+    for (const e of edges) {
+      const from = hides[e.source], to = hides[e.target];
+      if (from >= 0 && to >= 0) continue;
+      if (from < 0 && to < 0) {
+        const source = boxFor(nodes[e.source]), target = boxFor(nodes[e.target]);
+        if (source !== target || (source === nodes[e.source] && target === nodes[e.target])) add(e, source, target, e.kind, {});
+      } else crossing.push(e);
+    }
+    const drawn = new Set([...arrows.values()].map((a) => `${a.source.id}|${a.target.id}`));
+    for (const e of crossing) {
+      const from = hides[e.source], to = hides[e.target];
+      const source = boxFor(nodes[from < 0 ? e.source : twin(e.source)]), target = boxFor(nodes[to < 0 ? e.target : twin(e.target)]);
+      if (carried(e.source, e.target)) add(e, source, target, "carry", { half: from >= 0 ? "in" : "out" });
+      else if (source !== target && !drawn.has(`${source.id}|${target.id}`)) add(e, source, target, e.kind, { border: from >= 0 ? from : to, hiddenSource: from >= 0 });
     }
     const shown = [...boxes.values()];
     return { boxes: shown, arrows: [...arrows.values()], frames: [...frames].sort((a, b) => a - b).map((k) => clusters[k]).filter((c) => !later[c.index] && !lifted(c)) };
@@ -219,22 +243,26 @@
       // Between two borders a bend in the middle would only make the line sway from one port to the next.
       const between = (p) => (p.length > 3 ? p.slice(1, -1) : []);
       let points = [];
-      for (const k of [...route.out].reverse()) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? between(p) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); }
+      // What ends in a hidden copy ends at the border of its block.
+      const skipOut = a.border !== undefined ? route.out.indexOf(a.border) : -1, skipIn = a.border !== undefined ? route.into.indexOf(a.border) : -1;
+      for (const [i, k] of [...route.out.entries()].reverse()) { if (i === skipOut) points = [port(k, `out ${route.tail.id}`)]; else if (i < skipOut || skipOut < 0) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? between(p) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); } }
       const whole = piece(route.at, "whole");
       if (whole.points.length === 3 && !whole.label && (route.out.length || route.into.length)) whole.points.splice(1, 1);
       points.push(...whole.points.slice(route.out.length ? 1 : 0, route.into.length ? -1 : undefined));
-      route.into.forEach((k, i) => { const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : between(p))); });
+      route.into.forEach((k, i) => { if (skipIn >= 0 && i > skipIn) return; if (i === skipIn) { points.push(port(k, `in ${route.tail.id}`)); return; } const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : between(p))); });
       lines.set(a.id, { points: a.upward ? points.reverse() : points, label: whole.label });
     }
     return { places, rects, lines };
   }
 
   /** Arrows that have no say in the layout: back into a block, and links that hold nothing in order. */
-  const loose = (a) => a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target;
-  const headingLines = (f) => [short(f.label, 60) + (f.times > 1 ? `  ×${f.times}` : "") + (f.name && f.name !== f.label ? ` · ${f.name}` : ""), ...(f.caption ? [short(f.caption, 110)] : [])];
+  const loose = (a) => a.half || a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target;
+  const headingLines = (f) => [(f.kind === "repeat" && f.alarms ? "⚠ " : "") + short(f.label, 60) + (f.times > 1 ? `  ×${f.times}` : "") + (f.name && f.name !== f.label ? ` · ${f.name}` : ""), ...(f.caption ? [short(f.caption, 110)] : [])];
   const headingWidth = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i))) + 44 + (f.kind === "repeat" ? 130 : 0);
-  const arrowText = (a) => (a.label ? short(a.label, 40) : "") + (a.count > 1 && !rolledEnd(a) ? ` ×${a.count}` : "");
-  const rolledEnd = (a) => [a.edge.source, a.edge.target].some((i) => nodes[i].parent >= 0 && copiesAround[nodes[i].parent].some((c) => clusters[clusters[c].parent].rolled));
+  const arrowText = (a) => (a.label ? short(a.label, 40) : "") + (a.count > 1 && !a.half && a.border === undefined ? ` ×${a.count}` : "");
+  /** In which copy a node lies, as far as copies are hidden. */
+  const copyOf = (n) => { if (n.parent < 0) return ""; const k = copiesAround[n.parent].find((c) => clusters[clusters[c].parent].rolled && clusters[c].copy !== clusters[clusters[c].parent].at); return k === undefined ? "" : ` (copy ${clusters[k].copy + 1})`; };
+  const elsewhere = (a) => (a.half || a.border !== undefined ? copyOf(nodes[a.half === "in" || a.hiddenSource ? a.edge.source : a.edge.target]) : "");
 
   // --- drawing -------------------------------------------------------------------------------------------------------
 
@@ -307,8 +335,11 @@
   }
 
   function drawArrow(a) {
-    const said = [`${a.source.label} → ${a.target.label}`, ...a.edge.details.map(([k, v]) => `${k}: ${v}`)].join("\n");
-    const e = make("g", { class: `edge ${a.kind}${a.alert ? " bad" : ""}`, id: a.id, "data-source": a.source.id, "data-target": a.target.id });
+    const said = a.parts.length > 1 ? [...a.parts.slice(0, 8).map((e) => `${nodes[e.source].label} → ${nodes[e.target].label}${value(e) ? `: ∂ ${value(e)}` : ""}`), ...(a.parts.length > 8 ? [`and ${a.parts.length - 8} more`] : [])].join("\n")
+      : [`${nodes[a.edge.source].label} → ${nodes[a.edge.target].label}${elsewhere(a)}`, ...a.edge.details.map(([k, v]) => `${k}: ${v}`)].join("\n");
+    const e = make("g", { class: `edge ${a.kind}${a.border !== undefined ? " border" : ""}${a.alert ? " bad" : ""}`, id: a.id,
+      "data-source": a.half === "in" || a.hiddenSource ? nodes[a.edge.source].id : a.source.id,
+      "data-target": a.half === "out" || (a.border !== undefined && !a.hiddenSource) ? nodes[a.edge.target].id : a.target.id });
     const from = plan.places.get(a.source.id), to = plan.places.get(a.target.id);
     const line = plan.lines.get(a.id);
     let d, tip, base, middle;
@@ -331,8 +362,12 @@
       const x0 = from.x + a.source.box.width / 2, x1 = to.x + a.target.box.width / 2, self = a.source === a.target;
       const around = [...ancestors(a.source)].map((k) => clusters[k]).find((c) => c.kind === "repeat" && plan.rects.has(c.id));
       const out = self || !around ? Math.max(x0, x1) + 44 : plan.rects.get(around.id).right + 30, y0 = from.y + (self ? 9 : 0), y1 = to.y - (self ? 9 : 0);
-      d = `M${[x0, y0]}C${[out, y0]} ${[out, y0]} ${[out, (y0 + y1) / 2]}S${[out, y1]} ${[x1 + 8, y1]}`;
-      tip = [x1, y1]; base = [x1 + 8, y1];
+      const turnAt = [out, (y0 + y1) / 2], up = y1 < y0 ? -1 : 1;
+      const there = `M${[x0, y0]}C${[out, y0]} ${[out, y0]} ${turnAt}`, back = `C${[out, y1]} ${[out, y1]} ${[x1 + 8, y1]}`;
+      d = a.half === "out" ? there : a.half === "in" ? `M${turnAt}${back}` : there + back;
+      // The half that leaves the copy ends in a head of its own only where no other comes in.
+      if (a.half === "out") { if (!view.arrows.some((b) => b.half === "in" && b.target === a.target && b.source === a.source)) { tip = [turnAt[0], turnAt[1] + 8 * up]; base = turnAt; } }
+      else { tip = [x1, y1]; base = [x1 + 8, y1]; }
     }
     e.append(make("path", { d }));
     if (tip) {
@@ -389,8 +424,20 @@
     if (!b.width) return;
     // Small pictures are not blown up; large ones first stay legible, and what does not fit is reached by panning.
     const k = Math.max(Math.min((r.width - 48) / b.width, (r.height - 64) / b.height, 1.25), whole === true ? 0.03 : 0.7);
-    zoom = { k, x: b.width * k > r.width - 48 ? 24 - b.x * k : (r.width - b.width * k) / 2 - b.x * k, y: b.height * k > r.height - 64 ? 24 - b.y * k : (r.height - 40 - b.height * k) / 2 - b.y * k };
+    zoom = { k, x: b.width * k > r.width - 48 ? (whole === true ? 24 - b.x * k : start(b, k, r)) : (r.width - b.width * k) / 2 - b.x * k, y: b.height * k > r.height - 64 ? 24 - b.y * k : (r.height - 40 - b.height * k) / 2 - b.y * k };
     apply();
+  }
+  /** A wide picture opens at its topmost box, which is on the page, not at an empty corner. */
+  function start(b, k, r) {
+    let first = null;
+    for (const box of view.boxes) { const p = plan.places.get(box.id); if (!first || p.y < first.y) first = p; }
+    return Math.min(24 - b.x * k, Math.max(r.width / 2 - first.x * k, r.width - 24 - (b.x + b.width) * k));
+  }
+  /** After a fold nothing may be left in the window: then the picture is brought back. */
+  function notEmpty() {
+    const r = svg.getBoundingClientRect();
+    const seen = (p) => p.x * zoom.k + zoom.x > 0 && p.x * zoom.k + zoom.x < r.width && p.y * zoom.k + zoom.y > 0 && p.y * zoom.k + zoom.y < r.height;
+    if (view.boxes.length && ![...plan.places.values()].some(seen)) fit();
   }
   function centre(id) {
     const p = plan.places.get(id) || centreOf(plan.rects.get(id)), r = svg.getBoundingClientRect();
@@ -435,6 +482,7 @@
     render();
     const after = anchor && (plan.places.get(anchor.id) || corner(plan.rects.get(anchor.id)));
     if (before && after) { zoom.x += (before.x - after.x) * zoom.k; zoom.y += (before.y - after.y) * zoom.k; apply(); }
+    notEmpty();
     return true;
   }
   const corner = (r) => r && { x: r.left + 16, y: r.top + 14 };
@@ -534,21 +582,25 @@
     parts.push(list);
     const around = [...ancestors(item)].reverse().map((k) => clusters[k].label).join(" / ");
     if (around) parts.push(element("p", `in ${around}`));
-    const links = (title, arrows, end) => {
-      if (!arrows.length) return;
+    // A box lists its recorded arrows, also those to copies that are not on show; a folded block those that cross its border.
+    const links = (title, list, end) => {
+      if (!list.length) return;
       const ul = document.createElement("ul");
-      for (const a of arrows) {
-        const b = element("button", a[end].label + (a[end].name && a[end].name !== a[end].label ? ` (${a[end].name})` : ""), "link");
-        b.addEventListener("click", () => { a[end].isCluster ? focusOn(a[end]) : select(a[end], pathOn); keepVisible(a[end].id); });
+      for (const e of list.slice(0, 60)) {
+        const other = nodes[e[end]];
+        const b = element("button", other.label + (other.name && other.name !== other.label ? ` (${other.name})` : "") + copyOf(other), "link");
+        b.addEventListener("click", () => { const held = view.boxes.includes(other); if (!held) reveal(other); select(other, pathOn); keepVisible(other.id); });
         const li = element("li", b);
-        const facts = Object.fromEntries(a.edge.details);
+        const facts = Object.fromEntries(e.details);
         if (end === "source" && facts.rule) li.append(document.createElement("br"), "gradient: ", element("code", facts.rule + (facts.numbers ? ` = ${facts.numbers}` : "") + (facts.gradient ? ` = ${facts.gradient}` : "")));
         ul.append(li);
       }
+      if (list.length > 60) ul.append(element("li", `and ${list.length - 60} more`));
       parts.push(element("h3", title), ul);
     };
-    links("Computed from", view.arrows.filter((a) => a.target === item && a.kind !== "link"), "source");
-    links("Used by", view.arrows.filter((a) => a.source === item && a.kind !== "link"), "target");
+    const recorded = (list) => list.filter((e) => e.kind !== "link");
+    links("Computed from", item.isCluster ? view.arrows.filter((a) => a.target === item && a.kind !== "link").flatMap((a) => a.parts) : recorded(into[item.index]), "source");
+    links("Used by", item.isCluster ? view.arrows.filter((a) => a.source === item && a.kind !== "link").flatMap((a) => a.parts) : recorded(outOf[item.index]), "target");
     side.replaceChildren(...parts);
   }
 
@@ -621,12 +673,17 @@
   const steps = { on: false, at: 0, order: [], timer: 0 };
   // In a picture of the backward pass alone the arrows run with the gradient, else against it.
   const turned = edges.length > 0 && edges.every((e) => e.kind === "gradient");
-  const rule = (a) => (turned || a.kind !== "gradient") && a.parts.some((e) => e.details.some(([k]) => k === "rule"));
+  const ruled = (e) => (turned || e.kind !== "gradient") && e.details.some(([k]) => k === "rule");
+  const rule = (a) => a.parts.some(ruled);
+  /** The recorded arrows along which a box receives, and sends, gradients; of a folded block those that cross its border. */
+  const receives = (b) => (b.isCluster ? view.arrows.filter((a) => taker(a) === b && giver(a) !== b).flatMap((a) => a.parts) : (turned ? into : outOf)[b.index]).filter(ruled);
+  const sends = (b) => (b.isCluster ? view.arrows.filter((a) => giver(a) === b && taker(a) !== b).flatMap((a) => a.parts) : (turned ? outOf : into)[b.index]).filter(ruled);
+  const sum = (list) => (list.length > 6 ? `${list.slice(0, 3).join(" + ")} + … (${list.length} terms)` : list.join(" + "));
   const giver = (a) => (turned ? a.source : a.target), taker = (a) => (turned ? a.target : a.source);
 
   /** The boxes that take part in the backward pass, each after all that use it. */
   function backwardOrder() {
-    const flows = view.arrows.filter((a) => rule(a) && a.kind !== "carry" && a.source !== a.target);
+    const flows = view.arrows.filter((a) => rule(a) && !a.half && a.kind !== "carry" && a.source !== a.target);
     const waiting = new Map(view.boxes.map((b) => [b.id, 0])), from = new Map();
     for (const a of flows) { waiting.set(taker(a).id, waiting.get(taker(a).id) + 1); if (!from.has(giver(a).id)) from.set(giver(a).id, []); from.get(giver(a).id).push(a); }
     const part = new Set(flows.flatMap((a) => [a.source.id, a.target.id]));
@@ -679,31 +736,33 @@
     const reached = new Map();
     for (const a of view.arrows) {
       if (!rule(a)) continue;
-      const here = giver(a) === now;
-      if (!here && !done.has(giver(a).id)) continue;
+      const here = giver(a) === now && a.half !== (turned ? "in" : "out");
+      if (!here && !(done.has(giver(a).id) && a.half !== (turned ? "in" : "out"))) continue;
       arrowElements.get(a.id)?.classList.add(here ? "sending" : "sent");
+      if (a.half) continue;
       if (!reached.has(taker(a).id)) reached.set(taker(a).id, []);
-      reached.get(taker(a).id).push(a);
+      reached.get(taker(a).id).push(...a.parts.filter(ruled));
     }
-    // What has arrived so far stands beside each box that waits for it.
-    for (const [id, arrows] of reached) {
-      const values = arrows.map((a) => value(a.edge)).filter(Boolean);
-      if (values.length) badge(id, "∂ " + (values.length > 1 ? values.join(" + ") : values[0]));
+    // What has arrived so far stands beside each box that waits for it; what other copies send is still to come.
+    for (const [id, parts] of reached) {
+      const values = parts.map(value).filter(Boolean), box = view.boxes.find((b) => b.id === id);
+      if (values.length) badge(id, "∂ " + sum(values) + (receives(box).some((e) => copyOf(nodes[turned ? e.source : e.target])) ? " + …" : ""));
     }
     const facts = Object.fromEntries(now.details);
     if (facts.gradient) badge(now.id, `∂ ${facts.gradient}`);
     $("count").textContent = `step ${steps.at + 1} of ${steps.order.length}`;
-    const inputs = view.arrows.filter((a) => giver(a) === now && rule(a));
-    const arrived = view.arrows.filter((a) => taker(a) === now && rule(a)).map((a) => value(a.edge)).filter(Boolean);
+    const inputs = sends(now), received = receives(now);
+    const arrived = received.map(value).filter(Boolean);
     const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
+    const total = (arrived.length > 1 && !arrived[0].startsWith("‖") ? `${sum(arrived)} = ` : "") + got;
     let head = `${now.label}${now.name && now.name !== now.label ? ` (${now.name})` : ""}`;
-    if (!inputs.length) head += " receives its gradient" + (got ? `: ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got}` : "");
-    else if (!view.arrows.some((a) => taker(a) === now && rule(a))) head += ` runs first, with g = ${got || "1"}`;
-    else head += ` runs now, with g = ${arrived.length > 1 ? arrived.join(" + ") + " = " : ""}${got || "what its uses sent"}`;
+    if (!inputs.length) head += " receives its gradient" + (got ? `: ${total}` : "");
+    else if (!received.length) head += ` runs first, with g = ${got || "1"}`;
+    else head += ` runs now, with g = ${got ? total : "what its uses sent"}`;
     $("what").textContent = head;
-    $("sends").replaceChildren(...inputs.map((a) => {
-      const f = Object.fromEntries(a.edge.details), to = taker(a);
-      const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
+    $("sends").replaceChildren(...inputs.slice(0, 24).map((e) => {
+      const f = Object.fromEntries(e.details), to = nodes[turned ? e.target : e.source];
+      const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
       li.append(element("code", [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       return li;
     }));
