@@ -18,6 +18,8 @@ from autodiff import fast as fast  # isort: skip
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
 from autodiff import naming as _naming
+from autodiff import reads as reads
+from autodiff import watch as watch
 from autodiff import words as _words
 from autodiff.core.errors import (
     AnomalyError,

@@ -22,7 +22,7 @@ from autodiff.core.errors import DTypeError, ForeignArrayError
 from autodiff.core.op import above, argument
 from autodiff.dispatch import holds_tensor
 
-__all__ = ["answers_ufuncs", "is_foreign", "is_plain", "read"]
+__all__ = ["answers_ufuncs", "as_array", "is_foreign", "is_plain", "read"]
 
 #: What to write instead, by the beginning of the module that a class is from.
 _REMEDIES = {
@@ -33,6 +33,17 @@ _REMEDIES = {
     "scipy.sparse": "write t @ A, or autodiff.sparse.csr_array(A) @ t for A @ t, or pass A.toarray()",
     "torch": "pass .detach().numpy()",
 }
+
+
+def as_array(value: Any, dtype: Any = None, copy: bool = False) -> Any:
+    """``np.asarray(value)``, or ``np.array(value)`` to copy; of a stand-in of ``autodiff.jit`` another stand-in."""
+    kind = type(value)
+    if kind is np.ndarray and not copy and dtype is None:
+        return value
+    made = getattr(kind, "as_array", None)
+    if made is not None:
+        return made(value, dtype, copy)
+    return np.array(value, dtype=dtype) if copy else np.asarray(value, dtype=dtype)
 
 
 @functools.lru_cache(maxsize=256)

@@ -19,13 +19,13 @@ import numpy as np
 
 from autodiff import cuts, dispatch, views
 from autodiff.batching import Lanes
-from autodiff.containers import answers_ufuncs, is_foreign, is_plain
+from autodiff.containers import answers_ufuncs, as_array, is_foreign, is_plain
 from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
-from autodiff.core.graph import Node, Variable, written
+from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
-from autodiff.core.op import as_array, operator_of, wrap
+from autodiff.core.op import wrap
 from autodiff.ops import (
     assignment,
     calculus,
@@ -42,6 +42,7 @@ from autodiff.ops import (
     ufunc_methods,
     writing,
 )
+from autodiff.writes import written
 
 __all__ = ["Tensor", "from_dlpack", "tensor"]
 
@@ -51,6 +52,20 @@ else:
     _Base = object
 
 _hook_numbers = itertools.count()
+
+
+def _operator_of(op: Any) -> Callable[..., Any]:
+    """The operation as a binary operator: NotImplemented for an operand that may know better (NEP 13)."""
+
+    def call(inputs: Any, attrs: Any) -> Any:
+        try:
+            return core.apply(op, inputs, attrs)
+        except ForeignArrayError:
+            if any(hasattr(value, "__pandas_priority__") and not hasattr(value, "_node") for value in inputs):
+                raise  # Tensor claims precedence over pandas' classes, so that nobody else would answer
+            return NotImplemented
+
+    return core.public(op, call, "operator")
 
 
 class Tensor(_Base):
@@ -639,17 +654,17 @@ class Tensor(_Base):
     # -----------------------------------------
 
     if not TYPE_CHECKING:  # their types stand in signatures.pyi
-        __add__ = operator_of(elementwise.add)
+        __add__ = _operator_of(elementwise.add)
         __radd__ = elementwise.add.function
-        __sub__ = operator_of(elementwise.subtract)
+        __sub__ = _operator_of(elementwise.subtract)
         __rsub__ = elementwise.subtract.reflected
-        __mul__ = operator_of(elementwise.multiply)
+        __mul__ = _operator_of(elementwise.multiply)
         __rmul__ = elementwise.multiply.function
-        __truediv__ = operator_of(elementwise.divide)
+        __truediv__ = _operator_of(elementwise.divide)
         __rtruediv__ = elementwise.divide.reflected
-        __pow__ = operator_of(elementwise.power)
+        __pow__ = _operator_of(elementwise.power)
         __rpow__ = elementwise.power.reflected
-        __mod__ = operator_of(elementwise.remainder)
+        __mod__ = _operator_of(elementwise.remainder)
         __rmod__ = elementwise.remainder.reflected
         __neg__ = elementwise.negative.function
         __pos__ = elementwise.positive.function
@@ -666,7 +681,7 @@ class Tensor(_Base):
         __ior__ = assignment.in_place("|=", operator.or_)
         __ixor__ = assignment.in_place("^=", operator.xor)
 
-    _matmul = operator_of(products.matmul)
+    _matmul = _operator_of(products.matmul)
 
     def __matmul__(self, other: Any) -> Tensor:
         if other.__class__ is not np.ndarray and other.__class__ is not Tensor:

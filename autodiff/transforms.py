@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from autodiff import batching, levels
+from autodiff.containers import as_array
 from autodiff.core.backward import depends_beyond, gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
-from autodiff.core.op import alias, as_array, wrap
+from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, flatten_like, tree_map
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping

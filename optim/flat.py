@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import autodiff
 from autodiff.core.errors import ShapeError
-from autodiff.core.graph import Variable, time, written
+from autodiff.core.graph import Variable, time
+from autodiff.writes import written
 
 __all__ = ["Array", "Flat", "State", "real", "runs_of"]
 

@@ -8,11 +8,11 @@ import pytest
 
 import autodiff as ad
 from autodiff.core.backward import backpropagate
-from autodiff.core.graph import written
 from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
 from autodiff.testing.laws import _Call
+from autodiff.writes import written
 from nn import functional as F
 
 

@@ -31,7 +31,7 @@ OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
-BASE = "core fast dispatch batching levels views cuts facts containers"
+BASE = "core fast dispatch batching levels views writes cuts facts containers"
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
     "core/graph": ("", ""),
@@ -54,6 +54,9 @@ ROOMS: dict[str, tuple[str, str]] = {
     "dispatch": ("core", ""),
     "batching": ("core", ""),
     "levels": ("core batching", ""),
+    "reads": ("core", ""),
+    "watch": ("core", ""),
+    "writes": ("core", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),
     "tensor": (f"{BASE} ops signatures", ""),
@@ -182,10 +185,9 @@ def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
 
 
 def test_the_core_keeps_to_its_budget() -> None:
-    """What one must read to know how the library works (forward mode, which stands on it, has a budget of its own)."""
-    sizes = {path.name: code_lines(path) for path in (ROOT / "autodiff/core").glob("*.py")}
-    assert sizes.pop("forward.py") <= 600
-    assert sum(sizes.values()) <= 1250, sizes
+    """What one must read to know how the library works, counted with every docstring and blank line."""
+    sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "autodiff/core").glob("*.py")}
+    assert sum(sizes.values()) <= 2165, sizes
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 600
 
 

@@ -25,6 +25,7 @@ from autodiff.compiler.prepare import Shadow, Workshop, frozen_code
 from autodiff.compiler.record import Op, Recorder, Unrecordable, private, recording
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.compiler.trace import frozen, layout_of
+from autodiff.containers import as_array
 from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, CompileError
@@ -63,7 +64,7 @@ class _Tracer:
             if isinstance(array, np.ndarray) and not _is_standin(array):
                 array = self.recorder.standin(self.recorder.outside(array))
             elif op.fused and _is_standin(array) and isinstance(array, np.generic):
-                array = core.as_array(array)
+                array = as_array(array)
             arrays.append(array)
             parents.append(value._node if tensor else None)
         forward = op.operate if not op.fused and op.operator else op.forward

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import AnomalyError, GraphError, ShapeError
-from autodiff.core.graph import Node, Variable, overwritten, time, topological_order
+from autodiff.core.errors import GraphError, ShapeError
+from autodiff.core.graph import Node, Variable, time, topological_order
 from autodiff.core.modes import current_state, enable_grad
-from autodiff.core.op import ShapeOnly, alias, argument, lacking, pick, wrap
+from autodiff.core.op import ShapeOnly, alias, lacking, pick, wrap
 
 __all__ = [
     "Unbatchable",
@@ -54,12 +54,18 @@ class _Above:
     walk : callable
         ``walk(roots, seeds, targets, free)`` does what :func:`walk` does, without ``create_graph`` and under ordinary
         settings, and gives the same; NotImplemented where it cannot (autodiff.fast).
+    check : callable
+        ``check(entry, g, sent)`` looks for NaN (watch.py).
+    check_unwritten : callable
+        ``check_unwritten(node)`` refuses a node that reads what has been written into since (writes.py).
     one_by_one : callable
         ``one_by_one(g, apply)`` applies a function to each of a batch of cotangents, and stacks; None if ``g`` is no
         batch (batching.py).
     """
 
     walk: Any = None
+    check: Any = None
+    check_unwritten: Any = None
     one_by_one: Any = staticmethod(lambda g, apply: None)
 
 
@@ -111,19 +117,7 @@ def saved_of(node: Node) -> Any:
 
 def check_unwritten(node: Node) -> None:
     """Refuse a pass through old values: something that the node will read has been written into since."""
-    op = node.op
-    arrays = node.saved[0] if op.fused else node.saved if op.pull is not None else node.saved[1:]
-    changed = [position for position, array in enumerate(arrays) if overwritten(array, node.stamp)]
-    if op.pull is not None:  # such an operation may compute anew what it closes over
-        changed += [i for i, parent in enumerate(node.parents) if getattr(parent, "version", 0) > node.stamp]
-    for position in changed:
-        parent = node.parents[position]
-        name = None if parent is None else parent.name
-        raise GraphError(
-            f"the backward pass of {op.name} needs old values of its argument {argument(op, position)}"
-            f"{f' ({name})' if name else ''}, which has been changed in place since, by an optimiser's step say; call"
-            " backward before the change, or compute again after it"
-        )
+    above.check_unwritten(node)
 
 
 def keep_zeros(g: Any, h: Any) -> Any:
@@ -444,7 +438,7 @@ def walk(
             if parent is not None:
                 arrived[parent] = added(arrived.get(parent), part)
         if state is not None and state.anomaly:
-            _check_born(entry, g, sent)
+            above.check(entry, g, sent)
         if seen is not None:
             seen(entry, g, sent)
         elif not (leaf and targets is not None) and not isinstance(g, list):
@@ -463,23 +457,3 @@ def leading_to(targets: Any, order: Sequence[Any]) -> list[Any]:
             leads.add(entry)
             useful.append(entry)
     return useful
-
-
-def _check_born(node: Any, g: Any, sent: Sequence[Any]) -> None:
-    """Raise if a NaN or an infinity came out of a finite gradient."""
-
-    def bad(value: Any) -> str:
-        array = np.asarray(getattr(value, "_data", value))
-        counts = ((int(np.isnan(array).sum()), "nan"), (int(np.isinf(array).sum()), "inf"))
-        return " and ".join(f"{n} {word}" for n, word in counts if n)
-
-    if any(bad(part) for part in (g if isinstance(g, list) else [g]) if part is not None):
-        return
-    for position, (parent, part) in enumerate(zip(node.parents, sent, strict=True)):
-        if part is not None and not isinstance(part, list) and bad(part):
-            where = node.extra("trace")
-            raise AnomalyError(
-                f"the gradient of {node.op.name} with respect to input {position} (shape {parent.shape}) holds "
-                f"{bad(part)} although the gradient that reached it was finite"
-                + (f"; the operation was recorded at {where}" if where else "")
-            )

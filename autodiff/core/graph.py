@@ -6,7 +6,7 @@ there is no reference cycle: an intermediate array dies as soon as no rule needs
 reference counts the moment its last output goes away.
 
 Time is a counter that stands still while operations are applied. It moves on when the library writes into an array
-(:func:`written`), and when something is made by which one may differentiate, a leaf or a transform's stand-in
+(:mod:`autodiff.writes`), and when something is made by which one may differentiate, a leaf or a transform's stand-in
 (:func:`tick`). A node keeps the time at which it was made, its ``stamp``. That answers two questions: which nodes are
 too old to depend on a target, and which nodes read an array that has been written into since.
 """
@@ -14,25 +14,12 @@ too old to depend on a target, and which nodes read an array that has been writt
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
-__all__ = [
-    "FOREVER",
-    "Constant",
-    "Node",
-    "Stage",
-    "Variable",
-    "overwritten",
-    "tick",
-    "time",
-    "topological_order",
-    "written",
-]
+__all__ = ["FOREVER", "Constant", "Node", "Stage", "Variable", "tick", "time", "topological_order"]
 
 
 # --- time ---------------------------------------------------------------------------------------------------------
@@ -50,56 +37,12 @@ class _Time:
 time = _Time()
 _lock = threading.Lock()
 
-# By identity of the array that owns the memory: a reference to it, and when which of its bytes were written into.
-_writes: dict[int, tuple[weakref.ref[Any], dict[tuple[int, int], int]]] = {}
-
 
 def tick() -> int:
     """Let time move on: what is recorded from now on is told from what was recorded before."""
     with _lock:
         time.now += 1
         return time.now
-
-
-def written(array: Any, leaf: Variable | None = None) -> None:
-    """Note that the library has written into an array in place.
-
-    A backward pass through a node that was recorded before and whose rules would read these bytes is refused. What a
-    program writes by itself (``p.data[0] = 1``) is not seen.
-
-    Parameters
-    ----------
-    array : numpy.ndarray or None
-        None for a leaf that was given another array: then only what computes anew with its value is refused.
-    leaf : Variable, optional
-        The leaf whose value it is; its ``version`` becomes the present time.
-    """
-    now = tick()
-    time.written = now
-    if leaf is not None:
-        leaf.version = now
-    if isinstance(array, np.ndarray):
-        owner = _owner(array)
-        key = id(owner)
-        with _lock:
-            if key not in _writes:
-                _writes[key] = (weakref.ref(owner, lambda _: _writes.pop(key, None)), {})
-            _writes[key][1][byte_bounds(array)] = now
-
-
-def overwritten(array: Any, stamp: int) -> bool:
-    """Whether the library has written into an array since the time ``stamp``."""
-    if not isinstance(array, np.ndarray):
-        return False
-    _, ranges = _writes.get(id(_owner(array)), (None, {}))
-    low, high = byte_bounds(array)
-    return any(when > stamp and first < high and low < last for (first, last), when in list(ranges.items()))
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 # --- leaves and nodes ---------------------------------------------------------------------------------------------

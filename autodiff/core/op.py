@@ -11,56 +11,17 @@ input asks for a gradient. :mod:`autodiff.fast` writes the same out for one oper
 
 from __future__ import annotations
 
-import dis
 import inspect
-import linecache
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from time import perf_counter
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import (
-    AnomalyError,
-    ArgumentError,
-    AutodiffError,
-    DTypeError,
-    ForeignArrayError,
-    NotDifferentiableError,
-    ShapeError,
-)
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.graph import Node, Variable, tick
 from autodiff.core.modes import State, current_state
-
-__all__ = [
-    "ALIAS",
-    "PICK",
-    "PYTHON_NUMBERS",
-    "Fused",
-    "Operation",
-    "Primitive",
-    "ShapeOnly",
-    "alias",
-    "apply",
-    "argument",
-    "arrayed",
-    "as_array",
-    "coerce",
-    "above",
-    "differentiable",
-    "explain",
-    "hold",
-    "hold_argument",
-    "leave",
-    "pick",
-    "plain_function",
-    "registry",
-    "wrap",
-]
 
 #: Every operation by name: what the laws, the tables and the command line iterate over.
 registry: dict[str, Primitive | Fused] = {}
@@ -74,28 +35,30 @@ PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 #: What an operation's derivatives are held to that states nothing else (tests/test_range.py).
 _ULPS = (8.0, 8.0, 32.0)
 
-_PACKAGE = str(Path(__file__).parents[1])
-
 
 class _Above:
-    """What modules above this one bind here.
+    """What modules above this one bind here; None where nobody has.
 
     Attributes
     ----------
     tensor : type
         The class that wraps results (tensor.py).
     function : callable
-        ``function(op, call, name)`` makes a public function, which does what ``call`` does (autodiff.fast).
+        ``function(op, call, name)`` makes a public function, which does what ``call`` does (fast).
     view : callable
         ``view(op, inputs, attrs, arrays, result)`` is told of a result that may share an input's memory (views.py).
     level, apply_at : callable
         ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
-        ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (core.forward).
+        ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (levels.py).
     over_lanes, each_lane : callable
-        The same for a level of ``vmap``, and ``each_lane(function, values)``, a rule for each of its lanes
-        (mapping.py).
+        The same for a level of ``vmap``, and ``each_lane(function, values)``, a rule for each lane (mapping.py).
     read : callable
         ``read(op, place, value)`` makes an array or a Tensor of an input of any other class (containers.py).
+    reads : callable
+        ``reads(rule, skip, count)`` says how a rule uses its parameters (reads.py); without it, all in full.
+    explain, check, note : callable
+        ``explain(op, error, inputs)`` is the error to raise for NumPy's, ``check(op, arrays, out)`` looks for NaN, and
+        ``note(node, state, out, arrays, seconds)`` keeps what an unusual state wants to be known (watch.py).
     """
 
     tensor: Any = None
@@ -106,6 +69,10 @@ class _Above:
     over_lanes: Any = None
     each_lane: Any = None
     read: Any = None
+    reads: Any = None
+    explain: Any = None
+    check: Any = None
+    note: Any = None
 
 
 above = _Above()
@@ -162,40 +129,17 @@ class Primitive(Operation):
         are attributes. May return a tuple of arrays.
     *rules : callable or None
         One per array input: ``rule(g, out, *inputs, **attrs)`` returns the gradient with respect to that input, given
-        the gradient ``g`` of the output. Plain NumPy: it is called with arrays, or with Tensors when its own derivative
-        is wanted. It need not sum over broadcast axes nor care for the dtype. It returns a new array, ``g`` or a view
-        of ``g``. None for an input without a gradient, such as indices.
-    numpy : callable or sequence of callables, optional
-        The NumPy callables that this implements; ``forward`` itself if it is a ufunc.
+        the gradient ``g`` of the output, as a new array, ``g`` or a view of ``g``. Plain NumPy: it is called with
+        arrays, or with Tensors when its own derivative is wanted. It need not sum over broadcast axes nor care for the
+        dtype. None for an input without a gradient, such as indices.
     variadic : bool
         The inputs are one sequence of any length; the single rule is ``rule(i, g, out, *inputs, **attrs)``.
-    domain : (float, float) or sequence of pairs
-        Open interval from which tests draw each input.
-    kinks : sequence of float
-        Points without a derivative, from which tests keep away. For two inputs: values of ``x - y``.
-    linear : {"jointly", "each"}, optional
-        The operation is linear in all its inputs that have a rule taken together, or in each of them alone: its tangent
-        is then the operation itself, applied to tangents.
-    tangent : callable, sequence of callables or "pointwise", optional
-        Of an operation that is neither linear nor pointwise: ``tangent(t, out, *inputs, **attrs)`` for each input gives
-        what its tangent ``t`` adds to the output's; "linear" stands for the operation itself with ``t`` in the input's
-        place. "pointwise", which a pointwise operation need not say: its gradient rules serve. Of any other that states
-        neither, a tangent is computed from the gradient rule, with one cotangent for each element of the output.
-    real_only : bool
-        It refuses complex numbers; found out by itself for ufuncs.
-    ulps : (float, float, float)
-        How far the first, second and third derivative may be off, in units in the last place, over the whole range.
-    edges : sequence of float
-        Inputs at which the laws look besides those that they look at for every operation: ties, poles, thresholds.
-    sample : callable, optional
-        ``sample(draw) -> (args, kwargs)``: one random valid call, for operations that are not elementwise.
-    label : str, optional
-        Shown in pictures.
+    linear, tangent
+        How a tangent goes through, where the gradient rules do not say it.
     pointwise : bool, optional
-        Whether each output element depends on one element of each input, as for every ufunc. Then a cotangent of zero
-        gives zero, whatever the derivative.
-    operator : str, optional
-        For a ufunc: the Python expression in ``a`` (and ``b``) that computes the same and is quicker to call.
+        Whether each output element depends on one element of each input, as for every ufunc.
+    numpy, domain, kinks, edges, real_only, ulps, sample, label, operator
+        Facts for NumPy's dispatch, tests, pictures and speed. All facts: docs/add-an-op.md.
 
     Attributes
     ----------
@@ -267,7 +211,8 @@ class Primitive(Operation):
     def reads(self) -> list[Any]:
         """How each rule uses ``(out, *inputs)``; None where there is no rule."""
         count = 1 if self.variadic else 1 + len(self.rules)
-        return [None if rule is None else _reads(rule, 1 + self.variadic, count) for rule in self.rules]
+        reads = above.reads or (lambda rule, skip, count: (USED,) * count)
+        return [None if rule is None else reads(rule, 1 + self.variadic, count) for rule in self.rules]
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
@@ -323,18 +268,10 @@ class Fused(Operation):
         ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for
         each. It writes into none of its arguments. It returns new arrays or ``g``. With several outputs ``g`` is a
         tuple.
-    tangent : sequence of callables, optional
-        As for a :class:`Primitive`; without it tangents go through the composed definition.
-    real_only, ulps
-        As of a :class:`Primitive`.
-    sample : callable, optional
-        ``sample(draw) -> (args, kwargs)``: one random valid call.
-    label, formula : str, optional
+    tangent, real_only, ulps, sample, label, numpy, pointwise
+        As for a :class:`Primitive`; without ``tangent`` tangents go through the composed definition.
+    formula : str, optional
         Shown in pictures.
-    numpy : callable or sequence of callables, optional
-        NumPy or SciPy callables that this implements.
-    pointwise : bool
-        As for a :class:`Primitive`.
 
     Raises
     ------
@@ -387,7 +324,7 @@ class Fused(Operation):
         if ours != theirs:
             raise ArgumentError(f"Fused {name!r}: composed takes {theirs}, forward takes {ours}; they must agree")
         _define(self, numpy)
-        self.with_residuals = _public(self, self._with_residuals, "with_residuals")
+        self.with_residuals = public(self, self._with_residuals, "with_residuals")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -415,7 +352,7 @@ class Fused(Operation):
 def _define(op: Any, numpy: Any) -> None:
     """Register an operation and make its public function, also under the names of NumPy's callables."""
     registry[op.name] = op
-    op.function = _public(op, lambda inputs, attrs: apply(op, inputs, attrs))
+    op.function = public(op, lambda inputs, attrs: apply(op, inputs, attrs))
     if numpy is None:
         numpy = [op.forward] if isinstance(op.forward, np.ufunc) else []
     for callable_ in numpy if isinstance(numpy, (list, tuple)) else [numpy]:
@@ -429,7 +366,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 
 
-def _public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> Callable[..., Any]:
+def public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> Callable[..., Any]:
     """A function with the forward's signature, that does ``call(inputs, attrs)``."""
     function = (above.function or plain_function)(op, call, name)
     function.__name__ = function.__qualname__ = op.name
@@ -445,20 +382,6 @@ def _public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") ->
     function.__signature__ = inspect.Signature(op.parameters)
     function.__autodiff__ = op
     return function  # type: ignore[no-any-return]
-
-
-def operator_of(op: Any) -> Callable[..., Any]:
-    """The operation as a binary operator: NotImplemented for an operand that may know better (NEP 13)."""
-
-    def call(inputs: Any, attrs: Any) -> Any:
-        try:
-            return apply(op, inputs, attrs)
-        except ForeignArrayError:
-            if any(hasattr(value, "__pandas_priority__") and not hasattr(value, "_node") for value in inputs):
-                raise  # Tensor claims precedence over pandas' classes, so that nobody else would answer
-            return NotImplemented
-
-    return _public(op, call, "operator")
 
 
 def plain_function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
@@ -491,7 +414,6 @@ def _reflected(op: Any) -> Any:
 # --- which inputs a rule reads --------------------------------------------------------------------------------------
 
 UNUSED, SHAPE, USED = 0, 1, 2
-_SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 
 
 class ShapeOnly:
@@ -505,45 +427,11 @@ class ShapeOnly:
         self.shape, self.ndim, self.dtype, self.size = array.shape, array.ndim, array.dtype, array.size
 
 
-def _reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
-    """How ``rule`` uses each of its ``count`` parameters after the first ``skip``: not, for its shape, or in full.
-
-    Read off the rule's own code, so that an author declares nothing and an array that no rule reads is not kept alive.
-    A parameter that no instruction names is not used. A Python whose instructions are not known uses everything.
-    """
-    code = getattr(rule, "__code__", None)
-    if code is None or code.co_argcount < skip + count or sys.version_info >= (3, 15):
-        return (USED,) * count
-    names = code.co_varnames[skip : skip + count]
-    use = {name: USED if name in code.co_cellvars else UNUSED for name in names}
-    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
-    for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
-        touched = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-        for name in touched:
-            # Only the last name that an instruction loads is what the next one asks for its shape.
-            if isinstance(name, str) and name in use and "FAST" in step.opname:
-                of_shape = following.opname == "LOAD_ATTR" and following.argval in _SHAPE_ATTRIBUTES
-                plain = "LOAD_FAST" in step.opname and name is touched[-1] and of_shape
-                use[name] = max(use[name], SHAPE if plain else USED)
-    return tuple(use[name] for name in names)
-
-
 # --- reading inputs -------------------------------------------------------------------------------------------------
 
 
 #: What a program cannot change: nothing of it need be copied.
 _FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
-
-
-def as_array(value: Any, dtype: Any = None, copy: bool = False) -> Any:
-    """``np.asarray(value)``, or ``np.array(value)`` to copy; of a stand-in of ``autodiff.jit`` another stand-in."""
-    kind = type(value)
-    if kind is np.ndarray and not copy and dtype is None:
-        return value
-    made = getattr(kind, "as_array", None)
-    if made is not None:
-        return made(value, dtype, copy)
-    return np.array(value, dtype=dtype) if copy else np.asarray(value, dtype=dtype)
 
 
 def hold(array: Any) -> Any:
@@ -641,7 +529,7 @@ def apply(
     if residuals is not None:
         residuals.append(kept)
     if state is not None and state.anomaly:
-        _check_born(op, arrays, out)
+        above.check(op, arrays, out)
     return leave(op, inputs, attrs, arrays, parents, out, kept, state, seconds)
 
 
@@ -671,10 +559,8 @@ def leave(
             saved = tuple([hold(a) if id(a) in plain else a for a in saved])
         attrs = {name: hold_argument(value) for name, value in attrs.items()}
         node = Node(op, tuple(parents), saved, attrs or None, shape, dtype, _noted(inputs, arrays, parents))
-        if state is not None:
-            _note(node, state)
-            if state.kept:
-                node.set_extra("seen", (out, tuple(arrays), seconds))
+        if state is not None and above.note is not None:
+            above.note(node, state, out, arrays, seconds)
     if isinstance(out, tuple):
         return tuple([wrap(o, pick(node, i) if node and floating[i] else None) for i, o in enumerate(out)])
     result = wrap(out, node)
@@ -694,16 +580,6 @@ def noted(i: int, value: Any, array: Any) -> tuple[Any, ...]:
     if array.__class__ in PYTHON_NUMBERS:
         return (i, array)
     return (i, array.shape, array.dtype, None if value is array else getattr(value, "name", None))
-
-
-def _note(node: Node, state: State) -> None:
-    """What an unusual state wants to be known of a node."""
-    if state.anomaly or state.traced:
-        node.set_extra("trace", _user_line())
-    if state.scope:
-        node.set_extra("scope", state.scope)
-    if state.mark is not None:
-        node.set_extra("mark", state.mark)
 
 
 def _run_composed(op: Any, inputs: Sequence[Any], arrays: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -785,55 +661,6 @@ def lacking(op: Any, position: int) -> NotDifferentiableError:
     )
 
 
-def _facts(value: Any) -> str:
-    if value is None or value.__class__ in PYTHON_NUMBERS:
-        return repr(value)
-    array = value._data if hasattr(value, "_node") else np.asarray(value)
-    return f"{array.dtype}{list(array.shape)}"
-
-
 def explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
-    """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
-    if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
-        return error
-    message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
-    # An IndexError is a LookupError and a LinAlgError a ValueError: the narrower come first.
-    for kind, ours in (
-        (np.linalg.LinAlgError, np.linalg.LinAlgError),
-        (IndexError, IndexError),
-        (ValueError, ShapeError),
-        (TypeError, DTypeError),
-    ):
-        if isinstance(error, kind):
-            return ours(message)
-    error.add_note(f"while running {message}")
-    return error
-
-
-def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
-    """Raise if a NaN or an infinity came out of finite input."""
-    parts = [np.asarray(part) for part in (out if isinstance(out, tuple) else (out,))]
-    bad = [part for part in parts if part.dtype.kind in "fc" and not np.isfinite(part).all()]
-    inputs = [np.asarray(a) for a in arrays if a is not None]
-    if not bad or not all(np.isfinite(a).all() for a in inputs if a.dtype.kind in "fc"):
-        return
-    what = "nan" if np.isnan(bad[0]).any() else "inf"
-    where = np.argwhere(~np.isfinite(bad[0]))[0].tolist()
-    seen = ", ".join(
-        f"{_facts(a)} in [{a.min():.6g}, {a.max():.6g}]" if a.size and a.dtype.kind != "c" else _facts(a)
-        for a in inputs
-    )
-    raise AnomalyError(
-        f"{op.name} made {what} (first at {where} of its output) out of finite input {seen}, at {_user_line()}"
-    )
-
-
-def _user_line() -> str:
-    """The innermost line of the program outside this package."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<autodiff")):
-            return f"{file}:{frame.f_lineno}: {linecache.getline(file, frame.f_lineno).strip()}"
-        frame = frame.f_back
-    return "unknown line"
+    """The error to raise for NumPy's: with the operation and its inputs' shapes and dtypes."""
+    return error if above.explain is None else above.explain(op, error, inputs)  # type: ignore[no-any-return]

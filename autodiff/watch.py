@@ -1,0 +1,113 @@
+"""What is told of a computation, and never changes it: complaints, anomalies, and where an operation was recorded."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from autodiff.core import backward
+from autodiff.core import op as core
+from autodiff.core.errors import AnomalyError, AutodiffError, DTypeError, ShapeError
+from autodiff.core.graph import Node
+from autodiff.core.modes import State
+from autodiff.core.op import PYTHON_NUMBERS
+
+__all__: list[str] = []
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def _note(node: Node, state: State, out: Any, arrays: Sequence[Any], seconds: float) -> None:
+    """What an unusual state wants to be known of a node."""
+    if state.anomaly or state.traced:
+        node.set_extra("trace", _user_line())
+    if state.scope:
+        node.set_extra("scope", state.scope)
+    if state.mark is not None:
+        node.set_extra("mark", state.mark)
+    if state.kept:
+        node.set_extra("seen", (out, tuple(arrays), seconds))
+
+
+def _facts(value: Any) -> str:
+    if value is None or value.__class__ in PYTHON_NUMBERS:
+        return repr(value)
+    array = value._data if hasattr(value, "_node") else np.asarray(value)
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def _explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
+    """NumPy's complaint, with the operation and its inputs' shapes and dtypes."""
+    if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
+        return error
+    message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
+    # An IndexError is a LookupError and a LinAlgError a ValueError: the narrower come first.
+    for kind, ours in (
+        (np.linalg.LinAlgError, np.linalg.LinAlgError),
+        (IndexError, IndexError),
+        (ValueError, ShapeError),
+        (TypeError, DTypeError),
+    ):
+        if isinstance(error, kind):
+            return ours(message)
+    error.add_note(f"while running {message}")
+    return error
+
+
+def _check_born(op: Any, arrays: Sequence[Any], out: Any) -> None:
+    """Raise if a NaN or an infinity came out of finite input."""
+    parts = [np.asarray(part) for part in (out if isinstance(out, tuple) else (out,))]
+    bad = [part for part in parts if part.dtype.kind in "fc" and not np.isfinite(part).all()]
+    inputs = [np.asarray(a) for a in arrays if a is not None]
+    if not bad or not all(np.isfinite(a).all() for a in inputs if a.dtype.kind in "fc"):
+        return
+    what = "nan" if np.isnan(bad[0]).any() else "inf"
+    where = np.argwhere(~np.isfinite(bad[0]))[0].tolist()
+    seen = ", ".join(
+        f"{_facts(a)} in [{a.min():.6g}, {a.max():.6g}]" if a.size and a.dtype.kind != "c" else _facts(a)
+        for a in inputs
+    )
+    raise AnomalyError(
+        f"{op.name} made {what} (first at {where} of its output) out of finite input {seen}, at {_user_line()}"
+    )
+
+
+def _user_line() -> str:
+    """The innermost line of the program outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, "<autodiff")):
+            return f"{file}:{frame.f_lineno}: {linecache.getline(file, frame.f_lineno).strip()}"
+        frame = frame.f_back
+    return "unknown line"
+
+
+def _check_gradients(node: Any, g: Any, sent: Sequence[Any]) -> None:
+    """Raise if a NaN or an infinity came out of a finite gradient, on the way back."""
+
+    def bad(value: Any) -> str:
+        array = np.asarray(getattr(value, "_data", value))
+        counts = ((int(np.isnan(array).sum()), "nan"), (int(np.isinf(array).sum()), "inf"))
+        return " and ".join(f"{n} {word}" for n, word in counts if n)
+
+    if any(bad(part) for part in (g if isinstance(g, list) else [g]) if part is not None):
+        return
+    for position, (parent, part) in enumerate(zip(node.parents, sent, strict=True)):
+        if part is not None and not isinstance(part, list) and bad(part):
+            where = node.extra("trace")
+            raise AnomalyError(
+                f"the gradient of {node.op.name} with respect to input {position} (shape {parent.shape}) holds "
+                f"{bad(part)} although the gradient that reached it was finite"
+                + (f"; the operation was recorded at {where}" if where else "")
+            )
+
+
+core.above.explain, core.above.check, core.above.note = _explain, _check_born, _note
+backward.above.check = _check_gradients
