@@ -123,8 +123,11 @@ def _concatenate_rules(wanted: Sequence[bool], g: Any, out: Any, *arrays: Any, a
     for want, array in zip(wanted, arrays, strict=True):
         shape = np.shape(bare(array))
         end = start + (prod(shape) if axis is None else shape[axis])
-        part = g[(*lead, slice(start, end))] if want else None
-        found.append(np.reshape(part, shape) if want and axis is None else part)
+        if want:
+            part = g[(*lead, slice(start, end))]
+            found.append(np.reshape(part, shape) if axis is None else part)
+        else:
+            found.append(None)
         start = end
     return found
 

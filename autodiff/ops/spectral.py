@@ -171,7 +171,7 @@ def _by_graph(*values: Any) -> bool:
 
 
 def _eigvalsh(x: Any, uplo: str = "L") -> Any:
-    return np.linalg.eigvalsh(x, UPLO=uplo)  # type: ignore[arg-type]
+    return np.linalg.eigvalsh(x, UPLO=uplo)  # type: ignore[call-overload]
 
 
 def _eigvalsh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:

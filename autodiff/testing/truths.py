@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import require
-from autodiff.core.op import registry
+from autodiff.core.op import Primitive, registry
 
 __all__ = ["TRUTHS", "certificate", "derivative", "points", "statable"]
 
@@ -158,10 +158,11 @@ def certificate(name: str) -> bool | None:
     value, x = _symbolic(name, 0)
     slope, _ = _symbolic(name, 1)
     op = registry[name]
-    if op.fused:
+    rule = op.rules[0] if isinstance(op, Primitive) else None
+    if rule is None:
         return None
     try:
-        found = inspect.unwrap(op.rules[0])(_Symbol(sympy.Integer(1)), _Symbol(value), _Symbol(x))
+        found = inspect.unwrap(rule)(_Symbol(sympy.Integer(1)), _Symbol(value), _Symbol(x))
     except (TypeError, AttributeError, ValueError):
         return None
     gap = found.expression - slope
