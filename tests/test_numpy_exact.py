@@ -175,6 +175,19 @@ def test_weighted_covariances(options):
     np.testing.assert_allclose(g[0, 1], (rise[0] - rise[1]) / 2e-6, rtol=1e-7)
 
 
+@pytest.mark.parametrize("function", [np.cov, np.corrcoef])
+@pytest.mark.parametrize("wanted", [None, np.float32, np.float64])
+def test_covariances_have_numpys_dtype_and_gradients_the_inputs(function, wanted):
+    for kind in (np.float32, np.float64):
+        x = rng.normal(size=(2, 5)).astype(kind)
+        t = ad.tensor(x, requires_grad=True)
+        found, truth = function(t, dtype=wanted), function(x, dtype=wanted)
+        assert found.dtype == truth.dtype
+        np.testing.assert_allclose(found.data, truth, rtol=8 * np.finfo(truth.dtype).eps)
+        found.sum().backward()
+        assert t.grad.dtype == kind
+
+
 def test_weighted_quantiles():
     x, w = rng.normal(size=(3, 4)), np.array([1.0, 5.0, 1.0, 2.0])
     for q, axis, keepdims in itertools.product((0.5, [0.2, 0.9]), (None, 1, -1), (False, True)):

@@ -590,15 +590,15 @@ def cov(
     """Differentiable ``numpy.cov`` in the observations and the weights ``aweights``."""
     with np.errstate(all="ignore"):
         # NumPy itself tells what is wrong with the arguments.
-        np.cov(*dispatch.bare((m, y)), rowvar, bias, ddof, *dispatch.bare((fweights, aweights)))
+        plain: Any = np.cov
+        kind = plain(*dispatch.bare((m, y)), rowvar, bias, ddof, *dispatch.bare((fweights, aweights)), dtype=dtype).dtype
     x = shaping.atleast_2d(_tensor(m))
     if not rowvar and np.ndim(bare(m)) > 1:
         x = x.T
     if y is not None:
         other = shaping.atleast_2d(_tensor(y))
         x = shaping.concatenate([x, other.T if not rowvar and np.ndim(bare(y)) > 1 else other], axis=0)
-    if dtype is not None:
-        x = x.astype(dtype)
+    x = x.astype(kind, copy=False)
     free = (0 if bias else 1) if ddof is None else ddof
     weights, count = None, x.shape[1] - free
     if fweights is not None or aweights is not None:
@@ -618,9 +618,9 @@ def cov(
 
 
 @dispatch.implements(np.corrcoef)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **kwargs: Any) -> Any:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
     """Differentiable ``numpy.corrcoef``."""
-    c = cov(x, y, rowvar)
+    c = cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
     spread = np.sqrt(np.real(np.diagonal(c)))
