@@ -799,11 +799,24 @@ class _Judge:
                 None if d is None else sign * np.maximum(1.0, np.abs(b)) * np.sign(d)
                 for b, d in zip(reference.base, direction, strict=True)
             ]
-            with np.errstate(all="ignore"):
-                far.append(np.abs(reference.along(away)(np.longdouble(1)) - reference.centre))
+            far.append(self._change(away))
         constant = bool(np.all(np.array(far) <= 16 * reference.noise))
         independent = (far[0] == 0) & (far[1] == 0)
         return float(np.sum(np.where(independent, 0.0, bound))), constant
+
+    def _change(self, away: Sequence[Any]) -> Any:
+        """By how much a large move changes each term: the largest at which the function has a value.
+
+        The function may refuse points that the user's is far from: a level beyond [0, 1], an indefinite matrix.
+        """
+        reference = self.reference
+        for length in (1, 0.25, 0.0625, 0.015625):
+            try:
+                with np.errstate(all="ignore"):
+                    return np.abs(reference.along(away)(np.longdouble(length)) - reference.centre)
+            except (ArithmeticError, ValueError, LookupError):
+                continue
+        return np.full(np.shape(reference.centre), math.inf)
 
     def _slow(
         self,
