@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff.testing import check_gradients
 
 SWAP = np.array([[0.0, 1.0], [1.0, 0.0]])
 Q, _ = np.linalg.qr(np.array([[1.0, 2.0, 0.5], [-1.0, 1.0, 3.0], [2.0, 0.3, 1.0]]))
@@ -140,6 +141,26 @@ def test_values_and_gradients_of_what_numpy_reads(function):
     weights = np.arange(1.0, truth.size + 1).reshape(truth.shape)
     np.sum(found * weights).backward()
     np.testing.assert_allclose(t.grad, numeric(lambda a: np.sum(function(a) * weights), ONE_TRIANGLE), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.linalg.eigvalsh,
+        np.linalg.cholesky,
+        lambda a: np.linalg.eigvalsh(a, UPLO="U") ** 2,
+        lambda a: np.linalg.eigh(a)[1] ** 2,
+        lambda a: np.linalg.pinv(a, hermitian=True),
+    ],
+)
+def test_the_checker_agrees_for_symmetric_matrices_others_and_stacks_of_both(function):
+    """One definition: a symmetric matrix stands for its symmetric part, any other for the triangle that is read."""
+    symmetric = (ONE_TRIANGLE + ONE_TRIANGLE.T) / 8 + 2 * np.diag([1.0, 2.0, 4.0])
+    for a in (symmetric, ONE_TRIANGLE, np.stack([symmetric, ONE_TRIANGLE])):
+        check_gradients(function, a)
+    weights = np.array([1.0, 3.0, 7.0])
+    gradient = ad.grad(lambda a: np.sum(function(a) * weights))(np.stack([symmetric, ONE_TRIANGLE]))
+    np.testing.assert_allclose(gradient[0], gradient[0].T, atol=1e-12)
 
 
 def test_an_unknown_triangle_is_refused():

@@ -591,7 +591,9 @@ def cov(
     with np.errstate(all="ignore"):
         # NumPy itself tells what is wrong with the arguments.
         plain: Any = np.cov
-        kind = plain(*dispatch.bare((m, y)), rowvar, bias, ddof, *dispatch.bare((fweights, aweights)), dtype=dtype).dtype
+        kind = plain(
+            *dispatch.bare((m, y)), rowvar, bias, ddof, *dispatch.bare((fweights, aweights)), dtype=dtype
+        ).dtype
     x = shaping.atleast_2d(_tensor(m))
     if not rowvar and np.ndim(bare(m)) > 1:
         x = x.T

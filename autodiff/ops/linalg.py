@@ -266,8 +266,9 @@ mirrored_ = P(
 def _read(a: Any, uplo: str) -> Any:
     """The Hermitian matrix that NumPy reads off one triangle of ``a``.
 
-    A symmetric argument stands for its symmetric part, so that its gradient is symmetric; any other for the triangle,
-    and the gradient goes there alone.
+    Two entries that are one number share its gradient, as at a tie: a matrix that is Hermitian stands for its Hermitian
+    part, whatever a check or a second pass moves it by. Any other stands for the triangle, and the gradient goes there
+    alone. Each matrix of a stack decides for itself.
     """
     uplo = str(uplo).upper()
     if uplo not in ("L", "U"):
@@ -275,7 +276,14 @@ def _read(a: Any, uplo: str) -> Any:
     x = _tensor(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise np.linalg.LinAlgError(f"needs square matrices, got shape {x.shape}")
-    return x if np.array_equal(x.data, np.conjugate(np.swapaxes(x.data, -1, -2))) else mirrored_.function(x, uplo)
+    same = x.data == np.conjugate(np.swapaxes(x.data, -1, -2))
+    if same.__class__ is not np.ndarray:
+        return x if np.all(same) else mirrored_.function(x, uplo)
+    hermitian = elementwise.constant(np.all(same, axis=(-2, -1), keepdims=True))
+    if np.all(hermitian):
+        return x
+    mirrored = mirrored_.function(x, uplo)
+    return elementwise.where_.function(hermitian, x, mirrored) if np.any(hermitian) else mirrored
 
 
 # --- eigenvalues, singular values
@@ -350,7 +358,7 @@ def _turns(v: Any) -> Any:
 
 
 def _eigh(x: Any, uplo: str = "L") -> tuple[Any, Any]:
-    w, v = np.linalg.eigh(_symmetric(x), UPLO=uplo)  # type: ignore[arg-type]
+    w, v = np.linalg.eigh(_symmetric(x), UPLO=uplo)  # type: ignore[call-overload]
     return w, v
 
 
@@ -361,8 +369,8 @@ eigh_ = P("eigh", _eigh, _eigh_rule, sample=lambda draw: ((_square(draw),), {}),
 def eigh(a: Any, UPLO: str = "L") -> Any:
     """Differentiable ``numpy.linalg.eigh``, of the triangle that ``UPLO`` names.
 
-    The gradient with respect to a symmetric argument is symmetric: that of the function of its symmetric part. With
-    respect to any other it goes to the triangle that is read.
+    The gradient with respect to a symmetric argument is symmetric, as in PyTorch and JAX: that of the function of its
+    symmetric part. With respect to any other it goes to the triangle that is read, as NumPy's own differences do.
     """
     w, v = eigh_.function(_read(a, UPLO), str(UPLO).upper())
     return type(np.linalg.eigh(np.eye(1)))(w, v)
@@ -804,7 +812,7 @@ pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd, t
 @dispatch.implements(np.linalg.pinv)
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> Any:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
-    x = _read(a, "L") if hermitian else _tensor(a)
+    x = _symmetric(_read(a, "L")) if hermitian else _tensor(a)
     unknown = set(kwargs) - {"rtol"}
     rtol = kwargs.get("rtol", np._NoValue)
     if unknown or (rcond is not None and rtol is not np._NoValue):
