@@ -24,12 +24,14 @@ from autodiff import optim as optim
 from autodiff import optimize as optimize
 from autodiff import performance as performance
 from autodiff import random as random
+from autodiff import reads as reads
 from autodiff import signal as signal
 from autodiff import sparse as sparse
 from autodiff import special as special
 from autodiff import stats as stats
 from autodiff import testing as testing
 from autodiff import viz as viz
+from autodiff import watch as watch
 from autodiff.coloring import sparse_hessian as sparse_hessian
 from autodiff.coloring import sparse_jacobian as sparse_jacobian
 from autodiff.compiler import compile as compile
@@ -520,7 +522,9 @@ def copysign(x: ArrayLike, y: ArrayLike) -> Tensor:
 def copyto(dst: ArrayLike, src: ArrayLike, casting: str = "same_kind", where: ArrayLike = True) -> None:
     """``numpy.copyto``, recorded if ``dst`` is a Tensor."""
 
-def corrcoef(x: ArrayLike, y: ArrayLike | None = None, rowvar: bool = True, **kwargs: Any) -> Tensor:
+def corrcoef(
+    x: ArrayLike, y: ArrayLike | None = None, rowvar: bool = True, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """Differentiable ``numpy.corrcoef``."""
 
 def correlate(a: ArrayLike, v: ArrayLike, mode: str = "valid") -> Tensor:

@@ -22,7 +22,9 @@ from nn import (
     pooling,
     recurrent,
     saving,
+    table,
     transformer,
+    vision,
 )
 from nn.activation import *
 from nn.attention import *
@@ -42,7 +44,9 @@ from nn.parameter import *
 from nn.pooling import *
 from nn.recurrent import *
 from nn.saving import *
+from nn.table import *
 from nn.transformer import *
+from nn.vision import *
 
 # A name is listed once: in __all__ of the file that it stands in.
 __all__ = ["functional", "init"]
@@ -64,4 +68,6 @@ __all__ += parameter.__all__
 __all__ += pooling.__all__
 __all__ += recurrent.__all__
 __all__ += saving.__all__
+__all__ += table.__all__
 __all__ += transformer.__all__
+__all__ += vision.__all__

@@ -11,6 +11,7 @@ from autodiff.core.errors import ArgumentError
 from nn import functional as F
 from nn.module import Module
 from nn.parameter import Parameter
+from nn.table import FunctionLayer
 
 __all__ = [
     "CELU",
@@ -45,297 +46,182 @@ __all__ = [
 _relu = fused.relu.function  # what nn.functional.relu calls, as in nn.linear
 
 
-class _Activation(Module):
-    """A function of :mod:`nn.functional` and its options, held as attributes of the same names."""
-
-    _options: tuple[str, ...] = ()
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        for name in self._options:
-            setattr(self, name, options[name])
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._options)
-
-
-class ReLU(_Activation):
+class ReLU(FunctionLayer):
     """``max(x, 0)``."""
+
+    _function = staticmethod(_relu)
 
     def forward(self, input: Any) -> Tensor:
         """Any shape."""
         return _relu(input)  # type: ignore[no-any-return]
 
 
-class ReLU6(_Activation):
+class ReLU6(FunctionLayer):
     """``min(max(x, 0), 6)``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.relu6(input)
+    _function = staticmethod(F.relu6)
 
 
-class SELU(_Activation):
+class SELU(FunctionLayer):
     """The self-normalising ELU."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.selu(input)
+    _function = staticmethod(F.selu)
 
 
-class SiLU(_Activation):
+class SiLU(FunctionLayer):
     """``x * sigmoid(x)``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.silu(input)
+    _function = staticmethod(F.silu)
 
 
-class Mish(_Activation):
+class Mish(FunctionLayer):
     """``x * tanh(softplus(x))``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.mish(input)
+    _function = staticmethod(F.mish)
 
 
-class Sigmoid(_Activation):
+class Sigmoid(FunctionLayer):
     """``1 / (1 + exp(-x))``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.sigmoid(input)
+    _function = staticmethod(F.sigmoid)
 
 
-class LogSigmoid(_Activation):
+class LogSigmoid(FunctionLayer):
     """The logarithm of the sigmoid."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.logsigmoid(input)
+    _function = staticmethod(F.logsigmoid)
 
 
-class Tanh(_Activation):
+class Tanh(FunctionLayer):
     """The hyperbolic tangent."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.tanh(input)
+    _function = staticmethod(F.tanh)
 
 
-class Tanhshrink(_Activation):
+class Tanhshrink(FunctionLayer):
     """``x - tanh(x)``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.tanhshrink(input)
+    _function = staticmethod(F.tanhshrink)
 
 
-class Softsign(_Activation):
+class Softsign(FunctionLayer):
     """``x / (1 + |x|)``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.softsign(input)
+    _function = staticmethod(F.softsign)
 
 
-class Hardsigmoid(_Activation):
+class Hardsigmoid(FunctionLayer):
     """``(x + 3) / 6`` limited to [0, 1]."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.hardsigmoid(input)
+    _function = staticmethod(F.hardsigmoid)
 
 
-class Hardswish(_Activation):
+class Hardswish(FunctionLayer):
     """``x * hardsigmoid(x)``."""
 
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.hardswish(input)
+    _function = staticmethod(F.hardswish)
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(FunctionLayer):
     """``x`` where positive, else ``negative_slope * x``."""
 
-    _options = ("negative_slope",)
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__(negative_slope=negative_slope)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.leaky_relu(input, self.negative_slope)
+    _function = staticmethod(F.leaky_relu)
+    negative_slope: float = 0.01
 
 
-class ELU(_Activation):
+class ELU(FunctionLayer):
     """``x`` where positive, else ``alpha (exp(x) - 1)``."""
 
-    _options = ("alpha",)
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(alpha=alpha)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.elu(input, self.alpha)
+    _function = staticmethod(F.elu)
+    alpha: float = 1.0
 
 
-class CELU(_Activation):
+class CELU(FunctionLayer):
     """``x`` where positive, else ``alpha (exp(x / alpha) - 1)``."""
 
-    _options = ("alpha",)
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(alpha=alpha)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.celu(input, self.alpha)
+    _function = staticmethod(F.celu)
+    alpha: float = 1.0
 
 
-class GELU(_Activation):
+class GELU(FunctionLayer):
     """``x Phi(x)``; ``approximate`` is "none" or "tanh"."""
 
-    _options = ("approximate",)
-
-    def __init__(self, approximate: str = "none") -> None:
-        super().__init__(approximate=approximate)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.gelu(input, self.approximate)
+    _function = staticmethod(F.gelu)
+    approximate: str = "none"
 
 
-class Softplus(_Activation):
+class Softplus(FunctionLayer):
     """``log(1 + exp(beta x)) / beta``, and x itself where ``beta x > threshold``."""
 
-    _options = ("beta", "threshold")
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__(beta=beta, threshold=threshold)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.softplus(input, self.beta, self.threshold)
+    _function = staticmethod(F.softplus)
+    beta: float = 1.0
+    threshold: float = 20.0
 
 
-class Hardtanh(_Activation):
+class Hardtanh(FunctionLayer):
     """x limited to [min_val, max_val]."""
 
-    _options = ("min_val", "max_val")
-
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        super().__init__(min_val=min_val, max_val=max_val)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.hardtanh(input, self.min_val, self.max_val)
+    _function = staticmethod(F.hardtanh)
+    min_val: float = -1.0
+    max_val: float = 1.0
 
 
-class Softshrink(_Activation):
+class Softshrink(FunctionLayer):
     """x moved towards 0 by ``lambd``."""
 
-    _options = ("lambd",)
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd=lambd)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.softshrink(input, self.lambd)
+    _function = staticmethod(F.softshrink)
+    lambd: float = 0.5
 
 
-class Hardshrink(_Activation):
+class Hardshrink(FunctionLayer):
     """x, and 0 where it is within [-lambd, lambd]."""
 
-    _options = ("lambd",)
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd=lambd)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.hardshrink(input, self.lambd)
+    _function = staticmethod(F.hardshrink)
+    lambd: float = 0.5
 
 
-class Threshold(_Activation):
+class Threshold(FunctionLayer):
     """x where above ``threshold``, else ``value``."""
 
-    _options = ("threshold", "value")
-
-    def __init__(self, threshold: float, value: float) -> None:
-        super().__init__(threshold=threshold, value=value)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.threshold(input, self.threshold, self.value)
+    _function = staticmethod(F.threshold)
+    threshold: float
+    value: float
 
 
-class GLU(_Activation):
+class GLU(FunctionLayer):
     """The first half along ``dim`` times the sigmoid of the second."""
 
-    _options = ("dim",)
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim=dim)
-
-    def forward(self, input: Any) -> Tensor:
-        """An even length along ``dim``, which it halves."""
-        return F.glu(input, self.dim)
+    _function = staticmethod(F.glu)
+    dim: int = -1
 
 
-class Softmax(_Activation):
+class Softmax(FunctionLayer):
     """Softmax along ``dim``."""
 
-    _options = ("dim",)
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim=dim)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.softmax(input, self.dim)
+    _function = staticmethod(F.softmax)
+    dim: int
 
 
-class Softmin(_Activation):
+class Softmin(FunctionLayer):
     """Softmax of the negated input along ``dim``."""
 
-    _options = ("dim",)
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim=dim)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.softmin(input, self.dim)
+    _function = staticmethod(F.softmin)
+    dim: int
 
 
-class LogSoftmax(_Activation):
+class LogSoftmax(FunctionLayer):
     """The logarithm of softmax along ``dim``."""
 
-    _options = ("dim",)
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim=dim)
-
-    def forward(self, input: Any) -> Tensor:
-        """Any shape."""
-        return F.log_softmax(input, self.dim)
+    _function = staticmethod(F.log_softmax)
+    dim: int
 
 
-class Maxout(_Activation):
+class Maxout(FunctionLayer):
     """The largest of each ``pool_size`` neighbours along ``dim``: (N, C, ...) to (N, C / pool_size, ...)."""
 
-    _options = ("pool_size", "dim")
-
-    def __init__(self, pool_size: int, dim: int = 1) -> None:
-        super().__init__(pool_size=pool_size, dim=dim)
-
-    def forward(self, input: Any) -> Tensor:
-        """A multiple of ``pool_size`` along ``dim``."""
-        return F.maxout(input, self.pool_size, self.dim)
+    _function = staticmethod(F.maxout)
+    pool_size: int
+    dim: int = 1
 
 
 class PReLU(Module):

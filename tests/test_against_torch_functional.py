@@ -411,6 +411,107 @@ def ctc_loss(draw):
     } | reduction(draw)
 
 
+# --- pictures and windows
+
+
+def picture(draw, axes=2, low=-2.0, high=2.0):
+    return draw.array((draw.integer(1, 2), draw.integer(1, 2), *(draw.integer(2, 4) for _ in range(axes))))
+
+
+@row()
+def interpolate(draw):
+    axes = draw.integer(1, 3)
+    linear = ("linear", "bilinear", "trilinear")[axes - 1]
+    mode = draw.choice(("nearest", "nearest-exact", "area", linear) + (("bicubic",) if axes == 2 else ()))
+    kwargs = {"mode": mode}
+    if draw.boolean():
+        kwargs["size"] = tuple(draw.integer(1, 6) for _ in range(axes))
+    else:
+        kwargs |= {"scale_factor": draw.choice((0.7, 1.5, 2.0)), "recompute_scale_factor": draw.choice((None, True))}
+    if mode in (linear, "bicubic"):
+        kwargs["align_corners"] = draw.choice((None, True, False))
+    return (picture(draw, axes),), kwargs
+
+
+@row()
+def pixel_shuffle(draw):
+    r = draw.integer(1, 3)
+    return (draw.array((*draw.shape(max_ndim=2, max_side=2), 2 * r * r, 2, 1)), r), {}
+
+
+@row()
+def pixel_unshuffle(draw):
+    r = draw.integer(1, 3)
+    return (draw.array((*draw.shape(max_ndim=2, max_side=2), 2, 2 * r, r)), r), {}
+
+
+@row()
+def channel_shuffle(draw):
+    return (draw.array((2, 6, *draw.shape(min_ndim=1, max_ndim=2, max_side=2))), draw.choice((1, 2, 3))), {}
+
+
+def window(draw):
+    return {
+        "kernel_size": draw.choice((1, 2, (2, 1))),
+        "dilation": draw.choice((1, (1, 2))),
+        "padding": draw.choice((0, 1, (0, 1))),
+        "stride": draw.choice((1, 2, (2, 1))),
+    }
+
+
+@row()
+def unfold(draw):
+    shape = (2, draw.integer(1, 2), draw.integer(3, 4), draw.integer(3, 4))
+    return (draw.array(shape[draw.integer(0, 1) :]),), window(draw)
+
+
+@row()
+def fold(draw):
+    options, size, c = window(draw), (draw.integer(3, 4), draw.integer(3, 4)), draw.integer(1, 2)
+    columns = F.unfold(np.ones((1, c, *size)), **options).shape
+    shape = columns if draw.boolean() else columns[1:]
+    return (draw.array(shape), size), options
+
+
+@row(rtol=1e-9, order=1)
+def grid_sample(draw):
+    axes = draw.integer(2, 3)
+    x = picture(draw, axes)
+    points = (x.shape[0], *(draw.integer(1, 2) for _ in range(axes)), axes)
+    # Away from the positions of elements, and from halfway between them.
+    grid = (draw.integers(points, -9, 9) + 0.137) / 7
+    return (x, np.asarray(grid)), {
+        "mode": draw.choice(("bilinear", "nearest")),
+        "padding_mode": draw.choice(("zeros", "border", "reflection")),
+        "align_corners": draw.boolean(),
+    }
+
+
+@row()
+def affine_grid(draw):
+    axes = draw.integer(2, 3)
+    size = (draw.integer(1, 2), 1, *(draw.integer(2, 3) for _ in range(axes)))
+    return (draw.array((size[0], axes, axes + 1)), size), {"align_corners": draw.boolean()}
+
+
+@row()
+def normalize(draw):
+    return (directions(draw, draw.choice(((2, 3), (3, 2, 2)))),), {"p": draw.choice((2.0, 1.0, 3.0)), "dim": 1}
+
+
+@row()
+def pdist(draw):
+    return (np.cumsum(draw.array((draw.integer(2, 4), 3), low=0.5, high=2.0), axis=0),), {
+        "p": draw.choice((2.0, 1.0, 3.0))
+    }
+
+
+@row()
+def bilinear(draw):
+    lead = draw.shape(min_ndim=1, max_ndim=2)
+    return (draw.array((*lead, 2)), draw.array((*lead, 3)), draw.array((4, 2, 3)), maybe(draw, (4,))), {}
+
+
 # --- the tests
 # ----------------------------------------------------------------------------------------------------------
 

@@ -169,6 +169,28 @@ def unflatten(draw):
     return (1, draw.choice(((2, 3), (-1, 2), (6,)))), {}, [draw.array((2, 6))]
 
 
+@row("Bilinear")
+def bilinear(draw):
+    i, j = draw.integer(1, 3), draw.integer(1, 3)
+    return (i, j, 2), {"bias": draw.boolean()}, [draw.array((3, i)), draw.array((3, j))]
+
+
+@row("Dropout1d", "AlphaDropout")
+def dropouts(draw):
+    return (0.0,), {}, [draw.array((2, 3, 4))]
+
+
+with_shape = lambda name, shape, *args, **kwargs: row(name)(lambda draw: (args, kwargs, [draw.array(shape)]))
+with_shape("Upsample", (1, 2, 3, 2), None, 2.0, mode="bilinear")
+with_shape("UpsamplingNearest2d", (1, 2, 3, 2), scale_factor=2)
+with_shape("UpsamplingBilinear2d", (1, 2, 3, 2), scale_factor=2)
+with_shape("PixelShuffle", (1, 8, 3, 2), 2)
+with_shape("PixelUnshuffle", (1, 2, 4, 2), 2)
+with_shape("ChannelShuffle", (1, 4, 3, 2), 2)
+with_shape("Unfold", (1, 2, 4, 4), 3, padding=1)
+with_shape("Fold", (1, 8, 4), 3, 2)
+
+
 # --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive
 # -----------
 

@@ -14,6 +14,7 @@ from nn.functional import (
     padding,
     pooling,
     sparse,
+    vision,
 )
 from nn.functional.activation import *
 from nn.functional.affine import *
@@ -28,6 +29,7 @@ from nn.functional.normalization import *
 from nn.functional.padding import *
 from nn.functional.pooling import *
 from nn.functional.sparse import *
+from nn.functional.vision import *
 
 # A name is listed once: in __all__ of the file that it stands in.
 __all__: list[str] = []
@@ -44,3 +46,4 @@ __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pooling.__all__
 __all__ += sparse.__all__
+__all__ += vision.__all__

@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.common import real_numbers
 from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
 
-__all__ = ["cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "pairwise_distance", "smooth_l1_loss"]
+__all__ = [
+    "cosine_similarity",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "normalize",
+    "pairwise_distance",
+    "pdist",
+    "smooth_l1_loss",
+]
 
 
 def _difference(name: str, input: Any, target: Any) -> Tensor:
@@ -171,3 +180,47 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     real_numbers("cosine_similarity", x, y)
     lengths = [np.maximum(np.linalg.norm(t, axis=dim, keepdims=True), eps) for t in (x, y)]
     return np.sum((x / lengths[0]) * (y / lengths[1]), axis=dim)  # type: ignore[no-any-return]
+
+
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:
+    """``input`` divided by its p-norm along ``dim``, or by ``eps`` where that is larger; ``out`` is refused.
+
+    Examples
+    --------
+    >>> normalize([[3.0, 4.0]]).data
+    array([[0.6, 0.8]])
+    """
+    x = as_tensor(input)
+    if out is not None:
+        raise ArgumentError("normalize: out= is not here; assign the result")
+    norm = np.linalg.norm(x, p, dim, keepdims=True)
+    return x / np.maximum(norm, np.asarray(eps, norm.dtype))  # type: ignore[no-any-return]
+
+
+def pdist(input: Any, p: float = 2.0) -> Tensor:
+    """The p-norm distance of every pair of rows, as ``scipy.spatial.distance.pdist``.
+
+    Parameters
+    ----------
+    input : (N, M)
+    p : float
+
+    Returns
+    -------
+    Tensor, (N (N - 1) / 2,)
+
+    Raises
+    ------
+    ShapeError
+        If ``input`` is no matrix.
+
+    Examples
+    --------
+    >>> pdist([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]).data.round(3)
+    array([5.   , 1.   , 4.243])
+    """
+    x = as_tensor(input)
+    if x.ndim != 2:
+        raise ShapeError(f"pdist: input of shape {x.shape}; it needs (N, M)")
+    first, second = np.triu_indices(x.shape[0], 1)
+    return np.linalg.norm(x[first] - x[second], p, axis=-1)  # type: ignore[no-any-return]

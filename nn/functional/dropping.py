@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, ShapeError
+from nn.functional.activation import softmax
+from nn.functional.common import as_tensor
 from nn.init import default_generator
 
-__all__ = ["dropout"]
+__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout", "gumbel_softmax"]
+
+
+def _probability(name: str, p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{name}: p must be a probability, 0 <= p <= 1, got {p}")
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Tensor:
@@ -32,9 +39,126 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     >>> dropout([1.0, 1.0], 0.5, generator=np.random.default_rng(3)).shape
     (2,)
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p must be a probability, 0 <= p <= 1, got {p}")
+    _probability("dropout", p)
     x = input if isinstance(input, Tensor) else Tensor(input)
     if not training or p == 0:
         return x
     return fused.dropout.function(x, fused.dropout_mask(x.shape, p, default_generator(generator)), p=p)  # type: ignore[no-any-return]
+
+
+def _channels(name: str, axes: int, input: Any, p: float, training: bool, generator: Any) -> Tensor:
+    _probability(name, p)
+    x = as_tensor(input)
+    if x.ndim not in (axes + 1, axes + 2):
+        raise ShapeError(f"{name}: input of shape {x.shape}; it needs (N, C) or (C,) and {axes} axes more")
+    if not training or p == 0:
+        return x
+    shape = (*x.shape[: x.ndim - axes], *[1] * axes)
+    kept = default_generator(generator).random(shape) >= p
+    return x * (kept / (1 - p) if p < 1 else kept).astype(x.dtype)  # type: ignore[no-any-return]
+
+
+def dropout1d(
+    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Zero whole channels of (N, C, L) or (C, L); parameters as :func:`dropout`.
+
+    Examples
+    --------
+    >>> dropout1d(np.ones((2, 3, 4)), training=False).shape
+    (2, 3, 4)
+    """
+    return _channels("dropout1d", 1, input, p, training, generator)
+
+
+def dropout2d(
+    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Zero whole channels of (N, C, H, W) or (C, H, W) (Tompson et al. 2015, arXiv 1411.4280); parameters as
+    :func:`dropout`.
+    """
+    return _channels("dropout2d", 2, input, p, training, generator)
+
+
+def dropout3d(
+    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Zero whole channels of (N, C, D, H, W) or (C, D, H, W); parameters as :func:`dropout`."""
+    return _channels("dropout3d", 3, input, p, training, generator)
+
+
+# What SELU tends to far on the negative side: -scale times alpha.
+_SATURATED = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
+
+
+def _alpha(name: str, input: Any, p: float, training: bool, shape: Any, generator: Any) -> Tensor:
+    _probability(name, p)
+    x = as_tensor(input)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * 0  # type: ignore[no-any-return]
+    kept = (default_generator(generator).random(shape(x)) >= p).astype(x.dtype)
+    a = ((1 - p) * (1 + p * _SATURATED**2)) ** -0.5
+    return x * (kept * a) + ((1 - kept) * (a * _SATURATED) - a * _SATURATED * p)  # type: ignore[no-any-return]
+
+
+def alpha_dropout(
+    input: Any, p: float = 0.5, training: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Dropout for SELU: a dropped element becomes SELU's lowest value, and an affine map keeps mean 0 and variance 1
+    (Klambauer et al. 2017, arXiv 1706.02515).
+
+    Examples
+    --------
+    >>> alpha_dropout([1.0, 2.0], training=False).data
+    array([1., 2.])
+    """
+    return _alpha("alpha_dropout", input, p, training, lambda x: x.shape, generator)
+
+
+def feature_alpha_dropout(
+    input: Any, p: float = 0.5, training: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
+    channels = lambda x: (*x.shape[:2], *[1] * (x.ndim - 2))
+    return _alpha("feature_alpha_dropout", input, p, training, channels, generator)
+
+
+def gumbel_softmax(
+    logits: Any,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """A sample of the Gumbel-softmax distribution (Jang et al. 2016, arXiv 1611.01144).
+
+    Parameters
+    ----------
+    logits : array_like or Tensor
+    tau : float
+        Temperature.
+    hard : bool
+        An indicator vector goes forward, the soft sample's gradient backward.
+    eps : float
+        Means nothing, as in PyTorch.
+    dim : int
+    generator : numpy.random.Generator, optional
+        Default the one of ``nn.init.manual_seed``.
+
+    Examples
+    --------
+    >>> gumbel_softmax([[1.0, 2.0]], hard=True).data.sum()
+    np.float64(1.0)
+    """
+    x = as_tensor(logits)
+    noise = default_generator(generator).gumbel(size=x.shape).astype(x.dtype)
+    soft = softmax((x + noise) / tau, dim)
+    if not hard:
+        return soft
+    best = np.expand_dims(soft.data.argmax(dim), dim)
+    ones = np.zeros(x.shape, x.dtype)
+    np.put_along_axis(ones, best, 1, dim)
+    return soft + (ones - soft.data)  # type: ignore[no-any-return]

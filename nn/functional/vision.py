@@ -1,0 +1,465 @@
+"""Pictures: resizing, rearranging pixels, windows as columns, sampling at a grid of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import floor, prod
+from typing import Any
+
+import numpy as np
+
+from autodiff import Tensor
+from autodiff.core.errors import ArgumentError, ShapeError
+from nn.functional.common import as_input, as_real, as_tensor
+from nn.functional.convolution import conv_transpose2d
+from nn.functional.padding import pad
+from nn.functional.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+
+__all__ = [
+    "affine_grid",
+    "channel_shuffle",
+    "fold",
+    "grid_sample",
+    "interpolate",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "unfold",
+]
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+
+
+def each(name: str, what: str, value: Any, axes: int) -> tuple[Any, ...]:
+    """One value for each axis, of one or of several.
+
+    Raises
+    ------
+    ArgumentError
+        If there are several, and not one for each axis.
+    """
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
+    if len(values) != axes:
+        raise ArgumentError(f"{name}: {what}={value!r} for {axes} axes; give one number, or one for each axis")
+    return values
+
+
+# --- resizing
+
+
+def _cubic(t: Any) -> list[Any]:
+    """Keys's kernel with a = -0.75 at the distances 1 + t, t, 1 - t and 2 - t (Keys 1981)."""
+    a = -0.75
+
+    def near(d: Any) -> Any:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+
+    def far(d: Any) -> Any:
+        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+    return [far(1 + t), near(t), near(1 - t), far(2 - t)]
+
+
+def _resized(x: Any, axis: int, size: int, scale: float, mode: str, align: bool) -> Any:
+    """One axis in another length: a weighted sum of the elements at a few positions."""
+    length, places = x.shape[axis], np.arange(size)
+    if mode.startswith("nearest"):
+        # PyTorch takes the position in single precision.
+        middle = np.float32(0.5 if mode == "nearest-exact" else 0.0)
+        at = np.floor((places.astype(np.float32) + middle) * np.float32(scale)).astype(int)
+        return np.take(x, np.minimum(at, length - 1), axis)
+    if align:
+        at = places * ((length - 1) / (size - 1) if size > 1 else 0.0)
+    else:
+        at = (places + 0.5) * scale - 0.5
+    if mode != "bicubic":
+        at = np.clip(at, 0, length - 1)
+    first = np.floor(at).astype(int)
+    t = at - first
+    weights, start = (_cubic(t), -1) if mode == "bicubic" else ([1 - t, t], 0)
+    shape = [1] * x.ndim
+    shape[axis] = size
+    parts = [
+        np.take(x, np.clip(first + start + k, 0, length - 1), axis) * weight.astype(x.dtype).reshape(shape)
+        for k, weight in enumerate(weights)
+    ]
+    return sum(parts[1:], parts[0])
+
+
+def interpolate(
+    input: Any,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """An input in another size.
+
+    Parameters
+    ----------
+    input : (N, C, L), (N, C, H, W) or (N, C, D, H, W)
+    size : int or one per axis
+        Of the output; or
+    scale_factor : float or one per axis
+        How many times the input's, rounded down.
+    mode : {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"}
+        "linear" for one axis, "bilinear" and "bicubic" for two, "trilinear" for three.
+    align_corners : bool, optional
+        Of the linear modes and "bicubic": the first and the last elements, rather than the edges, keep their places.
+    recompute_scale_factor : bool, optional
+        Take the scale from the sizes, rather than ``scale_factor``.
+    antialias : bool
+        Refused.
+
+    Returns
+    -------
+    Tensor, (N, C, ...)
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If the mode does not fit the axes, or not one of ``size`` and ``scale_factor`` is given.
+
+    Examples
+    --------
+    >>> interpolate([[[1.0, 3.0]]], scale_factor=2, mode="linear").data
+    array([[[1. , 1.5, 2.5, 3. ]]])
+    """
+    x: Any = as_tensor(input)
+    axes = x.ndim - 2
+    if axes not in _LINEAR:
+        raise ShapeError(f"interpolate: input of shape {x.shape}; it needs (N, C) and one to three axes more")
+    if mode not in ("nearest", "nearest-exact", "area", _LINEAR[axes]) and not (mode == "bicubic" and axes == 2):
+        raise ArgumentError(f"interpolate: mode {mode!r} is not one for {axes} axes; linear is {_LINEAR[axes]!r} there")
+    if antialias:
+        raise ArgumentError("interpolate: antialias=True is not here; blur the input first, or use mode='area'")
+    if align_corners is not None and (mode.startswith("nearest") or mode == "area"):
+        raise ArgumentError(f"interpolate: align_corners says nothing in mode {mode!r}; leave it out")
+    if (size is None) == (scale_factor is None):
+        raise ArgumentError("interpolate: give size or scale_factor, one of the two")
+    lengths = x.shape[2:]
+    if size is not None:
+        sizes = each("interpolate", "size", size, axes)
+        scales = [length / n if n else 0.0 for length, n in zip(lengths, sizes, strict=True)]
+    else:
+        factors = each("interpolate", "scale_factor", scale_factor, axes)
+        sizes = tuple(floor(length * factor) for length, factor in zip(lengths, factors, strict=True))
+        scales = [1 / factor for factor in factors]
+        if recompute_scale_factor:
+            scales = [length / n for length, n in zip(lengths, sizes, strict=True)]
+    if min(sizes) < 1:
+        raise ArgumentError(f"interpolate: the output would have lengths {sizes}")
+    if mode == "area":
+        return _AREA[axes](x, sizes)
+    for axis, (n, scale) in enumerate(zip(sizes, scales, strict=True), start=2):
+        x = _resized(x, axis, n, scale, mode, bool(align_corners))
+    return x  # type: ignore[no-any-return]
+
+
+# --- rearranging
+
+
+def _grouped(name: str, x: Any, axes: int, what: str, parts: int) -> None:
+    if x.ndim < axes:
+        raise ShapeError(f"{name}: input of shape {x.shape}; it needs {axes} axes at least")
+    if parts < 1 or x.shape[-3] % parts:
+        raise ShapeError(f"{name}: {what} does not divide {x.shape[-3]} channels of an input of shape {x.shape}")
+
+
+def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
+    """Channels become pixels: (..., C r², H, W) to (..., C, H r, W r) (Shi et al. 2016, arXiv 1609.05158).
+
+    Raises
+    ------
+    ShapeError
+        If r² does not divide the channels.
+
+    Examples
+    --------
+    >>> pixel_shuffle(np.arange(4.0).reshape(1, 4, 1, 1), 2).data
+    array([[[[0., 1.],
+             [2., 3.]]]])
+    """
+    x, r = as_tensor(input), upscale_factor
+    _grouped("pixel_shuffle", x, 3, f"upscale_factor={r} squared", r * r)
+    *lead, c, h, w = x.shape
+    k = len(lead)
+    parts = x.reshape(*lead, c // (r * r), r, r, h, w)
+    return parts.transpose(*range(k), k, k + 3, k + 1, k + 4, k + 2).reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
+    """Pixels become channels: (..., C, H r, W r) to (..., C r², H, W), the inverse of :func:`pixel_shuffle`.
+
+    Raises
+    ------
+    ShapeError
+        If r does not divide the height and the width.
+
+    Examples
+    --------
+    >>> pixel_unshuffle(np.arange(4.0).reshape(1, 1, 2, 2), 2).shape
+    (1, 4, 1, 1)
+    """
+    x, r = as_tensor(input), downscale_factor
+    if x.ndim < 3 or r < 1 or x.shape[-1] % r or x.shape[-2] % r:
+        raise ShapeError(f"pixel_unshuffle: downscale_factor={r} does not divide the pixels of shape {x.shape}")
+    *lead, c, h, w = x.shape
+    k = len(lead)
+    parts = x.reshape(*lead, c, h // r, r, w // r, r)
+    return parts.transpose(*range(k), k, k + 2, k + 4, k + 1, k + 3).reshape(*lead, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(input: Any, groups: int) -> Tensor:
+    """The channels of ``groups`` groups, interleaved (Zhang et al. 2018, arXiv 1707.01083).
+
+    Raises
+    ------
+    ShapeError
+        If ``groups`` does not divide the channels.
+
+    Examples
+    --------
+    >>> channel_shuffle(np.arange(4.0).reshape(1, 4, 1), 2).data.ravel()
+    array([0., 2., 1., 3.])
+    """
+    x = as_tensor(input)
+    if x.ndim < 3 or groups < 1 or x.shape[1] % groups:
+        raise ShapeError(f"channel_shuffle: groups={groups} does not divide the channels of shape {x.shape}")
+    n, c, *rest = x.shape
+    return x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2).reshape(x.shape)
+
+
+# --- windows as columns
+
+
+def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """Every window of a picture as a column, also called im2col.
+
+    Parameters
+    ----------
+    input : (N, C, H, W) or (C, H, W)
+    kernel_size, dilation, padding, stride : int or one per axis
+
+    Returns
+    -------
+    Tensor, (N, C kh kw, windows)
+
+    Raises
+    ------
+    ShapeError
+        If the input has other axes, or no window fits.
+
+    Examples
+    --------
+    >>> unfold(np.ones((1, 2, 4, 4)), 3).shape
+    (1, 18, 4)
+    """
+    x = as_tensor(input)
+    if x.ndim not in (3, 4):
+        raise ShapeError(f"unfold: input of shape {x.shape}; it needs (N, C, H, W) or (C, H, W)")
+    lead = x.shape[:-2]
+    k, d, p, s = (
+        each("unfold", what, value, 2)
+        for what, value in (
+            ("kernel_size", kernel_size),
+            ("dilation", dilation),
+            ("padding", padding),
+            ("stride", stride),
+        )
+    )
+    if any(p):
+        x = pad(x, (p[1], p[1], p[0], p[0]))
+    span = tuple(d[i] * (k[i] - 1) + 1 for i in (0, 1))
+    if span[0] > x.shape[-2] or span[1] > x.shape[-1]:
+        raise ShapeError(f"unfold: a window of {span} does not fit into {x.shape[-2:]}, padding included")
+    windows = np.lib.stride_tricks.sliding_window_view(x, span, axis=(-2, -1))  # type: ignore[call-overload]
+    windows = windows[..., :: s[0], :: s[1], :: d[0], :: d[1]]
+    n = len(lead)
+    columns = windows.transpose(*range(n), n + 2, n + 3, n, n + 1)
+    return columns.reshape(*lead[:-1], lead[-1] * k[0] * k[1], -1)  # type: ignore[return-value]
+
+
+def fold(
+    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """Columns back as windows of a picture, added up where they overlap: the transpose of :func:`unfold`.
+
+    It is a transposed convolution whose kernels each hold a single one.
+
+    Parameters
+    ----------
+    input : (N, C kh kw, windows) or (C kh kw, windows)
+    output_size : int or one per axis
+    kernel_size, dilation, padding, stride : int or one per axis
+
+    Returns
+    -------
+    Tensor, (N, C, *output_size)
+
+    Raises
+    ------
+    ShapeError
+        If the columns or their number do not fit.
+
+    Examples
+    --------
+    >>> fold(unfold(np.ones((1, 1, 3, 3)), 2), 3, 2).data
+    array([[[[1., 2., 1.],
+             [2., 4., 2.],
+             [1., 2., 1.]]]])
+    """
+    x = as_tensor(input)
+    size, k, d, p, s = (
+        each("fold", what, value, 2)
+        for what, value in (
+            ("output_size", output_size),
+            ("kernel_size", kernel_size),
+            ("dilation", dilation),
+            ("padding", padding),
+            ("stride", stride),
+        )
+    )
+    room = [size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1 for i in (0, 1)]
+    counts = tuple(room[i] // s[i] + 1 for i in (0, 1))
+    if x.ndim not in (2, 3) or x.shape[-2] % prod(k) or x.shape[-1] != prod(counts):
+        raise ShapeError(
+            f"fold: input of shape {x.shape}; it needs (N, C {prod(k)}, {prod(counts)}) for {counts} windows of {k}"
+        )
+    channels = x.shape[-2] // prod(k)
+    single = np.eye(prod(k), dtype=x.dtype).reshape(prod(k), 1, *k)
+    spread = conv_transpose2d(
+        x.reshape(*x.shape[:-1], *counts), np.tile(single, (channels, 1, 1, 1)), stride=s, dilation=d, groups=channels
+    )
+    missing = [size[i] + 2 * p[i] - spread.shape[i - 2] for i in (0, 1)]
+    spread = pad(spread, (0, missing[1], 0, missing[0]))
+    return spread[..., p[0] : p[0] + size[0], p[1] : p[1] + size[1]]
+
+
+# --- sampling
+
+
+def _reflected(at: Any, low: float, high: float) -> Any:
+    """Positions thrown back from both ends until they lie between them."""
+    span = high - low
+    if span == 0:
+        return at * 0 + low
+    distance = np.abs(at - low)
+    turns = np.floor(distance.data / span)
+    rest = distance - turns * span
+    return np.where(turns % 2 == 0, rest, span - rest) + low
+
+
+def _position(grid: Any, length: int, padding_mode: str, align: bool) -> Any:
+    """From [-1, 1] to positions along an axis, those outside brought in as ``padding_mode`` says."""
+    at = (grid + 1) * ((length - 1) / 2) if align else ((grid + 1) * length - 1) / 2
+    if padding_mode == "reflection":
+        at = _reflected(at, 0, length - 1) if align else _reflected(at, -0.5, length - 0.5)
+    return at if padding_mode == "zeros" else np.clip(at, 0, length - 1)
+
+
+def grid_sample(
+    input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+) -> Tensor:
+    """An input read at positions between its elements, differentiable in both (Jaderberg et al. 2015, arXiv
+    1506.02025).
+
+    Parameters
+    ----------
+    input : (N, C, H, W) or (N, C, D, H, W)
+    grid : (N, h, w, 2) or (N, d, h, w, 3)
+        Positions x, y (and z) from -1 at one edge to 1 at the other.
+    mode : {"bilinear", "nearest"}
+        "bilinear" is trilinear for three axes; "bicubic" is refused.
+    padding_mode : {"zeros", "border", "reflection"}
+        What lies outside.
+    align_corners : bool, optional
+        -1 and 1 are the middles of the outer elements, not their edges.
+
+    Returns
+    -------
+    Tensor, (N, C, h, w) or (N, C, d, h, w)
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes do not fit, or an option is unknown.
+
+    Examples
+    --------
+    >>> grid_sample([[[[1.0, 3.0]]]], [[[[0.0, 0.0]]]]).item()
+    2.0
+    """
+    x, g = as_real("grid_sample", input), as_real("grid_sample", grid)
+    axes = x.ndim - 2
+    if axes not in (2, 3) or g.ndim != x.ndim or g.shape[-1] != axes or g.shape[0] != x.shape[0]:
+        raise ShapeError(f"grid_sample: input of shape {x.shape} and grid of shape {g.shape} do not fit")
+    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
+        raise ArgumentError(f"grid_sample: mode {mode!r} with padding_mode {padding_mode!r} is not here")
+    lengths = x.shape[2:]
+    # The last coordinate is that of the first axis.
+    at = [_position(g[..., -1 - i], n, padding_mode, bool(align_corners)) for i, n in enumerate(lengths)]
+    if mode == "nearest":
+        corners = [[(np.rint(a.data).astype(int), None)] for a in at]
+    else:
+        floors = [np.floor(a.data) for a in at]
+        corners = [
+            [(low.astype(int), 1 - (a - low)), (low.astype(int) + 1, a - low)]
+            for a, low in zip(at, floors, strict=True)
+        ]
+    example = np.arange(x.shape[0]).reshape(-1, *[1] * axes)
+    last = x.transpose(0, *range(2, x.ndim), 1)
+    total: Any = None
+    for corner in product(*corners):
+        inside = np.ones(g.shape[:-1], bool)
+        for (place, _), n in zip(corner, lengths, strict=True):
+            inside &= (place >= 0) & (place < n)
+        weight: Any = inside.astype(x.dtype)
+        for _, part in corner:
+            weight = weight if part is None else weight * part
+        index = (example, *(np.clip(place, 0, n - 1) for (place, _), n in zip(corner, lengths, strict=True)))
+        term = last[index] * weight[..., None]
+        total = term if total is None else total + term
+    return total.transpose(0, axes + 1, *range(1, axes + 1))  # type: ignore[no-any-return]
+
+
+def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+    """The grid at which :func:`grid_sample` reads an affine image of its input.
+
+    Parameters
+    ----------
+    theta : (N, 2, 3) or (N, 3, 4)
+        A matrix and a shift for each example.
+    size : (N, C, H, W) or (N, C, D, H, W)
+        Of the output.
+    align_corners : bool, optional
+        As in :func:`grid_sample`.
+
+    Returns
+    -------
+    Tensor, (N, H, W, 2) or (N, D, H, W, 3)
+
+    Raises
+    ------
+    ShapeError
+        If ``theta`` and ``size`` do not fit.
+
+    Examples
+    --------
+    >>> affine_grid([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], (1, 1, 1, 2)).data.round(2).tolist()
+    [[[[-0.5, 0.0], [0.5, 0.0]]]]
+    """
+    t = as_real("affine_grid", theta)
+    axes = len(size) - 2
+    if axes not in (2, 3) or t.shape != (size[0], axes, axes + 1):
+        raise ShapeError(f"affine_grid: theta of shape {t.shape} for size {tuple(size)}; see the docstring")
+    points = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in size[2:]]
+    if not align_corners:
+        points = [line * ((n - 1) / n) for line, n in zip(points, size[2:], strict=True)]
+    mesh = np.meshgrid(*points, indexing="ij")
+    base = np.stack([*mesh[::-1], np.ones(tuple(size[2:]))], axis=-1).astype(t.dtype)
+    flat = as_input(base.reshape(-1, axes + 1)) @ t.swapaxes(1, 2)
+    return flat.reshape(size[0], *size[2:], axes)  # type: ignore[no-any-return]
