@@ -58,8 +58,8 @@ def {name}({signature}):
         _tensor._node = None
     else:
 {refusing}
-{holding}
         _tensor._node = _node = _new(_Node)
+{noting}
         _node.op = _op
         _node.parents = ({parents},)
         _node.saved = {saved}
@@ -69,9 +69,6 @@ def {name}({signature}):
         _node.stamp = _time.now
         _node.extras = None
         _node.g = False
-        if {partly}:
-            _node.noted = _facts = []
-{noting}
 {viewing}
     return {usual}
 """
@@ -109,13 +106,24 @@ _OWNING = """
 """
 
 _HOLDING = """
-        if {name}.__class__ is _ndarray:
-            _a{i} = _hold(_a{i})
+            if {name}.__class__ is _ndarray:
+                _a{i} = _hold(_a{i})
+"""
+
+_PARTLY = """
+        if {partly}:
+            _node.noted = _facts = []
+{holding}
+{noting}
 """
 
 _NOTING = """
             if _p{i} is None and _a{i} is not None:
-                _facts.append(({i}, _a{i}) if _a{i}.__class__ in _numbers else _noted({i}, {name}, _a{i}))
+                if _a{i}.__class__ in _numbers:
+                    _facts.append(({i}, _a{i}))
+                else:
+                    _named = None if {name} is _a{i} else _noted({i}, {name}, _a{i})[3]
+                    _facts.append(({i}, _a{i}.shape, _a{i}.dtype, _named))
 """
 
 # Of an operation that has a compiled kernel, too (kernels.either, written out).
@@ -140,47 +148,57 @@ _BY_HAND = """
     {results}, = _op.backward(g, saved[1], saved[2])
 """
 
-# The question of keep_zeros(), put to a number itself, and to few of them as numbers.
-_KEEPING = """
-    if p{i} is not None:
-        if h{i}.__class__ is not _ndarray:
-            held = h{i} if h{i}.__class__ is _float64 else _nan
-        elif h{i}.size < {few} and h{i}.ndim == 1:
-            held = _sum(h{i}.tolist())
-        else:
-            held = _vdot(h{i}, h{i})
-        if held != held:
-            h{i} = _keep_zeros(g, h{i})
+_BY_RULE = """
+h{i} = _rule{i}(g, {saved}{attrs})
 """
 
-_BY_RULE = """
-    if p{i} is not None:
-        h{i} = _rule{i}(g, {saved}{attrs})
+# The question of keep_zeros(), put to a number itself, and to few of them as numbers.
+_KEEPING_NUMBER = """
+    if h{i} != h{i}:
+        h{i} = _keep_zeros(g, h{i})
+"""
+_KEEPING = """
+    held = _sum(h{i}.tolist()) if h{i}.size < {few} and h{i}.ndim == 1 else _vdot(h{i}, h{i})
+    if held != held:
+        h{i} = _keep_zeros(g, h{i})
+"""
+_KEEPING_ELSE = """
+    h{i} = _keep_zeros(g, h{i})
+"""
+
+_FITTING = """
+if h{i}.__class__ is _ndarray:
+{keeping}
+    if h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
+        h{i} = _fit(h{i}, p{i}, _op)
+elif h{i}.__class__ is _float64:
+{keeping_number}
+    if p{i}.dtype is not _double or p{i}.shape:
+        h{i} = _fit(h{i}, p{i}, _op)
+else:
+    if h{i} is None:
+        raise _lacking(_op, {i})
+{keeping_else}
+    h{i} = _fit(h{i}, p{i}, _op)
 """
 
 # All gradients are there before the first is sent, so that the plain pull may start anew.
-_FITTING = """
-    if p{i} is not None:
-        if h{i}.__class__ is _float64:
-            if p{i}.dtype is not _double or p{i}.shape:
-                h{i} = _fit(h{i}, p{i}, _op)
-        elif h{i}.__class__ is not _ndarray or h{i}.dtype is not p{i}.dtype or h{i}.shape != p{i}.shape:
-            if h{i} is None:
-                raise _lacking(_op, {i})
-            h{i} = _fit(h{i}, p{i}, _op)
-"""
-
 _SENDING = """
-    if p{i} is not None:
-        held = p{i}.g
-        if held is None:
-            p{i}.g = h{i}
-        elif held is False:
-            pending.reach(p{i}, h{i}, {shared})
-        elif held.__class__ is _ndarray and held.size >= {in_place}:
-            p{i}.g = pending.summed(p{i}, held, h{i})
-        else:
-            p{i}.g = held + h{i}
+held = p{i}.g
+if held is None:
+    p{i}.g = h{i}
+elif held is False:
+    p{i}.g = h{i}
+    if p{i}.__class__ is _Node:
+        pending.ahead.append(p{i})
+    else:
+        pending.reached.append(p{i})
+        if {shared}:
+            pending.shared[p{i}] = h{i}
+elif held.__class__ is _ndarray and held.size >= {in_place}:
+    p{i}.g = pending.summed(p{i}, held, h{i})
+else:
+    p{i}.g = held + h{i}
 """
 
 _FLOATS = frozenset({np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble})
@@ -279,13 +297,19 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     )
     refusing = [i for i in places if not op.fused and op.rules[i] is None]
     untracked = each("_p{i} is None", " and ")
-    owning = f"    if not ({untracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused else ""
+    owning = (
+        f"    if not ({untracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused and len(op.inputs) > 1 else ""
+    )
     # A plain array is kept by the node if the rule of another input reads it.
     read = [
         i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(op.reads))
     ]
     frozen = [p.name for p in op.parameters if p.name not in op.inputs]
     kept = ", ".join(f"{n!r}: {n} if {n}.__class__ in _fixed else _hold_argument({n})" for n in frozen)
+    # Of an only input it is known that it is no constant.
+    partly, noting = each("_p{i} is None", " or "), each(_NOTING, "\n", strip=True)
+    holding = "\n".join(_HOLDING.strip("\n").format(i=i, name=op.inputs[i]) for i in read)
+    noting = _PARTLY.strip("\n").format(partly=partly, holding=holding, noting=noting) if len(op.inputs) > 1 else ""
     source = APPLY.format(
         name=name_of,
         signature=signature,
@@ -293,17 +317,15 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         attrs=attrs,
         attrs_or_none=f"{{{kept}}}" if frozen else "None",
         owning=owning,
-        holding="\n".join(_HOLDING.strip("\n").format(i=i, name=op.inputs[i]) for i in read),
         reading=reading,
         forward=forward,
         arrays=each("_a{i}"),
         parents=each("_p{i}"),
         untracked=untracked,
-        partly=each("_p{i} is None", " or "),
         refusing="\n".join(f"        if _p{i} is not None:\n            raise _lacking(_op, {i})" for i in refusing),
         saved=_saved(op),
         viewing="" if op.elementwise else _VIEWING.strip("\n").format(inputs=inputs, attrs=attrs, arrays=each("_a{i}")),
-        noting=each(_NOTING, "\n", strip=True),
+        noting=noting,
         unusual="_out, _residuals" if name == "with_residuals" else "_out",
         usual="_tensor, _residuals" if name == "with_residuals" else "_tensor",
     )
@@ -313,30 +335,38 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     def shared(i: int) -> str:
         return " or ".join(f"h{i} is {h}" for h in ("g", *(f"h{j}" for j in asked if j < i)))
 
+    def wanted(i: int, text: str) -> str:
+        """Of an only input it is known that its gradient is wanted."""
+        text = text.strip("\n")
+        return _indented(text, 1) if len(op.inputs) == 1 else f"    if p{i} is not None:\n{_indented(text, 2)}"
+
+    def found(i: int) -> str:
+        """The gradient of one input, of its shape and dtype."""
+        keeps = op.pointwise and (op.fused or USED in op.reads[i])
+        keeping = (_KEEPING, _KEEPING_NUMBER, _KEEPING_ELSE) if keeps else ("", "", "")
+        few = THRESHOLDS["FEW"].value
+        names = ("keeping", "keeping_number", "keeping_else")
+        texts = {name: text.strip("\n").format(i=i, few=few) for name, text in zip(names, keeping, strict=True)}
+        by_rule = "" if op.fused else _BY_RULE.format(i=i, attrs=star, saved=saved)
+        return wanted(i, by_rule + _FITTING.strip("\n").format(i=i, **texts))
+
     asked = [i for i in places if i not in refusing]
+    saved = "out, " + each("a{i}")
+    star = ", **node.attrs" if attrs != "{}" else ""
     if op.fused:
         gradients = _BY_HAND.format(results=each("h{i}"))
     else:
         scope |= {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
-        saved = "out, " + each("a{i}")
-        star = ", **node.attrs" if attrs != "{}" else ""
         unset = f"    {' = '.join(f'h{i}' for i in asked[:-1])} = None\n" if len(asked) > 1 else ""
-        gradients = (
-            unset
-            + f"    {saved} = saved\n"
-            + "\n".join(_BY_RULE.strip("\n").format(i=i, attrs=star, saved=saved) for i in asked)
-        )
-    if op.pointwise:
-        keeping = [i for i in asked if op.fused or USED in op.reads[i]]
-        gradients += "\n".join(["", *(_KEEPING.strip("\n").format(i=i, few=THRESHOLDS["FEW"].value) for i in keeping)])
-    fitting = "\n".join(_FITTING.strip("\n").format(i=i) for i in asked)
+        gradients = f"{unset}    {saved} = saved\n"
+    gradients += "\n".join(found(i) for i in asked)
     sending = "\n".join(
-        _SENDING.strip("\n").format(i=i, shared=shared(i), in_place=THRESHOLDS["IN_PLACE"].value) for i in asked
+        wanted(i, _SENDING.format(i=i, shared=shared(i), in_place=THRESHOLDS["IN_PLACE"].value)) for i in asked
     )
     return source + PULL.format(
         name=name_of,
         parents=each("p{i}"),
-        gradients=gradients.strip("\n") + "\n" + fitting,
+        gradients=gradients.strip("\n"),
         sending=sending,
         and_no_array=" or g.__class__ is not _ndarray" if op.fused else "",
     )

@@ -14,12 +14,13 @@ import numpy as np
 
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable, added, come_to_rest, kept, leading_to, pull, through_hooks
-from autodiff.core.graph import Node, Variable, topological_order
+from autodiff.core.graph import Node, topological_order
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Pending", "install", "send", "walk"]
 
 _IN_PLACE = THRESHOLDS["IN_PLACE"].value
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 # Whoever holds it may write to every entry's ``g``. Nobody waits for it.
 _exclusive = threading.Lock()
@@ -31,7 +32,10 @@ class Pending:
     Attributes
     ----------
     reached : list
-        The leaves (and the nodes too old to matter) that a gradient has reached.
+        The leaves that a gradient has reached.
+    ahead : list
+        The nodes at rest that a gradient has reached: the next ones to visit, or, in an ordered pass, too old to
+        matter.
     shared : dict
         Of those of them whose first gradient somebody else may hold, that gradient.
     owned : set
@@ -39,19 +43,13 @@ class Pending:
         Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
     """
 
-    __slots__ = ("owned", "reached", "shared")
+    __slots__ = ("ahead", "owned", "reached", "shared")
 
     def __init__(self) -> None:
+        self.ahead: list[Any] = []
         self.reached: list[Any] = []
         self.shared: dict[Any, Any] = {}
         self.owned: set[Any] = set()
-
-    def reach(self, entry: Any, g: Any, shared: bool) -> None:
-        """Let a first gradient arrive at an entry that is not waited for."""
-        entry.g = g
-        self.reached.append(entry)
-        if shared:
-            self.shared[entry] = g
 
     def summed(self, entry: Any, held: Any, g: Any) -> Any:
         """What has arrived, and more."""
@@ -67,7 +65,12 @@ class Pending:
         if held is None:
             entry.g = g
         elif held is False:
-            self.reach(entry, g, True)
+            entry.g = g
+            if entry.__class__ is Node:
+                self.ahead.append(entry)
+            else:
+                self.reached.append(entry)
+                self.shared[entry] = g
         else:
             entry.g = self.summed(entry, held, g)
 
@@ -104,12 +107,15 @@ def _walk(
     if targets is not None:
         found = dict.fromkeys(targets)
         since = min([target.stamp for target in found], default=0)
-    order = _claimed(roots, since)
-    if targets is not None:
-        useful = set(leading_to(found, order))
     pending = Pending()
-    for root, seed in zip(roots, seeds, strict=True):
-        pending.add(root, seed)
+    if targets is None and len(roots) == 1 and roots[0].__class__ is Node:
+        order = _until_ways_part(roots[0], seeds[0], pending, free)
+    else:
+        order = _claimed(roots, since)
+        if targets is not None:
+            useful = set(leading_to(found, order))
+        for root, seed in zip(roots, seeds, strict=True):
+            pending.add(root, seed)
     order.reverse()
     for node in order:
         g = node.g
@@ -132,22 +138,57 @@ def _walk(
             send(node, g, pending)
         if free:
             node.saved = None
-    shared, ndarray = pending.shared, np.ndarray
+    shared, ndarray, single, double = pending.shared, np.ndarray, _SINGLE, _DOUBLE
     for entry in pending.reached:
         g = entry.g
         entry.g = False
-        if entry.__class__ is not Variable:
-            continue
         if targets is not None:
             if entry in found:
                 found[entry] = kept(g)
-        elif entry._grad is not None or entry.hooks or entry.dtype.kind == "c":
+        elif entry._grad is not None or entry.hooks or (entry.dtype is not single and entry.dtype is not double):
             come_to_rest(entry, through_hooks(entry, g, False), False)
-        elif shared.get(entry) is g or (g.__class__ is ndarray and g.base is not None):
+        elif (g.__class__ is ndarray and g.base is not None) or (shared and shared.get(entry) is g):
             entry._grad = np.array(g)
         else:
             entry._grad = g
+    for entry in pending.ahead:
+        entry.g = False
     return found
+
+
+def _until_ways_part(node: Any, g: Any, pending: Pending, free: bool) -> list[Any]:
+    """Visit a node and those behind it as long as each leads to but one; what is then left to visit, in order.
+
+    Along a single way whoever is reached waits for nobody else, so no order is asked for: a scalar chain's way back
+    takes a quarter less.
+    """
+    ahead = pending.ahead
+    while True:  # as in _claimed
+        if node.extras is not None and g.__class__ is not list:
+            g = through_hooks(node, g, False)
+            come_to_rest(node, g, False)
+        try:
+            node.op.send(node, g, pending)
+        except Unbatchable:
+            send(node, g, pending)
+        if free:
+            node.saved = None
+        if not ahead:
+            return []
+        if len(ahead) > 1:
+            break
+        node = ahead.pop()
+        g = node.g
+        node.g = False
+    # The places of the parents, not the order of arrival, tell the order of what follows.
+    arrived = [entry.g for entry in ahead]
+    for entry in ahead:
+        entry.g = False
+    order = _claimed(node.parents, 0)
+    for entry, g in zip(ahead, arrived, strict=True):
+        entry.g = g
+    ahead.clear()
+    return order
 
 
 def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
@@ -161,9 +202,7 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
     """
     order: list[Any] = []
     path: list[Any] = []
-    partings: list[tuple[Any, int]] = [
-        (root, 0) for root in roots if root.__class__ is not Variable and root.stamp >= since
-    ]
+    partings: list[tuple[Any, int]] = [(root, 0) for root in roots if root.__class__ is Node and root.stamp >= since]
     while partings:
         entry, depth = partings.pop()
         if len(path) > depth:
@@ -177,9 +216,7 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
             entry.g = None
             ahead = None
             for parent in entry.parents:
-                if parent.__class__ is Variable or parent is None:
-                    continue
-                if parent.g is False and parent.stamp >= since:
+                if parent.__class__ is Node and parent.g is False and parent.stamp >= since:
                     if ahead is not None:
                         partings.append((ahead, len(path) + 1))
                     ahead = parent

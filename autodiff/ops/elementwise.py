@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp as exp_of_number
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from autodiff.ops.stable import (
 )
 
 P = Primitive
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
@@ -165,14 +167,35 @@ def _square_of_shrinking(x: Any) -> Any:
 
 
 def _tanh_slope(out: Any, x: Any) -> Any:
-    """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``."""
-    if _complex(x):
+    """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``.
+
+    Of arrays it is ``1 - out^2`` where nothing cancels, so that an error of ``out`` is hardly magnified, else
+    ``exp(-2 |x|) (1 + |out|)^2``: the same, by ``1 - |out| = exp(-2 |x|) (1 + |out|)``.
+    """
+    kind = out.__class__
+    if kind is not np.ndarray and kind is not np.float64:
+        return 1 - out * out if _complex(x) else 4 * logistic_density_of(2 * x)
+    dtype = out.dtype
+    if dtype.kind == "c":
         return 1 - out * out
-    if out.__class__ is np.ndarray and out.size:
-        slope = 1 - out * out
-        if slope.min() > 0.5:  # nothing has cancelled: an error of out is hardly magnified
-            return slope
-    return 4 * logistic_density_of(2 * x)
+    size = out.size
+    if size == 1 and (dtype is _DOUBLE or dtype is _SINGLE):
+        # Of Python's numbers in a fifth of the time.
+        number = out.item()
+        found = 1 - number * number
+        if not found > 0.5:
+            found = exp_of_number(-2 * abs(x.item())) * (1 + abs(number)) ** 2
+        return dtype.type(found)
+    slope = 1 - out * out
+    if not size or slope.item(slope.argmin()) > 0.5:
+        return slope
+    slope, factor = np.abs(x), np.abs(out)
+    slope *= -2
+    np.exp(slope, slope)
+    factor += 1
+    slope *= factor
+    slope *= factor
+    return slope
 
 
 sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
