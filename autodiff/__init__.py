@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from autodiff import fast as fast  # isort: skip
+from autodiff import decorators as decorators
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
 from autodiff import naming as _naming
@@ -37,7 +38,7 @@ from autodiff.core.errors import (
     ShapeError,
     SingularMatrixError,
 )
-from autodiff.core.modes import composed, detect_anomaly, enable_grad, is_grad_enabled, no_grad, plain
+from autodiff.core.modes import composed, enable_grad, is_grad_enabled, no_grad, plain
 from autodiff.core.op import registry
 from autodiff.custom import custom_jvp, custom_vjp
 from autodiff.mapping import vmap
@@ -60,6 +61,7 @@ from autodiff.transforms import (
     value_and_grad,
     vjp,
 )
+from autodiff.watch import detect_anomaly
 
 __version__ = "0.1.0"
 

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from autodiff import array_api as array_api
+from autodiff import decorators as decorators
 from autodiff import extend as extend
 from autodiff import fast as fast
 from autodiff import fft as fft
@@ -54,7 +55,6 @@ from autodiff.core.errors import NotDifferentiableError as NotDifferentiableErro
 from autodiff.core.errors import ShapeError as ShapeError
 from autodiff.core.errors import SingularMatrixError as SingularMatrixError
 from autodiff.core.modes import composed as composed
-from autodiff.core.modes import detect_anomaly as detect_anomaly
 from autodiff.core.modes import enable_grad as enable_grad
 from autodiff.core.modes import is_grad_enabled as is_grad_enabled
 from autodiff.core.modes import no_grad as no_grad
@@ -81,6 +81,7 @@ from autodiff.transforms import jvp as jvp
 from autodiff.transforms import linearize as linearize
 from autodiff.transforms import value_and_grad as value_and_grad
 from autodiff.transforms import vjp as vjp
+from autodiff.watch import detect_anomaly as detect_anomaly
 
 __version__: str
 __all__ = [

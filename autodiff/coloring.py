@@ -22,9 +22,10 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.closures import gradients_at, run_recorded, strangers, variable
 from autodiff.core import backward
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError, require
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.graph import Variable, topological_order
 from autodiff.core.pytree import flatten
+from autodiff.extras import require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.transforms import grad

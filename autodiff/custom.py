@@ -20,8 +20,9 @@ from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.forward import Refusal
 from autodiff.core.op import Operation, apply, wrap
-from autodiff.core.pytree import flatten, flatten_like
+from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
+from autodiff.trees import flatten_like
 
 __all__ = ["custom_jvp", "custom_vjp"]
 

@@ -5,5 +5,39 @@
 True
 """
 
-from autodiff.core.errors import *  # noqa: F403
-from autodiff.core.errors import __all__ as __all__
+from autodiff.core.errors import (
+    AnomalyError,
+    ArgumentError,
+    AutodiffError,
+    CompileError,
+    CompileWarning,
+    ConvergenceError,
+    CutWarning,
+    DTypeError,
+    ForeignArrayError,
+    GradientMismatch,
+    GraphError,
+    MissingExtraError,
+    NotDifferentiableError,
+    ShapeError,
+)
+from autodiff.extras import loadable, require
+
+__all__ = [
+    "AnomalyError",
+    "ArgumentError",
+    "AutodiffError",
+    "CompileError",
+    "CompileWarning",
+    "ConvergenceError",
+    "CutWarning",
+    "DTypeError",
+    "ForeignArrayError",
+    "GradientMismatch",
+    "GraphError",
+    "MissingExtraError",
+    "NotDifferentiableError",
+    "ShapeError",
+    "loadable",
+    "require",
+]

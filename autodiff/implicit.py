@@ -26,15 +26,16 @@ from autodiff.core.errors import (
     NotDifferentiableError,
     ShapeError,
     SingularMatrixError,
-    require,
 )
 from autodiff.core.modes import no_grad
 from autodiff.core.op import alias, wrap
-from autodiff.core.pytree import flatten, flatten_like
+from autodiff.core.pytree import flatten
+from autodiff.extras import require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 from autodiff.transforms import grad
+from autodiff.trees import flatten_like
 
 __all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minimize", "root"]
 

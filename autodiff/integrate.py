@@ -29,16 +29,17 @@ from autodiff.core.errors import (
     GraphError,
     ShapeError,
     SingularMatrixError,
-    require,
 )
 from autodiff.core.modes import no_grad
 from autodiff.core.op import Primitive
-from autodiff.core.pytree import flatten, flatten_like
+from autodiff.core.pytree import flatten
+from autodiff.extras import require
 from autodiff.implicit import Jacobian, solution
 from autodiff.mapping import vmap
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
+from autodiff.trees import flatten_like
 
 __all__ = ["fixed_quad", "odeint", "quad", "solve_ivp"]
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError, require
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.extras import require
 from autodiff.ops import shaping
 from autodiff.ops.calculus import interp
 from autodiff.ops.common import bare

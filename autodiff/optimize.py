@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError, require
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError
 from autodiff.core.modes import no_grad, transform_depth
 from autodiff.core.pytree import flatten
+from autodiff.extras import require
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 from autodiff.tensor import Tensor

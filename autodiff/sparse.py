@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, is_batched
-from autodiff.core.errors import ArgumentError, ConvergenceError, DTypeError, ShapeError, SingularMatrixError, require
+from autodiff.core.errors import ArgumentError, ConvergenceError, DTypeError, ShapeError, SingularMatrixError
 from autodiff.core.op import Primitive
+from autodiff.extras import require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor

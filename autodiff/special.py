@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch, fused
-from autodiff.core.errors import require
 from autodiff.core.op import registry
+from autodiff.extras import require
 from autodiff.ops import reductions
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where

@@ -21,10 +21,11 @@ from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeErr
 from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
-from autodiff.core.pytree import flatten, flatten_like, tree_map
+from autodiff.core.pytree import flatten, tree_map
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
+from autodiff.trees import flatten_like
 
 __all__ = [
     "checkpoint",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,12 +16,82 @@ from autodiff.core import backward
 from autodiff.core import op as core
 from autodiff.core.errors import AnomalyError, AutodiffError, DTypeError, ShapeError
 from autodiff.core.graph import Node
-from autodiff.core.modes import State
+from autodiff.core.modes import Mode, State, current_state
 from autodiff.core.op import PYTHON_NUMBERS
 
-__all__: list[str] = []
+__all__ = ["detect_anomaly", "scope", "stopping", "tracing"]
 
 _PACKAGE = str(Path(__file__).parent)
+
+
+def detect_anomaly() -> Mode:
+    """Stop at the first NaN or infinity that is born of finite input, forward or backward.
+
+    The :class:`~autodiff.AnomalyError` names the operation, its inputs' shapes and ranges, and the line of the
+    program that called it. Slow: every operation's output is looked at, and every node remembers where it was made.
+
+    Examples
+    --------
+    >>> import numpy as np, autodiff
+    >>> x = autodiff.tensor([1.0, -1.0], requires_grad=True)
+    >>> with autodiff.detect_anomaly(), np.errstate(all="ignore"):
+    ...     autodiff.log(x)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    autodiff.AnomalyError: log made nan ...
+    """
+    return Mode(anomaly=True)
+
+
+def stopping(through: Callable[[Any], Any]) -> Mode:
+    """Pass every array that ``constant`` and ``detach`` stop the gradient at through a function, which may replace it.
+
+    Finite differences see a stopped value move with the point, the gradient does not, so a plain numerical check of a
+    right gradient fails (batch renormalisation's r and d). ``autodiff.testing`` therefore holds them at what they were
+    at the base point.
+    """
+    return Mode(stops=through)
+
+
+def tracing(keep: bool = False) -> Mode:
+    """Note on every node where it is recorded: the module path and the line of the program (used by the drawer).
+
+    Parameters
+    ----------
+    keep : bool
+        Keep on every node its arrays and its running time as well; memory grows by every intermediate result.
+    """
+    return Mode(traced=True, kept=keep, calls={})
+
+
+@contextlib.contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Append ``name`` to the module path while tracing; does nothing otherwise.
+
+    The parts of a path are joined by slashes. The second call under one path is marked ``#2``, the third ``#3``, so
+    that two calls of one module stay two.
+
+    Examples
+    --------
+    >>> with tracing():
+    ...     with scope("net"), scope("layer"):
+    ...         first = current_state().scope
+    ...     with scope("net"):
+    ...         second = current_state().scope
+    >>> first, second
+    ('net/layer', 'net#2')
+    """
+    state = current_state()
+    if state is None or not state.traced:
+        yield
+        return
+    path = f"{state.scope}/{name}" if state.scope else name
+    if state.calls is not None:
+        state.calls[path] = count = state.calls.get(path, 0) + 1
+        if count > 1:
+            path = f"{path}#{count}"
+    with Mode(scope=path):
+        yield
 
 
 def _note(node: Node, state: State, out: Any, arrays: Sequence[Any], seconds: float) -> None:

@@ -123,7 +123,7 @@ def plot(
     path: Any, losses: list[float], validation: list[tuple[int, float]], known: dict[str, float], title: str
 ) -> None:
     """Training loss per step, validation loss, and the losses of the baselines as lines."""
-    from autodiff.core.errors import require
+    from autodiff.extras import require
 
     plt = require("matplotlib.pyplot")
     figure, axes = plt.subplots(figsize=(7, 4))

@@ -29,7 +29,8 @@ import numpy as np
 import autodiff
 import nn
 import optim
-from autodiff.core.errors import AutodiffError, MissingExtraError, require
+from autodiff.core.errors import AutodiffError, MissingExtraError
+from autodiff.extras import require
 from optim.datasets import load_sklearn, split, standardize
 
 OPTIMIZERS = {

@@ -103,7 +103,7 @@ def main() -> None:
     assert found.fun < 1e-2 * before
 
     if options.out:
-        from autodiff.core.errors import require
+        from autodiff.extras import require
 
         plt = require("matplotlib.pyplot")
         figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")

@@ -10,7 +10,8 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.core.modes import current_state, scope
+from autodiff.core.modes import current_state
+from autodiff.watch import scope
 from nn.parameter import Parameter
 
 __all__ = ["Module", "name_parameters"]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.core.errors import ArgumentError, DTypeError, require
+from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.extras import require
 from autodiff.files import CHECKSUMS, check, checksums, read_npz, reading, replacing, write_npz
 from nn.module import Module
 

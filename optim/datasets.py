@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.extras import require
 from autodiff.files import DEFLATION, read_npz, reading
 
 __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx", "split", "standardize"]

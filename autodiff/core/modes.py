@@ -8,31 +8,13 @@ takes the general path for every other answer.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar
-
-__all__ = [
-    "State",
-    "composed",
-    "current_state",
-    "detect_anomaly",
-    "enable_grad",
-    "is_grad_enabled",
-    "is_plain",
-    "no_grad",
-    "plain",
-    "scope",
-    "state_as",
-    "stopping",
-    "tracing",
-    "transform_depth",
-]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,8 +82,11 @@ transform_depth: ContextVar[int] = ContextVar("autodiff_transform_depth", defaul
 current_state = _state.get
 
 
-class _Mode(contextlib.ContextDecorator):
+class Mode:
     """Changes some settings for a ``with`` block or for a decorated function; may be nested and used again."""
+
+    #: ``around(mode, function)`` runs a function in a fresh ``mode()`` at each call (decorators.py).
+    around: Any = None
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
@@ -118,42 +103,7 @@ class _Mode(contextlib.ContextDecorator):
         return False
 
     def __call__(self, function: F) -> F:
-        # A fresh mode per call and per step: one object's stack of tokens must not be shared by threads.
-        mode = partial(_Mode, **self._settings)
-
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with mode():
-                return function(*args, **kwargs)
-
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            with mode():
-                return await function(*args, **kwargs)
-
-        def stepping(*args: Any, **kwargs: Any) -> Any:
-            """Run every step of a generator's body in the mode, and what happens between two steps outside it."""
-            steps = function(*args, **kwargs)
-            act: Callable[[], Any] = partial(steps.send, None)
-            while True:
-                try:
-                    with mode():
-                        found = act()
-                except StopIteration as stop:
-                    return stop.value
-                try:
-                    act = partial(steps.send, (yield found))
-                except GeneratorExit:
-                    with mode():
-                        steps.close()
-                    raise
-                except BaseException as error:
-                    act = partial(steps.throw, error)
-
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__name__}: an asynchronous generator sets the mode in its body, by a with block"
-            )
-        runs = stepping if inspect.isgeneratorfunction(function) else inside
-        return wraps(function)(awaited if inspect.iscoroutinefunction(function) else runs)  # type: ignore[return-value]
+        return Mode.around(partial(Mode, **self._settings), function)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
@@ -166,7 +116,7 @@ def state_as(state: State) -> Iterator[None]:
         _state.reset(token)
 
 
-def no_grad() -> _Mode:
+def no_grad() -> Mode:
     """Record nothing: a context manager and a decorator.
 
     Examples
@@ -178,10 +128,10 @@ def no_grad() -> _Mode:
     >>> y.requires_grad
     False
     """
-    return _Mode(grad=False)
+    return Mode(grad=False)
 
 
-def enable_grad() -> _Mode:
+def enable_grad() -> Mode:
     """Record again inside :func:`no_grad`: a context manager and a decorator.
 
     Examples
@@ -191,7 +141,7 @@ def enable_grad() -> _Mode:
     ...     autodiff.is_grad_enabled()
     True
     """
-    return _Mode(grad=True)
+    return Mode(grad=True)
 
 
 def is_grad_enabled() -> bool:
@@ -207,7 +157,7 @@ def is_grad_enabled() -> bool:
     return state is None or state.grad
 
 
-def composed() -> _Mode:
+def composed() -> Mode:
     """Run every fused primitive through its composed definition: a context manager and a decorator.
 
     A whole program, a training step say, is run twice, once inside; equal gradients show that every hand-derived
@@ -223,10 +173,10 @@ def composed() -> _Mode:
     >>> np.allclose(y.data, F.softmax(x, dim=1).data)
     True
     """
-    return _Mode(composed=True)
+    return Mode(composed=True)
 
 
-def plain() -> _Mode:
+def plain() -> Mode:
     """Leave out all that is there for speed, to the same bits: a context manager and a decorator.
 
     Operations are applied, and backward passes walked, by the plain Python of :mod:`autodiff.core`; optimisers and
@@ -241,82 +191,9 @@ def plain() -> _Mode:
     >>> x.grad
     array(4.)
     """
-    return _Mode(plain=True)
+    return Mode(plain=True)
 
 
 def is_plain() -> bool:
     """Whether all that is there for speed is left out (:func:`plain`)."""
     return (_state.get() or ORDINARY).plain
-
-
-def detect_anomaly() -> _Mode:
-    """Stop at the first NaN or infinity that is born of finite input, forward or backward.
-
-    The :class:`~autodiff.AnomalyError` names the operation, its inputs' shapes and ranges, and the line of the
-    program that called it. Slow: every operation's output is looked at, and every node remembers where it was made.
-
-    Examples
-    --------
-    >>> import numpy as np, autodiff
-    >>> x = autodiff.tensor([1.0, -1.0], requires_grad=True)
-    >>> with autodiff.detect_anomaly(), np.errstate(all="ignore"):
-    ...     autodiff.log(x)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    autodiff.AnomalyError: log made nan ...
-    """
-    return _Mode(anomaly=True)
-
-
-def stopping(through: Callable[[Any], Any]) -> _Mode:
-    """Pass every array that ``constant`` and ``detach`` stop the gradient at through a function, which may replace it.
-
-    Finite differences see a stopped value move with the point, the gradient does not, so a plain numerical check of a
-    right gradient fails (batch renormalisation's r and d). ``autodiff.testing`` therefore holds them at what they were
-    at the base point.
-    """
-    return _Mode(stops=through)
-
-
-def tracing(keep: bool = False) -> _Mode:
-    """Note on every node where it is recorded: the module path and the line of the program (used by the drawer).
-
-    Parameters
-    ----------
-    keep : bool
-        Keep on every node its arrays and its running time as well; memory grows by every intermediate result.
-    """
-    return _Mode(traced=True, kept=keep, calls={})
-
-
-@contextlib.contextmanager
-def scope(name: str) -> Iterator[None]:
-    """Append ``name`` to the module path while tracing; does nothing otherwise.
-
-    The parts of a path are joined by slashes. The second call under one path is marked ``#2``, the third ``#3``, so
-    that two calls of one module stay two.
-
-    Examples
-    --------
-    >>> with tracing():
-    ...     with scope("net"), scope("layer"):
-    ...         first = current_state().scope
-    ...     with scope("net"):
-    ...         second = current_state().scope
-    >>> first, second
-    ('net/layer', 'net#2')
-    """
-    state = _state.get()
-    if state is None or not state.traced:
-        yield
-        return
-    path = f"{state.scope}/{name}" if state.scope else name
-    if state.calls is not None:
-        state.calls[path] = count = state.calls.get(path, 0) + 1
-        if count > 1:
-            path = f"{path}#{count}"
-    token = _state.set(replace(state, scope=path))
-    try:
-        yield
-    finally:
-        _state.reset(token)

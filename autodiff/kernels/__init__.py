@@ -31,8 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError
 from autodiff.core.modes import is_plain
+from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = [

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive
+from autodiff.extras import require
 from autodiff.ops import linalg, rearranging, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.products import matmul

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import require
 from autodiff.core.op import Primitive, registry
+from autodiff.extras import require
 from autodiff.ops import elementwise
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (

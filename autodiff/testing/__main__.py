@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.command import Parser, at_least
-from autodiff.core.errors import MissingExtraError, require
+from autodiff.core.errors import MissingExtraError
 from autodiff.core.op import Fused, Primitive, registry
+from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.ops import special
 from autodiff.testing import course

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, GradientMismatch, require
+from autodiff.core.errors import ArgumentError, GradientMismatch
+from autodiff.extras import require
 from autodiff.testing.arguments import Arguments, as_array, outputs_of, packed, unpacked
 from autodiff.testing.check import Problem, Stops, run
 from autodiff.testing.report import Report

@@ -283,7 +283,8 @@ class _Traced(Problem):
 
     def __init__(self, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
         super().__init__(arguments, rng)
-        from autodiff.core.modes import composed, stopping
+        from autodiff.core.modes import composed
+        from autodiff.watch import stopping
 
         self.f = f
         self.parameters: list[Any] = []
@@ -337,7 +338,8 @@ class _Traced(Problem):
         if not self.stops.held:
             yield
             return
-        from autodiff.core.modes import composed, stopping
+        from autodiff.core.modes import composed
+        from autodiff.watch import stopping
 
         with composed(), stopping(self.stops.following()):
             yield

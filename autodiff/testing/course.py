@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError
+from autodiff.extras import require
 from autodiff.testing.adapters import check_pair
 from autodiff.testing.report import Report
 

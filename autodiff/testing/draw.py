@@ -128,7 +128,7 @@ class HypothesisDraw(_Draw):
     """
 
     def __init__(self, draw: Callable[[Any], Any], whole: bool = False) -> None:
-        from autodiff.core.errors import require
+        from autodiff.extras import require
 
         self._draw = draw
         self._whole = whole

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.core.errors import require
+from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.testing import hooks
 from autodiff.testing.pages import Case, page_html, page_markdown

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from autodiff import grad
-from autodiff.core.errors import require
 from autodiff.core.op import registry
+from autodiff.extras import require
 from autodiff.ops import special
 from autodiff.testing.truths import TRUTHS, derivative
 

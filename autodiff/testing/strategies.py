@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autodiff.core.errors import ArgumentError, require
+from autodiff.core.errors import ArgumentError
+from autodiff.extras import require
 from autodiff.facts import sample_call
 from autodiff.testing.draw import HypothesisDraw
 from autodiff.testing.generators import (

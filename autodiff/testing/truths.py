@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import require
 from autodiff.core.op import Primitive, registry
+from autodiff.extras import require
 
 __all__ = ["TRUTHS", "certificate", "derivative", "points", "statable"]
 

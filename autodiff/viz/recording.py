@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from autodiff.core.modes import enable_grad, tracing
+from autodiff.core.modes import enable_grad
 from autodiff.tensor import Tensor
+from autodiff.watch import tracing
 
 __all__ = ["kinds_of", "module_kinds", "names_of", "recording", "run"]
 

@@ -20,11 +20,12 @@ import numpy as np
 from autodiff.core.backward import walk
 from autodiff.core.errors import GraphError
 from autodiff.core.graph import Constant, Node, Variable, topological_order
-from autodiff.core.modes import enable_grad, tracing
+from autodiff.core.modes import enable_grad
 from autodiff.core.op import ALIAS, PICK, ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
+from autodiff.watch import tracing
 
 __all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from autodiff.core.errors import ArgumentError, MissingExtraError, loadable, require
+from autodiff.core.errors import ArgumentError, MissingExtraError
+from autodiff.extras import loadable, require
 
 from .dot import edge_label, heading, to_dot, tooltip
 from .style import ALERT, FAMILIES, LINE_GAP, Box, box_of, clean, pill, text_width

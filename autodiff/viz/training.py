@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, ShapeError, require
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import no_grad
+from autodiff.extras import require
 from autodiff.files import save_figure
 
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]

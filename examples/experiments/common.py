@@ -13,7 +13,7 @@ import numpy as np
 
 import nn
 import optim
-from autodiff.core.errors import require
+from autodiff.extras import require
 from optim.datasets import load_cifar10, load_sklearn, split, standardize
 
 COLORS = (

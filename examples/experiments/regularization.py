@@ -14,7 +14,7 @@ from common import COLORS, arguments, conclude, figure, save, table
 
 import nn
 import optim
-from autodiff.core.errors import require
+from autodiff.extras import require
 
 KINDS: dict[str, dict[str, float]] = {
     "nothing": {},
