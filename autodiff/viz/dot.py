@@ -75,6 +75,8 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
         f'  node [shape=box, style="rounded,filled", fontname="{_FONT}", fontsize=10, fixedsize=true, margin=0];',
         f'  edge [fontname="{_FONT}", fontsize=10, arrowsize=0.7, color="#6e7781", fontcolor="#57606a"];',
     ]
+    if view.title:
+        out[1] = out[1].removesuffix("];") + f", label={quote(view.title)}, labelloc=t, fontsize=15];"
     children: dict[str | None, list[ClusterView]] = {}
     for frame in view.clusters:
         children.setdefault(frame.parent, []).append(frame)

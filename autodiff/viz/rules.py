@@ -52,6 +52,8 @@ class _Plain(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "_tanh_slope":
+            return ast.parse("1 - out ** 2", mode="eval").body
         if name == "quotient" and len(node.args) == 2:
             return ast.BinOp(node.args[0], ast.Div(), node.args[1])
         return node.args[0] if name == "bare" and len(node.args) == 1 else node

@@ -1,7 +1,8 @@
-"""GraphView to SVG: Graphviz decides where things go, and this module draws them.
+"""GraphView to SVG: Graphviz, or a layout of our own, decides where things go, and this module draws them.
 
 The layout comes from the ``dot`` program where it is on PATH (through the ``graphviz`` package), else from the
-``pygraphviz`` wheel, which carries the same engine and needs no system package. Graphviz's own SVG is not used: drawing
+``pygraphviz`` wheel, which carries the same engine and needs no system package, else from
+:mod:`autodiff.viz.layered`, which needs nothing. Graphviz's own SVG is not used: drawing
 here gives native tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that
 do not change from one run to the next.
 """
@@ -12,7 +13,6 @@ import contextlib
 import io
 import json
 import shutil
-from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -20,6 +20,7 @@ from autodiff.core.errors import ArgumentError, MissingExtraError
 from autodiff.extras import loadable, require
 
 from .dot import edge_label, heading, to_dot, tooltip
+from .layered import Layout, layered
 from .style import ALERT, FAMILIES, LINE_GAP, Box, box_of, clean, pill, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
 
@@ -32,29 +33,6 @@ _REMEDIES = (
 )
 
 _BINARY_FORMATS = ("pdf", "png")
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where things are, in points, y growing downwards.
-
-    Parameters
-    ----------
-    width, height : float
-        Of everything.
-    nodes : dict
-        Node id to the centre of its box.
-    clusters : dict
-        Cluster id to left, top, right, bottom.
-    edges : dict
-        Edge id to its Bezier points, its arrow head's point (None without one) and the centre of its label (or None).
-    """
-
-    width: float
-    height: float
-    nodes: dict[str, tuple[float, float]]
-    clusters: dict[str, tuple[float, float, float, float]]
-    edges: dict[str, tuple[list[tuple[float, float]], tuple[float, float] | None, tuple[float, float] | None]]
 
 
 def render(dot: str, format: str) -> bytes:
@@ -103,7 +81,8 @@ def _point(text: str) -> tuple[float, float]:
 
 
 def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
-    """Ask Graphviz where to put every box, frame and arrow of a view without collapsed clusters.
+    """Where to put every box, frame and arrow of a view without collapsed clusters: Graphviz says it where it is
+    installed, else :func:`autodiff.viz.layered.layered`.
 
     Parameters
     ----------
@@ -115,11 +94,6 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
     -------
     Layout
 
-    Raises
-    ------
-    MissingExtraError
-        If there is no layout engine.
-
     Examples
     --------
     >>> from autodiff.viz.view import NodeView
@@ -128,7 +102,11 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
     """
     if not view.nodes:
         return Layout(0, 0, {}, {}, {})
-    found: dict[str, Any] = json.loads(render(to_dot(view, rankdir=rankdir), "json0").decode("utf-8", "replace"))
+    try:
+        drawn = render(to_dot(view, rankdir=rankdir), "json0")
+    except MissingExtraError:
+        return layered(view, rankdir)
+    found: dict[str, Any] = json.loads(drawn.decode("utf-8", "replace"))
     left, bottom, right, top = (float(value) for value in found["bb"].split(","))
 
     def place(text: str) -> tuple[float, float]:
@@ -265,11 +243,6 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
     -------
     str
         One ``svg`` element of the size it needs: no cap, no scaling.
-
-    Raises
-    ------
-    MissingExtraError
-        If there is no layout engine; the message names both remedies.
 
     Examples
     --------

@@ -1,0 +1,540 @@
+"""A layered layout in plain Python, for machines without Graphviz: where every box, frame and arrow goes.
+
+The method is that of Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures"
+(1981): boxes are put on layers by longest paths, layers are ordered by the mean place of their neighbours, and places
+within a layer are the least-squares ones that keep the distances. Frames are laid out from the inside out, each as one
+box of the frame around it; an arrow that crosses a border does so at a port, which holds its place on the border.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from .style import box_of, text_width
+from .view import EdgeView, GraphView
+
+__all__ = ["Layout", "layered"]
+
+_GAP, _LAYER_GAP, _PAD = 22.0, 34.0, 12.0
+#: More bends than this are not laid out: the arrow then runs straight.
+_MOST_BENDS = 30_000
+_SWEEPS = 6
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are, in points, y growing downwards.
+
+    Parameters
+    ----------
+    width, height : float
+        Of everything.
+    nodes : dict
+        Node id to the centre of its box.
+    clusters : dict
+        Cluster id to left, top, right, bottom.
+    edges : dict
+        Edge id to its Bezier points, its arrow head's point (None without one) and the centre of its label (or None).
+    """
+
+    width: float
+    height: float
+    nodes: dict[str, Point]
+    clusters: dict[str, tuple[float, float, float, float]]
+    edges: dict[str, tuple[list[Point], Point | None, Point | None]]
+
+
+@dataclass
+class _Link:
+    """One piece of an arrow inside one frame."""
+
+    tail: Any
+    head: Any
+    label: tuple[float, float] | None = None
+    tail_port: Any = None
+    head_port: Any = None
+    path: list[Any] = field(default_factory=list)
+    turned: bool = False
+
+
+class _Level:
+    """The content of one frame, laid out along x (across) and y (with the flow)."""
+
+    def __init__(self, sizes: dict[Any, tuple[float, float]], links: list[_Link]) -> None:
+        self.sizes = dict(sizes)
+        self.links = links
+        self.ports = {key for link in links for key in (link.tail, link.head) if key not in sizes}
+        for port in self.ports:
+            self.sizes[port] = (2.0, 0.0)
+        self.rank = self._ranks()
+        # Next to a border, where only ports are, half the distance will do.
+        self.borders = {self.rank[port] + (port[0] == "in") for port in self.ports}
+        self.layers = self._layers()
+        self._order()
+        self.x: dict[Any, float] = {}
+        self._place()
+        self.y, self.tops, self.bottoms = self._heights()
+
+    def _ranks(self) -> dict[Any, int]:
+        after: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
+        for link in self.links:
+            if link.tail != link.head:
+                after[link.tail].append((link.head, 2 if link.label else 1))
+        # Folded blocks may depend on one another in a circle: arrows back into what is being visited are turned.
+        state: dict[Any, int] = {}
+        order: list[Any] = []
+        backs: set[tuple[Any, Any]] = set()
+        for start in self.sizes:
+            if start in state:
+                continue
+            stack: list[tuple[Any, Any]] = [(start, iter(after[start]))]
+            state[start] = 1
+            while stack:
+                item, rest = stack[-1]
+                for head, _ in rest:
+                    if state.get(head) == 1:
+                        backs.add((item, head))
+                    elif head not in state:
+                        state[head] = 1
+                        stack.append((head, iter(after[head])))
+                        break
+                else:
+                    state[item] = 2
+                    order.append(item)
+                    stack.pop()
+        for link in self.links:
+            link.turned = (link.tail, link.head) in backs
+        forward: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
+        for link in self.links:
+            if link.tail != link.head:
+                tail, head = (link.head, link.tail) if link.turned else (link.tail, link.head)
+                forward[tail].append((head, 2 if link.label else 1))
+        rank = dict.fromkeys(self.sizes, 0)
+        entries = {port for port in self.ports if port[0] == "in"}
+        exits = self.ports - entries
+        for item in self.sizes:
+            rank[item] = 1 if entries and item not in entries else 0
+        waiting: dict[Any, int] = defaultdict(int)
+        for heads in forward.values():
+            for head, _ in heads:
+                waiting[head] += 1
+        fed = {head for heads in forward.values() for head, _ in heads}
+        ready = [item for item in self.sizes if not waiting[item]]
+        done = []
+        while ready:
+            item = ready.pop()
+            done.append(item)
+            for head, length in forward[item]:
+                rank[head] = max(rank[head], rank[item] + length)
+                waiting[head] -= 1
+                if not waiting[head]:
+                    ready.append(head)
+        # What nothing feeds stands just before what reads it first.
+        for item in reversed(done):
+            if item not in fed and item not in entries and forward[item]:
+                rank[item] = max(rank[item], min(rank[head] - length for head, length in forward[item]))
+        last = max((rank[item] for item in rank if item not in exits), default=0)
+        for port in exits:
+            rank[port] = max(last + 1, rank[port])
+        return rank
+
+    def _layers(self) -> list[list[Any]]:
+        layers: list[list[Any]] = [[] for _ in range(max(self.rank.values(), default=0) + 1)]
+        for item, rank in self.rank.items():
+            layers[rank].append(item)
+        self.above: dict[Any, list[Any]] = defaultdict(list)
+        self.below: dict[Any, list[Any]] = defaultdict(list)
+        bends = sum(abs(self.rank[link.head] - self.rank[link.tail]) for link in self.links)
+        trunks: dict[tuple[Any, int], Any] = {}
+        for i, link in enumerate(self.links):
+            tail, head = (link.head, link.tail) if link.turned else (link.tail, link.head)
+            between = range(self.rank[tail] + 1, self.rank[head])
+            path = [tail]
+            middle = between[len(between) // 2] if len(between) else -1
+            for rank in between if bends <= _MOST_BENDS or link.label else ():
+                # Uses of one value run together as far as they can.
+                key: Any = (tail, rank) if link.label is None and link.tail_port is None else (i, rank)
+                bend = trunks.get(key)
+                if bend is None:
+                    bend = trunks[key] = ("bend", *key)
+                    self.sizes[bend] = link.label if link.label and rank == middle else (4.0, 0.0)
+                    self.rank[bend] = rank
+                    layers[rank].append(bend)
+                path.append(bend)
+            path.append(head)
+            link.path = path
+            for one, other in zip(path, path[1:], strict=False):
+                if self.rank[other] == self.rank[one] + 1:
+                    self.below[one].append(other)
+                    self.above[other].append(one)
+        return layers
+
+    def _order(self) -> None:
+        place: dict[Any, float] = {}
+        for layer in self.layers:
+            place.update({item: float(i) for i, item in enumerate(layer)})
+        best, fewest = [list(layer) for layer in self.layers], self._crossings(place)
+        for sweep in range(_SWEEPS):
+            down = sweep % 2 == 0
+            near = self.above if down else self.below
+            for layer in self.layers if down else reversed(self.layers):
+                mean = {
+                    item: sum(place[n] for n in near[item]) / len(near[item]) if near[item] else place[item]
+                    for item in layer
+                }
+                layer.sort(key=mean.__getitem__)
+                place.update({item: float(i) for i, item in enumerate(layer)})
+            crossings = self._crossings(place)
+            if crossings < fewest:
+                best, fewest = [list(layer) for layer in self.layers], crossings
+        self.layers = best
+
+    def _crossings(self, place: dict[Any, float]) -> int:
+        from bisect import bisect_right, insort
+
+        total = 0
+        for layer in self.layers:
+            seen: list[float] = []
+            for item in sorted(layer, key=place.__getitem__):
+                heads = sorted(place[n] for n in self.below[item])
+                total += sum(len(seen) - bisect_right(seen, head) for head in heads)
+                for head in heads:
+                    insort(seen, head)
+        return total
+
+    def _place(self) -> None:
+        x = self.x
+        for layer in self.layers:
+            at = 0.0
+            for item in layer:
+                width = self.sizes[item][0]
+                x[item] = at + width / 2
+                at += width + self._gap(item)
+        for sweep in range(2 * _SWEEPS):
+            down = sweep % 2 == 0
+            final = sweep >= 2 * _SWEEPS - 2
+            for layer in self.layers if down else reversed(self.layers):
+                wanted, weights = [], []
+                for item in layer:
+                    near = self.above[item] if down else self.below[item]
+                    if final:
+                        near = self.above[item] + self.below[item]
+                    wanted.append(sum(x[n] for n in near) / len(near) if near else x[item])
+                    # Lines without bends and the main path before everything else.
+                    weights.append(8.0 if item[0] == "bend" else 4.0 if self.above[item] and self.below[item] else 1.0)
+                x.update(zip(layer, self._apart(layer, wanted, weights), strict=True))
+        left = min((x[i] - self.sizes[i][0] / 2 for i in x), default=0.0)
+        for item in x:
+            x[item] -= left
+        self.width = max((x[i] + self.sizes[i][0] / 2 for i in x), default=0.0)
+
+    @staticmethod
+    def _gap(item: Any) -> float:
+        return 10.0 if item[0] == "bend" else _GAP
+
+    def _apart(self, layer: list[Any], wanted: list[float], weights: list[float]) -> list[float]:
+        """The places nearest to those wanted that keep the order and the distances: isotonic regression by pooling
+        adjacent violators.
+        """
+        offsets = [0.0]
+        for one, other in zip(layer, layer[1:], strict=False):
+            gap = min(self._gap(one), self._gap(other))
+            offsets.append(offsets[-1] + (self.sizes[one][0] + self.sizes[other][0]) / 2 + gap)
+        pools: list[list[float]] = []
+        for want, offset, weight in zip(wanted, offsets, weights, strict=True):
+            pools.append([want - offset, weight, 1])
+            while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+                value, mass, count = pools.pop()
+                before = pools[-1]
+                before[0] = (before[0] * before[1] + value * mass) / (before[1] + mass)
+                before[1] += mass
+                before[2] += count
+        flat = [pool[0] for pool in pools for _ in range(int(pool[2]))]
+        return [place + offset for place, offset in zip(flat, offsets, strict=True)]
+
+    def _heights(self) -> tuple[dict[Any, float], list[float], list[float]]:
+        y: dict[Any, float] = {}
+        tops: list[float] = []
+        bottoms: list[float] = []
+        at = 0.0
+        for layer in self.layers:
+            height = max((self.sizes[item][1] for item in layer), default=0.0)
+            tops.append(at)
+            bottoms.append(at + height)
+            for item in layer:
+                y[item] = at + height / 2
+            gap = _LAYER_GAP / 2 if len(tops) in self.borders else _LAYER_GAP
+            at += height + gap
+        self.height = bottoms[-1] if bottoms else 0.0
+        return y, tops, bottoms
+
+
+def _head(view: GraphView) -> dict[str, tuple[float, float]]:
+    """Width and height that the heading of each frame needs."""
+    from .dot import heading
+
+    found = {}
+    for cluster in view.clusters:
+        lines = heading(cluster)
+        width = max(text_width(line, 12 if i == 0 else 10.5, i == 0) for i, line in enumerate(lines))
+        found[cluster.id] = (min(width, 420.0) + 18, 15.0 * len(lines) + 10)
+    return found
+
+
+def layered(view: GraphView, rankdir: str = "TB") -> Layout:
+    """Where everything goes in a view without collapsed clusters.
+
+    Parameters
+    ----------
+    view : GraphView
+    rankdir : {"TB", "LR", "BT", "RL"}
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import NodeView
+    >>> view = GraphView((NodeView("n0", "x"), NodeView("n1", "exp")), (EdgeView("e0", "n0", "n1"),))
+    >>> places = layered(view).nodes
+    >>> places["n0"][1] < places["n1"][1]
+    True
+    """
+    from .dot import edge_label
+
+    sideways, backwards = rankdir in ("LR", "RL"), rankdir in ("BT", "RL")
+    boxes = {node.id: box_of(node) for node in view.nodes}
+    parents: dict[str, str | None] = {cluster.id: cluster.parent for cluster in view.clusters}
+    homes = {node.id: node.cluster for node in view.nodes}
+
+    def around(node: str) -> list[str]:
+        path, at = [], homes[node]
+        while at is not None:
+            path.append(at)
+            at = parents[at]
+        return path[::-1]
+
+    paths = {node.id: around(node.id) for node in view.nodes}
+    links: dict[str | None, list[_Link]] = defaultdict(list)
+    shared: dict[tuple[Any, ...], _Link] = {}
+    routes: dict[str, list[tuple[str | None, _Link]]] = {}
+    loose: list[EdgeView] = []
+
+    def link(frame: str | None, tail: Any, head: Any, name: Any, **facts: Any) -> _Link:
+        key = (frame, tail, head, name, facts.get("tail_port"), facts.get("head_port"))
+        if key not in shared:
+            shared[key] = _Link(tail, head, **facts)
+            links[frame].append(shared[key])
+        return shared[key]
+
+    for edge in view.edges:
+        if edge.kind == "carry" or (edge.kind == "link" and edge.upward) or edge.source == edge.target:
+            loose.append(edge)
+            continue
+        tail, head = (edge.target, edge.source) if edge.upward else (edge.source, edge.target)
+        p, q = paths[tail], paths[head]
+        common = 0
+        while common < min(len(p), len(q)) and p[common] == q[common]:
+            common += 1
+        out, into = p[common:], q[common:]
+        text = edge_label(edge)
+        size = (text_width(text, 10) + 8, 14.0) if text else None
+        if size is not None and sideways:
+            size = size[1], size[0]
+        leaving, arriving = ("out", tail), ("in", tail)
+        route: list[tuple[str | None, _Link]] = []
+        for i in range(len(out) - 1, -1, -1):
+            inner = i + 1 < len(out)
+            start = ("c", out[i + 1]) if inner else ("n", tail)
+            route.append((out[i], link(out[i], start, leaving, "", tail_port=leaving if inner else None)))
+        at = p[common - 1] if common else None
+        start = ("c", out[0]) if out else ("n", tail)
+        end = ("c", into[0]) if into else ("n", head)
+        facts = {"tail_port": leaving if out else None, "head_port": arriving if into else None, "label": size}
+        route.append((at, link(at, start, end, edge.id if size or not into else "", **facts)))
+        for i, frame in enumerate(into):
+            inner = i + 1 < len(into)
+            end = ("c", into[i + 1]) if inner else ("n", head)
+            name = "" if inner else edge.id
+            route.append((frame, link(frame, arriving, end, name, head_port=arriving if inner else None)))
+        routes[edge.id] = route
+
+    content: dict[str | None, list[Any]] = defaultdict(list)
+    for node in view.nodes:
+        content[node.cluster].append(("n", node.id))
+    for cluster in view.clusters:
+        content[cluster.parent].append(("c", cluster.id))
+    heads = _head(view)
+    sizes: dict[Any, tuple[float, float]] = {}
+    for name, box in boxes.items():
+        sizes["n", name] = (box.height, box.width) if sideways else (box.width, box.height)
+    levels: dict[str | None, _Level] = {}
+    shifts: dict[str | None, Point] = {}
+    for frame in [*(cluster.id for cluster in reversed(view.clusters)), None]:
+        level = levels[frame] = _Level({item: sizes[item] for item in content[frame]}, links[frame])
+        if frame is None:
+            shifts[frame] = (0.0, 0.0)
+            continue
+        least, head_room = heads[frame]
+        across, along = level.width, level.height
+        if sideways:
+            width, height = across + head_room + _PAD, max(along + 2 * _PAD, least)
+            shifts[frame] = (head_room, (height - along) / 2)
+        else:
+            width, height = max(across + 2 * _PAD, least), along + head_room + _PAD
+            shifts[frame] = ((width - across) / 2, _PAD if backwards else head_room)
+        sizes["c", frame] = (width, height)
+
+    def anchor(frame: str | None, item: Any, port: Any, bottom: bool, spread: float = 0.0) -> Point:
+        """Where an arrow meets an item of a frame, in the frame's own coordinates."""
+        level = levels[frame]
+        width, height = level.sizes[item]
+        y = level.y[item] + (height / 2 if bottom else -height / 2)
+        if item[0] == "c":
+            inner = levels[item[1]]
+            return level.x[item] - width / 2 + shifts[item[1]][0] + inner.x[port], y
+        return level.x[item] + spread, y
+
+    # Arrows into one box meet it side by side, in the order in which they come.
+    spreads: dict[tuple[str | None, int], float] = {}
+    for frame, level in levels.items():
+        arriving_at: dict[Any, list[_Link]] = defaultdict(list)
+        for one in level.links:
+            if one.head[0] == "n" and not one.turned:
+                arriving_at[one.head].append(one)
+        for item, several in arriving_at.items():
+            several.sort(key=lambda one: level.x[one.path[-2]])
+            step = min(16.0, (level.sizes[item][0] - 20) / len(several))
+            for i, one in enumerate(several):
+                spreads[frame, id(one)] = (i - (len(several) - 1) / 2) * step
+
+    def piece(frame: str | None, one: _Link) -> tuple[list[Point], Point | None]:
+        level, (dx, dy) = levels[frame], shifts[frame]
+        points: list[Point] = []
+        label = None
+        path = one.path[::-1] if one.turned else one.path
+        for i, item in enumerate(path):
+            if 0 < i < len(path) - 1:
+                rank = level.rank[item]
+                if one.label and level.sizes[item] == one.label:
+                    label = level.x[item] + dx, level.y[item] + dy
+                ends = (level.tops[rank], level.bottoms[rank])
+                points.extend((level.x[item], y) for y in (ends[::-1] if one.turned else ends))
+            elif item[0] in ("in", "out"):
+                y = -dy if item[0] == "in" else sizes["c", frame][1] - dy
+                points.append((level.x[item], y))
+                if item[0] == "in":
+                    points.append((level.x[item], level.tops[level.rank[item]]))
+                else:
+                    points.insert(-1, (level.x[item], level.tops[level.rank[item]]))
+            else:
+                # Straight to the edge of the layer, so that no taller neighbour is cut.
+                rank = level.rank[item]
+                last = i > 0
+                port = one.head_port if last else one.tail_port
+                spread = spreads.get((frame, id(one)), 0.0) if last else 0.0
+                x, y = anchor(frame, item, port, last == one.turned, spread)
+                edge = (x, level.tops[rank] if last != one.turned else level.bottoms[rank])
+                points.extend([edge, (x, y)] if last else [(x, y), edge])
+        return [(x + dx, y + dy) for x, y in points], label
+
+    # From the outside in.
+    origins: dict[str | None, Point] = {None: (0.0, 0.0)}
+    nodes: dict[str, Point] = {}
+    clusters: dict[str, tuple[float, float, float, float]] = {}
+    for frame in [None, *(cluster.id for cluster in view.clusters)]:
+        level, (ox, oy), (dx, dy) = levels[frame], origins[frame], shifts[frame]
+        for item in content[frame]:
+            x, y = ox + dx + level.x[item], oy + dy + level.y[item]
+            width, height = sizes[item]
+            if item[0] == "n":
+                nodes[item[1]] = x, y
+            else:
+                origins[item[1]] = x - width / 2, y - height / 2
+                clusters[item[1]] = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+    total_width, total_height = levels[None].width, levels[None].height
+    extra = 0.0
+    curves: dict[str, tuple[list[Point], Point | None, Point | None]] = {}
+    for edge in view.edges:
+        if edge.id not in routes:
+            continue
+        line: list[Point] = []
+        label: Point | None = None
+        for frame, one in routes[edge.id]:
+            points, where = piece(frame, one)
+            ox, oy = origins[frame]
+            if where is not None:
+                label = where[0] + ox, where[1] + oy
+            for x, y in points:
+                if not line or abs(line[-1][0] - x - ox) + abs(line[-1][1] - y - oy) > 0.01:
+                    line.append((x + ox, y + oy))
+        if len(line) < 2:
+            line.append((line[0][0], line[0][1] + 1.0))
+        curves[edge.id] = _curve(line, edge), _tip(line, edge), label
+    for edge in loose:
+        # Beside the boxes: around the right side, from one round to the next.
+        (x0, y0), (x1, y1) = nodes[edge.source], nodes[edge.target]
+        w0, w1 = sizes["n", edge.source][0] / 2, sizes["n", edge.target][0] / 2
+        if edge.kind == "link" and edge.source != edge.target:
+            side = 1.0 if x1 > x0 else -1.0
+            a, b = (x0 + side * w0, y0), (x1 - side * w1, y1)
+            curves[edge.id] = [a, a, b, b], None, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 6)
+            continue
+        inner = homes[edge.source]
+        right = clusters[inner][2] if inner is not None and homes[edge.target] == inner else max(x0 + w0, x1 + w1)
+        out_x = right + 26
+        extra = max(extra, out_x + 4 - total_width)
+        bend = 9.0 if edge.source == edge.target else 0.0
+        a, b = (x0 + w0, y0 + bend), (x1 + w1 + 7, y1 - bend)
+        middle = (out_x, (a[1] + b[1]) / 2)
+        curve = [a, (out_x, a[1]), (out_x, a[1]), middle, (out_x, b[1]), (out_x, b[1]), b]
+        curves[edge.id] = curve, (x1 + w1, y1 - bend), None
+    total_width += max(extra, 0.0)
+
+    def turn(point: Point) -> Point:
+        x, y = point
+        if backwards:
+            y = total_height - y
+        return (round(y, 1), round(x, 1)) if sideways else (round(x, 1), round(y, 1))
+
+    def turned(a: Point, b: Point) -> tuple[float, float, float, float]:
+        (x0, y0), (x1, y1) = turn(a), turn(b)
+        return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+    size = (total_height, total_width) if sideways else (total_width, total_height)
+    return Layout(
+        *size,
+        {name: turn(point) for name, point in nodes.items()},
+        {name: turned(place[:2], place[2:]) for name, place in clusters.items()},
+        {
+            name: ([turn(p) for p in points], None if tip is None else turn(tip), None if at is None else turn(at))
+            for name, (points, tip, at) in curves.items()
+        },
+    )
+
+
+def _tip(line: list[Point], edge: EdgeView) -> Point | None:
+    if edge.kind == "link":
+        return None
+    return line[0] if edge.upward else line[-1]
+
+
+def _curve(line: list[Point], edge: EdgeView) -> list[Point]:
+    """A polyline as cubic curves whose tangents run with the flow; the end under the arrow head stops short of it."""
+    line = list(line)
+    if edge.kind != "link":
+        at, step = (0, 8.0) if edge.upward else (-1, -8.0)
+        if not edge.upward and line[-2][1] > line[-1][1]:
+            step = 8.0
+        line[at] = line[at][0], line[at][1] + step
+    points = [line[0]]
+    for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False):
+        middle = (y0 + y1) / 2
+        points.extend([(x0, middle), (x1, middle), (x1, y1)])
+    return points

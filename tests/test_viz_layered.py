@@ -1,0 +1,123 @@
+"""The layout of our own, which needs no Graphviz: laws of what a drawing must not do, over drawn programs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autodiff as ad
+import nn
+from autodiff.viz import draw
+from autodiff.viz.layered import layered
+from autodiff.viz.style import box_of
+from autodiff.viz.view import EdgeView, GraphView, NodeView
+
+DIRECTIONS = ("TB", "LR", "BT", "RL")
+
+
+class Part(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.inner = nn.Linear(2, 2)
+
+    def forward(self, x, y):
+        return np.tanh(self.inner(x)) + y if self.kind else x * y
+
+
+@st.composite
+def pictures(draws):
+    """Views with frames in frames, long arrows, labels, arrows back and folded blocks."""
+    steps = draws(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=14))
+    parts = [Part(0), Part(1)]
+
+    def f(a, b):
+        pool = [a, b]
+        for kind, i, j in steps:
+            x, y = pool[-1 - i % len(pool)], pool[-1 - j % len(pool)]
+            pool.append(parts[kind](x, y) if kind < 2 else np.sin(x) if kind == 2 else x - y)
+        return pool[-1]
+
+    direction = draws(st.sampled_from(["forward", "backward", "both"]))
+    fold = draws(st.sampled_from([False, True, 6]))
+    names = {"first": parts[0], "second": parts[1]}
+    return draw(f, np.ones((1, 2)), np.ones((1, 2)), direction=direction, fold=fold, names=names).view.visible()
+
+
+def rectangles(view, layout):
+    for node in view.nodes:
+        (x, y), box = layout.nodes[node.id], box_of(node)
+        yield node.id, (x - box.width / 2, y - box.height / 2, x + box.width / 2, y + box.height / 2)
+
+
+def apart(a, b):
+    return a[2] <= b[0] + 0.3 or b[2] <= a[0] + 0.3 or a[3] <= b[1] + 0.3 or b[3] <= a[1] + 0.3
+
+
+@given(pictures(), st.sampled_from(DIRECTIONS))
+def test_boxes_and_frames_keep_apart_frames_hold_what_is_theirs_and_arrows_join_their_boxes(view, direction):
+    layout = layered(view, direction)
+    places = dict(rectangles(view, layout))
+    for i, (one, a) in enumerate(places.items()):
+        assert a[0] >= -0.3
+        assert a[1] >= -0.3
+        assert a[2] <= layout.width + 0.3
+        assert a[3] <= layout.height + 0.3
+        for other, b in list(places.items())[i + 1 :]:
+            assert apart(a, b), (one, other)
+    parents = {c.id: c.parent for c in view.clusters}
+    frames = {c.id: layout.clusters[c.id] for c in view.clusters}
+    for node in view.nodes:
+        around, home = set(), node.cluster
+        while home is not None:
+            around.add(home)
+            home = parents[home]
+        for name, frame in frames.items():
+            a = places[node.id]
+            if name in around:
+                assert frame[0] <= a[0]
+                assert frame[1] <= a[1]
+                assert a[2] <= frame[2] + 0.2
+                assert a[3] <= frame[3] + 0.2
+            else:
+                assert apart(a, frame)
+    for edge in view.edges:
+        points, tip, _ = layout.edges[edge.id]
+        assert len(points) % 3 == 1
+        assert (tip is None) == (edge.kind == "link")
+        first, last = (points[0], tip or points[-1])
+        if edge.upward and edge.kind != "link":
+            first, last = points[-1], tip
+        for end, box in ((first, places[edge.source]), (last, places[edge.target])):
+            assert box[0] - 0.3 <= end[0] <= box[2] + 0.3
+            assert box[1] - 0.3 <= end[1] <= box[3] + 0.3
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_flow_runs_the_way_that_is_asked_for(direction):
+    view = draw(lambda x: np.exp(np.sin(x)), 1.0).view
+    a, b = (layered(view, direction).nodes[name] for name in ("n0", "n2"))
+    difference = {"TB": b[1] - a[1], "BT": a[1] - b[1], "LR": b[0] - a[0], "RL": a[0] - b[0]}[direction]
+    assert difference > 50
+
+
+def test_a_chain_stands_in_one_line_and_a_leaf_beside_its_reader():
+    view = draw(lambda x, w: np.exp(np.sin(np.cos(x)) * w), 1.0, 2.0).view
+    layout = layered(view)
+    by_label = {node.label: layout.nodes[node.id] for node in view.nodes}
+    assert abs(by_label["cos"][0] - by_label["sin"][0]) < 4
+    assert by_label["w"][1] == by_label["sin"][1]
+
+
+def test_boxes_that_depend_on_one_another_in_a_circle_are_laid_out():
+    nodes = tuple(NodeView(f"n{i}", "x") for i in range(3))
+    edges = tuple(EdgeView(f"e{i}", f"n{i}", f"n{(i + 1) % 3}") for i in range(3))
+    assert len(layered(GraphView(nodes, edges)).edges) == 3
+
+
+def test_the_same_picture_is_laid_out_the_same_way_and_a_long_one_soon():
+    x = y = ad.tensor(1.0, requires_grad=True, name="x")
+    for _ in range(150):
+        y = np.sin(y) * 1.01 + x
+    view = draw(y, fold=False).view
+    assert layered(view) == layered(view)
