@@ -8,8 +8,10 @@ box of the frame around it; an arrow that crosses a border does so at a port, wh
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from .style import box_of, text_width
@@ -167,7 +169,7 @@ class _Level:
                 path.append(bend)
             path.append(head)
             link.path = path
-            for one, other in zip(path, path[1:], strict=False):
+            for one, other in pairwise(path):
                 if self.rank[other] == self.rank[one] + 1:
                     self.below[one].append(other)
                     self.above[other].append(one)
@@ -194,8 +196,6 @@ class _Level:
         self.layers = best
 
     def _crossings(self, place: dict[Any, float]) -> int:
-        from bisect import bisect_right, insort
-
         total = 0
         for layer in self.layers:
             seen: list[float] = []
@@ -241,7 +241,7 @@ class _Level:
         adjacent violators.
         """
         offsets = [0.0]
-        for one, other in zip(layer, layer[1:], strict=False):
+        for one, other in pairwise(layer):
             gap = min(self._gap(one), self._gap(other))
             offsets.append(offsets[-1] + (self.sizes[one][0] + self.sizes[other][0]) / 2 + gap)
         pools: list[list[float]] = []
@@ -357,11 +357,11 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
         end = ("c", into[0]) if into else ("n", head)
         facts = {"tail_port": leaving if out else None, "head_port": arriving if into else None, "label": size}
         route.append((at, link(at, start, end, edge.id if size or not into else "", **facts)))
-        for i, frame in enumerate(into):
+        for i, entered in enumerate(into):
             inner = i + 1 < len(into)
             end = ("c", into[i + 1]) if inner else ("n", head)
             name = "" if inner else edge.id
-            route.append((frame, link(frame, arriving, end, name, head_port=arriving if inner else None)))
+            route.append((entered, link(entered, arriving, end, name, head_port=arriving if inner else None)))
         routes[edge.id] = route
 
     content: dict[str | None, list[Any]] = defaultdict(list)
@@ -486,8 +486,8 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             a, b = (x0 + side * w0, y0), (x1 - side * w1, y1)
             curves[edge.id] = [a, a, b, b], None, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 6)
             continue
-        inner = homes[edge.source]
-        right = clusters[inner][2] if inner is not None and homes[edge.target] == inner else max(x0 + w0, x1 + w1)
+        home = homes[edge.source]
+        right = clusters[home][2] if home is not None and homes[edge.target] == home else max(x0 + w0, x1 + w1)
         out_x = right + 26
         extra = max(extra, out_x + 4 - total_width)
         bend = 9.0 if edge.source == edge.target else 0.0
@@ -534,7 +534,7 @@ def _curve(line: list[Point], edge: EdgeView) -> list[Point]:
             step = 8.0
         line[at] = line[at][0], line[at][1] + step
     points = [line[0]]
-    for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(line):
         middle = (y0 + y1) / 2
         points.extend([(x0, middle), (x1, middle), (x1, y1)])
     return points
