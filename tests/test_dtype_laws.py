@@ -15,7 +15,7 @@ from autodiff.testing import RandomDraw
 from autodiff.testing.verify import gradient_places
 
 OPS = sorted(name for name in registry if not name.startswith(("doc_", "test_")))
-LAPACK = frozenset("cholesky det eig eigh inv logabsdet matrix_function pinv qr solve svd".split())
+LAPACK = frozenset("cholesky det eig eigh eigvalsh inv logabsdet matrix_function pinv qr solve svd svdvals".split())
 CALLS = 4
 
 
