@@ -13,6 +13,7 @@ from typing import Any
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.files import replacing, save_figure
+from autodiff.tables import html_table
 
 __all__ = ["History"]
 
@@ -63,6 +64,19 @@ class History:
             start += steps
         return means
 
+    def _rows(self) -> list[list[Any]]:
+        """A row per epoch: its number, its mean loss, and what was recorded of it, None for what was not."""
+        columns = [getattr(self, name) for name in self._PER_EPOCH]
+        return [
+            [epoch + 1, mean, *(column[epoch] if epoch < len(column) else None for column in columns)]
+            for epoch, mean in enumerate(self.mean_losses())
+        ]
+
+    def _repr_html_(self) -> str:
+        """A row per epoch, for notebooks."""
+        headings = ["epoch", "mean loss", *(name.replace("_", " ") for name in self._PER_EPOCH)]
+        return html_table(f"{self.epochs} epochs, {len(self.loss)} steps", headings, self._rows())
+
     def to_csv(self, path: str | Path) -> None:
         """Write one row per epoch, with the epoch's mean loss; what was not recorded stays empty.
 
@@ -70,12 +84,10 @@ class History:
         ----------
         path : str or Path
         """
-        columns = [getattr(self, name) for name in self._PER_EPOCH]
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(["epoch", "mean_loss", *self._PER_EPOCH])
-        for epoch, mean in enumerate(self.mean_losses()):
-            writer.writerow([epoch + 1, mean, *(column[epoch] if epoch < len(column) else "" for column in columns)])
+        writer.writerows(["" if cell is None else cell for cell in row] for row in self._rows())
         with replacing(path) as file:
             file.write(text.getvalue().encode())
 

@@ -129,7 +129,7 @@ PAGES = sorted(
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.S)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [pytest.param(p, marks=[pytest.mark.slow] * p.endswith("digits.md")) for p in PAGES])
 def test_a_page_runs_and_prints_what_it_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], temporary: None
 ) -> None:
@@ -165,6 +165,14 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
             f"{page} needs a network"
         )
     assert "vmap" in (tmp_path / "site" / "searchindex.js").read_text()
+
+
+def test_every_page_stands_in_the_contents() -> None:
+    contents = (ROOT / "docs" / "index.md").read_text()
+    pages = {p.relative_to(ROOT / "docs").with_suffix("").as_posix() for p in (ROOT / "docs").glob("*.md")}
+    pages |= {name.removeprefix("docs/").removesuffix(".md") for name in PAGES}
+    missing = [page for page in sorted(pages - {"index"}) if not re.search(rf"^{page}$", contents, re.M)]
+    assert not missing, f"name them in a toctree of docs/index.md: {missing}"
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:

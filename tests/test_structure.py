@@ -43,6 +43,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fast": ("core", ""),
     "errors": ("core extras", ""),
     "files": ("core", ""),
+    "tables": ("", ""),
     "naming": ("", ""),
     "nn": ("naming", ""),
     "optim": ("naming", ""),
@@ -91,7 +92,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "command": ("", ""),
     "performance": ("core command", ""),
     "viz": (f"{BASE} ops tensor files command *", ""),
-    "testing": (f"{BASE} ops tensor files command *", ""),
+    "testing": (f"{BASE} ops tensor files tables command *", ""),
 }
 
 

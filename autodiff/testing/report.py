@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.tables import html_table
+
 __all__ = ["Entry", "Report"]
 
 
@@ -181,6 +183,25 @@ class Report:
             return None
         rows.sort(key=lambda e: e.index or ())
         return np.array([e.analytic for e in rows]), np.array([e.numeric for e in rows])
+
+    def _repr_html_(self) -> str:
+        """The worst entry of every argument in each order, hints and notes, for notebooks."""
+        rows = [
+            (
+                e.verdict,
+                e.order,
+                e.label or (f"argument {e.argument}" if e.argument >= 0 else "the output's gradient"),
+                "a direction" if e.index is None else e.index,
+                e.analytic,
+                e.numeric,
+                abs(e.analytic - e.numeric),
+                e.tolerance,
+            )
+            for e in self.worst_of().values()
+        ]
+        headings = ("verdict", "order", "argument", "index", "gradient", "numerical", "difference", "allowed")
+        below = [f"{kind}: {line}" for kind in ("doubt", "hint", "note") for line in getattr(self, f"{kind}s")]
+        return html_table(f"{self.name}: {self.verdict} ({len(self.entries)} comparisons)", headings, rows, below)
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.verdict} ({len(self.entries)} comparisons, seed {self.seed})"]

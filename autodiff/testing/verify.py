@@ -14,6 +14,7 @@ from autodiff.core.errors import ArgumentError, GradientMismatch, MissingExtraEr
 from autodiff.core.op import Fused, Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
+from autodiff.tables import html_table
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.report import Report
@@ -76,6 +77,20 @@ class Verification:
     def passed(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problem
+
+    def _repr_html_(self) -> str:
+        """A row for each measurement, for notebooks."""
+        measured = {
+            "cases": self.cases,
+            "fused - composed": self.composed_error,
+            "fused - composed, ulps": self.composed_ulps,
+            "float32, fused / composed": self.float32_ratio,
+            "against numbers": self.numeric_error,
+            "second order": self.second_order_error,
+        }
+        rows = [(what, value) for what, value in measured.items() if value is not None]
+        caption = f"{self.name} ({self.kind}): {'pass' if self.passed else 'FAIL'}"
+        return html_table(caption, ("what", "value"), rows, [self.problem] if self.problem else [])
 
 
 def find(op: Any) -> Primitive | Fused:
