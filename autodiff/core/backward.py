@@ -22,50 +22,18 @@ from autodiff.core.graph import Node, Variable, time, topological_order
 from autodiff.core.modes import current_state, enable_grad
 from autodiff.core.op import ShapeOnly, alias, lacking, pick, wrap
 
-__all__ = [
-    "Unbatchable",
-    "added",
-    "backpropagate",
-    "check_unwritten",
-    "come_to_rest",
-    "direction",
-    "depends_beyond",
-    "fit",
-    "gradients_of",
-    "keep_zeros",
-    "kept",
-    "leading_to",
-    "pull",
-    "saved_of",
-    "through_hooks",
-    "walk",
-]
-
 
 class Unbatchable(Exception):
     """A batch of cotangents met a rule that needs a plain array: a signal, answered by applying the rule to each."""
 
 
 class _Above:
-    """What modules above this one bind here.
+    """What modules above this one bind here."""
 
-    Attributes
-    ----------
-    walk : callable
-        ``walk(roots, seeds, targets, free)`` does what :func:`walk` does, without ``create_graph`` and under ordinary
-        settings, and gives the same; NotImplemented where it cannot (autodiff.fast).
-    check : callable
-        ``check(entry, g, sent)`` looks for NaN (watch.py).
-    check_unwritten : callable
-        ``check_unwritten(node)`` refuses a node that reads what has been written into since (writes.py).
-    one_by_one : callable
-        ``one_by_one(g, apply)`` applies a function to each of a batch of cotangents, and stacks; None if ``g`` is no
-        batch (batching.py).
-    """
-
-    walk: Any = None
-    check: Any = None
-    check_unwritten: Any = None
+    walk: Any = None  # walk(roots, seeds, targets, free, cut) does what walk() does; NotImplemented if it cannot (fast)
+    check: Any = None  # check(entry, g, sent) refuses a NaN born of a finite gradient (watch.py)
+    check_unwritten: Any = None  # check_unwritten(node) refuses one that reads what has been written into (writes.py)
+    #: ``one_by_one(g, apply)`` applies a function to each of a batch of cotangents, None if g is none (batching.py).
     one_by_one: Any = staticmethod(lambda g, apply: None)
 
 
@@ -78,13 +46,9 @@ above = _Above()
 def pull(node: Node, g: Any, recording: Any) -> Sequence[Any]:
     """What a node sends to each of its parents, of the parent's shape and dtype; None where nothing is sent.
 
-    Parameters
-    ----------
-    node : Node
-    g : numpy.ndarray (Tensor when ``recording``), or list of these or None for a node with several outputs
-        The whole gradient of its output.
-    recording : bool or set of entries
-        Whether what happens here is itself recorded; of a set, as a function of these alone.
+    ``g`` is the whole gradient of its output: an array, a Tensor when ``recording``, or for a node with several outputs
+    a list of these or None. ``recording`` is whether what happens here is itself recorded; of a set of entries, as a
+    function of these alone.
     """
     saved = saved_of(node)
     op = node.op
@@ -316,15 +280,8 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
 def backpropagate(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: bool = False, free: bool = True) -> None:
     """Add the gradients of ``sum(<seed, root>)`` to every leaf's ``grad``.
 
-    Parameters
-    ----------
-    roots : sequence of Node or Variable
-    seeds : sequence of numpy.ndarray (Tensor when ``create_graph``)
-        Cotangents, each of its root's shape and dtype.
-    create_graph : bool
-        Record the pass itself.
-    free : bool
-        Let go of the saved arrays as the pass goes by.
+    Seeds have their root's shape and dtype; they are Tensors with ``create_graph``, which records the pass itself.
+    ``free`` lets go of the saved arrays as the pass goes by.
     """
     state = current_state()
     if state is not None and state.tracer is not None and create_graph is False:
@@ -392,27 +349,11 @@ def walk(
 ) -> dict[Any, Any]:
     """One backward pass: from the roots, each node after all that used it.
 
-    Parameters
-    ----------
-    roots, seeds
-        As for :func:`backpropagate`.
-    targets : sequence of Node or Variable, optional
-        Where gradients are wanted; only what lies between them and the roots is visited. Without it gradients come to
-        rest at all leaves.
-    recording : bool or set of entries
-        Whether gradients are Tensors and what the rules do is recorded; of a set, as a function of these alone.
-    free : bool
-        Let go of the saved arrays as the pass goes by.
-    cut : bool
-        As for :func:`gradients_of`.
-    seen : callable, optional
-        ``seen(entry, g, sent)`` is called at every entry, with the whole gradient and what is sent to each parent; no
-        gradient comes to rest then. For pictures.
-
-    Returns
-    -------
-    dict
-        The gradient of each target, None where there is none.
+    Gradients come to rest at all leaves; or, given ``targets``, the gradient of each of these is returned in a dict
+    (None where there is none), and only what lies between them and the roots is visited. ``recording`` says whether
+    gradients are Tensors and what the rules do is recorded; of a set of entries, as a function of these alone.
+    ``seen(entry, g, sent)`` is called at every entry, for pictures, and then no gradient comes to rest.
+    The others are as for :func:`backpropagate` and :func:`gradients_of`.
     """
     found: dict[Any, Any] = dict.fromkeys(targets or ())
     order: list[Any] = topological_order(roots, min((target.stamp for target in found), default=0))

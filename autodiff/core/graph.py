@@ -19,9 +19,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FOREVER", "Constant", "Node", "Stage", "Variable", "tick", "time", "topological_order"]
-
-
 # --- time ---------------------------------------------------------------------------------------------------------
 
 
@@ -64,21 +61,9 @@ FOREVER = Stage()
 class Variable:
     """A leaf of the graph: where a gradient comes to rest.
 
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-    grad : numpy.ndarray, Tensor or None
-        The accumulated gradient; a Tensor after ``create_graph=True``.
-    hooks : dict of int to callable
-        Run in order of registration on the whole gradient before it is added to ``grad``.
-    name : str or None
-    version : int
-        When the library last wrote into its array in place; 0 for never.
-    stage : Stage
-        Until when it is a leaf: a transform's stand-ins are none when its function has returned.
-    stamp, g
-        As on a :class:`Node`.
+    ``grad`` is the accumulated gradient, a Tensor after ``create_graph=True``. The functions in ``hooks`` run on the
+    whole gradient before it is added there. ``version`` is when the library last wrote into its array in place.
+    ``stage`` says until when it is a leaf: a transform's stand-ins are none when its function has returned.
     """
 
     __slots__ = ("__weakref__", "_grad", "dtype", "g", "hooks", "name", "shape", "stage", "stamp", "version")
@@ -130,7 +115,6 @@ class Node:
     Attributes
     ----------
     op : Operation
-        What was computed; ``op.name`` and ``op.label`` say so in words and in pictures.
     parents : tuple of Node, Variable or None
         One entry per array input; None where the input asks for no gradient.
     saved : tuple or None
@@ -140,15 +124,13 @@ class Node:
     shape, dtype
         Of the output; of an operation with several outputs tuples of these.
     noted : sequence of tuple
-        Of each input that is a constant ``(position, number)`` or ``(position, shape, dtype, name)``; unset where none
-        is.
+        Of each input that is a constant ``(position, number)`` or ``(position, shape, dtype, name)``; unset if none is.
     stamp : int
         When it was made.
     extras : dict or None
-        Rare facts: ``name``, ``grad`` (retained), ``retain``, ``hooks``, ``scope`` (module path), ``trace`` (where it
-        was recorded), ``seen`` (output, inputs and seconds, kept for pictures), ``mark`` (of a checkpoint).
+        Rare facts: ``name``, ``grad``, ``retain``, ``hooks``, ``scope``, ``trace``, ``seen``, ``mark``.
     g
-        False, but while a backward pass of :mod:`autodiff.fast` keeps a gradient here.
+        False, but while a backward pass of :mod:`autodiff.fast` keeps a gradient here; of a Variable too.
     """
 
     __slots__ = ("attrs", "dtype", "extras", "g", "noted", "op", "parents", "saved", "shape", "stamp")

@@ -37,42 +37,20 @@ _ULPS = (8.0, 8.0, 32.0)
 
 
 class _Above:
-    """What modules above this one bind here; None where nobody has.
+    """What modules above this one bind here; None where nobody has."""
 
-    Attributes
-    ----------
-    tensor : type
-        The class that wraps results (tensor.py).
-    function : callable
-        ``function(op, call, name)`` makes a public function, which does what ``call`` does (fast).
-    view : callable
-        ``view(op, inputs, attrs, arrays, result)`` is told of a result that may share an input's memory (views.py).
-    level, apply_at : callable
-        ``level(inputs)`` finds the innermost transform with values of its own among inputs, None if there is none, and
-        ``apply_at(op, inputs, attrs, level, residuals)`` applies an operation there (levels.py).
-    over_lanes, each_lane : callable
-        The same for a level of ``vmap``, and ``each_lane(function, values)``, a rule for each lane (mapping.py).
-    read : callable
-        ``read(op, place, value)`` makes an array or a Tensor of an input of any other class (containers.py).
-    reads : callable
-        ``reads(rule, skip, count)`` says how a rule uses its parameters (reads.py); without it, all in full.
-    explain, check, note : callable
-        ``explain(op, error, inputs)`` is the error to raise for NumPy's, ``check(op, arrays, out)`` looks for NaN, and
-        ``note(node, state, out, arrays, seconds)`` keeps what an unusual state wants to be known (watch.py).
-    """
-
-    tensor: Any = None
-    function: Any = None
-    view: Any = None
-    level: Any = None
-    apply_at: Any = None
-    over_lanes: Any = None
-    each_lane: Any = None
-    read: Any = None
-    reads: Any = None
-    explain: Any = None
-    check: Any = None
-    note: Any = None
+    tensor: Any = None  # the class that wraps results (tensor.py)
+    function: Any = None  # function(op, call, name) makes a public function, which does what call does (fast)
+    view: Any = None  # view(op, inputs, attrs, arrays, result) is told of a result that may share memory (views.py)
+    level: Any = None  # level(inputs) is the innermost transform with values of its own among inputs (levels.py)
+    apply_at: Any = None  # apply_at(op, inputs, attrs, level, residuals) applies an operation there (levels.py)
+    over_lanes: Any = None  # over_lanes(op, inputs, lower, attrs, level) applies it at a level of vmap (mapping.py)
+    each_lane: Any = None  # each_lane(function, values) applies a rule to each lane (mapping.py)
+    read: Any = None  # read(op, place, value) makes an array or a Tensor of any other input (containers.py)
+    reads: Any = None  # reads(rule, skip, count) says how a rule uses its parameters (reads.py)
+    explain: Any = None  # explain(op, error, inputs) is the error to raise for NumPy's (watch.py)
+    check: Any = None  # check(op, arrays, out) refuses a NaN made of finite inputs (watch.py)
+    note: Any = None  # note(node, state, out, arrays, seconds) keeps what an unusual state wants (watch.py)
 
 
 above = _Above()
@@ -90,17 +68,10 @@ def wrap(data: Any, node: Node | Variable | None) -> Any:
 
 
 class Operation:
-    """What a node points to.
+    """What a node points to: a name, the names of its array inputs, and how gradients go through it.
 
-    Attributes
-    ----------
-    name, label : str
-        In words, and in pictures.
-    inputs : tuple of str
-        The names of the array inputs.
-    pull : callable or None
-        ``pull(node, g, recording)`` gives the gradient of each parent, None where none is sent. None for a Primitive or
-        a Fused, which say by rules how it is found (:func:`autodiff.core.backward.pull`).
+    ``pull(node, g, recording)`` gives the gradient of each parent, None where none is sent. It is None for a Primitive
+    or a Fused, which say by rules how that is found (:func:`autodiff.core.backward.pull`). ``label`` is for pictures.
     """
 
     name: str
@@ -122,8 +93,7 @@ class Primitive(Operation):
     Parameters
     ----------
     name : str
-        NumPy's name for it. A name may be used again: the registry keeps the latest, the older operation goes on
-        working.
+        NumPy's name for it. If it is used again the registry keeps the latest; the older operation goes on working.
     forward : callable
         ``forward(*inputs, **attrs)`` on bare arrays. Its first ``len(rules)`` parameters are the array inputs, the rest
         are attributes. May return a tuple of arrays.
@@ -134,12 +104,8 @@ class Primitive(Operation):
         dtype. None for an input without a gradient, such as indices.
     variadic : bool
         The inputs are one sequence of any length; the single rule is ``rule(i, g, out, *inputs, **attrs)``.
-    linear, tangent
-        How a tangent goes through, where the gradient rules do not say it.
-    pointwise : bool, optional
-        Whether each output element depends on one element of each input, as for every ufunc.
-    numpy, domain, kinks, edges, real_only, ulps, sample, label, operator
-        Facts for NumPy's dispatch, tests, pictures and speed. All facts: docs/add-an-op.md.
+    pointwise, linear, tangent, numpy, domain, kinks, edges, real_only, ulps, sample, label, operator
+        Facts for forward mode, NumPy's dispatch, tests, pictures and speed: docs/add-an-op.md says each.
 
     Attributes
     ----------
@@ -156,9 +122,7 @@ class Primitive(Operation):
     >>> import numpy as np, autodiff
     >>> from autodiff.extend import Primitive
     >>> softsign = Primitive("doc_softsign", lambda x: x / (1 + np.abs(x)), lambda g, out, x: g / (1 + np.abs(x)) ** 2)
-    >>> x = autodiff.tensor([1.0, -3.0], requires_grad=True)
-    >>> softsign(x).sum().backward()
-    >>> x.grad
+    >>> autodiff.grad(lambda x: softsign(x).sum())(np.array([1.0, -3.0]))
     array([0.25  , 0.0625])
     """
 
@@ -202,7 +166,8 @@ class Primitive(Operation):
             )
         self.operate = eval(f"lambda {', '.join('ab'[: len(rules)])}: {operator}") if operator else forward
         _define(self, numpy)
-        self.reflected: Any = _reflected(self) if len(rules) == 2 else None
+        function = self.function
+        self.reflected: Any = (lambda y, x: function(x, y)) if len(rules) == 2 else None  # for __rsub__ and its kin
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -262,16 +227,12 @@ class Fused(Operation):
         ``composed(*inputs, **attrs)``: the definition in plain NumPy calls, which work on arrays and on Tensors.
         Positional parameters are the array inputs (an array or None), keyword-only ones the attributes.
     forward : callable
-        ``forward(*inputs, **attrs) -> (out, residuals)`` on bare arrays, at full speed. ``out`` may be a tuple of
-        arrays.
+        ``forward(*inputs, **attrs) -> (out, residuals)`` on bare arrays, at full speed. ``out`` may be a tuple.
     backward : callable
-        ``backward(g, residuals, needs)`` returns one gradient (or None) per array input; ``needs`` holds a bool for
-        each. It writes into none of its arguments. It returns new arrays or ``g``. With several outputs ``g`` is a
-        tuple.
-    tangent, real_only, ulps, sample, label, numpy, pointwise
-        As for a :class:`Primitive`; without ``tangent`` tangents go through the composed definition.
-    formula : str, optional
-        Shown in pictures.
+        ``backward(g, residuals, needs)`` returns one gradient (or None) per array input, new arrays or ``g``; ``needs``
+        holds a bool for each. It writes into none of its arguments. With several outputs ``g`` is a tuple.
+    tangent, real_only, ulps, sample, label, formula, numpy, pointwise
+        Facts: docs/add-an-op.md says each. Without ``tangent`` tangents go through the composed definition.
 
     Raises
     ------
@@ -282,15 +243,12 @@ class Fused(Operation):
     --------
     >>> import numpy as np, autodiff
     >>> from autodiff.extend import Fused
-    >>> def composed(x): return np.log(np.sum(np.exp(x)))
     >>> def forward(x):
-    ...     m = x.max(); e = np.exp(x - m); s = e.sum()
-    ...     return m + np.log(s), (e / s,)
-    >>> def backward(g, residuals, needs): return (g * residuals[0],)
-    >>> lse = Fused("doc_logsumexp", composed=composed, forward=forward, backward=backward)
-    >>> x = autodiff.tensor([0.0, 0.0], requires_grad=True)
-    >>> lse(x).backward()
-    >>> x.grad
+    ...     e = np.exp(x - x.max())
+    ...     return x.max() + np.log(e.sum()), (e / e.sum(),)
+    >>> lse = Fused("doc_logsumexp", composed=lambda x: np.log(np.sum(np.exp(x))), forward=forward,
+    ...             backward=lambda g, residuals, needs: (g * residuals[0],))
+    >>> autodiff.grad(lse)(np.array([0.0, 0.0]))
     array([0.5, 0.5])
     """
 
@@ -401,16 +359,6 @@ def plain_function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
     return function
 
 
-def _reflected(op: Any) -> Any:
-    """The function of exchanged arguments, for ``__rsub__`` and its kin."""
-    function = op.function
-
-    def reflected(y: Any, x: Any) -> Any:
-        return function(x, y)
-
-    return reflected
-
-
 # --- which inputs a rule reads --------------------------------------------------------------------------------------
 
 UNUSED, SHAPE, USED = 0, 1, 2
@@ -487,9 +435,8 @@ def apply(
     ----------
     op : Primitive or Fused
     inputs : sequence of Tensor, array_like or None
-        The array inputs.
     attrs : dict
-        The other arguments.
+        The arguments that are no array inputs.
     residuals : list, optional
         Receives what a fused forward left for its backward.
 
