@@ -18,7 +18,7 @@ from autodiff.core.errors import GraphError
 from autodiff.core.graph import Node, Variable, tick, time
 from autodiff.core.op import argument
 
-__all__ = ["overwritten", "written"]
+__all__ = ["overwritten", "writes_to", "written"]
 
 _lock = threading.Lock()
 
@@ -44,12 +44,18 @@ def written(array: Any, leaf: Variable | None = None) -> None:
     if leaf is not None:
         leaf.version = now
     if isinstance(array, np.ndarray):
-        owner = _owner(array)
-        key = id(owner)
-        with _lock:
-            if key not in _writes:
-                _writes[key] = (weakref.ref(owner, lambda _: _writes.pop(key, None)), {})
-            _writes[key][1][byte_bounds(array)] = now
+        writes, place = writes_to(array)
+        writes[place] = now
+
+
+def writes_to(array: Any) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
+    """The table in which it is noted when an array's memory was written into, and the array's key in it."""
+    owner = _owner(array)
+    key = id(owner)
+    with _lock:
+        if key not in _writes:
+            _writes[key] = (weakref.ref(owner, lambda _: _writes.pop(key, None)), {})
+        return _writes[key][1], byte_bounds(array)
 
 
 def overwritten(array: Any, stamp: int) -> bool:

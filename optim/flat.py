@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 import autodiff
 from autodiff.core.errors import ShapeError
-from autodiff.core.graph import Variable, time
-from autodiff.writes import written
+from autodiff.core.graph import Variable, tick, time
+from autodiff.writes import writes_to, written
 
-__all__ = ["Array", "Flat", "State", "real", "runs_of"]
+__all__ = ["Array", "Flat", "Ordinary", "State", "real", "runs_of"]
 
 Array = NDArray[Any]
 State = dict[str, Any]
 _DATA = operator.attrgetter("_data")
+_NODE = operator.attrgetter("_node")
+_GRAD = operator.attrgetter("_grad")
 _GRADIENT = operator.attrgetter("_node.grad")
 _set: Any = operator.setitem
 
@@ -196,6 +198,70 @@ class Flat:
         holders, keys, arrays = ([triple[k] for triple in triples] for k in range(3))
         self._held = (names, states if all(used) else [], lines, holders, keys, arrays)
         return lines
+
+
+class Ordinary:
+    """What a step that all parameters took part in has left: the next one, if it finds all of it, asks nothing else.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    work : list
+        ``(group, flat)``, in the order of the groups and of the parameters in them.
+
+    Attributes
+    ----------
+    parts : list
+        Of each vector ``(group, flat, states, slots, first, last)``; the last two tell its parameters among all.
+    """
+
+    __slots__ = ("_expected", "_holders", "_keys", "_names", "_params", "_plain", "_writes", "parts")
+
+    def __init__(self, optimizer: Any, work: list[tuple[dict[str, Any], Flat]]) -> None:
+        self._params = [p for _, flat in work for p in flat.params]
+        self._plain = [np.ndarray] * len(self._params)
+        self._names = list(map(optimizer._slots, optimizer.param_groups))
+        self._writes = [writes_to(flat._values) for _, flat in work]
+        self.parts: list[tuple[dict[str, Any], Flat, list[State], list[Array], int, int]] = []
+        first = 0
+        for group, flat in work:
+            last = first + len(flat.params)
+            self.parts.append((group, flat, flat._held[1], flat._held[2], first, last))
+            first = last
+        self._holders, self._keys, arrays = ([one for _, flat in work for one in flat._held[k]] for k in (3, 4, 5))
+        views = [view for _, flat in work for view in flat.views]
+        states = [state for part in self.parts for state in part[2]]
+        self._expected = [*optimizer.param_groups, *self._params, *views, *states, *arrays]
+
+    @classmethod
+    def of(cls, optimizer: Any, work: list[tuple[dict[str, Any], Flat]]) -> Ordinary | None:
+        """The record after a step; None where the next one must ask."""
+        whole = all(flat._tensors and len(flat._held[1]) == len(flat.params) for _, flat in work)
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        return cls(optimizer, work) if whole and count == sum(len(flat.params) for _, flat in work) else None
+
+    def gradients(self, optimizer: Any) -> list[Array] | None:
+        """All gradients, if everything besides is as it was left; the values are then marked as written into."""
+        groups, params = optimizer.param_groups, self._params
+        states, arrays = map(optimizer.state.get, params), map(dict.get, self._holders, self._keys)
+        found = chain(groups, *[group["params"] for group in groups], map(_DATA, params), states, arrays)
+        if not all(map(operator.is_, self._expected, found)) or list(map(optimizer._slots, groups)) != self._names:
+            return None
+        try:
+            leaves = list(map(_NODE, params))
+            grads = list(map(_GRAD, leaves))
+        except AttributeError:
+            return None  # one that is no leaf any more, or asks for no gradient
+        if list(map(type, grads)) != self._plain:
+            grads = [leaf.grad for leaf in leaves]  # a number becomes an array
+            if list(map(type, grads)) != self._plain:
+                return None
+        now = time.written = tick()
+        for writes, place in self._writes:
+            writes[place] = now
+        for leaf in leaves:
+            leaf.version = now
+        return grads
 
 
 def real(flat: Array) -> Array:

@@ -17,7 +17,9 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
@@ -25,11 +27,14 @@ import numpy as np
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
-from optim.flat import Array, Flat, State, real, runs_of
+from optim.flat import Array, Flat, Ordinary, State, real, runs_of
 
 __all__ = ["Optimizer", "option"]
 
 Group = dict[str, Any]
+
+_STEP: Any = dict.get
+_set: Any = operator.setitem
 
 # Elements worked on at once: four or five such float32 vectors fill half of a 1 MiB second-level cache.
 BLOCK = 32_768
@@ -146,6 +151,7 @@ class Optimizer:
         self._flats: dict[int, tuple[bool, list[Any], list[Flat]]] = {}
         self._scratch: dict[Any, list[Array]] = {}
         self._cells: dict[Any, tuple[Array, list[Array]]] = {}
+        self._ordinary: Ordinary | None = None
         self._step_count = 0
         if hasattr(params, "grad") and hasattr(params, "data"):
             raise ArgumentError(
@@ -182,9 +188,13 @@ class Optimizer:
         """Advance the counters in the parameters' states; what is returned for each is handed to :meth:`_update` as
         ``turn``.
         """
-        steps = [int(state.get("step", 0)) + 1 for state in states]
-        for state, step in zip(states, steps, strict=True):
-            state["step"] = step
+        held = list(map(_STEP, states, repeat("step"), repeat(0)))
+        steps = (
+            [held[0] + 1] * len(held)
+            if held and held[0].__class__ is int and held.count(held[0]) == len(held)
+            else [int(step) + 1 for step in held]
+        )
+        deque(map(_set, states, repeat("step"), steps), maxlen=0)
         return steps
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
@@ -323,6 +333,13 @@ class Optimizer:
             with autodiff.enable_grad():
                 loss = closure()
         plain = is_plain()
+        if self._ordinary is not None and not plain:
+            given = self._ordinary.gradients(self)
+            if given is not None:
+                for group, flat, states, slots, first, last in self._ordinary.parts:
+                    self._advance(group, flat, given[first:last], None, self._begin(group, states), slots)
+                self._step_count += 1
+                return loss
         work = [
             (group, flat, flat.gradients(self._name))
             for group in self.param_groups
@@ -333,6 +350,7 @@ class Optimizer:
             flat.bind()
         for group, flat, grads in work:
             self._step_flat(group, flat, grads, plain)
+        self._ordinary = None if plain else Ordinary.of(self, [(group, flat) for group, flat, _ in work])
         self._step_count += 1
         return loss
 
@@ -376,10 +394,23 @@ class Optimizer:
             starts = [self._initial(group, name, flat.dtype) for name in names]
             slots = flat.adopt(names, states, starts, used)
         flat.mark_written()
-        if all(used) and turns.count(turns[0]) == len(turns):
+        self._advance(group, flat, grads, None if all(used) else used, turns, slots, plain)
+
+    def _advance(
+        self,
+        group: Group,
+        flat: Flat,
+        grads: list[Any],
+        used: list[bool] | None,
+        turns: list[Any],
+        slots: list[Array],
+        plain: bool = False,
+    ) -> None:
+        """Apply the formula to the parameters that are used, None for all: in one piece if these are at one turn."""
+        if used is None and turns.count(turns[0]) == len(turns):
             self._walk(group, turns[0], flat.line, flat.joined(grads), slots, plain)
             return
-        for first, last, turn in runs_of(turns, used):
+        for first, last, turn in runs_of(turns, used or [True] * len(turns)):
             part = slice(flat.offsets[first], flat.offsets[last])
             gradient: Array = np.concatenate(grads[first:last], axis=None)  # type: ignore[arg-type]
             self._walk(group, turn, flat.line[part], real(gradient), [slot[part] for slot in slots], plain)
@@ -507,7 +538,7 @@ class Optimizer:
         """What a copy or a pickle takes along: not what only holds as long as arrays are views of one another, which
         copies are not.
         """
-        return {**self.__dict__, "_flats": {}, "_scratch": {}, "_cells": {}}
+        return {**self.__dict__, "_ordinary": None, "_flats": {}, "_scratch": {}, "_cells": {}}
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]

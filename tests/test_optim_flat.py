@@ -351,7 +351,7 @@ def test_a_subclass_and_an_optimiser_of_ones_own_have_the_same_vectors() -> None
 
     class Descent(optim.Optimizer):
         params: Any
-        lr: float = optim.optimizer.option(0.1)
+        lr: float = optim.optimizer.option(default=0.1)
 
         def _update(self, group: Any, turn: Any, p: Any, g: Any, slots: Any, scratch: Any) -> None:
             p -= group["lr"] * g
