@@ -420,3 +420,53 @@ def test_a_transform_adds_no_box():
 )
 def test_operations_of_one_kind_have_one_colour(family, names):
     assert {family_of(ad.registry[name]) for name in names.split()} == {family}
+
+
+# --- programs that fail -----------------------------------------------------------------------------------------------
+
+
+NARROW = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("program", "operation", "message"),
+    [
+        (lambda x, w: np.tanh(x) @ np.sin(w), "@", "mismatch"),
+        (lambda x, w: np.exp(x) + w, "+", "broadcast"),
+        (lambda x, w: np.concatenate([x * 2.0, w * 3.0], axis=1), "concatenate", "must match"),
+        (lambda x, w: np.sum(np.cos(x), axis=7), "Σ", "out of bounds"),
+        (lambda x, w: (x * 2.0)[9], "[ ]", "out of bounds"),
+        (lambda x, w: x + w, "+", "broadcast"),
+        (lambda x, w: NARROW(x * 2.0), "linear", "weight of shape (1, 4)"),
+        (lambda x, w: NARROW(np.ones((4, 2))), "linear", "weight of shape (1, 4)"),
+        (lambda x, w: [np.exp(x), w][5], "lambda", "list index"),
+    ],
+)
+def test_a_program_that_raises_is_drawn_up_to_the_failing_operation_in_red(program, operation, message):
+    x, w = np.ones((4, 2)), np.ones((3, 2))
+    graph = draw(program, x, w, values=True, gradients=True, direction="both")
+    (red,) = [n for n in graph.view.nodes if n.alert]
+    assert operation in red.label
+    assert message in dict(red.details)["message"]
+    assert dict(red.details)["line"].startswith("test_viz_views.py:")
+    assert "stopped at the red box" in graph.view.note
+    inputs = [e.source for e in graph.view.edges if e.target == red.id]
+    if operation != "lambda":
+        assert inputs
+        shapes = ["×".join(map(str, n.shape)) for n in graph.view.nodes if n.id in inputs and n.shape]
+        assert all(shape in dict(red.details)["given"] for shape in shapes)
+    assert "f-alert bad" in graph.svg
+
+
+def test_what_was_recorded_beside_the_failure_is_drawn_too():
+    def f(x):
+        left = np.exp(x)
+        right = np.sin(x) * 2.0
+        return left @ np.ones((5, 5)) + right
+
+    assert {"exp", "sin", "×", "@"} <= set(labels(draw(f, np.ones((2, 2)))))
+
+
+def test_a_call_that_never_starts_is_an_error():
+    with pytest.raises(TypeError, match="argument"):
+        draw(lambda x: x * 2.0, 1.0, 2.0)

@@ -129,6 +129,8 @@ def draw(
     output : Tensor, sequence of Tensor, or callable
         A callable is run on ``args``. Arrays of floats among them are drawn as leaves under the names of its
         parameters; those given to a module that has parameters are constants, as in training. Modules become frames.
+        Of a callable that raises, what it had computed is drawn, forward, and the operation that failed in red, with
+        the shapes that it was given and the message.
     *args
         Arguments of a callable.
     expand : bool
@@ -193,6 +195,7 @@ def draw(
     known: dict[int, str] = {}
     kinds: dict[str, str] = {}
     inputs: list[str] = []
+    failure = None
     if isinstance(output, Tensor) or not callable(output):
         if args:
             raise ArgumentError("draw: arguments follow a callable only; options go by name")
@@ -201,14 +204,14 @@ def draw(
             raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
     else:
         # Constants are known by their arrays, so these are kept where there are names to find.
-        outputs, inputs = run(output, args, shown.arrays or bool(names))
+        outputs, inputs, failure = run(output, args, shown.arrays or bool(names))
         if hasattr(output, "named_parameters"):
             known = names_of({"": output})
             kinds = module_kinds(output)
     known |= names_of(names or {})
     kinds = kinds_of(names or {}) | kinds
-    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs)
-    if direction != "forward":
+    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
+    if direction != "forward" and failure is None:
         view = (backward_view if direction == "backward" else facing_view)(view)
     return Graph(_folded(view, fold, depth), rankdir, theme)
 

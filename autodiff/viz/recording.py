@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import linecache
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import autodiff
 from autodiff.core.errors import ArgumentError
+from autodiff.core.graph import Node
 from autodiff.core.modes import enable_grad
 from autodiff.tensor import Tensor
 from autodiff.watch import tracing
 
-__all__ = ["kinds_of", "module_kinds", "names_of", "recording", "run"]
+__all__ = ["Failure", "kinds_of", "module_kinds", "names_of", "recording", "run"]
 
 
 @contextlib.contextmanager
@@ -43,8 +49,19 @@ def recording() -> Iterator[None]:
         yield
 
 
-def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], list[str]]:
-    """The tensors that ``function(*args)`` returns, and the names of its arguments.
+@dataclass(frozen=True)
+class Failure:
+    """Where a program stopped: the operation that failed, if one did, what it was given, the error and the line."""
+
+    op: Any
+    inputs: tuple[Any, ...]
+    error: Exception
+    line: str
+
+
+def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], list[str], Failure | None]:
+    """The tensors that ``function(*args)`` returns, and the names of its arguments; of a function that raises, the
+    tensors that it had computed, and where it stopped.
 
     Arrays of floating-point numbers become leaves named after the function's parameters; for a module with
     parameters of its own they become constants, as in training.
@@ -59,14 +76,49 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], l
     names = _argument_names(target, len(args))
     made = [_leaf(arg, name, not has_parameters) for arg, name in zip(args, names, strict=True)]
     with enable_grad(), tracing(keep=keep), np.errstate(all="ignore"):
-        result = function(*made)
+        try:
+            result = function(*made)
+        except Exception as error:
+            found, failure = _stopped(error)
+            if failure is None:
+                raise
+            return found, names, failure
     found = [leaf for leaf in _flat(result) if isinstance(leaf, Tensor)]
     if not found:
         raise ArgumentError(
             f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be"
             " drawn"
         )
-    return found, names
+    return found, names, None
+
+
+_LIBRARY = tuple(str(Path(autodiff.__file__).parents[1] / room) + "/" for room in ("autodiff", "nn", "optim"))
+
+
+def _stopped(error: Exception) -> tuple[list[Tensor], Failure | None]:
+    """What the frames of a traceback hold: the tensors computed so far, and the operation that failed; no failure if
+    the error is none of the program's own.
+    """
+    found: dict[int, Tensor] = {}
+    op: Any = None
+    inputs: tuple[Any, ...] = ()
+    line, scope = "", dict[str, Any]()
+    for frame, number in list(traceback.walk_tb(error.__traceback__))[1:]:
+        path, scope = frame.f_code.co_filename, frame.f_locals
+        if not path.startswith((*_LIBRARY, "<autodiff")):
+            text = linecache.getline(path, number).strip()
+            line, op = f"{Path(path).name}:{number}: {text}", None
+        given = scope.get("inputs")
+        if op is None and isinstance(given, list | tuple) and hasattr(scope.get("op"), "label"):
+            op, inputs = scope["op"], tuple(given)
+        for value in _flat(list(scope.values())):
+            if isinstance(value, Tensor) and isinstance(value._node, Node):
+                found.setdefault(id(value._node), value)
+    if op is None and not line:
+        return [], None
+    if op is None:
+        inputs = tuple(value for value in _flat(list(scope.values())) if isinstance(value, Tensor))
+    return list(found.values()), Failure(op, inputs, error, line)
 
 
 def _title(function: Any) -> str:

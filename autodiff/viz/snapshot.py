@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
+from textwrap import wrap
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +24,9 @@ from autodiff.core.graph import Constant, Node, Variable, topological_order
 from autodiff.core.modes import enable_grad
 from autodiff.core.op import ALIAS, PICK, ShapeOnly
 from autodiff.tensor import Tensor
+from autodiff.viz.recording import Failure
 from autodiff.viz.rules import number_text, rule_text, substituted
+from autodiff.viz.style import shape_text
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 from autodiff.watch import tracing
 
@@ -341,6 +344,36 @@ class _Builder:
         for source, slot in sources:
             self.arrow(source, here, slot, **self.message(node, slot))
         return here
+
+    def failed(self, failure: Failure, places: dict[Any, str]) -> None:
+        """A red box for what did not come to be, with arrows from what it was given."""
+        op, error = failure.op, failure.error
+        sources = []
+        for value in failure.inputs:
+            entry = value._node if isinstance(value, Tensor) else None
+            if entry is not None:
+                sources.append(places[entry])
+            elif hasattr(value, "shape") and hasattr(value, "dtype"):
+                array = getattr(value, "_data", value)
+                named = Constant(value.shape, value.dtype, getattr(value, "name", None))
+                sources.append(self.constant(named, None, array))
+            elif value is not None:
+                sources.append(self.constant(value, None))
+        shapes = [shape_text(v.shape, str(v.dtype)) for v in failure.inputs if hasattr(v, "shape")]
+        message = " ".join(str(error).split())
+        details = [("error", type(error).__name__), ("message", message), ("given", ", ".join(shapes))]
+        if failure.line:
+            details.append(("line", failure.line))
+        here = self.box(
+            label=failure.line.partition(": ")[2] if op is None else op.label,
+            kind="fused" if op is not None and op.fused else "op",
+            family="elementwise" if op is None else family_of(op),
+            rows=(*([f"given {', '.join(shapes)}"] if shapes else ()), *wrap(message, 42)[:5]),
+            alert=type(error).__name__,
+            details=tuple(details),
+        )
+        for slot, source in enumerate(sources):
+            self.arrow(source, here, slot, alert=type(error).__name__)
 
     def message(self, node: Node, slot: int) -> dict[str, Any]:
         """What runs back along one arrow: the rule in words, its numbers, the gradient."""
@@ -668,6 +701,7 @@ def snapshot(
     kinds: Mapping[str, str] | None = None,
     title: str = "",
     inputs: Sequence[str] = (),
+    failure: Failure | None = None,
 ) -> GraphView:
     """The graph that ended in some tensors, as data.
 
@@ -684,6 +718,8 @@ def snapshot(
     title : str
     inputs : sequence of str
         Names of the program's arguments.
+    failure : Failure, optional
+        Where the program stopped; drawn as a red box.
 
     Returns
     -------
@@ -696,6 +732,9 @@ def snapshot(
     """
     shown = shown or Shown()
     builder = _Builder(shown, names or {}, kinds or {}, inputs=frozenset(inputs))
+    if failure is not None:
+        shown = builder.shown = replace(shown, gradients=False, compare=False)
+        outputs = [*outputs, *(t for t in failure.inputs if isinstance(t, Tensor) and t._node is not None)]
     tracked = [t for t in outputs if t._node is not None]
     roots = [t._node for t in tracked if t._node is not None]
     notes: list[str] = []
@@ -719,6 +758,10 @@ def snapshot(
     places = builder.graph(roots, {}, None)
     # A module's parameters have no name of their own; a leaf that has one was made and named by the user.
     outside = frozenset(here for entry, here in places.items() if isinstance(entry, Variable) and entry.name)
+    if failure is not None:
+        builder.failed(failure, places)
+        where = f" in {failure.line}" if failure.line else ""
+        notes.append(f"The program stopped at the red box: {type(failure.error).__name__}{where}")
     for t in outputs:
         if t._node is None:
             builder.constant(Constant(t.shape, t.dtype, t.name), None, t._data if shown.arrays else None)

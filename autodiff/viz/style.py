@@ -66,7 +66,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 #: Line and fill of what is not finite, on a light and on a dark page (vermillion of the same palette, darkened).
-ALERT = Family("not finite", "#ffe3d6", "#c63d00", "#4a1a06", "#ff7a45")
+ALERT = Family("not finite or failed", "#ffe3d6", "#c63d00", "#4a1a06", "#ff7a45")
 
 # Advance widths in thousandths of the font size for the characters from space to tilde.
 _REGULAR = (

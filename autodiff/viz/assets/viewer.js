@@ -578,7 +578,7 @@
     if (item.shape) add("output", item.shape);
     for (const [k, v] of item.details) add(k, v);
     const parts = [element("h2", item.label)];
-    if (item.alert) parts.push(element("p", `⚠ holds ${item.alert}`, "alert"));
+    if (item.alert) parts.push(element("p", `⚠ ${/^(NaN|inf)/.test(item.alert) ? 'holds ' : ''}${item.alert}`, "alert"));
     parts.push(list);
     const around = [...ancestors(item)].reverse().map((k) => clusters[k].label).join(" / ");
     if (around) parts.push(element("p", `in ${around}`));
@@ -610,7 +610,7 @@
     const rows = [b.label + (b.name && b.name !== b.label ? `  ${b.name}` : "")];
     if (b.shape) rows.push(b.shape);
     for (const [k, v] of b.details) rows.push(`${k}: ${v}`);
-    if (b.alert) rows.push(`⚠ holds ${b.alert}`);
+    if (b.alert) rows.push(`⚠ ${/^(NaN|inf)/.test(b.alert) ? 'holds ' : ''}${b.alert}`);
     if (b.isCluster) rows.push(b.count ? `${b.count} operations inside; click to open` : "click to open");
     return rows.join("\n");
   }
