@@ -6,26 +6,32 @@ from optim import ours as ours  # isort: skip
 from optim import (
     adam,
     adaptive,
+    averaging,
     checkpoint,
     clipping,
     datasets,
     history,
     lion,
     lr_scheduler,
+    moments,
     optimizer,
     parallel,
+    rprop,
     schedules,
     sgd,
     trainer,
 )
 from optim.adam import *
 from optim.adaptive import *
+from optim.averaging import *
 from optim.checkpoint import *
 from optim.clipping import *
 from optim.history import *
 from optim.lion import *
+from optim.moments import *
 from optim.optimizer import *
 from optim.parallel import *
+from optim.rprop import *
 from optim.schedules import *
 from optim.sgd import *
 from optim.trainer import *
@@ -34,12 +40,15 @@ from optim.trainer import *
 __all__ = ["datasets", "lr_scheduler"]
 __all__ += adam.__all__
 __all__ += adaptive.__all__
+__all__ += averaging.__all__
 __all__ += checkpoint.__all__
 __all__ += clipping.__all__
 __all__ += history.__all__
 __all__ += lion.__all__
+__all__ += moments.__all__
 __all__ += optimizer.__all__
 __all__ += parallel.__all__
+__all__ += rprop.__all__
 __all__ += schedules.__all__
 __all__ += sgd.__all__
 __all__ += trainer.__all__

@@ -56,7 +56,7 @@ class Option:
 
 
 def option(
-    *, default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, kw_only: bool = False, init: bool = True
+    default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
 ) -> Any:
     """An option of an optimiser, as the value of a field of its class.
 
@@ -133,6 +133,8 @@ class Optimizer:
 
     #: The table: option -> what is known of it. A subclass's fields extend and replace its base's.
     _options: ClassVar[dict[str, Option]] = {}
+    #: What is a number in the state of a parameter, and not an array.
+    _counters: ClassVar[dict[str, type]] = {"step": int}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -513,8 +515,8 @@ class Optimizer:
             p = by_number[number]
             state[p] = {}
             for name, value in held.items():
-                if name == "step":
-                    state[p][name] = int(value)
+                if name in self._counters:
+                    state[p][name] = self._counters[name](value)
                 elif value is not None:
                     value = value.detach() if hasattr(value, "detach") else value
                     array = np.array(np.asarray(value), dtype=p.data.dtype)
@@ -526,7 +528,9 @@ class Optimizer:
                     state[p][name] = array
         groups = []
         for group, other in zip(self.param_groups, saved, strict=True):
-            merged = group | {k: tuple(v) if k == "betas" else v for k, v in other.items() if k not in _ELSEWHERE}
+            merged = group | {
+                k: tuple(v) if isinstance(v, list) else v for k, v in other.items() if k not in _ELSEWHERE
+            }
             merged["params"] = group["params"]
             self._check(merged)
             groups.append(merged)

@@ -22,6 +22,11 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "AdamW": ("AdamW", {"lr": 0.1, "weight_decay": 0.1}),
     "RMSprop": ("RMSprop", {"lr": 0.1, "momentum": 0.5}),
     "Adadelta": ("Adadelta", {"lr": 0.1}),
+    "NAdam": ("NAdam", {"lr": 0.1, "weight_decay": 0.1}),
+    "RAdam": ("RAdam", {"lr": 0.1}),
+    "Adamax": ("Adamax", {"lr": 0.1}),
+    "ASGD": ("ASGD", {"lr": 0.1, "t0": 3}),
+    "Rprop": ("Rprop", {"lr": 0.1}),
     "Adagrad": ("Adagrad", {"lr": 0.1}),
     "Lion": ("Lion", {"lr": 0.1}),
 }

@@ -43,6 +43,18 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("AdamW", {}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
     ("AdamW", {"lr": 0.05, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.05, "betas": (0.5, 0.9), "weight_decay": 0.1, "momentum_decay": 0.1, "maximize": True}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {}),
+    ("RAdam", {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {}),
+    ("ASGD", {"lr": 0.05, "lambd": 0.01, "alpha": 0.5, "t0": 20, "weight_decay": 0.1, "maximize": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.02, "etas": (0.3, 1.5), "step_sizes": (1e-4, 0.5), "maximize": True}),
 ]
 CASES = [pytest.param(name, options, id=f"{name}-{'-'.join(options) or 'defaults'}") for name, options in OPTIONS]
 EVERY = [
@@ -50,6 +62,20 @@ EVERY = [
     pytest.param("Lion", {"lr": 0.01}, id="Lion"),
     pytest.param("Lion", {"lr": 0.01, "weight_decay": 0.1, "maximize": True, "betas": (0.8, 0.95)}, id="Lion-options"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def pytorch_counts_in_double() -> Any:
+    """PyTorch keeps what it counts in its default dtype; in single precision NAdam and ASGD drift by 1e-8."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 def make(dtype: Any = np.float64, seed: int = 0, shapes: Any = SHAPES) -> list[autodiff.Tensor]:

@@ -1,0 +1,235 @@
+"""Adam's relatives: Nesterov's momentum in it (NAdam), its first steps rectified (RAdam), the largest gradient in place
+of the mean square (Adamax).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from optim.flat import Array, State
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed, option
+
+__all__ = ["Adamax", "NAdam", "RAdam"]
+
+
+def _gradient(group: Group, p: Array, g: Array, scratch: Array) -> Array:
+    """The gradient to descend, once the weights have decayed."""
+    if not group.get("decoupled_weight_decay"):
+        return decayed(group, p, g, scratch)
+    if group["weight_decay"]:
+        np.multiply(p, 1 - group["lr"] * group["weight_decay"], p)
+    return np.negative(g, scratch) if group["maximize"] else g
+
+
+def _averaged(mean: Array, g: Array, beta: float, temporary: Array) -> None:
+    """``mean = beta mean + (1 - beta) g``."""
+    np.subtract(g, mean, temporary)
+    np.multiply(temporary, 1 - beta, temporary)
+    np.add(mean, temporary, mean)
+
+
+def _squares(square: Array, g: Array, beta: float, temporary: Array) -> None:
+    """``square = beta square + (1 - beta) g²``."""
+    np.multiply(square, beta, square)
+    np.multiply(g, g, temporary)
+    np.multiply(temporary, 1 - beta, temporary)
+    np.add(square, temporary, square)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum: the step looks ahead along the mean.
+
+    With gradient ``g`` and ``mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)``, whose product so far is ``P``::
+
+        m = beta1 m + (1 - beta1) g
+        v = beta2 v + (1 - beta2) g²
+        p = p - lr (mu_(t+1) m / (1 - P mu_(t+1)) + (1 - mu_t) g / (1 - P)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, maximize, decoupled_weight_decay
+        As in :class:`~optim.Adam`.
+    momentum_decay : float
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.NAdam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(3)
+    array([3.32])
+    """
+
+    params: Iterable[Any]
+    lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    momentum_decay: float = option(default=4e-3, allowed=NON_NEGATIVE)
+    decoupled_weight_decay: bool = option(default=False)
+    maximize: bool = option(default=False, kw_only=True)
+
+    _counters: ClassVar[dict[str, type]] = {"step": int, "mu_product": float}
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    def _begin(self, group: Group, states: list[State]) -> list[Any]:
+        steps, turns = super()._begin(group, states), []
+        for state, step in zip(states, steps, strict=True):
+            mu, following = (
+                group["betas"][0] * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1)
+            )
+            product = state["mu_product"] = state.get("mu_product", 1.0) * mu
+            turns.append((step, (1 - mu) / (1 - product), following / (1 - product * following)))
+        return turns
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
+        (mean, square), (step, now, ahead), (_, temporary, divisor) = slots, turn, scratch
+        beta1, beta2 = group["betas"]
+        g = _gradient(group, p, g, scratch[0])
+        _averaged(mean, g, beta1, temporary)
+        _squares(square, g, beta2, temporary)
+        np.divide(square, 1 - beta2**step, divisor)
+        np.sqrt(divisor, divisor)
+        np.add(divisor, group["eps"], divisor)
+        for part, rate in ((g, now), (mean, ahead)):
+            np.divide(part, divisor, temporary)
+            np.multiply(temporary, group["lr"] * rate, temporary)
+            np.subtract(p, temporary, p)
+
+
+class RAdam(Optimizer):
+    """Adam whose first steps, while the mean square is still uncertain, go along the mean alone.
+
+    With ``rho = 2 / (1 - beta2) - 1`` and ``rho_t = rho - 2 t beta2^t / (1 - beta2^t)``, a step is Adam's times
+    ``sqrt((rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t))`` where ``rho_t > 5``, else it is
+    ``lr m / (1 - beta1^t)``.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, maximize, decoupled_weight_decay
+        As in :class:`~optim.Adam`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Liu et al., "On the variance of the adaptive learning rate and beyond", arXiv 1908.03265.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.RAdam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0.])
+    """
+
+    params: Iterable[Any]
+    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    decoupled_weight_decay: bool = option(default=False)
+    maximize: bool = option(default=False, kw_only=True)
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
+        (mean, square), (_, temporary, divisor) = slots, scratch
+        beta1, beta2 = group["betas"]
+        g = _gradient(group, p, g, scratch[0])
+        _averaged(mean, g, beta1, temporary)
+        _squares(square, g, beta2, temporary)
+        rate, left = group["lr"] / (1 - beta1**turn), 1 - beta2**turn
+        longest = 2 / (1 - beta2) - 1
+        length = longest - 2 * turn * beta2**turn / left
+        if length > 5:
+            rate *= math.sqrt(left * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+            np.sqrt(square, divisor)
+            np.add(divisor, group["eps"], divisor)
+            np.divide(mean, divisor, temporary)
+            np.multiply(temporary, rate, temporary)
+        else:
+            np.multiply(mean, rate, temporary)
+        np.subtract(p, temporary, p)
+
+
+class Adamax(Optimizer):
+    """Adam with the largest gradient, slowly forgotten, in place of the root of the mean square.
+
+    ::
+
+        m = beta1 m + (1 - beta1) g
+        u = max(beta2 u, |g| + eps)
+        p = p - lr / (1 - beta1^t) · m / u
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, maximize
+        As in :class:`~optim.Adam`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed.
+
+    References
+    ----------
+    Kingma, Ba, "Adam: a method for stochastic optimization", arXiv 1412.6980, section 7.1.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> w = autodiff.tensor([4.0], requires_grad=True)
+    >>> optimizer = optim.Adamax([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([3.5])
+    """
+
+    params: Iterable[Any]
+    lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+    maximize: bool = option(default=False, kw_only=True)
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_inf")
+
+    def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
+        (mean, largest), (_, temporary, _) = slots, scratch
+        beta1, beta2 = group["betas"]
+        g = decayed(group, p, g, scratch[0])
+        _averaged(mean, g, beta1, temporary)
+        np.multiply(largest, beta2, largest)
+        np.abs(g, temporary)
+        np.add(temporary, group["eps"], temporary)
+        np.maximum(largest, temporary, out=largest)
+        np.divide(mean, largest, temporary)
+        np.multiply(temporary, group["lr"] / (1 - beta1**turn), temporary)
+        np.subtract(p, temporary, p)
