@@ -129,7 +129,9 @@ PAGES = sorted(
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.S)
 
 
-@pytest.mark.parametrize("name", [pytest.param(p, marks=[pytest.mark.slow] * p.endswith("digits.md")) for p in PAGES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(p, marks=[pytest.mark.slow] * p.endswith(("digits.md", "physics.md"))) for p in PAGES]
+)
 def test_a_page_runs_and_prints_what_it_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], temporary: None
 ) -> None:
