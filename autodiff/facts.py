@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["Draw", "candidates", "sample_call"]
+__all__ = ["Draw", "candidates", "edges", "sample_call"]
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
@@ -76,6 +76,28 @@ def candidates(low: float, high: float, avoid: Sequence[float]) -> Array:
     )
     kept = grid[far]
     return kept[np.argsort(np.abs(kept), kind="stable")]
+
+
+def edges(op: Any, dtype: Any = np.float64) -> Array:
+    """Where an operation's derivatives go wrong first: what a dtype has by construction, and what the operation states.
+
+    Of the dtype: both zeros, the smallest and largest numbers, the smallest normal one, where squares and exponentials
+    leave the range, one and its neighbours, infinities. Of the operation: its ``kinks``, its ``edges`` and their
+    neighbours.
+
+    Examples
+    --------
+    >>> from autodiff.extend import registry
+    >>> bool(np.isin([0.0, np.inf, np.pi / 2], edges(registry["tan"])).all())
+    True
+    """
+    info = np.finfo(dtype)
+    tiny, huge = float(info.smallest_normal), float(info.max)
+    sizes = [0.0, float(info.smallest_subnormal), tiny, tiny**0.5, float(info.eps), 0.5, 2.0, 20.0]
+    sizes += [np.log(huge), 2 * np.log(huge), huge**0.5, 2 * huge**0.5, huge / 2, huge, np.inf]
+    stated = np.array([1.0, -1.0, *getattr(op, "kinks", ()), *getattr(op, "edges", ())], dtype)
+    around = [stated, np.nextafter(stated, info.max), np.nextafter(stated, info.min)]
+    return np.concatenate([np.array(sizes, dtype), -np.array(sizes, dtype), *around])
 
 
 def sample_call(op: Any, draw: Draw) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -13,7 +13,7 @@ from autodiff.core.op import Fused, Primitive
 from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
-from autodiff.ops.stable import logistic_density_of, sigmoid, sigmoid_forward, sigmoid_of
+from autodiff.ops.stable import logistic_density_of, settled, sigmoid, sigmoid_forward, sigmoid_of
 
 __all__ = [
     "elu",
@@ -39,7 +39,7 @@ def _floating(name: str, x: Any) -> Any:
 
 
 def _silu_rule(g: Any, out: Any, x: Any) -> Any:
-    return g * (sigmoid_of(x) + x * logistic_density_of(x))
+    return g * (sigmoid_of(x) + settled(x) * logistic_density_of(x))
 
 
 silu = Primitive(
@@ -222,6 +222,10 @@ def gelu_composed(x: Any) -> Any:
     >>> np.round(gelu([-1.0, 0.0, 1.0]).data, 6)
     array([-0.158655,  0.      ,  0.841345])
     """
+    far = np.isinf(bare(x)) if bare(x).__class__ is np.ndarray else False
+    if np.any(far):  # there x is a factor of what has vanished
+        near = settled(x)
+        return np.where(far, np.maximum(x, 0), near * normal_cdf(near))
     return x * normal_cdf(x)
 
 
@@ -235,7 +239,7 @@ def gelu_forward(x: Any) -> tuple[Any, Any]:
 def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """``Phi' = p``, so ``dx = g (Phi(x) + x p(x))``. All of x's shape."""
     x, cdf, density = residuals
-    dx = x * density
+    dx = settled(x) * density
     dx += cdf
     dx *= g
     return (dx,)

@@ -14,6 +14,7 @@ from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive, wrap
 from autodiff.ops.common import bare, quotient
 from autodiff.ops.stable import (
+    arccosh_slope,
     direction,
     logistic_density_of,
     lowered_power,
@@ -200,7 +201,7 @@ def _tanh_slope(out: Any, x: Any) -> Any:
 
 sin = P("sin", np.sin, lambda g, out, x: g * np.cos(x))
 cos = P("cos", np.cos, lambda g, out, x: -g * np.sin(x))
-tan = P("tan", np.tan, lambda g, out, x: g * (1 + out * out), domain=(-1.2, 1.2))
+tan = P("tan", np.tan, lambda g, out, x: g * (1 + out * out), domain=(-1.2, 1.2), edges=(np.pi / 2, -np.pi / 2))
 arcsin = P("arcsin", np.arcsin, lambda g, out, x: quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
 arccos = P("arccos", np.arccos, lambda g, out, x: -quotient(g, np.sqrt(of(one_minus_square, x))), domain=(-0.9, 0.9))
 arctan = P("arctan", np.arctan, lambda g, out, x: g * _square_of_shrinking(x))
@@ -208,7 +209,14 @@ sinh = P("sinh", np.sinh, lambda g, out, x: g * np.cosh(x))
 cosh = P("cosh", np.cosh, lambda g, out, x: g * np.sinh(x))
 tanh = P("tanh", np.tanh, lambda g, out, x: g * _tanh_slope(out, x))
 arcsinh = P("arcsinh", np.arcsinh, lambda g, out, x: g * _shrinking(x))
-arccosh = P("arccosh", np.arccosh, lambda g, out, x: quotient(g, np.sqrt(x - 1) * np.sqrt(x + 1)), domain=(1.2, 4.0))
+
+
+def _arccosh_rule(g: Any, out: Any, x: Any) -> Any:
+    with np.errstate(invalid="ignore"):  # a cotangent of zero at the pole 1, which stays zero
+        return g * of(arccosh_slope, x)
+
+
+arccosh = P("arccosh", np.arccosh, _arccosh_rule, domain=(1.2, 4.0))
 arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, of(one_minus_square, x)), domain=(-0.9, 0.9))
 arctan2 = P(
     "arctan2",

@@ -28,6 +28,7 @@ from autodiff.ops.stable import (
     logistic_density_of,
     of,
     of_order,
+    sigmoid_of,
 )
 
 __all__ = ["register"]
@@ -74,11 +75,11 @@ def register() -> None:
     define(s.erfi, lambda g, out, x: g * (2 / root_pi * gaussian_of(x, -1.0)))
     define(s.ndtr, lambda g, out, x: g * (gaussian_of(x, 0.5) / root_two_pi))
     scaled_erfc = family("erfcx_derivative", _erfcx_derivative)
-    define(s.erfcx, lambda g, out, x: g * scaled_erfc(x, 1))
+    define(s.erfcx, lambda g, out, x: g * scaled_erfc(x, 1), edges=(0.71,))
     hazard = family("log_ndtr_derivative", _log_ndtr_derivative)
-    define(s.log_ndtr, lambda g, out, x: g * hazard(x, 0), ulps=(8.0, 16.0, 128.0))
+    define(s.log_ndtr, lambda g, out, x: g * hazard(x, 0), ulps=(8.0, 16.0, 128.0), edges=(-1.0,))
     dawson = family("dawsn_derivative", _dawson_derivative)
-    define(s.dawsn, lambda g, out, x: g * dawson(x, 1))
+    define(s.dawsn, lambda g, out, x: g * dawson(x, 1), edges=(6.5, -6.5))
 
     # The slope S of an inverse f, where S is proportional to exp(rate f^2), has the derivative 2 rate f S^2.
     def inverse(ufunc: Any, slope: Any, rate: float, low: float, high: float) -> None:
@@ -97,7 +98,7 @@ def register() -> None:
     # --- logistic
     define(s.expit, lambda g, out, x: g * logistic_density_of(x))
     define(s.logit, lambda g, out, x: quotient(g, x) + quotient(g, 1 - x), domain=_UNIT)
-    define(s.log_expit, lambda g, out, x: g * s.expit(-x))
+    define(s.log_expit, lambda g, out, x: g * sigmoid_of(-x))
 
     # --- gamma and beta; the Hurwitz zeta function gives every polygamma function
     def zeta(x: Any, q: Any) -> Any:
@@ -114,9 +115,9 @@ def register() -> None:
         pointwise=True,
     )
     define(s.digamma, lambda g, out, x: g * zeta(2.0, x), name="digamma", domain=_POSITIVE)
-    define(s.gamma, lambda g, out, x: g * (out * s.digamma(x)), domain=_POSITIVE)
-    define(s.gammaln, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE)
-    define(s.rgamma, lambda g, out, x: -g * (out * s.digamma(x)), domain=_POSITIVE)
+    define(s.gamma, lambda g, out, x: g * (out * s.digamma(x)), domain=_POSITIVE, edges=(-2.0, 171.0))
+    define(s.gammaln, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE, edges=(-2.0, 171.0))
+    define(s.rgamma, lambda g, out, x: -g * (out * s.digamma(x)), domain=_POSITIVE, edges=(-2.0, 171.0))
     define(
         s.betaln,
         lambda g, out, a, b: g * (s.digamma(a) - s.digamma(a + b)),
@@ -283,7 +284,7 @@ def register() -> None:
     define(s.i1, lambda g, out, x: g * (0.5 * (of_order(bessel_i, x, 0) + of_order(bessel_i, x, 2))), name="special_i1")
     for order, ufunc in ((0, s.i0e), (1, s.i1e)):
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
-        define(ufunc, partial(_first_of, scaled), domain=_POSITIVE)
+        define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, edges=(30.0, -30.0))
 
 
 def _first_of(derivative: Any, g: Any, out: Any, x: Any) -> Any:

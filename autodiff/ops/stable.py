@@ -36,6 +36,14 @@ def of(op: Primitive, *args: Any) -> Any:
     return op.function(*args) if any(hasattr(a, "_node") for a in args) else op.forward(*args)
 
 
+def settled(x: Any) -> Any:
+    """``x`` with 0 for infinities: the factor of something that has vanished there faster than any power grows."""
+    plain = bare(x)
+    if plain.__class__ is np.ndarray or plain.__class__ is np.float64:
+        return np.where(np.isinf(plain), 0, x) if np.any(np.isinf(plain)) else x
+    return x
+
+
 def _unary(name: str, forward: Any, rule: Any, low: float = -3.0, high: float = 3.0, **facts: Any) -> Primitive:
     return Primitive(
         name, forward, rule, sample=lambda draw: ((draw.array(draw.shape(), low, high),), {}), pointwise=True, **facts
@@ -61,7 +69,9 @@ def sigmoid_forward(x: Any) -> Any:
         # exp(-x) is inf far to the left, and 1 / inf is the 0 wanted there.
         out = np.asarray(np.exp(-x))
     out += 1
-    return np.asarray(np.reciprocal(out))
+    out = np.asarray(np.reciprocal(out))
+    # exp(-x) overflows before the result has left the subnormal numbers.
+    return out if np.count_nonzero(out) == out.size else np.where(out == 0, np.exp(np.minimum(x, 0)), out)
 
 
 sigmoid = Primitive(
@@ -100,12 +110,23 @@ def logistic_density_of(x: Any) -> Any:
 
 # --- algebraic functions -------------------------------------------------------------------------------------------
 
+# 1 / sqrt(x^2 - 1): two roots with rules of their own would let the zero of one meet the pole of the other.
+arccosh_slope = _unary(
+    "arccosh_slope",
+    lambda x: quotient(np.ones_like(x), np.sqrt(x - 1) * np.sqrt(x + 1)),
+    lambda g, out, x: -g * (settled(x) * out) * out * out,
+    1.2,
+    4.0,
+)
 one_minus_square = _unary("one_minus_square", lambda x: (1 - x) * (1 + x), lambda g, out, x: g * (-2 * x), -0.9, 0.9)
 
 
 def _direction(x: Any, y: Any) -> Any:
-    """``x / hypot(x, y)``, and 0 at the origin: the cosine of the angle of (x, y)."""
+    """``x / hypot(x, y)``, and 0 at the origin: the cosine of the angle of (x, y), as NumPy's arctan2 sees infinity."""
     real_numbers("direction", x, y)
+    if np.any(np.isinf(x)):
+        far = np.isinf(x) | np.isinf(y)
+        x, y = (np.where(far, np.where(np.isinf(v), np.sign(v), 0 * np.sign(v)), v) for v in (x, y))
     return quotient(x, np.hypot(x, y))
 
 
@@ -160,7 +181,25 @@ def _gaussian(x: Any, rate: float) -> Any:
 gaussian = Primitive(
     "gaussian",
     _gaussian,
-    lambda g, out, x, rate: g * (-2 * rate * x * out),
+    lambda g, out, x, rate: g * of(gaussian_slope, x, rate),
+    sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
+    pointwise=True,
+)
+
+
+def _gaussian_bend(g: Any, out: Any, x: Any, rate: float) -> Any:
+    """``2 rate (2 rate x^2 - 1) exp(-rate x^2)``; of ``rate > 0`` in two factors, which do not cancel at the zeros."""
+    if rate < 0:
+        return g * (2 * rate * (2 * rate * (x * x) - 1) * gaussian_of(x, rate))
+    near, root = settled(x), np.sqrt(2 * rate).item()
+    return g * (2 * rate * (root * near - 1) * (root * near + 1) * gaussian_of(x, rate))
+
+
+# The derivative of the above is an operation, since that of a product x exp(-rate x^2) cancels at its zeros.
+gaussian_slope: Primitive = Primitive(
+    "gaussian_slope",
+    lambda x, rate: -2 * rate * (settled(x) if rate > 0 else x) * _gaussian(x, rate),
+    _gaussian_bend,
     sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
     pointwise=True,
 )
@@ -301,8 +340,8 @@ bessel_i = Primitive(
 
 # --- the tail of the normal distribution ---------------------------------------------------------------------------
 
-#: Levels of the continued fraction, enough for 17 digits from 1 on.
-_LEVELS = 190
+#: Levels of the continued fraction, enough for the derivatives of 17 digits from 1 on (tests/test_range.py).
+_LEVELS = 240
 
 
 def fractions_of_mills(z: Any, count: int) -> list[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from autodiff.core.op import Primitive, registry
 from autodiff.extras import require
+from autodiff.facts import edges
 
 __all__ = ["TRUTHS", "certificate", "derivative", "points", "statable"]
 
@@ -56,7 +57,8 @@ def points(name: str, dtype: Any) -> np.ndarray[Any, Any]:
     exponents = np.arange(info.minexp - info.nmant + 3, info.maxexp - 1, 149 if info.bits == 64 else 23)
     wide = [1.37 * 2.0**k for k in (*exponents.tolist(), *range(-6, 9, 2))]
     sizes = np.unique(np.array([*wide, 0.9, 20.0, 40.0, 300.0], dtype))
-    both = np.concatenate([-sizes, sizes])
+    special = edges(registry[name], dtype)
+    both = np.concatenate([-sizes, sizes, special[special != 0]])
     limits = {
         "all": (-np.inf, np.inf), "positive": (0, np.inf), "above -1": (-1, np.inf), "angle": (-1e4, 1e4),
         "unit": (-1, 1), "above 1": (1, np.inf), "share": (0, 1), "exponent": (-301, 301), "bessel": (-720, 720),
