@@ -18,6 +18,7 @@ from autodiff import fast as fast  # isort: skip
 from autodiff import decorators as decorators
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
+from autodiff import higher as higher
 from autodiff import naming as _naming
 from autodiff import reads as reads
 from autodiff import watch as watch

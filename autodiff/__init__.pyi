@@ -15,6 +15,7 @@ from autodiff import extend as extend
 from autodiff import fast as fast
 from autodiff import fft as fft
 from autodiff import fused as fused
+from autodiff import higher as higher
 from autodiff import implicit as implicit
 from autodiff import integrate as integrate
 from autodiff import interpolate as interpolate

@@ -16,13 +16,14 @@ import numpy as np
 
 from autodiff import batching, levels
 from autodiff.containers import as_array
-from autodiff.core.backward import depends_beyond, gradients_of
+from autodiff.core.backward import gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, tree_map
 from autodiff.fast.thresholds import THRESHOLDS
+from autodiff.higher import depends_beyond
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
 from autodiff.trees import flatten_like

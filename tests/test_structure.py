@@ -31,7 +31,7 @@ OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
-BASE = "core fast dispatch batching levels views reads writes watch decorators trees extras cuts facts containers"
+BASE = "core fast dispatch batching higher levels views reads writes watch trees extras cuts facts containers"
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
     "core/graph": ("", ""),
@@ -57,6 +57,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "levels": ("core batching", ""),
     "reads": ("core", ""),
     "decorators": ("core", ""),
+    "higher": ("core", ""),
     "extras": ("core", ""),
     "trees": ("core", ""),
     "watch": ("core", ""),
@@ -191,7 +192,7 @@ def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
 def test_the_core_keeps_to_its_budget() -> None:
     """What one must read to know how the library works, counted with every docstring and blank line."""
     sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "autodiff/core").glob("*.py")}
-    assert sum(sizes.values()) <= 1715, sizes
+    assert sum(sizes.values()) <= 1645, sizes
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 640
 
 

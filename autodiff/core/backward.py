@@ -5,9 +5,7 @@ dtype, and the walk adds it to what other uses of the same input have sent. Only
 outlives the pass.
 
 Ordinarily rules receive bare arrays. With ``create_graph=True`` they receive Tensors, so that NumPy's protocols record
-the rule itself and the gradient can be differentiated again. A fused primitive's hand-derived backward reads residuals
-that are bare arrays, and recording it would silently treat them as constants; so in that mode the fused primitive's
-*composed definition* is differentiated instead.
+the rule itself and the gradient can be differentiated again (:mod:`autodiff.higher`).
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import numpy as np
 from autodiff.core.errors import GraphError, ShapeError
 from autodiff.core.graph import Node, Variable, time, topological_order
 from autodiff.core.modes import current_state, enable_grad
-from autodiff.core.op import ShapeOnly, alias, lacking, pick, wrap
+from autodiff.core.op import lacking, wrap
 
 
 class Unbatchable(Exception):
@@ -31,6 +29,7 @@ class _Above:
     """What modules above this one bind here."""
 
     walk: Any = None  # walk(roots, seeds, targets, free, cut) does what walk() does; NotImplemented if it cannot (fast)
+    recorded: Any = None  # recorded(node, g, recording) is the pull of a pass that is itself recorded (higher.py)
     check: Any = None  # check(entry, g, sent) refuses a NaN born of a finite gradient (watch.py)
     check_unwritten: Any = None  # check_unwritten(node) refuses one that reads what has been written into (writes.py)
     #: ``one_by_one(g, apply)`` applies a function to each of a batch of cotangents, None if g is none (batching.py).
@@ -58,12 +57,12 @@ def pull(node: Node, g: Any, recording: Any) -> Sequence[Any]:
     if isinstance(g, list):
         facts = zip(g, node.shape, node.dtype, strict=True)
         g = tuple([np.zeros(shape, dtype) if part is None else part for part, shape, dtype in facts])
-    if not op.fused:
-        found = _by_rules(node, g, _lifted(node, recording) if recording is not False else saved)
-    elif recording is not False:
-        found = _by_composed_definition(node, saved[0], g, recording)
-    else:
+    if recording is not False:
+        found = above.recorded(node, g, recording)
+    elif op.fused:
         found = _by_hand(node, g, *saved[1:])
+    else:
+        found = by_rules(node, g, saved)
     return [None if parent is None else fit(h, parent, op) for parent, h in zip(node.parents, found, strict=True)]
 
 
@@ -100,7 +99,8 @@ def keep_zeros(g: Any, h: Any) -> Any:
     return np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
 
 
-def _by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
+def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
+    """What the gradient rules of a Primitive send, given ``(out, *inputs)``."""
     op, attrs = node.op, node.attrs or {}
 
     def apply_rules(part: Any) -> list[Any]:
@@ -122,24 +122,6 @@ def _by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
         return found
 
 
-def _lifted(node: Node, wanted: Any) -> tuple[Any, ...]:
-    """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded.
-
-    Given a set of entries, those that are not among them are constants.
-    """
-
-    def lifted(array: Any, entry: Any) -> Any:
-        bare = entry is None or array is None or isinstance(array, ShapeOnly)
-        return array if bare or (wanted is not True and entry not in wanted) else wrap(array, entry)
-
-    out, *inputs = node.saved
-    if not isinstance(out, tuple):
-        out = lifted(out, node)
-    elif wanted is True or node in wanted:
-        out = tuple([wrap(part, pick(node, i)) for i, part in enumerate(out)])
-    return out, *[lifted(array, parent) for array, parent in zip(inputs, node.parents, strict=True)]
-
-
 def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
     """A fused primitive's hand-derived backward, which works in place on plain arrays."""
     op = node.op
@@ -152,33 +134,6 @@ def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Seq
         if need and h is None:
             raise lacking(op, position)
     return [keep_zeros(g, h) if op.pointwise and h is not None else h for h in found]
-
-
-def _by_composed_definition(node: Node, inputs: Sequence[Any], g: Any, recorded: Any) -> list[Any]:
-    """The gradients of the composed definition, recorded, so that they can be differentiated again."""
-    places = list(zip(inputs, node.parents, strict=True))
-
-    def stand_in(array: Any, parent: Any) -> Any:
-        if parent is None:
-            return array
-        inside = recorded is True or parent in recorded
-        return alias(wrap(array, parent)) if inside else wrap(array, Variable(parent.shape, parent.dtype))
-
-    stand_ins = [stand_in(array, parent) for array, parent in places]
-    with enable_grad():
-        out = node.op.composed(*stand_ins, **(node.attrs or {}))
-    outs, seeds = (out, g) if isinstance(out, tuple) else ((out,), (g,))
-    reached = [(o._node, s) for o, s in zip(outs, seeds, strict=True) if getattr(o, "_node", None) is not None]
-    wanted = [t._node for t, parent in zip(stand_ins, node.parents, strict=True) if parent is not None]
-    roots = [o for o, _ in reached]
-    inner = True if recorded is True else depends_beyond(roots, wanted)
-    found = iter(gradients_of(roots, [s for _, s in reached], wanted, create_graph=inner, free=False))
-    sent = [None if parent is None else next(found) for parent in node.parents]
-    # Where the composed definition does not depend on an input, its gradient is zero.
-    return [
-        wrap(np.zeros_like(array), None) if h is None and parent is not None else h
-        for h, (array, parent) in zip(sent, places, strict=True)
-    ]
 
 
 def fit(g: Any, parent: Node | Variable, op: Any) -> Any:
@@ -288,19 +243,6 @@ def backpropagate(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: b
         state.tracer.backpropagate(roots, seeds, free)
     else:
         _pass(roots, seeds, None, create_graph, free)
-
-
-def depends_beyond(roots: Sequence[Any], targets: Sequence[Any]) -> frozenset[Any]:
-    """What ``roots`` depend on, and they, that depends on something tracked besides ``targets``: a leaf elsewhere, or
-    what a target itself stands for.
-    """
-    own: set[Any] = set(targets)
-    beyond: set[Any] = {entry for entry in own if not isinstance(entry, Variable)}
-    entry: Any
-    for entry in topological_order(roots, beyond=own):
-        if entry.stage.alive if entry.__class__ is Variable else not beyond.isdisjoint(entry.parents):
-            beyond.add(entry)
-    return frozenset(beyond)
 
 
 def gradients_of(

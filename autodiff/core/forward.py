@@ -20,18 +20,11 @@ from autodiff.core.op import apply, argument
 
 
 class _Above:
-    """What modules above this one bind here (levels.py).
+    """What modules above this one bind here (levels.py)."""
 
-    Attributes
-    ----------
-    through : callable
-        ``through(function, inputs, tangents)`` runs a function, and gives what it returns and the tangents of that.
-    transposed : callable
-        ``transposed(op, rule, i, tangent, out, inputs, attrs)`` is what input ``i`` adds to the output's tangent, found
-        from its gradient rule alone.
-    """
-
+    #: ``through(function, inputs, tangents)`` runs a function: what it returns, and the tangents of that.
     through: Any = None
+    #: ``transposed(op, rule, i, tangent, out, inputs, attrs)``: what input i adds, found from its gradient rule alone.
     transposed: Any = None
 
 
@@ -57,16 +50,15 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
     Parameters
     ----------
     op : Primitive or Fused
-    tangents : sequence
-        One per input: an array, a Tensor, or None for zero.
-    out, inputs
+    tangents : sequence of array, Tensor or None (zero)
+        One per input.
+    out, inputs, attrs
         What the operation made, and of what: arrays, or Tensors where this is itself differentiated.
-    attrs : dict
 
     Returns
     -------
     array, Tensor, Refusal or None (zero); a tuple of these for several outputs
-        Not yet of the output's shape and dtype, which is what :func:`fit_tangent` is for.
+        Not yet of the output's shape and dtype (:func:`fit_tangent`).
 
     Raises
     ------

@@ -87,9 +87,8 @@ def no_grad() -> Mode:
 
     Examples
     --------
-    >>> import autodiff
-    >>> with autodiff.no_grad():
-    ...     autodiff.is_grad_enabled()
+    >>> with no_grad():
+    ...     is_grad_enabled()
     False
     """
     return Mode(grad=False)
@@ -100,9 +99,8 @@ def enable_grad() -> Mode:
 
     Examples
     --------
-    >>> import autodiff
-    >>> with autodiff.no_grad(), autodiff.enable_grad():
-    ...     autodiff.is_grad_enabled()
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
     True
     """
     return Mode(grad=True)
@@ -113,8 +111,7 @@ def is_grad_enabled() -> bool:
 
     Examples
     --------
-    >>> import autodiff
-    >>> autodiff.is_grad_enabled()
+    >>> is_grad_enabled()
     True
     """
     state = _state.get()
@@ -145,12 +142,9 @@ def plain() -> Mode:
 
     Examples
     --------
-    >>> import autodiff
-    >>> x = autodiff.tensor(2.0, requires_grad=True)
-    >>> with autodiff.plain():
-    ...     (x * x).backward()
-    >>> x.grad
-    array(4.)
+    >>> with plain():
+    ...     is_plain()
+    True
     """
     return Mode(plain=True)
 
