@@ -27,6 +27,8 @@ __all__ = [
     "L1Loss",
     "MSELoss",
     "MarginRankingLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
     "PairwiseDistance",
@@ -219,6 +221,28 @@ class MultiMarginLoss(_Loss):
     def forward(self, input: Any, target: Any) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.multi_margin_loss(input, target, **self._arguments())
+
+
+class MultiLabelMarginLoss(_Loss):
+    """The hinge loss of several classes. See :func:`nn.functional.multilabel_margin_loss`."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """A scalar, or the losses for reduction "none"."""
+        return F.multilabel_margin_loss(input, target, **self._arguments())
+
+
+class MultiLabelSoftMarginLoss(_Loss):
+    """Binary cross-entropy of each class. See :func:`nn.functional.multilabel_soft_margin_loss`."""
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(reduction, weight=weight)
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        """A scalar, or the losses for reduction "none"."""
+        return F.multilabel_soft_margin_loss(input, target, **self._arguments())
 
 
 class HingeEmbeddingLoss(_Loss):

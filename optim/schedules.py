@@ -23,7 +23,9 @@ __all__ = [
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "MultiplicativeLR",
     "OneCycleLR",
+    "PolynomialLR",
     "ReduceLROnPlateau",
     "Schedule",
     "SequentialLR",
@@ -198,6 +200,92 @@ class LambdaLR(Schedule):
     def get_lr(self) -> list[float]:
         """``base_lr * lr_lambda(last_epoch)``."""
         return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+
+class MultiplicativeLR(Schedule):
+    """The present rate times ``lr_lambda(step)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable or list of callable
+        Step number to factor; one for all groups, or one each. Not part of the state_dict.
+    last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.MultiplicativeLR(optimizer, lambda step: 0.5)
+    >>> for _ in range(2):
+    ...     optimizer.step(); schedule.step()
+    >>> schedule.get_last_lr()
+    [0.25]
+    """
+
+    _not_saved = ("optimizer", "lr_lambdas")
+
+    def __init__(
+        self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
+    ) -> None:
+        self._attach(optimizer)
+        self.lr_lambdas: list[Callable[[int], float]] = _per_group("MultiplicativeLR", optimizer, lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times the factor of this step."""
+        if self._is_initial:
+            return self._rates()
+        return [rate * factor(self.last_epoch) for factor, rate in zip(self.lr_lambdas, self._rates(), strict=True)]
+
+    def _closed_form(self) -> list[float]:
+        steps = range(1, self.last_epoch + 1)
+        return [
+            base * math.prod(factor(step) for step in steps)
+            for factor, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
+
+
+class PolynomialLR(Schedule):
+    """The base rate times ``(1 - step / total_iters)^power``, and 0 from ``total_iters`` on.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int
+    power : float
+    last_epoch : int
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.PolynomialLR(optimizer, total_iters=4)
+    >>> optimizer.step(); schedule.step()
+    >>> schedule.get_last_lr()
+    [0.75]
+    """
+
+    def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        _check(
+            _whole(total_iters) and total_iters > 0,
+            f"PolynomialLR: total_iters must be a positive int, got {total_iters!r}",
+        )
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The present rate, times what this step adds to the polynomial."""
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return self._rates()
+        left = 1 - self.last_epoch / self.total_iters
+        factor = (left / (1 - (self.last_epoch - 1) / self.total_iters)) ** self.power
+        return [rate * factor for rate in self._rates()]
+
+    def _closed_form(self) -> list[float]:
+        left = 1 - min(self.last_epoch, self.total_iters) / self.total_iters
+        return [base * left**self.power for base in self.base_lrs]
 
 
 class StepLR(Schedule):

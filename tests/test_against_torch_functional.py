@@ -338,6 +338,23 @@ def multi_margin_loss(draw):
 
 
 @row()
+def multilabel_margin_loss(draw):
+    shape = draw.choice(((4,), (3, 4)))
+    order = np.stack([np.random.default_rng(draw.integer(0, 99)).permutation(4) for _ in range(shape[0])])
+    target = np.where(np.arange(4) < draw.integer(0, 4), order if len(shape) == 2 else order[0], -1)
+    return (quarters(draw, shape) + np.arange(4) / 16 + 0.01 * np.arange(4), target), reduction(draw)
+
+
+@row(constant=(1,))
+def multilabel_soft_margin_loss(draw):
+    shape = draw.choice(((3,), (2, 3)))
+    kwargs = reduction(draw)
+    if draw.boolean():
+        kwargs["weight"] = draw.array((3,), low=0.5, high=2.0)
+    return (draw.array(shape), np.asarray(draw.integers(shape, 0, 1)).astype(float)), kwargs
+
+
+@row()
 def hinge_embedding_loss(draw):
     shape = draw.shape()
     return (quarters(draw, shape), signs(draw, shape)), {"margin": draw.choice((1.125, 0.375))} | reduction(draw)

@@ -225,6 +225,8 @@ def signs(draw):
 pair("CrossEntropyLoss", classes, weight=weights, ignore_index=(-100, 2), label_smoothing=(0.0, 0.1))
 pair("NLLLoss", classes, weight=weights, ignore_index=(-100, 2))
 pair("MultiMarginLoss", classes, weight=weights, p=(1, 2), margin=(1.0, 2.0))
+pair("MultiLabelSoftMarginLoss", targets, weight=weights)
+pair("MultiLabelMarginLoss", lambda draw: draw.integers((3, 4), -1, 3))
 pair("BCELoss", targets, weight=weights)
 pair("BCEWithLogitsLoss", targets, weight=weights, pos_weight=weights)
 pair("KLDivLoss", targets, log_target=(True, False))

@@ -17,6 +17,8 @@ __all__ = [
     "hinge_embedding_loss",
     "margin_ranking_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
 ]
@@ -198,3 +200,68 @@ def triplet_margin_loss(
     if swap:
         far = np.minimum(far, pairwise_distance(b, c, p, eps))  # type: ignore[assignment]
     return reduced(_positive_part(margin + near - far), reduction, "triplet_margin_loss")
+
+
+def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy of each class from its score, the mean over classes.
+
+    Parameters
+    ----------
+    input : (..., C)
+        Scores.
+    target : (..., C)
+        1 for the classes that an example has, else 0.
+    weight : (C,) or None
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError
+        If shapes differ.
+
+    Examples
+    --------
+    >>> round(multilabel_soft_margin_loss([[0.0, 1e4]], [[1, 1]]).item(), 6)
+    0.346574
+    """
+    x = as_real("multilabel_soft_margin_loss", input)
+    y = as_real("multilabel_soft_margin_loss", target, x)
+    equal_shapes("multilabel_soft_margin_loss", input=x, target=y)
+    losses = -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
+    if weight is not None:
+        losses = losses * as_input(weight)
+    return reduced(losses.mean(axis=-1), reduction, "multilabel_soft_margin_loss")
+
+
+def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """``sum_ij max(0, 1 - x_j + x_i) / C`` over the classes j that an example has and i that it has not.
+
+    Parameters
+    ----------
+    input : (N, C) or (C,)
+        Scores.
+    target : int, of the same shape
+        Each example's classes, ended by -1.
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If shapes differ, or a class is out of range.
+
+    Examples
+    --------
+    >>> round(multilabel_margin_loss([0.1, 0.2, 0.4, 0.8], [3, 0, -1, 1]).item(), 6)
+    0.85
+    """
+    x, y = as_real("multilabel_margin_loss", input), np.asarray(as_input(target)).astype(np.intp)
+    equal_shapes("multilabel_margin_loss", input=x, target=y)
+    classes = x.shape[-1]
+    if x.ndim not in (1, 2) or (y.size and (y.min() < -1 or y.max() >= classes)):
+        raise ArgumentError(f"multilabel_margin_loss: target holds classes from -1 to {classes - 1}, input is (N, C)")
+    named = np.cumsum(y == -1, axis=-1) == 0
+    has = ((y[..., None] == np.arange(classes)) & named[..., None]).sum(axis=-2)
+    # One row for each of an example's classes j, one column for each class i that it has not.
+    gaps = _positive_part(1 - x[..., :, None] + x[..., None, :])
+    pairs = (has[..., :, None] * (has == 0)[..., None, :]).astype(x.dtype)
+    return reduced((gaps * pairs).sum(axis=(-2, -1)) / classes, reduction, "multilabel_margin_loss")
