@@ -208,6 +208,22 @@ def test_a_repeated_block_shows_any_of_its_copies_or_all(browser, pages):
 
 
 @needs_browser
+def test_one_button_switches_between_architecture_and_operations(browser, pages):
+    browser.open(pages / "net.html")
+    browser.keys("e")
+    assert "layer_norm" in browser.titles()
+    before = browser.titles()
+    browser.click("#modules")
+    assert {"embed", "norm", "mix", "head", "tanh"} <= set(browser.titles())
+    assert "layer_norm" not in browser.titles()
+    assert "16 parameters" not in before
+    assert "20 parameters" in browser.text(browser.node("mix"))
+    assert browser.script("return document.getElementById('modules').getAttribute('aria-pressed')") == "true"
+    browser.keys("m")
+    assert sorted(browser.titles()) == sorted(before)
+
+
+@needs_browser
 def test_hovering_tells_the_details(browser, pages):
     browser.open(pages / "scalar.html")
     browser.hover(browser.node("sin"))

@@ -470,3 +470,30 @@ def test_what_was_recorded_beside_the_failure_is_drawn_too():
 def test_a_call_that_never_starts_is_an_error():
     with pytest.raises(TypeError, match="argument"):
         draw(lambda x: x * 2.0, 1.0, 2.0)
+
+
+# --- architecture -----------------------------------------------------------------------------------------------------
+
+
+def test_the_architecture_is_a_box_a_module_with_class_options_shapes_and_parameters():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 2)))
+    graph = draw(net, np.ones((5, 3), np.float32), level="modules")
+    boxes = {node.name: node for node in graph.view.visible().nodes if node.kind == "fold"}
+    assert set(boxes) == {"Linear", "Tanh"}
+    first = next(n for n in graph.view.visible().nodes if n.label == "0" and n.name == "Linear")
+    assert first.rows[:3] == (net[0].extra_repr(), "5×3 → 5×4", "16 parameters")
+    assert dict(first.details)["parameters"] == "16"
+    assert "5×4 → 5×4" in boxes["Tanh"].rows
+    assert not any(node.kind in ("op", "fused") for node in graph.view.visible().nodes)
+
+
+@pytest.mark.parametrize("options", [{"level": "layers"}, {"level": "modules", "fold": False}])
+def test_a_level_is_one_of_two_and_needs_folding(options):
+    with pytest.raises(ArgumentError, match="level"):
+        draw(nn.Linear(2, 2), np.ones((1, 2)), **options)
+
+
+def test_what_modules_do_not_hold_stays_an_operation():
+    names = labels(draw(Net(5), np.ones((1, 3), np.float32), level="modules"))
+    assert {"embed", "head", "norm", "up", "down", "+", "tanh"} <= set(names)
+    assert "layer_norm" not in names

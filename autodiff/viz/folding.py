@@ -369,10 +369,11 @@ def _spans(tree: _Tree, most: int) -> None:
 # --- what is open ---------------------------------------------------------------------------------------------------
 
 
-def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
+def _opened(tree: _Tree, limit: int, depth: int | None, modules: bool) -> None:
     """Open groups level by level while the picture stays within ``limit`` boxes, and no deeper than ``depth``
-    modules.
+    modules; with ``modules`` no module that holds no other.
     """
+    holders = {id(group) for group in tree.all_groups() if any(_module(item) for item in group.items)}
     shown = len(tree.top.items)
     level: list[tuple[_Group, int]] = [(item, 0) for item in tree.top.items if isinstance(item, _Group)]
     while level:
@@ -384,6 +385,7 @@ def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
                 (depth is not None and counts and above >= depth)
                 or shown + more - 1 > limit
                 or (group.facts.kind == "chain")
+                or (modules and group.facts.kind == "module" and id(group) not in holders)
             )
             group.collapsed = closed
             if not closed:
@@ -398,6 +400,13 @@ def _opened(tree: _Tree, limit: int, depth: int | None) -> None:
         level = following
 
 
+def _module(item: Any) -> bool:
+    """Whether an item is a module, or copies of one."""
+    if not isinstance(item, _Group):
+        return False
+    return item.facts.kind == "module" or (item.facts.kind == "repeat" and any(map(_module, item.items)))
+
+
 def _close_all(groups: list[_Group]) -> None:
     stack = list(groups)
     while stack:
@@ -406,7 +415,7 @@ def _close_all(groups: list[_Group]) -> None:
         stack.extend(item for item in group.items if isinstance(item, _Group))
 
 
-def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None) -> GraphView:
+def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None, modules: bool = False) -> GraphView:
     """Fold a picture until it can be read.
 
     Parameters
@@ -416,6 +425,8 @@ def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None) -> Gr
         How many boxes may be visible at the start.
     depth : int, optional
         How many levels of modules are open; deeper ones are closed.
+    modules : bool
+        Close every module that holds no other module: the architecture.
 
     Returns
     -------
@@ -436,7 +447,7 @@ def fold(view: GraphView, *, limit: int = LIMIT, depth: int | None = None) -> Gr
     if large:
         _chains(tree)
         _spans(tree, max(limit // 3, _SPAN))
-    _opened(tree, limit, depth)
+    _opened(tree, limit, depth, modules)
     folded = tree.built()
     boxes = len(folded.visible().nodes) if any(c.collapsed or c.rolled for c in folded.clusters) else len(view.nodes)
     if boxes == len(view.nodes):

@@ -29,6 +29,7 @@ _KEYS = (
     ("arrows", "with a box in focus: to what it feeds, to what feeds it; else pan"),
     ("Tab", "into the picture, and through its buttons"),
     ("+, -, 0", "zoom in, zoom out, fit; also the wheel"),
+    ("m", "a box a module, or the operations"),
     ("e, f", "open as much as stays legible; fold as at first"),
     ("Escape", "let go of a choice"),
 )
@@ -191,6 +192,7 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
 <button id="step" aria-pressed="false" title="watch the gradients arrive, one operation at a time (b)">step backward</button>
 <button id="path" aria-pressed="false" disabled title="highlight the way from the chosen box to the result (p)">path to result</button>
 <span class="grow"></span>
+<button id="modules" aria-pressed="false" title="a box a module: class, options, shapes, parameters (m)">modules</button>
 <button id="open" title="open as much as stays legible (e)">open all</button>
 <button id="fold" title="fold as at first (f)">fold</button>
 <button id="in" aria-label="zoom in" title="zoom in (+)">+</button>

@@ -14,7 +14,7 @@ from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
 from autodiff.viz.html import to_html
-from autodiff.viz.recording import kinds_of, module_kinds, names_of, run
+from autodiff.viz.recording import Part, kinds_of, module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
 from autodiff.viz.svg import render, to_svg
 from autodiff.viz.text import to_text
@@ -23,6 +23,7 @@ from autodiff.viz.view import GraphView
 __all__ = ["Graph", "draw"]
 
 _DIRECTIONS = ("forward", "backward", "both")
+_LEVELS = ("operations", "modules")
 _RANKDIRS = ("TB", "LR", "BT", "RL")
 _SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
 
@@ -118,6 +119,7 @@ def draw(
     names: Mapping[str, Any] | None = None,
     fold: bool | int = True,
     depth: int | None = None,
+    level: str = "operations",
     rankdir: str = "TB",
     theme: str = "auto",
     title: str = "",
@@ -157,6 +159,9 @@ def draw(
         Draw repeated blocks once, and fold until at most this many boxes (150) are visible; False draws everything.
     depth : int, optional
         How many levels of modules to open.
+    level : {"operations", "modules"}
+        ``"modules"`` draws the architecture: a box for every module that holds no other, with its class, options,
+        shapes in and out, and number of parameters. A button of the page switches.
     rankdir : {"TB", "LR", "BT", "RL"}
         Which way the computation flows.
     theme : {"auto", "light", "dark"}
@@ -187,13 +192,17 @@ def draw(
     """
     if rankdir not in _RANKDIRS:
         raise ArgumentError(f"draw: rankdir must be one of {_RANKDIRS}, got {rankdir!r}")
+    if level not in _LEVELS:
+        raise ArgumentError(f"draw: level must be one of {_LEVELS}, got {level!r}")
+    if level == "modules" and fold is False:
+        raise ArgumentError('draw: level="modules" closes modules, which fold=False forbids; leave fold out')
     if direction not in _DIRECTIONS:
         raise ArgumentError(f"draw: direction must be one of {_DIRECTIONS}, got {direction!r}")
     if isinstance(fold, int) and not isinstance(fold, bool) and fold < 1:
         raise ArgumentError(f"draw: fold must be True, False or the number of boxes to show, at least 1; got {fold}")
     shown = Shown(expand, compare, values, statistics, gradients, profile)
     known: dict[int, str] = {}
-    kinds: dict[str, str] = {}
+    kinds: dict[str, Part] = {}
     inputs: list[str] = []
     failure = None
     if isinstance(output, Tensor) or not callable(output):
@@ -213,10 +222,10 @@ def draw(
     view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
     if direction != "forward" and failure is None:
         view = (backward_view if direction == "backward" else facing_view)(view)
-    return Graph(_folded(view, fold, depth), rankdir, theme)
+    return Graph(_folded(view, fold, depth, level == "modules"), rankdir, theme)
 
 
-def _folded(view: GraphView, limit: bool | int, depth: int | None) -> GraphView:
+def _folded(view: GraphView, limit: bool | int, depth: int | None, modules: bool) -> GraphView:
     if limit is False:
         return view
-    return fold(view, limit=LIMIT if limit is True else limit, depth=depth)
+    return fold(view, limit=LIMIT if limit is True else limit, depth=depth, modules=modules)

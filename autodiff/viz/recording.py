@@ -22,7 +22,7 @@ from autodiff.core.modes import enable_grad
 from autodiff.tensor import Tensor
 from autodiff.watch import tracing
 
-__all__ = ["Failure", "kinds_of", "module_kinds", "names_of", "recording", "run"]
+__all__ = ["Failure", "Part", "kinds_of", "module_kinds", "names_of", "recording", "run"]
 
 
 @contextlib.contextmanager
@@ -187,9 +187,18 @@ def names_of(given: Mapping[str, Any]) -> dict[int, str]:
     return found
 
 
-def module_kinds(module: Any) -> dict[str, str]:
-    """The class name of every submodule, by the path that it is traced under."""
-    found: dict[str, str] = {}
+@dataclass(frozen=True)
+class Part:
+    """What a picture says of a module: its class, its options and how many parameters it has."""
+
+    kind: str = ""
+    options: str = ""
+    parameters: int = 0
+
+
+def module_kinds(module: Any) -> dict[str, Part]:
+    """The facts of every submodule, by the path that it is traced under."""
+    found: dict[str, Part] = {}
     stack = [("", module)]
     while stack:
         outer, current = stack.pop()
@@ -197,18 +206,19 @@ def module_kinds(module: Any) -> dict[str, str]:
         # A container without a forward of its own is never called; its children carry its name.
         silent = bool(outer) and type(current).forward.__qualname__ == "Module.forward"
         path = outer if silent else (f"{outer}/{own}" if outer else own)
-        found.setdefault(path, type(current).__name__)
+        count = sum(int(np.prod(parameter.shape)) for parameter in current.parameters())
+        found.setdefault(path, Part(type(current).__name__, current.extra_repr(), count))
         stack.extend((path, inner) for inner in current._modules.values() if inner is not None)
     return found
 
 
-def kinds_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """The class of every module among some objects, by the path that it is traced under; a path that two modules of
-    different classes share has none.
+def kinds_of(given: Mapping[str, Any]) -> dict[str, Part]:
+    """The facts of every module among some objects, by the path that it is traced under; a path that two different
+    modules share has none.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Part] = {}
     for value in given.values():
         if hasattr(value, "named_parameters") and not isinstance(value, type):
             for path, kind in module_kinds(value).items():
-                found[path] = kind if found.get(path, kind) == kind else ""
+                found[path] = kind if found.get(path, kind) == kind else Part()
     return found

@@ -24,7 +24,7 @@ from autodiff.core.graph import Constant, Node, Variable, topological_order
 from autodiff.core.modes import enable_grad
 from autodiff.core.op import ALIAS, PICK, ShapeOnly
 from autodiff.tensor import Tensor
-from autodiff.viz.recording import Failure
+from autodiff.viz.recording import Failure, Part
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.style import shape_text
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
@@ -120,7 +120,7 @@ class _Builder:
 
     shown: Shown
     names: Mapping[int, str]
-    kinds: Mapping[str, str]
+    kinds: Mapping[str, Part]
     values: dict[Any, Any] = field(default_factory=dict)
     passes: dict[Any, _Pass] = field(default_factory=dict)
     nodes: list[NodeView] = field(default_factory=list)
@@ -283,14 +283,16 @@ class _Builder:
             found = self.scopes.get((None, so_far))
             if found is None:
                 name, _, call = part.partition("#")
-                kind = self.kinds.get(re.sub(r"#\d+", "", so_far), "")
+                kind = self.kinds.get(re.sub(r"#\d+", "", so_far), Part())
+                options = (("options", kind.options),) if kind.options else ()
+                count = (("parameters", f"{kind.parameters:,}"),) if kind.parameters else ()
                 found = self.scopes[(None, so_far)] = self.frame(
                     name,
                     "module",
                     inner,
                     caption=f"call {call}" if call else "",
-                    name=kind,
-                    details=(("module", so_far.replace("/", ".")),),
+                    name=kind.kind,
+                    details=(("module", so_far.replace("/", ".")), *options, *count),
                 )
             inner = found
         return inner
@@ -698,7 +700,7 @@ def snapshot(
     *,
     shown: Shown | None = None,
     names: Mapping[int, str] | None = None,
-    kinds: Mapping[str, str] | None = None,
+    kinds: Mapping[str, Part] | None = None,
     title: str = "",
     inputs: Sequence[str] = (),
     failure: Failure | None = None,
@@ -713,8 +715,8 @@ def snapshot(
         What to show beyond the graph itself.
     names : mapping of int to str, optional
         Names by ``id`` of a tensor's graph entry.
-    kinds : mapping of str to str, optional
-        The class of the module at each path, for the headings of frames.
+    kinds : mapping of str to Part, optional
+        The class, options and parameters of the module at each path, for its frame.
     title : str
     inputs : sequence of str
         Names of the program's arguments.
@@ -803,12 +805,13 @@ def _measured(view: GraphView, profile: bool) -> GraphView:
             nbytes[cluster.parent] = nbytes.get(cluster.parent, 0) + nbytes.get(cluster.id, 0)
             if cluster.id in alerts:
                 alerts.setdefault(cluster.parent, alerts[cluster.id])
+    said = _architecture(view)
     clusters = []
     for cluster in view.clusters:
         rows = row(seconds.get(cluster.id, 0.0), nbytes.get(cluster.id, 0)) if profile else ()
         count = counts.get(cluster.id, 0)
         if cluster.kind == "module" and not profile:
-            rows = (f"{count} operation{'s' if count != 1 else ''}",)
+            rows = (*said.get(cluster.id, ()), f"{count} operation{'s' if count != 1 else ''}")
         clusters.append(
             replace(
                 cluster, count=count, rows=(*cluster.rows, *rows), alert=cluster.alert or alerts.get(cluster.id, "")
@@ -820,6 +823,43 @@ def _measured(view: GraphView, profile: bool) -> GraphView:
             replace(n, rows=(*n.rows, *row(n.seconds, n.nbytes))) if n.seconds is not None else n for n in nodes
         )
     return replace(view, nodes=nodes, clusters=tuple(clusters))
+
+
+def _architecture(view: GraphView) -> dict[str, tuple[str, ...]]:
+    """What the box of each closed module says: its options, the shapes that enter and leave it, its parameters."""
+    modules = [cluster for cluster in view.clusters if cluster.kind == "module"]
+    if not modules:
+        return {}
+    parents = {cluster.id: cluster.parent for cluster in view.clusters}
+    by_id = {node.id: node for node in view.nodes}
+    around: dict[str | None, tuple[str, ...]] = {None: ()}
+    for cluster in view.clusters:
+        around[cluster.id] = (*around[parents[cluster.id]], cluster.id)
+    entering: dict[str, dict[str, str]] = {}
+    leaving: dict[str, dict[str, str]] = {}
+    for edge in view.edges:
+        source, target = by_id[edge.source], by_id[edge.target]
+        # A parameter that several modules share is no input of theirs.
+        if source.cluster == target.cluster or (source.kind == "parameter" and "." in source.label):
+            continue
+        here, there = around[source.cluster], around[target.cluster]
+        for cluster_id in here:
+            if cluster_id not in there:
+                leaving.setdefault(cluster_id, {})[source.id] = shape_text(source.shape, None)
+        for cluster_id in there:
+            if cluster_id not in here:
+                entering.setdefault(cluster_id, {})[source.id] = shape_text(source.shape, None)
+    found = {}
+    for cluster in modules:
+        facts = dict(cluster.details)
+        rows = [facts["options"]] if "options" in facts else []
+        shapes = [", ".join(dict.fromkeys(side.get(cluster.id, {}).values())) for side in (entering, leaving)]
+        if any(shapes):
+            rows.append(f"{shapes[0] or '()'} → {shapes[1] or '()'}")
+        if "parameters" in facts:
+            rows.append(f"{facts['parameters']} parameter{'s' if facts['parameters'] != '1' else ''}")
+        found[cluster.id] = tuple(rows)
+    return found
 
 
 def _memory(count: int) -> str:

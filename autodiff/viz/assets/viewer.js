@@ -403,6 +403,8 @@
 
   function legend() {
     const present = new Set(view.boxes.map((b) => b.family));
+    $("modules").setAttribute("aria-pressed", String(architecture()));
+    $("modules").disabled = !clusters.some(leafModule);
     $("legend").replaceChildren(...data.legend.filter(([key]) => present.has(key) || (key === "alert" && view.boxes.some((b) => b.alert || b.alarms))).map(([key, name]) => {
       const e = document.createElement("span"), i = document.createElement("i");
       e.className = `f-${key}`; e.append(i, name); return e;
@@ -522,6 +524,20 @@
     if (left) say(`Opened up to ${view.boxes.length} boxes; the rest stays folded.`);
   }
   function* ancestors(item) { for (let k = item.parent; k >= 0; k = clusters[k].parent) yield k; }
+  /** The architecture: every module that holds no other is one box; the second press goes back to the operations. */
+  const holds = new Set();
+  for (const c of clusters) if (c.kind === "module") for (let k = c.parent; k >= 0; k = clusters[k].parent) holds.add(k);
+  const leafModule = (c) => c.kind === "module" && !holds.has(c.index);
+  const architecture = () => clusters.some(leafModule) && clusters.every((c) => (leafModule(c) ? !c.open : c.kind !== "module" || c.open));
+  let opened = null;
+  function modules() {
+    if (!clusters.some(leafModule)) { say("There are no modules in this picture."); return; }
+    const now = clusters.map((c) => c.open), back = architecture();
+    for (const c of clusters) c.open = back ? (opened ? opened[c.index] : c.open || leafModule(c)) : !leafModule(c) && (c.open || holds.has(c.index));
+    if (visible().boxes.length > MOST) { for (const c of clusters) c.open = now[c.index]; say("That would show too many boxes; open a part of it."); return; }
+    if (!back) opened = now;
+    render(); fit();
+  }
   function foldAll() { clusters.forEach((c, i) => { [c.open, c.rolled] = initial[i]; c.at = 0; }); render(); fit(); }
 
   /** Open everything around an item, so that it is on the page. */
@@ -798,7 +814,7 @@
 
   const actions = {
     "+": () => zoomAt(1.25, ...middleOf()), "=": () => zoomAt(1.25, ...middleOf()), "-": () => zoomAt(0.8, ...middleOf()), 0: () => fit(true),
-    "/": () => $("find").focus(), e: openAll, f: foldAll, p: () => { if (selected) { pathOn = !pathOn; mark(); } },
+    "/": () => $("find").focus(), e: openAll, f: foldAll, m: modules, p: () => { if (selected) { pathOn = !pathOn; mark(); } },
     b: () => (steps.on ? stopSteps() : startSteps(false)), n: () => stepTo(steps.on ? steps.at + 1 : 0), N: () => stepTo(steps.at - 1), "?": () => $("help").showModal(),
     Escape: () => { found = null; select(null); leave(); if (steps.on) stopSteps(); },
     ArrowLeft: () => { zoom.x += 60; apply(); }, ArrowRight: () => { zoom.x -= 60; apply(); }, ArrowUp: () => { zoom.y += 60; apply(); }, ArrowDown: () => { zoom.y -= 60; apply(); },
@@ -809,7 +825,7 @@
     if (act) { event.preventDefault(); act(); }
   });
   const on = (id, act) => $(id).addEventListener("click", act);
-  on("open", openAll); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("keys", actions["?"]);
+  on("open", openAll); on("modules", modules); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("keys", actions["?"]);
   on("next", () => { pause(); stepTo(steps.at + 1); }); on("back", () => { pause(); stepTo(steps.at - 1); }); on("first", () => { pause(); stepTo(0); });
   on("play", () => { if (steps.timer) pause(); else { $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), 1400); } });
   on("theme", () => {
