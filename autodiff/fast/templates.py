@@ -35,6 +35,7 @@ def {name}({signature}):
     if _state() is not None:
         return _call({inputs}, {attrs})
 {reading}
+{partly}
 {owning}
     try:
 {forward}
@@ -111,7 +112,7 @@ _HOLDING = """
 """
 
 _PARTLY = """
-        if {partly}:
+        if _partly:
             _node.noted = _facts = []
 {holding}
 {noting}
@@ -135,7 +136,7 @@ _CHOICE = """
 PULL = """
 def {name}_pull(node, g, pending):
     saved = node.saved
-    if saved is None or g.__class__ is _list{and_no_array}:
+    if saved is None or {unusual}:
         return _send(node, g, pending)
     if node.stamp < _time.written:
         _check_unwritten(node)
@@ -297,19 +298,18 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     )
     refusing = [i for i in places if not op.fused and op.rules[i] is None]
     untracked = each("_p{i} is None", " and ")
-    owning = (
-        f"    if not ({untracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused and len(op.inputs) > 1 else ""
-    )
+    several = len(op.inputs) > 1  # of an only input it is known that it is tracked, where any is
+    partly = each("_p{i} is None", " or ")
+    tracked = each("_p{i} is not None", " or ")
+    owning = f"    if _partly and ({tracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused and several else ""
     # A plain array is kept by the node if the rule of another input reads it.
     read = [
         i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(op.reads))
     ]
     frozen = [p.name for p in op.parameters if p.name not in op.inputs]
     kept = ", ".join(f"{n!r}: {n} if {n}.__class__ in _fixed else _hold_argument({n})" for n in frozen)
-    # Of an only input it is known that it is no constant.
-    partly, noting = each("_p{i} is None", " or "), each(_NOTING, "\n", strip=True)
     holding = "\n".join(_HOLDING.strip("\n").format(i=i, name=op.inputs[i]) for i in read)
-    noting = _PARTLY.strip("\n").format(partly=partly, holding=holding, noting=noting) if len(op.inputs) > 1 else ""
+    noting = _PARTLY.strip("\n").format(holding=holding, noting=each(_NOTING, "\n", strip=True)) if several else ""
     source = APPLY.format(
         name=name_of,
         signature=signature,
@@ -321,7 +321,8 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         forward=forward,
         arrays=each("_a{i}"),
         parents=each("_p{i}"),
-        untracked=untracked,
+        partly=f"    _partly = {partly}" if several else "",
+        untracked=f"_partly and {untracked}" if several else untracked,
         refusing="\n".join(f"        if _p{i} is not None:\n            raise _lacking(_op, {i})" for i in refusing),
         saved=_saved(op),
         viewing="" if op.elementwise else _VIEWING.strip("\n").format(inputs=inputs, attrs=attrs, arrays=each("_a{i}")),
@@ -329,8 +330,6 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         unusual="_out, _residuals" if name == "with_residuals" else "_out",
         usual="_tensor, _residuals" if name == "with_residuals" else "_tensor",
     )
-    if name == "with_residuals":
-        return source
 
     def shared(i: int) -> str:
         return " or ".join(f"h{i} is {h}" for h in ("g", *(f"h{j}" for j in asked if j < i)))
@@ -368,7 +367,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         parents=each("p{i}"),
         gradients=gradients.strip("\n"),
         sending=sending,
-        and_no_array=" or g.__class__ is not _ndarray" if op.fused else "",
+        unusual="g.__class__ is not _ndarray" if op.fused else "g.__class__ is _list",
     )
 
 
