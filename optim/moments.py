@@ -72,7 +72,7 @@ class NAdam(Optimizer):
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w.data.round(3)
-    array([3.32])
+    array([3.472])
     """
 
     params: Iterable[Any]
