@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+
+from sphinx.ext.napoleon import Config, NumpyDocstring  # noqa: E402
 
 import autodiff  # noqa: E402
 from autodiff.extend import Fused, Primitive  # noqa: E402
@@ -36,9 +39,12 @@ napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_param = napoleon_use_rtype = False
+NAPOLEON = Config(napoleon_use_ivar=True, napoleon_use_param=False, napoleon_use_rtype=False)
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True}
 add_module_names = False
+toc_object_entries_show_parents = "hide"
+html_title = f"autodiff {version}"
 python_maximum_signature_line_length = 100
 
 #: What the reference lists, in reading order: everything public in ``__all__``.
@@ -50,18 +56,23 @@ MODULES = (
 ).split()
 
 
+def plain_stars(text: str) -> str:
+    """Stars that stand for themselves, ``(N, *size)``, not for emphasis."""
+    star = r"(?<=[ (])\*(?=\w)"
+    return re.sub(rf"``(?=\S).+?(?<=\S)``|{star}", lambda m: r"\*" if m[0] == "*" else m[0], text, flags=re.S)
+
+
 def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
     """The directives of one name; what stands on another page already is described here and indexed there."""
     index = ["   :no-index:"] if again else []
     if isinstance(value, Primitive | Fused):
         signature = str(inspect.signature(value.function)).partition(" ->")[0].replace("'Any'", "Any")
         lines = [f".. py:function:: {module}.{name}{signature}", *index, ""]
-        said = [inspect.getdoc(value.function) or ""]
+        text = str(NumpyDocstring(plain_stars(inspect.getdoc(value.function) or ""), NAPOLEON))
         if isinstance(value, Fused):
-            said.append(f"Derivation of the gradient:\n\n{inspect.getdoc(value.backward) or 'see the source'}")
-        for text in said:
-            lines += ["   ::", "", *(f"      {line}" for line in text.splitlines()), ""]
-        return lines
+            derivation = plain_stars(inspect.getdoc(value.backward) or "See the source.")
+            text += f"\n\n.. rubric:: Derivation of the gradient\n\n{derivation}"
+        return lines + [f"   {line}" for line in text.splitlines()] + [""]
     kind = "function" if not inspect.isclass(value) else "class"
     if kind == "class" and issubclass(value, Exception):
         kind = "exception"
@@ -72,6 +83,8 @@ def reference(folder: Path) -> None:
     """Write a page for each module, with an entry for each public callable of its own that has a docstring."""
     folder.mkdir(exist_ok=True)
     seen: set[int] = set()
+    contents = ["Reference", "=========", "", ".. toctree::", "   :maxdepth: 1", "", *(f"   {m}" for m in MODULES), ""]
+    pages = {"index": "\n".join(contents)}
     for module in MODULES:
         found = importlib.import_module(module)
         lines = [module, "=" * len(module), "", f".. automodule:: {module}", "   :no-members:", ""]
@@ -82,7 +95,9 @@ def reference(folder: Path) -> None:
                 continue
             lines += entry(module, name, value, id(value) in seen)
             seen.add(id(value))
-        page, text = folder / f"{module}.rst", "\n".join(lines)
+        pages[module] = "\n".join(lines)
+    for name, text in pages.items():
+        page = folder / f"{name}.rst"
         if not page.exists() or page.read_text() != text:
             page.write_text(text)
 
