@@ -22,7 +22,7 @@ import numpy as np
 
 from autodiff.core import op as core
 from autodiff.core.backward import check_unwritten, fit, keep_zeros
-from autodiff.core.graph import Node, time
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, explain, lacking, noted
 from autodiff.fast.thresholds import THRESHOLDS
@@ -190,12 +190,12 @@ if held is None:
     p{i}.g = h{i}
 elif held is False:
     p{i}.g = h{i}
-    if p{i}.__class__ is _Node:
-        pending.ahead.append(p{i})
-    else:
+    if p{i}.__class__ is _Variable:
         pending.reached.append(p{i})
         if {shared}:
             pending.shared[p{i}] = h{i}
+    else:
+        pending.ahead.append(p{i})
 elif held.__class__ is _ndarray and held.size >= {in_place}:
     p{i}.g = pending.summed(p{i}, held, h{i})
 else:
@@ -375,6 +375,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
     """What the compiled code reaches for; names with an underscore, since the parameters may have any others."""
     names = {
         "Node": Node,
+        "Variable": Variable,
         "ShapeOnly": ShapeOnly,
         "Tensor": core.above.tensor,
         "arrayed": arrayed,

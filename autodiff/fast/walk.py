@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable, added, come_to_rest, kept, leading_to, pull, through_hooks
-from autodiff.core.graph import Node, topological_order
+from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["Pending", "install", "send", "walk"]
@@ -66,11 +66,11 @@ class Pending:
             entry.g = g
         elif held is False:
             entry.g = g
-            if entry.__class__ is Node:
-                self.ahead.append(entry)
-            else:
+            if entry.__class__ is Variable:
                 self.reached.append(entry)
                 self.shared[entry] = g
+            else:
+                self.ahead.append(entry)
         else:
             entry.g = self.summed(entry, held, g)
 
@@ -108,7 +108,7 @@ def _walk(
         found = dict.fromkeys(targets)
         since = min([target.stamp for target in found], default=0)
     pending = Pending()
-    if targets is None and len(roots) == 1 and roots[0].__class__ is Node:
+    if targets is None and len(roots) == 1 and roots[0].__class__ is not Variable:
         order = _until_ways_part(roots[0], seeds[0], pending, free)
     else:
         order = _claimed(roots, since)
@@ -202,7 +202,9 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
     """
     order: list[Any] = []
     path: list[Any] = []
-    partings: list[tuple[Any, int]] = [(root, 0) for root in roots if root.__class__ is Node and root.stamp >= since]
+    partings: list[tuple[Any, int]] = [
+        (root, 0) for root in roots if root.__class__ is not Variable and root.stamp >= since
+    ]
     while partings:
         entry, depth = partings.pop()
         if len(path) > depth:
@@ -216,7 +218,9 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
             entry.g = None
             ahead = None
             for parent in entry.parents:
-                if parent.__class__ is Node and parent.g is False and parent.stamp >= since:
+                if parent is None or parent.__class__ is Variable:
+                    continue
+                if parent.g is False and parent.stamp >= since:
                     if ahead is not None:
                         partings.append((ahead, len(path) + 1))
                     ahead = parent
