@@ -484,6 +484,7 @@ def test_the_architecture_is_a_box_a_module_with_class_options_shapes_and_parame
     assert first.rows[:3] == (net[0].extra_repr(), "5×3 → 5×4", "16 parameters")
     assert dict(first.details)["parameters"] == "16"
     assert "5×4 → 5×4" in boxes["Tanh"].rows
+    assert any("5×4 → 5×2" in node.rows for node in graph.view.visible().nodes)
     assert not any(node.kind in ("op", "fused") for node in graph.view.visible().nodes)
 
 

@@ -849,6 +849,12 @@ def _architecture(view: GraphView) -> dict[str, tuple[str, ...]]:
         for cluster_id in there:
             if cluster_id not in here:
                 entering.setdefault(cluster_id, {})[source.id] = shape_text(source.shape, None)
+    used = {edge.source for edge in view.edges}
+    for node in view.nodes:
+        # A result of the program leaves every module around it.
+        if node.id not in used and node.kind in ("op", "fused"):
+            for cluster_id in around[node.cluster]:
+                leaving.setdefault(cluster_id, {})[node.id] = shape_text(node.shape, None)
     found = {}
     for cluster in modules:
         facts = dict(cluster.details)

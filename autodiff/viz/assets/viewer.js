@@ -214,7 +214,7 @@
       const grow = (x, y, w, h) => { box.left = Math.min(box.left, x - w / 2); box.right = Math.max(box.right, x + w / 2); box.top = Math.min(box.top, y - h / 2); box.bottom = Math.max(box.bottom, y + h / 2); };
       for (const item of items) { const p = g.node(item.id); grow(p.x, p.y, p.width, p.height); }
       for (const key of ports.keys()) { const p = g.node(key); TB ? grow(p.x, box.top + 1, 2, 0) : grow(box.left + 1, p.y, 0, 2); }
-      for (const [, e] of names) { const edge = g.edge(e); for (const p of edge.points.slice(1, -1)) if (!ports.has(e.v) && !ports.has(e.w)) grow(p.x, p.y, 0, 0); if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
+      for (const [, e] of names) { const edge = g.edge(e); for (const p of edge.points.slice(1, -1)) { if (!ports.has(e.v) && !ports.has(e.w)) grow(p.x, p.y, 0, 0); else if (TB) { box.left = Math.min(box.left, p.x - 4); box.right = Math.max(box.right, p.x + 4); } else { box.top = Math.min(box.top, p.y - 4); box.bottom = Math.max(box.bottom, p.y + 4); } } if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
       const head = frame ? headingLines(frame).length * 15 + 12 : 0, pad = frame ? 13 : 0;
       box.left -= pad; box.right += pad; box.bottom += pad; box.top -= head;
       const missing = frame ? Math.max(0, headingWidth(frame) - (box.right - box.left)) : 0;
