@@ -69,3 +69,18 @@ def test_huge_arguments_give_no_nan(name):
         f = differentiated(f)
         found = f(ad.tensor(x, requires_grad=True)).data
         assert not np.isnan(found[2:] if name == "i0" else found).any()
+
+
+def test_one_over_gamma_is_right_at_its_zeros():
+    """At 0, -1, -2 digamma has poles, which cancel: the function is entire."""
+    mpmath = pytest.importorskip("mpmath")
+    x = np.array([0.0, -1.0, -2.0, 1e-20, -1e-9, 1e-3, 0.1, 0.3, 0.5, 0.9, 1.0, 3.0, 30.0, 100.0, -0.3, -1.2, -5.5])
+    op = registry["rgamma"]
+    f = op.function
+    for order, allowed in enumerate(op.ulps, 1):
+        f = differentiated(f)
+        found = f(ad.tensor(x, requires_grad=True)).data
+        with mpmath.workdps(80):
+            truths_ = [mpmath.diff(mpmath.rgamma, mpmath.mpf(float(p)), order) for p in x]
+            off = [truths.ulps(value, truth) for value, truth in zip(found, truths_, strict=True)]
+        assert max(off) <= allowed, (order, off)

@@ -117,7 +117,14 @@ def register() -> None:
     define(s.digamma, lambda g, out, x: g * zeta(2.0, x), name="digamma", domain=_POSITIVE)
     define(s.gamma, lambda g, out, x: g * (out * s.digamma(x)), domain=_POSITIVE, edges=(-2.0, 171.0))
     define(s.gammaln, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE, edges=(-2.0, 171.0))
-    define(s.rgamma, lambda g, out, x: -g * (out * s.digamma(x)), domain=_POSITIVE, edges=(-2.0, 171.0))
+    one_over_gamma = family("rgamma_derivative", _rgamma_derivative, *_POSITIVE)
+    define(
+        s.rgamma,
+        lambda g, out, x: g * one_over_gamma(x, 1),
+        domain=_POSITIVE,
+        ulps=(32.0, 256.0, 64.0),
+        edges=(-2.0, 171.0),
+    )
     define(
         s.betaln,
         lambda g, out, a, b: g * (s.digamma(a) - s.digamma(a + b)),
@@ -383,6 +390,26 @@ def _log_ndtr_derivative(x: Any, n: int) -> Any:
     h = [_log_ndtr_derivative(x, k) for k in range(n)]
     gaps = [x + h[0], 1 + h[1], *h[2:]]
     return -sum(comb(n - 1, k) * h[k] * gaps[n - 1 - k] for k in range(n))
+
+
+def _rgamma_derivative(x: Any, n: int) -> Any:
+    """The n-th derivative of ``R = 1 / Gamma``, which is entire: right of 1/2 by Leibniz' rule for ``R' = -R psi``,
+    left of it by ``R(x) = x (x + 1) ... (x + m - 1) R(x + m)``, since psi has poles that cancel (DLMF 5.5).
+    """
+    s = require("scipy.special")
+    x = np.asarray(x)
+    real_numbers("the derivative of rgamma", x)
+    steps = np.ceil(np.clip(np.nan_to_num(0.5 - x), 0, 180))  # further left R is beyond the range
+    at = x + steps
+    psi = [s.polygamma(k, at) for k in range(n)]
+    found = [s.rgamma(at)]
+    for k in range(n):
+        found.append(-sum(comb(k, j) * psi[j] * found[k - j] for j in range(k + 1)))
+    for back in range(1, int(np.max(steps, initial=0)) + 1):
+        step = at - back
+        moved = [step * found[k] + (k * found[k - 1] if k else 0) for k in range(n + 1)]
+        found = [np.where(back <= steps, new, old) for new, old in zip(moved, found, strict=True)]
+    return np.where(np.isposinf(x), 0, found[n]).astype(x.dtype)
 
 
 def _dawson_derivative(x: Any, n: int) -> Any:
