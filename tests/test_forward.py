@@ -110,8 +110,8 @@ def test_an_operation_that_states_no_tangent_has_one_from_its_rule(temporary):
 def test_an_argument_without_a_rule_is_refused_by_name():
     from scipy import special
 
-    with pytest.raises(NotDifferentiableError, match="gammainc"):
-        ad.jvp(lambda a: special.gammainc(a, 1.0), (2.0,), (1.0,))
+    with pytest.raises(NotDifferentiableError, match=r"hyp2f1.*'a'"):
+        ad.jvp(lambda a: special.hyp2f1(a, 1.0, 1.0, 0.3), (2.0,), (1.0,))
 
 
 def test_statements_about_tangents_are_checked(temporary):

@@ -154,7 +154,7 @@ class Primitive(Operation):
         self.elementwise = ufunc is not None and ufunc.signature is None and ufunc.nout == 1
         self.pointwise = self.elementwise if pointwise is None else pointwise
         self.tangents = _tangents(name, len(rules), self.pointwise, linear, tangent)
-        self.parameters = _parameters(forward)
+        self.parameters = _parameters(forward, rules)
         names = tuple(p.name for p in self.parameters)
         self.inputs = names[:1] if variadic else names[: len(rules)]
         if variadic and len(rules) != 1:
@@ -317,9 +317,12 @@ def _define(op: Any, numpy: Any) -> None:
         differentiable[callable_] = op.function
 
 
-def _parameters(function: Any) -> list[inspect.Parameter]:
+def _parameters(function: Any, rules: Sequence[Any] = ()) -> list[inspect.Parameter]:
     if isinstance(function, np.ufunc):
-        names = "xyz"[: function.nin] if function.nin <= 3 else [f"x{i}" for i in range(function.nin)]
+        # A ufunc does not say what its arguments are called; the rules do.
+        codes = [code for code in (getattr(r, "__code__", None) for r in rules) if code and code.co_argcount > 2]
+        names: Any = codes[0].co_varnames[2 : codes[0].co_argcount] if codes else ()
+        names = names if len(names) == function.nin else "xyzuvwabcd"[: function.nin]
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     return list(inspect.signature(function).parameters.values())
 

@@ -17,7 +17,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.op import Primitive, registry
 from autodiff.extras import require
-from autodiff.ops import elementwise
+from autodiff.ops import elementwise, parameters
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (
     _bessel_i,
@@ -47,7 +47,7 @@ def register() -> None:
     """
     if "erf" in registry:
         return
-    s = require("scipy.special")
+    s = _Ufuncs(require("scipy.special"))
     root_pi, root_two_pi, root_two, log_ten = (
         np.sqrt(np.pi).item(),
         np.sqrt(2 * np.pi).item(),
@@ -137,17 +137,30 @@ def register() -> None:
         lambda g, out, a, b: g * (out * (s.digamma(b) - s.digamma(a + b))),
         domain=_POSITIVE,
     )
-    define(s.gammainc, None, lambda g, out, a, x: g * np.exp((a - 1) * np.log(x) - x - s.gammaln(a)), domain=_POSITIVE)
-    define(
-        s.gammaincc, None, lambda g, out, a, x: -g * np.exp((a - 1) * np.log(x) - x - s.gammaln(a)), domain=_POSITIVE
-    )
-    define(
-        s.betainc,
-        None,
-        None,
-        lambda g, out, a, b, x: g * np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - s.betaln(a, b)),
-        domain=[_POSITIVE, _POSITIVE, _UNIT],
-    )
+    slopes = parameters.define(s)
+    in_shape, in_shapes = slopes["gammainc"], slopes["betainc"]
+
+    def gamma_density(a: Any, x: Any) -> Any:
+        return np.exp((a - 1) * np.log(x) - x - s.gammaln(a))
+
+    def beta_density(a: Any, b: Any, x: Any) -> Any:
+        return np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - s.betaln(a, b))
+
+    for ufunc, sign in ((s.gammainc, 1), (s.gammaincc, -1)):
+        define(
+            ufunc,
+            partial(_signed, sign, lambda a, x: of(in_shape, a, x, 1)),
+            partial(_signed, sign, gamma_density),
+            domain=_POSITIVE,
+        )
+    for ufunc, sign in ((s.betainc, 1), (s.betaincc, -1)):
+        define(
+            ufunc,
+            partial(_signed, sign, lambda a, b, x: of(in_shapes, a, b, x, 1, 0)),
+            partial(_signed, sign, lambda a, b, x: of(in_shapes, a, b, x, 0, 1)),
+            partial(_signed, sign, beta_density),
+            domain=[_POSITIVE, _POSITIVE, _UNIT],
+        )
     # --- exponential integrals, elliptic integrals and other single functions
     define(s.loggamma, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE)
     define(s.expi, lambda g, out, x: g * (np.exp(x) / x), domain=_POSITIVE)
@@ -170,27 +183,44 @@ def register() -> None:
         lambda g, out, h, a: g * (-0.5 / root_two_pi * s.erf(a * h / root_two) * np.exp(-0.5 * h * h)),
         lambda g, out, h, a: g * (np.exp(-0.5 * h * h * (1 + a * a)) / (2 * np.pi * (1 + a * a))),
     )
+
+    # The t distribution, by P(T > |x|) = I_q(df / 2, 1 / 2) / 2 with q = df / (df + x^2).
+    def t_density(df: Any, x: Any) -> Any:
+        return np.exp(-0.5 * (df + 1) * np.log1p(x * x / df) - 0.5 * np.log(df) - s.betaln(0.5 * df, 0.5))
+
+    def t_slope(df: Any, x: Any) -> Any:
+        q = df / (df + x * x)
+        return -np.sign(bare(x)) * 0.25 * of(in_shapes, 0.5 * df, 0.5, q, 1, 0) - x / (2 * df) * t_density(df, x)
+
     define(
         s.stdtr,
-        None,
-        lambda g, out, df, x: (
-            g * np.exp(-0.5 * (df + 1) * np.log1p(x * x / df) - 0.5 * np.log(df) - s.betaln(0.5 * df, 0.5))
-        ),
+        lambda g, out, df, x: g * t_slope(df, x),
+        lambda g, out, df, x: g * t_density(df, x),
         domain=[_POSITIVE, (-2.0, 2.0)],
     )
+
+    # An inverse f(a, y) of F(a, x): its slope in y is one over the density at f, in a that of F over the density.
     define(
-        s.gammaincinv,
-        None,
-        lambda g, out, a, y: g * np.exp(out + s.gammaln(a) - (a - 1) * np.log(out)),
+        s.stdtrit,
+        lambda g, out, df, p: -quotient(g * t_slope(df, out), t_density(df, out)),
+        lambda g, out, df, p: quotient(g, t_density(df, out)),
         domain=[_POSITIVE, _UNIT],
     )
-    define(
-        s.betaincinv,
-        None,
-        None,
-        lambda g, out, a, b, y: g * np.exp(s.betaln(a, b) - (a - 1) * np.log(out) - (b - 1) * np.log1p(-out)),
-        domain=[_POSITIVE, _POSITIVE, _UNIT],
-    )
+    for ufunc, sign in ((s.gammaincinv, 1), (s.gammainccinv, -1)):
+        define(
+            ufunc,
+            lambda g, out, a, y: -quotient(g * of(in_shape, a, out, 1), gamma_density(a, out)),
+            partial(_over, sign, gamma_density),
+            domain=[_POSITIVE, _UNIT],
+        )
+    for ufunc, sign in ((s.betaincinv, 1), (s.betainccinv, -1)):
+        define(
+            ufunc,
+            lambda g, out, a, b, y: -quotient(g * of(in_shapes, a, b, out, 1, 0), beta_density(a, b, out)),
+            lambda g, out, a, b, y: -quotient(g * of(in_shapes, a, b, out, 0, 1), beta_density(a, b, out)),
+            partial(_over, sign, beta_density),
+            domain=[_POSITIVE, _POSITIVE, _UNIT],
+        )
     define(
         s.binom,
         lambda g, out, n, k: g * (out * (s.digamma(n + 1) - s.digamma(n - k + 1))),
@@ -236,15 +266,19 @@ def register() -> None:
     define(
         s.kl_div, lambda g, out, x, y: g * _log_of_ratio(x, y), lambda g, out, x, y: g * ((y - x) / y), domain=_POSITIVE
     )
-    # --- Bessel functions, by their recurrences; the order is a constant
-    define(s.jv, None, lambda g, out, v, z: g * (0.5 * (s.jv(v - 1, z) - s.jv(v + 1, z))), domain=_POSITIVE)
-    define(s.yv, None, lambda g, out, v, z: g * (0.5 * (s.yv(v - 1, z) - s.yv(v + 1, z))), domain=_POSITIVE)
-    define(s.iv, None, lambda g, out, v, z: g * (0.5 * (s.iv(v - 1, z) + s.iv(v + 1, z))), domain=_POSITIVE)
+
+    def in_order(name: str) -> Any:
+        return lambda g, out, v, z: g * of(slopes[name], v, z, 1)
+
+    # --- Bessel functions, by their recurrences, and in their order
+    define(s.jv, in_order("jv"), lambda g, out, v, z: g * (0.5 * (s.jv(v - 1, z) - s.jv(v + 1, z))), domain=_POSITIVE)
+    define(s.yv, in_order("yv"), lambda g, out, v, z: g * (0.5 * (s.yv(v - 1, z) - s.yv(v + 1, z))), domain=_POSITIVE)
+    define(s.iv, in_order("iv"), lambda g, out, v, z: g * (0.5 * (s.iv(v - 1, z) + s.iv(v + 1, z))), domain=_POSITIVE)
     # SciPy's kv is 0 long before the function leaves the range; the scaled one is not.
     macdonald = Primitive(
         "bessel_k",
         lambda v, z: s.kve(v, z) * np.exp(-z),
-        None,
+        in_order("kv"),
         lambda g, out, v, z: g * _macdonald_slope(v, z),
         sample=lambda draw: ((draw.array((), 0.3, 3.0), draw.array(draw.shape(), 0.3, 3.0)), {}),
         pointwise=True,
@@ -253,10 +287,10 @@ def register() -> None:
     def _macdonald_slope(v: Any, z: Any) -> Any:
         return -0.5 * (of(macdonald, v - 1, z) + of(macdonald, v + 1, z))
 
-    define(s.kv, None, lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
+    define(s.kv, in_order("kv"), lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
     define(
         s.ive,
-        None,
+        lambda g, out, v, z: g * (of(slopes["iv"], v, z, 1) * np.exp(-np.abs(z))),
         lambda g, out, v, z: g * (0.5 * (s.ive(v - 1, z) + s.ive(v + 1, z)) - np.sign(bare(z)) * out),
         domain=_POSITIVE,
     )
@@ -292,6 +326,25 @@ def register() -> None:
     for order, ufunc in ((0, s.i0e), (1, s.i1e)):
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
         define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, edges=(30.0, -30.0))
+
+
+class _Ufuncs:
+    """scipy.special's functions; with ``SCIPY_ARRAY_API`` they stand behind wrappers, which are no ufuncs."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+        return getattr(function, "__wrapped__", function)
+
+
+def _signed(sign: int, slope: Any, g: Any, out: Any, *inputs: Any) -> Any:
+    return g * (sign * slope(*inputs))
+
+
+def _over(sign: int, density: Any, g: Any, out: Any, *inputs: Any) -> Any:
+    return quotient(g * sign, density(*inputs[:-1], out))
 
 
 def _first_of(derivative: Any, g: Any, out: Any, x: Any) -> Any:
