@@ -365,6 +365,9 @@ class Tensor(_Base):
         state = current_state()
         data = self._data if state is None or state.stops is None else state.stops(self._data)
         result: Tensor = wrap(data, None)
+        if state is not None and state.traced:
+            # A picture shows where the graph was cut.
+            result.name = f"detach({self.name or getattr(getattr(self._node, 'op', None), 'label', '')})"
         return result
 
     def retain_grad(self) -> None:

@@ -402,6 +402,10 @@ def test_arrays_are_named_as_tensors_are():
     assert "scale" in labels(graph)
 
 
+def test_a_detached_value_says_what_it_was():
+    assert {"detach(exp)", "detach(x)"} <= set(labels(draw(lambda x: np.exp(x).detach() * x + x.detach(), 2.0)))
+
+
 def test_a_transform_adds_no_box():
     graph = draw(lambda x: ad.grad(lambda y: y**3)(x), 2.0)
     assert "identity" not in labels(graph)
