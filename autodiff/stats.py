@@ -280,11 +280,34 @@ class MultivariateNormal:
             raise ShapeError(f"multivariate_normal: a covariance of shape {c.shape} for points of {n} components")
         return linalg.cholesky(c)
 
-    def logpdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0) -> Any:
+    def _on_its_support(self, deviation: Any, cov: Any) -> Any:
+        """The density on the span of a singular covariance, -inf beside it; SciPy's cut-off."""
+        if getattr(cov, "_node", None) is not None:
+            raise ArgumentError(
+                "multivariate_normal: the density of a singular covariance jumps with its rank, so the covariance must"
+                " be a constant"
+            )
+        c = np.asarray(bare(cov), float)
+        values, vectors = np.linalg.eigh(np.diag(c) if c.ndim == 1 else c)
+        kept = np.abs(values) > 1e6 * np.finfo(float).eps * np.max(np.abs(values))
+        if np.any(values[kept] < 0):
+            raise ArgumentError("multivariate_normal: the covariance must be positive semidefinite")
+        whitened = deviation @ (vectors[:, kept] / np.sqrt(values[kept]))
+        result = -0.5 * (
+            np.sum(whitened * whitened, axis=-1) + np.sum(np.log(values[kept])) + 2 * kept.sum() * _HALF_LOG_TWO_PI
+        )
+        beside = np.linalg.norm(bare(deviation) @ vectors[:, ~kept], axis=-1) > 1e3 * np.finfo(float).eps
+        return where(beside, -np.inf, result) if np.any(beside) else result
+
+    def logpdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0, allow_singular: bool = False) -> Any:
         """The logarithm of the density, through one Cholesky factor.
+
+        With ``allow_singular`` the covariance is a constant that may be singular: the density is then that on its span.
 
         Raises
         ------
+        ArgumentError
+            With ``allow_singular``, if the covariance is tracked or not positive semidefinite.
         numpy.linalg.LinAlgError
             If the covariance is not positive definite.
 
@@ -295,6 +318,8 @@ class MultivariateNormal:
         """
         deviation = _tensor(x) - mean
         n = deviation.shape[-1] if deviation.ndim else 1
+        if allow_singular and np.ndim(bare(cov)):
+            return self._on_its_support(deviation, cov)
         factor = self._factor(n, cov)
         columns = deviation.reshape(-1, n).T
         whitened = solve_triangular(factor, columns, lower=True)
@@ -305,9 +330,9 @@ class MultivariateNormal:
         )
         return result.reshape(deviation.shape[:-1])
 
-    def pdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0) -> Any:
+    def pdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0, allow_singular: bool = False) -> Any:
         """The density."""
-        return np.exp(self.logpdf(x, mean, cov))
+        return np.exp(self.logpdf(x, mean, cov, allow_singular))
 
     def entropy(self, mean: Any = None, cov: Any = 1.0) -> Any:
         """``0.5 log det(2 pi e cov)``; the mean is of no account."""

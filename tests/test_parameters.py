@@ -84,3 +84,15 @@ def test_a_shape_is_fitted_to_censored_times() -> None:
     seen, cut = times[times <= limit], np.sum(times > limit)
     score = ad.grad(lambda a: np.sum(ad.stats.gamma.logpdf(seen, a)) + cut * ad.stats.gamma.logsf(limit, a))(shape)
     assert abs(float(score)) / 2000 < 2e-3
+
+
+def test_a_singular_covariance_has_a_density_on_its_span() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    mean, cov = np.array([0.1, 0.2]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    for x in ([0.6, 0.7], [0.5, 0.7], [[0.6, 0.7], [1.0, 0.0]]):
+        got = ad.stats.multivariate_normal.logpdf(ad.tensor(x), mean, cov, allow_singular=True)
+        assert np.allclose(got.data, stats.multivariate_normal.logpdf(x, mean, cov, allow_singular=True))
+    slope = ad.grad(lambda x: ad.stats.multivariate_normal.logpdf(x, mean, cov, allow_singular=True))
+    assert np.allclose(slope(np.array([0.6, 0.7])), [-0.25, -0.25])
+    with pytest.raises(ad.ArgumentError, match="rank"):
+        ad.grad(lambda c: ad.stats.multivariate_normal.logpdf(mean, mean, c, allow_singular=True))(cov)
