@@ -406,6 +406,13 @@ def test_a_detached_value_says_what_it_was():
     assert {"detach(exp)", "detach(x)"} <= set(labels(draw(lambda x: np.exp(x).detach() * x + x.detach(), 2.0)))
 
 
+def test_complex_values_are_shown_in_full_or_by_their_absolute_values():
+    graph = draw(lambda z: np.abs(z * 2.0), np.array([3.0 + 4.0j, 0.0]), values=True)
+    assert "= [6+8j, 0+0j]" in str(graph)
+    many = draw(lambda z: np.abs(z), np.full(50, 3.0 + 4.0j), values=True)
+    assert "absolute 5 … 5" in str(many)
+
+
 def test_a_transform_adds_no_box():
     graph = draw(lambda x: ad.grad(lambda y: y**3)(x), 2.0)
     assert "identity" not in labels(graph)

@@ -581,6 +581,10 @@ def _count_bad(array: Any) -> str:
 
 def _statistics(array: Any) -> str:
     """Extremes, mean and standard deviation of the finite elements."""
+    if array.size >= 2 and array.dtype.kind == "c":
+        # Complex numbers have no order; their absolute values have.
+        absolute = _statistics(np.abs(array))
+        return absolute if absolute.startswith("no ") else f"absolute {absolute}"
     if array.size < 2 or array.dtype.kind not in "biuf":
         return ""
     with np.errstate(all="ignore"):
