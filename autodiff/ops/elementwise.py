@@ -167,11 +167,14 @@ def _square_of_shrinking(x: Any) -> Any:
     return root * root
 
 
+_BLOCK = 16_384
+
+
 def _tanh_slope(out: Any, x: Any) -> Any:
     """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``.
 
-    Of arrays it is ``1 - out^2`` where nothing cancels, so that an error of ``out`` is hardly magnified, else
-    ``exp(-2 |x|) (1 + |out|)^2``: the same, by ``1 - |out| = exp(-2 |x|) (1 + |out|)``.
+    Of arrays it is ``exp(-2 |x|) (1 + |out|)^2``, by ``1 - |out| = exp(-2 |x|) (1 + |out|)``: an element's slope does not
+    depend on its neighbours. Of a number it is ``1 - out^2`` where nothing cancels, which takes a fifth of the time.
     """
     kind = out.__class__
     if kind is not np.ndarray and kind is not np.float64:
@@ -181,21 +184,29 @@ def _tanh_slope(out: Any, x: Any) -> Any:
         return 1 - out * out
     size = out.size
     if size == 1 and (dtype is _DOUBLE or dtype is _SINGLE):
-        # Of Python's numbers in a fifth of the time.
         number = out.item()
         found = 1 - number * number
-        if not found > 0.5:
+        if not found > 0.3:
             found = exp_of_number(-2 * abs(x.item())) * (1 + abs(number)) ** 2
         return dtype.type(found)
-    slope = 1 - out * out
-    if not size or slope.item(slope.argmin()) > 0.5:
-        return slope
-    slope, factor = np.abs(x), np.abs(out)
-    slope *= -2
-    np.exp(slope, slope)
-    factor += 1
-    slope *= factor
-    slope *= factor
+    if out.flags.f_contiguous and out.ndim > 1 and x.flags.f_contiguous:
+        return _tanh_slope(out.T, x.T).T
+    if not (out.flags.c_contiguous and x.flags.c_contiguous):
+        out, x = np.ascontiguousarray(out), np.ascontiguousarray(x)
+    slope = np.empty_like(out)
+    # In blocks that stay in the cache: whole temporaries of a large array take five times as long.
+    flat, values, inputs = slope.reshape(-1), out.reshape(-1), x.reshape(-1)
+    scratch = np.empty(min(size, _BLOCK), dtype)
+    for lo in range(0, size, _BLOCK):
+        part, value = flat[lo : lo + _BLOCK], values[lo : lo + _BLOCK]
+        factor = scratch[: part.size]
+        np.abs(inputs[lo : lo + _BLOCK], part)
+        np.multiply(part, -2, part)
+        np.exp(part, part)
+        np.abs(value, factor)
+        np.add(factor, 1, factor)
+        np.multiply(part, factor, part)
+        np.multiply(part, factor, part)
     return slope
 
 
