@@ -413,7 +413,7 @@ def arcsinh(x: ArrayLike) -> Tensor:
 def arctan(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.arctan``."""
 
-def arctan2(x: ArrayLike, y: ArrayLike) -> Tensor:
+def arctan2(y: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.arctan2``."""
 
 def arctanh(x: ArrayLike) -> Tensor:

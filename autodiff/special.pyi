@@ -11,19 +11,25 @@ from autodiff.tensor import Tensor
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
 
-def beta(x: ArrayLike, y: ArrayLike) -> Tensor:
+def beta(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``beta``."""
 
 def betainc(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``betainc``."""
 
-def betaincinv(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> Tensor:
+def betaincc(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> Tensor:
+    """Differentiable ``betaincc``."""
+
+def betainccinv(a: ArrayLike, b: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``betainccinv``."""
+
+def betaincinv(a: ArrayLike, b: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``betaincinv``."""
 
-def betaln(x: ArrayLike, y: ArrayLike) -> Tensor:
+def betaln(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``betaln``."""
 
-def binom(x: ArrayLike, y: ArrayLike) -> Tensor:
+def binom(n: ArrayLike, k: ArrayLike) -> Tensor:
     """Differentiable ``binom``."""
 
 def cbrt(x: ArrayLike) -> Tensor:
@@ -38,10 +44,10 @@ def dawsn(x: ArrayLike) -> Tensor:
 def digamma(x: ArrayLike) -> Tensor:
     """Differentiable ``digamma``."""
 
-def ellipe(x: ArrayLike) -> Tensor:
+def ellipe(m: ArrayLike) -> Tensor:
     """Differentiable ``ellipe``."""
 
-def ellipk(x: ArrayLike) -> Tensor:
+def ellipk(m: ArrayLike) -> Tensor:
     """Differentiable ``ellipk``."""
 
 def entr(x: ArrayLike) -> Tensor:
@@ -83,7 +89,7 @@ def expit(x: ArrayLike) -> Tensor:
 def expm1(x: ArrayLike) -> Tensor:
     """Differentiable ``special_expm1``."""
 
-def expn(x: ArrayLike, y: ArrayLike) -> Tensor:
+def expn(n: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``expn``."""
 
 def gamma(x: ArrayLike) -> Tensor:
@@ -95,16 +101,19 @@ def gammainc(x: ArrayLike, y: ArrayLike) -> Tensor:
 def gammaincc(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``gammaincc``."""
 
-def gammaincinv(x: ArrayLike, y: ArrayLike) -> Tensor:
+def gammainccinv(a: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``gammainccinv``."""
+
+def gammaincinv(a: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``gammaincinv``."""
 
 def gammaln(x: ArrayLike) -> Tensor:
     """Differentiable ``gammaln``."""
 
-def huber(x: ArrayLike, y: ArrayLike) -> Tensor:
+def huber(delta: ArrayLike, r: ArrayLike) -> Tensor:
     """Differentiable ``huber``."""
 
-def hyp2f1(x0: ArrayLike, x1: ArrayLike, x2: ArrayLike, x3: ArrayLike) -> Tensor:
+def hyp2f1(a: ArrayLike, b: ArrayLike, c: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``hyp2f1``."""
 
 def i0(x: ArrayLike) -> Tensor:
@@ -119,10 +128,10 @@ def i1(x: ArrayLike) -> Tensor:
 def i1e(x: ArrayLike) -> Tensor:
     """Differentiable ``i1e``."""
 
-def iv(x: ArrayLike, y: ArrayLike) -> Tensor:
+def iv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``iv``."""
 
-def ive(x: ArrayLike, y: ArrayLike) -> Tensor:
+def ive(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``ive``."""
 
 def j0(x: ArrayLike) -> Tensor:
@@ -131,10 +140,10 @@ def j0(x: ArrayLike) -> Tensor:
 def j1(x: ArrayLike) -> Tensor:
     """Differentiable ``j1``."""
 
-def jn(x: ArrayLike, y: ArrayLike) -> Tensor:
+def jn(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``jv``."""
 
-def jv(x: ArrayLike, y: ArrayLike) -> Tensor:
+def jv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``jv``."""
 
 def k0(x: ArrayLike) -> Tensor:
@@ -146,10 +155,10 @@ def k1(x: ArrayLike) -> Tensor:
 def kl_div(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``kl_div``."""
 
-def kn(x: ArrayLike, y: ArrayLike) -> Tensor:
+def kn(n: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``kn``."""
 
-def kv(x: ArrayLike, y: ArrayLike) -> Tensor:
+def kv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``kv``."""
 
 def log1p(x: ArrayLike) -> Tensor:
@@ -188,10 +197,10 @@ def ndtr(x: ArrayLike) -> Tensor:
 def ndtri(x: ArrayLike) -> Tensor:
     """Differentiable ``ndtri``."""
 
-def owens_t(x: ArrayLike, y: ArrayLike) -> Tensor:
+def owens_t(h: ArrayLike, a: ArrayLike) -> Tensor:
     """Differentiable ``owens_t``."""
 
-def poch(x: ArrayLike, y: ArrayLike) -> Tensor:
+def poch(z: ArrayLike, m: ArrayLike) -> Tensor:
     """Differentiable ``poch``."""
 
 def polygamma(n: int, x: ArrayLike) -> Tensor:
@@ -209,8 +218,11 @@ def rgamma(x: ArrayLike) -> Tensor:
 def softmax(x: ArrayLike, axis: int = -1) -> Tensor:
     """``exp(x) / sum(exp(x))`` along an axis (SciPy's default is all axes; name one)."""
 
-def stdtr(x: ArrayLike, y: ArrayLike) -> Tensor:
+def stdtr(df: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``stdtr``."""
+
+def stdtrit(df: ArrayLike, p: ArrayLike) -> Tensor:
+    """Differentiable ``stdtrit``."""
 
 def xlog1py(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``xlog1py``."""
@@ -224,8 +236,8 @@ def y0(x: ArrayLike) -> Tensor:
 def y1(x: ArrayLike) -> Tensor:
     """Differentiable ``y1``."""
 
-def yn(x: ArrayLike, y: ArrayLike) -> Tensor:
+def yn(n: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``yn``."""
 
-def yv(x: ArrayLike, y: ArrayLike) -> Tensor:
+def yv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``yv``."""

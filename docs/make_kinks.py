@@ -1,5 +1,5 @@
-"""The values at kinks and awkward points: the one table that docs/kinks.md is written from and tests/test_kinks.py runs
-row by row.
+"""The values at kinks and awkward points: the one table that docs/kinks.md is written from, and tests/ops/test_kinks.py
+runs row by row.
 
 python docs/make_kinks.py
 """
@@ -264,7 +264,7 @@ ROWS = [
 
 HEAD = """# Values at kinks and awkward points
 
-Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/test_kinks.py` runs.
+Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/ops/test_kinks.py` runs.
 Where a function has no derivative,
 or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules stand behind them: at a kink the
 value is a subgradient (the one

@@ -32,7 +32,7 @@ differentiable: dict[Any, Callable[..., Any]] = {}
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 
-#: What an operation's derivatives are held to that states nothing else (tests/test_range.py).
+#: What an operation's derivatives are held to that states nothing else (tests/ops/test_range.py).
 _ULPS = (8.0, 8.0, 32.0)
 
 

@@ -11,8 +11,8 @@ that later processes load it in milliseconds.
 Which one runs is decided by size, dtype and layout alone, so a program repeats itself to the bit with the same number
 of threads; between numbers of threads, and between machines with and without numba, results differ by rounding: all are
 held to the composed definition by the same tests. A sum loses no more than NumPy's pairwise one (blocks of 512 numbers,
-added up in float64; the error of a batch norm is below that of NumPy's, tests/test_kernels.py). One switch, :func:`use`
-or the environment variable ``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything;
+added up in float64; the error of a batch norm is below that of NumPy's, tests/fused/test_kernels.py). One switch,
+:func:`use` or the environment variable ``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything;
 :func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads share the rows of one call
 (:mod:`autodiff.kernels.team`), and by default it is as many as the BLAS under NumPy is told to take
 (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).

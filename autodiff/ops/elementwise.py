@@ -173,8 +173,8 @@ _BLOCK = 16_384
 def _tanh_slope(out: Any, x: Any) -> Any:
     """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``.
 
-    Of arrays it is ``exp(-2 |x|) (1 + |out|)^2``, by ``1 - |out| = exp(-2 |x|) (1 + |out|)``: an element's slope does not
-    depend on its neighbours. Of a number it is ``1 - out^2`` where nothing cancels, which takes a fifth of the time.
+    Of arrays it is ``exp(-2 |x|) (1 + |out|)^2``, by ``1 - |out| = exp(-2 |x|) (1 + |out|)``: an element's slope does
+    not depend on its neighbours. Of a number it is ``1 - out^2`` where nothing cancels, in a fifth of the time.
     """
     kind = out.__class__
     if kind is not np.ndarray and kind is not np.float64:

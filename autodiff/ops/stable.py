@@ -340,7 +340,7 @@ bessel_i = Primitive(
 
 # --- the tail of the normal distribution ---------------------------------------------------------------------------
 
-#: Levels of the continued fraction, enough for the derivatives of 17 digits from 1 on (tests/test_range.py).
+#: Levels of the continued fraction, enough for the derivatives of 17 digits from 1 on (tests/ops/test_range.py).
 _LEVELS = 240
 
 

@@ -31,7 +31,7 @@ __all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "mutants_of", "survivors
 Bend = Callable[[Any], Any]
 
 #: Inputs whose derivative is zero wherever it exists, for real numbers: bending it changes nothing. (Complex ones:
-#: tests/test_complex.py.)
+#: tests/ops/test_complex.py.)
 _FLAT = {"copysign": (1,), "imag": (0,)}
 
 

@@ -17,7 +17,7 @@ from autodiff.testing import RandomDraw
 
 
 def _scipys(op: Any) -> bool:
-    """Whether the operation is one of scipy.special, whose orders are real; tests/test_special.py has those."""
+    """Whether the operation is one of scipy.special, whose orders are real; tests/ops/test_special.py has those."""
     rules = () if op.fused else (inspect.unwrap(rule) for rule in op.rules if rule is not None)
     return any(rule.__code__.co_filename.endswith("special.py") for rule in rules if hasattr(rule, "__code__"))
 
@@ -26,8 +26,8 @@ OPS = sorted(name for name, op in registry.items() if not name.startswith(("doc_
 CALLS = 4
 # Those whose definition, or derivation by hand, holds for real numbers; each says so.
 REAL = frozenset(name for name in OPS if registry[name].real_only)
-# The gradient of an output that depends on arbitrary phases or vectors is refused; tests/test_complex.py has functions
-# that do not.
+# The gradient of an output that depends on arbitrary phases or vectors is refused; tests/ops/test_complex.py has
+# functions that do not.
 ARBITRARY = frozenset({"eig", "eigh", "span_only", "svd"})
 
 # astype to a real dtype, of which NumPy warns; the gradient is that of the real part, which is left.

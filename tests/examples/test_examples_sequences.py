@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def start(folder: Path, name: str, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("scipy", reason="SciPy solves")
 pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")
 
-SCIENCE = Path(__file__).resolve().parents[1] / "examples" / "science"
+SCIENCE = Path(__file__).resolve().parents[2] / "examples" / "science"
 SMALL = {"poisson": ["--size", "12"], "bundle_adjustment": ["--cameras", "4", "--points", "30"]}
 NAMES = sorted(path.stem for path in SCIENCE.glob("*.py"))
 

@@ -33,7 +33,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def pytest_in(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     # Other plugins that happen to be installed are none of ours.
-    env = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    env = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
 
 
@@ -69,7 +69,7 @@ def test_either_name_loads_the_plugin_once(tmp_path: Path) -> None:
 
 
 def test_installing_brings_the_plugin() -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["pytest11"] == {"autodiff": "autodiff.testing.hooks"}
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["autodiff", "nn", "optim"]}
 
@@ -94,7 +94,7 @@ def test_it_loads_where_an_entry_point_has_loaded_it(tmp_path: Path) -> None:
     )
     for name in ("autodiff.testing", "autodiff.testing.plugin", "autodiff.testing.hooks"):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", name, "--grad-coverage"]
-        env = {"PYTHONPATH": f"{Path(__file__).parents[1]}:{tmp_path}"}
+        env = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{tmp_path}"}
         result = subprocess.run(
             [*command, "-k", "right", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, env=env
         )

@@ -11,7 +11,7 @@ from autodiff.core.errors import GradientMismatch
 from autodiff.testing import check_gradients, check_pair
 from autodiff.testing.reproduction import spelled
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FACTOR = 1.5
 
 

@@ -10,7 +10,7 @@ import pytest
 import autodiff as ad
 from autodiff.core.errors import NotDifferentiableError
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 _spec = importlib.util.spec_from_file_location("make_kinks", DOCS / "make_kinks.py")
 assert _spec is not None
 assert _spec.loader is not None

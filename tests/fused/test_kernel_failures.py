@@ -21,7 +21,7 @@ from autodiff.testing.draw import RandomDraw
 
 pytest.importorskip("numba", reason="compiled kernels need numba")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OPS = "batch_norm conv conv_transpose layer_norm cross_entropy dropout gelu gelu_tanh max_pool relu".split()
 
 

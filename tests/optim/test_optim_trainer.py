@@ -19,7 +19,7 @@ import nn
 import optim
 from autodiff.core.errors import AnomalyError, ArgumentError, DTypeError, ShapeError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def blobs(n: int = 60, seed: int = 0) -> tuple[Any, Any]:

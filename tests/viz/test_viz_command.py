@@ -78,7 +78,7 @@ def test_mistakes_are_named_and_the_status_is_two(script, capsys, arguments, mes
 
 def test_the_command_runs(script):
     command = [sys.executable, "-m", "autodiff.viz", f"{script}:loss", "2.0", "--direction", "backward"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
     assert "∂ x" in done.stdout
 
 

@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "examples" / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "examples" / "experiments"
 
 pytest.importorskip("sklearn", reason="the images are scikit-learn's digits")
 pytest.importorskip("matplotlib", reason="the experiments draw with matplotlib")

@@ -1,4 +1,4 @@
-"""Parameters as one vector (optim/flat.py): whatever happens between two steps, the next one is what a plain step is."""
+"""Parameters as one vector (optim/flat.py): after anything between two steps, the next is a plain one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import autodiff
 import optim
 from autodiff.core.errors import ArgumentError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow  # most start processes
 # Looked for, not imported: importing mpi4py.MPI starts the MPI runtime in the test process.
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

@@ -10,7 +10,7 @@ pytest.importorskip("mpmath", reason="the truth is computed with many digits")
 pytest.importorskip("sympy", reason="the truth is a symbolic derivative")
 from autodiff.testing import rivals
 
-PAGE = Path(__file__).parents[1] / "docs" / "rivals.md"
+PAGE = Path(__file__).parents[2] / "docs" / "rivals.md"
 
 
 def test_the_page_lists_forty_cases_and_none_of_ours_is_wrong():
