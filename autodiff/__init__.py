@@ -173,3 +173,6 @@ def __dir__() -> list[str]:
 
 _naming.refuse_free_threading()
 _naming.notice_strangers()
+
+# The operations that are there without SciPy; its own are registered when they are first asked for.
+_AT_IMPORT = frozenset(registry)

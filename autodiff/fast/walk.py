@@ -203,7 +203,7 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
     order: list[Any] = []
     path: list[Any] = []
     partings: list[tuple[Any, int]] = [
-        (root, 0) for root in roots if root.__class__ is not Variable and root.stamp >= since
+        (root, 0) for root in roots if root is not None and root.__class__ is not Variable and root.stamp >= since
     ]
     while partings:
         entry, depth = partings.pop()

@@ -161,7 +161,7 @@ def log_softmax_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tup
     """
     out, axis = residuals
     y = np.asarray(np.exp(out))
-    dx = y * np.sum(g, axis=axis, keepdims=True)
+    dx = np.asarray(y * np.sum(g, axis=axis, keepdims=True))
     np.subtract(g, dx, out=dx)
     return (_balanced(dx, y, axis),)
 

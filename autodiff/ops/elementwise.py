@@ -182,17 +182,15 @@ def _tanh_slope(out: Any, x: Any) -> Any:
     dtype = out.dtype
     if dtype.kind == "c":
         return 1 - out * out
-    size = out.size
-    if size == 1 and (dtype is _DOUBLE or dtype is _SINGLE):
-        number = out.item()
+    if kind is np.float64:
+        number = float(out)
         found = 1 - number * number
-        if not found > 0.3:
-            found = exp_of_number(-2 * abs(x.item())) * (1 + abs(number)) ** 2
-        return dtype.type(found)
-    if out.flags.f_contiguous and out.ndim > 1 and x.flags.f_contiguous:
-        return _tanh_slope(out.T, x.T).T
+        return dtype.type(found if found > 0.3 else exp_of_number(-2 * abs(float(x))) * (1 + abs(number)) ** 2)
     if not (out.flags.c_contiguous and x.flags.c_contiguous):
+        if out.flags.f_contiguous and x.flags.f_contiguous:
+            return _tanh_slope(out.T, x.T).T
         out, x = np.ascontiguousarray(out), np.ascontiguousarray(x)
+    size = out.size
     slope = np.empty_like(out)
     # In blocks that stay in the cache: whole temporaries of a large array take five times as long.
     flat, values, inputs = slope.reshape(-1), out.reshape(-1), x.reshape(-1)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import autodiff
 from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.testing import HypothesisDraw, RandomDraw
@@ -13,7 +14,7 @@ from autodiff.testing.laws import LAWS
 from autodiff.testing.mutation import mutants, telling_calls
 
 # Examples in docstrings and tests register operations of their own, under these prefixes.
-OPS = sorted(name for name in registry if not name.startswith(("doc_", "test_")))
+OPS = sorted(autodiff._AT_IMPORT)
 # Numerical references take a hundred evaluations each, so these two laws draw fewer calls.
 COSTLY = {"gradients_match_numeric", "second_order_matches_numeric"}
 PROFILE = hypothesis.settings.default.max_examples

@@ -2,12 +2,12 @@
 differences; or refused.
 """
 
-import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
+import autodiff
 import nn.functional  # noqa: F401
 from autodiff import Tensor, gradients, jvp
 from autodiff.core.errors import DTypeError, NotDifferentiableError
@@ -15,14 +15,7 @@ from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
 
-
-def _scipys(op: Any) -> bool:
-    """Whether the operation is one of scipy.special, whose orders are real; tests/ops/test_special.py has those."""
-    rules = () if op.fused else (inspect.unwrap(rule) for rule in op.rules if rule is not None)
-    return any(rule.__code__.co_filename.endswith("special.py") for rule in rules if hasattr(rule, "__code__"))
-
-
-OPS = sorted(name for name, op in registry.items() if not name.startswith(("doc_", "test_")) and not _scipys(op))
+OPS = sorted(autodiff._AT_IMPORT)
 CALLS = 4
 # Those whose definition, or derivation by hand, holds for real numbers; each says so.
 REAL = frozenset(name for name in OPS if registry[name].real_only)
