@@ -311,8 +311,9 @@ def _define(op: Any, numpy: Any) -> None:
     """Register an operation and make its public function, also under the names of NumPy's callables."""
     registry[op.name] = op
     op.function = public(op, lambda inputs, attrs: apply(op, inputs, attrs))
-    if numpy is None:
-        numpy = [op.forward] if isinstance(op.forward, np.ufunc) else []
+    if numpy is None:  # a ufunc that another operation has stays its own
+        free = isinstance(op.forward, np.ufunc) and differentiable.get(op.forward, op.function).__name__ == op.name
+        numpy = [op.forward] if free else []
     for callable_ in numpy if isinstance(numpy, (list, tuple)) else [numpy]:
         differentiable[callable_] = op.function
 

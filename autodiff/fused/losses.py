@@ -351,9 +351,14 @@ def _plain_backward(g: Any, residuals: Any) -> tuple[Any, ...]:
 
 def _settle_targets(rows: Any, place: Any) -> None:
     """Let the target's entry of every row make the row's sum 0, as it is: ``p - 1`` where p rounds to 1 would be 0."""
-    flat = rows.reshape(-1)
-    flat[place] = 0
-    flat[place] = -row_sums(rows)
+    # Of rows that do not lie one after another, reshape would give a copy.
+    targets, index = (
+        (rows.reshape(-1), place)
+        if rows.flags.c_contiguous
+        else (rows, (np.arange(len(rows)), place - row_starts(*rows.shape)))
+    )
+    targets[index] = 0
+    targets[index] = -row_sums(rows)
 
 
 def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:

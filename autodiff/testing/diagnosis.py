@@ -120,7 +120,10 @@ class _Facts:
                         moved = x.astype(np.longdouble if wide else np.float64)
                         moved.reshape(-1)[i] += sign * h
                         sides.append(self.problem.terms([moved if j == k else b for j, b in enumerate(base)]))
-                    halves.append(np.asarray((sides[0] - sides[1]) / (2 * h), np.float64))
+                    slope = np.asarray((sides[0] - sides[1]) / (2 * h))
+                    if slope.dtype.kind == "c":
+                        return None
+                    halves.append(slope.astype(np.float64))
                 row = (4 * halves[1] - halves[0]) / 3
                 rows.append(row if whole else np.array([row.sum()]))
         return np.array(rows).T.reshape(-1, x.size)
@@ -215,7 +218,7 @@ class _Facts:
                     yield f"the path from output {number} is left out; what comes from the others is right"
                 if _close(analytic, block.sum(0).reshape(shape)):
                     yield f"it is what comes from output {number} alone; the other outputs' gradients are left out"
-            parts = block.reshape(*np.shape(u), *shape)
+            parts = block.reshape((*np.shape(u), *shape))
             ndim = np.ndim(u)
             for axis in range(ndim):
                 if np.shape(u)[axis] < 2:

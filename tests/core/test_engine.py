@@ -19,6 +19,7 @@ from autodiff.core import backward as engine
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.core.op import registry
+from autodiff.extend import Primitive
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
 from autodiff.testing.laws import _Call
@@ -973,3 +974,11 @@ def test_a_mode_holds_in_the_body_of_a_coroutine() -> None:
         @ad.no_grad()
         async def stream() -> Any:
             yield 1
+
+
+def test_an_operation_of_ones_own_does_not_take_numpys_function_away() -> None:
+    wrong = Primitive("test_tanh_of_ones_own", np.tanh, lambda g, out, x: 0 * g)
+    x = ad.tensor(0.5, requires_grad=True)
+    np.tanh(x).backward()
+    assert np.isclose(x.grad, 1 / np.cosh(0.5) ** 2)
+    assert float(ad.grad(wrong)(0.5)) == 0.0
