@@ -363,8 +363,6 @@ def plain_function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
     return function
 
 
-# --- which inputs a rule reads --------------------------------------------------------------------------------------
-
 UNUSED, SHAPE, USED = 0, 1, 2
 
 
