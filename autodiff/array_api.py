@@ -2,7 +2,7 @@
 
 Libraries that are written against the standard ask an array for its namespace and compute with that alone. With this
 one they compute with Tensors, so SciPy's functions that follow the standard (``SCIPY_ARRAY_API=1``) are differentiable
-without a rule of their own, see docs/scipy.md.
+without a rule of their own.
 
 A function stands here because NumPy's function of that name is differentiable or constant in the table that every
 ``np.f(tensor)`` is looked up in. What is written out below is where the standard asks for another signature than

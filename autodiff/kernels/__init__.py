@@ -259,7 +259,7 @@ def either(numpy: Callable[..., Any], kernel: Callable[..., Any], least: int = L
                 return found
         return numpy(x, *args, **attrs)
 
-    # The function that is written out for the operation chooses by itself (autodiff.fast.codegen).
+    # The function that is written out for the operation chooses by itself (autodiff.fast.templates).
     forward.choice = {"forward": numpy, "kernel": guarded, "threshold": threshold}  # type: ignore[attr-defined]
     return forward
 
