@@ -24,10 +24,6 @@ PROFILE = hypothesis.settings.default.max_examples
 @pytest.mark.parametrize("law", sorted(LAWS))
 def test_law(law: str, name: str) -> None:
     op = registry[name]
-    if (law, name) == ("second_order_matches_numeric", "cumprod"):
-        pytest.skip(
-            "a second derivative of exactly 0 comes out as 1e-16, and the check has no room for that rounding yet"
-        )
 
     @hypothesis.settings(max_examples=max(3, PROFILE // (5 if law in COSTLY else 3)))
     @given(st.data())
