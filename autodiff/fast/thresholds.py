@@ -70,6 +70,12 @@ def _product(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return lambda: a.dot(b), lambda: np.matmul(a, b)
 
 
+def _contraction(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    side = max(1, round(n ** (1 / 3)))
+    a, b = np.ones((side, side)), np.ones((side, side))
+    return lambda: np.einsum("ij,jk->ik", a, b), lambda: np.einsum("ij,jk->ik", a, b, optimize=True)
+
+
 THRESHOLDS = {
     threshold.name: threshold
     for threshold in (
@@ -77,6 +83,7 @@ THRESHOLDS = {
         Threshold("IN_PLACE", 1024, "elements", "a sum of gradients is added to in place", "overhead", _in_place),
         Threshold("SPREAD", 4096, "elements", "a reduction's gradient is a view, not filled", "overhead", _spread),
         Threshold("MATMUL", 1 << 14, "entries", "np.matmul, not dot, makes a product", "training", _product),
+        Threshold("CONTRACTION", 1 << 15, "products", "BLAS sums an einsum of two", "gradbench", _contraction),
         Threshold("ZEROS", 1 << 15, "elements", "zeros to compare with are no longer kept", "training"),
         Threshold("PRODUCTS", 1 << 15, "elements", "einsum, not BLAS, sums products", "training"),
         Threshold("FLOAT_MASK", 1 << 16, "elements", "a dropout mask is kept as bytes, not floats", "training"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import _scatter, scatter_
 
 P = Primitive
+
+# From so many products on BLAS makes a contraction, though its operands may have to be copied for it.
+_PRODUCT = THRESHOLDS["CONTRACTION"].value
 
 
 def _matmul(x: Any, y: Any) -> Any:
@@ -144,7 +149,41 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 def _einsum(*operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
     inputs, output = subscripts
+    if len(operands) == 2:
+        found = _by_matmul(*inputs, output, *operands)
+        if found is not None:
+            return found
     return np.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=len(operands) > 2)
+
+
+def _by_matmul(left: str, right: str, output: str, x: Any, y: Any) -> Any:
+    """A contraction of two operands as one batched matrix product; None where it is none, or a small one.
+
+    Labels of both that stay are the batch, labels of both that go are summed over, the others are rows and columns.
+    Of the layouts (batch, rows, sum) (batch, sum, columns) is the one that BLAS takes without a copy for most operands.
+    """
+    shapes = [np.shape(bare(x)), np.shape(bare(y))]
+    if len({*left}) < len(left) or len({*right}) < len(right):
+        return None
+    if not all(c in right or c in output for c in left) or not all(c in left or c in output for c in right):
+        return None
+    length = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
+    batch = [c for c in left if c in right and c in output]
+    over = [c for c in left if c in right and c not in output]
+    rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
+    if not (over and rows and columns) or prod(length.values()) < _PRODUCT:
+        return None
+    if shapes[0] != tuple(length[c] for c in left):
+        return None  # a label of length one here, and longer there, repeats
+
+    def matrices(z: Any, labels: str, first: list[str], second: list[str]) -> Any:
+        order = [labels.index(c) for c in (*batch, *first, *second)]
+        sizes = [length[c] for c in batch] + [prod(length[c] for c in part) for part in (first, second)]
+        return np.reshape(np.transpose(z, order), sizes)
+
+    product = np.matmul(matrices(x, left, rows, over), matrices(y, right, over, columns))
+    labels = [*batch, *rows, *columns]
+    return np.transpose(np.reshape(product, [length[c] for c in labels]), [labels.index(c) for c in output])
 
 
 def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
@@ -157,7 +196,11 @@ def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tup
     reachable = "".join(c for c in labels if c in output or any(c in s for s in others))
     rest = [operand for j, operand in enumerate(operands) if j != i]
     # The conjugations cancel: the rule is linear in g without them (docs/complex.md).
-    part = np.einsum(f"{','.join([output, *others])}->{reachable}", g, *rest, optimize=len(rest) > 1)
+    part = None
+    if len(rest) == 1 and all(value.__class__ is np.ndarray for value in (g, *rest)):
+        part = _by_matmul(output, *others, reachable, g, *rest)
+    if part is None:
+        part = np.einsum(f"{','.join([output, *others])}->{reachable}", g, *rest, optimize=len(rest) > 1)
     length = {c: n for c, n in zip(mine, shape, strict=True)}
     if reachable != labels:
         part = np.reshape(part, tuple(part.shape[reachable.index(c)] if c in reachable else 1 for c in labels))
