@@ -415,7 +415,8 @@ def _seen_by_rules(value: Any) -> Any:
         node = value._node
     except AttributeError:
         return wrap(value, None) if value.__class__ is Lanes else value
-    if node is not None or value._data.__class__ is Lanes or (current_state() or ORDINARY).tracer is not None:
+    tracer = (current_state() or ORDINARY).tracer
+    if node is not None or value._data.__class__ is Lanes or not (tracer is None or tracer.sees_arrays):
         return value
     return value._data
 
@@ -616,7 +617,9 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         needs = tuple([parent is not None for parent in entry.parents])
         entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
         g = [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g)
-    saved = entry.saved
+    saved, op, state = entry.saved, entry.op, current_state()
+    if state is not None and state.tracer is not None and op.pull is None:
+        entry.op = state.tracer.own(op)
 
     def pulled(g: Any, saved: Any) -> Sequence[Any]:
         entry.saved = saved
@@ -629,7 +632,7 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
             raise
         return core.above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
     finally:
-        entry.saved = None
+        entry.saved, entry.op = None, op
 
 
 def _pull_composed(entry: Any, parts: Sequence[Any]) -> Sequence[Any]:

@@ -18,6 +18,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import levels
 from autodiff.batching import shifted_index
+from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.forward import bare_of
@@ -64,7 +65,7 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
     """Apply an operation to values with lanes."""
     if op.fused:
         tensors = [
-            x if x is None or hasattr(x, "_node") else wrap(x if hasattr(x, "level") else np.asarray(x), None)
+            x if x is None or hasattr(x, "_node") else wrap(x if hasattr(x, "level") else as_array(x), None)
             for x in inputs
         ]
         return op.composed(*tensors, **attrs)
@@ -346,7 +347,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if axis is None:
                 moved.append(leaf)
                 continue
-            value: Any = leaf if isinstance(leaf, Tensor) else np.asarray(leaf)
+            value: Any = leaf if isinstance(leaf, Tensor) else as_array(leaf)
             try:
                 place = normalize_axis_index(axis, value.ndim)
             except np.exceptions.AxisError as error:
@@ -440,7 +441,7 @@ def _one_by_one(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any]
     for i in range(n):
         values = [leaf if axis is None else leaf[i] for leaf, axis in zip(moved, axes, strict=True)]
         given = [
-            value if axis is None or isinstance(value, Tensor) else wrap(np.asarray(value), None)
+            value if axis is None or isinstance(value, Tensor) else wrap(as_array(value), None)
             for value, axis in zip(values, axes, strict=True)
         ]
         outs, rebuild_out = _called(f, rebuild(given))

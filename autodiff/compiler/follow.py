@@ -56,6 +56,8 @@ class Follower:
         What the latest prepared forward left for its backward.
     """
 
+    sees_arrays = False
+
     def __init__(self, workshop: Workshop, check: bool) -> None:
         self.check = check
         self.at: Entry | None = None
@@ -198,6 +200,10 @@ class Follower:
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers of the library's: drawn now, as always."""
         return draw(generator, *args)
+
+    def own(self, op: Any) -> Any:
+        """The operation whose rules a transform's own walk asks."""
+        return op
 
     def step(self, optimizer: Any) -> Any:
         """An optimiser's step: the optimiser's own."""

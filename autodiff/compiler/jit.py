@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import functools
 import gc
+import inspect
 import operator
+import random
 import sys
 import threading
 from collections.abc import Callable
@@ -24,16 +26,17 @@ from autodiff.compiler.emit import MISS
 from autodiff.compiler.prepare import Shadow, Workshop, frozen_code
 from autodiff.compiler.record import Op, Recorder, Unrecordable, private, recording
 from autodiff.compiler.standin import Recorded, bare
-from autodiff.compiler.trace import frozen, layout_of
+from autodiff.compiler.trace import layout_of
 from autodiff.containers import as_array
 from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, CompileError
-from autodiff.core.graph import Variable
+from autodiff.core.graph import Variable, tick
 from autodiff.core.modes import ORDINARY, _state, current_state
 from autodiff.core.op import explain, leave, wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
+from autodiff.trees import outline
 
 __all__ = ["jit"]
 
@@ -43,10 +46,19 @@ _walk = private(engine.walk)
 class _Tracer:
     """What stands in the engine's place while a function under :func:`jit` runs for the first time."""
 
+    sees_arrays = True
+
     def __init__(self, recorder: Recorder, declared: _Declared) -> None:
         self.recorder = recorder
         self.declared = declared
         self.stepped: list[Any] = []
+        self.began = tick()
+        self._come_to = {id(g): repr(g.bit_generator.state) for g in declared.generators}
+
+    def _is_foreign(self, tensor: Any) -> bool:
+        """Whether it is a leaf, or comes of one, from before the function was entered."""
+        node = tensor._node
+        return tensor.__class__ is not Tensor or (node is not None and node.stamp <= self.began)
 
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
         """See :func:`autodiff.core.op.apply`."""
@@ -57,9 +69,10 @@ class _Tracer:
         for i, value in enumerate(inputs):
             tensor = hasattr(value, "_node")
             array: Any = value._data if tensor else value if _is_standin(value) else core.coerce(op, i, value)
-            if tensor and value.__class__ is not Tensor and type(array) is not Recorded:
+            if tensor and type(array) is not Recorded and self._is_foreign(value):
                 raise Unrecordable(
-                    f"a parameter of shape {array.shape} that is in no declared state; name its module in state=(...)"
+                    f"a {'parameter' if value.__class__ is not Tensor else 'tensor that requires a gradient'} of shape"
+                    f" {array.shape} that is in no declared state; name it, or its module, in state=(...)"
                 )
             if isinstance(array, np.ndarray) and not _is_standin(array):
                 array = self.recorder.standin(self.recorder.outside(array))
@@ -79,6 +92,11 @@ class _Tracer:
             residuals.append(kept)
         return leave(Shadow.of(op), inputs, attrs, arrays, parents, out, kept, current_state())
 
+    @staticmethod
+    def own(op: Any) -> Any:
+        """The operation whose rules a transform's own walk asks: private copies."""
+        return Shadow.of(op)
+
     def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
         """See :func:`autodiff.core.backward.backpropagate`."""
         self._walked(roots, seeds, None, free, False)
@@ -95,8 +113,20 @@ class _Tracer:
         """Random numbers of the library's, drawn anew in every call."""
         if not any(generator is one for one in self.declared.generators):
             raise Unrecordable("random numbers from a generator that is not declared; name it in state=(...)")
+        self.refuse_other_draws()
         op = Op("draw", draw, (generator, *args))
-        return self.recorder._noted(op, draw(generator, *args))
+        drawn = self.recorder._noted(op, draw(generator, *args))
+        self._come_to[id(generator)] = repr(generator.bit_generator.state)
+        return drawn
+
+    def refuse_other_draws(self) -> None:
+        """A declared generator moves by the library's draws alone: other numbers are not seen."""
+        for generator in self.declared.generators:
+            if repr(generator.bit_generator.state) != self._come_to[id(generator)]:
+                raise Unrecordable(
+                    "a declared generator is drawn from by the function itself; draw before, and pass the numbers as an"
+                    " argument"
+                )
 
     def step(self, optimizer: Any) -> None:
         """An optimiser's step, which every call makes after all else."""
@@ -107,15 +137,33 @@ class _Tracer:
     @staticmethod
     def truth(found: bool) -> None:
         """A value decides: within the library the list holds while it decides the same; elsewhere it is refused."""
-        names = sys._getframe(3).f_globals  # this, Recorder.truth and Recorded.__bool__ are between
-        if names["__name__"].partition(".")[0] not in ("autodiff", "nn", "optim"):
+        frame = sys._getframe(2)
+        while frame.f_code.co_name in ("truth", "__bool__") and frame.f_back is not None:
+            frame = frame.f_back
+        try:
+            name = frame.f_globals["__name__"]  # not .get: a private copy's names come when they are asked for
+        except KeyError:
+            name = ""  # code that was executed among names of its own
+        if str(name).partition(".")[0] not in ("autodiff", "nn", "optim"):
             raise Unrecordable("a value is read into `if`, `while`, `and` or bool(); use np.where instead")
+
+
+def _is_the_same_tree(tree: Any, structure: Any, leaves: list[Any]) -> bool:
+    now: list[Any] = []
+    return bool(outline(tree, now) == structure) and all(map(operator.is_, now, leaves))
+
+
+def _may_be_declared(thing: Any) -> bool:
+    return (
+        hasattr(thing, "named_parameters") or hasattr(thing, "param_groups") or isinstance(thing, np.random.Generator)
+    )
 
 
 class _Declared:
     """What a function may read and change besides its arguments."""
 
     def __init__(self, state: tuple[Any, ...]) -> None:
+        self.places = {id(thing): place for place, thing in enumerate(state)}
         self.modules = [thing for thing in state if hasattr(thing, "named_parameters")]
         self.optimizers = [thing for thing in state if hasattr(thing, "param_groups")]
         self.generators = [thing for thing in state if isinstance(thing, np.random.Generator)]
@@ -188,6 +236,7 @@ class Jit:
         self._state = state
         self._static = static_argnames
         self._declared = _Declared(state)
+        self._for_arguments: dict[Any, Jit] = {}
         self._known: dict[Any, _Traced] = {}
         self._workshop = Workshop()
         self._lock = threading.RLock()
@@ -196,9 +245,11 @@ class Jit:
         self._options = ""
         self._groups: Any = None
         if static_argnames:
-            import inspect
-
             self._signature: Any = inspect.signature(function)
+            for name in static_argnames:
+                if name not in self._signature.parameters:
+                    told = ", ".join(self._signature.parameters)
+                    raise ArgumentError(f"jit: static_argnames has {name!r}, and the function's arguments are {told}")
         else:
             self._signature = None
 
@@ -225,7 +276,16 @@ class Jit:
             args, kwargs = (), dict(given.arguments)
         if kwargs or static or not all(map(_is_simple, args)):
             leaves, rebuild = flatten((args, kwargs))
-            shape: Any = repr(rebuild([0] * len(leaves))), frozen(static)
+            known = self._declared.places
+            undeclared = [leaf for leaf in leaves if id(leaf) not in known and _may_be_declared(leaf)]
+            if undeclared:  # a module among the arguments is as good as one in state
+                others = {id(thing): thing for thing in undeclared}
+                child = self._for_arguments.get(tuple(others))
+                if child is None:
+                    child = Jit(self._function, (*self._state, *others.values()), self._static)
+                    self._for_arguments[tuple(others)] = child
+                return child(*args, **kwargs, **(static or {}))
+            shape: Any = repr(rebuild([0] * len(leaves))), _by_value(static)
         else:
             leaves, rebuild, shape = list(args), _positional, len(args)
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
@@ -239,7 +299,7 @@ class Jit:
                 self._options = repr([part[3] for part in self._parts])
             tensors = self._tensors
             facts = [(layout_of(t._data), _grad_of(t) is None) for t in tensors]
-            kinds = [_kind_of(leaf) for leaf in leaves]
+            kinds = [_kind_of(leaf, self._declared) for leaf in leaves]
             key = tuple(kinds), tuple(facts), shape, self._options, kernels.setting(), state
             traced = self._known.get(key)
             if traced is None:
@@ -248,7 +308,7 @@ class Jit:
 
     def _run(self, traced: _Traced, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any]) -> Any:
         values = (
-            list(leaves) if rebuild is _positional else [_bare_leaf(leaf) for leaf in leaves if not _is_static(leaf)]
+            list(leaves) if rebuild is _positional else [_bare_leaf(leaf) for leaf in leaves if not self._passes(leaf)]
         )
         values += [t._data for t in tensors]
         values += [g for t in tensors if (g := _grad_of(t)) is not None]
@@ -269,13 +329,17 @@ class Jit:
             optimizer.step()
         return traced.rebuild(result)
 
+    def _passes(self, leaf: Any) -> bool:
+        """Whether an argument goes to the function as it is."""
+        return _is_static(leaf) or id(leaf) in self._declared.places
+
     def _trace(self, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any], state: Any) -> _Traced:
         recorder = Recorder()
         tracer = _Tracer(recorder, self._declared)
         recorder.decided = tracer.truth
         saved = [(t, t._data, t._node, _grad_of(t)) for t in tensors]
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
-        outside = np.random.get_state()  # noqa: NPY002
+        outside = _Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
         values: list[Any] = []
@@ -286,7 +350,7 @@ class Jit:
             return standins[-1]
 
         entered = [
-            leaf if _is_static(leaf) else wrap(enter(leaf._data), None) if isinstance(leaf, Tensor) else enter(leaf)
+            leaf if self._passes(leaf) else wrap(enter(leaf._data), None) if isinstance(leaf, Tensor) else enter(leaf)
             for leaf in leaves
         ]
         for t in tensors:
@@ -295,10 +359,13 @@ class Jit:
             if grad is not None:
                 t._node._grad = enter(grad)
         args, kwargs = rebuild(entered)
+        entered.clear()
+        before = outline((args, kwargs), entered)
         token = _state.set(replaced(state or ORDINARY, tracer=tracer))
         try:
             with recording(recorder):
                 result = private(self._function)(*args, **kwargs, **(static or {}))
+                tracer.refuse_other_draws()
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
         except (Unrecordable, TypeError) as error:
             raise CompileError(f"autodiff.jit: {name} cannot be followed: {error}") from error
@@ -310,10 +377,14 @@ class Jit:
                     node._grad = grad
             for generator, was in generators:
                 generator.bit_generator.state = was
-        if not all(np.array_equal(a, b) for a, b in zip(outside, np.random.get_state(), strict=True)):  # noqa: NPY002
+        drawn = outside.drawn()
+        if drawn:
             raise CompileError(
-                f"autodiff.jit: {name} draws from NumPy's global generator; declare a numpy.random.Generator"
+                f"autodiff.jit: {name} draws from {drawn}; declare a numpy.random.Generator in state=(...) and have the"
+                " library draw from it"
             )
+        if not _is_the_same_tree((args, kwargs), before, entered):
+            raise CompileError(f"autodiff.jit: {name} changes a list or dict that it was given; return the new one")
         del result, args, kwargs, entered
         standins.clear()
         gc.collect()
@@ -372,6 +443,56 @@ class Jit:
         return code, traced
 
 
+def _by_value(value: Any) -> Any:
+    """A static argument as part of a key: two of one key are the same to every function."""
+    kind = value.__class__
+    if kind is dict:
+        return kind, *((key, _by_value(item)) for key, item in value.items())
+    if kind is tuple or kind is list:
+        return (kind, *map(_by_value, value))
+    if kind is slice:
+        return kind, _by_value(value.start), _by_value(value.stop), _by_value(value.step)
+    if kind is np.ndarray:
+        return layout_of(value), value.tobytes()
+    if kind is float or kind is complex:
+        return kind, repr(value)  # 0.0 and -0.0 are two
+    try:
+        hash(value)
+    except TypeError:
+        raise ArgumentError(f"jit: a static argument must be hashable, and a {kind.__name__} is not") from None
+    return kind, value
+
+
+class _Sources:
+    """Where random numbers come from that are not declared: all that are alive, and how far each has come."""
+
+    def __init__(self, declared: list[Any]) -> None:
+        ours = {id(generator.bit_generator) for generator in declared}
+        kinds = np.random.BitGenerator, random.Random
+        self._found = [thing for thing in gc.get_objects() if isinstance(thing, kinds) and id(thing) not in ours]
+        self._found = [thing for thing in self._found if not isinstance(thing, random.SystemRandom)]
+        self._before = list(map(_source_state, self._found))
+        self._python, self._alone = random.getstate(), threading.active_count() == 1
+        self._numpy = np.random.get_state()[2], np.random.get_state()[1].tobytes()  # type: ignore[index,union-attr]  # noqa: NPY002
+
+    def drawn(self) -> str:
+        """In words, one that has moved on; of several threads it may have been another that drew."""
+        now = np.random.get_state()  # noqa: NPY002
+        if self._numpy != (now[2], now[1].tobytes()):  # type: ignore[index,union-attr]
+            return "NumPy's global generator"
+        if self._python != random.getstate():
+            return "Python's random module"
+        if self._alone and threading.active_count() == 1:
+            for source, before in zip(self._found, self._before, strict=True):
+                if _source_state(source) != before:
+                    return f"a generator ({type(source).__name__}) that is not declared"
+        return ""
+
+
+def _source_state(source: Any) -> str:
+    return repr(source.state if hasattr(source, "state") else source.getstate())
+
+
 def _is_standin(value: Any) -> bool:
     return type(value) is Recorded
 
@@ -384,7 +505,7 @@ def _bare_leaf(leaf: Any) -> Any:
     return leaf._data if isinstance(leaf, Tensor) else leaf
 
 
-def _kind_of(leaf: Any) -> Any:
+def _kind_of(leaf: Any, declared: _Declared) -> Any:
     if leaf.__class__ is np.ndarray:
         return leaf.shape, leaf.dtype, leaf.strides
     if isinstance(leaf, Tensor):
@@ -395,9 +516,11 @@ def _kind_of(leaf: Any) -> Any:
         return leaf.__class__
     if _is_static(leaf):
         return leaf
+    if id(leaf) in declared.places:
+        return "declared", declared.places[id(leaf)]
     raise ArgumentError(
-        f"jit: an argument holds a {type(leaf).__name__}; pass arrays, tensors and numbers, declare modules and"
-        " generators in state=(...), and name anything else in static_argnames"
+        f"jit: an argument holds a {type(leaf).__name__}; pass arrays, tensors, numbers, modules, and dicts, lists and"
+        " tuples of these, and name anything else in static_argnames"
     )
 
 

@@ -311,12 +311,15 @@ class Recorder:
         if not self.live:
             return target(*bare(args), **bare(kwargs))
         op = Op("call", target, self._template(args), self._template(kwargs))
+        told = self._written_as_told(target, args, kwargs)
+        self._note_writes(op, told)  # before anything is written
         result = target(*bare(args), **bare(kwargs))
         errors = np.geterr()
         if errors != self.errors:
             op.errors = {name: what for name, what in errors.items() if what != self.errors[name]}
-        written = self._written(target, args, kwargs, result)
-        self._note_writes(op, written)
+        if not told and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute):
+            if not (type(target) is Method and target.name == "astype"):
+                self._note_writes(op, [a for a in args if a is not None and bare(a) is result])
         return self._noted(op, result)
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -450,8 +453,9 @@ class Recorder:
             array.shape, array.dtype, self._nowhere, -sum(step for step in steps if step < 0), array.strides
         )
 
-    def _written(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> list[Any]:
-        """The arrays among the arguments that the call wrote into."""
+    @staticmethod
+    def _written_as_told(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The arrays among the arguments that the call is told to write into."""
         written: list[Any] = []
         out = kwargs.get("out")
         if out is not None:
@@ -464,11 +468,6 @@ class Recorder:
             written.append(args[0])
         elif type(target) is Method and target.name == "byteswap" and (args[1:] or kwargs):
             written.append(args[0])
-        elif (
-            out is None and isinstance(result, np.ndarray) and target not in _SAME and not isinstance(target, Attribute)
-        ):
-            if not (type(target) is Method and target.name == "astype"):
-                written += [a for a in args if bare(a) is result]
         return [array for array in written if array is not None]
 
     def _note_writes(self, op: Op, written: list[Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.checkpointing import checkpointed
+from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.core.pytree import flatten
@@ -180,7 +181,7 @@ def _run(f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]
 
 
 def _array(leaf: Any) -> Any:
-    return leaf if hasattr(leaf, "_node") else np.asarray(leaf)
+    return leaf if hasattr(leaf, "_node") else as_array(leaf)
 
 
 def _carry(init: Any) -> Any:

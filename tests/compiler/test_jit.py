@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,78 @@ def test_static_arguments() -> None:
     assert len(static.plans) == 3
 
 
+CALLS: dict[str, tuple[Any, ...]] = {
+    "tree": (lambda p, x: {"a": [p["w"] @ x + p["b"], (x.T,)], "n": None}, {"w": np.ones((2, 3)), "b": 1.0}, np.eye(3)),
+    "has_aux": (autodiff.value_and_grad(lambda x: ((x**2).sum(), {"aux": x + 1}), has_aux=True), np.ones(3)),
+    "grad of a tree": (
+        autodiff.grad(lambda p, x: (np.tanh(p["w"] @ x) ** 2).sum()),
+        {"w": np.ones((2, 3))},
+        np.ones(3),
+    ),
+    "vmap": (autodiff.vmap(lambda x, y: (x * y).sum()), np.ones((4, 3)), np.arange(12.0).reshape(4, 3)),
+    "vmap of grad": (autodiff.vmap(autodiff.grad(lambda x: np.sin(x).sum())), np.arange(12.0).reshape(4, 3)),
+    "hessian": (autodiff.hessian(lambda x: (x**3).sum()), np.arange(3.0)),
+    "jacfwd": (autodiff.jacfwd(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
+    "jacrev": (autodiff.jacrev(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
+    "jvp": (lambda x, v: autodiff.jvp(lambda z: np.exp(z) * z, (x,), (v,)), np.ones(3), np.arange(3.0)),
+    "scan": (lambda x: autodiff.scan(lambda c, s: (c * s, c + s), x, np.arange(1.0, 5.0)), np.array(2.0)),
+    "grad of scan": (
+        autodiff.grad(lambda x: autodiff.scan(lambda c, s: (np.sin(c) * s, c), x, np.arange(1.0, 5.0))[0].sum()),
+        np.ones(3),
+    ),
+    "jit in jit": (lambda x: autodiff.jit(lambda z: z * 2)(x) + 1, np.ones(3)),
+    "numbers by place": (lambda x, i, by: x[i] * by, np.arange(5.0), 2, np.float32(2)),
+    "a leaf made inside": (lambda x: autodiff.grad(lambda w: (w * x).sum())(np.zeros(3)), np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_trees_and_transforms(name: str) -> None:
+    f, *args = CALLS[name]
+    compiled = autodiff.jit(f)
+    for scale in (1.0, 0.5, -2.0):
+        scaled = [arg * scale if isinstance(arg, np.ndarray) else arg for arg in args]
+        assert bits(compiled(*scaled)) == bits(f(*scaled))
+    assert len(compiled.plans) == 1
+
+
+def test_modules_among_the_arguments_are_as_good_as_declared() -> None:
+    made = [nn.Sequential(nn.Linear(3, 2, generator=np.random.default_rng(i)), nn.BatchNorm1d(2)) for i in range(2)]
+    twins = copy.deepcopy(made)
+
+    def f(net: Any, x: Any) -> Any:
+        return net(x).sum(), x * 2
+
+    compiled = autodiff.jit(f)
+    for i in range(6):
+        x = np.random.default_rng(i).normal(size=(5, 3)).astype(np.float32)
+        assert bits(compiled(made[i % 2], x)) == bits(f(twins[i % 2], x))
+    assert bits([m.state_dict() for m in made]) == bits([m.state_dict() for m in twins])
+
+
+def test_static_values_that_are_no_numbers() -> None:
+    picked = autodiff.jit(lambda x, places: x[places].sum(), static_argnames="places")
+    assert [float(picked(np.arange(4.0), places=np.array(p))) for p in ([1, 2], [3, 3], [1, 2])] == [3.0, 6.0, 3.0]
+    scaled = autodiff.jit(lambda x, by: x * by, static_argnames="by")
+    assert [float(scaled(np.array(1.0), by=by)) for by in (2.0, 3.0, 2.0)] == [2.0, 3.0, 2.0]
+    with pytest.raises(ArgumentError, match="hashable"):
+        picked(np.arange(4.0), places={1})
+    with pytest.raises(ArgumentError, match="'nope'"):
+        autodiff.jit(lambda x: x, static_argnames="nope")
+
+
+def test_code_without_a_module_of_its_own() -> None:
+    names: dict[str, Any] = {}
+    exec("def f(x):\n    return x * 2\ndef g(x):\n    return x if x.sum() > 0 else -x", names)
+    assert autodiff.jit(names["f"])(np.ones(2)).tolist() == [2.0, 2.0]
+    with pytest.raises(CompileError, match="`if`"):
+        autodiff.jit(names["g"])(np.ones(2))
+
+
 kept: list[Any] = []
+outside = np.zeros(3)
+weight = Tensor(np.ones(3), requires_grad=True)
+random_numbers = np.random.default_rng(0)
 model = nn.Linear(3, 2, generator=np.random.default_rng(0))
 undeclared = nn.Dropout(0.5, generator=np.random.default_rng(0))
 
@@ -184,6 +256,10 @@ REFUSED = {
     "in no declared state": lambda x: model(x.astype(np.float32)),
     "writes into an array": writing,
     "optimiser that is not declared": stepping,
+    "a generator .PCG64. that is not declared": lambda x: x + random_numbers.normal(size=3),
+    "Python's random module": lambda x: x * random.random(),
+    "that it did not make": lambda x: np.add(x, 1, out=outside),
+    "requires a gradient": lambda x: (weight * x).sum(),
 }
 
 
@@ -192,6 +268,20 @@ def test_effects_are_refused_by_name(words: str) -> None:
     kept.clear()
     with pytest.raises(CompileError, match=words):
         autodiff.jit(REFUSED[words])(np.arange(3.0))
+    assert not outside.any()
+
+
+def test_what_an_argument_holds_is_not_changed() -> None:
+    with pytest.raises(CompileError, match="changes a list or dict"):
+        autodiff.jit(lambda d: d.update(z=1) or d["x"])({"x": np.ones(3)})
+
+
+def test_a_declared_generator_is_drawn_from_by_the_library_alone() -> None:
+    g = np.random.default_rng(0)
+    before = g.bit_generator.state
+    with pytest.raises(CompileError, match="draw before"):
+        autodiff.jit(lambda x: x + g.normal(size=3), state=g)(np.ones(3))
+    assert g.bit_generator.state == before
 
 
 def test_a_refusal_leaves_everything_declared_as_it_was() -> None:
