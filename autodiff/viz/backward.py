@@ -34,6 +34,7 @@ def _turned(
             ),
             seconds=None,
             nbytes=None,
+            maps=tuple(heat for heat in node.maps if heat.kind == "gradient"),
         )
         for node in reversed(view.nodes)
         if node.id in taking_part

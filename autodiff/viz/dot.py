@@ -6,10 +6,12 @@ Every string is quoted, so a tensor named ``"];`` stays a name. Boxes carry a fi
 
 from __future__ import annotations
 
+from collections import Counter
+
 from .style import ALERT, FAMILIES, TITLE_SIZE, box_of, clean, ellipsis
 from .view import ClusterView, EdgeView, GraphView, NodeView
 
-__all__ = ["quote", "to_dot"]
+__all__ = ["beside", "quote", "to_dot"]
 
 _DIRECTIONS = {"TB", "LR", "BT", "RL"}
 _FONT = "Helvetica"
@@ -98,10 +100,44 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
         out.extend(_node(node, depth) for node in members.get(cluster.id, ()))
         stack.append(None)
         stack.extend(reversed(children.get(cluster.id, [])))
-    out.extend(_edge(edge) for edge in view.edges)
-    out.extend(f"  {quote(above)} -> {quote(leaf)} [style=invis, weight=0];" for above, leaf in _spacers(view))
+    aside = beside(view)
+    # In one row Graphviz sets the tail of an arrow to the left of its head.
+    right = {leaves[1] for leaves in aside.values() if len(leaves) > 1}
+    out.extend(_edge(edge, edge.source in right) for edge in view.edges)
+    for box, leaves in aside.items():
+        out.append(f"  {{rank=same; {'; '.join(map(quote, [box, *leaves]))}}}")
+    kept = {leaf for leaves in aside.values() for leaf in leaves}
+    spacers = ((above, leaf) for above, leaf in _spacers(view) if leaf not in kept)
+    out.extend(f"  {quote(above)} -> {quote(leaf)} [style=invis, weight=0];" for above, leaf in spacers)
     out.append("}")
     return "\n".join(out) + "\n"
+
+
+def beside(view: GraphView) -> dict[str, list[str]]:
+    """The leaves that stand beside the box that reads them, the first to its left, the second to its right: those of
+    the same frame that no other box reads, two at most, where data comes to the box from above as well.
+
+    Examples
+    --------
+    >>> boxes = (NodeView("x", "exp"), NodeView("w", "w", kind="parameter"), NodeView("y", "matmul"))
+    >>> beside(GraphView(boxes, (EdgeView("e0", "x", "y"), EdgeView("e1", "w", "y"))))
+    {'y': ['w']}
+    """
+    by_id = {node.id: node for node in view.nodes}
+    uses: dict[str, list[EdgeView]] = {}
+    flows: set[str] = set()
+    reads = Counter(edge.source for edge in view.edges)
+    for edge in view.edges:
+        source, target = by_id[edge.source], by_id[edge.target]
+        if source.kind in ("parameter", "constant") and source.cluster == target.cluster and edge.kind == "data":
+            uses.setdefault(edge.source, []).append(edge)
+        elif not edge.upward:
+            flows.add(edge.target)
+    found: dict[str, list[str]] = {}
+    for leaf, edges in uses.items():
+        if reads[leaf] == 1 and not edges[0].upward and edges[0].target in flows:
+            found.setdefault(edges[0].target, []).append(leaf)
+    return {box: leaves for box, leaves in found.items() if len(leaves) <= 2}
 
 
 def _spacers(view: GraphView) -> list[tuple[str, str]]:
@@ -192,7 +228,7 @@ def _node(node: NodeView, depth: int) -> str:
     )
 
 
-def _edge(edge: EdgeView) -> str:
+def _edge(edge: EdgeView, turned: bool) -> str:
     attributes = [f"id={quote(edge.id)}"]
     label = edge_label(edge)
     if label:
@@ -206,7 +242,7 @@ def _edge(edge: EdgeView) -> str:
     elif edge.kind == "link":
         attributes.append(f'style=dotted, arrowhead=none, color="#afb8c1"{", constraint=false" if edge.upward else ""}')
     source, target = edge.source, edge.target
-    if edge.upward and edge.kind != "link":
+    if turned or (edge.upward and edge.kind != "link"):
         source, target = target, source
         attributes.append("dir=back")
     return f"  {quote(source)} -> {quote(target)} [{', '.join(attributes)}];"

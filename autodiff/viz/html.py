@@ -13,13 +13,13 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from .style import ALERT, FAMILIES, clean, shape_text
+from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, clean, shape_text
 from .svg import style_sheet, variables
 from .view import GraphView
 
 __all__ = ["to_html"]
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _KEYS = (
     ("click, Enter", "open or fold a block; show a box's details"),
     ("/", "search by name"),
@@ -103,6 +103,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
             [text(row) for row in n.rows],
             text.pairs(n.details),
             text(n.alert),
+            [[text(m.kind), text(m.uri), *m.size(MAP_SIDE), text(m.text)] for m in n.maps],
         ]
         for n in view.nodes
     ]
@@ -123,6 +124,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
     ]
     return {
         "rankdir": rankdir,
+        "gap": MAP_GAP,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
         "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
         "nodes": nodes,

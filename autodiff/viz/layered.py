@@ -20,6 +20,8 @@ from .view import EdgeView, GraphView
 __all__ = ["Layout", "layered"]
 
 _GAP, _LAYER_GAP, _PAD = 22.0, 34.0, 12.0
+#: Between a box and the leaves beside it.
+_BESIDE = 24.0
 #: More bends than this are not laid out: the arrow then runs straight.
 _MOST_BENDS = 30_000
 _SWEEPS = 6
@@ -305,7 +307,7 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     >>> places["n0"][1] < places["n1"][1]
     True
     """
-    from .dot import edge_label
+    from .dot import beside, edge_label
 
     sideways, backwards = rankdir in ("LR", "RL"), rankdir in ("BT", "RL")
     boxes = {node.id: box_of(node) for node in view.nodes}
@@ -332,7 +334,12 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             links[frame].append(shared[key])
         return shared[key]
 
+    # A box and the leaves beside it are laid out as one, with the box in the middle: the main path runs straight down.
+    aside = beside(view)
+    kept = {leaf for leaves in aside.values() for leaf in leaves}
     for edge in view.edges:
+        if edge.source in kept:
+            continue
         if edge.kind == "carry" or (edge.kind == "link" and edge.upward) or edge.source == edge.target:
             loose.append(edge)
             continue
@@ -366,17 +373,23 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
 
     content: dict[str | None, list[Any]] = defaultdict(list)
     for node in view.nodes:
-        content[node.cluster].append(("n", node.id))
+        if node.id not in kept:
+            content[node.cluster].append(("n", node.id))
     for cluster in view.clusters:
         content[cluster.parent].append(("c", cluster.id))
     heads = _head(view)
     sizes: dict[Any, tuple[float, float]] = {}
     for name, box in boxes.items():
         sizes["n", name] = (box.height, box.width) if sideways else (box.width, box.height)
+    rooms = dict(sizes)
+    for name, leaves in aside.items():
+        width, height = sizes["n", name]
+        side = max(sizes["n", leaf][0] for leaf in leaves) + _BESIDE
+        rooms["n", name] = width + 2 * side, max(height, *(sizes["n", leaf][1] for leaf in leaves))
     levels: dict[str | None, _Level] = {}
     shifts: dict[str | None, Point] = {}
     for frame in [*(cluster.id for cluster in reversed(view.clusters)), None]:
-        level = levels[frame] = _Level({item: sizes[item] for item in content[frame]}, links[frame])
+        level = levels[frame] = _Level({item: rooms[item] for item in content[frame]}, links[frame])
         if frame is None:
             shifts[frame] = (0.0, 0.0)
             continue
@@ -388,12 +401,12 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
         else:
             width, height = max(across + 2 * _PAD, least), along + head_room + _PAD
             shifts[frame] = ((width - across) / 2, _PAD if backwards else head_room)
-        sizes["c", frame] = (width, height)
+        sizes["c", frame] = rooms["c", frame] = (width, height)
 
     def anchor(frame: str | None, item: Any, port: Any, bottom: bool, spread: float = 0.0) -> Point:
         """Where an arrow meets an item of a frame, in the frame's own coordinates."""
         level = levels[frame]
-        width, height = level.sizes[item]
+        width, height = sizes[item] if item in sizes else level.sizes[item]
         y = level.y[item] + (height / 2 if bottom else -height / 2)
         if item[0] == "c":
             inner = levels[item[1]]
@@ -409,7 +422,7 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
                 arriving_at[one.head].append(one)
         for item, several in arriving_at.items():
             several.sort(key=lambda one: level.x[one.path[-2]])
-            step = min(16.0, (level.sizes[item][0] - 20) / len(several))
+            step = min(16.0, (sizes[item][0] - 20) / len(several))
             for i, one in enumerate(several):
                 spreads[frame, id(one)] = (i - (len(several) - 1) / 2) * step
 
@@ -454,6 +467,8 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             width, height = sizes[item]
             if item[0] == "n":
                 nodes[item[1]] = x, y
+                for side, leaf in zip((-1, 1), aside.get(item[1], ()), strict=False):
+                    nodes[leaf] = x + side * (width / 2 + _BESIDE + sizes["n", leaf][0] / 2), y
             else:
                 origins[item[1]] = x - width / 2, y - height / 2
                 clusters[item[1]] = x - width / 2, y - height / 2, x + width / 2, y + height / 2
@@ -477,6 +492,14 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
         if len(line) < 2:
             line.append((line[0][0], line[0][1] + 1.0))
         curves[edge.id] = _curve(line, edge), _tip(line, edge), label
+    for edge in view.edges:
+        if edge.source in kept:
+            (x0, y0), (x1, _) = nodes[edge.source], nodes[edge.target]
+            side = 1.0 if x1 > x0 else -1.0
+            leaf_end = x0 + side * sizes["n", edge.source][0] / 2, y0
+            point = x1 - side * sizes["n", edge.target][0] / 2, y0
+            base = point[0] - 8 * side, y0
+            curves[edge.id] = [leaf_end, leaf_end, base, base], point, None
     for edge in loose:
         # Beside the boxes: around the right side, from one round to the next.
         (x0, y0), (x1, y1) = nodes[edge.source], nodes[edge.target]

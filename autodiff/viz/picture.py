@@ -14,9 +14,10 @@ from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
 from autodiff.viz.html import to_html
+from autodiff.viz.paper import to_paper
 from autodiff.viz.recording import Part, kinds_of, module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
-from autodiff.viz.svg import render, to_svg
+from autodiff.viz.svg import to_svg
 from autodiff.viz.text import to_text
 from autodiff.viz.view import GraphView
 
@@ -49,7 +50,7 @@ class Graph:
 
     @property
     def svg(self) -> str:
-        """One SVG element; needs ``dot`` or pygraphviz for the layout."""
+        """One SVG element; needs no package, and takes Graphviz's layout where that is installed."""
         return to_svg(self.view, rankdir=self.rankdir, theme=self.theme)
 
     @property
@@ -66,14 +67,14 @@ class Graph:
         ArgumentError
             For another suffix.
         MissingExtraError
-            If there is no layout engine; the message names both remedies.
+            For .pdf and .png, if matplotlib is not installed.
         """
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix not in _SUFFIXES:
             raise ArgumentError(f"save({str(path)!r}): the suffix must be one of {', '.join(_SUFFIXES)}")
         if suffix in (".pdf", ".png"):
-            data = render(self.dot, suffix[1:])
+            data = to_paper(self.view, suffix[1:], rankdir=self.rankdir, theme=self.theme)
         else:
             text = {
                 ".svg": lambda: self.svg,

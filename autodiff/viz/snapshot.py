@@ -24,6 +24,7 @@ from autodiff.core.graph import Constant, Node, Variable, topological_order
 from autodiff.core.modes import enable_grad
 from autodiff.core.op import ALIAS, PICK, ShapeOnly
 from autodiff.tensor import Tensor
+from autodiff.viz.heat import heat_map
 from autodiff.viz.recording import Failure, Part
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.style import shape_text
@@ -225,6 +226,10 @@ class _Builder:
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
         result: dict[str, Any] = {"rows": tuple(rows), "alert": alert}
+        if shown.values:
+            seen_arrays = (("value", value), ("gradient", None if done is None else done.g))
+            found = (heat_map(a, kind) for kind, a in seen_arrays if a is not None and not isinstance(a, list | tuple))
+            result["maps"] = tuple(heat for heat in found if heat is not None)
         if shown.profile and isinstance(entry, Node):
             seen = entry.extra("seen")
             if seen is not None:

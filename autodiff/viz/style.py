@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from .view import NodeView
+from .view import HeatMap, NodeView
 
 __all__ = [
     "ALERT",
@@ -396,17 +396,23 @@ class Box:
         In points.
     lines : tuple of (str, float, bool, str)
         Text, font size, bold, and style class (``title``, ``name``, ``shape``, ``row`` or ``alert``).
+    maps : tuple of (HeatMap, float, float, float, float)
+        Each small picture below the lines, its left edge from the middle of the box, its top from the box's bottom, its
+        width and height.
     """
 
     width: float
     height: float
     lines: tuple[tuple[str, float, bool, str], ...]
+    maps: tuple[tuple[HeatMap, float, float, float, float], ...] = ()
 
 
 TITLE_SIZE = 13.0
 ROW_SIZE = 10.5
 LINE_GAP = 4.0
 _LONGEST = 44
+#: The longer side of a heat map in a box, and the room around it.
+MAP_SIDE, MAP_GAP = 64.0, 6.0
 
 
 def box_of(node: NodeView) -> Box:
@@ -442,4 +448,13 @@ def box_of(node: NodeView) -> Box:
     if node.kind == "port" and len(lines) == 1:
         return Box(max(inner + 16, 26), 22, tuple(lines))
     margin = 30 if pill(node) else (34 if node.kind == "fused" else 22)
-    return Box(round(max(inner + margin, 54), 1), round(height, 1), tuple(lines))
+    sizes = [heat.size(MAP_SIDE) for heat in node.maps]
+    across = sum(width + MAP_GAP for width, _ in sizes) - MAP_GAP
+    tall = max((size[1] for size in sizes), default=0.0)
+    maps, left = [], -across / 2
+    for heat, (width, high) in zip(node.maps, sizes, strict=True):
+        maps.append((heat, left, tall + MAP_GAP - (tall - high) / 2, width, high))
+        left += width + MAP_GAP
+    if maps:
+        inner, height = max(inner, across), height + tall + MAP_GAP
+    return Box(round(max(inner + margin, 54), 1), round(height, 1), tuple(lines), tuple(maps))

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from autodiff.core.errors import ArgumentError, MissingExtraError
 from autodiff.extras import loadable, require
 
-from .dot import edge_label, heading, to_dot, tooltip
+from .dot import beside, edge_label, heading, to_dot, tooltip
 from .layered import Layout, layered
 from .style import ALERT, FAMILIES, LINE_GAP, Box, box_of, clean, pill, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
@@ -31,8 +31,6 @@ _REMEDIES = (
     " graphviz) and  pip install graphviz,  or  pip install graphviz pygraphviz,  whose wheel carries the engine. The"
     " DOT text needs neither: draw(...).dot, draw(...).save('graph.dot')."
 )
-
-_BINARY_FORMATS = ("pdf", "png")
 
 
 def render(dot: str, format: str) -> bytes:
@@ -127,6 +125,8 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
                 round(x1 - left, 1),
                 round(top - y0, 1),
             )
+    reversed_leaves = {leaves[1] for leaves in beside(view).values() if len(leaves) > 1}
+    turned = {edge.id for edge in view.edges if edge.source in reversed_leaves}
     edges: dict[str, tuple[list[tuple[float, float]], tuple[float, float] | None, tuple[float, float] | None]] = {}
     for item in found.get("edges", ()):
         if "id" not in item:
@@ -138,6 +138,8 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
                 tip = place(part[2:])
             else:
                 points.append(place(part))
+        if item["id"] in turned:
+            points.reverse()
         edges[item["id"]] = points, tip, place(item["lp"]) if "lp" in item else None
     return Layout(right - left, top - bottom, nodes, clusters, edges)
 
@@ -146,7 +148,7 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
 
 
 _THEMES = ("auto", "light", "dark")
-_PAD = 16.0
+PAD = 16.0
 
 
 def variables() -> tuple[str, str]:
@@ -218,7 +220,7 @@ def style_sheet(theme: str = "auto") -> str:
         f" .node.parameter .body,{root} .node.gradient .body{{stroke-width:1.8}}{root} .node.constant"
         f" .body{{stroke-dasharray:4 3}}{root} .node.bad .body{{stroke-width:2.6}}{root} .edge-label,{root} .cluster"
         f" text{{paint-order:stroke;stroke:var(--ad-page);stroke-width:3px;stroke-opacity:.85}}{root}"
-        " text.alert{fill:var(--ad-alert-line)}"
+        f" text.alert{{fill:var(--ad-alert-line)}}{root} .heat{{image-rendering:pixelated}}"
     )
     for key in (*FAMILIES, "alert"):
         rules.append(f"{root} .f-{key}{{--c-fill:var(--ad-{key}-fill);--c-line:var(--ad-{key}-line)}}")
@@ -255,9 +257,9 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
     layout = lay_out(view, rankdir=rankdir)
     keys = legend_keys(view) if legend else []
     header, header_width, header_height = _header(view.title, keys, max(layout.width, 320.0))
-    footer = [] if not view.note else _wrapped(clean(view.note), max(layout.width, header_width, 320.0), 10.5)
-    width = max(layout.width, header_width, *(text_width(line, 10.5) for line in footer), 0.0) + 2 * _PAD
-    height = header_height + layout.height + 15 * len(footer) + (6 if footer else 0) + 2 * _PAD
+    footer = [] if not view.note else wrapped(clean(view.note), max(layout.width, header_width, 320.0), 10.5)
+    width = max(layout.width, header_width, *(text_width(line, 10.5) for line in footer), 0.0) + 2 * PAD
+    height = header_height + layout.height + 15 * len(footer) + (6 if footer else 0) + 2 * PAD
     title = clean(view.title) or "computation graph"
     out = [
         (
@@ -267,15 +269,15 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
         f"<style>{sheet}</style>",
         '<rect class="page" width="100%" height="100%"/>',
         *header,
-        f'<g transform="translate({(width - layout.width) / 2:.1f} {_PAD + header_height:.1f})">',
+        f'<g transform="translate({(width - layout.width) / 2:.1f} {PAD + header_height:.1f})">',
     ]
     out.extend(_frame(cluster, layout.clusters.get(cluster.id)) for cluster in view.clusters)
     labels = {node.id: clean(node.label) for node in view.nodes}
     out.extend(_arrow(edge, layout, labels) for edge in view.edges)
     out.extend(_box(node, layout.nodes[node.id]) for node in view.nodes)
     out.append("</g>")
-    y = height - _PAD - 15 * (len(footer) - 1) - 3
-    out.extend(_text(line, _PAD, y + 15 * i, 10.5, "note", anchor="start") for i, line in enumerate(footer))
+    y = height - PAD - 15 * (len(footer) - 1) - 3
+    out.extend(_text(line, PAD, y + 15 * i, 10.5, "note", anchor="start") for i, line in enumerate(footer))
     out.append("</svg>")
     return "\n".join(part for part in out if part) + "\n"
 
@@ -294,32 +296,39 @@ def legend_keys(view: GraphView) -> list[str]:
 
 def _header(title: str, keys: list[str], room: float) -> tuple[list[str], float, float]:
     out: list[str] = []
-    y = _PAD
+    y = PAD
     widest = 0.0
     if title:
         text = clean(title)
         widest = text_width(text, 15, bold=True)
-        out.append(_text(text, _PAD, y + 12, 15, "heading", anchor="start", bold=True))
+        out.append(_text(text, PAD, y + 12, 15, "heading", anchor="start", bold=True))
         y += 24
     if keys:
-        x = _PAD
+        x = PAD
         for key in keys:
             name = ALERT.title if key == "alert" else FAMILIES[key].title
             need = text_width(name, 10.5) + 32
-            if x > _PAD and x + need > room + _PAD:
-                x = _PAD
+            if x > PAD and x + need > room + PAD:
+                x = PAD
                 y += 17
             out.append(
                 f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10"'
                 ' rx="3"/></g>' + _text(name, x + 17, y + 9, 10.5, "note", anchor="start")
             )
             x += need
-            widest = max(widest, x - _PAD)
+            widest = max(widest, x - PAD)
         y += 24
-    return out, widest, y - _PAD
+    return out, widest, y - PAD
 
 
-def _wrapped(text: str, width: float, size: float) -> list[str]:
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """Text as lines of at most this width.
+
+    Examples
+    --------
+    >>> wrapped("one two", 30.0, 10.0)
+    ['one', 'two']
+    """
     lines = [""]
     for word in text.split(" "):
         trial = f"{lines[-1]} {word}".strip()
@@ -417,6 +426,12 @@ def _box(node: NodeView, centre: tuple[float, float]) -> str:
         for x in (left + 6, left + box.width - 6):
             parts.append(f'<line class="bar" x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{top + box.height:.1f}"/>')
     parts.append(_lines(box, centre[0], top))
+    for heat, x, up, width, height in box.maps:
+        parts.append(
+            f'<image href="{heat.uri}" x="{centre[0] + x:.1f}" y="{top + box.height - up:.1f}" width="{width:.1f}"'
+            f' height="{height:.1f}" preserveAspectRatio="none" class="heat {heat.kind}"><title>{escape(heat.text)}'
+            "</title></image>"
+        )
     return "".join(parts) + "</g>"
 
 
@@ -429,7 +444,8 @@ def _rect(left: float, top: float, box: Box, radius: float) -> str:
 
 def _lines(box: Box, x: float, top: float) -> str:
     total = sum(size + LINE_GAP for _, size, _, _ in box.lines) - LINE_GAP
-    y = top + (box.height - total) / 2
+    room = box.height - max((up for _, _, up, _, _ in box.maps), default=0.0)
+    y = top + (room - total) / 2
     parts = []
     for text, size, bold, kind in box.lines:
         y += size

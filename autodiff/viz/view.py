@@ -15,11 +15,39 @@ from typing import Literal
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["ClusterView", "EdgeView", "GraphView", "NodeView"]
+__all__ = ["ClusterView", "EdgeView", "GraphView", "HeatMap", "NodeView"]
 
 NodeKind = Literal["op", "fused", "parameter", "input", "constant", "port", "fold", "gradient", "note"]
 EdgeKind = Literal["data", "gradient", "carry", "link"]
 ClusterKind = Literal["module", "fused", "chain", "repeat", "span", "side"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A small picture of an array, made by :func:`autodiff.viz.heat.heat_map`.
+
+    Parameters
+    ----------
+    kind : str
+        ``"value"`` or ``"gradient"``.
+    uri : str
+        The picture as a ``data:`` address.
+    columns, rows : int
+        Its cells.
+    text : str
+        Extremes and mean in words.
+    """
+
+    kind: str
+    uri: str
+    columns: int
+    rows: int
+    text: str
+
+    def size(self, side: float) -> tuple[float, float]:
+        """Width and height with the longer side of this length, and no side thinner than an eighth of it."""
+        most = max(self.columns, self.rows)
+        return max(side * self.columns / most, side / 8), max(side * self.rows / most, side / 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,8 @@ class NodeView:
         Running time, forward and backward as far as measured.
     nbytes : int, optional
         Memory of the result.
+    maps : tuple of HeatMap
+        Its value and its gradient as pictures.
     """
 
     id: str
@@ -74,6 +104,7 @@ class NodeView:
     times: int = 1
     seconds: float | None = None
     nbytes: int | None = None
+    maps: tuple[HeatMap, ...] = ()
 
     def moved(self, cluster: str | None) -> NodeView:
         """The same box in another cluster; ten times quicker than ``dataclasses.replace``, which counts at 100,000
@@ -100,6 +131,7 @@ class NodeView:
             self.times,
             self.seconds,
             self.nbytes,
+            self.maps,
         )
 
 
@@ -493,7 +525,7 @@ def _as_pattern(node: NodeView, other: str, alert: str) -> NodeView:
             if len(mine) == len(theirs)
             else label
         )
-    return replace(node, label=label, rows=(), alert=alert)
+    return replace(node, label=label, rows=(), maps=(), alert=alert)
 
 
 def _as_box(cluster: ClusterView) -> NodeView:

@@ -187,6 +187,19 @@ def test_a_click_opens_and_folds_a_block(browser, pages):
 
 
 @needs_browser
+def test_arrays_are_pictures_in_the_boxes_and_large_beside_them(browser, pages):
+    browser.open(pages / "net.html")
+    assert browser.script(
+        "return [...document.querySelectorAll('#picture image.heat')]"
+        ".every(i => i.getAttribute('href').startsWith('data:image/png'))"
+    )
+    assert browser.script("return document.querySelectorAll('#picture image.heat.gradient').length") > 3
+    browser.click(browser.node("embed.weight"))
+    assert browser.text("aside figcaption").startswith("value: ")
+    assert browser.script("return document.querySelector('aside img').naturalWidth") == 3
+
+
+@needs_browser
 def test_a_repeated_block_shows_any_of_its_copies_or_all(browser, pages):
     browser.open(pages / "net.html")
     assert "blocks.*  ×6" in browser.text("#picture .cluster.repeat .heading")

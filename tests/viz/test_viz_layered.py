@@ -106,7 +106,8 @@ def test_a_chain_stands_in_one_line_and_a_leaf_beside_its_reader():
     layout = layered(view)
     by_label = {node.label: layout.nodes[node.id] for node in view.nodes}
     assert abs(by_label["cos"][0] - by_label["sin"][0]) < 4
-    assert by_label["w"][1] == by_label["sin"][1]
+    assert by_label["w"][1] == by_label["×"][1]
+    assert by_label["w"][0] < by_label["×"][0]
 
 
 def test_boxes_that_depend_on_one_another_in_a_circle_are_laid_out():

@@ -17,7 +17,7 @@
   }));
   const nodes = data.nodes.map((n, i) => ({
     index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], rows: n[7].map((r) => S[r]),
-    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false,
+    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })),
   }));
   const edges = data.edges.map((e) => ({
     id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
@@ -156,23 +156,48 @@
   }
   function boxOf(item) {
     const lines = linesOf(item);
-    const inner = Math.max(...lines.map(([t, s, b]) => measure(t, s, b)));
+    const maps = item.maps || [], across = maps.reduce((w, m) => w + m.width + data.gap, -data.gap), tall = maps.length ? Math.max(...maps.map((m) => m.height)) + data.gap : 0;
+    const inner = Math.max(across, ...lines.map(([t, s, b]) => measure(t, s, b)));
     const margin = isPill(item) ? 30 : item.kind === "fused" ? 34 : item.isCluster ? 46 : 24;
-    return { lines, width: Math.max(inner + margin, 54), height: lines.reduce((h, l) => h + l[1] + 4, 10) };
+    return { lines, across, tall, width: Math.max(inner + margin, 54), height: lines.reduce((h, l) => h + l[1] + 4, 10) + tall };
   }
 
   /* Frames are laid out from the inside out: each is one box of the frame around it, so that frames never overlap and the main flow
      stays straight. An arrow that crosses a border does so at a port, which holds its place on the border. */
+  /* The leaves that stand beside the box that reads them: of the same frame, read by no other, two at most, where data comes from above as well.
+     The box and its leaves are laid out as one, with the box in the middle, so that the main path runs straight down. */
+  function beside(view) {
+    const uses = new Map(), reads = new Map(), flows = new Set(), found = new Map(), kept = new Set();
+    for (const a of view.arrows) reads.set(a.source, (reads.get(a.source) || 0) + 1);
+    for (const a of view.arrows) {
+      const leaf = !a.source.isCluster && ["parameter", "constant"].includes(a.source.kind) && a.kind === "data" && !loose(a) && !a.label && a.count === 1 && a.border === undefined;
+      if (leaf && frameOf(a.source) === frameOf(a.target)) { if (!uses.has(a.source)) uses.set(a.source, []); uses.get(a.source).push(a); }
+      else if (!a.upward && !loose(a)) flows.add(a.target);
+    }
+    for (const [leaf, arrows] of uses) if (reads.get(leaf) === 1 && !arrows[0].upward && flows.has(arrows[0].target)) { const box = arrows[0].target; if (!found.has(box)) found.set(box, []); found.get(box).push(leaf); }
+    for (const [box, leaves] of found) if (leaves.length > 2) found.delete(box); else for (const leaf of leaves) kept.add(leaf);
+    return { found, kept };
+  }
+  const BESIDE = 24;
+  /** The room that a box takes together with the leaves beside it. */
+  function roomOf(box, leaves) {
+    if (!leaves) return box.box;
+    const across = data.rankdir === "TB" || data.rankdir === "BT", long = across ? "width" : "height", short = across ? "height" : "width";
+    const side = Math.max(...leaves.map((l) => l.box[long])) + BESIDE;
+    return { [long]: box.box[long] + 2 * side, [short]: Math.max(box.box[short], ...leaves.map((l) => l.box[short])) };
+  }
   function layOut(view) {
     const inside = new Map([[-1, []]]);
     for (const f of view.frames) inside.set(f.index, []);
-    for (const item of [...view.frames, ...view.boxes]) inside.get(frameOf(item)).push(item);
+    const aside = beside(view);
+    for (const item of [...view.frames, ...view.boxes]) if (!aside.kept.has(item)) inside.get(frameOf(item)).push(item);
     for (const b of view.boxes) b.box = boxOf(b);
+    const shown = new Set(view.boxes);
     const chain = (item) => { const path = []; for (let k = frameOf(item); k >= 0; k = frameOf(clusters[k])) path.unshift(k); return [-1, ...path]; };
     const routes = new Map(); // arrow -> the frames on its way out, the frame where it is whole, the frames on its way in
     const work = new Map([...inside.keys()].map((k) => [k, []]));
     for (const a of view.arrows) {
-      if (loose(a)) continue;
+      if (loose(a) || aside.kept.has(a.source)) continue;
       const [tail, head] = a.upward ? [a.target, a.source] : [a.source, a.target];
       const p = chain(tail), q = chain(head);
       let common = 0;
@@ -190,7 +215,7 @@
       const g = new dagre.graphlib.Graph({ multigraph: true });
       g.setGraph({ rankdir: data.rankdir, nodesep: 22, edgesep: 12, ranksep: work.get(k).some(([a]) => a.label) ? 44 : 34,
         ranker: items.length > 300 ? "longest-path" : "network-simplex" });
-      for (const item of items) { const s = item.box && view.boxes.includes(item) ? item.box : sizes.get(item.index); g.setNode(item.id, { width: s.width, height: s.height }); }
+      for (const item of items) { const s = shown.has(item) ? roomOf(item, aside.found.get(item)) : sizes.get(item.index); g.setNode(item.id, { width: s.width, height: s.height }); }
       const ports = new Map(), names = new Map(), fed = new Set(), feeding = new Set();
       for (const [a, from, to, key] of work.get(k)) {
         const text = key === "whole" ? arrowText(a) : "";
@@ -199,7 +224,7 @@
         if (key !== "whole" && !ports.has(key)) { ports.set(key, key); g.setNode(key, { width: 2, height: 2 }); }
         const v = from ? from.id : key, w = to ? to.id : key;
         // Arrows that run together inside a frame are one line there.
-        const name = text ? a.id : `${v} ${w} ${key === "whole" && view.boxes.includes(from) && view.boxes.includes(to) ? a.id : routes.get(a).tail.id}`;
+        const name = text ? a.id : `${v} ${w} ${key === "whole" && shown.has(from) && shown.has(to) ? a.id : routes.get(a).tail.id}`;
         names.set(`${a.id} ${key}`, { v, w, name });
         if (!g.hasEdge(v, w, name)) g.setEdge(v, w, text ? { width: measure(text, 10, false) + 6, height: 12, labelpos: "c" } : {}, name);
       }
@@ -228,18 +253,42 @@
       const shift = shifts.get(k), plan = plans.get(k);
       for (const item of inside.get(k)) {
         const p = plan.g.node(item.id), x = p.x + shift.x, y = p.y + shift.y;
-        if (view.boxes.includes(item)) { places.set(item.id, { x, y }); continue; }
+        if (shown.has(item)) {
+          places.set(item.id, { x, y });
+          (aside.found.get(item) || []).forEach((leaf, i) => {
+            const side = i ? 1 : -1, along = TB ? "width" : "height", by = side * (item.box[along] / 2 + BESIDE + leaf.box[along] / 2);
+            places.set(leaf.id, TB ? { x: x + by, y } : { x, y: y + by });
+          });
+          continue;
+        }
         const inner = plans.get(item.index), size = sizes.get(item.index);
-        rects.set(item.id, { left: x - size.width / 2, right: x + size.width / 2, top: y - size.height / 2, bottom: y + size.height / 2 });
+        rects.set(item.id, { left: x - size.width / 2, right: x + size.width / 2, top: y - size.height / 2, bottom: y + size.height / 2, head: headingLines(item).length * 15 + 12, ports: [] });
         shifts.set(item.index, { x: x - inner.x, y: y - inner.y });
       }
     }
     const lines = new Map();
+    for (const a of view.arrows) if (aside.kept.has(a.source)) {
+      const p = places.get(a.source.id), q = places.get(a.target.id), s = a.source.box, t = a.target.box;
+      lines.set(a.id, { label: null, points: TB ? [{ x: p.x + Math.sign(q.x - p.x) * s.width / 2, y: p.y }, { x: q.x - Math.sign(q.x - p.x) * t.width / 2, y: q.y }] : [{ x: p.x, y: p.y + Math.sign(q.y - p.y) * s.height / 2 }, { x: q.x, y: q.y - Math.sign(q.y - p.y) * t.height / 2 }] });
+    }
+    /** An arrow that met the room of a box with leaves beside it goes on to the box. */
+    const dock = (item, p) => {
+      if (!aside.found.has(item)) return [p];
+      const c = places.get(item.id), w = item.box.width / 2, h = item.box.height / 2, clamp = (v, m, r) => Math.min(Math.max(v, m - r + 8), m + r - 8);
+      return TB ? [{ x: clamp(p.x, c.x, w), y: p.y }, { x: clamp(p.x, c.x, w), y: c.y + Math.sign(p.y - c.y) * h }] : [{ x: p.x, y: clamp(p.y, c.y, h) }, { x: c.x + Math.sign(p.x - c.x) * w, y: clamp(p.y, c.y, h) }];
+    };
     for (const [a, route] of routes) {
       const piece = (k, key) => { const { g, names } = plans.get(k), s = shifts.get(k), e = g.edge(names.get(`${a.id} ${key}`)); return { points: e.points.map((p) => ({ x: p.x + s.x, y: p.y + s.y })), label: e.width ? { x: e.x + s.x, y: e.y + s.y } : null }; };
       const port = (k, key) => { const p = plans.get(k).g.node(key), s = shifts.get(k), r = rects.get(clusters[k].id), before = key.startsWith("in ");
         const first = before === (data.rankdir === "TB" || data.rankdir === "LR");
         return TB ? { x: p.x + s.x, y: first ? r.top : r.bottom } : { x: first ? r.left : r.right, y: p.y + s.y }; };
+      /** The port where an arrow comes in, and, where that is at the top, the end of the heading: straight down between both. */
+      const entry = (k) => {
+        const p = port(k, `in ${route.tail.id}`), r = rects.get(clusters[k].id);
+        if (!TB || p.y !== r.top) return [p];
+        r.ports.push(p.x);
+        return [p, { x: p.x, y: r.top + r.head }];
+      };
       // Between two borders a bend in the middle would only make the line sway from one port to the next.
       const between = (p) => (p.length > 3 ? p.slice(1, -1) : []);
       let points = [];
@@ -249,7 +298,10 @@
       const whole = piece(route.at, "whole");
       if (whole.points.length === 3 && !whole.label && (route.out.length || route.into.length)) whole.points.splice(1, 1);
       points.push(...whole.points.slice(route.out.length ? 1 : 0, route.into.length ? -1 : undefined));
-      route.into.forEach((k, i) => { if (skipIn >= 0 && i > skipIn) return; if (i === skipIn) { points.push(port(k, `in ${route.tail.id}`)); return; } const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(port(k, `in ${route.tail.id}`), ...(last ? p.slice(1) : between(p))); });
+      route.into.forEach((k, i) => { if (skipIn >= 0 && i > skipIn) return; if (i === skipIn) { points.push(port(k, `in ${route.tail.id}`)); return; } const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(...entry(k), ...(last ? p.slice(1) : between(p))); });
+      if (a.border === undefined || skipOut < 0) points.splice(0, 1, ...dock(route.tail, points[0]).reverse());
+      if (a.border === undefined || skipIn < 0) points.splice(-1, 1, ...dock(route.head, points[points.length - 1]));
+      points = points.filter((p, i) => !i || Math.hypot(p.x - points[i - 1].x, p.y - points[i - 1].y) > 0.5);
       lines.set(a.id, { points: a.upward ? points.reverse() : points, label: whole.label });
     }
     return { places, rects, lines };
@@ -289,8 +341,13 @@
     if (b.isCluster && b.times > 1) for (const s of [6, 3]) e.append(make("rect", { class: "body", x: left + s, y: top - s, width, height, rx: radius }));
     e.append(make("rect", { class: "body", x: left, y: top, width, height, rx: radius }));
     if (b.kind === "fused") for (const x of [left + 6, left + width - 6]) e.append(make("line", { class: "bar", x1: x, y1: top, x2: x, y2: top + height }));
-    let y = top + (height - lines.reduce((h, l) => h + l[1] + 4, -4)) / 2;
+    let y = top + (height - b.box.tall - lines.reduce((h, l) => h + l[1] + 4, -4)) / 2;
     for (const [t, size, , style] of lines) { y += size; e.append(text(t, p.x, y - 1.5, size, style)); y += 4; }
+    let x = p.x - b.box.across / 2;
+    for (const m of b.maps || []) {
+      e.append(make("image", { class: `heat ${m.kind}`, href: m.uri, x, y: top + height - b.box.tall + (b.box.tall - data.gap - m.height) / 2, width: m.width, height: m.height, preserveAspectRatio: "none" }));
+      x += m.width + data.gap;
+    }
     if (b.isCluster) e.append(make("path", { d: `M${left + width - 13} ${top + 9}h8m-4 -4v8`, stroke: "currentColor", "stroke-width": 1.4, fill: "none" }));
     e.addEventListener("click", () => { if (moved) return; b.isCluster ? toggle(b) : select(b); });
     e.addEventListener("keydown", (event) => boxKey(event, b));
@@ -304,7 +361,10 @@
     const r = plan.rects.get(f.id);
     const e = make("g", { class: `cluster ${f.kind} f-${f.family}`, id: f.id });
     e.append(make("rect", { x: r.left, y: r.top, width: r.right - r.left, height: r.bottom - r.top, rx: 8 }));
-    headingLines(f).forEach((t, i) => e.append(text(t, r.left + 30, r.top + 17 + 15 * i, i ? 10.5 : 12, i ? "caption" : "heading", "start")));
+    const lines = headingLines(f), wide = Math.max(...lines.map((t, i) => measure(t, i ? 10.5 : 12, !i))), last = r.right - (f.kind === "repeat" ? 134 : 12) - wide;
+    // The first place from the left where no arrow comes in through the words.
+    const free = [r.left + 30, ...r.ports.map((p) => p + 8).filter((x) => x >= r.left + 30), last].filter((x) => x <= last + 0.5 || x === r.left + 30).sort((a, b) => a - b).find((x) => !r.ports.some((p) => p > x - 6 && p < x + wide + 4));
+    lines.forEach((t, i) => e.append(text(t, free ?? r.left + 30, r.top + 17 + 15 * i, i ? 10.5 : 12, i ? "caption" : "heading", "start")));
     return e;
   }
 
@@ -596,6 +656,13 @@
     const parts = [element("h2", item.label)];
     if (item.alert) parts.push(element("p", `⚠ ${/^(NaN|inf)/.test(item.alert) ? 'holds ' : ''}${item.alert}`, "alert"));
     parts.push(list);
+    for (const m of item.maps || []) {
+      const figure = document.createElement("figure"), image = document.createElement("img");
+      image.src = m.uri; image.alt = m.text;
+      image.style.width = `${300 * m.width / Math.max(m.width, m.height)}px`; image.style.height = `${300 * m.height / Math.max(m.width, m.height)}px`;
+      figure.append(image, element("figcaption", m.text));
+      parts.push(figure);
+    }
     const around = [...ancestors(item)].reverse().map((k) => clusters[k].label).join(" / ");
     if (around) parts.push(element("p", `in ${around}`));
     // A box lists its recorded arrows, also those to copies that are not on show; a folded block those that cross its border.
