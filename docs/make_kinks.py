@@ -67,6 +67,13 @@ ROWS = [
     Row("x ** 1", "0", "the derivative", lambda x: x**1, (0.0,), (1.0,)),
     Row("x ** 2", "0", "the derivative", lambda x: x**2, (0.0,), (0.0,)),
     Row("x ** 0.5", "0", "the derivative is infinite", lambda x: x**0.5, (0.0,), (INF,)),
+    Row("sqrt(x ** 3)", "0", "`∞ · 0`: the derivative", lambda x: np.sqrt(x**3), (0.0,), (0.0,)),
+    Row("sqrt(x ** 2)", "0", "`∞ · 0`: as `abs(x)`", lambda x: np.sqrt(x**2), (0.0,), (0.0,)),
+    Row("sqrt(x @ x)", "[0, 0]", "`∞ · 0`: as `norm(x)`", lambda x: np.sqrt(x @ x), ([0.0, 0.0],), ([0.0, 0.0],)),
+    Row("abs(x) ** 0.5", "0", "`∞ · 0`: the middle of a cusp", lambda x: np.abs(x) ** 0.5, (0.0,), (0.0,)),
+    Row(
+        "cbrt(x ** 3)", "0", "`∞ · 0`: the rule cannot see that the limit is 1", lambda x: np.cbrt(x**3), (0.0,), (0.0,)
+    ),
     Row("x ** y", "0, 2", "`0 ** y` is the constant 0 for y > 0", lambda x, y: x**y, (0.0, 2.0), (0.0, 0.0)),
     Row("x ** y", "0, 0", "`x ** 0` is the constant 1", lambda x, y: x**y, (0.0, 0.0), (0.0, 0.0)),
     Row("relu(x)", "0", "PyTorch's convention; what is masked is exactly 0", F.relu, (0.0,), (0.0,)),
@@ -265,12 +272,13 @@ ROWS = [
 HEAD = """# Values at kinks and awkward points
 
 Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/ops/test_kinks.py` runs.
-Where a function has no derivative,
-or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules stand behind them: at a kink the
-value is a subgradient (the one
-of smallest norm, or the average over ties); and a cotangent of exactly zero stays zero at a pole of the derivative,
-so that
-`where(x > 0, sqrt(x), 0)` has a finite gradient.
+Where a function has no derivative, or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules
+stand behind them.
+
+- At a kink the value is a subgradient: the one of smallest norm, or the average over ties.
+- In a product of derivatives `0 · ∞ = 0`, whichever factor comes first. A branch that `where(x > 0, sqrt(x), 0)` did not
+  choose leaves no NaN, and forward and reverse mode agree, which multiply the same factors in opposite order. Where such
+  a product has another limit (`exp(log(x))` at 0) a rule cannot know that; write the function without the pole.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |

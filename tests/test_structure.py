@@ -192,7 +192,7 @@ def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
 def test_the_core_keeps_to_its_budget() -> None:
     """What one must read to know how the library works, counted with every docstring and blank line."""
     sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "autodiff/core").glob("*.py")}
-    assert sum(sizes.values()) <= 1645, sizes
+    assert sum(sizes.values()) <= 1680, sizes
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 640
 
 

@@ -616,11 +616,12 @@ def _quotient(g: Any, d: Any) -> Any:
     return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
-def _keep_zeros(g: Any, h: Any) -> Any:
+def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None) -> Any:
     """Likewise."""
     if not _loops_over(g, h):
-        return _copied(backward.keep_zeros)(g, h)
-    return np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+        return _copied(backward.keep_zeros)(g, h, rule, saved, attrs)
+    flat = np.logical_and(np.isinf(g), np.equal(rule(1.0, *saved, **(attrs or {})), 0))
+    return np.where(np.logical_and(np.logical_or(np.equal(g, 0), flat), np.isnan(h)), 0, h)
 
 
 def _loops_over(g: Any, d: Any) -> bool:

@@ -11,6 +11,7 @@ the rule itself and the gradient can be differentiated again (:mod:`autodiff.hig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,20 +84,34 @@ def check_unwritten(node: Node) -> None:
     above.check_unwritten(node)
 
 
-def keep_zeros(g: Any, h: Any) -> Any:
-    """``h``, with 0 where ``g`` is 0 and ``h`` is NaN.
-
-    A branch that ``np.where`` did not choose sends back a cotangent of exactly 0, and may have no value where it was
-    computed: ``0 * nan`` would spoil a gradient to which the branch contributes nothing. So every operation that acts
-    element by element keeps zeros; of a tangent in the cotangent's place likewise.
-    """
-    values = getattr(h, "_data", h)
+def finite(value: Any) -> bool:
+    """Whether there is no NaN and nothing infinite or huge; the quickest question of this kind that NumPy answers."""
+    values = getattr(value, "_data", value)
     while hasattr(values, "array"):
         values = values.array
-    squares = np.vdot(values, values)  # the quickest question whether there is any NaN
-    if squares == squares:
+    squares = np.vdot(values, values)
+    return bool(squares - squares == 0)
+
+
+def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any = None, pointwise: bool = True) -> Any:
+    """``h = rule(g, *saved, **attrs)`` with ``0 * inf = 0``: zero is what a factor of exactly 0 gives.
+
+    A branch that ``np.where`` did not choose sends back a cotangent of 0, which a derivative that is infinite or NaN
+    must not spoil. A derivative of 0 keeps an infinite cotangent from passing, too: forward mode meets the same factors
+    in the other order. Of a tangent in the cotangent's place likewise.
+    """
+    if finite(h):
         return h
-    return np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+    if pointwise:
+        h = np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+    far, attrs = np.isinf(g), attrs or {}
+    if not np.any(far):
+        return h
+    with np.errstate(all="ignore"):
+        near = rule(np.where(far, 0, g), *saved, **attrs)
+        slope = rule(np.where(far, np.sign(g), 0), *saved, **attrs)
+        found = near + np.where(np.equal(getattr(slope, "_data", slope), 0), 0, slope * np.inf)
+        return np.where(np.isnan(h), found, h) if pointwise else found if np.any(np.isnan(h)) else h
 
 
 def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
@@ -105,13 +120,17 @@ def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
 
     def apply_rules(part: Any) -> list[Any]:
         wanted = [parent is not None for parent in node.parents]
+        rules = op.rules
         if op.variadic:
-            (rule,) = op.rules
+            (rule,) = rules
             if hasattr(rule, "all_at_once"):  # the same for all inputs, where one by one costs n looks at n of them
                 return list(rule.all_at_once(wanted, part, *saved, **attrs))
-            return [rule(i, part, *saved, **attrs) if want else None for i, want in enumerate(wanted)]
-        found = [rule(part, *saved, **attrs) if want else None for rule, want in zip(op.rules, wanted, strict=True)]
-        return [keep_zeros(part, h) if op.pointwise and want else h for h, want in zip(found, wanted, strict=True)]
+            rules = [partial(rule, i) for i in range(len(wanted))]
+        found = [rule(part, *saved, **attrs) if want else None for rule, want in zip(rules, wanted, strict=True)]
+        if not op.pointwise and (not op.reading or part.__class__ is tuple or finite(part)):
+            return found
+        both = zip(found, rules, strict=True)
+        return [h if h is None else keep_zeros(part, h, rule, saved, attrs, op.pointwise) for h, rule in both]
 
     try:
         return apply_rules(g)
@@ -133,7 +152,12 @@ def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Seq
     for position, (h, need) in enumerate(zip(found, needs, strict=True)):
         if need and h is None:
             raise lacking(op, position)
-    return [keep_zeros(g, h) if op.pointwise and h is not None else h for h in found]
+    if not op.pointwise:
+        return found
+    return [
+        h if h is None else keep_zeros(g, h, lambda unit, i=i: op.backward(unit, residuals, needs)[i])
+        for i, h in enumerate(found)
+    ]
 
 
 def fit(g: Any, parent: Node | Variable, op: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.backward import keep_zeros
+from autodiff.core.backward import finite, keep_zeros
 from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import apply, argument
 
@@ -74,7 +74,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
             if tangent is not None:
                 if rule is None:
                     raise _lacking(op, i)
-                part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs))
+                part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs), rule, (out, *inputs), attrs)
                 total = part if total is None else total + part
         return total
     if stated == "jointly":
@@ -88,12 +88,18 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         own: Any = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
         if rule is None and own is None:
             raise _lacking(op, i)
-        if stated == "each" or own == "linear":
-            part = _run(op, [tangent if j == i else x for j, x in enumerate(inputs)], attrs)
-        elif own is None:
+        if own is None and stated != "each":
             part = above.transposed(op, rule, i, tangent, out, inputs, attrs)
         else:
-            part = own(*((i,) if op.variadic else ()), tangent, out, *inputs, **attrs)
+
+            def pushed(t: Any, i: int = i, own: Any = own) -> Any:
+                if stated == "each" or own == "linear":
+                    return _run(op, [t if j == i else x for j, x in enumerate(inputs)], attrs)
+                return own(*((i,) if op.variadic else ()), t, out, *inputs, **attrs)
+
+            part = pushed(tangent)
+            if part.__class__ is not tuple and part is not None and not finite(tangent):
+                part = keep_zeros(tangent, part, pushed, pointwise=False)
         total = part if total is None else _sum(total, part)
     return total
 

@@ -179,6 +179,11 @@ class Primitive(Operation):
         reads = above.reads or (lambda rule, skip, count: (USED,) * count)
         return [None if rule is None else reads(rule, 1 + self.variadic, count) for rule in self.rules]
 
+    @cached_property
+    def reading(self) -> bool:
+        """Whether a rule multiplies by something: reads the values of ``(out, *inputs)``."""
+        return self.variadic or any(USED in use for use in self.reads if use is not None)
+
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
         if self.operator and not all(array.__class__ in PYTHON_NUMBERS for array in arrays):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core import op as core
-from autodiff.core.backward import check_unwritten, fit, keep_zeros
+from autodiff.core.backward import check_unwritten, finite, fit, keep_zeros
 from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, explain, lacking, noted
@@ -156,15 +156,15 @@ h{i} = _rule{i}(g, {saved}{attrs})
 # The question of keep_zeros(), put to a number itself, and to few of them as numbers.
 _KEEPING_NUMBER = """
     if h{i} != h{i}:
-        h{i} = _keep_zeros(g, h{i})
+        h{i} = _keep_zeros(g, h{i}, {again})
 """
 _KEEPING = """
     held = _sum(h{i}.tolist()) if h{i}.size < {few} and h{i}.ndim == 1 else _vdot(h{i}, h{i})
     if held != held:
-        h{i} = _keep_zeros(g, h{i})
+        h{i} = _keep_zeros(g, h{i}, {again})
 """
 _KEEPING_ELSE = """
-    h{i} = _keep_zeros(g, h{i})
+    h{i} = _keep_zeros(g, h{i}, {again})
 """
 
 _FITTING = """
@@ -345,7 +345,10 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         keeping = (_KEEPING, _KEEPING_NUMBER, _KEEPING_ELSE) if keeps else ("", "", "")
         few = THRESHOLDS["FEW"].value
         names = ("keeping", "keeping_number", "keeping_else")
-        texts = {name: text.strip("\n").format(i=i, few=few) for name, text in zip(names, keeping, strict=True)}
+        again = f"lambda g: _op.backward(g, saved[1], saved[2])[{i}]" if op.fused else f"_rule{i}, saved, node.attrs"
+        texts = {
+            name: text.strip("\n").format(i=i, few=few, again=again) for name, text in zip(names, keeping, strict=True)
+        }
         by_rule = "" if op.fused else _BY_RULE.format(i=i, attrs=star, saved=saved)
         return wanted(i, by_rule + _FITTING.strip("\n").format(i=i, **texts))
 
@@ -367,7 +370,9 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         parents=each("p{i}"),
         gradients=gradients.strip("\n"),
         sending=sending,
-        unusual="g.__class__ is not _ndarray" if op.fused else "g.__class__ is _list",
+        unusual="g.__class__ is not _ndarray"
+        if op.fused
+        else f"g.__class__ is _list{' or not _finite(g)' if op.reading and not op.pointwise else ''}",
     )
 
 
@@ -385,6 +390,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "double": np.dtype(np.float64),
         "explain": explain,
         "fit": fit,
+        "finite": finite,
         "fixed": core._FIXED,
         "float64": np.float64,
         "floats": _FLOATS,
