@@ -380,7 +380,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         if tangent is not None:
             moving = True
             if tangent.__class__ is Refusal:
-                raise tangent.refuse()
+                return tangent if single else (tangent,) * len(out)  # whoever hands it out raises
     if not moving:
         return None if single else (None,) * len(out)
     if any([t.__class__ is Lanes for t in tangents]):

@@ -269,7 +269,7 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
     **dict.fromkeys(("sum", "mean", "prod", "max", "min", "var", "std", "norm2", "norm_p"), _reduced),
     **dict.fromkeys(("cumsum", "cumprod", "fft", "ifft"), _along),
     **dict.fromkeys(
-        ("inv", "det", "logabsdet", "eigh", "eigvalsh", "eig", "svd", "svdvals", "qr", "pinv", "matrix_function"),
+        "inv det logabsdet eigh eigvalsh eigvalsh_given eig svd svdvals svdvals_given qr pinv matrix_function".split(),
         _stacked_matrices,
     ),
     "reshape": _reshaped,

@@ -278,7 +278,8 @@ stand behind them.
 - At a kink the value is a subgradient: the one of smallest norm, or the average over ties.
 - In a product of derivatives `0 · ∞ = 0`, whichever factor comes first. A branch that `where(x > 0, sqrt(x), 0)` did not
   choose leaves no NaN, and forward and reverse mode agree, which multiply the same factors in opposite order. Where such
-  a product has another limit (`exp(log(x))` at 0) a rule cannot know that; write the function without the pole.
+  a product has another limit (`exp(log(x))` at 0) a rule cannot know that, and NumPy's warning of an
+  invalid value is all that tells of it; write the function without the pole.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |

@@ -90,7 +90,7 @@ def finite(value: Any) -> bool:
     while hasattr(values, "array"):
         values = values.array
     squares = np.vdot(values, values)
-    return bool(squares - squares == 0)
+    return bool(abs(squares) < np.inf)
 
 
 def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any = None, pointwise: bool = True) -> Any:

@@ -80,6 +80,7 @@ class Operation:
     parameters: list[inspect.Parameter]
     function: Callable[..., Any]
     fused = variadic = elementwise = pointwise = False
+    reading: Any = False
     tangents: Any = None
     pull: Any = None
 

@@ -25,7 +25,7 @@ from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
-from autodiff.ops.spectral import eigvalsh_, svdvals_
+from autodiff.ops.spectral import eigvalsh_, svdvals_, with_rule_of_values
 
 P = Primitive
 
@@ -372,8 +372,9 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     The gradient with respect to a symmetric argument is symmetric, as in PyTorch and JAX: that of the function of its
     symmetric part. With respect to any other it goes to the triangle that is read, as NumPy's own differences do.
     """
-    w, v = eigh_.function(_read(a, UPLO), str(UPLO).upper())
-    return type(np.linalg.eigh(np.eye(1)))(w, v)
+    x = _read(a, UPLO)
+    w, v = eigh_.function(x, str(UPLO).upper())
+    return type(np.linalg.eigh(np.eye(1)))(with_rule_of_values(w, eigvalsh_, x), v)
 
 
 @dispatch.implements(np.linalg.eigvalsh)
@@ -692,6 +693,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     if not compute_uv:
         return svdvals_.function(x)
     u, s, vh = svd_.function(x)
+    s = with_rule_of_values(s, svdvals_, x)
     m, n = x.shape[-2:]
     if full_matrices and m != n:
         full = np.linalg.svd(x.data, full_matrices=True)

@@ -34,7 +34,8 @@ def test_row(row):
         with pytest.raises(NotDifferentiableError, match=row.refused):
             gradient(row.call, *row.at)
         return
-    found = gradient(row.call, *row.at, cotangent=row.cotangent)
+    with np.errstate(invalid="ignore" if row.reason.startswith("`∞ · 0`") else None):  # NumPy tells of such a product
+        found = gradient(row.call, *row.at, cotangent=row.cotangent)
     assert len(found) == len(row.gradient)
     for g, expected in zip(found, row.gradient, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-14, atol=1e-15)

@@ -46,6 +46,21 @@ def test_second_derivatives_at_equal_eigenvalues(second, function, x, v, truth):
 
 
 @ORDERS
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda a: np.linalg.eigh(a)[0],
+        lambda a: np.linalg.svd(a)[1],
+        lambda a: np.linalg.svd(a, hermitian=True)[1],
+        lambda a: ad.vmap(lambda b: np.linalg.eigh(b)[0])(a[None])[0],
+    ],
+)
+def test_values_that_come_with_vectors(second, values):
+    found = second(lambda a: np.sum(values(a) ** 4), np.eye(3), V + V.T)
+    np.testing.assert_allclose(found, 12 * (V + V.T), atol=1e-10)
+
+
+@ORDERS
 def test_some_of_the_eigenvalues_are_equal(second):
     x = np.diag([1.0, 1.0, 2.0])
     truth = 4 * (x @ x @ V + x @ V @ x + V @ x @ x)
