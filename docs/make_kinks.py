@@ -272,14 +272,14 @@ ROWS = [
 HEAD = """# Values at kinks and awkward points
 
 Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/ops/test_kinks.py` runs.
-Where a function has no derivative, or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two rules
-stand behind them.
+Where a function has no derivative, or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two
+rules stand behind them.
 
 - At a kink the value is a subgradient: the one of smallest norm, or the average over ties.
-- In a product of derivatives `0 · ∞ = 0`, whichever factor comes first. A branch that `where(x > 0, sqrt(x), 0)` did not
-  choose leaves no NaN, and forward and reverse mode agree, which multiply the same factors in opposite order. Where such
-  a product has another limit (`exp(log(x))` at 0) a rule cannot know that, and NumPy's warning of an
-  invalid value is all that tells of it; write the function without the pole.
+- In a product of derivatives `0 · ∞ = 0`, whichever factor comes first. A branch that `where(x > 0, sqrt(x), 0)` did
+  not choose leaves no NaN, and forward and reverse mode agree, which multiply the same factors in opposite order.
+  Where such a product has another limit (`exp(log(x))` at 0) a rule cannot know that, and NumPy's warning of an invalid
+  value is all that tells of it; write the function without the pole.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |
