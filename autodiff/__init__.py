@@ -14,7 +14,7 @@ functions run when NumPy's own are called on a Tensor (``np.exp(x)``).
 from importlib import import_module
 from typing import Any
 
-from autodiff import fast as fast  # isort: skip
+from autodiff import functions as functions, fast as fast  # isort: skip
 from autodiff import decorators as decorators
 from autodiff import dispatch as _dispatch
 from autodiff import fused as fused
@@ -23,6 +23,7 @@ from autodiff import naming as _naming
 from autodiff import reads as reads
 from autodiff import watch as watch
 from autodiff import words as _words
+from autodiff import zero_times_infinity as zero_times_infinity
 from autodiff.core.errors import (
     AnomalyError,
     ArgumentError,

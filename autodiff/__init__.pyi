@@ -14,6 +14,7 @@ from autodiff import decorators as decorators
 from autodiff import extend as extend
 from autodiff import fast as fast
 from autodiff import fft as fft
+from autodiff import functions as functions
 from autodiff import fused as fused
 from autodiff import higher as higher
 from autodiff import implicit as implicit
@@ -34,6 +35,7 @@ from autodiff import stats as stats
 from autodiff import testing as testing
 from autodiff import viz as viz
 from autodiff import watch as watch
+from autodiff import zero_times_infinity as zero_times_infinity
 from autodiff.coloring import sparse_hessian as sparse_hessian
 from autodiff.coloring import sparse_jacobian as sparse_jacobian
 from autodiff.compiler import compile as compile

@@ -17,8 +17,7 @@ import numpy as np
 from autodiff import levels
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
-from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.core.forward import Refusal
+from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
@@ -233,7 +232,7 @@ class _VjpRule(_Rule):
     def push(self, tangents: Sequence[Any], out: Any, leaves: Sequence[Any], attrs: Any = None) -> Any:
         """Forward mode does not know the function; whoever uses its tangent is told so."""
         return tuple(
-            Refusal(
+            NotDifferentiableError(
                 f"{self.name} has a rule for reverse mode alone (custom_vjp), and forward mode asks for its tangent;"
                 " use grad, vjp or jacrev, or state the function's rule with custom_jvp"
             )

@@ -16,7 +16,8 @@ from autodiff.core import backward
 from autodiff.core.backward import by_rules, gradients_of
 from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.core.modes import enable_grad
-from autodiff.core.op import ShapeOnly, alias, pick, wrap
+from autodiff.core.op import alias, pick, wrap
+from autodiff.reads import ShapeOnly
 
 __all__ = ["depends_beyond"]
 

@@ -30,7 +30,7 @@ from autodiff.core import forward
 from autodiff.core import op as core
 from autodiff.core.backward import Unbatchable, added, pull
 from autodiff.core.errors import GraphError, NotDifferentiableError
-from autodiff.core.forward import Refusal, bare_of, fit_tangent
+from autodiff.core.forward import bare_of, fit_tangent
 from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, current_state, state_as
 from autodiff.core.op import Operation, hold, hold_argument, lacking, pick, wrap
@@ -213,8 +213,8 @@ class Probe(Level):
 
 def settled(value: Any, tangent: Any) -> Any:
     """A tangent as it is handed out: of one that bears probes all must have become zero."""
-    if tangent.__class__ is Refusal:
-        raise tangent.refuse()
+    if tangent.__class__ is NotDifferentiableError:
+        raise NotDifferentiableError(*tangent.args)
     while isinstance(getattr(tangent, "_node", None), Dual) and isinstance(tangent._node.level, Probe):
         box = tangent._node
         sizes = [np.max(np.abs(_values(part)), initial=0.0) for part in (box.tangent, tangent, value)]
@@ -372,14 +372,14 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
 
     Returns
     -------
-    array, Tensor, Refusal or None (zero); a tuple of these for several outputs
+    array, Tensor, error or None (zero); a tuple of these for several outputs
     """
     single = out.__class__ is not tuple
     moving = False
     for tangent in tangents:
         if tangent is not None:
             moving = True
-            if tangent.__class__ is Refusal:
+            if tangent.__class__ is NotDifferentiableError:
                 return tangent if single else (tangent,) * len(out)  # whoever hands it out raises
     if not moving:
         return None if single else (None,) * len(out)
@@ -427,7 +427,7 @@ def _dtype(data: Any) -> Any:
 
 def _stacked(column: Sequence[Any]) -> Any:
     for part in column:
-        if part is None or part.__class__ is Refusal:
+        if part is None or part.__class__ is NotDifferentiableError:
             return part
         if part.__class__ is Ambiguous:
             raise Unbatchable

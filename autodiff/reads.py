@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from autodiff.core.op import SHAPE, UNUSED, USED, above
+import numpy as np
 
-__all__ = ["reads"]
+from autodiff.core.op import above
+
+__all__ = ["SHAPE", "UNUSED", "USED", "ShapeOnly", "reads", "uses"]
+
+UNUSED, SHAPE, USED = 0, 1, 2
 
 _SHAPE_ATTRIBUTES = frozenset({"shape", "dtype", "ndim", "size"})
 
@@ -37,4 +41,36 @@ def reads(rule: Callable[..., Any], skip: int, count: int) -> tuple[int, ...]:
     return tuple(use[name] for name in names)
 
 
-above.reads = reads
+def uses(op: Any) -> list[Any]:
+    """How each rule of a Primitive uses ``(out, *inputs)``; None where there is no rule."""
+    found: Any = op.__dict__.get("_uses")
+    if found is None:
+        count = 1 if op.variadic else 1 + len(op.rules)
+        op._uses = found = [None if rule is None else reads(rule, 1 + op.variadic, count) for rule in op.rules]
+    return found  # type: ignore[no-any-return]
+
+
+class ShapeOnly:
+    """Stands in for an input of which a rule reads nothing but the shape or dtype, so that its array may die."""
+
+    __slots__ = ("dtype", "ndim", "shape", "size")
+
+    def __init__(self, array: Any) -> None:
+        if not isinstance(array, np.ndarray | np.generic):
+            array = np.asarray(array)
+        self.shape, self.ndim, self.dtype, self.size = array.shape, array.ndim, array.dtype, array.size
+
+
+def _keep(op: Any, arrays: Sequence[Any], parents: Sequence[Any], out: Any) -> tuple[Any, ...]:
+    """``(out, *inputs)`` with whatever no rule will read replaced by None, or by its shape alone."""
+    if op.variadic:
+        return (out if uses(op)[0][0] else None, *arrays)
+    use = [UNUSED] * (1 + len(arrays))
+    for parent, read in zip(parents, uses(op), strict=True):
+        if parent is not None:
+            use = [max(pair) for pair in zip(use, read, strict=True)]
+    held = zip((out, *arrays), use, strict=True)
+    return tuple([a if a is None or u == USED else ShapeOnly(a) if u == SHAPE else None for a, u in held])
+
+
+above.keep = _keep

@@ -26,6 +26,7 @@ from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignA
 from autodiff.core.graph import Node, Variable
 from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
 from autodiff.core.op import wrap
+from autodiff.functions import public
 from autodiff.ops import (
     assignment,
     calculus,
@@ -65,7 +66,15 @@ def _operator_of(op: Any) -> Callable[..., Any]:
                 raise  # Tensor claims precedence over pandas' classes, so that nobody else would answer
             return NotImplemented
 
-    return core.public(op, call, "operator")
+    return public(op, call, "operator")
+
+
+def _reflected(op: Any) -> Callable[..., Any]:
+    """The operator of an operation whose right operand is the tensor."""
+    function = op.function
+    reflected = lambda y, x: function(x, y)
+    reflected.__module__ = function.__module__
+    return reflected
 
 
 class Tensor(_Base):
@@ -662,15 +671,15 @@ class Tensor(_Base):
         __add__ = _operator_of(elementwise.add)
         __radd__ = elementwise.add.function
         __sub__ = _operator_of(elementwise.subtract)
-        __rsub__ = elementwise.subtract.reflected
+        __rsub__ = _reflected(elementwise.subtract)
         __mul__ = _operator_of(elementwise.multiply)
         __rmul__ = elementwise.multiply.function
         __truediv__ = _operator_of(elementwise.divide)
-        __rtruediv__ = elementwise.divide.reflected
+        __rtruediv__ = _reflected(elementwise.divide)
         __pow__ = _operator_of(elementwise.power)
-        __rpow__ = elementwise.power.reflected
+        __rpow__ = _reflected(elementwise.power)
         __mod__ = _operator_of(elementwise.remainder)
-        __rmod__ = elementwise.remainder.reflected
+        __rmod__ = _reflected(elementwise.remainder)
         __neg__ = elementwise.negative.function
         __pos__ = elementwise.positive.function
         __abs__ = elementwise.absolute.function

@@ -19,7 +19,7 @@ from autodiff.core.graph import Node
 from autodiff.core.modes import Mode, State, current_state
 from autodiff.core.op import PYTHON_NUMBERS
 
-__all__ = ["detect_anomaly", "scope", "stopping", "tracing"]
+__all__ = ["Constant", "constant_inputs", "detect_anomaly", "noted", "scope", "stopping", "tracing"]
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -94,8 +94,39 @@ def scope(name: str) -> Iterator[None]:
         yield
 
 
-def _note(node: Node, state: State, out: Any, arrays: Sequence[Any], seconds: float) -> None:
-    """What an unusual state wants to be known of a node."""
+class Constant:
+    """The facts of an input that asks for no gradient: enough to draw it, without keeping its array alive."""
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+        self.shape, self.dtype, self.name = shape, dtype, name
+
+
+def noted(place: int, value: Any, array: Any) -> tuple[Any, ...]:
+    """What ``Node.noted`` holds of an input that is a constant."""
+    if array.__class__ in PYTHON_NUMBERS:
+        return (place, array)
+    return (place, array.shape, array.dtype, None if value is array else getattr(value, "name", None))
+
+
+def constant_inputs(node: Node) -> tuple[tuple[int, Any], ...]:
+    """The constants among a node's inputs: their places, and numbers or :class:`Constant`."""
+    return tuple(
+        (place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(node, "noted", ())
+    )
+
+
+def _note(
+    node: Node, state: State | None, inputs: Sequence[Any], arrays: Sequence[Any], out: Any, seconds: float
+) -> None:
+    """What pictures and messages want to know of a node."""
+    given = enumerate(zip(inputs, arrays, node.parents, strict=True))
+    facts = [noted(i, value, array) for i, (value, array, parent) in given if parent is None and array is not None]
+    if facts:
+        node.noted = facts
+    if state is None:
+        return
     if state.anomaly or state.traced:
         node.set_extra("trace", _user_line())
     if state.scope:

@@ -31,7 +31,10 @@ OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
-BASE = "core fast dispatch batching higher levels views reads writes watch trees extras cuts facts containers"
+BASE = (
+    "core fast functions zero_times_infinity dispatch batching higher levels views reads writes watch trees extras cuts"
+    " facts containers"
+)
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
     "core/graph": ("", ""),
@@ -40,7 +43,10 @@ ROOMS: dict[str, tuple[str, str]] = {
     "core/op": ("core/errors core/graph core/modes", ""),
     "core/backward": ("core/errors core/graph core/modes core/op", ""),
     "core/forward": ("core/errors core/graph core/modes core/op core/backward", ""),
-    "fast": ("core", ""),
+    "functions": ("core", ""),
+    "reads": ("core", ""),
+    "zero_times_infinity": ("core reads", ""),
+    "fast": ("core reads zero_times_infinity", ""),
     "errors": ("core extras", ""),
     "files": ("core", ""),
     "tables": ("", ""),
@@ -55,9 +61,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "dispatch": ("core", ""),
     "batching": ("core", ""),
     "levels": ("core batching", ""),
-    "reads": ("core", ""),
     "decorators": ("core", ""),
-    "higher": ("core", ""),
+    "higher": ("core reads", ""),
     "extras": ("core", ""),
     "trees": ("core", ""),
     "watch": ("core", ""),
@@ -192,7 +197,7 @@ def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
 def test_the_core_keeps_to_its_budget() -> None:
     """What one must read to know how the library works, counted with every docstring and blank line."""
     sizes = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "autodiff/core").glob("*.py")}
-    assert sum(sizes.values()) <= 1680, sizes
+    assert sum(sizes.values()) <= 1400, sizes
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 640
 
 

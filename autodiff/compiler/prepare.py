@@ -23,14 +23,15 @@ from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.graph import Node, Variable, time, topological_order
 from autodiff.core.modes import State
-from autodiff.core.op import ALIAS, PICK, PYTHON_NUMBERS, ShapeOnly, explain, leave, noted
+from autodiff.core.op import ALIAS, FIXED, PICK, PYTHON_NUMBERS, explain, leave
 from autodiff.kernels import KernelFailure
+from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
+from autodiff.watch import noted
 
 __all__ = ["Pass", "Prepared", "Shadow", "Workshop", "frozen_code", "prepared", "prepared_pass"]
 
 _walk = private(engine.walk)
-_FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
 _AS_IT_IS = (str, bytes, np.dtype, type)
 
 
@@ -409,7 +410,7 @@ def _written_out(
         saved = _kept(op, arrays, plain, needs)
     lines += ["result._node = node = new(Node)", "node.op = op", f"node.parents = ({', '.join(parents)},)"]
     held = ", ".join(
-        f"{key!r}: attrs[{key!r}]" if value.__class__ in _FIXED else f"{key!r}: hold_argument(attrs[{key!r}])"
+        f"{key!r}: attrs[{key!r}]" if value.__class__ in FIXED else f"{key!r}: hold_argument(attrs[{key!r}])"
         for key, value in attrs.items()
     )
     lines += [f"node.saved = {saved}", f"node.attrs = {f'{{{held}}}' if held else None}", f"node.shape = {shape}"]
@@ -641,7 +642,7 @@ def _prepared_pass(
         "KernelFailure": KernelFailure,
         "MISS": MISS,
         "Variable": Variable,
-        "check_unwritten": engine.check_unwritten,
+        "check_unwritten": engine.above.check_unwritten,
         "come_to_rest": engine.come_to_rest,
         "through_hooks": engine.through_hooks,
         "time": time,

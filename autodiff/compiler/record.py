@@ -11,6 +11,7 @@ a stand-in cannot follow ends the recording with :class:`Unrecordable`, and the 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import mmap
 import operator
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import kernels
+from autodiff import kernels, zero_times_infinity
 from autodiff.compiler.passes.chains import compiles, least
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.core import backward
@@ -616,10 +617,10 @@ def _quotient(g: Any, d: Any) -> Any:
     return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
-def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None) -> Any:
+def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None, pointwise: bool = True) -> Any:
     """Likewise."""
-    if not _loops_over(g, h):
-        return _copied(backward.keep_zeros)(g, h, rule, saved, attrs)
+    if not pointwise or not _loops_over(g, h):
+        return _copied(zero_times_infinity.keep_zeros)(g, h, rule, saved, attrs, pointwise)
     flat = np.logical_and(np.isinf(g), np.equal(rule(1.0, *saved, **(attrs or {})), 0))
     return np.where(np.logical_and(np.logical_or(np.equal(g, 0), flat), np.isnan(h)), 0, h)
 
@@ -657,11 +658,13 @@ class _Globals(dict[str, Any]):
         return private(self.names[name])
 
 
+_hooks = copy.copy(backward.above)
 _copies: dict[Any, Any] = {
+    backward.above: _hooks,
     np.lib.stride_tricks.as_strided: _maker(np.lib.stride_tricks.as_strided),
     kernels.run: _kernel_run,
     common.quotient: _quotient,
-    backward.keep_zeros: _keep_zeros,
+    zero_times_infinity.keep_zeros: _keep_zeros,
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},
 }
 _tables: dict[int, _Globals] = {}
@@ -690,8 +693,8 @@ def private(value: Any) -> Any:
         return found
     if isinstance(value, type) and value.__bases__ == (object,) and value.__module__.startswith("autodiff.fused"):
         body = {name: private(item) for name, item in vars(value).items() if name not in ("__dict__", "__weakref__")}
-        _copies[value] = copy = type(value.__name__, (), body)
-        return copy
+        _copies[value] = made = type(value.__name__, (), body)
+        return made
     return _copied(value, remembered=True) if ours(value) else value
 
 
@@ -701,10 +704,13 @@ def _copied(value: Any, remembered: bool = False) -> Any:
     names = value.__globals__
     table = _tables.setdefault(id(names), _Globals(names))
     cells = tuple([types.CellType() for _ in value.__closure__ or ()])
-    copy = types.FunctionType(value.__code__, table, value.__name__, value.__defaults__, cells or None)
-    copy.__kwdefaults__ = value.__kwdefaults__
+    made = types.FunctionType(value.__code__, table, value.__name__, value.__defaults__, cells or None)
+    made.__kwdefaults__ = value.__kwdefaults__
     if remembered:
-        _copies[value] = copy
+        _copies[value] = made
     for cell, theirs in zip(cells, value.__closure__ or (), strict=True):
         cell.cell_contents = private(theirs.cell_contents)
-    return copy
+    return made
+
+
+_hooks.zeros = private(backward.above.zeros)

@@ -33,6 +33,9 @@ class _Above:
     recorded: Any = None  # recorded(node, g, recording) is the pull of a pass that is itself recorded (higher.py)
     check: Any = None  # check(entry, g, sent) refuses a NaN born of a finite gradient (watch.py)
     check_unwritten: Any = None  # check_unwritten(node) refuses one that reads what has been written into (writes.py)
+    #: ``zeros(op, g, found, rules, saved, attrs)`` makes zero times infinity zero in what the rules found
+    #: (zero_times_infinity.py).
+    zeros: Any = staticmethod(lambda op, g, found, *again: found)
     #: ``one_by_one(g, apply)`` applies a function to each of a batch of cotangents, None if g is none (batching.py).
     one_by_one: Any = staticmethod(lambda g, apply: None)
 
@@ -75,43 +78,8 @@ def saved_of(node: Node) -> Any:
             "pass to walk the graph twice, or run the computation again"
         )
     if node.stamp < time.written:
-        check_unwritten(node)
+        above.check_unwritten(node)
     return node.saved
-
-
-def check_unwritten(node: Node) -> None:
-    """Refuse a pass through old values: something that the node will read has been written into since."""
-    above.check_unwritten(node)
-
-
-def finite(value: Any) -> bool:
-    """Whether there is no NaN and nothing infinite or huge; the quickest question of this kind that NumPy answers."""
-    values = getattr(value, "_data", value)
-    while hasattr(values, "array"):
-        values = values.array
-    squares = np.vdot(values, values)
-    return bool(abs(squares) < np.inf)
-
-
-def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any = None, pointwise: bool = True) -> Any:
-    """``h = rule(g, *saved, **attrs)`` with ``0 * inf = 0``: zero is what a factor of exactly 0 gives.
-
-    A branch that ``np.where`` did not choose sends back a cotangent of 0, which a derivative that is infinite or NaN
-    must not spoil. A derivative of 0 keeps an infinite cotangent from passing, too: forward mode meets the same factors
-    in the other order. Of a tangent in the cotangent's place likewise.
-    """
-    if finite(h):
-        return h
-    if pointwise:
-        h = np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
-    far, attrs = np.isinf(g), attrs or {}
-    if not np.any(far):
-        return h
-    with np.errstate(all="ignore"):
-        near = rule(np.where(far, 0, g), *saved, **attrs)
-        slope = rule(np.where(far, np.sign(g), 0), *saved, **attrs)
-        found = near + np.where(np.equal(getattr(slope, "_data", slope), 0), 0, slope * np.inf)
-        return np.where(np.isnan(h), found, h) if pointwise else found if np.any(np.isnan(h)) else h
 
 
 def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
@@ -127,10 +95,7 @@ def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
                 return list(rule.all_at_once(wanted, part, *saved, **attrs))
             rules = [partial(rule, i) for i in range(len(wanted))]
         found = [rule(part, *saved, **attrs) if want else None for rule, want in zip(rules, wanted, strict=True)]
-        if not op.pointwise and (not op.reading or part.__class__ is tuple or finite(part)):
-            return found
-        both = zip(found, rules, strict=True)
-        return [h if h is None else keep_zeros(part, h, rule, saved, attrs, op.pointwise) for h, rule in both]
+        return above.zeros(op, part, found, rules, saved, attrs)  # type: ignore[no-any-return]
 
     try:
         return apply_rules(g)
@@ -152,19 +117,14 @@ def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Seq
     for position, (h, need) in enumerate(zip(found, needs, strict=True)):
         if need and h is None:
             raise lacking(op, position)
-    if not op.pointwise:
-        return found
-    return [
-        h if h is None else keep_zeros(g, h, lambda unit, i=i: op.backward(unit, residuals, needs)[i])
-        for i, h in enumerate(found)
-    ]
+    return above.zeros(op, g, found, [lambda g, i=i: op.backward(g, residuals, needs)[i] for i in range(len(needs))])  # type: ignore[no-any-return]
 
 
 def fit(g: Any, parent: Node | Variable, op: Any) -> Any:
     """Sum ``g`` to the parent's shape and cast it to its dtype.
 
     Broadcasting repeats an input along the axes that it lacks or has with length one; the transpose of repeating is
-    summing, so those axes are summed away. A complex gradient of a real input keeps its real part.
+    summing, so those axes are summed away.
     """
     if not hasattr(g, "dtype"):
         g = np.asarray(g)
@@ -181,13 +141,16 @@ def fit(g: Any, parent: Node | Variable, op: Any) -> Any:
             g = g.sum(axis=axes, keepdims=True)
         if lead:
             g = g.reshape(shape)
-    dtype = parent.dtype
-    if g.dtype is not dtype and g.dtype != dtype:
-        if g.dtype.kind == "c" and dtype.kind != "c":
-            g = g.real
-        if g.dtype != dtype:
-            g = g.astype(dtype)
-    return g
+    return cast(g, parent.dtype)
+
+
+def cast(g: Any, dtype: Any) -> Any:
+    """A gradient or a tangent in another dtype; a complex one of a real value keeps its real part."""
+    if g.dtype is dtype or g.dtype == dtype:
+        return g
+    if g.dtype.kind == "c" and dtype.kind != "c":
+        g = g.real
+    return g if g.dtype == dtype else g.astype(dtype)
 
 
 # --- where gradients arrive ---------------------------------------------------------------------------------------
@@ -247,9 +210,7 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
         g = found if hasattr(found, "_node") else wrap(np.asarray(found), None)
         if g.shape != entry.shape:
             raise ShapeError(f"a gradient hook returned shape {g.shape} for a gradient of shape {entry.shape}")
-        if g.dtype != entry.dtype:
-            g = g.astype(entry.dtype)
-        g = direction(g if recording else g.data)
+        g = direction(cast(g if recording else g.data, entry.dtype))
     return g
 
 

@@ -23,9 +23,7 @@ class ArgumentError(AutodiffError, ValueError):
 
 
 class CompileError(AutodiffError, RuntimeError):
-    """A step that ``autodiff.compile(..., fallback=False)`` cannot follow, or prepared code that differs from the
-    engine's.
-    """
+    """A step that ``autodiff.compile(..., fallback=False)`` cannot follow, or whose prepared code is wrong."""
 
 
 class CompileWarning(UserWarning):

@@ -14,56 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.backward import finite, keep_zeros
+from autodiff.core import backward
+from autodiff.core.backward import cast
 from autodiff.core.errors import NotDifferentiableError
-from autodiff.core.op import apply, argument
+from autodiff.core.op import apply, lacking
 
 
 class _Above:
-    """What modules above this one bind here (levels.py)."""
+    """What modules above this one bind here."""
 
-    #: ``through(function, inputs, tangents)`` runs a function: what it returns, and the tangents of that.
-    through: Any = None
-    #: ``transposed(op, rule, i, tangent, out, inputs, attrs)``: what input i adds, found from its gradient rule alone.
-    transposed: Any = None
+    through: Any = None  # through(function, inputs, tangents) gives a function's results and their tangents (levels.py)
+    transposed: Any = None  # transposed(op, rule, i, tangent, out, inputs, attrs): input i's, by its pull (levels.py)
 
 
 above = _Above()
 
 
-class Refusal:
-    """In the place of a tangent that does not exist: whoever uses it raises."""
-
-    __slots__ = ("message",)
-
-    def __init__(self, message: str) -> None:
-        self.message = message
-
-    def refuse(self) -> NotDifferentiableError:
-        """The error to raise."""
-        return NotDifferentiableError(self.message)
-
-
 def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """The tangent of an operation's output, from those of its inputs, as its definition states it.
+    """The tangent of an operation's output, from one for each input, as its definition states it.
 
-    Parameters
-    ----------
-    op : Primitive or Fused
-    tangents : sequence of array, Tensor or None (zero)
-        One per input.
-    out, inputs, attrs
-        What the operation made, and of what: arrays, or Tensors where this is itself differentiated.
-
-    Returns
-    -------
-    array, Tensor, Refusal or None (zero); a tuple of these for several outputs
-        Not yet of the output's shape and dtype (:func:`fit_tangent`).
-
-    Raises
-    ------
-    NotDifferentiableError
-        If an input that moves has no rule.
+    A tangent is an array, a Tensor, None for zero, or in the place of one that does not exist the error that whoever
+    uses it raises. ``out`` and ``inputs`` are arrays, or Tensors where this is itself differentiated. The result is not
+    yet of the output's shape and dtype (:func:`fit_tangent`).
     """
     if hasattr(op, "push"):  # all inputs at once: a rule of the user's own
         return op.push(tangents, out, inputs, attrs)
@@ -73,8 +45,9 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         for i, (rule, tangent) in enumerate(zip(op.rules, tangents, strict=True)):
             if tangent is not None:
                 if rule is None:
-                    raise _lacking(op, i)
-                part = keep_zeros(tangent, rule(tangent, out, *inputs, **attrs), rule, (out, *inputs), attrs)
+                    raise lacking(op, i, "derivative")
+                saved = (out, *inputs)
+                (part,) = backward.above.zeros(op, tangent, [rule(tangent, *saved, **attrs)], [rule], saved, attrs)
                 total = part if total is None else total + part
         return total
     if stated == "jointly":
@@ -87,7 +60,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         rule = None if op.fused else op.rules[0 if op.variadic else i]
         own: Any = None if stated is None or isinstance(stated, str) else stated[0 if op.variadic else i]
         if rule is None and own is None:
-            raise _lacking(op, i)
+            raise lacking(op, i, "derivative")
         if own is None and stated != "each":
             part = above.transposed(op, rule, i, tangent, out, inputs, attrs)
         else:
@@ -97,9 +70,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
                     return _run(op, [t if j == i else x for j, x in enumerate(inputs)], attrs)
                 return own(*((i,) if op.variadic else ()), t, out, *inputs, **attrs)
 
-            part = pushed(tangent)
-            if part.__class__ is not tuple and part is not None and not finite(tangent):
-                part = keep_zeros(tangent, part, pushed, pointwise=False)
+            (part,) = backward.above.zeros(None, tangent, [pushed(tangent)], [pushed])
         total = part if total is None else _sum(total, part)
     return total
 
@@ -108,18 +79,14 @@ def fit_tangent(tangent: Any, out: Any) -> Any:
     """A tangent in the shape and dtype of its output, None for one that cannot move: the transpose of what
     :func:`autodiff.core.backward.fit` does to a gradient.
     """
-    if tangent is None or tangent.__class__ is Refusal:
+    if tangent is None or tangent.__class__ is NotDifferentiableError:
         return tangent
     shape, dtype = out._data.shape, out._data.dtype
     if dtype.kind not in "fc":
         return None
     if not hasattr(tangent, "dtype"):
         tangent = np.asarray(tangent)
-    if tangent.dtype is not dtype and tangent.dtype != dtype:
-        if tangent.dtype.kind == "c" and dtype.kind != "c":
-            tangent = tangent.real
-        if tangent.dtype != dtype:
-            tangent = tangent.astype(dtype)
+    tangent = cast(tangent, dtype)
     return tangent if tangent.shape == shape else np.broadcast_to(tangent, shape)
 
 
@@ -128,19 +95,12 @@ def bare_of(value: Any) -> Any:
     return 0.0 if value is None else value._data if hasattr(value, "_node") else value
 
 
-def _lacking(op: Any, i: int) -> NotDifferentiableError:
-    return NotDifferentiableError(
-        f"{op.name} has no derivative with respect to its argument {argument(op, i)}; pass that argument through"
-        " autodiff.constant(...)"
-    )
-
-
 def _sum(a: Any, b: Any) -> Any:
     if a.__class__ is tuple:
         return tuple(_sum(x, y) for x, y in zip(a, b, strict=True))
-    if a is None or b.__class__ is Refusal:
+    if a is None or b.__class__ is NotDifferentiableError:
         return b
-    return a if b is None or a.__class__ is Refusal else a + b
+    return a if b is None or a.__class__ is NotDifferentiableError else a + b
 
 
 def _run(op: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:

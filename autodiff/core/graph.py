@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 
-# --- time ---------------------------------------------------------------------------------------------------------
-
 
 class _Time:
     """``now``, and when an array was last ``written`` into."""
@@ -40,9 +38,6 @@ def tick() -> int:
     with _lock:
         time.now += 1
         return time.now
-
-
-# --- leaves and nodes ---------------------------------------------------------------------------------------------
 
 
 class Stage:
@@ -98,17 +93,6 @@ class Variable:
         return f"Variable(shape={self.shape}, dtype={self.dtype}, name={self.name!r})"
 
 
-class Constant:
-    """The facts of an input that asks for no gradient: enough to draw it, without keeping its array alive."""
-
-    __slots__ = ("dtype", "name", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.name = name
-
-
 class Node:
     """One applied operation.
 
@@ -124,7 +108,7 @@ class Node:
     shape, dtype
         Of the output; of an operation with several outputs tuples of these.
     noted : sequence of tuple
-        Of each input that is a constant ``(position, number)`` or ``(position, shape, dtype, name)``; unset if none is.
+        The facts of inputs that are constants, for pictures (:mod:`autodiff.watch`); unset if there are none.
     stamp : int
         When it was made.
     extras : dict or None
@@ -135,27 +119,17 @@ class Node:
 
     __slots__ = ("attrs", "dtype", "extras", "g", "noted", "op", "parents", "saved", "shape", "stamp")
 
-    def __init__(
-        self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: Any, shape: Any, dtype: Any, noted: Any = ()
-    ) -> None:
+    def __init__(self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: Any, shape: Any, dtype: Any) -> None:
         self.op = op
         self.parents = parents
         self.saved = saved
         self.attrs = attrs
         self.shape = shape
         self.dtype = dtype
-        if noted:
-            self.noted = noted
+        self.noted: Any
         self.stamp = time.now
         self.extras: dict[str, Any] | None = None
         self.g: Any = False
-
-    @property
-    def constant_inputs(self) -> tuple[tuple[int, Any], ...]:
-        """What is noted, as numbers and :class:`Constant`."""
-        return tuple(
-            (place, facts[0] if len(facts) == 1 else Constant(*facts)) for place, *facts in getattr(self, "noted", ())
-        )
 
     def extra(self, key: str, default: Any = None) -> Any:
         """The rare fact ``key``, or ``default``."""
@@ -177,17 +151,13 @@ class Node:
         return f"Node({self.op.name}, shape={self.shape}, dtype={self.dtype})"
 
 
-def topological_order(
-    roots: Iterable[Node | Variable], since: int = 0, beyond: Iterable[Node | Variable] = ()
-) -> list[Node | Variable]:
+def topological_order(roots: Iterable[Any], since: int = 0, beyond: Iterable[Any] = ()) -> list[Any]:
     """Everything that ``roots`` depend on and that was made at the time ``since`` or later, each after all of its
     parents; ``beyond`` and what only they depend on is left out.
 
     Depth first with an explicit stack, so that a chain of a million nodes needs no recursion. A None on the stack marks
     that the entry below it has had all its parents placed.
 
-    Examples
-    --------
     For ``b = a + a; c = b + b`` the order is ``a, b, c``: when a backward pass walks it from the end, it reaches ``b``
     after both of its uses in ``c`` have been added up, and never before.
     """

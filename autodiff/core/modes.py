@@ -7,9 +7,8 @@ takes the general path for every other answer.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -72,14 +71,9 @@ class Mode:
         return Mode.around(partial(Mode, **self._settings), function)  # type: ignore[no-any-return]
 
 
-@contextlib.contextmanager
-def state_as(state: State) -> Iterator[None]:
+def state_as(state: State) -> Mode:
     """Run a block under exactly this state."""
-    token = _state.set(None if state == ORDINARY else state)
-    try:
-        yield
-    finally:
-        _state.reset(token)
+    return Mode(**{name: getattr(state, name) for name in State.__slots__})
 
 
 def no_grad() -> Mode:

@@ -23,58 +23,20 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     {'w': 10.0, 'b': [20.0, None]}
     """
     leaves: list[Any] = []
-    template = _strip(tree, leaves)
+
+    def place(leaf: Any) -> bool:
+        leaves.append(leaf)
+        return True
+
+    template = tree_map(place, tree)
 
     def rebuild(values: list[Any]) -> Any:
         if len(values) != len(leaves):
             raise ArgumentError(f"a tree of {len(leaves)} leaves cannot be rebuilt from {len(values)} values")
-        return _fill(template, iter(values))
+        given = iter(values)
+        return tree_map(lambda _: next(given), template)
 
     return leaves, rebuild
-
-
-class _Leaf:
-    """Marks the place of a leaf in a template."""
-
-
-_LEAF = _Leaf()
-
-
-def _strip(tree: Any, leaves: list[Any]) -> Any:
-    if tree is None:
-        return None
-    if isinstance(tree, dict):
-        return _as_dict(tree, {key: _strip(value, leaves) for key, value in tree.items()})
-    if isinstance(tree, tuple):
-        return _as_tuple(tree, [_strip(value, leaves) for value in tree])
-    if isinstance(tree, list):
-        return [_strip(value, leaves) for value in tree]
-    leaves.append(tree)
-    return _LEAF
-
-
-def _fill(template: Any, values: Any) -> Any:
-    if template is _LEAF:
-        return next(values)
-    if isinstance(template, dict):
-        return _as_dict(template, {key: _fill(value, values) for key, value in template.items()})
-    if isinstance(template, tuple):
-        return _as_tuple(template, [_fill(value, values) for value in template])
-    if isinstance(template, list):
-        return [_fill(value, values) for value in template]
-    return None
-
-
-def _as_dict(like: dict[Any, Any], values: dict[Any, Any]) -> dict[Any, Any]:
-    if like.__class__ is not dict:  # an OrderedDict, a defaultdict
-        made = copy.copy(like)
-        made.update(values)
-        return made
-    return values
-
-
-def _as_tuple(like: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
-    return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -85,5 +47,15 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     >>> tree_map(lambda x: x + 1, {"a": [1, 2]})
     {'a': [2, 3]}
     """
-    leaves, rebuild = flatten(tree)
-    return rebuild([function(leaf) for leaf in leaves])
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        made: Any = {key: tree_map(function, value) for key, value in tree.items()}
+        if tree.__class__ is not dict:  # an OrderedDict, a defaultdict
+            values, made = made, copy.copy(tree)
+            made.update(values)
+        return made
+    if isinstance(tree, tuple | list):
+        parts = [tree_map(function, value) for value in tree]
+        return parts if isinstance(tree, list) else type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return function(tree)

@@ -20,13 +20,16 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core import backward
 from autodiff.core import op as core
-from autodiff.core.backward import check_unwritten, finite, fit, keep_zeros
+from autodiff.core.backward import fit
 from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import current_state
-from autodiff.core.op import PYTHON_NUMBERS, SHAPE, USED, Operation, ShapeOnly, arrayed, explain, lacking, noted
+from autodiff.core.op import PYTHON_NUMBERS, Operation, arrayed, explain, lacking
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fast.walk import send
+from autodiff.reads import SHAPE, USED, ShapeOnly, uses
+from autodiff.zero_times_infinity import finite, keep_zeros, multiplies
 
 __all__ = ["APPLY", "PULL", "install"]
 
@@ -123,7 +126,7 @@ _NOTING = """
                 if _a{i}.__class__ in _numbers:
                     _facts.append(({i}, _a{i}))
                 else:
-                    _named = None if {name} is _a{i} else _noted({i}, {name}, _a{i})[3]
+                    _named = None if {name} is _a{i} else getattr({name}, "name", None)
                     _facts.append(({i}, _a{i}.shape, _a{i}.dtype, _named))
 """
 
@@ -234,14 +237,14 @@ def _signature(op: Any, scope: dict[str, Any]) -> str:
 
 
 def _saved(op: Any) -> str:
-    """What a node saves, as :meth:`Primitive.keep` says it."""
+    """What a node saves, as :mod:`autodiff.reads` says it."""
     count = range(len(op.inputs))
     if op.fused:
         arrays, needs = ", ".join(f"_a{i}" for i in count), ", ".join(f"_p{i} is not None" for i in count)
         return f"(({arrays},), _residuals, ({needs},))"
     parts = []
     for place, value in enumerate(("_out", *(f"_a{i}" for i in count))):
-        reading = [(i, read[place]) for i, read in enumerate(op.reads) if read is not None]
+        reading = [(i, read[place]) for i, read in enumerate(uses(op)) if read is not None]
         full, by_shape = ([i for i, use in reading if use == kind] for kind in (USED, SHAPE))
         shape = f"(None if {value} is None else _ShapeOnly({value}))"
         parts.append(_where(full, op, value, _where(by_shape, op, shape, "None")))
@@ -304,7 +307,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     owning = f"    if _partly and ({tracked}):\n{each(_OWNING, chr(10), strip=True)}" if op.fused and several else ""
     # A plain array is kept by the node if the rule of another input reads it.
     read = [
-        i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(op.reads))
+        i for i in places if not op.fused and any(r and r[1 + i] == USED and k != i for k, r in enumerate(uses(op)))
     ]
     frozen = [p.name for p in op.parameters if p.name not in op.inputs]
     kept = ", ".join(f"{n!r}: {n} if {n}.__class__ in _fixed else _hold_argument({n})" for n in frozen)
@@ -341,7 +344,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
 
     def found(i: int) -> str:
         """The gradient of one input, of its shape and dtype."""
-        keeps = op.pointwise and (op.fused or USED in op.reads[i])
+        keeps = op.pointwise and (op.fused or USED in uses(op)[i])
         keeping = (_KEEPING, _KEEPING_NUMBER, _KEEPING_ELSE) if keeps else ("", "", "")
         few = THRESHOLDS["FEW"].value
         names = ("keeping", "keeping_number", "keeping_else")
@@ -372,7 +375,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         sending=sending,
         unusual="g.__class__ is not _ndarray"
         if op.fused
-        else f"g.__class__ is _list{' or not _finite(g)' if op.reading and not op.pointwise else ''}",
+        else f"g.__class__ is _list{' or not _finite(g)' if multiplies(op) and not op.pointwise else ''}",
     )
 
 
@@ -386,12 +389,12 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "arrayed": arrayed,
         "asarray": np.asarray,
         "call": call,
-        "check_unwritten": check_unwritten,
+        "check_unwritten": backward.above.check_unwritten,
         "double": np.dtype(np.float64),
         "explain": explain,
         "fit": fit,
         "finite": finite,
-        "fixed": core._FIXED,
+        "fixed": core.FIXED,
         "float64": np.float64,
         "floats": _FLOATS,
         "forward": op.forward,
@@ -404,7 +407,6 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "nan": np.nan,
         "ndarray": np.ndarray,
         "new": object.__new__,
-        "noted": noted,
         "numbers": PYTHON_NUMBERS,
         "op": op,
         "residuals": None,

@@ -18,7 +18,6 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from autodiff.core.forward import Refusal
 from autodiff.core.op import Primitive
 from autodiff.levels import Ambiguous
 from autodiff.ops import elementwise, reductions, shaping
@@ -331,7 +330,7 @@ def _vectors_refused(name: str, values: Any, turning: Any) -> Any:
     same = (bare(_inverse_gaps(values)) == 0) & ~np.eye(values.shape[-1], dtype=bool)
     plain = np.abs(bare(turning))
     if np.any(same & (plain > 1e-12 * np.max(plain, axis=(-2, -1), keepdims=True, initial=0.0))):
-        return Refusal(
+        return NotDifferentiableError(
             f"{name}: two values are equal and the result depends on their vectors, which are arbitrary there; use"
             " functions of the values alone, or of the matrix itself (autodiff.linalg.matrix_function,"
             " np.linalg.matrix_power, autodiff.linalg.expm)"

@@ -20,16 +20,17 @@ import numpy as np
 
 from autodiff.core.backward import walk
 from autodiff.core.errors import GraphError
-from autodiff.core.graph import Constant, Node, Variable, topological_order
+from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.core.modes import enable_grad
-from autodiff.core.op import ALIAS, PICK, ShapeOnly
+from autodiff.core.op import ALIAS, PICK
+from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.viz.heat import heat_map
 from autodiff.viz.recording import Failure, Part
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.style import shape_text
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
-from autodiff.watch import tracing
+from autodiff.watch import Constant, constant_inputs, tracing
 
 __all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
 
@@ -330,7 +331,7 @@ class _Builder:
             details.append(("line", _short(trace)))
         _, inputs = known_arrays(node) if self.shown.arrays or self.names else (None, ())
         sources = [(places[parent], slot) for slot, parent in enumerate(node.parents) if parent is not None]
-        for slot, value in node.constant_inputs:
+        for slot, value in constant_inputs(node):
             port = self.port_names.get(value.name or "") if self.inner and isinstance(value, Constant) else None
             array = inputs[slot] if slot < len(inputs) else None
             name = op.inputs[slot] if op.fused else "constant"
@@ -463,7 +464,7 @@ class _Builder:
         ports: dict[Any, str] = {}
         self.port_names = {}
         by_slot: dict[int, str] = {}
-        constants = dict(node.constant_inputs)
+        constants = dict(constant_inputs(node))
         for slot, (input_name, stand_in) in enumerate(zip(op.inputs, stand_ins, strict=True)):
             parent = node.parents[slot]
             if parent is None and slot not in constants:
@@ -614,7 +615,7 @@ def _composed_graph(node: Node, arrays: Sequence[Any]) -> tuple[Tensor, list[Any
     """The composed definition of a fused node, recorded on its inputs or on stand-ins; None where it has one box
     only.
     """
-    constants = dict(node.constant_inputs)
+    constants = dict(constant_inputs(node))
     known = dict(enumerate(arrays))
     stand_ins: list[Any] = []
     for slot, parent in enumerate(node.parents):

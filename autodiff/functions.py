@@ -1,0 +1,68 @@
+"""The public function of an operation: it has the forward's signature and documentation, and applies the operation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.core import op as core
+
+__all__ = ["public"]
+
+
+def public(op: Any, call: Callable[[Any, Any], Any], name: str = "function") -> Callable[..., Any]:
+    """A function with the forward's signature, that does ``call(inputs, attrs)``."""
+    function = (core.above.function or _bound)(op, call, name)
+    function.__name__ = function.__qualname__ = op.name
+    function.__module__ = "autodiff"
+    source = getattr(op, "composed", op.forward)
+    named = not isinstance(source, np.ufunc) and getattr(source, "__name__", "<lambda>") != "<lambda>"
+    places = (("numpy", np), ("numpy.linalg", np.linalg), ("numpy.fft", np.fft))
+    title = next((f"{place}.{op.name}" for place, module in places if hasattr(module, op.name)), op.name)
+    function.__doc__ = (named and source.__doc__) or (
+        f"Differentiable ``{title}``: a Tensor out; the gradient's formula is the rule of"
+        f" ``autodiff.registry[{op.name!r}]``."
+    )
+    function.__signature__ = inspect.Signature(op.parameters)
+    function.__autodiff__ = op
+    return function  # type: ignore[no-any-return]
+
+
+def _bound(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
+    """The public function where nothing is written out for the operation."""
+    signature = inspect.Signature(op.parameters)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{op.name}() {error}") from None
+        given.apply_defaults()
+        values = given.arguments
+        inputs = values[op.inputs[0]] if op.variadic else [values[name] for name in op.inputs]
+        return call(inputs, {name: value for name, value in values.items() if name not in op.inputs})
+
+    return function
+
+
+def _define(op: Any) -> None:
+    """Give an operation ``function``, and a fused one ``with_residuals``: what its forward left, beside the result."""
+    op.function = public(op, lambda inputs, attrs: core.apply(op, inputs, attrs))
+    if not op.fused:
+        return
+
+    def with_residuals(inputs: Any, attrs: Any) -> Any:
+        box: list[Any] = []
+        out = core.apply(op, inputs, attrs, box)
+        if not box:  # the composed definition has none
+            arrays = [getattr(core.coerce(op, i, value), "_data", value) for i, value in enumerate(inputs)]
+            box.append(op.run(arrays, attrs)[1])
+        return out, box[0]
+
+    op.with_residuals = public(op, with_residuals, "with_residuals")
+
+
+core.above.define = _define

@@ -1,0 +1,62 @@
+"""Zero times infinity is zero, in both modes and in every order: docs/kinks.md says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.core import backward
+from autodiff.reads import USED, uses
+
+__all__ = ["finite", "keep_zeros", "multiplies"]
+
+
+def finite(value: Any) -> bool:
+    """Whether there is no NaN and nothing infinite or huge; the quickest question of this kind that NumPy answers."""
+    values = getattr(value, "_data", value)
+    while hasattr(values, "array"):
+        values = values.array
+    squares = np.vdot(values, values)
+    return bool(abs(squares) < np.inf)
+
+
+def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any = None, pointwise: bool = True) -> Any:
+    """``h = rule(g, *saved, **attrs)`` with ``0 * inf = 0``: zero is what a factor of exactly 0 gives.
+
+    A branch that ``np.where`` did not choose sends back a cotangent of 0, which a derivative that is infinite or NaN
+    must not spoil. A derivative of 0 keeps an infinite cotangent from passing, too: forward mode meets the same factors
+    in the other order. Of a tangent in the cotangent's place likewise.
+    """
+    if finite(h):
+        return h
+    if pointwise:
+        h = np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+    far, attrs = np.isinf(g), attrs or {}
+    if not np.any(far):
+        return h
+    with np.errstate(all="ignore"):
+        near = rule(np.where(far, 0, g), *saved, **attrs)
+        slope = rule(np.where(far, np.sign(g), 0), *saved, **attrs)
+        found = near + np.where(np.equal(getattr(slope, "_data", slope), 0), 0, slope * np.inf)
+        return np.where(np.isnan(h), found, h) if pointwise else found if np.any(np.isnan(h)) else h
+
+
+def multiplies(op: Any) -> bool:
+    """Whether a rule multiplies by something: reads the values of ``(out, *inputs)``."""
+    return not op.fused and (op.variadic or any(USED in use for use in uses(op) if use is not None))
+
+
+def _zeros(op: Any, g: Any, found: Any, rules: Any, saved: Any = (), attrs: Any = None) -> Any:
+    """What the rules found, given ``g``; ``op`` is None for tangent rules that may multiply."""
+    pointwise = op is not None and op.pointwise
+    if not pointwise and ((op is not None and not multiplies(op)) or g.__class__ is tuple or finite(g)):
+        return found
+    return [
+        h if h is None or h.__class__ is tuple else keep_zeros(g, h, rule, saved, attrs, pointwise)
+        for h, rule in zip(found, rules, strict=True)
+    ]
+
+
+backward.above.zeros = _zeros
