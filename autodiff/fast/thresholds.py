@@ -30,7 +30,7 @@ class Threshold:
     what : str
         What is done from there on.
     benchmark : str
-        What showed it: parts of ``python -m benchmarks``.
+        What showed it: a part of ``python -m benchmarks``, or ``python -m benchmarks.gradbench``.
     ways : callable, optional
         ``ways(n)`` gives two functions without arguments: what is done below, and what is done from ``n`` on.
     """
