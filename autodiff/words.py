@@ -242,7 +242,7 @@ MODULE_ADVICE: dict[str, str] = {
     "cuda": "nothing: tensors live on the CPU",
     "save": "nn.save(object, path), or t.data with numpy.save",
     "load": "nn.load(path)",
-    "utils": "optim.datasets for data, optim.clip_grad_norm_ for clipping",
+    "utils": "nn.utils: nn.utils.data.DataLoader, nn.utils.clip_grad_norm_; optim.datasets for known data",
     "autograd": "autodiff itself: autodiff.grad, autodiff.gradients, tensor.backward()",
     "numpy": "numpy itself: its functions take Tensors",
     "set_grad_enabled": "autodiff.no_grad() or autodiff.enable_grad()",

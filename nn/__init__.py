@@ -17,6 +17,7 @@ from nn import (
     loss,
     module,
     normalization,
+    overview,
     padding,
     parameter,
     pooling,
@@ -24,6 +25,7 @@ from nn import (
     saving,
     table,
     transformer,
+    utils,
     vision,
 )
 from nn.activation import *
@@ -39,6 +41,7 @@ from nn.linear import *
 from nn.loss import *
 from nn.module import *
 from nn.normalization import *
+from nn.overview import *
 from nn.padding import *
 from nn.parameter import *
 from nn.pooling import *
@@ -46,10 +49,11 @@ from nn.recurrent import *
 from nn.saving import *
 from nn.table import *
 from nn.transformer import *
+from nn.utils.data import DataLoader, TensorDataset
 from nn.vision import *
 
 # A name is listed once: in __all__ of the file that it stands in.
-__all__ = ["functional", "init"]
+__all__ = ["DataLoader", "TensorDataset", "functional", "init", "utils"]
 __all__ += activation.__all__
 __all__ += attention.__all__
 __all__ += batch_renormalization.__all__
@@ -63,6 +67,7 @@ __all__ += linear.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += normalization.__all__
+__all__ += overview.__all__
 __all__ += padding.__all__
 __all__ += parameter.__all__
 __all__ += pooling.__all__

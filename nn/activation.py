@@ -28,12 +28,14 @@ __all__ = [
     "Maxout",
     "Mish",
     "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softshrink",
@@ -200,6 +202,39 @@ class Softmax(FunctionLayer):
 
     _function = staticmethod(F.softmax)
     dim: int
+
+
+class Softmax2d(FunctionLayer):
+    """Softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    _function = staticmethod(lambda input: F.softmax(input, -3))
+
+
+class RReLU(Module):
+    """Leaky ReLU with slopes drawn in training: :func:`nn.functional.rrelu`.
+
+    Parameters
+    ----------
+    lower, upper : float
+    generator : numpy.random.Generator, optional
+        Draws the slopes; default the one of ``nn.init.manual_seed``.
+    """
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, generator: np.random.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.generator = generator
+
+    def forward(self, input: Any) -> Tensor:
+        """Any shape."""
+        return F.rrelu(input, self.lower, self.upper, self.training, self.generator)
+
+    def extra_repr(self) -> str:
+        """Between which the slopes lie."""
+        return f"lower={self.lower}, upper={self.upper}"
 
 
 class Softmin(FunctionLayer):

@@ -12,8 +12,19 @@ from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
 from nn.module import Module
+from nn.parameter import Parameter
 
-__all__ = ["Flatten", "Identity", "ModuleDict", "ModuleList", "Residual", "Sequential", "Unflatten"]
+__all__ = [
+    "Flatten",
+    "Identity",
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Residual",
+    "Sequential",
+    "Unflatten",
+]
 
 C = TypeVar("C", bound="_Chain")
 _CALL = Module.__call__
@@ -232,6 +243,155 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Take all modules out."""
         self._modules.clear()
+
+
+class ParameterList(Module):
+    """A list of parameters that are found; a Tensor or an array becomes a Parameter.
+
+    Parameters
+    ----------
+    values : iterable of Parameter or array_like, optional
+
+    Examples
+    --------
+    >>> weights = ParameterList([np.ones(2), np.ones((2, 2))])
+    >>> len(weights), sorted(weights.state_dict())
+    (2, ['0', '1'])
+    """
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def _place_of(self, index: Any) -> str:
+        place = operator.index(index)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"ParameterList of {len(self)} parameters has no index {place}")
+        return str(place % len(self))
+
+    def append(self, value: Any) -> ParameterList:
+        """Add a parameter at the end."""
+        self.register_parameter(str(len(self)), _as_parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Add several parameters at the end."""
+        for value in list(values):
+            self.append(value)
+        return self
+
+    def pop(self, index: int = -1) -> Parameter:
+        """Take a parameter out."""
+        held = list(self)
+        taken = held.pop(int(self._place_of(index)))
+        self._parameters.clear()
+        self.extend(held)
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._parameters.values())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return ParameterList(list(self)[index])
+        return self._parameters[self._place_of(index)]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        setattr(self, self._place_of(index), _as_parameter(value))
+
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+        return self.extend(values)
+
+    def __repr__(self) -> str:
+        return _listed(self, self._parameters)
+
+
+class ParameterDict(Module):
+    """A dict of parameters that are found; a Tensor or an array becomes a Parameter.
+
+    The order is that of insertion; of a plain dict that of the sorted names, as in PyTorch.
+
+    Parameters
+    ----------
+    parameters : mapping or iterable of (str, Parameter or array_like), optional
+
+    Examples
+    --------
+    >>> scales = ParameterDict({"left": np.ones(2), "right": np.ones(3)})
+    >>> scales["right"].shape, [name for name, _ in scales.named_parameters()]
+    ((3,), ['left', 'right'])
+    """
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        if parameters is not None:
+            self.update(parameters)
+
+    def update(self, parameters: Any) -> None:
+        """Enter the parameters of a mapping or of (name, parameter) pairs, over those of the same names."""
+        pairs = list(parameters.items() if hasattr(parameters, "items") else parameters)
+        for name, value in sorted(pairs, key=operator.itemgetter(0)) if type(parameters) is dict else pairs:
+            self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self._parameters:
+            setattr(self, name, _as_parameter(value))
+        else:
+            self.register_parameter(name, _as_parameter(value))
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._parameters[name]  # type: ignore[no-any-return]
+
+    def __delitem__(self, name: str) -> None:
+        del self._parameters[name]
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parameters
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter of this name, or ``default``."""
+        return self._parameters.get(name, default)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._parameters.keys()  # type: ignore[no-any-return]
+
+    def values(self) -> ValuesView[Any]:
+        """The parameters."""
+        return self._parameters.values()  # type: ignore[no-any-return]
+
+    def items(self) -> ItemsView[str, Any]:
+        """The names with their parameters."""
+        return self._parameters.items()  # type: ignore[no-any-return]
+
+    def pop(self, name: str) -> Parameter:
+        """Take a parameter out."""
+        return self._parameters.pop(name)  # type: ignore[no-any-return]
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        self._parameters.clear()
+
+    def __repr__(self) -> str:
+        return _listed(self, self._parameters)
+
+
+def _as_parameter(value: Any) -> Parameter:
+    return value if isinstance(value, Parameter) else Parameter(value)
+
+
+def _listed(module: Module, parameters: dict[str, Any]) -> str:
+    lines = [f"  ({name}): Parameter of shape {p.shape}, {p.dtype}" for name, p in parameters.items()]
+    return "\n".join([f"{type(module).__name__}(", *lines, ")"]) if lines else f"{type(module).__name__}()"
 
 
 class Flatten(Module):

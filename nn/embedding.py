@@ -13,7 +13,7 @@ from nn import init
 from nn.module import Module
 from nn.parameter import Parameter
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "EmbeddingBag"]
 
 
 class Embedding(Module):
@@ -140,3 +140,85 @@ class Embedding(Module):
                 *(f"{key}={value}" for key, value in options.items() if value is not None),
             ]
         )
+
+
+class EmbeddingBag(Embedding):
+    """Sums, means or maxima of the vectors that bags of indices name: :func:`nn.functional.embedding_bag`.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim, max_norm, norm_type, scale_grad_by_freq, sparse, padding_idx, dtype, generator
+        As in :class:`Embedding`; entries that name ``padding_idx`` count for nothing.
+    mode : {"mean", "sum", "max"}
+    include_last_offset : bool
+        The last offset is the length of the input, and begins no bag.
+
+    Attributes
+    ----------
+    weight : Parameter, (num_embeddings, embedding_dim)
+
+    Examples
+    --------
+    >>> EmbeddingBag(10, 3)([1, 2, 4, 5, 4], offsets=[0, 2]).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Any = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        if mode not in ("mean", "sum", "max"):
+            raise ArgumentError(f"EmbeddingBag: mode must be 'mean', 'sum' or 'max', got {mode!r}")
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight, dtype,
+            generator,
+        )  # fmt: skip
+        self.mode = mode
+        self.include_last_offset = include_last_offset
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> EmbeddingBag:
+        """Bags of given vectors; see :meth:`Embedding.from_pretrained`."""
+        table = embeddings.data if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        if table.ndim != 2:
+            raise ShapeError(
+                f"EmbeddingBag.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"
+            )
+        rows, dim = table.shape
+        options = (max_norm, norm_type, scale_grad_by_freq, mode, sparse, table, include_last_offset, padding_idx)
+        made = cls(rows, dim, *options)
+        made.weight.requires_grad = not freeze
+        return made
+
+    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:  # type: ignore[override]
+        """int (B, n), or (total,) with offsets -> (B, embedding_dim)."""
+        return F.embedding_bag(
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
+            per_sample_weights, self.include_last_offset, self.padding_idx,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The sizes and the mode."""
+        return f"{super().extra_repr()}, mode={self.mode!r}"

@@ -70,7 +70,11 @@ class Linear(Module):
     def forward(self, input: Any) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
         parameters = self._parameters
-        return _linear(input, parameters["weight"], parameters["bias"])  # type: ignore[no-any-return]
+        try:
+            weight = parameters["weight"]
+        except KeyError:
+            weight = self.weight  # computed from other parameters: nn.utils.weight_norm
+        return _linear(input, weight, parameters["bias"])  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """The sizes."""

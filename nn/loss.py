@@ -4,6 +4,7 @@ it calls.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
 ]
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -300,6 +302,24 @@ class TripletMarginLoss(_Loss):
     def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.triplet_margin_loss(anchor, positive, negative, **self._arguments())
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """The same with a distance of one's own. See :func:`nn.functional.triplet_margin_with_distance_loss`."""
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Any, Any], Any] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction, distance_function=distance_function, margin=margin, swap=swap)
+
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+        """A scalar, or the losses for reduction "none"."""
+        return F.triplet_margin_with_distance_loss(anchor, positive, negative, **self._arguments())
 
 
 class CTCLoss(_Loss):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from autodiff.fused.windows import per_axis
 from nn import functional as F
 from nn.module import Module
+from nn.table import FunctionLayer
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -19,9 +20,15 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
 ]
 
 
@@ -264,3 +271,79 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """Maxima of (N, C, D, H, W); see :class:`AdaptiveMaxPool2d`."""
 
     _function = staticmethod(F.adaptive_max_pool3d)
+
+
+class LPPool1d(FunctionLayer):
+    """The p-norm of every window: :func:`nn.functional.lp_pool1d`.
+
+    Examples
+    --------
+    >>> LPPool1d(2, 2)(np.array([[3.0, 4.0, 6.0, 8.0]])).data
+    array([[ 5., 10.]])
+    """
+
+    _function = staticmethod(F.lp_pool1d)
+    norm_type: float
+    kernel_size: Any
+    stride: Any = None
+    ceil_mode: bool = False
+
+
+class LPPool2d(LPPool1d):
+    """The p-norm of every window of (N, C, H, W) or (C, H, W); options as in :class:`LPPool1d`."""
+
+    _function = staticmethod(F.lp_pool2d)
+
+
+class LPPool3d(LPPool1d):
+    """The p-norm of every window of (N, C, D, H, W) or (C, D, H, W); options as in :class:`LPPool1d`."""
+
+    _function = staticmethod(F.lp_pool3d)
+
+
+class _MaxUnpool(_Pool):
+    """Maxima back where they stood. Options: :class:`MaxUnpool2d`."""
+
+    _shown = ("kernel_size", "stride", "padding")
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        stride = kernel_size if stride is None else stride
+        super().__init__({"kernel_size": kernel_size, "stride": stride, "padding": padding})
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:  # type: ignore[override]
+        """Maxima and their places to an input of the pooling, of the shape ``output_size`` if that is given."""
+        options = {name: getattr(self, name) for name in self._options}
+        return type(self)._function(input, indices, **options, output_size=output_size)
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Maxima of (N, C, L) back where they stood; options as in :class:`MaxUnpool2d`."""
+
+    _function = staticmethod(F.max_unpool1d)
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Maxima back where they stood, zeros elsewhere: :func:`nn.functional.max_unpool2d`.
+
+    Parameters
+    ----------
+    kernel_size : int or one per axis
+    stride : int, one per axis, or None
+        None: ``kernel_size``.
+    padding : int or one per axis
+
+    Examples
+    --------
+    >>> maxima, where = MaxPool2d(2, return_indices=True)(np.array([[[1.0, 3.0], [5.0, 2.0]]]))
+    >>> MaxUnpool2d(2)(maxima, where).data
+    array([[[0., 0.],
+            [5., 0.]]])
+    """
+
+    _function = staticmethod(F.max_unpool2d)
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Maxima of (N, C, D, H, W) back where they stood; options as in :class:`MaxUnpool2d`."""
+
+    _function = staticmethod(F.max_unpool3d)

@@ -125,7 +125,7 @@ class _Recurrent(Module):
             for direction in self._directions:
                 suffix = f"_l{layer}{direction}"
                 parameters = tuple(
-                    self._parameters.get(key + suffix)
+                    getattr(self, key + suffix, None)
                     for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
                 )
                 begin = [each[len(final[0])] for each in initial]

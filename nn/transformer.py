@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, ShapeError
 from nn import functional as F
+from nn import init
 from nn.attention import MultiheadAttention
 from nn.containers import ModuleList
 from nn.dropout import Dropout
@@ -23,6 +24,7 @@ from nn.module import Module
 from nn.normalization import LayerNorm
 
 __all__ = [
+    "Transformer",
     "TransformerDecoder",
     "TransformerDecoderLayer",
     "TransformerEncoder",
@@ -398,3 +400,118 @@ class TransformerDecoder(Module):
                 memory_is_causal,
             )
         return x if self.norm is None else self.norm(x)
+
+
+class Transformer(Module):
+    """Encoder and decoder, each with a last normalisation: the whole of Vaswani et al. 2017, but for embeddings and the
+    last linear layer.
+
+    Parameters
+    ----------
+    d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, dtype,
+    generator
+        As in :class:`TransformerEncoderLayer`.
+    num_encoder_layers, num_decoder_layers : int
+    custom_encoder, custom_decoder : Module, optional
+        Called as a :class:`TransformerEncoder` and a :class:`TransformerDecoder` are.
+
+    Notes
+    -----
+    Matrices start Glorot uniform, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = Transformer(8, 2, 1, 1, dim_feedforward=16, batch_first=True)
+    >>> source, target = np.zeros((3, 7, 8), np.float32), np.zeros((3, 5, 8), np.float32)
+    >>> net(source, target, tgt_is_causal=True).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int = 512,
+        nhead: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = "relu",
+        custom_encoder: Module | None = None,
+        custom_decoder: Module | None = None,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+
+        def norm() -> LayerNorm:
+            return LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
+
+        self.encoder = custom_encoder or TransformerEncoder(
+            TransformerEncoderLayer(*options, dtype, generator), num_encoder_layers, norm()
+        )
+        self.decoder = custom_decoder or TransformerDecoder(
+            TransformerDecoderLayer(*options, dtype, generator), num_decoder_layers, norm()
+        )
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                init.xavier_uniform_(parameter, generator=generator)
+        self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+
+    def forward(
+        self,
+        src: Any,
+        tgt: Any,
+        src_mask: Any = None,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        src_key_padding_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        src_is_causal: bool | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        """The decoder's output for ``tgt``, which looks at the encoder's for ``src``.
+
+        Parameters
+        ----------
+        src : (S, N, E), (N, S, E) with ``batch_first``, or (S, E)
+        tgt : (T, N, E), (N, T, E) or (T, E)
+        src_mask, tgt_mask, memory_mask, src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask
+            As in :meth:`TransformerEncoderLayer.forward`; ``memory_mask`` is (T, S).
+        src_is_causal, tgt_is_causal, memory_is_causal : bool
+            Position i sees positions 0 to i only.
+
+        Returns
+        -------
+        Tensor
+            Of tgt's shape.
+
+        Raises
+        ------
+        ShapeError
+            If source and target do not fit ``d_model`` or one another.
+        """
+        a, b = np.shape(src), np.shape(tgt)
+        batches = [shape[1 - self.batch_first] if len(shape) == 3 else None for shape in (a, b)]
+        if len(a) != len(b) or batches[0] != batches[1] or (a[-1:], b[-1:]) != ((self.d_model,),) * 2:
+            raise ShapeError(
+                f"Transformer: source of shape {a} and target of shape {b} do not fit each other and"
+                f" d_model={self.d_model}"
+            )
+        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
+        return self.decoder(  # type: ignore[no-any-return]
+            tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, tgt_is_causal,
+            memory_is_causal,
+        )  # fmt: skip
+
+    @staticmethod
+    def generate_square_subsequent_mask(sz: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+        """See :func:`generate_square_subsequent_mask`."""
+        return generate_square_subsequent_mask(sz, dtype)

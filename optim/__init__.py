@@ -3,12 +3,13 @@ loop.
 """
 
 from optim import ours as ours  # isort: skip
+from autodiff import clipping
+from autodiff.clipping import *
 from optim import (
     adam,
     adaptive,
     averaging,
     checkpoint,
-    clipping,
     datasets,
     history,
     lion,
@@ -25,7 +26,6 @@ from optim.adam import *
 from optim.adaptive import *
 from optim.averaging import *
 from optim.checkpoint import *
-from optim.clipping import *
 from optim.history import *
 from optim.lion import *
 from optim.moments import *

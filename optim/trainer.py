@@ -21,10 +21,10 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
+from autodiff.clipping import clip_grad_norm_, clip_grad_value_
 from autodiff.core.errors import AnomalyError, ArgumentError, DTypeError, ShapeError
 from autodiff.extras import require
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
-from optim.clipping import clip_grad_norm_, clip_grad_value_
 from optim.history import History
 from optim.schedules import ReduceLROnPlateau
 

@@ -74,6 +74,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "signatures": ("tensor", ""),
     "closures": (BASE, ""),
     "checkpointing": (f"{BASE} closures", ""),
+    "clipping": ("core tensor", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
     "custom": ("core levels trees tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.common import as_input, as_real, as_tensor
+from nn.init import default_generator
 
 __all__ = [
     "celu",
+    "celu_",
     "elu",
+    "elu_",
     "gelu",
     "glu",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hardtanh_",
     "leaky_relu",
+    "leaky_relu_",
     "log_softmax",
     "logsigmoid",
     "maxout",
@@ -27,7 +35,11 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "relu_",
+    "rrelu",
+    "rrelu_",
     "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "softmax",
@@ -38,6 +50,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "threshold_",
 ]
 
 
@@ -462,3 +475,84 @@ def log_softmax(input: Any, dim: int) -> Tensor:
     """
     x = as_input(input)
     return fused.log_softmax.function(x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
+
+
+# --- with random slopes
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """:func:`leaky_relu` with a slope drawn for every element in training, and the middle one else (Xu et al. 2015,
+    arXiv 1505.00853).
+
+    Parameters
+    ----------
+    input : array_like or Tensor
+    lower, upper : float
+        Between which the slopes are drawn.
+    training : bool
+    generator : numpy.random.Generator, optional
+        Default the one of ``nn.init.manual_seed``.
+
+    Raises
+    ------
+    ArgumentError
+        If ``lower`` is above ``upper``.
+
+    Examples
+    --------
+    >>> rrelu([-1.0, 2.0], 0.25, 0.75).data
+    array([-0.5,  2. ])
+    """
+    if not lower <= upper:
+        raise ArgumentError(f"rrelu: lower {lower} is above upper {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    x = as_real("rrelu", input)
+    slopes = default_generator(generator).uniform(lower, upper, x.shape).astype(x.dtype)
+    return np.where(x > 0, x, x * slopes)  # type: ignore[return-value]
+
+
+# --- in place
+
+Options = ParamSpec("Options")
+
+
+def _in_place(function: Callable[Concatenate[Any, Options], Tensor]) -> Callable[Concatenate[Any, Options], Tensor]:
+    """The function whose result is written over its input, as PyTorch's functions with a trailing underscore do."""
+
+    @functools.wraps(function)
+    def written(input: Any, *args: Options.args, **kwargs: Options.kwargs) -> Tensor:
+        if not isinstance(input, Tensor | np.ndarray):
+            raise ArgumentError(f"{function.__name__}_ writes over its input, a Tensor; got {type(input).__name__}")
+        input[...] = function(input, *args, **kwargs)
+        return input  # type: ignore[return-value]
+
+    written.__name__ = written.__qualname__ = f"{function.__name__}_"
+    written.__doc__ = f"""What :func:`{function.__name__}` gives, written over ``input``, which is returned.
+
+    A leaf that requires a gradient is refused, as everywhere. No memory is saved: the graph keeps what it needs.
+
+    Raises
+    ------
+    ArgumentError, GraphError
+        If ``input`` is no Tensor, or a leaf that requires a gradient.
+    """
+    del written.__wrapped__  # type: ignore[attr-defined]
+    written.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return written  # type: ignore[return-value]
+
+
+celu_ = _in_place(celu)
+elu_ = _in_place(elu)
+hardtanh_ = _in_place(hardtanh)
+leaky_relu_ = _in_place(leaky_relu)
+relu_ = _in_place(relu)
+rrelu_ = _in_place(rrelu)
+selu_ = _in_place(selu)
+threshold_ = _in_place(threshold)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = [
     "multilabel_soft_margin_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 
@@ -185,21 +188,60 @@ def triplet_margin_loss(
     >>> round(triplet_margin_loss([0.0, 0.0], [3.0, 4.0], [0.0, 5.5]).item(), 4)
     0.5
     """
+    distance = functools.partial(pairwise_distance, p=p, eps=eps)
+    return _triplet("triplet_margin_loss", anchor, positive, negative, distance, margin, swap, reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    distance_function: Callable[[Any, Any], Any] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """:func:`triplet_margin_loss` with a distance of one's own.
+
+    Parameters
+    ----------
+    anchor, positive, negative : arrays of one number of axes
+    distance_function : callable, optional
+        Two arrays to distances; default :func:`pairwise_distance`.
+    margin : float
+        Positive.
+    swap : bool
+    reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        As :func:`triplet_margin_loss`.
+
+    Examples
+    --------
+    >>> far = lambda a, b: abs(a - b).sum(-1)
+    >>> triplet_margin_with_distance_loss([0.0, 0.0], [3.0, 4.0], [0.0, 7.5], distance_function=far).item()
+    0.5
+    """
+    distance = pairwise_distance if distance_function is None else distance_function
+    name = "triplet_margin_with_distance_loss"
+    return _triplet(name, anchor, positive, negative, distance, margin, swap, reduction)
+
+
+def _triplet(
+    name: str, anchor: Any, positive: Any, negative: Any, distance: Any, margin: float, swap: bool, reduction: str
+) -> Tensor:
     if margin <= 0:
-        raise ArgumentError(f"triplet_margin_loss: margin must be positive, got {margin}")
-    a, b, c = (
-        as_real("triplet_margin_loss", anchor),
-        as_real("triplet_margin_loss", positive),
-        as_real("triplet_margin_loss", negative),
-    )
+        raise ArgumentError(f"{name}: margin must be positive, got {margin}")
+    a, b, c = as_real(name, anchor), as_real(name, positive), as_real(name, negative)
     if not a.ndim == b.ndim == c.ndim:
-        raise ShapeError(
-            f"triplet_margin_loss: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes"
-        )
-    near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
+        raise ShapeError(f"{name}: shapes {a.shape}, {b.shape} and {c.shape}; they must have equally many axes")
+    near, far = distance(a, b), distance(a, c)
     if swap:
-        far = np.minimum(far, pairwise_distance(b, c, p, eps))  # type: ignore[assignment]
-    return reduced(_positive_part(margin + near - far), reduction, "triplet_margin_loss")
+        far = np.minimum(far, distance(b, c))
+    return reduced(_positive_part(margin + near - far), reduction, name)
 
 
 def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:

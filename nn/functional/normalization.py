@@ -10,9 +10,9 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.common import number
-from nn.functional.common import as_input
+from nn.functional.common import as_input, as_real
 
-__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
 _batch_norm = fused.batch_norm.with_residuals
 _layer_norm = fused.layer_norm.function
@@ -369,3 +369,35 @@ def instance_norm(
         update_running(running_mean, means.reshape(x.shape[:2]).mean(axis=0), momentum)
         update_running(running_var, variances.reshape(x.shape[:2]).mean(axis=0), momentum, positions / (positions - 1))
     return out  # type: ignore[no-any-return]
+
+
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """``x / (k + alpha mean(x^2))^beta``, the mean taken over ``size`` neighbouring channels, zeros beyond the ends
+    (Krizhevsky et al. 2012, section 3.3, whose sum is ``size`` times that mean).
+
+    Parameters
+    ----------
+    input : (N, C, ...)
+        With one axis after the channels at least.
+    size : int
+    alpha, beta, k : float
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If the input has fewer than three axes, or ``size`` is not positive.
+
+    Examples
+    --------
+    >>> local_response_norm([[[2.0], [0.0]]], 2, alpha=1.0, beta=1.0).data.ravel().round(3)
+    array([0.667, 0.   ])
+    """
+    x = as_real("local_response_norm", input)
+    if x.ndim < 3:
+        raise ShapeError(f"local_response_norm: input of shape {x.shape}; it needs (N, C, ...) with three axes or more")
+    if size < 1:
+        raise ArgumentError(f"local_response_norm: size must be positive, got {size}")
+    n, c = x.shape[:2]
+    squares = np.pad((x * x).reshape(n, 1, c, -1), ((0, 0), (0, 0), (size // 2, (size - 1) // 2), (0, 0)))
+    means = fused.avg_pool.function(squares, kernel_size=(size, 1), stride=1)
+    return x / (means.reshape(x.shape) * alpha + k) ** beta  # type: ignore[no-any-return]

@@ -4,10 +4,15 @@ axes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from autodiff import Tensor, fused
-from nn.functional.common import batched
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.fused.windows import per_axis
+from nn.functional.common import as_real, batched
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -19,9 +24,15 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
 ]
 
 
@@ -346,3 +357,159 @@ def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = Fal
     (2, 4, 3, 3, 3)
     """
     return _max("adaptive_max_pool3d", 3, True, input, return_indices, {"output_size": output_size})
+
+
+# --- norms of windows
+
+
+def _norm(name: str, axes: int, input: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    """The sum of powers is the mean times the number of elements, as PyTorch computes it."""
+    if not p > 0:
+        raise ArgumentError(f"{name}: norm_type must be positive, got {p}")
+    x = as_real(name, input)
+    options = {"kernel_size": kernel_size, "stride": stride, "padding": 0, "ceil_mode": ceil_mode}
+    count = math.prod(per_axis(name, "kernel_size", kernel_size, axes, 1))
+    sums = _mean(name, axes, fused.avg_pool, x**p, {**options, "count_include_pad": True}) * count
+    if p == 1:
+        return sums
+    # The norm of zeros has gradient 0, as numpy.linalg.norm has here; a root's own would be infinite.
+    nothing = sums.data == 0
+    return np.where(nothing, 0.0, np.where(nothing, 1.0, sums) ** (1 / p))  # type: ignore[return-value]
+
+
+def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0.
+
+    Parameters
+    ----------
+    input : (N, C, L) or (C, L)
+    norm_type : float
+        p. Powers are of x, not of its absolute value, as in PyTorch.
+    kernel_size : int
+    stride : int, or None for ``kernel_size``
+    ceil_mode : bool
+        Round the number of windows up.
+
+    Examples
+    --------
+    >>> lp_pool1d([[3.0, 4.0, 6.0, 8.0]], 2, 2).data
+    array([[ 5., 10.]])
+    """
+    return _norm("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """``(sum of x^p)^(1/p)`` over every window of (N, C, H, W) or (C, H, W); see :func:`lp_pool1d`.
+
+    Examples
+    --------
+    >>> lp_pool2d([[[1.0, 1.0], [1.0, 1.0]]], 2, 2).data
+    array([[[2.]]])
+    """
+    return _norm("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """``(sum of x^p)^(1/p)`` over every window of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool1d`.
+
+    Examples
+    --------
+    >>> lp_pool3d(np.ones((1, 2, 2, 2)), 3, 2).data
+    array([[[[2.]]]])
+    """
+    return _norm("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# --- back to where the maxima stood
+
+
+def _unpool(
+    name: str, axes: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Tensor:
+    x, single = batched(name, as_real(name, input), axes)
+    where, _ = batched(name, indices, axes)
+    where = where.data if isinstance(where, Tensor) else where
+    if where.shape != x.shape:
+        raise ShapeError(f"{name}: indices of shape {where.shape} for an input of shape {x.shape}")
+    if where.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: indices must be integers, got {where.dtype}")
+    k, p = (per_axis(name, what, v, axes, 0) for what, v in (("kernel_size", kernel_size), ("padding", padding)))
+    s = k if stride is None else per_axis(name, "stride", stride, axes, 1)
+    sizes = tuple((n - 1) * s[i] - 2 * p[i] + k[i] for i, n in enumerate(x.shape[2:]))
+    if output_size is not None:
+        asked = tuple(output_size)[-axes:]
+        if len(asked) != axes or any(
+            abs(n - size) >= s[i] for i, (n, size) in enumerate(zip(asked, sizes, strict=True))
+        ):
+            raise ShapeError(f"{name}: output_size {tuple(output_size)}; it must be less than a stride from {sizes}")
+        sizes = asked
+    total = math.prod(sizes)
+    if where.size and not 0 <= where.min() <= where.max() < total:
+        raise ArgumentError(f"{name}: indices lie in [{where.min()}, {where.max()}]; the output has {total} places")
+    rows = x.shape[0] * x.shape[1]
+    places = where.reshape(rows, -1) + total * np.arange(rows)[:, None]
+    flat = Tensor(np.zeros(rows * total, x.dtype)).at[places.ravel()].set(x.reshape(-1))
+    out = flat.reshape(*x.shape[:2], *sizes)
+    return out[0] if single else out  # type: ignore[no-any-return]
+
+
+def max_unpool1d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Tensor:  # fmt: skip
+    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool1d` as far as there is one.
+
+    Where windows overlapped and two maxima came from one place, the last one is written and takes the whole gradient;
+    PyTorch gives it to both.
+
+    Parameters
+    ----------
+    input : (N, C, L) or (C, L)
+        The maxima.
+    indices : int, of the input's shape
+        What ``max_pool1d(..., return_indices=True)`` gave.
+    kernel_size, stride, padding
+        As there.
+    output_size : sequence of int, optional
+        The pooled input's shape; several lengths are pooled to one.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If shapes do not fit, or an index lies outside of the output.
+
+    Examples
+    --------
+    >>> maxima, where = max_pool1d([[1.0, 3.0, 5.0, 2.0]], 2, return_indices=True)
+    >>> max_unpool1d(maxima, where, 2).data
+    array([[0., 3., 5., 0.]])
+    """
+    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Tensor:  # fmt: skip
+    """Maxima of (N, C, H, W) or (C, H, W) back where they stood; see :func:`max_unpool1d`.
+
+    Examples
+    --------
+    >>> maxima, where = max_pool2d([[[1.0, 3.0], [5.0, 2.0]]], 2, return_indices=True)
+    >>> max_unpool2d(maxima, where, 2).data
+    array([[[0., 0.],
+            [5., 0.]]])
+    """
+    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+) -> Tensor:  # fmt: skip
+    """Maxima of (N, C, D, H, W) or (C, D, H, W) back where they stood; see :func:`max_unpool1d`.
+
+    Examples
+    --------
+    >>> maxima, where = max_pool3d(np.ones((1, 2, 2, 2)), 2, return_indices=True)
+    >>> max_unpool3d(maxima, where, 2).data.sum()
+    np.float64(1.0)
+    """
+    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)

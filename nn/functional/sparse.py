@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, fused
-from autodiff.core.errors import ArgumentError, DTypeError
+from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from nn.functional.common import as_input
 
-__all__ = ["embedding", "one_hot"]
+__all__ = ["embedding", "embedding_bag", "one_hot"]
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
@@ -110,6 +110,105 @@ def embedding(
     if max_norm is not None:
         _shorten(indices, table, max_norm, norm_type)
     return fused.embedding.function(table, indices, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)  # type: ignore[no-any-return]
+
+
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of the rows of ``weight`` that each bag of indices names; zeros for an empty bag.
+
+    Parameters
+    ----------
+    input : int, (B, n), or (total,) with ``offsets``
+        A bag per row; or all bags one after the other.
+    weight : (V, D)
+    offsets : int, (B,), optional
+        Where each bag of a one-dimensional input begins.
+    max_norm, norm_type, scale_grad_by_freq, sparse
+        As in :func:`embedding`.
+    mode : {"sum", "mean", "max"}
+    per_sample_weights : of the input's shape, optional
+        Factors of the rows, with mode "sum".
+    include_last_offset : bool
+        The last offset is the length of the input, and begins no bag.
+    padding_idx : int, optional
+        Entries that name this row count for nothing.
+
+    Returns
+    -------
+    Tensor, (B, D)
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If shapes do not fit, an index is out of range, or an option is not allowed.
+
+    Examples
+    --------
+    >>> table = np.array([[1.0], [2.0], [4.0]])
+    >>> embedding_bag([0, 1, 2, 2], table, offsets=[0, 3], mode="sum").data.ravel()
+    array([7., 4.])
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', got {mode!r}")
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError(f"embedding_bag: per_sample_weights go with mode 'sum', not with {mode!r}")
+    places = np.asarray(input.data if isinstance(input, Tensor) else input)
+    places = places.astype(np.intp) if not places.size else places
+    factors = None if per_sample_weights is None else as_input(per_sample_weights)
+    if factors is not None and factors.shape != places.shape:
+        raise ShapeError(f"embedding_bag: per_sample_weights of shape {factors.shape} for input of {places.shape}")
+    counted = np.ones(places.shape, bool)
+    if places.ndim == 1:
+        bags, counted = _bags(places.size, offsets, include_last_offset)
+        places = places[bags] if places.size else np.zeros(bags.shape, np.intp)
+        factors = factors if factors is None or not bags.size else factors[bags]
+    elif places.ndim != 2 or offsets is not None:
+        raise ShapeError(f"embedding_bag: input of shape {places.shape}; it needs (B, n), or (total,) with offsets")
+    if padding_idx is not None:
+        counted = counted & (places != padding_idx % as_input(weight).shape[0])
+    rows: Any = embedding(places, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if factors is not None:
+        rows = rows * factors[..., None]
+    width = rows.shape[-1]
+    if mode == "max":
+        if not places.shape[1]:
+            return rows.sum(1)  # type: ignore[no-any-return]
+        held = np.where(counted[..., None], rows.data, -np.inf)
+        best = rows[np.arange(len(places))[:, None], held.argmax(1), np.arange(width)]
+        return np.where(counted.any(1, keepdims=True), best, 0.0)  # type: ignore[return-value]
+    sums = np.where(counted[..., None], rows, 0.0).sum(1)
+    return sums if mode == "sum" else sums / np.maximum(counted.sum(1), 1).astype(sums.dtype)[:, None]  # type: ignore[no-any-return]
+
+
+def _bags(total: int, offsets: Any, include_last: bool) -> tuple[Any, Any]:
+    """Of bags that lie one after the other: the position of each entry, (B, longest), and which of them are entries."""
+    if offsets is None:
+        raise ArgumentError("embedding_bag: a one-dimensional input needs offsets, where each bag begins")
+    starts = np.asarray(offsets.data if isinstance(offsets, Tensor) else offsets)
+    starts = starts if starts.size else starts.astype(np.intp)
+    if starts.ndim != 1 or starts.dtype.kind not in "iu":
+        raise ShapeError(
+            f"embedding_bag: offsets of shape {starts.shape} and dtype {starts.dtype}; integers on one axis"
+        )
+    ends = starts[1:] if include_last else np.append(starts[1:], total)
+    starts = starts[: len(ends)]
+    if (np.diff(starts) < 0).any() or (starts.size and (starts[0] != 0 or ends[-1] > total or ends[-1] < starts[-1])):
+        raise ArgumentError(f"embedding_bag: offsets begin with 0, rise, and end within {total}; got {offsets}")
+    lengths = ends - starts
+    steps = np.arange(lengths.max(initial=0))
+    counted = steps < lengths[:, None]
+    return np.where(counted, starts[:, None] + steps, 0), counted
 
 
 def _shorten(indices: Any, table: Any, max_norm: float, norm_type: float) -> None:

@@ -530,6 +530,62 @@ def bilinear(draw):
     return (draw.array((*lead, 2)), draw.array((*lead, 3)), draw.array((4, 2, 3)), maybe(draw, (4,))), {}
 
 
+def windows_without_overlap(axes):
+    def sample(draw):
+        k = draw.integer(1, 2)
+        x = draw.array((*draw.choice(((2, 2), (2,))), *(draw.integer(2, 4) for _ in range(axes))), distinct=True)
+        maxima, where = getattr(F, f"max_pool{axes}d")(x, k, return_indices=True)
+        return (maxima.data, where.data, k), {"output_size": x.shape[-axes:]}
+
+    sample.__name__ = f"max_unpool{axes}d"
+    return sample
+
+
+def norms(axes):
+    def sample(draw):
+        x = draw.array((2, 2, *(draw.integer(2, 4) for _ in range(axes))), low=0.2, high=2.0)
+        return (x, draw.choice((2.0, 3.0, 1.0)), 2), {"stride": draw.choice((None, 1)), "ceil_mode": draw.boolean()}
+
+    sample.__name__ = f"lp_pool{axes}d"
+    return sample
+
+
+for _axes in (1, 2, 3):
+    row()(windows_without_overlap(_axes))
+    # Second derivatives cancel exactly where a window has one element; what rounding leaves is no error.
+    row(rtol=1e-9, order=1)(norms(_axes))
+
+
+@row()
+def local_response_norm(draw):
+    x = draw.array((2, draw.integer(1, 4), *draw.choice(((3,), (2, 2)))))
+    options = {"alpha": draw.choice((1e-4, 1.0)), "beta": draw.choice((0.75, 2.0)), "k": draw.choice((1.0, 2.0))}
+    return (x, draw.integer(1, 5)), options
+
+
+@row()
+def embedding_bag(draw):
+    weight, options = draw.array((5, 2), distinct=True), {"mode": draw.choice(("sum", "mean", "max"))}
+    options["padding_idx"] = draw.choice((None, 1, -1))
+    if draw.boolean():
+        return (draw.integers((3, 4), 0, 4), weight), options
+    if options["mode"] == "sum" and draw.boolean():
+        options["per_sample_weights"] = draw.array((6,))
+    offsets = np.array(draw.choice(([0], [0, 2, 2, 5], [0, 0, 6])))
+    return (draw.integers((6,), 0, 4), weight, offsets), {**options, "include_last_offset": bool(offsets[-1] == 6)}
+
+
+@row(order=1)
+def triplet_margin_with_distance_loss(draw):
+    args = directions(draw, (3, 4)), directions(draw, (3, 4)) + 5.0, directions(draw, (3, 4)) - 5.1
+    return args, {"swap": draw.boolean(), "margin": 30.0, "reduction": draw.choice(("mean", "sum", "none"))}
+
+
+@row()
+def rrelu(draw):
+    return (draw.array(draw.shape(), avoid=(0.0,)), 0.1, 0.4), {}
+
+
 # --- the tests
 # ----------------------------------------------------------------------------------------------------------
 

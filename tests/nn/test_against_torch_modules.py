@@ -191,6 +191,32 @@ with_shape("Unfold", (1, 2, 4, 4), 3, padding=1)
 with_shape("Fold", (1, 8, 4), 3, 2)
 
 
+with_shape("Softmax2d", (2, 3, 2, 2))
+with_shape("LocalResponseNorm", (2, 4, 3), 3, 0.5)
+with_shape("RReLU", (2, 3), 0.25, 0.25)
+for _axes in (1, 2, 3):
+    with_shape(f"LPPool{_axes}d", (1, 2, *[4] * _axes), 1, 2)
+
+
+@row("EmbeddingBag")
+def embedding_bag(draw):
+    options = {"mode": draw.choice(("sum", "mean", "max")), "padding_idx": draw.choice((None, 2))}
+    return (5, 3), options, [draw.integers((6,), 0, 4), np.array([0, 1, 4])]
+
+
+@row("MaxUnpool2d")
+def max_unpool(draw):
+    maxima, where = F.max_pool2d(draw.array((1, 2, 4, 4), distinct=True), 2, return_indices=True)
+    return (2,), {}, [maxima.data, where.data]
+
+
+@row("Transformer")
+def transformer(draw):
+    options = {"dropout": 0.0, "batch_first": draw.boolean(), "norm_first": draw.boolean()}
+    shape = (2, 3, 4)
+    return (4, 2, 1, 2, 8), options, [draw.array(shape), draw.array(shape)]
+
+
 # --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive
 # -----------
 
@@ -292,7 +318,7 @@ def close(ours, theirs, words):
     )
 
 
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning", "ignore:enable_nested_tensor:UserWarning")
 @pytest.mark.parametrize("name", ROWS)
 def test_agrees_with_pytorch(name):
     import torch
@@ -400,6 +426,62 @@ def test_modules_have_pytorchs_signatures():
             same_signature(name, getattr(nn, name).__init__, theirs.__init__)
             compared += 1
     assert compared >= 60
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+def test_a_transformer_takes_pytorchs_masks():
+    import torch
+
+    rng = np.random.default_rng(3)
+    ours, theirs = nn.Transformer(4, 2, 1, 1, 8, 0.0).double(), torch.nn.Transformer(4, 2, 1, 1, 8, 0.0).double()
+    ours.load_state_dict(theirs.state_dict())
+    source, target = rng.normal(size=(5, 2, 4)), rng.normal(size=(3, 2, 4))
+    padding = np.array([[False] * 5, [False, False, True, True, True]])
+    causal = nn.Transformer.generate_square_subsequent_mask(3, np.float64)
+    masks = {"tgt_mask": causal, "src_key_padding_mask": padding, "memory_key_padding_mask": padding}
+    reference = theirs(torch.tensor(source), torch.tensor(target), **{k: torch.tensor(v) for k, v in masks.items()})
+    close(ours(source, target, **masks).data, reference, "output")
+    del masks["tgt_mask"]
+    close(ours(source, target, **masks, tgt_is_causal=True).data, reference, "causal output")
+    with pytest.raises(ad.ShapeError, match="d_model=4"):
+        ours(source[..., :2], target)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lib: lib.ParameterList([lib.Parameter(x) for x in lib.numbers()]),
+        lambda lib: lib.ParameterDict(dict(zip("ba", map(lib.Parameter, lib.numbers()), strict=True))),
+    ],
+)
+def test_containers_of_parameters_hold_what_pytorchs_hold(make, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(nn, "numbers", lambda: [np.ones(2), np.zeros((2, 1))], raising=False)
+    monkeypatch.setattr(torch.nn, "numbers", lambda: [torch.ones(2), torch.zeros(2, 1)], raising=False)
+    ours, theirs = make(nn), make(torch.nn)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert len(ours) == len(theirs) == len(list(ours.parameters()))
+    ours.load_state_dict(theirs.state_dict())
+    assert "Parameter of shape (2, 1)" in repr(ours)
+
+
+def test_a_list_of_parameters_is_a_list():
+    weights = nn.ParameterList([np.ones(1), np.ones(2)])
+    weights += [np.ones(3)]
+    weights[0] = nn.Parameter(np.ones(4))
+    assert [p.size for p in weights] == [4, 2, 3]
+    assert weights.pop(1).size == 2
+    assert [p.size for p in weights[-1:]] == [3]
+    assert sorted(weights.state_dict()) == ["0", "1"]
+    with pytest.raises(IndexError):
+        weights[2]
+    table = nn.ParameterDict([("a", np.ones(1))])
+    table["b"] = table["a"]
+    assert len(list(table.parameters())) == 1
+    del table["a"]
+    assert list(table.items()) == [("b", table.b)]
+    assert table.get("c") is None
 
 
 def test_initialisers_are_pytorchs():

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
+from autodiff.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
