@@ -9,6 +9,8 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
+import nn as nn
+import optim as optim
 from autodiff import array_api as array_api
 from autodiff import decorators as decorators
 from autodiff import extend as extend
@@ -22,8 +24,6 @@ from autodiff import integrate as integrate
 from autodiff import interpolate as interpolate
 from autodiff import kernels as kernels
 from autodiff import linalg as linalg
-from autodiff import nn as nn
-from autodiff import optim as optim
 from autodiff import optimize as optimize
 from autodiff import performance as performance
 from autodiff import random as random

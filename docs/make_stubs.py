@@ -183,7 +183,9 @@ def imported() -> list[str]:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("autodiff"):
             kept = [a.asname or a.name for a in node.names if not (a.asname or a.name).startswith("_")]
             lines += [f"from {node.module} import {name} as {name}" for name in kept]
-    lines += [f"from autodiff import {name} as {name}" for name in autodiff._ON_DEMAND]
+    # Packages of their own: type checkers, which follow imports in a circle, find more by their first names.
+    own = ("nn", "optim")
+    lines += [f"import {n} as {n}" if n in own else f"from autodiff import {n} as {n}" for n in autodiff._ON_DEMAND]
     lines += [f"from {module} import {name} as {name}" for name, module in autodiff._FUNCTIONS_ON_DEMAND.items()]
     return [line for line in lines if line.rpartition(" ")[2] not in _IN_FULL]
 

@@ -49,7 +49,8 @@ from nn.recurrent import *
 from nn.saving import *
 from nn.table import *
 from nn.transformer import *
-from nn.utils.data import DataLoader, TensorDataset
+from nn.utils.data import DataLoader as DataLoader
+from nn.utils.data import TensorDataset as TensorDataset
 from nn.vision import *
 
 # A name is listed once: in __all__ of the file that it stands in.
