@@ -142,8 +142,8 @@ __all__ += sorted(_NUMPY)
 #: Subpackages that load more than NumPy, or much; ``autodiff.optimize.minimize`` works without importing them first.
 _ON_DEMAND = tuple(
     (
-        "array_api extend implicit integrate interpolate kernels nn optim optimize performance random sparse special"
-        " stats testing viz"
+        "array_api extend implicit integrate interpolate kernels ndimage nn optim optimize performance random sparse"
+        " special stats testing viz"
     ).split()
 )
 

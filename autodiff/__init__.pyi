@@ -24,6 +24,7 @@ from autodiff import integrate as integrate
 from autodiff import interpolate as interpolate
 from autodiff import kernels as kernels
 from autodiff import linalg as linalg
+from autodiff import ndimage as ndimage
 from autodiff import optimize as optimize
 from autodiff import performance as performance
 from autodiff import random as random

@@ -1,9 +1,175 @@
-"""numpy.fft's functions, differentiable, under the same names."""
+"""scipy.fft's functions, differentiable, under the same names and with the same arguments; those that NumPy has too
+take NumPy's arguments as well.
+"""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ShapeError
+from autodiff.core.op import wrap
 from autodiff.dispatch import differentiable_of
+from autodiff.extras import require
+from autodiff.ops.common import bare
+from autodiff.ops.filters import cosine_transform
+from autodiff.ops.shaping import _tensor
 
 _NUMPY = differentiable_of("numpy.fft")
-globals().update(_NUMPY)
+_OTHER_WAY = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 
-__all__ = []
-__all__ += sorted(_NUMPY)
+
+def _documented(function: Callable[..., Any], name: str, words: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = words
+    return function
+
+
+def _one(name: str) -> Any:
+    ours = _NUMPY[name]
+
+    def transform(
+        a: Any,
+        n: Any = None,
+        axis: int = -1,
+        norm: Any = None,
+        overwrite_x: Any = False,
+        workers: Any = None,
+        *,
+        plan: Any = None,
+        out: None = None,
+    ) -> Any:
+        return ours(a, n, axis, norm, **({} if out is None else {"out": out}))
+
+    return _documented(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
+
+
+def _many(name: str, axes: Any = None) -> Any:
+    default, ours = axes, _NUMPY[name]
+
+    def transform(
+        a: Any,
+        s: Any = None,
+        axes: Any = default,
+        norm: Any = None,
+        overwrite_x: Any = False,
+        workers: Any = None,
+        *,
+        plan: Any = None,
+        out: None = None,
+    ) -> Any:
+        if np.ndim(s) == 0 and s is not None:
+            s = (s,)
+        if np.ndim(axes) == 0 and axes is not None:
+            axes = (axes,)
+        if s is not None and axes is None:
+            axes = tuple(range(-len(s), 0))
+        return ours(a, s, axes, norm, **({} if out is None else {"out": out}))
+
+    return _documented(transform, name, f"``scipy.fft.{name}``; how SciPy computes (workers, plan) is of no account.")
+
+
+def _hermitian(name: str, axes: Any = None) -> Any:
+    default = axes
+
+    def transform(
+        x: Any,
+        s: Any = None,
+        axes: Any = default,
+        norm: Any = None,
+        overwrite_x: bool = False,
+        workers: Any = None,
+        *,
+        plan: Any = None,
+    ) -> Any:
+        way = _OTHER_WAY[norm]
+        if name[0] == "h":
+            return _MADE["irfftn"](np.conj(_tensor(x)), s, axes, way)
+        return np.conj(_MADE["rfftn"](x, s, axes, way))
+
+    return _documented(transform, name, f"``scipy.fft.{name}``.")
+
+
+def _cosines(name: str) -> Any:
+    def transform(
+        x: Any,
+        type: int = 2,
+        n: Any = None,
+        axis: int = -1,
+        norm: Any = None,
+        overwrite_x: bool = False,
+        workers: Any = None,
+        orthogonalize: Any = None,
+    ) -> Any:
+        t = _tensor(x)
+        t = t * 1.0 if t.dtype.kind not in "fc" else t
+        if n is not None:
+            t = _fitted(t, axis, n)
+        whole = norm == "ortho" if orthogonalize is None else bool(orthogonalize)
+        return cosine_transform.function(t, name, int(type), axis % max(t.ndim, 1), norm, whole)
+
+    return _documented(transform, name, f"``scipy.fft.{name}`` of every type.")
+
+
+def _many_cosines(name: str) -> Any:
+    def transform(
+        x: Any,
+        type: int = 2,
+        s: Any = None,
+        axes: Any = None,
+        norm: Any = None,
+        overwrite_x: bool = False,
+        workers: Any = None,
+        *,
+        orthogonalize: Any = None,
+    ) -> Any:
+        t, lengths = _tensor(x), [s] if np.ndim(s) == 0 and s is not None else s
+        if axes is None:
+            axes = range(-(t.ndim if lengths is None else len(lengths)), 0)
+        along = [axes] if np.ndim(axes) == 0 else list(axes)
+        if lengths is not None and len(lengths) != len(along):
+            raise ShapeError(f"{name}: {len(lengths)} lengths for {len(along)} axes")
+        for axis, n in zip(along, lengths or [None] * len(along), strict=True):
+            t = _MADE[name[:-1]](t, type, n, axis, norm, orthogonalize=orthogonalize)
+        return t
+
+    return _documented(transform, name, f"``scipy.fft.{name}`` of every type, axis after axis.")
+
+
+def _fitted(t: Any, axis: int, n: int) -> Any:
+    """Cut or filled with zeros to n samples along an axis."""
+    have = t.shape[axis]
+    if n < have:
+        return t[(slice(None),) * (axis % t.ndim) + (slice(0, n),)]
+    width = [(0, 0)] * t.ndim
+    width[axis] = (0, n - have)
+    return np.pad(t, width) if n > have else t
+
+
+def _frequencies(name: str) -> Any:
+    def frequencies(n: int, d: float = 1.0, *, xp: Any = None, device: Any = None) -> Any:
+        return wrap(getattr(np.fft, name)(n, 1.0), None) / d
+
+    return _documented(frequencies, name, f"``scipy.fft.{name}``, differentiable in the step ``d``.")
+
+
+def next_fast_len(target: int, real: bool = False) -> int:
+    """The next length for which SciPy's transform is quick."""
+    return int(require("scipy.fft").next_fast_len(int(bare(target)), real))
+
+
+_MADE = dict(_NUMPY)
+_MADE |= {name: _one(name) for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")}
+_MADE |= {name: _many(name) for name in ("fftn", "ifftn", "rfftn", "irfftn")}
+_MADE |= {name: _many(name, (-2, -1)) for name in ("fft2", "ifft2", "rfft2", "irfft2")}
+_MADE |= {name: _hermitian(name) for name in ("hfftn", "ihfftn")}
+_MADE |= {name: _hermitian(name, (-2, -1)) for name in ("hfft2", "ihfft2")}
+_MADE |= {name: _cosines(name) for name in ("dct", "idct", "dst", "idst")}
+_MADE |= {name: _many_cosines(name) for name in ("dctn", "idctn", "dstn", "idstn")}
+_MADE |= {name: _frequencies(name) for name in ("fftfreq", "rfftfreq")}
+globals().update(_MADE)
+
+__all__ = ["next_fast_len"]
+__all__ += sorted(_MADE)

@@ -1,5 +1,5 @@
 """Ordinary differential equations and quadrature under SciPy's names, differentiable in all that goes into them:
-``solve_ivp``, ``odeint``, ``quad``, ``fixed_quad``.
+``solve_ivp``, ``odeint``, ``quad``, ``fixed_quad``; rules for samples as ``simpson``.
 
 SciPy takes the steps, on plain numbers. The derivative is that of the solution that was computed: its steps are taken
 once more, last to first, a few at a time, as recorded operations, and pulled back (the discrete adjoint). So a gradient
@@ -38,10 +38,21 @@ from autodiff.implicit import Jacobian, solution
 from autodiff.mapping import vmap
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
+from autodiff.ops.quadrature import cumulative_simpson, cumulative_trapezoid, romb, simpson, trapezoid
 from autodiff.ops.shaping import _tensor
 from autodiff.trees import flatten_like
 
-__all__ = ["fixed_quad", "odeint", "quad", "solve_ivp"]
+__all__ = [
+    "cumulative_simpson",
+    "cumulative_trapezoid",
+    "fixed_quad",
+    "odeint",
+    "quad",
+    "romb",
+    "simpson",
+    "solve_ivp",
+    "trapezoid",
+]
 
 METHODS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 #: Up to so many unknowns the way back holds the Jacobians at all steps.

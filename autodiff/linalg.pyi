@@ -1,4 +1,4 @@
-"""numpy.linalg's functions and some of scipy.linalg's, differentiable, under the same names.
+"""numpy.linalg's functions and scipy.linalg's, differentiable, under the same names and with the same arguments.
 
 Written by docs/make_stubs.py; do not edit.
 """
@@ -12,13 +12,23 @@ from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
 __all__ = [
+    "block_diag",
+    "cho_factor",
     "cho_solve",
+    "circulant",
     "expm",
+    "hankel",
+    "lu",
+    "lu_factor",
+    "lu_solve",
     "matrix_function",
     "solve_banded",
     "solve_sylvester",
+    "solve_toeplitz",
     "solve_triangular",
+    "solveh_banded",
     "sqrtm",
+    "toeplitz",
     "cholesky",
     "cond",
     "cross",
@@ -51,11 +61,24 @@ __all__ = [
     "vector_norm",
 ]
 
-def cho_solve(c_and_lower: tuple[Any, bool], b: ArrayLike) -> Tensor:
+def block_diag(*arrs: ArrayLike) -> Tensor:
+    """Matrices along the diagonal of one, as ``scipy.linalg.block_diag``; a vector stands for one row."""
+
+def cho_factor(
+    a: ArrayLike, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
+) -> tuple[Tensor, bool]:
+    """The Cholesky factor for :func:`cho_solve`, as ``scipy.linalg.cho_factor``."""
+
+def cho_solve(
+    c_and_lower: tuple[Any, bool], b: ArrayLike, overwrite_b: bool = False, check_finite: bool = True
+) -> Tensor:
     """Solve ``A x = b`` given the Cholesky factor of A, as ``scipy.linalg.cho_solve``."""
 
 def cholesky(a: ArrayLike, /, *, upper: bool = False) -> Tensor:
     """Differentiable ``numpy.linalg.cholesky``, of the triangle that it reads (see :func:`eigh`)."""
+
+def circulant(c: ArrayLike) -> Tensor:
+    """The matrix whose columns are this one turned round and round, as ``scipy.linalg.circulant``."""
 
 def cond(x: ArrayLike, p: ArrayLike | None = None) -> Tensor:
     """Differentiable ``numpy.linalg.cond``."""
@@ -84,11 +107,27 @@ def eigvalsh(a: ArrayLike, UPLO: str = "L") -> Tensor:
 def expm(A: ArrayLike) -> Tensor:
     """The matrix exponential, as ``scipy.linalg.expm``."""
 
+def hankel(c: ArrayLike, r: ArrayLike | None = None) -> Tensor:
+    """The matrix with constant antidiagonals of this first column and last row, as ``scipy.linalg.hankel``."""
+
 def inv(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.linalg.inv``."""
 
 def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Differentiable ``numpy.linalg.lstsq``: solution, residuals, rank (a constant) and singular values."""
+
+def lu(
+    a: ArrayLike, permute_l: bool = False, overwrite_a: bool = False, check_finite: bool = True, p_indices: bool = False
+) -> tuple[Tensor, ...]:
+    """``a = P L U`` with partial pivoting, as ``scipy.linalg.lu``; the rows' order P is a constant."""
+
+def lu_factor(a: ArrayLike, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Tensor, Tensor]:
+    """L and U in one matrix, and the pivots (a constant), as ``scipy.linalg.lu_factor``."""
+
+def lu_solve(
+    lu_and_piv: tuple[Any, Any], b: ArrayLike, trans: int = 0, overwrite_b: bool = False, check_finite: bool = True
+) -> Tensor:
+    """Solve ``a x = b`` given ``lu_factor(a)``, as ``scipy.linalg.lu_solve``; trans 1 or 2: with the (conjugate) transpose."""
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.linalg.matmul``."""
@@ -123,8 +162,17 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 def slogdet(a: ArrayLike) -> Any:
     """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant."""
 
-def solve(a: ArrayLike, b: ArrayLike) -> Tensor:
-    """Differentiable ``numpy.linalg.solve``."""
+def solve(
+    a: ArrayLike,
+    b: ArrayLike,
+    lower: bool = False,
+    overwrite_a: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+    assume_a: str | None = None,
+    transposed: bool = False,
+) -> Tensor:
+    """Solve ``a x = b``, as ``scipy.linalg.solve`` and ``numpy.linalg.solve``."""
 
 def solve_banded(l_and_u: tuple[int, int], ab: ArrayLike, b: ArrayLike) -> Tensor:
     """Solve with a banded matrix in LAPACK's storage, ``ab[u + i - j, j] = a[i, j]``, as ``scipy.linalg.solve_banded``."""
@@ -132,10 +180,29 @@ def solve_banded(l_and_u: tuple[int, int], ab: ArrayLike, b: ArrayLike) -> Tenso
 def solve_sylvester(a: ArrayLike, b: ArrayLike, q: ArrayLike) -> Tensor:
     """The matrix X with ``a X + X b = q``, as ``scipy.linalg.solve_sylvester``."""
 
+def solve_toeplitz(c_or_cr: ArrayLike, b: ArrayLike, check_finite: bool = True) -> Tensor:
+    """Solve with a Toeplitz matrix, given by its first column or by column and row, as ``scipy.linalg.solve_toeplitz``."""
+
 def solve_triangular(
-    a: ArrayLike, b: ArrayLike, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False
+    a: ArrayLike,
+    b: ArrayLike,
+    trans: int | str = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
 ) -> Tensor:
     """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``."""
+
+def solveh_banded(
+    ab: ArrayLike,
+    b: ArrayLike,
+    overwrite_ab: bool = False,
+    overwrite_b: bool = False,
+    lower: bool = False,
+    check_finite: bool = True,
+) -> Tensor:
+    """Solve with a Hermitian positive definite banded matrix, as ``scipy.linalg.solveh_banded``."""
 
 def sqrtm(A: ArrayLike) -> Tensor:
     """The principal square root of one matrix, as ``scipy.linalg.sqrtm``."""
@@ -154,6 +221,9 @@ def tensorinv(a: ArrayLike, ind: int = 2) -> Tensor:
 
 def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Any = None) -> Tensor:
     """Differentiable ``numpy.linalg.tensorsolve``."""
+
+def toeplitz(c: ArrayLike, r: ArrayLike | None = None) -> Tensor:
+    """The matrix with constant diagonals of this first column and row, as ``scipy.linalg.toeplitz``."""
 
 def trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None) -> Tensor:
     """Differentiable ``numpy.linalg.trace``."""

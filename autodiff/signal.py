@@ -1,5 +1,372 @@
-"""scipy.signal's functions, differentiable, under the same names."""
+"""scipy.signal's functions, differentiable, under the same names: convolutions and filters."""
 
-from autodiff.ops.scipy_functions import convolve
+from __future__ import annotations
 
-__all__ = ["convolve"]
+from typing import Any
+
+import numpy as np
+
+from autodiff import fft
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.op import wrap
+from autodiff.extras import require
+from autodiff.ndimage import convolve1d
+from autodiff.ops.common import bare
+from autodiff.ops.filters import all_pole, slide
+from autodiff.ops.shaping import _tensor
+
+__all__ = [
+    "convolve",
+    "convolve2d",
+    "correlate",
+    "fftconvolve",
+    "filtfilt",
+    "lfilter",
+    "oaconvolve",
+    "savgol_filter",
+    "sosfilt",
+]
+
+
+def _middle(full: Any, kept: Any) -> Any:
+    starts = [(n - m) // 2 for n, m in zip(full.shape, kept, strict=True)]
+    return full[tuple(slice(s, s + n) for s, n in zip(starts, kept, strict=True))]
+
+
+def _pair(name: str, in1: Any, in2: Any, mode: str) -> tuple[Any, Any]:
+    x, k = _tensor(in1), _tensor(in2)
+    if x.ndim != k.ndim:
+        raise ShapeError(f"{name}: inputs of {x.ndim} and {k.ndim} axes; they need equally many")
+    if mode not in ("full", "same", "valid"):
+        raise ArgumentError(f"{name}: mode must be 'full', 'same' or 'valid', got {mode!r}")
+    return x, k
+
+
+def _swapped(name: str, x: Any, k: Any, axes: Any = None) -> bool:
+    """Whether, for "valid", it is the first that fits into the second; refused if neither does."""
+    sizes = [(x.shape[a], k.shape[a]) for a in (range(x.ndim) if axes is None else axes)]
+    if all(n >= m for n, m in sizes):
+        return False
+    if not all(n <= m for n, m in sizes):
+        raise ShapeError(f"{name}(mode='valid'): neither of the shapes {x.shape} and {k.shape} fits into the other")
+    return True
+
+
+def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
+    """Convolution over any number of axes, as ``scipy.signal.convolve``.
+
+    Parameters
+    ----------
+    in1, in2 : arrays of equally many axes
+    mode : {"full", "same", "valid"}
+    method : {"auto", "direct", "fft"}
+        "auto" takes the one that SciPy expects to be faster.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If the numbers of axes differ, the mode is unknown, or for "valid" neither fits into the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> convolve(np.array([1.0, 2.0]), np.array([1.0, 1.0])).data
+    array([1., 3., 2.])
+    """
+    x, k = _pair("convolve", in1, in2, mode)
+    if method not in ("auto", "direct", "fft"):
+        raise ArgumentError(f"convolve: method must be 'auto', 'direct' or 'fft', got {method!r}")
+    if x.ndim == 0:
+        return x * k
+    if x.size == 0 or k.size == 0:
+        return wrap(np.zeros(0, np.result_type(x.dtype, k.dtype)), None)
+    swap = mode == "valid" and _swapped("convolve", x, k)
+    if np.result_type(x.dtype, k.dtype).kind not in "fc":  # whole numbers have no gradient
+        return wrap(require("scipy.signal").convolve(x.data, k.data, mode, method), None)
+    if method == "auto":
+        method = require("scipy.signal").choose_conv_method(x.data, k.data, mode)
+    if method == "fft":
+        return fftconvolve(x, k, mode).astype(np.result_type(x.dtype, k.dtype))
+    if swap:
+        x, k = k, x
+    if mode == "valid":
+        return slide.function(x, np.flip(k))
+    kept = x.shape
+    if x.size < k.size:
+        x, k = k, x
+    full = slide.function(np.pad(x, [(m - 1, m - 1) for m in k.shape]), np.flip(k))
+    return full if mode == "full" else _middle(full, kept)
+
+
+def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
+    """Cross-correlation over any number of axes, as ``scipy.signal.correlate``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> correlate(np.array([1.0, 2.0]), np.array([0.0, 1.0])).data
+    array([1., 2., 0.])
+    """
+    x, k = _pair("correlate", in1, in2, mode)
+    if x.size and k.size and mode == "valid" and x.ndim and _swapped("correlate", x, k):
+        # SciPy exchanges the two and turns the result round.
+        return np.conj(np.flip(convolve(k, np.conj(np.flip(x)), mode, method)))
+    return convolve(x, np.conj(np.flip(k)) if k.ndim else np.conj(k), mode, method)
+
+
+def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
+    """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.round(fftconvolve(np.array([1.0, 2.0]), np.array([1.0, 1.0])).data, 12)
+    array([1., 3., 2.])
+    """
+    x, k = _pair("fftconvolve", in1, in2, mode)
+    if x.ndim == 0:
+        return x * k
+    if x.size == 0 or k.size == 0:
+        return wrap(np.array([]), None)
+    along = list(range(x.ndim)) if axes is None else sorted({a % x.ndim for a in np.atleast_1d(axes).tolist()})
+    others = [a for a in range(x.ndim) if a not in along]
+    if any(x.shape[a] != k.shape[a] and 1 not in (x.shape[a], k.shape[a]) for a in others):
+        raise ShapeError(f"fftconvolve: shapes {x.shape} and {k.shape} do not broadcast on the axes {others}")
+    turned = [a for a in along if x.shape[a] != 1 and k.shape[a] != 1]
+    if mode == "valid" and _swapped("fftconvolve", x, k, turned):
+        x, k = k, x
+    whole = [n + m - 1 for n, m in zip(x.shape, k.shape, strict=True)]
+    if turned:
+        real = not (x.dtype.kind == "c" or k.dtype.kind == "c")
+        lengths = [fft.next_fast_len(whole[a], real) for a in turned]
+        there, back = (fft._MADE["rfftn"], fft._MADE["irfftn"]) if real else (fft._MADE["fftn"], fft._MADE["ifftn"])
+        full = back(there(x, lengths, turned) * there(k, lengths, turned), lengths, turned)
+        full = full[tuple(slice(0, whole[a]) if a in turned else slice(None) for a in range(x.ndim))]
+    else:
+        full = x * k
+    if mode == "full":
+        return full
+    kept = x.shape
+    if mode == "valid":
+        kept = [x.shape[a] - k.shape[a] + 1 if a in turned else n for a, n in enumerate(full.shape)]
+    return _middle(full, kept)
+
+
+oaconvolve = fftconvolve
+
+
+def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Any:
+    """Convolution of two matrices with a choice of what lies beyond the first, as ``scipy.signal.convolve2d``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> convolve2d(np.eye(2), np.ones((1, 2)), boundary="wrap", mode="same").data
+    array([[1., 1.],
+           [1., 1.]])
+    """
+    x, k = _pair("convolve2d", in1, in2, mode)
+    if x.ndim != 2 or boundary not in ("fill", "wrap", "symm"):
+        raise ArgumentError(f"convolve2d: matrices, boundary 'fill', 'wrap' or 'symm'; got {x.shape}, {boundary!r}")
+    if mode == "valid":
+        return convolve(x, k, mode, "direct")
+    edges = [(m - 1, m - 1) for m in k.shape]
+    if boundary == "fill":
+        padded = np.pad(x, edges, constant_values=_plain("convolve2d", "fillvalue", fillvalue))
+    else:
+        padded = np.pad(x, edges, mode={"wrap": "wrap", "symm": "symmetric"}[boundary])
+    full = slide.function(padded, np.flip(k))
+    return full if mode == "full" else _middle(full, x.shape)
+
+
+def _plain(name: str, argument: str, value: Any) -> Any:
+    if getattr(value, "_node", None) is not None:
+        raise NotDifferentiableError(f"{name}: {argument} is a constant here, it has no gradient; give a number")
+    return bare(value)
+
+
+def _coefficients(name: str, b: Any, a: Any) -> tuple[Any, Any]:
+    top, bottom = np.atleast_1d(_tensor(b)), np.atleast_1d(_tensor(a))
+    if top.ndim != 1 or bottom.ndim != 1 or not bottom.size or not top.size:
+        raise ShapeError(f"{name}: b and a are vectors, got shapes {top.shape} and {bottom.shape}")
+    if bare(bottom)[0] == 0:
+        raise ArgumentError(f"{name}: a[0] is zero, and the others are measured by it")
+    first = bottom[0]
+    return top / first, bottom[1:] / first
+
+
+def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+    """A digital filter along an axis, as ``scipy.signal.lfilter``; differentiable in coefficients, signal and state.
+
+    ``a[0] y[n] = b[0] x[n] + b[1] x[n - 1] + ... - a[1] y[n - 1] - ...``
+
+    Parameters
+    ----------
+    b, a : (k,), (m,)
+    x : array
+    axis : int
+    zi : array, optional
+        The state before the first sample: of the length ``max(k, m) - 1`` along the axis.
+
+    Returns
+    -------
+    y, or (y, zf) where ``zi`` is given
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lfilter([1.0], [1.0, -0.5], np.array([1.0, 0.0, 0.0])).data
+    array([1.  , 0.5 , 0.25])
+    """
+    top, bottom = _coefficients("lfilter", b, a)
+    signal = _tensor(x)
+    if signal.ndim == 0:
+        raise ShapeError("lfilter: the signal needs at least one axis")
+    samples = np.moveaxis(signal, axis, -1)
+    n, order = samples.shape[-1], max(top.size, bottom.size + 1) - 1
+    state = None
+    if zi is not None:
+        state = np.moveaxis(_tensor(zi), axis, -1)
+        if state.ndim != samples.ndim or state.shape[-1] != order:
+            raise ShapeError(f"lfilter: zi of shape {np.shape(bare(zi))}; it needs {order} along the axis")
+    kind = np.result_type(top.dtype, bottom.dtype, samples.dtype, *([] if state is None else [state.dtype]))
+    lead = [(0, 0)] * (samples.ndim - 1)
+    weights = np.flip(top).reshape((1,) * (samples.ndim - 1) + (-1,))
+    v = slide.function(np.pad(samples.astype(kind), [*lead, (top.size - 1, 0)]), weights) if n else samples
+    if state is not None and order:
+        start = state[..., :n]
+        v = v + np.pad(start, [*lead, (0, n - start.shape[-1])])
+    y = all_pole.function(v.astype(kind), bottom) if bottom.size else v.astype(kind)
+    made = np.moveaxis(y, -1, axis)
+    if state is None:
+        return made
+    if not order:
+        return made, np.moveaxis(np.broadcast_to(state, (*samples.shape[:-1], 0)), -1, axis)
+
+    def held(coefficients: Any, past: Any) -> Any:
+        # coefficients[i + 1 + k] past[n - 1 - k], summed over k: what is still to come out of the filter.
+        last = np.flip(past[..., max(n - order, 0) :], -1)
+        place = np.arange(order)[:, None] + np.arange(last.shape[-1])
+        rows = np.pad(coefficients, [(0, order)])[np.minimum(place, order)]
+        return last @ rows.T
+
+    after = held(np.pad(top[1:], [(0, order + 1 - top.size)]), samples)
+    after = after - held(np.pad(bottom, [(0, order - bottom.size)]), y)
+    if n < order:
+        rest = state[..., n:]
+        after = after + np.pad(rest, [*lead, (0, order - rest.shape[-1])])
+    return made, np.moveaxis(after, -1, axis)
+
+
+def sosfilt(sos: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+    """A filter in sections of second order, as ``scipy.signal.sosfilt``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]], np.array([1.0, 0.0, 0.0])).data
+    array([1.  , 0.5 , 0.25])
+    """
+    sections = _tensor(sos)
+    if sections.ndim != 2 or sections.shape[1] != 6 or (bare(sections)[:, 3] != 1).any():
+        raise ShapeError("sosfilt: sections (k, 6), each with a one in its fourth place")
+    y, after = _tensor(x), []
+    for i in range(sections.shape[0]):
+        if zi is None:
+            y = lfilter(sections[i, :3], sections[i, 3:], y, axis)
+        else:
+            y, held = lfilter(sections[i, :3], sections[i, 3:], y, axis, _tensor(zi)[i])
+            after.append(held)
+    return y if zi is None else (y, np.stack(after))
+
+
+def filtfilt(
+    b: Any,
+    a: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: str | None = "odd",
+    padlen: int | None = None,
+    method: str = "pad",
+    irlen: int | None = None,
+) -> Any:
+    """A filter run forwards and backwards, as ``scipy.signal.filtfilt`` with the method "pad".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.round(filtfilt([0.5, 0.5], [1.0], np.ones(9)).data, 12)
+    array([1., 1., 1., 1., 1., 1., 1., 1., 1.])
+    """
+    if method != "pad":
+        raise ArgumentError(f"filtfilt: method={method!r} has no gradient here; use method='pad'")
+    if padtype not in (None, "odd", "even", "constant"):
+        raise ArgumentError(f"filtfilt: padtype must be 'odd', 'even', 'constant' or None, got {padtype!r}")
+    top, bottom = _coefficients("filtfilt", b, a)
+    samples = np.moveaxis(_tensor(x), axis, -1)
+    size = max(top.size, bottom.size + 1)
+    edge = 0 if padtype is None else 3 * size if padlen is None else padlen
+    if samples.shape[-1] <= edge:
+        raise ShapeError(f"filtfilt: {samples.shape[-1]} samples; padding by {edge} needs more")
+    if edge:
+        left, right = samples[..., edge:0:-1], samples[..., -2 : -edge - 2 : -1]
+        first, last = samples[..., :1], samples[..., -1:]
+        if padtype == "odd":
+            left, right = 2 * first - left, 2 * last - right
+        elif padtype == "constant":
+            left, right = first + 0 * left, last + 0 * right
+        samples = np.concatenate([left, samples, right], axis=-1)
+    # The state in which a constant signal comes out as it will always do.
+    order = size - 1
+    b_, a_ = np.pad(top, [(0, size - top.size)]), np.pad(bottom, [(0, order - bottom.size)])
+    if order:
+        companion = np.concatenate([(-a_)[:, None], np.eye(order)[:, : order - 1]], axis=1)
+        steady = np.linalg.solve(np.eye(order) - companion, b_[1:] - a_ * b_[0])
+    else:
+        steady = np.zeros(0)
+    for _ in range(2):
+        whole = np.concatenate([np.ones(1), bottom])
+        samples, _held = lfilter(top, whole, samples, -1, steady * samples[..., :1])
+        samples = np.flip(samples, -1)
+    return np.moveaxis(samples[..., edge : samples.shape[-1] - edge] if edge else samples, -1, axis)
+
+
+def savgol_filter(
+    x: Any,
+    window_length: int,
+    polyorder: int,
+    deriv: int = 0,
+    delta: float = 1.0,
+    axis: int = -1,
+    mode: str = "interp",
+    cval: float = 0.0,
+) -> Any:
+    """The polynomial through the neighbours of every sample, or its derivative, as ``scipy.signal.savgol_filter``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.round(savgol_filter(np.arange(5.0) ** 2, 5, 2, deriv=1).data, 12)
+    array([0., 2., 4., 6., 8.])
+    """
+    there = require("scipy.signal")
+    delta = _plain("savgol_filter", "delta", delta)
+    if mode not in ("mirror", "constant", "nearest", "interp", "wrap"):
+        raise ArgumentError(f"savgol_filter: mode must be mirror, constant, nearest, wrap or interp, got {mode!r}")
+    t = _tensor(x)
+    t = t if t.dtype in (np.float64, np.float32) else t.astype(np.float64)
+    weights = there.savgol_coeffs(window_length, polyorder, deriv=deriv, delta=delta)
+    if mode != "interp":
+        return convolve1d(t, weights, axis, mode=mode, cval=cval)
+    samples = np.moveaxis(t, axis, -1)
+    n = samples.shape[-1]
+    if window_length > n:
+        raise ShapeError(f"savgol_filter: a window of {window_length} for {n} samples; mode='interp' needs as many")
+    inner = convolve1d(samples, weights, -1, mode="constant")
+    half = window_length // 2
+    # The ends: the polynomial through the first and the last window, which is linear in what it goes through.
+    unit = there.savgol_filter(np.eye(window_length), window_length, polyorder, deriv, delta, axis=0).astype(t.dtype)
+    left, right = samples[..., :window_length] @ unit[:half].T, samples[..., n - window_length :] @ unit[-half:].T
+    if not half:
+        return np.moveaxis(inner, -1, axis)
+    return np.moveaxis(np.concatenate([left, inner[..., half : n - half], right], axis=-1), -1, axis)

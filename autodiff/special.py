@@ -10,6 +10,7 @@ from math import factorial, log, pi
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch, fused
 from autodiff.core.op import registry
@@ -68,6 +69,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     -1.0
     """
     t = _tensor(a)
+    t = t * 1.0 if t.dtype.kind not in "fc" else t
     if b is not None:
         weights = np.broadcast_to(bare(b), np.broadcast_shapes(t.shape, np.shape(bare(b))))
         t = t + np.zeros(weights.shape, t.dtype) if weights.shape != t.shape else t
@@ -91,14 +93,39 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     return (result, _tensor(sign)) if return_sign else result
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
-    """``exp(x) / sum(exp(x))`` along an axis (SciPy's default is all axes; name one)."""
-    return fused.softmax.function(x, axis=axis)
+def softmax(x: Any, axis: Any = None) -> Any:
+    """``exp(x) / sum(exp(x))`` over an axis, axes or, as in SciPy, by default all of them.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0]).data
+    array([0.5, 0.5])
+    """
+    return _over_axes(fused.softmax.function, x, axis)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """The logarithm of softmax along an axis."""
-    return fused.log_softmax.function(x, axis=axis)
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    """The logarithm of :func:`softmax`.
+
+    Examples
+    --------
+    >>> round(log_softmax([0.0, 0.0])[0].item(), 6)
+    -0.693147
+    """
+    return _over_axes(fused.log_softmax.function, x, axis)
+
+
+def _over_axes(function: Any, x: Any, axis: Any) -> Any:
+    """``function(x, axis=)`` of one axis, over several at once: these are joined to one."""
+    t = _tensor(x)
+    t = t * 1.0 if t.dtype.kind not in "fc" else t
+    if isinstance(axis, (int, np.integer)):
+        return function(t, axis=axis)
+    along = normalize_axis_tuple(range(t.ndim) if axis is None else axis, t.ndim)
+    others = tuple(a for a in range(t.ndim) if a not in along)
+    turned = np.transpose(t, others + along)
+    made = function(turned.reshape((*(t.shape[a] for a in others), -1)) if t.size else turned, axis=-1)
+    return np.transpose(made.reshape(turned.shape), np.argsort(others + along))
 
 
 def polygamma(n: int, x: Any) -> Any:

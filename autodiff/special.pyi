@@ -170,8 +170,8 @@ def log_expit(x: ArrayLike) -> Tensor:
 def log_ndtr(x: ArrayLike) -> Tensor:
     """Differentiable ``log_ndtr``."""
 
-def log_softmax(x: ArrayLike, axis: int = -1) -> Tensor:
-    """The logarithm of softmax along an axis."""
+def log_softmax(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
+    """The logarithm of :func:`softmax`."""
 
 def loggamma(x: ArrayLike) -> Tensor:
     """Differentiable ``loggamma``."""
@@ -215,8 +215,8 @@ def rel_entr(x: ArrayLike, y: ArrayLike) -> Tensor:
 def rgamma(x: ArrayLike) -> Tensor:
     """Differentiable ``rgamma``."""
 
-def softmax(x: ArrayLike, axis: int = -1) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along an axis (SciPy's default is all axes; name one)."""
+def softmax(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` over an axis, axes or, as in SciPy, by default all of them."""
 
 def stdtr(df: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``stdtr``."""

@@ -1,5 +1,4 @@
-"""Functions of SciPy that offer no protocol, under names of ours: ``autodiff.linalg.expm`` and its kin,
-``autodiff.signal.convolve``.
+"""Functions of scipy.linalg that offer no protocol, under names of ours: ``autodiff.linalg.expm`` and its kin.
 
 SciPy is imported when one of them is called. Formulas: Van Loan 1978 (the derivative of the matrix exponential as a
 block of a larger one), Sylvester's equation for the square root.
@@ -7,7 +6,6 @@ block of a larger one), Sylvester's equation for the square root.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,10 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.extras import require
-from autodiff.ops import linalg, rearranging, shaping
+from autodiff.ops import linalg, rearranging
 from autodiff.ops.common import bare
-from autodiff.ops.products import matmul
-from autodiff.ops.shaping import _tensor
 
-__all__ = ["cho_solve", "convolve", "expm", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
+__all__ = ["expm", "lu_packed", "solve_banded", "solve_sylvester", "solve_triangular", "sqrtm"]
 
 
 def _t(x: Any) -> Any:
@@ -152,31 +148,10 @@ def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False, 
         raise ArgumentError(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}")
     t = rearranging.tril(a) if lower else rearranging.triu(a)
     if unit_diagonal:
-        t = t - rearranging._triangle(t, np.eye(t.shape[-1], dtype=bool)) + np.eye(t.shape[-1])
+        t = t - rearranging._triangle(t, np.eye(t.shape[-1], dtype=bool)) + np.eye(t.shape[-1], dtype=t.dtype)
     if trans in (1, "T", 2, "C"):
         t = linalg._h(t) if trans in (2, "C") else _t(t)
     return linalg.solve.function(t, b)
-
-
-def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Any:
-    """Solve ``A x = b`` given the Cholesky factor of A, as ``scipy.linalg.cho_solve``.
-
-    Parameters
-    ----------
-    c_and_lower : (factor, lower)
-        ``factor`` (n, n), lower triangular if ``lower``.
-    b : (n,) or (n, k)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> cho_solve((np.array([[2.0]]), True), np.array([8.0])).data
-    array([2.])
-    """
-    factor, lower = c_and_lower
-    if lower:
-        return solve_triangular(factor, solve_triangular(factor, b, lower=True), trans="C", lower=True)
-    return solve_triangular(factor, solve_triangular(factor, b, trans="C"))
 
 
 def _sylvester(a: Any, b: Any, q: Any) -> Any:
@@ -340,43 +315,75 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
     return banded_.function(ab, b, lower, upper)
 
 
-def convolve(in1: Any, in2: Any, mode: str = "full") -> Any:
-    """Convolution over any number of axes, as ``scipy.signal.convolve(method="direct")``.
+# --- triangular factors ---------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    in1, in2 : arrays of equally many axes
-    mode : {"full", "same", "valid"}
 
-    Raises
-    ------
-    ShapeError, ArgumentError
-        If the numbers of axes differ, the mode is unknown, or for "valid" neither fits into the other.
+def _lu_packed(a: Any, order: Any) -> Any:
+    if not a.size:
+        return a
+    left, right = require("scipy.linalg").lu(_in_lapack_dtype(a), p_indices=True)[1:]
+    m, n = a.shape[-2:]
+    packed = np.zeros(a.shape, right.dtype)
+    packed[..., : min(m, n)] = np.tril(left, -1)
+    packed[..., : min(m, n), :] += right
+    return packed
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> convolve(np.array([1.0, 2.0]), np.array([1.0, 1.0])).data
-    array([1., 3., 2.])
-    """
-    x, k = _tensor(in1), _tensor(in2)
-    if x.ndim != k.ndim:
-        raise ShapeError(f"convolve: inputs of {x.ndim} and {k.ndim} axes; they need equally many")
-    if mode not in ("full", "same", "valid"):
-        raise ArgumentError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
-    if mode == "valid" and not all(n >= m for n, m in zip(x.shape, k.shape, strict=True)):
-        if not all(n <= m for n, m in zip(x.shape, k.shape, strict=True)):
-            raise ShapeError(
-                f"convolve(mode='valid'): neither of the shapes {x.shape} and {k.shape} fits into the other"
-            )
-        x, k = k, x
-    shape = tuple(n + m - 1 for n, m in zip(x.shape, k.shape, strict=True))
-    windows = []
-    for offset in itertools.product(*(range(m) for m in k.shape)):
-        windows.append(shaping.pad(x, [(o, m - 1 - o) for o, m in zip(offset, k.shape, strict=True)]).reshape(-1))
-    full = matmul.function(k.reshape(1, -1), shaping.stack(windows)).reshape(shape)
-    if mode == "full":
-        return full
-    kept = x.shape if mode == "same" else tuple(n - m + 1 for n, m in zip(x.shape, k.shape, strict=True))
-    starts = [(n - m) // 2 for n, m in zip(shape, kept, strict=True)]
-    return full[tuple(slice(s, s + n) for s, n in zip(starts, kept, strict=True))]
+
+def _parts(packed: Any) -> tuple[Any, Any, Any]:
+    """The square factors, and how many rows they have."""
+    k = min(packed.shape[-2:])
+    square = packed[..., :k, :k]
+    return np.tril(square, -1) + np.eye(k), np.triu(square), k
+
+
+def _back(u: Any, x: Any) -> Any:
+    """``x u^-1``."""
+    return _t(np.linalg.solve(_t(u), _t(x)))
+
+
+def _assembled(square: Any, beside: Any, below: Any) -> Any:
+    whole = np.concatenate([square, beside], axis=-1) if beside.shape[-1] else square
+    return np.concatenate([whole, below], axis=-2) if below.shape[-2] else whole
+
+
+def _lu_rule(g: Any, out: Any, a: Any, order: Any) -> Any:
+    # Of the square part, F = L^-1 dA U^-1 gives dL = L tril(F, -1) and dU = triu(F) U; below it L2 = A2 U^-1, beside it
+    # U2 = L^-1 A2.
+    left, right, k = _parts(out)
+    in_l, in_u = np.tril(g[..., :k, :k], -1), np.triu(g[..., :k, :k])
+    below, beside = g[..., k:, :k], g[..., :k, k:]
+    if below.shape[-2]:
+        below = _back(_t(right), below)
+        in_u = in_u - np.matmul(_t(out[..., k:, :k]), below)
+    if beside.shape[-1]:
+        beside = np.linalg.solve(_t(left), beside)
+        in_l = in_l - np.matmul(beside, _t(out[..., :k, k:]))
+    inner = np.tril(np.matmul(_t(left), in_l), -1) + np.triu(np.matmul(in_u, _t(right)))
+    square = _back(_t(right), np.linalg.solve(_t(left), inner))
+    rows = _assembled(square, beside, below) if k else g
+    return np.take_along_axis(rows, np.asarray(order)[..., None], axis=-2)
+
+
+def _lu_tangent(t: Any, out: Any, a: Any, order: Any) -> Any:
+    t = np.take_along_axis(t, np.argsort(np.asarray(order), axis=-1)[..., None], axis=-2)
+    left, right, k = _parts(out)
+    if not k:
+        return t
+    inner = _back(right, np.linalg.solve(left, t[..., :k, :k]))
+    in_l, in_u = np.matmul(left, np.tril(inner, -1)), np.matmul(np.triu(inner), right)
+    below, beside = t[..., k:, :k], t[..., :k, k:]
+    if below.shape[-2]:
+        below = _back(right, below - np.matmul(out[..., k:, :k], in_u))
+    if beside.shape[-1]:
+        beside = np.linalg.solve(left, beside - np.matmul(in_l, out[..., :k, k:]))
+    return _assembled(in_l + in_u, beside, below)
+
+
+def _sample_lu(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    m, n = draw.integer(1, 3), draw.integer(1, 3)
+    a = draw.array((m, n), -0.4, 0.4, distinct=True) + 2.0 * np.eye(m, n)
+    return (a[::-1].copy(), np.arange(m)[::-1].copy()), {}
+
+
+#: L (without its ones) and U in one matrix; ``order`` is the place of each row of ``a`` among theirs.
+lu_packed = Primitive("lu_packed", _lu_packed, _lu_rule, tangent=_lu_tangent, sample=_sample_lu)

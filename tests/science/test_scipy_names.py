@@ -1,0 +1,295 @@
+"""SciPy's functions under SciPy's names: values, shapes and dtypes as SciPy's own on unusual arguments, and gradients
+against differences.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.core.errors import ArgumentError, AutodiffError, NotDifferentiableError, ShapeError
+from autodiff.testing import check_gradients
+
+pytest.importorskip("scipy", reason="these are SciPy's functions")
+import scipy.fft
+import scipy.integrate
+import scipy.linalg
+import scipy.ndimage
+import scipy.signal
+import scipy.special
+
+from autodiff import integrate, ndimage
+
+rng = np.random.default_rng(0)
+MODES = "reflect grid-mirror constant grid-constant nearest mirror grid-wrap wrap".split()
+
+
+def same(name, *args, **kwargs):
+    """One call of both, compared."""
+    room, _, function = name.partition(".")
+    ours = getattr(getattr(ad, room), function)(*args, **kwargs)
+    theirs = getattr(getattr(scipy, room), function)(*args, **kwargs)
+    pairs = zip(ours, theirs, strict=True) if isinstance(theirs, tuple) else [(ours, theirs)]
+    for got, right in pairs:
+        if isinstance(right, bool):
+            assert got == right
+            continue
+        got, right = got.data, np.asarray(right)
+        assert got.shape == right.shape
+        assert got.dtype == right.dtype
+        tolerance = 1e-4 if right.dtype.char in "fF" else 1e-9
+        np.testing.assert_allclose(got, right, rtol=tolerance, atol=tolerance, err_msg=f"{name} {kwargs}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(7,), (4, 5), (1, 3)], ids=str)
+def test_ndimage(mode, shape):
+    x, n = rng.normal(size=shape), len(shape)
+    more = {"mode": mode, "cval": 1.5}
+    places = np.concatenate([rng.uniform(-14, 20, size=(n, 9)), rng.integers(-9, 16, size=(n, 9)) / 2.0], axis=1)
+    for order, prefilter in itertools.product(range(6), (True, False)):
+        same("ndimage.map_coordinates", x, places, order=order, prefilter=prefilter, **more)
+    same("ndimage.gaussian_filter", x, 1.3, **more)
+    same("ndimage.gaussian_filter", x.astype(np.float32), [1.3] * n, order=2, **more)
+    same("ndimage.gaussian_filter", x, 1.0, axes=n - 1, radius=2)
+    same("ndimage.uniform_filter", x, 4, origin=-1, **more)
+    for width in (2, 3):
+        same("ndimage.convolve", x, rng.normal(size=(width,) * n), **more)
+        same("ndimage.correlate", x, rng.normal(size=(width,) * n), origin=-1, **more)
+    for name in ("sobel", "prewitt", "laplace"):
+        same(f"ndimage.{name}", x, mode=mode)
+    for name in ("gaussian_laplace", "gaussian_gradient_magnitude"):
+        same(f"ndimage.{name}", x, 1.2, mode=mode)
+    same("ndimage.affine_transform", x, np.eye(n) * 0.8 + 0.1, 0.3, **more)
+    same("ndimage.shift", x, 1.3, **more)
+
+
+def test_ndimage_of_other_kinds():
+    whole = np.arange(12).reshape(3, 4)
+    same("ndimage.uniform_filter", whole)
+    same("ndimage.gaussian_filter", whole, 1.0)
+    same("ndimage.gaussian_filter", whole * 1j, 1.0)
+    same("ndimage.gaussian_filter", np.ones((0, 3)), 1.0)
+    for name in ("convolve1d", "correlate1d"):
+        same(f"ndimage.{name}", whole * 1.0, np.array([1j, 2, 3]))
+    same("ndimage.convolve", whole * 1.0, rng.normal(size=(2, 3)), axes=(1, 0))
+    same("ndimage.spline_filter", whole * 1.0, order=4, mode="reflect")
+    for call in (
+        lambda: ndimage.correlate1d(np.ones(3), [1.0, 2.0], origin=3),
+        lambda: ndimage.gaussian_filter(np.ones(3), 1.0, mode="mirrored"),
+        lambda: ndimage.map_coordinates(np.ones((3, 3)), np.ones((1, 4))),
+        lambda: ndimage.gaussian_filter(np.ones(3), 1.0, output=np.ones(3)),
+        lambda: ndimage.uniform_filter(np.ones(3), size=0, axes=(0, 0)),
+    ):
+        with pytest.raises(AutodiffError):
+            call()
+    with pytest.raises(NotDifferentiableError, match="cval"):
+        ndimage.correlate1d(np.ones(3), np.ones(3), mode="constant", cval=ad.tensor(1.0, requires_grad=True))
+
+
+def test_fft():
+    x = rng.normal(size=(3, 4))
+    for name in "fft ifft rfft irfft hfft ihfft fftn rfftn irfftn fft2 irfft2 hfft2 ihfft2 hfftn ihfftn".split():
+        for norm in (None, "ortho", "forward"):
+            same(f"fft.{name}", x, norm=norm, workers=1)
+        if name[-1] in "2n":
+            same(f"fft.{name}", x, s=(2, 5))
+    for name, kind, norm, whole in itertools.product(
+        ("dct", "idct", "dst", "idst"), (1, 2, 3, 4), (None, "ortho", "forward"), (None, True, False)
+    ):
+        more = {"type": kind, "norm": norm, "orthogonalize": whole}
+        same(f"fft.{name}", x, n=6, axis=0, **more)
+        same(f"fft.{name}", x.astype(np.float32), n=2, **more)
+        same(f"fft.{name}n", np.arange(12).reshape(3, 4), s=(5, 3), axes=(1, 0), **more)
+        f, g = getattr(ad.fft, name), np.arange(5.0)
+        matrix = f(np.eye(5), axis=0, **more).data
+        got = ad.grad(lambda t, f=f, g=g, more=more: np.sum(f(t, **more) * g))(np.ones(5))
+        np.testing.assert_allclose(got, matrix.T @ g, atol=1e-12)
+        _, got = ad.jvp(lambda t, f=f, more=more: f(t, **more), (np.ones(5),), (g,))
+        np.testing.assert_allclose(np.asarray(got), matrix @ g, atol=1e-12)
+
+
+SHAPES = [
+    ((5,), (3,)), ((3,), (5,)), ((4,), (4,)), ((4, 3), (2, 2)), ((2, 3), (3, 4)), ((4, 2), (2, 3)), ((1,), (1,)),
+    ((), ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", "dfDl")
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_convolutions(mode, dtype):
+    for first, second in SHAPES:
+        a, b = ((rng.normal(size=s) * 4 + (1j if dtype == "D" else 0)).astype(dtype) for s in (first, second))
+        fits = all(n >= m for n, m in zip(first, second, strict=True))
+        if mode == "valid" and not fits and not all(n <= m for n, m in zip(first, second, strict=True)):
+            with pytest.raises(ShapeError, match="neither"):
+                ad.signal.convolve(a, b, mode)
+            continue
+        for name, method in itertools.product(("convolve", "correlate"), ("auto", "direct", "fft")):
+            same(f"signal.{name}", a, b, mode=mode, method=method)
+        same("signal.fftconvolve", a, b, mode=mode)
+        if a.ndim == 2:
+            same("signal.fftconvolve", a, b[:1], mode=mode, axes=1)
+            for boundary in ("fill", "wrap", "symm"):
+                same("signal.convolve2d", a, b, mode=mode, boundary=boundary)
+    same("signal.fftconvolve", np.ones((5, 1)), np.ones((1, 4)), mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("b", "a"), [([1.0, 2, 3], [2.0, 0.5]), ([1.0], [1.0, -0.5, 0.2, 0.1]), ([0.5, 0.5], [1.0]), ([2.0], [4.0])]
+)
+def test_filters(b, a):
+    order = max(len(a), len(b)) - 1
+    for n in (1, 2, 6, 40):
+        x = rng.normal(size=(2, n))
+        same("signal.lfilter", b, a, x)
+        same("signal.lfilter", b, a, x, axis=0)
+        same("signal.lfilter", b, a, x, zi=rng.normal(size=(2, order)))
+        same("signal.lfilter", *(np.array(part, np.float32) for part in (b, a, x)))
+        for padding in ("odd", "even", "constant", None) if n == 40 and order else ():
+            same("signal.filtfilt", b, a, x, padtype=padding)
+    x, z = rng.normal(size=(1, 4)), rng.normal(size=(1, order))
+    check_gradients(lambda b, a, x: ad.signal.lfilter(b, a, x), np.array(b), np.array(a), x)
+    check_gradients(lambda *p: ad.signal.lfilter(*p[:3], zi=p[3])[0], np.array(b), np.array(a), x, z)
+    if order:
+        check_gradients(lambda *p: ad.signal.lfilter(*p[:3], zi=p[3])[1], np.array(b), np.array(a), x, z)
+    with pytest.raises(ArgumentError, match=r"a\[0\]"):
+        ad.signal.lfilter(b, [0.0, 1.0], x)
+
+
+@pytest.mark.parametrize("mode", ["interp", "mirror", "constant", "nearest", "wrap"])
+def test_smoothing(mode):
+    for window, order, deriv in ((5, 2, 0), (5, 3, 1), (4, 2, 0), (1, 0, 0), (7, 3, 2)):
+        same("signal.savgol_filter", rng.normal(size=(3, 9)), window, order, deriv=deriv, delta=0.5, mode=mode)
+        same("signal.savgol_filter", rng.normal(size=(9, 2)).astype(np.float32), window, order, mode=mode, axis=0)
+    same("signal.savgol_filter", np.arange(9), 5, 2, mode=mode)
+    check_gradients(lambda x: ad.signal.savgol_filter(x, 4, 2, mode=mode), rng.normal(size=7))
+    sections = scipy.signal.butter(4, 0.2, output="sos")
+    same("signal.sosfilt", sections, rng.normal(size=(3, 20)), zi=rng.normal(size=(2, 3, 2)))
+
+
+@pytest.mark.parametrize("dtype", "dfDl")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 9])
+def test_integrals_of_samples(n, dtype):
+    y, x = (rng.normal(size=(2, n, 3)) * 5).astype(dtype), np.sort(rng.normal(size=n))
+    kinds = ({}, {"dx": 0.25}) if dtype == "f" else ({}, {"dx": 0.3}, {"x": x}, {"x": x[:, None] + np.zeros((2, n, 3))})
+    for more in kinds:
+        for name in ("trapezoid", "cumulative_trapezoid"):
+            same(f"integrate.{name}", y, axis=1, **more)
+        same("integrate.cumulative_trapezoid", y, axis=1, initial=0, **more)
+        if dtype != "f":  # there SciPy's step is an array of float64
+            same("integrate.cumulative_simpson", y, axis=1, **more)
+            same("integrate.cumulative_simpson", y, axis=1, initial=1.5, **more)
+        if dtype != "f" or n % 2:
+            same("integrate.simpson", y, axis=1, **more)
+    if n in (3, 5, 9) and dtype != "f":
+        same("integrate.romb", y, axis=1)
+
+
+def test_integrals_have_gradients_in_places_and_steps():
+    y, x = rng.normal(size=(2, 6)), np.cumsum(rng.uniform(0.5, 1, size=6))
+    check_gradients(lambda y, x: integrate.simpson(y, x), y, x)
+    check_gradients(lambda y, x: integrate.simpson(y[:, :5], x[:5]), y, x)
+    check_gradients(lambda y, x: integrate.cumulative_simpson(y, x=x), y, x)
+    check_gradients(integrate.cumulative_trapezoid, y, x)
+    check_gradients(lambda y, h: integrate.romb(y[:, :5], h), y, np.array(0.3))
+    same("integrate.simpson", np.arange(6.0), x=[0, 1, 1, 2, 3, 3.0])  # two equal places
+    with pytest.raises(ArgumentError, match="increase"):
+        integrate.cumulative_simpson(y[0], x=np.zeros(6))
+
+
+STRUCTURES = [
+    None, "gen", "diagonal", "tridiagonal", "banded", "upper triangular", "lower triangular", "sym", "her", "pos"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", "dfD")
+def test_linalg(dtype):
+    made = lambda *shape: (rng.normal(size=shape) + (1j * rng.normal(size=shape) if dtype == "D" else 0)).astype(dtype)
+    for shape in ((3, 3), (4, 2), (2, 5), (1, 1), (2, 3, 3)):
+        a = made(*shape)
+        same("linalg.lu", a, permute_l=True)
+        for more in ({}, {"p_indices": True}):
+            for got, right in zip(ad.linalg.lu(a, **more), scipy.linalg.lu(a, **more), strict=True):
+                np.testing.assert_allclose(got.data, right, atol=1e-4 if dtype == "f" else 1e-12)
+        if a.ndim == 2:
+            same("linalg.lu_factor", a)
+    a, b, c = made(4, 4), made(4), made(4, 2)
+    h = (a @ a.conj().T + np.eye(4)).astype(dtype)
+    for lower, right in itertools.product((False, True), (b, c)):
+        for structure in STRUCTURES:
+            same("linalg.solve", h if structure == "pos" else a, right, lower=lower, assume_a=structure)
+        same("linalg.cho_factor", h, lower=lower)
+        same("linalg.cho_solve", scipy.linalg.cho_factor(h, lower), right)
+        for trans in (0, 1, 2):
+            same("linalg.lu_solve", scipy.linalg.lu_factor(a), right, trans=trans)
+            same("linalg.solve_triangular", a, right, trans=trans, lower=lower, unit_diagonal=True)
+        bands = np.stack([np.r_[0, made(3) * 0.2], np.full(4, 2.0)]).astype(dtype)
+        same("linalg.solveh_banded", bands[::-1, ::-1] if lower else bands, right, lower=lower)
+    if dtype != "D":
+        same("linalg.solve", a, c, transposed=True)
+    for first, second in ((b, None), (b, c[:, 0]), (b[:1], b), (np.asarray(3.0), None), (a, a[:, :3]), ([1, 2], None)):
+        same("linalg.toeplitz", first, second)
+    same("linalg.circulant", a)
+    same("linalg.hankel", b, c[:, 0])
+    same("linalg.block_diag", a, b, [], 1.0, np.ones((0, 2)), [[1, 2]])
+    same("linalg.block_diag")
+
+
+def test_linalg_has_gradients():
+    a, b = rng.normal(size=(3, 3)), rng.normal(size=3)
+    h, o = a @ a.T + np.eye(3), ad.linalg
+    for f, x in (
+        (lambda a: o.lu(a)[1], a),
+        (lambda a: o.lu(a)[2], rng.normal(size=(2, 4))),
+        (lambda a: o.lu(a)[1], rng.normal(size=(4, 2))),
+        (lambda a: o.lu(a, permute_l=True)[0], rng.normal(size=(2, 3, 3))),
+        (lambda a: o.lu_solve(o.lu_factor(a), b), a),
+        (lambda a: o.lu_solve(o.lu_factor(a), b, 1), a),
+        (lambda a: o.cho_factor(a @ a.T + np.eye(3))[0], a),
+        (lambda a: o.solve(a, b, assume_a="tridiagonal", transposed=True), a),
+        (lambda a: o.solve(a @ a.T, b, assume_a="pos", lower=True), a),
+        (o.toeplitz, b),
+        (lambda c: o.circulant(c) @ c, b),
+        (lambda c: o.block_diag(c, a, c[:2]), b),
+        (lambda c: o.hankel(c, c[:2]), b),
+        (lambda c: o.solve_toeplitz(c + [4.0, 0.0, 0.0], b), b),
+        (lambda q: o.solveh_banded(q, b), np.array([[0.0, 0.2, 0.3], [2.0, 2.0, 2.0]])),
+    ):
+        check_gradients(f, x)
+    for f in (lambda a: o.lu(a)[1], lambda a: o.lu_solve(o.lu_factor(a), b, 2)):
+        check_gradients(f, a + 1j * h, order=1)
+    with pytest.raises(np.linalg.LinAlgError):
+        o.solve(-np.eye(2), np.ones(2), assume_a="pos")
+    with pytest.raises(np.linalg.LinAlgError):
+        o.solve(np.zeros((2, 2)), np.ones(2))
+    with pytest.raises(ArgumentError, match="assume_a"):
+        o.solve(h, b, assume_a="posdef")
+
+
+def test_special_over_axes():
+    x = rng.normal(size=(2, 3, 4))
+    for name in ("softmax", "log_softmax"):
+        for axis in (None, 0, -1, (0, 1), (2, 0)):
+            same(f"special.{name}", x, axis=axis)
+        same(f"special.{name}", 3.0)
+        same(f"special.{name}", [1, 2])
+        same(f"special.{name}", np.zeros((0, 3)), axis=1)
+    same("special.logsumexp", [1, 2])
+    same("special.logsumexp", x, axis=(0, 2), keepdims=True)
+
+
+def test_images_have_gradients():
+    x, places = rng.normal(size=(4, 5)), rng.uniform(0.2, 2.8, size=(2, 3))
+    for mode in MODES:
+        f = lambda x, p, m=mode: np.sum(ndimage.map_coordinates(x, p, order=3, mode=m) * [1.0, 2.0, 3.0])
+        p = np.stack([places[:, 0], -places[:, 1] - 0.3, places[:, 2] + 5.0], axis=1)
+        check_gradients(f, x[:2, :3].copy(), p, order=1)
+    check_gradients(lambda p: ndimage.map_coordinates(x, p, order=5), places[:, :1].copy())
+    check_gradients(lambda x, s: ndimage.gaussian_filter(x, s), x, np.array(0.83))
+    check_gradients(lambda x, w: ndimage.convolve(x, w, mode="wrap"), x, rng.normal(size=(2, 3)))
+    x = x[:3, :3].copy()
+    check_gradients(lambda x, m, o: ndimage.affine_transform(x, m, o), x, np.eye(2) * 0.7, np.array([0.31, 0.42]))
+    z = x + 1j * x[::-1]
+    check_gradients(lambda z: ndimage.gaussian_filter(z, 1.0), z, order=1)
