@@ -34,6 +34,7 @@ def _turned(
             ),
             seconds=None,
             nbytes=None,
+            numbers=(),
             maps=tuple(heat for heat in node.maps if heat.kind == "gradient"),
         )
         for node in reversed(view.nodes)

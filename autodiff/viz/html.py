@@ -13,6 +13,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from autodiff.core.op import registry
+
+from .formulas import formula_of
 from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, clean, shape_text
 from .svg import style_sheet, variables
 from .view import GraphView
@@ -24,7 +27,9 @@ _KEYS = (
     ("click, Enter", "open or fold a block; show a box's details"),
     ("/", "search by name"),
     ("p", "highlight everything between the chosen box and the result"),
-    ("b", "step through the backward pass"),
+    ("a, b", "step through the computation, through the backward pass"),
+    ("q", "a quiz: guess each gradient, then see it"),
+    ("l", "live numbers: move the leaves, and see values and gradients move"),
     ("n, N", "next step, previous step"),
     ("arrows", "with a box in focus: to what it feeds, to what feeds it; else pan"),
     ("Tab", "into the picture, and through its buttons"),
@@ -104,6 +109,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
             text.pairs(n.details),
             text(n.alert),
             [[text(m.kind), text(m.uri), *m.size(MAP_SIDE), text(m.text)] for m in n.maps],
+            list(n.numbers),
         ]
         for n in view.nodes
     ]
@@ -127,10 +133,22 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
         "gap": MAP_GAP,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
         "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
+        "formulas": _formulas(view),
         "nodes": nodes,
         "edges": edges,
         "clusters": clusters,
         "strings": list(text.numbers),
+    }
+
+
+def _formulas(view: GraphView) -> dict[str, Any]:
+    """The textbook formulas of the operations of a picture, by name."""
+    names = {value for node in view.nodes for key, value in node.details if key == "operation"}
+    found = {name: formula_of(name) for name in sorted(names)}
+    return {
+        name: {**formula, "inputs": list(registry[name].inputs)}
+        for name, formula in found.items()
+        if formula is not None
     }
 
 
@@ -142,7 +160,7 @@ def _styles(theme: str) -> str:
     return f":root{{color-scheme:{scheme}}}{sheet}{chosen}\n{_asset('viewer.css')}"
 
 
-def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str:
+def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", other: GraphView | None = None) -> str:
     """Write a picture as an interactive page.
 
     Parameters
@@ -153,6 +171,8 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
         Direction of flow.
     theme : str
         ``"auto"`` follows the reader's setting, which a button on the page changes; or ``"light"`` or ``"dark"``.
+    other : GraphView, optional
+        The picture's backward pass, to which a button of the page turns.
 
     Returns
     -------
@@ -172,6 +192,9 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
     (True, False)
     """
     title = escape(clean(view.title) or "computation graph")
+    page = _data(view, rankdir)
+    if other is not None:
+        page["other"] = _data(other, rankdir)
     styles = _styles(theme)
     library = "\n".join(line for line in _asset("dagre.min.js").splitlines() if "sourceMappingURL" not in line)
     keys = "".join(f"<tr><td><kbd>{escape(key)}</kbd></td><td>{escape(does)}</td></tr>" for key, does in _KEYS)
@@ -191,16 +214,19 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
 <h1>{title}</h1>
 <span class="find"><input id="find" type="search" placeholder="search (/)" aria-label="search by name" role="combobox" aria-expanded="false"
  aria-controls="found" autocomplete="off"><ul id="found" role="listbox" hidden></ul></span>
+<button id="ahead" aria-pressed="false" title="watch the values being computed, one operation at a time (a)">step forward</button>
 <button id="step" aria-pressed="false" title="watch the gradients arrive, one operation at a time (b)">step backward</button>
-<button id="path" aria-pressed="false" disabled title="highlight the way from the chosen box to the result (p)">path to result</button>
+<button id="live" aria-pressed="false" title="move the leaves, and see values and gradients move (l)">live</button>
+<button id="path" aria-pressed="false" disabled title="highlight the way from the chosen box to the result (p)">path</button>
 <span class="grow"></span>
-<button id="modules" aria-pressed="false" title="a box a module: class, options, shapes, parameters (m)">modules</button>
+<span class="levels" role="group" aria-label="level of view"><button id="modules" aria-pressed="false" title="a box a module: class, options, shapes, parameters (m)">modules</button><button
+ id="operations" aria-pressed="true" title="a box an operation">operations</button><button id="backward" aria-pressed="false" title="the backward pass: where each gradient is made from which">backward</button></span>
 <button id="open" title="open as much as stays legible (e)">open all</button>
 <button id="fold" title="fold as at first (f)">fold</button>
 <button id="in" aria-label="zoom in" title="zoom in (+)">+</button>
 <button id="out" aria-label="zoom out" title="zoom out (-)">−</button>
 <button id="fit" title="fit into the window (0)">fit</button>
-<button id="theme" title="light or dark">light / dark</button>
+<button id="theme" title="light or dark" aria-label="light or dark">◐</button>
 <button id="keys" aria-label="keys" title="keys (?)">?</button>
 </header>
 <main id="stage">
@@ -211,17 +237,24 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto") -> str
 <aside id="side" aria-label="details" hidden></aside>
 <section id="steps" aria-label="backward pass" hidden>
 <div class="row"><button id="first" aria-label="to the first step">|◀</button><button id="back" title="previous step (N)">◀ back</button>
-<button id="next" title="next step (n)">next ▶</button><button id="play">▶ play</button><span id="count"></span></div>
+<button id="next" title="next step (n)">next ▶</button><button id="play">▶ play</button><select id="speed" aria-label="speed"><option value="2800">slow</option><option
+ value="1400" selected>normal</option><option value="500">fast</option></select><span id="count"></span><span class="grow"></span><button id="quiz" aria-pressed="false"
+ title="guess each gradient, then see it (q)">quiz</button><button id="save" title="all steps as one animated SVG">save animation</button></div>
 <div aria-live="polite"><p id="what"></p><ol id="sends"></ol></div>
+<form id="ask" hidden><label>gradient <input id="guess" type="text" inputmode="decimal" autocomplete="off" size="12"></label> <button>check</button> <span id="verdict" role="status"></span></form>
 </section>
+<section id="lively" aria-label="live numbers" hidden><div id="dials"></div></section>
 <div id="tip" role="tooltip" hidden></div>
 <dialog id="help"><form method="dialog"><h2>Keys</h2><table>{keys}</table><p><button>close</button></p></form></dialog>
-<script id="data" type="application/json">{safe_json(_data(view, rankdir))}</script>
+<script id="data" type="application/json">{safe_json(page)}</script>
 <script>
 /*
 {_asset("dagre.LICENSE.txt").partition("/*")[0].strip()}
 */
 {library}
+</script>
+<script>
+{_asset("formula.js")}
 </script>
 <script>
 {_asset("viewer.js")}

@@ -26,6 +26,8 @@ __all__ = ["Graph", "draw"]
 _DIRECTIONS = ("forward", "backward", "both")
 _LEVELS = ("operations", "modules")
 _RANKDIRS = ("TB", "LR", "BT", "RL")
+#: Of a larger graph the page holds one level of view.
+_TURNED = 5000
 _SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
 
 
@@ -38,8 +40,11 @@ class Graph:
         The picture as data.
     """
 
-    def __init__(self, view: GraphView, rankdir: str = "TB", theme: str = "auto") -> None:
+    def __init__(
+        self, view: GraphView, rankdir: str = "TB", theme: str = "auto", other: Callable[[], GraphView] | None = None
+    ) -> None:
         self.view = view
+        self._other = other
         self.rankdir = rankdir
         self.theme = theme
 
@@ -56,7 +61,8 @@ class Graph:
     @property
     def html(self) -> str:
         """One interactive page; needs no package, no network and no other file."""
-        return to_html(self.view, rankdir=self.rankdir, theme=self.theme)
+        other = None if self._other is None else self._other()
+        return to_html(self.view, rankdir=self.rankdir, theme=self.theme, other=other)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture, whole or not at all; the suffix (.svg, .html, .dot, .pdf, .png or .txt) chooses the
@@ -223,7 +229,10 @@ def draw(
     view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
     if direction != "forward" and failure is None:
         view = (backward_view if direction == "backward" else facing_view)(view)
-    return Graph(_folded(view, fold, depth, level == "modules"), rankdir, theme)
+    # The page turns to the backward pass; of a very large graph it would hold twice as much.
+    turns = direction == "forward" and failure is None and len(view.nodes) <= _TURNED
+    other = (lambda: _folded(backward_view(view), fold, depth, False)) if turns else None
+    return Graph(_folded(view, fold, depth, level == "modules"), rankdir, theme, other)
 
 
 def _folded(view: GraphView, limit: bool | int, depth: int | None, modules: bool) -> GraphView:

@@ -81,6 +81,8 @@ def _family(op: Any) -> str:
     return next((family for word, family in _BY_ROOM.items() if word in room), "elementwise")
 
 
+#: The most elements of an array with which a page computes.
+_COMPUTED = 8
 #: Longest array, in characters, that is written out in a box.
 _WIDEST = 34
 
@@ -226,7 +228,7 @@ class _Builder:
                 rows.append(f"∂ {brief}" if brief and len(brief) <= _WIDEST else f"‖∂‖ {size:.4g}")
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
-        result: dict[str, Any] = {"rows": tuple(rows), "alert": alert}
+        result: dict[str, Any] = {"rows": tuple(rows), "alert": alert, "numbers": _numbers(value)}
         if shown.values:
             seen_arrays = (("value", value), ("gradient", None if done is None else done.g))
             found = (heat_map(a, kind) for kind, a in seen_arrays if a is not None and not isinstance(a, list | tuple))
@@ -410,7 +412,9 @@ class _Builder:
 
     def constant(self, value: Any, cluster: str | None, array: Any = None, name: str = "constant") -> str:
         if not isinstance(value, Constant):
-            return self.box(label=repr(value), kind="constant", family="constant", cluster=cluster)
+            return self.box(
+                label=repr(value), kind="constant", family="constant", cluster=cluster, numbers=_numbers(value)
+            )
         known = None
         label = value.name or self.names.get(id(array)) or name
         if not self.inner and value.name in self.inputs:
@@ -432,6 +436,7 @@ class _Builder:
             cluster=cluster if known is None else None,
             rows=rows,
             alert=alert,
+            numbers=_numbers(array) if self.shown.arrays else (),
         )
         if known is not None:
             self.given[known] = here
@@ -598,6 +603,16 @@ def _statistics(array: Any) -> str:
         if not good.size:
             return "no finite element"
         return f"{good.min():.3g} … {good.max():.3g}, mean {good.mean():.3g}, std {good.std():.3g}"
+
+
+def _numbers(array: Any) -> tuple[float, ...]:
+    """The elements of a small array of finite real numbers, in order; else none."""
+    if array is None or isinstance(array, tuple | list):
+        return ()
+    array = np.asarray(array)
+    if array.size > _COMPUTED or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        return ()
+    return tuple(float(number) for number in array.ravel())
 
 
 def _brief(value: Any) -> str:

@@ -87,6 +87,8 @@ class NodeView:
         Memory of the result.
     maps : tuple of HeatMap
         Its value and its gradient as pictures.
+    numbers : tuple of float
+        The elements of a small array of real numbers, with which the page computes.
     """
 
     id: str
@@ -105,6 +107,7 @@ class NodeView:
     seconds: float | None = None
     nbytes: int | None = None
     maps: tuple[HeatMap, ...] = ()
+    numbers: tuple[float, ...] = ()
 
     def moved(self, cluster: str | None) -> NodeView:
         """The same box in another cluster; ten times quicker than ``dataclasses.replace``, which counts at 100,000
@@ -132,6 +135,7 @@ class NodeView:
             self.seconds,
             self.nbytes,
             self.maps,
+            self.numbers,
         )
 
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from autodiff.core.errors import ArgumentError
 from autodiff.viz import draw
 from autodiff.viz.html import safe_json, to_html
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
+from nn import functional as F
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -337,7 +339,7 @@ def test_names_stay_text(browser, pages):
     assert browser.script("return document.title") == '<img src=x onerror="document.title=1">'
     assert any(t.startswith("</script>") for t in browser.titles())
     assert browser.script("return document.querySelectorAll('img').length") == 0
-    assert browser.script("return document.querySelectorAll('script').length") == 3
+    assert browser.script("return document.querySelectorAll('script').length") == 4
 
 
 @needs_browser
@@ -451,7 +453,7 @@ def test_json_in_a_script_element_cannot_end_it(name):
     assert not set(text) & set("<>&")
     assert json.loads(text) == name
     page = to_html(GraphView((NodeView("n0", name, name=name, rows=(name,)),), (), (), name, name))
-    assert page.count("</script") == 3
+    assert page.count("</script") == 4
     assert json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])["nodes"]
 
 
@@ -488,3 +490,155 @@ def test_a_theme_is_one_of_three():
         assert "<svg" in to_html(view, theme=theme)
     with pytest.raises(ArgumentError, match="theme"):
         to_html(view, theme="blue")
+
+
+# --- formulas, live numbers, the quiz --------------------------------------------------------------------------------
+
+UNARY = [np.sin, np.cos, np.tanh, np.exp, np.sqrt, np.log, np.square, F.sigmoid, F.relu, np.arctan, np.negative]
+BINARY = [np.add, np.subtract, np.multiply, np.divide, np.maximum, np.hypot, np.power]
+
+
+def program(seed):
+    """A random program of a few numbers, or of short arrays, that ends in a sum."""
+    generator = np.random.default_rng(seed)
+    steps = [
+        (generator.integers(2), generator.integers(11), generator.integers(7), *generator.integers(0, 9, 2))
+        for _ in range(5)
+    ]
+
+    def f(a, b):
+        pool = [a, b]
+        for two, one_of, two_of, i, j in steps:
+            x, y = pool[-1 - i % len(pool)], pool[-1 - j % len(pool)]
+            pool.append(BINARY[two_of](x, y) if two else UNARY[one_of](x))
+        return np.sum(pool[-1] * 1.5 + a)
+
+    shape = [(), (3,), (1,)][seed % 3]
+    return f, generator.uniform(0.5, 1.5, shape), generator.uniform(0.5, 1.5, shape)
+
+
+def rows(graph):
+    """The numbers in the boxes of a graph, by id."""
+    found = {}
+    for node in graph.view.nodes:
+        facts = dict(node.details)
+        found[node.id] = [facts.get("value"), facts.get("gradient")]
+    return found
+
+
+def as_numbers(text):
+    return None if text is None else np.array(json.loads(text.replace("(", "").replace(")", "")), float).ravel()
+
+
+@needs_browser
+@pytest.mark.parametrize("seed", range(9))
+def test_live_numbers_are_those_of_the_program(browser, tmp_path, seed):
+    f, a, b = program(seed)
+    draw(f, a, b, values=True, gradients=True, fold=False).save(tmp_path / "live.html")
+    browser.open(tmp_path / "live.html")
+    browser.keys("l")
+    assert browser.script("return document.getElementById('lively').hidden") is False, browser.text("#said")
+    code = """const dial = document.querySelector('#dials input'); dial.value = Number(dial.value) + 0.37;
+        dial.dispatchEvent(new Event('input')); return Number(dial.value)"""
+    points = {"a": np.array(a), "b": np.array(b)}
+    points[browser.text("#dials label")[0]].flat[0] = browser.script(code)
+    wanted = rows(draw(f, *points.values(), values=True, gradients=True, fold=False))
+    shown = browser.script(
+        """return Object.fromEntries([...document.querySelectorAll('#picture .node')].map(e =>
+        [e.id, [...e.querySelectorAll('.row')].map(r => r.textContent)]))"""
+    )
+    compared = 0
+    for name, texts in shown.items():
+        for sign, text in zip("=∂", wanted[name], strict=True):
+            mine = next((t[2:] for t in texts if t.startswith(sign)), None)
+            if mine is not None and text is not None:
+                compared += 1
+                assert np.allclose(as_numbers(mine), as_numbers(text), rtol=2e-4, atol=1e-12), (name, sign, mine, text)
+    assert compared >= 6
+    browser.keys("l")
+    assert browser.script("return document.getElementById('lively').hidden")
+
+
+@needs_browser
+def test_a_program_that_the_page_cannot_compute_says_why(browser, pages):
+    browser.open(pages / "net.html")
+    browser.keys("l")
+    assert browser.text("#said").startswith("No live numbers: ")
+    assert browser.script("return document.getElementById('lively').hidden")
+
+
+@needs_browser
+def test_a_box_says_its_formula_and_a_leaf_the_chain_rule(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.click(browser.node("sin"))
+    formulas = browser.script("return [...document.querySelectorAll('aside math')].map(m => m.textContent)")
+    assert formulas == ["out=sin(x)", "∂out∂x=cos(x)"]
+    browser.click(browser.node("y"))
+    chain = browser.script("return [...document.querySelectorAll('aside math')].map(m => m.textContent)")
+    assert chain[0] == "∂+∂y=∂+∂×·∂×∂sin·∂sin∂y"
+    assert chain[-1] == f"∂sin∂y=cos(x)={np.cos(3.0):.5g}"
+    assert "the only way to the result" in browser.text("aside")
+
+
+@needs_browser
+def test_steps_forward_say_what_is_computed_from_what(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.click("#ahead")
+    told = []
+    for _ in range(5):
+        told.append(browser.text("#what") + " | " + browser.text("#sends"))
+        browser.keys("n")
+    assert any(line.startswith("x is given: 2") for line in told)
+    product = next(line for line in told if line.startswith("× computes"))
+    assert f"computes {2 * np.sin(3.0):.5g}" in product
+    assert "out=x·y" in product
+
+
+@needs_browser
+def test_the_quiz_hides_each_gradient_until_it_is_guessed(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.keys("q")
+    browser.keys("n")
+    assert browser.text("#what").startswith("Which gradient does × receive?")
+    assert "1" not in browser.text("#verdict")
+    browser.script("document.getElementById('guess').value = '1'; document.querySelector('#ask button').click()")
+    assert browser.text("#said") == "Right. 1 of 1 right."
+    browser.keys("n")
+    browser.script("document.getElementById('guess').value = '12'; document.querySelector('#ask button').click()")
+    assert browser.text("#said").startswith("Not quite: it is ")
+    assert browser.text("#said").endswith("1 of 2 right.")
+
+
+@needs_browser
+def test_a_button_turns_to_the_backward_pass_and_back(browser, pages):
+    browser.open(pages / "net.html")
+    before = browser.titles()
+    browser.click("#backward")
+    assert all(
+        title.startswith("∂") or "×" in title or "norm" in title for title in browser.titles() if "weight" in title
+    )
+    assert any(title.startswith("∂ ") for title in browser.titles())
+    assert browser.script("return document.getElementById('backward').getAttribute('aria-pressed')") == "true"
+    browser.keys("n")
+    assert browser.text("#count").startswith("step 1 of ")
+    browser.click("#operations")
+    assert browser.titles() == before
+    browser.keys("b")
+    assert browser.text("#count").startswith("step 1 of ")
+
+
+@needs_browser
+def test_the_steps_are_saved_as_one_animated_svg(browser, pages):
+    browser.open(pages / "scalar.html")
+    code = """const made = [], old = URL.createObjectURL;
+        URL.createObjectURL = (b) => { made.push(b); return 'about:blank#'; };
+        HTMLAnchorElement.prototype.click = () => {};
+        document.getElementById('save').click();
+        URL.createObjectURL = old;
+        const done = arguments[0]; made[0].text().then(done)"""
+    browser.keys("b")
+    text = browser.send("POST", "/execute/async", {"script": code, "args": []})
+    root = ElementTree.fromstring(text)
+    frames = [e for e in root.iter() if e.tag.endswith("}animate")]
+    assert len(frames) == 5
+    assert all(e.get("repeatCount") == "indefinite" for e in frames)

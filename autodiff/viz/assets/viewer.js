@@ -1,12 +1,14 @@
 "use strict";
 /* The viewer of one picture: shows what is open, lays it out with dagre, and answers mouse and keyboard.
    All text goes into the page as text nodes; nothing is fetched. */
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+const picture = JSON.parse(document.getElementById("data").textContent);
+/* One level of view: the computation, or its backward pass. `own` ends its listeners when the page turns to the other. */
+function viewer(data, own) {
   const S = data.strings;
   const MOST = 1200; // boxes that may be visible at once
   const NS = "http://www.w3.org/2000/svg";
   const $ = (id) => document.getElementById(id);
+  const listen = (target, type, act, options) => target.addEventListener(type, act, { ...options, signal: own.signal });
 
   // --- the picture as objects --------------------------------------------------------------------------------------
 
@@ -17,7 +19,7 @@
   }));
   const nodes = data.nodes.map((n, i) => ({
     index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], rows: n[7].map((r) => S[r]),
-    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })),
+    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })), numbers: n[11],
   }));
   const edges = data.edges.map((e) => ({
     id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
@@ -465,6 +467,10 @@
     const present = new Set(view.boxes.map((b) => b.family));
     $("modules").setAttribute("aria-pressed", String(architecture()));
     $("modules").disabled = !clusters.some(leafModule);
+    $("backward").setAttribute("aria-pressed", String(turned));
+    $("backward").disabled = !data.other && !turned;
+    $("operations").setAttribute("aria-pressed", String(!turned && !architecture()));
+    $("live").disabled = turned;
     $("legend").replaceChildren(...data.legend.filter(([key]) => present.has(key) || (key === "alert" && view.boxes.some((b) => b.alert || b.alarms))).map(([key, name]) => {
       const e = document.createElement("span"), i = document.createElement("i");
       e.className = `f-${key}`; e.append(i, name); return e;
@@ -518,8 +524,8 @@
     apply();
   }
 
-  svg.addEventListener("wheel", (event) => { event.preventDefault(); const r = svg.getBoundingClientRect(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.clientX - r.left, event.clientY - r.top); }, { passive: false });
-  svg.addEventListener("pointerdown", (event) => {
+  listen(svg, "wheel", (event) => { event.preventDefault(); const r = svg.getBoundingClientRect(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.clientX - r.left, event.clientY - r.top); }, { passive: false });
+  listen(svg, "pointerdown", (event) => {
     moved = false;
     if (event.button) return;
     const start = [event.clientX, event.clientY, zoom.x, zoom.y];
@@ -598,6 +604,20 @@
     if (!back) opened = now;
     render(); fit();
   }
+  /** Turn the page to the other level of view: the backward pass, or the computation. */
+  function turnPage() {
+    const other = data.other || data.came;
+    if (!other) { say("This page holds no other level of view: draw(...) of a smaller graph does."); return; }
+    if (steps.on) stopSteps();
+    if (live.on) stopLive();
+    select(null);
+    leave();
+    own.abort();
+    root.remove();
+    if (!other.came) other.came = data;
+    viewer(other, new AbortController());
+  }
+  function operations() { if (turned) turnPage(); else if (architecture()) modules(); }
   function foldAll() { clusters.forEach((c, i) => { [c.open, c.rolled] = initial[i]; c.at = 0; }); render(); fit(); }
 
   /** Open everything around an item, so that it is on the page. */
@@ -665,6 +685,7 @@
     }
     const around = [...ancestors(item)].reverse().map((k) => clusters[k].label).join(" / ");
     if (around) parts.push(element("p", `in ${around}`));
+    parts.push(...formulas(item));
     // A box lists its recorded arrows, also those to copies that are not on show; a folded block those that cross its border.
     const links = (title, list, end) => {
       if (!list.length) return;
@@ -742,9 +763,9 @@
     item.isCluster ? panel(item) : select(item);
     mark();
   }
-  $("find").addEventListener("input", search);
-  $("find").addEventListener("blur", () => { $("found").hidden = true; });
-  $("find").addEventListener("keydown", (event) => {
+  listen($("find"), "input", search);
+  listen($("find"), "blur", () => { $("found").hidden = true; });
+  listen($("find"), "keydown", (event) => {
     event.stopPropagation();
     if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); if (hits.length) { hit = (hit + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; showHits(true); } }
     else if (event.key === "Enter" && hits.length) { event.preventDefault(); go(hits[hit]); }
@@ -753,7 +774,7 @@
 
   // --- stepping backward ---------------------------------------------------------------------------------------------
 
-  const steps = { on: false, at: 0, order: [], timer: 0 };
+  const steps = { on: false, at: 0, order: [], timer: 0, ahead: false, quiz: false, asked: new Map() };
   // In a picture of the backward pass alone the arrows run with the gradient, else against it.
   const turned = edges.length > 0 && edges.every((e) => e.kind === "gradient");
   const ruled = (e) => (turned || e.kind !== "gradient") && e.details.some(([k]) => k === "rule");
@@ -786,21 +807,24 @@
     return [...order, ...view.boxes.filter((b) => part.has(b.id) && !placed.has(b.id)).reverse()];
   }
 
-  function startSteps(keep) {
+  function startSteps(keep, ahead) {
+    if (!keep) { steps.ahead = !!ahead; steps.asked.clear(); }
     steps.on = true;
     const now = keep && steps.order[steps.at];
-    steps.order = backwardOrder();
+    steps.order = steps.ahead ? view.boxes : backwardOrder();
     steps.at = Math.max(0, now ? steps.order.findIndex((b) => b.id === now.id) : 0);
     $("steps").hidden = false;
     svg.classList.add("stepping");
-    $("step").setAttribute("aria-pressed", "true");
+    $("step").setAttribute("aria-pressed", String(!steps.ahead));
+    $("ahead").setAttribute("aria-pressed", String(steps.ahead));
+    $("quiz").hidden = steps.ahead;
     showStep();
     if (!keep) { fit(); showStep(); }
   }
-  function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); clearStep(); }
+  function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); $("ahead").setAttribute("aria-pressed", "false"); clearStep(); }
   function pause() { clearInterval(steps.timer); steps.timer = 0; $("play").textContent = "▶ play"; }
   function clearStep() {
-    for (const e of elements.values()) e.classList.remove("now", "done");
+    for (const e of elements.values()) e.classList.remove("now", "done", "asked");
     for (const e of arrowElements.values()) e.classList.remove("sent", "sending");
     for (const e of root.querySelectorAll(".badge")) e.remove();
   }
@@ -816,6 +840,9 @@
     const now = steps.order[steps.at], done = new Set(steps.order.slice(0, steps.at).map((b) => b.id));
     for (const id of done) elements.get(id)?.classList.add("done");
     elements.get(now.id)?.classList.add("now");
+    $("count").textContent = `step ${steps.at + 1} of ${steps.order.length}`;
+    $("ask").hidden = true;
+    if (steps.ahead) { showAhead(now, done); return; }
     const reached = new Map();
     for (const a of view.arrows) {
       if (!rule(a)) continue;
@@ -832,8 +859,8 @@
       if (values.length) badge(id, "∂ " + sum(values) + (receives(box).some((e) => copyOf(nodes[turned ? e.source : e.target])) ? " + …" : ""));
     }
     const facts = Object.fromEntries(now.details);
+    if (asks(now)) { ask(now); return; }
     if (facts.gradient) badge(now.id, `∂ ${facts.gradient}`);
-    $("count").textContent = `step ${steps.at + 1} of ${steps.order.length}`;
     const inputs = sends(now), received = receives(now);
     const arrived = received.map(value).filter(Boolean);
     const got = facts.gradient || (facts["gradient norm"] ? `norm ${facts["gradient norm"]}` : "");
@@ -843,10 +870,14 @@
     else if (!received.length) head += ` runs first, with g = ${got || "1"}`;
     else head += ` runs now, with g = ${got ? total : "what its uses sent"}`;
     $("what").textContent = head;
+    const shown = now.maps && now.maps.find((m) => m.kind === "gradient");
+    if (shown) { const image = document.createElement("img"); image.src = shown.uri; image.alt = shown.text; image.title = shown.text; $("what").append(" ", image); }
     $("sends").replaceChildren(...inputs.slice(0, 24).map((e) => {
       const f = Object.fromEntries(e.details), to = nodes[turned ? e.target : e.source];
       const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
       li.append(element("code", [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
+      const known = formulaOf(now);
+      if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.draw(known.slopes[e.slot])));
       return li;
     }));
     if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
@@ -861,6 +892,217 @@
     if (old) old.remove();
     const w = measure(content, 11, true) + 12, x = p.x + b.box.width / 2 - 8, y = p.y - b.box.height / 2 - 10;
     root.append(make("g", { class: "badge", "data-for": id, style: "pointer-events:none" }, make("rect", { x, y, width: w, height: 18, rx: 9 }), text(content, x + w / 2, y + 13, 11, "")));
+  }
+
+  /** A step forward: what one operation computes from what. */
+  function showAhead(now, done) {
+    for (const a of view.arrows) if (a.kind !== "link") {
+      if (a.target === now && a.half !== "out") arrowElements.get(a.id)?.classList.add("sending");
+      else if (done.has(a.target.id)) arrowElements.get(a.id)?.classList.add("sent");
+    }
+    const facts = Object.fromEntries(now.details), known = formulaOf(now), got = facts.value || facts.statistics || "";
+    const leaf = !now.isCluster && !into[now.index].length;
+    $("what").textContent = leaf ? `${now.label} is given${got ? `: ${got}` : ""}` : now.isCluster ? `${now.label} runs` : `${now.label} computes ${got ? `${got}` : "its value"}${now.shape ? ` (${now.shape})` : ""}`;
+    const rows = leaf || now.isCluster ? [] : into[now.index].filter((e) => e.kind !== "link").map((e) => {
+      const from = nodes[e.source], f = Object.fromEntries(e.details);
+      return element("li", `${f.input && f.input !== from.label ? `${f.input} is ` : "takes "}${from.label}${from.name && from.name !== from.label ? ` (${from.name})` : ""}${Object.fromEntries(from.details).value ? ` = ${Object.fromEntries(from.details).value}` : ""}`);
+    });
+    if (known) { const li = document.createElement("li"); li.append(Formula.math(Formula.word("mi", "out"), Formula.word("mo", "="), Formula.draw(known.value))); rows.push(li); }
+    $("sends").replaceChildren(...rows.slice(0, 24));
+    if (got && now.box) badge(now.id, `= ${got}`);
+    keepVisible(now.id);
+  }
+
+  // --- the quiz --------------------------------------------------------------------------------------------------------
+
+  /** The one number that a box receives as its gradient; undefined for anything else. */
+  const wantedOf = (b) => { const g = Object.fromEntries(b.details).gradient; return g !== undefined && g !== "" && isFinite(Number(g)) ? Number(g) : undefined; };
+  const asks = (b) => steps.quiz && !b.isCluster && wantedOf(b) !== undefined && !steps.asked.has(b.id) && receives(b).length > 0;
+  function ask(b) {
+    elements.get(b.id)?.classList.add("asked");
+    $("what").textContent = `Which gradient does ${b.name || b.label} receive? Add up what its uses send: the derivative of each use, times the gradient of that use.`;
+    $("sends").replaceChildren(...receives(b).map((e) => {
+      const user = nodes[turned ? e.source : e.target], f = Object.fromEntries(e.details);
+      return element("li", `from ${user.name || user.label}: ${f.rule}, with g = ${Object.fromEntries(user.details).gradient ?? "1"}`);
+    }));
+    $("ask").hidden = false; $("guess").value = ""; $("verdict").textContent = score(); $("guess").focus();
+    keepVisible(b.id);
+  }
+  const score = () => { const all = [...steps.asked.values()]; return all.length ? `${all.filter(Boolean).length} of ${all.length} right` : ""; };
+  function guess(event) {
+    event.preventDefault();
+    const b = steps.order[steps.at], wanted = wantedOf(b), given = Number($("guess").value);
+    if ($("guess").value.trim() === "" || !isFinite(given)) { $("verdict").textContent = "a number, please"; return; }
+    const right = Math.abs(given - wanted) <= 0.01 * Math.abs(wanted) + 1e-9;
+    steps.asked.set(b.id, right);
+    showStep();
+    say(`${right ? "Right" : `Not quite: it is ${Object.fromEntries(b.details).gradient}`}. ${score()}.`);
+  }
+
+  // --- formulas ----------------------------------------------------------------------------------------------------------
+
+  const formulaOf = (b) => (b.isCluster ? undefined : (data.formulas || {})[Object.fromEntries(b.details).operation]);
+  const symbol = (t) => (/^[A-Za-z_][\w.]*$/.test(t) ? Formula.word("mi", t) : Formula.word("mtext", t));
+  const partial = (above, below) => Formula.make("mfrac", Formula.make("mrow", Formula.word("mo", "∂"), symbol(above)), Formula.make("mrow", Formula.word("mo", "∂"), symbol(below)));
+  const inputsOf = (n) => into[n.index].filter((e) => e.kind !== "link").sort((a, b) => a.slot - b.slot);
+  /** What the names of an operation's formula stand for: its inputs by their slots, and its value. */
+  function namesOf(n, of) {
+    const names = { out: of(n) };
+    const formula = formulaOf(n);
+    for (const e of inputsOf(n)) names[formula.inputs[e.slot]] = of(nodes[e.source]);
+    return names;
+  }
+  const numberText = (v) => String(Number(v.toPrecision(5)));
+  const textOf = (list) => (list.length === 1 ? numberText(list[0]) : `[${list.map(numberText).join(", ")}]`);
+
+  /** The formulas of a box for the panel: its value, its derivatives, and the chain of them from a leaf to the result. */
+  function formulas(item) {
+    const parts = [], known = formulaOf(item);
+    const line = (...inner) => { const p = document.createElement("p"); p.className = "formula"; p.append(Formula.math(...inner)); return p; };
+    if (known) {
+      parts.push(element("h3", "Formula"), line(Formula.word("mi", "out"), Formula.word("mo", "="), Formula.draw(known.value)));
+      known.slopes.forEach((slope, i) => {
+        if (known.computes) parts.push(line(partial("out", known.inputs[i]), Formula.word("mo", "="), Formula.draw(slope)));
+        else parts.push(line(Formula.word("mtext", `gradient of ${known.inputs[i]}`), Formula.word("mo", "="), Formula.draw(slope)));
+      });
+    }
+    if (!item.isCluster && ["parameter", "input"].includes(item.kind) && outOf[item.index].some(ruled)) parts.push(...chain(item, line));
+    return parts;
+  }
+  /** The chain rule along one way from a leaf to the result: each factor by name, as a formula, and in numbers. */
+  function chain(item, line) {
+    const path = [];
+    for (let n = item; path.length <= 40;) { const e = outOf[n.index].find(ruled); if (!e || turned) break; path.push(e); n = nodes[e.target]; }
+    if (!path.length || path.length > 40) return [];
+    const ways = new Array(nodes.length).fill(0);
+    for (let i = nodes.length - 1; i >= 0; i--) { const on = outOf[i].filter(ruled); ways[i] = on.length ? on.reduce((sum, e) => sum + ways[e.target], 0) : 1; }
+    const called = (n) => n.name || n.label, last = nodes[path[path.length - 1].target];
+    const product = [partial(called(last), called(item)), Formula.word("mo", "=")];
+    [...path].reverse().forEach((e, i) => { if (i) product.push(Formula.word("mo", "·")); product.push(partial(called(nodes[e.target]), called(nodes[e.source]))); });
+    const rows = [...path].reverse().map((e) => {
+      const n = nodes[e.target], known = formulaOf(n), inner = [partial(called(n), called(nodes[e.source])), Formula.word("mo", "=")];
+      if (known && known.computes) {
+        inner.push(Formula.draw(known.slopes[e.slot]));
+        const values = namesOf(n, (m) => (m.numbers && m.numbers.length === 1 ? m.numbers : undefined));
+        if (Object.values(values).every((v) => v)) inner.push(Formula.word("mo", "="), Formula.word("mn", numberText(Formula.compute(known.slopes[e.slot], { ...values, n: [1] })[0])));
+      } else inner.push(Formula.word("mtext", Object.fromEntries(e.details).rule));
+      return line(...inner);
+    });
+    const count = ways[item.index];
+    return [element("h3", "Chain rule"), line(...product), ...rows, element("p", count > 1 ? `one of ${count > 1e6 ? "very many" : count.toLocaleString()} ways to the result; the gradient is the sum over all of them` : "the only way to the result")];
+  }
+
+  // --- live numbers --------------------------------------------------------------------------------------------------------
+
+  const live = { on: false };
+  /** Every value and gradient of the program, computed by the page from the numbers of the leaves; throws the reason where it cannot. */
+  function computeAll() {
+    const values = new Map(), gradients = new Map();
+    for (const n of nodes) {
+      if (["parameter", "input", "constant"].includes(n.kind)) {
+        if (!n.numbers || !n.numbers.length) throw new Error(`the values of ${n.name || n.label} are not on this page: draw(..., values=True) of a small program`);
+        values.set(n, n.numbers);
+        continue;
+      }
+      const known = formulaOf(n);
+      if (!known || !known.computes) throw new Error(`the page has no formula to compute ${n.label} with`);
+      const names = namesOf(n, (m) => values.get(m));
+      values.set(n, Formula.compute(known.value, { ...names, n: [names[known.inputs[0]].length] }));
+      gradients.set(n, values.get(n).map(() => (outOf[n.index].some((e) => e.kind !== "link") ? 0 : 1)));
+    }
+    for (const n of nodes) if (!gradients.has(n)) gradients.set(n, values.get(n).map(() => 0));
+    const sent = new Map();
+    for (const n of [...nodes].reverse()) {
+      const known = formulaOf(n);
+      if (!known) continue;
+      const names = namesOf(n, (m) => values.get(m)), g = gradients.get(n);
+      for (const e of inputsOf(n)) {
+        const to = gradients.get(nodes[e.source]), slope = Formula.compute(known.slopes[e.slot], { ...names, n: [names[known.inputs[0]].length] });
+        const part = Formula.compute(["*", "g", "slope"], { g, slope: slope.length === 1 && to.length > g.length ? to.map(() => slope[0]) : slope });
+        const own = to.length === part.length ? part : [part.reduce((sum, v) => sum + v, 0)];
+        own.forEach((v, i) => { to[i] += v; });
+        sent.set(e, own);
+      }
+    }
+    return { values, gradients, sent };
+  }
+  function startLive() {
+    let found;
+    try {
+      found = computeAll();
+      for (const n of nodes) if (n.numbers && n.numbers.length && (n.numbers.length !== found.values.get(n).length || n.numbers.some((v, i) => Math.abs(v - found.values.get(n)[i]) > 1e-5 * (Math.abs(v) + 1e-12)))) throw new Error(`the page does not compute ${n.label} as the program did`);
+    } catch (error) { say(`No live numbers: ${error.message}.`); return; }
+    live.on = true;
+    live.before = nodes.map((n) => [n.numbers, n.rows, n.details]);
+    live.edges = edges.map((e) => e.details);
+    $("dials").replaceChildren(...nodes.filter((n) => ["parameter", "input"].includes(n.kind)).flatMap((n) => n.numbers.map((v, i) => {
+      const label = document.createElement("label"), dial = document.createElement("input"), said = document.createElement("output");
+      const span = Math.max(1, 2 * Math.abs(v));
+      Object.assign(dial, { type: "range", min: v - span, max: v + span, step: span / 200, value: v });
+      dial.addEventListener("input", () => { n.numbers = n.numbers.map((old, k) => (k === i ? Number(dial.value) : old)); said.textContent = numberText(Number(dial.value)); recompute(); });
+      said.textContent = numberText(v);
+      label.append(`${n.name || n.label}${n.numbers.length > 1 ? `[${i}]` : ""} `, dial, said);
+      return label;
+    })));
+    $("lively").hidden = false;
+    $("live").setAttribute("aria-pressed", "true");
+    recompute();
+  }
+  function stopLive() {
+    nodes.forEach((n, i) => { [n.numbers, n.rows, n.details] = live.before[i]; });
+    edges.forEach((e, i) => { e.details = live.edges[i]; });
+    live.on = false;
+    $("lively").hidden = true;
+    $("live").setAttribute("aria-pressed", "false");
+    render();
+  }
+  const withFact = (details, key, value) => [...details.filter(([k]) => k !== key), [key, value]];
+  function recompute() {
+    const { values, gradients, sent } = computeAll();
+    for (const n of nodes) {
+      const value = textOf(values.get(n)), gradient = textOf(gradients.get(n)), flows = n.kind !== "constant" && (outOf[n.index].some(ruled) || into[n.index].some(ruled));
+      n.numbers = values.get(n);
+      n.rows = [`= ${value}`, ...(flows ? [`∂ ${gradient}`] : []), ...n.rows.filter((r) => !/^(= |∂ |‖∂‖)/.test(r))];
+      n.details = withFact(n.details, "value", value);
+      if (flows) n.details = withFact(n.details, "gradient", gradient);
+    }
+    for (const [e, g] of sent) if (ruled(e)) {
+      const n = nodes[e.target], known = formulaOf(n), names = namesOf(n, (m) => textOf(m.numbers));
+      e.details = withFact(withFact(e.details, "gradient", textOf(g)), "numbers", `${textOf(gradients.get(n))} * (${Formula.write(known.slopes[e.slot], names)})`);
+    }
+    const at = steps.at;
+    render();
+    if (steps.on) { steps.at = at; showStep(); }
+    if (selected) panel(selected);
+  }
+
+  /** The steps as a file of their own: an SVG in which each step is shown for a while, for ever. */
+  function animated() {
+    if (!steps.on) startSteps(false);
+    const at = steps.at, seconds = Number($("speed").value) / 1000, total = steps.order.length * seconds;
+    const b = root.getBBox(), copy = make("svg", { xmlns: NS, class: "autodiff-graph stepping", viewBox: `${b.x - 20} ${b.y - 20} ${b.width + 40} ${b.height + 40}`, width: b.width + 40, height: b.height + 40 });
+    const styles = [...document.querySelectorAll("style")].map((s) => s.textContent).join("\n");
+    copy.append(make("style", {}, `${styles}\nsvg{background:var(--ad-page)}`), make("rect", { x: b.x - 20, y: b.y - 20, width: b.width + 40, height: b.height + 40, fill: "var(--ad-page)" }));
+    steps.order.forEach((_, i) => {
+      steps.at = i; showStep();
+      const frame = root.cloneNode(true);
+      frame.removeAttribute("transform"); frame.setAttribute("visibility", "hidden");
+      for (const e of frame.querySelectorAll("[id]")) e.removeAttribute("id");
+      for (const e of frame.querySelectorAll(".controls")) e.remove();
+      frame.append(text($("what").textContent, b.x, b.y + b.height + 14, 11, "caption", "start"));
+      const from = i * seconds / total, to = (i + 1) * seconds / total;
+      frame.append(make("animate", { attributeName: "visibility", dur: `${total}s`, repeatCount: "indefinite", calcMode: "discrete", keyTimes: i ? `0;${from};${to < 1 ? `${to}` : "1"}` : `0;${to < 1 ? to : 1}`, values: i ? "hidden;visible;hidden" : "visible;hidden" }));
+      copy.append(frame);
+    });
+    steps.at = at; showStep();
+    return new XMLSerializer().serializeToString(copy);
+  }
+  function saveAnimation() {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([animated()], { type: "image/svg+xml" }));
+    link.download = "steps.svg";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
   // --- keyboard and buttons ------------------------------------------------------------------------------------------
@@ -882,24 +1124,27 @@
   const actions = {
     "+": () => zoomAt(1.25, ...middleOf()), "=": () => zoomAt(1.25, ...middleOf()), "-": () => zoomAt(0.8, ...middleOf()), 0: () => fit(true),
     "/": () => $("find").focus(), e: openAll, f: foldAll, m: modules, p: () => { if (selected) { pathOn = !pathOn; mark(); } },
-    b: () => (steps.on ? stopSteps() : startSteps(false)), n: () => stepTo(steps.on ? steps.at + 1 : 0), N: () => stepTo(steps.at - 1), "?": () => $("help").showModal(),
+    b: () => (steps.on && !steps.ahead ? stopSteps() : startSteps(false)), a: () => (steps.on && steps.ahead ? stopSteps() : startSteps(false, true)),
+    l: () => (live.on ? stopLive() : startLive()), q: () => { steps.quiz = !steps.quiz; $("quiz").setAttribute("aria-pressed", String(steps.quiz)); if (!steps.on || steps.ahead) startSteps(false); else showStep(); }, n: () => stepTo(steps.on ? steps.at + 1 : 0), N: () => stepTo(steps.at - 1), "?": () => $("help").showModal(),
     Escape: () => { found = null; select(null); leave(); if (steps.on) stopSteps(); },
     ArrowLeft: () => { zoom.x += 60; apply(); }, ArrowRight: () => { zoom.x -= 60; apply(); }, ArrowUp: () => { zoom.y += 60; apply(); }, ArrowDown: () => { zoom.y -= 60; apply(); },
   };
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || $("help").open) return;
+  listen(window, "keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || ["INPUT", "SELECT"].includes(event.target.tagName) || $("help").open) return;
     const act = actions[event.key];
     if (act) { event.preventDefault(); act(); }
   });
-  const on = (id, act) => $(id).addEventListener("click", act);
-  on("open", openAll); on("modules", modules); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("keys", actions["?"]);
+  const on = (id, act) => listen($(id), "click", act);
+  on("open", openAll); on("modules", modules); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("ahead", actions.a); on("live", actions.l); on("quiz", actions.q); on("operations", operations); on("backward", () => { if (!turned) turnPage(); }); on("save", saveAnimation);
+  listen($("ask"), "submit", guess); listen($("speed"), "change", () => { if (steps.timer) { pause(); play(); } }); on("keys", actions["?"]);
   on("next", () => { pause(); stepTo(steps.at + 1); }); on("back", () => { pause(); stepTo(steps.at - 1); }); on("first", () => { pause(); stepTo(0); });
-  on("play", () => { if (steps.timer) pause(); else { $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), 1400); } });
+  const play = () => { $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), Number($("speed").value)); };
+  on("play", () => { if (steps.timer) pause(); else play(); });
   on("theme", () => {
     const dark = document.body.dataset.theme ? document.body.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     document.body.dataset.theme = dark ? "light" : "dark";
   });
-  svg.addEventListener("click", (event) => { if (event.target === svg && !moved) select(null); });
+  listen(svg, "click", (event) => { if (event.target === svg && !moved) select(null); });
 
   render();
   fit();
@@ -908,4 +1153,5 @@
   if (wanted.has("find")) { const item = [...nodes, ...clusters].find((x) => x.label === wanted.get("find") || x.name === wanted.get("find")); if (item) go(item); }
   if (wanted.has("step")) { startSteps(false); stepTo(Math.min(Number(wanted.get("step")) || 1, steps.order.length) - 1); }
   document.body.dataset.ready = "yes";
-})();
+}
+viewer(picture, new AbortController());

@@ -1,0 +1,63 @@
+"use strict";
+/* Formulas as nested lists, operator first: drawn as MathML, written as text, and computed on arrays that are lists of numbers. */
+const Formula = (() => {
+  const NS = "http://www.w3.org/1998/Math/MathML";
+  const make = (name, ...children) => { const e = document.createElementNS(NS, name); e.append(...children); return e; };
+  const word = (name, text) => make(name, document.createTextNode(text));
+  const rank = (t) => (!Array.isArray(t) ? 9 : { "+": 1, "-": 1, neg: 2, "*": 3, "@": 3, "/": 8, "^": 6 }[t[0]] ?? 9);
+  const bracket = (t, names, least) => (rank(t) < least ? make("mrow", word("mo", "("), draw(t, names), word("mo", ")")) : draw(t, names));
+
+  /** A formula as an element of MathML; `names` says what stands for each name: text, or a formula of its own. */
+  function draw(t, names) {
+    if (typeof t === "number") return word("mn", String(t));
+    if (typeof t === "string") return names && names[t] !== undefined ? (typeof names[t] === "string" ? (/^-?[\d.]/.test(names[t]) ? (names[t].startsWith("-") ? make("mrow", word("mo", "("), word("mn", names[t]), word("mo", ")")) : word("mn", names[t])) : word("mi", names[t])) : names[t].cloneNode(true)) : word("mi", t);
+    const [op, a, b] = t;
+    switch (op) {
+      case "+": return make("mrow", draw(a, names), word("mo", "+"), bracket(b, names, 2));
+      case "-": return make("mrow", draw(a, names), word("mo", "−"), bracket(b, names, 3));
+      case "neg": return make("mrow", word("mo", "−"), bracket(a, names, 3));
+      case "*": return make("mrow", bracket(a, names, 3), word("mo", "·"), bracket(b, names, 4));
+      case "@": return make("mrow", bracket(a, names, 3), bracket(b, names, 4));
+      case "/": return make("mfrac", draw(a, names), draw(b, names));
+      case "^": return make("msup", bracket(a, names, 9), draw(b, names));
+      case "sqrt": return make("msqrt", draw(a, names));
+      case "exp": return make("msup", word("mi", "e"), draw(a, names));
+      case "abs": return make("mrow", word("mo", "|"), draw(a, names), word("mo", "|"));
+      case "transpose": return make("msup", bracket(a, names, 9), word("mi", "T"));
+      case "sum": return make("mrow", word("mo", "∑"), bracket(a, names, 3));
+      case "step": case "positive": return make("mrow", word("mo", "["), draw(a, names), word("mo", ">"), word("mn", "0"), word("mo", "]"));
+      default: {
+        const args = [];
+        t.slice(1).forEach((x, i) => { if (i) args.push(word("mo", ",")); args.push(draw(x, names)); });
+        return make("mrow", word("mi", op === "log" ? "ln" : op), word("mo", "("), ...args, word("mo", ")"));
+      }
+    }
+  }
+  const math = (...children) => make("math", make("mrow", ...children));
+
+  /** A formula as a line of text, with numbers in the place of names. */
+  function write(t, names) {
+    if (typeof t === "number") return String(t);
+    if (typeof t === "string") return names && names[t] !== undefined ? (names[t].startsWith("-") ? `(${names[t]})` : names[t]) : t;
+    const [op, a, b] = t, around = (x, least) => (rank(x) < least ? `(${write(x, names)})` : write(x, names));
+    if (op === "neg") return `-${around(a, 3)}`;
+    if ("+-*/^@".includes(op)) { const r = { "+": 1, "-": 1, "*": 3, "/": 3, "^": 6, "@": 3 }[op]; return `${around(a, r)}${op === "^" ? "**" : ` ${op} `}${around(b, r + 1)}`; }
+    return `${op}(${t.slice(1).map((x) => write(x, names)).join(", ")})`;
+  }
+
+  const one = (f) => (a) => a.map(f);
+  const two = (f) => (a, b) => (a.length >= b.length ? a.map((v, i) => f(v, b.length === 1 ? b[0] : b[i])) : b.map((v, i) => f(a[0], v)));
+  const known = {
+    "+": two((a, b) => a + b), "-": two((a, b) => a - b), "*": two((a, b) => a * b), "/": two((a, b) => a / b), "^": two((a, b) => a ** b), neg: one((a) => -a),
+    exp: one(Math.exp), log: one(Math.log), sqrt: one(Math.sqrt), sin: one(Math.sin), cos: one(Math.cos), tan: one(Math.tan), arcsin: one(Math.asin), arccos: one(Math.acos),
+    arctan: one(Math.atan), arctan2: two(Math.atan2), sinh: one(Math.sinh), cosh: one(Math.cosh), tanh: one(Math.tanh), abs: one(Math.abs), sign: one(Math.sign),
+    positive: one((a) => (a > 0 ? 1 : 0)), step: one((a) => (a > 0 ? 1 : a === 0 ? 0.5 : 0)), max: two(Math.max), min: two(Math.min), sum: (a) => [a.reduce((s, v) => s + v, 0)],
+  };
+  /** The value of a formula; every name stands for a list of numbers. */
+  function compute(t, names) {
+    if (typeof t === "number") return [t];
+    if (typeof t === "string") return names[t];
+    return known[t[0]](...t.slice(1).map((x) => compute(x, names)));
+  }
+  return { draw, math, word, make, write, compute };
+})();
