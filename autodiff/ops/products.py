@@ -150,7 +150,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 def _einsum(*operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
     inputs, output = subscripts
     if len(operands) == 2:
-        found = _by_matmul(*inputs, output, *operands)
+        found = _by_matmul(inputs[0], inputs[1], output, operands[0], operands[1])
         if found is not None:
             return found
     return np.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=len(operands) > 2)
@@ -198,7 +198,7 @@ def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tup
     # The conjugations cancel: the rule is linear in g without them (docs/complex.md).
     part = None
     if len(rest) == 1 and all(value.__class__ is np.ndarray for value in (g, *rest)):
-        part = _by_matmul(output, *others, reachable, g, *rest)
+        part = _by_matmul(output, others[0], reachable, g, rest[0])
     if part is None:
         part = np.einsum(f"{','.join([output, *others])}->{reachable}", g, *rest, optimize=len(rest) > 1)
     length = {c: n for c, n in zip(mine, shape, strict=True)}

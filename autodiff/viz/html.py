@@ -8,6 +8,7 @@ page as JSON with ``<``, ``>`` and ``&`` escaped, and enters the document as tex
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -18,7 +19,7 @@ from autodiff.core.op import registry
 from .formulas import formula_of
 from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, clean, shape_text
 from .svg import style_sheet, variables
-from .view import GraphView
+from .view import GraphView, NodeView
 
 __all__ = ["to_html"]
 
@@ -41,7 +42,8 @@ _KEYS = (
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page."""
     return (files("autodiff.viz") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -141,6 +143,16 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
     }
 
 
+def _shown_now(node: NodeView) -> list[Any]:
+    """What a box shows at one moment: rows, details, alarm, heat maps and numbers."""
+    maps = [
+        {"kind": m.kind, "uri": m.uri, "width": m.size(MAP_SIDE)[0], "height": m.size(MAP_SIDE)[1], "text": m.text}
+        for m in node.maps
+    ]
+    details = [[clean(key), clean(value)] for key, value in node.details]
+    return [[clean(row) for row in node.rows], details, clean(node.alert), maps, list(node.numbers)]
+
+
 def _formulas(view: GraphView) -> dict[str, Any]:
     """The textbook formulas of the operations of a picture, by name."""
     names = {value for node in view.nodes for key, value in node.details if key == "operation"}
@@ -157,10 +169,17 @@ def _styles(theme: str) -> str:
     light, dark = variables()
     chosen = f'body.autodiff-graph[data-theme="light"]{{{light}color-scheme:light}}body.autodiff-graph[data-theme="dark"]{{{dark}color-scheme:dark}}'
     scheme = {"auto": "light dark", "light": "light", "dark": "dark"}[theme]
-    return f":root{{color-scheme:{scheme}}}{sheet}{chosen}\n{_asset('viewer.css')}"
+    return f":root{{color-scheme:{scheme}}}{sheet}{chosen}\n{asset('viewer.css')}"
 
 
-def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", other: GraphView | None = None) -> str:
+def to_html(
+    view: GraphView,
+    *,
+    rankdir: str = "TB",
+    theme: str = "auto",
+    other: GraphView | None = None,
+    moments: Sequence[GraphView] = (),
+) -> str:
     """Write a picture as an interactive page.
 
     Parameters
@@ -173,6 +192,8 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", other:
         ``"auto"`` follows the reader's setting, which a button on the page changes; or ``"light"`` or ``"dark"``.
     other : GraphView, optional
         The picture's backward pass, to which a button of the page turns.
+    moments : sequence of GraphView
+        The same picture at several moments of a training, over which a slider of the page runs.
 
     Returns
     -------
@@ -195,8 +216,10 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", other:
     page = _data(view, rankdir)
     if other is not None:
         page["other"] = _data(other, rankdir)
+    if moments:
+        page["moments"] = [[_shown_now(node) for node in moment.nodes] for moment in moments]
     styles = _styles(theme)
-    library = "\n".join(line for line in _asset("dagre.min.js").splitlines() if "sourceMappingURL" not in line)
+    library = "\n".join(line for line in asset("dagre.min.js").splitlines() if "sourceMappingURL" not in line)
     keys = "".join(f"<tr><td><kbd>{escape(key)}</kbd></td><td>{escape(does)}</td></tr>" for key, does in _KEYS)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -243,21 +266,22 @@ def to_html(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", other:
 <div aria-live="polite"><p id="what"></p><ol id="sends"></ol></div>
 <form id="ask" hidden><label>gradient <input id="guess" type="text" inputmode="decimal" autocomplete="off" size="12"></label> <button>check</button> <span id="verdict" role="status"></span></form>
 </section>
+<section id="times" aria-label="training steps" hidden><label>moment <input id="moment" type="range" min="0" step="1" value="0"></label> <output id="when"></output></section>
 <section id="lively" aria-label="live numbers" hidden><div id="dials"></div></section>
 <div id="tip" role="tooltip" hidden></div>
 <dialog id="help"><form method="dialog"><h2>Keys</h2><table>{keys}</table><p><button>close</button></p></form></dialog>
 <script id="data" type="application/json">{safe_json(page)}</script>
 <script>
 /*
-{_asset("dagre.LICENSE.txt").partition("/*")[0].strip()}
+{asset("dagre.LICENSE.txt").partition("/*")[0].strip()}
 */
 {library}
 </script>
 <script>
-{_asset("formula.js")}
+{asset("formula.js")}
 </script>
 <script>
-{_asset("viewer.js")}
+{asset("viewer.js")}
 </script>
 </body>
 </html>

@@ -7,13 +7,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autodiff.core.errors import ArgumentError, MissingExtraError
+from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.tensor import Tensor
 from autodiff.viz.backward import backward_view, facing_view
 from autodiff.viz.dot import to_dot
 from autodiff.viz.folding import LIMIT, fold
-from autodiff.viz.html import to_html
+from autodiff.viz.html import asset, to_html
 from autodiff.viz.paper import to_paper
 from autodiff.viz.recording import Part, kinds_of, module_kinds, names_of, run
 from autodiff.viz.snapshot import Shown, snapshot
@@ -41,10 +44,15 @@ class Graph:
     """
 
     def __init__(
-        self, view: GraphView, rankdir: str = "TB", theme: str = "auto", other: Callable[[], GraphView] | None = None
+        self,
+        view: GraphView,
+        rankdir: str = "TB",
+        theme: str = "auto",
+        other: Callable[[], GraphView] | None = None,
+        moments: Sequence[GraphView] = (),
     ) -> None:
         self.view = view
-        self._other = other
+        self._other, self._moments = other, moments
         self.rankdir = rankdir
         self.theme = theme
 
@@ -62,7 +70,7 @@ class Graph:
     def html(self) -> str:
         """One interactive page; needs no package, no network and no other file."""
         other = None if self._other is None else self._other()
-        return to_html(self.view, rankdir=self.rankdir, theme=self.theme, other=other)
+        return to_html(self.view, rankdir=self.rankdir, theme=self.theme, other=other, moments=self._moments)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture, whole or not at all; the suffix (.svg, .html, .dot, .pdf, .png or .txt) chooses the
@@ -92,6 +100,28 @@ class Graph:
         with replacing(target) as file:
             file.write(data)
         return target
+
+    def widget(self) -> Any:
+        """The interactive page as a notebook's widget, whose trait ``selected`` is the id of the chosen box, both ways:
+        choosing on the page sets it, and setting it chooses on the page.
+
+        Returns
+        -------
+        anywidget.AnyWidget
+            With the traits ``html`` and ``selected``; ``observe`` it as any widget.
+
+        Raises
+        ------
+        MissingExtraError
+            If anywidget is not installed.
+        """
+        any_widget, traitlets = require("anywidget").AnyWidget, require("traitlets")
+        facts = {
+            "_esm": asset("widget.js"),
+            "html": traitlets.Unicode(self.html).tag(sync=True),
+            "selected": traitlets.Unicode("").tag(sync=True),
+        }
+        return type("GraphWidget", (any_widget,), facts)()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the interactive page in a frame of its own; else the drawing; else the listing."""
@@ -130,6 +160,7 @@ def draw(
     rankdir: str = "TB",
     theme: str = "auto",
     title: str = "",
+    history: Sequence[Mapping[str, Any]] | None = None,
 ) -> Graph:
     """Draw the computation that ended in a tensor, or in several, or that a function or module does.
 
@@ -173,6 +204,10 @@ def draw(
         Which way the computation flows.
     theme : {"auto", "light", "dark"}
     title : str
+    history : sequence of mapping of str to array, optional
+        States of the module that is drawn, or of the only one among ``names``, as ``state_dict()`` gave them during
+        training. The page has a slider over them: values, gradients and dead units of each. The module keeps its own
+        state.
 
     Returns
     -------
@@ -207,32 +242,78 @@ def draw(
         raise ArgumentError(f"draw: direction must be one of {_DIRECTIONS}, got {direction!r}")
     if isinstance(fold, int) and not isinstance(fold, bool) and fold < 1:
         raise ArgumentError(f"draw: fold must be True, False or the number of boxes to show, at least 1; got {fold}")
+    if history is not None:
+        module = _module_of(output, names or {})
+        values = gradients = True
     shown = Shown(expand, compare, values, statistics, gradients, profile)
-    known: dict[int, str] = {}
-    kinds: dict[str, Part] = {}
-    inputs: list[str] = []
-    failure = None
-    if isinstance(output, Tensor) or not callable(output):
-        if args:
-            raise ArgumentError("draw: arguments follow a callable only; options go by name")
-        outputs = [output] if isinstance(output, Tensor) else list(output)
-        if not outputs or not all(isinstance(t, Tensor) for t in outputs):
-            raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
+
+    def record() -> tuple[GraphView, bool]:
+        """The picture at this moment, and whether the program ended well."""
+        known: dict[int, str] = {}
+        kinds: dict[str, Part] = {}
+        inputs: list[str] = []
+        failure = None
+        if isinstance(output, Tensor) or not callable(output):
+            if args:
+                raise ArgumentError("draw: arguments follow a callable only; options go by name")
+            outputs = [output] if isinstance(output, Tensor) else list(output)
+            if not outputs or not all(isinstance(t, Tensor) for t in outputs):
+                raise ArgumentError("draw: pass a Tensor, a sequence of Tensors, or a callable and its arguments")
+        else:
+            # Constants are known by their arrays, so these are kept where there are names to find.
+            outputs, inputs, failure = run(output, args, shown.arrays or bool(names))
+            if hasattr(output, "named_parameters"):
+                known = names_of({"": output})
+                kinds = module_kinds(output)
+        known |= names_of(names or {})
+        kinds = kinds_of(names or {}) | kinds
+        view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
+        if direction != "forward" and failure is None:
+            view = (backward_view if direction == "backward" else facing_view)(view)
+        return view, failure is None
+
+    if history is not None:
+        moments = _moments(module, history, record)
+        view, well = moments[0], True
     else:
-        # Constants are known by their arrays, so these are kept where there are names to find.
-        outputs, inputs, failure = run(output, args, shown.arrays or bool(names))
-        if hasattr(output, "named_parameters"):
-            known = names_of({"": output})
-            kinds = module_kinds(output)
-    known |= names_of(names or {})
-    kinds = kinds_of(names or {}) | kinds
-    view = snapshot(outputs, shown=shown, names=known, kinds=kinds, title=title, inputs=inputs, failure=failure)
-    if direction != "forward" and failure is None:
-        view = (backward_view if direction == "backward" else facing_view)(view)
+        moments = ()
+        view, well = record()
     # The page turns to the backward pass; of a very large graph it would hold twice as much.
-    turns = direction == "forward" and failure is None and len(view.nodes) <= _TURNED
+    turns = direction == "forward" and well and not moments and len(view.nodes) <= _TURNED
     other = (lambda: _folded(backward_view(view), fold, depth, False)) if turns else None
-    return Graph(_folded(view, fold, depth, level == "modules"), rankdir, theme, other)
+    return Graph(_folded(view, fold, depth, level == "modules"), rankdir, theme, other, moments)
+
+
+def _module_of(output: Any, names: Mapping[str, Any]) -> Any:
+    """The module whose states a history holds: what is drawn, or the only one among the names."""
+    if hasattr(output, "load_state_dict"):
+        return output
+    found = [value for value in names.values() if hasattr(value, "load_state_dict") and hasattr(value, "parameters")]
+    if not callable(output) or len(found) != 1:
+        raise ArgumentError(
+            "draw: history= needs a module: draw a module, or a function with the one module that it runs among names="
+        )
+    return found[0]
+
+
+def _moments(
+    module: Any, history: Sequence[Mapping[str, Any]], record: Callable[[], tuple[GraphView, bool]]
+) -> tuple[GraphView, ...]:
+    """The picture with each state of the module; the module has its own state again afterwards."""
+    if not len(history):
+        raise ArgumentError("draw: history= is empty; it needs a state_dict() or more")
+    own = {name: np.array(array) for name, array in module.state_dict().items()}
+    moments: list[GraphView] = []
+    try:
+        for number, state in enumerate(history):
+            module.load_state_dict(state)
+            view, well = record()
+            if not well or [n.label for n in view.nodes] != [n.label for n in (moments or [view])[0].nodes]:
+                raise ArgumentError(f"draw: with state {number} of history= the program runs another course")
+            moments.append(view)
+    finally:
+        module.load_state_dict(own)
+    return tuple(moments)
 
 
 def _folded(view: GraphView, limit: bool | int, depth: int | None, modules: bool) -> GraphView:

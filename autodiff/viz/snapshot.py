@@ -214,6 +214,11 @@ class _Builder:
             ):
                 details.append(("born here", f"its inputs are finite, its output holds {_count_bad(value)}"))
                 rows.append("born here")
+            dead = _dead_units(entry, value)
+            if dead:
+                details.append(("dead units", dead))
+                if shown.values or shown.statistics:
+                    rows.append(f"{dead} dead")
         elif value is None:
             self.unknown += 1
         done = self.passes.get(entry)
@@ -603,6 +608,16 @@ def _statistics(array: Any) -> str:
         if not good.size:
             return "no finite element"
         return f"{good.min():.3g} … {good.max():.3g}, mean {good.mean():.3g}, std {good.std():.3g}"
+
+
+def _dead_units(entry: Any, value: Any) -> str:
+    """How many units of an activation are 0 for every example; empty where none is. Examples run along the first axis,
+    units along the second.
+    """
+    if not isinstance(entry, Node) or family_of(entry.op) != "activation" or value.ndim < 2 or not value.size:
+        return ""
+    dead = (value == 0).all(axis=(0, *range(2, value.ndim)))
+    return f"{int(dead.sum())} of {dead.size} units" if dead.any() else ""
 
 
 def _numbers(array: Any) -> tuple[float, ...]:

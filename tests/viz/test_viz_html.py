@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 import nn
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, AutodiffError
 from autodiff.viz import draw
-from autodiff.viz.html import safe_json, to_html
+from autodiff.viz.html import asset, safe_json, to_html
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 from nn import functional as F
 
@@ -642,3 +642,87 @@ def test_the_steps_are_saved_as_one_animated_svg(browser, pages):
     frames = [e for e in root.iter() if e.tag.endswith("}animate")]
     assert len(frames) == 5
     assert all(e.get("repeatCount") == "indefinite" for e in frames)
+
+
+# --- a training over time, and the notebook --------------------------------------------------------------------------
+
+
+def trained():
+    net = nn.Sequential(nn.Linear(3, 4, dtype=np.float64), nn.ReLU(), nn.Linear(4, 2, dtype=np.float64))
+    states = []
+    for factor in (1.0, 2.0, -1.0):
+        states.append({name: factor * array for name, array in net.state_dict().items()})
+    return net, states
+
+
+def test_a_history_shows_each_state_and_leaves_the_module_alone():
+    net, states = trained()
+    before = {name: np.array(array) for name, array in net.state_dict().items()}
+    graph = draw(net, np.ones((2, 3)), history=states)
+    assert all(np.array_equal(before[name], array) for name, array in net.state_dict().items())
+    page = json.loads(re.search(r'type="application/json">(.*?)</script>', graph.html, re.S)[1])
+    for state, moment in zip(states, page["moments"], strict=True):
+        shown = {node.label: now for node, now in zip(graph.view.nodes, moment, strict=True)}
+        bias = shown["2.bias"]
+        assert np.allclose(bias[4], state["2.bias"])
+        assert any(key == "gradient" for key, _ in bias[1])
+    assert page["moments"][0] != page["moments"][1]
+
+
+def test_a_history_that_does_not_fit_is_refused_and_changes_nothing():
+    net, states = trained()
+    before = {name: np.array(array) for name, array in net.state_dict().items()}
+    for history in ([], [states[0], {"0.weight": np.ones(2)}]):
+        with pytest.raises(AutodiffError, match=r"history= is empty|load_state_dict"):
+            draw(net, np.ones((2, 3)), history=history)
+        assert all(np.array_equal(before[name], array) for name, array in net.state_dict().items())
+    with pytest.raises(ArgumentError, match="needs a module"):
+        draw(lambda x: x * 2, np.ones(2), history=states)
+
+
+@needs_browser
+def test_a_slider_runs_over_the_states(browser, tmp_path):
+    net, states = trained()
+    draw(net, np.ones((2, 3)), history=states).save(tmp_path / "history.html")
+    browser.open(tmp_path / "history.html")
+    assert browser.text("#when") == "1 of 3"
+    first = browser.text(browser.node("2.bias"))
+    browser.script("const m = document.getElementById('moment'); m.value = 2; m.dispatchEvent(new Event('input'));")
+    assert browser.text("#when") == "3 of 3"
+    assert browser.text(browser.node("2.bias")) != first
+
+
+@needs_browser
+def test_the_widget_tells_what_is_chosen_and_chooses_what_it_is_told(browser, tmp_path):
+    graph = draw(lambda x, y: x * np.sin(y), 2.0, 3.0, values=True)
+    code = asset("widget.js").replace("export default", "const widget =")
+    (tmp_path / "cell.html").write_text(
+        f"""<body><div id="cell"></div><script>{code}
+        const held = {{ html: {safe_json(graph.html)}, selected: "" }}; let changed;
+        const model = {{ get: (k) => held[k], set: (k, v) => {{ held[k] = v; }}, save_changes() {{}},
+          on: (_, f) => {{ changed = f; }}, off() {{}} }};
+        widget.render({{ model, el: document.getElementById("cell") }});
+        document.querySelector("iframe").addEventListener("load", () => {{ document.body.dataset.ready = "yes"; }});
+        </script></body>"""
+    )
+    browser.open(tmp_path / "cell.html")
+    inside = "document.querySelector('iframe').contentDocument"
+    for _ in range(50):
+        if browser.script(f"return {inside}.body.dataset.ready") == "yes":
+            break
+        time.sleep(0.1)
+    sine = next(node.id for node in graph.view.nodes if node.label == "sin")
+    browser.script(f"{inside}.getElementById('{sine}').dispatchEvent(new MouseEvent('click'))")
+    browser.settle()
+    assert browser.script("return held.selected") == sine
+    browser.script("held.selected = 'n0'; changed();")
+    browser.settle()
+    assert browser.script(f"return {inside}.querySelector('.node.selected').id") == "n0"
+
+
+def test_the_widget_is_an_anywidget():
+    pytest.importorskip("anywidget")
+    graph = draw(lambda x: x * 2.0, 1.0)
+    widget = graph.widget()
+    assert widget.html == graph.html
+    assert widget.selected == ""

@@ -658,6 +658,8 @@ function viewer(data, own) {
 
   function select(item, path) {
     selected = item;
+    // A notebook's widget hears what is chosen; nothing else is told.
+    if (parent !== window) parent.postMessage({ autodiff: "selected", id: item ? item.id : "" }, "*");
     pathOn = !!item && (path === undefined ? item.kind === "parameter" : path);
     panel(item);
     mark();
@@ -1146,6 +1148,22 @@ function viewer(data, own) {
   });
   listen(svg, "click", (event) => { if (event.target === svg && !moved) select(null); });
 
+  listen(window, "message", (event) => {
+    if (event.source !== parent || event.data?.autodiff !== "select" || event.data.id === (selected ? selected.id : "")) return;
+    const item = [...nodes, ...clusters].find((x) => x.id === event.data.id);
+    if (item) go(item); else select(null);
+  });
+  // The moments of a training: what every box showed at each.
+  if (data.moments) {
+    $("times").hidden = false;
+    $("moment").max = data.moments.length - 1;
+    const at = (k) => {
+      data.moments[k].forEach((now, i) => { [nodes[i].rows, nodes[i].details, nodes[i].alert, nodes[i].maps, nodes[i].numbers] = now; });
+      $("when").textContent = `${k + 1} of ${data.moments.length}`;
+    };
+    listen($("moment"), "input", () => { if (live.on) stopLive(); at(Number($("moment").value)); render(); if (selected) panel(selected); });
+    at(0);
+  } else $("times").hidden = true;
   render();
   fit();
   // A link may point at a box or at a step of the backward pass: #find=W1 or #step=3.
