@@ -181,9 +181,13 @@ def _tagged(result: Any, level: Any) -> Any:
     if result.__class__ is Batched:
         return Lanes(result.array, level)
     if isinstance(result, (list, tuple)):
-        parts = [_tagged(part, level) for part in result]
-        return tuple(parts) if isinstance(result, tuple) else parts
+        return _rebuilt(result, [_tagged(part, level) for part in result])
     return result
+
+
+def _rebuilt(like: Any, parts: list[Any]) -> Any:
+    """A list, tuple or named tuple of other parts."""
+    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts) if isinstance(like, tuple) else parts
 
 
 def _wrap(result: Any) -> Any:
@@ -241,15 +245,16 @@ def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     assert n is not None
     results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(n)]
     if isinstance(results[0], (list, tuple)):
-        parts = [Batched(np.stack([np.asarray(r[k]) for r in results])) for k in range(len(results[0]))]
-        return tuple(parts) if isinstance(results[0], tuple) else parts
+        return _rebuilt(
+            results[0], [Batched(np.stack([np.asarray(r[k]) for r in results])) for k in range(len(results[0]))]
+        )
     return Batched(np.stack([np.asarray(r) for r in results]))
 
 
 def shifted_index(index: Any) -> Any:
     """The index past the hidden axis, or None where NumPy would move the hidden axis away from the front."""
     parts = index if isinstance(index, tuple) else (index,)
-    if any(p.__class__ is Batched for p in parts):
+    if any(isinstance(p, Batched) for p in parts):
         return None
     fancy = [i for i, p in enumerate(parts) if not (p is None or p is Ellipsis or isinstance(p, slice))]
     if any(isinstance(parts[i], (np.ndarray, list)) for i in fancy) and fancy[-1] - fancy[0] + 1 != len(fancy):

@@ -117,8 +117,8 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     if not met:
         raise Unbatchable
     level: levels.Level = max(met, key=lambda one: one.depth)
-    if not level.lanes:
-        raise Unbatchable
+    if not level.lanes or any(one is not None and one.depth > level.depth for one in found):
+        raise Unbatchable  # a transform inside holds values of all lanes, and cannot be told of a single one
 
     def lane(i: int) -> Callable[[Any], Any]:
         def of(value: Any) -> Any:
@@ -134,6 +134,8 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     def joined(column: Sequence[Any]) -> Any:
         if column[0] is None:
             return None
+        if any(np.shape(bare_of(part)) != np.shape(bare_of(column[0])) for part in column):
+            raise Unbatchable  # as many elements as the values say, such as x[x > 0]
         return levels.laned(shaping.stack(list(column)), level)
 
     if isinstance(rows[0], (list, tuple)):
@@ -322,7 +324,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     What NumPy can do to a stack at once is done so; what it cannot is done once per example, with the same result:
     single operations without a rule (docs/forward.md lists them), and all of ``f`` if it decides by values (``if x >
     0``, ``float(x)``, an index that differs from example to example). Then what ``f`` prints or counts happens once per
-    example, after a first attempt.
+    example, after a first attempt. Any error that ``f`` raises is raised, at once.
 
     Examples
     --------
@@ -365,7 +367,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         call = _Call("vmap", f, (), ())
         try:
             outs, rebuild_out, with_lanes = _at_once(f, moved, axes, rebuild, n)
-        except Exception:
+        except Unbatchable:
             if not n:
                 raise
             outs, rebuild_out, with_lanes = _one_by_one(f, moved, axes, rebuild, n)

@@ -1,0 +1,134 @@
+"""``vmap`` over everything: each operation of the registry, each NumPy callable, and programs that decide by values."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn.functional as F
+from autodiff.core.op import registry
+from autodiff.facts import sample_call
+from autodiff.testing.draw import RandomDraw
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "arrays"))
+from test_numpy_coverage import CASES
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+ROWS = np.random.default_rng(0).normal(size=(4, 5))
+PLACES = np.arange(4)
+
+
+def values(t):
+    return [np.asarray(getattr(part, "data", part)) for part in (t if isinstance(t, tuple | list) else (t,))]
+
+
+def one_by_one(f, rows):
+    found = [values(f(*[row[k] for row in rows])) for k in range(len(rows[0]))]
+    return [np.stack(column) for column in zip(*found, strict=True)]
+
+
+def same(f, rows):
+    for found, truth in zip(values(ad.vmap(f)(*rows)), one_by_one(f, rows), strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+def test_every_operation(name):
+    op = registry[name]
+    args, attrs = sample_call(op, RandomDraw(np.random.default_rng(0)))
+    count = len(op.inputs)
+    given, extra = (list(args[0]), args[1:]) if op.variadic else (list(args[:count]), args[count:])
+    moving = [i for i, a in enumerate(given) if a is not None and np.asarray(a).dtype.kind in "fc"]
+
+    def f(*parts):
+        full = list(given)
+        for i, part in zip(moving, parts, strict=True):
+            full[i] = part
+        return op.function(full, *extra, **attrs) if op.variadic else op.function(*full, *extra, **attrs)
+
+    if moving:
+        same(f, [np.stack([np.asarray(given[i]), np.asarray(given[i]) * 1.01]) for i in moving])
+
+
+@pytest.mark.parametrize("name", sorted(name for name, case in CASES.items() if name != "ldexp"))
+def test_every_numpy_function(name):
+    """As it is, and its gradient: ``grad`` of ``vmap`` and ``vmap`` of ``grad``."""
+    f, args = CASES[name][:2]
+    rows = [np.stack([np.asarray(a), np.asarray(a) * 1.01 + 0.001]) for a in args]
+    same(f, rows)
+    truth = one_by_one(f, rows)
+    if rows[0].dtype.kind != "f" or len(truth) > 1 or truth[0].dtype.kind != "f":
+        return
+    u = np.cos(np.arange(truth[0].size)).reshape(truth[0].shape)
+
+    def slope(x, weight, *rest):
+        return ad.grad(lambda z: np.sum(f(z, *rest) * weight))(x)
+
+    (expected,) = one_by_one(slope, [rows[0], u, *rows[1:]])
+    (inside,) = values(ad.vmap(slope)(rows[0], u, *rows[1:]))
+    outside = ad.grad(lambda x: np.sum(ad.vmap(f)(x, *rows[1:]) * u))(rows[0])
+    np.testing.assert_allclose(inside, expected, atol=1e-10)
+    np.testing.assert_allclose(outside, expected, atol=1e-10)
+
+
+def halved(x):
+    y = np.sum(x) ** 2
+    while y > 1:
+        y = y / 2
+    return y
+
+
+PROGRAMS = {
+    "if": (lambda x: x * 2 if x.sum() > 0 else x * 3, [ROWS]),
+    "float": (lambda x: x * float(x[0]), [ROWS]),
+    "item": (lambda x: x * x[0].item(), [ROWS]),
+    "iteration": (lambda x: sum(v * v for v in x), [ROWS]),
+    "index": (lambda x, i: x[i], [ROWS, PLACES]),
+    "int": (lambda x, i: x[int(i) : int(i) + 2], [ROWS, PLACES]),
+    "argmax": (lambda x: x[np.argmax(x)], [ROWS]),
+    "mask": (lambda x: x[x > 0].sum(), [ROWS]),
+    "while": (halved, [ROWS]),
+    "grad of an if": (ad.grad(lambda x: np.sum(x**2) if x[0] > 0 else np.sum(x)), [ROWS]),
+    "grad of an index": (lambda x, i: ad.grad(lambda z: z[i] ** 2)(x), [ROWS, PLACES]),
+    "grad of the largest": (ad.grad(lambda x: np.take_along_axis(x, np.argsort(x)[-2:], 0).prod()), [ROWS]),
+    "grad of a loop": (ad.grad(halved), [ROWS]),
+    "jvp of sort": (lambda x: ad.jvp(np.sort, (x,), (x * x,))[1], [ROWS]),
+    "jacfwd of sort": (ad.jacfwd(lambda x: np.sort(x) ** 2), [ROWS]),
+    "jacrev of sort": (ad.jacrev(lambda x: np.sort(x) ** 2), [ROWS]),
+    "hessian": (ad.hessian(lambda x: np.sum(np.sort(x) * np.arange(5) ** 2) + np.prod(x)), [ROWS]),
+    "classes": (lambda x, i: ad.grad(lambda z: F.cross_entropy(z[None], i[None]))(x), [ROWS, PLACES]),
+    "inside another": (lambda x: ad.vmap(lambda z: np.sort(x) * z)(x), [ROWS]),
+    "grad of another": (ad.grad(lambda x: np.sum(ad.vmap(lambda z: np.sort(x) * z)(x))), [ROWS]),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_that_decide_by_values(name):
+    same(*PROGRAMS[name])
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, ad.ShapeError, ZeroDivisionError])
+def test_an_error_of_the_function_is_raised_at_its_first_call(error):
+    """Only values that nobody can give for all examples at once make it run once for each."""
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        raise error("mine")
+
+    with pytest.raises(error, match="mine"):
+        ad.vmap(f)(ROWS)
+    assert len(calls) == 1
+
+
+def test_a_fault_in_a_rule_shows(monkeypatch):
+    from autodiff import mapping
+
+    def faulty(op, given, attrs):
+        raise RuntimeError("a fault in a batching rule")
+
+    monkeypatch.setitem(mapping._RULES, "cumsum", faulty)
+    with pytest.raises(RuntimeError, match="batching rule"):
+        ad.vmap(np.cumsum)(ROWS)
