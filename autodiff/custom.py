@@ -16,7 +16,6 @@ import numpy as np
 
 from autodiff import levels
 from autodiff.core import backward
-from autodiff.batching import Batched
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Operation, apply, wrap
@@ -95,8 +94,8 @@ def _tensor(value: Any) -> Any:
 
 def _number_of(value: Any) -> Any:
     """Whether a leaf is something that an operation can take."""
-    numbers = (Tensor, np.ndarray, np.generic, Batched, float, complex, int)
-    return isinstance(value, numbers) and not isinstance(value, bool)
+    numbers = isinstance(value, (Tensor, np.ndarray, np.generic, float, complex, int)) and not isinstance(value, bool)
+    return numbers or levels.tracked(value)
 
 
 class _Custom:

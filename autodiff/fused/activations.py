@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.op import Fused
-from autodiff.fused.common import ZERO, at_least_zero, masked
+from autodiff.fused.common import ZERO, at_least_zero, from_largest, masked
 from autodiff.ops.common import real_numbers
 
 __all__ = ["log_softmax", "relu", "softmax"]
@@ -76,10 +76,8 @@ def softmax_composed(x: Any, *, axis: int = -1) -> Any:
     >>> softmax([0.0, 0.0]).data
     array([0.5, 0.5])
     """
-    from autodiff.ops.elementwise import constant
-
-    e = np.exp(x - constant(np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
-    return e / np.sum(e, axis=axis, keepdims=True)
+    below, others = from_largest(x, axis)
+    return np.exp(below) / (1 + np.sum(others, axis=axis, keepdims=True))
 
 
 def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
@@ -139,10 +137,8 @@ def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
     >>> log_softmax([1e4, 0.0]).data
     array([     0., -10000.])
     """
-    from autodiff.ops.elementwise import constant
-
-    shifted = x - constant(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    below, others = from_largest(x, axis)
+    return below - np.log1p(np.sum(others, axis=axis, keepdims=True))
 
 
 def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:

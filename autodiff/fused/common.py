@@ -84,6 +84,21 @@ def ones(n: int, dtype: Any) -> Array:
     return _read_only(np.ones(n, dtype))
 
 
+def from_largest(x: Any, axis: int) -> tuple[Any, Any]:
+    """``x`` less its largest entry along an axis, and the exponentials of that with 0 at the (first) largest itself.
+
+    The sum of exponentials is 1 plus their sum. So written, no derivative of a softmax subtracts a probability from 1:
+    ``p - 1`` is 0 where p rounds to 1, which the sum of the other probabilities is not.
+    """
+    from autodiff.ops.elementwise import constant
+
+    values = constant(x)
+    largest = np.equal(values, np.max(values, axis=axis, keepdims=True, initial=-np.inf))
+    first = np.logical_and(largest, np.equal(np.cumsum(largest, axis=axis), 1))
+    below = np.where(first, 0, x - np.sum(np.where(first, x, 0), axis=axis, keepdims=True))
+    return below, np.where(first, 0, np.exp(below))
+
+
 @lru_cache(maxsize=64)
 def row_starts(n: int, m: int) -> Array:
     """Read-only: where the rows of a matrix (n, m) begin in its memory."""

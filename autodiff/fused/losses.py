@@ -11,7 +11,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.fused.common import filled, number, row_starts, row_sums
+from autodiff.fused.common import filled, from_largest, number, row_starts, row_sums
 from autodiff.kernels import calls, either, either_backward
 from autodiff.ops.common import real_numbers
 
@@ -64,13 +64,11 @@ def cross_entropy_composed(
     >>> round(cross_entropy([[0.0, 0.0]], np.array([1])).item(), 6)
     0.693147
     """
-    from autodiff.ops.elementwise import constant
-
     rows_target, shape, _ = _prepare(logits, target, weight, ignore_index, reduction, label_smoothing)
     rows = class_rows(logits)
     classes = rows.shape[1]
-    shifted = rows - constant(np.max(rows, axis=1, keepdims=True, initial=-np.inf))
-    log_p = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    below, others = from_largest(rows, 1)
+    log_p = below - np.log1p(np.sum(others, axis=1, keepdims=True))
     if rows_target is None:
         q = class_rows(target) * (1 - label_smoothing) + label_smoothing / classes
         losses = -np.sum((q if weight is None else q * weight) * log_p, axis=1)

@@ -436,7 +436,9 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
         for i in range(classes):
             d = row[i] - top
             to[i] = (np.float32(0) if d < np.float32(-87) else _exp(d)) * factor
-        to[target[r]] -= each[r]
+        # A row sums to 0. The target's entry is what the others leave: p - 1 would be 0 where p rounds to 1.
+        to[target[r]] = 0
+        to[target[r]] = -_sum(to, np.float32(0))
 
 
 # --- GELU

@@ -334,3 +334,33 @@ def test_products_with_zeros_and_huge_factors():
     assert np.array_equal(ad.grad(np.prod)(np.array([1e200, 1e200, 0.0, 0.0])), np.zeros(4))
     assert np.array_equal(ad.grad(np.prod)(np.array([1e-200, 1e-200, 1e200])), [1.0, 1.0, 0.0])
     assert np.array_equal(ad.grad(lambda x: np.cumprod(x)[-1])(np.array([2.0, 0.0, 3.0])), [0.0, 6.0, 0.0])
+
+
+@pytest.mark.parametrize("logits", [[40.0, 0.0, 1.0], [1.0, 300.0, 0.0], [0.3, -0.2, 0.5], [60.0, 60.0, 0.0]])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, target: F.cross_entropy(z[None], np.array([target])),
+        lambda z, target: -F.log_softmax(z, 0)[target],
+        lambda z, target: F.cross_entropy(z[None], np.array([target]), reduction="none")[0],
+    ],
+)
+def test_derivatives_of_a_certain_class_keep_their_digits(loss, logits):
+    """The gradient of its score is minus the sum of the other probabilities, not p - 1, and the Hessian p times it."""
+    z = np.array(logits)
+    target = int(np.argmax(z))
+    e = np.exp(z - z.max())
+    p = e / e.sum()
+    others = np.where(np.eye(3, dtype=bool), 0, p)  # (3, 3): the probabilities but one
+    gradient = np.where(np.arange(3) == target, -others[target].sum(), p)
+    hessian = np.where(np.eye(3, dtype=bool), p * others.sum(1), -np.outer(p, p))
+    for first in (ad.grad(loss)(z, target), ad.vjp(lambda z: ad.grad(loss)(z, target), z)[0]):
+        np.testing.assert_allclose(first, gradient, rtol=1e-13)
+    for second in (ad.hessian(loss)(z, target), ad.jacrev(ad.jacrev(loss))(z, target)):
+        np.testing.assert_allclose(second, hessian, rtol=1e-13, atol=1e-300)
+
+
+def test_the_float32_kernel_keeps_the_digits_of_a_certain_class():
+    z = np.tile(np.array([[40.0, 0.0]], np.float32), (600, 1))
+    found = ad.grad(lambda z: F.cross_entropy(z, np.zeros(600, int), reduction="sum"))(z)
+    np.testing.assert_allclose(found, np.tile([[-4.248354e-18, 4.248354e-18]], (600, 1)), rtol=1e-6)

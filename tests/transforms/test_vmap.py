@@ -34,7 +34,7 @@ def same(f, rows):
         np.testing.assert_allclose(found, truth, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(registry))
+@pytest.mark.parametrize("name", sorted(set(registry) - {"vector_of"}))  # a user's own, of test_contract.py
 def test_every_operation(name):
     op = registry[name]
     args, attrs = sample_call(op, RandomDraw(np.random.default_rng(0)))
