@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
+from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -243,9 +244,8 @@ class Ordinary:
     def gradients(self, optimizer: Any) -> list[Array] | None:
         """All gradients, if everything besides is as it was left; the values are then marked as written into."""
         groups, params = optimizer.param_groups, self._params
-        states, arrays = map(optimizer.state.get, params), map(dict.get, self._holders, self._keys)
-        found = chain(groups, *[group["params"] for group in groups], map(_DATA, params), states, arrays)
-        if not all(map(operator.is_, self._expected, found)) or list(map(optimizer._slots, groups)) != self._names:
+        found = chain(groups, *[group["params"] for group in groups], map(_DATA, params), self.states_of(optimizer))
+        if not all(map(operator.is_, self._expected, found)) or not self.is_named(optimizer):
             return None
         try:
             leaves = list(map(_NODE, params))
@@ -256,12 +256,28 @@ class Ordinary:
             grads = [leaf.grad for leaf in leaves]  # a number becomes an array
             if list(map(type, grads)) != self._plain:
                 return None
+        self.mark(leaves)
+        return grads
+
+    def states_of(self, optimizer: Any) -> Iterator[Any]:
+        """The parameters' states, and the arrays in them."""
+        return chain(map(optimizer.state.get, self._params), map(dict.get, self._holders, self._keys))
+
+    def places(self, optimizer: Any) -> Iterator[tuple[Any, Any]]:
+        """Where these are to be found: a dict and a key of each."""
+        return chain(zip(repeat(optimizer.state), self._params), zip(self._holders, self._keys, strict=True))
+
+    def is_named(self, optimizer: Any) -> bool:
+        """Whether the options ask for the same state arrays."""
+        return list(map(optimizer._slots, optimizer.param_groups)) == self._names
+
+    def mark(self, leaves: list[Any]) -> None:
+        """The values are about to be written into."""
         now = time.written = tick()
         for writes, place in self._writes:
             writes[place] = now
         for leaf in leaves:
             leaf.version = now
-        return grads
 
 
 def real(flat: Array) -> Array:

@@ -338,9 +338,7 @@ class Optimizer:
         if self._ordinary is not None and not plain:
             given = self._ordinary.gradients(self)
             if given is not None:
-                for group, flat, states, slots, first, last in self._ordinary.parts:
-                    self._advance(group, flat, given[first:last], None, self._begin(group, states), slots)
-                self._step_count += 1
+                self._take(self._ordinary, given)
                 return loss
         work = [
             (group, flat, flat.gradients(self._name))
@@ -355,6 +353,26 @@ class Optimizer:
         self._ordinary = None if plain else Ordinary.of(self, [(group, flat) for group, flat, _ in work])
         self._step_count += 1
         return loss
+
+    def ordinary(self) -> Ordinary | None:
+        """What the next step finds as the last one left it, for ``autodiff.jit``; None if the step is not this class's
+        own.
+        """
+        own = type(self).step is Optimizer.step and "step" not in self.__dict__
+        return self._ordinary if own else None
+
+    def step_along(self, ordinary: Ordinary, grads: list[Array], leaves: list[Any]) -> None:
+        """A step whose caller has seen that nothing but the gradients has changed since ``ordinary`` was made."""
+        if not ordinary.is_named(self) or is_plain():
+            self.step()
+            return
+        ordinary.mark(leaves)
+        self._take(ordinary, grads)
+
+    def _take(self, ordinary: Ordinary, grads: list[Any]) -> None:
+        for group, flat, states, slots, first, last in ordinary.parts:
+            self._advance(group, flat, grads[first:last], None, self._begin(group, states), slots)
+        self._step_count += 1
 
     def _vectors(self, group: Group, plain: bool) -> list[Flat]:
         """The group's parameters as vectors, kept from step to step as long as shapes and dtypes stay."""

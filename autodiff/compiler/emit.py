@@ -18,7 +18,17 @@ from autodiff.compiler.passes import cheaper
 from autodiff.compiler.passes.chains import Chain
 from autodiff.compiler.passes.cheaper import as_operand, cheapen
 from autodiff.compiler.passes.fusion import fuse
-from autodiff.compiler.passes.simplify import COPIES, EMPTY, FILLS, can_write, copies, drop, elide_copies, fold
+from autodiff.compiler.passes.simplify import (
+    COPIES,
+    EMPTY,
+    FILLS,
+    can_write,
+    copies,
+    decide_first,
+    drop,
+    elide_copies,
+    fold,
+)
 from autodiff.compiler.record import Attribute, Method, Op, Slot, slots_in
 
 __all__ = ["MISS", "Code"]
@@ -50,6 +60,16 @@ _ALIKE = {
 }
 
 
+_INFIX: dict[Any, str] = {
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
+    operator.add: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.truediv: "/",
+}
 _SHAPED = {np.dot, np.matmul, np.einsum, cheaper.c_einsum, np.concatenate, np.stack, np.where, np.clip, np.outer}
 _SHAPED |= {
     np.swapaxes,
@@ -94,6 +114,7 @@ class Code:
         self.name = name
         fold(listing)
         drop(listing)
+        decide_first(listing)
         cheapen(listing.ops)
         elide_copies(listing)
         drop(listing)
@@ -133,12 +154,24 @@ class Code:
             self.names[slot.index] = name
         self.chains = [op.target for op in listing.ops if isinstance(op.target, Chain)]
         lines: list[str] = []
+        #: Whether it may turn out that the code does not hold when something has been drawn already.
+        self.undoes = drawn = False
         for op in listing.ops:
-            lines += self._line(op)
+            lines += (more := self._line(op))
+            drawn = drawn or op.kind == "draw"
+            self.undoes = self.undoes or (
+                drawn and (getattr(op.target, "__name__", "") == "kernel" or any("MISS" in line for line in more))
+            )
         self.calls = len(lines) - len(self.chains) + sum(chain.calls for chain in self.chains)
         self.body = lines
         self.result = self._text(listing.outputs)
         self.texts = [self._text(part) for part in listing.outputs]
+        #: Of outputs that are lists the text of each, and whether it is an array.
+        self.parts = [
+            [(self._text(item), isinstance(getattr(item, "value", None), np.ndarray)) for item in part]
+            for part in listing.outputs
+            if isinstance(part, list)
+        ]
         self.arguments = taken
         self.source = f"def run({', '.join(taken)}):\n" + "".join(
             f"    {line}\n" for line in [*lines, f"return {self.result}"]
@@ -286,6 +319,8 @@ class Code:
             return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
         if target is operator.getitem:
             return f"{args[0]}[{args[1]}]"
+        if target in _INFIX and len(args) == 2 and not kwargs:
+            return f"{args[0]} {_INFIX[target]} {args[1]}"
         if target is operator.setitem:
             return f"{args[0]}[{args[1]}] = {args[2]}"
         by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME

@@ -11,8 +11,10 @@ import copy
 import functools
 import gc
 import inspect
+import itertools
 import operator
 import random
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -189,25 +191,102 @@ class _Declared:
 
 
 _SIMPLE = frozenset({bool, int, float, str, tuple, type(None)})
+_END: Any = object()
+#: So often the code for a call that finds all as it was is written again, each time in some milliseconds.
+_PATIENCE = 8
+_DATA, _NODE, _GRAD = map(operator.attrgetter, ("_data", "_node", "_grad"))
+_PARAMS = operator.itemgetter("params")
 
 
-def _part_of(module: Any) -> Any:
-    """A module with what is in it besides arrays."""
-    names = module.__dict__
-    members = [*names["_parameters"].values(), *names["_buffers"].values()]
-    plain = [value for value in names.values() if value.__class__ in _SIMPLE]
-    return module, list(names["_modules"].values()), members, plain
+class _Watch:
+    """Everything that is declared as it was at some call, by identity: what a call finds unchanged need not be read."""
 
+    def __init__(self, declared: _Declared) -> None:
+        parts = [part.__dict__ for module in declared.modules for part in module.modules()]
+        self.dicts = [*parts, *(value for names in parts for value in names.values() if value.__class__ is dict)]
+        self.optimizers = declared.optimizers
+        records = [(one, one.ordinary() if hasattr(one, "ordinary") else None) for one in self.optimizers]
+        self.records = [(one, record) for one, record in records if record is not None]
+        self.tensors = declared.tensors()
+        self.leaves = [t._node for t in self.tensors if t._node.__class__ is Variable]
+        #: Each leaf's place among what changes from call to call: arrays, then gradients.
+        self.places = {id(leaf): place for place, leaf in enumerate(self.leaves, len(self.tensors))}
+        self.expected = [*map(_DATA, self.tensors), *map(_GRAD, self.leaves)]
+        self.rest = list(self._rest())
 
-def _is_as_it_was(part: Any) -> bool:
-    now = _part_of(part[0])
-    return (
-        now[3] == part[3]
-        and len(now[1]) == len(part[1])
-        and len(now[2]) == len(part[2])
-        and all(map(operator.is_, now[1], part[1]))
-        and all(map(operator.is_, now[2], part[2]))
-    )
+    def _rest(self) -> Any:
+        """What is the same object from call to call, in the usual case."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        return itertools.chain(
+            map(_NODE, self.tensors),
+            groups,
+            *map(_PARAMS, groups),
+            *[record.states_of(optimizer) for optimizer, record in self.records],
+            *map(dict.values, self.dicts),
+            (_END,),
+        )
+
+    def holds(self) -> bool:
+        """Whether all is as it was."""
+        now = itertools.chain(map(_DATA, self.tensors), map(_GRAD, self.leaves), self._rest())
+        return all(map(operator.is_, now, itertools.chain(self.expected, self.rest)))
+
+    def written_out(self, scope: dict[str, Any]) -> list[str]:
+        """The same question as lines, in less than half of the time; ``expected`` is a name in them."""
+        names: dict[int, str] = {}
+
+        def name(thing: Any) -> str:
+            if thing is None or thing is True or thing is False:
+                return repr(thing)
+            found = names.setdefault(id(thing), f"w{len(names)}")
+            scope[found] = thing
+            return found
+
+        tests, shapes = [], []
+        for place, t in enumerate(self.tensors):
+            tests += [f"{name(t)}._data is expected[{place}]", f"{name(t)}._node is {name(t._node)}"]
+            shapes.append(f"expected[{place}].shape == {t._data.shape}")
+        tests += [
+            f"{name(leaf)}._grad is expected[{place}]" for place, leaf in enumerate(self.leaves, len(self.tensors))
+        ]
+        tests += shapes
+        for optimizer in self.optimizers:
+            known = optimizer.param_groups
+            tests += [f"{name(optimizer)}.param_groups is {name(known)}", f"len({name(known)}) == {len(known)}"]
+            for place, group in enumerate(known):
+                params, at = group["params"], f"{name(known)}[{place}]"
+                tests += [
+                    f"{at} is {name(group)}",
+                    f"{at}['params'] is {name(params)}",
+                    f"len({name(params)}) == {len(params)}",
+                ]
+                tests += [f"{name(params)}[{i}] is {name(p)}" for i, p in enumerate(params)]
+        for optimizer, record in self.records:
+            held = zip(record.places(optimizer), record.states_of(optimizer), strict=True)
+            tests += [f"{name(where)}[{name(key)}] is {name(value)}" for (where, key), value in held]
+            tests.append(f"{name(optimizer)}.state is {name(optimizer.state)}")
+        if self.dicts:
+            scope["dicts"] = self.dicts
+            tests.append(f"[*map(len, dicts)] == {list(map(len, self.dicts))}")
+        for one in self.dicts:
+            tests += [f"{name(one)}[{key!r}] is {name(value)}" for key, value in one.items()]
+        lines = [f"if not ({' and '.join(tests[i : i + 40])}): return MISS" for i in range(0, len(tests), 40)]
+        return ["try:", *(f"    {line}" for line in lines), "except KeyError:", "    return MISS"] if lines else []
+
+    def facts(self, numbers: dict[int, Any]) -> Any:
+        """What a trace depends on, as part of a key: how tensors lie, which have gradients, and what modules hold
+        besides: numbers and text by value, anything else by identity.
+
+        What has been met is kept in ``numbers``, so that no other thing can come to have its identity.
+        """
+        found: list[Any] = [(layout_of(t._data), _grad_of(t) is None) for t in self.tensors]
+        for value in itertools.chain(*map(dict.values, self.dicts)):
+            if value.__class__ in _SIMPLE:
+                found.append(f"{value.__class__.__name__} {value!r}")
+            elif not isinstance(value, Tensor):
+                numbers[id(value)] = value
+                found.append(id(value))
+        return tuple(found)
 
 
 def _is_simple(leaf: Any) -> bool:
@@ -221,10 +300,100 @@ def _positional(leaves: Any) -> Any:
 class _Traced:
     """One list of calls, and what goes in and out of it."""
 
-    def __init__(self, code: Any, tensors: list[Any], bound: list[Any], graded: list[Any], rebuild: Any) -> None:
-        self.code, self.tensors, self.bound, self.graded, self.rebuild = code, tensors, bound, graded, rebuild
+    def __init__(self, code: Any, bound: list[int], graded: list[int], rebuild: Any, tensors: list[bool]) -> None:
+        self.code, self.bound, self.graded, self.rebuild = code, bound, graded, rebuild
+        self.kinds: list[Any] = []  # of the arguments
+        self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
-        self.draws = False
+        self._watch: list[Any] = []  # the one of the latest call, and its parts
+        self._written: Any = None
+        self._rewritten = 0
+
+    def steady(self, watch: _Watch) -> Any:
+        """A function of the arguments for a call that finds all as ``watch`` has it; MISS where it does not."""
+        before = self._watch[0] if self._watch else None
+        self._watch[:] = watch, watch.expected, watch.tensors
+        if before is None or len(before.rest) != len(watch.rest) or not all(map(operator.is_, before.rest, watch.rest)):
+            self._rewritten += 1
+            self._written = self._write(watch) if self._rewritten < _PATIENCE else None
+        return self._written
+
+    def _write(self, watch: _Watch) -> Any:
+        code = self.code
+        count = len(self.kinds)
+        names = [f"a{i}" for i in range(count)]
+        facts: list[Any] = []
+        for name, kind in zip(names, self.kinds, strict=True):
+            if kind.__class__ is tuple:
+                facts.append((f"{name}.__class__, {name}.shape, {name}.dtype, {name}.strides, ", (np.ndarray, *kind)))
+            else:
+                facts.append((f"{name}.__class__, ", (kind,)))
+        scope: dict[str, Any] = {}
+        lines = ["watch, expected, tensors = parts"]
+        lines += ["try:", f"    {''.join(f'{name}, ' for name in names)}= args" if names else "    () = args"]
+        if facts:
+            lines.append(f"    if ({''.join(text for text, _ in facts)}) != facts: return MISS")
+        lines += ["except (ValueError, AttributeError):", "    return MISS"]
+        lines += watch.written_out(scope)
+        given = code.arguments[count:]
+        used = " ".join(code.body) + code.result
+        for i, name in enumerate(given):
+            if re.search(rf"\b{name}\b", used):
+                lines.append(f"{name} = expected[{self._place(i, watch)}]")
+        lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
+        lines += ["except KernelFailure:", "    return MISS"]
+        shown, news, grads = code.parts
+        for place, (text, is_array) in zip(self.bound, news, strict=True):
+            text = text if is_array else f"asarray({text})"
+            if watch.tensors[place]._node is None:
+                lines.append(f"tensors[{place}]._data = expected[{place}] = {text}")
+            else:
+                lines.append(f"tensors[{place}].data = expected[{place}] = {text}")
+        for place, (text, _) in zip(self.graded, grads, strict=True):
+            at = watch.places[id(watch.tensors[place]._node)]
+            lines.append(f"tensors[{place}]._node._grad = expected[{at}] = {text}")
+        graded = zip(self.graded, grads, strict=True)
+        by_leaf = {id(watch.tensors[p]._node): text for p, (text, is_array) in graded if is_array}
+        for i, optimizer in enumerate(self.optimizers):
+            leaves = [p._node for group in optimizer.param_groups for p in group["params"]]
+            known = len(self.optimizers) == 1 and bool(watch.records) and all(id(leaf) in by_leaf for leaf in leaves)
+            if known:
+                places = [watch.places[id(leaf)] - len(watch.tensors) for leaf in leaves]
+                passed = ", ".join(by_leaf[id(leaf)] for leaf in leaves)
+                own = ", ".join(f"watch.leaves[{place}]" for place in places)
+                lines.append(f"optimizer{i}.step_along(watch.records[0][1], [{passed}], [{own}])")
+            else:
+                lines.append(f"optimizer{i}.step()")
+        texts = []
+        for i, ((text, _), is_tensor) in enumerate(zip(shown, self.tensors, strict=True)):
+            if is_tensor:
+                lines += [f"r{i} = new(Tensor)", f"r{i}._data = {text}", f"r{i}._node = None"]
+            texts.append(f"r{i}" if is_tensor else text)
+        rebuilt = self.rebuild
+        single = len(texts) == 1 and rebuilt([_END]) is _END
+        lines.append(f"return {texts[0] if single else f'rebuilt([{chr(44).join(texts)}])'}")
+        source = "def steady(args):\n" + "".join(f"    {line}\n" for line in lines)
+        scope |= {
+            **code.scope,
+            **{f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)},
+            "KernelFailure": kernels.KernelFailure,
+            "Tensor": Tensor,
+            "asarray": np.asarray,
+            "facts": tuple(value for _, values in facts for value in values),
+            "new": object.__new__,
+            "parts": self._watch,
+            "rebuilt": rebuilt,
+        }
+        exec(compile(source, f"<autodiff.jit: {code.name}>", "exec"), scope)
+        scope["steady"].__doc__ = source
+        return scope["steady"]
+
+    def _place(self, number: int, watch: _Watch) -> int:
+        """Where among what is watched an array lies that the code takes besides the arguments."""
+        if number < len(watch.tensors):
+            return number
+        held = [place for place, grad in enumerate(map(_GRAD, watch.leaves)) if grad is not None]
+        return len(watch.tensors) + held[number - len(watch.tensors)]
 
 
 class Jit:
@@ -240,10 +409,11 @@ class Jit:
         self._known: dict[Any, _Traced] = {}
         self._workshop = Workshop()
         self._lock = threading.RLock()
-        self._tensors: list[Tensor] = []
-        self._parts: list[Any] = []
-        self._options = ""
-        self._groups: Any = None
+        self._watch: _Watch | None = None
+        self._met: dict[int, Any] = {}
+        #: What serves a call that finds everything as the last one left it, and under which setting of the kernels.
+        self._steady: Any = None
+        self._setting: Any = None
         if static_argnames:
             self._signature: Any = inspect.signature(function)
             for name in static_argnames:
@@ -266,6 +436,14 @@ class Jit:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = current_state()
+        if state is None and self._steady is not None and not kwargs and self._setting == kernels.setting():
+            with self._lock:
+                steady, undoes = self._steady
+                before = self._drawn_so_far() if undoes else []
+                result = steady(args)
+                if result is not MISS:
+                    return result
+                self._undraw(before)
         if state is not None and (state.tracer is not None or state != replaced(ORDINARY, grad=state.grad)):
             return self._function(*args, **kwargs)  # part of something larger, or watched
         static: Any = ()
@@ -291,20 +469,25 @@ class Jit:
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
             return self._function(*args, **kwargs, **(static or {}))  # differentiated from outside
         with self._lock:
-            groups = [len(group["params"]) for thing in self._declared.optimizers for group in thing.param_groups]
-            if groups != self._groups or not all(map(_is_as_it_was, self._parts)):
-                self._groups = groups
-                self._tensors = self._declared.tensors()
-                self._parts = [_part_of(part) for module in self._declared.modules for part in module.modules()]
-                self._options = repr([part[3] for part in self._parts])
-            tensors = self._tensors
-            facts = [(layout_of(t._data), _grad_of(t) is None) for t in tensors]
+            watch = self._watch
+            if watch is None or not watch.holds():
+                watch = self._watch = _Watch(self._declared)
+            tensors = watch.tensors
+            facts = watch.facts(self._met)
             kinds = [_kind_of(leaf, self._declared) for leaf in leaves]
-            key = tuple(kinds), tuple(facts), shape, self._options, kernels.setting(), state
+            key = tuple(kinds), facts, shape, kernels.setting(), state
             traced = self._known.get(key)
             if traced is None:
                 traced = self._known[key] = self._trace(leaves, rebuild, static, tensors, state)
-            return self._run(traced, leaves, rebuild, static, tensors)
+                traced.kinds = kinds
+            result = self._run(traced, leaves, rebuild, static, tensors)
+            if rebuild is _positional and state is None:
+                self._watch = watch = _Watch(self._declared)
+                steady = watch.facts(self._met) == facts  # a first call may leave gradients where there were none
+                written = traced.steady(watch) if steady else None
+                self._steady = None if written is None else (written, traced.code.undoes)
+                self._setting = kernels.setting()
+            return result
 
     def _run(self, traced: _Traced, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any]) -> Any:
         values = (
@@ -312,11 +495,13 @@ class Jit:
         )
         values += [t._data for t in tensors]
         values += [g for t in tensors if (g := _grad_of(t)) is not None]
-        before = [g.bit_generator.state for g in self._declared.generators] if traced.draws else []
-        found = traced.code.run(*values)
+        before = self._drawn_so_far() if traced.code.undoes else []
+        try:
+            found = traced.code.run(*values)
+        except kernels.KernelFailure:
+            found = MISS
         if found is MISS:
-            for generator, was in zip(self._declared.generators, before, strict=False):
-                generator.bit_generator.state = was
+            self._undraw(before)
             args, kwargs = rebuild(leaves)
             return self._function(*args, **kwargs, **(static or {}))
         result, bound, grads = found
@@ -327,11 +512,18 @@ class Jit:
         del values  # an optimiser writes over arrays that nobody else holds
         for optimizer in traced.optimizers:
             optimizer.step()
-        return traced.rebuild(result)
+        return traced.rebuild([wrap(v, None) if k else v for v, k in zip(result, traced.tensors, strict=True)])
 
     def _passes(self, leaf: Any) -> bool:
         """Whether an argument goes to the function as it is."""
         return _is_static(leaf) or id(leaf) in self._declared.places
+
+    def _drawn_so_far(self) -> list[Any]:
+        return [generator.bit_generator.state for generator in self._declared.generators]
+
+    def _undraw(self, before: list[Any]) -> None:
+        for generator, was in zip(self._declared.generators, before, strict=False):
+            generator.bit_generator.state = was
 
     def _trace(self, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any], state: Any) -> _Traced:
         recorder = Recorder()
@@ -418,6 +610,8 @@ class Jit:
         given = {s.slot.index for s in standins}
 
         def own(value: Any) -> Any:
+            if isinstance(value, np.ndarray) and not _is_standin(value):
+                value = recorder.standin(recorder.outside(value))
             if type(value) is Recorded and value.slot.storage is not None:
                 storage = value.slot.storage
                 if (
@@ -434,12 +628,8 @@ class Jit:
         kinds = [isinstance(out, Tensor) for out in outs]
         code = frozen_code(self._workshop, recorder, standins, values, (shown, news, grads), name)
 
-        def rebuilt(found: list[Any]) -> Any:
-            return template([wrap(v, None) if k else v for v, k in zip(found, kinds, strict=True)])
-
-        traced = _Traced(code, [], bound, graded, rebuilt)
+        traced = _Traced(code, bound, graded, template, kinds)
         traced.optimizers = tracer.stepped
-        traced.draws = any(op.kind == "draw" for op in recorder.ops)
         return code, traced
 
 

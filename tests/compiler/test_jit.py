@@ -316,3 +316,104 @@ def test_copies_and_pickles() -> None:
     f(np.ones(2))
     for again in (copy.deepcopy(f), pickle.loads(pickle.dumps(autodiff.jit(np.tanh)))):
         assert again(np.zeros(2)).tolist() == [0.0, 0.0]
+
+
+class Steered(nn.Module):
+    """A layer with what a program may change between calls: a function, a number, a list of text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4, generator=np.random.default_rng(3))
+        self.function = np.tanh
+        self.scale = 2.0
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self.inner(x)) * self.scale
+
+
+def steered() -> Any:
+    model = nn.Sequential(Steered(), nn.BatchNorm1d(4), nn.Linear(4, 3, generator=np.random.default_rng(4)))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return model, optimizer, step
+
+
+def other_parameter(model: Any) -> None:
+    model[2].weight = nn.Parameter(model[2].weight.data * 2)
+
+
+def other_gradient(model: Any) -> None:
+    model[2].weight.grad = None
+
+
+CHANGES: dict[str, Any] = {
+    "nothing": lambda m, o: None,
+    "a function": lambda m, o: setattr(m[0], "function", np.sin),
+    "a number": lambda m, o: setattr(m[0], "scale", 3.0),
+    "an int for a float": lambda m, o: setattr(m[0], "scale", 2),
+    "eval": lambda m, o: m.eval(),
+    "an array": lambda m, o: setattr(m[2].weight, "data", m[2].weight.data * 2),
+    "an array's elements": lambda m, o: m[2].weight.data.__imul__(2),
+    "a layer": lambda m, o: (
+        m.__setitem__(2, nn.Linear(4, 3, generator=np.random.default_rng(9)))
+        if hasattr(type(m), "__setitem__")
+        else None
+    ),
+    "a gradient": lambda m, o: other_gradient(m),
+    "all gradients": lambda m, o: o.zero_grad(),
+    "lr": lambda m, o: o.param_groups[0].__setitem__("lr", 0.2),
+    "amsgrad": lambda m, o: o.param_groups[0].__setitem__("amsgrad", True),
+    "a state array": lambda m, o: o.state[m[2].bias].__setitem__("exp_avg", np.ones(3, np.float32)),
+    "the state": lambda m, o: o.load_state_dict(o.state_dict()),
+    "the model's": lambda m, o: m.load_state_dict({k: v * 2 for k, v in m.state_dict().items()}),
+    "frozen": lambda m, o: setattr(m[2].weight, "requires_grad", False),
+    "a buffer": lambda m, o: setattr(m[1].running_mean, "data", np.ones(4, np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_between_calls_is_noticed(name: str) -> None:
+    (model, optimizer, step), (twin, other, plain) = steered(), steered()
+    compiled = autodiff.jit(step, state=(model, optimizer))
+    for i in range(9):
+        r = np.random.default_rng(i)
+        x, y = r.normal(size=(6, 4)).astype(np.float32), r.integers(0, 3, 6)
+        if i == 4:
+            CHANGES[name](model, optimizer)
+            CHANGES[name](twin, other)
+        if i == 7:
+            x = np.asfortranarray(x)
+        assert bits(compiled(x, y)) == bits(plain(x, y))
+        assert bits(model.state_dict()) == bits(twin.state_dict())
+        assert bits(optimizer.state_dict()) == bits(other.state_dict())
+        assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
+
+
+def test_a_result_that_is_a_constant_is_nobodys_but_the_callers() -> None:
+    table = np.arange(3.0)
+    compiled = autodiff.jit(lambda x: (table, x))
+    for _ in range(3):
+        compiled(np.ones(2))[0][:] = 7.0
+    assert table.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_random_numbers_are_put_back_where_the_code_turns_out_not_to_hold() -> None:
+    worlds = [(np.random.default_rng(0), Tensor(np.ones(3), requires_grad=True)) for _ in range(2)]
+
+    def made(g: Any, w: Any) -> Any:
+        return lambda x: autodiff.value_and_grad(lambda z: np.sum(np.sqrt(np.abs(F.dropout(z * x, 0.5, generator=g)))))(
+            np.ones(3)
+        )
+
+    compiled, plain = autodiff.jit(made(*worlds[0]), state=worlds[0]), made(*worlds[1])
+    for x in (np.ones(3), np.ones(3), np.zeros(3), np.array([1.0, 0.0, 2.0]), np.ones(3)):
+        with np.errstate(all="ignore"):
+            assert bits(compiled(x)) == bits(plain(x))
+        assert worlds[0][0].bit_generator.state == worlds[1][0].bit_generator.state

@@ -8,7 +8,7 @@ from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes.cheaper import c_einsum
 from autodiff.compiler.record import Method, Op, Slot, Storage, reads, slots_in
 
-__all__ = ["can_write", "copies", "drop", "elide_copies", "fold"]
+__all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold"]
 
 COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
 COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
@@ -61,6 +61,28 @@ def drop(listing: Listing) -> None:
                 storages.add(slot.storage.index)
         kept.append(op)
     listing.ops = kept[::-1]
+
+
+def decide_first(listing: Listing) -> None:
+    """Decisions about what is given come before random numbers are drawn, which cannot be taken back for nothing."""
+    ops = listing.ops
+    if not any(op.kind == "draw" for op in ops):
+        return
+    first: set[int] = set()
+    makers = {slot.index: op for op in ops for slot in op.outs()}
+    for guard in ops:
+        if guard.kind != "guard":
+            continue
+        needed, waiting = [guard], [guard]
+        while waiting:
+            made = [makers[s.index] for s in reads(waiting.pop()) if s.index in makers]
+            waiting += [op for op in made if not any(op is other for other in needed)]
+            needed += waiting
+        if all(op.kind != "draw" and not op.writes for op in needed) and not any(
+            s.storage in op.writes for op in ops for one in needed for s in reads(one) if s.storage is not None
+        ):
+            first |= {id(op) for op in needed}
+    listing.ops = [op for op in ops if id(op) in first] + [op for op in ops if id(op) not in first]
 
 
 def elide_copies(listing: Listing) -> None:
