@@ -175,7 +175,7 @@ def _until_ways_part(node: Any, g: Any, pending: Pending, free: bool) -> list[An
             node.saved = None
         if not ahead:
             return []
-        if len(ahead) > 1:
+        if len(ahead) > 1 or (node.op.pull is not None and _passes_by(node, ahead[0])):
             break
         node = ahead.pop()
         g = node.g
@@ -189,6 +189,11 @@ def _until_ways_part(node: Any, g: Any, pending: Pending, free: bool) -> list[An
         entry.g = g
     ahead.clear()
     return order
+
+
+def _passes_by(node: Any, reached: Any) -> bool:
+    """Whether a node sent nothing to one of its parents: the graph behind that one has a say in the order."""
+    return any(p is not None and p is not reached and p.__class__ is not Variable for p in node.parents)
 
 
 def _claimed(roots: Sequence[Any], since: int) -> list[Any]:

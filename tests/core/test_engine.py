@@ -263,6 +263,7 @@ WALKED = (
 
 
 @example([(WALKED[2], 1, 1), (WALKED[1], 2, 1), (WALKED[7], 1, 2)], 1)
+@example([(WALKED[n], i, j) for n, i, j in ((1, 2, 4), (4, 4, 3), (6, 2, 1), (0, 2, 1), (8, 1, 3))], 1)
 @given(
     st.lists(st.tuples(st.sampled_from(WALKED), st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12),
     st.integers(1, 3),
