@@ -79,7 +79,8 @@ def _contraction(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
 THRESHOLDS = {
     threshold.name: threshold
     for threshold in (
-        Threshold("FEW", 12, "elements", "NumPy, not Python, looks for NaN in a gradient", "overhead", _few),
+        Threshold("FEW", 12, "elements", "NumPy, not Python, computes with few numbers", "overhead", _few),
+        Threshold("SLOPE", 1 << 14, "elements", "the slope of tanh is computed in blocks", "solo"),
         Threshold("IN_PLACE", 1024, "elements", "a sum of gradients is added to in place", "overhead", _in_place),
         Threshold("SPREAD", 4096, "elements", "a reduction's gradient is a view, not filled", "overhead", _spread),
         Threshold("MATMUL", 1 << 14, "entries", "np.matmul, not dot, makes a product", "training", _product),
