@@ -11,7 +11,7 @@ from autodiff.core.errors import GradientMismatch
 from autodiff.testing import hooks, laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_engine, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients
-from autodiff.testing.draw import HypothesisDraw, RandomDraw
+from autodiff.testing.draw import HypothesisDraw, RandomDraw, bounded
 from autodiff.testing.report import Report
 from autodiff.testing.verify import Verification, verify, verify_all
 
@@ -21,6 +21,7 @@ __all__ = [
     "RandomDraw",
     "Report",
     "Verification",
+    "bounded",
     "check_autograd",
     "check_engine",
     "check_gradients",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from autodiff.facts import candidates
 
-__all__ = ["HypothesisDraw", "RandomDraw"]
+__all__ = ["HypothesisDraw", "RandomDraw", "bounded"]
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
@@ -153,3 +155,57 @@ class HypothesisDraw(_Draw):
     def _integers(self, count: int, high: int) -> Array:
         each = self._strategies.integers(0, high)
         return np.array(self._draw(self._strategies.lists(each, min_size=count, max_size=count)), dtype=np.int64)
+
+
+def bounded(check: Callable[..., Any]) -> Callable[..., Any]:
+    """A costly check whose failures Hypothesis shrinks in no more time than as many passing examples take.
+
+    Hypothesis shrinks for up to five minutes, and a check that fails takes longer than one that passes. Once the time
+    is used up whatever is new passes at once, so that the smallest failure known by then is the one reported; nothing
+    is ever judged twice.
+
+    Parameters
+    ----------
+    check : callable
+        Raises where it fails; called with the same drawn arguments it must do the same.
+
+    Returns
+    -------
+    callable
+        For one run of one test: make it outside of the function under ``given``.
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from autodiff.testing import bounded, check_gradients, strategies
+    >>> check = bounded(lambda x: check_gradients(np.tanh, x))
+    >>> given(strategies.arrays())(settings(max_examples=3, database=None, deadline=None)(lambda x: check(x)))()
+    """
+    from autodiff.extras import require
+
+    settings = require("hypothesis").settings
+    known: dict[bytes, tuple[BaseException, Any]] = {}
+    passed = spent = 0.0
+    calls = 0
+
+    def judged(*args: Any) -> None:
+        nonlocal passed, spent, calls
+        key = pickle.dumps(args)
+        if key in known:
+            error, traceback = known[key]
+            raise error.with_traceback(traceback)
+        start = time.perf_counter()
+        if known and spent > (passed / calls if calls else spent / len(known)) * settings.default.max_examples / 3:
+            return
+        try:
+            check(*args)
+        except Exception as error:
+            known[key] = error, error.__traceback__
+            spent += time.perf_counter() - start
+            raise
+        if known:
+            spent += time.perf_counter() - start
+        else:
+            passed, calls = passed + time.perf_counter() - start, calls + 1
+
+    return judged

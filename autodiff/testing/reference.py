@@ -69,6 +69,9 @@ _LARGE_STEPS = (2.0**-2, 2.0**-4)
 _QUICK = 2.0**-8
 #: Spacings for measuring noise: some thousand different numbers apart, and far below the smallest steps.
 _SPACING = {_LONG: 1e-15, _DOUBLE: 1e-12}
+#: ... and for measuring it anew where small steps are in doubt: over these the parts of a value that hardly move, as 1
+#: - out^2 in a tail, round differently, too. What is smooth shows less in each higher order, noise alike in all.
+_WIDER = {_LONG: 1e-10, _DOUBLE: 1e-9}
 #: Where the noise of a function that seems constant is measured, too: about half of the largest step away.
 _AWAY = (0.01, -0.01, 0.0137, -0.0137)
 #: How far apart the tables stand that tell plateaus from smooth pieces.
@@ -133,6 +136,9 @@ class _Reference:
                 (b if d is None else b + t * d).astype(kind, copy=False) for b, d in zip(base, direction, strict=True)
             ]
             values = self.terms(arrays)
+            if values.dtype.kind == "c" and not isinstance(t, complex):
+                # Real eigenvalues, say, that part into complex ones away from the point.
+                values = np.where(values.imag == 0, values.real, math.nan)
             return self.folded(values) if folded else values
 
         return function
@@ -726,6 +732,10 @@ class _Judge:
         if not kink and verdict == "inconclusive" and constant and abs(analytic - found.value) <= 10 * found.error:
             # It stays the same, but for its noise, wherever it is moved to.
             verdict = "pass"
+        if verdict == "inconclusive" and not kink and length < 1 and math.isfinite(analytic):
+            wider = self._wider(direction, found, moved, hidden, length)
+            if wider is not None and self._decide(analytic, wider, length) == "pass":
+                found, verdict = wider, "pass"
         if not kink and stepped is not None and math.isfinite(analytic):
             agrees = abs(stepped.value - found.value) <= 10 * found.error
             if verdict == "inconclusive" and agrees and analytic != 0 and self._near(analytic, stepped):
@@ -746,8 +756,15 @@ class _Judge:
         return unlike and abs(stepped.value - found.value) <= 10 * found.error and found.error > 1e-3 * largest
 
     def _small(self, moved: Any, length: float) -> float:
-        """What rounding leaves where the parts of an entry cancel within a term: measured by the term's derivatives."""
-        return 64 * _EPS * float(np.sum(np.where(moved, self.reference.slopes, 0.0))) * length / self.longest
+        """What rounding leaves where the parts of an entry cancel within a term: measured by the term's derivatives; of
+        a second derivative, by the gradients that rounding moves.
+        """
+        sizes = self.reference.slopes * (length / self.longest)
+        if self.order == 1:
+            return 64 * _EPS * float(np.sum(np.where(moved, sizes, 0.0)))
+        # A gradient that is nothing but rounding has no size of its own.
+        sizes = np.fmax(sizes, np.abs(self.reference.centre))
+        return 64 * _EPS * float(np.sum(np.where(moved, sizes, 0.0))) + 4 * _EPS * self.magnitude
 
     def _stepped(self, along: Callable[[Any], Any], length: float) -> tuple[_Numeric | None, float]:
         with np.errstate(all="ignore"), contextlib.suppress(Exception), warnings.catch_warnings():
@@ -839,7 +856,11 @@ class _Judge:
     ) -> tuple[_Numeric, str, bool]:
         """Extrapolated differences from smaller and smaller steps, then one-sided ones."""
         reference = self.reference
-        noise, steps, centre = reference.noise, reference.steps, reference.centre
+        steps, centre = reference.steps, reference.centre
+        # A kink stands on one side.
+        tables = [table(along, side * _WIDER[reference.precision]) for side in (1, -1)]
+        again = [noise_of(values, (order,)) for values in tables for order in (4, 5, 6)]
+        noise = np.fmax(reference.noise, np.min(again, axis=0))
         wide = [np.abs(along(sign * np.longdouble(steps[0])) - centre) for sign in (1, -1)]
         moved = moved | (wide[0] != 0) | (wide[1] != 0)
         noise = np.where(moved, noise, 0.0)
@@ -865,6 +886,26 @@ class _Judge:
         if not agreed and self._unresolved(along, steps, noise):
             return found, "inconclusive", False
         return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
+
+    def _wider(
+        self, direction: Sequence[Any], found: _Numeric, moved: Any, hidden: float, length: float
+    ) -> _Numeric | None:
+        """The derivative from steps that do not shrink with the entry, where a smooth function allows them; None where
+        two of them, or the smaller ones, contradict.
+        """
+        along = self.reference.along([None if d is None else d / length for d in direction])
+        noise, centre = self.reference.noise, self.reference.centre
+        with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError, LookupError):
+            far, near = (derivative(along, step, noise) for step in (2.0**-6, 2.0**-9))
+            if np.any(_exclude(far, near)):
+                return None
+            use = far.error < near.error
+            value, error = (np.where(use, a, b) * length for a, b in ((far.value, near.value), (far.error, near.error)))
+            best = Derivative(value, error)
+            change = float(np.sum(np.abs(along(np.longdouble(2.0**-6)) - centre))) * 2**6 * length
+            wider = self._sum(best, hidden, change, moved, self._small(moved, length))
+            return wider if abs(wider.value - found.value) <= 10 * (wider.error + found.error) else None
+        return None
 
     def _sum(self, best: Derivative, hidden: float, change: float, moved: Any, small: float) -> _Numeric:
         value, error = float(np.sum(best.value)), float(np.sum(best.error)) + hidden

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import autodiff
 from autodiff.core.op import registry
 from autodiff.facts import sample_call
-from autodiff.testing import HypothesisDraw, RandomDraw
+from autodiff.testing import HypothesisDraw, RandomDraw, bounded
 from autodiff.testing.laws import LAWS
 from autodiff.testing.mutation import mutants, telling_calls
 
@@ -24,12 +24,12 @@ PROFILE = hypothesis.settings.default.max_examples
 @pytest.mark.parametrize("law", sorted(LAWS))
 def test_law(law: str, name: str) -> None:
     op = registry[name]
+    check = bounded(lambda args, kwargs: LAWS[law](op, args, kwargs))
 
     @hypothesis.settings(max_examples=max(3, PROFILE // (5 if law in COSTLY else 3)))
     @given(st.data())
     def holds(data: st.DataObject) -> None:
-        args, kwargs = sample_call(op, HypothesisDraw(data.draw))
-        LAWS[law](op, args, kwargs)
+        check(*sample_call(op, HypothesisDraw(data.draw)))
 
     holds()
 

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 import autodiff as ad
 from autodiff.core.errors import ArgumentError, GradientMismatch
-from autodiff.testing import check_autograd, check_gradients, check_jax, check_pair, check_torch, strategies
+from autodiff.testing import (
+    bounded,
+    check_autograd,
+    check_gradients,
+    check_jax,
+    check_pair,
+    check_torch,
+    strategies,
+)
 
 
 @settings(max_examples=15)
@@ -161,3 +169,36 @@ def test_autograds_gradients_can_be_checked():
     import autograd.numpy as anp
 
     assert check_autograd(lambda x, y: anp.sin(x) @ y, np.array([0.3, -1.2]), np.ones(2)).verdict == "pass"
+
+
+def test_a_failing_check_shrinks_in_the_time_of_passing_ones():
+    import time
+
+    def seconds(factor):
+        asked = []
+
+        def slow(x):
+            asked.append(x)
+            time.sleep(0.01)
+            assert not np.any(np.abs(x) > 0.6) or factor == 1.0
+
+        check = bounded(slow)
+
+        @settings(max_examples=40, database=None, deadline=None)
+        @given(strategies.arrays())
+        def holds(x):
+            check(x)
+
+        start = time.perf_counter()
+        if factor == 1.0:
+            holds()
+        else:
+            with pytest.raises(AssertionError):
+                holds()
+        return time.perf_counter() - start, asked
+
+    passing, _ = seconds(1.0)
+    failing, asked = seconds(2.0)
+    assert failing < 2 * passing
+    # What fails was shrunk meanwhile.
+    assert min(x.size for x in asked) == 1

@@ -198,3 +198,33 @@ def test_functions_that_do_not_fit_together_are_a_usage_error():
     ):
         with pytest.raises(ArgumentError):
             check_pair(forward, backward, [np.ones(2), np.ones(2)])
+
+
+# --- nothing but rounding is no alarm
+
+
+def test_second_derivatives_of_zero_are_zero():
+    # Of two numbers the deviation is half their distance, which bends nowhere but at 0.
+    x = np.random.default_rng(5).normal(size=(3, 2))
+    assert check_gradients(lambda x: np.std(x, axis=-1), x).verdict == "pass"
+    import nn
+
+    one_key = [np.random.default_rng(0).normal(size=(2, 1, 3)) for _ in range(3)]
+    f = lambda q, k, v: nn.functional.scaled_dot_product_attention(q, k, v)
+    assert check_gradients(f, *one_key).verdict == "pass"
+
+
+def test_noise_that_hides_within_narrow_steps_is_found():
+    # Two numbers normalised are 1 and -1 less six millionths: over narrow steps all roundings are alike.
+    x, b = np.array([[[1.1150000000000002, -1.16625]]]), np.array([-1.28, 1.085758754863813])
+    f = lambda x, b: (x - np.mean(x)) / np.sqrt(np.var(x) + 1e-5) + b
+    assert check_gradients(f, x, b).verdict == "pass"
+
+
+def test_a_minimum_at_small_numbers_is_resolved():
+    # Equal logits and equal targets: the gradient is zero, and steps of a share of 0.0037 are lost in a sum of 20.
+    x = np.full((6, 4), -0.0037)
+    f = lambda x: np.sum(np.log(np.sum(np.exp(x), axis=1)) - np.mean(x, axis=1)) + 100.0
+    assert check_gradients(f, x, order=1).verdict == "pass"
+    tilted = lambda g, x: g * (np.exp(x) / np.sum(np.exp(x), axis=1, keepdims=True) - 0.25 + 1e-9)
+    assert check_pair(f, tilted, [x], raises=False).verdict != "pass"
