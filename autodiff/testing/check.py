@@ -215,9 +215,9 @@ def run(
         _compare_forward(problem, report, rng, bool(order))
     if report.verdict == "fail" and bend is None:
         problem.arguments.notes = report.notes
-        report.hints += diagnose(report, problem)
+        report.diagnosis = lambda: diagnose(report, problem)
     if raises and report.verdict != "pass":
-        raise GradientMismatch(str(report))
+        raise GradientMismatch(report)
     return report
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -157,55 +157,71 @@ class HypothesisDraw(_Draw):
         return np.array(self._draw(self._strategies.lists(each, min_size=count, max_size=count)), dtype=np.int64)
 
 
-def bounded(check: Callable[..., Any]) -> Callable[..., Any]:
-    """A costly check whose failures Hypothesis shrinks in no more time than as many passing examples take.
+class _Enough(BaseException):
+    """Leaves a run of Hypothesis, which lets whatever is no Exception through."""
 
-    Hypothesis shrinks for up to five minutes, and a check that fails takes longer than one that passes. Once the time
-    is used up whatever is new passes at once, so that the smallest failure known by then is the one reported; nothing
-    is ever judged twice.
+
+def bounded(test: Callable[..., Any]) -> Callable[..., Any]:
+    """A Hypothesis test whose failure shrinks in no more time than passing examples take.
+
+    Hypothesis shrinks for up to five minutes, and a gradient check that fails takes longer than one that passes. Here
+    the smallest failure that is known when the time is up is the one reported.
 
     Parameters
     ----------
-    check : callable
-        Raises where it fails; called with the same drawn arguments it must do the same.
+    test : callable
+        What ``hypothesis.given`` returned: this decorator stands above it.
 
     Returns
     -------
     callable
-        For one run of one test: make it outside of the function under ``given``.
 
     Examples
     --------
     >>> from hypothesis import given, settings
     >>> from autodiff.testing import bounded, check_gradients, strategies
-    >>> check = bounded(lambda x: check_gradients(np.tanh, x))
-    >>> given(strategies.arrays())(settings(max_examples=3, database=None, deadline=None)(lambda x: check(x)))()
+    >>> @bounded
+    ... @settings(max_examples=3, database=None, deadline=None)
+    ... @given(strategies.arrays())
+    ... def tanh_is_right(x):
+    ...     check_gradients(np.tanh, x)
+    >>> tanh_is_right()
     """
     from autodiff.extras import require
 
     settings = require("hypothesis").settings
-    known: dict[bytes, tuple[BaseException, Any]] = {}
-    passed = spent = 0.0
-    calls = 0
+    inner = test.hypothesis.inner_test  # type: ignore[attr-defined]
+    state: dict[str, Any] = {}
 
-    def judged(*args: Any) -> None:
-        nonlocal passed, spent, calls
-        key = pickle.dumps(args)
-        if key in known:
-            error, traceback = known[key]
-            raise error.with_traceback(traceback)
-        start = time.perf_counter()
-        if known and spent > (passed / calls if calls else spent / len(known)) * settings.default.max_examples / 3:
-            return
+    @functools.wraps(inner)
+    def timed(*args: Any, **kwargs: Any) -> None:
+        now = time.perf_counter()
+        failure = state.get("failure")
+        if failure is not None and now > state["end"]:
+            raise _Enough
+        state["calls"] += 1
         try:
-            check(*args)
+            inner(*args, **kwargs)
         except Exception as error:
-            known[key] = error, error.__traceback__
-            spent += time.perf_counter() - start
+            state["failure"] = error, error.__traceback__
+            if failure is None:
+                # As long as all examples would have taken; a first one that fails is all that is known of them.
+                each = (
+                    (now - state["start"]) / (state["calls"] - 1) if state["calls"] > 1 else time.perf_counter() - now
+                )
+                state["end"] = time.perf_counter() + each * settings.default.max_examples
             raise
-        if known:
-            spent += time.perf_counter() - start
-        else:
-            passed, calls = passed + time.perf_counter() - start, calls + 1
 
-    return judged
+    @functools.wraps(test)
+    def bounded_test(*args: Any, **kwargs: Any) -> None:
+        state.clear()
+        state.update(calls=0, start=time.perf_counter())
+        try:
+            test(*args, **kwargs)
+        except _Enough:
+            error, traceback = state["failure"]
+            error.add_note("bounded: the smallest failure found in the time of passing examples")
+            raise error.with_traceback(traceback) from None
+
+    test.hypothesis.inner_test = timed  # type: ignore[attr-defined]
+    return bounded_test

@@ -670,7 +670,8 @@ class _Judge:
         if own is None or not gap <= 0.1 * max(size, abs(found.value)):
             return tolerance, verdict
         rate = INPUT_ROUNDINGS * _EPS * self.stability.rate(k, own)
-        noise = 10 * self.stability.noise(k, own)
+        # Noise of less than this matters to neither answer below.
+        noise = 10 * self.stability.noise(k, own) if gap <= tolerance + rate + SLOPPY * size else 0.0
         excuse = rate + min(noise, ROUNDING_ULPS * _EPS * size)
         if gap <= tolerance + excuse and (verdict == "fail" or found.error <= excuse):
             # A first derivative that is mostly noise, as 1 - out^2 in a tail, is not known to be right.
@@ -876,7 +877,10 @@ class _Judge:
             closer = (numeric.error < best.error) | (_exclude(numeric, best) & np.isfinite(numeric.error))
             best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))
             found = self._sum(best, hidden, change, moved, self._small(moved, length))
-            if self._decide(analytic, found, length) == "pass":
+            decided = self._decide(analytic, found, length)
+            if decided == "fail" and step == steps[1] and self._smooth(along, previous, numeric, found):
+                return found, "fail", False
+            if decided == "pass":
                 sizes = np.fmax(np.abs(best.value), 1e-3 * found.size)
                 if not np.any(_bends(along, reference, min(step, _STEPS[reference.precision][1]), sizes)):
                     return found, "pass", False
@@ -886,6 +890,17 @@ class _Judge:
         if not agreed and self._unresolved(along, steps, noise):
             return found, "inconclusive", False
         return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
+
+    def _smooth(self, along: Callable[[Any], Any], far: Derivative, near: Derivative, found: _Numeric) -> bool:
+        """Whether two steps agree in all digits that count and neither bends: then no smaller ones say more."""
+        sizes = np.fmax(np.abs(near.value), 1e-3 * found.size)
+        sure = not self.reference.plateaus and float(np.sum(far.error) + np.sum(near.error)) <= 1e-6 * abs(found.value)
+        steps = self.reference.steps[:2]
+        return (
+            sure
+            and not np.any(_exclude(far, near))
+            and not any(np.any(_bends(along, self.reference, step, sizes)) for step in steps)
+        )
 
     def _wider(
         self, direction: Sequence[Any], found: _Numeric, moved: Any, hidden: float, length: float

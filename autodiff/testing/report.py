@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -103,21 +104,30 @@ class Report:
     entries : list of Entry
     notes : list of str
         What the check took into account, such as values held constant, and what it left out.
-    hints : list of str
-        For a failure: what kind of mistake makes such numbers.
     doubts : list of str
         What makes the whole check inconclusive, such as a random function.
-    script : callable
-        Makes the text of ``reproduce``.
+    script, diagnosis : callable
+        Make the text of ``reproduce`` and the list of ``hints``, when first asked for: a failure that is shrunk asks
+        for neither.
     """
 
     name: str
     seed: int
     entries: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-    script: Callable[[], str] = field(default=lambda: "", repr=False, compare=False)
+    script: Callable[[], str] = field(default=str, repr=False, compare=False)
+    diagnosis: Callable[[], list[str]] = field(default=list, repr=False, compare=False)
+
+    @functools.cached_property
+    def hints(self) -> list[str]:
+        """For a failure: what kind of mistake makes such numbers."""
+        return self.diagnosis()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The function under test may know no way to another process.
+        script = functools.partial(str, self.reproduce)
+        return {**vars(self), "hints": self.hints, "script": script, "diagnosis": list}
 
     @property
     def verdict(self) -> str:

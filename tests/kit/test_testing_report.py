@@ -165,3 +165,21 @@ def test_a_backward_that_writes_into_its_inputs_is_named():
 
 def test_a_right_gradient_has_no_hints():
     assert check_pair(lambda x: x**2, lambda g, x: 2 * g * x, [X]).hints == []
+
+
+def test_hints_are_looked_for_when_they_are_asked_for():
+    import pickle
+
+    asked = []
+
+    def forward(x):
+        asked.append(x)
+        return np.tanh(x)
+
+    report = check_pair(forward, lambda g, x: g * 2 / np.cosh(x) ** 2, [np.array([0.3, -1.0])], raises=False)
+    before = len(asked)
+    assert report.hints
+    assert len(asked) > before
+    # A report of a function that knows no way to another process arrives there with what it says.
+    again = pickle.loads(pickle.dumps(report))
+    assert (str(again), again.hints) == (str(report), report.hints)
