@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff.core.errors import NotDifferentiableError
-from autodiff.core.op import differentiable
+from autodiff.core.modes import current_state
+from autodiff.core.op import differentiable, registry
+from autodiff.watch import scope
 
 __all__ = [
     "advice",
@@ -220,7 +222,12 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
         if out is not None:
             return writers["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
-        return ours(*args, **{key: value for key, value in kwargs.items() if value is not np._NoValue})
+        kwargs = {key: value for key, value in kwargs.items() if value is not np._NoValue}
+        if (state := current_state()) is not None and state.traced and function.__name__ not in registry:
+            # A picture shows what NumPy's function is made of in a frame of its name.
+            with scope(f"{function.__name__}()"):
+                return ours(*args, **kwargs)
+        return ours(*args, **kwargs)
     if function in constant_functions:
         return wrapped(function(*bare(args), **bare(kwargs)))
     return _unknown(function, args, kwargs, wrapped)

@@ -58,7 +58,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "containers": ("core batching dispatch", "ops"),
     "facts": ("core", ""),
     "views": ("core", ""),
-    "dispatch": ("core", ""),
+    "dispatch": ("core watch", ""),
     "batching": ("core", ""),
     "levels": ("core batching", ""),
     "decorators": ("core", ""),

@@ -64,9 +64,13 @@ class _Strings:
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
 
     def __call__(self, text: str) -> int:
-        return self.numbers.setdefault(clean(text), len(self.numbers))
+        found = self.seen.get(text)
+        if found is None:
+            found = self.seen[text] = self.numbers.setdefault(clean(text), len(self.numbers))
+        return found
 
     def pairs(self, details: tuple[tuple[str, str], ...]) -> list[list[int]]:
         return [[self(key), self(value)] for key, value in details]

@@ -296,16 +296,17 @@ class _Builder:
             found = self.scopes.get((None, so_far))
             if found is None:
                 name, _, call = part.partition("#")
+                function = name.endswith("()")
                 kind = self.kinds.get(re.sub(r"#\d+", "", so_far), Part())
                 options = (("options", kind.options),) if kind.options else ()
                 count = (("parameters", f"{kind.parameters:,}"),) if kind.parameters else ()
                 found = self.scopes[(None, so_far)] = self.frame(
-                    name,
-                    "module",
+                    name.removesuffix("()"),
+                    "span" if function else "module",
                     inner,
                     caption=f"call {call}" if call else "",
                     name=kind.kind,
-                    details=(("module", so_far.replace("/", ".")), *options, *count),
+                    details=(("function" if function else "module", so_far.replace("/", ".")), *options, *count),
                 )
             inner = found
         return inner
@@ -343,6 +344,8 @@ class _Builder:
             array = inputs[slot] if slot < len(inputs) else None
             name = op.inputs[slot] if op.fused else "constant"
             sources.append((port or self.constant(value, cluster, array, name), slot))
+        if self.shown.arrays and node.saved is not None and op.pull is None:
+            details.append(("kept for the backward pass", _memory(_kept(node))))
         facts = self.facts(node)
         details.extend(facts.pop("details", ()))
         here = self.box(
@@ -906,6 +909,20 @@ def _architecture(view: GraphView) -> dict[str, tuple[str, ...]]:
             rows.append(f"{facts['parameters']} parameter{'s' if facts['parameters'] != '1' else ''}")
         found[cluster.id] = tuple(rows)
     return found
+
+
+def _kept(node: Node) -> int:
+    """The bytes of the arrays that a node's rules will read, each array once."""
+    found: dict[int, int] = {}
+    stack: list[Any] = [node.saved]
+    while stack:
+        held = stack.pop()
+        if isinstance(held, tuple | list):
+            stack.extend(held)
+        elif isinstance(held, np.ndarray):
+            base = held if held.base is None else held.base
+            found[id(base)] = getattr(base, "nbytes", held.nbytes)
+    return sum(found.values())
 
 
 def _memory(count: int) -> str:

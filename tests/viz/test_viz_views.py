@@ -509,3 +509,16 @@ def test_what_modules_do_not_hold_stays_an_operation():
     names = labels(draw(Net(5), np.ones((1, 3), np.float32), level="modules"))
     assert {"embed", "head", "norm", "up", "down", "+", "tanh"} <= set(names)
     assert "layer_norm" not in names
+
+
+def test_a_function_of_numpy_that_is_made_of_several_operations_has_a_frame_of_its_name():
+    view = draw(lambda x: np.sum(np.sort(x) ** 2), np.array([3.0, 1.0, 2.0])).view
+    frame = next(cluster for cluster in view.clusters if cluster.label == "sort")
+    assert [node.label for node in view.nodes if node.cluster == frame.id] == ["[ ]"]
+    assert frame.kind == "span"
+
+
+def test_a_box_says_what_the_backward_pass_keeps():
+    view = draw(lambda x, w: x @ w, np.ones((30, 40)), np.ones((40, 2)), values=True).view
+    kept = {node.label: dict(node.details).get("kept for the backward pass") for node in view.nodes}
+    assert kept == {"x": None, "w": None, "@": f"{(30 * 40 + 40 * 2) * 8 / 1e3:.3g} kB"}
