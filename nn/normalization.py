@@ -81,6 +81,22 @@ class ChannelNorm(Module):
         self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype)) if track_running_stats else None)
         self.register_buffer(spread, Tensor(np.full(num_features, start, dtype)) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
+        self._start = {"running_mean": 0.0, spread: start, "num_batches_tracked": 0}
+
+    def reset_running_stats(self) -> None:
+        """Running statistics as they were before the first batch."""
+        for name, start in self._start.items():
+            held = self._buffers[name]
+            if held is not None:
+                held.data = np.full_like(held.data, start)
+
+    def reset_parameters(self) -> None:
+        """Statistics, scale and shift as they were before the first batch."""
+        self.reset_running_stats()
+        for name, start in (("weight", 1.0), ("bias", 0.0)):
+            held = self._parameters[name]
+            if held is not None:
+                held.data = np.full_like(held.data, start)
 
     def _checked(self, input: Any) -> Any:
         x = as_input(input)

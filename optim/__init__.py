@@ -12,14 +12,17 @@ from optim import (
     checkpoint,
     datasets,
     history,
+    lbfgs,
     lion,
     lr_scheduler,
+    matrices,
     moments,
     optimizer,
     parallel,
     rprop,
     schedules,
     sgd,
+    swa_utils,
     trainer,
 )
 from optim.adam import *
@@ -27,7 +30,9 @@ from optim.adaptive import *
 from optim.averaging import *
 from optim.checkpoint import *
 from optim.history import *
+from optim.lbfgs import *
 from optim.lion import *
+from optim.matrices import *
 from optim.moments import *
 from optim.optimizer import *
 from optim.parallel import *
@@ -37,14 +42,16 @@ from optim.sgd import *
 from optim.trainer import *
 
 # A name is listed once: in __all__ of the file that it stands in.
-__all__ = ["datasets", "lr_scheduler"]
+__all__ = ["datasets", "lr_scheduler", "swa_utils"]
 __all__ += adam.__all__
 __all__ += adaptive.__all__
 __all__ += averaging.__all__
 __all__ += checkpoint.__all__
 __all__ += clipping.__all__
 __all__ += history.__all__
+__all__ += lbfgs.__all__
 __all__ += lion.__all__
+__all__ += matrices.__all__
 __all__ += moments.__all__
 __all__ += optimizer.__all__
 __all__ += parallel.__all__

@@ -2,5 +2,6 @@
 
 from optim import schedules
 from optim.schedules import *
+from optim.schedules import Schedule as LRScheduler
 
-__all__ = schedules.__all__
+__all__ = ["LRScheduler", *schedules.__all__]

@@ -210,6 +210,10 @@ class Optimizer:
         """The formula as compiled code, where that pays; returns whether it was applied."""
         return False
 
+    def _state_shape(self, name: str, p: Any) -> tuple[int, ...]:
+        """The shape of a state array: the parameter's."""
+        return p.data.shape  # type: ignore[no-any-return]
+
     # --- parameter groups
     # ------------------------------------------------------------------------------------------------
 
@@ -538,7 +542,7 @@ class Optimizer:
                 elif value is not None:
                     value = value.detach() if hasattr(value, "detach") else value
                     array = np.array(np.asarray(value), dtype=p.data.dtype)
-                    if array.shape != p.data.shape:
+                    if array.shape != self._state_shape(name, p):
                         raise ShapeError(
                             f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter"
                             f" {p.data.shape}"

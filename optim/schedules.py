@@ -16,9 +16,11 @@ from typing import Any
 from autodiff.core.errors import ArgumentError, GraphError
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LambdaLR",
     "LinearLR",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 
-def _check(good: bool, message: str) -> None:
+def check(good: bool, message: str) -> None:
+    """Refuse an option of a schedule."""
     if not good:
         raise ArgumentError(message)
 
@@ -42,13 +45,24 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
+def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
     """One value for every parameter group."""
     groups = len(optimizer.param_groups)
     if isinstance(value, (list, tuple)):
-        _check(len(value) == groups, f"{name}: got {len(value)} values for {groups} parameter groups")
+        check(len(value) == groups, f"{name}: got {len(value)} values for {groups} parameter groups")
         return list(value)
     return [value] * groups
+
+
+def _has_momentum(optimizer: Any) -> bool:
+    return not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0])
+
+
+def _set_momentum(group: dict[str, Any], value: float) -> None:
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 class Schedule:
@@ -82,7 +96,7 @@ class Schedule:
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
-            _check(
+            check(
                 "initial_lr" in group,
                 f"{self._name}: parameter group {i} has no 'initial_lr'; use last_epoch=-1 for a new run",
             )
@@ -95,7 +109,7 @@ class Schedule:
         return type(self).__name__
 
     def _attach(self, optimizer: Any) -> None:
-        _check(
+        check(
             hasattr(optimizer, "param_groups"),
             f"{self._name}: the first argument is an optimizer, got {type(optimizer).__name__}",
         )
@@ -154,7 +168,7 @@ class Schedule:
             set(state_dict) - set(self.__dict__),
             set(self.__dict__) - set(state_dict) - set(self._not_saved),
         )
-        _check(
+        check(
             not unknown and not missing,
             f"{self._name}: not its state: unknown {sorted(unknown)}, missing {sorted(missing)}",
         )
@@ -194,7 +208,7 @@ class LambdaLR(Schedule):
         self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
     ) -> None:
         self._attach(optimizer)
-        self.lr_lambdas: list[Callable[[int], float]] = _per_group("LambdaLR", optimizer, lr_lambda)
+        self.lr_lambdas: list[Callable[[int], float]] = per_group("LambdaLR", optimizer, lr_lambda)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -229,7 +243,7 @@ class MultiplicativeLR(Schedule):
         self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
     ) -> None:
         self._attach(optimizer)
-        self.lr_lambdas: list[Callable[[int], float]] = _per_group("MultiplicativeLR", optimizer, lr_lambda)
+        self.lr_lambdas: list[Callable[[int], float]] = per_group("MultiplicativeLR", optimizer, lr_lambda)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -267,7 +281,7 @@ class PolynomialLR(Schedule):
     """
 
     def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        _check(
+        check(
             _whole(total_iters) and total_iters > 0,
             f"PolynomialLR: total_iters must be a positive int, got {total_iters!r}",
         )
@@ -310,7 +324,7 @@ class StepLR(Schedule):
     """
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        _check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
+        check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -350,7 +364,7 @@ class MultiStepLR(Schedule):
 
     def __init__(self, optimizer: Any, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.milestones = sorted(milestones)
-        _check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
+        check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -420,7 +434,7 @@ class ConstantLR(Schedule):
     """
 
     def __init__(self, optimizer: Any, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
-        _check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
+        check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -472,8 +486,8 @@ class LinearLR(Schedule):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        _check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
-        _check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
+        check(0 < start_factor <= 1, f"LinearLR: start_factor must lie in (0, 1], got {start_factor!r}")
+        check(0 <= end_factor <= 1, f"LinearLR: end_factor must lie in [0, 1], got {end_factor!r}")
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
@@ -521,7 +535,7 @@ class CosineAnnealingLR(Schedule):
     """
 
     def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        _check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
+        check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
@@ -578,8 +592,8 @@ class CosineAnnealingWarmRestarts(Schedule):
     """
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        _check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
-        _check(
+        check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
+        check(
             _whole(T_mult) and T_mult >= 1,
             f"CosineAnnealingWarmRestarts: T_mult must be an int of at least 1, got {T_mult!r}",
         )
@@ -606,6 +620,113 @@ class CosineAnnealingWarmRestarts(Schedule):
     def _restart(self) -> None:
         self.T_cur, self.T_i = 0, self.T_0
         super()._restart()
+
+
+class CyclicLR(Schedule):
+    """Up from ``base_lr`` to ``max_lr`` and down again, over and over; momentum the other way round. Step it per batch.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    base_lr, max_lr : float or list of float
+    step_size_up : int
+        Steps from the bottom to the top.
+    step_size_down : int, optional
+        Default ``step_size_up``.
+    mode : {"triangular", "triangular2", "exp_range"}
+        The height of a cycle: always the whole, halved from cycle to cycle, or ``gamma^step`` of the whole.
+    gamma : float
+    scale_fn : callable, optional
+        The height instead of ``mode``, of what ``scale_mode`` says. Not part of the state_dict.
+    scale_mode : {"cycle", "iterations"}
+        The number of the cycle, from 1, or of the step.
+    cycle_momentum : bool
+        Move ``momentum`` (or ``betas[0]``) from ``max_momentum`` to ``base_momentum`` and back.
+    base_momentum, max_momentum : float or list of float
+    last_epoch : int
+
+    References
+    ----------
+    Smith, "Cyclical learning rates for training neural networks", arXiv 1506.01186.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = optim.CyclicLR(optimizer, 0.0, 1.0, step_size_up=2, cycle_momentum=False)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(5):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> rates
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+    """
+
+    _not_saved = ("optimizer", "_scale")
+
+    def __init__(
+        self,
+        optimizer: Any,
+        base_lr: float | list[float],
+        max_lr: float | list[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[int], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.8,
+        max_momentum: float | list[float] = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        self._attach(optimizer)
+        modes = ("triangular", "triangular2", "exp_range")
+        check(mode in modes or scale_fn is not None, f"CyclicLR: mode must be one of {modes}, got {mode!r}")
+        check(
+            scale_mode in ("cycle", "iterations"),
+            f"CyclicLR: scale_mode must be 'cycle' or 'iterations', got {scale_mode!r}",
+        )
+        down = step_size_up if step_size_down is None else step_size_down
+        check(step_size_up > 0 and down > 0, f"CyclicLR: steps must be positive, got {step_size_up} and {down}")
+        lows = per_group("CyclicLR base_lr", optimizer, base_lr)
+        if last_epoch == -1:
+            for group, low in zip(optimizer.param_groups, lows, strict=True):
+                group["lr"] = low
+        self.max_lrs = per_group("CyclicLR max_lr", optimizer, max_lr)
+        self.total_size = float(step_size_up + down)
+        self.step_ratio = step_size_up / self.total_size
+        self.mode, self.gamma = mode, gamma
+        self._scale = scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.cycle_momentum = cycle_momentum
+        self.base_momentums = per_group("CyclicLR base_momentum", optimizer, base_momentum)
+        self.max_momentums = per_group("CyclicLR max_momentum", optimizer, max_momentum)
+        if cycle_momentum:
+            name = type(optimizer).__name__
+            check(
+                _has_momentum(optimizer), f"CyclicLR: {name} has neither momentum nor betas; pass cycle_momentum=False"
+            )
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = lows
+
+    def _height(self, number: int) -> float:
+        if self._scale is not None:
+            return self._scale(number)
+        return {"triangular": 1.0, "triangular2": 1 / (2.0 ** (number - 1))}.get(self.mode, self.gamma**number)
+
+    def get_lr(self) -> list[float]:
+        """The rates of this step of the cycle; sets the momentum, too."""
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        part = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height = self._height(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            for group, low, high in zip(
+                self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True
+            ):
+                _set_momentum(group, high - (high - low) * part * height)
+        lows = [group["initial_lr"] for group in self.optimizer.param_groups] if self._is_initial else self.base_lrs
+        return [low + (high - low) * part * height for low, high in zip(lows, self.max_lrs, strict=True)]
 
 
 class OneCycleLR(Schedule):
@@ -666,22 +787,22 @@ class OneCycleLR(Schedule):
     ) -> None:
         self._attach(optimizer)
         if total_steps is None:
-            _check(
+            check(
                 epochs is not None and steps_per_epoch is not None,
                 "OneCycleLR: give total_steps, or epochs and steps_per_epoch",
             )
             for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
-                _check(
+                check(
                     _whole(value) and value is not None and value > 0,
                     f"OneCycleLR: {name} must be a positive int, got {value!r}",
                 )
             total_steps = (epochs or 0) * (steps_per_epoch or 0)
-        _check(
+        check(
             _whole(total_steps) and total_steps > 0,
             f"OneCycleLR: total_steps must be a positive int, got {total_steps!r}",
         )
-        _check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
-        _check(
+        check(0 <= pct_start <= 1, f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start!r}")
+        check(
             anneal_strategy in ("cos", "linear"),
             f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}",
         )
@@ -699,32 +820,25 @@ class OneCycleLR(Schedule):
             self._phases.append([total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"])
         if last_epoch == -1:
             for group, top in zip(
-                optimizer.param_groups, _per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True
+                optimizer.param_groups, per_group("OneCycleLR max_lr", optimizer, max_lr), strict=True
             ):
                 group["initial_lr"] = top / div_factor
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
-        self.use_beta1 = "betas" in optimizer.param_groups[0]
         if cycle_momentum:
-            _check(
-                self.use_beta1 or "momentum" in optimizer.param_groups[0],
+            check(
+                _has_momentum(optimizer),
                 f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
             )
             highs, lows = (
-                _per_group("max_momentum", optimizer, max_momentum),
-                _per_group("base_momentum", optimizer, base_momentum),
+                per_group("max_momentum", optimizer, max_momentum),
+                per_group("base_momentum", optimizer, base_momentum),
             )
             if last_epoch == -1:
                 for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
-                    self._set_momentum(group, high)
+                    _set_momentum(group, high)
                     group["max_momentum"], group["base_momentum"] = high, low
         super().__init__(optimizer, last_epoch)
-
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
     def _between(self, start: float, end: float, part: float) -> float:
         if self.anneal_strategy == "cos":
@@ -746,7 +860,7 @@ class OneCycleLR(Schedule):
                     part = (number - begin) / (end - begin)
                     rates.append(self._between(group[rate_from], group[rate_to], part))
                     if self.cycle_momentum:
-                        self._set_momentum(group, self._between(group[momentum_from], group[momentum_to], part))
+                        _set_momentum(group, self._between(group[momentum_from], group[momentum_to], part))
                     break
                 begin = end
         return rates
@@ -785,16 +899,13 @@ class SequentialLR(Schedule):
 
     def __init__(self, optimizer: Any, schedulers: list[Any], milestones: list[int], last_epoch: int = -1) -> None:
         self._attach(optimizer)
-        _check(bool(schedulers), "SequentialLR: needs at least one schedule")
-        for i, schedule in enumerate(schedulers):
-            fits = isinstance(schedule, Schedule) and not isinstance(schedule, ReduceLROnPlateau)
-            _check(
-                fits,
-                f"SequentialLR: number {i} is a {type(schedule).__name__}; it needs schedules that step without a"
-                " metric",
-            )
-            _check(schedule.optimizer is optimizer, f"SequentialLR: number {i} belongs to another optimizer")
-        _check(
+        check(bool(schedulers), "SequentialLR: needs at least one schedule")
+        _check_parts("SequentialLR", optimizer, schedulers)
+        check(
+            not any(isinstance(schedule, ChainedScheduler) for schedule in schedulers),
+            "SequentialLR: a ChainedScheduler does not begin anew; chain sequences instead",
+        )
+        check(
             len(milestones) == len(schedulers) - 1,
             f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones, got {len(milestones)}",
         )
@@ -833,14 +944,74 @@ class SequentialLR(Schedule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
-        parts = state_dict.get("_schedulers", [])
-        _check(
-            len(parts) == len(self._schedulers),
-            f"SequentialLR: state of {len(parts)} schedules for {len(self._schedulers)}",
-        )
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
-        for schedule, part in zip(self._schedulers, parts, strict=True):
-            schedule.load_state_dict(part)
+        _load_parts(self, super().load_state_dict, state_dict)
+
+
+class ChainedScheduler(Schedule):
+    """Several schedules that all step at every step.
+
+    Parameters
+    ----------
+    schedulers : list of Schedule
+        All of one optimiser; those that multiply the present rate combine.
+    optimizer : Optimizer, optional
+        Default the schedules'.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> parts = [optim.ConstantLR(optimizer, 0.5, total_iters=2), optim.ExponentialLR(optimizer, 0.5)]
+    >>> schedule = optim.ChainedScheduler(parts)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(2):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> rates
+    [0.5, 0.25, 0.25]
+    """
+
+    _not_saved = ("optimizer", "_schedulers")
+
+    def __init__(self, schedulers: Sequence[Any], optimizer: Any = None) -> None:
+        check(bool(schedulers), "ChainedScheduler: needs at least one schedule")
+        self._attach(schedulers[0].optimizer if optimizer is None else optimizer)
+        _check_parts("ChainedScheduler", self.optimizer, schedulers)
+        self._schedulers = list(schedulers)
+        self._last_lr = self._rates()
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]
+        """The first schedule's."""
+        return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
+
+    def step(self) -> None:
+        """Let every schedule count one step and set the rates."""
+        for schedule in self._schedulers:
+            schedule.step()
+        self._last_lr = self._rates()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its own state and that of its schedules."""
+        return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        _load_parts(self, super().load_state_dict, state_dict)
+
+
+def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
+    for i, schedule in enumerate(schedulers):
+        fits = isinstance(schedule, Schedule) and not isinstance(schedule, ReduceLROnPlateau)
+        check(fits, f"{name}: number {i} is a {type(schedule).__name__}; it needs schedules that step without a metric")
+        check(schedule.optimizer is optimizer, f"{name}: number {i} belongs to another optimizer")
+
+
+def _load_parts(whole: Any, load: Callable[[dict[str, Any]], None], state_dict: dict[str, Any]) -> None:
+    parts, held = state_dict.get("_schedulers", []), whole._schedulers
+    check(len(parts) == len(held), f"{whole._name}: state of {len(parts)} schedules for {len(held)}")
+    load({key: value for key, value in state_dict.items() if key != "_schedulers"})
+    for schedule, part in zip(held, parts, strict=True):
+        schedule.load_state_dict(part)
 
 
 class ReduceLROnPlateau(Schedule):
@@ -887,9 +1058,9 @@ class ReduceLROnPlateau(Schedule):
         eps: float = 1e-8,
     ) -> None:
         self._attach(optimizer)
-        _check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
-        _check(mode in ("min", "max"), f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
-        _check(
+        check(0 <= factor < 1, f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor!r}")
+        check(mode in ("min", "max"), f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+        check(
             threshold_mode in ("rel", "abs"),
             f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}",
         )
@@ -899,7 +1070,7 @@ class ReduceLROnPlateau(Schedule):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = _per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
+        self.min_lrs = per_group("ReduceLROnPlateau min_lr", optimizer, min_lr)
         self.eps = eps
         self.last_epoch = 0
         self.best = math.inf if mode == "min" else -math.inf
@@ -920,7 +1091,7 @@ class ReduceLROnPlateau(Schedule):
         ArgumentError
             If no metric is given.
         """
-        _check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
+        check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
         current = float(metrics.item() if hasattr(metrics, "item") else metrics)
         self.last_epoch += 1
         if self._is_better(current):

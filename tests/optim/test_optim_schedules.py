@@ -66,6 +66,17 @@ MAKERS: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "lambda": lambda lib, o: lib.LambdaLR(o, lambda step: 0.95**step),
     "lambdas": lambda lib, o: lib.LambdaLR(o, [lambda step: 0.95**step, lambda step: 1 / (1 + step)]),
+    "cyclic": lambda lib, o: lib.CyclicLR(o, 0.01, 0.3, step_size_up=7, step_size_down=5),
+    "cyclic-halved": lambda lib, o: lib.CyclicLR(o, [0.01, 0.02], 0.3, 9, mode="triangular2"),
+    "cyclic-range": lambda lib, o: lib.CyclicLR(o, 0.01, [0.3, 0.4], 9, mode="exp_range", gamma=0.99, max_momentum=0.8),
+    "cyclic-own": lambda lib, o: lib.CyclicLR(o, 0.01, 0.3, 9, scale_fn=lambda n: 1 / n, cycle_momentum=False),
+    "chained": lambda lib, o: lib.ChainedScheduler([lib.ConstantLR(o, 0.1, 20), lib.ExponentialLR(o, 0.95)], o),
+    "chained-three": lambda lib, o: lib.ChainedScheduler(
+        [lib.LinearLR(o, 0.2), lib.StepLR(o, 20, 0.9), lib.CosineAnnealingLR(o, 90)]
+    ),
+    "warm-up-restarts": lambda lib, o: lib.SequentialLR(
+        o, [lib.LinearLR(o, 0.01, total_iters=10), lib.CosineAnnealingWarmRestarts(o, 20, 2)], [10]
+    ),
     "sequential": sequence,
     "sequential-steps": sequence_of_steps,
     "sequential-nested": nested,

@@ -1,0 +1,331 @@
+"""Averages of a model's parameters over a run, with equal weights (SWA) or exponential ones (EMA).
+
+Names and arithmetic are those of ``torch.optim.swa_utils``.
+
+A model is anything with ``parameters``, ``buffers``, ``state_dict`` and ``load_state_dict``: any ``nn.Module``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from autodiff import no_grad
+from autodiff.core.errors import ArgumentError
+from optim.schedules import Schedule, check, per_group
+
+__all__ = [
+    "SWALR",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
+    "update_bn",
+]
+
+Average = Callable[[Any, Any, int], Any]
+Averages = Callable[[list[Any], list[Any], int], None]
+
+
+def get_ema_avg_fn(decay: float = 0.999) -> Average:
+    """``decay * average + (1 - decay) * parameter``, for :class:`AveragedModel`.
+
+    Raises
+    ------
+    ArgumentError
+        If ``decay`` does not lie in [0, 1].
+
+    Examples
+    --------
+    >>> get_ema_avg_fn(0.75)(4.0, 0.0, 1)
+    3.0
+    """
+    if not 0.0 <= decay <= 1.0:
+        raise ArgumentError(f"get_ema_avg_fn: decay must lie in [0, 1], got {decay}")
+    return lambda average, parameter, number: decay * average + (1 - decay) * parameter
+
+
+def get_swa_avg_fn() -> Average:
+    """``average + (parameter - average) / (number + 1)``: the mean of all that have been seen.
+
+    Examples
+    --------
+    >>> get_swa_avg_fn()(4.0, 1.0, 2)
+    3.0
+    """
+    return lambda average, parameter, number: average + (parameter - average) / (number + 1)
+
+
+def _of_all(average: Average) -> Averages:
+    def update(averaged: list[Any], parameters: list[Any], number: int) -> None:
+        for a, p in zip(averaged, parameters, strict=True):
+            a.data = np.asarray(average(a.data, p.data, number)).astype(a.data.dtype)
+
+    return update
+
+
+def get_ema_multi_avg_fn(decay: float = 0.999) -> Averages:
+    """:func:`get_ema_avg_fn` of lists of parameters, written into the first.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> averages = [autodiff.tensor(4.0)]
+    >>> get_ema_multi_avg_fn(0.75)(averages, [autodiff.tensor(0.0)], 1); averages
+    [tensor(3.)]
+    """
+    return _of_all(get_ema_avg_fn(decay))
+
+
+def get_swa_multi_avg_fn() -> Averages:
+    """:func:`get_swa_avg_fn` of lists of parameters, written into the first.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> averages = [autodiff.tensor(4.0)]
+    >>> get_swa_multi_avg_fn()(averages, [autodiff.tensor(1.0)], 2); averages
+    [tensor(3.)]
+    """
+    return _of_all(get_swa_avg_fn())
+
+
+class AveragedModel:
+    """A copy of a model that holds averages of its parameters, and is called as the model is.
+
+    Parameters
+    ----------
+    model : object
+        Copied.
+    device : None
+        Models live on the CPU.
+    avg_fn : callable, optional
+        ``(average, parameter, number of averaged models) -> new average``. Default: the mean of all.
+    multi_avg_fn : callable, optional
+        ``(averages, parameters, number)``, lists of Tensors, writes into the first.
+    use_buffers : bool
+        Average buffers, too; else they are the model's latest ones.
+
+    Attributes
+    ----------
+    module : object
+        The copy.
+    n_averaged : int
+
+    Raises
+    ------
+    ArgumentError
+        If both functions are given.
+
+    Examples
+    --------
+    >>> import nn, optim
+    >>> net = nn.Linear(1, 1)
+    >>> ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    >>> for value in (1.0, 2.0):
+    ...     net.weight.data = np.full((1, 1), value, np.float32)
+    ...     ema.update_parameters(net)
+    >>> ema.module.weight.item(), ema.n_averaged
+    (1.100000023841858, 2)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        device: None = None,
+        avg_fn: Average | None = None,
+        multi_avg_fn: Averages | None = None,
+        use_buffers: bool = False,
+    ) -> None:
+        if avg_fn is not None and multi_avg_fn is not None:
+            raise ArgumentError("AveragedModel: give avg_fn or multi_avg_fn, not both")
+        self.module = deepcopy(model)
+        self.n_averaged = 0
+        self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    def update_parameters(self, model: Any) -> None:
+        """Take the model's present parameters into the averages; the first ones are the averages.
+
+        Raises
+        ------
+        ArgumentError
+            If the model has other parameters than the copy. Nothing has been changed then.
+        """
+        averaged, current = _tensors(self.module, self.use_buffers), _tensors(model, self.use_buffers)
+        if [a.shape for a in averaged] != [p.shape for p in current]:
+            raise ArgumentError("AveragedModel: the model's parameters are not those of the averages")
+        with no_grad():
+            if self.n_averaged == 0:
+                for a, p in zip(averaged, current, strict=True):
+                    a.data = p.data.copy()
+            else:
+                update = self.multi_avg_fn or _of_all(self.avg_fn or get_swa_avg_fn())
+                update(averaged, current, self.n_averaged)
+            if not self.use_buffers:
+                for a, p in zip(self.module.buffers(), model.buffers(), strict=True):
+                    a.data = p.data.copy()
+        self.n_averaged += 1
+
+    def parameters(self) -> Iterator[Any]:
+        """The averages."""
+        return self.module.parameters()  # type: ignore[no-any-return]
+
+    def buffers(self) -> Iterator[Any]:
+        """The copy's buffers."""
+        return self.module.buffers()  # type: ignore[no-any-return]
+
+    def modules(self) -> Iterator[Any]:
+        """The copy and its submodules."""
+        return self.module.modules()  # type: ignore[no-any-return]
+
+    @property
+    def training(self) -> bool:
+        """Whether the copy behaves as in training."""
+        return self.module.training  # type: ignore[no-any-return]
+
+    def train(self, mode: bool = True) -> AveragedModel:
+        """Training behaviour of the copy."""
+        self.module.train(mode)
+        return self
+
+    def eval(self) -> AveragedModel:
+        """Evaluation behaviour of the copy."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """``n_averaged`` and the copy's state, under PyTorch's keys."""
+        state = {f"module.{name}": array for name, array in self.module.state_dict().items()}
+        return {"n_averaged": np.array(self.n_averaged), **state}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Take over what :meth:`state_dict` gave.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no averaged model's.
+        """
+        if "n_averaged" not in state_dict:
+            raise ArgumentError("AveragedModel: the state dict has no 'n_averaged'")
+        prefix = "module."
+        self.module.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
+        )
+        self.n_averaged = int(state_dict["n_averaged"])
+
+
+def _tensors(model: Any, buffers: bool) -> list[Any]:
+    return list(itertools.chain(model.parameters(), model.buffers() if buffers else ()))
+
+
+def update_bn(loader: Iterable[Any], model: Any, device: None = None) -> None:
+    """Running statistics of a model's batch normalisations anew, as means over all batches of ``loader``.
+
+    Parameters
+    ----------
+    loader : iterable
+        Batches, or lists and tuples whose first entry is one.
+    model : object
+    device : None
+
+    Examples
+    --------
+    >>> import nn
+    >>> net = nn.BatchNorm1d(1)
+    >>> update_bn([np.full((2, 1), 3.0, np.float32), np.full((2, 1), 5.0, np.float32)], net)
+    >>> net.running_mean.data
+    array([4.], dtype=float32)
+    """
+    norms = [m for m in model.modules() if hasattr(m, "reset_running_stats") and m.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    was_training = model.training
+    model.train()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        with no_grad():
+            for batch in loader:
+                model(batch[0] if isinstance(batch, list | tuple) else batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.train(was_training)
+
+
+class SWALR(Schedule):
+    """From the present rate to ``swa_lr`` within ``anneal_epochs`` steps, and there it stays.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    swa_lr : float or list of float
+    anneal_epochs : int
+    anneal_strategy : {"cos", "linear"}
+    last_epoch : int
+
+    References
+    ----------
+    Izmailov et al., "Averaging weights leads to wider optima and better generalization", arXiv 1803.05407.
+
+    Examples
+    --------
+    >>> import autodiff, optim
+    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = SWALR(optimizer, swa_lr=0.5, anneal_epochs=2, anneal_strategy="linear")
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(3):
+    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
+    >>> rates
+    [1.0, 0.75, 0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        swa_lr: float | list[float],
+        anneal_epochs: int = 10,
+        anneal_strategy: str = "cos",
+        last_epoch: int = -1,
+    ) -> None:
+        self._attach(optimizer)
+        check(
+            anneal_strategy in ("cos", "linear"),
+            f"SWALR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}",
+        )
+        check(
+            isinstance(anneal_epochs, int) and anneal_epochs >= 0,
+            f"SWALR: anneal_epochs must be an int >= 0, got {anneal_epochs!r}",
+        )
+        for group, rate in zip(optimizer.param_groups, per_group("SWALR swa_lr", optimizer, swa_lr), strict=True):
+            group["swa_lr"] = rate
+        self.anneal_epochs, self.anneal_strategy = anneal_epochs, anneal_strategy
+        super().__init__(optimizer, last_epoch)
+
+    def _part(self, step: int) -> float:
+        t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
+        return (1 - math.cos(math.pi * t)) / 2 if self.anneal_strategy == "cos" else t
+
+    def get_lr(self) -> list[float]:
+        """A mean of the first rate, recovered from the present one, and the last."""
+        step = self._step_count - 1
+        if self.anneal_epochs == 0:
+            step = max(1, step)
+        before, now = self._part(step - 1), self._part(step)
+        rates = []
+        for group in self.optimizer.param_groups:
+            last = group["swa_lr"]
+            first = last if before == 1 else (group["lr"] - before * last) / (1 - before)
+            rates.append(last * now + first * (1 - now))
+        return rates
