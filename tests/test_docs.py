@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 import subprocess
@@ -154,6 +155,38 @@ def test_a_page_runs_and_prints_what_it_says(
         shown = (ROOT / name).with_name(picture.name)
         labels = re.findall(r"<text[^>]*>([^<]+)</text>", picture.read_text())
         assert labels == re.findall(r"<text[^>]*>([^<]+)</text>", shown.read_text())
+
+
+def _torch_page():
+    spec = importlib.util.spec_from_file_location("make_torch", ROOT / "docs/make_torch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    return maker
+
+
+def test_the_page_of_pytorchs_names_is_true_and_gives_every_reason() -> None:
+    maker = _torch_page()
+    page = maker.text()
+    assert (ROOT / "docs/torch.md").read_text() == page, "run python docs/make_torch.py"
+    assert "| ? |" not in page, "give a reason in docs/make_torch.py"
+    for name in re.findall(r"`(nn\.[\w.]+|optim\.[\w.]+)", page):
+        if name.partition(".")[2] and name not in maker.MODULES.values():
+            value = importlib.import_module(name.partition(".")[0])
+            for part in name.split(".")[1:]:
+                value = getattr(value, part)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_names_that_the_page_knows_are_pytorchs() -> None:
+    torch = pytest.importorskip("torch", reason="the independent truth here is PyTorch")
+    maker = _torch_page()
+    held = maker.read()
+    if not torch.__version__.startswith(held["version"]):
+        pytest.skip(f"the page is of PyTorch {held['version']}")
+    for module, names in held["modules"].items():
+        assert maker.names_of(module) == names, "run python docs/make_torch.py --names"
 
 
 @pytest.mark.slow
