@@ -274,6 +274,7 @@ class Recorder:
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
         self.live = True
+        self.loops = False  # whether elementwise calls are to be preferred to questions about whole arrays
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
         self.storages: dict[int, Storage] = {}
@@ -632,6 +633,8 @@ def _loops_over(g: Any, d: Any) -> bool:
     ):
         return False
     full = values[1].size
+    if d.recorder.loops:
+        return True
     return full >= least() and full == np.broadcast(*values).size and compiles()
 
 

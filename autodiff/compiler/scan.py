@@ -1,22 +1,29 @@
 """Loops with a carry, with JAX's names: ``scan``, ``fori_loop`` and ``while_loop``.
 
 What they mean is the Python loop below. By contract the body is a pure function of its arguments and of what it closes
-over, so that whoever runs it may trace it once and repeat the trace; here it is called once a step. Derivatives of any
+over, so that whoever runs it may trace it once and repeat the trace. A long ``scan`` over a body of small arrays
+does so, and becomes one native loop (``body.py``); everywhere else the body is called once a step. Derivatives of any
 order and both modes follow from the operations of the body.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from autodiff import kernels
 from autodiff.checkpointing import checkpointed
+from autodiff.compiler.passes.chains import compiles
+from autodiff.compiler.standin import bare
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
-from autodiff.core.op import Primitive
+from autodiff.core.modes import ORDINARY, current_state
+from autodiff.core.op import Primitive, apply, wrap
 from autodiff.core.pytree import flatten
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.shaping import stack
 from autodiff.trees import outline
 
@@ -97,15 +104,21 @@ def scan(
         raise ArgumentError(f"scan: needs a function (carry, x) -> (carry, y), got {type(f).__name__}")
     leaves, rebuild = flatten(xs)
     count = _steps(leaves, length)
+    size = count if checkpoint is None else _positive(checkpoint)
+    made: tuple[Any, Any] | None = _native(f, init, leaves, rebuild, count, reverse, size)
+    if made is not None:
+        return made
     columns = [rows.function(_array(leaf)) if count else () for leaf in leaves]
     inputs: list[Any] = [rebuild([column[i] for column in columns]) for i in range(count)]
     order = list(reversed(range(count))) if reverse else list(range(count))
     carry = _carry(init)
-    size = count if checkpoint is None else _positive(checkpoint)
     ys: list[Any] = []
     for start in range(0, count, max(size, 1)):
         part = [inputs[i] for i in order[start : start + size]]
         run = _run if checkpoint is None or len(part) == count else checkpointed(_run)
+        if run is not _run:  # which takes a counter for a Tensor as well
+            leaves, rebuild = flatten(carry)
+            carry = rebuild([wrap(leaf, None) if leaf.__class__ is np.ndarray else leaf for leaf in leaves])
         carry, found = run(f, carry, part)
         ys += found
     if reverse:
@@ -178,6 +191,27 @@ def _run(f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]
         carry = _same(carry, pair[0], "scan")
         ys.append(pair[1])
     return carry, ys
+
+
+def _native(f: Any, init: Any, leaves: list[Any], rebuild: Any, count: int, reverse: bool, size: int) -> Any:
+    """The same by a native loop, if there is one and the loop is long enough for it."""
+    state = current_state()
+    least = THRESHOLDS["SCAN"].value if kernels.using() == "auto" else 1
+    if count < least or not compiles() or (state is not None and replace(state, grad=True, tracer=None) != ORDINARY):
+        return None
+    from autodiff.compiler.body import loop_over
+
+    carry, arrays = _carry(init), [_array(leaf) for leaf in leaves]
+    place = count - 1 if reverse else 0
+    given, again = flatten(carry)
+    tracked = [getattr(array, "_node", None) is not None for array in (*given, *arrays)]
+    first = rebuild([bare(getattr(array, "_data", array))[place] for array in arrays])
+    found = loop_over(f, carry, first, tracked)
+    if found is None:
+        return None
+    loop, closed, rebuilt = found
+    outs = apply(loop, [*given, *arrays, *closed], {"length": count, "reverse": reverse, "checkpoint": size})
+    return again(list(outs[: len(given)])), rebuilt(list(outs[len(given) :]))
 
 
 def _array(leaf: Any) -> Any:

@@ -95,6 +95,7 @@ THRESHOLDS = {
         Threshold("KERNEL", 1 << 16, "elements", "a kernel is taken where there is one", "kernels"),
         Threshold("KERNEL_OF_MANY", 1 << 10, "elements", "a kernel is taken for ten passes of NumPy's", "kernels"),
         Threshold("THREAD", 1 << 15, "elements", "one more thread is worth calling", "kernels"),
+        Threshold("SCAN", 512, "steps", "a scan is a native loop", "gradbench"),
         Threshold("COTANGENTS", 128, "cotangents", "a Jacobian's backward passes run in chunks", "jacobians"),
     )
 }

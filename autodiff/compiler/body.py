@@ -1,0 +1,517 @@
+"""A loop's body, run once on stand-ins, and the loop over it as one operation.
+
+The body is a pure function by contract (``scan``). Its one run leaves two records of itself: which operations it
+applied to what, which is its meaning (:attr:`Body.calls`, run again for higher orders and forward mode), and which
+NumPy calls these make, forward and backward, out of which the native loop is written (``native.py``).
+
+The way back computes each step's values again from the carry that the step began with. So a loop keeps its carries, and
+nothing else: with ``checkpoint=k`` every k-th of them, and the others are computed again as well.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.jit import _Declared, _Tracer, _walk
+from autodiff.compiler.native import Emitter, Place, _literal, _memory, compiled
+from autodiff.compiler.passes.chains import _heeds
+from autodiff.compiler.record import Op, Recorder, Slot, Unrecordable, _nothing, private, reads, recording
+from autodiff.compiler.standin import Recorded, bare
+from autodiff.core.graph import Variable
+from autodiff.core.modes import ORDINARY, _state, state_as
+from autodiff.core.op import Fused, Primitive, apply, wrap
+from autodiff.core.pytree import flatten
+from autodiff.ops.elementwise import constant
+from autodiff.ops.shaping import stack
+from autodiff.trees import outline
+
+__all__ = ["Body", "Loop", "loop_over"]
+
+#: So many loops are remembered.
+_MOST = 64
+
+
+class _Closing(_Tracer):
+    """Notes the operations, and takes what the body closes over for an argument."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder, _Declared(()))
+        self.closed: dict[int, tuple[Any, Any]] = {}
+        self.calls: list[Any] = []
+        self.seen = 0
+
+    def mine(self, data: Any) -> bool:
+        """Whether it is a stand-in of this run."""
+        return type(data) is Recorded and data.recorder is self.recorder
+
+    def enter(self, value: Any) -> Any:
+        """The argument that stands for an array or a Tensor from outside."""
+        data = getattr(value, "_data", value)
+        if id(data) not in self.closed:
+            bare = np.ascontiguousarray(data.value if type(data) is Recorded else data)
+            node = None if getattr(value, "_node", None) is None else Variable(bare.shape, bare.dtype)
+            self.closed[id(data)] = value, wrap(self.recorder.argument(bare.reshape(data.shape)), node)
+        return self.closed[id(data)][1]
+
+    def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
+        """See :func:`autodiff.core.op.apply`."""
+        inputs = [
+            self.enter(value)
+            if isinstance(data := getattr(value, "_data", value), np.ndarray | np.generic) and not self.mine(data)
+            else value
+            for value in inputs
+        ]
+        self.catch_up()
+        result = super().apply(op, inputs, attrs, residuals)
+        self.seen = len(self.recorder.ops)
+        outs = result if isinstance(result, tuple) else (result,)
+        given = [self.reference(value) for value in inputs]
+        self.calls.append((op, given, attrs, [self.reference(out)[0] for out in outs]))
+        return result
+
+    def catch_up(self) -> None:
+        """Note the calls that came through no operation: of comparisons and other functions without a derivative."""
+        for op in self.recorder.ops[self.seen :]:
+            if op.kind != "call" or op.writes:
+                raise Unrecordable("an array that is written into")
+            self.calls.append((op.target, op.args, op.kwargs, [slot.index for slot in op.outs()]))
+        self.seen = len(self.recorder.ops)
+
+    def reference(self, value: Any) -> Any:
+        """A value as (slot's number, whether a derivative goes through it), or as it is."""
+        data = getattr(value, "_data", value)
+        return (data.slot.index, getattr(value, "_node", None) is not None) if self.mine(data) else value
+
+    def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
+        """Random numbers: the body would not be pure."""
+        raise Unrecordable("random numbers in the body of a loop")
+
+
+class Body:
+    """What one run of a body has shown.
+
+    Parameters
+    ----------
+    f : callable
+    carry, x : tree
+        Values of the first step.
+    tracked : sequence of bool
+        Of each leaf of the carry and of ``x``, whether a gradient is asked for.
+
+    Attributes
+    ----------
+    arguments : list of Slot
+        Leaves of the carry, of ``x``, and what is closed over.
+    values : list
+        What is closed over: Tensors and arrays.
+    outs : list of Slot
+        Leaves of the new carry, then those of ``y``.
+    seeds : list of Slot or None
+        In the same order, cotangents of ``outs``; None for one that has none.
+    grads : list of Slot or None
+        In the order of the arguments; None for one that none reaches.
+    ops, forward : list of Op, int
+        All NumPy calls; the first ``forward`` of them are the forward.
+    """
+
+    def __init__(self, f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]) -> None:
+        self.recorder = recorder = Recorder()
+        recorder.loops = True
+        self.tracer = _Closing(recorder)
+        recorder.decided = self.tracer.truth
+        with self._recording():
+            self._forward(f, carry, x, tracked)
+        self.ops = recorder.ops
+        self.calls = self.tracer.calls
+        self.values = [value for value, _ in self.tracer.closed.values()]
+        self.key = (
+            _frozen([(op.kind, op.target, op.args, op.kwargs, op.out) for op in self.ops]),
+            _frozen([(op, given, attrs, made) for op, given, attrs, made in self.calls]),
+            _frozen([self.arguments, self.outs, self.through, self.tracked, self.wanted]),
+            _frozen([(s.index, s.value) for s in recorder.held]),
+        )
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        token = _state.set(replace(ORDINARY, tracer=self.tracer))
+        self.recorder.live = True
+        try:
+            with recording(self.recorder):
+                yield
+        finally:
+            _state.reset(token)
+
+    def _forward(self, f: Any, carry: Any, x: Any, tracked: Sequence[bool]) -> None:
+        leaves, rebuild = flatten((carry, x))
+        self.width = len(flatten(carry)[0])
+
+        def enter(value: Any, wanted: bool) -> Any:
+            array = np.array(bare(getattr(value, "_data", value)))
+            leaf = Variable(array.shape, array.dtype) if wanted and array.dtype.kind == "f" else None
+            return wrap(self.recorder.argument(array), leaf)
+
+        # Each step's carry depends on what any step is given.
+        given = [enter(leaf, i < self.width or tracked[i]) for i, leaf in enumerate(leaves)]
+        pair = private(f)(*rebuild(given))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise Unrecordable("the body returns no pair")
+        (new, _), (ys, self.rebuild) = flatten(pair[0]), flatten(pair[1])
+        outs = [*new, *ys]
+        if not all(self.tracer.mine(getattr(out, "_data", out)) for out in outs) or len(new) != self.width:
+            raise Unrecordable("the body returns what it did not compute")
+        if outline(carry, []) != outline(pair[0], []):
+            raise Unrecordable("the carry changes its structure")
+        for before, after in zip(given, new, strict=False):
+            if before.shape != after.shape or before.dtype != after.dtype:
+                raise Unrecordable("the carry changes its shape or dtype")
+        self.tracer.catch_up()
+        self.forward = len(self.recorder.ops)
+        given += [standin for _, standin in self.tracer.closed.values()]
+        self.arguments = [argument._data.slot for argument in given]
+        self.tracked = [argument._node is not None for argument in given]
+        self.wanted = any(tracked) or any(self.tracked[len(leaves) :])
+        self.outs = [getattr(out, "_data", out).slot for out in outs]
+        self.through = [getattr(out, "_node", None) is not None for out in outs]
+        self._graph = given, outs
+
+    def differentiate(self) -> None:
+        """Record the way back."""
+        given, outs = self._graph
+        with self._recording():
+            seeds = [
+                self.recorder.argument(np.array(bare(out._data))) if through else None
+                for out, through in zip(outs, self.through, strict=True)
+            ]
+            pairs = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True) if seed is not None]
+            targets = [argument._node for argument in given if argument._node is not None]
+            pairs = pairs if self.wanted else []
+            found = _walk([n for n, _ in pairs], [seed for _, seed in pairs], targets, free=False) if pairs else {}
+        self.seeds = [None if seed is None else seed.slot for seed in seeds]
+        grads = [None if argument._node is None else found.get(argument._node) for argument in given]
+        if not all(g is None or type(g) is Recorded for g in grads):
+            raise Unrecordable("a gradient that does not depend on values")
+        self.grads = [None if g is None else g.slot for g in grads]
+        if any(g is not None and seed is None for g, seed in zip(self.grads, self.seeds[: self.width], strict=False)):
+            raise Unrecordable("a carry whose gradient stops")
+
+    def forget(self) -> None:
+        """Let go of what belongs to one call."""
+        del self._graph, self.values, self.tracer
+
+
+def _frozen(value: Any) -> Any:
+    """A template as something that can be compared."""
+    if isinstance(value, Slot):
+        layout = (value.value.shape, value.value.dtype.str) if hasattr(value.value, "dtype") else type(value.value)
+        return Slot, value.index, layout
+    if isinstance(value, (list, tuple)):
+        return type(value), *map(_frozen, value)
+    if isinstance(value, dict):
+        return dict, *((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, slice):
+        return slice, _frozen(value.start), _frozen(value.stop), _frozen(value.step)
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, float):
+        return float, value.hex()
+    return (type(value), value) if value.__hash__ is not None else (type(value), id(value))
+
+
+# --- the native loop --------------------------------------------------------------------------------------------------
+
+
+class Loop(Fused):
+    """The loop over a body as one operation of its first carry, its rows and what it closes over."""
+
+    def __init__(self, body: Body, rows: int) -> None:
+        """``rows``: how many leaves ``x`` has."""
+        self.body, self.rows, self.width = body, rows, body.width
+        self.name = self.label = "scan"
+        self.formula, self.pointwise, self.tangents, self.real_only, self.sample = "", False, None, True, None
+        self.inputs = tuple([f"input {i}" for i in range(len(body.arguments))])
+        self.parameters = []
+        self._write()
+        run, back, count = _Opaque(self.ahead), _Opaque(self.back), len(body.outs)
+
+        def forward(*inputs: Any, length: int, reverse: bool, checkpoint: int) -> tuple[Any, Any]:
+            made = run(inputs, length, reverse, checkpoint)
+            return tuple(made[:count]), (inputs, tuple(made[count:]), length, reverse, checkpoint)
+
+        def backward(g: Any, residuals: Any, needs: Any) -> Any:
+            found = iter(back(g, residuals, needs))
+            return [next(found) if need else None for need in needs]
+
+        self.forward, self.backward, self.composed = forward, backward, self._composed
+        self.function = lambda *inputs, **attrs: apply(self, inputs, attrs)
+
+    # --- its meaning --------------------------------------------------------------------------------------------------
+
+    def _composed(self, *inputs: Any, length: int, reverse: bool, checkpoint: int) -> Any:
+        """The operations that the body applied, step by step."""
+        body, width = self.body, self.width
+        numbers = [slot.index for slot in body.arguments]
+        carry, xs, closed = self._parts(inputs)
+        ys: list[list[Any]] = []
+        for step in range(length):
+            row = length - 1 - step if reverse else step
+            known = dict(zip(numbers, (*carry, *(x[row] for x in xs), *closed), strict=True))
+
+            for op, given, attrs, made in body.calls:
+                if isinstance(op, Primitive | Fused):
+                    result = apply(op, [_meant(value, known) for value in given], attrs)
+                else:
+                    result = op(*_filled(given, known), **_filled(attrs, known))
+                known |= zip(made, result if isinstance(result, (tuple, list)) else (result,), strict=True)
+            outs = [_meant((slot.index, through), known) for slot, through in zip(body.outs, body.through, strict=True)]
+            carry = outs[:width]
+            ys.append(outs[width:])
+        if reverse:
+            ys.reverse()
+        return (*carry, *(stack(list(column)) for column in zip(*ys, strict=True)))
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+
+    def ahead(self, inputs: Any, length: int, reverse: bool, checkpoint: int) -> list[Any]:
+        """Results, and the carries that the way back needs."""
+        carry, xs, closed = self._parts(
+            [_flat(a, s.value.dtype) for a, s in zip(inputs, self.body.arguments, strict=True)]
+        )
+        outs, rows = self.body.outs, min(checkpoint, length)
+        whole = rows == length
+        ys = [np.empty(length * s.value.size, s.value.dtype) for s in outs[self.width :]]
+        buffers = [np.empty((rows + 1) * len(c), c.dtype) for c in carry]
+        kept = buffers if whole else [np.empty((-(-length // rows), len(c)), c.dtype) for c in carry]
+        flags = 0
+        for number, (start, stop) in enumerate(_chunks(length, rows)):
+            for buffer, c in zip(buffers, carry, strict=True):
+                buffer[: len(c)] = c
+            if not whole:
+                for place, c in zip(kept, carry, strict=True):
+                    place[number] = c
+            part = _part(start, stop, length, reverse)
+            flags |= self._forward(stop - start, reverse, [*buffers, *map(part, xs), *closed, *map(part, ys)])
+            carry = [b[(stop - start) * len(c) :][: len(c)].copy() for b, c in zip(buffers, carry, strict=True)]
+        if np.geterrcall() is not _nothing and _heeds(np.geterr(), flags):
+            with state_as(replace(ORDINARY, grad=False)):  # which warns as NumPy does
+                self._composed(*inputs, length=length, reverse=reverse, checkpoint=checkpoint)
+        shapes = [s.value.shape for s in outs[: self.width]] + [(length, *s.value.shape) for s in outs[self.width :]]
+        made = [a.reshape(shape) for a, shape in zip([*carry, *ys], shapes, strict=True)]
+        return [*made, *kept]
+
+    def back(self, g: Any, residuals: Any, needs: Any) -> list[Any]:
+        """A gradient for every input that needs one."""
+        inputs, kept, length, reverse, checkpoint = residuals
+        body, width, rows = self.body, self.width, min(checkpoint, length)
+        arrays = [_flat(a, s.value.dtype) for a, s in zip(inputs, body.arguments, strict=True)]
+        carry, xs, closed = self._parts(arrays)
+        cotangents = [None if s is None else np.array(part).reshape(-1) for part, s in zip(g, body.seeds, strict=True)]
+        sums = [
+            None if i < width or s is None else np.zeros(len(a), a.dtype)
+            for i, (a, s) in enumerate(zip(arrays, body.grads, strict=True))
+        ]
+        buffers = kept
+        if rows < length:
+            buffers = [np.empty((rows + 1) * len(c), c.dtype) for c in carry]
+            ys = [np.empty(rows * s.value.size, s.value.dtype) for s in body.outs[width:]]
+        for number, (start, stop) in reversed(list(enumerate(_chunks(length, rows)))):
+            part = _part(start, stop, length, reverse)
+            given = [*map(part, xs), *closed]
+            if rows < length:
+                for buffer, c in zip(buffers, kept, strict=True):
+                    buffer[: c.shape[1]] = c[number]
+                self._forward(stop - start, reverse, [*buffers, *given, *ys])
+            seeds = [c if i < width else part(c) for i, c in enumerate(cotangents) if c is not None]
+            places = [part(s) if i < width + self.rows else s for i, s in enumerate(sums) if s is not None]
+            self._backward(stop - start, reverse, [*buffers, *given, *seeds, *places])
+        found = [*cotangents[:width], *sums[width:]]
+        return [
+            (np.zeros(len(a), a.dtype) if part is None else part).reshape(np.shape(value))
+            for part, a, value, need in zip(found, arrays, inputs, needs, strict=True)
+            if need
+        ]
+
+    # --- its code -----------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        body, width = self.body, self.width
+        carry, xs, closed = self._parts(body.arguments)
+        ys = body.outs[width:]
+        places = {_of(slot): Place(f"c{i}", "step", slot.value.size) for i, slot in enumerate(carry)}
+        places |= {_of(slot): Place(f"x{i}", "entry", slot.value.size) for i, slot in enumerate(xs)}
+        places |= {_of(slot): Place(f"a{i}") for i, slot in enumerate(closed)}
+        given = {
+            f"{letter}{i}": s.value.dtype
+            for letter, part in zip("cxa", (carry, xs, closed), strict=True)
+            for i, s in enumerate(part)
+        }
+
+        results = {f"y{i}": slot.value.dtype for i, slot in enumerate(ys)}
+        emitter = Emitter(places, body.ops[: body.forward], body.outs, given | results, False)
+        for i, slot in enumerate(body.outs):
+            size = slot.value.size
+            self._copied(
+                emitter, slot, Place(f"c{i}", "next", size) if i < width else Place(f"y{i - width}", "entry", size)
+            )
+        self._forward = _Code(emitter)
+
+        if not body.wanted:
+            return
+        seeds = {i: slot for i, slot in enumerate(body.seeds) if slot is not None}
+        places |= {
+            _of(s): Place(f"h{i}") if i < width else Place(f"h{i}", "entry", s.value.size) for i, s in seeds.items()
+        }
+        grads = {i: slot for i, slot in enumerate(body.grads) if slot is not None}
+        arrays = given | {f"h{i}": slot.value.dtype for i, slot in seeds.items()}
+        arrays |= {f"g{i}": slot.value.dtype for i, slot in grads.items() if i >= width}
+        wanted = list(grads.values())
+        emitter = Emitter(places, _needed(body.ops, wanted), wanted, arrays, True)
+        # The new carry's cotangents may be computed from the old ones: first aside, then over them.
+        asides = {i: emitter.aside(seeds[i].value.dtype, seeds[i].value.size) for i in seeds if i < width}
+        for i, (place, first) in asides.items():
+            if i in grads:
+                self._copied(emitter, grads[i], place, first)
+        for i, slot in grads.items():
+            if i >= width:
+                row = i < width + len(xs)
+                self._copied(
+                    emitter, slot, Place(f"g{i}", "entry", slot.value.size) if row else Place(f"g{i}"), add=not row
+                )
+        for i, (place, first) in asides.items():
+            every = np.arange(seeds[i].value.size)
+            if i in grads:
+                emitter.transfer(Place(f"h{i}"), every, place, first + every)
+            else:
+                emitter.fill(Place(f"h{i}"), every, _literal(0, seeds[i].value.dtype))
+        self._backward = _Code(emitter)
+
+    def _copied(self, emitter: Emitter, slot: Slot, to: Place, first: int = 0, add: bool = False) -> None:
+        emitter.transfer(to, first + np.arange(slot.value.size), emitter.where(slot)[0], emitter.offsets(slot), add)
+
+    def _parts(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
+        split = self.width + self.rows
+        return values[: self.width], values[self.width : split], values[split:]
+
+
+def _meant(reference: Any, known: dict[int, Any]) -> Any:
+    """What an operation was given: a value, whether or not a derivative goes through it, or a number."""
+    if not isinstance(reference, tuple):
+        return reference
+    found = known[reference[0]]
+    return found if reference[1] or not hasattr(found, "_node") else constant(found)
+
+
+def _filled(template: Any, known: dict[int, Any]) -> Any:
+    """A template with values in the place of slots."""
+    if isinstance(template, Slot):
+        return template.value if template.kind == "held" else known[template.index]
+    if isinstance(template, (list, tuple)):
+        return type(template)([_filled(part, known) for part in template])
+    if isinstance(template, dict):
+        return {key: _filled(part, known) for key, part in template.items()}
+    if isinstance(template, slice):
+        return slice(*(_filled(part, known) for part in (template.start, template.stop, template.step)))
+    return template
+
+
+class _Opaque:
+    """A function that is one call in a record, and not looked into."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.__name__ = function, "scan"
+
+    def __call__(self, *args: Any) -> Any:
+        found = _recorder_in(args)
+        return self.function(*args) if found is None else found.call(self.function, args, {})
+
+
+def _recorder_in(value: Any) -> Any:
+    if type(value) is Recorded:
+        return value.recorder if value.recorder.live else None
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_recorder_in, value)), None)
+    return None
+
+
+def _flat(array: Any, dtype: Any) -> np.ndarray:
+    """One row of numbers that machine code may be given."""
+    made = np.ascontiguousarray(array, dtype).reshape(-1)
+    return made if made.flags.writeable else made.copy()
+
+
+def _chunks(length: int, rows: int) -> list[tuple[int, int]]:
+    return [(start, min(start + rows, length)) for start in range(0, length, rows)]
+
+
+def _part(start: int, stop: int, length: int, reverse: bool) -> Callable[[Any], Any]:
+    """What takes from an array with an entry a step those of some steps."""
+    low, high = (length - stop, length - start) if reverse else (start, stop)
+    return lambda array: array[len(array) // length * low : len(array) // length * high]
+
+
+class _Code:
+    """A native loop, compiled when it is first called."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.source = emitter.finish()
+        self.sizes = [(max(size, 1), kind) for kind, size in emitter.sizes.items()]
+
+    def __call__(self, length: int, reverse: bool, arrays: Sequence[Any]) -> int:
+        given = [*arrays, *(np.empty(size, kind) for size, kind in self.sizes)]
+        return compiled(self.source, len(given))(length, reverse, given)
+
+
+def _of(slot: Slot) -> int:
+    if slot.storage is None:
+        raise Unrecordable("an argument that is a number")
+    return slot.storage.index
+
+
+def _needed(ops: Sequence[Op], wanted: Sequence[Slot]) -> list[Op]:
+    """The calls that what is wanted depends on."""
+    alive = {_memory(slot) for slot in wanted}
+    kept = []
+    for op in reversed(ops):
+        touched = {_memory(slot) for slot in op.outs()} | {storage.index for storage in op.writes}
+        if not touched.isdisjoint(alive):
+            kept.append(op)
+            alive |= {_memory(slot) for slot in reads(op)} | touched
+    return kept[::-1]
+
+
+_loops: OrderedDict[Any, Loop | None] = OrderedDict()
+
+
+def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]) -> tuple[Loop, list[Any], Any] | None:
+    """The loop over a body, what the body closes over, and how a ``y`` is put together; None where it stays Python's.
+
+    Parameters
+    ----------
+    f : callable
+    carry, x : tree
+        Of the first step.
+    tracked : sequence of bool
+        Of each leaf of the carry and of ``x``, whether a gradient is asked for.
+    """
+    try:
+        body = Body(f, carry, x, tracked)
+    except Exception:  # whatever it is, the plain loop meets it too, and says so
+        return None
+    values, rebuild = body.values, body.rebuild
+    if body.key not in _loops:
+        try:
+            body.differentiate()
+            loop: Loop | None = Loop(body, len(tracked) - body.width)
+        except (Unrecordable, TypeError, ValueError, IndexError):
+            loop = None
+        body.forget()
+        _loops[body.key] = loop
+        if len(_loops) > _MOST:
+            _loops.popitem(last=False)
+    found = _loops[body.key]
+    return None if found is None else (found, values, rebuild)

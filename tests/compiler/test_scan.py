@@ -1,0 +1,210 @@
+"""A long ``scan`` as one native loop: what the plain loop gives, in values, gradients, warnings and refusals."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+import nn
+from autodiff import kernels
+
+pytest.importorskip("llvmlite")
+native = pytest.importorskip("autodiff.compiler.native")
+body = pytest.importorskip("autodiff.compiler.body")
+
+RNG = np.random.default_rng(0)
+W, V = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
+XS, START = RNG.normal(size=(9, 3)), RNG.normal(size=3)
+
+
+@pytest.fixture(autouse=True)
+def every_length() -> Iterator[None]:
+    """A loop of any length is native, where its body can be."""
+    before = kernels.use("numba")
+    yield
+    kernels.use(before)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each loop over a body was native."""
+    found: list[bool] = []
+    original = body.loop_over
+
+    def loop_over(*args: Any) -> Any:
+        made = original(*args)
+        found.append(made is not None)
+        return made
+
+    monkeypatch.setattr(body, "loop_over", loop_over)
+    return found
+
+
+def leaves(tree: Any) -> list[np.ndarray]:
+    return [np.asarray(getattr(leaf, "data", leaf)) for leaf in ad.core.pytree.flatten(tree)[0]]
+
+
+def same(run: Callable[..., Any], *args: Any, rtol: float = 1e-13) -> None:
+    """``run`` gives under ``plain()`` what it gives without."""
+    ours = run(*args)
+    with ad.plain():
+        plain = run(*args)
+    for a, b in zip(leaves(ours), leaves(plain), strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        assert np.allclose(a, b, rtol=rtol, atol=rtol, equal_nan=True)
+
+
+def gru(carry: Any, x: Any) -> Any:
+    z = 1 / (1 + np.exp(-(W @ carry + x)))
+    h = (1 - z) * carry + z * np.tanh(V @ carry)
+    return h, np.sum(h * x)
+
+
+def stacked(carry: Any, x: Any) -> Any:
+    a, (b, n) = carry["a"], carry["b"]
+    new = np.stack([a[1], a[0] * x[0], np.sum(x)])
+    table = np.concatenate([new, b.reshape(-1), x[[2, 0, 0]]])
+    return {"a": np.where(new > 0, np.log(np.where(new > 0, new, 1)), new), "b": (b.T * 0.5, n + 1)}, (
+        table,
+        new.mean(),
+    )
+
+
+def written(carry: Any, x: Any) -> Any:
+    rows = ad.tensor(np.zeros((4, 3))).at[1].set(carry).at[[0, 3], 1].add(x[:2])
+    return rows[1] * np.sqrt(np.abs(rows[0] + 1)) + x, rows[::-1, 2]
+
+
+def chosen(carry: Any, x: Any) -> Any:
+    y = np.where(carry > 0, np.sqrt(np.abs(carry)), 0.0)  # whose gradient at 0 must be 0, not NaN
+    return y - np.maximum(x, 0.1), np.minimum(y, x) + np.abs(x)
+
+
+BODIES = [
+    (gru, START),
+    (stacked, {"a": START, "b": (np.ones((2, 2)), 0)}),
+    (written, START),
+    (chosen, np.array([1.0, -1.0, 0.0])),
+    (lambda c, x: (c, x), START),
+    (lambda c, x: ((c[1], c[0] + x), c[0]), (START, START * 2)),
+    (lambda c, x: (ad.constant(c) * 0.5 + c * x, None), START),
+    (
+        lambda c, x: (c * np.prod(np.cos(x)) - np.sum(x[:, None] @ c[None, :], axis=0), np.outer(c, x).sum(axis=1)),
+        START,
+    ),
+]
+
+
+@pytest.mark.parametrize("checkpoint", [None, 4])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("number", range(len(BODIES)))
+def test_values_and_gradients_are_the_plain_loops(
+    served: list[bool], number: int, reverse: bool, checkpoint: Any
+) -> None:
+    f, start = BODIES[number]
+
+    def run(start: Any, xs: Any) -> Any:
+        return ad.scan(f, start, xs, reverse=reverse, checkpoint=checkpoint)
+
+    def loss(start: Any, xs: Any) -> Any:
+        return sum(np.sum(np.sin(part) * 1.0) for part in ad.core.pytree.flatten(run(start, xs))[0])
+
+    same(run, start, XS)
+    floats = number != 1
+    same(ad.grad(loss, (0, 1) if floats else 1), start, XS)
+    assert served
+    assert all(served)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ufunc", [*native.ORDINARY, *native.CALLS], ids=lambda u: u.__name__)
+def test_every_call_is_numpys(served: list[bool], ufunc: Any, dtype: Any) -> None:
+    if ufunc is np.where or "bitwise" in ufunc.__name__ or "logical" in ufunc.__name__ or ufunc is np.invert:
+        f = lambda c, x: (np.where(~((c > x) & (c < 1)) ^ (x == 0) | np.logical_not(c > 0), c, x), c)
+    elif ufunc.nin == 1:
+        f = lambda c, x: (c + x, np.where(ufunc(c), c, x) if ufunc in (np.isnan, np.isfinite) else ufunc(c))
+    elif ufunc(dtype(1), dtype(2)).dtype == bool:
+        f = lambda c, x: (c + x, np.where(ufunc(c, x), c, x))
+    else:
+        f = lambda c, x: (c + x, ufunc(c, np.abs(x)))
+    xs = np.tile(np.array([0.03, 0.0, -0.02, 0.05], dtype), (7, 1))
+    start = np.array([1.0, 1.5, 1.2, 1.1], dtype) if ufunc is np.arccosh else np.array([0.3, 0.5, 0.2, 0.0], dtype)
+    with np.errstate(all="ignore"):
+        ours = ad.scan(f, start, xs)[1].data
+        with ad.plain():
+            plain = ad.scan(f, start, xs)[1].data
+    assert served == [True]
+    assert ours.dtype == plain.dtype == dtype
+    if ufunc in native.ORDINARY or ufunc in (np.floor, np.ceil, np.sqrt, np.fabs):
+        assert ours.tobytes() == plain.tobytes()
+    else:
+        assert np.allclose(ours, plain, rtol=4 * np.finfo(dtype).eps, atol=0, equal_nan=True)
+
+
+def test_what_is_closed_over_is_read_anew_and_gets_its_gradient(served: list[bool]) -> None:
+    def f(w: Any, b: Any, k: float) -> Any:
+        return np.sum(ad.scan(lambda c, x: (np.tanh(c * w + b * k) + x, c), START, XS)[1])
+
+    for k in (0.5, 0.7, 0.5):
+        b = RNG.normal(size=3)
+        same(ad.grad(f, (0, 1)), RNG.normal(size=3), b, k)
+    w = ad.tensor(0.3, requires_grad=True)
+    f(w, START, 1.0).backward()
+    assert np.isclose(w.grad, ad.grad(f)(0.3, START, 1.0))
+    cell = nn.Linear(3, 3, dtype=np.float64)
+    same(lambda xs: ad.scan(lambda c, x: (np.tanh(cell(c)) + x, c), START, xs), XS)
+    assert all(served)
+
+
+def test_orders_modes_and_transforms(served: list[bool]) -> None:
+    f = lambda xs: np.sum(ad.scan(gru, START, xs)[1])
+    v = RNG.normal(size=XS.shape)
+    same(lambda: ad.hvp(f, (XS,), (v,)))
+    same(lambda: ad.jvp(f, (XS,), (v,)))
+    same(lambda: ad.vmap(lambda xs: ad.scan(gru, START, xs)[1])(np.stack([XS, v])))
+    same(lambda: ad.jit(ad.grad(f))(XS))
+    same(lambda: ad.jit(f)(XS))
+    step = ad.compile(ad.grad(f))
+    assert np.allclose([step(XS) for _ in range(3)], ad.grad(f)(XS), rtol=1e-13)
+    assert served
+    with ad.no_grad():
+        assert ad.scan(gru, START, ad.tensor(XS, requires_grad=True))[1]._node is None
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, x: (c * (2.0 if float(np.sum(c)) > 0 else 3.0) + x, c),
+        lambda c, x: (c + x if c[0] > 0 else c - x, c),
+        lambda c, x: (np.sort(c + x), c),
+        lambda c, x: (c + x, 1.0),
+    ],
+)
+def test_what_cannot_be_followed_is_the_plain_loop(served: list[bool], f: Any) -> None:
+    same(lambda: ad.scan(f, START, XS))
+    assert served == [False]
+
+
+def test_warnings_and_errors_are_numpys() -> None:
+    f = lambda c, x: (c * 100.0, np.exp(c) + x)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        out = ad.scan(f, START + 1, XS)[1].data
+    assert any("overflow" in str(w.message) for w in caught)
+    assert np.isinf(out).any()
+    with np.errstate(over="raise"), pytest.raises(Exception, match="overflow"):
+        ad.scan(f, START + 1, XS)
+    with pytest.raises(ad.ShapeError, match="shape"):
+        ad.scan(lambda c, x: (c[:2], None), START, XS)
+
+
+def test_short_loops_are_python_and_long_ones_are_not(served: list[bool]) -> None:
+    kernels.use("auto")
+    ad.scan(gru, START, XS)
+    assert served == []
+    ad.scan(gru, START, np.ones((512, 3)))
+    assert served == [True]
