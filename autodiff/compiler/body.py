@@ -23,6 +23,7 @@ from autodiff.compiler.native import Emitter, Place, _literal, _memory, compiled
 from autodiff.compiler.passes.chains import _heeds
 from autodiff.compiler.record import Op, Recorder, Slot, Unrecordable, _nothing, private, reads, recording
 from autodiff.compiler.standin import Recorded, bare
+from autodiff.core.backward import gradients_of
 from autodiff.core.graph import Variable
 from autodiff.core.modes import ORDINARY, _state, state_as
 from autodiff.core.op import Fused, Primitive, apply, wrap
@@ -330,11 +331,27 @@ class Loop(Fused):
             places = [part(s) if i < width + self.rows else s for i, s in enumerate(sums) if s is not None]
             self._backward(stop - start, reverse, [*buffers, *given, *seeds, *places])
         found = [*cotangents[:width], *sums[width:]]
+        if not all(part is None or np.isfinite(np.vdot(part, part)) for part in found):
+            found = self._by_operations(inputs, g, length, reverse, checkpoint)
         return [
             (np.zeros(len(a), a.dtype) if part is None else part).reshape(np.shape(value))
             for part, a, value, need in zip(found, arrays, inputs, needs, strict=True)
             if need
         ]
+
+    def _by_operations(self, inputs: Any, g: Any, *attrs: Any) -> list[Any]:
+        """The way back of the operations themselves, which know what zero times infinity is."""
+        body = self.body
+        leaves = [
+            wrap(np.asarray(value), Variable(np.shape(value), slot.value.dtype) if wanted else None)
+            for value, slot, wanted in zip(inputs, body.arguments, body.tracked, strict=True)
+        ]
+        with state_as(ORDINARY):
+            outs = self._composed(*leaves, **dict(zip(("length", "reverse", "checkpoint"), attrs, strict=True)))
+            reached = [(out._node, part) for out, part in zip(outs, g, strict=True) if out._node is not None]
+            targets = [leaf._node for leaf in leaves if leaf._node is not None]
+            found = iter(gradients_of([n for n, _ in reached], [part for _, part in reached], targets, free=True))
+        return [None if leaf._node is None else next(found) for leaf in leaves]
 
     # --- its code -----------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from autodiff import kernels, zero_times_infinity
 from autodiff.compiler.passes.chains import compiles, least
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.core import backward
-from autodiff.ops import common
+from autodiff.ops import common, elementwise
 
 __all__ = [
     "Attribute",
@@ -274,7 +274,7 @@ class Recorder:
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
         self.live = True
-        self.loops = False  # whether elementwise calls are to be preferred to questions about whole arrays
+        self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
         self.storages: dict[int, Storage] = {}
@@ -615,6 +615,8 @@ def _quotient(g: Any, d: Any) -> Any:
     """A rule's division as elementwise calls alone, where a compiled loop will make them: a question about all divisors
     would cut that in two.
     """
+    if _in_a_loop():
+        return g / d
     return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
@@ -626,6 +628,26 @@ def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None, p
     return np.where(np.logical_and(np.logical_or(np.equal(g, 0), flat), np.isnan(h)), 0, h)
 
 
+def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
+    """In a native loop a NaN stays where zero times infinity would be zero: the whole way back is then done again."""
+    return found if _in_a_loop() else _own_zeros(op, g, found, *more)
+
+
+def _tanh_slope_of_few(out: Any, x: Any) -> Any:
+    """Numbers one by one, in one call."""
+    recorder = _active.get()
+    if recorder is None or not recorder.live:
+        return elementwise._tanh_slope_of_few(out, x)
+    if recorder.loops:
+        return np.exp(np.abs(x) * -2) * (np.abs(out) + 1) ** 2
+    return recorder.call(elementwise._tanh_slope_of_few, (out, x), {})
+
+
+def _in_a_loop() -> bool:
+    recorder = _active.get()
+    return recorder is not None and recorder.loops
+
+
 def _loops_over(g: Any, d: Any) -> bool:
     values = bare(g), bare(d)
     if type(d) is not Recorded or not all(
@@ -633,8 +655,6 @@ def _loops_over(g: Any, d: Any) -> bool:
     ):
         return False
     full = values[1].size
-    if d.recorder.loops:
-        return True
     return full >= least() and full == np.broadcast(*values).size and compiles()
 
 
@@ -668,6 +688,7 @@ _copies: dict[Any, Any] = {
     kernels.run: _kernel_run,
     common.quotient: _quotient,
     zero_times_infinity.keep_zeros: _keep_zeros,
+    elementwise._tanh_slope_of_few: _tanh_slope_of_few,
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},
 }
 _tables: dict[int, _Globals] = {}
@@ -716,4 +737,5 @@ def _copied(value: Any, remembered: bool = False) -> Any:
     return made
 
 
-_hooks.zeros = private(backward.above.zeros)
+_own_zeros = private(backward.above.zeros)
+_hooks.zeros = _zeros

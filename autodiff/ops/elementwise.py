@@ -176,6 +176,10 @@ def _tanh_slope_of_number(out: float, x: float) -> float:
     return found if found > 0.3 else exp_of_number(-2 * abs(x)) * (1 + abs(out)) ** 2
 
 
+def _tanh_slope_of_few(out: Any, x: Any) -> Any:
+    return np.array(list(map(_tanh_slope_of_number, out.tolist(), x.tolist())), out.dtype)
+
+
 def _tanh_slope(out: Any, x: Any) -> Any:
     """``1 / cosh(x)^2``, which is four times the logistic density of ``2 x``.
 
@@ -192,7 +196,7 @@ def _tanh_slope(out: Any, x: Any) -> Any:
     if kind is np.float64:
         return dtype.type(_tanh_slope_of_number(float(out), float(x)))
     if out.ndim == 1 and out.size < _FEW:
-        return np.array(list(map(_tanh_slope_of_number, out.tolist(), x.tolist())), dtype)
+        return _tanh_slope_of_few(out, x)
     if out.ndim and out.size <= _BLOCK:
         slope = np.abs(x)
         slope *= -2
