@@ -94,7 +94,7 @@ def solve(
     Examples
     --------
     >>> import numpy as np
-    >>> solve(np.array([[2.0, 1.0], [9.0, 2.0]]), np.array([4.0, 6.0]), assume_a="pos").data
+    >>> solve(np.array([[2.0, 1.0], [9.0, 2.0]]), np.array([4.0, 5.0]), assume_a="pos").data
     array([1., 2.])
     """
     if assume_a is not None and assume_a not in _STRUCTURES:

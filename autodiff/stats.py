@@ -1,45 +1,107 @@
-"""Densities and distribution functions of scipy.stats, differentiable: ``autodiff.stats.norm.logpdf(x, loc, scale)``.
-Needs SciPy.
+"""Distributions of scipy.stats, differentiable: ``autodiff.stats.norm.logpdf(x, loc, scale)``. Needs SciPy.
 
 SciPy's distributions are compiled for arrays and see no Tensor; these are the same formulas over
-:mod:`autodiff.special`, with SciPy's names and argument order, for arrays and Tensors alike. Outside the support a
-density is 0, and so is its gradient.
+:mod:`autodiff.special`, with SciPy's names and argument order, for arrays and Tensors alike, differentiable in the
+point, the shape parameters, ``loc`` and ``scale``. Outside the support a density is 0, and so is its gradient; where a
+parameter is not allowed the result is NaN.
+
+A distribution is one row of the tables below. Formulas: Johnson, Kotz and Balakrishnan, Continuous (Discrete)
+Univariate Distributions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from math import log, pi
+from operator import and_
 from typing import Any
 
 import numpy as np
 
 from autodiff import special
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.op import Primitive, wrap
+from autodiff.extras import require
 from autodiff.ops import linalg, reductions
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
 
 __all__ = [
     "Continuous",
+    "Discrete",
+    "bernoulli",
     "beta",
+    "binom",
+    "cauchy",
     "chi2",
     "dirichlet",
     "expon",
+    "f",
     "gamma",
+    "geom",
+    "gumbel_r",
+    "halfnorm",
+    "invgamma",
     "laplace",
     "logistic",
+    "lognorm",
     "multivariate_normal",
+    "nbinom",
     "norm",
+    "pareto",
     "poisson",
+    "rayleigh",
     "t",
     "uniform",
+    "vonmises",
+    "weibull_min",
 ]
 
 _HALF_LOG_TWO_PI = 0.5 * log(2 * pi)
+_EULER = float(np.euler_gamma)
 Formula = Callable[..., Any]
+
+
+def _generator(name: str, random_state: Any) -> Any:
+    """The source of the draws, which the caller names."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return np.random.default_rng(random_state)
+    raise ArgumentError(
+        f"{name}.rvs: random_state must be a numpy.random.Generator or a seed, got {random_state!r}; draws that can be"
+        " repeated need one: np.random.default_rng(0)"
+    )
+
+
+def _in_one_precision(*values: Any) -> list[Any]:
+    """As Tensors; Python's numbers in the others' precision."""
+    kinds = [value.dtype for value in values if getattr(getattr(value, "dtype", None), "kind", "") == "f"]
+    kind = np.result_type(*kinds) if kinds else np.dtype(float)
+    weak = [isinstance(value, (int, float)) and not hasattr(value, "dtype") for value in values]
+    return [_tensor(np.asarray(v, kind)) if number else _tensor(v) for v, number in zip(values, weak, strict=True)]
+
+
+def _finished(made: Any, good: Any, dtype: Any) -> Any:
+    """NaN where a parameter is not allowed, in the precision of what went in."""
+    made = made if np.all(good) else where(good, made, np.nan)
+    return made if made.dtype == dtype or made.dtype.kind == "c" else made.astype(dtype)
+
+
+def _positive(*shapes: Any) -> Any:
+    """Where all shape parameters are greater than zero."""
+    return reduce(and_, (shape > 0 for shape in shapes), np.asarray(True))
+
+
+def _log_of_smaller(p: Any, rest: Any) -> Any:
+    """``log(p)``, by ``rest = 1 - p`` where that is the smaller."""
+    small = bare(p) < 0.5
+    if np.all(small):
+        return np.log(p)
+    return where(small, np.log(where(small, p, 1.0)), np.log1p(-where(small, 0.0, rest)))
 
 
 class Continuous:
@@ -50,19 +112,28 @@ class Continuous:
     ----------
     name : str
         SciPy's name.
-    logpdf, cdf : callable
-        Of the standardised variable and the shape parameters.
-    shapes : int
-        The number of shape parameters.
+    shapes : str
+        The names of the shape parameters.
+    logpdf, cdf, ppf, entropy : callable
+        Of the standardised variable (the probability; nothing) and the shape parameters.
     support : (float, float)
         Of the standardised variable.
+    open : bool
+        Whether the lower end of the support does not belong to it.
+    valid : callable
+        Where the shape parameters, as arrays, are allowed.
     sf, logcdf, logsf : callable, optional
         Where they can be had more precisely than from ``cdf``.
+    draw : callable, optional
+        ``draw(generator, shape)`` of the standard variable, where no shape parameter is; else a draw is ``ppf`` of a
+        uniform one.
 
     Examples
     --------
     >>> round(norm.logpdf(0.0).item(), 6), round(expon.cdf(-1.0).item(), 6)
     (-0.918939, 0.0)
+    >>> lognorm.rvs(0.5, size=2, random_state=np.random.default_rng(0)).shape
+    (2,)
     """
 
     def __init__(
@@ -70,162 +141,652 @@ class Continuous:
         name: str,
         logpdf: Formula,
         cdf: Formula,
+        ppf: Formula,
+        entropy: Formula,
         *,
-        shapes: int = 0,
+        shapes: str = "",
         support: tuple[float, float] = (-np.inf, np.inf),
+        open: bool = False,
+        valid: Formula = _positive,
         sf: Formula | None = None,
         logcdf: Formula | None = None,
         logsf: Formula | None = None,
+        draw: Formula | None = None,
     ) -> None:
         upper = sf or (lambda *a: 1.0 - cdf(*a))
-        self.name = name
-        self._shapes = shapes
-        self._support = support
-        self._logpdf, self._cdf, self._sf = logpdf, cdf, upper
-        self._logcdf = logcdf or (lambda *a: np.log(cdf(*a)))
-        self._logsf = logsf or (lambda *a: np.log(upper(*a)))
+        self.name, self.shapes = name, shapes.split()
+        self._support, self._open, self._valid, self._draw = support, open, valid, draw
+        self._logpdf, self._cdf, self._sf, self._ppf, self._entropy = logpdf, cdf, upper, ppf, entropy
+        self._logcdf = logcdf or (lambda *a: _log_of_smaller(cdf(*a), upper(*a)))
+        self._logsf = logsf or (lambda *a: _log_of_smaller(upper(*a), cdf(*a)))
 
     def __repr__(self) -> str:
         return f"autodiff.stats.{self.name}"
 
+    def _parameters(self, at: Any, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> tuple[Any, ...]:
+        """The point, shapes, loc and scale as Tensors, with what is not allowed replaced by 1; and where all is."""
+        given = list(args)
+        for place, name in enumerate(self.shapes):
+            if name in named:
+                given.insert(place, named.pop(name))
+        count = len(self.shapes)
+        if named or not count <= len(given) <= count + 2:
+            raise ArgumentError(
+                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then loc and scale; got"
+                f" {len(args)} arguments{', '.join(['', *named])} after the first"
+            )
+        rest = given[count:]
+        loc, scale = rest[0] if rest else loc, rest[1] if len(rest) > 1 else scale
+        x, middle, width, *shapes = _in_one_precision(at, loc, scale, *given[:count])
+        good = self._valid(*(bare(a) for a in shapes)) & (bare(width) > 0)
+        if not np.all(good):
+            shapes = [where(good, a, 1.0) for a in shapes]
+            width = where(good, width, 1.0)
+        return x, shapes, middle, width, good
+
     def _apply(
-        self, formula: Formula, below: float, above: float, x: Any, args: tuple[Any, ...], loc: Any, scale: Any
+        self,
+        formula: Formula,
+        below: float,
+        above: float,
+        x: Any,
+        args: tuple[Any, ...],
+        loc: Any,
+        scale: Any,
+        named: Any,
     ) -> Any:
         """``formula`` of the standardised variable, the shape parameters and the scale; constants below and above the
         support.
         """
-        if not self._shapes <= len(args) <= self._shapes + 2:
-            raise ArgumentError(
-                f"{self.name}: takes {self._shapes} shape parameters, then loc and scale; got {len(args)} arguments"
-                " after x"
-            )
-        shapes, rest = [_tensor(a) for a in args[: self._shapes]], args[self._shapes :]
-        middle = _tensor(rest[0] if rest else loc)
-        width = _tensor(rest[1] if len(rest) > 1 else scale)
-        z = (_tensor(x) - middle) / width
+        point, shapes, middle, width, good = self._parameters(x, args, loc, scale, named)
+        z = (point - middle) / width
         low, high = self._support
-        under, over = z.data < low, z.data > high
+        at = z.data
+        under = at <= low if self._open or low == -np.inf else at < low
+        over = at >= high if high == np.inf else at > high
         if not (np.any(under) or np.any(over)):
-            return formula(z, *shapes, width)
-        # Some point of the support stands in for what lies outside, so that no formula meets what it is not defined
-        # for.
-        inside = low + 0.5 if np.isfinite(low) else 0.0
-        return where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
+            made = formula(z, *shapes, width)
+        else:
+            # Some point of the support stands in for what lies outside, so that no formula meets what it is not
+            # defined for.
+            inside = low + 0.5 if np.isfinite(low) else 0.0
+            made = where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
+        return _finished(made, good, z.dtype)
 
-    def logpdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def logpdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The logarithm of the density; -inf outside the support."""
-        return self._apply(
-            lambda z, *a: self._logpdf(z, *a[:-1]) - np.log(a[-1]), -np.inf, -np.inf, x, args, loc, scale
-        )
+        formula = lambda z, *a: self._logpdf(z, *a[:-1]) - np.log(a[-1])
+        return self._apply(formula, -np.inf, -np.inf, x, args, loc, scale, named)
 
-    def pdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def pdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The density."""
-        return self._apply(lambda z, *a: np.exp(self._logpdf(z, *a[:-1])) / a[-1], 0.0, 0.0, x, args, loc, scale)
+        formula = lambda z, *a: np.exp(self._logpdf(z, *a[:-1])) / a[-1]
+        return self._apply(formula, 0.0, 0.0, x, args, loc, scale, named)
 
-    def cdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def cdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The probability of at most ``x``."""
-        return self._apply(lambda z, *a: self._cdf(z, *a[:-1]), 0.0, 1.0, x, args, loc, scale)
+        return self._apply(lambda z, *a: self._cdf(z, *a[:-1]), 0.0, 1.0, x, args, loc, scale, named)
 
-    def sf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def sf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The probability of more than ``x``."""
-        return self._apply(lambda z, *a: self._sf(z, *a[:-1]), 1.0, 0.0, x, args, loc, scale)
+        return self._apply(lambda z, *a: self._sf(z, *a[:-1]), 1.0, 0.0, x, args, loc, scale, named)
 
-    def logcdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def logcdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The logarithm of the probability of at most ``x``."""
-        return self._apply(lambda z, *a: self._logcdf(z, *a[:-1]), -np.inf, 0.0, x, args, loc, scale)
+        return self._apply(lambda z, *a: self._logcdf(z, *a[:-1]), -np.inf, 0.0, x, args, loc, scale, named)
 
-    def logsf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    def logsf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The logarithm of the probability of more than ``x``."""
-        return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale)
+        return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale, named)
+
+    def ppf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
+        p, shapes, middle, width, good = self._parameters(q, args, loc, scale, named)
+        p = p * 1.0
+        inner = (p.data > 0) & (p.data < 1)
+        made = self._ppf(p if np.all(inner) else where(inner, p, 0.5), *shapes)
+        if not np.all(inner):
+            ends = np.where(p.data == 0, self._support[0], np.where(p.data == 1, self._support[1], np.nan))
+            made = where(inner, made, ends)
+        return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype))
+
+    def entropy(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The differential entropy, ``-E log pdf``."""
+        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
+        return _finished(self._entropy(*shapes) + np.log(width) + 0 * middle.data, good, width.dtype)
+
+    def rvs(
+        self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, random_state: Any = None, **named: Any
+    ) -> Any:
+        """Draws that are differentiable in the parameters (reparametrised): for the same random numbers the draw moves
+        with the parameters.
+
+        Parameters
+        ----------
+        size : int or tuple, optional
+            By default the shape that the parameters broadcast to.
+        random_state : numpy.random.Generator or int
+            Must be given.
+        """
+        source = _generator(self.name, random_state)
+        _, shapes, middle, width, _ = self._parameters(0.0, args, loc, scale, dict(named))
+        shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
+        shape = shape if size is None else tuple(np.atleast_1d(size).tolist())
+        if self._draw is not None:
+            return self._draw(source, shape).astype(width.dtype) * width + middle
+        return self.ppf((1.0 - source.random(shape)).astype(width.dtype), *shapes, loc=middle, scale=width)
+
+
+# --- what the rows need ---------------------------------------------------------------------------------------------
 
 
 def _t_logpdf(z: Any, df: Any) -> Any:
     return -0.5 * (df + 1) * np.log1p(z * z / df) - 0.5 * np.log(df) - special.betaln(0.5 * df, 0.5)
 
 
-norm = Continuous(
-    "norm",
-    lambda z: -0.5 * z * z - _HALF_LOG_TWO_PI,
-    special.ndtr,
-    sf=lambda z: special.ndtr(-z),
-    logcdf=special.log_ndtr,
-    logsf=lambda z: special.log_ndtr(-z),
+def _t_entropy(df: Any) -> Any:
+    half = 0.5 * (df + 1)
+    return half * (special.psi(half) - special.psi(0.5 * df)) + 0.5 * np.log(df) + special.betaln(0.5 * df, 0.5)
+
+
+def _beta_entropy(a: Any, b: Any) -> Any:
+    return special.betaln(a, b) - (a - 1) * special.psi(a) - (b - 1) * special.psi(b) + (a + b - 2) * special.psi(a + b)
+
+
+def _gamma_entropy(a: Any) -> Any:
+    return a + special.gammaln(a) + (1 - a) * special.psi(a)
+
+
+def _f_parts(z: Any, n: Any, d: Any) -> Any:
+    return n * z / (n * z + d)
+
+
+def _f_ppf(q: Any, n: Any, d: Any) -> Any:
+    share = special.betaincinv(0.5 * n, 0.5 * d, q)
+    return d * share / (n * (1 - share))
+
+
+def _cauchy_ppf(q: Any) -> Any:
+    low = bare(q) < 0.5
+    return where(low, -1.0, 1.0) / np.tan(pi * where(low, q, 1 - q))
+
+
+def _laplace_half(z: Any, upper: bool) -> Any:
+    tail = 0.5 * np.exp(-np.abs(z))
+    return where((bare(z) > 0) != upper, 1 - tail, tail)
+
+
+def _laplace_ppf(q: Any) -> Any:
+    low = bare(q) < 0.5
+    return where(low, 1.0, -1.0) * np.log(2 * where(low, q, 1 - q))
+
+
+def _orders(kappa: Any) -> Any:
+    """The orders of the Bessel functions that count: I_j / I_0 falls as ``exp(-j^2 / (2 kappa))``."""
+    top = float(np.max(bare(kappa), initial=0.0))
+    if top > 1e6:
+        raise ArgumentError(f"vonmises: kappa up to 1e6, got {top:g}; norm with scale 1 / sqrt(kappa) is as good there")
+    return np.arange(1.0, 20 + int(9 * np.sqrt(top)))
+
+
+def _share(j: Any, kappa: Any) -> Any:
+    return special.ive(j, kappa) / special.ive(0.0, kappa)
+
+
+def _log_i0(kappa: Any) -> Any:
+    """``log I_0``: of small arguments by itself, since the scaled function has a kink at 0."""
+    small = bare(kappa) < 1
+    large = where(small, 1.0, kappa)
+    return where(small, np.log(special.i0(where(small, kappa, 0.0))), np.log(special.ive(0.0, large)) + large)
+
+
+def _vonmises_cdf(z: Any, kappa: Any) -> Any:
+    j = _orders(kappa)
+    waves = _share(j, kappa[..., None]) * np.sin(j * z[..., None]) / j
+    return 0.5 + z / (2 * pi) + np.sum(waves, axis=-1) / pi
+
+
+def _vonmises_slope(z: Any, kappa: Any) -> Any:
+    """The derivative of the distribution function in kappa."""
+    j, k = _orders(kappa), kappa[..., None]
+    slope = 0.5 * (_share(j - 1, k) + _share(j + 1, k)) - _share(j, k) * _share(1.0, k)
+    return np.sum(slope * np.sin(j * z[..., None]) / j, axis=-1) / pi
+
+
+def _vonmises_density(z: Any, kappa: Any) -> Any:
+    return np.exp(kappa * (np.cos(z) - 1)) / (2 * pi * special.ive(0.0, kappa))
+
+
+def _vonmises_inverse(q: Any, kappa: Any) -> Any:
+    """The circle halved until Newton's steps are safe, then four of these."""
+    concentration = _tensor(kappa)
+
+    def excess(z: Any) -> Any:
+        return bare(_vonmises_cdf(_tensor(z), concentration)) - q
+
+    low = np.full(np.broadcast_shapes(np.shape(q), np.shape(kappa)), -np.pi)
+    high = -low
+    for _ in range(30):
+        middle = (low + high) / 2
+        more = excess(middle) < 0
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    for _ in range(4):
+        low = low - excess(low) / bare(_vonmises_density(low, concentration))
+    return low
+
+
+_vonmises_ppf = Primitive(
+    "vonmises_ppf",
+    _vonmises_inverse,
+    lambda g, out, q, kappa: quotient(g, _vonmises_density(out, kappa)),
+    lambda g, out, q, kappa: (
+        -quotient(g * _vonmises_slope(_tensor(out), _tensor(kappa)), _vonmises_density(out, kappa))
+    ),
+    sample=lambda draw: ((draw.array((2,), 0.2, 0.8), draw.array((), 0.5, 3.0)), {}),
+    pointwise=True,
 )
-t = Continuous("t", _t_logpdf, lambda z, df: special.stdtr(df, z), shapes=1, sf=lambda z, df: special.stdtr(df, -z))
-gamma = Continuous(
-    "gamma",
-    lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a),
-    lambda z, a: special.gammainc(a, z),
-    shapes=1,
-    support=(0.0, np.inf),
-    sf=lambda z, a: special.gammaincc(a, z),
+
+
+def _vonmises_entropy(kappa: Any) -> Any:
+    return _log_i0(kappa) + 2 * _HALF_LOG_TWO_PI - kappa * _share(1.0, kappa)
+
+
+_HALF_LINE = (0.0, np.inf)
+
+# --- the rows: name, logpdf, cdf, ppf, entropy ----------------------------------------------------------------------
+
+beta = Continuous(
+    "beta",
+    lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
+    lambda z, a, b: special.betainc(a, b, z),
+    lambda q, a, b: special.betaincinv(a, b, q),
+    _beta_entropy,
+    shapes="a b",
+    support=(0.0, 1.0),
+    sf=lambda z, a, b: special.betaincc(a, b, z),
+)
+cauchy = Continuous(
+    "cauchy",
+    lambda z: -log(pi) - np.log1p(z * z),
+    lambda z: np.arctan2(1.0, -z) / pi,
+    _cauchy_ppf,
+    lambda: log(4 * pi),
+    sf=lambda z: np.arctan2(1.0, z) / pi,
 )
 chi2 = Continuous(
     "chi2",
     lambda z, df: special.xlogy(0.5 * df - 1, z) - 0.5 * z - special.gammaln(0.5 * df) - 0.5 * log(2) * df,
     lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
-    shapes=1,
-    support=(0.0, np.inf),
+    lambda q, df: 2 * special.gammaincinv(0.5 * df, q),
+    lambda df: _gamma_entropy(0.5 * df) + log(2),
+    shapes="df",
+    support=_HALF_LINE,
     sf=lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
 )
-beta = Continuous(
-    "beta",
-    lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
-    lambda z, a, b: special.betainc(a, b, z),
-    shapes=2,
-    support=(0.0, 1.0),
-    sf=lambda z, a, b: special.betainc(b, a, 1 - z),
-)
 expon = Continuous(
-    "expon", lambda z: -z, lambda z: -np.expm1(-z), support=(0.0, np.inf), sf=lambda z: np.exp(-z), logsf=lambda z: -z
+    "expon",
+    lambda z: -z,
+    lambda z: -np.expm1(-z),
+    lambda q: -np.log1p(-q),
+    lambda: 1.0,
+    support=_HALF_LINE,
+    sf=lambda z: np.exp(-z),
+    logsf=lambda z: -z,
+)
+f = Continuous(
+    "f",
+    lambda z, n, d: (
+        special.xlogy(0.5 * n, n)
+        + special.xlogy(0.5 * d, d)
+        + special.xlogy(0.5 * n - 1, z)
+        - 0.5 * (n + d) * np.log(d + n * z)
+        - special.betaln(0.5 * n, 0.5 * d)
+    ),
+    lambda z, n, d: special.betainc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
+    _f_ppf,
+    lambda n, d: (
+        _beta_entropy(0.5 * n, 0.5 * d)
+        + np.log(d)
+        - np.log(n)
+        + 2 * (special.psi(0.5 * (n + d)) - special.psi(0.5 * d))
+    ),
+    shapes="dfn dfd",
+    support=_HALF_LINE,
+    sf=lambda z, n, d: special.betaincc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
+)
+gamma = Continuous(
+    "gamma",
+    lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a),
+    lambda z, a: special.gammainc(a, z),
+    lambda q, a: special.gammaincinv(a, q),
+    _gamma_entropy,
+    shapes="a",
+    support=_HALF_LINE,
+    sf=lambda z, a: special.gammaincc(a, z),
+)
+gumbel_r = Continuous(
+    "gumbel_r",
+    lambda z: -z - np.exp(-z),
+    lambda z: np.exp(-np.exp(-z)),
+    lambda q: -np.log(-np.log(q)),
+    lambda: _EULER + 1,
+    sf=lambda z: -np.expm1(-np.exp(-z)),
+    logcdf=lambda z: -np.exp(-z),
+)
+halfnorm = Continuous(
+    "halfnorm",
+    lambda z: 0.5 * log(2 / pi) - 0.5 * z * z,
+    lambda z: special.erf(z / 2**0.5),
+    lambda q: special.ndtri(0.5 * (1 + q)),
+    lambda: 0.5 * log(pi / 2) + 0.5,
+    support=_HALF_LINE,
+    sf=lambda z: special.erfc(z / 2**0.5),
+    logsf=lambda z: log(2) + special.log_ndtr(-z),
+)
+invgamma = Continuous(
+    "invgamma",
+    lambda z, a: -(a + 1) * np.log(z) - special.gammaln(a) - 1 / z,
+    lambda z, a: special.gammaincc(a, 1 / z),
+    lambda q, a: 1 / special.gammainccinv(a, q),
+    lambda a: a - (a + 1) * special.psi(a) + special.gammaln(a),
+    shapes="a",
+    support=_HALF_LINE,
+    open=True,
+    sf=lambda z, a: special.gammainc(a, 1 / z),
 )
 laplace = Continuous(
     "laplace",
     lambda z: -np.abs(z) - log(2),
-    lambda z: where(z.data > 0, 1 - 0.5 * np.exp(-np.abs(z)), 0.5 * np.exp(-np.abs(z))),
-    sf=lambda z: where(z.data > 0, 0.5 * np.exp(-np.abs(z)), 1 - 0.5 * np.exp(-np.abs(z))),
+    lambda z: _laplace_half(z, False),
+    _laplace_ppf,
+    lambda: log(2) + 1,
+    sf=lambda z: _laplace_half(z, True),
 )
 logistic = Continuous(
     "logistic",
     lambda z: special.log_expit(z) + special.log_expit(-z),
     special.expit,
+    special.logit,
+    lambda: 2.0,
     sf=lambda z: special.expit(-z),
     logcdf=special.log_expit,
     logsf=lambda z: special.log_expit(-z),
 )
-uniform = Continuous("uniform", lambda z: 0.0 * z, lambda z: z, support=(0.0, 1.0))
+lognorm = Continuous(
+    "lognorm",
+    lambda z, s: -0.5 * (np.log(z) / s) ** 2 - np.log(s * z) - _HALF_LOG_TWO_PI,
+    lambda z, s: special.ndtr(np.log(z) / s),
+    lambda q, s: np.exp(s * special.ndtri(q)),
+    lambda s: 0.5 + _HALF_LOG_TWO_PI + np.log(s),
+    shapes="s",
+    support=_HALF_LINE,
+    open=True,
+    sf=lambda z, s: special.ndtr(-np.log(z) / s),
+    logcdf=lambda z, s: special.log_ndtr(np.log(z) / s),
+    logsf=lambda z, s: special.log_ndtr(-np.log(z) / s),
+)
+norm = Continuous(
+    "norm",
+    lambda z: -0.5 * z * z - _HALF_LOG_TWO_PI,
+    special.ndtr,
+    special.ndtri,
+    lambda: 0.5 + _HALF_LOG_TWO_PI,
+    sf=lambda z: special.ndtr(-z),
+    logcdf=special.log_ndtr,
+    logsf=lambda z: special.log_ndtr(-z),
+    draw=lambda source, shape: source.standard_normal(shape),
+)
+pareto = Continuous(
+    "pareto",
+    lambda z, b: np.log(b) - (b + 1) * np.log(z),
+    lambda z, b: -np.expm1(-b * np.log(z)),
+    lambda q, b: np.exp(-np.log1p(-q) / b),
+    lambda b: 1 + 1 / b - np.log(b),
+    shapes="b",
+    support=(1.0, np.inf),
+    sf=lambda z, b: np.exp(-b * np.log(z)),
+    logsf=lambda z, b: -b * np.log(z),
+)
+rayleigh = Continuous(
+    "rayleigh",
+    lambda z: np.log(z) - 0.5 * z * z,
+    lambda z: -np.expm1(-0.5 * z * z),
+    lambda q: np.sqrt(-2 * np.log1p(-q)),
+    lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
+    support=_HALF_LINE,
+    sf=lambda z: np.exp(-0.5 * z * z),
+    logsf=lambda z: -0.5 * z * z,
+)
+t = Continuous(
+    "t",
+    _t_logpdf,
+    lambda z, df: special.stdtr(df, z),
+    lambda q, df: special.stdtrit(df, q),
+    _t_entropy,
+    shapes="df",
+    sf=lambda z, df: special.stdtr(df, -z),
+)
+uniform = Continuous("uniform", lambda z: 0.0 * z, lambda z: z, lambda q: q, lambda: 0.0, support=(0.0, 1.0))
+vonmises = Continuous(
+    "vonmises",
+    lambda z, kappa: kappa * np.cos(z) - 2 * _HALF_LOG_TWO_PI - _log_i0(kappa),
+    _vonmises_cdf,
+    lambda q, kappa: _vonmises_ppf.function(q, kappa),
+    _vonmises_entropy,
+    shapes="kappa",
+    valid=lambda kappa: kappa >= 0,
+)
+weibull_min = Continuous(
+    "weibull_min",
+    lambda z, c: np.log(c) + special.xlogy(c - 1, z) - z**c,
+    lambda z, c: -np.expm1(-(z**c)),
+    lambda q, c: (-np.log1p(-q)) ** (1 / c),
+    lambda c: _EULER * (1 - 1 / c) - np.log(c) + 1,
+    shapes="c",
+    support=_HALF_LINE,
+    sf=lambda z, c: np.exp(-(z**c)),
+    logsf=lambda z, c: -(z**c),
+)
 
 
-class Poisson:
-    """``scipy.stats.poisson``: counts ``k`` with mean ``mu``; differentiable in ``mu``."""
+class Discrete:
+    """A distribution of counts; its methods take ``k``, the shape parameters and ``loc``, and broadcast.
+
+    Parameters
+    ----------
+    name : str
+        SciPy's name.
+    logpmf, cdf, sf : callable
+        Of counts, as an array, and the shape parameters.
+    shapes : str
+        The names of the shape parameters.
+    least : int
+        The smallest count.
+    most : callable
+        The greatest count for the shape parameters, as arrays; infinity if there is none.
+    valid : callable
+        Where the shape parameters, as arrays, are allowed.
+
+    Examples
+    --------
+    >>> round(binom.pmf(1, 2, 0.5).item(), 6), round(poisson.logpmf(2, 1.5).item(), 6)
+    (0.5, -1.382217)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        logpmf: Formula,
+        cdf: Formula,
+        sf: Formula,
+        *,
+        shapes: str,
+        valid: Formula,
+        least: int = 0,
+        most: Formula = lambda *a: np.inf,
+    ) -> None:
+        self.name, self.shapes, self._least, self._most, self._valid = name, shapes.split(), least, most, valid
+        self._logpmf, self._cdf, self._sf = logpmf, cdf, sf
 
     def __repr__(self) -> str:
-        return "autodiff.stats.poisson"
+        return f"autodiff.stats.{self.name}"
 
-    def logpmf(self, k: Any, mu: Any) -> Any:
-        """The logarithm of the probability of ``k``; -inf where ``k`` is no count.
+    def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any]:
+        given = list(args)
+        for place, name in enumerate(self.shapes):
+            if name in named:
+                given.insert(place, named.pop(name))
+        count = len(self.shapes)
+        if named or not count <= len(given) <= count + 1:
+            raise ArgumentError(
+                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then loc; got {len(args)}"
+                f" arguments{', '.join(['', *named])} after the first"
+            )
+        shapes = [a * 1.0 for a in _in_one_precision(*given[:count])]
+        loc = given[count] if len(given) > count else loc
+        if getattr(loc, "_node", None) is not None:
+            raise NotDifferentiableError(f"{self.name}: loc moves whole numbers and has no gradient; give a number")
+        good = self._valid(*(bare(a) for a in shapes))
+        if not np.all(good):
+            shapes = [where(good, a, 0.5) for a in shapes]
+        return shapes, np.asarray(bare(loc)), good
 
-        Examples
-        --------
-        >>> round(poisson.logpmf(2, 1.5).item(), 6)
-        -1.382217
-        """
-        counts = np.asarray(bare(k), float)
-        valid = (counts >= 0) & (counts == np.floor(counts))
-        kept = np.where(valid, counts, 0.0)
-        rate = _tensor(mu) * 1.0
-        result = special.xlogy(kept, rate) - rate - special.gammaln(kept + 1).data
-        return result if valid.all() else where(valid, result, -np.inf)
+    def _apply(
+        self, formula: Formula, below: float, above: float, k: Any, args: Any, loc: Any, named: Any, mass: bool = False
+    ) -> Any:
+        shapes, middle, good = self._parameters(args, loc, named)
+        at = np.asarray(bare(k), float) - middle
+        counts, most = np.floor(at), self._most(*(bare(a) for a in shapes))
+        under = (counts < self._least) | (mass & (counts != at))
+        over = (counts > most) | (counts == np.inf) if mass else (counts >= most)
+        outside = under | over
+        stand_in = np.where(np.isfinite(most), np.maximum(np.minimum(self._least, most - 1), 0), self._least)
+        made = formula(np.where(outside | np.isnan(at), stand_in, counts), *shapes)
+        if np.any(outside):
+            made = where(under, below, where(over, above, made))
+        return _finished(made, good & ~np.isnan(at), np.result_type(*(a.dtype for a in shapes)))
 
-    def pmf(self, k: Any, mu: Any) -> Any:
+    def logpmf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The logarithm of the probability of ``k``; -inf where ``k`` is no count."""
+        return self._apply(self._logpmf, -np.inf, -np.inf, k, args, loc, named, mass=True)
+
+    def pmf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
         """The probability of ``k``."""
-        return np.exp(self.logpmf(k, mu))
+        return self._apply(lambda *a: np.exp(self._logpmf(*a)), 0.0, 0.0, k, args, loc, named, mass=True)
 
-    def cdf(self, k: Any, mu: Any) -> Any:
+    def cdf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
         """The probability of at most ``k``."""
-        counts = np.floor(np.asarray(bare(k), float))
-        result = special.gammaincc(np.maximum(counts, 0.0) + 1, _tensor(mu) * 1.0)
-        return result if (counts >= 0).all() else where(counts < 0, 0.0, result)
+        return self._apply(self._cdf, 0.0, 1.0, k, args, loc, named)
+
+    def sf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The probability of more than ``k``."""
+        return self._apply(self._sf, 1.0, 0.0, k, args, loc, named)
+
+    def logcdf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The logarithm of the probability of at most ``k``."""
+        return self._apply(lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)), -np.inf, 0.0, k, args, loc, named)
+
+    def logsf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The logarithm of the probability of more than ``k``."""
+        return self._apply(lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)), 0.0, -np.inf, k, args, loc, named)
+
+    def ppf(self, q: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """SciPy's smallest count with a probability of at least ``q`` up to it: a constant, as any rounded number."""
+        there = getattr(require("scipy.stats"), self.name)
+        plain = {name: bare(value) for name, value in named.items()}
+        return wrap(np.asarray(there.ppf(bare(q), *(bare(a) for a in args), loc=bare(loc), **plain)), None)
+
+    def entropy(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The entropy, ``-E log pmf``, summed over the counts that matter."""
+        shapes, _, good = self._parameters(args, loc, named)
+        there = getattr(require("scipy.stats"), self.name)
+        last = 1.5 * there.isf(1e-15, *(bare(a) for a in shapes)) + 10
+        counts = np.arange(self._least, np.max(last, where=np.isfinite(last), initial=self._least) + 1)
+        parts = [a[..., None] for a in shapes]
+        term = self._apply(self._logpmf, -np.inf, -np.inf, counts, tuple(parts), 0, {}, mass=True)
+        kept = np.isfinite(bare(term))
+        made = -np.sum(np.exp(term) * where(kept, term, 0.0), axis=-1)
+        return made if np.all(good) else where(good, made, np.nan)
+
+    def rvs(self, *args: Any, loc: Any = 0, size: Any = None, random_state: Any = None, **named: Any) -> Any:
+        """SciPy's draws from an explicit Generator, as constants.
+
+        Raises
+        ------
+        NotDifferentiableError
+            If a parameter requires a gradient: a whole number does not move with it. ``logpmf`` of constant draws has
+            the gradient that the score-function estimator asks for.
+        """
+        source = _generator(self.name, random_state)
+        if any(getattr(a, "_node", None) is not None for a in (*args, *named.values(), loc)):
+            raise NotDifferentiableError(
+                f"{self.name}.rvs: a draw of whole numbers has no gradient in the parameters; draw with plain numbers"
+                " and differentiate logpmf of the draws (the score-function estimator)"
+            )
+        there = getattr(require("scipy.stats"), self.name)
+        plain = {name: bare(value) for name, value in named.items()}
+        values = (bare(a) for a in args)
+        return wrap(np.asarray(there.rvs(*values, loc=bare(loc), size=size, random_state=source, **plain)), None)
+
+
+def _whole_and_share(n: Any, p: Any) -> Any:
+    return (n >= 0) & (n == np.floor(n)) & (p >= 0) & (p <= 1)
+
+
+def _binom_logpmf(k: Any, n: Any, p: Any) -> Any:
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return ways + special.xlogy(k, p) + special.xlog1py(n - k, -p)
+
+
+binom = Discrete(
+    "binom",
+    _binom_logpmf,
+    lambda k, n, p: special.betaincc(k + 1, n - k, p),
+    lambda k, n, p: special.betainc(k + 1, n - k, p),
+    shapes="n p",
+    valid=_whole_and_share,
+    most=lambda n, p: n,
+)
+bernoulli = Discrete(
+    "bernoulli",
+    lambda k, p: special.xlogy(k, p) + special.xlog1py(1 - k, -p),
+    lambda k, p: 1 - p + 0 * k,
+    lambda k, p: p + 0 * k,
+    shapes="p",
+    valid=lambda p: (p >= 0) & (p <= 1),
+    most=lambda p: 1,
+)
+geom = Discrete(
+    "geom",
+    lambda k, p: special.xlog1py(k - 1, -p) + np.log(p),
+    lambda k, p: -np.expm1(k * np.log1p(-p)),
+    lambda k, p: np.exp(k * np.log1p(-p)),
+    shapes="p",
+    valid=lambda p: (p > 0) & (p <= 1),
+    least=1,
+)
+nbinom = Discrete(
+    "nbinom",
+    lambda k, n, p: (
+        special.gammaln(n + k)
+        - special.gammaln(k + 1)
+        - special.gammaln(n)
+        + special.xlogy(n, p)
+        + special.xlog1py(k, -p)
+    ),
+    lambda k, n, p: special.betainc(n, k + 1, p),
+    lambda k, n, p: special.betaincc(n, k + 1, p),
+    shapes="n p",
+    valid=lambda n, p: (n > 0) & (p > 0) & (p <= 1),
+)
+poisson = Discrete(
+    "poisson",
+    lambda k, mu: special.xlogy(k, mu) - mu - special.gammaln(k + 1),
+    lambda k, mu: special.gammaincc(k + 1, mu),
+    lambda k, mu: special.gammainc(k + 1, mu),
+    shapes="mu",
+    valid=lambda mu: mu >= 0,
+)
 
 
 class Dirichlet:
@@ -264,21 +825,32 @@ class Dirichlet:
 
 class MultivariateNormal:
     """``scipy.stats.multivariate_normal``: points (..., n), mean (n,) or a number, covariance (n, n), positive
-    definite, or (n,) variances.
+    definite, (n,) variances or one number for all.
+
+    As in SciPy, the mean, or else the covariance, says how many components a point has; for one component a vector is
+    many points.
     """
 
     def __repr__(self) -> str:
         return "autodiff.stats.multivariate_normal"
 
-    def _factor(self, n: int, cov: Any) -> Any:
-        c = _tensor(cov) * 1.0
+    def _parts(self, mean: Any, cov: Any) -> tuple[int, Any, Any]:
+        """The number of components, the mean, and the covariance as a matrix."""
+        c = _tensor(1.0 if cov is None else cov) * 1.0
+        middle = None if mean is None else _tensor(mean)
+        if middle is not None:
+            n = middle.size
+        else:
+            n = c.shape[0] if c.ndim else 1
+        if (middle is not None and middle.ndim > 1) or c.ndim > 2:
+            raise ShapeError(f"multivariate_normal: a mean of shape {np.shape(bare(mean))}, a covariance of {c.shape}")
         if c.ndim == 0:
             c = c * np.eye(n)
         elif c.ndim == 1:
             c = np.diag(c)
         if c.shape != (n, n):
             raise ShapeError(f"multivariate_normal: a covariance of shape {c.shape} for points of {n} components")
-        return linalg.cholesky(c)
+        return n, (np.zeros(n) if middle is None else middle.reshape(n)), c
 
     def _on_its_support(self, deviation: Any, cov: Any) -> Any:
         """The density on the span of a singular covariance, -inf beside it; SciPy's cut-off."""
@@ -287,8 +859,7 @@ class MultivariateNormal:
                 "multivariate_normal: the density of a singular covariance jumps with its rank, so the covariance must"
                 " be a constant"
             )
-        c = np.asarray(bare(cov), float)
-        values, vectors = np.linalg.eigh(np.diag(c) if c.ndim == 1 else c)
+        values, vectors = np.linalg.eigh(np.asarray(bare(cov), float))
         kept = np.abs(values) > 1e6 * np.finfo(float).eps * np.max(np.abs(values))
         if np.any(values[kept] < 0):
             raise ArgumentError("multivariate_normal: the covariance must be positive semidefinite")
@@ -299,7 +870,7 @@ class MultivariateNormal:
         beside = np.linalg.norm(bare(deviation) @ vectors[:, ~kept], axis=-1) > 1e3 * np.finfo(float).eps
         return where(beside, -np.inf, result) if np.any(beside) else result
 
-    def logpdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0, allow_singular: bool = False) -> Any:
+    def logpdf(self, x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
         """The logarithm of the density, through one Cholesky factor.
 
         With ``allow_singular`` the covariance is a constant that may be singular: the density is then that on its span.
@@ -308,6 +879,8 @@ class MultivariateNormal:
         ------
         ArgumentError
             With ``allow_singular``, if the covariance is tracked or not positive semidefinite.
+        ShapeError
+            If points, mean and covariance do not fit.
         numpy.linalg.LinAlgError
             If the covariance is not positive definite.
 
@@ -315,31 +888,57 @@ class MultivariateNormal:
         --------
         >>> round(multivariate_normal.logpdf([0.0, 0.0], [0.0, 0.0], np.eye(2)).item(), 6)
         -1.837877
+        >>> multivariate_normal.logpdf([0.0, 0.5, 1.0]).shape  # three points of one component
+        (3,)
         """
-        deviation = _tensor(x) - mean
-        n = deviation.shape[-1] if deviation.ndim else 1
-        if allow_singular and np.ndim(bare(cov)):
-            return self._on_its_support(deviation, cov)
-        factor = self._factor(n, cov)
-        columns = deviation.reshape(-1, n).T
-        whitened = solve_triangular(factor, columns, lower=True)
-        result = (
-            -0.5 * reductions.sum(whitened * whitened, axis=0)
-            - reductions.sum(np.log(np.diagonal(factor)))
-            - n * _HALF_LOG_TWO_PI
-        )
-        return result.reshape(deviation.shape[:-1])
+        n, middle, c = self._parts(mean, cov)
+        points = _tensor(x)
+        if points.ndim == 0:
+            points = points.reshape(1)
+        elif points.ndim == 1 and n == 1:
+            points = points[:, None]
+        if points.shape[-1] != n:
+            raise ShapeError(f"multivariate_normal: points of shape {points.shape} for {n} components")
+        deviation = points - middle
+        if allow_singular and n > 1:
+            result = self._on_its_support(deviation, c)
+        else:
+            factor = linalg.cholesky(c)
+            whitened = solve_triangular(factor, deviation.reshape(-1, n).T, lower=True)
+            result = (
+                -0.5 * reductions.sum(whitened * whitened, axis=0)
+                - reductions.sum(np.log(np.diagonal(factor)))
+                - n * _HALF_LOG_TWO_PI
+            ).reshape(deviation.shape[:-1])
+        return result.reshape(tuple(k for k in result.shape if k != 1))  # SciPy drops axes of length one
 
-    def pdf(self, x: Any, mean: Any = 0.0, cov: Any = 1.0, allow_singular: bool = False) -> Any:
+    def pdf(self, x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
         """The density."""
         return np.exp(self.logpdf(x, mean, cov, allow_singular))
 
     def entropy(self, mean: Any = None, cov: Any = 1.0) -> Any:
-        """``0.5 log det(2 pi e cov)``; the mean is of no account."""
-        n = max(1, *np.shape(bare(cov))) if np.ndim(bare(cov)) else 1
-        return reductions.sum(np.log(np.diagonal(self._factor(n, cov)))) + n * (_HALF_LOG_TWO_PI + 0.5)
+        """``0.5 log det(2 pi e cov)``; the mean is of no account but for its length."""
+        n, _, c = self._parts(mean, cov)
+        return reductions.sum(np.log(np.diagonal(linalg.cholesky(c)))) + n * (_HALF_LOG_TWO_PI + 0.5)
+
+    def rvs(self, mean: Any = None, cov: Any = 1.0, size: Any = 1, random_state: Any = None) -> Any:
+        """Draws that are differentiable in mean and covariance: ``mean + L z`` with the Cholesky factor L.
+
+        Parameters
+        ----------
+        size : int or tuple
+        random_state : numpy.random.Generator or int
+            Must be given.
+
+        Returns
+        -------
+        Tensor of shape (*size, n), without axes of length one
+        """
+        n, middle, c = self._parts(mean, cov)
+        z = _generator("multivariate_normal", random_state).standard_normal((*np.atleast_1d(size).tolist(), n))
+        made = middle + z @ linalg.cholesky(c).T
+        return made.reshape(tuple(k for k in made.shape if k != 1))
 
 
-poisson = Poisson()
 dirichlet = Dirichlet()
 multivariate_normal = MultivariateNormal()

@@ -6,49 +6,131 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 
 theirs = pytest.importorskip("scipy.stats", reason="these are SciPy's distributions")
 from autodiff import stats as ours  # noqa: E402  # needs SciPy
 from autodiff.integrate import odeint  # noqa: E402
 
-X = np.array([0.2, 0.5, 0.85])
-SHAPES = {
-    "norm": [],
-    "t": [3.5],
-    "gamma": [2.3],
-    "chi2": [3.0],
+X = np.array([0.35, 0.8])
+CONTINUOUS = {
     "beta": [2.0, 3.5],
+    "cauchy": [],
+    "chi2": [3.0],
     "expon": [],
+    "f": [3.0, 4.5],
+    "gamma": [2.3],
+    "gumbel_r": [],
+    "halfnorm": [],
+    "invgamma": [2.2],
     "laplace": [],
     "logistic": [],
+    "lognorm": [0.7],
+    "norm": [],
+    "pareto": [2.5],
+    "rayleigh": [],
+    "t": [3.5],
     "uniform": [],
+    "vonmises": [1.9],
+    "weibull_min": [1.7],
 }
+DISCRETE = {"bernoulli": [0.3], "binom": [7, 0.3], "geom": [0.3], "nbinom": [2.5, 0.4], "poisson": [2.5]}
 METHODS = ("pdf", "logpdf", "cdf", "sf", "logcdf", "logsf")
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", SHAPES)
-def test_continuous(name, method):
-    shapes = SHAPES[name]
-    mine, scipys = (getattr(getattr(module, name), method) for module in (ours, theirs))
-    with np.errstate(divide="ignore"):
-        wide = np.array([-1.5, 0.1, 0.3, 0.9, 4.0])
-        np.testing.assert_allclose(
-            mine(wide, *shapes, 0.2, 1.3).data, scipys(wide, *shapes, 0.2, 1.3), rtol=1e-11, atol=1e-300
-        )
-        np.testing.assert_allclose(mine(wide, *shapes).data, scipys(wide, *shapes), rtol=1e-11, atol=1e-300)
-        np.testing.assert_allclose(
-            mine(wide, *shapes, loc=0.1, scale=2.0).data, scipys(wide, *shapes, loc=0.1, scale=2.0), rtol=1e-11
-        )
-    tracked = method in (
-        "pdf",
-        "logpdf",
-    )  # no rule reaches the shape parameters through an incomplete gamma or beta function
-    arguments = [X, *(np.array(s) for s in shapes)] if tracked else [X]
-    fixed = [] if tracked else shapes
-    check_gradients(lambda x, *a: mine(x, *a[:-2], *fixed, *a[-2:]), *arguments, np.array(0.05), np.array(1.3), order=2)
+def both(name, method):
+    return (getattr(getattr(module, name), method) for module in (ours, theirs))
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_continuous_values(name):
+    shapes, wide = CONTINUOUS[name], np.array([-1.5, 0.0, 0.1, 0.3, 0.9, 1.0, 4.0, np.nan])
+    with np.errstate(all="ignore"):
+        for method in METHODS:
+            mine, scipys = both(name, method)
+            for at in ((wide, *shapes), (wide, *shapes, 0.2, 1.3), (wide, *shapes, 0.2, -1.0)):
+                np.testing.assert_allclose(mine(*at).data, scipys(*at), rtol=1e-10, atol=1e-300, err_msg=method)
+            np.testing.assert_allclose(
+                mine(wide, *shapes, loc=0.1, scale=2.0).data, scipys(wide, *shapes, loc=0.1, scale=2.0), rtol=1e-10
+            )
+            if shapes:
+                assert np.isnan(mine(0.5, *(-1.0 for _ in shapes)).data)
+        q = np.array([0.0, 1e-9, 0.1, 0.5, 0.7, 0.999, 1.0, 1.2, np.nan])
+        mine, scipys = both(name, "ppf")
+        np.testing.assert_allclose(mine(q, *shapes, 0.3, 2.0).data, scipys(q, *shapes, 0.3, 2.0), rtol=1e-8)
+        mine, scipys = both(name, "entropy")
+        np.testing.assert_allclose(mine(*shapes, loc=0.3, scale=2.0).data, scipys(*shapes, loc=0.3, scale=2.0))
+    draws = getattr(ours, name).rvs(*shapes, loc=0.3, scale=2.0, size=4000, random_state=np.random.default_rng(0)).data
+    assert theirs.kstest(draws, lambda x: getattr(theirs, name).cdf(x, *shapes, loc=0.3, scale=2.0)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_continuous_gradients_in_everything(name):
+    one, shapes = getattr(ours, name), [np.array(value) for value in CONTINUOUS[name]]
+    place = [np.array(0.05), np.array(1.3)]
+    for method in ("logpdf", "cdf", "logsf"):
+        f = getattr(one, method)
+        check_gradients(lambda x, *a, f=f: f(x, *a), X + 1.5 * (name in ("pareto", "f")), *shapes, *place, order=1)
+    check_gradients(lambda q, *a: one.ppf(q, *a), X, *shapes, *place, order=1)
+    check_gradients(lambda x, *a: one.logpdf(x, *a), X[:1] + 1.5 * (name in ("pareto", "f")), *shapes, *place)
+    if shapes:
+        check_gradients(lambda *a: one.entropy(*a), *shapes, order=1)
+    check_gradients(lambda *a: one.rvs(*a, size=2, random_state=1), *shapes, *place, order=1)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_discrete(name):
+    shapes, k = DISCRETE[name], np.array([-1, 0, 0.5, 1, 2, 3, 6, 7, 8, 40, -np.inf, np.nan])
+    with np.errstate(all="ignore"):
+        for method in ("pmf", "logpmf", "cdf", "sf", "logcdf", "logsf"):
+            mine, scipys = both(name, method)
+            for more in ({}, {"loc": 2}):
+                np.testing.assert_allclose(
+                    mine(k, *shapes, **more).data, scipys(k, *shapes, **more), rtol=1e-9, atol=1e-30, err_msg=method
+                )
+            if name == "binom":
+                check_gradients(lambda p, f=mine: f(np.array([1, 2, 3]), 7, p), np.array(0.3))
+            elif name != "bernoulli":
+                tracked = [np.array(value) for value in shapes]
+                check_gradients(lambda *a, f=mine: f(np.array([1, 2, 3]), *a), *tracked, order=1)
+    for method, args in (("entropy", ()), ("ppf", ([0.1, 0.5, 0.99],))):
+        mine, scipys = both(name, method)
+        np.testing.assert_allclose(mine(*args, *shapes).data, scipys(*args, *shapes))
+    mine, scipys = both(name, "rvs")
+    draws = [f(*shapes, size=5, random_state=np.random.default_rng(3)) for f in (mine, scipys)]
+    np.testing.assert_array_equal(draws[0].data, draws[1])
+    with pytest.raises(NotDifferentiableError, match="score"):
+        mine(*shapes[:-1], ad.tensor(0.5, requires_grad=True), random_state=0)
+    with pytest.raises(ArgumentError, match="random_state"):
+        mine(*shapes)
+    assert np.isnan(getattr(ours, name).pmf(1, *[-2.0] * len(shapes)).data)
+
+
+def test_single_precision_stays():
+    single = np.float32([0.3, 0.7])
+    for name, shapes in CONTINUOUS.items():
+        one, shapes = getattr(ours, name), [np.float32(value) for value in shapes]
+        for method in (*METHODS, "ppf"):
+            assert getattr(one, method)(single, *shapes).dtype == np.float32, (name, method)
+        if shapes:
+            assert one.entropy(*shapes).dtype == one.rvs(*shapes, random_state=0).dtype == np.float32, name
+    assert ours.poisson.pmf(1, np.float32(2.5)).dtype == np.float32
+
+
+def test_the_circle_for_any_concentration():
+    """The distribution function's series and its inverse against the integral of the density."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    for kappa in (0.0, 0.3, 45.0, 400.0, 1e4):
+        for x in (-2.0, 0.05, 1.0 / (1 + kappa), 3.0):
+            reach = min(np.pi, 12 / np.sqrt(kappa + 0.1))
+            top = np.clip(x, -reach, reach)
+            at = -reach + (nodes + 1) * (top + reach) / 2
+            right = np.sum(ours.vonmises.pdf(at, kappa).data * weights) * (top + reach) / 2
+            assert np.isclose(ours.vonmises.cdf(x, kappa).item(), right, atol=1e-11)
+        if kappa:
+            q = np.array([1e-3, 0.3, 0.9])
+            np.testing.assert_allclose(ours.vonmises.cdf(ours.vonmises.ppf(q, kappa), kappa).data, q, rtol=1e-9)
 
 
 def test_far_tails_and_outside_the_support():
@@ -64,13 +146,7 @@ def test_far_tails_and_outside_the_support():
         ours.gamma.pdf(1.0)
 
 
-def test_discrete_and_multivariate():
-    k = np.array([0, 1, 3, 7])
-    for method in ("pmf", "logpmf", "cdf"):
-        mine, scipys = getattr(ours.poisson, method), getattr(theirs.poisson, method)
-        np.testing.assert_allclose(mine(k, 2.5).data, scipys(k, 2.5), rtol=1e-12)
-        check_gradients(lambda mu, f=mine: f(k, mu), np.array([0.5, 1.5, 2.5, 6.0]))
-    assert ours.poisson.pmf(0.5, 2.0).item() == ours.poisson.cdf(-1, 2.0).item() == 0.0
+def test_multivariate():
     alpha, shares = np.array([1.5, 2.0, 3.0]), np.array([[0.2, 0.5], [0.3, 0.1], [0.5, 0.4]])
     np.testing.assert_allclose(
         ours.dirichlet.logpdf(shares, alpha).data, theirs.dirichlet.logpdf(shares, alpha), rtol=1e-12
@@ -89,6 +165,22 @@ def test_discrete_and_multivariate():
     np.testing.assert_allclose(mine.entropy(mean, cov).item(), scipys.entropy(mean, cov), rtol=1e-12)
     check_gradients(lambda y, m, c: mine.logpdf(y, m, c @ c.T + np.eye(3)), x, mean, a)
     check_gradients(lambda c: mine.entropy(None, c), cov)
+    for at in (
+        (3.0,),
+        ([1.0, 2.0, 3.0],),
+        ([1.0, 2.0, 3.0], None, 2.0),
+        (x, None, cov),
+        (x[:1], mean, cov),
+        (x[:, None], mean, 2.0),
+        (x[0], mean, [1.0, 2.0, 3.0]),
+        (x[:, :1], 1.0, 2.0),
+    ):
+        got, right = mine.logpdf(*at), scipys.logpdf(*at)
+        np.testing.assert_allclose(got.data, right, rtol=1e-12)
+        assert got.shape == np.shape(right)
+    draws = mine.rvs(mean, cov, 3000, np.random.default_rng(1))
+    np.testing.assert_allclose(np.cov(draws.data.T), cov, atol=0.3)
+    check_gradients(lambda m, c: mine.rvs(m, c @ c.T + np.eye(3), 2, 5), mean, a, order=1)
     with pytest.raises(ShapeError, match="covariance"):
         mine.logpdf(x, mean, np.eye(2))
     with pytest.raises(ArgumentError, match="sum to one"):
