@@ -9,7 +9,8 @@ a value that decides, an array that is changed in between, another thread meet w
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from threading import get_ident
 from typing import Any
 
@@ -31,6 +32,12 @@ __all__ = ["Follower"]
 _LONGEST = 4096
 #: So many entries at most are prepared in one call, each in about two milliseconds.
 _PREPARED_AT_ONCE = 64
+
+
+# Every setting but these two, at a time; states are many, and a copy of one takes as long as an operation.
+_BUT_GRAD = attrgetter(*(field.name for field in fields(State) if field.name not in ("grad", "tracer")))
+_ORDINARY = _BUT_GRAD(ORDINARY)
+_NO_GRAD = replace(ORDINARY, grad=False)
 
 
 class Follower:
@@ -99,6 +106,17 @@ class Follower:
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
+    def at_once(self, state: State, op: Any, inputs: Any, attrs: dict[str, Any]) -> Any:
+        """What prepared code makes of an application; None where :meth:`apply` is to be asked."""
+        at = self.at
+        if state is self._own and at is not None and get_ident() == self._thread:
+            for known, made_for, follow in at.ready:
+                if known is op and made_for is self._grad:
+                    result = follow(self, inputs, attrs)
+                    if result is not MISS:
+                        return result
+        return None
+
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
         """An application of an operation: see :func:`autodiff.core.op.apply`."""
         # The state that the last question was asked under is one to follow.
@@ -109,13 +127,11 @@ class Follower:
         at, grad, inner = self.at, self._grad, self._inner
         if at is None:
             return _apply(op, inputs, attrs, residuals, inner)
-        for known, made_for, follow in at.ready:
-            if known is op and made_for is grad:
-                result = follow(self, inputs, attrs)
-                if result is not MISS:
-                    if residuals is not None:
-                        residuals.append(self.kept)
-                    return result
+        result = self.at_once(self._own, op, inputs, attrs)
+        if result is not None:
+            if residuals is not None:
+                residuals.append(self.kept)
+            return result
         if at.index >= _LONGEST:
             self._lose(f"it asks for more than {_LONGEST} operations")
             return _apply(op, inputs, attrs, residuals, inner)
@@ -301,11 +317,10 @@ class Follower:
             inner = replace(state, tracer=None)
             return None if inner == ORDINARY else inner, False
         if state is not self._own and state is not self._other:
-            inner = replace(state, tracer=None)
-            if inner != replace(ORDINARY, grad=inner.grad):
-                self._other, self._others = state, inner
+            if _BUT_GRAD(state) == _ORDINARY:
+                self._own, self._grad, self._inner = state, state.grad, None if state.grad else _NO_GRAD
             else:
-                self._own, self._grad, self._inner = state, inner.grad, None if inner.grad else inner
+                self._other, self._others = state, replace(state, tracer=None)
         if state is self._own:
             return self._inner, True
         return self._others, False

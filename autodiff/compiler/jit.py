@@ -62,6 +62,9 @@ class _Tracer:
         node = tensor._node
         return tensor.__class__ is not Tensor or (node is not None and node.stamp <= self.began)
 
+    def at_once(self, state: Any, op: Any, inputs: Any, attrs: dict[str, Any]) -> None:
+        """Nothing is prepared."""
+
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
         """See :func:`autodiff.core.op.apply`."""
         if self.stepped:

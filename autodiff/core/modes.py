@@ -58,7 +58,9 @@ class Mode:
         self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
-        state = replace(_state.get() or ORDINARY, **self._settings)
+        state = _state.get()
+        if any(getattr(state or ORDINARY, name) is not value for name, value in self._settings.items()):
+            state = replace(state or ORDINARY, **self._settings)
         self._tokens.append(_state.set(None if state == ORDINARY else state))
 
     def __exit__(
