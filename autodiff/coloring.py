@@ -26,6 +26,7 @@ from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDiffe
 from autodiff.core.graph import Variable, topological_order
 from autodiff.core.pytree import flatten
 from autodiff.extras import require
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.transforms import grad
@@ -33,7 +34,7 @@ from autodiff.transforms import grad
 __all__ = ["sparse_hessian", "sparse_jacobian"]
 
 #: Colours per batched pass times the longer side of the matrix.
-_PASS = 20_000_000
+_PASS = THRESHOLDS["COLOURS"].value
 
 
 # --- which outputs depend on which elements ---------------------------------------------------------------------------

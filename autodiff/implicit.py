@@ -31,6 +31,7 @@ from autodiff.core.modes import no_grad
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten
 from autodiff.extras import require
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
@@ -40,9 +41,9 @@ from autodiff.trees import flatten_like
 __all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minimize", "root"]
 
 #: Up to so many unknowns the Jacobian is a dense matrix (its inverse takes 15 ms there).
-DENSE = 512
+DENSE = THRESHOLDS["DENSE"].value
 #: From so many unknowns on a sparse Jacobian is looked for first (a tridiagonal one of 180 costs a tenth of the dense).
-SPARSE = 64
+SPARSE = THRESHOLDS["SPARSE"].value
 #: What one more Newton step may change, relative to the answer, before the answer is taken for none.
 TOLERANCE = 1e-3
 

@@ -34,6 +34,7 @@ from autodiff.core.modes import no_grad
 from autodiff.core.op import Primitive
 from autodiff.core.pytree import flatten
 from autodiff.extras import require
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.implicit import Jacobian, solution
 from autodiff.mapping import vmap
 from autodiff.ops import shaping
@@ -56,9 +57,9 @@ __all__ = [
 
 METHODS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 #: Up to so many unknowns the way back holds the Jacobians at all steps.
-FULL_JACOBIANS = 24
+FULL_JACOBIANS = THRESHOLDS["FULL_JACOBIANS"].value
 #: Up to so many unknowns the implicit solvers are given the exact Jacobian; beyond, SciPy's differences.
-EXACT_JACOBIAN = 100
+EXACT_JACOBIAN = THRESHOLDS["EXACT_JACOBIAN"].value
 
 
 # --- the state as one vector ------------------------------------------------------------------------------------------

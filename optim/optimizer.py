@@ -27,6 +27,7 @@ import numpy as np
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
+from autodiff.fast.thresholds import THRESHOLDS
 from optim.flat import Array, Flat, Ordinary, State, real, runs_of
 
 __all__ = ["Optimizer", "option"]
@@ -37,9 +38,9 @@ _STEP: Any = dict.get
 _set: Any = operator.setitem
 
 # Elements worked on at once: four or five such float32 vectors fill half of a 1 MiB second-level cache.
-BLOCK = 32_768
+BLOCK = THRESHOLDS["STEP"].value
 # Parameters up to this size are joined: below it the calls cost more than the copy of the gradient that joining takes.
-SMALL = 16_384
+SMALL = THRESHOLDS["ALONE"].value
 
 
 # Options of PyTorch's optimisers that choose between implementations; they mean nothing here.

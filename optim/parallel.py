@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["DataParallel"]
 
 # Elements that travel in one message: large enough that latency does not matter, small enough to stay in cache.
-_BUCKET = 1 << 20
+_BUCKET = THRESHOLDS["MESSAGE"].value
 
 
 class DataParallel:

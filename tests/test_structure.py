@@ -203,6 +203,67 @@ def test_the_core_keeps_to_its_budget() -> None:
     assert sum(code_lines(path) for path in (ROOT / "autodiff/fast").glob("*.py")) <= 640
 
 
+#: Whole numbers that are no sizes from which on something is faster, and what they are.
+NO_SPEED = {
+    "compiler/body.py": "how long the body of a loop may be",
+    "compiler/native.py": "how much a native loop may hold; how many numbers are added up at once, for accuracy",
+    "compiler/follow.py": "how long a traced call may be, and how many entries are prepared at once",
+    "compiler/layout.py": "bytes to which memory is aligned",
+    "compiler/passes/fusion.py": "how many steps a chain may have, and how far ahead they are looked for",
+    "compiler/record.py": "bytes that are held until code is written",
+    "compiler/trace.py": "how many results are remembered as nobody else's",
+    "files.py": "how much deflation can shrink",
+    "kernels/calls.py": "places that one byte can tell apart",
+    "kernels/compiled.py": "how many numbers are added up in the arrays' own dtype, for accuracy",
+    "kernels/team.py": "microseconds that a thread waits",
+    "ops/filters.py": "where SciPy's start of a recursion is felt",
+    "ops/parameters.py": "the largest order and argument of a Bessel function's derivative in its order",
+    "ops/stable.py": "levels of a continued fraction; whole numbers that a float64 holds",
+    "performance.py": "bounds of the C library's own setting",
+    "sparse.py": "the largest index of 32 bits",
+    "special.py": "where a tail leaves the range",
+    "saving.py": "how long a file's header may be",
+    "matrices.py": "an option's range",
+    "datasets.py": "sizes of the CIFAR files; how many axes an array may have",
+}
+
+
+def whole(node: ast.expr | None) -> int:
+    """The value of a whole number as it is spelled, such as ``1 << 16``; 0 of anything else."""
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift | ast.Pow | ast.Mult):
+        left, right = whole(node.left), whole(node.right)
+        if left and 0 < right < 100:
+            return left << right if isinstance(node.op, ast.LShift) else left ** max(1, right)
+    return 0
+
+
+def sizes_in(source: str) -> list[str]:
+    """Whole numbers that may be thresholds: constants of a module from 64 on, and comparisons with 32 and more."""
+    tree = ast.parse(source)
+    constants = [n for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign) and whole(n.value) >= 64]
+    compared = [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Compare) and any(whole(part) >= 32 for part in (n.left, *n.comparators))
+    ]
+    return [ast.unparse(node) for node in (*constants, *compared)]
+
+
+def test_every_size_from_which_something_is_faster_stands_in_the_table() -> None:
+    found = {}
+    for path in modules():
+        parts = path.relative_to(ROOT).parts
+        if parts[:2] in (("autodiff", "testing"), ("autodiff", "viz")) or parts[1:] == ("fast", "thresholds.py"):
+            continue
+        if sizes_in(path.read_text()):
+            found["/".join(parts[1:])] = sizes_in(path.read_text())
+    assert set(found) == set(NO_SPEED), {name: found.get(name) for name in set(found) ^ set(NO_SPEED)}
+    assert sizes_in("_LEAST = 1 << 13")
+    assert sizes_in("def f(x):\n    return x.size > 4096")
+
+
 def test_the_core_alone_applies_and_differentiates() -> None:
     """What it needs from above is bound by hooks; nothing else of the library is loaded."""
     code = """

@@ -16,6 +16,7 @@ import numpy as np
 
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.record import Op, Slot, reads, slots_in
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["ALIGNMENT", "LEASED", "Buffer", "Pool", "Scratch", "place"]
 
@@ -153,7 +154,7 @@ def pack(groups: list[list[Buffer]]) -> int:
 
 #: Results of so many bytes take memory that is used again. The C library keeps what smaller ones leave: with arrays of
 #: 4 MiB an eager step faults in 3,559 pages and takes 136 ms, a compiled one none and 127; of half a MiB neither does.
-LEASED = 1 << 20
+LEASED = THRESHOLDS["LEASED"].value
 
 
 class Pool:

@@ -1,20 +1,17 @@
 """Every size from which something is done another way for speed: one table, with the benchmark that made each.
 
-``python -m autodiff.fast.thresholds`` prints the table, and for those that it can measure the size at which the other
-way becomes the quicker on this machine. The values are written down, not measured at run time: results differ by
-rounding between some of the ways, and a program must repeat itself to the bit.
+The values are written down, not measured at run time: results differ by rounding between some of the ways, and a
+program must repeat itself to the bit. ``python -m benchmarks.thresholds`` measures them all anew on this machine;
+``AUTODIFF_THRESHOLDS=MATMUL=8192,FEW=4`` sets some of them for a process. Measured on one core of a Xeon with AVX-512
+and 2 MiB of second-level cache, NumPy 2 with OpenBLAS.
 """
 
 from __future__ import annotations
 
-import timeit
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import os
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-__all__ = ["THRESHOLDS", "Threshold", "crossing", "main"]
+__all__ = ["THRESHOLDS", "Threshold", "main"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,11 @@ class Threshold:
     unit : str
         What is counted.
     what : str
-        What is done from there on.
+        What is done from there on, give or take one.
     benchmark : str
-        What showed it: a part of ``python -m benchmarks``, or ``python -m benchmarks.gradbench``.
-    ways : callable, optional
-        ``ways(n)`` gives two functions without arguments: what is done below, and what is done from ``n`` on.
+        What showed it: a part of ``python -m benchmarks``, or another program in ``benchmarks/``.
+    block : bool
+        The size of a piece in which larger work is done, rather than a size from which on.
     """
 
     name: str
@@ -40,84 +37,72 @@ class Threshold:
     unit: str
     what: str
     benchmark: str
-    ways: Callable[[int], tuple[Callable[[], Any], Callable[[], Any]]] | None = None
+    block: bool = False
 
 
-def _few(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    h = np.ones(n)
-    return lambda: sum(h.tolist()), lambda: np.vdot(h, h)
+_TABLE = (
+    # operations
+    Threshold("FEW", 12, "elements", "NumPy, not Python, computes with few numbers", "overhead"),
+    Threshold("IN_PLACE", 1024, "elements", "a sum of gradients is added to in place", "overhead"),
+    Threshold("SPREAD", 4096, "elements", "a reduction's gradient is a view, not filled", "overhead"),
+    Threshold("MATMUL", 1 << 14, "entries", "np.matmul, not dot, makes a product", "training"),
+    Threshold("CONTRACTION", 1 << 15, "products", "BLAS sums an einsum of two", "gradbench"),
+    Threshold("SLOPE", 1 << 14, "elements", "the slope of tanh is computed in blocks", "solo", block=True),
+    Threshold("NORMAL", 1 << 15, "elements", "the normal distribution is computed in blocks", "solo", block=True),
+    Threshold("NODES", 1 << 16, "numbers", "the nodes of a panel are summed one after another", "solo"),
+    # networks
+    Threshold("ZEROS", 1 << 15, "elements", "zeros to compare with are no longer kept", "training"),
+    Threshold("PRODUCTS", 1 << 15, "elements", "einsum, not BLAS, sums products", "training"),
+    Threshold("FLOAT_MASK", 1 << 16, "elements", "a dropout mask is kept as bytes, not floats", "training"),
+    Threshold("CROSS_ENTROPY", 1 << 13, "elements", "cross entropy computes in one array", "training"),
+    Threshold("LONG_ROWS", 64, "classes", "the largest of each row is found without turning them", "training"),
+    Threshold("UNFOLD", 1 << 20, "bytes", "unfolded windows are made in parts", "solo", block=True),
+    Threshold("QUERIES", 128, "queries", "causal attention runs over blocks", "sequences", block=True),
+    # optimisers
+    Threshold("STEP", 1 << 15, "elements", "an optimiser's formula runs over blocks", "training", block=True),
+    Threshold("ALONE", 1 << 14, "elements", "a parameter is a vector of its own in a step", "training"),
+    Threshold("MESSAGE", 1 << 20, "elements", "gradients travel between processes in parts", "parallel", block=True),
+    # kernels
+    Threshold("DROPOUT_KERNEL", 1 << 13, "elements", "dropout goes to a kernel", "kernels"),
+    Threshold("KERNEL", 1 << 16, "elements", "a kernel is taken where there is one", "kernels"),
+    Threshold("KERNEL_OF_MANY", 1 << 10, "elements", "a kernel is taken for ten passes of NumPy's", "kernels"),
+    Threshold("THREAD", 1 << 15, "elements", "one more thread is worth calling", "kernels"),
+    Threshold("IMAGES", 1 << 15, "elements", "small images are worked on in parts", "kernels", block=True),
+    Threshold("WINDOWS", 160, "terms", "a correlation's sums are made in parts", "kernels", block=True),
+    # compiled steps
+    Threshold("CHAIN", 1 << 11, "elements", "a chain of elementwise calls becomes a compiled loop", "chains"),
+    Threshold("CHAIN_BLOCK", 1 << 14, "elements", "a chain runs over blocks, in NumPy", "chains", block=True),
+    Threshold("CHAIN_BYTES", 1 << 19, "bytes", "a chain is worth blocks, in NumPy", "chains"),
+    Threshold("LEASED", 1 << 20, "bytes", "a result takes memory that is used again", "memory"),
+    Threshold("SCAN", 512, "steps", "a scan is a native loop", "gradbench"),
+    # derivatives and solvers
+    Threshold("COTANGENTS", 128, "cotangents", "a Jacobian's backward passes run in chunks", "jacobians", block=True),
+    Threshold("COLOURS", 20_000_000, "entries", "colours are pushed in chunks", "jacobians", block=True),
+    Threshold("SPARSE", 64, "unknowns", "a sparse Jacobian is looked for", "thresholds"),
+    Threshold("DENSE", 512, "unknowns", "no dense Jacobian is made", "thresholds"),
+    Threshold("FULL_JACOBIANS", 24, "unknowns", "no Jacobians are held for the way back of an ODE", "thresholds"),
+    Threshold("EXACT_JACOBIAN", 100, "unknowns", "SciPy's differences, not the exact Jacobian", "thresholds"),
+)
 
 
-def _in_place(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    held, g = np.ones(n), np.zeros(n)
-    return lambda: held + g, lambda: np.add(held, g, held)
+def _chosen() -> dict[str, Threshold]:
+    table = {threshold.name: threshold for threshold in _TABLE}
+    for part in filter(None, os.environ.get("AUTODIFF_THRESHOLDS", "").split(",")):
+        name, _, value = part.partition("=")
+        if name.strip() not in table or not value.strip().isdigit():
+            raise ValueError(f"AUTODIFF_THRESHOLDS: {part!r}; it needs NAME=NUMBER, a name of autodiff.fast.thresholds")
+        table[name.strip()] = replace(table[name.strip()], value=int(value))
+    return table
 
 
-def _spread(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    g = np.ones(())
-
-    def fill() -> Any:
-        made = np.empty(n)
-        made[...] = g
-        return made
-
-    return fill, lambda: np.broadcast_to(g, (n,))
-
-
-def _product(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    side = max(1, round(n**0.5))
-    a, b = np.ones((side, 100), np.float32), np.ones((100, side), np.float32)
-    return lambda: a.dot(b), lambda: np.matmul(a, b)
-
-
-def _contraction(n: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    side = max(1, round(n ** (1 / 3)))
-    a, b = np.ones((side, side)), np.ones((side, side))
-    return lambda: np.einsum("ij,jk->ik", a, b), lambda: np.einsum("ij,jk->ik", a, b, optimize=True)
-
-
-THRESHOLDS = {
-    threshold.name: threshold
-    for threshold in (
-        Threshold("FEW", 12, "elements", "NumPy, not Python, computes with few numbers", "overhead", _few),
-        Threshold("SLOPE", 1 << 14, "elements", "the slope of tanh is computed in blocks", "solo"),
-        Threshold("IN_PLACE", 1024, "elements", "a sum of gradients is added to in place", "overhead", _in_place),
-        Threshold("SPREAD", 4096, "elements", "a reduction's gradient is a view, not filled", "overhead", _spread),
-        Threshold("MATMUL", 1 << 14, "entries", "np.matmul, not dot, makes a product", "training", _product),
-        Threshold("CONTRACTION", 1 << 15, "products", "BLAS sums an einsum of two", "gradbench", _contraction),
-        Threshold("ZEROS", 1 << 15, "elements", "zeros to compare with are no longer kept", "training"),
-        Threshold("PRODUCTS", 1 << 15, "elements", "einsum, not BLAS, sums products", "training"),
-        Threshold("FLOAT_MASK", 1 << 16, "elements", "a dropout mask is kept as bytes, not floats", "training"),
-        Threshold("DROPOUT_KERNEL", 1 << 13, "elements", "dropout goes to a kernel", "kernels"),
-        Threshold("CROSS_ENTROPY", 1 << 13, "elements", "cross entropy computes in one array", "training"),
-        Threshold("UNFOLD", 1 << 20, "bytes", "unfolded windows are made in parts", "solo"),
-        Threshold("QUERIES", 128, "queries", "causal attention runs over blocks", "sequences"),
-        Threshold("KERNEL", 1 << 16, "elements", "a kernel is taken where there is one", "kernels"),
-        Threshold("KERNEL_OF_MANY", 1 << 10, "elements", "a kernel is taken for ten passes of NumPy's", "kernels"),
-        Threshold("THREAD", 1 << 15, "elements", "one more thread is worth calling", "kernels"),
-        Threshold("SCAN", 512, "steps", "a scan is a native loop", "gradbench"),
-        Threshold("COTANGENTS", 128, "cotangents", "a Jacobian's backward passes run in chunks", "jacobians"),
-    )
-}
-
-
-def crossing(threshold: Threshold) -> int | None:
-    """The smallest power of two at which the second way is no slower on this machine; None for none up to 2**22."""
-    assert threshold.ways is not None
-    for power in range(23):
-        first, second = threshold.ways(1 << power)
-        times = [min(timeit.repeat(way, number=max(1, 20_000 >> power), repeat=5)) for way in (first, second)]
-        if times[1] <= times[0]:
-            return 1 << power
-    return None
+THRESHOLDS = _chosen()
 
 
 def main() -> None:
     """Print the table."""
-    print(f"{'name':16} {'value':>9} {'here':>9}  from there on")
+    print(f"{'name':16} {'value':>9}  from there on, or in pieces of it")
     for t in THRESHOLDS.values():
-        here = "" if t.ways is None else str(crossing(t) or "never")
-        print(f"{t.name:16} {t.value:9} {here:>9}  {t.what} ({t.unit}; benchmarks {t.benchmark})")
+        print(f"{t.name:16} {t.value:9}  {t.what} ({t.unit}; benchmarks {t.benchmark})")
 
 
 if __name__ == "__main__":

@@ -259,7 +259,7 @@ def _row_maxima(rows: Any) -> Any:
     classes on it is no gain).
     """
     n, classes = rows.shape
-    if n > 1 and 0 < classes < 64:
+    if n > 1 and 0 < classes < _LONG_ROWS:
         return np.maximum.reduce(np.ascontiguousarray(rows.T), axis=0)
     return rows.max(axis=1, initial=-np.inf)
 
@@ -286,7 +286,7 @@ def _plain(logits: Any, target: Any, ignore_index: int) -> bool:
 # them below 1e10 classes, and what underflows is smaller than 1e-31 of its row's sum.
 _LOWEST, _HIGHEST = -16.0, 64.0
 # Fewer scores are shifted sooner than the question whether they must be is answered (32x10: 5 us against 11).
-_FEW = THRESHOLDS["CROSS_ENTROPY"].value
+_FEW, _LONG_ROWS = THRESHOLDS["CROSS_ENTROPY"].value, THRESHOLDS["LONG_ROWS"].value
 
 
 def _exponentials(logits: Any, most: Any, e: Any, largest: Any) -> None:

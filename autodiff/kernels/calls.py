@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import Kept, optional, ready, run
 
 __all__ = [
@@ -378,7 +379,7 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
 
 # So many elements of input and output are worked on at a time: small images together, so that there is less beside
 # their rows.
-_AT_ONCE = 1 << 15
+_AT_ONCE = THRESHOLDS["IMAGES"].value
 
 
 class _Plan(NamedTuple):

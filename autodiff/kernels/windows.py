@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels.jit import jit
 from autodiff.kernels.team import kernel
 from autodiff.kernels.tiles import (
@@ -26,7 +27,7 @@ from autodiff.kernels.tiles import (
 
 __all__ = ["correlate", "kernel_gradient"]
 
-_PART = 160
+_PART = THRESHOLDS["WINDOWS"].value
 
 
 @jit

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.op import Primitive
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.common import real_numbers
 from autodiff.ops.stable import gaussian_of
 
@@ -67,7 +68,7 @@ _LONG = (
 _ROOT_TWO_PI = 2.5066282746310002
 # Beyond it the density is 0 in every dtype, and squares of what is beyond would overflow.
 _FAR = 200.0
-_BLOCK = 32_768
+_BLOCK = THRESHOLDS["NORMAL"].value
 
 
 def cdf_and_density(x: Any) -> tuple[Any, Any]:

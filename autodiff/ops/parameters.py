@@ -21,6 +21,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import Primitive, registry
 from autodiff.extras import require
+from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.common import real_numbers
 from autodiff.ops.stable import of
 
@@ -63,7 +64,7 @@ def _where_it_has_fallen(drop: Callable[[Any], Any], low: Any, high: Any) -> Any
 def _summed(f: Callable[[Any], Any], start: Any, width: Any, count: int) -> Any:
     """The integral of ``f`` over one panel: all nodes at once of few numbers, one after another of many."""
     nodes, weights = _gauss(count)
-    if np.size(width) * count <= 65536:
+    if np.size(width) * count <= THRESHOLDS["NODES"].value:
         column = (-1,) + (1,) * np.ndim(width)
         values = f(start + width * nodes.reshape(column)) * weights.reshape(column)
         return width * np.sum(values, axis=0)

@@ -159,13 +159,28 @@ def test_plain_is_a_setting_of_the_block():
     assert inside()
 
 
-def test_every_threshold_is_in_one_table_with_the_benchmark_that_made_it():
-    from autodiff.fast.thresholds import THRESHOLDS, crossing
+def test_every_threshold_has_a_benchmark_and_can_be_measured_anew():
+    from autodiff.fast.thresholds import THRESHOLDS
     from benchmarks.parts import PARTS
+    from benchmarks.thresholds import CASES, NOT_HERE, measured
 
     for name, threshold in THRESHOLDS.items():
         assert threshold.name == name
         assert threshold.value > 0
-        assert threshold.benchmark in {*PARTS, "gradbench"}, threshold
-    found = crossing(THRESHOLDS["FEW"])
-    assert found is None or found & (found - 1) == 0
+        assert threshold.benchmark in {*PARTS, "gradbench", "thresholds", "parallel"}, threshold
+        assert (name in CASES) is not (name in NOT_HERE)
+    assert len(measured("FEW", [4, 8], quick=True)) == 2
+
+
+def test_a_threshold_can_be_set_for_a_process():
+    code = "from autodiff.fast.thresholds import THRESHOLDS as t; print(t['FEW'].value, t['MATMUL'].value)"
+    for setting, said in (("FEW=3, MATMUL=7", "3 7\n"), ("FEWER=3", ""), ("FEW=x", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "AUTODIFF_THRESHOLDS": setting},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == said
+        assert said or "AUTODIFF_THRESHOLDS" in done.stderr

@@ -34,15 +34,16 @@ from typing import Any, Literal
 import numpy as np
 
 from autodiff import kernels
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["BLOCK", "CAST", "LOOPS", "STEADY", "Chain", "Step", "Value", "compiles", "least"]
 
 # From so many elements on a chain is worth a compiled loop, in the mode "auto".
-_LEAST = 1 << 11
+_LEAST = THRESHOLDS["CHAIN"].value
 
 #: Elements in a block: some arrays of so many stay in a core's second-level cache, and NumPy's cost per call is small
 #: beside so many.
-BLOCK = 1 << 14
+BLOCK = THRESHOLDS["CHAIN_BLOCK"].value
 
 
 class _Cast:

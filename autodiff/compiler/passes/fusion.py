@@ -21,11 +21,12 @@ import numpy as np
 
 from autodiff.compiler.passes.chains import BLOCK, CAST, STEADY, Chain, Step, Value, compiles, least
 from autodiff.compiler.record import Method, Op, Recorder, Slot, Storage, reads, slots_in
+from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["LARGE", "fuse"]
 
 #: From so many bytes per array on blocks are worth their calls.
-LARGE = 1 << 19
+LARGE = THRESHOLDS["CHAIN_BYTES"].value
 
 _MOST_STEPS = 128
 _WINDOW = 256
