@@ -726,3 +726,56 @@ def test_the_widget_is_an_anywidget():
     widget = graph.widget()
     assert widget.html == graph.html
     assert widget.selected == ""
+
+
+# --- where arrows run ------------------------------------------------------------------------------------------------
+
+CROSSED = """
+const shrink = (r, x, y) => [r.x + x, r.y + y, r.x + r.width - x, r.y + r.height - y];
+const all = (selector) => [...document.querySelectorAll(selector)];
+const places = all('#picture .node').map(e => [e.id, shrink(e.querySelector('.body').getBBox(), 2, 2)]);
+for (const e of all('#picture .cluster text')) places.push([e.textContent, shrink(e.getBBox(), 0, 2)]);
+const found = [];
+for (const e of document.querySelectorAll('#picture .edge')) {
+  const line = e.querySelector('path'), ends = [e.dataset.source, e.dataset.target];
+  for (let s = 0; s <= line.getTotalLength(); s += 2) {
+    const p = line.getPointAtLength(s);
+    for (const [name, [left, top, right, bottom]] of places)
+      if (!ends.includes(name) && p.x > left && p.x < right && p.y > top && p.y < bottom) found.push([e.id, name]);
+  }
+}
+return found;
+"""
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second = (
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.BatchNorm2d(3),
+            nn.Conv2d(3, 3, 3, padding=1),
+        )
+
+    def forward(self, x):
+        return F.relu(x + self.second(F.relu(self.norm(self.first(x)))))
+
+
+def shown_programs():
+    mlp = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    return {
+        "mlp": (mlp, np.ones((2, 3))),
+        "cnn": (nn.Sequential(Residual(), Residual()), np.ones((2, 3, 8, 8))),
+        "encoder": (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), np.ones((2, 4, 8))),
+        "blocks": (Net(), np.ones((2, 3))),
+    }
+
+
+@needs_browser
+@pytest.mark.parametrize("name", shown_programs())
+@pytest.mark.parametrize("options", [{}, {"values": True, "gradients": True}], ids=["plain", "values"])
+def test_no_arrow_runs_through_a_heading_or_a_box_of_others(browser, tmp_path, name, options):
+    module, x = shown_programs()[name]
+    draw(module, x, **options).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    assert browser.script(CROSSED) == []

@@ -241,11 +241,16 @@ function viewer(data, own) {
       const grow = (x, y, w, h) => { box.left = Math.min(box.left, x - w / 2); box.right = Math.max(box.right, x + w / 2); box.top = Math.min(box.top, y - h / 2); box.bottom = Math.max(box.bottom, y + h / 2); };
       for (const item of items) { const p = g.node(item.id); grow(p.x, p.y, p.width, p.height); }
       for (const key of ports.keys()) { const p = g.node(key); TB ? grow(p.x, box.top + 1, 2, 0) : grow(box.left + 1, p.y, 0, 2); }
+      // Arrows that come in aslant bend below the heading, not within it.
+      if (TB) for (const [, e] of names) if (e.v.startsWith("in ") && ports.has(e.v)) { const p = g.edge(e).points; if (Math.abs(p[0].x - p[p.length - 1].x) > 8) box.top = Math.min(box.top, g.node(e.v).y); }
       for (const [, e] of names) { const edge = g.edge(e); for (const p of edge.points.slice(1, -1)) { if (!ports.has(e.v) && !ports.has(e.w)) grow(p.x, p.y, 0, 0); else if (TB) { box.left = Math.min(box.left, p.x - 4); box.right = Math.max(box.right, p.x + 4); } else { box.top = Math.min(box.top, p.y - 4); box.bottom = Math.max(box.bottom, p.y + 4); } } if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
       const head = frame ? headingLines(frame).length * 15 + 12 : 0, pad = frame ? 13 : 0;
       box.left -= pad; box.right += pad; box.bottom += pad; box.top -= head;
       const missing = frame ? Math.max(0, headingWidth(frame) - (box.right - box.left)) : 0;
       box.left -= missing / 2; box.right += missing / 2;
+      // Where arrows come in everywhere through the heading's words, the frame grows to the left of them.
+      const coming = frame && TB && data.rankdir === "TB" ? [...ports.keys()].filter((key) => key.startsWith("in ")).map((key) => g.node(key).x) : [];
+      if (coming.length && headingPlace(frame, box, coming) === undefined) box.left = Math.min(...coming) - 40 - headingText(frame);
       sizes.set(k, { width: box.right - box.left, height: box.bottom - box.top });
       plans.set(k, { g, names, ports, x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, box });
     }
@@ -312,6 +317,12 @@ function viewer(data, own) {
   /** Arrows that have no say in the layout: back into a block, and links that hold nothing in order. */
   const loose = (a) => a.half || a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target;
   const headingLines = (f) => [(f.kind === "repeat" && f.alarms ? "⚠ " : "") + short(f.label, 60) + (f.times > 1 ? `  ×${f.times}` : "") + (f.name && f.name !== f.label ? ` · ${f.name}` : ""), ...(f.caption ? [short(f.caption, 110)] : [])];
+  const headingText = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i)));
+  /** The first place from the left where no arrow comes in through the words of a heading; undefined where there is none. */
+  function headingPlace(f, r, ports) {
+    const wide = headingText(f), last = r.right - (f.kind === "repeat" ? 134 : 12) - wide;
+    return [r.left + 30, ...ports.map((p) => p + 8), last].filter((x) => x >= r.left + 30 && (x <= last + 0.5 || x === r.left + 30)).sort((a, b) => a - b).find((x) => !ports.some((p) => p > x - 6 && p < x + wide + 4));
+  }
   const headingWidth = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i))) + 44 + (f.kind === "repeat" ? 130 : 0);
   const arrowText = (a) => (a.label ? short(a.label, 40) : "") + (a.count > 1 && !a.half && a.border === undefined ? ` ×${a.count}` : "");
   /** In which copy a node lies, as far as copies are hidden. */
@@ -363,9 +374,7 @@ function viewer(data, own) {
     const r = plan.rects.get(f.id);
     const e = make("g", { class: `cluster ${f.kind} f-${f.family}`, id: f.id });
     e.append(make("rect", { x: r.left, y: r.top, width: r.right - r.left, height: r.bottom - r.top, rx: 8 }));
-    const lines = headingLines(f), wide = Math.max(...lines.map((t, i) => measure(t, i ? 10.5 : 12, !i))), last = r.right - (f.kind === "repeat" ? 134 : 12) - wide;
-    // The first place from the left where no arrow comes in through the words.
-    const free = [r.left + 30, ...r.ports.map((p) => p + 8).filter((x) => x >= r.left + 30), last].filter((x) => x <= last + 0.5 || x === r.left + 30).sort((a, b) => a - b).find((x) => !r.ports.some((p) => p > x - 6 && p < x + wide + 4));
+    const lines = headingLines(f), free = headingPlace(f, r, r.ports);
     lines.forEach((t, i) => e.append(text(t, free ?? r.left + 30, r.top + 17 + 15 * i, i ? 10.5 : 12, i ? "caption" : "heading", "start")));
     return e;
   }
