@@ -1,5 +1,5 @@
-"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``deep`` for long runs; chosen by
-HYPOTHESIS_PROFILE.
+"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``few`` for the versions' matrix, ``deep`` for long runs;
+chosen by HYPOTHESIS_PROFILE.
 """
 
 import os
@@ -20,6 +20,7 @@ _COMMON = {
 }
 hypothesis.settings.register_profile("dev", max_examples=20, **_COMMON)
 hypothesis.settings.register_profile("ci", max_examples=50, derandomize=True, **_COMMON)
+hypothesis.settings.register_profile("few", max_examples=4, derandomize=True, **_COMMON)
 hypothesis.settings.register_profile("deep", max_examples=2000, **_COMMON)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
