@@ -12,11 +12,13 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from autodiff.closures import gradients_at, outside
-from autodiff.core.errors import ArgumentError
-from autodiff.core.graph import Node, Variable
+from autodiff.core.errors import ArgumentError, GraphError
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, State, current_state, state_as
-from autodiff.core.op import Operation, alias, pick, wrap
+from autodiff.core.op import Operation, above, alias, hold, hold_argument, pick, wrap
 from autodiff.core.pytree import flatten
 
 __all__ = ["checkpointed"]
@@ -32,8 +34,11 @@ class _Checkpoint(Operation):
         self.function = function
         self.state = state
         leaves, self.rebuild = flatten((args, kwargs))
-        # The arguments that a gradient flows to are kept as (array, parent) by the node; the others as they are.
-        self.leaves = leaves
+        # The arguments that a gradient flows to are kept as (array, parent) by the node; the others as they are now.
+        self.leaves = [
+            wrap(leaf._data, leaf._node) if hasattr(leaf, "_node") else hold_argument(leaf) for leaf in leaves
+        ]
+        self.made: list[Any] = []
         self.inputs = tuple(f"argument {i}" for i in range(len(leaves)))
         self.places = [i for i, leaf in enumerate(leaves) if getattr(leaf, "_node", None) is not None]
 
@@ -53,8 +58,25 @@ class _Checkpoint(Operation):
         else:
             aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in node.saved]
         outs, _ = self.run(aliases, replace(self.state, grad=True, levels=(current_state() or ORDINARY).levels))
+        for made, out in zip(self.made, outs, strict=True):
+            if not _alike(made, out._data):
+                raise GraphError(
+                    f"{self.name}: run again for the backward pass it gave other values. Something that it reads has"
+                    " been changed since, or it draws random numbers by itself; pass that as an argument"
+                )
         parts = g if isinstance(g, list) else [g]
         return gradients_at(outs, parts, [a._node for a in aliases] + list(parents[count:]), recording)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether arrays are equal, but for rounding, which may depend on where they lie in memory."""
+    if not isinstance(a, np.ndarray | np.generic) or not isinstance(b, np.ndarray | np.generic):
+        return True  # of lanes
+    if a.dtype.kind not in "fc" or np.array_equal(a, b, equal_nan=True):
+        return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
+    size = np.abs(a[np.isfinite(a)]).max(initial=0)
+    rounding = np.finfo(a.dtype).eps ** 0.6
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=rounding, atol=rounding * size, equal_nan=True))
 
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,10 +101,11 @@ def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         for out in outs:
             if not hasattr(out, "_node"):
                 raise ArgumentError(f"{op.name}: must return Tensors, returned a {type(out).__name__}")
+        op.made = [hold(out._data) if time.lent and above.lent([out]) else out._data for out in outs]
         node = Node(
             op,
             (*(t._node for t in tensors), *closed_over),
-            tuple(t._data for t in tensors),
+            tuple([hold(t._data) if time.lent and above.lent([t]) else t._data for t in tensors]),
             None,
             tuple(out.shape for out in outs),
             tuple(out.dtype for out in outs),

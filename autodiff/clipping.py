@@ -17,7 +17,7 @@ def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
     if hasattr(parameters, "parameters") or callable(parameters):
         raise ArgumentError("clipping takes an iterable of parameters; pass model.parameters()")
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [(p, p.grad.data if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
+    return [(p, p.grad._array if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
 
 
 def clip_grad_norm_(

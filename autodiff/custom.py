@@ -18,7 +18,7 @@ from autodiff import levels
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
-from autodiff.core.op import Operation, apply, wrap
+from autodiff.core.op import Operation, apply, hold, wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
 from autodiff.trees import flatten_like
@@ -92,6 +92,18 @@ def _tensor(value: Any) -> Any:
     return value if isinstance(value, Tensor) else wrap(np.asarray(value), None)
 
 
+def _own(tree: Any) -> Any:
+    """A tree with what the program may write into before a backward pass copied."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([_copied(leaf) for leaf in leaves])
+
+
+def _copied(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor) and type(leaf._data) is np.ndarray:
+        return wrap(hold(leaf._data), leaf._node)
+    return hold(leaf) if type(leaf) is np.ndarray else leaf
+
+
 def _number_of(value: Any) -> Any:
     """Whether a leaf is something that an operation can take."""
     numbers = isinstance(value, (Tensor, np.ndarray, np.generic, float, complex, int)) and not isinstance(value, bool)
@@ -157,6 +169,7 @@ class _Custom:
         given = [leaves[i] for i in places]
         # What the operation keeps are arrays: tensors would lead back to it.
         rest = [None if i in set(places) else leaf for i, leaf in enumerate(leaves)]
+        constants = _own(constants)
         bare = rebuild([getattr(leaf, "_data", leaf) for leaf in leaves])
         del leaves, moving
         return self._operation(constants, bare, arguments, len(places))(given)
@@ -220,13 +233,13 @@ class _VjpRule(_Rule):
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         out, residuals = self._call([_tensor(a) for a in arrays])
-        self._known = (tuple(arrays), residuals)
+        self._known = (tuple(arrays), _own(residuals))
         return self.bare(out), None
 
     def run_below(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The value as ``fwd`` computes it."""
         out, residuals = self._call([_tensor(leaf) for leaf in leaves])
-        self._known = (tuple(leaves), residuals)
+        self._known = (tuple(leaves), _own(residuals))
         outs, self.rebuild_out = flatten(out)
         return tuple(_tensor(o) for o in outs)
 

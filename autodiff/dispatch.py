@@ -63,7 +63,7 @@ def implements(*callables: Any) -> Callable[[F], F]:
 def bare(value: Any) -> Any:
     """Tensors replaced by their arrays, also inside lists, tuples and dictionaries."""
     if hasattr(value, "_node"):
-        return value.data
+        return value._array
     if isinstance(value, (list, tuple)):
         items = [bare(item) for item in value]
         return tuple(items) if isinstance(value, tuple) else items

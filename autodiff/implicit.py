@@ -760,7 +760,7 @@ def linear_solve(A: Any, b: Any) -> Any:
     value = Jacobian("linear_solve", r, x).solve(-r._data, False)
     with no_grad():
         left = np.abs(bare(residual(_tensor(value))))
-    if not np.all(left <= 1e-6 * (np.abs(right.data).max(initial=0.0) + np.abs(value).max(initial=0.0))):
+    if not np.all(left <= 1e-6 * (np.abs(right._array).max(initial=0.0) + np.abs(value).max(initial=0.0))):
         raise ArgumentError("linear_solve: the function is not linear in its argument")
     return flat.unpack(solution("linear_solve", residual, value))
 
@@ -815,7 +815,7 @@ def custom_root(optimality: Callable[..., Any]) -> Callable[[Callable[..., Any]]
 
 def _plain(tree: Any) -> Any:
     leaves, rebuild = flatten(tree)
-    return rebuild([leaf.data if hasattr(leaf, "_node") else leaf for leaf in leaves])
+    return rebuild([leaf._array if hasattr(leaf, "_node") else leaf for leaf in leaves])
 
 
 def _parameters(optimality: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -136,7 +136,7 @@ def _is_number(part: Any) -> bool:
 
 def _bare_tree(tree: Any) -> Any:
     leaves, rebuild = flatten(tree)
-    return rebuild([leaf.data if hasattr(leaf, "_node") else leaf for leaf in leaves])
+    return rebuild([leaf._array if hasattr(leaf, "_node") else leaf for leaf in leaves])
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class Trajectory:
     def at(self, times: Any, value: Any = None) -> Any:
         """The states (n, *times.shape) at some times within the span; ``value`` if they are known."""
         times = _tensor(times)
-        flat = np.atleast_1d(times.data).ravel()
+        flat = np.atleast_1d(times._array).ravel()
         if value is None:
             value = np.asarray(self.dense(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
         own = [t._node if t._node is not None else None for t in (self.y0, self.t0, times)]
@@ -820,17 +820,17 @@ def _solve_ivp(
     ends = [_as_float(t) for t in t_span]
     if len(ends) != 2:
         raise ArgumentError(f"solve_ivp: t_span must be (start, end), got {len(ends)} times")
-    t0, t1 = (float(t.data) for t in ends)
+    t0, t1 = (float(t._array) for t in ends)
     start = state.pack(state.tree, "y0")
     bind, leaves = _bound(state, fun, args)
     f = bind(leaves)
     plain = state.numbers(fun, args)
     wanted = None if t_eval is None else _as_float(t_eval)
     if wanted is not None:
-        forward = np.diff(wanted.data) * (1.0 if t1 >= t0 else -1.0)
+        forward = np.diff(wanted._array) * (1.0 if t1 >= t0 else -1.0)
         if wanted.ndim != 1 or np.any(forward < 0):
             raise ArgumentError("solve_ivp: t_eval must be one axis of times in the order of integration")
-        if wanted.size and (wanted.data.min() < min(t0, t1) or wanted.data.max() > max(t0, t1)):
+        if wanted.size and (wanted._array.min() < min(t0, t1) or wanted._array.max() > max(t0, t1)):
             raise ArgumentError(f"solve_ivp: t_eval leaves the span from {t0} to {t1}")
     single = callable(events)
     happenings = [] if events is None else [events] if single else list(events)
@@ -849,7 +849,7 @@ def _solve_ivp(
             for only_its in ("min_step", "lband", "uband"):
                 extra.pop(only_its, None)
         with no_grad():
-            found = integrate.solve_ivp(plain, (t0, end), start.data, method, dense_output=True, **more, **extra)
+            found = integrate.solve_ivp(plain, (t0, end), start._array, method, dense_output=True, **more, **extra)
         if found.status < 0:
             raise ConvergenceError(
                 f"solve_ivp: {method} stopped at t = {found.t[-1]:.6g} of {end:.6g}: {found.message} The solution may"
@@ -858,7 +858,7 @@ def _solve_ivp(
         return found
 
     watched = [_watched(event, state, _bare_tree(args)) for event in happenings]
-    unique = None if wanted is None else np.unique(wanted.data) if t1 >= t0 else np.unique(wanted.data)[::-1]
+    unique = None if wanted is None else np.unique(wanted._array) if t1 >= t0 else np.unique(wanted._array)[::-1]
     result = solve(method, t1, t_eval=unique, events=watched or None)
     own = method in ("RK23", "RK45", "DOP853", "Radau")
     reach = float(result.sol.ts[-1])
@@ -966,16 +966,16 @@ def _output_times(result: Any, wanted: Any, ends: list[Any], moments: list[Any])
     with the event that stopped the integration.
     """
     if wanted is not None:
-        order = np.searchsorted(result.t, wanted.data) if result.t[-1:] >= result.t[:1] else None
+        order = np.searchsorted(result.t, wanted._array) if result.t[-1:] >= result.t[:1] else None
         if order is None:
-            order = result.t.size - 1 - np.searchsorted(result.t[::-1], wanted.data)
+            order = result.t.size - 1 - np.searchsorted(result.t[::-1], wanted._array)
         here = (order < result.t.size) & (order >= 0)
-        here[here] = result.t[order[here]] == wanted.data[here]
+        here[here] = result.t[order[here]] == wanted._array[here]
         times = wanted if here.all() else wanted[np.flatnonzero(here)]
         return times, result.y[:, order[here]]
     last = ends[1]
     if result.status == 1:
-        last = next(t[-1] for t in moments if t.size and t.data[-1] == result.t[-1])
+        last = next(t[-1] for t in moments if t.size and t._array[-1] == result.t[-1])
     if all(t._node is None for t in (ends[0], last)):
         return _tensor(result.t), result.y
     parts = [shaping.reshape(ends[0], (1,)), _tensor(result.t[1:-1]), shaping.reshape(last, (1,))]
@@ -1055,7 +1055,7 @@ def odeint(
     times, args = _as_float(t), tuple(args)
     if times.ndim != 1 or not times.size:
         raise ShapeError(f"odeint: t must be one axis of times, got shape {times.shape}")
-    gaps = np.diff(times.data)
+    gaps = np.diff(times._array)
     if not (np.all(gaps >= 0) or np.all(gaps <= 0)):
         raise ArgumentError("odeint: the times must increase or decrease throughout")
     if rtol <= 0 or atol <= 0:
@@ -1067,12 +1067,12 @@ def odeint(
     function = func if tfirst else lambda t, y, *more: func(y, t, *more)
     bind, leaves = _bound(state, function, args)
     plain = state.numbers(function, args)
-    if times.data[0] == times.data[-1]:
+    if times._array[0] == times._array[-1]:
         found = start[:, None] * np.ones(times.size)
     else:
         options = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": h0 or None}
         with no_grad():
-            dense, method = _stepped(plain, bind(leaves), start.data, times.data, tcrit, options, mxstep)
+            dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
         found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
     return _times_first(state.unpack(found, (times.size,)))
 
@@ -1199,7 +1199,7 @@ def quad(
     low, high = _as_float(a), _as_float(b)
     with no_grad():
         found = require("scipy.integrate").quad(
-            lambda x: float(bare(f(x))), float(low.data), float(high.data), full_output=1, **options
+            lambda x: float(bare(f(x))), float(low._array), float(high._array), full_output=1, **options
         )
     if len(found) > 3:
         raise ConvergenceError(f"quad: {' '.join(found[3].split())}")
@@ -1209,7 +1209,7 @@ def quad(
 def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, Any], value: Any) -> Any:
     """An integral of known value, with its derivative."""
     closed_over: dict[Any, None] = {}
-    first, last = float(low.data), float(high.data)
+    first, last = float(low._array), float(high._array)
     inside = np.tan(np.linspace(float(np.arctan(first)), float(np.arctan(last)), 9)[1:-1])
     for x in inside:
         slope, mark = run_marked(f, float(x))
@@ -1231,7 +1231,7 @@ def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, A
         moved = []
         for end, node, sign in ((low, own[0], -1.0), (high, own[1], 1.0)):
             if node is not None:
-                here = f(end) if recording else bare(f(float(end.data)))
+                here = f(end) if recording else bare(f(float(end._array)))
                 moved.append(sign * g * here)
         if not parents:
             return moved
@@ -1277,7 +1277,7 @@ def fixed_quad(func: Callable[..., Any], a: Any, b: Any, args: Sequence[Any] = (
     9.0
     """
     low, high = _as_float(a), _as_float(b)
-    if not (np.isfinite(low.data).all() and np.isfinite(high.data).all()):
+    if not (np.isfinite(low._array).all() and np.isfinite(high._array).all()):
         raise ArgumentError("fixed_quad: the limits must be finite")
     nodes, weights = np.polynomial.legendre.leggauss(n)
     x = (high - low) * (nodes + 1) / 2 + low

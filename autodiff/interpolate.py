@@ -46,9 +46,9 @@ def _nodes(name: str, x: Any, y: Any, axis: int) -> tuple[Any, Any]:
         raise ShapeError(f"{name}: x must be one axis of at least two nodes, got shape {x.shape}")
     if not -y.ndim <= axis < y.ndim or y.shape[axis] != x.size:
         raise ShapeError(f"{name}: {x.size} nodes, and data of shape {y.shape} along axis {axis}")
-    if not (np.isfinite(x.data).all() and np.isfinite(y.data).all()):
+    if not (np.isfinite(x._array).all() and np.isfinite(y._array).all()):
         raise ArgumentError(f"{name}: the nodes or the data hold NaN or infinity")
-    if np.any(np.diff(x.data) <= 0):
+    if np.any(np.diff(x._array) <= 0):
         raise ArgumentError(f"{name}: the nodes must increase throughout")
     return x, np.moveaxis(y, axis, 0) if axis % y.ndim else y
 
@@ -100,14 +100,14 @@ class PPoly:
         at, nodes = _floats(x), self.x
         if extrapolate == "periodic":
             at = nodes[0] + (at - nodes[0]) % (nodes[-1] - nodes[0])
-        piece = np.clip(np.searchsorted(nodes.data, at.data, "right") - 1, 0, nodes.size - 2)
+        piece = np.clip(np.searchsorted(nodes._array, at._array, "right") - 1, 0, nodes.size - 2)
         more = (1,) * (self.c.ndim - 2)
         step = (at - nodes[piece]).reshape(at.shape + more)
         value = self.c[0][piece]
         for m in range(1, self.c.shape[0]):
             value = value * step + self.c[m][piece]
         if extrapolate is False:
-            inside = (at.data >= nodes.data[0]) & (at.data <= nodes.data[-1])
+            inside = (at._array >= nodes._array[0]) & (at._array <= nodes._array[-1])
             value = np.where(inside.reshape(inside.shape + more), value, np.nan)
         axis = self.axis % max(self.c.ndim - 1, 1)
         if axis and at.ndim:
@@ -150,7 +150,7 @@ class PPoly:
             raise ArgumentError("integrate: write the integral over whole periods out for a periodic spline")
         whole = self.antiderivative()
         if self.extrapolate is False and (
-            min(bare(a), bare(b)) < self.x.data[0] or max(bare(a), bare(b)) > self.x.data[-1]
+            min(bare(a), bare(b)) < self.x._array[0] or max(bare(a), bare(b)) > self.x._array[-1]
         ):
             raise ArgumentError("integrate: the limits lie outside of the nodes, and extrapolate is False")
         return whole(b, extrapolate=True) - whole(a, extrapolate=True)
@@ -217,7 +217,7 @@ def _pchip_slopes(x: Any, y: Any) -> Any:
     if x.size == 2:
         return shaping.concatenate([m, m])
     # A harmonic mean where both secants have one sign, else zero.
-    flat = np.sign(m.data[1:]) * np.sign(m.data[:-1]) <= 0
+    flat = np.sign(m._array[1:]) * np.sign(m._array[:-1]) <= 0
     w1, w2 = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
     before, after = (np.where(flat, 1.0, part) for part in (m[:-1], m[1:]))
     inner = np.where(flat, 0.0, (w1 + w2) / (w1 / before + w2 / after))
@@ -228,8 +228,8 @@ def _pchip_slopes(x: Any, y: Any) -> Any:
 def _pchip_end(h0: Any, h1: Any, m0: Any, m1: Any) -> Any:
     """The one-sided three-point estimate, kept to the shape of the data."""
     d = ((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
-    turned = np.sign(d.data) != np.sign(m0.data)
-    steep = (np.sign(m0.data) != np.sign(m1.data)) & (np.abs(d.data) > 3 * np.abs(m0.data))
+    turned = np.sign(d._array) != np.sign(m0._array)
+    steep = (np.sign(m0._array) != np.sign(m1._array)) & (np.abs(d._array) > 3 * np.abs(m0._array))
     return np.where(turned, 0.0, np.where(steep, 3 * m0, d))
 
 
@@ -267,7 +267,7 @@ class CubicSpline(PPoly):
         periodic = isinstance(bc_type, str) and bc_type == "periodic"
         if extrapolate is None:
             extrapolate = "periodic" if periodic else True
-        if periodic and not np.allclose(values.data[0], values.data[-1], rtol=1e-15, atol=1e-15):
+        if periodic and not np.allclose(values._array[0], values._array[-1], rtol=1e-15, atol=1e-15):
             raise ArgumentError("CubicSpline: periodic data must have equal values at both ends")
         flat = values.reshape(x.size, -1)
         slopes = _periodic_slopes(x, flat) if periodic else _spline_slopes(x, flat, *_ends(bc_type, values))
@@ -391,8 +391,8 @@ def make_interp_spline(x: Any, y: Any, k: int = 3, t: Any = None, bc_type: Any =
     if bc_type is not None:
         raise ArgumentError("make_interp_spline: end conditions are CubicSpline's")
     nodes, values = _nodes("make_interp_spline", x, y, axis)
-    plain = scipys.make_interp_spline(nodes.data, np.zeros(nodes.size), k, t)
-    design = scipys.BSpline.design_matrix(nodes.data, plain.t, k)
+    plain = scipys.make_interp_spline(nodes._array, np.zeros(nodes.size), k, t)
+    design = scipys.BSpline.design_matrix(nodes._array, plain.t, k)
     c = spsolve(design, values.reshape(nodes.size, -1))
     breaks = np.unique(plain.t[k : len(plain.t) - k])
     basis = scipys.BSpline(plain.t, np.eye(nodes.size), k)
@@ -451,7 +451,7 @@ class RegularGridInterpolator:
                     f"RegularGridInterpolator: axis {i} has points of shape {p.shape} for values of shape"
                     f" {self.values.shape}; at least two are needed"
                 )
-            if np.any(np.diff(p.data) <= 0):
+            if np.any(np.diff(p._array) <= 0):
                 raise ArgumentError(f"RegularGridInterpolator: the points of axis {i} must increase throughout")
 
     def __call__(self, xi: Any, method: str | None = None) -> Any:
@@ -472,15 +472,17 @@ class RegularGridInterpolator:
         pieces, shares = [], []
         for i, p in enumerate(self.grid):
             x = at[:, i]
-            inside &= (x.data >= p.data[0]) & (x.data <= p.data[-1])
+            inside &= (x._array >= p._array[0]) & (x._array <= p._array[-1])
             if self.bounds_error and not inside.all():
                 raise ArgumentError(f"RegularGridInterpolator: a position lies outside of the grid along axis {i}")
-            piece = np.clip(np.searchsorted(p.data, x.data, "right") - 1, 0, p.size - 2)
+            piece = np.clip(np.searchsorted(p._array, x._array, "right") - 1, 0, p.size - 2)
             pieces.append(piece)
             shares.append((x - p[piece]) / (p[piece + 1] - p[piece]))
         more = (1,) * (self.values.ndim - dimensions)
         if method == "nearest":
-            value = self.values[tuple(piece + (share.data > 0.5) for piece, share in zip(pieces, shares, strict=True))]
+            value = self.values[
+                tuple(piece + (share._array > 0.5) for piece, share in zip(pieces, shares, strict=True))
+            ]
         else:
             value = 0.0
             for corner in itertools.product((0, 1), repeat=dimensions):

@@ -28,7 +28,7 @@ import numpy as np
 from autodiff.batching import Batched, Lanes, count, each
 from autodiff.core import forward
 from autodiff.core import op as core
-from autodiff.core.backward import Unbatchable, added, pull
+from autodiff.core.backward import Unbatchable, added, pull, saved_of
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.forward import bare_of, fit_tangent
 from autodiff.core.graph import Node, Variable, time
@@ -551,7 +551,8 @@ def _on_tape(
     )
     parents = tuple([None if box is None else box.entry for box in boxes])
     entry = Entry(op, parents, None, attrs, shape, dtype)
-    entry.out, entry.given = out, lower
+    entry.out = tuple(map(_kept, out)) if out.__class__ is tuple else _kept(out)
+    entry.given = list(map(_kept, lower))
     entry.residuals = kept[0] if kept else None
     if not op.fused and not op.variadic and op.pull is None:
         for i, (parent, rule) in enumerate(zip(parents, op.rules, strict=True)):
@@ -571,6 +572,21 @@ def _on_tape(
         else:
             results.append(o)
     return tuple(results)
+
+
+def _kept(value: Any) -> Any:
+    """A value as a tape keeps it: writes into the tensor, and into what was handed out of it, do not reach it."""
+    node = getattr(value, "_node", value)
+    if node is value or value._data.__class__ is Lanes:
+        return value
+    if not time.lent or not core.above.lent([value]):
+        return wrap(value._data, node)
+    if isinstance(node, Box):
+        raise GraphError(
+            "inside nested transforms an array that was handed out before, by .data say, is still in use, and might be"
+            " written into; let go of it, or take a copy"
+        )
+    return wrap(hold(value._data), node)
 
 
 def taped_leaf(value: Any, level: Level) -> Any:
@@ -606,6 +622,7 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         return pull(entry, g, False)
     outs = entry.out if entry.out.__class__ is tuple else (entry.out,)
     parts = g if isinstance(g, list) else [g]
+    _check_unwritten(entry)
     if entry.op.pull is not None:
         entry.saved = tuple(map(_seen_by_rules, entry.given))
     elif not entry.op.fused:
@@ -633,6 +650,19 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         return core.above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
     finally:
         entry.saved, entry.op = None, op
+
+
+def _check_unwritten(entry: Any) -> None:
+    """Refuse to go through old values, as a pass through the program's graph does."""
+    if entry.stamp < time.written:
+        arrays = tuple([getattr(value, "_data", value) for value in entry.given])
+        outs = [o._data for o in (entry.out if entry.out.__class__ is tuple else (entry.out,))]
+        op = entry.op
+        entry.saved = (arrays, outs, None) if op.fused else arrays if op.pull is not None else (outs, *arrays)
+        try:
+            saved_of(entry)
+        finally:
+            entry.saved = None
 
 
 def _pull_composed(entry: Any, parts: Sequence[Any]) -> Sequence[Any]:
@@ -667,6 +697,7 @@ def push_tape(tape: Sequence[Any], leaves: Sequence[Any], tangents: Sequence[Any
                 continue
             moved = [None if parent is None else known.get(parent) for parent in entry.parents]
             if any(t is not None for t in moved):
+                _check_unwritten(entry)
                 known[entry] = push(entry.op, moved, entry.out, entry.given, entry.attrs or {})
     return [settled(getattr(entry, "out", None), known.get(entry)) for entry in outputs]
 

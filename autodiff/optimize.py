@@ -58,7 +58,7 @@ def pack(tree: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
     array(3.)
     """
     leaves, rebuild = flatten(tree)
-    arrays = [leaf.data if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
+    arrays = [leaf._array if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
     for position, array in enumerate(arrays):
         if array.dtype.kind not in "biuf":
             raise DTypeError(f"pack: leaf {position} has dtype {array.dtype}; only real numbers can be optimised over")
@@ -399,7 +399,7 @@ def curve_fit(
     start = np.atleast_1d(np.asarray(bare(p0), float))
     data = _tensor(ydata)
     data = data if data.dtype.kind == "f" else data.astype(float)
-    if check_finite and not np.isfinite(data.data).all():
+    if check_finite and not np.isfinite(data._array).all():
         raise ArgumentError("curve_fit: ydata holds NaN or infinity")
     weights = None if sigma is None else _tensor(sigma) * 1.0
     if weights is not None and weights.shape not in ((), data.shape, (data.size, data.size)):
@@ -422,8 +422,8 @@ def curve_fit(
     result = implicit.least_squares(residuals, start, method=method, **options)
     popt = result.x
     slopes = _recorded_jacobian(residuals, popt)
-    spread: Any = np.linalg.norm(slopes.data, axis=0)
-    values = np.linalg.svd(slopes.data / np.where(spread == 0, 1.0, spread), compute_uv=False)
+    spread: Any = np.linalg.norm(slopes._array, axis=0)
+    values = np.linalg.svd(slopes._array / np.where(spread == 0, 1.0, spread), compute_uv=False)
     if not (spread.all() and values[-1] > values[0] * np.finfo(float).eps * max(slopes.shape)):
         raise SingularMatrixError("curve_fit: the data do not determine the parameters; leave out what they do not")
     pcov = np.linalg.inv(slopes.T @ slopes)
@@ -441,5 +441,5 @@ def _recorded_jacobian(residuals: Callable[[Any], Any], p: Any) -> Any:
     """The Jacobian as a function of ``p`` and of all that the residuals read, column by column of ``p``."""
     if getattr(p, "_node", None) is None:
         with as_numbers():
-            return _tensor(jacobian(residuals)(p.data))
+            return _tensor(jacobian(residuals)(p._array))
     return _tensor(jacobian(residuals)(p))

@@ -76,15 +76,15 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         absent = weights == 0
     # What a weight of zero leaves out does not decide the scale. The scale is real, so that the logarithm of complex
     # numbers is the principal one.
-    top = np.max(np.real(t.data), axis=axis, keepdims=True, initial=-np.inf, where=True if b is None else ~absent)
+    top = np.max(np.real(t._array), axis=axis, keepdims=True, initial=-np.inf, where=True if b is None else ~absent)
     top = np.where(np.isfinite(top), top, 0)
     shifted = t - top
     if b is not None and np.any(absent):
         # It counts for nothing, but the weight's gradient is its exponential, which must not overflow.
-        shifted = where(absent & (np.real(shifted.data) > 80), 80.0, shifted)
+        shifted = where(absent & (np.real(shifted._array) > 80), 80.0, shifted)
     terms = np.exp(shifted)
     total = reductions.sum(terms if b is None else terms * b, axis, keepdims=True)
-    sign = np.sign(total.data)
+    sign = np.sign(total._array)
     with np.errstate(divide="ignore", invalid="ignore"):
         result = np.log(np.abs(total) if return_sign else total) + top
     if not keepdims:

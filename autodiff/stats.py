@@ -201,7 +201,7 @@ class Continuous:
         point, shapes, middle, width, good = self._parameters(x, args, loc, scale, named)
         z = (point - middle) / width
         low, high = self._support
-        at = z.data
+        at = z._array
         under = at <= low if self._open or low == -np.inf else at < low
         over = at >= high if high == np.inf else at > high
         if not (np.any(under) or np.any(over)):
@@ -243,17 +243,17 @@ class Continuous:
         """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
         p, shapes, middle, width, good = self._parameters(q, args, loc, scale, named)
         p = p * 1.0
-        inner = (p.data > 0) & (p.data < 1)
+        inner = (p._array > 0) & (p._array < 1)
         made = self._ppf(p if np.all(inner) else where(inner, p, 0.5), *shapes)
         if not np.all(inner):
-            ends = np.where(p.data == 0, self._support[0], np.where(p.data == 1, self._support[1], np.nan))
+            ends = np.where(p._array == 0, self._support[0], np.where(p._array == 1, self._support[1], np.nan))
             made = where(inner, made, ends)
         return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype))
 
     def entropy(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The differential entropy, ``-E log pdf``."""
         _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
-        return _finished(self._entropy(*shapes) + np.log(width) + 0 * middle.data, good, width.dtype)
+        return _finished(self._entropy(*shapes) + np.log(width) + 0 * middle._array, good, width.dtype)
 
     def rvs(
         self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, random_state: Any = None, **named: Any
@@ -811,7 +811,7 @@ class Dirichlet:
             )
         if shares.shape[0] == a.size - 1:
             shares = np.concatenate([shares, 1.0 - shares.sum(axis=0, keepdims=True)])
-        if (shares.data < 0).any() or (np.abs(shares.data.sum(axis=0) - 1) > 1e-9).any():
+        if (shares._array < 0).any() or (np.abs(shares._array.sum(axis=0) - 1) > 1e-9).any():
             raise ArgumentError("dirichlet: the shares must not be negative and must sum to one along the first axis")
         constant = special.gammaln(a).sum() - special.gammaln(a.sum())
         return (

@@ -43,7 +43,7 @@ from autodiff.ops import (
     ufunc_methods,
     writing,
 )
-from autodiff.writes import written
+from autodiff.writes import lend, written
 
 __all__ = ["Tensor", "from_dlpack", "tensor"]
 
@@ -107,12 +107,14 @@ class Tensor(_Base):
     array([2., 4., 6.])
     """
 
-    # _view and _views are set on views and on what they are taken from alone (autodiff/views.py).
-    __slots__ = ("__weakref__", "_data", "_name", "_node", "_view", "_views")
+    # _view and _views are set on views and on what they are taken from alone (autodiff/views.py), _loan on a tensor
+    # whose array was handed out (autodiff/writes.py).
+    __slots__ = ("__weakref__", "_data", "_loan", "_name", "_node", "_view", "_views")
 
     _data: Any
     _node: Node | Variable | None
     _name: str | None
+    _loan: tuple[Any, Any] | None
     _view: views.View
     _views: list[weakref.ref[Tensor]]
 
@@ -144,18 +146,36 @@ class Tensor(_Base):
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
-        """The array. Assigning rebinds it and leaves a recorded graph as it was; writing into it does not, so do not
-        write into it between forward and backward."""
-        data = self._data
-        if data.__class__ is not np.ndarray and data.__class__ is not Lanes:
-            data = self._data = as_array(data)
-        return data  # type: ignore[no-any-return]
+        """The array, to read and to write into.
+
+        Writing changes the tensor, and all that shares its memory. A backward pass that would need an old value is
+        refused, so write after it: ``p.data -= lr * p.grad``. Assigning an array copies it, and leaves a recorded graph
+        as it was.
+        """
+        array = self._array
+        return lend(array, self) if type(array) is np.ndarray else array  # a stand-in of a transform is no array
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = (
-            value if value.__class__ is np.ndarray else np.asarray(value._data if isinstance(value, Tensor) else value)
-        )
+        loan = getattr(self, "_loan", None)
+        if loan is not None and loan[1] is value and loan[0] is self._data:  # p.data -= v has written into it already
+            if isinstance(self._node, Variable):
+                written(None, self._node)
+            return
+        if isinstance(value, Tensor):
+            value = value._data
+        self._rebind(np.array(value) if type(value) is np.ndarray or not hasattr(value, "recorder") else value)
+
+    @property
+    def _array(self) -> Any:
+        """The array for the library's own use: nobody may write into it, or keep it where a program finds it."""
+        data = self._data
+        if data.__class__ is not np.ndarray and data.__class__ is not Lanes:
+            data = self._data = as_array(data)
+        return data
+
+    def _rebind(self, array: Any) -> None:
+        """Give it another array, which is the tensor's from now on."""
         node = self._node
         if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
             if not isinstance(node, Variable):
@@ -467,12 +487,12 @@ class Tensor(_Base):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
             raise GraphError(cuts.advice(sys._getframe(1)))
-        array = self.data
+        array = self._array
         if dtype is not None and array.dtype != dtype:
             if copy is False:
                 raise ValueError(f"a tensor of dtype {array.dtype} cannot become {np.dtype(dtype)} without a copy")
             return array.astype(dtype)
-        return array.copy() if copy else array
+        return array.copy() if copy else self.data
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         """The array for another library, without a copy (DLPack); refused if it requires a gradient."""
@@ -600,10 +620,10 @@ class Tensor(_Base):
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool(np.any(self.data == dispatch.bare(value)))
+        return bool(np.any(self._array == dispatch.bare(value)))
 
     def __repr__(self) -> str:
-        body = np.array2string(self.data, separator=", ", prefix="tensor(")
+        body = np.array2string(self._array, separator=", ", prefix="tensor(")
         facts = ""
         if self.dtype not in (np.dtype(float), np.dtype(int), np.dtype(bool), np.dtype(complex)):
             facts += f", dtype={self.dtype}"
@@ -622,8 +642,8 @@ class Tensor(_Base):
                 "a computed tensor that requires a gradient cannot be pickled with its graph; pickle .detach()"
             )
         grad = None if self._node is None else self.grad
-        grad = grad.data if isinstance(grad, Tensor) else grad
-        return _rebuild, (type(self), self.data, self.requires_grad, self.name, grad)
+        grad = grad._array if isinstance(grad, Tensor) else grad
+        return _rebuild, (type(self), self._array, self.requires_grad, self.name, grad)
 
     def __copy__(self) -> Tensor:
         if isinstance(self._node, Node):
@@ -732,9 +752,7 @@ class Tensor(_Base):
 
         What was recorded before keeps the old values, so no gradient is corrupted. See :mod:`autodiff.ops.assignment`.
         """
-        if index.__class__ is int and views.view_of(value) is not None and not cuts.stores(sys._getframe(1)):
-            assignment.refuse_exchange(self, value)
-        assignment.assign(self, index, value)
+        (assignment.assign_row if index.__class__ is int else assignment.assign)(self, index, value)
 
     # Comparisons have a zero derivative: they give constants. Equality is by element, identity stays the hash.
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
@@ -925,7 +943,7 @@ class Tensor(_Base):
 
     def nonzero(self) -> tuple[np.ndarray[Any, Any], ...]:
         """Indices of the elements that are not zero, as plain arrays."""
-        return self.data.nonzero()
+        return self._array.nonzero()
 
     def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
         """:func:`numpy.cumprod`."""
@@ -1040,7 +1058,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
     if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and dtype.kind != "c"):
         raise DTypeError(f"backward(grad=...) of dtype {array.dtype} for a tensor of dtype {dtype}")
     if create_graph:
-        seed = grad if node is not None else wrap(array, None)
+        seed = grad if node is not None else wrap(np.array(array), None)
         return seed if array.dtype == dtype else seed.astype(dtype)
     return array if array.dtype == dtype else array.astype(dtype)
 
@@ -1079,7 +1097,7 @@ def _compare(ufunc: Any, left: Tensor, right: Any) -> Tensor:
     if is_foreign(right):
         return NotImplemented  # type: ignore[no-any-return]
     try:
-        return _wrapped(ufunc(left.data, dispatch.bare(right)))  # type: ignore[no-any-return]
+        return _wrapped(ufunc(left._array, dispatch.bare(right)))  # type: ignore[no-any-return]
     except (TypeError, np.exceptions.DTypePromotionError):
         return NotImplemented  # type: ignore[no-any-return]
     except ValueError as error:

@@ -27,6 +27,7 @@ from autodiff.higher import depends_beyond
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
 from autodiff.trees import flatten_like
+from autodiff.writes import lend
 
 __all__ = [
     "checkpoint",
@@ -204,7 +205,7 @@ class _Call:
             return as_array(value)
         if value._data.__class__ is batching.Lanes:
             return value
-        return value if value._node is not None and self.tracking else as_array(value._data)
+        return value if value._node is not None and self.tracking else _handed(value._data)
 
     def arrange(self, flat: list[Any], single: bool) -> Any:
         """Flat results in the structure of the differentiated arguments."""
@@ -259,7 +260,7 @@ class _Reverse(_Call):
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
         if isinstance(value, Tensor) and value._node is not None and value._node not in self.outside([value._node]):
-            return as_array(value._data)
+            return _handed(value._data)
         return self.plain(value)
 
 
@@ -301,6 +302,11 @@ class _TapeReverse(_Call):
     def shown(self, value: Any) -> Any:
         """A value of the function as this level hands it out."""
         return self.plain(levels.below(value, self.level)) if isinstance(value, Tensor) else self.plain(value)
+
+
+def _handed(data: Any) -> Any:
+    """A value as an array for the program, which may write into it while the graph lives on."""
+    return lend(data) if type(data) is np.ndarray else as_array(data)
 
 
 def _reverse(name: str, function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> Any:

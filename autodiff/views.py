@@ -33,14 +33,17 @@ class View:
         Each takes a tensor and gives a view of it; applied to the root in turn they give this view.
     writeable : bool
         Whether NumPy would let it be written to.
+    overwritten : bool
+        Whether it is a row that another one was written over since it was taken.
     """
 
-    __slots__ = ("root", "steps", "writeable")
+    __slots__ = ("overwritten", "root", "steps", "writeable")
 
     def __init__(self, root: Any, steps: tuple[Step, ...], writeable: bool) -> None:
         self.root = root
         self.steps = steps
         self.writeable = writeable
+        self.overwritten = False
 
     def take(self, root: Any) -> Any:
         """The same view of another tensor of the root's shape."""

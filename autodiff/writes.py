@@ -1,36 +1,63 @@
-"""Writes of the library into arrays in place, by an optimiser's step say, and what they make too old to be read.
+"""Writes into arrays that a graph may hold: by the library, an optimiser's step say, and by programs.
 
 A node keeps the time at which it was made. A backward pass through one that reads an array that has been written into
-since is refused.
+since is refused. The library says when it writes (:func:`written`). A program writes into what it was handed out, by
+``t.data`` or ``np.asarray(t)`` say, and says nothing. So every door hands out a *loan* (:func:`lend`):
+
+* While a program can reach a loan, what is recorded keeps a copy of that memory (:func:`lent`). A loan is an array
+  whose base is a memoryview; NumPy then makes it the base of all that is derived from it. So it dies with the last of
+  these, which a weak reference tells. Nobody's references are counted.
+* What was recorded before reads the memory itself. A checksum of it is taken when it is lent, and compared by a
+  backward pass.
 """
 
 from __future__ import annotations
 
-import threading
 import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from autodiff.core import backward
+from autodiff.core import op as core
 from autodiff.core.errors import GraphError
 from autodiff.core.graph import Node, Variable, tick, time
+from autodiff.core.modes import current_state
 from autodiff.core.op import argument
 
-__all__ = ["overwritten", "writes_to", "written"]
+__all__ = ["lend", "lent", "overwritten", "writes_to", "written"]
 
-_lock = threading.Lock()
+_Range = tuple[int, int]
 
-# By identity of the array that owns the memory: a reference to it, and when which of its bytes were written into.
-_writes: dict[int, tuple[weakref.ref[Any], dict[tuple[int, int], int]]] = {}
+
+class _Memory:
+    """What is known of the memory that one array owns.
+
+    Attributes
+    ----------
+    writes : dict
+        When which of its bytes were last written into.
+    marks : dict
+        Of arrays that were lent, by their place: when, and their checksum then.
+    """
+
+    __slots__ = ("marks", "owner", "writes")
+
+    def __init__(self, owner: Any, key: int) -> None:
+        self.owner = weakref.ref(owner, lambda _: _memories.pop(key, None))
+        self.writes: dict[_Range, int] = {}
+        self.marks: dict[tuple[Any, ...] | None, tuple[int, Any]] = {}
+
+
+# By identity of the array that owns the memory.
+_memories: dict[int, _Memory] = {}
 
 
 def written(array: Any, leaf: Variable | None = None) -> None:
     """Note that the library has written into an array in place.
 
-    A backward pass through a node that was recorded before and whose rules would read these bytes is refused. What a
-    program writes by itself (``p.data[0] = 1``) is not seen.
+    A backward pass through a node that was recorded before and whose rules would read these bytes is refused.
 
     Parameters
     ----------
@@ -39,8 +66,7 @@ def written(array: Any, leaf: Variable | None = None) -> None:
     leaf : Variable, optional
         The leaf whose value it is; its ``version`` becomes the present time.
     """
-    now = tick()
-    time.written = now
+    now = tick(write=True)
     if leaf is not None:
         leaf.version = now
     if isinstance(array, np.ndarray):
@@ -48,23 +74,41 @@ def written(array: Any, leaf: Variable | None = None) -> None:
         writes[place] = now
 
 
-def writes_to(array: Any) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
+def writes_to(array: Any) -> tuple[dict[_Range, int], _Range]:
     """The table in which it is noted when an array's memory was written into, and the array's key in it."""
-    owner = _owner(array)
-    key = id(owner)
-    with _lock:
-        if key not in _writes:
-            _writes[key] = (weakref.ref(owner, lambda _: _writes.pop(key, None)), {})
-        return _writes[key][1], byte_bounds(array)
+    return _memory(_owner(array)).writes, _bounds(array)
 
 
 def overwritten(array: Any, stamp: int) -> bool:
-    """Whether the library has written into an array since the time ``stamp``."""
+    """Whether an array has been written into since the time ``stamp``."""
     if not isinstance(array, np.ndarray):
         return False
-    _, ranges = _writes.get(id(_owner(array)), (None, {}))
-    low, high = byte_bounds(array)
-    return any(when > stamp and first < high and low < last for (first, last), when in list(ranges.items()))
+    owner = _owner(array)
+    memory = _memories.get(id(owner))
+    if memory is None:
+        return False
+    for mark, (when, checksum) in list(memory.marks.items()):
+        lent_then = owner if mark is None else np.asarray(_Place(mark))
+        if when > stamp and _meet(_bounds(lent_then), _bounds(array)):
+            if _checksum(lent_then) != checksum:
+                _note(memory, owner, mark, when)
+            elif not _reachable(owner, array):
+                memory.marks.pop(mark, None)  # nobody can write there any more
+    place = _bounds(array) if memory.writes else (0, 0)
+    return any(when > stamp and _meet(other, place) for other, when in list(memory.writes.items()))
+
+
+def _note(memory: _Memory, owner: Any, mark: Any, when: int) -> None:
+    """What was lent at a time has been written into: what was recorded before that time must not read it."""
+    place = _bounds(owner if mark is None else _Place(mark))
+    memory.writes[place] = max(memory.writes.get(place, 0), when)
+    memory.marks.pop(mark, None)
+
+
+def _memory(owner: Any) -> _Memory:
+    key = id(owner)
+    found = _memories.get(key)
+    return _memories.setdefault(key, _Memory(owner, key)) if found is None else found
 
 
 def _owner(array: Any) -> Any:
@@ -73,21 +117,190 @@ def _owner(array: Any) -> Any:
     return array
 
 
+class _Place:
+    """An array's place in memory, as NumPy's interface tells it; who reads there holds the owner meanwhile."""
+
+    def __init__(self, mark: tuple[Any, ...]) -> None:
+        facts = zip(("data", "shape", "strides", "typestr"), mark, strict=True)
+        self.__array_interface__ = {"version": 3, **dict(facts)}
+
+
+def _bounds(array: Any) -> _Range:
+    """The first byte of an array, and the one behind its last."""
+    facts = array.__array_interface__
+    low = high = facts["data"][0]
+    size = int(facts["typestr"][2:] or 8)  # of an object a pointer
+    strides = facts["strides"]
+    if strides is None:
+        for n in facts["shape"]:
+            size *= n
+        return low, low + size
+    for n, stride in zip(facts["shape"], strides, strict=True):
+        if stride < 0:
+            low += (n - 1) * stride
+        else:
+            high += (n - 1) * stride
+    return low, high + size
+
+
+def _meet(a: _Range, b: _Range) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+# --- loans ----------------------------------------------------------------------------------------------------------
+
+# Odd numbers: if one word alone changes, a sum of words times these does, too.
+_WEIGHTS = np.random.default_rng(18).integers(0, 2**64 - 1, 1024, dtype=np.uint64, endpoint=True) | np.uint64(1)
+
+
+def _checksum(array: Any) -> Any:
+    """A number of 64 bits that changes with the array's bytes; of few bytes these themselves.
+
+    The sum of all words of eight bytes times odd random weights, modulo 2**64: multilinear hashing (Carter and Wegman
+    1979). It takes about twice the time of copying.
+    """
+    if array.nbytes < _WEIGHTS.nbytes:
+        return array.tobytes()
+    flat = array.ravel("K").view(np.uint8)
+    whole = flat.size - flat.size % _WEIGHTS.nbytes
+    sums = np.einsum("ij,j->i", flat[:whole].view(np.uint64).reshape(-1, _WEIGHTS.size), _WEIGHTS)
+    places = np.arange(1, 2 * sums.size, 2, dtype=np.uint64)
+    return int(np.add.reduce(sums * (places * _WEIGHTS[0]))), flat[whole:].tobytes()
+
+
+class _Loan(weakref.ref):  # type: ignore[type-arg]
+    """A reference to what was handed out.
+
+    Attributes
+    ----------
+    owner : int
+        The identity of the array that owns the memory, which the loan keeps alive.
+    place : tuple or None
+        Which bytes of it; None for all.
+    holder : weakref.ref or None
+        The tensor that keeps the loan for the next time that it is asked for.
+    """
+
+    __slots__ = ("holder", "number", "owner", "place")
+
+    owner: int
+    number: int
+    place: _Range | None
+    holder: Any
+
+
+def _over(loan: _Loan) -> None:
+    """Nobody can reach the loan any more."""
+    loans = time.lent.get(loan.owner)
+    if loans is not None:
+        loans.pop(loan.number, None)
+        if not loans:
+            time.lent.pop(loan.owner, None)
+
+
+def lend(array: Any, tensor: Any = None) -> Any:
+    """An array's memory as it is handed out to a program, which may write into it at any time.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+    tensor : Tensor, optional
+        Whose value it is. It keeps the loan until an operation is applied to it, so that the next ``t.data`` is the
+        same array.
+
+    Returns
+    -------
+    numpy.ndarray
+        Read-only where transforms enclose the program that keep values of their own (jvp, jacfwd, vmap).
+    """
+    kept = getattr(tensor, "_loan", None)
+    if kept is not None and kept[0] is array:
+        return kept[1]
+    if array.dtype.kind not in "biufc":
+        return array
+    state = current_state()
+    if state is not None and state.levels:  # what transforms inside one another keep is not asked for writes
+        return np.asarray(memoryview(array).toreadonly())
+    handed = np.asarray(memoryview(array))
+    if array.flags.writeable:
+        loan = _Loan(handed, _over)
+        if array.base is None:
+            owner, mark, loan.place = array, None, None
+        else:
+            facts = array.__array_interface__
+            owner, loan.place = _owner(array), _bounds(array)
+            mark = (facts["data"], facts["shape"], facts["strides"], facts["typestr"])
+        loan.owner, loan.number = id(owner), id(handed)
+        loan.holder = None if tensor is None else weakref.ref(tensor)
+        time.lent.setdefault(loan.owner, {})[loan.number] = loan
+        memory, checksum = _memory(owner), _checksum(array)
+        before = memory.marks.get(mark)
+        if before is not None and before[1] != checksum:
+            _note(memory, owner, mark, before[0])
+        memory.marks[mark] = tick(write=True), checksum
+    if tensor is not None:
+        tensor._loan = array, handed
+    return handed
+
+
+def _reachable(owner: Any, array: Any) -> bool:
+    """Whether a program can reach some of an array's bytes; what tensors keep for the next time is let go of."""
+    loans = time.lent.get(id(owner))
+    if loans is None:
+        return False
+
+    def meeting() -> list[_Loan]:
+        return [one for one in list(loans.values()) if one.place is None or _meet(one.place, _bounds(array))]
+
+    for loan in meeting():
+        tensor = None if loan.holder is None else loan.holder()
+        if tensor is not None:
+            tensor._loan = None
+        del tensor
+    return bool(meeting())
+
+
+def lent(values: Iterable[Any]) -> bool:
+    """Whether a program can reach the memory of one of these arrays, or Tensors, by what it was handed out."""
+    for value in values:
+        array = getattr(value, "_data", value)
+        if type(array) is np.ndarray:
+            owner = array if array.base is None else _owner(array)
+            if id(owner) in time.lent and _reachable(owner, array):
+                return True
+    return False
+
+
 def _check_unwritten(node: Node) -> None:
     """Refuse a pass through old values: something that the node will read has been written into since."""
-    op = node.op
-    arrays = node.saved[0] if op.fused else node.saved if op.pull is not None else node.saved[1:]
+    op, saved = node.op, node.saved
+    if saved is None:
+        return
+    arrays = saved[0] if op.fused else saved if op.pull is not None else saved[1:]
     changed = [position for position, array in enumerate(arrays) if overwritten(array, node.stamp)]
     if op.pull is not None:  # such an operation may compute anew what it closes over
         changed += [i for i, parent in enumerate(node.parents) if getattr(parent, "version", 0) > node.stamp]
+    elif not changed and any(overwritten(made, node.stamp) for made in _arrays(saved[1] if op.fused else saved[0])):
+        raise GraphError(_REFUSAL.format(name=op.name, what="its own result"))
     for position in changed:
         parent = node.parents[position]
         name = None if parent is None else parent.name
-        raise GraphError(
-            f"the backward pass of {op.name} needs old values of its argument {argument(op, position)}"
-            f"{f' ({name})' if name else ''}, which has been changed in place since, by an optimiser's step say; call"
-            " backward before the change, or compute again after it"
-        )
+        what = f"old values of its argument {argument(op, position)}{f' ({name})' if name else ''}"
+        raise GraphError(_REFUSAL.format(name=op.name, what=what))
 
+
+def _arrays(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _arrays(part)
+    else:
+        yield value
+
+
+_REFUSAL = (
+    "the backward pass of {name} needs {what}, which has been changed in place since, by an optimiser's step or a write"
+    " into .data say; call backward before the change, change a copy, or compute again after it"
+)
 
 backward.above.check_unwritten = _check_unwritten
+core.above.lent = lent

@@ -284,7 +284,12 @@ def _without(padding: Any, x: Tensor) -> Tensor:
     """Zeros in place of padding that is not finite: hidden or not, the projections' weights would meet it in their
     gradients as 0 * NaN.
     """
-    if padding is None or padding.dtype != bool or padding.size != x.shape[0] * x.shape[1] or np.isfinite(x.data).all():
+    if (
+        padding is None
+        or padding.dtype != bool
+        or padding.size != x.shape[0] * x.shape[1]
+        or np.isfinite(x._array).all()
+    ):
         return x
     cleaned: Tensor = np.where(padding.reshape(*x.shape[:2], 1), 0, x)  # type: ignore[assignment]
     return cleaned
@@ -304,4 +309,4 @@ def _as_mask(name: str, mask: Any) -> Any:
             f"MultiheadAttention: {name} is boolean (True: not to be looked at) or float (added to the scores), not"
             f" {array.dtype}"
         )
-    return array.data if isinstance(array, Tensor) and array.dtype == bool else array
+    return array._array if isinstance(array, Tensor) and array.dtype == bool else array

@@ -183,7 +183,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
         """
         x = self._checked(input)
         if not self.training and self.track_running_stats:
-            mean, var = self.running_mean.data, self.running_var.data
+            mean, var = self.running_mean._array, self.running_var._array
             outside = self.eps_mode == "outside"
             return fused.batch_norm_inference.function(  # type: ignore[no-any-return]
                 x,
@@ -198,7 +198,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
         window = self._window() if self.training and isinstance(x, Tensor) and x.requires_grad else 0
         source = self._source(weight) if window else None
         past = (
-            self._carried(source.data, window)
+            self._carried(source._array, window)
             if source is not None
             else (np.zeros((0, self.num_features), x.dtype),) * 3
         )
@@ -221,7 +221,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
         held = min(int(self.past_count.item()), window)
         if not held:
             return (np.zeros((0, self.num_features), weight.dtype),) * 3
-        mean, var, dmean, dvar, old = (self._buffers[name].data[:held] for name in _PAST)
+        mean, var, dmean, dvar, old = (self._buffers[name]._array[:held] for name in _PAST)
         step = self.rho * (weight - old)
         moved = np.einsum("tci,tci->tc", *(a.reshape(held, self.num_features, -1) for a in (dmean, step)))
         var = (
@@ -235,7 +235,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
     def _remember(self, x: Tensor, source: Any, mean: Any, var: Any, window: int) -> None:
         """Enter this batch's statistics and their derivatives in the weights as the latest of the past."""
         count = x.size // self.num_features
-        centred = x.data - mean.reshape(1, -1, *(1,) * (x.ndim - 2))
+        centred = x._array - mean.reshape(1, -1, *(1,) * (x.ndim - 2))
         found = [
             gradients(x, [source], seed, retain_graph=True, allow_unused=True)[0]
             for seed in (np.full(x.shape, 1 / count, x.dtype), centred * x.dtype.type(2 / count))
@@ -247,14 +247,14 @@ class _CrossIterationBatchNorm(ChannelNorm):
             )
         if self.past_mean is None or self.past_weight.shape[1:] != source.shape:
             self._make_room(source, x.dtype)
-            self.past_count.data = np.array(0)
+            self.past_count._rebind(np.array(0))
         held = min(int(self.past_count.item()) + 1, window)
-        for name, latest in zip(_PAST, (mean, var, *found, source.data), strict=True):
+        for name, latest in zip(_PAST, (mean, var, *found, source._array), strict=True):
             buffer = self._buffers[name]
-            rolled = np.roll(buffer.data, 1, axis=0)
+            rolled = np.roll(buffer._array, 1, axis=0)
             rolled[0] = latest
-            buffer.data = rolled
-        self.past_count.data = np.array(held)
+            buffer._rebind(rolled)
+        self.past_count._rebind(np.array(held))
 
     def extra_repr(self) -> str:
         """The options."""

@@ -85,7 +85,7 @@ class Embedding(Module):
         """Draw the initial values anew."""
         init.normal_(self.weight, generator=generator)
         if self.padding_idx is not None:
-            self.weight.data[self.padding_idx] = 0
+            self.weight._array[self.padding_idx] = 0
 
     @classmethod
     def from_pretrained(
@@ -117,7 +117,7 @@ class Embedding(Module):
         >>> Embedding.from_pretrained([[1.0, 2.3], [4.0, 5.1]])([1]).data
         array([[4. , 5.1]])
         """
-        table = embeddings.data if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        table = embeddings._array if isinstance(embeddings, Tensor) else np.asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(
                 f"Embedding.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"

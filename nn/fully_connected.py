@@ -90,8 +90,8 @@ class FullyConnectedNet(Module):
         sizes = [input_dim, *hidden_dims, num_classes]
         for i, (n, m) in enumerate(pairwise(sizes), start=1):
             affine = Linear(n, m, dtype=dtype, generator=generator)
-            affine.weight.data = generator.normal(0.0, weight_scale, (m, n)).astype(dtype)
-            affine.bias.data = np.zeros(m, dtype)
+            affine.weight._rebind(generator.normal(0.0, weight_scale, (m, n)).astype(dtype))
+            affine.bias._rebind(np.zeros(m, dtype))
             self._add(f"affine{i}", affine)
             if i == len(sizes) - 1:
                 break

@@ -87,7 +87,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
-    tensor.data = np.asarray(np.broadcast_to(values, tensor.shape), dtype=tensor.dtype).copy()
+    tensor._rebind(np.asarray(np.broadcast_to(values, tensor.shape), dtype=tensor.dtype).copy())
     return tensor
 
 

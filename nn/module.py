@@ -349,7 +349,7 @@ class Module:
         for module in self.modules():
             for tensor in itertools.chain(module._parameters.values(), module._buffers.values()):
                 if tensor is not None and tensor.dtype.kind == "f":
-                    tensor.data = tensor.data.astype(wanted)
+                    tensor._rebind(tensor._array.astype(wanted))
         return self
 
     def cpu(self: M) -> M:
@@ -379,7 +379,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all parameters and persistent buffers by dotted name, as arrays; PyTorch's keys."""
-        return {name: tensor.data.copy() for name, tensor in self._state()}
+        return {name: tensor._array.copy() for name, tensor in self._state()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Take over parameters and buffers.
@@ -417,7 +417,7 @@ class Module:
             value = state_dict[name]
             try:
                 if isinstance(value, Tensor):
-                    value = value.data
+                    value = value._array
                 elif hasattr(value, "detach"):
                     value = value.detach().cpu().numpy()  # a PyTorch tensor
                 array = np.array(value)
@@ -429,7 +429,7 @@ class Module:
                 raise DTypeError(f"load_state_dict: {name!r} has dtype {array.dtype}, the module's has {tensor.dtype}")
             ready.append((tensor, array.astype(tensor.dtype, copy=False)))
         for tensor, array in ready:
-            tensor.data = array
+            tensor._rebind(array)
         return missing, unexpected
 
     # --- showing ----------------------------------------------------------------------------------------------------

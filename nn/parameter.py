@@ -32,6 +32,6 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None) -> None:
-        if dtype is None and np.asarray(data.data if isinstance(data, Tensor) else data).dtype.kind in "biu":
+        if dtype is None and np.asarray(data._array if isinstance(data, Tensor) else data).dtype.kind in "biu":
             dtype = np.float32
         super().__init__(data, requires_grad, dtype)

@@ -185,7 +185,7 @@ class _Recurrent(Module):
         """
         if lengths is None:
             return None, None, None
-        array = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
+        array = np.asarray(lengths._array if isinstance(lengths, Tensor) else lengths)
         if (
             array.dtype.kind not in "iu"
             or array.shape != (count,)

@@ -113,7 +113,9 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
 def save_file(tensors: Mapping[str, Any], path: str | Path) -> None:
     """Write named arrays or Tensors to a file; see :func:`save`."""
     suffix = _suffix(path)
-    arrays: Arrays = {name: np.ascontiguousarray(t.data if isinstance(t, Tensor) else t) for name, t in tensors.items()}
+    arrays: Arrays = {
+        name: np.ascontiguousarray(t._array if isinstance(t, Tensor) else t) for name, t in tensors.items()
+    }
     # ascontiguousarray makes a vector of a scalar.
     arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}
     for name, array in arrays.items():

@@ -22,7 +22,7 @@ from autodiff.core.errors import ShapeError
 from autodiff.core.graph import Variable, tick, time
 from autodiff.writes import writes_to, written
 
-__all__ = ["Array", "Flat", "Ordinary", "State", "real", "runs_of"]
+__all__ = ["Array", "Flat", "Ordinary", "State", "array_of", "real", "runs_of"]
 
 Array = NDArray[Any]
 State = dict[str, Any]
@@ -57,7 +57,7 @@ class Flat:
     )  # fmt: skip
 
     def __init__(self, params: list[Any]) -> None:
-        arrays = [p.data for p in params]
+        arrays = [array_of(p) for p in params]
         self.params = params
         self.dtype = arrays[0].dtype
         self.shapes = [array.shape for array in arrays]
@@ -86,10 +86,8 @@ class Flat:
         """Whether the parameters' arrays still have the shapes and the dtype that the vector was made for."""
         if self._tensors and all(map(operator.is_, map(_DATA, self.params), self.views)):
             return True
-        return all(
-            p.data.shape == shape and p.data.dtype == self.dtype
-            for p, shape in zip(self.params, self.shapes, strict=True)
-        )
+        arrays = map(array_of, self.params)
+        return all(a.shape == shape and a.dtype == self.dtype for a, shape in zip(arrays, self.shapes, strict=True))
 
     def _take_memory(self) -> None:
         self._values = np.empty(self._size, self.dtype)
@@ -101,13 +99,16 @@ class Flat:
 
         Where somebody bound another array, all values move to new memory: who holds the old array keeps what is in it.
         """
-        arrays = [p.data for p in self.params]
+        arrays = [array_of(p) for p in self.params]
         if all(map(operator.is_, arrays, self.views)):
             return
         self._take_memory()
         for p, view, array in zip(self.params, self.views, arrays, strict=True):
             view[...] = array
-            p.data = view
+            if isinstance(p, autodiff.Tensor):
+                p._rebind(view)
+            else:
+                p.data = view
 
     def mark_written(self) -> None:
         """Tell the graph that the values are written into, so that a backward pass through old ones is refused."""
@@ -273,11 +274,16 @@ class Ordinary:
 
     def mark(self, leaves: list[Any]) -> None:
         """The values are about to be written into."""
-        now = time.written = tick()
+        now = tick(write=True)
         for writes, place in self._writes:
             writes[place] = now
         for leaf in leaves:
             leaf.version = now
+
+
+def array_of(p: Any) -> Any:
+    """A parameter's array, for the library's own use."""
+    return p._array if isinstance(p, autodiff.Tensor) else p.data
 
 
 def real(flat: Array) -> Array:
@@ -299,11 +305,11 @@ def runs_of(turns: list[Any], used: list[bool]) -> list[tuple[int, int, Any]]:
 
 
 def _gradient_of(name: str, p: Any) -> Array | None:
-    g, data = p.grad, p.data
+    g, data = p.grad, array_of(p)
     if g is None:
         return None
     if g.__class__ is not np.ndarray:
-        g = np.asarray(g.data if hasattr(g, "requires_grad") else g)
+        g = np.asarray(array_of(g) if hasattr(g, "requires_grad") else g)
     if g.shape != data.shape:
         raise ShapeError(f"{name}: a gradient has shape {g.shape}, its parameter {data.shape}")
     array: Array = g if g.dtype == data.dtype else g.astype(data.dtype)

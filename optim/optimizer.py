@@ -28,7 +28,7 @@ import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
 from autodiff.fast.thresholds import THRESHOLDS
-from optim.flat import Array, Flat, Ordinary, State, real, runs_of
+from optim.flat import Array, Flat, Ordinary, State, array_of, real, runs_of
 
 __all__ = ["Optimizer", "option"]
 
@@ -257,8 +257,8 @@ class Optimizer:
                 raise ArgumentError(
                     f"{self._name}: parameter {i} is a {type(p).__name__}; it needs .data and .grad, as a Tensor has"
                 )
-            if not isinstance(p.data, np.ndarray) or p.data.dtype.kind not in "fc":
-                kind = p.data.dtype if isinstance(p.data, np.ndarray) else type(p.data).__name__
+            if not isinstance(array_of(p), np.ndarray) or array_of(p).dtype.kind not in "fc":
+                kind = array_of(p).dtype if isinstance(array_of(p), np.ndarray) else type(array_of(p)).__name__
                 raise DTypeError(
                     f"{self._name}: parameter {i} holds {kind}; only floating-point and complex arrays can be optimised"
                 )
@@ -267,7 +267,7 @@ class Optimizer:
                     f"{self._name}: parameter {i} was computed from others; only leaves can be optimised"
                 )
             if id(p) in seen:
-                raise ArgumentError(f"{self._name}: parameter {i} (shape {p.data.shape}) appears twice")
+                raise ArgumentError(f"{self._name}: parameter {i} (shape {array_of(p).shape}) appears twice")
             seen.add(id(p))
         group["params"] = params
         for option, value in self.defaults.items():
@@ -307,7 +307,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    p.grad = np.zeros(p.data.shape, p.data.dtype)
+                    p.grad = np.zeros(array_of(p).shape, array_of(p).dtype)
 
     # --- a step
     # ----------------------------------------------------------------------------------------------------------
@@ -392,8 +392,8 @@ class Optimizer:
             return flats
         runs: list[list[Any]] = []
         for p in params:
-            joins = not plain and runs and max(p.data.size, runs[-1][0].data.size) <= SMALL
-            if joins and p.data.dtype == runs[-1][0].data.dtype:
+            joins = not plain and runs and max(array_of(p).size, array_of(runs[-1][0]).size) <= SMALL
+            if joins and array_of(p).dtype == array_of(runs[-1][0]).dtype:
                 runs[-1].append(p)
             else:
                 runs.append([p])
@@ -542,11 +542,11 @@ class Optimizer:
                     state[p][name] = self._counters[name](value)
                 elif value is not None:
                     value = value.detach() if hasattr(value, "detach") else value
-                    array = np.array(np.asarray(value), dtype=p.data.dtype)
+                    array = np.array(np.asarray(value), dtype=array_of(p).dtype)
                     if array.shape != self._state_shape(name, p):
                         raise ShapeError(
                             f"{self._name}: {name} of parameter {key} has shape {array.shape}, the parameter"
-                            f" {p.data.shape}"
+                            f" {array_of(p).shape}"
                         )
                     state[p][name] = array
         groups = []

@@ -87,9 +87,9 @@ class DataParallel:
         self._same_everywhere()
         buffers = list(model.buffers()) if hasattr(model, "buffers") else []
         for tensor in [*self._parameters(), *buffers]:
-            array = np.array(tensor.data, order="C")
+            array = np.array(tensor._array, order="C")
             self.comm.Bcast(_sendable(array), root=0)
-            tensor.data = array
+            tensor._rebind(array)
         if self.rank and hasattr(model, "modules"):
             for module in model.modules():
                 generator = getattr(module, "generator", None)
@@ -101,7 +101,7 @@ class DataParallel:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _same_everywhere(self) -> None:
-        facts = [(p.data.shape, p.data.dtype.str) for p in self._parameters()]
+        facts = [(p._array.shape, p._array.dtype.str) for p in self._parameters()]
         everyone = self.comm.allgather(facts)
         for rank, others in enumerate(everyone):
             if others != everyone[0]:
@@ -181,7 +181,9 @@ class DataParallel:
         present = np.array([p.grad is not None for p in parameters], np.uint8)
         self.comm.Allreduce(self._mpi.IN_PLACE, present, op=self._mpi.MAX)
         chosen = [p for p, there in zip(parameters, present, strict=True) if there]
-        grads = [np.zeros(p.data.shape, p.data.dtype) if p.grad is None else np.asarray(_array(p.grad)) for p in chosen]
+        grads = [
+            np.zeros(p._array.shape, p._array.dtype) if p.grad is None else np.asarray(_array(p.grad)) for p in chosen
+        ]
         for p, mean in zip(chosen, self._means(grads), strict=True):
             p.grad = mean
 
@@ -191,9 +193,9 @@ class DataParallel:
         """
         if self.size == 1 or not hasattr(self.model, "buffers"):
             return
-        buffers = [b for b in self.model.buffers() if b.data.dtype.kind in "fc"]
-        for buffer, mean in zip(buffers, self._means([b.data for b in buffers]), strict=True):
-            buffer.data = mean
+        buffers = [b for b in self.model.buffers() if b._array.dtype.kind in "fc"]
+        for buffer, mean in zip(buffers, self._means([b._array for b in buffers]), strict=True):
+            buffer._rebind(mean)
 
     def _means(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Means over all processes, neighbours of one dtype joined into flat messages."""
@@ -224,7 +226,7 @@ class DataParallel:
 
 
 def _array(gradient: Any) -> Any:
-    return gradient.data if isinstance(gradient, Tensor) else gradient
+    return gradient._array if isinstance(gradient, Tensor) else gradient
 
 
 def _sendable(array: NDArray[Any]) -> NDArray[Any]:

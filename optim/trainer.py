@@ -327,7 +327,7 @@ class Trainer:
         """Run the batch again, watching every operation, and say where the NaN came from."""
         dots = ", ..." if len(chosen) > 8 else ""
         where = f"{what} at step {self.step + 1}, on examples [{', '.join(map(str, chosen[:8]))}{dots}]"
-        bad = [self._name_of(p) for p in self.model.parameters() if not np.isfinite(p.data).all()]
+        bad = [self._name_of(p) for p in self.model.parameters() if not np.isfinite(p._array).all()]
         if bad:
             raise AnomalyError(
                 f"{where}: these parameters were not finite before it: {', '.join(bad)}; lower the learning rate"
@@ -387,7 +387,7 @@ class Trainer:
         -------
         (loss, accuracy)
         """
-        x, y = (part.data if isinstance(part, Tensor) else np.asarray(part) for part in data)
+        x, y = (part._array if isinstance(part, Tensor) else np.asarray(part) for part in data)
         was_training = getattr(self.model, "training", False)
         self.model.eval()
         total, correct = 0.0, 0
@@ -522,8 +522,8 @@ class Trainer:
             x, y = data
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"fit: {name} must be a pair (inputs, targets)") from error
-        x = x.data if isinstance(x, Tensor) else np.asarray(x)
-        y = y.data if isinstance(y, Tensor) else np.asarray(y)
+        x = x._array if isinstance(x, Tensor) else np.asarray(x)
+        y = y._array if isinstance(y, Tensor) else np.asarray(y)
         if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
             raise ShapeError(
                 f"fit: {name} inputs of shape {x.shape} and targets of shape {y.shape}; they need one length"
@@ -577,7 +577,7 @@ def _hits(scores: Any, y: Any) -> int | None:
     """How many examples have their largest score at their class; None if these are no scores of classes."""
     if y.dtype.kind not in "iu" or y.ndim != 1 or scores.ndim != 2 or scores.shape[1] < 2:
         return None
-    return int((scores.data.argmax(axis=1) == y).sum())
+    return int((scores._array.argmax(axis=1) == y).sum())
 
 
 class _NoBar:

@@ -1,5 +1,5 @@
-"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``few`` for the versions' matrix, ``deep`` for long runs;
-chosen by HYPOTHESIS_PROFILE.
+"""Hypothesis profiles: ``dev`` by default, ``ci`` derandomised, ``few`` for the matrix of versions, ``deep`` for long
+runs; chosen by HYPOTHESIS_PROFILE.
 """
 
 import os

@@ -509,7 +509,7 @@ class Jit:
             return self._function(*args, **kwargs, **(static or {}))
         result, bound, grads = found
         for place, value in zip(traced.bound, bound, strict=True):
-            tensors[place].data = value
+            tensors[place]._rebind(value)
         for place, value in zip(traced.graded, grads, strict=True):
             tensors[place]._node._grad = value
         del values  # an optimiser writes over arrays that nobody else holds

@@ -327,6 +327,7 @@ def _prepared(
     if fresh:
         taken.tests.append(f"len(run.leaves) == {known}")
     lines += taken.test("return MISS")
+    lines += ["if time.lent and lent(inputs): return MISS"]
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
     lines += ["except KernelFailure:", "    return MISS"]
     lines += ["except Exception as error:", "    raise explain(op, error, inputs) from error"]
@@ -355,6 +356,7 @@ def _prepared(
         "entry": entry,
         "explain": explain,
         "leave": leave,
+        "lent": core.above.lent,
         "ndarray": np.ndarray,
         "new": object.__new__,
         "noted": noted,

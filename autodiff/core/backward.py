@@ -204,7 +204,7 @@ def through_hooks(entry: Node | Variable, g: Any, recording: bool) -> Any:
     hooks = entry.hooks if isinstance(entry, Variable) else entry.extra("hooks", {})
     for hook in list(hooks.values()):
         shown = direction(g)
-        found = hook(shown if recording else wrap(np.asarray(shown), None))
+        found = hook(shown if recording else wrap(np.array(shown), None))  # others may hold the gradient itself
         if found is None:
             continue
         g = found if hasattr(found, "_node") else wrap(np.asarray(found), None)

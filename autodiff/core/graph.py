@@ -5,10 +5,9 @@ parents and to the arrays that its rules will read. It never points to a Tensor,
 there is no reference cycle: an intermediate array dies as soon as no rule needs it, and a whole graph is freed by
 reference counts the moment its last output goes away.
 
-Time is a counter that stands still while operations are applied. It moves on when the library writes into an array
-(:mod:`autodiff.writes`), and when something is made by which one may differentiate, a leaf or a transform's stand-in
-(:func:`tick`). A node keeps the time at which it was made, its ``stamp``. That answers two questions: which nodes are
-too old to depend on a target, and which nodes read an array that has been written into since.
+Time is a counter that moves on (:func:`tick`) when an array is written into (:mod:`autodiff.writes`), and when a leaf
+or a transform's stand-in is made. A node keeps the time at which it was made, its ``stamp``. That tells which nodes are
+too old to depend on a target, and which read an array that has been written into since.
 """
 
 from __future__ import annotations
@@ -21,22 +20,21 @@ import numpy as np
 
 
 class _Time:
-    """``now``, and when an array was last ``written`` into."""
+    """``now``, when an array was last ``written`` into, and what memory is ``lent`` (writes.py)."""
 
-    __slots__ = ("now", "written")
-
-    def __init__(self) -> None:
-        self.now = self.written = 0
+    now = written = 0
+    lent: dict[int, Any]
 
 
 time = _Time()
+time.lent = {}
 _lock = threading.Lock()
 
 
-def tick() -> int:
-    """Let time move on: what is recorded from now on is told from what was recorded before."""
+def tick(write: bool = False) -> int:
+    """Let time move on: what is recorded from now on is told from what was recorded before, and before a ``write``."""
     with _lock:
-        time.now += 1
+        time.now, time.written = time.now + 1, time.now + 1 if write else time.written
         return time.now
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.core.graph import Node, Variable, tick
+from autodiff.core.graph import Node, Variable, tick, time
 from autodiff.core.modes import State, current_state
 
 #: Every operation by name: what the laws, the tables and the command line iterate over.
@@ -47,6 +47,7 @@ class _Above:
     apply_at: Any = None  # apply_at(op, inputs, attrs, level, residuals) applies an operation there (levels.py)
     over_lanes: Any = None  # over_lanes(op, inputs, lower, attrs, level) applies it at a level of vmap (mapping.py)
     each_lane: Any = None  # each_lane(function, values) applies a rule to each lane (mapping.py)
+    lent: Any = None  # lent(values) says whether a program can write into one of these arrays or Tensors (writes.py)
     read: Any = None  # read(op, place, value) makes an array or a Tensor of any other input (containers.py)
     keep: Any = None  # keep(op, arrays, parents, out) is (out, *arrays) without what no rule reads (reads.py)
     explain: Any = None  # explain(op, error, inputs) is the error to raise for NumPy's (watch.py)
@@ -362,7 +363,8 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list
     if op.fused and any(parent is not None for parent in parents):
         # What the forward leaves for the backward may be, or share, an input.
         arrays = [
-            a.copy("K") if a is v and a.__class__ is np.ndarray else a for a, v in zip(arrays, inputs, strict=True)
+            a.copy("K") if a.__class__ is np.ndarray and (a is v or (time.lent and above.lent([a]))) else a
+            for a, v in zip(arrays, inputs, strict=True)
         ]
     started = perf_counter()
     try:
@@ -406,7 +408,7 @@ def leave(
         saved = op.keep(arrays, parents, out, kept)
         if not op.fused:
             plain = {id(a) for a, v in zip(arrays, inputs, strict=True) if a is v and a.__class__ is np.ndarray}
-            saved = tuple([hold(a) if id(a) in plain else a for a in saved])
+            saved = tuple([hold(a) if id(a) in plain or (time.lent and above.lent([a])) else a for a in saved])
         attrs = {name: hold_argument(value) for name, value in attrs.items()}
         node = Node(op, tuple(parents), saved, attrs or None, shape, dtype)
         if above.note is not None:

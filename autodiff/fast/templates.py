@@ -38,6 +38,8 @@ def {name}({signature}):
     if _state() is not None:
         return _call({inputs}, {attrs})
 {reading}
+    if _time.lent and _lent(({arrays},)):
+        return _call({inputs}, {attrs})
 {partly}
 {owning}
     try:
@@ -403,6 +405,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "keep_zeros": keep_zeros,
         "lacking": lacking,
         "leave": core.leave,
+        "lent": core.above.lent,
         "list": list,
         "nan": np.nan,
         "ndarray": np.ndarray,

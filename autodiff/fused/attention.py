@@ -126,7 +126,7 @@ def attention_with_weights(
         scores = scores + attn_mask
     if hidden is not None:
         scores = np.where(hidden, -np.inf, scores)
-    bare = scores.data if hasattr(scores, "_node") else scores
+    bare = scores._array if hasattr(scores, "_node") else scores
     top = np.max(bare, axis=-1, keepdims=True, initial=-np.inf)
     e = np.exp(scores - np.where(top == -np.inf, 0, top))
     if careful:
@@ -202,7 +202,7 @@ def _hidden(shape: tuple[int, ...], attn_mask: Any, is_causal: bool) -> Any:
         return _future(*shape[-2:])
     if attn_mask is None:
         return None
-    mask = attn_mask.data if hasattr(attn_mask, "_node") else attn_mask
+    mask = attn_mask._array if hasattr(attn_mask, "_node") else attn_mask
     hidden = ~mask if mask.dtype == bool else mask == -np.inf
     if mask.dtype != bool and not hidden.any():
         return None
@@ -217,7 +217,7 @@ def _future(length: int, keys: int) -> Any:
 
 
 def _finite(*arrays: Any) -> bool:
-    return all(bool(np.isfinite(a.data if hasattr(a, "_node") else a).all()) for a in arrays)
+    return all(bool(np.isfinite(a._array if hasattr(a, "_node") else a).all()) for a in arrays)
 
 
 def _scale(query: Any, scale: float | None) -> Any:

@@ -54,7 +54,7 @@ def ctc_loss_composed(
     array([0.287682])
     """
     labels, inputs, targets = (
-        np.asarray(a.data if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths)
+        np.asarray(a._array if hasattr(a, "_node") else a) for a in (labels, input_lengths, target_lengths)
     )
     classes, skip, ends, real = _states(labels, targets, blank)
     n, states = classes.shape

@@ -64,7 +64,7 @@ def _check(weight: Any, indices: Any, padding_idx: int | None) -> Any:
     """The indices as an array, everything checked."""
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight has shape {weight.shape}; it needs shape (num_embeddings, embedding_dim)")
-    place = np.asarray(indices.data if hasattr(indices, "_node") else indices)
+    place = np.asarray(indices._array if hasattr(indices, "_node") else indices)
     if place.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers, got dtype {place.dtype}")
     count = weight.shape[0]

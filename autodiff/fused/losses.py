@@ -146,7 +146,7 @@ def check_classification(
         raise ShapeError(
             f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}"
         )
-    flat = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
+    flat = np.asarray(target._array if hasattr(target, "_node") else target).reshape(-1)
     every = not flat.size or _within(flat, classes)
     if not every:
         bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))
@@ -174,7 +174,7 @@ def picked(flat: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, 
     """For every example the class to read and the factor of its loss; ignored ones read class 0 with factor 0."""
     kept = flat != ignore_index
     place = np.where(kept, flat, 0)
-    table = weight.data if hasattr(weight, "_node") else weight
+    table = weight._array if hasattr(weight, "_node") else weight
     factor = kept.astype(dtype) if table is None else np.where(kept, table[place], 0).astype(dtype)
     return place, factor
 

@@ -78,7 +78,7 @@ def _prepare(scores: Any, target: Any, weight: Any, p: int, reduction: str) -> A
         raise ArgumentError(f"multi_margin_loss: targets are integer classes, got dtype {target.dtype}")
     if weight is not None and weight.shape != scores.shape[-1:]:
         raise ShapeError(f"multi_margin_loss: weight of shape {weight.shape} for {scores.shape[-1]} classes")
-    classes = np.asarray(target.data if hasattr(target, "_node") else target).reshape(-1)
+    classes = np.asarray(target._array if hasattr(target, "_node") else target).reshape(-1)
     bad = (classes < 0) | (classes >= scores.shape[-1])
     if bad.any():
         first = int(np.argmax(bad))
@@ -93,7 +93,7 @@ def _factors(weight: Any, classes: Any, rows: Any) -> Any:
     each = rows.dtype.type(1 / rows.shape[1])
     if weight is None:
         return each
-    table = weight.data if hasattr(weight, "_node") else weight
+    table = weight._array if hasattr(weight, "_node") else weight
     return table[classes].astype(rows.dtype, copy=False) * each
 
 

@@ -22,7 +22,7 @@ from autodiff.ops.indexing import clean, set_at_
 from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
 
-__all__ = ["assign", "in_place", "refuse_exchange"]
+__all__ = ["assign", "assign_row", "in_place"]
 
 
 def assign(tensor: Any, index: Any, value: Any) -> None:
@@ -54,17 +54,31 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
     _rebind(root, set_at_.function(root, value, place))
 
 
-def refuse_exchange(tensor: Any, value: Any) -> None:
-    """Refuse that compiled code writes one row of a tensor over another, as ``np.random.shuffle`` does.
+def assign_row(tensor: Any, row: int, value: Any) -> None:
+    """``tensor[row] = value``.
 
-    It exchanges ``t[i], t[j] = t[j], t[i]`` and takes rows for copies; they are views, so rows would be repeated.
+    ``t[i], t[j] = t[j], t[i]`` takes rows for copies, and so does ``np.random.shuffle``; they are views, so an array
+    would hold one row twice. So a row that was written over since it was taken is not written over another.
     """
     held, own = view_of(value), view_of(tensor)
-    if held is not None and held.root is (tensor if own is None else own.root) and value.shape == tensor.shape[1:]:
+    root = tensor if own is None else own.root
+    if held is not None and held.overwritten and held.root is root and value.shape == tensor.shape[1:]:
         raise NotDifferentiableError(
-            "a row of a tensor written over another row by compiled code, np.random.shuffle say, would repeat rows; use"
-            " autodiff.random.shuffle(t, rng=rng), or t[rng.permutation(len(t))]"
+            "a row that has been written over since it was taken is written over another row, as in t[i], t[j] = t[j],"
+            " t[i] and in np.random.shuffle, which would repeat rows; take a copy (t[i].copy()), or use"
+            " autodiff.random.shuffle(t, rng=rng) or t[rng.permutation(len(t))]"
         )
+    assign(tensor, row, value)
+    steps = () if own is None else own.steps
+    for view in live_views(root):
+        if view is not value and view._view.steps[:-1] == steps and _row_taken(view._view.steps[-1]) == row:
+            view._view.overwritten = True
+
+
+def _row_taken(step: Any) -> Any:
+    """Which row a step of a view takes; None if it takes something else."""
+    op, _, _, attrs = getattr(step, "args", (None,) * 4)
+    return attrs.get("index") if op is not None and op.name == "getitem" else None
 
 
 def _is_current_view(tensor: Any, place: Any, value: Any) -> bool:
@@ -76,7 +90,7 @@ def _is_current_view(tensor: Any, place: Any, value: Any) -> bool:
 
 def _positions(view: View) -> Any:
     """For every element of a view its position in the flattened root."""
-    return view.take(_tensor(np.arange(view.root.size).reshape(view.root.shape))).data
+    return view.take(_tensor(np.arange(view.root.size).reshape(view.root.shape)))._array
 
 
 def _writeable_root(tensor: Any, held: View | None, what: str) -> Any:
@@ -108,7 +122,7 @@ def _rebind(root: Any, result: Any) -> None:
     leaf = isinstance(root._node, Variable)
     name = root.name
     if leaf:
-        root.data = result._data
+        root._rebind(result._data)
     else:
         root._data, root._node = result._data, result._node
     for view in live_views(root):

@@ -220,7 +220,7 @@ def _uneven_gradient(f: Any, x: Any, edge_order: int) -> Any:
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
     """Differentiable ``numpy.unwrap``: what it adds is constant between the jumps."""
     t = _tensor(p)
-    return t + (np.unwrap(t.data, discont, axis, period=period) - t.data)
+    return t + (np.unwrap(t._array, discont, axis, period=period) - t._array)
 
 
 # --- order statistics
@@ -233,7 +233,7 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
     t = _tensor(a)
     if axis is None:
         t, axis = t.reshape(-1), 0
-    return take_along_axis(t, np.argsort(t.data, axis=axis, kind="stable"), axis)
+    return take_along_axis(t, np.argsort(t._array, axis=axis, kind="stable"), axis)
 
 
 def _set_function(numpys: Any) -> Any:
@@ -242,7 +242,7 @@ def _set_function(numpys: Any) -> Any:
     @dispatch.implements(numpys)
     def function(x: Any, /) -> Any:
         t = _tensor(x).reshape(-1)
-        found = np.unique_all(t.data)
+        found = np.unique_all(t._array)
         values = t[found.indices]
         constants = {name: _tensor(part) for name, part in found._asdict().items()}
         constants["inverse_indices"] = constants["inverse_indices"].reshape(np.shape(bare(x)))
@@ -267,7 +267,7 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect"
     t = _tensor(a)
     if axis is None:
         t, axis = t.reshape(-1), 0
-    return take_along_axis(t, np.argpartition(t.data, kth, axis=axis), axis)
+    return take_along_axis(t, np.argpartition(t._array, kth, axis=axis), axis)
 
 
 @dispatch.implements(np.ptp)
@@ -305,12 +305,12 @@ def _places(levels: Any, present: Any, method: str) -> Any:
     for count in np.unique(present):
         if count:
             found[(present == count)[..., 0]] = np.quantile(
-                np.arange(float(count)), levels.data.astype(float), method=method
+                np.arange(float(count)), levels._array.astype(float), method=method
             )  # type: ignore[call-overload]
     if method in _STEP_METHODS or levels._node is None:
         return _tensor(found)
     reached = (found > 0) & (found < present - 1)
-    return found + np.where(reached, present + _PLACE_SPEED[method], 0.0) * (levels - levels.data)
+    return found + np.where(reached, present + _PLACE_SPEED[method], 0.0) * (levels - levels._array)
 
 
 def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool) -> Any:
@@ -330,19 +330,19 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     # A Python number is weak: it takes the dtype of the values.
     share = core.above.tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
     levels = share.reshape(-1)
-    if levels.size and (levels.data.min() < 0 or levels.data.max() > 1):
+    if levels.size and (levels._array.min() < 0 or levels._array.max() > 1):
         raise ArgumentError("quantile: q must lie in [0, 1] (percentile: in [0, 100])")
     ordered = sort(flat)
-    missing = np.isnan(flat.data)
+    missing = np.isnan(flat._array)
     present = n - missing.sum(axis=-1, keepdims=True) if ignore_nan else np.full((*flat.shape[:-1], 1), n)
     place = _places(levels, present, method)
-    below = np.floor(place.data).astype(int)
+    below = np.floor(place._array).astype(int)
     above = np.minimum(below + 1, np.maximum(present - 1, 0))
     low, high = take_along_axis(ordered, below, -1), take_along_axis(ordered, above, -1)
     between = (place - below.astype(float)).astype(flat.dtype)
     # Where a quantile is one of the values, its neighbour has no part in it, were it infinite.
     result = (
-        where(between.data == 0, low, low + between * (high - low))
+        where(between._array == 0, low, low + between * (high - low))
         if method in _STEP_METHODS
         else low + between * (high - low)
     )
@@ -401,13 +401,13 @@ def _weighted_quantile(t: Any, q: Any, axis: Any, method: str, keepdims: bool, w
         return found.reshape(np.shape(q) + shape)
     if not isinstance(axis, int):
         raise ArgumentError(f"quantile with weights: one axis or None, got {axis!r}")
-    order = np.argsort(t.data, axis=axis, kind="stable")
+    order = np.argsort(t._array, axis=axis, kind="stable")
     ranks = np.argsort(order, axis=axis, kind="stable").astype(float)
     place = np.quantile(ranks, q, axis=axis, method=method, keepdims=True, weights=weights)  # type: ignore[call-overload]
     ordered = take_along_axis(t, order, axis)
     rows = place.reshape(-1, *place.shape[np.ndim(q) :]).astype(int)
     found = shaping.stack([take_along_axis(ordered, row, axis) for row in rows])
-    missing = np.isnan(t.data).any(axis=axis, keepdims=True)
+    missing = np.isnan(t._array).any(axis=axis, keepdims=True)
     found = where(missing, np.nan, found) if missing.any() else found
     if not keepdims:
         found = shaping.squeeze(found, 1 + normalize_axis_index(axis, t.ndim))
@@ -452,7 +452,7 @@ def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool 
 
 def _without_nan(a: Any, neutral: float) -> tuple[Any, Any]:
     t = _tensor(a)
-    present = ~np.isnan(t.data)
+    present = ~np.isnan(t._array)
     return where(present, t, neutral), present
 
 
@@ -539,8 +539,8 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) ->
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """Differentiable ``numpy.nan_to_num``; what was replaced is a constant. ``copy=False`` writes into a Tensor."""
     t = _tensor(x)
-    replaced = np.nan_to_num(t.data, nan=nan, posinf=posinf, neginf=neginf)
-    result = where(np.isfinite(t.data), t, replaced)
+    replaced = np.nan_to_num(t._array, nan=nan, posinf=posinf, neginf=neginf)
+    result = where(np.isfinite(t._array), t, replaced)
     if copy or t is not x:
         return result
     assignment.assign(x, Ellipsis, result)
@@ -628,7 +628,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     spread = np.sqrt(np.real(np.diagonal(c)))
     result = c / spread[:, None] / spread[None, :]
     # Rounding may carry a correlation beyond 1; NumPy cuts it, and the derivative is not meant.
-    data = result.data
+    data = result._array
     cut = np.clip(data.real, -1, 1)
     if data.dtype.kind == "c":
         cut = cut + 1j * np.clip(data.imag, -1, 1)
@@ -649,7 +649,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         # One node more on either side, and every point is inside; left and right are of no account, as in NumPy.
         length, left, right = abs(period), None, None
         points, nodes = points % length, nodes % length
-        order = np.argsort(nodes.data)
+        order = np.argsort(nodes._array)
         nodes, values = nodes[order], values[order]
         nodes = shaping.concatenate([nodes[-1:] - length, nodes, nodes[:1] + length])
         values = shaping.concatenate([values[-1:], values, values[:1]])
@@ -658,14 +658,14 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
             f"interp: nodes of shape {nodes.shape} and values of shape {values.shape}; they need one shape (n,)"
         )
     n = nodes.size
-    low = np.clip(np.searchsorted(nodes.data, points.data, side="right") - 1, 0, max(n - 2, 0))
+    low = np.clip(np.searchsorted(nodes._array, points._array, side="right") - 1, 0, max(n - 2, 0))
     high = np.minimum(low + 1, n - 1)
     x0, y0 = nodes[low], values[low]
     width = nodes[high] - x0
-    slope = where(width.data == 0, 0.0, (values[high] - y0) / where(width.data == 0, 1.0, width))
+    slope = where(width._array == 0, 0.0, (values[high] - y0) / where(width._array == 0, 1.0, width))
     result = y0 + slope * (points - x0)
-    result = where(points.data < nodes.data[0], values[0] if left is None else left, result)
-    return where(points.data > nodes.data[-1], values[n - 1] if right is None else right, result)
+    result = where(points._array < nodes._array[0], values[0] if left is None else left, result)
+    return where(points._array > nodes._array[-1], values[n - 1] if right is None else right, result)
 
 
 @dispatch.implements(np.convolve)
@@ -790,7 +790,7 @@ def angle(z: Any, deg: bool = False) -> Any:
 def real_if_close(a: Any, tol: float = 100) -> Any:
     """Differentiable ``numpy.real_if_close``."""
     t = _tensor(a)
-    return t.real if np.isrealobj(np.real_if_close(t.data, tol)) and t.dtype.kind == "c" else t
+    return t.real if np.isrealobj(np.real_if_close(t._array, tol)) and t.dtype.kind == "c" else t
 
 
 @dispatch.implements(np.ldexp)
@@ -803,7 +803,7 @@ def ldexp(x1: Any, x2: Any) -> Any:
 def modf(x: Any) -> tuple[Any, Any]:
     """Differentiable ``numpy.modf``: the fractional part moves with ``x``, the whole part is constant."""
     t = _tensor(x)
-    whole = np.trunc(t.data)
+    whole = np.trunc(t._array)
     return t - whole, _tensor(whole)
 
 
@@ -846,7 +846,7 @@ def logspace(
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
     first, last = _tensor(start) * 1.0, _tensor(stop) * 1.0
-    if (first.data <= 0).any() or (last.data <= 0).any():
+    if (first._array <= 0).any() or (last._array <= 0).any():
         raise ArgumentError("geomspace: both ends must be positive")
     result = np.exp(linspace(np.log(first), np.log(last), num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)

@@ -31,7 +31,7 @@ def clean(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(clean(part) for part in index)
     if hasattr(index, "_node"):
-        index = index.data
+        index = index._array
     elif isinstance(index, list):
         index = np.asarray([clean(part) for part in index], dtype=None if index else np.intp)
     elif isinstance(index, slice):

@@ -154,7 +154,7 @@ def slogdet(a: Any) -> Any:
     2.197225
     """
     x = _tensor(a)
-    result = np.linalg.slogdet(x.data)
+    result = np.linalg.slogdet(x._array)
     sign = _tensor(result.sign)
     if x.dtype.kind == "c" and x.shape[-1]:
         # A positive factor leaves the sign alone; this one brings the determinant to size one, so that it neither
@@ -275,7 +275,7 @@ def _read(a: Any, uplo: str) -> Any:
     x = _tensor(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise np.linalg.LinAlgError(f"needs square matrices, got shape {x.shape}")
-    same = x.data == np.conjugate(np.swapaxes(x.data, -1, -2))
+    same = x._array == np.conjugate(np.swapaxes(x._array, -1, -2))
     if same.__class__ is not np.ndarray:
         return x if np.all(same) else mirrored_.function(x, uplo)
     hermitian = elementwise.constant(np.all(same, axis=(-2, -1), keepdims=True))
@@ -695,8 +695,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     s = with_rule_of_values(s, svdvals_, x)
     m, n = x.shape[-2:]
     if full_matrices and m != n:
-        full = np.linalg.svd(x.data, full_matrices=True)
-        u = _completed(u, _as_chosen(full.U, u.data))
+        full = np.linalg.svd(x._array, full_matrices=True)
+        u = _completed(u, _as_chosen(full.U, u._array))
         vh = _h(_completed(_h(vh), _as_chosen(np.conjugate(np.swapaxes(full.Vh, -1, -2)), bare(_h(vh)))))
     return type(np.linalg.svd(np.eye(1)))(u, s, vh)
 
@@ -706,10 +706,10 @@ def _hermitian_svd(x: Any, compute_uv: bool) -> Any:
         sizes = np.abs(eigvalsh(x))
         return np.flip(np.sort(sizes, axis=-1), axis=-1)
     w, v = eigh(x)
-    order = np.argsort(np.abs(w.data), axis=-1)[..., ::-1]
+    order = np.argsort(np.abs(w._array), axis=-1)[..., ::-1]
     s = np.take_along_axis(np.abs(w), order, axis=-1)
     u = np.take_along_axis(v, np.broadcast_to(order[..., None, :], v.shape), axis=-1)
-    signs = np.take_along_axis(np.sign(w.data), order, axis=-1)
+    signs = np.take_along_axis(np.sign(w._array), order, axis=-1)
     return type(np.linalg.svd(np.eye(1)))(u, s, _h(u * signs[..., None, :]))
 
 
@@ -781,7 +781,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     if m >= n:
         q, r = qr_.function(x)
         if mode == "complete" and m > n:
-            q = _completed(q, _as_chosen(np.linalg.qr(x.data, mode="complete").Q, q.data))
+            q = _completed(q, _as_chosen(np.linalg.qr(x._array, mode="complete").Q, q._array))
             r = shaping.concatenate([r, np.zeros((*r.shape[:-2], m - n, n), r.dtype)], axis=-2)
     else:
         # Q comes from the first m columns; the others follow, R2 = Q^T A2.
@@ -825,8 +825,8 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> A
         return pinv_.function(x)
     # What lies below the cut-off is left out, and its derivative with it; which values do is a step function.
     u, s, vh = svd(x, full_matrices=False)
-    size = s.data.max(axis=-1, keepdims=True)
-    large = s.data > np.asarray(dispatch.bare(cut))[..., None] * size
+    size = s._array.max(axis=-1, keepdims=True)
+    large = s._array > np.asarray(dispatch.bare(cut))[..., None] * size
     if large.all():
         return pinv_.function(x)
     inverse = np.where(large, 1 / np.where(large, s, 1), 0)
@@ -843,7 +843,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     x, y = _tensor(a), _tensor(b)
     cut = np.finfo(x.dtype if x.dtype.kind in "fc" else float).eps * (max(x.shape) if rcond is None else 1)
     cut = cut if rcond is None or rcond == -1 else rcond
-    values = np.linalg.svd(x.data, compute_uv=False) if x.size else np.zeros(0)
+    values = np.linalg.svd(x._array, compute_uv=False) if x.size else np.zeros(0)
     rank = int(np.sum(values > cut * values.max(initial=0.0)))
     solution = matmul.function(pinv(x, rcond=cut), y)
     if rank == x.shape[1] and x.shape[0] > x.shape[1]:

@@ -201,11 +201,11 @@ def ravel(a: Any, order: str = "C") -> Any:
     if order == "K":
         # Axes from the longest stride to the shortest; as in NumPy, one that runs backwards in memory is not turned
         # round.
-        x = transpose(x, tuple(int(i) for i in np.argsort([-abs(s) for s in x.data.strides], kind="stable")))
+        x = transpose(x, tuple(int(i) for i in np.argsort([-abs(s) for s in x._array.strides], kind="stable")))
         order = "C"
     result = reshape(x, -1, order)
     # NumPy's ravel is contiguous: what reshape can show with a gap or backwards, it copies.
-    return result if result.data.flags.c_contiguous else result.copy()
+    return result if result._array.flags.c_contiguous else result.copy()
 
 
 @dispatch.implements(np.transpose, np.permute_dims)

@@ -51,7 +51,7 @@ def write(name: str, target: Any, values: Any, writer: Callable[[Any, Any], Any]
             )
         writer(target, plain)
         return
-    writer(target.data.copy(), plain)  # NumPy's complaints, before anything changes
+    writer(target._array.copy(), plain)  # NumPy's complaints, before anything changes
     shape = np.shape(plain)
     sources = np.full(target.shape, -1)
     writer(sources, np.arange(prod(shape)).reshape(shape))
@@ -118,7 +118,7 @@ def at(ufunc: Any, a: Any, indices: Any, *others: Any) -> None:
             write(name, a, values[0], lambda array, plain: None)  # refuses
         ufunc.at(a, place, *map(bare, values))
         return
-    changed = a.data.copy()
+    changed = a._array.copy()
     ufunc.at(changed, place, *map(bare, values))
     if changed.dtype.kind not in "fc":
         assign(a, Ellipsis, changed)

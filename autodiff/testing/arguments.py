@@ -188,7 +188,7 @@ def as_array(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if hasattr(value, "_node"):
-        return np.asarray(value.data)
+        return np.asarray(value._array)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         return value.detach().cpu().resolve_conj().numpy()
     if hasattr(value, "__array__") and hasattr(value, "dtype") and hasattr(value, "shape"):

@@ -291,10 +291,10 @@ class _Traced(Problem):
         for path, parameter in getattr(f, "named_parameters", dict)():
             if parameter.requires_grad and parameter.dtype.kind in "fc":
                 self.parameters.append(parameter)
-                arguments.parameter(path, parameter.data)
+                arguments.parameter(path, parameter._array)
         with self._placed(self.base):
             outs, _ = self._run(self.base, False)
-        self.draw([o.data for o in outs])
+        self.draw([o._array for o in outs])
         self.tries_complex = not any(o.dtype.kind == "c" for o in outs) and not any(
             dtype.kind == "c" for dtype in arguments.dtypes
         )
@@ -364,14 +364,14 @@ class _Traced(Problem):
     @contextlib.contextmanager
     def _placed(self, arrays: Sequence[Any]) -> Iterator[None]:
         """The parameters have these values within the block."""
-        kept = [p.data for p in self.parameters]
+        kept = [p._array for p in self.parameters]
         try:
             for parameter, array in zip(self.parameters, arrays[len(arrays) - len(kept) :], strict=True):
-                parameter.data = array
+                parameter._rebind(array)
             yield
         finally:
             for parameter, array in zip(self.parameters, kept, strict=True):
-                parameter.data = array
+                parameter._rebind(array)
 
     def forward_derivative(self, directions: Sequence[Any]) -> float | None:
         from autodiff import Tensor, jvp
@@ -397,7 +397,7 @@ class _Traced(Problem):
         from autodiff import no_grad
 
         with self._moved(), self._placed(arrays), no_grad() if self.parameters else contextlib.nullcontext():
-            return [o.data for o in self._run(arrays, False)[0]]
+            return [o._array for o in self._run(arrays, False)[0]]
 
     def _gradients(self, arrays: Sequence[Any], create_graph: bool, moved: bool) -> tuple[list[Any], list[Any]]:
         from autodiff import gradients

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, dispatch, grad, gradients, jvp
-from autodiff.core.errors import AutodiffError, NotDifferentiableError
+from autodiff.core.errors import AutodiffError, GraphError, NotDifferentiableError
 from autodiff.testing.check import check_gradients
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
@@ -35,13 +36,19 @@ class _Call:
     """One call with some inputs tracked, and its pullback."""
 
     def __init__(
-        self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], tracked: Sequence[int] | None = None
+        self,
+        op: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        tracked: Sequence[int] | None = None,
+        door: Callable[[Any], Any] = id,
     ) -> None:
         self.places = gradient_places(op, args, kwargs) if tracked is None else list(tracked)
         full = list(args)
         self.leaves = [Tensor(full[i], requires_grad=True) for i in self.places]
         for place, leaf in zip(self.places, self.leaves, strict=True):
             full[place] = leaf
+        self.handles = [door(leaf) for leaf in self.leaves]
         out = op.function(*full, **kwargs)
         self.outs = [
             o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
@@ -117,7 +124,7 @@ def reruns_agree_to_the_bit(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
     """The same call again gives the same bits."""
     first, second = _Call(op, args, kwargs), _Call(op, args, kwargs)
     seeds = first.seeds(_rng())
-    _equal([o.data for o in second.outs], [o.data for o in first.outs], "output")
+    _equal([o._array for o in second.outs], [o._array for o in first.outs], "output")
     _equal(second.pull(seeds), first.pull(seeds), "gradient")
 
 
@@ -172,16 +179,16 @@ def inputs_are_left_alone(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
             a.flags.writeable = False
     call = _Call(op, frozen, kwargs)
     for leaf in call.leaves:
-        leaf.data.flags.writeable = False
+        leaf._array.flags.writeable = False
     seeds = call.seeds(_rng())
     before = [s.copy() for s in seeds]
     for s in seeds:
         s.flags.writeable = False
-    outs = [o.data.copy() for o in call.outs]
+    outs = [o._array.copy() for o in call.outs]
     first = [g.copy() for g in call.pull(seeds)]
     _equal(call.pull(seeds), first, "second pull over the same graph")
     _equal(seeds, before, "cotangent")
-    _equal([o.data for o in call.outs], outs, "output after backward")
+    _equal([o._array for o in call.outs], outs, "output after backward")
     _equal([a for a in frozen if isinstance(a, np.ndarray)], [a for a in kept if isinstance(a, np.ndarray)], "input")
 
 
@@ -209,6 +216,41 @@ def edits_after_use_are_harmless(op: Any, args: Sequence[Any], kwargs: dict[str,
         _equal(edited.pull(seeds), first, f"gradients of inputs {subset} after an edit of the others")
 
 
+#: How a program gets at a tensor's memory.
+DOORS: dict[str, Callable[[Any], Any]] = {
+    "t.data": lambda t: t.data,
+    "a view of t.data": lambda t: t.data.reshape(-1)[::-1],
+    "t.detach().numpy()": lambda t: t.detach().numpy(),
+    "np.asarray(t.detach())": lambda t: np.asarray(t.detach()),
+    "np.from_dlpack(t.detach())": lambda t: np.from_dlpack(t.detach()),
+}
+
+
+def _spoilt(array: Any) -> None:
+    """Write into an array that a program was handed; an empty one has nothing to write into."""
+    if array.flags.writeable:
+        array[...] = -3.5 * array + 1.75
+
+
+@law
+def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """What a program was handed out before or after the call it may write into: no gradient is wrong for it."""
+    kept = _Call(op, args, kwargs)
+    seeds = kept.seeds(_rng())
+    first = kept.pull(seeds)
+    for name, door in DOORS.items():
+        early = _Call(op, args, kwargs, door=door)
+        for handle in early.handles:
+            _spoilt(handle)
+        _equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,")
+        for tensors in ("leaves", "outs"):
+            late = _Call(op, args, kwargs)
+            for tensor in getattr(late, tensors):
+                _spoilt(door(tensor))
+            with contextlib.suppress(GraphError):
+                _equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}")
+
+
 @law
 def gradients_share_no_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """A gradient that arrives at a leaf shares memory with no input, output, cotangent or other gradient."""
@@ -219,7 +261,7 @@ def gradients_share_no_memory(op: Any, args: Sequence[Any], kwargs: dict[str, An
     total = sum(((o * s).sum() for o, s in zip(call.outs, seeds, strict=True)), Tensor(0.0))
     total.backward()
     found = [leaf.grad for leaf in call.leaves if leaf.grad is not None]
-    others = [leaf.data for leaf in call.leaves] + [o.data for o in call.outs] + seeds
+    others = [leaf._array for leaf in call.leaves] + [o._array for o in call.outs] + seeds
     for i, g in enumerate(found):
         assert not any(np.shares_memory(g, other) for other in [*others, *found[:i]]), f"gradient {i} shares memory"
 
@@ -231,10 +273,10 @@ def layout_does_not_matter(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
     """
     plain = _Call(op, args, kwargs)
     seeds = plain.seeds(_rng())
-    expected_out, expected = [o.data for o in plain.outs], plain.pull(seeds)
+    expected_out, expected = [o._array for o in plain.outs], plain.pull(seeds)
     for change in (_fortran, _gapped, _reversed, _offset):
         strange = _Strange(op, [change(a) if isinstance(a, np.ndarray) else a for a in args], kwargs, plain.places)
-        _equal([o.data for o in strange.outs], expected_out, f"output for {change.__name__[1:]} inputs", 1e-13)
+        _equal([o._array for o in strange.outs], expected_out, f"output for {change.__name__[1:]} inputs", 1e-13)
         _equal(strange.pull([change(s) for s in seeds]), expected, f"gradient for {change.__name__[1:]} inputs", 1e-13)
     for place in plain.places:
         if args[place].ndim and args[place].shape[0] > 1:
@@ -257,7 +299,7 @@ def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], place
         # Equal rows may be singular, or have equal eigenvalues.
         return
     if all(np.isfinite(g).all() for g in expected):
-        _equal([o.data for o in strange.outs], [o.data for o in plain.outs], "output for repeated memory", 1e-13)
+        _equal([o._array for o in strange.outs], [o._array for o in plain.outs], "output for repeated memory", 1e-13)
         _equal(found, expected, "gradient for repeated memory", 1e-13)
 
 
@@ -273,7 +315,7 @@ class _Strange(_Call):
             if isinstance(full[place], np.ndarray):
                 array = full[place].view()
                 array.flags.writeable = False
-                leaf.data = array
+                leaf._rebind(array)
             self.leaves.append(leaf)
             full[place] = leaf
         out = op.function(*full, **kwargs)
@@ -368,7 +410,7 @@ def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[s
 
     u = call.seeds(rng)
     v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
-    _, pushed = jvp(tracked_outputs, [leaf.data for leaf in call.leaves], v)
+    _, pushed = jvp(tracked_outputs, [leaf._array for leaf in call.leaves], v)
     forward = sum(float(np.sum(a * b)) for a, b in zip(u, pushed, strict=True))
     reverse = sum(float(np.sum(a * b)) for a, b in zip(call.pull(u), v, strict=True))
     size = sum(float(np.sum(np.abs(a * b))) for a, b in zip(u, pushed, strict=True))
@@ -387,7 +429,7 @@ def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwar
     def along(s: Any) -> Any:
         full = list(args)
         for place, leaf, d in zip(call.places, call.leaves, v, strict=True):
-            full[place] = leaf.data + s * d
+            full[place] = leaf._array + s * d
         out = op.function(*full, **kwargs)
         outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if getattr(o, "requires_grad", False)]
         return sum(np.sum(np.real(o * w)) for o, w in zip(outs, u, strict=True))
@@ -415,9 +457,9 @@ def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwar
 def a_tangent_of_zero_gives_zero(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Of every operation; of pointwise ones also where the derivative is infinite or NaN."""
     call = _Call(op, args, kwargs)
-    points = [[leaf.data for leaf in call.leaves]]
+    points = [[leaf._array for leaf in call.leaves]]
     if op.pointwise:
-        points += [[np.full_like(leaf.data, edge) for leaf in call.leaves] for edge in (0.0, 1.0, np.inf, np.nan)]
+        points += [[np.full_like(leaf._array, edge) for leaf in call.leaves] for edge in (0.0, 1.0, np.inf, np.nan)]
     for point in points:
 
         def tracked_outputs(*leaves: Any) -> list[Any]:
@@ -449,7 +491,7 @@ def numpy_dispatches_here(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
         full = [Tensor(a, requires_grad=True) if i in call.places else a for i, a in enumerate(args)]
         result = callable_(*full, **kwargs)
         outs = list(result) if isinstance(result, (tuple, list)) else [result]
-        _equal([o.data for o in outs if o.requires_grad], [o.data for o in call.outs], f"np.{callable_.__name__}")
+        _equal([o._array for o in outs if o.requires_grad], [o._array for o in call.outs], f"np.{callable_.__name__}")
 
 
 @law
@@ -570,7 +612,7 @@ def only_views_alias_their_input(op: Any, args: Sequence[Any], kwargs: dict[str,
         return
     for out in call.outs:
         for leaf in call.leaves:
-            assert not np.shares_memory(out.data, leaf.data), (
+            assert not np.shares_memory(out._array, leaf._array), (
                 f"{op.name} returns its input's memory, and is not declared a view"
             )
 
@@ -605,7 +647,7 @@ def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, A
             if call is None:
                 continue
             if value != value and truth[k].reshape(-1)[entry] != 0 and op.name not in _IGNORE_NAN:
-                assert any(np.isnan(o.data).any() for o in call.outs), f"a NaN in input {place} vanishes"
+                assert any(np.isnan(o._array).any() for o in call.outs), f"a NaN in input {place} vanishes"
             touched = _touched(call, base)
             rest = [np.where(t, 0, s).astype(s.dtype) for t, s in zip(touched, seeds, strict=True)]
             with np.errstate(all="ignore"):
@@ -639,4 +681,4 @@ def _spoiled(
 
 def _touched(call: _Call, base: _Call) -> list[Any]:
     """Where outputs differ from those of the base call."""
-    return [np.asarray(~np.equal(o.data, b.data)) for o, b in zip(call.outs, base.outs, strict=True)]
+    return [np.asarray(~np.equal(o._array, b._array)) for o, b in zip(call.outs, base.outs, strict=True)]

@@ -270,7 +270,7 @@ def _results(
     seeds = [rng.standard_normal(o.shape).astype(o.dtype) for o in outs]
     tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
     grads = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True) if tracked else ()
-    return [o.data for o in outs] + [
+    return [o._array for o in outs] + [
         np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(grads, leaves, strict=False)
     ]
 

@@ -112,7 +112,7 @@ def activation_histograms(module: Any, *args: Any, path: str | Path | None = Non
     def watch(name: str) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             if hasattr(output, "data"):
-                seen[name] = np.asarray(output.data)
+                seen[name] = np.asarray(output._array)
 
         return hook
 

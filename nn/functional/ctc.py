@@ -15,7 +15,7 @@ __all__ = ["ctc_loss"]
 
 def _whole(name: str, values: Any, size: int | None = None) -> Any:
     """Integers as a one-dimensional array."""
-    array = np.asarray(values.data if isinstance(values, Tensor) else values)
+    array = np.asarray(values._array if isinstance(values, Tensor) else values)
     if array.dtype.kind not in "iu" and array.size:
         raise ArgumentError(f"ctc_loss: {name} are integers, got dtype {array.dtype}")
     array = array.reshape(-1).astype(np.int64)
@@ -107,7 +107,7 @@ def ctc_loss(
 
 def _padded(targets: Any, labels: Any, single: bool) -> Any:
     """Label sequences as the rows of a matrix."""
-    array = np.asarray(targets.data if isinstance(targets, Tensor) else targets)
+    array = np.asarray(targets._array if isinstance(targets, Tensor) else targets)
     flat = _whole("targets", array)
     if array.ndim == 2 or single:
         rows = flat.reshape(array.shape if array.ndim == 2 else (1, -1))

@@ -158,7 +158,7 @@ def gumbel_softmax(
     soft = softmax((x + noise) / tau, dim)
     if not hard:
         return soft
-    best = np.expand_dims(soft.data.argmax(dim), dim)
+    best = np.expand_dims(soft._array.argmax(dim), dim)
     ones = np.zeros(x.shape, x.dtype)
     np.put_along_axis(ones, best, 1, dim)
-    return soft + (ones - soft.data)  # type: ignore[no-any-return]
+    return soft + (ones - soft._array)  # type: ignore[no-any-return]

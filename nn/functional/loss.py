@@ -122,7 +122,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     x = as_tensor(input)
     t = as_tensor(target, x)
     equal_shapes("binary_cross_entropy", input=x, target=t)
-    bare = x.data
+    bare = x._array
     if not ((bare >= 0) & (bare <= 1) | np.isnan(bare)).all():
         raise ArgumentError(
             f"binary_cross_entropy: inputs are probabilities in [0, 1], got values from {bare.min()} to {bare.max()}; "
@@ -247,11 +247,11 @@ def gaussian_nll_loss(
             v = v[..., None]
         elif v.ndim != x.ndim or [b for a, b in zip(x.shape, v.shape, strict=True) if a != b] != [1]:
             raise ShapeError(f"gaussian_nll_loss: var of shape {v.shape} for input of shape {x.shape}")
-    if (v.data < 0).any():
+    if (v._array < 0).any():
         raise ArgumentError(f"gaussian_nll_loss: variances must not be negative, got {v.data.min()}")
     if eps <= 0:
         raise ArgumentError(f"gaussian_nll_loss: eps must be positive, got {eps}")
-    v = v + np.maximum(eps - v.data, 0).astype(v.dtype)
+    v = v + np.maximum(eps - v._array, 0).astype(v.dtype)
     losses = 0.5 * (np.log(v) + np.square(x - t) / v)
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction, "gaussian_nll_loss")
 

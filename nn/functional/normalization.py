@@ -24,7 +24,7 @@ def _statistics(name: str, *running: Any) -> list[Any]:
         raise ArgumentError(
             f"{name}: evaluation needs the running statistics; pass them, or ask for those of the input"
         )
-    return [r.data if isinstance(r, Tensor) else np.asarray(r) for r in running]
+    return [r._array if isinstance(r, Tensor) else np.asarray(r) for r in running]
 
 
 def _check_running(op: str, shape: tuple[int, ...], *running: Any) -> None:

@@ -39,7 +39,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     array([[1, 0, 0],
            [0, 0, 1]])
     """
-    indices = np.asarray(tensor.data if isinstance(tensor, Tensor) else tensor)
+    indices = np.asarray(tensor._array if isinstance(tensor, Tensor) else tensor)
     if indices.dtype.kind not in "iu" and indices.size:
         raise DTypeError(f"one_hot: indices must be integers, got dtype {indices.dtype}")
     if num_classes < -1 or num_classes == 0:
@@ -217,11 +217,11 @@ def _shorten(indices: Any, table: Any, max_norm: float, norm_type: float) -> Non
         raise ArgumentError(
             "embedding: max_norm changes weight for good, so weight must be a leaf, such as a Parameter"
         )
-    rows = np.unique(indices.data if isinstance(indices, Tensor) else indices)
+    rows = np.unique(indices._array if isinstance(indices, Tensor) else indices)
     if rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows[0] <= rows[-1] < table.shape[0]):
         return  # the lookup itself says what is wrong, and nothing has changed
-    norms = np.linalg.norm(table.data[rows], ord=norm_type, axis=1)
+    norms = np.linalg.norm(table._array[rows], ord=norm_type, axis=1)
     long = norms > max_norm
-    changed = table.data.copy()
+    changed = table._array.copy()
     changed[rows[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(changed.dtype)
-    table.data = changed
+    table._rebind(changed)

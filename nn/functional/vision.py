@@ -348,7 +348,7 @@ def _reflected(at: Any, low: float, high: float) -> Any:
     if span == 0:
         return at * 0 + low
     distance = np.abs(at - low)
-    turns = np.floor(distance.data / span)
+    turns = np.floor(distance._array / span)
     rest = distance - turns * span
     return np.where(turns % 2 == 0, rest, span - rest) + low
 
@@ -403,9 +403,9 @@ def grid_sample(
     # The last coordinate is that of the first axis.
     at = [_position(g[..., -1 - i], n, padding_mode, bool(align_corners)) for i, n in enumerate(lengths)]
     if mode == "nearest":
-        corners = [[(np.rint(a.data).astype(int), None)] for a in at]
+        corners = [[(np.rint(a._array).astype(int), None)] for a in at]
     else:
-        floors = [np.floor(a.data) for a in at]
+        floors = [np.floor(a._array) for a in at]
         corners = [
             [(low.astype(int), 1 - (a - low)), (low.astype(int) + 1, a - low)]
             for a, low in zip(at, floors, strict=True)

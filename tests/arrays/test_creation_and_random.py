@@ -131,8 +131,21 @@ def test_numpys_shuffle_is_refused_where_it_would_repeat_rows():
     with pytest.warns(UserWarning, match="shuffl"):
         rng.shuffle(row)
     assert sorted(row.tolist()) == list(range(10))
-    # In Python this is what NumPy does with rows of an array.
-    a, b = ad.tensor(np.eye(2)) * 1.0, np.eye(2)
-    a[0], a[1] = a[1], a[0]
-    b[0], b[1] = b[1], b[0]
+
+
+def test_an_exchange_of_rows_that_would_repeat_one_is_refused():
+    b = np.arange(6.0).reshape(3, 2)
+    for t in (ad.tensor(b) * 1.0, (ad.tensor(np.vstack([b[:1], b])) * 1.0)[1:]):
+        t[0], t[1] = t[1].copy(), t[0].copy()
+        np.testing.assert_array_equal(t.data, b[[1, 0, 2]])
+        with pytest.raises(ad.NotDifferentiableError, match=r"copy \(t\[i\]\.copy"):
+            t[0], t[1] = t[1], t[0]
+    # What is written over after it was read, or is no row, is as NumPy has it.
+    a, first = ad.tensor(b) * 1.0, None
+    first = a[0]
+    a[2], b[2] = 7.0, 7.0
+    a[1], b[1] = first, b[0]
+    first += 1
+    b[0] += 1
+    a[2], b[2] = first, b[0]
     np.testing.assert_array_equal(a.data, b)

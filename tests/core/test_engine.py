@@ -393,8 +393,8 @@ def test_a_graph_dies_with_its_output():
     x = leaf(np.ones(3))
     y = np.exp(x)
     out = y.sum()
-    node = weakref.ref(y.data.base) if y.data.base is not None else None
-    array = weakref.ref(y.data)
+    node = weakref.ref(y._array.base) if y._array.base is not None else None
+    array = weakref.ref(y._array)
     del y
     assert array() is not None, "exp's rule reads its output"
     out.backward()
@@ -405,7 +405,7 @@ def test_a_graph_dies_with_its_output():
 def test_an_array_that_no_rule_reads_dies_at_once():
     x = leaf(np.ones(3))
     y = x + 1.0
-    array = weakref.ref(y.data)
+    array = weakref.ref(y._array)
     z = y + 2.0
     total = z.sum()
     del y

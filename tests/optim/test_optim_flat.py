@@ -368,7 +368,7 @@ def test_a_subclass_and_an_optimiser_of_ones_own_have_the_same_vectors() -> None
             for p in params:
                 p.grad = np.ones(p.shape)
             optimizer.step()
-        owners = [p.data.base for p in params]
+        owners = [p._array.base for p in params]
         assert owners[0] is owners[1] is owners[2] is not owners[3]
         np.testing.assert_allclose(params[0].data, 0.0, atol=1e-7)
 
