@@ -67,9 +67,12 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
         if y == 2:
             return g * (2 * x)
         return g * (0.0 * x if y == 0 else y * lowered_power(out, x, y))
-    # x**0 is the constant 1, also at x = 0, where y * x**(y - 1) would read 0 * inf.
-    flat = bare(y) == 0
-    return g * (y * lowered_power(out, x, np.where(flat, 1, y) if np.any(flat) else y))
+    if np.any(bare(y) == 0):
+        # x**0 is the constant 1, also at x = 0, where y * x**(y - 1) would read 0 * inf. Elsewhere y stays what it is:
+        # the derivative of this in y is 1 / x.
+        y_or_1 = np.where((bare(y) == 0) & ((bare(x) == 0) | (bare(x) != bare(x))), 1, y)
+        return g * (y * lowered_power(out, x, y_or_1))
+    return g * (y * lowered_power(out, x, y))
 
 
 def _silent_at_poles(rule: Any) -> Any:
@@ -137,17 +140,20 @@ def _ahead(x: Any, y: Any) -> Any:
 
 
 # The share of x in the sum, exp(x - out), as a logistic function: the difference from a rounded output would be off.
+# The rounding of x - y is magnified by its own size, up to the hundreds at which the share leaves the range.
 logaddexp = P(
     "logaddexp",
     np.logaddexp,
     lambda g, out, x, y: g * sigmoid_of(_ahead(x, y)),
     lambda g, out, x, y: g * sigmoid_of(_ahead(y, x)),
+    ulps=(512.0, 512.0, 512.0),
 )
 logaddexp2 = P(
     "logaddexp2",
     np.logaddexp2,
     lambda g, out, x, y: g * sigmoid_of(LN2 * _ahead(x, y)),
     lambda g, out, x, y: g * sigmoid_of(LN2 * _ahead(y, x)),
+    ulps=(512.0, 512.0, 512.0),
 )
 
 # --- trigonometry ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from math import comb, prod
+from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from autodiff.extras import require
 from autodiff.ops import elementwise, parameters
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (
-    _bessel_i,
     _gaussian,
     bessel_i,
     fractions_of_mills,
@@ -79,7 +78,7 @@ def register() -> None:
     hazard = family("log_ndtr_derivative", _log_ndtr_derivative)
     define(s.log_ndtr, lambda g, out, x: g * hazard(x, 0), ulps=(8.0, 16.0, 128.0), edges=(-1.0,))
     dawson = family("dawsn_derivative", _dawson_derivative)
-    define(s.dawsn, lambda g, out, x: g * dawson(x, 1), edges=(6.5, -6.5))
+    define(s.dawsn, lambda g, out, x: g * dawson(x, 1), ulps=(32.0, 128.0, 8192.0), edges=(1.2, 6.5, -1.2, -6.5))
 
     # The slope S of an inverse f, where S is proportional to exp(rate f^2), has the derivative 2 rate f S^2.
     def inverse(ufunc: Any, slope: Any, rate: float, low: float, high: float) -> None:
@@ -125,26 +124,58 @@ def register() -> None:
         ulps=(32.0, 256.0, 64.0),
         edges=(-2.0, 171.0),
     )
-    define(
-        s.betaln,
-        lambda g, out, a, b: g * (s.digamma(a) - s.digamma(a + b)),
-        lambda g, out, a, b: g * (s.digamma(b) - s.digamma(a + b)),
-        domain=_POSITIVE,
+    rises = Primitive(
+        "polygamma_rise",
+        _polygamma_rise,
+        lambda g, out, a, b, n: g * of(rises, a, b, n + 1),
+        lambda g, out, a, b, n: g * ((-1.0) ** n * factorial(n + 1) * zeta(n + 2.0, a + b)),
+        sample=lambda draw: (
+            (draw.array((), *_POSITIVE), draw.array(draw.shape(), *_POSITIVE), draw.integer(0, 2)),
+            {},
+        ),
+        pointwise=True,
     )
+
+    def rise(a: Any, b: Any) -> Any:
+        return of(rises, a, b, 0)
+
+    define(s.betaln, lambda g, out, a, b: -g * rise(a, b), lambda g, out, a, b: -g * rise(b, a), domain=_POSITIVE)
     define(
         s.beta,
-        lambda g, out, a, b: g * (out * (s.digamma(a) - s.digamma(a + b))),
-        lambda g, out, a, b: g * (out * (s.digamma(b) - s.digamma(a + b))),
+        lambda g, out, a, b: -g * (out * rise(a, b)),
+        lambda g, out, a, b: -g * (out * rise(b, a)),
         domain=_POSITIVE,
+        ulps=(16.0, 64.0, 256.0),
     )
     slopes = parameters.define(s)
     in_shape, in_shapes = slopes["gammainc"], slopes["betainc"]
 
-    def gamma_density(a: Any, x: Any) -> Any:
-        return np.exp((a - 1) * np.log(x) - x - s.gammaln(a))
-
-    def beta_density(a: Any, b: Any, x: Any) -> Any:
-        return np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - s.betaln(a, b))
+    # Densities as operations, since forward mode through their logarithms divides by x before it multiplies by what is
+    # small.
+    density_of_gamma = Primitive(
+        "gamma_density",
+        lambda a, x: np.exp((a - 1) * np.log(x) - x - s.gammaln(a)),
+        lambda g, out, a, x: g * (out * (np.log(x) - s.digamma(a))),
+        lambda g, out, a, x: g * quotient(out * (a - 1 - x), x),
+        sample=lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(2)), {}),
+        pointwise=True,
+    )
+    density_of_beta = Primitive(
+        "beta_density",
+        lambda a, b, x: np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - s.betaln(a, b)),
+        lambda g, out, a, b, x: g * (out * (np.log(x) + rise(a, b))),
+        lambda g, out, a, b, x: g * (out * (np.log1p(-x) + rise(b, a))),
+        lambda g, out, a, b, x: g * quotient(out * ((a - 1) * (1 - x) - (b - 1) * x), x * (1 - x)),
+        sample=lambda draw: (
+            tuple(
+                draw.array(shape, *ends)
+                for shape, ends in zip(draw.shapes(3), (_POSITIVE, _POSITIVE, _UNIT), strict=True)
+            ),
+            {},
+        ),
+        pointwise=True,
+    )
+    gamma_density, beta_density = partial(of, density_of_gamma), partial(of, density_of_beta)
 
     for ufunc, sign in ((s.gammainc, 1), (s.gammaincc, -1)):
         define(
@@ -221,17 +252,62 @@ def register() -> None:
             partial(_over, sign, beta_density),
             domain=[_POSITIVE, _POSITIVE, _UNIT],
         )
+
+    # Quotients of gamma functions. Where an argument is not positive, one over gamma may vanish, which the logarithmic
+    # derivative of the quotient cannot say.
+    def split(inside: Any, where_positive: Any, elsewhere: Any, *values: Any) -> Any:
+        if np.all(inside):
+            return where_positive(*values)
+        if not np.any(inside):
+            return elsewhere(*values)
+        return np.where(inside, where_positive(*(np.where(inside, v, 2) for v in values)), elsewhere(*values))
+
+    def binom_in_n(out: Any, n: Any, k: Any) -> Any:
+        return split(
+            (bare(n) > -1) & (bare(n) - bare(k) > -1),
+            lambda n, k: s.binom(n, k) * rise(n - k + 1, k),
+            lambda n, k: (
+                s.gamma(n + 1)
+                * s.rgamma(k + 1)
+                * (s.digamma(n + 1) * s.rgamma(n - k + 1) + one_over_gamma(n - k + 1, 1))
+            ),
+            n,
+            k,
+        )
+
+    def binom_in_k(out: Any, n: Any, k: Any) -> Any:
+        return split(
+            (bare(k) > -1) & (bare(n) - bare(k) > -1),
+            lambda n, k: s.binom(n, k) * rise(k + 1, n - 2 * k),
+            lambda n, k: (
+                s.gamma(n + 1)
+                * (one_over_gamma(k + 1, 1) * s.rgamma(n - k + 1) - s.rgamma(k + 1) * one_over_gamma(n - k + 1, 1))
+            ),
+            n,
+            k,
+        )
+
+    def poch_in_z(out: Any, z: Any, m: Any) -> Any:
+        return split(
+            (bare(z) > 0) & (bare(z) + bare(m) > 0),
+            lambda z, m: s.poch(z, m) * rise(z, m),
+            lambda z, m: s.gamma(z + m) * (s.digamma(z + m) * s.rgamma(z) + one_over_gamma(z, 1)),
+            z,
+            m,
+        )
+
     define(
         s.binom,
-        lambda g, out, n, k: g * (out * (s.digamma(n + 1) - s.digamma(n - k + 1))),
-        lambda g, out, n, k: g * (out * (s.digamma(n - k + 1) - s.digamma(k + 1))),
+        lambda g, out, n, k: g * binom_in_n(out, n, k),
+        lambda g, out, n, k: g * binom_in_k(out, n, k),
         domain=[(3.2, 5.0), _POSITIVE],
     )
     define(
         s.poch,
-        lambda g, out, z, m: g * (out * (s.digamma(z + m) - s.digamma(z))),
+        lambda g, out, z, m: g * poch_in_z(out, z, m),
         lambda g, out, z, m: g * (out * s.digamma(z + m)),
         domain=_POSITIVE,
+        ulps=(16.0, 64.0, 256.0),
     )
     define(
         s.huber,
@@ -257,14 +333,35 @@ def register() -> None:
         domain=[(-2.0, 2.0), (-0.7, 2.0)],
     )
     define(s.entr, lambda g, out, x: -g * (np.log(x) + 1), domain=_POSITIVE)
+    facts = {
+        "sample": lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(2)), {}),
+        "pointwise": True,
+    }
+    log_of_ratio = Primitive(
+        "log_of_ratio",
+        _log_of_ratio,
+        lambda g, out, x, y: quotient(g, x),
+        lambda g, out, x, y: -quotient(g, y),
+        **facts,
+    )
+    lack = Primitive(  # 1 - x / y; the derivative of the difference over y would cancel
+        "lack_of_ratio",
+        lambda x, y: quotient(np.subtract(y, x), np.asarray(y)),
+        lambda g, out, x, y: -quotient(g, y),
+        lambda g, out, x, y: quotient(quotient(g * x, y), y),
+        **facts,
+    )
     define(
         s.rel_entr,
-        lambda g, out, x, y: g * (_log_of_ratio(x, y) + 1),
+        lambda g, out, x, y: g * (of(log_of_ratio, x, y) + 1),
         lambda g, out, x, y: -quotient(g * x, y),
         domain=_POSITIVE,
     )
     define(
-        s.kl_div, lambda g, out, x, y: g * _log_of_ratio(x, y), lambda g, out, x, y: g * ((y - x) / y), domain=_POSITIVE
+        s.kl_div,
+        lambda g, out, x, y: g * of(log_of_ratio, x, y),
+        lambda g, out, x, y: g * of(lack, x, y),
+        domain=_POSITIVE,
     )
 
     def in_order(name: str) -> Any:
@@ -285,7 +382,7 @@ def register() -> None:
     )
 
     def _macdonald_slope(v: Any, z: Any) -> Any:
-        return -0.5 * (of(macdonald, v - 1, z) + of(macdonald, v + 1, z))
+        return -0.5 * of(macdonald, v - 1, z) - 0.5 * of(macdonald, v + 1, z)
 
     define(s.kv, in_order("kv"), lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
     define(
@@ -325,7 +422,7 @@ def register() -> None:
     define(s.i1, lambda g, out, x: g * (0.5 * (of_order(bessel_i, x, 0) + of_order(bessel_i, x, 2))), name="special_i1")
     for order, ufunc in ((0, s.i0e), (1, s.i1e)):
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
-        define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, edges=(30.0, -30.0))
+        define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, ulps=(32.0, 64.0, 64.0), edges=(25.0, -25.0))
 
 
 class _Ufuncs:
@@ -352,26 +449,31 @@ def _first_of(derivative: Any, g: Any, out: Any, x: Any) -> Any:
 
 
 def _scaled_bessel_i(order: int, x: Any, n: int) -> Any:
-    """The n-th derivative of ``exp(-|x|) I(x)`` of whole order: to 30 by Leibniz' rule, beyond by Hankel's expansion,
-    differentiated term by term.
+    """The n-th derivative of ``exp(-|x|) I(x)`` of whole order: to 25 by its integral, whose terms do not cancel,
+    beyond by Hankel's expansion, differentiated term by term (DLMF 10.32.3, 10.40.1).
+
+    ``exp(-z) I_m(z)`` is the mean of ``cos(m t) exp(-z (1 - cos t))`` over a period; the trapezoidal rule converges
+    faster than any power there.
     """
     x = np.asarray(x)
     real_numbers("the derivative of i0e", x)
-    size = np.abs(x)
-    far = size > 30
-    z = np.where(far, size, 30)
+    size = np.abs(x).astype(float)
+    far = size > 25
+    z = np.where(far, size, 25)
     total, coefficient = np.zeros_like(z), 1.0
-    for k in range(25):
+    for k in range(41):
         total = total + coefficient * prod(-(k + 0.5) - j for j in range(n)) / z**k
         coefficient *= ((2 * k + 1) ** 2 - 4 * order * order) / (8 * (k + 1))
     outer = total / np.sqrt(2 * np.pi * z) / z**n
-    near = np.where(far, 0, size)
-    # The j-th derivative of I_m is 2^-j sum_i C(j, i) I_(m - j + 2 i).
-    inner = np.zeros_like(near)
-    for j in range(n + 1):
-        slope = sum(comb(j, i) * _bessel_i(near, abs(order - j + 2 * i)) for i in range(j + 1)) / 2**j
-        inner = inner + comb(n, j) * (-1.0) ** (n - j) * slope
-    return np.where(far, outer, inner * np.exp(-near)) * np.where(x < 0, (-1.0) ** (n + order), 1.0)
+    near, inner = np.where(far, 0, size), np.zeros_like(size)
+    for k in range(_NODES + 1):
+        fall = 2 * np.sin(np.pi * k / (2 * _NODES)) ** 2
+        weight = np.cos(order * np.pi * k / _NODES) * (-fall) ** n / (_NODES if 0 < k < _NODES else 2 * _NODES)
+        inner = inner + weight * np.exp(-near * fall)
+    return (np.where(far, outer, inner) * np.where(x < 0, (-1.0) ** (n + order), 1.0)).astype(x.dtype)
+
+
+_NODES = 48
 
 
 def _log_of_ratio(x: Any, y: Any) -> Any:
@@ -445,6 +547,37 @@ def _log_ndtr_derivative(x: Any, n: int) -> Any:
     return -sum(comb(n - 1, k) * h[k] * gaps[n - 1 - k] for k in range(n))
 
 
+#: Bernoulli's numbers B_2, B_4, ...
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def _polygamma_rise(a: Any, b: Any, n: int) -> Any:
+    """``psi_n(a + b) - psi_n(a)`` for positive ``a`` and ``a + b``, accurate relative to its size.
+
+    The difference of the sums ``sum_k (x + k)^-(n+1)`` at both, term by term, the tail by Euler and Maclaurin's formula
+    (DLMF 5.15.8): ``x^-s - (x + b)^-s = -x^-s expm1(-s log1p(b / x))`` cancels nowhere.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    real_numbers("the difference of polygamma functions", a, b)
+    dtype, order = np.result_type(a, b, np.float32), n + 1
+    x, b = np.broadcast_arrays(a.astype(float), b.astype(float))
+
+    def fall(power: float, x: Any) -> Any:
+        return -(x**-power) * np.expm1(-power * np.log1p(b / x))
+
+    with np.errstate(all="ignore"):
+        total = np.zeros(x.shape)
+        for _ in range(14):
+            total = total + fall(order, x)
+            x = x + 1
+        total = total + (np.log1p(b / x) if order == 1 else fall(order - 1, x) / (order - 1)) + fall(order, x) / 2
+        coefficient = order / 2
+        for j, number in enumerate(_BERNOULLI, 1):
+            total = total + number * coefficient * fall(order + 2 * j - 1, x)
+            coefficient *= (order + 2 * j - 1) * (order + 2 * j) / ((2 * j + 1) * (2 * j + 2))
+        return ((-1.0) ** n * factorial(n) * total).astype(dtype)
+
+
 def _rgamma_derivative(x: Any, n: int) -> Any:
     """The n-th derivative of ``R = 1 / Gamma``, which is entire: right of 1/2 by Leibniz' rule for ``R' = -R psi``,
     left of it by ``R(x) = x (x + 1) ... (x + m - 1) R(x + m)``, since psi has poles that cancel (DLMF 5.5).
@@ -466,21 +599,35 @@ def _rgamma_derivative(x: Any, n: int) -> Any:
 
 
 def _dawson_derivative(x: Any, n: int) -> Any:
-    """The n-th derivative of Dawson's integral, from ``D' = 1 - 2 x D``; beyond 6.5 from its asymptotic series."""
+    """The n-th derivative of Dawson's integral: near 0 from ``D' = 1 - 2 x D``, which cancels further out; to 6.5 from
+    Rybicki's sum of Gaussians ``sum exp(-(x - m h)^2) / m`` over odd m, differentiated term by term (Computers in
+    Physics 3, 1989); beyond from the asymptotic series.
+    """
     s = require("scipy.special")
-    x = np.asarray(x)
-    far = (np.abs(x) > 6.5) & (x.dtype.kind == "f")
-    near = np.where(far, 0, x)
-    before, here = None, s.dawsn(near)
+    given = np.asarray(x)
+    x = given if given.dtype.kind == "c" else given.astype(float)
+    far, near = (np.abs(x) > 6.5) & (x.dtype.kind == "f"), (np.abs(x) < 1.2) | (x.dtype.kind == "c")
+    small = np.where(near, x, 0)
+    before, here = None, s.dawsn(small)
     for k in range(n):
-        before, here = here, 1 - 2 * near * here if before is None else -2 * (near * here + k * before)
+        before, here = here, 1 - 2 * small * here if before is None else -2 * (small * here + k * before)
     z = np.real(np.where(far, x, 10))
     # D(x) ~ sum_k (2 k - 1)!! / (2^(k+1) x^(2 k + 1)); each power differentiated n times.
     total, coefficient = np.zeros_like(z), 0.5
-    for k in range(21):
+    for k in range(41):
         total = total + coefficient * prod(-(2 * k + 1) - j for j in range(n)) * z ** -(2.0 * k)
         coefficient *= (2 * k + 1) / 2
-    return np.where(far, total / z / z**n, here)
+    found = np.where(near, here, total / z / z**n)
+    middle = ~(near | far)
+    if np.any(middle):
+        step, hermite = 0.25, np.polynomial.hermite.Hermite.basis(n)
+        where, terms = np.real(x[middle]), 0.0
+        for m in range(-27, 54, 2):  # of |x|, since D is odd
+            u = np.abs(where) - m * step
+            terms = terms + hermite(u) * np.exp(-u * u) / m
+        found = np.array(found)
+        found[middle] = terms / np.sqrt(np.pi) * np.where(where < 0, -1.0, 1.0) ** (n + 1) * (-1.0) ** n
+    return found if given.dtype.kind == "c" else found.astype(given.dtype)
 
 
 def _is_special(ufunc: Any) -> bool:

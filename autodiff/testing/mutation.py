@@ -322,9 +322,26 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
                 expose(f"tangent {name}", bent_tangent(op, bend), args, kwargs, 1)
         if _curved(call):
             expose("saved arrays as constants", saved_as_constants(op), args, kwargs, 2)
+    for label, mutated, x in _zero_beyond_an_edge(op):
+        expose(label, mutated, (x,), {}, 1)
     untold = [op.inputs[min(i, len(op.inputs) - 1)] for i in _expected(op) if i not in shown]
     words = tuple(f"input {name!r} is never given, or never has a gradient, in its sample" for name in untold)
     return Mutants(len(every), tuple(sorted(every - caught)), words)
+
+
+def _zero_beyond_an_edge(op: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Gradients that vanish on one side of an edge which the operation states, and points on both sides of it."""
+    if not op.pointwise or len(op.inputs) != 1 or len(op.parameters) != 1:
+        return
+    for edge in op.edges:
+        x = edge + 0.05 * max(1.0, abs(edge)) * np.array([-1.0, 1.0])
+        with np.errstate(all="ignore"):
+            size = np.abs(bare(op.function(x)))
+            x = x[(size > 1e-250) & (size < 1e250)]  # nearer to the ends of the range no difference tells anything
+        for side in np.sign(x - edge):
+            beyond = side * (x - edge) > 0
+            label = f"input 0 zero {'above' if side > 0 else 'below'} {edge:g}"
+            yield label, mutant(op, 0, lambda g, beyond=beyond: g * ~beyond), x
 
 
 def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:

@@ -11,18 +11,22 @@ from autodiff.testing.draw import RandomDraw
 from autodiff.zero_times_infinity import keep_zeros
 from nn import functional as F
 
-#: Their rules have derivatives in shapes and orders, which refuse huge arguments or differ between the modes at the
-#: ends of their domains still; tests/ops/test_parameters.py has laws for the inside.
-IN_PARAMETERS = frozenset(
-    "betaincc betainccinv betaincinv gammainccinv gammaincinv iv ive jv kv kve stdtrit yv".split()
-)
-POINTWISE = sorted(
-    name
-    for name, op in registry.items()
-    if op.pointwise and name not in IN_PARAMETERS and not name.endswith(("_slope", "_derivative"))
-)
-#: At infinity or at an end of their domain the second derivatives of these differ between the modes still.
-APART = frozenset("beta betainc gamma gammainc gammaincc owens_t poch stdtr".split())
+#: All but three that no user meets, whose forwards refuse orders and arguments beyond 10,000.
+POINTWISE = sorted({name for name, op in registry.items() if op.pointwise} - {"iv_slope", "jv_slope", "yv_slope"})
+#: Sums of terms which overflow with opposite signs: a second derivative is compared where no term does.
+SUMS = frozenset("beta betainccinv betaincinv binom poch stdtr stdtrit".split())
+
+
+def in_both(function, *args):
+    """What two ways to ask give, or None if both refuse."""
+    found = []
+    for one in args:
+        try:
+            found.append(function(one))
+        except ad.ArgumentError:  # a function in its order, beyond what its derivative is defined for
+            found.append(None)
+    assert (found[0] is None) == (found[1] is None)
+    return None if found[0] is None else found
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -41,7 +45,10 @@ def test_a_cotangent_of_zero_gives_zero(name):
             out = op.function(*given[:place], x, *given[place + 1 :], *args[count:], **attrs)
             if out._node is None:
                 continue
-            g = ad.gradients(out, x, np.zeros(3), create_graph=True)
+            try:
+                g = ad.gradients(out, x, np.zeros(3), create_graph=True)
+            except ad.ArgumentError:
+                continue
             assert not np.any(g.data), (name, place, value, g.data)
             if g._node is not None:
                 again = ad.gradients(g, x, np.zeros(3), allow_unused=True)
@@ -67,10 +74,17 @@ def test_both_modes_agree_at_the_edges(name):
             return ad.grad(lambda w: np.sum(f(w)))(v)
 
         there = ~np.isnan(f(x).data)
-        for function in (f, slope) if name not in APART else (f,):
-            back = ad.grad(lambda v, function=function: np.sum(function(v)))(x)[there]
-            _, ahead = ad.jvp(function, (x,), (np.ones_like(x),))
-            np.testing.assert_allclose(ahead[there], back, rtol=1e-9, atol=1e-322, err_msg=f"{name} {place}")
+        tame = (np.abs(x) > 1e-8) & (np.abs(x) < 50) & (np.abs(1 - np.abs(x)) > 1e-8)
+        for order, function in enumerate((f, slope), 1):
+            seen = there & tame if order == 2 and name in SUMS else there
+            modes = in_both(
+                lambda mode: mode(),
+                lambda function=function: ad.grad(lambda v: np.sum(function(v)))(x),
+                lambda function=function: ad.jvp(function, (x,), (np.ones_like(x),))[1],
+            )
+            if modes is not None:
+                back, ahead = modes
+                np.testing.assert_allclose(ahead[seen], back[seen], rtol=1e-9, atol=1e-322, err_msg=f"{name} {place}")
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
