@@ -1,6 +1,7 @@
 """Batch renormalisation, with the gradient through the batch's statistics derived by hand and r, d held constant.
 
-Notation as in ``normalization``. Source: Ioffe 2017 (arXiv 1702.03275).
+Notation, and what the normalisations share: :mod:`autodiff.fused.statistics`.
+Source: Ioffe 2017 (arXiv 1702.03275).
 """
 
 from __future__ import annotations
@@ -11,25 +12,9 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import Fused
-from autodiff.fused.normalization import (
-    _affine,
-    _along_channels,
-    _channel_products,
-    _channel_sums,
-    _check_batch,
-    _count,
-    _need_two,
-)
+from autodiff.fused import statistics as st
 
 __all__ = ["batch_renorm"]
-
-_EPS_MODES = ("inside", "outside")
-
-
-def check_eps_mode(name: str, eps_mode: str) -> None:
-    """Refuse anything but the two places where eps can stand."""
-    if eps_mode not in _EPS_MODES:
-        raise ArgumentError(f"{name}: eps_mode must be one of {_EPS_MODES}, got {eps_mode!r}")
 
 
 def batch_renorm_composed(
@@ -89,22 +74,22 @@ def batch_renorm_composed(
     _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
     axes = (0, *range(2, x.ndim))
     mean = np.mean(x, axis=axes)
-    centred = x - _along_channels(mean, x.ndim)
+    centred = x - st.along_channels(mean, x.ndim)
     variance = np.mean(centred * centred, axis=axes)
     deviation = np.sqrt(variance + eps) if eps_mode == "inside" else np.sqrt(variance) + eps
     corrections = _corrections(
         constant(mean), constant(deviation), constant(running_mean), constant(running_std), rmax, dmax
     )
-    r, d = (_along_channels(part, x.ndim) for part in corrections)
-    return _affine(centred / _along_channels(deviation, x.ndim) * r + d, weight, bias)
+    r, d = (st.along_channels(part, x.ndim) for part in corrections)
+    return st.affine(centred / st.along_channels(deviation, x.ndim) * r + d, weight, bias)
 
 
 def _check_renorm(
     x: Any, running_mean: Any, running_std: Any, weight: Any, bias: Any, rmax: float, dmax: float, eps_mode: str
 ) -> None:
-    _check_batch("batch_renorm", x, running_mean, running_std, weight, bias)
-    _need_two("batch_renorm", x)
-    check_eps_mode("batch_renorm", eps_mode)
+    st.check_channels("batch_renorm", x, running_mean, running_std, weight, bias)
+    st.need_two("batch_renorm", x)
+    st.check_eps_mode("batch_renorm", eps_mode)
     if not rmax >= 1 or not dmax >= 0:
         raise ArgumentError(f"batch_renorm: needs rmax >= 1 and dmax >= 0, got {rmax} and {dmax}")
 
@@ -131,10 +116,8 @@ def batch_renorm_forward(
     path (1 for eps inside), r, d and weight (C,); and for running statistics the mean, biased variance and sigma
     (C,)."""
     _check_renorm(x, running_mean, running_std, weight, bias, rmax, dmax, eps_mode)
-    m, ndim = _count(x), x.ndim
-    mean = _channel_sums(x) / m
-    xhat = x - _along_channels(mean, ndim)
-    variance = _channel_products(xhat, xhat) / m
+    ndim = x.ndim
+    mean, xhat, variance = st.channel_moments(x)
     if eps_mode == "inside":
         deviation, stretch = np.sqrt(variance + eps), None
     else:
@@ -145,10 +128,10 @@ def batch_renorm_forward(
     r, d = _corrections(mean, deviation, running_mean, running_std, rmax, dmax)
     r, d = np.asarray(r, x.dtype), np.asarray(d, x.dtype)
     scale = 1 / deviation
-    xhat *= _along_channels(scale, ndim)
-    out = xhat * _along_channels(r if weight is None else r * weight, ndim)
+    xhat *= st.along_channels(scale, ndim)
+    out = xhat * st.along_channels(r if weight is None else r * weight, ndim)
     shift = d if weight is None else d * weight
-    out += _along_channels(shift if bias is None else shift + bias, ndim)
+    out += st.along_channels(shift if bias is None else shift + bias, ndim)
     return out, (xhat, scale, stretch, r, d, weight, mean, variance, deviation)
 
 
@@ -166,30 +149,28 @@ def batch_renorm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tu
     The running statistics receive no gradient.
     """
     xhat, scale, stretch, r, d, weight, *_ = residuals
-    m, ndim = _count(xhat), xhat.ndim
-    dbias = _channel_sums(g)
-    along = _channel_products(g, xhat)
+    m = st.count(xhat)
+    dbias = st.channel_sums(g)
+    along = st.channel_products(g, xhat)
     dx = None
     if needs[0]:
-        dx = xhat * _along_channels((along if stretch is None else along * stretch) / -m, ndim)
-        dx += g
-        dx -= _along_channels(dbias / m, ndim)
-        dx *= _along_channels(scale * r if weight is None else scale * r * weight, ndim)
+        through_variance = (along if stretch is None else along * stretch) / m
+        dx = st.through_channels(
+            g, xhat, through_variance, dbias / m, scale * r if weight is None else scale * r * weight
+        )
     return dx, None, None, r * along + d * dbias, dbias
 
 
 def _sample_renorm(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    c = draw.integer(1, 3)
-    shape = (draw.integer(3, 4), c, *draw.shape(max_ndim=2, max_side=2))
-    weight = draw.array((c,)) if draw.boolean() else None
-    bias = draw.array((c,)) if draw.boolean() else None
-    args = (draw.array(shape, distinct=True), draw.array((c,)), draw.array((c,), low=0.2, high=4.0), weight, bias)
+    shape, weight, bias = st.sample_channels(draw, 3, 2)
+    c = shape[1:2]
+    args = (draw.array(shape, distinct=True), draw.array(c), draw.array(c, low=0.2, high=4.0), weight, bias)
     limits = draw.choice(((3.0, 5.0), (1.0, 0.0), (1.5, 0.3), (10.0, 0.0)))
     kwargs = {
         "rmax": limits[0],
         "dmax": limits[1],
         "eps": draw.choice((1e-5, 0.1)),
-        "eps_mode": draw.choice(_EPS_MODES),
+        "eps_mode": draw.choice(st.EPS_MODES),
     }
     return args, kwargs
 

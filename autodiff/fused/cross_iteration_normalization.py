@@ -1,7 +1,8 @@
 """Batch normalisation by the statistics of several iterations, with the gradient through the current one's derived by
 hand.
 
-Notation as in ``normalization``. Source: Yao et al. 2020 (arXiv 2002.05712).
+Notation, and what the normalisations share: :mod:`autodiff.fused.statistics`.
+Source: Yao et al. 2020 (arXiv 2002.05712).
 """
 
 from __future__ import annotations
@@ -12,16 +13,7 @@ import numpy as np
 
 from autodiff.core.errors import ShapeError
 from autodiff.core.op import Fused
-from autodiff.fused.batch_renormalization import check_eps_mode
-from autodiff.fused.normalization import (
-    _affine,
-    _along_channels,
-    _channel_products,
-    _channel_sums,
-    _check_batch,
-    _count,
-    _need_two,
-)
+from autodiff.fused import statistics as st
 
 __all__ = ["cross_iteration_batch_norm"]
 
@@ -80,9 +72,9 @@ def cross_iteration_batch_norm_composed(
            [1.]])
     """
     _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)
-    axes, m = (0, *range(2, x.ndim)), _count(x)
+    axes, m = (0, *range(2, x.ndim)), st.count(x)
     mean = np.mean(x, axis=axes)
-    centred = x - _along_channels(mean, x.ndim)
+    centred = x - st.along_channels(mean, x.ndim)
     own = np.mean(centred * centred, axis=axes)
     # Means are taken relative to this batch's, so that a large one costs no precision; it drops out of the variance.
     k = 1 + np.sum(kept, axis=0)
@@ -90,14 +82,14 @@ def cross_iteration_batch_norm_composed(
     shift = np.sum(away, axis=0) / k
     var = ((own + np.sum(past_var * kept + away * away, axis=0)) / k - shift * shift) * (m / (m - ddof))
     deviation = np.sqrt(var + eps) if eps_mode == "inside" else np.sqrt(var) + eps
-    return _affine((centred - _along_channels(shift, x.ndim)) / _along_channels(deviation, x.ndim), weight, bias)
+    return st.affine((centred - st.along_channels(shift, x.ndim)) / st.along_channels(deviation, x.ndim), weight, bias)
 
 
 def _check_window(x: Any, past_mean: Any, past_var: Any, kept: Any, weight: Any, bias: Any, eps_mode: str) -> None:
     name = "cross_iteration_batch_norm"
-    _check_batch(name, x, weight, bias)
-    _need_two(name, x)
-    check_eps_mode(name, eps_mode)
+    st.check_channels(name, x, weight, bias)
+    st.need_two(name, x)
+    st.check_eps_mode(name, eps_mode)
     if past_mean.ndim != 2 or past_mean.shape[1] != x.shape[1] or not past_mean.shape == past_var.shape == kept.shape:
         raise ShapeError(
             f"{name}: past statistics of shapes {past_mean.shape}, {past_var.shape} and {kept.shape} for x of shape"
@@ -120,10 +112,8 @@ def cross_iteration_batch_norm_forward(
     """Residuals: ``xhat`` (x's shape); 1 / deviation, the factors of the paths through the mean and the variance, and
     weight (C,); and for running statistics this batch's mean and biased variance (C,)."""
     _check_window(x, past_mean, past_var, kept, weight, bias, eps_mode)
-    m, ndim = _count(x), x.ndim
-    mean = _channel_sums(x) / m
-    xhat = x - _along_channels(mean, ndim)
-    own = _channel_products(xhat, xhat) / m
+    m, ndim = st.count(x), x.ndim
+    mean, xhat, own = st.channel_moments(x)
     kept = kept.astype(x.dtype, copy=False)
     k = 1 + kept.sum(axis=0)
     away = (past_mean.astype(x.dtype, copy=False) - mean) * kept
@@ -142,9 +132,9 @@ def cross_iteration_batch_norm_forward(
     if ddof:
         through_var *= m / (m - ddof)
     if len(kept):
-        xhat -= _along_channels(shift, ndim)
-    xhat *= _along_channels(scale, ndim)
-    out = xhat.copy() if weight is None and bias is None else _affine(xhat, weight, bias)
+        xhat -= st.along_channels(shift, ndim)
+    xhat *= st.along_channels(scale, ndim)
+    out = xhat.copy() if weight is None and bias is None else st.affine(xhat, weight, bias)
     return out, (xhat, scale, 1 / k, through_var, weight, mean, own)
 
 
@@ -163,23 +153,19 @@ def cross_iteration_batch_norm_backward(g: Any, residuals: Any, needs: tuple[boo
     The past receives no gradient.
     """
     xhat, scale, through_mean, through_var, weight, _, _ = residuals
-    m, ndim = _count(xhat), xhat.ndim
-    dbias = _channel_sums(g)
-    dweight = _channel_products(g, xhat)
+    m = st.count(xhat)
+    dbias = st.channel_sums(g)
+    dweight = st.channel_products(g, xhat)
     dx = None
     if needs[0]:
-        dx = xhat * _along_channels(dweight * through_var / -m, ndim)
-        dx += g
-        dx -= _along_channels(dbias * through_mean / m, ndim)
-        dx *= _along_channels(scale if weight is None else scale * weight, ndim)
+        stretch = scale if weight is None else scale * weight
+        dx = st.through_channels(g, xhat, dweight * through_var / m, dbias * through_mean / m, stretch)
     return dx, None, None, None, dweight, dbias
 
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    c, past = draw.integer(1, 3), draw.integer(0, 2)
-    shape = (draw.integer(3, 4), c, *draw.shape(max_ndim=2, max_side=2))
-    weight = draw.array((c,)) if draw.boolean() else None
-    bias = draw.array((c,)) if draw.boolean() else None
+    shape, weight, bias = st.sample_channels(draw, 3, 2)
+    past, c = draw.integer(0, 2), shape[1]
     kept = draw.mask((past, c)).astype(np.int64)
     args = (
         draw.array(shape, distinct=True),
@@ -189,11 +175,7 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         weight,
         bias,
     )
-    return args, {
-        "eps": draw.choice((1e-5, 0.1)),
-        "eps_mode": draw.choice(("inside", "outside")),
-        "ddof": draw.integer(0, 1),
-    }
+    return args, {"eps": draw.choice((1e-5, 0.1)), "eps_mode": draw.choice(st.EPS_MODES), "ddof": draw.integer(0, 1)}
 
 
 cross_iteration_batch_norm = Fused(

@@ -1,6 +1,7 @@
 """Group and RMS normalisation, with the gradient through the statistics derived by hand.
 
-Notation as in ``normalization``. Instance normalisation is group normalisation with as many groups as channels.
+Notation, and what the normalisations share: :mod:`autodiff.fused.statistics`.
+Instance normalisation is group normalisation with as many groups as channels.
 Sources: Wu and He 2018 (arXiv 1803.08494); Zhang and Sennrich 2019 (arXiv 1910.07467).
 """
 
@@ -12,9 +13,8 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
+from autodiff.fused import statistics as st
 from autodiff.fused.common import column_sums, row_means
-from autodiff.fused.normalization import _affine, _check_batch
-from autodiff.ops.common import real_numbers
 
 __all__ = ["group_norm", "rms_norm"]
 
@@ -57,12 +57,12 @@ def group_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, num_gro
     rows = np.reshape(x, _grouped("group_norm", x, weight, bias, num_groups))
     centred = rows - np.mean(rows, axis=2, keepdims=True)
     xhat = centred / np.sqrt(np.mean(centred * centred, axis=2, keepdims=True) + eps)
-    return _affine(np.reshape(xhat, x.shape), weight, bias)
+    return st.affine(np.reshape(xhat, x.shape), weight, bias)
 
 
 def _grouped(name: str, x: Any, weight: Any, bias: Any, num_groups: int) -> tuple[int, int, int]:
     """The shape (N, G, m) of the rows that are normalised."""
-    _check_batch(name, x, weight, bias)
+    st.check_channels(name, x, weight, bias)
     if num_groups < 1 or x.shape[1] % num_groups:
         raise ArgumentError(
             f"{name}: num_groups={num_groups} does not divide the {x.shape[1]} channels of x, shape {x.shape}"
@@ -80,15 +80,9 @@ def group_norm_forward(
     """With n rows (example, group) of m values: residuals ``xhat`` (N, G, m), ``s`` (N, G), weight, x's shape, and for
     running statistics the means and biased variances (N, G)."""
     n, groups, m = _grouped("group_norm", x, weight, bias, num_groups)
-    rows = x.reshape(n * groups, m)
-    mean = row_means(rows)
-    xhat = rows - mean[:, None]
-    variance = np.vecdot(xhat, xhat)
-    variance *= 1.0 / m
-    scale = 1 / np.sqrt(variance + eps)
-    xhat *= scale[:, None]
+    xhat, scale, mean, variance = st.normalised_rows(x.reshape(n * groups, m), eps)
     whole = xhat.reshape(x.shape)
-    out = whole.copy() if weight is None and bias is None else _affine(whole, weight, bias)
+    out = whole.copy() if weight is None and bias is None else st.affine(whole, weight, bias)
     return out, (xhat.reshape(n, groups, m), scale.reshape(n, groups), weight, x.shape, mean, variance)
 
 
@@ -181,14 +175,9 @@ def rms_norm_composed(x: Any, weight: Any = None, *, ndim: int = 1, eps: float =
 
 
 def _check_rms(x: Any, weight: Any, ndim: int) -> None:
-    real_numbers("rms_norm", x, weight)
-    if not 1 <= ndim <= x.ndim:
-        raise ShapeError(f"rms_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
-    inner = x.shape[x.ndim - ndim :]
-    if 0 in inner:
+    st.check_last("rms_norm", x, ndim, weight=weight)
+    if 0 in x.shape[x.ndim - ndim :]:
         raise ShapeError(f"rms_norm: x of shape {x.shape} has no value to normalise over in its last {ndim} axes")
-    if weight is not None and weight.shape != inner:
-        raise ShapeError(f"rms_norm: weight of shape {weight.shape} for x of shape {x.shape}; it needs {inner}")
 
 
 def rms_norm_forward(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 1e-6) -> tuple[Any, Any]:
@@ -198,13 +187,7 @@ def rms_norm_forward(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 
     _check_rms(x, weight, ndim)
     inner = x.shape[x.ndim - ndim :]
     n = int(np.prod(inner, dtype=int))
-    rows = x.reshape(x.size // n, n)
-    scale = np.asarray(np.vecdot(rows, rows), np.result_type(rows.dtype, np.float16))
-    scale *= 1.0 / n
-    scale += eps
-    np.sqrt(scale, out=scale)
-    np.reciprocal(scale, out=scale)
-    xhat = rows * scale[:, None]
+    xhat, scale, _, _ = st.normalised_rows(x.reshape(x.size // n, n), eps, centred=False)
     flat = None if weight is None else weight.reshape(-1)
     out = xhat.copy() if flat is None else xhat * flat
     return out.reshape(x.shape), (xhat, scale, flat, x.shape, inner)
@@ -221,23 +204,14 @@ def rms_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     """
     xhat, scale, weight, shape, inner = residuals
     g = g.reshape(xhat.shape)
-    dx = None
-    if needs[0]:
-        h = g if weight is None else g * weight
-        along = np.vecdot(h, xhat)
-        along *= -1.0 / xhat.shape[1]
-        dx = xhat * along[:, None]
-        dx += h
-        dx *= scale[:, None]
-        dx = dx.reshape(shape)
+    h = g if weight is None else g * weight
+    dx = st.through_rows(h, xhat, scale, shape, centred=False) if needs[0] else None
     return dx, np.einsum("rn,rn->n", g, xhat).reshape(inner) if needs[1] else None
 
 
 def _sample_rms(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    inner = (draw.integer(2, 4),) if draw.boolean() else (draw.integer(1, 2), draw.integer(2, 3))
-    weight = draw.array(inner) if draw.boolean() else None
-    x = draw.array((*draw.shape(max_ndim=2, max_side=3), *inner), distinct=True)
-    return (x, weight), {"ndim": len(inner), "eps": draw.choice((1e-6, 0.1))}
+    x, vectors, ndim = st.sample_last(draw, "weight")
+    return (x, *vectors), {"ndim": ndim, "eps": draw.choice((1e-6, 0.1))}
 
 
 rms_norm = Fused(

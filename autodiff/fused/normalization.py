@@ -1,8 +1,7 @@
 """Batch and layer normalisation, with the gradient through the statistics derived by hand.
 
-Notation, here and in field papers: m elements are reduced to a mean ``mu`` and a biased variance ``v``; ``s = 1 /
-sqrt(v + eps)``; ``xhat = (x - mu) s``; ``y = w xhat + b``. Statistics are taken in two passes, mean first, so that a
-large mean costs no precision. Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (arXiv
+Notation, and what the normalisations share: :mod:`autodiff.fused.statistics`.
+Sources: Ioffe and Szegedy 2015 (arXiv 1502.03167); Ba, Kiros and Hinton 2016 (arXiv
 1607.06450).
 """
 
@@ -13,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ShapeError
 from autodiff.core.op import Fused
-from autodiff.fused.common import column_products, column_sums, number, row_means
+from autodiff.fused import statistics as st
+from autodiff.fused.common import column_products, column_sums, number
 from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
-from autodiff.ops.common import real_numbers
 
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
 
@@ -55,61 +53,12 @@ def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: fl
     array([[-1.],
            [ 1.]])
     """
-    _check_batch("batch_norm", x, weight, bias)
+    st.check_channels("batch_norm", x, weight, bias)
     axes = (0, *range(2, x.ndim))
-    _need_two("batch_norm", x)
+    st.need_two("batch_norm", x)
     centred = x - np.mean(x, axis=axes, keepdims=True)
     variance = np.mean(centred * centred, axis=axes, keepdims=True)
-    return _affine(centred / np.sqrt(variance + eps), weight, bias)
-
-
-def _count(x: Any) -> int:
-    return int(x.shape[0] * math.prod(x.shape[2:]))
-
-
-def _need_two(name: str, x: Any) -> None:
-    if _count(x) < 2:
-        raise ShapeError(
-            f"{name}: x of shape {x.shape} has {_count(x)} value per channel; training needs two at least "
-            "(a larger batch, or evaluation with running statistics)"
-        )
-
-
-def _check_batch(name: str, x: Any, *vectors: Any) -> None:
-    real_numbers(name, x, *vectors)
-    if x.ndim < 2:
-        raise ShapeError(f"{name}: x needs a batch and a channel axis, got shape {x.shape}")
-    for vector in vectors:
-        if vector is not None and vector.shape != x.shape[1:2]:
-            raise ShapeError(
-                f"{name}: x of shape {x.shape} has {x.shape[1]} channels, a per-channel argument has shape"
-                f" {vector.shape}"
-            )
-
-
-def _along_channels(vector: Any, ndim: int) -> Any:
-    """(C,) as (1, C, 1, ...), to broadcast against channels second."""
-    return vector if ndim == 2 else vector.reshape((1, -1) + (1,) * (ndim - 2))
-
-
-def _affine(xhat: Any, weight: Any, bias: Any) -> Any:
-    y = xhat if weight is None else xhat * _along_channels(weight, xhat.ndim)
-    return y if bias is None else y + _along_channels(bias, xhat.ndim)
-
-
-def _channel_sums(x: Any) -> Any:
-    """Sums over all axes but the second: (C,)."""
-    if x.ndim == 2:
-        return column_sums(x)
-    return column_sums(np.add.reduce(x.reshape(*x.shape[:2], -1), axis=2))
-
-
-def _channel_products(x: Any, y: Any) -> Any:
-    """Sums of products over all axes but the second: (C,)."""
-    if x.ndim == 2:
-        return column_products(x, y)
-    flat = (*x.shape[:2], -1)
-    return column_sums(np.vecdot(x.reshape(flat), y.reshape(flat)))
+    return st.affine(centred / np.sqrt(variance + eps), weight, bias)
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> tuple[Any, Any]:
@@ -126,22 +75,16 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
         or (weight is not None and (weight.dtype is not dtype or weight.shape != channels))
         or (bias is not None and (bias.dtype is not dtype or bias.shape != channels))
     ):
-        _check_batch("batch_norm", x, weight, bias)
-    flat = ndim == 2
-    m = shape[0] if flat else _count(x)
-    if m < 2:
-        _need_two("batch_norm", x)
-    count = number(m, dtype)
-    mean = (column_sums(x) if flat else _channel_sums(x)) / count
-    centred = x - (mean if flat else _along_channels(mean, ndim))
-    variance = (column_products if flat else _channel_products)(centred, centred) / count
+        st.check_channels("batch_norm", x, weight, bias)
+    st.need_two("batch_norm", x)
+    mean, centred, variance = st.channel_moments(x)
     scale = variance + number(float(eps), dtype)
     np.sqrt(scale, scale)
     np.reciprocal(scale, scale)
     stretch = scale if weight is None else scale * weight
-    out = centred * (stretch if flat else _along_channels(stretch, ndim))
+    out = centred * st.along_channels(stretch, ndim)
     if bias is not None:
-        out += bias if flat else _along_channels(bias, ndim)
+        out += st.along_channels(bias, ndim)
     return out, (centred, scale, stretch, mean, variance)
 
 
@@ -158,24 +101,13 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
       2``). Hence ``dx = w s (g - db/m - xhat dw/m) = w s (g - db/m - c (s dw/m))``: x's shape.
     """
     centred, scale, stretch, _, _ = residuals
-    ndim = g.ndim
-    flat = ndim == 2
-    dbias = column_sums(g) if flat else _channel_sums(g)
-    dweight = (column_products if flat else _channel_products)(g, centred)
+    dbias = st.channel_sums(g)
+    dweight = st.channel_products(g, centred)
     dweight *= scale
     dx = None
     if needs[0]:
-        count = number(len(g) if flat else _count(g), scale.dtype)
-        through_variance, through_mean = dweight * scale, dbias / count
-        through_variance /= count
-        if not flat:
-            through_variance, through_mean, stretch = (
-                _along_channels(v, ndim) for v in (through_variance, through_mean, stretch)
-            )
-        dx = centred * through_variance
-        np.subtract(g, dx, dx)
-        dx -= through_mean
-        dx *= stretch
+        m = number(st.count(g), scale.dtype)
+        dx = st.through_channels(g, centred, dweight * scale / m, dbias / m, stretch)
     return dx, dweight, dbias
 
 
@@ -200,10 +132,10 @@ def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: floa
     dx, dweight, dbias
         Of the shapes of x, (C,) and (C,); the latter also where weight or bias is None.
     """
-    axes, m, ndim = (0, *range(2, x.ndim)), _count(x), x.ndim
+    axes, m, ndim = (0, *range(2, x.ndim)), st.count(x), x.ndim
 
     def along(vector: Any) -> Any:
-        return _along_channels(vector, ndim)
+        return st.along_channels(vector, ndim)
 
     def total(array: Any) -> Any:
         return np.sum(array, axis=axes)
@@ -235,10 +167,7 @@ def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: floa
 
 
 def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    c = draw.integer(1, 3)
-    shape = (draw.integer(2, 4), c, *draw.shape(max_ndim=2, max_side=3))
-    weight = draw.array((c,)) if draw.boolean() else None
-    bias = draw.array((c,)) if draw.boolean() else None
+    shape, weight, bias = st.sample_channels(draw, 2, 3)
     return (draw.array(shape, distinct=True), weight, bias), {"eps": draw.choice((1e-5, 0.1))}
 
 
@@ -282,28 +211,32 @@ def batch_norm_inference_composed(
     >>> batch_norm_inference(np.array([[5.0]]), np.array([3.0]), np.array([4.0]), eps=0.0).data
     array([[1.]])
     """
-    _check_batch("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias)
     scale = 1 / np.sqrt(running_var + eps)
-    return _affine((x - _along_channels(running_mean, x.ndim)) * _along_channels(scale, x.ndim), weight, bias)
+    return st.affine((x - st.along_channels(running_mean, x.ndim)) * st.along_channels(scale, x.ndim), weight, bias)
 
 
 def batch_norm_inference_forward(
     x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5
 ) -> tuple[Any, Any]:
     """Residuals: ``xhat`` (x's shape), ``s`` (C,), weight."""
-    _check_batch("batch_norm_inference", x, running_mean, running_var, weight, bias)
+    st.check_channels("batch_norm_inference", x, running_mean, running_var, weight, bias)
     scale = (1 / np.sqrt(running_var + eps)).astype(x.dtype, copy=False)
-    xhat = x - _along_channels(running_mean.astype(x.dtype, copy=False), x.ndim)
-    xhat *= _along_channels(scale, x.ndim)
-    return _affine(xhat, weight, bias) if weight is not None or bias is not None else xhat.copy(), (xhat, scale, weight)
+    xhat = x - st.along_channels(running_mean.astype(x.dtype, copy=False), x.ndim)
+    xhat *= st.along_channels(scale, x.ndim)
+    return st.affine(xhat, weight, bias) if weight is not None or bias is not None else xhat.copy(), (
+        xhat,
+        scale,
+        weight,
+    )
 
 
 def batch_norm_inference_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """The statistics are constants, so ``dx = w s g`` (x's shape), ``dw = sum(g xhat)`` and ``db = sum(g)`` (C,)."""
     xhat, scale, weight = residuals
-    dx = g * _along_channels(scale if weight is None else scale * weight, g.ndim) if needs[0] else None
-    dweight = _channel_products(g, xhat) if needs[3] else None
-    dbias = _channel_sums(g) if needs[4] else None
+    dx = g * st.along_channels(scale if weight is None else scale * weight, g.ndim) if needs[0] else None
+    dweight = st.channel_products(g, xhat) if needs[3] else None
+    dbias = st.channel_sums(g) if needs[4] else None
     return dx, None, None, dweight, dbias
 
 
@@ -355,24 +288,12 @@ def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: i
     >>> layer_norm([[1.0, 3.0]], eps=0.0).data
     array([[-1.,  1.]])
     """
-    _check_layer(x, weight, bias, ndim)
+    st.check_last("layer_norm", x, ndim, weight=weight, bias=bias)
     axes = tuple(range(x.ndim - ndim, x.ndim))
     centred = x - np.mean(x, axis=axes, keepdims=True)
     y = centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
-
-
-def _check_layer(x: Any, weight: Any, bias: Any, ndim: int) -> None:
-    real_numbers("layer_norm", x, weight, bias)
-    if not 1 <= ndim <= x.ndim:
-        raise ShapeError(f"layer_norm: x of shape {x.shape} cannot be normalised over its last {ndim} axes")
-    for name, vector in (("weight", weight), ("bias", bias)):
-        if vector is not None and vector.shape != x.shape[x.ndim - ndim :]:
-            raise ShapeError(
-                f"layer_norm: {name} of shape {vector.shape} for x of shape {x.shape}; it needs"
-                f" {x.shape[x.ndim - ndim :]}"
-            )
 
 
 def layer_norm_forward(
@@ -389,16 +310,10 @@ def layer_norm_forward(
         or (weight is not None and (weight.dtype is not dtype or weight.shape != inner))
         or (bias is not None and (bias.dtype is not dtype or bias.shape != inner))
     ):
-        _check_layer(x, weight, bias, ndim)
+        st.check_last("layer_norm", x, ndim, weight=weight, bias=bias)
     n = math.prod(inner)
     rows = x if len(shape) == 2 and ndim == 1 else x.reshape(math.prod(shape[: len(shape) - ndim]), n)
-    xhat = rows - row_means(rows)[:, None]
-    scale = np.vecdot(xhat, xhat)
-    scale *= number(1.0 / max(n, 1), scale.dtype)
-    scale += number(float(eps), scale.dtype)
-    np.sqrt(scale, out=scale)
-    np.reciprocal(scale, out=scale)
-    xhat *= scale[:, None]
+    xhat, scale, _, _ = st.normalised_rows(rows, eps)
     flat = None if weight is None else weight.reshape(-1)
     out = xhat.copy() if flat is None else xhat * flat
     if bias is not None:
@@ -414,18 +329,7 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     """
     xhat, scale, weight, shape, inner = residuals
     g = g.reshape(xhat.shape)
-    dx = None
-    if needs[0]:
-        h = g if weight is None else g * weight
-        along = np.vecdot(h, xhat)
-        along *= number(-1.0 / max(xhat.shape[1], 1), along.dtype)
-        # Made in the shape in which it is returned, since the engine copies a gradient that is a view.
-        dx = np.empty(shape, xhat.dtype)
-        rows = dx.reshape(xhat.shape)
-        np.multiply(xhat, along[:, None], rows)
-        rows += h
-        rows -= row_means(h)[:, None]
-        rows *= scale[:, None]
+    dx = st.through_rows(g if weight is None else g * weight, xhat, scale, shape) if needs[0] else None
     dweight = column_products(g, xhat) if needs[1] else None
     dbias = column_sums(g) if needs[2] else None
     if len(inner) != 1:
@@ -434,11 +338,8 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
 
 
 def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    inner = (draw.integer(2, 4),) if draw.boolean() else (draw.integer(1, 2), draw.integer(2, 3))
-    weight = draw.array(inner) if draw.boolean() else None
-    bias = draw.array(inner) if draw.boolean() else None
-    x = draw.array((*draw.shape(max_ndim=2, max_side=3), *inner), distinct=True)
-    return (x, weight, bias), {"ndim": len(inner), "eps": draw.choice((1e-5, 0.1))}
+    x, vectors, ndim = st.sample_last(draw, "weight", "bias")
+    return (x, *vectors), {"ndim": ndim, "eps": draw.choice((1e-5, 0.1))}
 
 
 layer_norm = Fused(
