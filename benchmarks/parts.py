@@ -99,6 +99,20 @@ PARTS: dict[str, Part] = {
         limit=120,
     ),
     "jacobians": Part("Jacobians and Hessians", "Whole matrices of derivatives, float32.", seconds=2, limit=120),
+    "adbench": Part(
+        "ADBench",
+        "Gaussian mixtures, a recurrent network, bundle adjustment and hand tracking (Srajer, Kukelova, Fitzgibbon,"
+        " arXiv 1807.10129), float64: whole derivatives.",
+        seconds=3,
+        limit=240,
+    ),
+    "gradbench": Part(
+        "GradBench",
+        "GradBench's other tasks, float64: a derivative each. `det`, `particle` and `saddle` are numbers and decisions"
+        " by value, which `jit` and JAX cannot trace.",
+        seconds=2,
+        limit=240,
+    ),
     "graphs": Part(
         "Growth of time",
         "By depth: forward and backward through a chain of scalar operations, time per node. By width (batch 64) and by"

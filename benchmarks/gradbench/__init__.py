@@ -4,3 +4,15 @@
 :mod:`benchmarks.gradbench.__main__`. The tasks are those of GradBench and of ADBench (Srajer, Kukelova, Fitzgibbon,
 arXiv 1807.10129). Every file holds the objective, its derivative by this library, and the form of input and output.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def contests(quick: bool = False) -> Iterator[Any]:
+    """The part ``gradbench`` of ``python -m benchmarks``."""
+    from benchmarks.gradbench.contests import gradbench
+
+    return gradbench(quick)

@@ -9,7 +9,7 @@ import numpy as np
 import autodiff as ad
 from benchmarks.gradbench.task import Function, floats
 
-__all__ = ["TASKS", "jacobian", "objective", "project"]
+__all__ = ["TASKS", "blocks", "jacobian", "objective", "project"]
 
 CAMERA = 11
 
@@ -53,22 +53,27 @@ def objective(cameras: Any, points: Any, weights: Any, features: Any, seen: Any)
     return _errors(cameras[i], points[j], weights, features), 1.0 - weights**2
 
 
-def jacobian(cameras: Any, points: Any, weights: Any, features: Any, seen: Any) -> tuple[np.ndarray, ...]:
-    """Rows, columns and values of the sparse Jacobian in compressed row form.
+def blocks(camera: Any, point: Any, weight: Any, features: Any) -> Any:
+    """The derivatives (p, 2, 15) of each observation's two errors in its camera, point and weight.
 
-    Every observation reads one camera, one point and one weight of its own, so all 2 x 15 blocks follow from two
-    gradients: of the sum of all first errors and of the sum of all second ones.
+    Every observation reads one camera, one point and one weight of its own, so all blocks follow from two gradients: of
+    the sum of all first errors and of the sum of all second ones.
     """
+    _, pull = ad.vjp(lambda c, x, w: _errors(c, x, w, features), camera, point, weight)
+    rows = []
+    for row in range(2):
+        seed = np.zeros(features.shape)
+        seed[:, row] = 1.0
+        dc, dx, dw = pull(seed)
+        rows.append(np.concatenate([dc, dx, dw[:, None]], axis=1))
+    return np.stack(rows, axis=1)
+
+
+def jacobian(cameras: Any, points: Any, weights: Any, features: Any, seen: Any) -> tuple[np.ndarray, ...]:
+    """Rows, columns and values of the sparse Jacobian in compressed row form."""
     i, j = seen
     p, n, m = len(weights), len(cameras), len(points)
-    camera, point = cameras[i], points[j]
-    _, pull = ad.vjp(lambda c, x, w: _errors(c, x, w, features), camera, point, weights)
-    values = np.empty((p, 2, 15))
-    for row in range(2):
-        seed = np.zeros((p, 2))
-        seed[:, row] = 1.0
-        dc, dx, dw = (np.asarray(part) for part in pull(seed))
-        values[:, row, :CAMERA], values[:, row, CAMERA:14], values[:, row, 14] = dc, dx, dw
+    values = np.asarray(blocks(cameras[i], points[j], weights, features))
     columns = np.empty((p, 2, 15), dtype=np.int64)
     columns[:, :, :CAMERA] = (CAMERA * i[:, None] + np.arange(CAMERA))[:, None]
     columns[:, :, CAMERA:14] = (CAMERA * n + 3 * j[:, None] + np.arange(3))[:, None]

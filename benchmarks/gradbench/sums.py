@@ -59,7 +59,7 @@ def clusters_step(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         return ad.grad(clusters_cost)(c, points)
 
     gradient, diagonal = ad.jvp(slope, (centroids,), (np.ones_like(centroids),))
-    return np.asarray(gradient) / np.asarray(diagonal)
+    return gradient / diagonal
 
 
 def _vector(given: Any) -> tuple[np.ndarray]:
