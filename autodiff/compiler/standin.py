@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching import Batched
 from autodiff.core.op import differentiable
 
 __all__ = ["Recorded", "bare"]
@@ -138,8 +139,8 @@ class Recorded:
     # ----------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(hasattr(value, "_node") for value in inputs):
-            return NotImplemented
+        if any(hasattr(value, "_node") or isinstance(value, Batched) for value in inputs):
+            return NotImplemented  # a batch is stacked stand-ins, whose own protocol asks these
         out = kwargs.get("out")
         if out is not None and len(out) == 1:
             kwargs["out"] = out[0]
@@ -157,6 +158,8 @@ class Recorded:
         if any(hasattr(kind, "_node") for kind in types):
             ours = differentiable.get(function)
             return NotImplemented if ours is None else ours(*args, **kwargs)
+        if any(issubclass(kind, Batched) for kind in types):
+            return NotImplemented
         return self.recorder.function(function, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -270,7 +273,7 @@ def _operator(name: str, ufunc: Any, swapped: bool = False) -> Callable[..., Any
     scalar = getattr(operator, f"{name}_" if name in ("and", "or") else name)
 
     def apply(self: Recorded, other: Any) -> Any:
-        if hasattr(other, "_node"):
+        if hasattr(other, "_node") or isinstance(other, Batched):
             return NotImplemented
         pair = (other, self) if swapped else (self, other)
         # Two scalars go through Python's operator, which rounds as NumPy's scalars do; anything else is the ufunc that

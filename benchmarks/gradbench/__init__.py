@@ -13,6 +13,6 @@ from typing import Any
 
 def contests(quick: bool = False) -> Iterator[Any]:
     """The part ``gradbench`` of ``python -m benchmarks``."""
-    from benchmarks.gradbench.contests import gradbench
+    from benchmarks.gradbench.rivals import gradbench
 
     return gradbench(quick)

@@ -423,3 +423,16 @@ def test_few_numbers_through_tanh() -> None:
     slope = autodiff.grad(lambda x: np.sum(np.tanh(x)))
     x = np.linspace(-2, 2, 5)
     assert autodiff.jit(slope)(x).tobytes() == slope(x).tobytes()
+
+
+def test_batches_of_tangents_and_cotangents() -> None:
+    rng = np.random.default_rng(0)
+    w, table = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
+
+    def f(x: Any) -> Any:
+        turned = np.stack([np.sin(x), np.cos(x)], axis=-1) @ table[:2] + (w @ x)[:, None][:3]
+        return np.concatenate([turned.reshape(-1), np.exp(-x) * table[1]])
+
+    x = rng.normal(size=3)
+    for derivative in (autodiff.jacfwd(f), autodiff.jacrev(f)):
+        assert np.allclose(autodiff.jit(derivative)(x), derivative(x), rtol=1e-13, atol=1e-13)
