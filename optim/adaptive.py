@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 
 from optim.flat import Array
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, averaged, averaged_square, decayed, option
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
-
-
-def _average_of_squares(average: Array, g: Array, decay: float, scratch: Array) -> None:
-    """average = decay average + (1 - decay) g², in place."""
-    np.multiply(average, decay, average)
-    np.multiply(g, g, scratch)
-    np.multiply(scratch, 1 - decay, scratch)
-    np.add(average, scratch, average)
 
 
 class Adagrad(Optimizer):
@@ -146,12 +138,10 @@ class RMSprop(Optimizer):
         square, temporary = slots[0], scratch[1]
         alpha = group["alpha"]
         g = decayed(group, p, g, scratch[0])
-        _average_of_squares(square, g, alpha, temporary)
+        averaged_square(square, g, alpha, temporary)
         if group["centered"]:
             average = slots[-1]
-            np.subtract(g, average, temporary)
-            np.multiply(temporary, 1 - alpha, temporary)
-            np.add(average, temporary, average)
+            averaged(average, g, alpha, temporary)
             np.multiply(average, average, temporary)
             np.subtract(square, temporary, temporary)
             np.sqrt(temporary, temporary)
@@ -222,13 +212,13 @@ class Adadelta(Optimizer):
         root, delta = scratch[1], scratch[2]
         rho, eps = group["rho"], group["eps"]
         g = decayed(group, p, g, scratch[0])
-        _average_of_squares(square, g, rho, root)
+        averaged_square(square, g, rho, root)
         np.add(square, eps, root)
         np.sqrt(root, root)
         np.add(moved, eps, delta)
         np.sqrt(delta, delta)
         np.divide(delta, root, delta)
         np.multiply(delta, g, delta)
-        _average_of_squares(moved, delta, rho, root)
+        averaged_square(moved, delta, rho, root)
         np.multiply(delta, group["lr"], delta)
         np.subtract(p, delta, p)

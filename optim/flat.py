@@ -71,7 +71,7 @@ class Flat:
         self._gradient: Array | None = None
         self._parts: list[Array] = []
         self._slots: dict[str, tuple[Array, list[Array]]] = {}
-        self._held: tuple[Any, ...] = ((), [], [], [], [], [])
+        self._held: tuple[Any, ...] = ([], [], [], [], [])
 
     def cut(self, flat: Array) -> list[Array]:
         """The parameters' parts of a vector, each in its parameter's shape."""
@@ -153,18 +153,6 @@ class Flat:
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def known(self, names: tuple[str, ...], state: dict[Any, State]) -> tuple[list[State], list[Array]] | None:
-        """The parameters' states and the vectors of their arrays, if all is what :meth:`adopt` left; else None."""
-        before, states, lines, holders, keys, arrays = self._held
-        if (
-            names == before
-            and states
-            and all(map(operator.is_, map(state.get, self.params), states))
-            and all(map(operator.is_, map(dict.get, holders, keys), arrays))
-        ):
-            return states, lines
-        return None
-
     def adopt(self, names: tuple[str, ...], states: list[State], starts: list[Any], used: list[bool]) -> list[Array]:
         """See that the vector of each state array holds what the parameters' states say, and that it lies there.
 
@@ -198,7 +186,7 @@ class Flat:
         triples = [(s, name, view) for name in names for s, view in zip(states, self._slots[name][1], strict=True)]
         lines = [real(self._slots[name][0]) for name in names]
         holders, keys, arrays = ([triple[k] for triple in triples] for k in range(3))
-        self._held = (names, states if all(used) else [], lines, holders, keys, arrays)
+        self._held = (states if all(used) else [], lines, holders, keys, arrays)
         return lines
 
 
@@ -228,9 +216,9 @@ class Ordinary:
         first = 0
         for group, flat in work:
             last = first + len(flat.params)
-            self.parts.append((group, flat, flat._held[1], flat._held[2], first, last))
+            self.parts.append((group, flat, flat._held[0], flat._held[1], first, last))
             first = last
-        self._holders, self._keys, arrays = ([one for _, flat in work for one in flat._held[k]] for k in (3, 4, 5))
+        self._holders, self._keys, arrays = ([one for _, flat in work for one in flat._held[k]] for k in (2, 3, 4))
         views = [view for _, flat in work for view in flat.views]
         states = [state for part in self.parts for state in part[2]]
         self._expected = [*optimizer.param_groups, *self._params, *views, *states, *arrays]
@@ -238,7 +226,7 @@ class Ordinary:
     @classmethod
     def of(cls, optimizer: Any, work: list[tuple[dict[str, Any], Flat]]) -> Ordinary | None:
         """The record after a step; None where the next one must ask."""
-        whole = all(flat._tensors and len(flat._held[1]) == len(flat.params) for _, flat in work)
+        whole = all(flat._tensors and len(flat._held[0]) == len(flat.params) for _, flat in work)
         count = sum(len(group["params"]) for group in optimizer.param_groups)
         return cls(optimizer, work) if whole and count == sum(len(flat.params) for _, flat in work) else None
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from optim.flat import Array, State
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed, option
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, averaged, averaged_square, decayed, option
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
@@ -23,21 +23,6 @@ def _gradient(group: Group, p: Array, g: Array, scratch: Array) -> Array:
     if group["weight_decay"]:
         np.multiply(p, 1 - group["lr"] * group["weight_decay"], p)
     return np.negative(g, scratch) if group["maximize"] else g
-
-
-def _averaged(mean: Array, g: Array, beta: float, temporary: Array) -> None:
-    """``mean = beta mean + (1 - beta) g``."""
-    np.subtract(g, mean, temporary)
-    np.multiply(temporary, 1 - beta, temporary)
-    np.add(mean, temporary, mean)
-
-
-def _squares(square: Array, g: Array, beta: float, temporary: Array) -> None:
-    """``square = beta square + (1 - beta) g²``."""
-    np.multiply(square, beta, square)
-    np.multiply(g, g, temporary)
-    np.multiply(temporary, 1 - beta, temporary)
-    np.add(square, temporary, square)
 
 
 class NAdam(Optimizer):
@@ -103,8 +88,8 @@ class NAdam(Optimizer):
         (mean, square), (step, now, ahead), (_, temporary, divisor) = slots, turn, scratch
         beta1, beta2 = group["betas"]
         g = _gradient(group, p, g, scratch[0])
-        _averaged(mean, g, beta1, temporary)
-        _squares(square, g, beta2, temporary)
+        averaged(mean, g, beta1, temporary)
+        averaged_square(square, g, beta2, temporary)
         np.divide(square, 1 - beta2**step, divisor)
         np.sqrt(divisor, divisor)
         np.add(divisor, group["eps"], divisor)
@@ -161,8 +146,8 @@ class RAdam(Optimizer):
         (mean, square), (_, temporary, divisor) = slots, scratch
         beta1, beta2 = group["betas"]
         g = _gradient(group, p, g, scratch[0])
-        _averaged(mean, g, beta1, temporary)
-        _squares(square, g, beta2, temporary)
+        averaged(mean, g, beta1, temporary)
+        averaged_square(square, g, beta2, temporary)
         rate, left = group["lr"] / (1 - beta1**turn), 1 - beta2**turn
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * turn * beta2**turn / left
@@ -225,7 +210,7 @@ class Adamax(Optimizer):
         (mean, largest), (_, temporary, _) = slots, scratch
         beta1, beta2 = group["betas"]
         g = decayed(group, p, g, scratch[0])
-        _averaged(mean, g, beta1, temporary)
+        averaged(mean, g, beta1, temporary)
         np.multiply(largest, beta2, largest)
         np.abs(g, temporary)
         np.add(temporary, group["eps"], temporary)

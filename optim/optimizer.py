@@ -405,19 +405,14 @@ class Optimizer:
         """Take the step of one vector."""
         used = [g is not None for g in grads]
         names = self._slots(group)
-        known = flat.known(names, self.state) if all(used) else None
-        if known is not None:
-            states, slots = known
-            turns = self._begin(group, states)
-        else:
-            states = [
-                self.state.setdefault(p, {}) if takes_part else self.state.get(p, {})
-                for p, takes_part in zip(flat.params, used, strict=True)
-            ]
-            begun = iter(self._begin(group, [s for s, takes_part in zip(states, used, strict=True) if takes_part]))
-            turns = [next(begun) if takes_part else None for takes_part in used]
-            starts = [self._initial(group, name, flat.dtype) for name in names]
-            slots = flat.adopt(names, states, starts, used)
+        states = [
+            self.state.setdefault(p, {}) if takes_part else self.state.get(p, {})
+            for p, takes_part in zip(flat.params, used, strict=True)
+        ]
+        begun = iter(self._begin(group, [s for s, takes_part in zip(states, used, strict=True) if takes_part]))
+        turns = [next(begun) if takes_part else None for takes_part in used]
+        starts = [self._initial(group, name, flat.dtype) for name in names]
+        slots = flat.adopt(names, states, starts, used)
         flat.mark_written()
         self._advance(group, flat, grads, None if all(used) else used, turns, slots, plain)
 
@@ -618,6 +613,21 @@ def decayed(group: Group, p: Array, g: Array, scratch: Array) -> Array:
     if maximize:
         return np.negative(g, scratch)
     return g
+
+
+def averaged(mean: Array, g: Array, beta: float, temporary: Array) -> None:
+    """``mean = beta mean + (1 - beta) g``, in place."""
+    np.subtract(g, mean, temporary)
+    np.multiply(temporary, 1 - beta, temporary)
+    np.add(mean, temporary, mean)
+
+
+def averaged_square(square: Array, g: Array, beta: float, temporary: Array) -> None:
+    """``square = beta square + (1 - beta) g²``, in place."""
+    np.multiply(square, beta, square)
+    np.multiply(g, g, temporary)
+    np.multiply(temporary, 1 - beta, temporary)
+    np.add(square, temporary, square)
 
 
 def non_negative(value: Any) -> bool:
