@@ -39,10 +39,11 @@ from autodiff.core.op import explain, leave, wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
 from autodiff.trees import outline
+from autodiff.zero_times_infinity import finite
 
 __all__ = ["jit"]
 
-_walk = private(engine.walk)
+_walk, _finite = private(engine.walk), private(finite)
 
 
 class _Tracer:
@@ -107,9 +108,22 @@ class _Tracer:
         self._walked(roots, seeds, None, free, False)
 
     def gradients_of(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> list[Any]:
-        """See :func:`autodiff.core.backward.gradients_of`."""
-        found = self._walked(roots, seeds, targets, free, cut)
-        return [found[target] for target in targets]
+        """See :func:`autodiff.core.backward.gradients_of`. Zero times infinity is looked for once, in the gradients."""
+        recorder, before = self.recorder, len(self.recorder.ops)
+        recorder.late = True
+        try:
+            by_target = _walk(roots, seeds, targets, free=False, cut=cut)
+        finally:
+            recorder.late = False
+        found = [by_target[target] for target in targets]
+        real = [g for g in found if type(g) is Recorded and g.value.dtype.kind in "fc"]
+        if len(real) == sum(g is not None for g in found) and all(finite(g.value) for g in real):
+            for g in real:
+                _finite(g)
+            return found
+        del recorder.ops[before:]
+        ordinary = self._walked(roots, seeds, targets, free, cut)
+        return [ordinary[target] for target in targets]
 
     def _walked(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> Any:
         return _walk(roots, seeds, targets, free=free, cut=cut)

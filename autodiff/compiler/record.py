@@ -274,6 +274,7 @@ class Recorder:
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
         self.live = True
+        self.late = False  # whether zero times infinity is looked for in what a backward pass gives, not in its steps
         self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
@@ -629,8 +630,12 @@ def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None, p
 
 
 def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
-    """In a native loop a NaN stays where zero times infinity would be zero: the whole way back is then done again."""
-    return found if _in_a_loop() else _own_zeros(op, g, found, *more)
+    """Where zero times infinity may be looked for late a NaN stays in the place of a zero, and comes out at the end:
+    rules are linear in the cotangent, so nothing but a forward value decides what of it is left out on the way.
+    """
+    recorder = _active.get()
+    late = recorder is not None and (recorder.loops or recorder.late)
+    return found if late else _own_zeros(op, g, found, *more)
 
 
 def _tanh_slope_of_few(out: Any, x: Any) -> Any:

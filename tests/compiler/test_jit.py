@@ -436,3 +436,17 @@ def test_batches_of_tangents_and_cotangents() -> None:
     x = rng.normal(size=3)
     for derivative in (autodiff.jacfwd(f), autodiff.jacrev(f)):
         assert np.allclose(autodiff.jit(derivative)(x), derivative(x), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_zero_times_infinity_is_found_in_the_gradient(size: int) -> None:
+    def f(x: Any) -> Any:
+        return np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0.0)) + np.sqrt(np.sum(x * x))
+
+    slope = autodiff.grad(f)
+    jitted = autodiff.jit(slope)
+    x = np.linspace(0.5, 1.0, size)
+    with np.errstate(all="ignore"):
+        for value in (x, x * 0, np.where(x > 0.7, x, 0.0), x):
+            assert np.asarray(jitted(value)).tobytes() == np.asarray(slope(value)).tobytes()
+        assert autodiff.jit(slope)(x * 0).tobytes() == slope(x * 0).tobytes()
