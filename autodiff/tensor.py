@@ -108,13 +108,14 @@ class Tensor(_Base):
     """
 
     # _view and _views are set on views and on what they are taken from alone (autodiff/views.py), _loan on a tensor
-    # whose array was handed out (autodiff/writes.py).
-    __slots__ = ("__weakref__", "_data", "_loan", "_name", "_node", "_view", "_views")
+    # whose array was handed out, and _source on one that was detached from a computed one (autodiff/writes.py).
+    __slots__ = ("__weakref__", "_data", "_loan", "_name", "_node", "_source", "_view", "_views")
 
     _data: Any
     _node: Node | Variable | None
     _name: str | None
     _loan: tuple[Any, Any] | None
+    _source: weakref.ref[Tensor]
     _view: views.View
     _views: list[weakref.ref[Tensor]]
 
@@ -394,6 +395,8 @@ class Tensor(_Base):
         state = current_state()
         data = self._data if state is None or state.stops is None else state.stops(self._data)
         result: Tensor = wrap(data, None)
+        if self._node.__class__ is Node:
+            result._source = weakref.ref(self)
         if state is not None and state.traced:
             # A picture shows where the graph was cut.
             result.name = f"detach({self.name or getattr(getattr(self._node, 'op', None), 'label', '')})"

@@ -9,6 +9,8 @@ since is refused. The library says when it writes (:func:`written`). A program w
   these, which a weak reference tells. Nobody's references are counted.
 * What was recorded before reads the memory itself. A checksum of it is taken when it is lent, and compared by a
   backward pass.
+* A computed tensor that was written into is no longer what its node says: a gradient through what is computed of it
+  from then on is refused.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from autodiff.core.errors import GraphError
 from autodiff.core.graph import Node, Variable, tick, time
 from autodiff.core.modes import current_state
 from autodiff.core.op import argument
+from autodiff.views import live_views, view_of
 
-__all__ = ["lend", "lent", "overwritten", "writes_to", "written"]
+__all__ = ["lend", "lent", "overwritten", "write_through", "writes_to", "written"]
 
 _Range = tuple[int, int]
 
@@ -100,6 +103,8 @@ def overwritten(array: Any, stamp: int) -> bool:
 
 def _note(memory: _Memory, owner: Any, mark: Any, when: int) -> None:
     """What was lent at a time has been written into: what was recorded before that time must not read it."""
+    for loan in list(time.lent.get(id(owner), {}).values()):
+        _settle(loan)
     place = _bounds(owner if mark is None else _Place(mark))
     memory.writes[place] = max(memory.writes.get(place, 0), when)
     memory.marks.pop(mark, None)
@@ -177,25 +182,58 @@ class _Loan(weakref.ref):  # type: ignore[type-arg]
         The identity of the array that owns the memory, which the loan keeps alive.
     place : tuple or None
         Which bytes of it; None for all.
+    mark : tuple or None
+        Under which its checksum is kept.
     holder : weakref.ref or None
         The tensor that keeps the loan for the next time that it is asked for.
+    tensor : weakref.ref or None
+        The tensor whose value it is a part of: what the holder was detached from, and is a view of.
     """
 
-    __slots__ = ("holder", "number", "owner", "place")
+    __slots__ = ("holder", "mark", "number", "owner", "place", "tensor")
 
+    mark: Any
     owner: int
     number: int
     place: _Range | None
     holder: Any
+    tensor: Any
 
 
 def _over(loan: _Loan) -> None:
     """Nobody can reach the loan any more."""
+    _settle(loan)
     loans = time.lent.get(loan.owner)
     if loans is not None:
         loans.pop(loan.number, None)
         if not loans:
             time.lent.pop(loan.owner, None)
+
+
+def _settle(loan: _Loan) -> None:
+    """Where a program has written into a computed tensor, refuse gradients through what is computed of it."""
+    tensor = None if loan.tensor is None else loan.tensor()
+    memory = _memories.get(loan.owner)
+    if memory is None or type(getattr(tensor, "_node", None)) is not Node:
+        return
+    owner = _owner(tensor._data)
+    lent_then = owner if loan.mark is None else np.asarray(_Place(loan.mark))
+    _, checksum = memory.marks.get(loan.mark, (0, None))
+    if id(owner) == loan.owner and checksum not in (None, _checksum(lent_then)):
+        for one in [tensor, *live_views(tensor)]:
+            if type(one._node) is Node and one._node.op is not OVERWRITTEN:
+                one._node = OVERWRITTEN.link(one._node, one.shape, one.dtype)
+
+
+def _pull_overwritten(node: Node, g: Any, recording: Any) -> Any:
+    raise GraphError(
+        f"the result of {node.parents[0].op.name} was written into, by .data or a detached array of it say, and then"
+        " used: no gradient is known of what was written. Write into the tensor itself (t[...] = v, t *= v), or compute"
+        " another one"
+    )
+
+
+OVERWRITTEN = core._Link("overwritten", _pull_overwritten)
 
 
 def lend(array: Any, tensor: Any = None) -> Any:
@@ -230,8 +268,12 @@ def lend(array: Any, tensor: Any = None) -> Any:
             facts = array.__array_interface__
             owner, loan.place = _owner(array), _bounds(array)
             mark = (facts["data"], facts["shape"], facts["strides"], facts["typestr"])
-        loan.owner, loan.number = id(owner), id(handed)
+        loan.owner, loan.number, loan.mark = id(owner), id(handed), mark
         loan.holder = None if tensor is None else weakref.ref(tensor)
+        loan.tensor = getattr(tensor, "_source", loan.holder)
+        whole = None if loan.tensor is None else loan.tensor()
+        if (held := view_of(whole)) is not None:
+            loan.tensor = weakref.ref(held.root)
         time.lent.setdefault(loan.owner, {})[loan.number] = loan
         memory, checksum = _memory(owner), _checksum(array)
         before = memory.marks.get(mark)
@@ -257,18 +299,44 @@ def _reachable(owner: Any, array: Any) -> bool:
         if tensor is not None:
             tensor._loan = None
         del tensor
+    for loan in meeting():
+        _settle(loan)
     return bool(meeting())
 
 
+def write_through(array: Any, value: Any) -> bool:
+    """Write a new value of a tensor into its array, if a program can reach that by what it was handed out.
+
+    What was recorded before and reads the array is then refused. False where nobody can: the tensor is given another
+    array, and nothing need be refused.
+    """
+    if type(array) is not np.ndarray or not time.lent or not lent([array]) or array.shape != value.shape:
+        return False
+    owner = _owner(array)
+    loans = list(time.lent.get(id(owner), {}).values())
+    for loan in loans:
+        _settle(loan)  # what the program wrote so far
+    array[...] = value
+    written(array)
+    marks = _memory(owner).marks
+    for loan in loans:
+        marks[loan.mark] = time.now, _checksum(owner if loan.mark is None else np.asarray(_Place(loan.mark)))
+    return True
+
+
 def lent(values: Iterable[Any]) -> bool:
-    """Whether a program can reach the memory of one of these arrays, or Tensors, by what it was handed out."""
+    """Whether a program can reach the memory of one of these arrays, or Tensors, by what it was handed out; True as
+    well of a Tensor that has just turned out to have been written into.
+    """
+    found = False
     for value in values:
         array = getattr(value, "_data", value)
         if type(array) is np.ndarray:
             owner = array if array.base is None else _owner(array)
-            if id(owner) in time.lent and _reachable(owner, array):
-                return True
-    return False
+            if id(owner) in time.lent:
+                node = getattr(value, "_node", None)
+                found = _reachable(owner, array) or getattr(value, "_node", None) is not node or found
+    return found
 
 
 def _check_unwritten(node: Node) -> None:

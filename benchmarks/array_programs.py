@@ -12,6 +12,7 @@ not a gradient that differs, not a step that NumPy refuses.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import warnings
 from collections import Counter
@@ -54,6 +55,7 @@ class World:
     masks: list[Any]
     places: list[Any]
     values: list[Any]  # elements and rows taken out
+    handles: list[Any] = field(default_factory=list)  # plain arrays that were handed out of tensors
     kept: list[Any] = field(default_factory=list)
 
 
@@ -275,9 +277,42 @@ def _writes(rng: Any) -> tuple[str, Callable[[World], None]]:
 
     def step(w: World) -> None:
         a, v = w.tensors[which % len(w.tensors)], w.tensors[second % len(w.tensors)].reshape(-1)[0]
+        if isinstance(a, np.generic):
+            raise TypeError("a NumPy scalar stays what it is, whatever is written into it")
         writers[name](w, a, v)
 
     return f"write {name} {which} {second}", step
+
+
+def _doors(rng: Any) -> tuple[str, Callable[[World], None]]:
+    """Memory is handed out of a tensor: looked at, kept for later, or written into."""
+    doors: dict[str, Callable[[Any], Any]] = {
+        "data": lambda a: a.data,
+        "detached": lambda a: a.detach().numpy(),
+        "asarray": lambda a: np.asarray(a.detach()),
+        "dlpack": lambda a: np.from_dlpack(a.detach()),
+        "part": lambda a: a.data[..., :1],
+    }
+    name, what = rng.choice(list(doors)), rng.choice(["look", "keep", "keep", "write", "write kept", "update"])
+    which, number = int(rng.integers(100)), float(rng.uniform(-1, 1))
+
+    def step(w: World) -> None:
+        a = w.tensors[which % len(w.tensors)]
+        if what == "write kept":
+            if w.handles:
+                w.handles[which % len(w.handles)][...] = number
+            return
+        handle = doors[name](a) if isinstance(a, ad.Tensor) else a[..., :1] if name == "part" else a
+        if what == "look":
+            float(np.mean(handle))
+        elif what == "write":
+            handle[:1] = number
+        elif what == "update":
+            handle *= 1.0 + number
+        else:
+            w.handles.append(handle)
+
+    return f"door {name} {what} {which}", step
 
 
 def _part_added(a: Any, v: Any) -> None:
@@ -379,7 +414,7 @@ def _others() -> dict[str, Callable[[Any], Any]]:
     return found
 
 
-KINDS = ((_reads, 4), (_binary, 4), (_edits, 4), (_selections, 3), (_writes, 4), (_containers, 2))
+KINDS = ((_reads, 4), (_binary, 4), (_edits, 4), (_selections, 3), (_writes, 4), (_containers, 2), (_doors, 3))
 
 
 def drawn(number: int, length: int = 9) -> list[tuple[str, Callable[[World], None]]]:
@@ -482,6 +517,9 @@ def check(number: int, talk: bool = False) -> str:
             if not plain.tensors:
                 return "empty"
         total = loss(ours.tensors)
+        for handle in ours.handles:  # whatever a program was handed out, it may write into before the backward pass
+            with contextlib.suppress(ValueError):
+                handle[...] = 0.25
         if not getattr(total, "requires_grad", False):
             gradient = np.zeros_like(point)
         else:

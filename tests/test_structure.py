@@ -66,7 +66,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "extras": ("core", ""),
     "trees": ("core", ""),
     "watch": ("core", ""),
-    "writes": ("core", ""),
+    "writes": ("core views", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),
     "tensor": (f"{BASE} ops signatures", ""),

@@ -316,11 +316,9 @@ def hold(array: Any) -> Any:
 def hold_argument(value: Any) -> Any:
     """An argument that is no array input, as a node keeps it: arrays and lists in it are copied."""
     kind = value.__class__
-    if kind is np.ndarray:
-        return hold(value)
     if kind is tuple or kind is list:
         return kind([part if part.__class__ in FIXED else hold_argument(part) for part in value])
-    return value
+    return hold(value) if kind is np.ndarray else value
 
 
 def coerce(op: Any, place: int, value: Any) -> Any:
@@ -358,12 +356,13 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list
             return above.apply_at(op, inputs, attrs, level, residuals)
     if state is not None and state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, residuals)
+    lent = time.lent and above.lent(inputs)
     arrays = [value._data if hasattr(value, "_node") else value for value in inputs]
     parents = [getattr(value, "_node", None) for value in inputs]
     if op.fused and any(parent is not None for parent in parents):
         # What the forward leaves for the backward may be, or share, an input.
         arrays = [
-            a.copy("K") if a.__class__ is np.ndarray and (a is v or (time.lent and above.lent([a]))) else a
+            a.copy("K") if a.__class__ is np.ndarray and (lent or a is v) else a
             for a, v in zip(arrays, inputs, strict=True)
         ]
     started = perf_counter()

@@ -38,7 +38,7 @@ def {name}({signature}):
     if _state() is not None:
         return _call({inputs}, {attrs})
 {reading}
-    if _time.lent and _lent(({arrays},)):
+    if _time.lent and _lent({inputs}):
         return _call({inputs}, {attrs})
 {partly}
 {owning}

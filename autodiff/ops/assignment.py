@@ -21,6 +21,7 @@ from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import clean, set_at_
 from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
+from autodiff.writes import write_through
 
 __all__ = ["assign", "assign_row", "in_place"]
 
@@ -121,10 +122,11 @@ def _rebind(root: Any, result: Any) -> None:
     """Give a root a new value, and its views with it."""
     leaf = isinstance(root._node, Variable)
     name = root.name
+    data = root._data if write_through(root._data, result._data) else result._data
     if leaf:
-        root._rebind(result._data)
+        root._rebind(data)
     else:
-        root._data, root._node = result._data, result._node
+        root._data, root._node = data, result._node
     for view in live_views(root):
         again, its_name = view._view.take(root), view.name
         view._data = again._data

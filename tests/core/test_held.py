@@ -4,6 +4,7 @@ The law over all operations is ``edits_after_use_are_harmless`` of autodiff.test
 ones of benchmarks/array_programs.py (``AUTODIFF_PROGRAMS`` says how many), and what must not be copied.
 """
 
+import contextlib
 import os
 import re
 
@@ -323,3 +324,47 @@ def test_a_checksum_knows_every_change():
             if n > 1000:
                 b = np.sort(a)
                 assert _checksum(b) != before or np.array_equal(a, b)
+
+
+WRITERS = {
+    "data": lambda y: np.multiply(y.data, 3.0, out=y.data),
+    "a loan that lives on": lambda y: [held := y.data, np.multiply(held, 3.0, out=held)],
+    "augmented": lambda y: exec("y.data *= 3.0", {"y": y}),
+    "detached": lambda y: np.multiply(y.detach().numpy(), 3.0, out=y.detach().numpy()),
+    "a view": lambda y: y[1:].data.fill(2.0),
+    "what it is a view of": lambda y: y._view.root.data.fill(2.0),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_computed_tensor_that_was_written_into_is_not_gone_on_with(name, plain):
+    with ad.plain() if plain else contextlib.nullcontext():
+        x = leaf([1.0, 2.0])
+        y = (x * 2.0).reshape(1, 2)[0]
+        used_before = (y + 1.0).sum()
+        kept = WRITERS[name](y)
+        out = (y * y).sum()
+        with pytest.raises(ad.GraphError, match="was written into"):
+            out.backward()
+        used_before.backward()
+        np.testing.assert_array_equal(x.grad, [2.0, 2.0])
+        del kept
+        z = x * 2.0
+        z *= 3.0  # the tensor itself
+        (z.data.mean() + z).sum().backward()
+        np.testing.assert_array_equal(x.grad, [8.0, 8.0])
+
+
+def test_a_loan_and_the_tensor_show_each_other_writes():
+    x = leaf(np.ones(3))
+    y = x * 2.0
+    held = y.data
+    before = np.exp(y).sum()
+    y[0] = 5.0
+    np.testing.assert_array_equal(held, [5.0, 2.0, 2.0])
+    (y * y).sum().backward(retain_graph=True)
+    np.testing.assert_array_equal(x.grad, [0.0, 8.0, 8.0])
+    x.grad = None
+    before.backward()  # which kept its own
+    np.testing.assert_allclose(x.grad, 2 * np.exp([2.0, 2.0, 2.0]))
