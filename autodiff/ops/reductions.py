@@ -148,7 +148,8 @@ mean_ = P(
 
 
 def _prod_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.sum(t * _others_product(x, axis), axis=axis, keepdims=keepdims)
+    others = _others_product(x, axis) if x.size else 0 * x
+    return np.sum(t * others, axis=axis, keepdims=keepdims)
 
 
 def _extreme_tangent(t: Any, out: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -150,32 +150,32 @@ def register() -> None:
     slopes = parameters.define(s)
     in_shape, in_shapes = slopes["gammainc"], slopes["betainc"]
 
-    # Densities as operations, since forward mode through their logarithms divides by x before it multiplies by what is
-    # small.
-    density_of_gamma = Primitive(
-        "gamma_density",
-        lambda a, x: np.exp((a - 1) * np.log(x) - x - s.gammaln(a)),
-        lambda g, out, a, x: g * (out * (np.log(x) - s.digamma(a))),
-        lambda g, out, a, x: g * quotient(out * (a - 1 - x), x),
-        sample=lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(2)), {}),
+    # Densities as powers whose derivatives are such powers: no logarithm or quotient meets the zeros at their ends.
+    gamma_power = Primitive(
+        "gamma_power",
+        lambda p, x, c: np.exp(s.xlogy(p, x) - x - c),
+        lambda g, out, p, x, c: g * s.xlogy(out, x),
+        lambda g, out, p, x, c: g * (p * of(gamma_power, p - 1, x, c) - out),
+        lambda g, out, p, x, c: -g * out,
+        sample=lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(3)), {}),
         pointwise=True,
     )
-    density_of_beta = Primitive(
-        "beta_density",
-        lambda a, b, x: np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - s.betaln(a, b)),
-        lambda g, out, a, b, x: g * (out * (np.log(x) + rise(a, b))),
-        lambda g, out, a, b, x: g * (out * (np.log1p(-x) + rise(b, a))),
-        lambda g, out, a, b, x: g * quotient(out * ((a - 1) * (1 - x) - (b - 1) * x), x * (1 - x)),
-        sample=lambda draw: (
-            tuple(
-                draw.array(shape, *ends)
-                for shape, ends in zip(draw.shapes(3), (_POSITIVE, _POSITIVE, _UNIT), strict=True)
-            ),
-            {},
-        ),
+    beta_power = Primitive(
+        "beta_power",
+        lambda p, q, x, c: np.exp(s.xlogy(p, x) + s.xlog1py(q, -x) - c),
+        lambda g, out, p, q, x, c: g * s.xlogy(out, x),
+        lambda g, out, p, q, x, c: g * s.xlog1py(out, -x),
+        lambda g, out, p, q, x, c: g * (p * of(beta_power, p - 1, q, x, c) - q * of(beta_power, p, q - 1, x, c)),
+        lambda g, out, p, q, x, c: -g * out,
+        sample=lambda draw: (tuple(draw.array(shape, *_UNIT) for shape in draw.shapes(4)), {}),
         pointwise=True,
     )
-    gamma_density, beta_density = partial(of, density_of_gamma), partial(of, density_of_beta)
+
+    def gamma_density(a: Any, x: Any) -> Any:
+        return of(gamma_power, a - 1, x, s.gammaln(a))
+
+    def beta_density(a: Any, b: Any, x: Any) -> Any:
+        return of(beta_power, a - 1, b - 1, x, s.betaln(a, b))
 
     for ufunc, sign in ((s.gammainc, 1), (s.gammaincc, -1)):
         define(

@@ -5,7 +5,8 @@ vectors read 0 / 0 there. With ``G = V diag(g) V'`` its gradient, the change of 
 with ``B = V' T V`` and ``D_ij = (g_i - g_j) / (w_i - w_j)``, whose limit at equal values is ``dg_i/dw_i - dg_i/dw_j``
 (Lewis and Sendov 2001). Reverse mode asks the graph of ``g``. Forward mode knows the direction T, and takes those
 vectors of equal values that make B diagonal: along a line the values are smooth (Rellich 1969), and the limit is in
-their tangents. Third derivatives at equal values are refused.
+their tangents. Third derivatives come from a polynomial that agrees with the function
+(:func:`_gradient_of_model`), in reverse mode and for small matrices; others at equal values are refused.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Lanes, Unbatchable, is_batched
+from autodiff.core.backward import gradients_of
 from autodiff.core.errors import NotDifferentiableError
-from autodiff.core.op import Primitive, registry
+from autodiff.core.graph import Variable, topological_order
+from autodiff.core.op import Primitive, registry, wrap
 from autodiff.levels import Box
 from autodiff.ops.common import bare
 
@@ -83,8 +86,9 @@ def _turned(w: Any, v: Any, b: Any) -> Any:
 def _no_third() -> NotDifferentiableError:
     return NotDifferentiableError(
         "two eigenvalues or singular values are equal: first and second derivatives of functions of them are given, in"
-        " reverse mode twice or forward over reverse (hvp, hessian); others are not. Use functions of the matrix itself"
-        " (autodiff.linalg.matrix_function, np.linalg.matrix_power, np.linalg.slogdet)"
+        " reverse mode twice or forward over reverse (hvp, hessian), and third ones in reverse mode three times, of a"
+        f" function of one call's values alone, of matrices of up to {_MOST} rows and columns; others are not. Use"
+        " functions of the matrix itself (autodiff.linalg.matrix_function, np.linalg.matrix_power, np.linalg.slogdet)"
     )
 
 
@@ -163,6 +167,114 @@ def _limits(g: Any, values: Any) -> Any:
     return np.where(tied, limit, (plain[..., None, :] - plain[..., :, None]) * _inverse_gaps(w, tied))
 
 
+# --- third derivatives: a polynomial that agrees with the function ------------------------------------------------
+
+
+#: Up to so many values; the third derivatives of a function of n values are n^2 backward passes.
+_MOST = 8
+
+
+def _of_values_alone(g: Any, values: Any) -> bool:
+    """Whether nothing tracked leads to the cotangent ``g`` but the values."""
+    if not _tracked(g):
+        return True
+    reached = topological_order([g._node], beyond={values._node})
+    return not any(isinstance(entry, Variable) for entry in reached if entry is not values._node)
+
+
+def _derivatives(g: Any, values: Any) -> tuple[Any, Any]:
+    """The first and second derivatives (n, n) and (n, n, n) of the cotangent ``g`` in the values."""
+
+    def along(t: Any, unit: Any) -> Any:  # not beyond the values, whose own rule is what asks
+        seed = wrap(unit.astype(t._data.dtype), None)
+        return gradients_of([t._node], [seed], [values._node], create_graph=True, free=False, cut=True)[0]
+
+    n = values.shape[0]
+    first, second = np.zeros((n, n)), np.zeros((n, n, n))
+    for i, unit in enumerate(np.eye(n)) if _tracked(g) else ():
+        row = along(g, unit)
+        if row is None:
+            continue
+        first[i] = np.asarray(bare(row))
+        for j, other in enumerate(np.eye(n)) if _tracked(row) else ():
+            column = along(row, other)
+            if column is not None:
+                second[i, j] = np.asarray(bare(column))
+    return first, second
+
+
+def _beyond(e: Any, left: int) -> Any:
+    return np.zeros(())
+
+
+def _beyond_rule(g: Any, out: Any, e: Any, left: int) -> Any:
+    if not left:
+        raise _no_third()
+    return g * 0 * e + _beyond_.function(e, left - 1)
+
+
+_beyond_ = Primitive(
+    "beyond_the_model",
+    _beyond,
+    _beyond_rule,
+    tangent=lambda t, out, e, left: np.sum(t * _beyond_rule(1.0, out, e, left)),
+)
+del registry[_beyond_.name]
+
+
+def _gradient_of_model(g1: Any, first: Any, second: Any, x: Any) -> Any:
+    """The gradient of a polynomial in ``x`` that has the derivatives up to the third of a function of its eigenvalues,
+    whose derivatives in these are given: (n,), (n, n) and (n, n, n).
+
+    With E the change of the matrix, each cluster c of equal values moves as the eigenvalues of a matrix of its size,
+    ``N_c = PEP + PESEP + PESESEP - (PESSEP PEP + PEP PESSEP) / 2`` up to the third order, S being the resolvent on the
+    other clusters (van Vleck; Kato 1966, II.2). A function that is symmetric within clusters is up to the third order a
+    polynomial in the traces of their powers, whose coefficients are its derivatives in single values.
+    """
+    from autodiff.transforms import gradients
+
+    w, v = np.linalg.eigh(np.asarray(bare(x)))
+    starts = np.flatnonzero(np.r_[True, ~_tied(w)[np.arange(1, len(w)), np.arange(len(w) - 1)]])
+    clusters = [np.arange(a, b) for a, b in zip(starts, [*starts[1:], len(w)], strict=True)]
+    levels = np.concatenate([np.full(len(c), w[c].mean()) for c in clusters])
+    e = np.matmul(np.matmul(v.T, _symmetric(x)), v) - np.diag(levels)
+    traces = []
+    for c in clusters:
+        p = np.zeros((len(w), len(c)))
+        p[c, np.arange(len(c))] = 1
+        gaps = levels[c[0]] - levels
+        gaps[c] = np.inf
+        inverse = np.diag(1 / gaps)
+        right = np.matmul(e, p)
+        inner, once = np.matmul(p.T, right), np.matmul(inverse, right)
+        moved = np.matmul(p.T, np.matmul(e, once))
+        third = np.matmul(once.T, np.matmul(e, once)) - np.matmul(np.matmul(once.T, once), inner)
+        block = inner + moved + third  # of the trace of the last term and its mirror image both halves are the same
+        square = np.matmul(block, block)
+        traces.append((np.trace(block), np.trace(square), np.trace(np.matmul(square, block))))
+    total = _beyond_.function(e, 3)
+    for a, (c, (p1, p2, p3)) in enumerate(zip(clusters, traces, strict=True)):
+        i, many = c[0], len(c) > 1
+        j = c[1] if many else i
+        k = c[2] if len(c) > 2 else None
+        total = total + g1[c].mean() * p1
+        same, other = first[i, i], first[i, j] if many else 0.0
+        total = total + ((same - other) * p2 + other * p1 * p1) / 2
+        iii, iij = second[i, i, i], second[i, i, j] if many else 0.0
+        ijk = second[i, j, k] if k is not None else 0.0
+        total = total + ((iii - 3 * iij + 2 * ijk) * p3 + 3 * (iij - ijk) * p2 * p1 + ijk * p1 * p1 * p1) / 6
+        for b, (d, (q1, _, _)) in enumerate(zip(clusters, traces, strict=True)):
+            if a == b:
+                continue
+            outside = d[0]
+            iid, ijd = second[i, i, outside], second[i, j, outside] if many else 0.0
+            total = total + first[i, outside] * p1 * q1 / 2 + ((iid - ijd) * p2 + ijd * p1 * p1) * q1 / 2
+            for f, (r1, _, _) in zip(clusters[b + 1 :], traces[b + 1 :], strict=True):
+                if a < b:
+                    total = total + second[i, outside, f[0]] * p1 * q1 * r1
+    return gradients(total, x, create_graph=True)
+
+
 def _by_graph(*values: Any) -> bool:
     return not any(isinstance(getattr(v, "_node", None), Box) for v in values)
 
@@ -185,6 +297,8 @@ def _eigvalsh_rule(g: Any, out: Any, x: Any, uplo: str = "L") -> Any:
         v = eigh_.function(x)[1]
         return _c(np.matmul(v * g[..., None, :], _h(v)))
     if _by_graph(g, x):
+        if x.ndim == 2 and len(x) <= _MOST and bare(x).dtype.kind == "f" and _of_values_alone(g, out):
+            return _gradient_of_model(np.asarray(bare(g)), *_derivatives(g, out), x)
         return _gradient_.function(g, x, _limits(g, out))
     return _joint_.function(np.concatenate([x, g[..., None]], axis=-1))
 
@@ -249,6 +363,10 @@ def _zero(s: Any, shape: tuple[int, ...]) -> Any:
     return plain <= np.finfo(plain.dtype).eps * max(shape[-2:]) * np.max(plain, axis=-1, keepdims=True, initial=0.0)
 
 
+def _modelled(g: Any, values: Any, shape: tuple[int, ...]) -> bool:
+    return not np.any(_zero(values, shape)) and _of_values_alone(g, values)
+
+
 def _svdvals(x: Any) -> Any:
     return np.linalg.svd(x, compute_uv=False)
 
@@ -277,6 +395,11 @@ def _svdvals_rule(g: Any, out: Any, x: Any) -> Any:
     padded = np.concatenate([np.broadcast_to(0 * g[..., :1], (*lead, rest)), np.flip(g, -1)], axis=-1)
     if not _tracked(g, x):
         gradient = _gradient(padded, big, None)
+    elif _by_graph(g, x) and big.ndim == 2 and m + n <= _MOST and dtype.kind == "f" and _modelled(g, out, x.shape):
+        at = np.arange(m + n - 1, rest - 1, -1)  # where the singular values stand among the eigenvalues
+        first, second = np.zeros((m + n,) * 2), np.zeros((m + n,) * 3)
+        first[np.ix_(at, at)], second[np.ix_(at, at, at)] = _derivatives(g, out)
+        gradient = _gradient_of_model(np.asarray(bare(padded)), first, second, big)
     elif _by_graph(g, x):
         w = np.linalg.eigvalsh(np.asarray(bare(big)))
         plain = np.asarray(bare(padded))

@@ -34,9 +34,10 @@ def _accumulate(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _logaddexp_reduce(a: Any, axis: Any = 0, keepdims: bool = False) -> Any:
     t = _tensor(a)
-    top = np.max(t._array, axis=axis, keepdims=True)
+    top = np.max(t._array, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
+    with np.errstate(divide="ignore"):  # of nothing it is -inf
+        total = np.log(reductions.sum(np.exp(t - top), axis=axis, keepdims=True)) + top
     return total if keepdims else np.squeeze(total, axis=tuple(range(t.ndim)) if axis is None else axis)
 
 

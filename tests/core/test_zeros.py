@@ -14,7 +14,7 @@ from nn import functional as F
 #: All but three that no user meets, whose forwards refuse orders and arguments beyond 10,000.
 POINTWISE = sorted({name for name, op in registry.items() if op.pointwise} - {"iv_slope", "jv_slope", "yv_slope"})
 #: Sums of terms which overflow with opposite signs: a second derivative is compared where no term does.
-SUMS = frozenset("beta betainccinv betaincinv binom poch stdtr stdtrit".split())
+SUMS = frozenset("beta betainccinv betaincinv binom gammainccinv gammaincinv poch stdtr stdtrit".split())
 
 
 def in_both(function, *args):

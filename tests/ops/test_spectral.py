@@ -90,17 +90,59 @@ def test_stacks_of_matrices(second):
     np.testing.assert_allclose(second(lambda a: np.sum(np.linalg.eigvalsh(a) ** 3), x, v), truth, atol=1e-10)
 
 
-def test_third_derivatives_at_equal_values_are_refused():
-    def third(a):
-        return ad.grad(lambda x: np.sum(ad.grad(lambda y: np.sum(ad.grad(f)(y) * SWAP))(x) * SWAP))(a)
+def third(f, x, a, b):
+    return ad.grad(lambda x: np.sum(ad.grad(lambda y: np.sum(ad.grad(f)(y) * a))(x) * b))(x)
 
-    def f(a):
-        return np.sum(np.linalg.eigvalsh(a) ** 3)
 
+EQUAL = {
+    "all": 1.5 * np.eye(3),
+    "two": Q @ np.diag([1.0, 1.0, 2.0]) @ Q.T,
+    "two pairs": np.kron(np.diag([1.0, 2.0]), np.eye(2)),
+    "three": np.diag([2.5, 1.0, 1.0, 1.0]),
+    "none": Q @ np.diag([1.0, 2.0, 4.0]) @ Q.T,
+}
+OF_VALUES = {  # each as a function of the values, and of the matrix
+    "cubes": (lambda w: np.sum(w**3), lambda x: np.trace(x @ x @ x)),
+    "product": (np.prod, np.linalg.det),
+    "logarithms": (lambda w: np.sum(np.log(w)) ** 2, lambda x: np.linalg.slogdet(x)[1] ** 2),
+    "norm": (lambda w: np.sqrt(np.sum(w**2)), lambda x: np.sqrt(np.trace(x @ x))),
+    "mixed": (lambda w: np.sum(w) ** 2 * np.prod(w), lambda x: np.trace(x) ** 2 * np.linalg.det(x)),
+}
+
+
+@pytest.mark.parametrize("function", OF_VALUES)
+@pytest.mark.parametrize("matrix", EQUAL)
+def test_third_derivatives_at_equal_eigenvalues(matrix, function):
+    x = (EQUAL[matrix] + EQUAL[matrix].T) / 2
+    a, b = (np.random.default_rng(seed).normal(size=x.shape) for seed in (0, 1))
+    a, b = a + a.T, b + b.T
+    of_values, of_matrix = OF_VALUES[function]
+    truth = third(of_matrix, x, a, b)
+    found = third(lambda x: of_values(np.linalg.eigvalsh(x)), x, a, b)
+    np.testing.assert_allclose(found, (truth + truth.T) / 2, atol=1e-8 * np.max(np.abs(truth)))
+
+
+def test_third_derivatives_at_equal_singular_values():
+    """Truth: the sum of fourth powers is tr (A'A)^2."""
+    for x in (Q[:, :2] * 1.5, Q, np.eye(2) * 3):
+        a = D[: x.shape[0], : x.shape[1]]
+        found = third(lambda x: np.sum(np.linalg.svdvals(x) ** 4), x, a, a)
+        truth = third(lambda x: np.sum((x.T @ x) ** 2), x, a, a)
+        np.testing.assert_allclose(found, truth, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda f: ad.grad(lambda u: np.sum(third(f, u, np.eye(3), np.eye(3)) * np.eye(3)))(np.eye(3)),
+        lambda f: third(f, np.eye(9), np.eye(9), np.eye(9)),
+        lambda f: third(lambda x: np.trace(x @ x) * f(x), np.eye(3), np.eye(3), np.eye(3)),
+        lambda f: ad.jvp(lambda z: ad.hvp(f, (z,), (V,))[0], (np.eye(3),), (V,)),
+    ],
+)
+def test_what_is_not_known_at_equal_values_is_refused(refused):
     with pytest.raises(ad.AutodiffError, match="equal"):
-        third(np.eye(2))
-    x = np.diag([1.0, 3.0])
-    np.testing.assert_allclose(third(x), 6 * SWAP @ SWAP, atol=1e-10)
+        refused(lambda a: np.sum(np.linalg.eigvalsh(a) ** 3))
 
 
 @pytest.mark.parametrize("first", [ad.grad, lambda f: lambda x: ad.jvp(f, (x,), (SWAP,))[1]])
