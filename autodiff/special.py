@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from autodiff import dispatch, fused
+from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
 from autodiff.extras import require
 from autodiff.ops import reductions
@@ -23,7 +24,9 @@ from autodiff.ops.special import register
 
 register()
 
-__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
+__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
+
+_NO_UFUNCS = ("airy", "fresnel", "lambertw", "shichi", "sici")
 
 
 def __getattr__(name: str) -> Any:
@@ -31,20 +34,28 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)  # ``from autodiff.special import ...`` asks whether this is a package
     for key in (f"special_{name}", {"psi": "digamma", "jn": "jv"}.get(name, name)):
         op = registry.get(key)
-        if op is not None and (type(op.forward).__name__ == "ufunc" or name == "zeta"):
+        if op is not None and (type(op.forward).__name__ == "ufunc" or name in _NO_UFUNCS or name[:5] == "eval_"):
             return op.function
     plain = getattr(require("scipy.special"), name, None)
     if plain in dispatch.constant_functions:
         return plain
+    plain = getattr(plain, "__wrapped__", plain)
+    if isinstance(plain, np.ufunc) and plain in dispatch.differentiable:
+        return dispatch.differentiable[plain]
     raise AttributeError(
         f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry"
     )
 
 
 def __dir__() -> list[str]:
-    there = require("scipy.special")
-    made = [name for name in there.__all__ if f"special_{name}" in registry or name in registry]
-    return sorted({*__all__, *(name for name in made if isinstance(getattr(there, name), np.ufunc)), "jn", "psi"})
+    def there(name: str) -> bool:
+        try:
+            __getattr__(name)
+        except AttributeError:
+            return False
+        return True
+
+    return sorted({*__all__, "jn", "psi", *filter(there, require("scipy.special").__all__)})
 
 
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -126,6 +137,42 @@ def _over_axes(function: Any, x: Any, axis: Any) -> Any:
     turned = np.transpose(t, others + along)
     made = function(turned.reshape((*(t.shape[a] for a in others), -1)) if t.size else turned, axis=-1)
     return np.transpose(made.reshape(turned.shape), np.argsort(others + along))
+
+
+def zeta(x: Any, q: Any = None) -> Any:
+    """The zeta function of Hurwitz, without ``q`` that of Riemann, as ``scipy.special.zeta``; differentiable in both
+    arguments.
+
+    Examples
+    --------
+    >>> round(zeta(2.0).item(), 6)
+    1.644934
+    """
+    return registry["riemann_zeta"].function(x) if q is None else registry["zeta"].function(x, q)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``, as ``scipy.special.softplus``."""
+    return np.logaddexp(0.0, _tensor(x))
+
+
+def sph_harm_y(n: Any, m: Any, theta: Any, phi: Any, *, diff_n: int = 0) -> Any:
+    """The spherical harmonic of degree ``n`` and order ``m`` (whole numbers) at the polar angle ``theta`` and the
+    azimuth ``phi``, as ``scipy.special.sph_harm_y``; differentiable in the angles, at the poles too.
+
+    Parameters
+    ----------
+    diff_n : int
+        SciPy's way to ask for derivatives; here ``grad`` and ``jacobian`` give them, so 0.
+
+    Examples
+    --------
+    >>> round(abs(sph_harm_y(1, 0, 0.0, 0.0).item()), 6)
+    0.488603
+    """
+    if diff_n:
+        raise ArgumentError(f"sph_harm_y: diff_n={diff_n}; differentiate the function itself: ad.jvp, ad.jacobian")
+    return registry["sph_harm_y"].function(theta, phi, bare(n), bare(m))
 
 
 def polygamma(n: int, x: Any) -> Any:

@@ -6,10 +6,21 @@ Written by docs/make_stubs.py; do not edit.
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import DTypeLike
+
 from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
-__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
+__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
+
+def airy(z: ArrayLike) -> Tensor:
+    """Differentiable ``airy``."""
+
+def bdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.bdtr``, composed of differentiable functions."""
+
+def bdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.bdtrc``, composed of differentiable functions."""
 
 def beta(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``beta``."""
@@ -32,8 +43,26 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Tensor:
 def binom(n: ArrayLike, k: ArrayLike) -> Tensor:
     """Differentiable ``binom``."""
 
+def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Tensor:
+    """Differentiable ``boxcox``."""
+
+def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Tensor:
+    """Differentiable ``boxcox1p``."""
+
 def cbrt(x: ArrayLike) -> Tensor:
     """Differentiable ``special_cbrt``."""
+
+def chdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.chdtr``, composed of differentiable functions."""
+
+def chdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.chdtrc``, composed of differentiable functions."""
+
+def chdtri(*args: ArrayLike) -> Tensor:
+    """``scipy.special.chdtri``, composed of differentiable functions."""
+
+def cosdg(*args: ArrayLike) -> Tensor:
+    """``scipy.special.cosdg``, composed of differentiable functions."""
 
 def cosm1(x: ArrayLike) -> Tensor:
     """Differentiable ``cosm1``."""
@@ -71,6 +100,48 @@ def erfi(x: ArrayLike) -> Tensor:
 def erfinv(x: ArrayLike) -> Tensor:
     """Differentiable ``erfinv``."""
 
+def eval_chebyc(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_chebyc``."""
+
+def eval_chebys(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_chebys``."""
+
+def eval_chebyt(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_chebyt``."""
+
+def eval_chebyu(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_chebyu``."""
+
+def eval_gegenbauer(n: ArrayLike, alpha: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_gegenbauer``."""
+
+def eval_genlaguerre(n: ArrayLike, alpha: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_genlaguerre``."""
+
+def eval_hermite(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_hermite``."""
+
+def eval_hermitenorm(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_hermitenorm``."""
+
+def eval_jacobi(n: ArrayLike, alpha: ArrayLike, beta: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_jacobi``."""
+
+def eval_laguerre(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_laguerre``."""
+
+def eval_legendre(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_legendre``."""
+
+def eval_sh_chebyt(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_sh_chebyt``."""
+
+def eval_sh_chebyu(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_sh_chebyu``."""
+
+def eval_sh_legendre(n: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``eval_sh_legendre``."""
+
 def exp1(x: ArrayLike) -> Tensor:
     """Differentiable ``exp1``."""
 
@@ -92,6 +163,18 @@ def expm1(x: ArrayLike) -> Tensor:
 def expn(n: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``expn``."""
 
+def exprel(x: ArrayLike) -> Tensor:
+    """Differentiable ``exprel``."""
+
+def fdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.fdtr``, composed of differentiable functions."""
+
+def fdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.fdtrc``, composed of differentiable functions."""
+
+def fresnel(x: ArrayLike) -> Tensor:
+    """Differentiable ``fresnel``."""
+
 def gamma(x: ArrayLike) -> Tensor:
     """Differentiable ``gamma``."""
 
@@ -110,11 +193,46 @@ def gammaincinv(a: ArrayLike, y: ArrayLike) -> Tensor:
 def gammaln(x: ArrayLike) -> Tensor:
     """Differentiable ``gammaln``."""
 
+def gammasgn(
+    x: ArrayLike,
+    /,
+    out: ArrayLike | None = None,
+    *,
+    where: ArrayLike = True,
+    casting: str = "same_kind",
+    order: Any = "K",
+    dtype: DTypeLike | None = None,
+    subok: bool = True,
+    signature: ArrayLike | None = None,
+) -> Tensor:
+    """gammasgn(x, out=None)"""
+
+def gdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.gdtr``, composed of differentiable functions."""
+
+def gdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.gdtrc``, composed of differentiable functions."""
+
+def hankel1(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``hankel1``."""
+
+def hankel2(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``hankel2``."""
+
 def huber(delta: ArrayLike, r: ArrayLike) -> Tensor:
     """Differentiable ``huber``."""
 
+def hyp0f1(v: ArrayLike, z: ArrayLike) -> Tensor:
+    """Differentiable ``hyp0f1``."""
+
+def hyp1f1(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``hyp1f1``."""
+
 def hyp2f1(a: ArrayLike, b: ArrayLike, c: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``hyp2f1``."""
+
+def hyperu(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Tensor:
+    """Differentiable ``hyperu``."""
 
 def i0(x: ArrayLike) -> Tensor:
     """Differentiable ``special_i0``."""
@@ -161,6 +279,12 @@ def kn(n: ArrayLike, x: ArrayLike) -> Tensor:
 def kv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``kv``."""
 
+def kve(v: ArrayLike, z: ArrayLike) -> Tensor:
+    """Differentiable ``kve``."""
+
+def lambertw(z: ArrayLike, k: ArrayLike = 0, tol: ArrayLike = 1e-08) -> Tensor:
+    """Differentiable ``lambertw``."""
+
 def log1p(x: ArrayLike) -> Tensor:
     """Differentiable ``special_log1p``."""
 
@@ -191,6 +315,12 @@ def logsumexp(
 def multigammaln(a: ArrayLike, d: int) -> Tensor:
     """The logarithm of the multivariate gamma function."""
 
+def nbdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.nbdtr``, composed of differentiable functions."""
+
+def nbdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.nbdtrc``, composed of differentiable functions."""
+
 def ndtr(x: ArrayLike) -> Tensor:
     """Differentiable ``ndtr``."""
 
@@ -200,11 +330,23 @@ def ndtri(x: ArrayLike) -> Tensor:
 def owens_t(h: ArrayLike, a: ArrayLike) -> Tensor:
     """Differentiable ``owens_t``."""
 
+def pdtr(*args: ArrayLike) -> Tensor:
+    """``scipy.special.pdtr``, composed of differentiable functions."""
+
+def pdtrc(*args: ArrayLike) -> Tensor:
+    """``scipy.special.pdtrc``, composed of differentiable functions."""
+
 def poch(z: ArrayLike, m: ArrayLike) -> Tensor:
     """Differentiable ``poch``."""
 
 def polygamma(n: int, x: ArrayLike) -> Tensor:
     """The n-th derivative of digamma: ``(-1)^(n + 1) n! zeta(n + 1, x)``."""
+
+def powm1(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``powm1``."""
+
+def pseudo_huber(delta: ArrayLike, r: ArrayLike) -> Tensor:
+    """Differentiable ``pseudo_huber``."""
 
 def psi(x: ArrayLike) -> Tensor:
     """Differentiable ``digamma``."""
@@ -215,14 +357,41 @@ def rel_entr(x: ArrayLike, y: ArrayLike) -> Tensor:
 def rgamma(x: ArrayLike) -> Tensor:
     """Differentiable ``rgamma``."""
 
+def shichi(x: ArrayLike) -> Tensor:
+    """Differentiable ``shichi``."""
+
+def sici(x: ArrayLike) -> Tensor:
+    """Differentiable ``sici``."""
+
+def sindg(*args: ArrayLike) -> Tensor:
+    """``scipy.special.sindg``, composed of differentiable functions."""
+
 def softmax(x: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` over an axis, axes or, as in SciPy, by default all of them."""
+
+def softplus(x: ArrayLike) -> Tensor:
+    """``log(1 + exp(x))``, as ``scipy.special.softplus``."""
+
+def spence(z: ArrayLike) -> Tensor:
+    """Differentiable ``spence``."""
+
+def sph_harm_y(n: ArrayLike, m: ArrayLike, theta: ArrayLike, phi: ArrayLike, *, diff_n: int = 0) -> Tensor:
+    """The spherical harmonic of degree ``n`` and order ``m`` (whole numbers) at the polar angle ``theta`` and the azimuth ``phi``, as ``scipy.special.sph_harm_y``; differentiable in the angles, at the poles too."""
 
 def stdtr(df: ArrayLike, x: ArrayLike) -> Tensor:
     """Differentiable ``stdtr``."""
 
 def stdtrit(df: ArrayLike, p: ArrayLike) -> Tensor:
     """Differentiable ``stdtrit``."""
+
+def tandg(*args: ArrayLike) -> Tensor:
+    """``scipy.special.tandg``, composed of differentiable functions."""
+
+def voigt_profile(x: ArrayLike, sigma: ArrayLike, gamma: ArrayLike) -> Tensor:
+    """Differentiable ``voigt_profile``."""
+
+def wofz(z: ArrayLike) -> Tensor:
+    """Differentiable ``wofz``."""
 
 def xlog1py(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``xlog1py``."""
@@ -241,3 +410,6 @@ def yn(n: ArrayLike, x: ArrayLike) -> Tensor:
 
 def yv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``yv``."""
+
+def zeta(x: ArrayLike, q: ArrayLike | None = None) -> Tensor:
+    """The zeta function of Hurwitz, without ``q`` that of Riemann, as ``scipy.special.zeta``; differentiable in both arguments."""

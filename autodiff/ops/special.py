@@ -17,7 +17,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.op import Primitive, registry
 from autodiff.extras import require
-from autodiff.ops import elementwise, parameters
+from autodiff.ops import elementwise, parameters, transcendental
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (
     _gaussian,
@@ -108,7 +108,7 @@ def register() -> None:
     Primitive(
         "zeta",
         lambda x, q: s.zeta(x, q),
-        None,
+        lambda g, out, x, q: g * of(transcendental.zeta_slope, x, q, 1),
         lambda g, out, x, q: -g * x * zeta(x + 1, q),
         sample=lambda draw: ((draw.array((), 1.5, 4.0), draw.array(draw.shape(), 0.5, 3.0)), {}),
         pointwise=True,
@@ -423,6 +423,7 @@ def register() -> None:
     for order, ufunc in ((0, s.i0e), (1, s.i1e)):
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
         define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, ulps=(32.0, 64.0, 64.0), edges=(25.0, -25.0))
+    transcendental.define(s, define)
 
 
 class _Ufuncs:
@@ -632,8 +633,8 @@ def _dawson_derivative(x: Any, n: int) -> Any:
 
 def _is_special(ufunc: Any) -> bool:
     """Whether a ufunc is scipy.special's; if that was never imported, it is not."""
-    special = sys.modules.get("scipy.special")
-    return special is not None and getattr(special, ufunc.__name__, None) is ufunc
+    rooms = (sys.modules.get(name) for name in ("scipy.special", "scipy.special._ufuncs"))
+    return any(getattr(room, ufunc.__name__, None) is ufunc for room in rooms if room is not None)
 
 
 dispatch.late.append((_is_special, register))

@@ -1,0 +1,332 @@
+"""Further functions of scipy.special: Lambert's, Airy's and the plasma function, orthogonal polynomials, spherical
+harmonics, confluent hypergeometric functions, zeta in both arguments, integrals, and distribution functions by what
+they are made of.
+
+Formulas: NIST Digital Library of Mathematical Functions, 4.13, 6, 7.19, 9, 13.3, 14.10, 18.9, 25.11.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from autodiff import dispatch
+from autodiff.core.op import Primitive, registry
+from autodiff.ops.common import bare, quotient
+from autodiff.ops.parameters import _in_double
+from autodiff.ops.shaping import _tensor
+from autodiff.ops.stable import of
+
+__all__ = ["define"]
+
+_ROOT_PI = float(np.sqrt(np.pi))
+
+
+# --- the Hurwitz zeta function in its exponent ----------------------------------------------------------------------
+
+_BERNOULLI = (
+    1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330, 854513 / 138
+)  # fmt: skip
+
+
+def _times(a: list[Any], b: list[Any]) -> list[Any]:
+    """The product of two Taylor series, as far as both go."""
+    return [sum(a[i] * b[k - i] for i in range(k + 1)) for k in range(len(a))]
+
+
+def _zeta(x: Any, q: Any, n: int) -> Any:
+    """``d^n zeta(x, q) / dx^n`` by the sum of Euler and Maclaurin, each term as a Taylor series in x (DLMF 25.11.5)."""
+    good = (q > 0) & (x > -15) & (x != 1)
+    x, q = np.where(good, x, 2.0), np.where(good, q, 1.0)
+
+    def power(base: Any) -> list[Any]:
+        log, term, made = -np.log(base), base**-x, []
+        for k in range(n + 1):
+            made.append(term)
+            term = term * log / (k + 1)
+        return made
+
+    total: list[Any] = [0.0] * (n + 1)
+    for k in range(20):
+        total = [a + b for a, b in zip(total, power(q + k), strict=True)]
+    end = q + 20
+    last = power(end)
+    pole = [(-1.0) ** k / (x - 1) ** (k + 1) for k in range(n + 1)]
+    total = [a + end * b + c / 2 for a, b, c in zip(total, _times(last, pole), last, strict=True)]
+    rising: list[Any] = [x, *[1.0 + 0 * x] * (n > 0), *[0.0 * x] * (n - 1)]  # x, then x (x + 1) (x + 2), ...
+    size = 2.0
+    for j, number in enumerate(_BERNOULLI, 1):
+        term = _times(rising, last)
+        total = [a + number / size * b / end ** (2 * j - 1) for a, b in zip(total, term, strict=True)]
+        for more in (2 * j - 1, 2 * j):
+            rising = _times(rising, [x + more, *[1.0 + 0 * x] * (n > 0), *[0.0 * x] * (n - 1)])
+        size *= (2 * j + 1) * (2 * j + 2)
+    factorial = float(np.prod(np.arange(1.0, n + 1)))
+    return np.where(good, total[n] * factorial, np.nan)
+
+
+zeta_slope: Primitive = Primitive(
+    "zeta_slope",
+    lambda x, q, n: _in_double(_zeta, (x, q), n),
+    lambda g, out, x, q, n: g * of(zeta_slope, x, q, n + 1),
+    # d/dq zeta(x, q) = -x zeta(x + 1, q), n times differentiated in x.
+    lambda g, out, x, q, n: (
+        -g * (x * of(zeta_slope, x + 1, q, n) + (n * of(zeta_slope, x + 1, q, n - 1) if n else 0.0))
+    ),
+    sample=lambda draw: ((draw.array((2,), 1.5, 4.0), draw.array((2,), 0.5, 3.0), draw.integer(0, 2)), {}),
+    pointwise=True,
+    real_only=True,
+)
+
+
+# --- the others, once scipy.special is there ------------------------------------------------------------------------
+
+
+def _first(n: Any, value: Any) -> Any:
+    """The slope of a polynomial of degree n: nothing where that is 0."""
+    return np.where(bare(n) == 0, 0, value)
+
+
+def define(s: Any, define: Any) -> None:
+    """The rules, by ``define(ufunc, *rules, domain=...)``."""
+    positive, unit = (0.3, 3.0), (0.1, 0.9)
+
+    # --- Lambert, plasma, Voigt, Airy
+    lambert = sys.modules["scipy.special._ufuncs"]._lambertw
+    Primitive(
+        "lambertw",
+        lambda z, k=0, tol=1e-8: lambert(z, k, tol),
+        lambda g, out, z, k=0, tol=1e-8: quotient(g * np.exp(-out), 1 + out),
+        sample=lambda draw: ((draw.array(draw.shape(), *positive),), {"k": draw.choice((0, 1, -1))}),
+        pointwise=True,
+        numpy=lambert,
+    )
+
+    Primitive(
+        "riemann_zeta",
+        lambda x: s.zeta(x),
+        lambda g, out, x: g * of(zeta_slope, x, 1.0, 1),
+        sample=lambda draw: ((draw.array(draw.shape(), 1.5, 4.0),), {}),
+        pointwise=True,
+        real_only=True,
+    )
+
+    def plasma_slope(z: Any) -> Any:
+        return 2j / _ROOT_PI - 2 * z * s.wofz(z)
+
+    define(s.wofz, lambda g, out, z: g * plasma_slope(z))
+
+    def voigt(x: Any, sigma: Any, gamma: Any) -> tuple[Any, Any, Any]:
+        # V = Re w(z) / (sigma sqrt(2 pi)) with z = (x + i gamma) / (sigma sqrt 2), here as one holomorphic function.
+        scale = 1 / (sigma * np.sqrt(2.0))
+        z = (x + 1j * gamma) * scale
+        slope = plasma_slope(z) * scale
+        return slope * scale / _ROOT_PI, z, scale
+
+    define(
+        s.voigt_profile,
+        lambda g, out, x, sigma, gamma: g * np.real(voigt(x, sigma, gamma)[0]),
+        lambda g, out, x, sigma, gamma: -g * (out + np.real((x + 1j * gamma) * voigt(x, sigma, gamma)[0])) / sigma,
+        lambda g, out, x, sigma, gamma: -g * np.imag(voigt(x, sigma, gamma)[0]),
+        domain=[(-2.0, 2.0), positive, positive],
+    )
+
+    def airy_tangent(t: Any, out: Any, z: Any) -> Any:
+        return t * out[1], t * z * out[0], t * out[3], t * z * out[2]
+
+    Primitive(
+        "airy",
+        lambda z: s.airy(z),
+        lambda g, out, z: g[0] * out[1] + g[1] * z * out[0] + g[2] * out[3] + g[3] * z * out[2],
+        tangent=airy_tangent,
+        sample=lambda draw: ((draw.array(draw.shape(), -3.0, 2.0),), {}),
+        numpy=s.airy,
+    )
+
+    # --- orthogonal polynomials in their argument; the degree is a constant
+    def polynomial(name: str, rule: Any, extra: int = 0) -> None:
+        ufunc = getattr(s, name)
+        more = ("alpha", "beta")[:extra]
+        forward = eval(f"lambda {', '.join(('n', *more, 'x'))}: f({', '.join(('n', *more, 'x'))})", {"f": ufunc})
+        Primitive(
+            name,
+            forward,
+            *[None] * (1 + extra),
+            rule,
+            numpy=ufunc,
+            sample=lambda draw: (
+                (draw.integers(draw.shape(), 0, 4), *(draw.array((), 0.3, 2.0) for _ in more), draw.array((), *unit)),
+                {},
+            ),
+            pointwise=True,
+        )
+
+    def ultra(n: Any, alpha: float, x: Any) -> Any:
+        return _first(n, s.eval_gegenbauer(np.maximum(n - 1, 0), alpha, x))
+
+    def second(n: Any, x: Any) -> Any:
+        return _first(n, n * s.eval_chebyu(np.maximum(n - 1, 0), x))
+
+    polynomial("eval_legendre", lambda g, out, n, x: g * ultra(n, 1.5, x))
+    polynomial("eval_sh_legendre", lambda g, out, n, x: g * (2 * ultra(n, 1.5, 2 * x - 1)))
+    polynomial("eval_chebyt", lambda g, out, n, x: g * second(n, x))
+    polynomial("eval_sh_chebyt", lambda g, out, n, x: g * (2 * second(n, 2 * x - 1)))
+    polynomial("eval_chebyc", lambda g, out, n, x: g * second(n, x / 2))
+    polynomial("eval_chebyu", lambda g, out, n, x: g * (2 * ultra(n, 2.0, x)))
+    polynomial("eval_sh_chebyu", lambda g, out, n, x: g * (4 * ultra(n, 2.0, 2 * x - 1)))
+    polynomial("eval_chebys", lambda g, out, n, x: g * ultra(n, 2.0, x / 2))
+    polynomial(
+        "eval_gegenbauer",
+        lambda g, out, n, alpha, x: g * _first(n, 2 * alpha * s.eval_gegenbauer(np.maximum(n - 1, 0), alpha + 1, x)),
+        1,
+    )
+    polynomial(
+        "eval_jacobi",
+        lambda g, out, n, alpha, beta, x: (
+            g * _first(n, (n + alpha + beta + 1) / 2 * s.eval_jacobi(np.maximum(n - 1, 0), alpha + 1, beta + 1, x))
+        ),
+        2,
+    )
+    polynomial("eval_hermite", lambda g, out, n, x: g * _first(n, 2 * n * s.eval_hermite(np.maximum(n - 1, 0), x)))
+    polynomial("eval_hermitenorm", lambda g, out, n, x: g * _first(n, n * s.eval_hermitenorm(np.maximum(n - 1, 0), x)))
+    polynomial("eval_laguerre", lambda g, out, n, x: -g * _first(n, s.eval_genlaguerre(np.maximum(n - 1, 0), 1.0, x)))
+    polynomial(
+        "eval_genlaguerre",
+        lambda g, out, n, alpha, x: -g * _first(n, s.eval_genlaguerre(np.maximum(n - 1, 0), alpha + 1, x)),
+        1,
+    )
+
+    # --- spherical harmonics: the ladder operators, which have no pole at the poles
+    def ladder(sign: int, theta: Any, phi: Any, n: Any, m: Any) -> Any:
+        factor = np.sqrt(np.maximum((n - sign * m) * (n + sign * m + 1), 0))
+        turned = np.exp(-1j * sign * phi)
+        return factor * turned * of(harmonic, theta, phi, n, m + sign)
+
+    def harmonic_forward(theta: Any, phi: Any, n: Any, m: Any) -> Any:
+        made = s.sph_harm_y(np.asarray(n), np.asarray(m), theta, phi)
+        return np.where(np.abs(m) > np.asarray(n), 0, made)
+
+    harmonic: Primitive = Primitive(
+        "sph_harm_y",
+        harmonic_forward,
+        lambda g, out, theta, phi, n, m: g * (0.5 * (ladder(1, theta, phi, n, m) - ladder(-1, theta, phi, n, m))),
+        lambda g, out, theta, phi, n, m: g * (1j * m * out),
+        sample=lambda draw: (
+            (draw.array((2,), 0.3, 2.5), draw.array((2,), -3.0, 3.0), draw.integer(2, 3), draw.integer(-2, 2)),
+            {},
+        ),
+        pointwise=True,
+        real_only=True,
+    )
+
+    # --- hypergeometric functions in their argument
+    define(
+        s.hyp1f1,
+        None,
+        None,
+        lambda g, out, a, b, x: g * (a / b * s.hyp1f1(a + 1, b + 1, x)),
+        domain=[positive, positive, (-2.0, 2.0)],
+    )
+    define(
+        s.hyperu,
+        None,
+        None,
+        lambda g, out, a, b, x: -g * (a * s.hyperu(a + 1, b + 1, x)),
+        domain=[positive, positive, positive],
+    )
+    define(s.hyp0f1, None, lambda g, out, v, z: g * (s.hyp0f1(v + 1, z) / v), domain=[positive, (-2.0, 2.0)])
+
+    # --- quotients that are smooth where they look like 0 / 0, and integrals
+    def growth(x: Any) -> Any:
+        return 0.5 * s.hyp1f1(2.0, 3.0, x)  # the slope of (exp(x) - 1) / x
+
+    define(s.exprel, lambda g, out, x: g * growth(x))
+    define(
+        s.boxcox,
+        lambda g, out, x, lmbda: g * x ** (lmbda - 1),
+        lambda g, out, x, lmbda: g * (np.log(x) ** 2 * growth(lmbda * np.log(x))),
+        domain=[positive, (-2.0, 2.0)],
+    )
+    define(
+        s.boxcox1p,
+        lambda g, out, x, lmbda: g * (1 + x) ** (lmbda - 1),
+        lambda g, out, x, lmbda: g * (np.log1p(x) ** 2 * growth(lmbda * np.log1p(x))),
+        domain=[positive, (-2.0, 2.0)],
+    )
+    define(s.spence, lambda g, out, z: -g * s.hyp2f1(1.0, 1.0, 2.0, 1 - z), domain=(0.3, 1.7))
+    define(
+        s.pseudo_huber,
+        lambda g, out, delta, r: g * (2 * out / delta - r * r / np.sqrt(delta * delta + r * r)),
+        lambda g, out, delta, r: g * (delta * r / np.sqrt(delta * delta + r * r)),
+        domain=[positive, (-2.0, 2.0)],
+    )
+    define(
+        s.powm1,
+        lambda g, out, x, y: g * (y * x ** (y - 1)),
+        lambda g, out, x, y: g * ((out + 1) * np.log(x)),
+        domain=[positive, (-2.0, 2.0)],
+    )
+
+    def pair(name: str, slopes: Any, low: float) -> None:
+        ufunc = getattr(s, name)
+        Primitive(
+            name,
+            lambda x: ufunc(x),
+            lambda g, out, x: g[0] * slopes(x)[0] + g[1] * slopes(x)[1],
+            tangent=lambda t, out, x: tuple(t * slope for slope in slopes(x)),
+            sample=lambda draw: ((draw.array(draw.shape(), low, 3.0),), {}),
+            numpy=ufunc,
+        )
+
+    pair("sici", lambda x: (np.sinc(x / np.pi), np.cos(x) / x), 0.3)
+    pair("shichi", lambda x: (np.sinh(x) / x, np.cosh(x) / x), 0.3)
+    pair("fresnel", lambda x: (np.sin(np.pi / 2 * x * x), np.cos(np.pi / 2 * x * x)), -2.0)
+    define(
+        s.kve,
+        lambda g, out, v, z: g * (of(registry["kv_slope"], v, z, 1) * np.exp(z)),  # type: ignore[arg-type]
+        lambda g, out, v, z: g * (out - 0.5 * (s.kve(v - 1, z) + s.kve(v + 1, z))),
+        domain=positive,
+    )
+    for name in ("hankel1", "hankel2"):
+        f = getattr(s, name)
+        define(f, None, lambda g, out, v, z, f=f: g * (0.5 * (f(v - 1, z) - f(v + 1, z))), domain=positive)
+
+    # --- distribution functions under older names, by what they are made of
+    def share(n: Any, d: Any, x: Any) -> Any:
+        return n * x / (n * x + d)
+
+    def whole(k: Any) -> Any:
+        return np.floor(np.asarray(bare(k), float))
+
+    made = {
+        "chdtr": lambda v, x: s.gammainc(v / 2.0, x / 2.0),
+        "chdtrc": lambda v, x: s.gammaincc(v / 2.0, x / 2.0),
+        "chdtri": lambda v, p: 2.0 * s.gammainccinv(v / 2.0, p),
+        "gdtr": lambda a, b, x: s.gammainc(b, a * x),
+        "gdtrc": lambda a, b, x: s.gammaincc(b, a * x),
+        "pdtr": lambda k, m: s.gammaincc(whole(k) + 1, m),
+        "pdtrc": lambda k, m: s.gammainc(whole(k) + 1, m),
+        "bdtr": lambda k, n, p: s.betaincc(whole(k) + 1, n - whole(k), p),
+        "bdtrc": lambda k, n, p: s.betainc(whole(k) + 1, n - whole(k), p),
+        "nbdtr": lambda k, n, p: s.betainc(n, whole(k) + 1, p),
+        "nbdtrc": lambda k, n, p: s.betaincc(n, whole(k) + 1, p),
+        "fdtr": lambda n, d, x: s.betainc(n / 2.0, d / 2.0, share(n, d, x)),
+        "fdtrc": lambda n, d, x: s.betaincc(n / 2.0, d / 2.0, share(n, d, x)),
+        "sindg": lambda x: np.sin(x * (np.pi / 180)),
+        "cosdg": lambda x: np.cos(x * (np.pi / 180)),
+        "tandg": lambda x: np.tan(x * (np.pi / 180)),
+    }
+    for name, composition in made.items():
+        composition.__name__ = composition.__qualname__ = name
+        dispatch.implements(getattr(s, name))(_of_tensors(composition))
+
+
+def _of_tensors(composition: Any) -> Any:
+    def function(*args: Any) -> Any:
+        return composition(*(_tensor(a) for a in args))
+
+    function.__name__ = function.__qualname__ = composition.__name__
+    function.__doc__ = f"``scipy.special.{composition.__name__}``, composed of differentiable functions."
+    return function

@@ -1,0 +1,161 @@
+"""Further functions of scipy.special: first and second derivatives against mpmath, values against SciPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff as ad
+from autodiff.core.errors import AutodiffError
+from autodiff.testing import check_gradients
+
+special = pytest.importorskip("scipy.special")
+mpmath = mp = pytest.importorskip("mpmath")
+from autodiff import special as ours  # noqa: E402  (needs SciPy)
+
+
+def plasma(z: Any) -> Any:
+    return mp.exp(-z * z) * mp.erfc(-1j * z)
+
+
+def voigt(x: Any, sigma: Any, gamma: Any) -> Any:
+    return mp.re(plasma((x + 1j * gamma) / (sigma * mp.sqrt(2)))) / (sigma * mp.sqrt(2 * mp.pi))
+
+
+def harmonic(n: int, m: int) -> Any:
+    def value(theta: Any, phi: Any) -> Any:
+        k = abs(m)
+        scale = mp.sqrt((2 * n + 1) / (4 * mp.pi) * mp.factorial(n - k) / mp.factorial(n + k))
+        slope = mp.diff(lambda u: mp.legendre(n, u), mp.cos(theta), k)
+        made = scale * (-1) ** k * mp.sin(theta) ** k * slope * mp.exp(1j * k * phi)
+        return made if m >= 0 else (-1) ** k * mp.conj(made)
+
+    return value
+
+
+def boxcox(x: Any, power: Any) -> Any:
+    return mp.log(x) * mp.hyp1f1(1, 2, power * mp.log(x))
+
+
+AIRY = [(lambda z, k=k, f=f: f(z, derivative=k)) for f in (mp.airyai, mp.airybi) for k in (0, 1)]
+#: name, ours, mpmath's, points, and in which arguments.
+CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
+    ("lambertw", lambda z: np.real(ours.lambertw(z)), mp.lambertw, [(0.0,), (0.5,), (1e3,), (-0.3,)], (0,)),
+    ("lambertw -1", lambda z: np.real(special.lambertw(z, -1)), lambda z: mp.lambertw(z, -1), [(-0.2,)], (0,)),
+    ("wofz", lambda x: np.imag(special.wofz(x + 0.3j)), lambda x: mp.im(plasma(x + 0.3j)), [(0.0,), (2.0,)], (0,)),
+    ("voigt_profile", ours.voigt_profile, voigt, [(0.4, 1.2, 0.7), (0.0, 1.0, 1.0), (-9.0, 1.0, 0.3)], (0, 1, 2)),
+    *[(f"airy {i}", lambda z, i=i: special.airy(z)[i], f, [(-3.0,), (0.0,), (2.0,)], (0,)) for i, f in enumerate(AIRY)],
+    ("hyp1f1", ours.hyp1f1, mp.hyp1f1, [(0.5, 1.5, 0.3), (2.0, 3.0, -4.0)], (2,)),
+    ("hyperu", ours.hyperu, mp.hyperu, [(0.5, 1.5, 0.3), (2.0, 3.0, 4.0)], (2,)),
+    ("hyp0f1", special.hyp0f1, mp.hyp0f1, [(1.5, 0.3)], (1,)),
+    ("zeta", ours.zeta, mp.zeta, [(1.5, 1.0), (3.0, 0.4), (20.0, 2.0), (1.05, 5.0), (2.0, 1e3)], (0, 1)),
+    ("zeta Riemann", ours.zeta, mp.zeta, [(2.5,), (-0.5,), (1.001,)], (0,)),
+    ("exprel", special.exprel, lambda x: mp.hyp1f1(1, 2, x), [(0.0,), (1e-8,), (2.0,), (-3.0,)], (0,)),
+    ("boxcox", special.boxcox, boxcox, [(2.0, 0.0), (2.0, 0.5), (0.3, -1e-9)], (0, 1)),
+    ("boxcox1p", special.boxcox1p, lambda x, p: boxcox(1 + x, p), [(2.0, 0.0), (1e-9, 0.5)], (0, 1)),
+    ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1.0,), (0.5,), (1.8,)], (0,)),
+    ("powm1", special.powm1, lambda x, y: x**y - 1, [(1.2, 0.7)], (0, 1)),
+    ("kve", special.kve, lambda v, z: mp.besselk(v, z) * mp.exp(z), [(1.2, 0.7)], (0, 1)),
+    ("sici", lambda x: special.sici(x)[0], mp.si, [(1.3,), (-1e-9,)], (0,)),
+    ("sici 1", lambda x: ours.sici(x)[1], mp.ci, [(1.3,)], (0,)),
+    ("shichi", lambda x: ours.shichi(x)[1], mp.chi, [(1.3,)], (0,)),
+    ("fresnel", lambda x: special.fresnel(x)[1], mp.fresnelc, [(1.3,), (-0.3,)], (0,)),
+    ("hankel1", lambda z: np.real(ours.hankel1(1.2, z)), lambda z: mp.re(mp.hankel1(mp.mpf(1.2), z)), [(1.3,)], (0,)),
+    ("chdtr", special.chdtr, lambda v, x: mp.gammainc(v / 2, 0, x / 2, regularized=True), [(3.0, 1.2)], (0, 1)),
+    (
+        "fdtr",
+        special.fdtr,
+        lambda n, d, x: mp.betainc(n / 2, d / 2, 0, n * x / (n * x + d), regularized=True),
+        [(3.0, 1.2, 0.7)],
+        (0, 1, 2),
+    ),
+]
+POLYNOMIALS = {
+    "eval_legendre": mp.legendre,
+    "eval_sh_legendre": lambda n, x: mp.legendre(n, 2 * x - 1),
+    "eval_chebyt": mp.chebyt,
+    "eval_sh_chebyt": lambda n, x: mp.chebyt(n, 2 * x - 1),
+    "eval_chebyc": lambda n, x: 2 * mp.chebyt(n, x / 2),
+    "eval_chebyu": mp.chebyu,
+    "eval_sh_chebyu": lambda n, x: mp.chebyu(n, 2 * x - 1),
+    "eval_chebys": lambda n, x: mp.chebyu(n, x / 2),
+    "eval_hermite": mp.hermite,
+    "eval_hermitenorm": lambda n, x: mp.mpf(2) ** (-mp.mpf(n) / 2) * mp.hermite(n, x / mp.sqrt(2)),
+    "eval_laguerre": lambda n, x: mp.laguerre(n, 0, x),
+}
+for name, truth in POLYNOMIALS.items():
+    for n in (0, 1, 4):
+        CASES.append(
+            (
+                f"{name} {n}",
+                lambda x, f=name, n=n: getattr(ours, f)(n, x),
+                lambda x, f=truth, n=n: f(n, x),
+                [(-0.6,)],
+                (0,),
+            )
+        )
+for n in (0, 1, 4):
+    for name, truth, more in (
+        ("eval_genlaguerre", mp.laguerre, (0.7,)),
+        ("eval_gegenbauer", mp.gegenbauer, (0.7,)),
+        ("eval_jacobi", mp.jacobi, (0.7, 0.2)),
+    ):
+        CASES.append(
+            (
+                f"{name} {n}",
+                lambda x, f=name, n=n, m=more: getattr(special, f)(n, *m, x),
+                lambda x, f=truth, n=n, m=more: f(n, *map(mp.mpf, m), x),
+                [(0.3,)],
+                (0,),
+            )
+        )
+for degree, order in ((0, 0), (1, 0), (2, 1), (3, -2), (3, 3)):
+    CASES.append(
+        (
+            f"sph_harm_y {degree} {order}",
+            lambda t, p, n=degree, m=order: np.real(ours.sph_harm_y(n, m, t, p)),
+            lambda t, p, n=degree, m=order: mp.re(harmonic(n, m)(t, p)),
+            [(0.7, 0.4), (0.0, 0.4)],
+            (0, 1),
+        )
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_derivatives_against_mpmath(case: Any) -> None:
+    _, f, truth, points, places = case
+    for args in points:
+        for place in places:
+            g = f
+            for order in (1, 2):
+                g = ad.grad(g, place)
+                with mpmath.workdps(40):
+                    orders = tuple(order * (i == place) for i in range(len(args)))
+                    right = float(mp.re(mp.diff(truth, tuple(map(mp.mpf, args)), orders)))
+                assert np.isclose(float(g(*args)), right, rtol=1e-8, atol=1e-11), (args, place, order)
+
+
+def test_values_are_scipys() -> None:
+    x = np.array([0.3, 0.6])
+    for name, *args in (
+        ("chdtr", 3.0, x), ("chdtrc", 3.0, x), ("chdtri", 3.0, x), ("gdtr", 2.0, 3.0, x), ("gdtrc", 2.0, 3.0, x),
+        ("pdtr", 2, x), ("pdtrc", 2, x), ("bdtr", 2, 5, x), ("bdtrc", 2, 5, x), ("nbdtr", 2, 5, x), ("nbdtrc", 2, 5, x),
+        ("fdtr", 2.0, 3.0, x), ("fdtrc", 2.0, 3.0, x), ("sindg", x), ("cosdg", x), ("tandg", x), ("lambertw", x),
+        ("zeta", x + 2), ("zeta", x + 2, 3.0), ("sph_harm_y", 2, 1, x, x), ("eval_hermite", 3, x),
+    ):  # fmt: skip
+        got, right = getattr(ours, name)(*args), getattr(special, name)(*args)
+        np.testing.assert_allclose(got.data, right, rtol=1e-12, err_msg=name)
+        assert got.dtype == right.dtype, name
+    assert {"airy", "lambertw", "zeta", "eval_legendre", "chdtr", "sph_harm_y"} <= set(dir(ours))
+
+
+def test_forward_mode_and_refusals() -> None:
+    check_gradients(lambda z: special.wofz(z), np.array([0.3 + 0.2j]), order=1)
+    check_gradients(lambda z: special.airy(z)[1], np.array([0.3, -2.0]))
+    check_gradients(lambda t, p: np.imag(ours.sph_harm_y(2, 1, t, p)), np.array([0.7]), np.array([0.4]))
+    with pytest.raises(AutodiffError, match="'a'"):
+        ad.grad(lambda a: special.hyp1f1(a, 2.0, 0.3))(1.0)
+    with pytest.raises(AutodiffError, match="diff_n"):
+        ours.sph_harm_y(2, 1, 0.3, 0.4, diff_n=1)
