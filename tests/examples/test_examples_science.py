@@ -15,7 +15,7 @@ NAMES = sorted(path.stem for path in SCIENCE.glob("*.py"))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "robertson" else []) for name in NAMES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("robertson", "quantum") else []) for name in NAMES]
 )
 def test_an_example_finds_the_truth(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCIENCE))
