@@ -153,7 +153,7 @@ class Body:
         self.width = len(flatten(carry)[0])
 
         def enter(value: Any, wanted: bool) -> Any:
-            array = np.array(bare(getattr(value, "_data", value)))
+            array = np.array(bare(getattr(value, "_data", value)), order="C")  # as its rows will lie
             leaf = Variable(array.shape, array.dtype) if wanted and array.dtype.kind == "f" else None
             return wrap(self.recorder.argument(array), leaf)
 
@@ -186,7 +186,7 @@ class Body:
         given, outs = self._graph
         with self._recording():
             seeds = [
-                self.recorder.argument(np.array(bare(out._data))) if through else None
+                self.recorder.argument(np.array(bare(out._data), order="C")) if through else None
                 for out, through in zip(outs, self.through, strict=True)
             ]
             pairs = [(out._node, seed) for out, seed in zip(outs, seeds, strict=True) if seed is not None]

@@ -145,6 +145,18 @@ def test_every_call_is_numpys(served: list[bool], ufunc: Any, dtype: Any) -> Non
         assert np.allclose(ours, plain, rtol=4 * np.finfo(dtype).eps, atol=0, equal_nan=True)
 
 
+def test_memory_in_another_order(served: list[bool]) -> None:
+    start, xs = np.asfortranarray(RNG.normal(size=(3, 3))), np.asfortranarray(RNG.normal(size=(6, 3, 3)))
+
+    def loss(start: Any, xs: Any) -> Any:
+        last, ys = ad.scan(lambda c, x: (np.tanh(c.T @ x), c.T + x.T), start, xs)
+        return np.sum(last * last) + np.sum(np.sin(ys.T))
+
+    same(loss, start, xs)
+    same(ad.grad(loss, (0, 1)), start, xs)
+    assert all(served)
+
+
 def test_what_is_closed_over_is_read_anew_and_gets_its_gradient(served: list[bool]) -> None:
     def f(w: Any, b: Any, k: float) -> Any:
         return np.sum(ad.scan(lambda c, x: (np.tanh(c * w + b * k) + x, c), START, XS)[1])
