@@ -201,7 +201,7 @@ class EmbeddingBag(Embedding):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """Bags of given vectors; see :meth:`Embedding.from_pretrained`."""
-        table = embeddings.data if isinstance(embeddings, Tensor) else np.asarray(embeddings)
+        table = embeddings._array if isinstance(embeddings, Tensor) else np.asarray(embeddings)
         if table.ndim != 2:
             raise ShapeError(
                 f"EmbeddingBag.from_pretrained: needs shape (num_embeddings, embedding_dim), got {table.shape}"

@@ -88,7 +88,7 @@ class ChannelNorm(Module):
         for name, start in self._start.items():
             held = self._buffers[name]
             if held is not None:
-                held.data = np.full_like(held.data, start)
+                held.data = np.full_like(held._array, start)
 
     def reset_parameters(self) -> None:
         """Statistics, scale and shift as they were before the first batch."""
@@ -96,7 +96,7 @@ class ChannelNorm(Module):
         for name, start in (("weight", 1.0), ("bias", 0.0)):
             held = self._parameters[name]
             if held is not None:
-                held.data = np.full_like(held.data, start)
+                held.data = np.full_like(held._array, start)
 
     def _checked(self, input: Any) -> Any:
         x = as_input(input)

@@ -14,6 +14,7 @@ from optim import (
     history,
     lbfgs,
     lion,
+    logs,
     lr_scheduler,
     matrices,
     moments,
@@ -32,6 +33,7 @@ from optim.checkpoint import *
 from optim.history import *
 from optim.lbfgs import *
 from optim.lion import *
+from optim.logs import *
 from optim.matrices import *
 from optim.moments import *
 from optim.optimizer import *
@@ -51,6 +53,7 @@ __all__ += clipping.__all__
 __all__ += history.__all__
 __all__ += lbfgs.__all__
 __all__ += lion.__all__
+__all__ += logs.__all__
 __all__ += matrices.__all__
 __all__ += moments.__all__
 __all__ += optimizer.__all__

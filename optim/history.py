@@ -32,6 +32,8 @@ class History:
         One per epoch.
     steps : list of int
         How many optimiser steps each epoch had.
+    metrics : dict of str to list of float
+        What a ``training_step`` gave by name, one number per step.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     _PER_EPOCH = ("train_accuracy", "validation_accuracy", "validation_loss", "learning_rate", "steps", "seconds")
 

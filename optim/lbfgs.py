@@ -93,16 +93,16 @@ class LBFGS(Optimizer):
 
     def _gradient(self) -> Array:
         parts = []
-        for i, p in enumerate(self._params()):
+        for i, (p, value) in enumerate(zip(self._params(), self._values(), strict=True)):
             g = p.grad
-            g = np.zeros_like(p.data) if g is None else np.asarray(g.data if hasattr(g, "requires_grad") else g)
-            if g.shape != p.data.shape:
-                raise ShapeError(f"LBFGS: parameter {i} has a gradient of shape {g.shape}, itself {p.data.shape}")
-            parts.append(real(g.astype(p.data.dtype, copy=False).reshape(-1)))
+            g = np.zeros_like(value) if g is None else np.asarray(g.data if hasattr(g, "requires_grad") else g)
+            if g.shape != value.shape:
+                raise ShapeError(f"LBFGS: parameter {i} has a gradient of shape {g.shape}, itself {value.shape}")
+            parts.append(real(g.astype(value.dtype, copy=False).reshape(-1)))
         return np.concatenate(parts)
 
     def _values(self) -> list[Array]:
-        return [p.data for p in self._params()]
+        return [p._array if isinstance(p, autodiff.Tensor) else p.data for p in self._params()]
 
     def _place(self, values: list[Array], t: float, d: Array) -> None:
         """Move the parameters to ``values + t d``, in new memory: a recorded graph keeps what it saw."""
@@ -222,7 +222,7 @@ class LBFGS(Optimizer):
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
             raise ArgumentError("LBFGS: a state dict has the keys 'state' and 'param_groups'")
         held = dict(next(iter(state_dict["state"].values()), {}))
-        total = sum(real(p.data.reshape(-1)).size for p in self._params())
+        total = sum(real(value.reshape(-1)).size for value in self._values())
         known = {"func_evals", "n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad"}
         known |= {"prev_loss", "al"}
         if set(held) - known:

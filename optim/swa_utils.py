@@ -65,7 +65,7 @@ def get_swa_avg_fn() -> Average:
 def _of_all(average: Average) -> Averages:
     def update(averaged: list[Any], parameters: list[Any], number: int) -> None:
         for a, p in zip(averaged, parameters, strict=True):
-            a.data = np.asarray(average(a.data, p.data, number)).astype(a.data.dtype)
+            a.data = np.asarray(average(a._array, p._array, number)).astype(a.dtype)
 
     return update
 
@@ -166,13 +166,13 @@ class AveragedModel:
         with no_grad():
             if self.n_averaged == 0:
                 for a, p in zip(averaged, current, strict=True):
-                    a.data = p.data.copy()
+                    a.data = p._array.copy()
             else:
                 update = self.multi_avg_fn or _of_all(self.avg_fn or get_swa_avg_fn())
                 update(averaged, current, self.n_averaged)
             if not self.use_buffers:
                 for a, p in zip(self.module.buffers(), model.buffers(), strict=True):
-                    a.data = p.data.copy()
+                    a.data = p._array.copy()
         self.n_averaged += 1
 
     def parameters(self) -> Iterator[Any]:

@@ -10,10 +10,11 @@ was not.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ import numpy as np
 import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
-from autodiff.core.errors import AnomalyError, ArgumentError, DTypeError, ShapeError
+from autodiff.core.errors import AnomalyError, ArgumentError
 from autodiff.extras import require
+from autodiff.files import save_figure
+from autodiff.tables import html_table
+from optim.batches import Batches, arrays, call, leaves, parts_of, rows, size_of
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
 from optim.history import History
 from optim.schedules import ReduceLROnPlateau
+from optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-__all__ = ["Trainer"]
+__all__ = ["RateSearch", "Trainer"]
 
 
 class Trainer:
@@ -39,8 +44,9 @@ class Trainer:
     model : object
         Called on a batch of inputs; has ``parameters``, ``train``, ``eval``, ``state_dict``, ``load_state_dict``: any
         ``nn.Module``.
-    loss : callable
-        ``loss(scores, targets) -> Tensor``, a scalar mean over the batch.
+    loss : callable, optional
+        ``loss(scores, targets) -> Tensor``, a scalar mean over the batch. What a batch holds after the targets, such as
+        a mask or weights, is given to it, too.
     optimizer : Optimizer or DataParallel
     schedule : Schedule, optional
         A :class:`~optim.ReduceLROnPlateau` gets the validation loss (the epoch's mean training loss without validation
@@ -68,6 +74,16 @@ class Trainer:
         Save it every so many optimiser steps, too.
     compile : bool
         Take the steps under :func:`autodiff.compile`: the same numbers, bit for bit, with NumPy's work prepared.
+    objective : callable, optional
+        ``objective(model, batch) -> Tensor``, the whole loss of a batch, in place of ``loss``: for autoencoders,
+        language models and whatever else has no targets.
+    training_step : callable, optional
+        ``training_step(trainer, batch)`` takes the whole step itself, its own ``zero_grad``, ``backward`` and ``step``
+        included, and returns the loss or a dict of numbers by name: for several losses and optimisers (GANs). A
+        checkpoint cannot hold the other optimisers, so there is none.
+    ema : float, optional
+        Keep exponential averages of the parameters with this decay (:class:`~optim.swa_utils.AveragedModel`).
+        Validation, ``best_state`` and, after ``fit``, the model are those of the averages.
 
     Attributes
     ----------
@@ -99,7 +115,7 @@ class Trainer:
     def __init__(
         self,
         model: Any,
-        loss: Callable[[Any, Any], Tensor],
+        loss: Callable[..., Tensor] | None,
         optimizer: Any,
         schedule: Any = None,
         *,
@@ -114,7 +130,14 @@ class Trainer:
         checkpoint: str | Path | None = None,
         checkpoint_every: int | None = None,
         compile: bool = False,
+        objective: Callable[[Any, Any], Tensor] | None = None,
+        training_step: Callable[[Trainer, Any], Any] | None = None,
+        ema: float | None = None,
     ) -> None:
+        if sum(given is not None for given in (loss, objective, training_step)) != 1:
+            raise ArgumentError("Trainer: give one of loss, objective and training_step (None for the loss)")
+        if training_step is not None and (checkpoint is not None or accumulate != 1 or clip_norm or clip_value):
+            raise ArgumentError("Trainer: a training_step clips and accumulates itself, and has no checkpoint")
         if schedule_per not in ("epoch", "step"):
             raise ArgumentError(f"Trainer: schedule_per must be 'epoch' or 'step', got {schedule_per!r}")
         if isinstance(schedule, ReduceLROnPlateau) and schedule_per == "step":
@@ -139,6 +162,9 @@ class Trainer:
         self.accumulate = accumulate
         self.patience = patience
         self.callbacks = list(callbacks)
+        self.objective = objective
+        self.training_step = training_step
+        self.averaged = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
         self.progress = progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.checkpoint_every = checkpoint_every
@@ -154,6 +180,7 @@ class Trainer:
         self._order: np.ndarray[Any, Any] | None = None
         self._next = self._epoch_steps = self._seen = self._correct = 0
         self._facts: dict[str, Any] = {}
+        self._loader: Any = None
         self._are_classes = False
         # optim.DataParallel shares every batch between processes; a plain optimiser is alone.
         self._team = optimizer if hasattr(optimizer, "shard") else None
@@ -162,8 +189,8 @@ class Trainer:
 
     def fit(
         self,
-        train: tuple[Any, Any],
-        validation: tuple[Any, Any] | None = None,
+        train: Any,
+        validation: Any = None,
         epochs: int | None = None,
         batch_size: int = 32,
         *,
@@ -175,8 +202,12 @@ class Trainer:
 
         Parameters
         ----------
-        train, validation : (inputs, targets)
-            Arrays of equal length; integer targets are classes.
+        train, validation : (inputs, targets), or iterable of batches
+            Arrays of equal length; integer targets are classes. Several inputs are a tuple, or a dict by the names of
+            the model's arguments; further entries go to the loss. A dict has the key ``"targets"``. For an
+            ``objective`` or a ``training_step`` any tree of arrays will do.
+            Or batches of that form, ready: an ``nn.DataLoader``, a list of tuples or dicts, an iterator (for one
+            epoch), or a function that returns one.
         epochs : int, optional
             Default 10, unless ``steps`` is given.
         batch_size : int
@@ -210,33 +241,44 @@ class Trainer:
                 raise ArgumentError(f"fit: {name} must be at least 1, got {value}")
         if resume and self.checkpoint is None:
             raise ArgumentError("fit: resume=True needs a path: Trainer(..., checkpoint='run.npz')")
-        x, y = self._checked("train", train)
+        data = self._checked("train", train)
         held_out = None if validation is None else self._checked("validation", validation)
-        batches = self._batches(len(x), batch_size)
-        per_epoch = -(-batches // self.accumulate)
-        self._facts = {
-            "examples": len(x),
-            "data": zlib.crc32(_bytes(y), zlib.crc32(_bytes(x))),
-            "batch_size": batch_size,
-            "accumulate": self.accumulate,
-        }
+        if isinstance(data, Batches):
+            if self.checkpoint_every is not None or self._team is not None:
+                raise ArgumentError("fit: checkpoint_every and DataParallel need arrays; batches are not cut here")
+            # Where it is unknown how many there are, an epoch ends where its batches do.
+            n, crc, batches = -1, 0, data.count()
+        else:
+            n, crc = size_of(data), 0
+            batches = self._batches(n, batch_size)
+            for _, array in leaves(data):
+                crc = zlib.crc32(_bytes(array), crc)
+        per_epoch = math.inf if batches is None else -(-batches // self.accumulate)
+        self._facts = {"examples": n, "data": crc, "batch_size": batch_size, "accumulate": self.accumulate}
+        self._loader = train if isinstance(getattr(train, "generator", None), np.random.Generator) else None
         self._own_generators()
         self.epoch = self.step = 0
         self._order, self._stopped = None, False
         if resume and self.checkpoint is not None and self.checkpoint.exists():
             self._restore(self.checkpoint)
-        last_step = steps if steps is not None else (epochs or 0) * per_epoch
-        bar = self._bar(last_step)
+        last_step: float = steps if steps is not None else (epochs or 0) * per_epoch
+        bar = self._bar(None if math.isinf(last_step) else int(last_step))
         try:
             while not self._stopped and self.step < last_step and (epochs is None or self.epoch < epochs):
                 started = time.perf_counter()
-                asked = self._run_epoch(x, y, batch_size, batches, last_step, bar)
+                asked = (
+                    self._run_batches(data, last_step, bar)
+                    if isinstance(data, Batches)
+                    else self._run_epoch(data, n, batch_size, batches or 0, last_step, bar)
+                )
                 self._after_epoch(held_out, started, asked, bar)
                 self._save()
         finally:
             bar.close()
         if restore_best and self.best_state is not None:
             self.model.load_state_dict(self.best_state)
+        elif self.averaged is not None and self.averaged.n_averaged:
+            self.model.load_state_dict(self.averaged.module.state_dict())
         self.model.eval()
         return self.history
 
@@ -245,56 +287,93 @@ class Trainer:
         least = 2 * (self._team.size if self._team is not None else 1)
         return whole + (rest >= least or whole == 0)
 
-    def _run_epoch(self, x: Any, y: Any, batch_size: int, batches: int, last_step: int, bar: Any) -> bool:
+    def _run_batches(self, data: Batches, last_step: float, bar: Any) -> bool:
+        """Go through one epoch of ready batches; says whether a callback asked to stop."""
+        self.model.train()
+        self._epoch_steps = self._seen = self._correct = 0
+        iterator, number = iter(data), 0
+        while self.step < last_step:
+            group = list(itertools.islice(iterator, self.accumulate))
+            if not group:
+                break
+            parts = [(batch, size_of(batch), f"in batch {number + i} of the epoch") for i, batch in enumerate(group)]
+            number += len(group)
+            if self._after_step(self._take_step(parts), bar):
+                return True
+        if not number and self.step < last_step:
+            raise ArgumentError("fit: an epoch without a batch; is the loader empty, or longer batches than data?")
+        return False
+
+    def _run_epoch(self, data: Any, n: int, batch_size: int, batches: int, last_step: float, bar: Any) -> bool:
         """Go through the rest of the epoch; says whether a callback asked to stop."""
         self.model.train()
         if self._order is None:
-            self._order = self.generator.permutation(len(x))
+            self._order = self.generator.permutation(n)
             self._next = self._epoch_steps = self._seen = self._correct = 0
         order = self._order
         while self._next < batches and self.step < last_step:
             end = min(self._next + self.accumulate, batches)
             chosen = [order[k * batch_size : (k + 1) * batch_size] for k in range(self._next, end)]
-            value = self._take_step(x, y, chosen)
+            parts = []
+            for part in chosen:
+                mine = part if self._team is None else self._team.shard(part)
+                parts.append((rows(data, mine), len(part), mine))
+            value = self._take_step(parts)
             self._next = end
-            self.step += 1
-            self._epoch_steps += 1
-            self.history.loss.append(value)
-            if self.schedule is not None and self.schedule_per == "step":
-                self.schedule.step()
-            bar.update(1)
-            rate = self.optimizer.param_groups[0]["lr"]
-            bar.set_postfix(
-                loss=f"{value:.4f}", accuracy=f"{self._correct / self._seen:.3f}", lr=f"{rate:.2g}", refresh=False
-            )
-            if any([callback.on_step(self) for callback in self.callbacks if hasattr(callback, "on_step")]):
+            if self._after_step(value, bar):
                 return True
             if self.checkpoint_every is not None and self.step % self.checkpoint_every == 0 and self._next < batches:
                 self._save()
         return False
 
-    def _step(self, x: Any, y: Any, parts: list[Any]) -> float:
-        """One optimiser step on the examples in ``parts``; returns their mean loss."""
+    def _after_step(self, value: float, bar: Any) -> bool:
+        """Count a step and tell of it; says whether a callback asked to stop."""
+        self.step += 1
+        self._epoch_steps += 1
+        self.history.loss.append(value)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        if self.schedule is not None and self.schedule_per == "step":
+            self.schedule.step()
+        bar.update(1)
+        told = {"accuracy": f"{self._correct / self._seen:.3f}"} if self._are_classes else {}
+        rate = self.optimizer.param_groups[0]["lr"]
+        bar.set_postfix(loss=f"{value:.4f}", **told, lr=f"{rate:.2g}", refresh=False)
+        return any([callback.on_step(self) for callback in self.callbacks if hasattr(callback, "on_step")])
+
+    def _loss_of(self, batch: Any) -> tuple[Tensor, Any, Any]:
+        """The loss of a batch, the model's scores and the targets; None where there are none."""
+        if self.objective is not None:
+            return self.objective(self.model, batch), None, None
+        inputs, rest = parts_of(batch)
+        scores = call(self.model, inputs)
+        assert self.loss is not None
+        return self.loss(scores, *rest), scores, rest[0]
+
+    def _step(self, parts: list[Any]) -> float:
+        """One optimiser step on the batches of ``parts``, each with its size and where it is from; their mean loss."""
+        if self.training_step is not None:
+            self._seen += parts[0][1]
+            return self._noted(self.training_step(self, parts[0][0]))
         self.optimizer.zero_grad()
-        total = sum(map(len, parts))
+        total = sum(size for _, size, _ in parts)
         mean = 0.0
         correct = 0
-        for part in parts:
-            mine = part if self._team is None else self._team.shard(part)
-            inputs, targets = x[mine], y[mine]
-            scores = self.model(inputs)
-            loss = self.loss(scores, targets)
+        for batch, size, mine in parts:
+            loss, scores, targets = self._loss_of(batch)
             value = float(loss.item())
             if not math.isfinite(value):
-                self._explain(inputs, targets, mine, f"the loss became {value}")
+                self._explain(batch, mine, f"the loss became {value}")
             # What this part is of the whole, so that the sum is the mean over all examples, whatever the sizes.
-            weight = len(mine) / total
+            weight = (size if self._team is None else len(mine)) / total
             mean += weight * value
-            correct += _hits(scores, targets) or 0
+            hits = _hits(scores, targets)
+            self._are_classes = self._are_classes or hits is not None
+            correct += hits or 0
             if self._team is not None:
                 weight *= self._team.size
             (loss if weight == 1 else loss * weight).backward()
-            self._check_gradients(inputs, targets, mine)
+            self._check_gradients(batch, mine)
         if self._team is not None:
             mean, correct = self._team.total(mean), int(self._team.total(correct))
             self._team.average_gradients()
@@ -310,23 +389,38 @@ class Trainer:
             self.optimizer.step()
         return mean
 
-    def _check_gradients(self, inputs: Any, targets: Any, chosen: Any) -> None:
+    def _noted(self, given: Any) -> float:
+        """What a training_step returned, as a loss; numbers by name are kept, and their sum is the loss."""
+        named = given if isinstance(given, Mapping) else {}
+        values = {name: float(v.item() if hasattr(v, "item") else v) for name, v in named.items()}
+        for name, value in values.items():
+            self.history.metrics.setdefault(name, []).append(value)
+        if given is None:
+            raise ArgumentError("training_step returned None; return the loss, or a dict of numbers by name")
+        loss = sum(values.values()) if named else float(given.item() if hasattr(given, "item") else given)
+        if not math.isfinite(loss):
+            raise AnomalyError(f"training_step gave {given!r} at step {self.step + 1}")
+        return loss
+
+    def _check_gradients(self, batch: Any, chosen: Any) -> None:
         with np.errstate(all="ignore"):
             for p in self.model.parameters():
                 g = p.grad
                 # A sum is quick to take, and not finite if any element is not; it may also overflow, so look again.
                 if g is not None and not math.isfinite(abs(g.sum())) and not np.isfinite(g).all():
-                    self._explain(inputs, targets, chosen, f"the gradient of {self._name_of(p)} is not finite")
+                    self._explain(batch, chosen, f"the gradient of {self._name_of(p)} is not finite")
 
     def _name_of(self, parameter: Any) -> str:
         named = getattr(self.model, "named_parameters", None)
         pairs = named() if named is not None else ((f"parameter {i}", p) for i, p in enumerate(self.model.parameters()))
         return next((str(name) for name, p in pairs if p is parameter), "a parameter")
 
-    def _explain(self, inputs: Any, targets: Any, chosen: Any, what: str) -> None:
+    def _explain(self, batch: Any, chosen: Any, what: str) -> None:
         """Run the batch again, watching every operation, and say where the NaN came from."""
-        dots = ", ..." if len(chosen) > 8 else ""
-        where = f"{what} at step {self.step + 1}, on examples [{', '.join(map(str, chosen[:8]))}{dots}]"
+        if not isinstance(chosen, str):
+            dots = ", ..." if len(chosen) > 8 else ""
+            chosen = f"on examples [{', '.join(map(str, chosen[:8]))}{dots}]"
+        where = f"{what} at step {self.step + 1}, {chosen}"
         bad = [self._name_of(p) for p in self.model.parameters() if not np.isfinite(p._array).all()]
         if bad:
             raise AnomalyError(
@@ -334,14 +428,14 @@ class Trainer:
             )
         try:
             with detect_anomaly(), np.errstate(all="ignore"):
-                self.loss(self.model(inputs), targets).backward()
+                self._loss_of(batch)[0].backward()
         except AnomalyError as error:
             raise AnomalyError(f"{where}: {error}") from error
         raise AnomalyError(
             f"{where}: run again, no single operation made it; lower the learning rate or clip the gradients"
         )
 
-    def _after_epoch(self, held_out: tuple[Any, Any] | None, started: float, asked: bool, bar: Any) -> None:
+    def _after_epoch(self, held_out: Any, started: float, asked: bool, bar: Any) -> None:
         history = self.history
         self.epoch += 1
         self._order = None
@@ -357,7 +451,7 @@ class Trainer:
             score = -loss if math.isnan(accuracy) else accuracy
             if score > self._best:
                 self._best, self._since_best = score, 0
-                self.best_state = self.model.state_dict()
+                self.best_state = self._judged().state_dict()
             else:
                 self._since_best += 1
             bar.set_postfix(
@@ -375,33 +469,175 @@ class Trainer:
             self.patience is not None and held_out is not None and self._since_best >= self.patience
         )
 
-    def evaluate(self, data: tuple[Any, Any], batch_size: int = 1024) -> tuple[float, float]:
+    def _judged(self) -> Any:
+        """The model that validation is about: the averages, where there are some."""
+        return self.model if self.averaged is None or not self.averaged.n_averaged else self.averaged.module
+
+    def _pieces(self, data: Any, batch_size: int) -> Iterator[Any]:
+        """Data as batches, in order."""
+        if isinstance(data, Batches) or Batches.fits(data):
+            yield from data if isinstance(data, Batches) else Batches(data)
+            return
+        held = arrays("data", data, False)
+        for start in range(0, size_of(held), batch_size):
+            yield rows(held, slice(start, start + batch_size))
+
+    def evaluate(self, data: Any, batch_size: int = 1024) -> tuple[float, float]:
         """Mean loss and accuracy (NaN if the targets are no classes), in evaluation mode.
 
         Parameters
         ----------
-        data : (inputs, targets)
+        data : (inputs, targets), or iterable of batches
+            As for :meth:`fit`.
         batch_size : int
 
         Returns
         -------
         (loss, accuracy)
         """
-        x, y = (part._array if isinstance(part, Tensor) else np.asarray(part) for part in data)
+        if self.training_step is not None:
+            raise ArgumentError("evaluate: a training_step tells no loss of data that are held out; use callbacks")
+        held, self.model = self.model, self._judged()
         was_training = getattr(self.model, "training", False)
-        self.model.eval()
-        total, correct = 0.0, 0
+        total, count, correct = 0.0, 0, 0
         classes = True
+        try:
+            self.model.eval()
+            with no_grad():
+                for batch in self._pieces(data, batch_size):
+                    n = size_of(batch)
+                    loss, scores, targets = self._loss_of(batch)
+                    total += float(loss.item()) * n
+                    count += n
+                    hits = _hits(scores, targets)
+                    classes = hits is not None
+                    correct += hits or 0
+            self.model.train(was_training)
+        finally:
+            self.model = held
+        if not count:
+            raise ArgumentError("evaluate: the data are empty")
+        return total / count, correct / count if classes else math.nan
+
+    def predict(self, inputs: Any, batch_size: int = 1024) -> Any:
+        """What the model gives for inputs, in evaluation mode, as arrays.
+
+        Parameters
+        ----------
+        inputs : array, tuple or dict of arrays, or iterable of batches
+            Without targets; of an iterable's batches that are tuples or lists, the first entry.
+        batch_size : int
+
+        Returns
+        -------
+        ndarray, or tuple of ndarray
+            As the model gives one or several.
+
+        Examples
+        --------
+        >>> import numpy as np, nn, optim
+        >>> net = nn.Linear(2, 3)
+        >>> trainer = Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters()))
+        >>> trainer.predict(np.ones((5, 2), np.float32)).shape
+        (5, 3)
+        """
+        model, found = self._judged(), []
+        ready = Batches.fits(inputs)
+        was_training = getattr(model, "training", False)
+        model.eval()
         with no_grad():
-            for start in range(0, len(x), batch_size):
-                part, target = x[start : start + batch_size], y[start : start + batch_size]
-                scores = self.model(part)
-                total += float(self.loss(scores, target).item()) * len(part)
-                hits = _hits(scores, target)
-                classes = hits is not None
-                correct += hits or 0
-        self.model.train(was_training)
-        return total / len(x), correct / len(x) if classes else math.nan
+            for batch in self._pieces(inputs, batch_size):
+                out = call(model, batch[0] if ready and isinstance(batch, tuple | list) else batch)
+                found.append(out if isinstance(out, tuple | list) else (out,))
+        model.train(was_training)
+        if not found:
+            raise ArgumentError("predict: the inputs are empty")
+        joined = tuple(
+            np.concatenate([o._array if isinstance(o, Tensor) else np.asarray(o) for o in column])
+            for column in zip(*found, strict=True)
+        )
+        return joined[0] if len(joined) == 1 else joined
+
+    def find_lr(
+        self, train: Any, batch_size: int = 32, *, start: float = 1e-7, end: float = 10.0, steps: int = 100
+    ) -> RateSearch:
+        """Steps with a learning rate that grows from ``start`` to ``end``; model and optimiser are put back after.
+
+        Parameters
+        ----------
+        train : as for :meth:`fit`
+        batch_size : int
+        start, end : float
+        steps : int
+            At most; it ends where the loss is four times its least.
+
+        Returns
+        -------
+        RateSearch
+            Rates and losses, and a suggestion.
+
+        References
+        ----------
+        Smith, "Cyclical learning rates for training neural networks", arXiv 1506.01186, section 3.3.
+
+        Examples
+        --------
+        >>> import numpy as np, nn, optim
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(64, 3)).astype(np.float32)
+        >>> net = nn.Linear(3, 1, generator=rng)
+        >>> trainer = Trainer(net, nn.MSELoss(), optim.SGD(net.parameters()), progress=False)
+        >>> search = trainer.find_lr((x, x.sum(1, keepdims=True)))
+        >>> 1e-3 < search.suggestion < 1.0
+        True
+        """
+        if not 0 < start < end or steps < 2:
+            raise ArgumentError(f"find_lr: rates grow in two steps at least, got {start} to {end} in {steps}")
+        if self.training_step is not None or self._team is not None:
+            raise ArgumentError("find_lr: needs a loss or an objective, and one process")
+        data = self._checked("train", train)
+        self._own_generators()
+        kept = self.model.state_dict(), self.optimizer.state_dict()
+        masks = {key: generator_state(module.generator) for key, module in self._generators()}
+        buffers = [(b, b._array.copy()) for b in getattr(self.model, "buffers", tuple)()]
+        rng = np.random.default_rng(0)
+        growth = (end / start) ** (1 / (steps - 1))
+        rates: list[float] = []
+        losses: list[float] = []
+
+        def batches() -> Iterator[Any]:
+            while True:
+                if isinstance(data, Batches):
+                    yield from data
+                else:
+                    order = rng.permutation(size_of(data))
+                    for first in range(0, len(order), batch_size):
+                        yield rows(data, order[first : first + batch_size])
+
+        self.model.train()
+        try:
+            with np.errstate(all="ignore"):
+                for number, batch in zip(range(steps), batches(), strict=False):
+                    for group in self.optimizer.param_groups:
+                        group["lr"] = start * growth**number
+                    self.optimizer.zero_grad()
+                    loss = self._loss_of(batch)[0]
+                    value = float(loss.item())
+                    if not math.isfinite(value) or (losses and value > 4 * min(losses)):
+                        break
+                    rates.append(start * growth**number)
+                    losses.append(value)
+                    loss.backward()
+                    self.optimizer.step()
+        finally:
+            self.model.load_state_dict(kept[0])
+            self.optimizer.load_state_dict(kept[1])
+            self.optimizer.zero_grad()
+            for buffer, array in buffers:
+                buffer.data = array
+            for key, module in self._generators():
+                set_generator_state(module.generator, masks[key])
+        return RateSearch(rates, losses)
 
     # --- killed and resumed
     # -----------------------------------------------------------------------------------------------
@@ -412,6 +648,8 @@ class Trainer:
             for i, module in enumerate(self.model.modules()):
                 if hasattr(module, "generator"):
                     yield str(i), module
+        if self._loader is not None:
+            yield "loader", self._loader
 
     def _own_generators(self) -> None:
         for _, module in self._generators():
@@ -427,9 +665,11 @@ class Trainer:
             # One process writes for all, so what differs between them must not: running averages are linear, so that
             # averaging them now and again at the end of the epoch is averaging them at the end.
             self._team.average_buffers()
-        arrays = {f"model/{name}": array for name, array in self.model.state_dict().items()}
+        arrays: dict[str, Any] = {f"model/{name}": array for name, array in self.model.state_dict().items()}
         if self.best_state is not None:
             arrays.update({f"best/{name}": array for name, array in self.best_state.items()})
+        if self.averaged is not None:
+            arrays.update({f"ema/{name}": array for name, array in self.averaged.state_dict().items()})
         if self._order is not None:
             arrays["order"] = self._order
         optimizer = self.optimizer.state_dict()
@@ -494,6 +734,9 @@ class Trainer:
                     _, number, slot = name.split("/")
                     state[int(number)][slot] = array
             history = History(**meta["history"])
+            averages = _below("ema/", arrays)
+            if bool(averages) != (self.averaged is not None):
+                raise ArgumentError(f"{path} is of another run: with{'' if averages else 'out'} ema")
             self.model.load_state_dict(_below("model/", arrays))
             self.optimizer.load_state_dict({"state": state, "param_groups": meta["optimizer"]["param_groups"]})
             if self.schedule is not None:
@@ -511,58 +754,52 @@ class Trainer:
             self._best, self._since_best, self._stopped = meta["best"], meta["since_best"], meta["stopped"]
         except (KeyError, TypeError, IndexError) as error:
             raise ArgumentError(f"{path} is no checkpoint of a Trainer: {type(error).__name__} {error}") from error
+        if self.averaged is not None:
+            self.averaged.load_state_dict(averages)
         self.history = history
         self._order = arrays.get("order")
         self.best_state = _below("best/", arrays) or None
 
     # --- around it --------------------------------------------------------------------------------------------------
 
-    def _checked(self, name: str, data: tuple[Any, Any]) -> tuple[Any, Any]:
-        try:
-            x, y = data
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(f"fit: {name} must be a pair (inputs, targets)") from error
-        x = x._array if isinstance(x, Tensor) else np.asarray(x)
-        y = y._array if isinstance(y, Tensor) else np.asarray(y)
-        if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
-            raise ShapeError(
-                f"fit: {name} inputs of shape {x.shape} and targets of shape {y.shape}; they need one length"
-            )
-        if not len(x):
-            raise ArgumentError(f"fit: {name} is empty")
-        for what, array in (("inputs", x), ("targets", y)):
-            if array.dtype.kind not in "biuf":
-                raise DTypeError(f"fit: {name} {what} have dtype {array.dtype}; pass numbers")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                bad = np.argwhere(~np.isfinite(array))[0]
-                raise ArgumentError(f"fit: {name} {what} hold NaN or infinity, first at index {bad.tolist()}")
-        scores = self._scores(x)
-        self._are_classes = _hits(scores, y[:1]) is not None
+    def _checked(self, name: str, data: Any) -> Any:
+        """The data, as arrays or as :class:`~optim.batches.Batches`, looked at before the first step."""
+        self._are_classes = False
+        if Batches.fits(data):
+            return Batches(data)
+        held = arrays(name, data, self.loss is not None)
+        if self.loss is None:
+            return held
+        inputs, (targets, *_) = parts_of(held)
+        scores = self._scores(rows(inputs, slice(0, 1)))
+        if not isinstance(targets, np.ndarray):
+            return held
+        self._are_classes = _hits(scores, targets[:1]) is not None
         if self._are_classes:
             classes = scores.shape[1]
-            wrong = ((y < 0) | (y >= classes)) & (y != getattr(self.loss, "ignore_index", -1))
+            wrong = ((targets < 0) | (targets >= classes)) & (targets != getattr(self.loss, "ignore_index", -1))
             if wrong.any():
                 at = int(np.argmax(wrong))
                 raise ArgumentError(
-                    f"fit: {name} target {int(y[at])} at index {at} is no class; the model gives {classes} scores"
+                    f"fit: {name} target {int(targets[at])} at index {at} is no class; the model gives {classes} scores"
                 )
-        return x, y
+        return held
 
-    def _scores(self, x: Any) -> Any:
+    def _scores(self, inputs: Any) -> Any:
         """What the model says of one example, without training on it: if the data do not fit the model, it says so
         here.
         """
         was_training = getattr(self.model, "training", False)
         self.model.eval()
         with no_grad():
-            scores = self.model(x[:1])
+            scores = call(self.model, inputs)
         self.model.train(was_training)
         return scores
 
-    def _bar(self, total: int) -> Any:
+    def _bar(self, total: int | None) -> Any:
         if not self.progress or (self._team is not None and self._team.rank):
             return _NoBar()
-        return require("tqdm").tqdm(total=total, initial=self.step, unit="step", dynamic_ncols=True)
+        return require("tqdm.auto").tqdm(total=total, initial=self.step, unit="step", dynamic_ncols=True)
 
 
 def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -575,9 +812,68 @@ def _bytes(array: Any) -> memoryview:
 
 def _hits(scores: Any, y: Any) -> int | None:
     """How many examples have their largest score at their class; None if these are no scores of classes."""
+    if not isinstance(scores, Tensor) or not isinstance(y, np.ndarray | Tensor):
+        return None
     if y.dtype.kind not in "iu" or y.ndim != 1 or scores.ndim != 2 or scores.shape[1] < 2:
         return None
-    return int((scores._array.argmax(axis=1) == y).sum())
+    return int((scores._array.argmax(axis=1) == (y._array if isinstance(y, Tensor) else y)).sum())
+
+
+@dataclasses.dataclass
+class RateSearch:
+    """Learning rates and the losses met with them: what :meth:`Trainer.find_lr` gives.
+
+    Attributes
+    ----------
+    rates, losses : list of float
+        One per step.
+
+    Examples
+    --------
+    >>> search = RateSearch([0.001, 0.01, 0.1, 1.0], [2.0, 1.9, 0.5, 3.0])
+    >>> search.suggestion
+    0.01
+    """
+
+    rates: list[float]
+    losses: list[float]
+
+    @property
+    def suggestion(self) -> float:
+        """A tenth of the rate at which the smoothed loss is least."""
+        if not self.rates:
+            raise ArgumentError("find_lr: not one finite loss; begin with a smaller rate")
+        smooth, mean = [], 0.0
+        for i, loss in enumerate(self.losses):
+            mean = 0.8 * mean + 0.2 * loss if len(self.losses) > 20 else loss
+            smooth.append(mean / (1 - 0.8 ** (i + 1)) if len(self.losses) > 20 else mean)
+        return self.rates[int(np.argmin(smooth))] / 10
+
+    def _repr_html_(self) -> str:
+        pairs = list(zip(self.rates, self.losses, strict=True))
+        return html_table(f"suggested rate {self.suggestion:.2g}", ["rate", "loss"], pairs[:: max(1, len(pairs) // 20)])
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Loss against rate, on a logarithmic axis.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Save the figure there; the suffix chooses the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        figure = require("matplotlib.figure").Figure(figsize=(5, 3.5), layout="constrained")
+        axes = figure.subplots()
+        axes.semilogx(self.rates, self.losses, color="#0072b2", linewidth=0.8)
+        axes.axvline(self.suggestion, color="#d55e00", linewidth=0.8, label=f"suggested: {self.suggestion:.2g}")
+        axes.set(xlabel="learning rate", ylabel="loss")
+        axes.legend()
+        if path is not None:
+            save_figure(figure, path)
+        return figure
 
 
 class _NoBar:

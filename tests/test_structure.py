@@ -27,7 +27,7 @@ OPTIONAL = {
 }
 # autodiff.nn and autodiff.optim: second names, which import what they name and nothing else.
 SECOND_NAMES = {"nn.py", "optim.py"}
-OPTIONAL |= {"safetensors", "mpi4py", "numba", "llvmlite", "IPython"}
+OPTIONAL |= {"safetensors", "tensorboardX", "mpi4py", "numba", "llvmlite", "IPython"}
 
 # Of every room of autodiff, which rooms it may import: wherever it stands, and inside functions alone. "*" is the
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.

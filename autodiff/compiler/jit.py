@@ -676,6 +676,7 @@ class _Sources:
     def __init__(self, declared: list[Any]) -> None:
         ours = {id(generator.bit_generator) for generator in declared}
         kinds = np.random.BitGenerator, random.Random
+        # Its type is asked, not the thing: stand-ins for what a package deprecates warn when they are asked.
         self._found = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds) and id(thing) not in ours]
         self._found = [thing for thing in self._found if not isinstance(thing, random.SystemRandom)]
         self._before = list(map(_source_state, self._found))

@@ -373,7 +373,7 @@ def _norm(name: str, axes: int, input: Any, p: float, kernel_size: Any, stride: 
     if p == 1:
         return sums
     # The norm of zeros has gradient 0, as numpy.linalg.norm has here; a root's own would be infinite.
-    nothing = sums.data == 0
+    nothing = sums._array == 0
     return np.where(nothing, 0.0, np.where(nothing, 1.0, sums) ** (1 / p))  # type: ignore[return-value]
 
 
@@ -428,7 +428,7 @@ def _unpool(
 ) -> Tensor:
     x, single = batched(name, as_real(name, input), axes)
     where, _ = batched(name, indices, axes)
-    where = where.data if isinstance(where, Tensor) else where
+    where = where._array if isinstance(where, Tensor) else where
     if where.shape != x.shape:
         raise ShapeError(f"{name}: indices of shape {where.shape} for an input of shape {x.shape}")
     if where.dtype.kind not in "iu":

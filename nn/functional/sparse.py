@@ -163,7 +163,7 @@ def embedding_bag(
         raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
         raise ArgumentError(f"embedding_bag: per_sample_weights go with mode 'sum', not with {mode!r}")
-    places = np.asarray(input.data if isinstance(input, Tensor) else input)
+    places = np.asarray(input._array if isinstance(input, Tensor) else input)
     places = places.astype(np.intp) if not places.size else places
     factors = None if per_sample_weights is None else as_input(per_sample_weights)
     if factors is not None and factors.shape != places.shape:
@@ -184,7 +184,7 @@ def embedding_bag(
     if mode == "max":
         if not places.shape[1]:
             return rows.sum(1)  # type: ignore[no-any-return]
-        held = np.where(counted[..., None], rows.data, -np.inf)
+        held = np.where(counted[..., None], rows._array, -np.inf)
         best = rows[np.arange(len(places))[:, None], held.argmax(1), np.arange(width)]
         return np.where(counted.any(1, keepdims=True), best, 0.0)  # type: ignore[return-value]
     sums = np.where(counted[..., None], rows, 0.0).sum(1)
@@ -195,7 +195,7 @@ def _bags(total: int, offsets: Any, include_last: bool) -> tuple[Any, Any]:
     """Of bags that lie one after the other: the position of each entry, (B, longest), and which of them are entries."""
     if offsets is None:
         raise ArgumentError("embedding_bag: a one-dimensional input needs offsets, where each bag begins")
-    starts = np.asarray(offsets.data if isinstance(offsets, Tensor) else offsets)
+    starts = np.asarray(offsets._array if isinstance(offsets, Tensor) else offsets)
     starts = starts if starts.size else starts.astype(np.intp)
     if starts.ndim != 1 or starts.dtype.kind not in "iu":
         raise ShapeError(

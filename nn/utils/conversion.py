@@ -64,7 +64,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     array([[3., 4.]])
     """
     held = _listed("vector_to_parameters", parameters)
-    vector = vec.data if isinstance(vec, Tensor) else np.asarray(vec)
+    vector = vec._array if isinstance(vec, Tensor) else np.asarray(vec)
     total = sum(p.size for p in held)
     if vector.shape != (total,):
         raise ShapeError(f"vector_to_parameters: a vector of shape {vector.shape} for parameters of {total} elements")

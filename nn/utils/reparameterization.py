@@ -61,7 +61,7 @@ class _WeightNorm(_Computed):
         return norm.reshape(()) if self.dim is None else norm
 
     def divide(self, module: Module, weight: Parameter) -> None:
-        module.register_parameter(f"{self.name}_g", Parameter(self._norm(weight.data)))
+        module.register_parameter(f"{self.name}_g", Parameter(self._norm(weight._array)))
         module.register_parameter(f"{self.name}_v", weight)
 
     def weight(self, module: Module) -> Tensor:
@@ -90,16 +90,16 @@ class _SpectralNorm(_Computed):
     def divide(self, module: Module, weight: Parameter) -> None:
         module.register_parameter(f"{self.name}_orig", weight)
         rng = default_generator(self.generator)
-        for part, size in zip(("_u", "_v"), self._matrix(weight.data).shape, strict=True):
+        for part, size in zip(("_u", "_v"), self._matrix(weight._array).shape, strict=True):
             module.register_buffer(self.name + part, Tensor(self._unit(rng.normal(size=size)).astype(weight.dtype)))
         self._iterate(module, 15)
 
     def _iterate(self, module: Module, times: int) -> None:
-        matrix = self._matrix(getattr(module, f"{self.name}_orig").data)
+        matrix = self._matrix(getattr(module, f"{self.name}_orig")._array)
         u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
         for _ in range(times):
-            v.data = self._unit(matrix.T @ u.data)
-            u.data = self._unit(matrix @ v.data)
+            v.data = self._unit(matrix.T @ u._array)
+            u.data = self._unit(matrix @ v._array)
 
     def __call__(self, module: Module, args: Any) -> None:
         if module.training:
@@ -108,7 +108,7 @@ class _SpectralNorm(_Computed):
 
     def weight(self, module: Module) -> Tensor:
         weight = getattr(module, f"{self.name}_orig")
-        u, v = getattr(module, f"{self.name}_u").data, getattr(module, f"{self.name}_v").data
+        u, v = getattr(module, f"{self.name}_u")._array, getattr(module, f"{self.name}_v")._array
         return weight / (u @ (self._matrix(weight) @ v))  # type: ignore[no-any-return]
 
     gone = ("_orig", "_u", "_v")
@@ -121,7 +121,7 @@ def _remove(kind: type[_Computed], module: M, name: str) -> M:
     else:
         raise ArgumentError(f"{kind.words}: the parameter {name!r} of {type(module).__name__} has none")
     with no_grad():
-        weight = hook.weight(module).data
+        weight = hook.weight(module)._array
     hook.handle.remove()
     for part in kind.gone:  # type: ignore[attr-defined]
         delattr(module, name + part)

@@ -67,7 +67,7 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     """
     x = padded_sequences if isinstance(padded_sequences, Tensor) else Tensor(padded_sequences)
     x = x if batch_first else x.swapaxes(0, 1)
-    counts = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
+    counts = np.asarray(lengths._array if isinstance(lengths, Tensor) else lengths)
     if counts.shape != x.shape[:1]:
         raise ShapeError(f"unpad_sequence: lengths of shape {counts.shape} for {x.shape[0]} sequences")
     return [x[i, : int(n)] for i, n in enumerate(counts)]
