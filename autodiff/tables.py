@@ -1,12 +1,15 @@
-"""Tables for notebooks."""
+"""What notebooks show: tables, and figures that need no magic line."""
 
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["html_table"]
+from autodiff.extras import require
+
+__all__ = ["figure", "html_table"]
 
 
 def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], below: Sequence[str] = ()) -> str:
@@ -36,3 +39,29 @@ def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[An
     lines += ["<tr>" + "".join(cell(value) for value in row) + "</tr>" for row in rows]
     lines += ["</table>", *(f"<p>{html.escape(line)}</p>" for line in below)]
     return "".join(lines)
+
+
+def figure(**options: Any) -> Any:
+    """A matplotlib figure that needs no display, leaves pyplot's state alone, and shows itself in a notebook, where
+    ``%matplotlib`` was never said.
+
+    Parameters
+    ----------
+    **options
+        As of ``matplotlib.figure.Figure``.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    made = require("matplotlib.figure").Figure(**options)
+
+    def png() -> bytes:
+        held = io.BytesIO()
+        made.savefig(held, format="png")
+        return held.getvalue()
+
+    # IPython asks the object itself.
+    made._repr_png_ = png
+    return made

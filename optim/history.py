@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from autodiff.core.errors import ArgumentError
-from autodiff.extras import require
 from autodiff.files import replacing, save_figure
-from autodiff.tables import html_table
+from autodiff.tables import figure, html_table
 
 __all__ = ["History"]
 
@@ -115,9 +114,8 @@ class History:
         """
         if not self.loss:
             raise ArgumentError("history.plot(): nothing was recorded yet; call fit() first")
-        # A Figure of its own needs no display and leaves pyplot's state alone.
-        figure = require("matplotlib.figure").Figure(figsize=(9, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        drawn = figure(figsize=(9, 3.5), layout="constrained")
+        left, right = drawn.subplots(1, 2)
         left.plot(range(1, len(self.loss) + 1), self.loss, color="#0072b2", linewidth=0.8, label="minibatch loss")
         if self.validation_loss:
             ends = list(itertools.accumulate(self.steps))
@@ -137,5 +135,5 @@ class History:
         right.set(xlabel="epoch", ylabel="accuracy", title="accuracy")
         right.legend()
         if path is not None:
-            save_figure(figure, path)
-        return figure
+            save_figure(drawn, path)
+        return drawn

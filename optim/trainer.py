@@ -26,7 +26,7 @@ from autodiff.clipping import clip_grad_norm_, clip_grad_value_
 from autodiff.core.errors import AnomalyError, ArgumentError
 from autodiff.extras import require
 from autodiff.files import save_figure
-from autodiff.tables import html_table
+from autodiff.tables import figure, html_table
 from optim.batches import Batches, arrays, call, leaves, parts_of, rows, size_of
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
 from optim.history import History
@@ -865,15 +865,15 @@ class RateSearch:
         -------
         matplotlib.figure.Figure
         """
-        figure = require("matplotlib.figure").Figure(figsize=(5, 3.5), layout="constrained")
-        axes = figure.subplots()
+        drawn = figure(figsize=(5, 3.5), layout="constrained")
+        axes = drawn.subplots()
         axes.semilogx(self.rates, self.losses, color="#0072b2", linewidth=0.8)
         axes.axvline(self.suggestion, color="#d55e00", linewidth=0.8, label=f"suggested: {self.suggestion:.2g}")
         axes.set(xlabel="learning rate", ylabel="loss")
         axes.legend()
         if path is not None:
-            save_figure(figure, path)
-        return figure
+            save_figure(drawn, path)
+        return drawn
 
 
 class _NoBar:

@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fast": ("core reads zero_times_infinity", ""),
     "errors": ("core extras", ""),
     "files": ("core", ""),
-    "tables": ("", ""),
+    "tables": ("core extras", ""),
     "naming": ("", ""),
     "nn": ("naming", ""),
     "optim": ("naming", ""),
@@ -99,7 +99,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "compiler": (f"{BASE} ops tensor kernels checkpointing transforms", "viz"),
     "command": ("", ""),
     "performance": ("core command", ""),
-    "viz": (f"{BASE} ops tensor files command *", ""),
+    "viz": (f"{BASE} ops tensor files tables command *", ""),
     "testing": (f"{BASE} ops tensor files tables command *", ""),
 }
 

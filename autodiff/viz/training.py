@@ -13,8 +13,8 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import no_grad
-from autodiff.extras import require
 from autodiff.files import save_figure
+from autodiff.tables import figure as notebook_figure
 
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
 
@@ -57,7 +57,7 @@ def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bin
     columns = min(4, len(arrays))
     rows = math.ceil(len(arrays) / columns)
     # A Figure of its own needs no display and leaves pyplot's state alone.
-    figure = require("matplotlib.figure").Figure(figsize=(3.1 * columns, 2.3 * rows), layout="constrained")
+    figure = notebook_figure(figsize=(3.1 * columns, 2.3 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(arrays) :]:
         panel.remove()
@@ -208,7 +208,7 @@ def weight_tiles(
     array = array[:most]
     columns = math.ceil(math.sqrt(len(array)))
     rows = math.ceil(len(array) / columns)
-    figure = require("matplotlib.figure").Figure(figsize=(0.9 * columns, 0.9 * rows), layout="constrained")
+    figure = notebook_figure(figsize=(0.9 * columns, 0.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     largest = float(np.abs(array).max()) or 1.0
     for panel in panels[len(array) :]:

@@ -579,3 +579,14 @@ def test_a_compiled_trainer_gives_the_same_numbers():
     for p, q in zip(parameters, plain, strict=True):
         np.testing.assert_array_equal(p, q)
     assert trainer._take_step.replays > trainer._take_step.recordings
+
+
+def test_curves_show_themselves_in_a_notebook_without_a_magic_line() -> None:
+    pytest.importorskip("matplotlib", reason="the curves are matplotlib's")
+    t = trainer(network())
+    t.fit(blobs(), epochs=1)
+    for drawn in (t.history.plot(), t.find_lr(blobs(), steps=5).plot()):
+        assert drawn._repr_png_().startswith(b"\x89PNG")
+    interactive = pytest.importorskip("IPython.core.formatters")
+    assert interactive.DisplayFormatter().format(t.history.plot())[0]["image/png"]
+    assert "<table>" in interactive.DisplayFormatter().format(t.history)[0]["text/html"]
