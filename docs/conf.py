@@ -52,7 +52,8 @@ MODULES = (
     "autodiff autodiff.fused autodiff.extend autodiff.linalg autodiff.fft autodiff.signal autodiff.special"
     " autodiff.stats autodiff.random autodiff.sparse autodiff.implicit autodiff.optimize autodiff.integrate"
     " autodiff.interpolate autodiff.testing autodiff.testing.course autodiff.viz autodiff.kernels"
-    " autodiff.performance nn nn.functional nn.init optim optim.datasets"
+    " autodiff.performance nn nn.functional nn.init nn.utils nn.utils.data nn.utils.rnn optim optim.swa_utils"
+    " optim.datasets"
 ).split()
 
 
