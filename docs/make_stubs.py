@@ -11,6 +11,7 @@ to this program, and what they promise to what calls return.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -53,6 +54,22 @@ PARAMETERS = {
     "varargs": "Any",
 }
 
+#: The same, of nn.functional, where a name may mean something else.
+_WINDOW = "int | Sequence[int]"
+NETWORKS = {
+    "dilation": _WINDOW,
+    "dim": "int | Sequence[int]",
+    "kernel_size": _WINDOW,
+    "normalized_shape": _WINDOW,
+    "out": "None",
+    "output_padding": _WINDOW,
+    "output_size": "int | Sequence[int | None] | None",
+    "padding": _WINDOW,
+    "scale_factor": "float | Sequence[float] | None",
+    "size": "int | Sequence[int] | None",
+    "stride": "int | Sequence[int] | None",
+}
+
 #: What a function gives, where the source says Any and it is not one Tensor. "Any": its arguments decide.
 RETURNS = {
     "autodiff.atleast_1d": "Any",
@@ -72,6 +89,13 @@ RETURNS = {
     "autodiff.linalg.slogdet": "Any",
     "autodiff.linalg.svd": "Any",
     "autodiff.special.logsumexp": "Any",
+    "nn.functional.attention_with_weights": "Any",
+    "nn.functional.adaptive_max_pool1d": "Any",
+    "nn.functional.adaptive_max_pool2d": "Any",
+    "nn.functional.adaptive_max_pool3d": "Any",
+    "nn.functional.max_pool1d": "Any",
+    "nn.functional.max_pool2d": "Any",
+    "nn.functional.max_pool3d": "Any",
 }
 
 #: PyTorch's words that give no Tensor.
@@ -87,15 +111,15 @@ _IN_FULL = ("array", "astype", "constant")
 _BINARY = "add sub mul truediv pow mod matmul floordiv and or xor lshift rshift"
 
 
-def type_of(parameter: inspect.Parameter, variadic: bool = False) -> str:
+def type_of(parameter: inspect.Parameter, table: dict[str, str] = PARAMETERS) -> str:
     """A parameter's annotation, or what the tables and its default say."""
     said = parameter.annotation
     if said is not inspect.Parameter.empty and said not in ("Any", Any):
         return str(said)
     if parameter.kind is parameter.VAR_KEYWORD:
         return "Any"
-    if parameter.name in PARAMETERS:
-        return PARAMETERS[parameter.name]
+    if parameter.name in table:
+        return table[parameter.name]
     if isinstance(parameter.default, bool):
         return "ArrayLike" if parameter.name == "where" else "bool"
     return "ArrayLike | None" if parameter.default is None else "ArrayLike"
@@ -146,9 +170,10 @@ def given(name: str, function: Callable[..., Any]) -> str:
     return re.sub(r"\bAny\b", "Tensor", str(said))
 
 
-def function(module: str, name: str, thing: Callable[..., Any]) -> str:
+def function(module: str, name: str, thing: Callable[..., Any], table: dict[str, str] = PARAMETERS) -> str:
     """A function of a stub."""
-    head = f"def {name}({signature(thing)}) -> {given(f'{module}.{name}', thing)}:"
+    types = functools.partial(type_of, table=table)
+    head = f"def {name}({signature(thing, types)}) -> {given(f'{module}.{name}', thing)}:"
     return f'{head}\n    """{summary(thing)}"""\n' if summary(thing) else f"{head} ...\n"
 
 
@@ -167,13 +192,13 @@ from autodiff.tensor import Tensor
 '''
 
 
-def namespace(module: str, names: Iterable[str]) -> str:
+def namespace(module: str, names: Iterable[str], table: dict[str, str] = PARAMETERS) -> str:
     """The stub of a module whose names are made from a table."""
     there = importlib.import_module(module)
     text = HEAD.format(title=(there.__doc__ or "").split("\n")[0])
     listed = sorted(names)
     text += f"\n__all__ = {list(there.__all__)!r}\n\n"
-    return text + "\n".join(function(module, name, getattr(there, name)) for name in listed)
+    return text + "\n".join(function(module, name, getattr(there, name), table) for name in listed)
 
 
 def imported() -> list[str]:
@@ -246,6 +271,9 @@ def stubs() -> dict[str, str]:
         "signatures.pyi": operators(),
         "special.pyi": namespace("autodiff.special", [name for name in dir(special) if not name.startswith("_")]),
     }
+    functional = importlib.import_module("nn.functional")
+    text = namespace("nn.functional", functional.__all__, NETWORKS)
+    texts["../nn/functional/__init__.pyi"] = text.replace("from numpy.typing", "import numpy as np\nfrom numpy.typing")
     return {name: formatted(name, text) for name, text in texts.items()}
 
 
