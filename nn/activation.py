@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from nn import functional as F
 from nn.module import Module
 from nn.parameter import Parameter
 from nn.table import FunctionLayer
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "CELU",
@@ -53,7 +58,7 @@ class ReLU(FunctionLayer):
 
     _function = staticmethod(_relu)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """Any shape."""
         return _relu(input)  # type: ignore[no-any-return]
 
@@ -228,7 +233,7 @@ class RReLU(Module):
         self.upper = upper
         self.generator = generator
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """Any shape."""
         return F.rrelu(input, self.lower, self.upper, self.training, self.generator)
 
@@ -281,7 +286,7 @@ class PReLU(Module):
     array([-0.5,  2. ], dtype=float32)
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: Any = np.float32) -> None:
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: DTypeLike = np.float32) -> None:
         super().__init__()
         if num_parameters < 1:
             raise ArgumentError(f"PReLU: num_parameters must be positive, got {num_parameters}")
@@ -289,7 +294,7 @@ class PReLU(Module):
         self.init = init
         self.weight = Parameter(np.full(num_parameters, init, dtype))
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, C, ...) to the same shape."""
         return F.prelu(input, self.weight)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
 from nn import functional as F
 from nn.normalization import ChannelNorm
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["BatchRenorm1d", "BatchRenorm2d", "BatchRenorm3d", "LinearRenormSchedule", "LogisticRenormSchedule"]
 
@@ -126,7 +131,7 @@ class _BatchRenorm(ChannelNorm):
         eps: float = 1e-5,
         momentum: float | None = 0.01,
         affine: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         limits: Callable[[int], tuple[float, float]] | tuple[float, float] = LinearRenormSchedule(),
         *,
         eps_mode: str = "inside",
@@ -146,7 +151,7 @@ class _BatchRenorm(ChannelNorm):
         self.ddof = ddof
         self._spread = spread
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
         x = self._checked(input)
         rmax, dmax = self.limits(int(self.num_batches_tracked.item())) if callable(self.limits) else self.limits

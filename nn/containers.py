@@ -6,13 +6,16 @@ import math
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
 from nn.module import Module
 from nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "Flatten",
@@ -133,7 +136,7 @@ class Sequential(_Chain):
         for name, module in named:
             self.add_module(str(name), module)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Any:
         """Each module's output is the next one's input."""
         state = current_state()
         ordinary = state is None or not state.traced
@@ -269,7 +272,7 @@ class ParameterList(Module):
             raise IndexError(f"ParameterList of {len(self)} parameters has no index {place}")
         return str(place % len(self))
 
-    def append(self, value: Any) -> ParameterList:
+    def append(self, value: ArrayLike) -> ParameterList:
         """Add a parameter at the end."""
         self.register_parameter(str(len(self)), _as_parameter(value))
         return self
@@ -408,7 +411,7 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, ...) -> (N, product) with the defaults."""
         x = input if isinstance(input, Tensor) else Tensor(input)
         n = max(x.ndim, 1)
@@ -438,7 +441,7 @@ class Unflatten(Module):
         if self.unflattened_size.count(-1) > 1 or any(n < -1 for n in self.unflattened_size):
             raise ArgumentError(f"Unflatten: sizes are not negative but for one -1, got {self.unflattened_size}")
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """``(..., product, ...)`` to ``(..., *unflattened_size, ...)``."""
         x = input if isinstance(input, Tensor) else Tensor(input)
         if not -x.ndim <= self.dim < x.ndim:
@@ -464,7 +467,7 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Any:
         """The input itself."""
         return input
 
@@ -482,6 +485,6 @@ class Residual(Module):
         super().__init__()
         self.module = module
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Any:
         """The module must keep the shape."""
         return self.module(input) + input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,11 @@ from nn import init
 from nn.functional.common import as_input
 from nn.module import Module
 from nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
@@ -39,7 +44,7 @@ class _Conv(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
-        dtype: Any,
+        dtype: DTypeLike,
         generator: np.random.Generator | None,
     ) -> None:
         super().__init__()
@@ -113,7 +118,7 @@ class _Forward(_Conv):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(
@@ -131,7 +136,7 @@ class _Forward(_Conv):
             generator,
         )
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, in_channels, ...) or (in_channels, ...) to the same with out_channels."""
         function = (F.conv1d, F.conv2d, F.conv3d)[self._axes - 1]
         padding = self.padding
@@ -225,7 +230,7 @@ class _Transpose(_Conv):
         bias: bool = True,
         dilation: Any = 1,
         padding_mode: str = "zeros",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(
@@ -243,7 +248,7 @@ class _Transpose(_Conv):
             generator,
         )
 
-    def forward(self, input: Any, output_size: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, output_size: Any = None) -> Tensor:
         """(N, in_channels, ...) to (N, out_channels, ...).
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.normalization import update_running
 from nn.module import Module
 from nn.normalization import ChannelNorm
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["CrossIterationBatchNorm1d", "CrossIterationBatchNorm2d"]
 
@@ -102,7 +107,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
         rho: float = 1.0,
         burnin: int = 0,
         two_stage: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         eps_mode: str = "inside",
         invalid: str = "max",
@@ -165,7 +170,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
             return self.buffer_num if count > self.burnin else 0
         return int(self.buffer_num * min(count / self.burnin, 1.0))
 
-    def forward(self, input: Any, weight: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, weight: ArrayLike | None = None) -> Tensor:
         """Normalise.
 
         Parameters

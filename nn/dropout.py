@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
 from nn import functional as F
 from nn.module import Module
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
@@ -36,7 +39,7 @@ class Dropout(Module):
         self.p = p
         self.generator = generator
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """Any shape."""
         return type(self)._function(input, self.p, self.training, self.generator)  # type: ignore[no-any-return]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from nn import functional as F
 from nn import init
 from nn.module import Module
 from nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["Embedding", "EmbeddingBag"]
 
@@ -60,8 +65,8 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-        _weight: Any = None,
-        dtype: Any = np.float32,
+        _weight: ArrayLike | None = None,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -127,7 +132,7 @@ class Embedding(Module):
         made.weight.requires_grad = not freeze
         return made
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """int (...) -> (..., embedding_dim)."""
         return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
 
@@ -172,10 +177,10 @@ class EmbeddingBag(Embedding):
         scale_grad_by_freq: bool = False,
         mode: str = "mean",
         sparse: bool = False,
-        _weight: Any = None,
+        _weight: ArrayLike | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         if mode not in ("mean", "sum", "max"):
@@ -212,7 +217,9 @@ class EmbeddingBag(Embedding):
         made.weight.requires_grad = not freeze
         return made
 
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:  # type: ignore[override]
+    def forward(
+        self, input: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
+    ) -> Tensor:  # type: ignore[override]
         """int (B, n), or (total,) with offsets -> (B, embedding_dim)."""
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,

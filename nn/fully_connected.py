@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from nn.dropout import Dropout
 from nn.linear import Linear
 from nn.module import Module
 from nn.normalization import BatchNorm1d, LayerNorm
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["FullyConnectedNet"]
 
@@ -64,7 +69,7 @@ class FullyConnectedNet(Module):
         normalization: str | None = None,
         reg: float = 0.0,
         weight_scale: float = 1e-2,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -109,7 +114,7 @@ class FullyConnectedNet(Module):
         self.add_module(name, module)
         self._steps.append(module)
 
-    def forward(self, X: Any) -> Tensor:
+    def forward(self, X: ArrayLike) -> Tensor:
         """Scores.
 
         Parameters
@@ -131,7 +136,7 @@ class FullyConnectedNet(Module):
             x = F.relu(x) if step is None else step(x)
         return x  # type: ignore[return-value]
 
-    def loss(self, X: Any, y: Any) -> Tensor:
+    def loss(self, X: ArrayLike, y: ArrayLike) -> Tensor:
         """Mean softmax loss plus ``0.5 * reg * sum(W^2)`` over the affine weights.
 
         Parameters

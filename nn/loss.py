@@ -5,7 +5,7 @@ it calls.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from autodiff import Tensor
 from autodiff.core.errors import ArgumentError
 from nn import functional as F
 from nn.module import Module
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "BCELoss",
@@ -91,11 +94,15 @@ class CrossEntropyLoss(_Loss):
     """Cross-entropy of softmax scores. See :func:`nn.functional.cross_entropy`."""
 
     def __init__(
-        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.cross_entropy(input, target, **self._arguments())
 
@@ -103,10 +110,10 @@ class CrossEntropyLoss(_Loss):
 class NLLLoss(_Loss):
     """The negative log-probability of each target class. See :func:`nn.functional.nll_loss`."""
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction, weight=weight, ignore_index=ignore_index)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.nll_loss(input, target, **self._arguments())
 
@@ -114,10 +121,10 @@ class NLLLoss(_Loss):
 class BCELoss(_Loss):
     """Binary cross-entropy of probabilities. See :func:`nn.functional.binary_cross_entropy`."""
 
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction, weight=weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.binary_cross_entropy(input, target, **self._arguments())
 
@@ -125,10 +132,12 @@ class BCELoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of scores. See :func:`nn.functional.binary_cross_entropy_with_logits`."""
 
-    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+    def __init__(
+        self, weight: ArrayLike | None = None, reduction: str = "mean", pos_weight: ArrayLike | None = None
+    ) -> None:
         super().__init__(reduction, weight=weight, pos_weight=pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.binary_cross_entropy_with_logits(input, target, **self._arguments())
 
@@ -143,7 +152,7 @@ class KLDivLoss(_Loss):
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction, log_target=log_target)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.kl_div(input, target, **self._arguments())
 
@@ -154,7 +163,7 @@ class GaussianNLLLoss(_Loss):
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction, full=full, eps=eps)
 
-    def forward(self, input: Any, target: Any, var: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike, var: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.gaussian_nll_loss(input, target, var, **self._arguments())
 
@@ -165,7 +174,7 @@ class PoissonNLLLoss(_Loss):
     def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
         super().__init__(reduction, log_input=log_input, full=full, eps=eps)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.poisson_nll_loss(input, target, **self._arguments())
 
@@ -176,7 +185,7 @@ class MSELoss(_Loss):
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.mse_loss(input, target, **self._arguments())
 
@@ -187,7 +196,7 @@ class L1Loss(_Loss):
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.l1_loss(input, target, **self._arguments())
 
@@ -198,7 +207,7 @@ class SmoothL1Loss(_Loss):
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction, beta=beta)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.smooth_l1_loss(input, target, **self._arguments())
 
@@ -209,7 +218,7 @@ class HuberLoss(_Loss):
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction, delta=delta)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.huber_loss(input, target, **self._arguments())
 
@@ -217,10 +226,12 @@ class HuberLoss(_Loss):
 class MultiMarginLoss(_Loss):
     """The multi-class hinge loss. See :func:`nn.functional.multi_margin_loss`."""
 
-    def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean") -> None:
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, reduction: str = "mean"
+    ) -> None:
         super().__init__(reduction, p=p, margin=margin, weight=weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.multi_margin_loss(input, target, **self._arguments())
 
@@ -231,7 +242,7 @@ class MultiLabelMarginLoss(_Loss):
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.multilabel_margin_loss(input, target, **self._arguments())
 
@@ -239,10 +250,10 @@ class MultiLabelMarginLoss(_Loss):
 class MultiLabelSoftMarginLoss(_Loss):
     """Binary cross-entropy of each class. See :func:`nn.functional.multilabel_soft_margin_loss`."""
 
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+    def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction, weight=weight)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.multilabel_soft_margin_loss(input, target, **self._arguments())
 
@@ -253,7 +264,7 @@ class HingeEmbeddingLoss(_Loss):
     def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction, margin=margin)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.hinge_embedding_loss(input, target, **self._arguments())
 
@@ -264,7 +275,7 @@ class MarginRankingLoss(_Loss):
     def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction, margin=margin)
 
-    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
+    def forward(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.margin_ranking_loss(input1, input2, target, **self._arguments())
 
@@ -275,7 +286,7 @@ class SoftMarginLoss(_Loss):
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
-    def forward(self, input: Any, target: Any) -> Tensor:
+    def forward(self, input: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.soft_margin_loss(input, target, **self._arguments())
 
@@ -286,7 +297,7 @@ class CosineEmbeddingLoss(_Loss):
     def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction, margin=margin)
 
-    def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
+    def forward(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.cosine_embedding_loss(input1, input2, target, **self._arguments())
 
@@ -299,7 +310,7 @@ class TripletMarginLoss(_Loss):
     ) -> None:
         super().__init__(reduction, margin=margin, p=p, eps=eps, swap=swap)
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+    def forward(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.triplet_margin_loss(anchor, positive, negative, **self._arguments())
 
@@ -317,7 +328,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction, distance_function=distance_function, margin=margin, swap=swap)
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
+    def forward(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.triplet_margin_with_distance_loss(anchor, positive, negative, **self._arguments())
 
@@ -328,7 +339,7 @@ class CTCLoss(_Loss):
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction, blank=blank, zero_infinity=zero_infinity)
 
-    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
+    def forward(self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: Any, target_lengths: Any) -> Tensor:
         """A scalar, or the losses for reduction "none"."""
         return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, **self._arguments())
 
@@ -343,7 +354,7 @@ class CosineSimilarity(Module):
         self.dim = dim
         self.eps = eps
 
-    def forward(self, x1: Any, x2: Any) -> Tensor:
+    def forward(self, x1: ArrayLike, x2: ArrayLike) -> Tensor:
         """Two arrays of one shape to the same less ``dim``."""
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
@@ -357,6 +368,6 @@ class PairwiseDistance(Module):
         self.eps = eps
         self.keepdim = keepdim
 
-    def forward(self, x1: Any, x2: Any) -> Tensor:
+    def forward(self, x1: ArrayLike, x2: ArrayLike) -> Tensor:
         """(..., D) twice to (...)."""
         return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

@@ -14,6 +14,9 @@ from autodiff.core.modes import current_state
 from autodiff.watch import scope
 from nn.parameter import Parameter
 
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
 __all__ = ["Module", "name_parameters"]
 
 M = TypeVar("M", bound="Module")
@@ -334,7 +337,7 @@ class Module:
                 None if set_to_none or parameter.grad is None else np.zeros(parameter.shape, parameter.dtype)
             )
 
-    def to(self: M, dtype: Any) -> M:
+    def to(self: M, dtype: DTypeLike) -> M:
         """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""
         if str(dtype).startswith("cpu"):
             return self

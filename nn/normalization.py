@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from nn.functional.common import as_input
 from nn.module import Module
 from nn.parameter import Parameter
 from nn.table import FunctionLayer
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "BatchNorm1d",
@@ -63,7 +68,7 @@ class ChannelNorm(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
-        dtype: Any,
+        dtype: DTypeLike,
         bias: bool = True,
         spread: str = "running_var",
         start: float = 1.0,
@@ -157,7 +162,7 @@ class _BatchNorm(ChannelNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         convention: str = "torch",
         *,
         bias: bool = True,
@@ -168,7 +173,7 @@ class _BatchNorm(ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias, start=start)
         self.convention = convention
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, C) or (N, C, ...) to the same shape."""
         shape: tuple[int, ...] = input._data.shape if input.__class__ is Tensor else ()
         x = input if len(shape) in self._ndims and shape[1] == self.num_features else self._checked(input)
@@ -242,7 +247,7 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
         shape = self.normalized_shape = _as_shape(normalized_shape)
@@ -251,7 +256,7 @@ class LayerNorm(Module):
         self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if elementwise_affine else None)
         self.register_parameter("bias", Parameter(np.zeros(shape, dtype)) if elementwise_affine and bias else None)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """``(..., *normalized_shape)`` to the same shape."""
         parameters = self._parameters
         return F.layer_norm(input, self.normalized_shape, parameters["weight"], parameters["bias"], self.eps)
@@ -286,7 +291,11 @@ class RMSNorm(Module):
     """
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, dtype: Any = np.float32
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
@@ -296,7 +305,7 @@ class RMSNorm(Module):
             "weight", Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         )
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """``(..., *normalized_shape)`` to the same shape."""
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
@@ -337,7 +346,7 @@ class GroupNorm(Module):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         bias: bool = True,
     ) -> None:
@@ -351,7 +360,7 @@ class GroupNorm(Module):
         self.register_parameter("weight", Parameter(np.ones(num_channels, dtype)) if affine else None)
         self.register_parameter("bias", Parameter(np.zeros(num_channels, dtype)) if affine and bias else None)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, C, ...) to the same shape."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
@@ -396,13 +405,13 @@ class _InstanceNorm(ChannelNorm):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         bias: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(N, C, ...), or one example (C, ...), to the same shape."""
         x = input if isinstance(input, Tensor) else np.asarray(input)
         alone = x.ndim == self._ndims[0] - 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn import functional as F
 from nn.module import Module
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "CircularPad1d",
@@ -54,7 +57,7 @@ class _Pad(Module):
                 f"{type(self).__name__}: padding needs one integer or {2 * self.dims}, got {len(self.padding)}"
             )
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(..., C, *lengths) or (C, *lengths) -> the same with longer lengths."""
         return self._padded(input, None)
 
@@ -87,7 +90,7 @@ class _ConstantPad(_Pad):
         super().__init__(padding)
         self.value = value
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """(..., C, *lengths) or (C, *lengths) -> the same with longer lengths."""
         return self._padded(input, self.value)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = ["Parameter"]
 
@@ -31,7 +34,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None) -> None:
+    def __init__(self, data: Any, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
         if dtype is None and np.asarray(data._array if isinstance(data, Tensor) else data).dtype.kind in "biu":
             dtype = np.float32
         super().__init__(data, requires_grad, dtype)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autodiff.fused.windows import per_axis
 from nn import functional as F
 from nn.module import Module
 from nn.table import FunctionLayer
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -44,7 +47,7 @@ class _Pool(Module):
         for name, value in options.items():
             setattr(self, name, value)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Any:
         """(N, C, ...) or (C, ...) to the same with fewer positions; with ``return_indices`` also where the maxima
         stand.
         """
@@ -310,7 +313,7 @@ class _MaxUnpool(_Pool):
         stride = kernel_size if stride is None else stride
         super().__init__({"kernel_size": kernel_size, "stride": stride, "padding": padding})
 
-    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:  # type: ignore[override]
+    def forward(self, input: ArrayLike, indices: ArrayLike, output_size: Any = None) -> Any:  # type: ignore[override]
         """Maxima and their places to an input of the pooling, of the shape ``output_size`` if that is given."""
         options = {name: getattr(self, name) for name in self._options}
         return type(self)._function(input, indices, **options, output_size=output_size)

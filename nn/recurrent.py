@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from nn import functional as F
 from nn import init
 from nn.module import Module
 from nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"]
 
@@ -51,7 +56,7 @@ class _Recurrent(Module):
         dropout: float,
         bidirectional: bool,
         proj_size: int,
-        dtype: Any,
+        dtype: DTypeLike,
         generator: np.random.Generator | None,
     ) -> None:
         super().__init__()
@@ -265,7 +270,7 @@ class RNN(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         _check_nonlinearity("RNN", nonlinearity)
@@ -274,7 +279,7 @@ class RNN(_Recurrent):
         )
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
         """Run over time.
 
         Parameters
@@ -345,14 +350,16 @@ class LSTM(_Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, generator
         )
 
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run over time; as :meth:`RNN.forward`, but the states are pairs.
 
         Parameters
@@ -419,14 +426,14 @@ class GRU(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
         )
 
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
         """Run over time; see :meth:`RNN.forward`."""
         out, (h,) = self._run(input, [hx], lengths)
         return out, h
@@ -448,7 +455,7 @@ class _Cell(Module):
     gates: ClassVar[int]
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: Any, generator: np.random.Generator | None
+        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike, generator: np.random.Generator | None
     ) -> None:
         super().__init__()
         if input_size <= 0 or hidden_size <= 0:
@@ -520,14 +527,14 @@ class RNNCell(_Cell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         _check_nonlinearity("RNNCell", nonlinearity)
         super().__init__(input_size, hidden_size, bias, dtype, generator)
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, hx: Any = None) -> Tensor:
         """(N, input_size) and (N, hidden_size), or both without N -> (N, hidden_size)."""
         share, own = self._shares(*self._read(input, hx))
         return F.tanh(share + own) if self.nonlinearity == "tanh" else F.relu(share + own)
@@ -563,12 +570,12 @@ class LSTMCell(_Cell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: ArrayLike, hx: Any = None) -> tuple[Tensor, Tensor]:
         """(N, input_size) and a pair of (N, hidden_size), or all without N -> the new pair."""
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
             raise ArgumentError(f"LSTMCell: hx must be a pair (h, c), got a {type(hx).__name__}")
@@ -607,12 +614,12 @@ class GRUCell(_Cell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 
-    def forward(self, input: Any, hx: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, hx: Any = None) -> Tensor:
         """(N, input_size) and (N, hidden_size), or both without N -> (N, hidden_size)."""
         x, h = self._read(input, hx)
         return fused.gru_cell.function(*self._shares(x, h), h)  # type: ignore[no-any-return]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from autodiff import Tensor
 from nn.module import Module
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["FunctionLayer"]
 
@@ -40,7 +43,7 @@ class FunctionLayer(Module):
         if "__init__" not in vars(cls):
             cls.__init__ = _init_of(cls)  # type: ignore[method-assign]
 
-    def forward(self, input: Any) -> Tensor:
+    def forward(self, input: ArrayLike) -> Tensor:
         """What the function gives for ``input`` and the options."""
         return type(self)._function(input, *(getattr(self, option.name) for option in self._options))  # type: ignore[no-any-return]
 
