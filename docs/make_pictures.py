@@ -125,7 +125,7 @@ def tables() -> list[str]:
     """One table a program."""
     lines: list[str] = []
     for title, (model, x), (net, array) in zip(PROGRAMS, theirs(), ours(), strict=True):
-        lines += ["", f"### {title}", "", "| tool | boxes at first sight | written | time |", "|---|---|---|---|"]
+        lines += ["", f"## {title}", "", "| tool | boxes at first sight | written | time |", "|---|---|---|---|"]
         graph, seconds = timed(lambda net=net, array=array: draw(net, array, values=True, gradients=True))
         page, more = timed(lambda graph=graph: graph.html)
         lines.append(

@@ -21,7 +21,8 @@ class Summary:
 
     Attributes
     ----------
-    rows : list of (name, class, shape of the output or None, number of parameters)
+    rows : list of tuple
+        Name, class, what shape comes out (or None), number of parameters.
     parameters, trainable : int
         Of all modules; a shared one counts once.
     """
