@@ -339,8 +339,8 @@ def right_case(number: int, seed: int) -> Report | None:
     """Check one generated call whose gradient is right, in first and second order; None for a call without anything to
     differentiate.
 
-    Half of the calls of operations with kinks stand on them, half of the matrices to invert have condition numbers up
-    to a million.
+    Half of the calls of operations with kinks stand on them, a quarter of those of one number reach from 1e-8 to the
+    tails, half of the matrices to invert have condition numbers up to a million. Both modes are checked.
     """
     rng = np.random.default_rng([seed, number])
     draw = (RandomDraw if number % _FULL == 0 else _Small)(rng)
@@ -353,6 +353,12 @@ def right_case(number: int, seed: int) -> Report | None:
     if getattr(op, "kinks", ()) and rng.random() < 0.5:
         # Whole numbers stand on the kinks, and tie.
         args = tuple(np.round(a) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args)
+    if op.sample is None and len(op.inputs) == 1 and rng.random() < 0.25:
+        # Towards 0 and, where the domain allows, into the tails.
+        wide = tuple(op.domain) == (-3.0, 3.0)
+        args = (args[0] * 10.0 ** rng.uniform(-8, 1.3 if wide else 0), *args[1:])
+        if not wide and not op.domain[0] < 0 < op.domain[1]:
+            args = (np.clip(args[0], *op.domain), *args[1:])
     if op.name in ("inv", "det", "slogdet", "solve") and rng.random() < 0.5:
         n = int(rng.integers(2, 5))
         args = (ill_conditioned_matrix(draw, n, 1e6), *([draw.array((n, 1))] if op.name == "solve" else []))
