@@ -21,6 +21,9 @@ __all__ = ["Entry", "Problem", "Report", "check_gradients", "run"]
 #: What :mod:`autodiff.testing.mutation` does to the gradients of a check, to see whether it notices.
 BEND: ContextVar[Callable[[list[Any]], list[Any]] | None] = ContextVar("autodiff_bend", default=None)
 
+#: Whether a check ends at the first entry that fails: whoever asks only whether one does gets the answer sooner.
+HASTY: ContextVar[bool] = ContextVar("autodiff_hasty", default=False)
+
 #: What ``modes`` may hold.
 MODES = ("reverse", "forward")
 
@@ -200,20 +203,21 @@ def run(
     base, leaves = problem.base, problem.leaves
     for note in problem.notes():
         report.note(note)
-    bend = BEND.get()
+    bend, hasty = BEND.get(), HASTY.get()
     gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
     if order:
-        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex)
-    if order == 2 and not report.doubts:
+        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex, hasty=hasty)
+    if order == 2 and not report.doubts and not (hasty and report.verdict == "fail"):
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        compare(report, terms, second, base, leaves, 2, rng, below=problem.terms, tries_complex=problem.tries_complex)
+        options = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
+        compare(report, terms, second, base, leaves, 2, rng, **options)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))
-    if report.verdict == "fail" and bend is None:
+    if report.verdict == "fail" and bend is None and not hasty:
         problem.arguments.notes = report.notes
         report.diagnosis = lambda: diagnose(report, problem)
     if raises and report.verdict != "pass":

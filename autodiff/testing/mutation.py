@@ -22,7 +22,7 @@ from autodiff.core.modes import plain
 from autodiff.core.op import wrap
 from autodiff.dispatch import bare
 from autodiff.facts import Draw, sample_call
-from autodiff.testing.check import BEND, check_gradients
+from autodiff.testing.check import BEND, HASTY, check_gradients
 from autodiff.testing.laws import _Call
 from autodiff.testing.verify import held
 
@@ -288,20 +288,25 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
     every: set[str] = set()
     shown: set[int] = set()
 
-    def expose(label: str, mutated: Any, args: Sequence[Any], kwargs: dict[str, Any], order: int) -> None:
+    def expose(label: str, mutated: Any, call: Any, places: Sequence[int] | None = None, **options: Any) -> None:
         every.add(label)
         if label in caught:
             return
-        function, *inputs = held(op, args, kwargs)
-        with mutated:
-            try:
-                if check_gradients(function, *inputs, order=order, name=op.name, raises=False).verdict == "fail":
+        # What is not bent is right, and held.
+        function, *inputs = held(op, *call, places)
+        token = HASTY.set(True)
+        try:
+            with mutated:
+                if check_gradients(function, *inputs, name=op.name, raises=False, **options).verdict == "fail":
                     caught.add(label)
-            except (AssertionError, AutodiffError):
-                caught.add(label)
+        except (AssertionError, AutodiffError):
+            caught.add(label)
+        finally:
+            HASTY.reset(token)
 
     for args, kwargs in calls:
         call = _Call(op, args, kwargs)
+        given = (args, kwargs)
         shown |= _reached(op, args, kwargs)
         found = call.pull(_seeds(call))
         pairs = list(zip(call.places, found, strict=True))
@@ -310,20 +315,21 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
                 # Bending zero gives zero: no mutant at all.
                 continue
             for name, bend in MUTATIONS.items():
-                expose(f"input {position} {name}", mutant(op, position, bend), args, kwargs, 1)
+                expose(f"input {position} {name}", mutant(op, position, bend), given, [position], order=1)
             if op.elementwise and np.size(args[position]) != call.outs[0].size:
                 bend = _not_summed(np.shape(args[position]))
-                expose(f"input {position} not summed over broadcast axes", mutant(op, position, bend), args, kwargs, 1)
+                label = f"input {position} not summed over broadcast axes"
+                expose(label, mutant(op, position, bend), given, [position], order=1)
         for (i, a), (j, b) in combinations(pairs, 2):
             if a.shape == b.shape and np.max(np.abs(a - b), initial=0.0) > 1e-3 * np.max(np.abs(a), initial=0.0):
-                expose(f"inputs {i} and {j} swapped", swapped(op, i, j), args, kwargs, 1)
+                expose(f"inputs {i} and {j} swapped", swapped(op, i, j), given, [i, j], order=1)
         if any(np.any(gradient) for _, gradient in pairs):
             for name, bend in MUTATIONS.items():
-                expose(f"tangent {name}", bent_tangent(op, bend), args, kwargs, 1)
+                expose(f"tangent {name}", bent_tangent(op, bend), given, modes=("forward",))
         if _curved(call):
-            expose("saved arrays as constants", saved_as_constants(op), args, kwargs, 2)
+            expose("saved arrays as constants", saved_as_constants(op), given, order=2)
     for label, mutated, x in _zero_beyond_an_edge(op):
-        expose(label, mutated, (x,), {}, 1)
+        expose(label, mutated, ((x,), {}), [0], order=1)
     untold = [op.inputs[min(i, len(op.inputs) - 1)] for i in _expected(op) if i not in shown]
     words = tuple(f"input {name!r} is never given, or never has a gradient, in its sample" for name in untold)
     return Mutants(len(every), tuple(sorted(every - caught)), words)
@@ -385,18 +391,21 @@ def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
                 return [bend(np.asarray(g)) if j == k else g for j, g in enumerate(found)]
 
             every.append(f"{words} {name}")
-            if _bent(check, args, kwargs, wrong).verdict != "pass":
+            if _bent(check, args, kwargs, wrong, hasty=True).verdict != "pass":
                 caught.append(every[-1])
     return Mutants(len(every), tuple(m for m in every if m not in caught), tuple(untold))
 
 
-def _bent(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], bend: Any) -> Any:
+def _bent(
+    check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], bend: Any, hasty: bool = False
+) -> Any:
     """The report of a check whose gradients pass through a function."""
-    token = BEND.set(bend)
+    tokens = BEND.set(bend), HASTY.set(hasty)
     try:
         return check(*args, **{**kwargs, "raises": False})
     finally:
-        BEND.reset(token)
+        BEND.reset(tokens[0])
+        HASTY.reset(tokens[1])
 
 
 def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> list[str]:

@@ -449,6 +449,7 @@ def compare(
     *,
     below: Terms | None = None,
     tries_complex: bool = False,
+    hasty: bool = False,
 ) -> None:
     """Enter into ``report`` the comparison of every argument's gradient with differences of the sum of ``terms``.
 
@@ -469,6 +470,8 @@ def compare(
         For the second order: the function itself, asked about kinks.
     tries_complex : bool
         Whether ``terms`` may be called with complex arrays.
+    hasty : bool
+        End at the first entry that fails.
 
     Raises
     ------
@@ -504,6 +507,8 @@ def compare(
                 ]
             else:
                 report.entries.append(entry)
+                if hasty and entry.verdict == "fail":
+                    return
     if order == 1 and len(judge.kinks) > 1:
         with np.errstate(all="ignore"):
             judge.ties(leaves)

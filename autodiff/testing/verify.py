@@ -222,9 +222,10 @@ def _error(report: Report, order: int) -> float:
     return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in entries), default=0.0)
 
 
-def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """The call as a function of the inputs that have a gradient, and those inputs."""
-    places = gradient_places(op, args, kwargs)
+def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int] | None = None) -> tuple[Any, ...]:
+    """The call as a function of the inputs that have a gradient, or of those at some places, and those inputs."""
+    if places is None:
+        places = gradient_places(op, args, kwargs)
 
     def call(*values: Any) -> Any:
         full = list(args)
