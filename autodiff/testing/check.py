@@ -12,7 +12,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, GradientMismatch, NotDifferentiableError
 from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
 from autodiff.testing.diagnosis import diagnose
-from autodiff.testing.reference import Leaf, agreement, compare, compare_along, plain, scale
+from autodiff.testing.reference import Leaf, UnsteadyError, agreement, compare, compare_along, plain, scale
 from autodiff.testing.report import Entry, Report
 from autodiff.testing.reproduction import script_of
 
@@ -163,7 +163,7 @@ class Problem:
             single = (outs[0] * self.cotangents[0]).reshape(-1)
             return single if self.tries_complex else single.real
         if [np.shape(o) for o in outs] != [np.shape(u) for u in self.cotangents]:
-            raise ArgumentError(
+            raise UnsteadyError(
                 "the function returns other shapes at another point; they must not depend on the values"
             )
         parts = [np.ravel(o * u) for o, u in zip(outs, self.cotangents, strict=True)]
@@ -268,7 +268,7 @@ class Stops:
         def following(array: Any) -> Any:
             found = next(rest, None)
             if found is None or found.shape != np.shape(array):
-                raise ArgumentError(
+                raise UnsteadyError(
                     "check_gradients: f holds other values constant at a point nearby; its graph must not depend on the"
                     " point"
                 )

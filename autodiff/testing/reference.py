@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import AutodiffError, GradientMismatch
+from autodiff.core.errors import ArgumentError, AutodiffError, GradientMismatch, NotDifferentiableError
 from autodiff.testing.kinks import Nearby, Spot
 from autodiff.testing.numeric import Derivative, complex_step, derivative, evaluation_noise, noise_of, one_sided, table
 from autodiff.testing.report import Entry, Report
@@ -106,6 +106,10 @@ class Leaf:
     label: str
 
 
+class UnsteadyError(ArgumentError):
+    """A function returns arrays of other shapes at another point, so that there is nothing to be compared."""
+
+
 @dataclass(frozen=True)
 class _Reference:
     """A function of arrays with what was found out about it at its base point."""
@@ -135,7 +139,14 @@ class _Reference:
             arrays = [
                 (b if d is None else b + t * d).astype(kind, copy=False) for b, d in zip(base, direction, strict=True)
             ]
-            values = self.terms(arrays)
+            try:
+                values = self.terms(arrays)
+            except (ArithmeticError, ValueError, LookupError, NotDifferentiableError) as error:
+                # The function may refuse points that the user's is far from: a level beyond [0, 1], an indefinite
+                # matrix.
+                if not folded or isinstance(t, complex) or isinstance(error, UnsteadyError):
+                    raise
+                return np.full(np.shape(self.centre), math.nan)
             if values.dtype.kind == "c" and not isinstance(t, complex):
                 # Real eigenvalues, say, that part into complex ones away from the point.
                 values = np.where(values.imag == 0, values.real, math.nan)
@@ -191,7 +202,7 @@ def _study(
             " known of their derivatives"
         )
         here = np.where(known, here, 0)
-    precision = _DOUBLE if max(size, here.size) > _LARGE else precision_of(terms, base)
+    precision, wide = (_DOUBLE, None) if max(size, here.size) > _LARGE else _widest(terms, base)
     blocks = None
     if here.size > _BLOCKS:
         magnitude = np.abs(here)
@@ -199,11 +210,10 @@ def _study(
         starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
         blocks = (np.argsort(magnitude) if spread_out else None, starts)
     reference = _Reference(terms, base, precision, None, 0.0, 0.0, blocks, known)
+    centre = reference.folded(here if wide is None else wide)
+    reference = replace(reference, centre=centre)
     dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
     along = reference.along(dense)
-    with np.errstate(all="ignore"):
-        centre = along(np.longdouble(0))
-    reference = replace(reference, centre=centre)
     noise, plateaus, slopes = _noise(along, centre, precision)
     if np.any(spread):
         noise = noise + np.max(spread)
@@ -329,14 +339,19 @@ def _bends(along: Callable[[Any], Any], reference: _Reference, step: float, size
 
 def precision_of(terms: Terms, base: Sequence[Any]) -> Any:
     """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
+    return _widest(terms, base)[0]
+
+
+def _widest(terms: Terms, base: Sequence[Any]) -> tuple[Any, Any]:
+    """The precision that a function computes in, and its values if that is longdouble."""
     if not _WIDE:
-        return _DOUBLE
+        return _DOUBLE, None
     try:
         with np.errstate(all="ignore"):
-            result = np.asarray(terms([b.astype(np.longdouble) for b in base]))
+            values = np.asarray(terms([b.astype(np.longdouble) for b in base]))
     except (TypeError, ValueError):
-        return _DOUBLE
-    return _LONG if result.dtype == _LONG else _DOUBLE
+        return _DOUBLE, None
+    return (_LONG, values) if values.dtype == _LONG else (_DOUBLE, None)
 
 
 def scale(array: Any) -> Any:
@@ -522,12 +537,13 @@ def compare_along(
     """Enter into ``report`` the comparison of one number with the derivative of the sum of ``terms`` along a direction;
     nothing where there is a kink.
     """
-    reference = _Reference(terms, base, precision_of(terms, base), None, 0.0)
-    along = reference.along(direction)
+    precision, values = _widest(terms, base)
     with np.errstate(all="ignore"):
-        centre = along(np.longdouble(0))
+        centre = terms(base) if values is None else values
     if not np.isfinite(centre).all():
         return
+    reference = _Reference(terms, base, precision, centre, 0.0)
+    along = reference.along(direction)
     noise, plateaus, slopes = _noise(along, centre, reference.precision)
     reference = replace(reference, centre=centre, noise=noise, slopes=slopes, plateaus=plateaus)
     judge = _Judge(report, reference, order, [], _Settled(), None)
@@ -567,9 +583,10 @@ def _misfit(report: Report, leaf: Leaf, g: Any, array: Any) -> str:
 
 def _kinked(terms: Terms, base: list[Any], direction: Sequence[Any]) -> bool:
     """Whether some term has different derivatives from the left and from the right, both well known."""
-    reference = _Reference(terms, base, precision_of(terms, base), None, 0.0)
+    precision, values = _widest(terms, base)
+    centre = terms(base) if values is None else values
+    reference = _Reference(terms, base, precision, centre, 0.0)
     along = reference.along(direction)
-    centre = along(np.longdouble(0))
     noise, *_ = _noise(along, centre, reference.precision)
     left, right = one_sided(along, -1, 1e-3, noise), one_sided(along, 1, 1e-3, noise)
     with np.errstate(all="ignore"):
@@ -811,8 +828,14 @@ class _Judge:
             doubt = 2 * float(np.sum(noise)) / float(h)
             gap = abs(analytic - value)
             if gap <= 10 * doubt + ROUNDING_ULPS * _EPS * max(abs(analytic), size):
-                bend = np.abs(right - 2 * centre + left)
-                bent = bool(np.any(bend > float(h) * 0.02 * np.fmax(np.abs(better), 1e-3 * size) + 4 * reference.noise))
+                allowed = float(h) * 0.02 * np.fmax(np.abs(better), 1e-3 * size)
+                bend = right - 2 * centre + left
+                bent = bool(np.any(np.abs(bend) > allowed + 4 * reference.noise))
+                if bent:
+                    # Curvature bends with the square of the step, a kink with the step: two steps tell them apart.
+                    inner = along(h / 16) - 2 * centre + along(-h / 16)
+                    kink = np.abs(256 * inner - bend) / 15
+                    bent = bool(np.any(kink > allowed + 4 * 17 * reference.noise))
                 error = max(doubt, min(gap, 1e-12 * size))
                 return _Numeric(value, error, size, change, not moved.any(), self._small(moved, length)), moved, bent
             far, older = near, estimate
@@ -838,18 +861,13 @@ class _Judge:
         return float(np.sum(np.where(independent, 0.0, bound))), constant
 
     def _change(self, away: Sequence[Any]) -> Any:
-        """By how much a large move changes each term: the largest at which the function has a value.
-
-        The function may refuse points that the user's is far from: a level beyond [0, 1], an indefinite matrix.
-        """
-        reference = self.reference
+        """By how much a large move changes each term: the largest at which the function has a value."""
         for length in (1, 0.25, 0.0625, 0.015625):
-            try:
-                with np.errstate(all="ignore"):
-                    return np.abs(reference.along(away)(np.longdouble(length)) - reference.centre)
-            except (ArithmeticError, ValueError, LookupError):
-                continue
-        return np.full(np.shape(reference.centre), math.inf)
+            with np.errstate(all="ignore"):
+                change = np.abs(self.reference.along(away)(np.longdouble(length)) - self.reference.centre)
+            if not np.isnan(change).all():
+                return change
+        return np.full(np.shape(self.reference.centre), math.inf)
 
     def _slow(
         self,
@@ -915,7 +933,7 @@ class _Judge:
         """
         along = self.reference.along([None if d is None else d / length for d in direction])
         noise, centre = self.reference.noise, self.reference.centre
-        with np.errstate(all="ignore"), contextlib.suppress(ArithmeticError, ValueError, LookupError):
+        with np.errstate(all="ignore"):
             far, near = (derivative(along, step, noise) for step in (2.0**-6, 2.0**-9))
             if np.any(_exclude(far, near)):
                 return None
@@ -925,7 +943,6 @@ class _Judge:
             change = float(np.sum(np.abs(along(np.longdouble(2.0**-6)) - centre))) * 2**6 * length
             wider = self._sum(best, hidden, change, moved, self._small(moved, length))
             return wider if abs(wider.value - found.value) <= 10 * (wider.error + found.error) else None
-        return None
 
     def _sum(self, best: Derivative, hidden: float, change: float, moved: Any, small: float) -> _Numeric:
         value, error = float(np.sum(best.value)), float(np.sum(best.error)) + hidden
