@@ -605,6 +605,11 @@ class _Numeric:
     flat: bool = False
     small: float = 0.0
 
+    def times(self, length: float) -> _Numeric:
+        """Of a direction so many times as long."""
+        value, error, size, change = (length * part for part in (self.value, self.error, self.size, self.change))
+        return replace(self, value=value, error=error, size=size, change=change, small=length * self.small)
+
 
 class _Judge:
     """Decides on the derivatives of one function."""
@@ -648,7 +653,12 @@ class _Judge:
         # A second derivative that nothing moves is zero to the reference, and to the gradient's own rounding.
         still = self.order == 2 and found.flat
         beyond = verdict == "fail" or (
-            verdict == "inconclusive" and (still or found.error < abs(analytic - found.value))
+            verdict == "inconclusive"
+            and (
+                still
+                or found.error < abs(analytic - found.value)
+                or max(abs(analytic), abs(found.value)) <= found.small
+            )
         )
         if beyond and not kink and math.isfinite(analytic):
             tolerance, verdict = self._excused(k, analytic, found, direction, length, tolerance, verdict)
@@ -750,6 +760,17 @@ class _Judge:
                 analytic, quick, stepped, constant
             ):
                 return quick, "pass", False, reference.method
+        if quick is not None and not bent and length < 1:
+            # Steps that do not shrink with the entry may resolve what the others only do not contradict.
+            longer = reference.along([None if d is None else d / length for d in direction])
+            with np.errstate(all="ignore"):
+                wider, _, curved = self._quick(analytic / length, longer, 1.0)
+            if wider is not None and not curved:
+                wider = wider.times(length)
+                if self._decide(analytic, wider, length) == "pass" and not self._objects(
+                    analytic, wider, stepped, constant
+                ):
+                    return wider, "pass", False, reference.method
         with np.errstate(all="ignore"):
             found, verdict, kink = self._slow(analytic, along, direction, moved, hidden, length)
         if not kink and verdict == "inconclusive" and constant and abs(analytic - found.value) <= 10 * found.error:
@@ -773,6 +794,8 @@ class _Judge:
     def _objects(self, analytic: float, found: _Numeric, stepped: _Numeric | None, constant: bool) -> bool:
         """Whether a complex step sees a derivative below what the differences resolve, other than the gradient."""
         if stepped is None or constant or self._near(analytic, stepped):
+            return False
+        if self.order == 2 and abs(analytic - stepped.value) <= found.small:
             return False
         largest = max(abs(stepped.value), abs(analytic))
         unlike = abs(stepped.value - analytic) > 1e-6 * largest
