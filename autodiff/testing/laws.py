@@ -17,10 +17,11 @@ import numpy as np
 
 from autodiff import Tensor, dispatch, grad, gradients, jvp
 from autodiff.core.errors import AutodiffError, GraphError, NotDifferentiableError
-from autodiff.testing.check import check_gradients
+from autodiff.testing.check import PROBLEMS, Problem, check_gradients
+from autodiff.testing.reference import plain
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
-__all__ = ["LAWS", "law"]
+__all__ = ["LAWS", "law", "laws_of"]
 
 Law = Callable[[Any, Sequence[Any], dict[str, Any]], None]
 LAWS: dict[str, Law] = {}
@@ -682,3 +683,117 @@ def _spoiled(
 def _touched(call: _Call, base: _Call) -> list[Any]:
     """Where outputs differ from those of the base call."""
     return [np.asarray(~np.equal(o._array, b._array)) for o, b in zip(call.outs, base.outs, strict=True)]
+
+
+# --- gradients that are not ours
+
+
+def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, str]:
+    """The laws that the gradient of a check breaks: of PyTorch's functions, JAX's ``custom_vjp``, pairs, whatever a
+    check takes.
+
+    Parameters
+    ----------
+    check : callable
+        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
+    *args, **kwargs
+        Of the check.
+
+    Returns
+    -------
+    dict of str to str
+        What is wrong, by the name of the law; empty if all hold: the gradient is linear in the output's, to the bit for
+        powers of two; it is the same again, and for arrays in Fortran's order; its own gradient is symmetric; inputs
+        without elements have gradients of their shape, or are refused.
+
+    Examples
+    --------
+    >>> from autodiff.testing import check_pair
+    >>> laws_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])])
+    {}
+    >>> list(laws_of(check_pair, np.tanh, lambda g, x: np.abs(g) / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
+    ['linear in the cotangent']
+    """
+    problem = _problem(check, args, kwargs)
+    broken: dict[str, str] = {}
+    for name, holds in _FOREIGN.items():
+        try:
+            holds(problem)
+        except AssertionError as error:
+            broken[name] = str(error)
+        except NotImplementedError:
+            # A pair has no second derivative.
+            continue
+    try:
+        empty = _problem(check, [_without_elements(a) for a in args], kwargs)
+        found = _pulled(empty, empty.cotangents)
+    except (AutodiffError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
+        return broken
+    if any(np.shape(g) != b.shape for g, b in zip(found, empty.base, strict=True)):
+        broken["inputs without elements"] = f"gradients of shapes {[np.shape(g) for g in found]}"
+    return broken
+
+
+def _problem(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Problem:
+    token = PROBLEMS.set([])
+    try:
+        check(*args, **{**kwargs, "raises": False})
+        (problem,) = PROBLEMS.get() or []
+        return problem
+    finally:
+        PROBLEMS.reset(token)
+
+
+def _without_elements(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_elements(item) for item in value]
+    return _emptied(value) if isinstance(value, np.ndarray) else value
+
+
+def _pulled(problem: Problem, cotangents: Sequence[Any], base: Sequence[Any] | None = None) -> list[Any]:
+    """The gradients for other cotangents, or at another arrangement of the point."""
+    kept, problem.cotangents = problem.cotangents, list(cotangents)
+    try:
+        with np.errstate(all="ignore"):
+            found = problem.gradient(problem.base if base is None else base)
+    finally:
+        problem.cotangents = kept
+    return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(found, problem.base, strict=True)]
+
+
+def _foreign_linear(problem: Problem) -> None:
+    u = problem.cotangents
+    v = [0.5 + np.roll(part, 1) for part in u]
+    at_u, at_v = _pulled(problem, u), _pulled(problem, v)
+    for factor in (4.0, 2.0**-20, -1.0, 0.0):
+        _equal(_pulled(problem, [factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
+    both = _pulled(problem, [a + b for a, b in zip(u, v, strict=True)])
+    _equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
+
+
+def _foreign_reruns(problem: Problem) -> None:
+    _equal(_pulled(problem, problem.cotangents), _pulled(problem, problem.cotangents), "gradient")
+
+
+def _foreign_layout(problem: Problem) -> None:
+    turned = _pulled(problem, [_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
+    _equal(turned, _pulled(problem, problem.cotangents), "gradient for Fortran's order", 1e-13)
+
+
+def _foreign_symmetric(problem: Problem) -> None:
+    rng = _rng()
+    a, b = ([rng.standard_normal(x.shape) for x in problem.base] for _ in range(2))
+    products = []
+    for v, w in ((a, b), (b, a)):
+        pairs = zip(problem.second_gradient(problem.base, v), w, strict=True)
+        products.append(sum(float(np.sum(plain(h) * d)) for h, d in pairs))
+    left, right = products
+    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
+
+
+_FOREIGN: dict[str, Callable[[Problem], None]] = {
+    "linear in the cotangent": _foreign_linear,
+    "reruns agree to the bit": _foreign_reruns,
+    "layout does not matter": _foreign_layout,
+    "the Hessian is symmetric": _foreign_symmetric,
+}

@@ -5,7 +5,8 @@ import pytest
 
 from autodiff.core.op import registry
 from autodiff.extend import Fused, Primitive
-from autodiff.testing.laws import LAWS
+from autodiff.testing import check_jax, check_pair, check_torch
+from autodiff.testing.laws import LAWS, laws_of
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 
@@ -103,3 +104,62 @@ def test_a_cycle_that_is_left_behind_and_what_was_there_before_is_not_looked_at(
     assert gc.get_freeze_count() == 0
     assert gc.isenabled()
     assert max(looked_at) < 5000, "the collector goes through the whole process"
+
+
+# --- gradients of other libraries
+
+
+def test_pairs_obey_the_laws_or_are_told_which_they_break():
+    calls = []
+
+    def forgetful(g, x):
+        calls.append(x)
+        return g * 2 * x + 1e-3 * len(calls)
+
+    x = [np.array([[0.5, -1.0], [2.0, 0.25]])]
+    assert laws_of(check_pair, np.square, lambda g, x: g * 2 * x, x) == {}
+    assert list(laws_of(check_pair, np.square, lambda g, x: np.abs(g) * 2 * x, x)) == ["linear in the cotangent"]
+    assert "reruns agree to the bit" in laws_of(check_pair, np.square, forgetful, x)
+    by_memory = lambda g, x: (g.ravel("K") * 2 * x.ravel("K")).reshape(x.shape)
+    assert list(laws_of(check_pair, np.square, by_memory, x)) == ["layout does not matter"]
+    whole = lambda g, x: np.ones((2, 2)) if not x.size else g * 2 * x
+    assert list(laws_of(check_pair, np.square, whole, x)) == ["inputs without elements"]
+
+
+def test_pytorchs_functions_obey_the_laws():
+    torch = pytest.importorskip("torch", reason="the gradient under test is PyTorch's")
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * g * x**2
+
+    class Rounded(Cube):
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * torch.round(g, decimals=2) * x**2
+
+    assert laws_of(check_torch, Cube, X) == {}
+    assert "linear in the cotangent" in laws_of(check_torch, Rounded, X)
+
+
+def test_jaxs_custom_rules_obey_the_laws():
+    jax = pytest.importorskip("jax", reason="the gradient under test is JAX's")
+    jax.config.update("jax_enable_x64", True)
+
+    @jax.custom_vjp
+    def square(x):
+        return x * x
+
+    square.defvjp(lambda x: (x * x, x), lambda x, g: (2 * x * g,))
+    assert laws_of(check_jax, square, X) == {}
+    clipped = jax.custom_vjp(lambda x: x * x)
+    clipped.defvjp(lambda x: (x * x, x), lambda x, g: (2 * x * jax.numpy.clip(g, -1, 1),))
+    assert "linear in the cotangent" in laws_of(check_jax, clipped, X)
