@@ -33,7 +33,8 @@ def _taps(x: Any, w: Any) -> list[tuple[Any, Any]]:
 def _slide(x: Any, w: Any) -> Any:
     kind = np.result_type(x, w)
     kept = tuple(n - k + 1 for n, k in zip(x.shape, w.shape, strict=True))
-    if kind.char not in "fdFD" or min(x.shape, default=1) == 0:
+    if kind.char not in "fdFD" or min(x.shape, default=1) == 0 or not np.isfinite(w).all():
+        # SciPy's correlation passes over weights that are NaN.
         return sum((w[place] * part for place, part in _taps(x, w)), np.zeros(kept, kind))
     # SciPy's correlation conjugates complex weights.
     ndimage, x, w = require("scipy.ndimage"), x.astype(kind, copy=False), np.conj(w).astype(kind, copy=False)

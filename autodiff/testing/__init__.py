@@ -11,13 +11,14 @@ from autodiff.core.errors import GradientMismatch
 from autodiff.testing import hooks, laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_engine, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients
-from autodiff.testing.draw import HypothesisDraw, RandomDraw, bounded
+from autodiff.testing.draw import HypothesisDraw, NastyDraw, RandomDraw, bounded
 from autodiff.testing.report import Report
 from autodiff.testing.verify import Verification, verify, verify_all
 
 __all__ = [
     "GradientMismatch",
     "HypothesisDraw",
+    "NastyDraw",
     "RandomDraw",
     "Report",
     "Verification",

@@ -218,7 +218,7 @@ def run(
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        options = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
+        options: dict[str, Any] = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
         compare(report, terms, second, base, leaves, 2, rng, **options)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)

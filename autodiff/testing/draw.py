@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.facts import candidates
 
-__all__ = ["HypothesisDraw", "RandomDraw", "bounded"]
+__all__ = ["NASTY", "HypothesisDraw", "NastyDraw", "RandomDraw", "bounded"]
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]
@@ -155,6 +155,73 @@ class HypothesisDraw(_Draw):
     def _integers(self, count: int, high: int) -> Array:
         each = self._strategies.integers(0, high)
         return np.array(self._draw(self._strategies.lists(each, min_size=count, max_size=count)), dtype=np.int64)
+
+
+#: What :class:`NastyDraw` may begin with; the first is the simplest, to which failures shrink.
+NASTY = ("plain", "ties", "ones", "repeated", "scales")
+
+
+class NastyDraw(HypothesisDraw):
+    """Draws what breaks gradients first: in five of six calls one such thing throughout, in the others none.
+
+    Values that tie, extents of one, indices that repeat, entries of sizes from 1e-8 to 1, and with "empty" among the
+    kinds extents of zero. Failures shrink to calls without any, if those fail, too.
+
+    Parameters
+    ----------
+    draw : callable
+    whole : bool
+        As of :class:`HypothesisDraw`.
+    kinds : sequence of str
+        Among those of ``NASTY`` and "empty".
+    """
+
+    def __init__(self, draw: Callable[[Any], Any], whole: bool = False, kinds: Sequence[str] = NASTY) -> None:
+        super().__init__(draw, whole)
+        self.kind = self.choice(kinds)
+
+    def shape(self, min_ndim: int = 0, max_ndim: int = 3, min_side: int = 1, max_side: int = 4) -> tuple[int, ...]:
+        """A shape."""
+        if self.kind == "ones":
+            max_side = max(1, min_side)
+        elif self.kind in ("ties", "scales"):
+            # One number has no other to tie with.
+            min_side = max(min_side, min(2, max_side))
+        several = self.kind in ("ties", "scales", "empty") and max_ndim > 0
+        found = super().shape(max(min_ndim, several), max_ndim, min_side, max_side)
+        if self.kind != "empty" or not found:
+            return found
+        place = self.integer(0, len(found) - 1)
+        return (*found[:place], 0, *found[place + 1 :])
+
+    def integers(self, shape: tuple[int, ...], low: int, high: int) -> Array:
+        """Int64 values in [low, high]."""
+        if self.kind == "repeated":
+            return np.full(shape, self.integer(low, high))
+        return super().integers(shape, low, high)
+
+    def array(
+        self,
+        shape: tuple[int, ...],
+        low: float = -2.0,
+        high: float = 2.0,
+        avoid: Sequence[float] = (),
+        distinct: bool = False,
+    ) -> Array:
+        """Float64 values in (low, high), away from ``avoid``; with ``distinct`` no two of them close."""
+        if self.kind != "ties" or distinct:
+            return super().array(shape, low, high, avoid, distinct)
+        pair = super().array((2,), low, high, avoid)
+        return np.asarray(np.where(self.mask(shape), pair[0], pair[1]))
+
+    def _candidates(self, low: float, high: float, avoid: Sequence[float]) -> Array:
+        found = super()._candidates(low, high, avoid)
+        apart = (high - low) / 64
+        if self.kind != "scales" or not low < 0 < high or any(abs(a) <= apart for a in avoid):
+            return found
+        small = [sign * 10.0**-k for k in (8, 6, 4, 2) for sign in (1, -1) if low < sign * 10.0**-k < high]
+        # As many as there are others, so that both come.
+        return np.concatenate([found, np.resize(small, len(found))])
 
 
 class _Enough(BaseException):

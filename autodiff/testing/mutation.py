@@ -293,7 +293,8 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
         if label in caught:
             return
         # What is not bent is right, and held.
-        function, *inputs = held(op, *call, places)
+        args, kwargs = call
+        function, *inputs = held(op, args, kwargs, places)
         token = HASTY.set(True)
         try:
             with mutated:

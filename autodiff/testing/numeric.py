@@ -180,6 +180,6 @@ def noise_of(values: Any, orders: tuple[int, ...] = _NOISY_ORDERS) -> Any:
         for order in range(1, max(orders) + 1):
             differences = np.diff(differences, axis=0)
             if order in orders:
-                spread = np.mean(np.square(differences), axis=0).astype(np.float64)
-                largest = np.fmax(largest, np.sqrt(spread / math.comb(2 * order, order)))
+                spread = np.sqrt(np.mean(np.square(differences), axis=0) / math.comb(2 * order, order))
+                largest = np.fmax(largest, spread.astype(np.float64))
     return _number(np.where(np.isfinite(values).all(axis=0), 4 * largest, 0.0))

@@ -12,7 +12,7 @@ from typing import Any
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.facts import sample_call
-from autodiff.testing.draw import HypothesisDraw
+from autodiff.testing.draw import NASTY, HypothesisDraw, NastyDraw
 from autodiff.testing.generators import (
     convolution,
     einsum_call,
@@ -79,11 +79,15 @@ def arrays(
     high: float = 2.0,
     avoid: Sequence[float] = (),
     distinct: bool = False,
+    empty: bool = False,
 ) -> Any:
-    """Float64 arrays with values in (low, high), away from ``avoid``; they shrink to small whole numbers."""
+    """Float64 arrays with values in (low, high), away from ``avoid``; they shrink to small whole numbers.
+
+    Many have ties, sides of one, or entries of sizes from 1e-8 to 1; with ``empty`` also sides of zero.
+    """
     if not low < high:
         raise ArgumentError(f"arrays: low must be below high, got {low} and {high}")
-    source = HypothesisDraw(draw, whole=True)
+    source = NastyDraw(draw, whole=True, kinds=(*NASTY, "empty") if empty else NASTY)
     return source.array(source.shape() if shape is None else shape, low, high, avoid, distinct)
 
 
@@ -97,8 +101,10 @@ def tensors(draw: Any, *, requires_grad: bool = True, **options: Any) -> Any:
 
 @_composite
 def calls(draw: Any, op: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Valid calls of a registered operation, ``(args, kwargs)``, from its own facts."""
-    return sample_call(find(op), HypothesisDraw(draw))
+    """Valid calls of a registered operation, ``(args, kwargs)``, from its own facts; many with ties, sides of one or
+    indices that repeat.
+    """
+    return sample_call(find(op), NastyDraw(draw, kinds=NASTY[:-1]))
 
 
 @_composite
@@ -112,7 +118,7 @@ def indices(draw: Any, *, shape: tuple[int, ...]) -> Any:
     """Slices, integers, repeated integer arrays, masks, new axes and tuples of them, that select from an array of a
     shape.
     """
-    return random_index(HypothesisDraw(draw), shape)
+    return random_index(NastyDraw(draw), shape)
 
 
 @_composite

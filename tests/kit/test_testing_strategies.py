@@ -190,3 +190,34 @@ def test_a_failing_check_shrinks_in_the_time_of_passing_ones():
     assert failing < 2 * passing
     # What fails was shrunk meanwhile.
     assert asked[-1].size < max(x.size for x in asked)
+
+
+def test_strategies_begin_with_what_breaks_gradients():
+    seen = {"tie": 0, "one": 0, "empty": 0, "scales": 0}
+
+    @settings(max_examples=60, database=None, derandomize=True)
+    @given(strategies.arrays(empty=True))
+    def count(a):
+        size = np.abs(a[a != 0])
+        seen["tie"] += a.size > 1 and len(np.unique(a)) < a.size
+        seen["one"] += a.ndim > 0 and a.shape == (1,) * a.ndim
+        seen["empty"] += a.size == 0
+        seen["scales"] += size.size > 1 and size.max() > 1e3 * size.min()
+
+    count()
+    assert min(seen.values()) >= 3, seen
+
+
+def test_repeated_indices_come_early():
+    from autodiff.testing import NastyDraw
+
+    @settings(max_examples=20, database=None, derandomize=True)
+    @given(st.data())
+    def overwrites(data):
+        at = NastyDraw(data.draw).integers((4,), 0, 9)
+        dx = np.zeros(10)
+        dx[at] = 1.0
+        assert dx.sum() == 4
+
+    with pytest.raises(AssertionError):
+        overwrites()

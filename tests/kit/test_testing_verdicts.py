@@ -228,3 +228,56 @@ def test_a_minimum_at_small_numbers_is_resolved():
     assert check_gradients(f, x, order=1).verdict == "pass"
     tilted = lambda g, x: g * (np.exp(x) / np.sum(np.exp(x), axis=1, keepdims=True) - 0.25 + 1e-9)
     assert check_pair(f, tilted, [x], raises=False).verdict != "pass"
+
+
+# --- what smaller or larger steps know
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0, 2.0])
+@pytest.mark.parametrize(
+    ("forward", "slope", "x"),
+    [
+        # A wave and a peak far shorter than the first steps.
+        (lambda x: np.sin(1e5 * x), lambda x: 1e5 * np.cos(1e5 * x), [0.3, 1.0]),
+        (
+            lambda x: np.exp(-(((x - 1) / 1e-4) ** 2)),
+            lambda x: -2e8 * (x - 1) * np.exp(-(((x - 1) / 1e-4) ** 2)),
+            [1.00005],
+        ),
+        # Numbers that leave the range when they are squared, or multiplied.
+        (lambda x: 1e200 * np.sin(x), lambda x: 1e200 * np.cos(x), [0.3, 1.0]),
+        (lambda x: 3 * x, lambda x: 3.0 + 0 * x, [1e-310, 1.0]),
+    ],
+)
+def test_no_step_misleads(forward, slope, x, factor):
+    def backward(g, x):
+        bent = np.where(np.arange(x.size) == 0, factor, 1.0)
+        return g * slope(x) * bent
+
+    found = verdict(forward, backward, [np.array(x)])
+    assert found == "pass" if factor == 1.0 else found != "pass"
+
+
+def test_an_entry_that_no_small_step_moves_is_no_zero():
+    x, y = np.array([1e-7, 3.0]), np.array([2e3, 4.0])
+    zeroed = lambda g, x, y: (g * np.array([0.0, 1.0]) * x / np.hypot(x, y), g * y / np.hypot(x, y))
+    assert verdict(np.hypot, zeroed, [x, y]) != "pass"
+
+
+def test_a_term_below_the_last_digit_of_another_is_unknown():
+    def softmax(x):
+        e = np.exp(x - np.max(x))
+        return e / np.sum(e)
+
+    def backward(g, x):
+        p = softmax(x)
+        return p * (g - np.sum(g * p))
+
+    assert verdict(softmax, backward, [np.array([0.0, 50.0, -50.0, 1.0])]) != "fail"
+
+
+def test_a_function_that_refuses_longdouble_in_its_own_words_is_checked():
+    linalg = pytest.importorskip("scipy.linalg", reason="the function under test is SciPy's")
+    f = lambda a: np.trace(linalg.expm(a))
+    a = np.random.default_rng(0).normal(size=(3, 3))
+    assert verdict(f, lambda g, a: g * linalg.expm(a).T, [a]) == "pass"
