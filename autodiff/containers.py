@@ -22,7 +22,7 @@ from autodiff.core.errors import DTypeError, ForeignArrayError
 from autodiff.core.op import above, argument
 from autodiff.dispatch import holds_tensor
 
-__all__ = ["answers_ufuncs", "as_array", "is_foreign", "is_plain", "read"]
+__all__ = ["answers_ufuncs", "as_array", "comparison_refused", "is_foreign", "is_plain", "read"]
 
 #: What to write instead, by the beginning of the module that a class is from.
 _REMEDIES = {
@@ -114,7 +114,16 @@ def read(op: Any, position: int, value: Any) -> Any:
     return array
 
 
+def comparison_refused(name: str, value: Any) -> ForeignArrayError:
+    """What to raise where a comparison with another class would be answered by nobody, and ``==`` be False."""
+    return ForeignArrayError(f"{name}: {_words(value)}")
+
+
 def _refusal(op: Any, position: int, value: Any, what: str = "an array class with rules of its own") -> str:
+    return f"{op.name}: argument {argument(op, position)} is {_words(value, what)}"
+
+
+def _words(value: Any, what: str = "an array class with rules of its own") -> str:
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     hint = next((words for start, words in _REMEDIES.items() if name.startswith(start)), None)
@@ -124,7 +133,7 @@ def _refusal(op: Any, position: int, value: Any, what: str = "an array class wit
             if hasattr(kind, "__array__")
             else "pass numbers"
         )
-    return f"{op.name}: argument {argument(op, position)} is a {name}, {what}; {hint}"
+    return f"a {name}, {what}; {hint}"
 
 
 def is_plain(value: Any) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from autodiff import cuts, dispatch, views
 from autodiff.batching import Lanes
-from autodiff.containers import answers_ufuncs, as_array, is_foreign, is_plain
+from autodiff.containers import answers_ufuncs, as_array, comparison_refused, is_foreign, is_plain
 from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
@@ -1098,6 +1098,8 @@ _MEANS_OTHER: dict[Any, str] = {
 
 def _compare(ufunc: Any, left: Tensor, right: Any) -> Tensor:
     if is_foreign(right):
+        if hasattr(right, "__pandas_priority__"):  # Tensor claims precedence, so that nobody else would answer
+            raise comparison_refused(ufunc.__name__, right)
         return NotImplemented  # type: ignore[no-any-return]
     try:
         return _wrapped(ufunc(left._array, dispatch.bare(right)))  # type: ignore[no-any-return]

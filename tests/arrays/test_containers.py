@@ -1,6 +1,7 @@
 """Arrays of other classes beside Tensors are right or refused, on either side; lists of Tensors are joined."""
 
 import array
+import operator
 
 import numpy as np
 import pytest
@@ -327,3 +328,12 @@ def test_where_numpy_cannot_reach_us_a_list_is_refused_with_advice():
         with pytest.raises((ad.GraphError, ad.CutWarning, ValueError)) as caught:
             call()
         assert "autodiff" in f"{caught.value}{caught.value.__cause__}"
+
+
+def test_a_comparison_with_labels_is_refused_rather_than_false():
+    pd = pytest.importorskip("pandas")
+    x, labelled = ad.tensor([1.0, 2.0], requires_grad=True), pd.Series([1.0, 2.0], index=["a", "b"])
+    for compare in (operator.eq, operator.ne, operator.lt, operator.ge):
+        with pytest.raises(ForeignArrayError, match="labels"):
+            compare(x, labelled)
+    assert (x == pd.Series([1.0, 3.0])).tolist() == [True, False]

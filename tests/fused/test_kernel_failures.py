@@ -225,4 +225,4 @@ x = ad.tensor(np.ones((300, 300)), requires_grad=True)
 ad.fused.layer_norm(x).sum().backward()
 print(ad.kernels.get_threads())"""
     env = {**os.environ, "AUTODIFF_THREADS": value, "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=env, cwd=ROOT)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=env, cwd=ROOT)
