@@ -13,7 +13,7 @@ from autodiff.tensor import Tensor
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
 
-def airy(z: ArrayLike) -> Tensor:
+def airy(z: ArrayLike) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Differentiable ``airy``."""
 
 def bdtr(*args: ArrayLike) -> Tensor:
@@ -172,7 +172,7 @@ def fdtr(*args: ArrayLike) -> Tensor:
 def fdtrc(*args: ArrayLike) -> Tensor:
     """``scipy.special.fdtrc``, composed of differentiable functions."""
 
-def fresnel(x: ArrayLike) -> Tensor:
+def fresnel(x: ArrayLike) -> tuple[Tensor, Tensor]:
     """Differentiable ``fresnel``."""
 
 def gamma(x: ArrayLike) -> Tensor:
@@ -204,7 +204,7 @@ def gammasgn(
     dtype: DTypeLike | None = None,
     subok: bool = True,
     signature: ArrayLike | None = None,
-) -> Tensor:
+) -> Any:
     """gammasgn(x, out=None)"""
 
 def gdtr(*args: ArrayLike) -> Tensor:
@@ -357,10 +357,10 @@ def rel_entr(x: ArrayLike, y: ArrayLike) -> Tensor:
 def rgamma(x: ArrayLike) -> Tensor:
     """Differentiable ``rgamma``."""
 
-def shichi(x: ArrayLike) -> Tensor:
+def shichi(x: ArrayLike) -> tuple[Tensor, Tensor]:
     """Differentiable ``shichi``."""
 
-def sici(x: ArrayLike) -> Tensor:
+def sici(x: ArrayLike) -> tuple[Tensor, Tensor]:
     """Differentiable ``sici``."""
 
 def sindg(*args: ArrayLike) -> Tensor:
