@@ -29,10 +29,12 @@ from autodiff.compiler.passes.simplify import (
     elide_copies,
     fold,
 )
-from autodiff.compiler.record import Attribute, Method, Op, Slot, slots_in
+from autodiff.compiler.record import Attribute, Method, Op, Slot, reads, slots_in
 
 __all__ = ["MISS", "Code"]
 
+#: Local names of arrays of so many bytes are let go of after the last use.
+_LARGE = 1 << 16
 #: What generated code returns where a value decides otherwise than it did when the code was recorded.
 MISS: Any = object()
 
@@ -156,13 +158,22 @@ class Code:
         lines: list[str] = []
         #: Whether it may turn out that the code does not hold when something has been drawn already.
         self.undoes = drawn = False
-        for op in listing.ops:
+        #: After so many lines it is settled that it holds, but for a kernel that fails, which did not while recording.
+        self.settled = 0
+        dying = self._dying()
+        self.calls = sum(chain.calls - 1 for chain in self.chains)
+        for number, op in enumerate(listing.ops):
             lines += (more := self._line(op))
+            self.calls += len(more)
             drawn = drawn or op.kind == "draw"
-            self.undoes = self.undoes or (
-                drawn and (getattr(op.target, "__name__", "") == "kernel" or any("MISS" in line for line in more))
-            )
-        self.calls = len(lines) - len(self.chains) + sum(chain.calls for chain in self.chains)
+            if any("MISS" in line for line in more):
+                self.settled = len(lines)
+            if self.settled == len(lines) or getattr(op.target, "__name__", "") == "kernel":
+                self.undoes = drawn
+            gone = [self.names[index] for index in dying.get(number, ()) if index in self.names]
+            gone = [name for name in gone if name not in self.scope]
+            if gone:
+                lines.append(f"{' = '.join(gone)} = None")
         self.body = lines
         self.result = self._text(listing.outputs)
         self.texts = [self._text(part) for part in listing.outputs]
@@ -178,6 +189,25 @@ class Code:
         )
         exec(compile(self.source, f"<autodiff.compile: {self.name}>", "exec"), self.scope)
         self.run = self.scope["run"]
+
+    def _dying(self) -> dict[int, list[int]]:
+        """After which call the code uses a large array for the last time."""
+        listing = self.listing
+        last: dict[int, int] = {}
+        for number, op in enumerate(listing.ops):
+            for slot in (*reads(op), *op.outs()):
+                last[listing.origin(slot).index] = last[slot.index] = number
+        shown = {listing.origin(slot).index for slot in slots_in(listing.outputs)}
+        values = {s.index: s.value for op in listing.ops for s in (*reads(op), *op.outs())}
+        dying: dict[int, list[int]] = {}
+        for index, number in last.items():
+            if (
+                index not in shown
+                and getattr(values.get(index), "nbytes", 0) >= _LARGE
+                and number < len(listing.ops) - 1
+            ):
+                dying.setdefault(number, []).append(index)
+        return dying
 
     def _allocate(self, buffer: Buffer) -> None:
         """All views of a place in the scratch memory."""

@@ -96,7 +96,7 @@ def _template(value: Any, recorder: Recorder) -> Any:
 def _values(template: Any) -> Any:
     """What was found while recording."""
     if isinstance(template, Slot):
-        return np.array(template.value) if isinstance(template.value, np.ndarray) else template.value
+        return template.value
     if isinstance(template, dict):
         return {key: _values(item) for key, item in template.items()}
     if isinstance(template, (list, tuple)):
@@ -626,8 +626,11 @@ def _prepared_pass(
     # Of a node that has been freed nothing can be taken.
     lines += ["try:", *(f"    {line}" for line in [*taken.test("return MISS"), *taken.loads])]
     lines += ["except TypeError:", "    return MISS"]
-    lines += ["try:", *(f"    {line}" for line in code.body or ["pass"]), "except KernelFailure:", "    return MISS"]
-    lines += [f"n{number}.saved = None" for number in freed]
+    # What the graph saved is let go of as soon as it is settled that the code holds, and each array after its last use.
+    letting_go = [f"n{number}.saved = s{number} = None" for number in freed]
+    body = [*code.body[: code.settled], *letting_go, *code.body[code.settled :]]
+    lines += ["try:", *(f"    {line}" for line in body or ["pass"]), "except KernelFailure:"]
+    lines += [*([f"    if s{freed[0]} is None: raise"] if freed else []), "    return MISS"]
     places = [skeleton.places[leaf] for leaf in leaves]
     if targets is None:
         for place, text in zip(places, code.texts, strict=True):

@@ -73,7 +73,7 @@ _TABLE = (
     Threshold("CHAIN", 1 << 11, "elements", "a chain of elementwise calls becomes a compiled loop", "chains"),
     Threshold("CHAIN_BLOCK", 1 << 14, "elements", "a chain runs over blocks, in NumPy", "chains", block=True),
     Threshold("CHAIN_BYTES", 1 << 19, "bytes", "a chain is worth blocks, in NumPy", "chains"),
-    Threshold("LEASED", 1 << 20, "bytes", "a result takes memory that is used again", "memory"),
+    Threshold("LEASED", 1 << 21, "bytes", "a result takes memory that is used again", "memory"),
     Threshold("SCAN", 512, "steps", "a scan is a native loop", "gradbench"),
     # derivatives and solvers
     Threshold("COTANGENTS", 128, "cotangents", "a Jacobian's backward passes run in chunks", "jacobians", block=True),

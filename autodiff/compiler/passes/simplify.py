@@ -15,6 +15,8 @@ COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
 FILLS = {np.zeros: 0, np.ones: 1, np.zeros_like: 0, np.ones_like: 1}
 EMPTY = {np.empty, np.empty_like}
 _TAKE_OUT = {np.dot, np.concatenate, np.stack, np.clip, np.outer}
+#: So many calls at most are moved before all others for the sake of one decision.
+_FEW = 8
 _OUT_METHODS = {"cumsum", "cumprod", "clip", "argmax", "argmin"}
 
 
@@ -64,25 +66,28 @@ def drop(listing: Listing) -> None:
 
 
 def decide_first(listing: Listing) -> None:
-    """Decisions about what is given come before random numbers are drawn, which cannot be taken back for nothing."""
+    """Decisions that follow in a few calls from what is given come first: random numbers that are drawn, and memory
+    that is let go of, cannot be taken back for nothing.
+    """
     ops = listing.ops
-    if not any(op.kind == "draw" for op in ops):
-        return
+    makers = {slot.index: number for number, op in enumerate(ops) for slot in op.outs()}
+    written = {storage.index for op in ops for storage in op.writes}
     first: set[int] = set()
-    makers = {slot.index: op for op in ops for slot in op.outs()}
-    for guard in ops:
-        if guard.kind != "guard":
+    for number, op in enumerate(ops):
+        if op.kind != "guard":
             continue
-        needed, waiting = [guard], [guard]
-        while waiting:
-            made = [makers[s.index] for s in reads(waiting.pop()) if s.index in makers]
-            waiting += [op for op in made if not any(op is other for other in needed)]
-            needed += waiting
-        if all(op.kind != "draw" and not op.writes for op in needed) and not any(
-            s.storage in op.writes for op in ops for one in needed for s in reads(one) if s.storage is not None
-        ):
-            first |= {id(op) for op in needed}
-    listing.ops = [op for op in ops if id(op) in first] + [op for op in ops if id(op) not in first]
+        needed, waiting, steady = {number}, [op], True
+        while waiting and steady and len(needed) <= _FEW:
+            slots = reads(waiting.pop())
+            steady = not any(slot.storage is not None and slot.storage.index in written for slot in slots)
+            found = {makers[slot.index] for slot in slots if slot.index in makers} - needed
+            needed |= found
+            waiting += [ops[place] for place in found]
+        steady = steady and len(needed) <= _FEW
+        if steady and all(ops[place].kind != "draw" and not ops[place].writes for place in needed):
+            first |= needed
+    if first:
+        listing.ops = [*map(ops.__getitem__, sorted(first)), *(op for i, op in enumerate(ops) if i not in first)]
 
 
 def elide_copies(listing: Listing) -> None:

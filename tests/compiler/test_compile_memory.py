@@ -1,0 +1,52 @@
+"""The memory that compiled steps take, beside the eager step's."""
+
+import gc
+import tracemalloc
+from typing import Any
+
+import numpy as np
+
+import autodiff
+import nn
+import optim
+from nn import functional as F
+
+
+def peak(how: str) -> int:
+    """Bytes at the height of a step, beyond what there was before the model."""
+    gc.collect()
+    start = tracemalloc.get_traced_memory()[0]
+    r = np.random.default_rng(0)
+    layers = [nn.Linear(256, 256, generator=r), nn.ReLU(), nn.Linear(256, 256, generator=r), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(256, 10, generator=r))
+    optimizer = optim.Adam(model.parameters())
+    x, y = r.normal(size=(512, 256)).astype(np.float32), r.integers(0, 10, 512)
+
+    def step(x: Any, y: Any) -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    run = {
+        "eager": lambda: step,
+        "compile": lambda: autodiff.compile(step),
+        "jit": lambda: autodiff.jit(step, state=(model, optimizer)),
+    }[how]()
+    for _ in range(5):
+        run(x, y)
+    gc.collect()
+    tracemalloc.reset_peak()
+    run(x, y)
+    return tracemalloc.get_traced_memory()[1] - start
+
+
+def test_no_step_takes_more_than_the_eager_one() -> None:
+    for how in ("eager", "compile", "jit"):
+        peak(how)  # what is loaded and compiled once
+    tracemalloc.start()
+    try:
+        eager, compiled, jitted = map(peak, ("eager", "compile", "jit"))
+    finally:
+        tracemalloc.stop()
+    assert compiled < 1.15 * eager
+    assert jitted < 1.15 * eager
