@@ -86,6 +86,7 @@ def overwritten(array: Any, stamp: int) -> bool:
     """Whether an array has been written into since the time ``stamp``."""
     if not isinstance(array, np.ndarray):
         return False
+    array = getattr(array, "value", array)  # of a stand-in under autodiff.jit
     owner = _owner(array)
     memory = _memories.get(id(owner))
     if memory is None:

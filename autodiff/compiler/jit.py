@@ -17,8 +17,10 @@ import random
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace as replaced
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -612,8 +614,11 @@ class Jit:
             raise CompileError(f"autodiff.jit: {name} changes a list or dict that it was given; return the new one")
         del result, args, kwargs, entered
         standins.clear()
-        gc.collect()
-        if any(reference() is not None for reference in recorder.standins):
+        with _looking:  # who looks at all objects holds all of them
+            if recorder.keeps():
+                _collect()
+            kept = recorder.keeps()
+        if kept:
             raise CompileError(
                 f"autodiff.jit: {name} keeps a value that it computed outside of itself, in an attribute, a list or a"
                 " global; return it"
@@ -686,6 +691,26 @@ def _by_value(value: Any) -> Any:
     return kind, value
 
 
+_looking = threading.Lock()
+
+
+class _Cycle:
+    """Something that only the collector frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def _collect() -> None:
+    """Have the collector pass, which does nothing while it is at work for another thread."""
+    for _ in range(200):
+        reference = weakref.ref(_Cycle())
+        gc.collect()
+        if reference() is None:
+            return
+        sleep(0.002)
+
+
 class _Sources:
     """Where random numbers come from that are not declared: all that are alive, and how far each has come."""
 
@@ -693,7 +718,10 @@ class _Sources:
         ours = {id(generator.bit_generator) for generator in declared}
         kinds = np.random.BitGenerator, random.Random
         # Its type is asked, not the thing: stand-ins for what a package deprecates warn when they are asked.
-        self._found = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds) and id(thing) not in ours]
+        with _looking:
+            everything = gc.get_objects()
+            self._found = [thing for thing in everything if issubclass(type(thing), kinds) and id(thing) not in ours]
+            del everything
         self._found = [thing for thing in self._found if not isinstance(thing, random.SystemRandom)]
         self._before = list(map(_source_state, self._found))
         self._python, self._alone = random.getstate(), threading.active_count() == 1

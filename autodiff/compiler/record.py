@@ -286,6 +286,10 @@ class Recorder:
         self._count = itertools.count()
         self._nowhere = mmap.mmap(-1, mmap.PAGESIZE)
 
+    def keeps(self) -> bool:
+        """Whether somebody still holds a stand-in."""
+        return any(reference() is not None for reference in self.standins)
+
     # --- what the stand-ins report ------------------------------------------------------------------------------------
 
     def argument(self, value: Any) -> Recorded:
