@@ -207,6 +207,7 @@ def test_the_core_keeps_to_its_budget() -> None:
 NO_SPEED = {
     "compiler/body.py": "how long the body of a loop may be",
     "compiler/native.py": "how much a native loop may hold; how many numbers are added up at once, for accuracy",
+    "compiler/emit.py": "bytes of which a name is let go of after its last use",
     "compiler/follow.py": "how long a traced call may be, and how many entries are prepared at once",
     "compiler/layout.py": "bytes to which memory is aligned",
     "compiler/passes/fusion.py": "how many steps a chain may have, and how far ahead they are looked for",

@@ -2,6 +2,7 @@
 prepared.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -170,6 +171,161 @@ def sets_with_masks() -> Any:
     return step, data, [inner, outer]
 
 
+def classifier(model: Any, data: Any, optimizer: Any = None) -> Any:
+    """The loop that most programs have."""
+    for i, p in enumerate(model.parameters()):
+        p.data = normal(i, *p.shape) * np.float32(0.3)
+    optimizer = optimizer or optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    def step(x: Any, y: Any) -> Any:
+        model.train()
+        optimizer.zero_grad(set_to_none=True)
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+        loss.backward()
+        optimizer.step()
+        return loss.item() + 10 * int((logits.data.argmax(1) == y).sum())
+
+    return step, data, [model]
+
+
+def lenet() -> Any:
+    features = [
+        nn.Conv2d(1, 3, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(3, 4, 3),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+    ]
+    model = nn.Sequential(*features, nn.Flatten(), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 10))
+    return classifier(model, lambda i: (normal(i, 4, 1, 12, 12), rng(i).integers(0, 10, 4)))
+
+
+class Block(nn.Module):
+    def __init__(self, a: int, b: int, stride: int) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(b)
+        self.second, self.other = nn.Conv2d(b, b, 3, padding=1, bias=False), nn.BatchNorm2d(b)
+        self.short = nn.Sequential() if a == b else nn.Sequential(nn.Conv2d(a, b, 1, stride=stride, bias=False))
+
+    def forward(self, x: Any) -> Any:
+        h = F.relu(self.norm(self.first(x)))
+        return F.relu(self.other(self.second(h)) + self.short(x))
+
+
+def resnet_of_eight_layers() -> Any:
+    stem = [nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
+    model = nn.Sequential(
+        *stem, Block(4, 4, 1), Block(4, 6, 2), Block(6, 8, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    )
+    return classifier(model, lambda i: (normal(i, 4, 3, 8, 8), rng(i).integers(0, 10, 4)))
+
+
+def segmentation() -> Any:
+    model = SmallUNet()
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    schedule = optim.CosineAnnealingLR(optimizer, 10)
+
+    def step(x: Any, mask: Any) -> Any:
+        optimizer.zero_grad()
+        logits = model(x)
+        p = F.sigmoid(logits)
+        dice = 1 - (2 * (p * mask).sum() + 1) / (p.sum() + mask.sum() + 1)
+        loss = F.binary_cross_entropy_with_logits(logits, mask) + dice
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss.item(), "lr": optimizer.param_groups[0]["lr"]}["loss"]
+
+    def data(i: int) -> Any:
+        return normal(i, 2, 1, 8, 8), (rng(i).random((2, 1, 8, 8)) < 0.4).astype(np.float32)
+
+    return step, data, [model]
+
+
+class CharacterModel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.lstm, self.head = nn.Embedding(9, 5), nn.LSTM(5, 6), nn.Linear(6, 9)
+        for i, p in enumerate(self.parameters()):
+            p.data = normal(i, *p.shape) * np.float32(0.3)
+
+    def forward(self, x: Any, state: Any) -> Any:
+        out, state = self.lstm(self.embedding(x), state)
+        return self.head(out), state
+
+
+def recurrent_language_model() -> Any:
+    model = CharacterModel()
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    kept: list[Any] = [np.zeros((1, 3, 6), np.float32), np.zeros((1, 3, 6), np.float32)]
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        out, state = model(x[:-1], tuple(kept))
+        kept[:] = [part.detach().numpy().copy() for part in state]  # carried to the next batch, cut from its graph
+        loss = F.cross_entropy(out.reshape(-1, 9), x[1:].reshape(-1))
+        loss.backward()
+        norm = optim.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        return loss.item() + float(norm)
+
+    return step, lambda i: (rng(i).integers(0, 9, (7, 3)),), [model]
+
+
+@dataclasses.dataclass
+class Batch:
+    numbers: Any
+    kinds: Any
+    labels: Any
+
+
+def tabular() -> Any:
+    tables = nn.ModuleList([nn.Embedding(4, 2), nn.Embedding(3, 2)])
+    body = nn.Sequential(
+        nn.Linear(9, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2, generator=rng(5)), nn.Linear(8, 1)
+    )
+    for i, p in enumerate([*tables.parameters(), *body.parameters()]):
+        p.data = normal(i, *p.shape) * np.float32(0.4)
+    optimizer = optim.AdamW([*tables.parameters(), *body.parameters()], lr=0.01, weight_decay=0.1)
+
+    def step(batch: Batch) -> Any:
+        optimizer.zero_grad()
+        embedded = [table(batch.kinds[:, i]) for i, table in enumerate(tables)]
+        x = np.concatenate([autodiff.Tensor(batch.numbers), *embedded], axis=1)
+        loss = F.binary_cross_entropy_with_logits(body(x)[:, 0], batch.labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def data(i: int) -> Any:
+        kinds = np.stack([rng(i).integers(0, 4, 6), rng(i).integers(0, 3, 6)], axis=1)
+        return (Batch(normal(i, 6, 5), kinds, (normal(i, 6) > 0).astype(np.float32)),)
+
+    return step, data, [tables, body]
+
+
+def variational_autoencoder() -> Any:
+    encoder, decoder = perceptron(8, 6, 4), perceptron(2, 6, 8)
+    optimizer = optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=0.01)
+    noise = rng(3)
+
+    def step(x: Any, weight: float) -> Any:
+        optimizer.zero_grad()
+        h = encoder(x)
+        mean, logvar = h[:, :2], h[:, 2:]
+        z = mean + np.exp(0.5 * logvar) * noise.normal(size=(5, 2)).astype(np.float32)
+        reconstruction = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        divergence = -0.5 * (1 + logvar - mean**2 - np.exp(logvar)).sum()
+        loss = reconstruction + weight * divergence  # annealed: another weight in each call
+        loss.backward()
+        optimizer.step()
+        return reconstruction.item() + divergence.item()
+
+    return step, lambda i: ((normal(i, 5, 8) > 0).astype(np.float32), 0.1 * i), [encoder, decoder]
+
+
 def leapfrog() -> Any:
     force = autodiff.grad(lambda q: np.sum(np.sin(q)) - 0.5 * np.sum(q * q))
 
@@ -193,6 +349,12 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
         matrix_factorisation,
         sets_with_masks,
         leapfrog,
+        lenet,
+        resnet_of_eight_layers,
+        segmentation,
+        recurrent_language_model,
+        tabular,
+        variational_autoencoder,
     )
 }
 
