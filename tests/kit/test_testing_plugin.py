@@ -132,3 +132,46 @@ def test_cases_take_fixtures_and_stand_in_classes_and_over_adapters(tmp_path: Pa
     result = pytest_in(tmp_path, "-p", "autodiff.testing.plugin", str(tmp_path))
     assert "1 failed, 8 passed" in result.stdout, result.stdout
     assert "every entry is 1/2 of what it should be" in result.stdout
+
+
+def test_checks_of_other_libraries_need_numpy_and_hypothesis_alone(tmp_path: Path) -> None:
+    # A process in which every other package that is installed is out of reach.
+    program = tmp_path / "alone.py"
+    program.write_text(
+        """
+import importlib.abc
+import sys
+
+ALLOWED = {"numpy", "hypothesis", "sortedcontainers", "attr", "attrs", "autodiff", "alone"}
+
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in ALLOWED and top not in sys.stdlib_module_names and not top.startswith("_"):
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+
+from autodiff.testing import bounded, check_engine, check_pair, strategies
+from autodiff.testing.laws import laws_of
+from hypothesis import given, settings
+
+f, backward, x = np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])]
+assert check_pair(f, backward, x).verdict == "pass"
+assert check_pair(f, lambda g, x: g * np.cosh(x), x, raises=False).verdict == "fail"
+assert laws_of(check_pair, f, backward, x) == {}
+bounded(settings(max_examples=3, database=None, deadline=None)(given(strategies.arrays())(lambda a: None)))()
+print("alone")
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+    )
+    assert done.stdout == "alone\n", done.stderr[-2000:]
