@@ -50,7 +50,8 @@ ROOMS: dict[str, tuple[str, str]] = {
     "errors": ("core extras", ""),
     "files": ("core", ""),
     "tables": ("core extras", ""),
-    "naming": ("", ""),
+    # A second name of a package loads that package.
+    "naming": ("", "*"),
     "nn": ("naming", ""),
     "optim": ("naming", ""),
     "cuts": ("", ""),
@@ -63,13 +64,15 @@ ROOMS: dict[str, tuple[str, str]] = {
     "levels": ("core batching", ""),
     "decorators": ("core", ""),
     "higher": ("core reads", ""),
-    "extras": ("core", ""),
+    # The door to optional packages loads what it is given a name of.
+    "extras": ("core", "*"),
     "trees": ("core", ""),
     "watch": ("core", ""),
     "writes": ("core views", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
     "ops": (BASE, "transforms"),
-    "tensor": (f"{BASE} ops signatures", ""),
+    # A matrix that is sparse, and the array API's namespace, are loaded when asked for.
+    "tensor": (f"{BASE} ops signatures", "array_api sparse"),
     # What type checkers alone know of a Tensor.
     "signatures": ("tensor", ""),
     "closures": (BASE, ""),
@@ -122,6 +125,9 @@ def room_of(name: str) -> str:
     return "core" if parts[:1] == ["core"] else "*"
 
 
+_LOADERS = ("import_module", "__import__", "find_spec")
+
+
 def arrows(source: str, package: tuple[str, ...] = ("autodiff",)) -> set[tuple[str, bool]]:
     """The rooms that a module imports, and whether inside a function."""
     found: set[tuple[str, bool]] = set()
@@ -135,6 +141,10 @@ def arrows(source: str, package: tuple[str, ...] = ("autodiff",)) -> set[tuple[s
                 base = ".".join(package[: len(package) - child.level + 1]) if child.level else ""
                 module = ".".join(part for part in (base, child.module) if part)
                 names = [f"{module}.{alias.name}" for alias in child.names]
+            elif isinstance(child, ast.Call) and ast.unparse(child.func).rpartition(".")[2] in _LOADERS:
+                given = child.args[0] if child.args else None
+                spelled = isinstance(given, ast.Constant) and isinstance(given.value, str)
+                names = [given.value if spelled else "autodiff"]  # one that is put together may be any
             found.update((room_of(name), inside) for name in names if name.partition(".")[0] == "autodiff")
             scan(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
@@ -186,6 +196,8 @@ def test_a_room_imports_what_its_row_allows_inside_functions_too(path: Path) -> 
         ("core/op", "def f():\n    from autodiff.tensor import Tensor"),
         ("core/op", "def f():\n    import autodiff.core.backward"),
         ("core/graph", "from . import op"),
+        ("core/op", "def f():\n    return importlib.import_module('autodiff.tensor')"),
+        ("core/op", "def f(name):\n    return __import__(name)"),
         ("fast", "from autodiff import Tensor"),
         ("ops", "from autodiff.transforms import grad"),
         ("optimize", "from autodiff import implicit"),
