@@ -68,6 +68,8 @@ class _Closing(_Tracer):
             else value
             for value in inputs
         ]
+        if op.fused and residuals is None:  # its definition is of elementary operations, which a native loop can be of
+            return op.composed(*inputs, **attrs)
         self.catch_up()
         result = super().apply(op, inputs, attrs, residuals)
         self.seen = len(self.recorder.ops)

@@ -562,7 +562,9 @@ class Emitter:
     def _reduced(self, op: Op, out: Slot) -> None:
         ufunc = op.target.__self__
         source, axis, dtype, into, keepdims = (*op.args, *(0, None, None, False)[len(op.args) - 1 :])[:5]
-        if ufunc not in (np.add, np.multiply, np.maximum, np.minimum) or op.kwargs or into is not None:
+        initial = op.kwargs.get("initial", np._NoValue)
+        plain = op.kwargs.get("where", True) is True and not isinstance(initial, Slot) and initial is not None
+        if ufunc not in (np.add, np.multiply, np.maximum, np.minimum) or not plain or into is not None:
             raise Unrecordable(f"{ufunc.__name__}.reduce in a native loop")
         value = source.value
         if (
@@ -581,7 +583,9 @@ class Emitter:
             place = dict(zip(kept, outer, strict=True))
             index = [place.get(a) for a in range(value.ndim)] if keepdims else outer
             first = _literal(1 if ufunc is np.multiply else 0, value.dtype)
-            if ufunc in (np.maximum, np.minimum):
+            if initial is not np._NoValue:
+                first = _literal(initial, value.dtype)
+            elif ufunc in (np.maximum, np.minimum):
                 first = self.element(source, [place.get(a) for a in range(value.ndim)])
             self.element(out, index, first)
             with self.loops([value.shape[a] for a in over]) as inner:
