@@ -1,4 +1,4 @@
-"""The plots of ``docs/performance.md``: ratios to a baseline case by case, and growth with size."""
+"""The plots of the performance pages: all cases at a glance, ratios to a baseline, and growth with size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness import NUMPY_ALONE, is_ours
 from benchmarks.parts import PARTS
+from benchmarks.report import AGAINST, best_ratios, measured
 from benchmarks.report import growth as exponents
-from benchmarks.report import measured
 from benchmarks.targets import COMPILED
 
-__all__ = ["growth", "ratios"]
+__all__ = ["growth", "ratios", "summary"]
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -69,6 +69,53 @@ def _mark(panel: Axes, name: str, xs: Any, ys: Any, line: bool = False, label: s
         zorder=3 if ours else 2,
         alpha=1.0 if ours else 0.85,
     )
+
+
+def summary(sections: Sections, path: Path) -> bool:
+    """A line a part, a mark for every case and every one that it is compared with.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to draw.
+    """
+    parts = [section for section in sections.values() if section["threads"] == 1 and section["rows"]]
+    if not parts:
+        return False
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(8, 1.2 + 0.45 * len(parts)), layout="constrained")
+        FigureCanvasSVG(figure)
+        panel = figure.subplots()
+        for rival, shift, like in zip(
+            AGAINST, (-0.25, 0.0, 0.25), ("careful NumPy", "PyTorch", "JAX jit"), strict=True
+        ):
+            colour, mark = STYLES[like]
+            for y, section in enumerate(parts):
+                found = list(best_ratios(section, AGAINST[rival]).values())
+                panel.plot(
+                    found,
+                    [y + shift] * len(found),
+                    linestyle="none",
+                    marker=mark,
+                    color=colour,
+                    markersize=4,
+                    alpha=0.7,
+                )
+            panel.plot([], [], linestyle="none", marker=mark, color=colour, label=f"to {rival}")
+        panel.axvline(1, color="black", linewidth=0.8, zorder=1)
+        panel.set_xscale("log")
+        panel.set_yticks(range(len(parts)), [PARTS[section["name"]].title for section in parts])
+        panel.set_ylim(len(parts) - 0.5, -0.5)
+        ticks = [
+            tick for tick in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10) if panel.get_xlim()[0] <= tick <= panel.get_xlim()[1]
+        ]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.set_xticks([], minor=True)
+        panel.grid(axis="x", alpha=0.35, linewidth=0.6)
+        panel.set_xlabel("our time / theirs")
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+    return True
 
 
 def ratios(sections: Sections, path: Path) -> bool:

@@ -1,7 +1,7 @@
-"""What the benchmarks found, for a reader: ``docs/performance.md`` with tables and verdicts, made from the figures that
-the runs stored.
+"""What the benchmarks found, for a reader: ``docs/performance.md``, one table and one picture, and behind it
+``docs/performance-details.md`` with every table and verdict, both made from the figures that runs stored.
 
-Only what stands between two marks is written anew; the rest of the page is kept by hand. The figures of a part that was
+Only what stands between two marks is written anew; the rest of the pages is kept by hand. The figures of a part that was
 not run again stay, and every part tells when, where and from which state of the sources it was measured.
 """
 
@@ -193,25 +193,102 @@ def render(results: Path, folder: Path) -> list[str]:
     results : Path
         The file that :func:`store` writes.
     folder : Path
-        Holds ``performance.md``, whose text outside the marks stays; made if it is not there.
+        Holds the two pages, whose text outside the marks stays; made if they are not there.
     """
     sections = _load(results)
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "performance.md"
-    text = page.read_text() if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} lacks the marks between which the figures are written:\n{BEGIN}\n{END}")
+    short, details = (_Page(folder / f"performance{end}.md", title) for end, title in _PAGES.items())
     pictures = _plots(sections, folder)
-    page.write_text(f"{before}{BEGIN}\n\n{_markdown(sections, pictures, after)}\n{END}{after}")
-    lines = [f"written: {', '.join(str(folder / name) for name in ('performance.md', *pictures))}"]
-    wanted = unexplained(page.read_text(), sections)
+    first = {name: caption for name, caption in pictures.items() if name == "performance.svg"}
+    rest = {name: caption for name, caption in pictures.items() if name not in first}
+    short.write(summary(sections, first))
+    details.write(_markdown(sections, rest, details.after))
+    written = [short.path.name, details.path.name, *pictures]
+    lines = [f"written: {', '.join(str(folder / name) for name in written)}"]
+    wanted = unexplained(details.path.read_text(), sections)
     if wanted:
         lines.append(
             "missed, and not yet explained on the page under a heading '### Limit: TOPIC': " + ", ".join(wanted)
         )
     return lines
+
+
+_PAGES = {"": "Performance", "-details": "Performance, figure by figure"}
+
+
+class _Page:
+    """A page, of which what stands between the marks is written anew."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self.path = path
+        text = path.read_text() if path.exists() else f"# {title}\n\n{BEGIN}\n{END}\n"
+        self.before, begin, rest = text.partition(BEGIN)
+        _, end, self.after = rest.partition(END)
+        if not (begin and end):
+            raise ValueError(f"{path} lacks the marks between which the figures are written:\n{BEGIN}\n{END}")
+
+    def write(self, text: str) -> None:
+        """Put a text between the marks."""
+        self.path.write_text(f"{self.before}{BEGIN}\n\n{text}\n{END}{self.after}")
+
+
+#: Whom the summary compares with: a heading, and what the candidates' names begin with.
+AGAINST = {
+    "NumPy by hand": ("careful NumPy", "NumPy by hand"),
+    "PyTorch": ("PyTorch", "torch"),
+    "JAX": ("JAX",),
+}
+    "by hand": ("careful NumPy", "NumPy by hand", "Python floats"),
+    "PyTorch": ("PyTorch", "torch"),
+    "JAX": ("JAX",),
+}
+
+
+def best_ratios(section: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """For every case the time of the library's best form over the best of the candidates whose names begin so."""
+    found = {}
+    for row in section["rows"]:
+        medians = {name: timing["median"] for name, timing in row["seconds"].items()}
+        ours = min(filter(is_ours, medians), key=medians.__getitem__, default=None)
+        theirs = min((n for n in medians if n.startswith(tuple(names))), key=medians.__getitem__, default=None)
+        if ours and theirs:
+            found[row["case"]] = row["ratios"][ours][theirs]
+    return found
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.1g}"
+
+
+def summary(sections: Sections, pictures: Mapping[str, str]) -> str:
+    """One table: a line a part, at one thread."""
+    lines = [
+        "Time of the library's best form, eager or compiled, over the best form of the other, at one thread: the median"
+        " over the cases, and from the best to the worst. Below 1 we win.",
+        "",
+        f"| what | cases | {' | '.join(f'to {name}' for name in AGAINST)} | where we lose most |",
+        "|---" * (len(AGAINST) + 3) + "|",
+    ]
+    for section in sections.values():
+        if section["threads"] != 1 or not section["rows"]:
+            continue
+        cells, worst = [], (1.0, "")
+        for rival, names in AGAINST.items():
+            ratios = best_ratios(section, names)
+            values = sorted(ratios.values())
+            cells.append(f"**{_ratio(float(np.median(values)))}** ({_ratio(values[0])} to {_ratio(values[-1])})" if values else "")
+            worst = max([worst, *((ratio, f"{case}: {ratio:.1f} of {rival}") for case, ratio in ratios.items())])
+        if any(cells):
+            title = PARTS[section["name"]].title
+            lines.append(f"| {title} | {len(section['rows'])} | {' | '.join(cells)} | {worst[1]} |")
+    where = [section["machine"] for section in sections.values() if section.get("machine")]
+    if where:
+        loads = [one["load"] for one in where if one["load"] is not None]
+        busy = f" The load was up to {max(loads):g}: only the ratios mean anything." if loads and max(loads) > 2 else ""
+        lines += ["", f"Measured at {where[0]['commit']}, {where[0]['date']}; {where[0]['processor']}.{busy}"]
+    for name, caption in pictures.items():
+        lines += ["", f"![{caption}]({name})", "", f"*{caption}.*"]
+    return "\n".join([*lines, ""])
 
 
 def _plots(sections: Sections, folder: Path) -> dict[str, str]:
@@ -221,10 +298,15 @@ def _plots(sections: Sections, folder: Path) -> dict[str, str]:
     except ModuleNotFoundError as error:
         print(f"no plots: {error}")
         return {}
-    made = {}
+    made: dict[str, str] = {}
     for name, caption, draw in (
         (
             "performance.svg",
+            "Every case: the library's best form over the best of NumPy by hand, PyTorch and JAX; left of the line we win",
+            plots.summary,
+        ),
+        (
+            "performance-ratios.svg",
             "Time by case, divided by the baseline's, on a logarithmic axis; further left is faster",
             plots.ratios,
         ),

@@ -239,7 +239,7 @@ def test_the_page_says_what_was_measured_and_keeps_what_is_written_by_hand(tmp_p
     pytest.importorskip("matplotlib", reason="the page's plots need matplotlib")
     results, docs = tmp_path / "results" / "r.json", tmp_path / "docs"
     docs.mkdir()
-    page = docs / "performance.md"
+    page = docs / "performance-details.md"
     limit = "\n### Limit: elementwise arrays\n\nWritten by hand.\n"
     page.write_text(f"# Speed\n\nAdvice.\n\n{report.BEGIN}\nold\n{report.END}\n{limit}")
     rows = [row("4,096 elements", 1e-3, "depth", 1_000), row("65,536 elements", 4e-3, "depth", 10_000)]
@@ -264,7 +264,11 @@ def test_the_page_says_what_was_measured_and_keeps_what_is_written_by_hand(tmp_p
     assert "numpy" in text
     for name in re.findall(r"\]\((performance.*?\.svg)\)", text):
         ElementTree.parse(docs / name)
-    assert "autodiff" in (docs / "performance.svg").read_text()
+    assert "autodiff" in (docs / "performance-ratios.svg").read_text()
+    short = (docs / "performance.md").read_text()
+    assert "| One elementwise operation | 2 | **2.50** (1.00 to 4.00) |" in short
+    assert "65,536 elements: 4.0 of NumPy by hand" in short
+    ElementTree.parse(docs / "performance.svg")
 
     # One case measured again, another part, and a part that failed: the rest stays.
     report.store([section("overhead", [row("65,536 elements", 2e-3, "depth", 10_000)])], results, whole=False)
@@ -295,13 +299,17 @@ def test_a_run_writes_figures_and_page_and_the_page_can_be_written_anew(tmp_path
         "overhead", "--only", "1 element", "--seconds", "0.01", "--clock", "cpu", "--threads", "1", "--crowded", *places
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    page = (tmp_path / "performance.md").read_text()
+    page = (tmp_path / "performance-details.md").read_text()
     assert "## One elementwise operation\n" in page
     assert "| one element | autodiff / NumPy by hand (one elementwise operation) | 2.20 |" in page
     assert len(json.loads((tmp_path / "r.json").read_text())["overhead, 1"]["rows"]) == 1
-    (tmp_path / "performance.md").unlink()
+    short = (tmp_path / "performance.md").read_text()
+    assert "| One elementwise operation | 1 |" in short
+    for name in ("performance.md", "performance-details.md"):
+        (tmp_path / name).unlink()
     assert benchmarks("--render", *places).returncode == 0
-    assert (tmp_path / "performance.md").read_text() == page
+    assert (tmp_path / "performance-details.md").read_text() == page
+    assert (tmp_path / "performance.md").read_text() == short
 
 
 def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_go_on(
@@ -321,8 +329,9 @@ def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_go_on(
 
 
 def test_the_page_in_the_repository_has_room_for_figures() -> None:
-    text = (ROOT / "docs" / "performance.md").read_text()
-    assert text.index(report.BEGIN) < text.index(report.END)
+    for name in ("performance.md", "performance-details.md"):
+        text = (ROOT / "docs" / name).read_text()
+        assert text.index(report.BEGIN) < text.index(report.END)
 
 
 def test_pictures_of_both_libraries_are_drawn() -> None:
