@@ -1,5 +1,5 @@
 """What the benchmarks found, for a reader: ``docs/performance.md``, one table and one picture, and behind it
-``docs/performance-details.md`` with every table and verdict, both made from the figures that runs stored.
+``docs/performance-details.md`` with every table and verdict, both made from figures that were stored.
 
 Only what stands between two marks is written anew; the rest of the pages is kept by hand. The figures of a part that was
 not run again stay, and every part tells when, where and from which state of the sources it was measured.
@@ -233,15 +233,7 @@ class _Page:
 
 
 #: Whom the summary compares with: a heading, and what the candidates' names begin with.
-AGAINST = {
-    "NumPy by hand": ("careful NumPy", "NumPy by hand"),
-    "PyTorch": ("PyTorch", "torch"),
-    "JAX": ("JAX",),
-}
-    "by hand": ("careful NumPy", "NumPy by hand", "Python floats"),
-    "PyTorch": ("PyTorch", "torch"),
-    "JAX": ("JAX",),
-}
+AGAINST = {"NumPy by hand": ("careful NumPy", "NumPy by hand"), "PyTorch": ("PyTorch", "torch"), "JAX": ("JAX",)}
 
 
 def best_ratios(section: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
@@ -263,8 +255,8 @@ def _ratio(value: float) -> str:
 def summary(sections: Sections, pictures: Mapping[str, str]) -> str:
     """One table: a line a part, at one thread."""
     lines = [
-        "Time of the library's best form, eager or compiled, over the best form of the other, at one thread: the median"
-        " over the cases, and from the best to the worst. Below 1 we win.",
+        "Time of the library's best form, eager or compiled, over the best form of the other, at one thread: the"
+        " median over the cases, and from the best to the worst. Below 1 we win.",
         "",
         f"| what | cases | {' | '.join(f'to {name}' for name in AGAINST)} | where we lose most |",
         "|---" * (len(AGAINST) + 3) + "|",
@@ -276,7 +268,11 @@ def summary(sections: Sections, pictures: Mapping[str, str]) -> str:
         for rival, names in AGAINST.items():
             ratios = best_ratios(section, names)
             values = sorted(ratios.values())
-            cells.append(f"**{_ratio(float(np.median(values)))}** ({_ratio(values[0])} to {_ratio(values[-1])})" if values else "")
+            cells.append(
+                f"**{_ratio(float(np.median(values)))}** ({_ratio(values[0])} to {_ratio(values[-1])})"
+                if values
+                else ""
+            )
             worst = max([worst, *((ratio, f"{case}: {ratio:.1f} of {rival}") for case, ratio in ratios.items())])
         if any(cells):
             title = PARTS[section["name"]].title
@@ -302,7 +298,7 @@ def _plots(sections: Sections, folder: Path) -> dict[str, str]:
     for name, caption, draw in (
         (
             "performance.svg",
-            "Every case: the library's best form over the best of NumPy by hand, PyTorch and JAX; left of the line we win",
+            "Our best form over the best of NumPy by hand, PyTorch and JAX, case by case; left of the line we win",
             plots.summary,
         ),
         (

@@ -140,6 +140,7 @@ CASES: dict[str, Callable[[int], Call]] = {
     "IN_PLACE": lambda n: _both_ways(lambda x: (lambda y: y * 2 + y * 3 + y * 4 + y * 5)(x * 1.5), _leaf(n)),
     "SPREAD": lambda n: _both_ways(np.sum, _leaf(n)),
     "MATMUL": lambda n: _both_ways(F.linear, _leaf(_side(n), 100), _leaf(_side(n), 100)),
+    "SHORT_SUMS": lambda n: _both_ways(lambda x: np.sum(x, axis=1), _leaf(n, 3)),
     "CONTRACTION": lambda n: _both_ways(
         lambda a, b: np.einsum("ij,jk->ik", a, b),
         _leaf(_side(n, 1 / 3), _side(n, 1 / 3)),

@@ -72,7 +72,18 @@ _INFIX: dict[Any, str] = {
     operator.mul: "*",
     operator.truediv: "/",
 }
-_SHAPED = {np.dot, np.matmul, np.einsum, cheaper.c_einsum, np.concatenate, np.stack, np.where, np.clip, np.outer}
+_SHAPED = {
+    np.dot,
+    np.matmul,
+    np.einsum,
+    cheaper.c_einsum,
+    cheaper.short,
+    np.concatenate,
+    np.stack,
+    np.where,
+    np.clip,
+    np.outer,
+}
 _SHAPED |= {
     np.swapaxes,
     np.moveaxis,
@@ -381,7 +392,7 @@ class Code:
             if not kwargs and target not in _OUT_BY_NAME:
                 return f"{self._callable(target)}({', '.join([*args, name])})"
             return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
-        if getattr(target, "__name__", "") == "reduce":
+        if getattr(target, "__name__", "") == "reduce" or target is cheaper.short:
             args[3] = name
             return f"{self._callable(target)}({', '.join(args + kwargs)})"
         if type(target) is Method:

@@ -47,6 +47,7 @@ _TABLE = (
     Threshold("SPREAD", 4096, "elements", "a reduction's gradient is a view, not filled", "overhead"),
     Threshold("MATMUL", 1 << 14, "entries", "np.matmul, not dot, makes a product", "training"),
     Threshold("CONTRACTION", 1 << 15, "products", "BLAS sums an einsum of two", "gradbench"),
+    Threshold("SHORT_SUMS", 64, "rows", "sums of two to seven numbers are made by columns", "adbench"),
     Threshold("SLOPE", 1 << 14, "elements", "the slope of tanh is computed in blocks", "solo", block=True),
     Threshold("NORMAL", 1 << 15, "elements", "the normal distribution is computed in blocks", "solo", block=True),
     Threshold("NODES", 1 << 16, "numbers", "the nodes of a panel are summed one after another", "solo"),

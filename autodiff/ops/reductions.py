@@ -12,6 +12,7 @@ from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, expand_reduced, quotient, spread
+from autodiff.ops.short_sums import is_short, summed
 
 P = Primitive
 
@@ -29,6 +30,8 @@ def _count(shape: tuple[int, ...], axis: Any) -> int:
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    if is_short(x, axis):
+        return summed(x, keepdims)
     return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]  # np.sum less its Python wrapper
 
 
