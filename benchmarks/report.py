@@ -1,8 +1,8 @@
 """What the benchmarks found, for a reader: ``docs/performance.md``, one table and one picture, and behind it
 ``docs/performance-details.md`` with every table and verdict, both made from figures that were stored.
 
-Only what stands between two marks is written anew; the rest of the pages is kept by hand. The figures of a part that was
-not run again stay, and every part tells when, where and from which state of the sources it was measured.
+Only what stands between two marks is written anew; the rest of the pages is kept by hand. The figures of a part that
+was not run again stay, and every part tells when, where and from which state of the sources it was measured.
 """
 
 from __future__ import annotations
