@@ -17,8 +17,14 @@ def test_the_bits_are_numpys(n: int, dtype: type) -> None:
     for x in layouts:
         assert is_short(x, -1) == (n < 8)
         for keepdims in (False, True) if n < 8 else ():
-            assert summed(x, keepdims).tobytes() == np.add.reduce(x, -1, keepdims=keepdims).tobytes()
-    for other in (np.asfortranarray(plain), plain[::-1]):  # the first of which NumPy adds by columns itself
+            ours, numpys = summed(x, keepdims), np.add.reduce(x, -1, keepdims=keepdims)
+            assert ours.tobytes() == numpys.tobytes()
+            assert keepdims or ours.strides == numpys.strides
+    for other in (
+        np.asfortranarray(plain),
+        plain[::-1],
+        plain.reshape(100, 5, n).transpose(1, 0, 2),
+    ):  # the first of which NumPy adds by columns itself
         assert not is_short(other, -1)
     assert not is_short(plain, 0)
 
