@@ -28,7 +28,8 @@ _REMEDIES = {
     ),
     "scipy": (
         "SciPy's functions take plain arrays; autodiff has differentiable ones under SciPy's names (autodiff.linalg,"
-        " special, stats, signal, integrate, optimize, interpolate)"
+        " special, stats, signal, ndimage, integrate, optimize, interpolate), and with SCIPY_ARRAY_API=1, set before"
+        " SciPy is imported, many of SciPy's own take tensors (docs/scipy.md)"
     ),
     "pandas": (
         "pandas would drop the gradient; use series.to_numpy() beside tensors, and t.data (or t.detach().numpy()) in a"

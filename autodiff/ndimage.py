@@ -22,23 +22,48 @@ from autodiff.ops.shaping import _tensor
 
 __all__ = [
     "affine_transform",
+    "black_tophat",
+    "center_of_mass",
     "convolve",
     "convolve1d",
     "correlate",
     "correlate1d",
+    "fourier_ellipsoid",
+    "fourier_gaussian",
+    "fourier_shift",
+    "fourier_uniform",
     "gaussian_filter",
     "gaussian_filter1d",
     "gaussian_gradient_magnitude",
     "gaussian_laplace",
+    "grey_closing",
+    "grey_dilation",
+    "grey_erosion",
+    "grey_opening",
     "laplace",
     "map_coordinates",
+    "maximum",
+    "maximum_filter",
+    "maximum_filter1d",
+    "mean",
+    "median",
+    "median_filter",
+    "minimum",
+    "minimum_filter",
+    "minimum_filter1d",
+    "morphological_gradient",
+    "morphological_laplace",
     "prewitt",
     "shift",
     "sobel",
     "spline_filter",
     "spline_filter1d",
+    "standard_deviation",
+    "sum_labels",
     "uniform_filter",
     "uniform_filter1d",
+    "variance",
+    "white_tophat",
 ]
 
 #: SciPy's words for what lies beyond a border, and NumPy's.
@@ -651,3 +676,176 @@ def shift(
     """
     t = _tensor(input)
     return affine_transform(t, np.ones(t.ndim), -_tensor(shift), None, output, order, mode, cval, prefilter)
+
+
+# --- the greatest, the least and the middle of a window; regions ---------------------------------------------------
+
+
+def _ranked(name: str, choose: Callable[..., Any], turned: bool = False) -> Callable[..., Any]:
+    def filtered(
+        input: Any,
+        size: Any = None,
+        footprint: Any = None,
+        output: Any = None,
+        mode: Any = "reflect",
+        cval: float = 0.0,
+        origin: Any = 0,
+        *,
+        axes: Any = None,
+    ) -> Any:
+        t = _given(input)
+        along = sorted(_along(name, t.ndim, axes))
+        if size is None and footprint is None:
+            raise ArgumentError(f"{name}: give size or footprint")
+        sizes = [int(k) for k in _each(name, size, len(along))] if footprint is None else []
+        kept = np.ones(sizes, bool) if footprint is None else np.asarray(bare(footprint), bool)
+        if kept.ndim != len(along):
+            raise ShapeError(f"{name}: a footprint of {kept.ndim} axes for {len(along)} axes of the input")
+        modes, origins = _each(name, mode, len(along)), _each(name, origin, len(along))
+        if turned:  # a dilation looks the other way
+            kept = np.flip(kept)
+            origins = [-int(o) - (k % 2 == 0) for o, k in zip(origins, kept.shape, strict=True)]
+        full = t
+        for axis, k, beyond, off in zip(along, kept.shape, modes, origins, strict=True):
+            before = k // 2 + int(off)
+            full = _continued(full, axis, before, k - 1 - before, beyond, cval)
+        parts = []
+        for place in np.argwhere(kept):
+            cut: list[Any] = [slice(None)] * t.ndim
+            for axis, start in zip(along, place.tolist(), strict=True):
+                cut[axis] = slice(start, start + t.shape[axis])
+            parts.append(full[tuple(cut)])
+        return _result(choose(np.stack(parts), axis=0), input, output)
+
+    filtered.__name__ = filtered.__qualname__ = name
+    filtered.__doc__ = f"``scipy.ndimage.{name}`` of a box or a footprint."
+    return filtered
+
+
+def _upper_median(x: Any, axis: int) -> Any:
+    """The middle one, of an even number the upper, as SciPy's rank filter takes it."""
+    return np.sort(x, axis=axis)[x.shape[0] // 2]
+
+
+maximum_filter = _ranked("maximum_filter", np.max)
+minimum_filter = _ranked("minimum_filter", np.min)
+median_filter = _ranked("median_filter", _upper_median)
+grey_erosion = _ranked("grey_erosion", np.min)
+grey_dilation = _ranked("grey_dilation", np.max, True)
+
+
+def maximum_filter1d(
+    input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0, origin: int = 0
+) -> Any:
+    """``scipy.ndimage.maximum_filter1d``."""
+    return maximum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)
+
+
+def minimum_filter1d(
+    input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0, origin: int = 0
+) -> Any:
+    """``scipy.ndimage.minimum_filter1d``."""
+    return minimum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)
+
+
+def center_of_mass(input: Any, labels: Any = None, index: Any = None) -> Any:
+    """The weighted mean of the places, as ``scipy.ndimage.center_of_mass``: a tuple, or a list of them for regions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [place.item() for place in center_of_mass(np.eye(3))]
+    [1.0, 1.0]
+    """
+    t = _given(input)
+    whole = sum_labels(t, labels, index)
+    parts = [
+        sum_labels(t * np.reshape(range(n), [-1 if i == axis else 1 for i in range(t.ndim)]), labels, index) / whole
+        for axis, n in enumerate(t.shape)
+    ]
+    if np.ndim(bare(index)) == 0:
+        return tuple(parts)
+    return [tuple(part[i] for part in parts) for i in range(np.size(bare(index)))]
+
+
+def grey_opening(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.grey_opening`` of a box or a footprint."""
+    return grey_dilation(grey_erosion(input, size, footprint, **more), size, footprint, **more)
+
+
+def grey_closing(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.grey_closing`` of a box or a footprint."""
+    return grey_erosion(grey_dilation(input, size, footprint, **more), size, footprint, **more)
+
+
+def white_tophat(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.white_tophat`` of a box or a footprint."""
+    return _tensor(input) - grey_opening(input, size, footprint, **more)
+
+
+def black_tophat(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.black_tophat`` of a box or a footprint."""
+    return grey_closing(input, size, footprint, **more) - _tensor(input)
+
+
+def morphological_gradient(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.morphological_gradient`` of a box or a footprint."""
+    return grey_dilation(input, size, footprint, **more) - grey_erosion(input, size, footprint, **more)
+
+
+def morphological_laplace(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+    """``scipy.ndimage.morphological_laplace`` of a box or a footprint."""
+    both = grey_dilation(input, size, footprint, **more) + grey_erosion(input, size, footprint, **more)
+    return both - 2 * _tensor(input)
+
+
+def _of_regions(name: str, reduce: Callable[[Any], Any]) -> Callable[..., Any]:
+    def measured(input: Any, labels: Any = None, index: Any = None) -> Any:
+        t = _given(input)
+        if labels is None:
+            return reduce(t.reshape(-1))
+        regions = np.broadcast_to(np.asarray(bare(labels)), t.shape)
+        if index is None:
+            return reduce(t[regions > 0])
+        wanted = np.asarray(bare(index))
+        made = [reduce(t[regions == one]) for one in wanted.reshape(-1).tolist()]
+        return np.stack(made).reshape(wanted.shape) if made else _tensor(np.zeros(wanted.shape))
+
+    measured.__name__ = measured.__qualname__ = name
+    measured.__doc__ = f"``scipy.ndimage.{name}``: of the whole array, of the labelled part, or of each region."
+    return measured
+
+
+sum_labels = _of_regions("sum_labels", np.sum)
+mean = _of_regions("mean", np.mean)
+variance = _of_regions("variance", np.var)
+standard_deviation = _of_regions("standard_deviation", np.std)
+maximum = _of_regions("maximum", np.max)
+minimum = _of_regions("minimum", np.min)
+median = _of_regions("median", np.median)
+
+
+def _in_frequency(name: str) -> Callable[..., Any]:
+    def filtered(input: Any, parameter: Any, n: int = -1, axis: int = -1, output: Any = None) -> Any:
+        t = _tensor(input)
+        t = t if t.dtype.kind in "fc" else t.astype(np.float64)
+        factor = getattr(require("scipy.ndimage"), name)(
+            np.ones(t.shape, t.dtype), _constant(name, "the width", parameter), n, axis
+        )
+        return _result(t * factor, t * factor, output)
+
+    filtered.__name__ = filtered.__qualname__ = name
+    filtered.__doc__ = f"``scipy.ndimage.{name}``: each frequency times a factor that SciPy gives."
+    return filtered
+
+
+fourier_gaussian = _in_frequency("fourier_gaussian")
+fourier_uniform = _in_frequency("fourier_uniform")
+fourier_ellipsoid = _in_frequency("fourier_ellipsoid")
+fourier_shift = _in_frequency("fourier_shift")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "sum":  # SciPy's older name; here it would hide the built-in one
+        return sum_labels
+    raise AttributeError(f"autodiff.ndimage has no {name!r}")

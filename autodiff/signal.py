@@ -10,7 +10,7 @@ from autodiff import fft
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import wrap
 from autodiff.extras import require
-from autodiff.ndimage import convolve1d
+from autodiff.ndimage import convolve1d, median_filter
 from autodiff.ops.common import bare
 from autodiff.ops.filters import all_pole, slide
 from autodiff.ops.shaping import _tensor
@@ -19,12 +19,20 @@ __all__ = [
     "convolve",
     "convolve2d",
     "correlate",
+    "correlate2d",
+    "detrend",
     "fftconvolve",
     "filtfilt",
     "lfilter",
+    "lfilter_zi",
+    "medfilt",
+    "medfilt2d",
     "oaconvolve",
+    "order_filter",
     "savgol_filter",
+    "sos2tf",
     "sosfilt",
+    "zpk2tf",
 ]
 
 
@@ -316,14 +324,7 @@ def filtfilt(
         elif padtype == "constant":
             left, right = first + 0 * left, last + 0 * right
         samples = np.concatenate([left, samples, right], axis=-1)
-    # The state in which a constant signal comes out as it will always do.
-    order = size - 1
-    b_, a_ = np.pad(top, [(0, size - top.size)]), np.pad(bottom, [(0, order - bottom.size)])
-    if order:
-        companion = np.concatenate([(-a_)[:, None], np.eye(order)[:, : order - 1]], axis=1)
-        steady = np.linalg.solve(np.eye(order) - companion, b_[1:] - a_ * b_[0])
-    else:
-        steady = np.zeros(0)
+    steady = _steady_state(top, bottom)
     for _ in range(2):
         whole = np.concatenate([np.ones(1), bottom])
         samples, _held = lfilter(top, whole, samples, -1, steady * samples[..., :1])
@@ -370,3 +371,135 @@ def savgol_filter(
     if not half:
         return np.moveaxis(inner, -1, axis)
     return np.moveaxis(np.concatenate([left, inner[..., half : n - half], right], axis=-1), -1, axis)
+
+
+def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: float = 0) -> Any:
+    """Cross-correlation of two matrices, as ``scipy.signal.correlate2d``; see :func:`convolve2d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> correlate2d(np.eye(2), np.array([[0.0, 1.0]])).data
+    array([[1., 0., 0.],
+           [0., 1., 0.]])
+    """
+    x, k = _pair("correlate2d", in1, in2, mode)
+    if mode == "valid" and x.ndim == 2 and x.size and k.size and _swapped("correlate2d", x, k):
+        return np.flip(convolve2d(k, np.conj(np.flip(x)), mode, boundary, fillvalue))
+    if mode == "same":  # of an even window SciPy's correlation takes the other middle
+        full = convolve2d(x, np.conj(np.flip(k)), "full", boundary, fillvalue)
+        return full[tuple(slice(m // 2, m // 2 + n) for n, m in zip(x.shape, k.shape, strict=True))]
+    return convolve2d(x, np.conj(np.flip(k)), mode, boundary, fillvalue)
+
+
+def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwrite_data: bool = False) -> Any:
+    """The signal without its mean or straight line, between breaks, as ``scipy.signal.detrend``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> detrend(np.array([1.0, 2.0, 6.0]), type="constant").data
+    array([-2., -1.,  3.])
+    """
+    t = _tensor(data)
+    t = t if t.dtype.kind in "fc" else t.astype(np.float64)
+    # It is linear in the signal, so its matrix along an axis is read off SciPy's own.
+    samples = np.moveaxis(t, axis, -1)
+    matrix = require("scipy.signal").detrend(np.eye(samples.shape[-1]), 0, type, bare(bp))
+    return np.moveaxis(samples @ matrix.T.astype(np.real(t.data).dtype), -1, axis)
+
+
+def lfilter_zi(b: Any, a: Any) -> Any:
+    """The state in which :func:`lfilter` goes on with a constant signal, as ``scipy.signal.lfilter_zi``.
+
+    Examples
+    --------
+    >>> lfilter_zi([0.5, 0.5], [1.0]).data
+    array([0.5])
+    """
+    return _steady_state(*_coefficients("lfilter_zi", b, a))
+
+
+def _steady_state(top: Any, bottom: Any) -> Any:
+    order = max(top.size, bottom.size + 1) - 1
+    if not order:
+        return _tensor(np.zeros(0))
+    b, a = np.pad(top, [(0, order + 1 - top.size)]), np.pad(bottom, [(0, order - bottom.size)])
+    companion = np.concatenate([(-a)[:, None], np.eye(order)[:, : order - 1]], axis=1)
+    return np.linalg.solve(np.eye(order) - companion, b[1:] - a * b[0])
+
+
+def medfilt(volume: Any, kernel_size: Any = None) -> Any:
+    """The median of neighbours, zeros beyond the borders, as ``scipy.signal.medfilt``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> medfilt(np.array([1.0, 9.0, 2.0, 3.0])).data
+    array([1., 2., 3., 2.])
+    """
+    t = np.atleast_1d(_tensor(volume))
+    size = 3 if kernel_size is None else kernel_size
+    if any(k % 2 == 0 for k in np.atleast_1d(size).tolist()):
+        raise ArgumentError(f"medfilt: kernel_size must be odd, got {kernel_size}")
+    return median_filter(t, size, mode="constant")
+
+
+def medfilt2d(input: Any, kernel_size: Any = 3) -> Any:
+    """:func:`medfilt` of a matrix, as ``scipy.signal.medfilt2d``."""
+    return medfilt(input, kernel_size)
+
+
+def sos2tf(sos: Any) -> tuple[Any, Any]:
+    """The polynomials of a filter in sections, as ``scipy.signal.sos2tf``.
+
+    Examples
+    --------
+    >>> b, a = sos2tf([[1.0, 2.0, 0.0, 1.0, 0.5, 0.0]])
+    >>> b.data
+    array([1., 2., 0.])
+    """
+    sections = _tensor(sos)
+    b: Any = np.ones(1)
+    a: Any = np.ones(1)
+    for i in range(sections.shape[0]):
+        b, a = convolve(b, sections[i, :3], method="direct"), convolve(a, sections[i, 3:], method="direct")
+    return b, a
+
+
+def zpk2tf(z: Any, p: Any, k: Any) -> tuple[Any, Any]:
+    """The polynomials with these zeros, poles and gain, as ``scipy.signal.zpk2tf`` of real or complex roots.
+
+    Examples
+    --------
+    >>> b, a = zpk2tf([1.0], [0.5], 2.0)
+    >>> b.data, a.data
+    (array([ 2., -2.]), array([ 1. , -0.5]))
+    """
+    made = []
+    for roots in (np.atleast_1d(_tensor(z)), np.atleast_1d(_tensor(p))):
+        whole: Any = np.ones(1)
+        for i in range(roots.size):
+            whole = convolve(whole, np.concatenate([np.ones(1), -roots[i : i + 1]]), method="direct")
+        plain = np.asarray(bare(roots))
+        paired = plain.dtype.kind == "c" and np.array_equal(np.sort(plain), np.sort(np.conj(plain)))
+        made.append(np.real(whole) if paired else _tensor(whole))
+    return made[0] * k, made[1]
+
+
+def order_filter(a: Any, domain: Any, rank: int) -> Any:
+    """The element of a rank among the neighbours in a domain, zeros beyond, as ``scipy.signal.order_filter``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> order_filter(np.array([1.0, 9.0, 2.0]), np.ones(3), 0).data
+    array([0., 1., 0.])
+    """
+    t, kept = _tensor(a), np.asarray(bare(domain), bool)
+    if any(n % 2 == 0 for n in kept.shape) or kept.ndim != t.ndim:
+        raise ShapeError(f"order_filter: a domain of shape {kept.shape}; odd lengths, one for each of {t.ndim} axes")
+    full = np.pad(t, [(n // 2, n // 2) for n in kept.shape])
+    places = np.argwhere(kept).tolist()
+    parts = [full[tuple(slice(i, i + n) for i, n in zip(place, t.shape, strict=True))] for place in places]
+    return np.sort(np.stack(parts), axis=0)[int(rank)]

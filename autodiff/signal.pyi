@@ -12,12 +12,20 @@ __all__ = [
     "convolve",
     "convolve2d",
     "correlate",
+    "correlate2d",
+    "detrend",
     "fftconvolve",
     "filtfilt",
     "lfilter",
+    "lfilter_zi",
+    "medfilt",
+    "medfilt2d",
     "oaconvolve",
+    "order_filter",
     "savgol_filter",
+    "sos2tf",
     "sosfilt",
+    "zpk2tf",
 ]
 
 def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Tensor:
@@ -30,6 +38,16 @@ def convolve2d(
 
 def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Tensor:
     """Cross-correlation over any number of axes, as ``scipy.signal.correlate``."""
+
+def correlate2d(
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full", boundary: str = "fill", fillvalue: float = 0
+) -> Tensor:
+    """Cross-correlation of two matrices, as ``scipy.signal.correlate2d``; see :func:`convolve2d`."""
+
+def detrend(
+    data: ArrayLike, axis: int = -1, type: str = "linear", bp: ArrayLike = 0, overwrite_data: bool = False
+) -> Tensor:
+    """The signal without its mean or straight line, between breaks, as ``scipy.signal.detrend``."""
 
 def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
@@ -49,8 +67,20 @@ def filtfilt(
 def lfilter(b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayLike | None = None) -> Tensor:
     """A digital filter along an axis, as ``scipy.signal.lfilter``; differentiable in coefficients, signal and state."""
 
+def lfilter_zi(b: ArrayLike, a: ArrayLike) -> Tensor:
+    """The state in which :func:`lfilter` goes on with a constant signal, as ``scipy.signal.lfilter_zi``."""
+
+def medfilt(volume: ArrayLike, kernel_size: ArrayLike | None = None) -> Tensor:
+    """The median of neighbours, zeros beyond the borders, as ``scipy.signal.medfilt``."""
+
+def medfilt2d(input: ArrayLike, kernel_size: ArrayLike = 3) -> Tensor:
+    """:func:`medfilt` of a matrix, as ``scipy.signal.medfilt2d``."""
+
 def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
+
+def order_filter(a: ArrayLike, domain: ArrayLike, rank: int) -> Tensor:
+    """The element of a rank among the neighbours in a domain, zeros beyond, as ``scipy.signal.order_filter``."""
 
 def savgol_filter(
     x: ArrayLike,
@@ -64,5 +94,11 @@ def savgol_filter(
 ) -> Tensor:
     """The polynomial through the neighbours of every sample, or its derivative, as ``scipy.signal.savgol_filter``."""
 
+def sos2tf(sos: ArrayLike) -> tuple[Tensor, Tensor]:
+    """The polynomials of a filter in sections, as ``scipy.signal.sos2tf``."""
+
 def sosfilt(sos: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayLike | None = None) -> Tensor:
     """A filter in sections of second order, as ``scipy.signal.sosfilt``."""
+
+def zpk2tf(z: ArrayLike, p: ArrayLike, k: ArrayLike) -> tuple[Tensor, Tensor]:
+    """The polynomials with these zeros, poles and gain, as ``scipy.signal.zpk2tf`` of real or complex roots."""

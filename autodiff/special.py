@@ -39,8 +39,8 @@ def __getattr__(name: str) -> Any:
     plain = getattr(require("scipy.special"), name, None)
     if plain in dispatch.constant_functions:
         return plain
-    plain = getattr(plain, "__wrapped__", plain)
-    if isinstance(plain, np.ufunc) and plain in dispatch.differentiable:
+    plain = np.sinc if name == "sinc" else getattr(plain, "__wrapped__", plain)
+    if name == "sinc" or (isinstance(plain, np.ufunc) and plain in dispatch.differentiable):
         return dispatch.differentiable[plain]
     raise AttributeError(
         f"autodiff.special has no {name!r}; scipy.special functions with a gradient rule are in autodiff.registry"

@@ -22,6 +22,9 @@ def bdtr(*args: ArrayLike) -> Tensor:
 def bdtrc(*args: ArrayLike) -> Tensor:
     """``scipy.special.bdtrc``, composed of differentiable functions."""
 
+def bdtri(*args: ArrayLike) -> Tensor:
+    """``scipy.special.bdtri``, composed of differentiable functions."""
+
 def beta(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``beta``."""
 
@@ -67,6 +70,9 @@ def cosdg(*args: ArrayLike) -> Tensor:
 def cosm1(x: ArrayLike) -> Tensor:
     """Differentiable ``cosm1``."""
 
+def cotdg(*args: ArrayLike) -> Tensor:
+    """``scipy.special.cotdg``, composed of differentiable functions."""
+
 def dawsn(x: ArrayLike) -> Tensor:
     """Differentiable ``dawsn``."""
 
@@ -78,6 +84,9 @@ def ellipe(m: ArrayLike) -> Tensor:
 
 def ellipk(m: ArrayLike) -> Tensor:
     """Differentiable ``ellipk``."""
+
+def ellipkm1(p: ArrayLike) -> Tensor:
+    """Differentiable ``ellipkm1``."""
 
 def entr(x: ArrayLike) -> Tensor:
     """Differentiable ``entr``."""
@@ -172,6 +181,9 @@ def fdtr(*args: ArrayLike) -> Tensor:
 def fdtrc(*args: ArrayLike) -> Tensor:
     """``scipy.special.fdtrc``, composed of differentiable functions."""
 
+def fdtri(*args: ArrayLike) -> Tensor:
+    """``scipy.special.fdtri``, composed of differentiable functions."""
+
 def fresnel(x: ArrayLike) -> tuple[Tensor, Tensor]:
     """Differentiable ``fresnel``."""
 
@@ -246,6 +258,12 @@ def i1(x: ArrayLike) -> Tensor:
 def i1e(x: ArrayLike) -> Tensor:
     """Differentiable ``i1e``."""
 
+def inv_boxcox(y: ArrayLike, lmbda: ArrayLike) -> Tensor:
+    """Differentiable ``inv_boxcox``."""
+
+def inv_boxcox1p(*args: ArrayLike) -> Tensor:
+    """``scipy.special.inv_boxcox1p``, composed of differentiable functions."""
+
 def iv(v: ArrayLike, z: ArrayLike) -> Tensor:
     """Differentiable ``iv``."""
 
@@ -267,8 +285,14 @@ def jv(v: ArrayLike, z: ArrayLike) -> Tensor:
 def k0(x: ArrayLike) -> Tensor:
     """Differentiable ``k0``."""
 
+def k0e(*args: ArrayLike) -> Tensor:
+    """``scipy.special.k0e``, composed of differentiable functions."""
+
 def k1(x: ArrayLike) -> Tensor:
     """Differentiable ``k1``."""
+
+def k1e(*args: ArrayLike) -> Tensor:
+    """``scipy.special.k1e``, composed of differentiable functions."""
 
 def kl_div(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``kl_div``."""
@@ -321,6 +345,9 @@ def nbdtr(*args: ArrayLike) -> Tensor:
 def nbdtrc(*args: ArrayLike) -> Tensor:
     """``scipy.special.nbdtrc``, composed of differentiable functions."""
 
+def nbdtri(*args: ArrayLike) -> Tensor:
+    """``scipy.special.nbdtri``, composed of differentiable functions."""
+
 def ndtr(x: ArrayLike) -> Tensor:
     """Differentiable ``ndtr``."""
 
@@ -335,6 +362,9 @@ def pdtr(*args: ArrayLike) -> Tensor:
 
 def pdtrc(*args: ArrayLike) -> Tensor:
     """``scipy.special.pdtrc``, composed of differentiable functions."""
+
+def pdtri(*args: ArrayLike) -> Tensor:
+    """``scipy.special.pdtri``, composed of differentiable functions."""
 
 def poch(z: ArrayLike, m: ArrayLike) -> Tensor:
     """Differentiable ``poch``."""
@@ -351,6 +381,9 @@ def pseudo_huber(delta: ArrayLike, r: ArrayLike) -> Tensor:
 def psi(x: ArrayLike) -> Tensor:
     """Differentiable ``digamma``."""
 
+def radian(*args: ArrayLike) -> Tensor:
+    """``scipy.special.radian``, composed of differentiable functions."""
+
 def rel_entr(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``rel_entr``."""
 
@@ -362,6 +395,9 @@ def shichi(x: ArrayLike) -> tuple[Tensor, Tensor]:
 
 def sici(x: ArrayLike) -> tuple[Tensor, Tensor]:
     """Differentiable ``sici``."""
+
+def sinc(x: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.sinc``."""
 
 def sindg(*args: ArrayLike) -> Tensor:
     """``scipy.special.sindg``, composed of differentiable functions."""
@@ -413,3 +449,6 @@ def yv(v: ArrayLike, z: ArrayLike) -> Tensor:
 
 def zeta(x: ArrayLike, q: ArrayLike | None = None) -> Tensor:
     """The zeta function of Hurwitz, without ``q`` that of Riemann, as ``scipy.special.zeta``; differentiable in both arguments."""
+
+def zetac(*args: ArrayLike) -> Tensor:
+    """``scipy.special.zetac``, composed of differentiable functions."""

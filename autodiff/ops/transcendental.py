@@ -255,6 +255,13 @@ def define(s: Any, define: Any) -> None:
         lambda g, out, x, lmbda: g * (np.log1p(x) ** 2 * growth(lmbda * np.log1p(x))),
         domain=[positive, (-2.0, 2.0)],
     )
+    define(
+        s.inv_boxcox,
+        lambda g, out, y, lmbda: g * out ** (1 - lmbda),
+        lambda g, out, y, lmbda: g * (out * (y / (1 + lmbda * y) - np.log(out)) / lmbda),
+        domain=[positive, positive],
+    )
+    define(s.ellipkm1, lambda g, out, p: g * (-np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)), domain=(0.3, 1.7))
     define(s.spence, lambda g, out, z: -g * s.hyp2f1(1.0, 1.0, 2.0, 1 - z), domain=(0.3, 1.7))
     define(
         s.pseudo_huber,
@@ -297,6 +304,9 @@ def define(s: Any, define: Any) -> None:
     def share(n: Any, d: Any, x: Any) -> Any:
         return n * x / (n * x + d)
 
+    def unshared(n: Any, d: Any, u: Any) -> Any:
+        return d * u / (n * (1 - u))
+
     def whole(k: Any) -> Any:
         return np.floor(np.asarray(bare(k), float))
 
@@ -314,6 +324,16 @@ def define(s: Any, define: Any) -> None:
         "nbdtrc": lambda k, n, p: s.betaincc(n, whole(k) + 1, p),
         "fdtr": lambda n, d, x: s.betainc(n / 2.0, d / 2.0, share(n, d, x)),
         "fdtrc": lambda n, d, x: s.betaincc(n / 2.0, d / 2.0, share(n, d, x)),
+        "inv_boxcox1p": lambda y, lmbda: s.inv_boxcox(y, lmbda) - 1,
+        "radian": lambda d, m, sec: (d + m / 60 + sec / 3600) * (np.pi / 180),
+        "cotdg": lambda x: 1 / np.tan(x * (np.pi / 180)),
+        "k0e": lambda x: s.kve(0.0, x),
+        "k1e": lambda x: s.kve(1.0, x),
+        "bdtri": lambda k, n, y: 1 - s.betaincinv(n - whole(k), whole(k) + 1, y),
+        "nbdtri": lambda k, n, y: s.betaincinv(n, whole(k) + 1, y),
+        "pdtri": lambda k, y: s.gammainccinv(whole(k) + 1, y),
+        "fdtri": lambda n, d, y: unshared(n, d, s.betaincinv(n / 2.0, d / 2.0, y)),
+        "zetac": lambda x: registry["riemann_zeta"].function(x) - 1,  # type: ignore[operator]
         "sindg": lambda x: np.sin(x * (np.pi / 180)),
         "cosdg": lambda x: np.cos(x * (np.pi / 180)),
         "tandg": lambda x: np.tan(x * (np.pi / 180)),

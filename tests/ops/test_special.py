@@ -30,7 +30,7 @@ def test_there_are_many():
 SLOW = {"betaincc", "betaincinv", "betainccinv"}
 #: These are held to mpmath, to the second order, by test_transcendental.py.
 SLOW |= set("boxcox boxcox1p exprel hankel1 hankel2 hyp0f1 hyp1f1 hyperu kve powm1 pseudo_huber spence".split())
-SLOW |= {"voigt_profile", "wofz"}
+SLOW |= {"ellipkm1", "inv_boxcox", "voigt_profile", "wofz"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in OPS])

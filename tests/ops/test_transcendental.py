@@ -56,6 +56,8 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
     ("boxcox", special.boxcox, boxcox, [(2.0, 0.0), (2.0, 0.5), (0.3, -1e-9)], (0, 1)),
     ("boxcox1p", special.boxcox1p, lambda x, p: boxcox(1 + x, p), [(2.0, 0.0), (1e-9, 0.5)], (0, 1)),
     ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1.0,), (0.5,), (1.8,)], (0,)),
+    ("inv_boxcox", special.inv_boxcox, lambda y, p: (1 + p * y) ** (1 / p), [(0.7, 0.4), (1.2, -0.3)], (0, 1)),
+    ("ellipkm1", special.ellipkm1, lambda p: mp.ellipk(1 - p), [(0.4,), (1.2,)], (0,)),
     ("powm1", special.powm1, lambda x, y: x**y - 1, [(1.2, 0.7)], (0, 1)),
     ("kve", special.kve, lambda v, z: mp.besselk(v, z) * mp.exp(z), [(1.2, 0.7)], (0, 1)),
     ("sici", lambda x: special.sici(x)[0], mp.si, [(1.3,), (-1e-9,)], (0,)),
@@ -143,6 +145,8 @@ def test_values_are_scipys() -> None:
         ("chdtr", 3.0, x), ("chdtrc", 3.0, x), ("chdtri", 3.0, x), ("gdtr", 2.0, 3.0, x), ("gdtrc", 2.0, 3.0, x),
         ("pdtr", 2, x), ("pdtrc", 2, x), ("bdtr", 2, 5, x), ("bdtrc", 2, 5, x), ("nbdtr", 2, 5, x), ("nbdtrc", 2, 5, x),
         ("fdtr", 2.0, 3.0, x), ("fdtrc", 2.0, 3.0, x), ("sindg", x), ("cosdg", x), ("tandg", x), ("lambertw", x),
+        ("bdtri", 2, 5, x), ("nbdtri", 2, 5, x), ("pdtri", 2, x), ("fdtri", 2.0, 3.0, x), ("cotdg", x),
+        ("k0e", x), ("k1e", x), ("zetac", x + 2), ("radian", x, x, x), ("inv_boxcox", x, 0.4), ("ellipkm1", x),
         ("zeta", x + 2), ("zeta", x + 2, 3.0), ("sph_harm_y", 2, 1, x, x), ("eval_hermite", 3, x),
     ):  # fmt: skip
         got, right = getattr(ours, name)(*args), getattr(special, name)(*args)

@@ -65,6 +65,41 @@ def test_ndimage(mode, shape):
     same("ndimage.shift", x, 1.3, **more)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "constant", "wrap"])
+def test_ranks_and_regions(mode):
+    x = rng.normal(size=(4, 5))
+    for (
+        name
+    ) in "maximum_filter minimum_filter median_filter grey_erosion grey_dilation grey_opening grey_closing".split():
+        for size in (3, (2, 3)):
+            same(f"ndimage.{name}", x, size, mode=mode)
+        same(f"ndimage.{name}", x, footprint=np.array([[0, 1, 0], [1, 1, 0], [0, 0, 1]]), mode=mode)
+    for name in "white_tophat black_tophat morphological_gradient morphological_laplace".split():
+        same(f"ndimage.{name}", x, 3, mode=mode)
+    labels = rng.integers(0, 3, size=(4, 5))
+    for name in "sum_labels mean variance standard_deviation maximum minimum median".split():
+        for more in ({}, {"labels": labels}, {"labels": labels, "index": [2, 1]}):
+            got, right = getattr(ndimage, name)(x, **more), getattr(scipy.ndimage, name)(x, **more)
+            np.testing.assert_allclose(got.data, right)
+        check_gradients(lambda x, n=name: getattr(ndimage, n)(x, labels, [1, 2]), x, order=1)
+    for name in ("maximum_filter1d", "minimum_filter1d"):
+        same(f"ndimage.{name}", x, 3, axis=0, mode=mode, origin=1)
+    for more in ({}, {"labels": labels, "index": [2, 1]}):
+        got, right = ndimage.center_of_mass(x, **more), scipy.ndimage.center_of_mass(x, **more)
+        np.testing.assert_allclose(
+            np.array([[float(c) for c in np.atleast_1d(p)] for p in got]),
+            np.reshape(right, (-1, 2)) if more else np.reshape(right, (2, 1)),
+        )
+    same("signal.medfilt", x, [3, 1])
+    same("signal.medfilt2d", x)
+    same("signal.order_filter", x, np.ones((3, 1)), 1)
+    same("signal.zpk2tf", [0.3, 0.4], [0.1], 2.0)
+    same("signal.zpk2tf", [0.3 + 1j, 0.3 - 1j], [0.1], 2.0)
+    same("signal.lfilter_zi", [1.0, 2.0, 3.0], [1.0, 0.5])
+    same("signal.sos2tf", scipy.signal.butter(4, 0.2, output="sos"))
+    check_gradients(lambda x: ndimage.grey_opening(x, 3, mode=mode), x, order=1)
+
+
 def test_ndimage_of_other_kinds():
     whole = np.arange(12).reshape(3, 4)
     same("ndimage.uniform_filter", whole)
@@ -133,6 +168,7 @@ def test_convolutions(mode, dtype):
             same("signal.fftconvolve", a, b[:1], mode=mode, axes=1)
             for boundary in ("fill", "wrap", "symm"):
                 same("signal.convolve2d", a, b, mode=mode, boundary=boundary)
+                same("signal.correlate2d", a, b, mode=mode, boundary=boundary)
     same("signal.fftconvolve", np.ones((5, 1)), np.ones((1, 4)), mode=mode)
 
 
@@ -165,6 +201,11 @@ def test_smoothing(mode):
         same("signal.savgol_filter", rng.normal(size=(9, 2)).astype(np.float32), window, order, mode=mode, axis=0)
     same("signal.savgol_filter", np.arange(9), 5, 2, mode=mode)
     check_gradients(lambda x: ad.signal.savgol_filter(x, 4, 2, mode=mode), rng.normal(size=7))
+    for kind in ("linear", "constant"):
+        same("signal.detrend", rng.normal(size=(3, 9)), type=kind, bp=[0, 4])
+        same("signal.detrend", rng.normal(size=(9, 2)), axis=0, type=kind)
+    for name in ("gaussian", "uniform", "ellipsoid", "shift"):
+        same(f"ndimage.fourier_{name}", rng.normal(size=(3, 4)) + 1j, 1.3)
     sections = scipy.signal.butter(4, 0.2, output="sos")
     same("signal.sosfilt", sections, rng.normal(size=(3, 20)), zi=rng.normal(size=(2, 3, 2)))
 
