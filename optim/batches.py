@@ -67,10 +67,11 @@ def arrays(what: str, tree: Any, pair: bool) -> Any:
         named += [entry for i, part in enumerate(held[2:]) for entry in leaves(part, f"part {i + 2}")]
     else:
         named = list(leaves(held, "data"))
-    if len({len(a) if a.ndim else -1 for _, a in named} | ({-1} if any(a.ndim < 1 for _, a in named) else set())) > 1:
+    lengths = {len(a) if a.ndim else None for _, a in named}
+    if len(lengths) > 1:
         words = " and ".join(f"{name} of shape {a.shape}" for name, a in named)
         raise ShapeError(f"fit: {what} {words}; they need one length")
-    if not named or any(a.ndim < 1 for _, a in named):
+    if lengths in (set(), {None}):
         raise ShapeError(f"fit: {what} holds no arrays with an axis of examples")
     if not len(named[0][1]):
         raise ArgumentError(f"fit: {what} is empty")
@@ -141,10 +142,9 @@ class Batches:
         return hasattr(data, "__iter__") or callable(data)
 
     def __iter__(self) -> Iterator[Any]:
-        source = self.source() if callable(self.source) and not hasattr(self.source, "__iter__") else self.source
-        assert not callable(source) or hasattr(source, "__iter__")
-        iterator = iter(source)
-        if iterator is source and source is self.source:
+        source: Any = self.source
+        iterator: Iterator[Any] = iter(source if hasattr(source, "__iter__") else source())
+        if iterator is source:
             if self._begun:
                 raise ArgumentError(
                     "fit: the iterator of batches is used up after one epoch; give a list, an nn.DataLoader, or a"
@@ -159,7 +159,3 @@ class Batches:
             return len(self.source)  # type: ignore[arg-type]
         except TypeError:
             return None
-
-    def first(self) -> Any:
-        """One batch to look at, where that uses nothing up and draws nothing."""
-        return self.source[0] if isinstance(self.source, list) else None
