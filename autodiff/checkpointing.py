@@ -72,6 +72,7 @@ def _alike(a: Any, b: Any) -> bool:
     """Whether arrays are equal, but for rounding, which may depend on where they lie in memory."""
     if not isinstance(a, np.ndarray | np.generic) or not isinstance(b, np.ndarray | np.generic):
         return True  # of lanes
+    a, b = np.asarray(a), np.asarray(b)
     if a.dtype.kind not in "fc" or np.array_equal(a, b, equal_nan=True):
         return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
     size = np.abs(a[np.isfinite(a)]).max(initial=0)

@@ -154,7 +154,9 @@ class Tensor(_Base):
         as it was.
         """
         array = self._array
-        return lend(array, self) if type(array) is np.ndarray else array  # a stand-in of a transform is no array
+        if type(array) is np.ndarray:
+            array = lend(array, self)
+        return array  # type: ignore[no-any-return]  # or a transform's stand-in for one
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -490,7 +492,7 @@ class Tensor(_Base):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
             raise GraphError(cuts.advice(sys._getframe(1)))
-        array = self._array
+        array: np.ndarray[Any, Any] = self._array
         if dtype is not None and array.dtype != dtype:
             if copy is False:
                 raise ValueError(f"a tensor of dtype {array.dtype} cannot become {np.dtype(dtype)} without a copy")
@@ -946,7 +948,7 @@ class Tensor(_Base):
 
     def nonzero(self) -> tuple[np.ndarray[Any, Any], ...]:
         """Indices of the elements that are not zero, as plain arrays."""
-        return self._array.nonzero()
+        return self._array.nonzero()  # type: ignore[no-any-return]
 
     def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
         """:func:`numpy.cumprod`."""

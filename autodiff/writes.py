@@ -213,7 +213,7 @@ def _over(loan: _Loan) -> None:
 
 def _settle(loan: _Loan) -> None:
     """Where a program has written into a computed tensor, refuse gradients through what is computed of it."""
-    tensor = None if loan.tensor is None else loan.tensor()
+    tensor: Any = None if loan.tensor is None else loan.tensor()
     memory = _memories.get(loan.owner)
     if memory is None or type(getattr(tensor, "_node", None)) is not Node:
         return

@@ -106,7 +106,7 @@ class Follower:
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
-    def at_once(self, state: State, op: Any, inputs: Any, attrs: dict[str, Any]) -> Any:
+    def at_once(self, state: State | None, op: Any, inputs: Any, attrs: dict[str, Any]) -> Any:
         """What prepared code makes of an application; None where :meth:`apply` is to be asked."""
         at = self.at
         if state is self._own and at is not None and get_ident() == self._thread:

@@ -78,8 +78,8 @@ def assign_row(tensor: Any, row: int, value: Any) -> None:
 
 def _row_taken(step: Any) -> Any:
     """Which row a step of a view takes; None if it takes something else."""
-    op, _, _, attrs = getattr(step, "args", (None,) * 4)
-    return attrs.get("index") if op is not None and op.name == "getitem" else None
+    args: Any = getattr(step, "args", None)
+    return args[3].get("index") if args and args[0].name == "getitem" else None
 
 
 def _is_current_view(tensor: Any, place: Any, value: Any) -> bool:

@@ -333,7 +333,7 @@ def register() -> None:
         domain=[(-2.0, 2.0), (-0.7, 2.0)],
     )
     define(s.entr, lambda g, out, x: -g * (np.log(x) + 1), domain=_POSITIVE)
-    facts = {
+    facts: dict[str, Any] = {
         "sample": lambda draw: (tuple(draw.array(shape, *_POSITIVE) for shape in draw.shapes(2)), {}),
         "pointwise": True,
     }

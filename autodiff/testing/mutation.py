@@ -348,7 +348,7 @@ def _zero_beyond_an_edge(op: Any) -> Iterator[tuple[str, Any, Any]]:
         for side in np.sign(x - edge):
             beyond = side * (x - edge) > 0
             label = f"input 0 zero {'above' if side > 0 else 'below'} {edge:g}"
-            yield label, mutant(op, 0, lambda g, beyond=beyond: g * ~beyond), x
+            yield label, mutant(op, 0, lambda g, beyond=beyond: g * ~beyond), x  # type: ignore[misc]
 
 
 def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
