@@ -57,6 +57,7 @@ class _Tracer:
         self.recorder = recorder
         self.declared = declared
         self.stepped: list[Any] = []
+        self.taken: dict[int, Any] = {}  # the gradients along which the first optimiser steps
         self.began = tick()
         self._come_to = {id(g): repr(g.bit_generator.state) for g in declared.generators}
 
@@ -154,6 +155,11 @@ class _Tracer:
         if not any(optimizer is one for one in self.declared.optimizers):
             raise Unrecordable("a step of an optimiser that is not declared; name it in state=(...)")
         self.stepped.append(optimizer)
+        arrays = [p._data for group in optimizer.param_groups for p in group["params"] if _is_standin(p._data)]
+        self.recorder.moved |= {a.slot.storage.index for a in arrays if a.slot.storage is not None}
+        for t in self.declared.tensors():
+            if t._node.__class__ is Variable:
+                self.taken.setdefault(id(t), t._node._grad)
 
     @staticmethod
     def truth(found: bool) -> None:
@@ -324,6 +330,7 @@ class _Traced:
         self.kinds: list[Any] = []  # of the arguments
         self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
+        self.cleared: list[int] = []  # whose gradients are forgotten after the optimisers' steps
         self._watch: list[Any] = []  # the one of the latest call, and its parts
         self._written: Any = None
         self._rewritten = 0
@@ -390,6 +397,9 @@ class _Traced:
                 lines.append(f"optimizer{i}.step_along(watch.records[0][1], [{passed}], [{own}])")
             else:
                 lines.append(f"optimizer{i}.step()")
+        for place in self.cleared:
+            at = watch.places[id(watch.tensors[place]._node)]
+            lines.append(f"tensors[{place}]._node._grad = expected[{at}] = None")
         texts = []
         for i, ((text, _), is_tensor) in enumerate(zip(shown, self.tensors, strict=True)):
             if is_tensor:
@@ -547,6 +557,8 @@ class Jit:
         del values  # an optimiser writes over arrays that nobody else holds
         for optimizer in traced.optimizers:
             optimizer.step()
+        for place in traced.cleared:
+            tensors[place]._node._grad = None
         return traced.rebuild([wrap(v, None) if k else v for v, k in zip(result, traced.tensors, strict=True)])
 
     def _passes(self, leaf: Any) -> bool:
@@ -632,7 +644,12 @@ class Jit:
         outs, filled = flatten(result)
         _, template = flatten(filled(list(range(len(outs)))))  # which holds numbers, where the other holds results
         shown = [out._data if isinstance(out, Tensor) else out for out in outs]
+        moved, recorder.moved = recorder.moved, set()
+        places = [value.slot.storage for value in shown if _is_standin(value)]
+        if any(storage is not None and storage.index in moved for storage in places):
+            raise Unrecordable("it returns a declared array after an optimiser's step; read it after the call")
         bound, graded, news, grads = [], [], [], []
+        cleared: list[int] = []
         for place, (t, data, node, grad) in enumerate(saved):
             if t._node is not node:
                 raise Unrecordable("a declared tensor has become the result of an operation")
@@ -640,6 +657,10 @@ class Jit:
                 bound.append(place)
                 news.append(t._data)
             now = _grad_of(t)
+            if id(t) in tracer.taken and tracer.taken[id(t)] is not now:
+                if now is not None:
+                    raise Unrecordable("a gradient is changed after an optimiser's step; step last")
+                now, cleared = tracer.taken[id(t)], [*cleared, place]  # zero_grad() after step()
             if bare(now) is not grad or (now is not None and type(now) is not Recorded):
                 graded.append(place)
                 grads.append(now)
@@ -667,7 +688,8 @@ class Jit:
         code = frozen_code(self._workshop, recorder, standins, values, (shown, news, grads), name)
 
         traced = _Traced(code, bound, graded, template, kinds)
-        traced.optimizers = tracer.stepped
+        traced.optimizers, traced.cleared = tracer.stepped, cleared
+        tracer.taken.clear()
         return code, traced
 
 

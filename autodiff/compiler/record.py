@@ -278,6 +278,7 @@ class Recorder:
         self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
+        self.moved: set[int] = set()  # storages whose values are no longer what they are here
         self.storages: dict[int, Storage] = {}
         self.known: dict[int, Slot] = {}
         self.held: list[Slot] = []
@@ -318,6 +319,8 @@ class Recorder:
         if not self.live:
             return target(*bare(args), **bare(kwargs))
         op = Op("call", target, self._template(args), self._template(kwargs))
+        if self.moved and any(s.storage is not None and s.storage.index in self.moved for s in reads(op)):
+            raise Unrecordable("it reads a declared array after an optimiser's step; read it before, or after the call")
         told = self._written_as_told(target, args, kwargs)
         self._note_writes(op, told)  # before anything is written
         result = target(*bare(args), **bare(kwargs))

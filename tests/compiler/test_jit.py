@@ -396,6 +396,47 @@ def test_what_changes_between_calls_is_noticed(name: str) -> None:
         assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
 
 
+def test_nothing_is_computed_from_what_a_step_has_moved() -> None:
+    w = nn.Parameter(np.ones(3))
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def stepped(x: Any) -> None:
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+
+    for after in (lambda: w.data, lambda: w.data * 2, lambda: w.data[:1]):
+        with pytest.raises(CompileError, match="after an optimiser's step"):
+            autodiff.jit(lambda x, after=after: [stepped(x), after()], state=(w, optimizer))(np.ones(3))
+    assert w.data.tolist() == [1.0, 1.0, 1.0]
+    assert w.grad is None
+
+
+def test_gradients_may_be_forgotten_after_the_step() -> None:
+    found = []
+    for jitted in (False, True):
+        model = nn.Linear(3, 1, generator=np.random.default_rng(0))
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def step(x: Any, last: bool, model: Any = model, optimizer: Any = optimizer) -> Any:
+            loss = model(x).sum()
+            loss.backward()
+            if last:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss.detach()
+
+        run = autodiff.jit(step, state=(model, optimizer), static_argnames="last") if jitted else step
+        always = autodiff.jit(lambda x, step=step: step(x, True), state=(model, optimizer)) if jitted else None
+        results = []
+        for i in range(12):
+            x = np.full((2, 3), i, np.float32)
+            results.append(bits(always(x) if i > 6 and always else run(x, last=i > 6 or i % 2 == 1)))
+            results.append(bits([p.grad is None for p in model.parameters()]))
+        found.append((results, bits(model.state_dict()), bits(optimizer.state_dict())))
+    assert found[0] == found[1]
+
+
 def test_a_result_that_is_a_constant_is_nobodys_but_the_callers() -> None:
     table = np.arange(3.0)
     compiled = autodiff.jit(lambda x: (table, x))
