@@ -89,6 +89,13 @@ def scan(
     ShapeError, DTypeError
         If ``f`` changes the carry's structure, a shape or a dtype.
 
+    Notes
+    -----
+    From 512 steps on, with numba installed, a body of elementwise operations, small sums, small matrix products and
+    indices that are known is run once on stand-ins and becomes one native loop, forward and backward. Its numbers are
+    those of the plain loop but for the last bits of exp, tanh and their kin, of sums and of products; under ``plain()``
+    and inside ``jvp`` and ``vmap`` the loop is Python's. A body that cannot be followed stays Python's, too.
+
     Examples
     --------
     >>> import numpy as np, autodiff
