@@ -578,6 +578,8 @@ class Jit:
         recorder.decided = tracer.truth
         saved = [(t, t._data, t._node, _grad_of(t)) for t in tensors]
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
+        groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
+        options = [(group, {key: value for key, value in group.items() if key != "params"}) for group in groups]
         outside = _Sources(self._declared.generators)
         name = getattr(self._function, "__qualname__", "the function")
         standins: list[Any] = []
@@ -605,6 +607,8 @@ class Jit:
             with recording(recorder):
                 result = private(self._function)(*args, **kwargs, **(static or {}))
                 tracer.refuse_other_draws()
+                if any(group[key] != value for group, was in options for key, value in was.items()):
+                    raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
         except (Unrecordable, TypeError) as error:
             raise CompileError(f"autodiff.jit: {name} cannot be followed: {error}") from error
@@ -614,6 +618,8 @@ class Jit:
                 t._data, t._node = data, node
                 if node.__class__ is Variable:
                     node._grad = grad
+            for group, was in options:
+                group.update(was)
             for generator, was in generators:
                 generator.bit_generator.state = was
         drawn = outside.drawn()

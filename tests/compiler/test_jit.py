@@ -396,6 +396,21 @@ def test_what_changes_between_calls_is_noticed(name: str) -> None:
         assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
 
 
+def test_a_schedule_is_stepped_outside() -> None:
+    w = nn.Parameter(np.ones(3))
+    optimizer = optim.SGD([w], lr=0.1)
+    schedule = optim.StepLR(optimizer, 1)
+
+    def step(x: Any) -> None:
+        (w * x).sum().backward()
+        optimizer.step()
+        schedule.step()
+
+    with pytest.raises(CompileError, match="schedule outside"):
+        autodiff.jit(step, state=(w, optimizer))(np.ones(3))
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
 def test_nothing_is_computed_from_what_a_step_has_moved() -> None:
     w = nn.Parameter(np.ones(3))
     optimizer = optim.SGD([w], lr=0.1)
