@@ -618,8 +618,8 @@ class Jit:
                 t._data, t._node = data, node
                 if node.__class__ is Variable:
                     node._grad = grad
-            for group, was in options:
-                group.update(was)
+            for group, settings in options:
+                group.update(settings)
             for generator, was in generators:
                 generator.bit_generator.state = was
         drawn = outside.drawn()
