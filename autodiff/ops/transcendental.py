@@ -240,7 +240,10 @@ def define(s: Any, define: Any) -> None:
 
     # --- quotients that are smooth where they look like 0 / 0, and integrals
     def growth(x: Any) -> Any:
-        return 0.5 * s.hyp1f1(2.0, 3.0, x)  # the slope of (exp(x) - 1) / x
+        """The slope of ``(exp(x) - 1) / x``; SciPy's function does not come back from infinity."""
+        ends = np.isinf(bare(x))
+        # Where it does not come back, exp has the limits of the slope and of all its derivatives.
+        return np.where(ends, np.exp(x), 0.5 * s.hyp1f1(2.0, 3.0, np.where(ends, 0.0, x)))
 
     define(s.exprel, lambda g, out, x: g * growth(x))
     define(

