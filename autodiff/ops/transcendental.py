@@ -240,10 +240,15 @@ def define(s: Any, define: Any) -> None:
 
     # --- quotients that are smooth where they look like 0 / 0, and integrals
     def growth(x: Any) -> Any:
-        """The slope of ``(exp(x) - 1) / x``; SciPy's function does not come back from infinity."""
-        ends = np.isinf(bare(x))
-        # Where it does not come back, exp has the limits of the slope and of all its derivatives.
-        return np.where(ends, np.exp(x), 0.5 * s.hyp1f1(2.0, 3.0, np.where(ends, 0.0, x)))
+        """The slope of ``(exp(x) - 1) / x``; SciPy's hyp1f1 does not come back from numbers of some size."""
+        plain = bare(x)
+        ends, far = np.isinf(plain), np.abs(plain) > 30
+        with np.errstate(over="ignore"):
+            away = np.where(far & ~ends, x, 40.0)
+            large = np.exp(away) * (1 / away - (1 / away) ** 2) + (1 / away) ** 2
+            # At infinity exp has the limits of the slope and of all its derivatives.
+            beyond = np.where(ends, np.exp(np.where(ends, x, 0.0)), large)
+        return np.where(far, beyond, 0.5 * s.hyp1f1(2.0, 3.0, np.where(far, 0.0, x)))
 
     define(s.exprel, lambda g, out, x: g * growth(x))
     define(
