@@ -95,8 +95,9 @@ def _all_pole_v(g: Any, out: Any, v: Any, a: Any) -> Any:
 
 
 def _all_pole_a(g: Any, out: Any, v: Any, a: Any) -> Any:
-    s = _all_pole_v(g, out, v, a)
-    return np.stack([-np.sum(s * _delayed(out, k)) for k in range(1, a.shape[0] + 1)])
+    s, n = _all_pole_v(g, out, v, a), out.shape[-1]
+    # Only what a coefficient reaches: a NaN elsewhere has nothing to do with it.
+    return np.stack([-np.sum(s[..., min(k, n) :] * out[..., : max(n - k, 0)]) for k in range(1, a.shape[0] + 1)])
 
 
 def _all_pole_tangent(t: Any, out: Any, v: Any, a: Any) -> Any:
