@@ -13,14 +13,14 @@ from typing import Any
 from autodiff.extras import require
 
 from .dot import edge_label, heading
-from .style import ALERT, FAMILIES, LINE_GAP, box_of, clean, pill, text_width
-from .svg import PAD, Layout, lay_out, legend_keys, wrapped
+from .layered import Layout
+from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, lines_of, sheet_of
+from .style import box_of, text_width
+from .svg import lay_out
 from .view import GraphView
 
 __all__ = ["to_paper"]
 
-_INK, _SOFT, _EDGE, _FRAME, _TINT = "#1f2328", "#57606a", "#6e7781", "#afb8c1", "#f6f8fa"
-_DARK_INK, _DARK_SOFT, _DARK_EDGE, _DARK_FRAME, _DARK_TINT = "#e6edf3", "#9aa4af", "#8b949e", "#484f58", "#161b22"
 _DASHES = {"carry": (0, (6, 3)), "link": (0, (1.5, 3.5))}
 
 
@@ -32,21 +32,16 @@ class _Paper:
         self.patches, self.path = require("matplotlib.patches"), require("matplotlib.path").Path
         self.text_path, self.font = require("matplotlib.textpath").TextPath, require("matplotlib.font_manager")
         self.affine = require("matplotlib.transforms").Affine2D
-        self.dark = dark
-        self.figure = figure.Figure(figsize=(width / 72, height / 72), facecolor="#0d1117" if dark else "#ffffff")
+        self.dark, self.page = dark, DARK if dark else LIGHT
+        self.figure = figure.Figure(figsize=(width / 72, height / 72), facecolor=self.page["page"])
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_xlim(0, width)
         self.axes.set_ylim(height, 0)
         self.axes.set_axis_off()
-        self.ink, self.soft, self.edge, self.frame, self.tint = (
-            (_DARK_INK, _DARK_SOFT, _DARK_EDGE, _DARK_FRAME, _DARK_TINT)
-            if dark
-            else (_INK, _SOFT, _EDGE, _FRAME, _TINT)
-        )
 
-    def colours(self, family: str) -> tuple[str, str]:
+    def colours(self, key: str) -> tuple[str, str]:
         """Fill and line of a family."""
-        found = ALERT if family == "alert" else FAMILIES[family]
+        found = family(key)
         return (found.dark_fill, found.dark_line) if self.dark else (found.fill, found.line)
 
     def rect(self, left: float, top: float, width: float, height: float, radius: float, **look: Any) -> None:
@@ -111,38 +106,17 @@ def to_paper(view: GraphView, format: str, *, rankdir: str = "TB", theme: str = 
     """
     view = view.visible()
     layout = lay_out(view, rankdir=rankdir)
-    keys = legend_keys(view)
-    room = max(layout.width, 320.0)
-    rows: list[list[tuple[str, float]]] = [[]] if keys else []
-    for key in keys:
-        need = text_width((ALERT if key == "alert" else FAMILIES[key]).title, 10.5) + 32
-        if rows[-1] and sum(width for _, width in rows[-1]) + need > room:
-            rows.append([])
-        rows[-1].append((key, need))
-    title = clean(view.title)
-    header = (24 if title else 0) + (17 * (len(rows) - 1) + 24 if rows else 0)
-    widest = max([text_width(title, 15, bold=True), *(sum(width for _, width in row) for row in rows)])
-    footer = wrapped(clean(view.note), max(room, widest), 10.5) if view.note else []
-    width = max(layout.width, widest, *(text_width(line, 10.5) for line in footer), 0.0) + 2 * PAD
-    height = header + layout.height + 15 * len(footer) + (6 if footer else 0) + 2 * PAD
-    paper = _Paper(width, height, theme == "dark")
-    y: float = PAD
-    if title:
-        paper.write(title, PAD, y + 12, 15, paper.ink, True, False)
-        y += 24
-    for row in rows:
-        x = PAD
-        for key, need in row:
-            fill, line = paper.colours(key)
-            paper.rect(x, y, 12, 10, 3, facecolor=fill, edgecolor=line, linewidth=1.2)
-            paper.write(
-                (ALERT if key == "alert" else FAMILIES[key]).title, x + 17, y + 9, 10.5, paper.soft, False, False
-            )
-            x += need
-        y += 17
-    _graph(paper, view, layout, (width - layout.width) / 2, PAD + header)
-    for i, line in enumerate(footer):
-        paper.write(line, PAD, height - PAD - 15 * (len(footer) - 1) - 3 + 15 * i, 10.5, paper.soft, False, False)
+    sheet = sheet_of(view, layout)
+    paper = _Paper(sheet.width, sheet.height, theme == "dark")
+    for line, x, y in sheet.title:
+        paper.write(line, x, y, 15, paper.page["ink"], True, False)
+    for key, x, y in sheet.legend:
+        fill, edge = paper.colours(key)
+        paper.rect(x, y, 12, 10, 3, facecolor=fill, edgecolor=edge, linewidth=1.2)
+        paper.write(family(key).title, x + 17, y + 9, 10.5, paper.page["soft"], False, False)
+    _graph(paper, view, layout, *sheet.graph)
+    for line, x, y in sheet.note:
+        paper.write(line, x, y, 10.5, paper.page["soft"], False, False)
     found = io.BytesIO()
     # No date and no version: the same picture is the same file.
     paper.figure.savefig(
@@ -162,8 +136,8 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
         left, top, right, bottom = place[0] + dx, place[1] + dy, place[2] + dx, place[3] + dy
         fill, line = paper.colours(cluster.family)
         look: dict[str, Any] = {
-            "facecolor": paper.tint,
-            "edgecolor": paper.frame,
+            "facecolor": paper.page["tint"],
+            "edgecolor": paper.page["frame"],
             "linewidth": 2 if cluster.kind == "repeat" else 1,
         }
         if cluster.kind == "fused":
@@ -172,10 +146,8 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
             look["facecolor"] = "none"
         paper.rect(left, top, right - left, bottom - top, 8, **look)
         for i, text in enumerate(heading(cluster)):
-            size = 10.5 if i else 12.0
-            paper.write(
-                text, left + 9, top + 17 + 15 * i, size, paper.soft if i else paper.ink, not i, False, right - left - 16
-            )
+            size, colour = (10.5, paper.page["soft"]) if i else (12.0, paper.page["ink"])
+            paper.write(text, left + 9, top + 17 + 15 * i, size, colour, not i, False, right - left - 16)
     for edge in view.edges:
         drawn = layout.edges.get(edge.id)
         if drawn is None:
@@ -186,9 +158,9 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
             if edge.alert
             else paper.colours("loss")[1]
             if edge.kind == "gradient"
-            else paper.frame
+            else paper.page["frame"]
             if edge.kind == "link"
-            else paper.edge
+            else paper.page["edge"]
         )
         paper.line(
             [(x + dx, y + dy) for x, y in points],
@@ -198,27 +170,17 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
             linestyle=_DASHES.get(edge.kind, "solid"),
         )
         if tip is not None:
-            base = points[0] if edge.upward and edge.kind != "link" else points[-1]
-            ux, uy = tip[0] - base[0], tip[1] - base[1]
-            length = (ux * ux + uy * uy) ** 0.5 or 1.0
-            px, py = -uy / length * 3.2, ux / length * 3.2
-            corners = [
-                (tip[0] + dx, tip[1] + dy),
-                (base[0] + px + dx, base[1] + py + dy),
-                (base[0] - px + dx, base[1] - py + dy),
-            ]
+            corners = [(x + dx, y + dy) for x, y in arrow_head(edge, points, tip)]
             paper.axes.add_patch(paper.patches.Polygon(corners, closed=True, facecolor=colour, linewidth=0))
         label = edge_label(edge)
         if label and middle is not None:
-            paper.write(label, middle[0] + dx, middle[1] + dy + 3.5, 10, paper.soft, False, True)
+            paper.write(label, middle[0] + dx, middle[1] + dy + 3.5, 10, paper.page["soft"], False, True)
     for node in view.nodes:
         box = box_of(node)
         x, y = layout.nodes[node.id]
         left, top = x + dx - box.width / 2, y + dy - box.height / 2
         fill, line = paper.colours("alert" if node.alert else node.family)
-        radius = (
-            box.height / 2 if pill(node) and len(box.lines) < 4 else (2.5 if node.kind in ("input", "constant") else 7)
-        )
+        radius = corner_radius(node, box)
         thick = 2.6 if node.alert else {"fused": 2.0, "parameter": 1.8, "gradient": 1.8}.get(node.kind, 1.2)
         look = {
             "facecolor": fill,
@@ -232,14 +194,9 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
         if node.kind == "fused":
             for bar in (left + 6, left + box.width - 6):
                 paper.line([(bar, top), (bar, top + box.height)], edgecolor=line, linewidth=1.2)
-        below = max((up for _, _, up, _, _ in box.maps), default=0.0)
-        y = top + (box.height - below - sum(size + LINE_GAP for _, size, _, _ in box.lines) + LINE_GAP) / 2
-        for text, size, bold, kind in box.lines:
-            y += size
-            colour = (
-                paper.colours("alert")[1] if kind == "alert" else paper.soft if kind in ("shape", "row") else paper.ink
-            )
-            paper.write(text, x + dx, y - 1.5, size, colour, bold, True)
-            y += LINE_GAP
+        for text, size, bold, kind, baseline in lines_of(box, top):
+            soft = paper.page["soft" if kind in ("shape", "row") else "ink"]
+            colour = paper.colours("alert")[1] if kind == "alert" else soft
+            paper.write(text, x + dx, baseline, size, colour, bold, True)
         for heat, shift, up, wide, high in box.maps:
             paper.image(heat.uri, x + dx + shift, top + box.height - up, wide, high)

@@ -21,7 +21,8 @@ from autodiff.extras import loadable, require
 
 from .dot import beside, edge_label, heading, to_dot, tooltip
 from .layered import Layout, layered
-from .style import ALERT, FAMILIES, LINE_GAP, Box, box_of, clean, pill, text_width
+from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, lines_of, sheet_of
+from .style import ALERT, FAMILIES, Box, box_of, clean, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
 
 __all__ = ["Layout", "lay_out", "render", "to_svg"]
@@ -148,7 +149,6 @@ def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
 
 
 _THEMES = ("auto", "light", "dark")
-PAD = 16.0
 
 
 def variables() -> tuple[str, str]:
@@ -159,15 +159,10 @@ def variables() -> tuple[str, str]:
     >>> variables()[0].partition(";")[0]
     '--ad-page:#ffffff'
     """
-    light = (
-        "--ad-page:#ffffff;--ad-ink:#1f2328;--ad-soft:#57606a;--ad-edge:#6e7781;--ad-frame:#afb8c1;--ad-tint:#f6f8fa;"
-    )
-    dark = (
-        "--ad-page:#0d1117;--ad-ink:#e6edf3;--ad-soft:#9aa4af;--ad-edge:#8b949e;--ad-frame:#484f58;--ad-tint:#161b22;"
-    )
-    for key, family in {**FAMILIES, "alert": ALERT}.items():
-        light += f"--ad-{key}-fill:{family.fill};--ad-{key}-line:{family.line};"
-        dark += f"--ad-{key}-fill:{family.dark_fill};--ad-{key}-line:{family.dark_line};"
+    light, dark = ("".join(f"--ad-{key}:{colour};" for key, colour in page.items()) for page in (LIGHT, DARK))
+    for key, found in {**FAMILIES, "alert": ALERT}.items():
+        light += f"--ad-{key}-fill:{found.fill};--ad-{key}-line:{found.line};"
+        dark += f"--ad-{key}-fill:{found.dark_fill};--ad-{key}-line:{found.dark_line};"
     return light, dark
 
 
@@ -252,91 +247,36 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
     >>> to_svg(GraphView((NodeView("n0", "x"),))).startswith("<svg")
     True
     """
-    sheet = style_sheet(theme)
+    styles = style_sheet(theme)
     view = view.visible()
     layout = lay_out(view, rankdir=rankdir)
-    keys = legend_keys(view) if legend else []
-    header, header_width, header_height = _header(view.title, keys, max(layout.width, 320.0))
-    footer = [] if not view.note else wrapped(clean(view.note), max(layout.width, header_width, 320.0), 10.5)
-    width = max(layout.width, header_width, *(text_width(line, 10.5) for line in footer), 0.0) + 2 * PAD
-    height = header_height + layout.height + 15 * len(footer) + (6 if footer else 0) + 2 * PAD
+    sheet = sheet_of(view, layout, legend)
     title = clean(view.title) or "computation graph"
     out = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="autodiff-graph" role="img" aria-label={quoteattr(title)} '
-            f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.1f} {height:.1f}">'
+            f'width="{sheet.width:.0f}" height="{sheet.height:.0f}" viewBox="0 0 {sheet.width:.1f} {sheet.height:.1f}">'
         ),
-        f"<style>{sheet}</style>",
+        f"<style>{styles}</style>",
         '<rect class="page" width="100%" height="100%"/>',
-        *header,
-        f'<g transform="translate({(width - layout.width) / 2:.1f} {PAD + header_height:.1f})">',
+        *(_text(line, x, y, 15, "heading", anchor="start", bold=True) for line, x, y in sheet.title),
+        *(_legend_key(key, x, y) for key, x, y in sheet.legend),
+        f'<g transform="translate({sheet.graph[0]:.1f} {sheet.graph[1]:.1f})">',
     ]
     out.extend(_frame(cluster, layout.clusters.get(cluster.id)) for cluster in view.clusters)
     labels = {node.id: clean(node.label) for node in view.nodes}
     out.extend(_arrow(edge, layout, labels) for edge in view.edges)
     out.extend(_box(node, layout.nodes[node.id]) for node in view.nodes)
     out.append("</g>")
-    y = height - PAD - 15 * (len(footer) - 1) - 3
-    out.extend(_text(line, PAD, y + 15 * i, 10.5, "note", anchor="start") for i, line in enumerate(footer))
+    out.extend(_text(line, x, y, 10.5, "note", anchor="start") for line, x, y in sheet.note)
     out.append("</svg>")
     return "\n".join(part for part in out if part) + "\n"
 
 
-def legend_keys(view: GraphView) -> list[str]:
-    """Return the families that a view shows, in the order of :data:`~autodiff.viz.style.FAMILIES`.
-
-    Examples
-    --------
-    >>> legend_keys(GraphView((NodeView("n0", "exp"),)))
-    ['elementwise']
-    """
-    present = {node.family for node in view.nodes if node.kind != "port"}
-    return [key for key in FAMILIES if key in present] + (["alert"] if any(n.alert for n in view.nodes) else [])
-
-
-def _header(title: str, keys: list[str], room: float) -> tuple[list[str], float, float]:
-    out: list[str] = []
-    y = PAD
-    widest = 0.0
-    if title:
-        text = clean(title)
-        widest = text_width(text, 15, bold=True)
-        out.append(_text(text, PAD, y + 12, 15, "heading", anchor="start", bold=True))
-        y += 24
-    if keys:
-        x = PAD
-        for key in keys:
-            name = ALERT.title if key == "alert" else FAMILIES[key].title
-            need = text_width(name, 10.5) + 32
-            if x > PAD and x + need > room + PAD:
-                x = PAD
-                y += 17
-            out.append(
-                f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10"'
-                ' rx="3"/></g>' + _text(name, x + 17, y + 9, 10.5, "note", anchor="start")
-            )
-            x += need
-            widest = max(widest, x - PAD)
-        y += 24
-    return out, widest, y - PAD
-
-
-def wrapped(text: str, width: float, size: float) -> list[str]:
-    """Text as lines of at most this width.
-
-    Examples
-    --------
-    >>> wrapped("one two", 30.0, 10.0)
-    ['one', 'two']
-    """
-    lines = [""]
-    for word in text.split(" "):
-        trial = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(trial, size) > width:
-            lines.append(word)
-        else:
-            lines[-1] = trial
-    return lines
+def _legend_key(key: str, x: float, y: float) -> str:
+    return (
+        f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10" rx="3"/></g>'
+    ) + _text(family(key).title, x + 17, y + 9, 10.5, "note", anchor="start")
 
 
 def _text(
@@ -397,14 +337,8 @@ def _arrow(edge: EdgeView, layout: Layout, labels: dict[str, str]) -> str:
     )
     parts = [start, f'<path d="M{x0} {y0}{curve}"/>']
     if tip is not None:
-        base = points[0] if edge.upward and edge.kind != "link" else points[-1]
-        dx, dy = tip[0] - base[0], tip[1] - base[1]
-        length = (dx * dx + dy * dy) ** 0.5 or 1.0
-        px, py = -dy / length * 3.2, dx / length * 3.2
-        parts.append(
-            f'<polygon points="{tip[0]},{tip[1]} {base[0] + px:.1f},{base[1] + py:.1f}'
-            f' {base[0] - px:.1f},{base[1] - py:.1f}"/>'
-        )
+        (x, y), (ax, ay), (bx, by) = arrow_head(edge, points, tip)
+        parts.append(f'<polygon points="{x},{y} {ax:.1f},{ay:.1f} {bx:.1f},{by:.1f}"/>')
     label = edge_label(edge)
     if label and middle is not None:
         parts.append(_text(label, middle[0], middle[1] + 3.5, 10, "edge-label"))
@@ -417,7 +351,7 @@ def _box(node: NodeView, centre: tuple[float, float]) -> str:
     classes = f"node {node.kind} f-{family}{' bad' if node.alert else ''}"
     left, top = centre[0] - box.width / 2, centre[1] - box.height / 2
     parts = [f'<g class="{classes}" id={quoteattr(node.id)}><title>{escape(tooltip(node))}</title>']
-    radius = box.height / 2 if pill(node) and len(box.lines) < 4 else (2.5 if node.kind in ("input", "constant") else 7)
+    radius = corner_radius(node, box)
     if node.kind == "fold" and node.times > 1:
         for shift in (6, 3):
             parts.append(_rect(left + shift, top - shift, box, radius))
@@ -425,7 +359,7 @@ def _box(node: NodeView, centre: tuple[float, float]) -> str:
     if node.kind == "fused":
         for x in (left + 6, left + box.width - 6):
             parts.append(f'<line class="bar" x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{top + box.height:.1f}"/>')
-    parts.append(_lines(box, centre[0], top))
+    parts.extend(_text(text, centre[0], y, size, kind, bold=bold) for text, size, bold, kind, y in lines_of(box, top))
     for heat, x, up, width, height in box.maps:
         parts.append(
             f'<image href="{heat.uri}" x="{centre[0] + x:.1f}" y="{top + box.height - up:.1f}" width="{width:.1f}"'
@@ -440,15 +374,3 @@ def _rect(left: float, top: float, box: Box, radius: float) -> str:
         f'<rect class="body" x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
         f' rx="{radius:.1f}"/>'
     )
-
-
-def _lines(box: Box, x: float, top: float) -> str:
-    total = sum(size + LINE_GAP for _, size, _, _ in box.lines) - LINE_GAP
-    room = box.height - max((up for _, _, up, _, _ in box.maps), default=0.0)
-    y = top + (room - total) / 2
-    parts = []
-    for text, size, bold, kind in box.lines:
-        y += size
-        parts.append(_text(text, x, y - 1.5, size, kind, bold=bold))
-        y += LINE_GAP
-    return "".join(parts)
