@@ -104,7 +104,30 @@ def _log_of_smaller(p: Any, rest: Any) -> Any:
     return where(small, np.log(where(small, p, 1.0)), np.log1p(-where(small, 0.0, rest)))
 
 
-class Continuous:
+class _Named:
+    """A distribution under SciPy's name, whose methods take the shape parameters by place or by name."""
+
+    name: str
+    shapes: list[str]
+
+    def __repr__(self) -> str:
+        return f"autodiff.stats.{self.name}"
+
+    def _arranged(self, args: tuple[Any, ...], named: dict[str, Any], **rest: Any) -> list[Any]:
+        """The shape parameters, then the values of ``rest``, each of which may be given by its place instead."""
+        given, count = list(args), len(self.shapes)
+        for place, name in enumerate(self.shapes):
+            if name in named:
+                given.insert(place, named.pop(name))
+        if named or not count <= len(given) <= count + len(rest):
+            raise ArgumentError(
+                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then {' and '.join(rest)}; got"
+                f" {len(args)} arguments{', '.join(['', *named])} after the first"
+            )
+        return [*given, *list(rest.values())[len(given) - count :]]
+
+
+class Continuous(_Named):
     """A location-scale family on the real line; its methods take ``x``, the shape parameters, ``loc`` and ``scale``,
     and broadcast.
 
@@ -160,24 +183,10 @@ class Continuous:
         self._logcdf = logcdf or (lambda *a: _log_of_smaller(cdf(*a), upper(*a)))
         self._logsf = logsf or (lambda *a: _log_of_smaller(upper(*a), cdf(*a)))
 
-    def __repr__(self) -> str:
-        return f"autodiff.stats.{self.name}"
-
     def _parameters(self, at: Any, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> tuple[Any, ...]:
         """The point, shapes, loc and scale as Tensors, with what is not allowed replaced by 1; and where all is."""
-        given = list(args)
-        for place, name in enumerate(self.shapes):
-            if name in named:
-                given.insert(place, named.pop(name))
-        count = len(self.shapes)
-        if named or not count <= len(given) <= count + 2:
-            raise ArgumentError(
-                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then loc and scale; got"
-                f" {len(args)} arguments{', '.join(['', *named])} after the first"
-            )
-        rest = given[count:]
-        loc, scale = rest[0] if rest else loc, rest[1] if len(rest) > 1 else scale
-        x, middle, width, *shapes = _in_one_precision(at, loc, scale, *given[:count])
+        *given, loc, scale = self._arranged(args, named, loc=loc, scale=scale)
+        x, middle, width, *shapes = _in_one_precision(at, loc, scale, *given)
         good = self._valid(*(bare(a) for a in shapes)) & (bare(width) > 0)
         if not np.all(good):
             shapes = [where(good, a, 1.0) for a in shapes]
@@ -589,7 +598,7 @@ weibull_min = Continuous(
 )
 
 
-class Discrete:
+class Discrete(_Named):
     """A distribution of counts; its methods take ``k``, the shape parameters and ``loc``, and broadcast.
 
     Parameters
@@ -628,22 +637,9 @@ class Discrete:
         self.name, self.shapes, self._least, self._most, self._valid = name, shapes.split(), least, most, valid
         self._logpmf, self._cdf, self._sf = logpmf, cdf, sf
 
-    def __repr__(self) -> str:
-        return f"autodiff.stats.{self.name}"
-
     def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any]:
-        given = list(args)
-        for place, name in enumerate(self.shapes):
-            if name in named:
-                given.insert(place, named.pop(name))
-        count = len(self.shapes)
-        if named or not count <= len(given) <= count + 1:
-            raise ArgumentError(
-                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then loc; got {len(args)}"
-                f" arguments{', '.join(['', *named])} after the first"
-            )
-        shapes = [a * 1.0 for a in _in_one_precision(*given[:count])]
-        loc = given[count] if len(given) > count else loc
+        *given, loc = self._arranged(args, named, loc=loc)
+        shapes = [a * 1.0 for a in _in_one_precision(*given)]
         if getattr(loc, "_node", None) is not None:
             raise NotDifferentiableError(f"{self.name}: loc moves whole numbers and has no gradient; give a number")
         good = self._valid(*(bare(a) for a in shapes))
