@@ -17,8 +17,15 @@ from autodiff.extras import require
 from autodiff.ops import linalg
 from autodiff.ops.common import bare
 from autodiff.ops.linalg import matrix_function
-from autodiff.ops.scipy_functions import _in_lapack_dtype, expm, lu_packed, solve_banded, solve_sylvester, sqrtm
-from autodiff.ops.scipy_functions import solve_triangular as _triangular
+from autodiff.ops.scipy_functions import (
+    _in_lapack_dtype,
+    expm,
+    lu_packed,
+    solve_banded,
+    solve_sylvester,
+    solve_triangular,
+    sqrtm,
+)
 from autodiff.ops.shaping import _tensor
 
 _NUMPY = differentiable_of("numpy.linalg")
@@ -132,34 +139,6 @@ def _from_triangle(matrix: Any, lower: bool, hermitian: bool) -> Any:
     return half + _t(half) + np.tril(np.triu(matrix))
 
 
-def solve_triangular(
-    a: Any,
-    b: Any,
-    trans: int | str = 0,
-    lower: bool = False,
-    unit_diagonal: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-) -> Any:
-    """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``.
-
-    Parameters
-    ----------
-    a : (..., n, n)
-    b : (n,) or (..., n, k)
-    trans : {0, 1, 2, "N", "T", "C"}
-        Solve with ``a``, its transpose, or its conjugate transpose.
-    lower, unit_diagonal : bool
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> solve_triangular(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]), lower=True).data
-    array([1., 2.])
-    """
-    return _triangular(a, b, trans, lower, unit_diagonal)
-
-
 def cho_factor(a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Any, bool]:
     """The Cholesky factor for :func:`cho_solve`, as ``scipy.linalg.cho_factor``.
 
@@ -194,7 +173,7 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any, overwrite_b: bool = False, 
     """
     factor, lower = c_and_lower
     first, second = (0, "C") if lower else ("C", 0)
-    return _triangular(factor, _triangular(factor, b, first, lower), second, lower)
+    return solve_triangular(factor, solve_triangular(factor, b, first, lower), second, lower)
 
 
 def _factored(name: str, a: Any) -> tuple[Any, Any, Any]:
@@ -287,9 +266,9 @@ def lu_solve(
     for row, other in enumerate(pivots):
         order[[row, other]] = order[[other, row]]
     if trans == 0:
-        below = _triangular(packed, right[order], 0, lower=True, unit_diagonal=True)
-        return _triangular(packed, below)
-    below = _triangular(packed, _triangular(packed, right, trans), trans, lower=True, unit_diagonal=True)
+        below = solve_triangular(packed, right[order], 0, lower=True, unit_diagonal=True)
+        return solve_triangular(packed, below)
+    below = solve_triangular(packed, solve_triangular(packed, right, trans), trans, lower=True, unit_diagonal=True)
     return below[np.argsort(order)]
 
 

@@ -127,13 +127,21 @@ def sqrtm(A: Any) -> Any:
     return sqrtm_.function(A)
 
 
-def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False) -> Any:
+def solve_triangular(
+    a: Any,
+    b: Any,
+    trans: int | str = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+) -> Any:
     """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``.
 
     Parameters
     ----------
-    a : (n, n)
-    b : (n,) or (n, k)
+    a : (..., n, n)
+    b : (n,) or (..., n, k)
     trans : {0, 1, 2, "N", "T", "C"}
         Solve with ``a``, its transpose, or its conjugate transpose.
     lower, unit_diagonal : bool
