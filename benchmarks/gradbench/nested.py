@@ -20,21 +20,21 @@ Gradient = Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
 MODES: dict[str, Gradient] = {"r": ad.grad, "f": ad.jacfwd}
 
 
-def argmin(f: Callable[[Any], Any], x: Any, gradient: Gradient) -> Any:
+def argmin(f: Callable[[Any], Any], x: Any, gradient: Gradient, xp: Any = np) -> Any:
     """Gradient descent from ``x`` (k,), its rate doubled after ten successes and halved at a failure.
 
-    It ends where the gradient or the step has a length of at most 1e-5.
+    It ends where the gradient or the step has a length of at most 1e-5. ``xp`` is NumPy or PyTorch.
     """
     value, slope = f(x), gradient(f)(x)
     rate, successes = 1e-5, 0
     while True:
-        if np.sqrt(np.sum(slope * slope)) <= 1e-5:
+        if xp.sqrt(xp.sum(slope * slope)) <= 1e-5:
             return x
         if successes == 10:
             rate, successes = 2.0 * rate, 0
             continue
         step = rate * slope
-        if np.sqrt(np.sum(step * step)) <= 1e-5:
+        if xp.sqrt(xp.sum(step * step)) <= 1e-5:
             return x
         there = x - step
         value_there = f(there)

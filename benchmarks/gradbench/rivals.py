@@ -339,26 +339,6 @@ def _torch_slope(torch: Any) -> Any:
     return gradient
 
 
-def _torch_argmin(torch: Any, f: Any, x: Any) -> Any:
-    gradient = _torch_slope(torch)
-    value, slope, rate, successes = f(x), gradient(f)(x), 1e-5, 0
-    while True:
-        if torch.sqrt(torch.sum(slope * slope)) <= 1e-5:
-            return x
-        if successes == 10:
-            rate, successes = 2.0 * rate, 0
-            continue
-        step = rate * slope
-        if torch.sqrt(torch.sum(step * step)) <= 1e-5:
-            return x
-        there = x - step
-        value_there = f(there)
-        if value_there < value:
-            x, value, slope, successes = there, value_there, gradient(f)(there), successes + 1
-        else:
-            rate, successes = 0.5 * rate, 0
-
-
 def _torch_particle(torch: Any, start: Any) -> Any:
     gradient = _torch_slope(torch)
 
@@ -384,7 +364,8 @@ def _torch_saddle(torch: Any, start: Any) -> Any:
     height = lambda x, y: torch.sum(x * x) - torch.sum(y * y)
 
     def highest(x: Any) -> Any:
-        return height(x, _torch_argmin(torch, lambda y: -height(x, y), torch.ones(2, dtype=torch.float64)))
+        start = torch.ones(2, dtype=torch.float64)
+        return height(x, nested.argmin(lambda y: -height(x, y), start, _torch_slope(torch), torch))
 
     return lambda: _torch_slope(torch)(highest)(start.clone()).detach()
 
