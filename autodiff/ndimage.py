@@ -273,7 +273,7 @@ def _gaussian(sigma: Any, order: int, radius: int) -> Any:
         slope = [k * c for k, c in enumerate(factor)][1:]
         lower = [0.0, *(-c / (sigma * sigma) for c in factor)]
         factor = [a + b for a, b in zip([*slope, *[0.0] * (len(lower) - len(slope))], lower, strict=True)]
-    return np.flip(sum(c * float(1) * x**k for k, c in enumerate(factor)) * density)
+    return np.flip(sum(c * x**k for k, c in enumerate(factor)) * density)
 
 
 def gaussian_filter1d(

@@ -121,8 +121,8 @@ class _Named:
                 given.insert(place, named.pop(name))
         if named or not count <= len(given) <= count + len(rest):
             raise ArgumentError(
-                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then {' and '.join(rest)}; got"
-                f" {len(args)} arguments{', '.join(['', *named])} after the first"
+                f"{self.name}: takes {count} shape parameters ({', '.join(self.shapes)}), then {' and '.join(rest)};"
+                f" got {len(args)} arguments{', '.join(['', *named])} after the first"
             )
         return [*given, *list(rest.values())[len(given) - count :]]
 

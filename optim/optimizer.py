@@ -641,5 +641,4 @@ def below_one(value: Any) -> bool:
 
 
 NON_NEGATIVE = (non_negative, "a finite number >= 0")
-BELOW_ONE = (below_one, "in [0, 1)")
 BETAS = (lambda betas: len(betas) == 2 and all(map(below_one, betas)), "two numbers in [0, 1)")

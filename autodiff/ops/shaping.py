@@ -48,10 +48,6 @@ def _concatenate(*arrays: Any, axis: Any = 0) -> Any:
     return np.concatenate(arrays, axis=axis)
 
 
-def _sample_one(draw: Any, **attrs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return (draw.array(draw.shape()),), attrs
-
-
 def _sample_reshape(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (draw.array(draw.shape()), (-1,)), {}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, MissingExtraError
+from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.tensor import Tensor
@@ -129,12 +129,7 @@ class Graph:
             f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:520px;border:0" title="computation'
             ' graph"></iframe>'
         )
-        bundle = {"text/plain": str(self), "text/html": frame}
-        try:
-            bundle["image/svg+xml"] = self.svg
-        except MissingExtraError:
-            pass
-        return bundle
+        return {"text/plain": str(self), "text/html": frame, "image/svg+xml": self.svg}
 
     def __str__(self) -> str:
         return to_text(self.view)
