@@ -129,6 +129,9 @@ def _ends(name: str, n: int, dtype: Any) -> Any:
 
 
 def _cosine(x: Any, name: str, kind: int, axis: int, norm: Any, orthogonal: bool) -> Any:
+    if x.dtype.kind == "c":  # of complex numbers SciPy forgets `orthogonalize`
+        real, imag = (_cosine(part, name, kind, axis, norm, orthogonal) for part in (x.real, x.imag))
+        return real + 1j * imag
     return getattr(require("scipy.fft"), name)(x, kind, axis=axis, norm=norm, orthogonalize=orthogonal)
 
 
