@@ -25,7 +25,6 @@ __all__ = ["SHARES", "drawn", "fastest", "main", "shares", "steps"]
 SHARES = ("your Python and nn's", "following", "NumPy", "optimiser")
 PAGE = Path(__file__).parents[1] / "docs" / "compile.md"
 PICTURE = PAGE.with_suffix(".svg")
-MARKS = "<!-- measured: python -m benchmarks.compiled -->\n", "<!-- end of what is measured -->\n"
 
 
 def steps(net: Net) -> dict[str, Callable[[], Any]]:
@@ -178,10 +177,21 @@ def drawn(net: Net) -> str:
     )
 
 
-def _table(rows: list[dict[str, str]]) -> str:
+def table(rows: list[dict[str, str]]) -> str:
+    """A table of Markdown; its columns are the keys of the rows, in the order in which they come."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names), *([row.get(name, "") for name in names] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put(page: Path, module: str, text: str) -> None:
+    """Write what a module measured between its marks on a page."""
+    begin, end = f"<!-- measured: python -m {module} -->\n", "<!-- end of what is measured -->\n"
+    head, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ends, tail = rest.partition(end)
+    if not (found and ends):
+        raise ValueError(f"{page.name} has no marks of {module}")
+    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
 def measured(nets: tuple[Net, ...], seconds: float) -> str:
@@ -194,7 +204,7 @@ def measured(nets: tuple[Net, ...], seconds: float) -> str:
         row |= {name: f"{duration(t)} ({t / careful:.2f})" for name, t in found.items()}
         times.append(row)
         parts.append({"": str(net)} | {name: f"{share:.0%}" for name, share in shares(net).items()})
-    return f"{_table(times)}\n\n{_table(parts)}\n"
+    return f"{table(times)}\n\n{table(parts)}\n"
 
 
 def main() -> None:
@@ -203,10 +213,7 @@ def main() -> None:
     nets = SMALL if quick else (*SMALL, *CS231N)
     text = measured(nets, 1.0 if quick else 4.0)
     print(text)
-    page = PAGE.read_text(encoding="utf-8")
-    head, _, rest = page.partition(MARKS[0])
-    _, _, tail = rest.partition(MARKS[1])
-    PAGE.write_text(head + MARKS[0] + "\n" + text + "\n" + MARKS[1] + tail, encoding="utf-8")
+    put(PAGE, "benchmarks.compiled", text)
     PICTURE.write_text(drawn(SMALL[0]), encoding="utf-8")
 
 

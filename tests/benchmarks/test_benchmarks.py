@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import graphs, harness, interpreter, report, targets
+from benchmarks import graphs, harness, interpreter, report, sides, targets
 from benchmarks.allocations import counted
+from benchmarks.compiled import put
 from benchmarks.harness import Candidate, Contest
 from benchmarks.parts import PARTS
 
@@ -342,3 +343,22 @@ def test_pictures_of_both_libraries_are_drawn() -> None:
     rows = [line.split() for line in result.stdout.splitlines() if "autodiff" in line]
     assert [row[2] for row in rows] == ["DOT", "SVG", "page"]
     assert all(float(row[3]) < 5 for row in rows)
+
+
+def test_what_a_module_measured_stands_between_its_marks_on_a_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured: python -m some.module -->\nold\n<!-- end of what is measured -->\nafter\n")
+    put(page, "some.module", "| new |")
+    text = page.read_text()
+    assert text.startswith("before\n<!-- measured: python -m some.module -->\n\n| new |\n")
+    assert text.endswith("<!-- end of what is measured -->\nafter\n")
+    assert "old" not in text
+    with pytest.raises(ValueError, match=r"page\.md has no marks of another"):
+        put(page, "another", "| new |")
+    assert page.read_text() == text
+
+
+def test_both_sides_of_a_jacobian_are_measured_by_shape():
+    lines = sides.measured(((2, 3), (4, 1)), 0.01).splitlines()
+    assert lines[0] == "| outputs x inputs | the function | `jacfwd` | `jacrev` |"
+    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["2 x 3", "4 x 1"]
