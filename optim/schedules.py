@@ -182,7 +182,20 @@ def _copied(value: Any) -> Any:
     return [_copied(v) for v in value] if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
 
 
-class LambdaLR(Schedule):
+class _ByFunctions(Schedule):
+    """One whose rates come from functions of the step, one for each group."""
+
+    _not_saved = ("optimizer", "lr_lambdas")
+
+    def __init__(
+        self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
+    ) -> None:
+        self._attach(optimizer)
+        self.lr_lambdas: list[Callable[[int], float]] = per_group(self._name, optimizer, lr_lambda)
+        super().__init__(optimizer, last_epoch)
+
+
+class LambdaLR(_ByFunctions):
     """The base rate times ``lr_lambda(step)``.
 
     Parameters
@@ -202,21 +215,12 @@ class LambdaLR(Schedule):
     [0.5]
     """
 
-    _not_saved = ("optimizer", "lr_lambdas")
-
-    def __init__(
-        self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
-    ) -> None:
-        self._attach(optimizer)
-        self.lr_lambdas: list[Callable[[int], float]] = per_group("LambdaLR", optimizer, lr_lambda)
-        super().__init__(optimizer, last_epoch)
-
     def get_lr(self) -> list[float]:
         """``base_lr * lr_lambda(last_epoch)``."""
         return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
 
 
-class MultiplicativeLR(Schedule):
+class MultiplicativeLR(_ByFunctions):
     """The present rate times ``lr_lambda(step)``.
 
     Parameters
@@ -236,15 +240,6 @@ class MultiplicativeLR(Schedule):
     >>> schedule.get_last_lr()
     [0.25]
     """
-
-    _not_saved = ("optimizer", "lr_lambdas")
-
-    def __init__(
-        self, optimizer: Any, lr_lambda: Callable[[int], float] | list[Callable[[int], float]], last_epoch: int = -1
-    ) -> None:
-        self._attach(optimizer)
-        self.lr_lambdas: list[Callable[[int], float]] = per_group("MultiplicativeLR", optimizer, lr_lambda)
-        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         """The present rate, times the factor of this step."""
