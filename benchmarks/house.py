@@ -1,6 +1,6 @@
 """The house before and after, in numbers: ``python -m benchmarks.house TREE`` with another checkout of this repository.
 
-Prints the tables of docs/house.md: lines of each room, Python calls that one operation makes on its way forward and
+Prints the tables of docs/house.md, and writes them there: lines of each room, Python calls that one operation makes on its way forward and
 back, and ratios of CPU times of fresh processes that run by turns, of which the least counts.
 """
 
@@ -13,7 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.compiled import put, table
+
 HERE = Path(__file__).parents[1]
+PAGE = HERE / "docs" / "house.md"
 ROUNDS = 3
 _COMPILED = Path(tempfile.gettempdir()) / "benchmarks.house"  # byte code, so that imports do not compile
 
@@ -146,17 +149,16 @@ def lines(tree: Path) -> dict[str, int]:
     return {**dict(sorted(found.items())), "all": sum(found.values())}
 
 
-def main() -> None:
-    """Print the tables."""
-    trees = {"before": Path(sys.argv[1]).resolve(), "after": HERE}
+def measured(trees: dict[str, Path]) -> str:
+    """The four tables in Markdown."""
     counted = {which: lines(tree) for which, tree in trees.items()}
-    print("| room | before | after |\n|---|---|---|")
-    for room in sorted({*counted["before"], *counted["after"]}, key=lambda room: (room == "all", room)):
-        print(f"| {room} | {counted['before'].get(room, 0):,} | {counted['after'].get(room, 0):,} |")
-    print("\n| Python calls of one `tanh` | forward | back, with `backward()` |\n|---|---|---|")
-    for which, tree in trees.items():
-        for mode, (forward, back) in json.loads(_run(_CALLS, tree)).items():
-            print(f"| {which}, {mode} | {forward} | {back} |")
+    rooms = sorted({*counted["before"], *counted["after"]}, key=lambda room: (room == "all", room))
+    sizes = [{"room": room} | {which: f"{found.get(room, 0):,}" for which, found in counted.items()} for room in rooms]
+    hops = [
+        {"Python calls of one `tanh`": f"{which}, {mode}", "forward": str(forward), "back, with `backward()`": str(back)}
+        for which, tree in trees.items()
+        for mode, (forward, back) in json.loads(_run(_CALLS, tree)).items()
+    ]
     imports: dict[tuple[str, str], list[float]] = {}
     times: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "by hand": []}
     for _ in range(ROUNDS):
@@ -165,16 +167,30 @@ def main() -> None:
             for package in ("numpy", "autodiff", "nn", "optim"):
                 imports.setdefault((which, package), []).append(float(_run(_IMPORT.format(package), tree)))
         times["by hand"].append(json.loads(_run(_HAND, HERE)))
-    print("\n| import, of `import numpy` | before | after |\n|---|---|---|")
-    for package in ("autodiff", "nn", "optim"):
-        both = (min(imports[which, package]) / min(imports[which, "numpy"]) for which in trees)
-        print(f"| {package} | " + " | ".join(f"{ratio:.2f}" for ratio in both) + " |")
+    loads = [
+        {"import, of `import numpy`": package}
+        | {which: f"{min(imports[which, package]) / min(imports[which, 'numpy']):.2f}" for which in trees}
+        for package in ("autodiff", "nn", "optim")
+    ]
     least = {which: {case: min(time[case] for time in rounds) for case in rounds[0]} for which, rounds in times.items()}
-    print("\n| case | microseconds before | after | after / before | after / by hand |\n|---|---|---|---|---|")
-    for case, before in least["before"].items():
-        after = least["after"][case]
-        hand = f"{after / least['by hand'][case]:.2f}" if case in least["by hand"] else ""
-        print(f"| {case} | {1e6 * before:,.1f} | {1e6 * after:,.1f} | {after / before:.2f} | {hand} |")
+    cases = [
+        {
+            "case": case,
+            "microseconds before": f"{1e6 * before:,.1f}",
+            "after": f"{1e6 * least['after'][case]:,.1f}",
+            "after / before": f"{least['after'][case] / before:.2f}",
+            "after / by hand": f"{least['after'][case] / hand:.2f}" if (hand := least["by hand"].get(case)) else "",
+        }
+        for case, before in least["before"].items()
+    ]
+    return "\n\n".join(table(rows) for rows in (sizes, hops, loads, cases)) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the page's tables."""
+    text = measured({"before": Path(sys.argv[1]).resolve(), "after": HERE})
+    print(text)
+    put(PAGE, "benchmarks.house", text)
 
 
 if __name__ == "__main__":
