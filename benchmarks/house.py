@@ -1,6 +1,6 @@
 """The house before and after, in numbers: ``python -m benchmarks.house TREE`` with another checkout of this repository.
 
-Prints the tables of docs/house.md, and writes them there: lines of each room, Python calls that one operation makes on its way forward and
+Writes the tables of docs/house.md: lines of each room, Python calls that one operation makes on its way forward and
 back, and ratios of CPU times of fresh processes that run by turns, of which the least counts.
 """
 
@@ -155,9 +155,9 @@ def measured(trees: dict[str, Path]) -> str:
     rooms = sorted({*counted["before"], *counted["after"]}, key=lambda room: (room == "all", room))
     sizes = [{"room": room} | {which: f"{found.get(room, 0):,}" for which, found in counted.items()} for room in rooms]
     hops = [
-        {"Python calls of one `tanh`": f"{which}, {mode}", "forward": str(forward), "back, with `backward()`": str(back)}
+        {"Python calls of one `tanh`": f"{which}, {mode}", "forward": str(there), "back, with `backward()`": str(back)}
         for which, tree in trees.items()
-        for mode, (forward, back) in json.loads(_run(_CALLS, tree)).items()
+        for mode, (there, back) in json.loads(_run(_CALLS, tree)).items()
     ]
     imports: dict[tuple[str, str], list[float]] = {}
     times: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "by hand": []}

@@ -226,9 +226,9 @@ NO_SPEED = {
     "compiler/record.py": "bytes that are held until code is written",
     "compiler/trace.py": "how many results are remembered as nobody else's",
     "files.py": "how much deflation can shrink",
-    "kernels/calls.py": "places that one byte can tell apart",
+    "kernels/adapters.py": "places that one byte can tell apart",
     "kernels/compiled.py": "how many numbers are added up in the arrays' own dtype, for accuracy",
-    "kernels/team.py": "microseconds that a thread waits",
+    "kernels/threads.py": "microseconds that a thread waits",
     "ops/filters.py": "where SciPy's start of a recursion is felt",
     "ops/parameters.py": "the largest order and argument of a Bessel function's derivative in its order",
     "ops/stable.py": "levels of a continued fraction; whole numbers that a float64 holds",
@@ -344,7 +344,7 @@ def test_optional_packages_are_loaded_on_demand(path: Path) -> None:
     if path.relative_to(ROOT).parts[:2] == ("autodiff", "testing"):
         pytest.skip("the verification kit is loaded on demand itself")
     if path.relative_to(ROOT).parts in {
-        ("autodiff", "kernels", name) for name in ("compiled.py", "jit.py", "team.py", "tiles.py", "windows.py")
+        ("autodiff", "kernels", name) for name in ("compiled.py", "jit.py", "threads.py", "tiles.py", "windows.py")
     }:
         pytest.skip("the compiled kernels are loaded on demand themselves")
     if path.relative_to(ROOT).parts == ("autodiff", "compiler", "native.py"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.kernels import calls, large
+from autodiff.kernels import adapters, large
 
 __all__ = [
     "ZERO",
@@ -43,7 +43,7 @@ def masked(g: Array, mask: Array) -> Array:
     and takes 8, no more than ``g * mask``.
     """
     if large(g.size):
-        found = calls.masked(g, mask)
+        found = adapters.masked(g, mask)
         if found is not None:
             return np.asarray(found)
     integer = _INTEGERS.get(g.dtype)

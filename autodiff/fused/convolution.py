@@ -21,7 +21,7 @@ from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
-from autodiff.kernels import calls, large
+from autodiff.kernels import adapters, large
 
 __all__ = ["conv", "conv_transpose"]
 
@@ -268,7 +268,7 @@ def _correlate(x: Any, weight: Any, bias: Any, geo: Geometry) -> Any:
         return y if bias is None else np.add(y, bias.reshape(-1, *(1,) * len(geo.kernel)), out=y)
     lay = _layout(geo)
     if large(n * o * prod(geo.outputs)):
-        found = calls.conv_correlate(x, weight, bias, geo, lay)
+        found = adapters.conv_correlate(x, weight, bias, geo, lay)
         if found is not None:
             return found
     out = np.empty((n, o, *geo.outputs), dtype)
@@ -303,7 +303,7 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
         return dx
     lay = _layout(geo)
     if large(n * c * prod(geo.inputs)):
-        found = calls.conv_spread(g, weight, geo, lay)
+        found = adapters.conv_spread(g, weight, geo, lay)
         if found is not None:
             return found
     lay = lay.lengthened()
@@ -362,7 +362,7 @@ def _kernel_gradient(x: Any, g: Any, geo: Geometry, shape: tuple[int, ...]) -> A
         return np.add.reduce(each, axis=0).reshape(shape)
     lay = _layout(geo)
     if large(g.size):
-        found = calls.conv_kernel_gradient(x, g, geo, lay, shape)
+        found = adapters.conv_kernel_gradient(x, g, geo, lay, shape)
         if found is not None:
             return found
     # Kernel first: OpenBLAS multiplies a tall matrix by a narrow one faster than the transposes of both (73 against 46

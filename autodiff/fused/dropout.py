@@ -15,7 +15,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.modes import current_state
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.kernels import calls, either, either_backward
+from autodiff.kernels import adapters, either, either_backward
 
 __all__ = ["dropout", "dropout_mask"]
 
@@ -161,8 +161,8 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 dropout = Fused(
     "dropout",
     composed=dropout_composed,
-    forward=either(dropout_forward, calls.dropout_forward, _LEAST),
-    backward=either_backward(dropout_backward, calls.dropout_backward),
+    forward=either(dropout_forward, adapters.dropout_forward, _LEAST),
+    backward=either_backward(dropout_backward, adapters.dropout_backward),
     sample=_sample,
     formula="y = x · mask / (1 - p)",
 )

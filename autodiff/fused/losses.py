@@ -12,7 +12,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import filled, from_largest, number, row_starts, row_sums
-from autodiff.kernels import calls, either, either_backward
+from autodiff.kernels import adapters, either, either_backward
 from autodiff.ops.common import real_numbers
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
@@ -420,8 +420,8 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 cross_entropy = Fused(
     "cross_entropy",
     composed=cross_entropy_composed,
-    forward=either(cross_entropy_forward, calls.cross_entropy_forward),
-    backward=either_backward(cross_entropy_backward, calls.cross_entropy_backward),
+    forward=either(cross_entropy_forward, adapters.cross_entropy_forward),
+    backward=either_backward(cross_entropy_backward, adapters.cross_entropy_backward),
     sample=_sample,
     formula="dz = softmax(z) - target",
     real_only=True,

@@ -15,7 +15,7 @@ import numpy as np
 from autodiff.core.op import Fused
 from autodiff.fused import statistics as st
 from autodiff.fused.common import column_products, column_sums, number
-from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
+from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
 
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
 
@@ -174,8 +174,8 @@ def _sample_batch(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 batch_norm = Fused(
     "batch_norm",
     composed=batch_norm_composed,
-    forward=either(batch_norm_forward, calls.batch_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(batch_norm_backward, calls.batch_norm_backward),
+    forward=either(batch_norm_forward, adapters.batch_norm_forward, LEAST_OF_MANY),
+    backward=either_backward(batch_norm_backward, adapters.batch_norm_backward),
     sample=_sample_batch,
     formula="dx = w s (g - mean(g) - xhat mean(g xhat))",
     real_only=True,
@@ -345,8 +345,8 @@ def _sample_layer(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 layer_norm = Fused(
     "layer_norm",
     composed=layer_norm_composed,
-    forward=either(layer_norm_forward, calls.layer_norm_forward, LEAST_OF_MANY),
-    backward=either_backward(layer_norm_backward, calls.layer_norm_backward),
+    forward=either(layer_norm_forward, adapters.layer_norm_forward, LEAST_OF_MANY),
+    backward=either_backward(layer_norm_backward, adapters.layer_norm_backward),
     sample=_sample_layer,
     formula="dx = s (w g - mean(w g) - xhat mean(w g xhat))",
     real_only=True,

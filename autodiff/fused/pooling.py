@@ -17,7 +17,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fused.common import masked
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
-from autodiff.kernels import calls, either_backward, large
+from autodiff.kernels import adapters, either_backward, large
 from autodiff.ops.common import real_numbers
 
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "maxima_of"]
@@ -137,7 +137,7 @@ def max_pool_forward(
         bool(ceil_mode),
     )
     if large(x.size):
-        found = calls.max_pool_forward(x, geo)
+        found = adapters.max_pool_forward(x, geo)
         if found is not None:
             return found  # type: ignore[no-any-return]
     if any(geo.before) or any(geo.after):
@@ -253,7 +253,7 @@ max_pool = Fused(
     "max_pool",
     composed=max_pool_composed,
     forward=max_pool_forward,
-    backward=either_backward(max_pool_backward, calls.max_pool_backward),
+    backward=either_backward(max_pool_backward, adapters.max_pool_backward),
     sample=_sample_max,
     formula="dx = g at the first maximum of each window",
     real_only=True,

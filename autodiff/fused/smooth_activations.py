@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.op import Fused, Primitive
-from autodiff.kernels import LEAST_OF_MANY, calls, either, either_backward
+from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
 from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.normal import cdf_and_density, normal_cdf
 from autodiff.ops.stable import logistic_density_of, settled, sigmoid, sigmoid_forward, sigmoid_of
@@ -248,8 +248,8 @@ def gelu_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
 gelu = Fused(
     "gelu",
     composed=gelu_composed,
-    forward=either(gelu_forward, calls.gelu_forward, LEAST_OF_MANY),
-    backward=either_backward(gelu_backward, calls.gelu_backward),
+    forward=either(gelu_forward, adapters.gelu_forward, LEAST_OF_MANY),
+    backward=either_backward(gelu_backward, adapters.gelu_backward),
     formula="y = x Φ(x)",
     ulps=(32.0, 32.0, 64.0),
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
@@ -311,8 +311,8 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 gelu_tanh = Fused(
     "gelu_tanh",
     composed=gelu_tanh_composed,
-    forward=either(gelu_tanh_forward, calls.gelu_tanh_forward, LEAST_OF_MANY),
-    backward=either_backward(gelu_tanh_backward, calls.gelu_tanh_backward),
+    forward=either(gelu_tanh_forward, adapters.gelu_tanh_forward, LEAST_OF_MANY),
+    backward=either_backward(gelu_tanh_backward, adapters.gelu_tanh_backward),
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
     sample=lambda draw: ((draw.array(draw.shape()),), {}),
     pointwise=True,

@@ -14,7 +14,7 @@ held to the composed definition by the same tests. A sum loses no more than NumP
 added up in float64; the error of a batch norm is below that of NumPy's, tests/fused/test_kernels.py). One switch,
 :func:`use` or the environment variable ``AUTODIFF_KERNELS`` (``auto``, ``numba``, ``numpy``), decides for everything;
 :func:`set_threads` or ``AUTODIFF_THREADS`` says how many threads share the rows of one call
-(:mod:`autodiff.kernels.team`), and by default it is as many as the BLAS under NumPy is told to take
+(:mod:`autodiff.kernels.threads`), and by default it is as many as the BLAS under NumPy is told to take
 (``OPENBLAS_NUM_THREADS``, ``OMP_NUM_THREADS``).
 """
 
@@ -298,7 +298,7 @@ def optional(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 @lru_cache(maxsize=1)
 def _team() -> Any:
-    from autodiff.kernels.team import Team
+    from autodiff.kernels.threads import Team
 
     # The number of threads decides into what shares work is cut; more threads than cores would only wait.
     return Team(min(_Settings.threads, _cores()))

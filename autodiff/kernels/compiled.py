@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from autodiff.kernels.jit import jit
-from autodiff.kernels.team import kernel
+from autodiff.kernels.threads import kernel
 
 __all__ = [
     "adam",

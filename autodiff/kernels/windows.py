@@ -12,7 +12,7 @@ import numpy as np
 
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels.jit import jit
-from autodiff.kernels.team import kernel
+from autodiff.kernels.threads import kernel
 from autodiff.kernels.tiles import (
     SUM_COLUMNS,
     SUM_ROWS,

@@ -166,9 +166,9 @@ def test_no_generated_source_claims_a_file() -> None:
     """Python 3.13 reads a function's source where its code says it is, and dies of what it finds there."""
     import inspect
 
-    from autodiff.kernels import compiled, team, windows
+    from autodiff.kernels import compiled, threads, windows
 
-    for module in (compiled, team, windows):
+    for module in (compiled, threads, windows):
         for name, found in vars(module).items():
             function = getattr(found, "py_func", None)
             if function is not None:

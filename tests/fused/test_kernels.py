@@ -480,7 +480,7 @@ def test_helpers_fall_asleep_and_leave_when_they_are_dismissed(rng):
 
 
 def test_a_failure_in_a_share_is_told_when_all_are_done():
-    from autodiff.kernels.team import Team, kernel
+    from autodiff.kernels.threads import Team, kernel
 
     @kernel
     def half(start, stop, out):
@@ -583,7 +583,8 @@ def test_a_recorded_convolutional_step_replays_the_kernels(rng):
 
 def test_the_switch(monkeypatch, rng):
     called = []
-    monkeypatch.setattr("autodiff.kernels.calls.run", lambda name, *rest, **more: called.append(name) or [((0,), (0,))])
+    fake = lambda name, *rest, **more: called.append(name) or [((0,), (0,))]
+    monkeypatch.setattr("autodiff.kernels.adapters.run", fake)
     large = rng.normal(size=(300, 300))
     for mode, expected in (("auto", True), ("numpy", False)):
         before = kernels.use(mode)
