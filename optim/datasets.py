@@ -30,8 +30,7 @@ __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx",
 Array = np.ndarray[Any, Any]
 Parts = dict[str, tuple[Array, Array]]
 
-# --- CIFAR-10
-# -----------------------------------------------------------------------------------------------------------
+# --- CIFAR-10 ---------------------------------------------------------------------------------------------------------
 
 _CIFAR_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _CIFAR_TEST = ("test_batch",)
@@ -173,8 +172,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
-# --- MNIST
-# ----------------------------------------------------------------------------------------------------------------
+# --- MNIST ------------------------------------------------------------------------------------------------------------
 
 # NumPy's limit.
 _MOST_AXES = 64
@@ -273,8 +271,7 @@ def _idx_file(folder: Path, stem: str, ending: str) -> Path:
     raise ArgumentError(f"load_mnist: {folder} has none of {', '.join(names)}")
 
 
-# --- any archive, scikit-learn's sets
-# ---------------------------------------------------------------------------------------
+# --- any archive, scikit-learn's sets ---------------------------------------------------------------------------------
 
 
 def load_npz(path: str | Path) -> Parts:
@@ -363,8 +360,7 @@ def load_sklearn(name: str) -> tuple[Array, Array]:
     return x, y.astype(np.int64) if y.dtype.kind in "iu" else y
 
 
-# --- before training
-# --------------------------------------------------------------------------------------------------------
+# --- before training --------------------------------------------------------------------------------------------------
 
 
 def split(

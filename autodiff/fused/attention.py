@@ -25,8 +25,7 @@ from autodiff.fast.thresholds import THRESHOLDS
 __all__ = ["attention_with_weights", "scaled_dot_product_attention"]
 
 
-# --- the definition
-# -----------------------------------------------------------------------------------------------------
+# --- the definition ---------------------------------------------------------------------------------------------------
 
 
 def attention_composed(
@@ -141,8 +140,7 @@ def attention_with_weights(
     return np.sum(np.where(apart, 0, weights[..., None]) * np.where(apart, 0, value[..., None, :, :]), axis=-2), weights
 
 
-# --- what both share
-# ----------------------------------------------------------------------------------------------------
+# --- what both share --------------------------------------------------------------------------------------------------
 
 
 def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_mask: Any, is_causal: bool) -> tuple[int, ...]:
@@ -241,8 +239,7 @@ def _product_without(hidden: Any, a: Any, b: Any) -> Any:
     return out
 
 
-# --- the fast way
-# -------------------------------------------------------------------------------------------------------
+# --- the fast way -----------------------------------------------------------------------------------------------------
 
 # Causal attention runs over blocks of so many queries, each with the keys up to its end only: 0.62 of the work at four
 # blocks. Measured by benchmarks/sequences.py.

@@ -19,8 +19,7 @@ from autodiff.fused.common import column_sums, row_means
 __all__ = ["group_norm", "rms_norm"]
 
 
-# --- group normalisation
-# --------------------------------------------------------------------------------------------------
+# --- group normalisation ----------------------------------------------------------------------------------------------
 
 
 def group_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, num_groups: int = 1, eps: float = 1e-5) -> Any:
@@ -138,8 +137,7 @@ group_norm = Fused(
 )
 
 
-# --- RMS normalisation
-# ----------------------------------------------------------------------------------------------------
+# --- RMS normalisation ------------------------------------------------------------------------------------------------
 
 
 def rms_norm_composed(x: Any, weight: Any = None, *, ndim: int = 1, eps: float = 1e-6) -> Any:

@@ -20,8 +20,7 @@ from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
 __all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
 
 
-# --- batch normalisation
-# ------------------------------------------------------------------------------------------------
+# --- batch normalisation ----------------------------------------------------------------------------------------------
 
 
 def batch_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
@@ -257,8 +256,7 @@ batch_norm_inference = Fused(
 )
 
 
-# --- layer normalisation
-# ------------------------------------------------------------------------------------------------
+# --- layer normalisation ----------------------------------------------------------------------------------------------
 
 
 def layer_norm_composed(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:

@@ -46,8 +46,7 @@ def _need(name: str, fits: bool, words: str) -> None:
         raise ShapeError(f"{name}: {words}")
 
 
-# --- one step of an LSTM
-# ------------------------------------------------------------------------------------------------
+# --- one step of an LSTM ----------------------------------------------------------------------------------------------
 
 
 def lstm_cell_composed(gates: Any, cell: Any) -> Any:
@@ -147,8 +146,7 @@ lstm_cell = Fused(
 )
 
 
-# --- an LSTM over time
-# --------------------------------------------------------------------------------------------------
+# --- an LSTM over time ------------------------------------------------------------------------------------------------
 
 
 def lstm_composed(
@@ -331,8 +329,7 @@ lstm = Fused(
 )
 
 
-# --- one step of a GRU
-# --------------------------------------------------------------------------------------------------
+# --- one step of a GRU ------------------------------------------------------------------------------------------------
 
 
 def gru_cell_composed(gates: Any, hidden_gates: Any, state: Any) -> Any:
@@ -414,8 +411,7 @@ gru_cell = Fused(
 )
 
 
-# --- a GRU over time
-# ----------------------------------------------------------------------------------------------------
+# --- a GRU over time --------------------------------------------------------------------------------------------------
 
 
 def gru_composed(gates: Any, state: Any, weight: Any, bias: Any = None, *, reverse: bool = False) -> Any:
@@ -545,8 +541,7 @@ def _sample_gru(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 gru = Fused("gru", composed=gru_composed, forward=gru_forward, backward=gru_backward, sample=_sample_gru, label="GRU")
 
 
-# --- a plain recurrent layer
-# --------------------------------------------------------------------------------------------
+# --- a plain recurrent layer ------------------------------------------------------------------------------------------
 
 
 def rnn_composed(gates: Any, state: Any, weight: Any, *, nonlinearity: str = "tanh", reverse: bool = False) -> Any:

@@ -210,8 +210,7 @@ leaky_relu = Primitive(
 )
 
 
-# --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415)
-# ----------------------------------------------------------------------
+# --- GELU, Hendrycks and Gimpel 2016 (arXiv 1606.08415) ---------------------------------------------------------------
 
 
 def gelu_composed(x: Any) -> Any:

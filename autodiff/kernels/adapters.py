@@ -71,8 +71,7 @@ def _total(parts: Any) -> Any:
     return parts[0] if len(parts) == 1 else np.add.reduce(parts)
 
 
-# --- layer normalisation
-# ------------------------------------------------------------------------------------------------
+# --- layer normalisation ----------------------------------------------------------------------------------------------
 
 
 def layer_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, ndim: int = 1, eps: float = 1e-5) -> Any:
@@ -130,8 +129,7 @@ def layer_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     return dx, _shaped(_total(dweights), inner), _shaped(_total(dbiases), inner)
 
 
-# --- batch normalisation
-# ------------------------------------------------------------------------------------------------
+# --- batch normalisation ----------------------------------------------------------------------------------------------
 
 
 def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
@@ -202,8 +200,7 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     return dx, dweight, dbias
 
 
-# --- softmax cross-entropy
-# ----------------------------------------------------------------------------------------------
+# --- softmax cross-entropy --------------------------------------------------------------------------------------------
 
 
 def cross_entropy_forward(
@@ -246,8 +243,7 @@ def cross_entropy_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> t
     return dx, None, None
 
 
-# --- GELU
-# ---------------------------------------------------------------------------------------------------------------
+# --- GELU -------------------------------------------------------------------------------------------------------------
 
 
 def gelu_forward(x: Any) -> Any:
@@ -281,8 +277,7 @@ def gelu_tanh_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     return (dx,)
 
 
-# --- masks
-# --------------------------------------------------------------------------------------------------------------
+# --- masks ------------------------------------------------------------------------------------------------------------
 
 
 def dropout_forward(x: Any, mask: Any, *, p: float = 0.5) -> Any:
@@ -316,8 +311,7 @@ def masked(g: Any, mask: Any) -> Any:
     return out
 
 
-# --- max pooling
-# --------------------------------------------------------------------------------------------------------
+# --- max pooling ------------------------------------------------------------------------------------------------------
 
 
 @optional
@@ -374,8 +368,7 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     return (dx,)
 
 
-# --- convolution
-# --------------------------------------------------------------------------------------------------------
+# --- convolution ------------------------------------------------------------------------------------------------------
 
 # So many elements of input and output are worked on at a time: small images together, so that there is less beside
 # their rows.

@@ -60,8 +60,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return y * np.int32(np.float32(shifted).view(np.int32) << 23).view(np.float32)
 
 
-# --- sums
-# ----------------------------------------------------------------------------------------------------------------
+# --- sums -------------------------------------------------------------------------------------------------------------
 
 # A running sum of n numbers loses up to n units in the last place. So at most so many numbers are added up in the
 # arrays' dtype, and such sums in float64: the error is that of a pairwise sum, of a block and of the blocks.
@@ -167,8 +166,7 @@ def _variance(first, second, share):  # type: ignore[no-untyped-def]
     return 0.0 if found < 0.0 else found
 
 
-# --- layer normalisation
-# ------------------------------------------------------------------------------------------------
+# --- layer normalisation ----------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -217,8 +215,7 @@ def layer_norm_backward(start, stop, g, x, weight, mean, scale, dx, inverse, sha
             more[:] = 0
 
 
-# --- batch normalisation
-# ------------------------------------------------------------------------------------------------
+# --- batch normalisation ----------------------------------------------------------------------------------------------
 
 
 # Columns are looped over from 0 in slices of their own, since the compiler vectorises no loop whose index it cannot
@@ -380,8 +377,7 @@ def batch_norm_planes_backward(start, stop, g, x, weight, mean, scale, dx, dweig
                 to[j] = factor * (up[j] - plain - (plane[j] - mu) * along)
 
 
-# --- softmax cross-entropy
-# ----------------------------------------------------------------------------------------------
+# --- softmax cross-entropy --------------------------------------------------------------------------------------------
 
 
 @jit
@@ -441,8 +437,7 @@ def cross_entropy_backward(start, stop, x, target, most, total, each, dx):  # ty
         to[target[r]] = -_sum(to, np.float32(0))
 
 
-# --- GELU
-# ---------------------------------------------------------------------------------------------------------------
+# --- GELU -------------------------------------------------------------------------------------------------------------
 
 
 @kernel(fastmath={"contract"})
@@ -522,8 +517,7 @@ def gelu_tanh_backward(start, stop, g, x, dx):  # type: ignore[no-untyped-def]
         )
 
 
-# --- masks
-# --------------------------------------------------------------------------------------------------------------
+# --- masks ------------------------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -542,8 +536,7 @@ def masked(start, stop, g, mask, out):  # type: ignore[no-untyped-def]
         out[i] = g[i] if mask[i] else g[i] ^ g[i]
 
 
-# --- max pooling
-# --------------------------------------------------------------------------------------------------------
+# --- max pooling ------------------------------------------------------------------------------------------------------
 
 
 # A later element wins over the largest so far unless it is at most as large. A NaN is never that, and once it has won,
@@ -645,8 +638,7 @@ def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilati
                     dx[p, y, z] += g[p, i, j]
 
 
-# --- Adam
-# ---------------------------------------------------------------------------------------------------------------
+# --- Adam -------------------------------------------------------------------------------------------------------------
 
 
 @jit(fastmath={"contract"})

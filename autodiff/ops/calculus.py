@@ -22,8 +22,7 @@ from autodiff.ops.stable import bessel_i, of_order, spherical_bessel
 
 where = elementwise.where_.function
 
-# --- running products and sums
-# ------------------------------------------------------------------------------------------
+# --- running products and sums ----------------------------------------------------------------------------------------
 
 
 def _cumprod(x: Any, axis: int) -> Any:
@@ -115,8 +114,7 @@ def cumulative_prod(
     return _running(cumprod, x, axis, dtype, out, include_initial, 1.0)
 
 
-# --- differences and integrals
-# -----------------------------------------------------------------------------------------------
+# --- differences and integrals ----------------------------------------------------------------------------------------
 
 
 def _slice(x: Any, axis: int, start: Any, stop: Any) -> Any:
@@ -223,8 +221,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
     return t + (np.unwrap(t._array, discont, axis, period=period) - t._array)
 
 
-# --- order statistics
-# -------------------------------------------------------------------------------------------------------
+# --- order statistics -------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.sort)
@@ -446,8 +443,7 @@ def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool 
     return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
 
 
-# --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0
-# ------------------------------------
+# --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0 ---------------------------
 
 
 def _without_nan(a: Any, neutral: float) -> tuple[Any, Any]:
@@ -547,8 +543,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
     return x
 
 
-# --- statistics
-# -----------------------------------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.average)
@@ -635,8 +630,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return result if np.array_equal(cut, data, equal_nan=True) else result + (cut - data)
 
 
-# --- interpolation and convolution
-# ------------------------------------------------------------------------------------------------
+# --- interpolation and convolution ------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.interp)
@@ -704,8 +698,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return convolve(x, shaping.flip(k), mode)
 
 
-# --- polynomials and special points
-# -----------------------------------------------------------------------------------------------
+# --- polynomials and special points -----------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.polyval)

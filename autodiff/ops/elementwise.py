@@ -287,8 +287,7 @@ def sign(x: Any, /) -> Any:
 deg2rad = P("deg2rad", np.deg2rad, lambda g, out, x: g * (np.pi / 180), numpy=[np.deg2rad, np.radians])
 rad2deg = P("rad2deg", np.rad2deg, lambda g, out, x: g * (180 / np.pi), numpy=[np.rad2deg, np.degrees])
 
-# --- choices: a tie sends one half to each (docs/kinks.md)
-# -----------------------------------------------------------------
+# --- choices: a tie sends one half to each (docs/kinks.md) ------------------------------------------------------------
 
 
 def _share(g: Any, chosen: Any, other: Any) -> Any:
@@ -454,8 +453,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return clip_.function(a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
-# --- complex parts: the convention is JAX's (docs/complex.md)
-# ---------------------------------------------------------------
+# --- complex parts: the convention is JAX's (docs/complex.md) ---------------------------------------------------------
 
 conjugate = P("conjugate", np.conjugate, lambda g, out, x: np.conjugate(g), label="conj")
 real = P(

@@ -285,8 +285,7 @@ def _read(a: Any, uplo: str) -> Any:
     return elementwise.where_.function(hermitian, x, mirrored) if np.any(hermitian) else mirrored
 
 
-# --- eigenvalues, singular values
-# -----------------------------------------------------------------------------------------
+# --- eigenvalues, singular values -------------------------------------------------------------------------------------
 
 
 def _inverse_gaps(values: Any) -> Any:
@@ -833,8 +832,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> A
     return matmul.function(_h(vh) * inverse[..., None, :], _h(u))
 
 
-# --- composed of the above
-# --------------------------------------------------------------------------------------------------
+# --- composed of the above --------------------------------------------------------------------------------------------
 
 
 @dispatch.implements(np.linalg.lstsq)

@@ -511,8 +511,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return result
 
 
-# --- padding and repeating
-# -----------------------------------------------------------------------------------------------
+# --- padding and repeating --------------------------------------------------------------------------------------------
 
 
 def _pad(x: Any, pad_width: Any, value: Any = 0) -> Any:

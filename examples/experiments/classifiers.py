@@ -23,8 +23,7 @@ Array = np.ndarray[Any, Any]
 LossAndGradient = Callable[[Array, Array, Array], tuple[float, Array]]
 
 
-# --- distances
-# -------------------------------------------------------------------------------------------------------------
+# --- distances --------------------------------------------------------------------------------------------------------
 
 
 def distances_naive(a: Array, b: Array) -> Array:
@@ -60,8 +59,7 @@ def choose_k(x: Array, y: Array, candidates: Sequence[int], folds: int = 5) -> d
     return found
 
 
-# --- two linear losses, three times each
-# ----------------------------------------------------------------------------------------
+# --- two linear losses, three times each ------------------------------------------------------------------------------
 
 
 def svm_naive(W: Array, X: Array, y: Array) -> tuple[float, Array]:
@@ -155,8 +153,7 @@ def agreement(data: Data, rng: np.random.Generator) -> list[list[Any]]:
     return rows
 
 
-# --- the contest
-# ----------------------------------------------------------------------------------------------------------------
+# --- the contest ------------------------------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:

@@ -64,8 +64,7 @@ def _along(name: str, x: Any, dim: int) -> int:
     return int(dim % x.ndim)
 
 
-# --- piecewise linear
-# -----------------------------------------------------------------------------------------------------
+# --- piecewise linear -------------------------------------------------------------------------------------------------
 
 
 def relu(input: Any) -> Tensor:
@@ -251,8 +250,7 @@ def maxout(input: Any, pool_size: int, dim: int = 1) -> Tensor:
     return pieces.max(axis=axis + 1)  # type: ignore[no-any-return]
 
 
-# --- smooth
-# ---------------------------------------------------------------------------------------------------------------
+# --- smooth -----------------------------------------------------------------------------------------------------------
 
 
 def sigmoid(input: Any) -> Tensor:
@@ -437,8 +435,7 @@ def glu(input: Any, dim: int = -1) -> Tensor:
     return x[(*before, slice(half))] * sigmoid(x[(*before, slice(half, None))])  # type: ignore[no-any-return]
 
 
-# --- along an axis
-# --------------------------------------------------------------------------------------------------------
+# --- along an axis ----------------------------------------------------------------------------------------------------
 
 
 def softmax(input: Any, dim: int) -> Tensor:

@@ -414,8 +414,7 @@ def test_an_array_that_no_rule_reads_dies_at_once():
     np.testing.assert_array_equal(x.grad, np.ones(3))
 
 
-# --- accumulation, ownership
-# ---------------------------------------------------------------------------------------------
+# --- accumulation, ownership ------------------------------------------------------------------------------------------
 
 
 def test_grad_accumulates_over_calls_and_zero_grad_forgets():
@@ -501,8 +500,7 @@ def test_python_numbers_are_weak():
         assert out.dtype == np.float32
 
 
-# --- freeing, higher orders
-# ----------------------------------------------------------------------------------------------------
+# --- freeing, higher orders -------------------------------------------------------------------------------------------
 
 
 def test_a_second_pass_over_a_freed_graph_says_what_to_do():
@@ -565,8 +563,7 @@ def test_gradients_of_computed_tensors():
     assert ad.gradients(out, [h, x]) == (12.0, 36.0)
 
 
-# --- hooks, names, copies
-# ------------------------------------------------------------------------------------------------------
+# --- hooks, names, copies ---------------------------------------------------------------------------------------------
 
 
 def test_hooks_see_and_replace_gradients():
@@ -621,8 +618,7 @@ def test_names_reach_the_graph():
     assert "doubled" in repr(y)
 
 
-# --- misuse
-# ----------------------------------------------------------------------------------------------------------------------
+# --- misuse -----------------------------------------------------------------------------------------------------------
 
 
 def refused(error, match):
@@ -701,8 +697,7 @@ def test_repr_shows_the_value():
     assert repr(leaf(np.float32(1))) == "tensor(1., dtype=float32, requires_grad=True)"
 
 
-# --- NumPy's protocols
-# --------------------------------------------------------------------------------------------------------------
+# --- NumPy's protocols ------------------------------------------------------------------------------------------------
 
 
 def test_numpy_calls_record():
@@ -785,8 +780,7 @@ def test_checkpoint_recomputes_and_agrees():
     )
 
 
-# --- what a rule reads
-# ----------------------------------------------------------------------------------------------------------------
+# --- what a rule reads ------------------------------------------------------------------------------------------------
 
 
 def test_what_a_rule_reads_is_read_off_its_code(monkeypatch):

@@ -36,8 +36,7 @@ def run_torch(torch, function, arrays, g):
     return out.detach().numpy(), [leaf.grad.numpy() for leaf in leaves]
 
 
-# --- the function
-# -------------------------------------------------------------------------------------------------------
+# --- the function -----------------------------------------------------------------------------------------------------
 
 SIZES = st.tuples(
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)
@@ -295,8 +294,7 @@ def test_misuse_is_named(args, options, error, words):
         F.scaled_dot_product_attention(*args, **options)
 
 
-# --- the layer
-# ----------------------------------------------------------------------------------------------------------
+# --- the layer --------------------------------------------------------------------------------------------------------
 
 
 def carry(torch, ours, theirs):
@@ -472,8 +470,7 @@ def test_misuse_of_the_layer_is_named(call, error, words):
         call(nn.MultiheadAttention(4, 2, batch_first=True))
 
 
-# --- transformer
-# --------------------------------------------------------------------------------------------------------
+# --- transformer ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch_first", [False, True])

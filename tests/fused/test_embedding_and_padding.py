@@ -15,8 +15,7 @@ def close(ours, theirs):
     np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-10, atol=1e-12)
 
 
-# --- embedding
-# ----------------------------------------------------------------------------------------------------------
+# --- embedding --------------------------------------------------------------------------------------------------------
 
 
 def test_rows_read_often_receive_the_sum_and_others_nothing(rng):
@@ -132,8 +131,7 @@ def test_one_hot(shape, seed, count):
     np.testing.assert_array_equal(out.data, np.eye(wide, dtype=int)[indices])
 
 
-# --- padding
-# ------------------------------------------------------------------------------------------------------------
+# --- padding ----------------------------------------------------------------------------------------------------------
 
 
 @given(

@@ -176,8 +176,7 @@ def test_scores_far_out_lose_no_digits():
     np.testing.assert_allclose(loss.data, np.log1p(np.exp(-20.0)), rtol=1e-6)
 
 
-# --- connectionist temporal classification
-# --------------------------------------------------------------------------------
+# --- connectionist temporal classification ----------------------------------------------------------------------------
 
 
 def collapsed(path, blank):

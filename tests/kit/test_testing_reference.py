@@ -34,8 +34,7 @@ def test_a_function_that_is_flat_in_float64_is_known_to_its_rounding_only(tempor
         assert check_gradients(j1, np.array(-0.003735408560311404), seed=seed, raises=False).verdict == "pass"
 
 
-# --- complex steps
-# ---------------------------------------------------------------------------------------------------------
+# --- complex steps ----------------------------------------------------------------------------------------------------
 
 
 def test_a_complex_step_loses_no_digit():
@@ -76,8 +75,7 @@ def test_ties_are_recognised_although_complex_numbers_are_ordered():
     assert [entry.kink for entry in report.entries if not entry.together] == [True, True, False]
 
 
-# --- noise and conditioning
-# ------------------------------------------------------------------------------------------------
+# --- noise and conditioning -------------------------------------------------------------------------------------------
 
 
 def test_noise_is_measured():
@@ -150,8 +148,7 @@ def test_a_small_gradient_of_what_is_constant_to_the_last_digit_fails(size, temp
         assert check_gradients(lambda x: vanishing(x) + wrong(x), point, order=1, raises=False).verdict == "fail"
 
 
-# --- what is held constant
-# -------------------------------------------------------------------------------------------------
+# --- what is held constant --------------------------------------------------------------------------------------------
 
 
 def test_constants_of_the_gradient_are_held_at_the_base_point():

@@ -217,8 +217,7 @@ def transformer(draw):
     return (4, 2, 1, 2, 8), options, [draw.array(shape), draw.array(shape)]
 
 
-# --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive
-# -----------
+# --- losses: the functions behind them are compared in test_against_torch_functional.py, here their options arrive ----
 
 
 def pair(name, other, **options):
@@ -306,8 +305,7 @@ def ctc(draw):
 VALUES_ONLY = {"CTCLoss"}
 
 
-# --- the tests
-# ----------------------------------------------------------------------------------------------------------
+# --- the tests --------------------------------------------------------------------------------------------------------
 
 
 def close(ours, theirs, words):

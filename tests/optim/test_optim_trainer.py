@@ -173,8 +173,7 @@ def test_progress_bar_shows_loss_accuracy_and_rate(capsys: pytest.CaptureFixture
     assert "lr=0.02" in shown
 
 
-# --- bad data, bad numbers
-# ------------------------------------------------------------------------------------------------
+# --- bad data, bad numbers --------------------------------------------------------------------------------------------
 
 
 def poisoned() -> tuple[Any, Any]:
@@ -286,8 +285,7 @@ def test_refuses_options(options: dict[str, Any], fit: dict[str, Any], words: st
         trainer(network(), **options).fit(blobs(), **fit)
 
 
-# --- killed and resumed
-# ----------------------------------------------------------------------------------------------------
+# --- killed and resumed -----------------------------------------------------------------------------------------------
 
 
 class Stop(Exception):
@@ -446,8 +444,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_and_nothing_touched(tmp_path
         np.testing.assert_array_equal(array, before[name])
 
 
-# --- checkpoints and history by themselves
-# ------------------------------------------------------------------------------------
+# --- checkpoints and history by themselves ----------------------------------------------------------------------------
 
 
 def test_checkpoint_round_trip_and_refusals(tmp_path: Path) -> None:
@@ -517,8 +514,7 @@ def test_history_as_csv_and_picture(tmp_path: Path) -> None:
         optim.History().plot()
 
 
-# --- clipping
-# ------------------------------------------------------------------------------------------------------------------
+# --- clipping ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, float("inf")])
