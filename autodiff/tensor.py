@@ -660,8 +660,7 @@ class Tensor(_Base):
         memo[id(self)] = result
         return result
 
-    # --- NumPy's protocols
-    # ----------------------------------------------------------------------------------------------
+    # --- NumPy's protocols --------------------------------------------------------------------------------------------
 
     #: pandas' operators leave the answer to a class that claims precedence; see :mod:`autodiff.containers`.
     __pandas_priority__ = 5000
@@ -689,8 +688,7 @@ class Tensor(_Base):
             return NotImplemented  # another class may know both
         return dispatch.call_function(_wrapped, function, args, kwargs)
 
-    # --- operators: the operations' own functions, so that no wrapper stands between
-    # -----------------------------------------
+    # --- operators: the operations' own functions, so that no wrapper stands between ----------------------------------
 
     if not TYPE_CHECKING:  # their types stand in signatures.pyi
         __add__ = _operator_of(elementwise.add)
@@ -795,8 +793,7 @@ class Tensor(_Base):
     __rxor__ = __xor__
     __hash__ = object.__hash__
 
-    # --- ndarray's methods, with ndarray's arguments
-    # ----------------------------------------------------------------------------
+    # --- ndarray's methods, with ndarray's arguments ------------------------------------------------------------------
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
         """:func:`numpy.sum` over ``axis``."""

@@ -176,8 +176,7 @@ class Optimizer:
     def _name(self) -> str:
         return type(self).__name__
 
-    # --- what a subclass says
-    # ------------------------------------------------------------------------------------------
+    # --- what a subclass says -----------------------------------------------------------------------------------------
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         """Names of the state arrays under this group's options."""
@@ -215,8 +214,7 @@ class Optimizer:
         """The shape of a state array: the parameter's."""
         return p.data.shape  # type: ignore[no-any-return]
 
-    # --- parameter groups
-    # ------------------------------------------------------------------------------------------------
+    # --- parameter groups ---------------------------------------------------------------------------------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own, for example the layers that are unfrozen later.
@@ -309,8 +307,7 @@ class Optimizer:
                 if p.grad is not None:
                     p.grad = np.zeros(array_of(p).shape, array_of(p).dtype)
 
-    # --- a step
-    # ----------------------------------------------------------------------------------------------------------
+    # --- a step -------------------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step along the gradients that lie in ``p.grad``; parameters whose gradient is None stay as they are.
@@ -473,8 +470,7 @@ class Optimizer:
         vector[: len(values)] = values
         return cells[: len(values)]
 
-    # --- saving
-    # ------------------------------------------------------------------------------------------------------------
+    # --- saving -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly: options and state, with parameters replaced by their number.

@@ -149,8 +149,7 @@ class DataParallel:
         self.optimizer.step()
         return loss
 
-    # --- what goes between the processes
-    # ------------------------------------------------------------------------------------
+    # --- what goes between the processes ------------------------------------------------------------------------------
 
     def shard(self, examples: Any) -> Any:
         """This process's share of a batch: every ``size``-th example.

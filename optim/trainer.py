@@ -639,8 +639,7 @@ class Trainer:
                 set_generator_state(module.generator, masks[key])
         return RateSearch(rates, losses)
 
-    # --- killed and resumed
-    # -----------------------------------------------------------------------------------------------
+    # --- killed and resumed -------------------------------------------------------------------------------------------
 
     def _generators(self) -> Iterator[tuple[str, Any]]:
         """Submodules with a random generator, or room for one."""

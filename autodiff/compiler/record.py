@@ -387,8 +387,7 @@ class Recorder:
         """A view that is an attribute."""
         return self.call(Attribute(name), (standin,), {})
 
-    # --- writing down
-    # -------------------------------------------------------------------------------------------------------
+    # --- writing down -------------------------------------------------------------------------------------------------
 
     def _template(self, value: Any) -> Any:
         kind = type(value)

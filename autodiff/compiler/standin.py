@@ -135,8 +135,7 @@ class Recorded:
     def __class__(self) -> Any:
         return type(self.value)
 
-    # --- NumPy's protocols
-    # ----------------------------------------------------------------------------------------------
+    # --- NumPy's protocols --------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(hasattr(value, "_node") or isinstance(value, Batched) for value in inputs):
@@ -179,8 +178,7 @@ class Recorded:
     def setflags(self, **flags: bool) -> None:
         """Whether the memory may be written into: nothing that a stand-in stands for is."""
 
-    # --- indexing
-    # ---------------------------------------------------------------------------------------------------------
+    # --- indexing -----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         return self.recorder.call(operator.getitem, (self, key), {})

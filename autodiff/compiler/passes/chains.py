@@ -423,8 +423,7 @@ class Chain:
                 if dtypes is not None:
                     self._numbers[_as(value, dtypes[place])] = dtypes[place].type(value.literal)
 
-    # --- NumPy
-    # ----------------------------------------------------------------------------------------------------------------
+    # --- NumPy --------------------------------------------------------------------------------------------------------
 
     def _allocate(self, units: Sequence[Any], registers: list[tuple[str, Any]]) -> list[str]:
         """The lines of one block, intermediates being kept in as few registers (scratch arrays) as can be."""
@@ -543,8 +542,7 @@ class Chain:
         if (noted.flags or flags) and self._heeded(noted.flags | _as_numpys(flags or 0)):
             self._one_by_one(*arrays)
 
-    # --- compiled loops
-    # ----------------------------------------------------------------------------------------------------------
+    # --- compiled loops -----------------------------------------------------------------------------------------------
 
     def compile(self) -> None:
         """Have the loops compiled now."""

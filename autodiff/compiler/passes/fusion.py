@@ -118,8 +118,7 @@ class _Pass:
             found if any(isinstance(op.target, Chain) for op in found) else self.ops
         )  # moved for nothing, calls may hold memory for longer
 
-    # --- which
-    # -----------------------------------------------------------------------------------------------------------------
+    # --- which --------------------------------------------------------------------------------------------------------
 
     def _shape(self, op: Op) -> tuple[int, ...] | None:
         """The shape of an elementwise call that may belong to a group."""
@@ -279,8 +278,7 @@ class _Pass:
             for index in self._whole(_Item([op])):
                 self.readers[index] = item
 
-    # --- the chain
-    # ---------------------------------------------------------------------------------------------------------------
+    # --- the chain ----------------------------------------------------------------------------------------------------
 
     def _built(self, item: _Item, used: set[int]) -> list[Op]:
         """A group as calls of the plan: memory for what it gives, its operands as the chain takes them, and the chain.
