@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
+from autodiff.rows import RowSparse
 from autodiff.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
@@ -57,7 +58,9 @@ def clip_grad_norm_(
     if not max_norm >= 0:
         raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     pairs = _with_gradients(parameters)
-    norms = [float(np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type)) for _, g in pairs]
+    # What a gradient of rows leaves out is zero, and adds nothing to a norm of positive order.
+    arrays = [g.values() if isinstance(g, RowSparse) and norm_type > 0 else np.asarray(g) for _, g in pairs]
+    norms = [float(np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type)) for g in arrays]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if error_if_nonfinite and not np.isfinite(total):
         raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
@@ -94,4 +97,4 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     for p, g in _with_gradients(parameters):
-        p.grad = np.clip(g, -clip_value, clip_value)
+        p.grad = g.clip(-clip_value, clip_value)

@@ -43,6 +43,7 @@ from autodiff.ops import (
     ufunc_methods,
     writing,
 )
+from autodiff.rows import RowSparse
 from autodiff.writes import lend, written
 
 __all__ = ["Tensor", "from_dlpack", "tensor"]
@@ -231,8 +232,8 @@ class Tensor(_Base):
 
     @property
     def grad(self) -> Any:
-        """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, or
-        None.
+        """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, a
+        :class:`~autodiff.rows.RowSparse` of a table read with ``sparse=True``, or None.
         """
         node = self._node
         if isinstance(node, Variable):
@@ -250,7 +251,7 @@ class Tensor(_Base):
                 return
             raise GraphError("a tensor that requires no gradient has no .grad; set requires_grad = True first")
         if value is not None:
-            if not isinstance(value, Tensor):
+            if not isinstance(value, Tensor | RowSparse):
                 value = np.asarray(value)
             if value.shape != node.shape:
                 raise ShapeError(f".grad must have the tensor's shape {node.shape}, got {value.shape}")
@@ -1118,7 +1119,7 @@ def _rebuild(cls: type[Tensor], data: Any, requires_grad: bool, name: str | None
         result._name = name
     if requires_grad:
         result.requires_grad = True
-        result.grad = None if grad is None else np.array(grad)
+        result.grad = None if grad is None else grad.copy()
     return result
 
 

@@ -92,6 +92,13 @@ PARTS: dict[str, Part] = {
         seconds=1,
         limit=420,
     ),
+    "programs": Part(
+        "Training steps of whole programs",
+        "A transformer block, LeNet, derivatives within a loss, and a table of a million rows, float32: a step with"
+        " forward, backward and optimiser, the same lines in both libraries.",
+        seconds=3,
+        limit=240,
+    ),
     "transforms": Part(
         "Transforms of functions",
         "Forward mode, nested modes and batches of examples, float64, against a loop of our own or NumPy by hand.",
@@ -119,6 +126,19 @@ PARTS: dict[str, Part] = {
         " batch (width 128): a training step of a network with two hidden layers of that width.",
         seconds=2,
         limit=480,
+    ),
+    "growth": Part(
+        "Growth of gradients",
+        "Time and memory of a gradient by the size of every task of GradBench, and of gradients made of many parts, in"
+        " a process of its own for every candidate and task. `det` by the number of its products.",
+        limit=900,
+    ),
+    "costs": Part(
+        "First calls, and the collector",
+        "The first call of a step under `autodiff.compile` runs eagerly and is traced; the second writes code, and so"
+        " do a few after it. `h = h * w + b` of Python numbers, forward and backward, beside libraries that fill the"
+        " heap which Python's collector walks.",
+        limit=240,
     ),
     "memory": Part(
         "Memory",

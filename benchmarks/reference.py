@@ -22,6 +22,7 @@ __all__ = [
     "CS231N",
     "SMALL",
     "CarefulAdam",
+    "LARGE",
     "CarefulNet",
     "Net",
     "Problem",
@@ -421,6 +422,8 @@ CS231N = (
     Net(3072, (100,) * 5, 10, 100, "layernorm", label="CS231n"),
     Net(3072, (100,) * 5, 10, 100, "batchnorm", 0.75, label="CS231n"),
 )
+#: Where products of matrices are all of the time.
+LARGE = Net(3072, (1024, 1024), 10, 256, label="large")
 SMALL = (Net(64, (32, 32), 10, 32, label="small"), Net(64, (32, 32), 10, 32, "batchnorm", label="small"))
 
 

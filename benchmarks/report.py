@@ -564,6 +564,10 @@ def amounts_table(rows: Sequence[dict[str, Any]]) -> str:
 def _amount(what: str, value: float) -> str:
     if "instructions" in what:
         return f"{value:,.0f}"
+    if "seconds" in what:
+        return duration(value)
+    if "calls" in what or "times as long" in what:
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
     if "a node" in what:
         return f"{value:,.0f} B"
     for unit, scale in (("MiB", 2**20), ("KiB", 2**10)):

@@ -12,7 +12,19 @@ from typing import Any
 
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest
-from benchmarks.reference import ADAM_EPS, BETA1, BETA2, CS231N, RATE, SMALL, CarefulNet, Net, Problem, TextbookNet
+from benchmarks.reference import (
+    ADAM_EPS,
+    BETA1,
+    BETA2,
+    CS231N,
+    LARGE,
+    RATE,
+    SMALL,
+    CarefulNet,
+    Net,
+    Problem,
+    TextbookNet,
+)
 from benchmarks.targets import COMPILED
 
 __all__ = ["contests", "library", "model_of", "steps_by_name"]
@@ -145,3 +157,4 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         return
     for net in (*CS231N, *SMALL):
         yield contest(net, compiled=True)
+    yield contest(LARGE, compiled=False)

@@ -68,7 +68,6 @@ REASONS = {
     r"skip_init": "pass `_weight`, or set `.data`",
     r"(pack|unpack|pad|unpad)?_?(Packed|packed)_?(S|s)equence|pack_sequence|pack_padded_sequence|pad_packed_sequence|"
     r"unpack_sequence|PackedSequence|invert_permutation|bind": "recurrent layers take `lengths=`",
-    r"SparseAdam": "gradients are dense",
     r"swap_in_optimizer_params_and_state": "`load_state_dict`",
     r"swap.*": "internal to PyTorch",
     r"(xavier|kaiming|normal|uniform|constant|dirac|eye|orthogonal|sparse)(_\w+)?": _OLD

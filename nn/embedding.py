@@ -36,7 +36,7 @@ class Embedding(Module):
     scale_grad_by_freq : bool
         Divide the gradient of each row by how often a batch reads it.
     sparse : bool
-        Refused: gradients here are dense.
+        The gradient of ``weight`` holds the rows that were read alone: :func:`nn.functional.embedding`.
     dtype : dtype
     generator : numpy.random.Generator, optional
         Draws the initial values: standard normal, as PyTorch.
@@ -48,7 +48,7 @@ class Embedding(Module):
     Raises
     ------
     ArgumentError
-        If a size is negative, ``padding_idx`` names no row, or ``sparse`` is asked for.
+        If a size is negative, or ``padding_idx`` names no row.
 
     Examples
     --------
@@ -74,14 +74,13 @@ class Embedding(Module):
             raise ArgumentError(f"Embedding: sizes must not be negative, got {num_embeddings} and {embedding_dim}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(f"Embedding: padding_idx {padding_idx} does not name one of {num_embeddings} rows")
-        if sparse:
-            raise ArgumentError("Embedding: gradients are dense here; pass sparse=False")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         self.max_norm = max_norm
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype) if _weight is None else _weight)
         if _weight is None:
             self.reset_parameters(generator)
@@ -134,7 +133,9 @@ class Embedding(Module):
 
     def forward(self, input: ArrayLike) -> Tensor:
         """int (...) -> (..., embedding_dim)."""
-        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq)
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+        )
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -222,7 +223,7 @@ class EmbeddingBag(Embedding):
     ) -> Tensor:  # type: ignore[override]
         """int (B, n), or (total,) with offsets -> (B, embedding_dim)."""
         return F.embedding_bag(
-            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, False,
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,
             per_sample_weights, self.include_last_offset, self.padding_idx,
         )  # fmt: skip
 

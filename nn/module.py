@@ -11,6 +11,7 @@ import numpy as np
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
+from autodiff.rows import no_gradient
 from autodiff.watch import scope
 from nn.parameter import Parameter
 
@@ -333,9 +334,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or make them zero."""
         for parameter in self.parameters():
-            parameter.grad = (
-                None if set_to_none or parameter.grad is None else np.zeros(parameter.shape, parameter.dtype)
-            )
+            parameter.grad = None if set_to_none or parameter.grad is None else no_gradient(parameter.grad)
 
     def to(self: M, dtype: DTypeLike) -> M:
         """All floating-point parameters and buffers in another floating-point dtype; gradients are forgotten."""

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from autodiff import kernels
+from autodiff.core.errors import ArgumentError
+from autodiff.rows import RowSparse
 from optim.flat import Array
 from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed, option
 
-__all__ = ["Adam", "AdamW"]
+__all__ = ["Adam", "AdamW", "SparseAdam"]
 
 
 class Adam(Optimizer):
@@ -72,12 +74,20 @@ class Adam(Optimizer):
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
+    def _rates(self, group: Group, turn: Any) -> tuple[float, float]:
+        """eps and lr with the bias corrections in them, which saves a division: lr m / (sqrt(v) / root + eps) = lr root
+        m / (sqrt(v) + eps root).
+        """
+        beta1, beta2 = group["betas"]
+        root = math.sqrt(1 - beta2**turn)
+        return group["eps"] * root, group["lr"] * root / (1 - beta1**turn)
+
     def _kernel(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array]) -> bool:
         size = p.size
         # Our state shares the parameters' dtype and layout, so to look at both of these is enough.
         if group["amsgrad"] or not kernels.large(size, kernels.LEAST_OF_MANY) or not kernels.ready(p, g):
             return False
-        numbers = np.array((*_constants(group), *_rates(group, turn)), p.dtype)
+        numbers = np.array((*_constants(group), *self._rates(group, turn)), p.dtype)
         try:
             kernels.run("adam_in_place", size, size, p, g, *slots, numbers)
         except kernels.KernelFailure:
@@ -89,7 +99,7 @@ class Adam(Optimizer):
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
         lr, weight_decay = group["lr"], group["weight_decay"]
-        first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, *_rates(group, turn))
+        first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, *self._rates(group, turn))
         if group["decoupled_weight_decay"]:
             if weight_decay:
                 np.multiply(p, 1 - lr * weight_decay, p)
@@ -112,15 +122,6 @@ class Adam(Optimizer):
         np.divide(mean, temporary, temporary)
         np.multiply(temporary, rate, temporary)
         np.subtract(p, temporary, p)
-
-
-def _rates(group: Group, turn: Any) -> tuple[float, float]:
-    """eps and lr with the bias corrections in them, which saves a division: lr m / (sqrt(v) / root + eps) = lr root m /
-    (sqrt(v) + eps root).
-    """
-    beta1, beta2 = group["betas"]
-    root = math.sqrt(1 - beta2**turn)
-    return group["eps"] * root, group["lr"] * root / (1 - beta1**turn)
 
 
 def _constants(group: Group) -> tuple[float, ...]:
@@ -156,3 +157,51 @@ class AdamW(Adam):
 
     weight_decay: float = option(default=1e-2, allowed=NON_NEGATIVE)
     decoupled_weight_decay: bool = option(default=True, init=False)
+
+
+class SparseAdam(Adam):
+    """Adam for tables read with ``sparse=True``: a step moves the rows that have a gradient, and their moments alone.
+
+    The moments of the other rows stay as they are, where :class:`Adam` would let them fade and move these rows on. The
+    count of steps, for the bias corrections, is the parameter's. As in PyTorch, ``eps`` is added to ``sqrt(v)`` before
+    the correction of ``v``.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, maximize
+        As in :class:`Adam`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option has a value that is not allowed; by ``step()``, if a gradient is dense.
+
+    Examples
+    --------
+    >>> import autodiff, nn, optim
+    >>> from nn import functional as F
+    >>> table = autodiff.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+    >>> optimizer = optim.SparseAdam([table], lr=0.5)
+    >>> F.embedding([2, 0, 2], table, sparse=True).sum().backward()
+    >>> optimizer.step()
+    >>> table.data.round(6).ravel()
+    array([0.5, 2. , 2.5])
+    """
+
+    weight_decay: float = option(default=0, init=False)
+    amsgrad: bool = option(default=False, init=False)
+    decoupled_weight_decay: bool = option(default=False, init=False)
+    maximize: bool = option(default=False)
+
+    def _rates(self, group: Group, turn: Any) -> tuple[float, float]:
+        return group["eps"], super()._rates(group, turn)[1]
+
+    def _rows_of(self, group: Group, g: RowSparse) -> RowSparse:
+        return g
+
+    def _fitting(self, group: Group, grads: list[Any]) -> list[Any]:
+        if any(g is not None and g.__class__ is not RowSparse for g in grads):
+            raise ArgumentError(
+                "SparseAdam: takes sparse gradients alone, of an embedding with sparse=True; use Adam for dense ones"
+            )
+        return grads

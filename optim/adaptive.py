@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.errors import ArgumentError
+from autodiff.rows import RowSparse
 from optim.flat import Array
 from optim.optimizer import NON_NEGATIVE, Group, Optimizer, averaged, averaged_square, decayed, option
 
@@ -64,6 +66,11 @@ class Adagrad(Optimizer):
     def _initial(self, group: Group, slot: str, dtype: np.dtype[Any]) -> complex:
         value = float(group["initial_accumulator_value"])
         return complex(value, value) if dtype.kind == "c" else value
+
+    def _rows_of(self, group: Group, g: RowSparse) -> Any:
+        if group["weight_decay"]:
+            raise ArgumentError("Adagrad: weight_decay moves every row, so it takes no sparse gradients")
+        return g
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (total,), temporary = slots, scratch[1]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import autodiff
 from autodiff.core.errors import ShapeError
 from autodiff.core.graph import Variable, tick, time
+from autodiff.rows import RowSparse
 from autodiff.writes import writes_to, written
 
 __all__ = ["Array", "Flat", "Ordinary", "State", "array_of", "real", "runs_of"]
@@ -173,7 +174,7 @@ class Flat:
         """
         for name, start in zip(names, starts, strict=True):
             if name not in self._slots:
-                flat = np.full(self._size, start, self.dtype)
+                flat = np.full(self._size, start, self.dtype) if start else np.zeros(self._size, self.dtype)
                 self._slots[name] = (flat, self.cut(flat))
             moved = []
             for state, view, takes_part in zip(states, self._slots[name][1], used, strict=True):
@@ -296,7 +297,7 @@ def _gradient_of(name: str, p: Any) -> Array | None:
     g, data = p.grad, array_of(p)
     if g is None:
         return None
-    if g.__class__ is not np.ndarray:
+    if g.__class__ is not np.ndarray and not isinstance(g, RowSparse):
         g = np.asarray(array_of(g) if hasattr(g, "requires_grad") else g)
     if g.shape != data.shape:
         raise ShapeError(f"{name}: a gradient has shape {g.shape}, its parameter {data.shape}")

@@ -28,6 +28,7 @@ import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
 from autodiff.fast.thresholds import THRESHOLDS
+from autodiff.rows import RowSparse, no_gradient
 from optim.flat import Array, Flat, Ordinary, State, array_of, real, runs_of
 
 __all__ = ["Optimizer", "option"]
@@ -210,6 +211,17 @@ class Optimizer:
         """The formula as compiled code, where that pays; returns whether it was applied."""
         return False
 
+    def _rows_of(self, group: Group, g: RowSparse) -> Any:
+        """A gradient of rows as the formula takes it: as it is, to go over these rows alone, or dense."""
+        raise ArgumentError(
+            f"{self._name}: takes no sparse gradients; use optim.SparseAdam, SGD or Adagrad, or an embedding with"
+            " sparse=False"
+        )
+
+    def _fitting(self, group: Group, grads: list[Any]) -> list[Any]:
+        """The gradients as the formula takes them."""
+        return [self._rows_of(group, g) if g.__class__ is RowSparse else g for g in grads]
+
     def _state_shape(self, name: str, p: Any) -> tuple[int, ...]:
         """The shape of a state array: the parameter's."""
         return p.data.shape  # type: ignore[no-any-return]
@@ -305,7 +317,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    p.grad = np.zeros(array_of(p).shape, array_of(p).dtype)
+                    p.grad = no_gradient(p.grad)
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
@@ -343,7 +355,7 @@ class Optimizer:
                 self._take(self._ordinary, given)
                 return loss
         work = [
-            (group, flat, flat.gradients(self._name))
+            (group, flat, self._fitting(group, flat.gradients(self._name)))
             for group in self.param_groups
             for flat in self._vectors(group, plain)
         ]
@@ -352,7 +364,8 @@ class Optimizer:
             flat.bind()
         for group, flat, grads in work:
             self._step_flat(group, flat, grads, plain)
-        self._ordinary = None if plain else Ordinary.of(self, [(group, flat) for group, flat, _ in work])
+        by_rows = any(g.__class__ is RowSparse for _, _, grads in work for g in grads)
+        self._ordinary = None if plain or by_rows else Ordinary.of(self, [(group, flat) for group, flat, _ in work])
         self._step_count += 1
         return loss
 
@@ -411,7 +424,22 @@ class Optimizer:
         starts = [self._initial(group, name, flat.dtype) for name in names]
         slots = flat.adopt(names, states, starts, used)
         flat.mark_written()
-        self._advance(group, flat, grads, None if all(used) else used, turns, slots, plain)
+        dense = [g is not None and not isinstance(g, RowSparse) for g in grads]
+        if any(dense):
+            self._advance(group, flat, grads, None if all(dense) else dense, turns, slots, plain)
+        for view, state, g, turn in zip(flat.views, states, grads, turns, strict=True):
+            if isinstance(g, RowSparse):
+                self._step_rows(group, turn, [view, *map(state.__getitem__, names)], g, plain)
+
+    def _step_rows(self, group: Group, turn: Any, arrays: list[Array], g: Any, plain: bool) -> None:
+        """Apply the formula to the rows that have a gradient, of a parameter and its state: the others stay."""
+        (rows,) = g.indices()
+        if rows.size:
+            taken = [array[rows] for array in arrays]
+            p, *slots = (real(part.reshape(-1)) for part in taken)
+            self._walk(group, turn, p, real(g.values().reshape(-1)), slots, plain)
+            for array, part in zip(arrays, taken, strict=True):
+                array[rows] = part
 
     def _advance(
         self,

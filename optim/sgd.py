@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
+from autodiff.rows import RowSparse
 from optim.flat import Array, State
 from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
 
@@ -74,6 +75,11 @@ class SGD(Optimizer):
 
     def _slots(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
+
+    def _rows_of(self, group: Group, g: RowSparse) -> Any:
+        if group["weight_decay"]:
+            raise ArgumentError("SGD: weight_decay moves every row, so it takes no sparse gradients")
+        return g.to_dense() if group["momentum"] else g  # the velocity of the other rows moves them on
 
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
         # Whether this is the first step with momentum: the velocity then starts as the gradient, without dampening.

@@ -33,7 +33,7 @@ OPTIONAL |= {"safetensors", "tensorboardX", "mpi4py", "numba", "llvmlite", "IPyt
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
 BASE = (
     "core fast functions zero_times_infinity dispatch batching higher levels views reads writes watch trees extras cuts"
-    " facts containers"
+    " facts containers rows"
 )
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
@@ -67,6 +67,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     # The door to optional packages loads what it is given a name of.
     "extras": ("core", "*"),
     "trees": ("core", ""),
+    "rows": ("core kernels", ""),
     "watch": ("core", ""),
     "writes": ("core views", ""),
     # The slope of a function of a symmetric matrix is asked of grad.
@@ -77,7 +78,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "signatures": ("tensor", ""),
     "closures": (BASE, ""),
     "checkpointing": (f"{BASE} closures", ""),
-    "clipping": ("core tensor", ""),
+    "clipping": ("core tensor rows", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
     "custom": ("core levels trees tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),

@@ -282,7 +282,7 @@ def _prepared(
             origin = fact[0]
             if origin is None:
                 taken.facts.append((f"{name}._node", None))
-                notes.append(f"noted({i}, {name}, {taken.names[-1]})")
+                notes.append(f"noted({i}, {name}, {name}._data)")
             else:
                 parent = f"p{i}"
                 taken.loads.append(f"{parent} = {name}._node")
@@ -536,6 +536,8 @@ class _Skeleton:
             return Node(PICK, parents, (), node.attrs, node.shape, node.dtype)
         if not isinstance(origin, tuple):
             raise Unrecordable("a graph from before the step")
+        if node.op.pull is not None:
+            raise Unrecordable(f"{node.op.name} has a way back of its own")
         number = origin[0]
         taken = self.taken
         strict = self.path[number].code is None

@@ -192,7 +192,8 @@ def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     if recording:
         g = added(held, g)
     else:
-        g = np.array(g) if held is None else np.asarray(getattr(held, "_data", held) + g)
+        g = kept(g) if held is None else getattr(held, "_data", held) + g
+        g = g if g.shape else kept(g)
     if leaf:
         entry.grad = g
     else:
@@ -248,7 +249,7 @@ def gradients_of(
     if state is not None and state.tracer is not None and create_graph is False:
         return state.tracer.gradients_of(roots, seeds, targets, free, cut)  # type: ignore[no-any-return]
     found = _pass(roots, seeds, targets, create_graph, free, cut)
-    return [found[target] for target in targets]
+    return [g.to_dense() if hasattr(g, "to_dense") else g for g in map(found.get, targets)]
 
 
 def _pass(

@@ -147,7 +147,7 @@ def _walk(
                 found[entry] = kept(g)
         elif entry._grad is not None or entry.hooks or (entry.dtype is not single and entry.dtype is not double):
             come_to_rest(entry, through_hooks(entry, g, False), False)
-        elif (g.__class__ is ndarray and g.base is not None) or (shared and shared.get(entry) is g):
+        elif g.__class__ is ndarray and (g.base is not None or (shared and shared.get(entry) is g)):
             entry._grad = np.array(g)
         else:
             entry._grad = g

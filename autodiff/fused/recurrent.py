@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import kernels
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 
@@ -234,20 +235,30 @@ def lstm_forward(
     turned = np.ascontiguousarray(weight.T, dtype)
     squashed, before = np.empty((2, times, n, h), dtype)
     states = np.empty((times, n, weight.shape[1]), dtype)
-    share, scratch = np.empty((n, 4 * h), dtype), np.empty((n, h), dtype)
-    here, c = state.astype(dtype, copy=False), cell.astype(dtype)
+    share, scratch, c = np.empty((n, 4 * h), dtype), np.empty((n, h), dtype), np.empty((n, h), dtype)
+    c[...] = cell
+    here = state.astype(dtype, copy=False)
+    compiled = _is_compiled(projection, share, gates)
     for t in _times(times, reverse):
         a, u = acts[t], squashed[t]
         np.matmul(here, turned, out=share)
-        np.add(gates[t], share, out=a)
-        a *= half
-        np.tanh(a, out=a)
-        a *= half
-        a += offset
-        before[t] = c
-        c *= a[:, h : 2 * h]
-        np.multiply(a[:, :h], a[:, 2 * h : 3 * h], out=scratch)
-        c += scratch
+        if compiled:
+            try:
+                kernels.run("lstm_enter", n, a.size, gates[t], share, a)
+                np.tanh(a, out=a)
+                kernels.run("lstm_advance", n, a.size, a, c, before[t])
+            except kernels.KernelFailure:
+                compiled = False
+        if not compiled:
+            np.add(gates[t], share, out=a)
+            a *= half
+            np.tanh(a, out=a)
+            a *= half
+            a += offset
+            before[t] = c
+            c *= a[:, h : 2 * h]
+            np.multiply(a[:, :h], a[:, 2 * h : 3 * h], out=scratch)
+            c += scratch
         np.tanh(c, out=u)
         here = states[t]
         if projection is None:
@@ -274,6 +285,13 @@ def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     dstates, dcell = g
     acts, before, u, states, state, weight, projection, reverse = residuals
     times, n, _, h = acts.shape
+    if _is_compiled(projection, acts[0], dstates):
+        try:
+            dgates, dh, d = _lstm_return(dstates, dcell, acts, before, u, weight, reverse)
+        except kernels.KernelFailure:
+            pass
+        else:
+            return dgates, dh, d, _weight_gradient(dgates, states, state, reverse) if needs[3] else None, None
     i, f, new, o = (acts[:, :, k] for k in range(4))
     factors = 1 - acts
     factors *= acts
@@ -304,10 +322,32 @@ def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     dgates = factors.reshape(times, n, 4 * h)
     dweight = dprojection = None
     if needs[3]:
-        dweight = np.matmul(dgates.reshape(-1, 4 * h).T, _before(states, state, reverse).reshape(-1, state.shape[1]))
+        dweight = _weight_gradient(dgates, states, state, reverse)
     if arrived is not None and needs[4]:
         dprojection = np.matmul(arrived.reshape(-1, state.shape[1]).T, (o * u).reshape(-1, h))
     return dgates, dh, d, dweight, dprojection
+
+
+def _is_compiled(projection: Any, one: Any, *arrays: Any) -> bool:
+    """Whether what stands between the products of an LSTM's times is done by kernels, to the same bits."""
+    return projection is None and kernels.large(one.size, kernels.LEAST_OF_MANY) and kernels.ready(one, *arrays)
+
+
+def _lstm_return(dstates: Any, dcell: Any, acts: Any, before: Any, u: Any, weight: Any, reverse: bool) -> Any:
+    """The way back but for the weight's gradient, every time in one pass over its arrays."""
+    times, n, _, h = acts.shape
+    acts, dgates = acts.reshape(times, n, 4 * h), np.empty((times, n, 4 * h), acts.dtype)
+    dh, d = np.zeros((n, h), acts.dtype), np.empty((n, h), acts.dtype)
+    d[...] = dcell
+    for t in _times(times, not reverse):
+        kernels.run("lstm_return", n, 4 * n * h, dh, dstates[t], acts[t], before[t], u[t], d, dgates[t])
+        np.matmul(dgates[t], weight, out=dh)
+    return dgates, dh, d
+
+
+def _weight_gradient(dgates: Any, states: Any, state: Any, reverse: bool) -> Any:
+    flat = dgates.reshape(-1, dgates.shape[-1])
+    return np.matmul(flat.T, _before(states, state, reverse).reshape(-1, state.shape[1]))
 
 
 def _before(states: Any, first: Any, reverse: bool) -> Any:

@@ -17,6 +17,7 @@ from autodiff.kernels.threads import kernel
 __all__ = [
     "adam",
     "adam_in_place",
+    "add_by_row",
     "batch_norm_columns_backward",
     "batch_norm_columns_forward",
     "batch_norm_planes_backward",
@@ -29,6 +30,9 @@ __all__ = [
     "gelu_tanh_forward",
     "layer_norm_backward",
     "layer_norm_forward",
+    "lstm_advance",
+    "lstm_enter",
+    "lstm_return",
     "masked",
     "max_pool_backward",
     "max_pool_forward",
@@ -636,6 +640,73 @@ def max_pool_backward(start, stop, g, first, dx, kernel, stride, padding, dilati
                 y, z = i * stride[0] + down[place], j * stride[1] + along[place]
                 if 0 <= y < height and 0 <= z < width:
                     dx[p, y, z] += g[p, i, j]
+
+
+# --- one time of an LSTM, to the same bits as NumPy: without contraction ----------------------------------------------
+
+
+@kernel(fastmath=set())
+def lstm_enter(start, stop, gates, share, acts):  # type: ignore[no-untyped-def]
+    """What tanh is taken of, (N, 4 H): both shares of the gates, halved but for the third, which meets no s."""
+    half, h = gates.dtype.type(0.5), gates.shape[1] // 4
+    for n in range(start, stop):
+        a, b, to = gates[n], share[n], acts[n]
+        for j in range(2 * h):
+            to[j] = (a[j] + b[j]) * half
+        for j in range(2 * h, 3 * h):
+            to[j] = a[j] + b[j]
+        for j in range(3 * h, 4 * h):
+            to[j] = (a[j] + b[j]) * half
+
+
+@kernel(fastmath=set())
+def lstm_advance(start, stop, acts, cell, before):  # type: ignore[no-untyped-def]
+    """The gates (N, 4 H) from their tanh, ``before`` (N, H) the cell, and the cell (N, H) from ``f c + i g``."""
+    half, h = acts.dtype.type(0.5), cell.shape[1]
+    for n in range(start, stop):
+        i, f, g, o = acts[n, :h], acts[n, h : 2 * h], acts[n, 2 * h : 3 * h], acts[n, 3 * h :]
+        c, kept = cell[n], before[n]
+        for j in range(h):
+            i[j] = i[j] * half + half
+            f[j] = f[j] * half + half
+            o[j] = o[j] * half + half
+            kept[j] = c[j]
+            c[j] = c[j] * f[j] + i[j] * g[j]
+
+
+@kernel(fastmath=set())
+def lstm_return(start, stop, later, here, acts, before, u, d, gates):  # type: ignore[no-untyped-def]
+    """The gradients of the gates (N, 4 H), and in place ``d`` (N, H) of the cell before; ``later`` and ``here`` (N, H)
+    are what has come to the state from later times and as its cotangent.
+    """
+    one, h = acts.dtype.type(1), d.shape[1]
+    for n in range(start, stop):
+        i, f, g, o = acts[n, :h], acts[n, h : 2 * h], acts[n, 2 * h : 3 * h], acts[n, 3 * h :]
+        di, df, dg, do = gates[n, :h], gates[n, h : 2 * h], gates[n, 2 * h : 3 * h], gates[n, 3 * h :]
+        back, own, c, squashed, dc = later[n], here[n], before[n], u[n], d[n]
+        for j in range(h):
+            dm = back[j] + own[j]
+            whole = dc[j] + dm * ((one - squashed[j] * squashed[j]) * o[j])
+            di[j] = (one - i[j]) * i[j] * g[j] * whole
+            df[j] = (one - f[j]) * f[j] * c[j] * whole
+            dg[j] = (one - g[j] * g[j]) * i[j] * whole
+            do[j] = (one - o[j]) * o[j] * squashed[j] * dm
+            dc[j] = whole * f[j]
+
+
+# --- rows of a table --------------------------------------------------------------------------------------------------
+
+
+@kernel
+def add_by_row(start, stop, places, g, sums):  # type: ignore[no-untyped-def]
+    """Row n of g (N, D) added to row ``places[n]`` of the sums (V, D), one after the other: columns ``start`` to
+    ``stop``.
+    """
+    sums[:, start:stop] = 0
+    for n in range(places.size):
+        to, row = sums[places[n], start:stop], g[n, start:stop]
+        for j in range(to.size):
+            to[j] += row[j]
 
 
 # --- Adam -------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
+from autodiff.fused.embedding import by_rows
 from nn.functional.common import as_input
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -78,7 +79,9 @@ def embedding(
     scale_grad_by_freq : bool
         Divide the gradient of each row by how often it is read.
     sparse : bool
-        Refused: gradients here are dense.
+        ``backward()`` leaves a leaf ``weight`` the gradient of the rows that were read alone, an
+        :class:`autodiff.rows.RowSparse`, for :class:`optim.SparseAdam`, SGD and Adagrad. The gradient of a computed
+        ``weight``, in a transform and under ``jit`` is dense.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def embedding(
     Raises
     ------
     ShapeError, DTypeError, ArgumentError
-        If ``weight`` is no matrix, ``input`` holds no integers, an index is out of range, or ``sparse`` is asked for.
+        If ``weight`` is no matrix, ``input`` holds no integers, or an index is out of range.
 
     Examples
     --------
@@ -97,8 +100,6 @@ def embedding(
     >>> w.grad.ravel()
     array([1., 0., 2.])
     """
-    if sparse:
-        raise ArgumentError("embedding: gradients are dense here; pass sparse=False")
     indices = as_input(input)
     if isinstance(input, (list, tuple)) and not indices.size:
         indices = indices.astype(np.intp)  # NumPy makes floats of an empty list
@@ -109,7 +110,8 @@ def embedding(
         padding_idx %= table.shape[0]
     if max_norm is not None:
         _shorten(indices, table, max_norm, norm_type)
-    return fused.embedding.function(table, indices, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)  # type: ignore[no-any-return]
+    rows = fused.embedding.function(table, indices, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
+    return by_rows(rows) if sparse else rows  # type: ignore[no-any-return]
 
 
 def embedding_bag(
@@ -177,7 +179,19 @@ def embedding_bag(
         raise ShapeError(f"embedding_bag: input of shape {places.shape}; it needs (B, n), or (total,) with offsets")
     if padding_idx is not None:
         counted = counted & (places != padding_idx % as_input(weight).shape[0])
-    rows: Any = embedding(places, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if sparse and mode == "max":
+        raise ArgumentError("embedding_bag: mode 'max' takes no sparse=True")
+    if sparse and not counted.any():
+        places, counted = places[:, :0], counted[:, :0]
+        factors = None if factors is None else factors[:, :0]
+    # By rows the entries are looked up alone: what fills a bag up would count among the rows that were read.
+    alone = sparse and not counted.all()
+    wanted = places[counted] if alone else places
+    rows: Any = embedding(wanted, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if alone:
+        order = np.zeros(places.shape, np.intp)
+        order[counted] = np.arange(len(wanted))
+        rows = rows[order]
     if factors is not None:
         rows = rows * factors[..., None]
     width = rows.shape[-1]

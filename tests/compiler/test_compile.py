@@ -442,3 +442,12 @@ def test_warnings_and_errors_come_where_they_come() -> None:
             warnings.simplefilter("always")
             negative(np.full(3, value))
         assert [str(w.message) for w in caught] == ["invalid value encountered in sqrt"] * (value < 0)
+
+
+def test_a_large_constant_that_is_let_go_of_early_is_still_told_to_pictures() -> None:
+    layer, x = nn.LayerNorm(128), autodiff.tensor(np.ones((16, 64, 128), np.float32))
+    step = autodiff.compile(lambda: layer(x))
+    for _ in range(4):
+        out = step()
+        np.testing.assert_array_equal(out.data, layer(x).data)
+        assert out._node.noted[0][:2] == (0, x.shape)

@@ -95,7 +95,6 @@ def test_pretrained_rows_are_copied_and_frozen():
         (lambda: F.embedding([[0, -1]], np.ones((3, 2))), ArgumentError, r"index -1 at position \[0, 1\]"),
         (lambda: F.embedding([0.5], np.ones((3, 2))), DTypeError, "integers"),
         (lambda: F.embedding([0], np.ones(3)), ShapeError, "num_embeddings"),
-        (lambda: F.embedding([0], np.ones((3, 2)), sparse=True), ArgumentError, "sparse=False"),
         (lambda: F.embedding([0], np.ones((3, 2)), padding_idx=3), ArgumentError, "padding_idx 3"),
         (lambda: F.embedding([0], np.ones((3, 2)), max_norm=1.0), ArgumentError, "leaf"),
         (lambda: nn.Embedding(3, 2, padding_idx=-4), ArgumentError, "padding_idx"),
