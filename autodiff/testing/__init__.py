@@ -12,6 +12,7 @@ from autodiff.testing import hooks, laws, mutation, strategies
 from autodiff.testing.adapters import check_autograd, check_engine, check_jax, check_pair, check_torch
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import HypothesisDraw, NastyDraw, RandomDraw, bounded
+from autodiff.testing.foreign import laws_of, mutants_of
 from autodiff.testing.report import Report
 from autodiff.testing.verify import Verification, verify, verify_all
 
@@ -30,6 +31,8 @@ __all__ = [
     "check_pair",
     "check_torch",
     "laws",
+    "laws_of",
+    "mutants_of",
     "mutation",
     "strategies",
     "verify",

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from autodiff.command import Parser, at_least
-from autodiff.core.errors import MissingExtraError
+from autodiff.core.errors import ArgumentError, GradientMismatch, MissingExtraError
 from autodiff.core.op import Fused, Primitive, registry
 from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.ops import special
-from autodiff.testing import course
-from autodiff.testing.adapters import check_torch
+from autodiff.testing.discovery import Found, found_in
 from autodiff.testing.draw import RandomDraw
+from autodiff.testing.foreign import laws_of, mutants_of
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
 from autodiff.testing.pages import Case, page_html, page_markdown
 from autodiff.testing.verify import Verification, find, verify, verify_all
@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "ops", nargs="*", metavar="OP", help="names of operations (default: all), or of one module of yours"
     )
-    parser.add_argument("--deep", action="store_true", help="100 random calls of each instead of 3")
+    parser.add_argument(
+        "--deep", action="store_true", help="100 random calls of each instead of 3; of a module, mutants, too"
+    )
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the table as Markdown")
     parser.add_argument(
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(MissingExtraError):
         special.register()
     if len(options.ops) == 1 and options.ops[0] not in registry and _is_module(options.ops[0]):
-        return _check_module(options.ops[0], options.seed, options.write)
+        return _check_module(options.ops[0], options.seed, options.write, options.deep)
     unknown = [name for name in options.ops if name not in registry]
     if unknown:
         parser.error(f"no operation {', '.join(unknown)}; known: {', '.join(sorted(registry))}")
@@ -120,9 +122,9 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _check_module(name: str, seed: int, target: Path | None) -> int:
-    """Check what stands in a module: the operations that it registers, pairs and losses as courses name them, and
-    PyTorch functions with ``gradcase_inputs()``; print a line for each and write the report page.
+def _check_module(name: str, seed: int, target: Path | None, deep: bool) -> int:
+    """Check what stands in a module, with the laws that any gradient obeys and, if ``deep``, its mutants; print a line
+    for each and write the report page.
     """
     module = importlib.import_module(name)
     checks: list[tuple[str, Callable[[], Any]]] = []
@@ -130,12 +132,11 @@ def _check_module(name: str, seed: int, target: Path | None) -> int:
         op = value if isinstance(value, Primitive | Fused) else getattr(value, "__autodiff__", None)
         if op is not None and op.name in registry and op.name not in [words for words, _ in checks]:
             checks.append((op.name, lambda op=op: verify(op, seed=seed)))  # type: ignore[misc]
-        elif isinstance(value, type) and hasattr(value, "gradcase_inputs"):
-            checks.append((value.__name__, lambda f=value: check_torch(f, *f.gradcase_inputs(), order=1)))  # type: ignore[misc]
-    checks += [(case.name, case.check) for case in course.cases(module)]
+    checks += [(item.name, lambda item=item: _whole(item, deep)) for item in found_in(module)]  # type: ignore[misc]
     if not checks:
         print(
-            f"{name}: no operation, no pair <name>_forward and <name>_backward, no loss and no function is found in it"
+            f"{name}: no operation, no PyTorch function, no custom_vjp, no primitive, no pair <name>_forward and"
+            " <name>_backward and no loss is found in it"
         )
         return 1
     found = []
@@ -154,6 +155,21 @@ def _check_module(name: str, seed: int, target: Path | None) -> int:
     failures = sum(case.outcome == "failed" for case in found)
     print(f"{len(found)} checked, {failures} failed; the report is {page}")
     return 1 if failures else 0
+
+
+def _whole(item: Found, deep: bool) -> None:
+    """The gradient against numbers, then its laws, then its mutants."""
+    if item.inputs is None:
+        raise ArgumentError(
+            f"not checked, for no inputs are known: give {item.name} a function gradcase_inputs() that returns them"
+        )
+    item.check()
+    broken = laws_of(item.checker, *item.arguments)
+    if broken:
+        raise GradientMismatch("; ".join(f"{law}: {words}" for law, words in broken.items()))
+    bent = mutants_of(item.checker, *item.arguments) if deep else None
+    if bent is not None and bent.survived:
+        raise GradientMismatch(f"its inputs are too weak: of bent gradients {bent}")
 
 
 def _mutants(name: str, seed: int) -> Mutants:

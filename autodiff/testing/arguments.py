@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
-from autodiff.testing.reference import Leaf
+from autodiff.testing.report import Leaf
 
-__all__ = ["Arguments", "outputs_of", "packed", "unpacked"]
+__all__ = ["Arguments", "as_array", "outputs_of", "packed", "plain", "unpacked"]
 
 
 class _Spot:
@@ -194,6 +194,11 @@ def as_array(value: Any) -> Any:
     if hasattr(value, "__array__") and hasattr(value, "dtype") and hasattr(value, "shape"):
         return np.asarray(value)
     return None
+
+
+def plain(g: Any) -> Any:
+    """A gradient as a NumPy array; 0 for None."""
+    return 0.0 if g is None else np.asarray(getattr(g, "data", g) if hasattr(g, "_node") else g)
 
 
 def packed(array: Any) -> Any:

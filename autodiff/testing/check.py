@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, GradientMismatch, NotDifferentiableError
-from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
-from autodiff.testing.diagnosis import diagnose
-from autodiff.testing.reference import Leaf, UnsteadyError, agreement, compare, compare_along, plain, scale
-from autodiff.testing.report import Entry, Report
-from autodiff.testing.reproduction import script_of
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
+from autodiff.testing.arguments import Arguments, outputs_of, packed, plain, unpacked
+from autodiff.testing.problem import COTANGENT, Problem, Stops, checked
+from autodiff.testing.reference import compare_along
+from autodiff.testing.report import Report
+from autodiff.testing.study import scale
 
-__all__ = ["Entry", "Problem", "Report", "check_gradients", "run"]
-
-#: What :mod:`autodiff.testing.mutation` does to the gradients of a check, to see whether it notices.
-BEND: ContextVar[Callable[[list[Any]], list[Any]] | None] = ContextVar("autodiff_bend", default=None)
-
-#: Whether a check ends at the first entry that fails: whoever asks only whether one does gets the answer sooner.
-HASTY: ContextVar[bool] = ContextVar("autodiff_hasty", default=False)
-
-#: Where a check hands its problem to instead of comparing anything: :func:`autodiff.testing.laws.laws_of`.
-PROBLEMS: ContextVar[list[Problem] | None] = ContextVar("autodiff_problems", default=None)
+__all__ = ["check_gradients"]
 
 #: What ``modes`` may hold.
 MODES = ("reverse", "forward")
@@ -97,196 +87,15 @@ def check_gradients(
     >>> report.verdict, report.notes
     ('pass', ['1 array held constant at the base point'])
     """
-    if order not in (1, 2):
-        raise ArgumentError(f"check_gradients: order must be 1 or 2, got {order}")
     if isinstance(modes, str) or not modes or set(modes) - set(MODES):
         raise ArgumentError(f"check_gradients: modes must be among {MODES}, got {modes!r}")
-    report = Report(name or str(getattr(f, "__name__", type(f).__name__)), seed)
-    options: dict[str, Any] = {"order": order, "seed": seed}
-    if tuple(modes) != MODES:
-        options["modes"] = tuple(modes)
-    report.script = lambda: script_of("check_gradients", f, args, options, kwargs)
-    rng = np.random.default_rng(seed)
-    problem = _Traced(f, Arguments("check_gradients", args, kwargs), rng)
-    if "reverse" not in modes:
-        return run(problem, report, 0, rng, raises, forward=True)
-    return run(problem, report, order, rng, raises, forward="forward" in modes)
-
-
-#: In the place of an argument's position: the gradient that comes from the output, and a derivative in forward mode.
-COTANGENT = Leaf(-1, "the output's gradient")
-TANGENT = Leaf(-2, "the derivative in forward mode")
-
-
-class Problem:
-    """A vector of terms made of a function's outputs, the gradient of their sum under test, and the gradient of that;
-    what the checks compare.
-
-    The terms are ``u * output`` with fixed random cotangents u. Subclasses say how a framework computes it.
-
-    Attributes
-    ----------
-    arguments : Arguments
-    tries_complex : bool
-        Whether ``outputs`` may be given complex arrays.
-    """
-
-    tries_complex = False
-
-    def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
-        self.arguments, self.rng = arguments, rng
-        self.cotangents: list[Any] = []
-
-    @property
-    def base(self) -> list[Any]:
-        """The point."""
-        return self.arguments.base
-
-    @property
-    def leaves(self) -> list[Leaf]:
-        """What the arrays of the point are."""
-        return self.arguments.leaves
-
-    def notes(self) -> list[str]:
-        """What the report should mention."""
-        return self.arguments.notes
-
-    def outputs(self, arrays: Sequence[Any]) -> list[Any]:
-        """The function's float outputs as NumPy arrays, in the precision of the arrays where that is possible."""
-        raise NotImplementedError
-
-    def draw(self, outs: Sequence[Any]) -> None:
-        """Draw the cotangents for outputs of these shapes."""
-        self.cotangents = [cotangent(out, self.rng) for out in outs]
-
-    def terms(self, arrays: Sequence[Any]) -> Any:
-        """Every entry of every output times its cotangent. A complex output of real arguments: the real part."""
-        outs = self.outputs(arrays)
-        if len(outs) == len(self.cotangents) == 1 and np.shape(outs[0]) == self.cotangents[0].shape:
-            single = (outs[0] * self.cotangents[0]).reshape(-1)
-            return single if self.tries_complex else single.real
-        if [np.shape(o) for o in outs] != [np.shape(u) for u in self.cotangents]:
-            raise UnsteadyError(
-                "the function returns other shapes at another point; they must not depend on the values"
-            )
-        parts = [np.ravel(o * u) for o, u in zip(outs, self.cotangents, strict=True)]
-        if not parts:
-            return np.zeros(1)
-        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return found if self.tries_complex else np.real(found)
-
-    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
-        """The gradient under test."""
-        raise NotImplementedError
-
-    def weighted(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
-        """Every entry of the gradient times its weight: differentiated numerically for the second order."""
-        found = zip(self.gradient(arrays), weights, strict=True)
-        parts = [np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in found]
-        return np.concatenate(parts)
-
-    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
-        """The gradient under test of ``sum(<w, gradient>)``."""
-        raise NotImplementedError
-
-    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
-        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's
-        is out of reach.
-        """
-
-    def forward_derivative(self, directions: Sequence[Any]) -> float | None:
-        """The derivative of ``sum(terms)`` along directions in forward mode; None where there is none."""
-        return None
-
-
-def run(
-    problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool, forward: bool = False
-) -> Report:
-    """Compare in first and second order, diagnose what fails, and raise if asked to."""
-    problems = PROBLEMS.get()
-    if problems is not None:
-        problems.append(problem)
-        return report
-    base, leaves = problem.base, problem.leaves
-    for note in problem.notes():
-        report.note(note)
-    bend, hasty = BEND.get(), HASTY.get()
-    gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
-    if order:
-        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex, hasty=hasty)
-    if order == 2 and not report.doubts and not (hasty and report.verdict == "fail"):
-        weights = [cotangent(b, rng) for b in base]
-        terms = lambda arrays: problem.weighted(arrays, weights)
-        second = lambda arrays: problem.second_gradient(arrays, weights)
-        options: dict[str, Any] = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
-        compare(report, terms, second, base, leaves, 2, rng, **options)
-        if not any(entry.kink for entry in report.entries):
-            problem.compare_cotangents(report, weights)
-    if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
-        _compare_forward(problem, report, rng, bool(order))
-    if report.verdict == "fail" and bend is None and not hasty:
-        problem.arguments.notes = report.notes
-        report.diagnosis = lambda: diagnose(report, problem)
-    if raises and report.verdict != "pass":
-        raise GradientMismatch(report)
-    return report
-
-
-def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator, reverse: bool) -> None:
-    """Enter the derivative along a random direction in forward mode, beside the gradient's where that has passed."""
-    base = problem.base
-    directions = [cotangent(b, rng) * scale(b) for b in base]
-    analytic = problem.forward_derivative(directions)
-    if analytic is None:
-        return
-    if reverse:
-        pairs = zip(problem.gradient(base), directions, strict=True)
-        values = np.concatenate([np.zeros(1), *(np.ravel(plain(g) * d) for g, d in pairs if g is not None)])
-        size = float(np.sum(np.abs(values))) + float(np.nansum(np.abs(problem.terms(base))))
-        entry = agreement(TANGENT, analytic, float(np.sum(values)), size, "the gradient in reverse mode")
-        if entry.verdict == "pass":
-            report.entries.append(entry)
-            return
-    compare_along(report, problem.terms, analytic, base, directions, 1, TANGENT)
-
-
-def cotangent(out: Any, rng: np.random.Generator) -> Any:
-    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real
-    part is compared.
-    """
-    real = rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1.0, 1.0], np.shape(out))
-    return real + 1j * rng.uniform(0.5, 1.5, np.shape(out)) if out.dtype.kind == "c" else real
-
-
-class Stops:
-    """Writes down what is held constant during one run, and hands it out again in later ones."""
-
-    def __init__(self) -> None:
-        self.held: list[Any] = []
-
-    def record(self, array: Any) -> Any:
-        self.held.append(np.array(array))
-        return array
-
-    def following(self) -> Callable[[Any], Any]:
-        """What gives the recorded values in their order."""
-        rest = iter(self.held)
-
-        def following(array: Any) -> Any:
-            found = next(rest, None)
-            if found is None or found.shape != np.shape(array):
-                raise UnsteadyError(
-                    "check_gradients: f holds other values constant at a point nearby; its graph must not depend on the"
-                    " point"
-                )
-            return found
-
-        return following
-
-    def notes(self) -> list[str]:
-        """How many there are."""
-        count = len(self.held)
-        return [f"{count} array{'s' if count > 1 else ''} held constant at the base point"] if count else []
+    options: dict[str, Any] = {"order": order} | ({"modes": tuple(modes)} if tuple(modes) != MODES else {})
+    problem = lambda rng: _Traced(f, Arguments("check_gradients", args, kwargs), rng)
+    forward, reverse = (mode in modes for mode in ("forward", "reverse"))
+    return checked(
+        "check_gradients", f, args, kwargs, problem,
+        seed=seed, raises=raises, name=name, forward=forward, reverse=reverse, **options,
+    )  # fmt: skip
 
 
 class _Traced(Problem):

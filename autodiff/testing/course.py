@@ -28,7 +28,7 @@ from autodiff.extras import require
 from autodiff.testing.adapters import check_pair
 from autodiff.testing.report import Report
 
-__all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "sample_inputs"]
+__all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "pairs", "sample_inputs"]
 
 
 @dataclass(frozen=True)
@@ -135,29 +135,29 @@ def cases(*modules: str | ModuleType) -> list[CourseCase]:
     return [case for module in modules for case in _cases(module)]
 
 
-def _cases(module: str | ModuleType) -> Iterator[CourseCase]:
-    home = importlib.import_module(module) if isinstance(module, str) else module
-    for name, forward in sorted(vars(home).items()):
+def pairs(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any] | None]]:
+    """Name, forward and backward of the pairs that stand in a module, and of the losses, which have no backward."""
+    for name, forward in sorted(vars(module).items()):
         stem, _, rest = name.partition("_forward")
         if callable(forward) and name.startswith(f"{stem}_forward") and not stem.startswith("_"):
-            backwards = {key: f for key, f in vars(home).items() if key.startswith(f"{stem}_backward") and callable(f)}
-            own = {key: f for key, f in backwards.items() if key == f"{stem}_backward{rest}"} if rest else backwards
-            for key, backward in sorted(own.items()):
-                yield CourseCase(key, forward, backward, _known(stem, forward))
-        elif name.endswith("_loss") and inspect.isfunction(forward):
-            inputs = sample_inputs(name, forward)
-            if inputs is not None:
-                yield CourseCase(name, forward, None, inputs)
+            for key, backward in sorted(vars(module).items()):
+                own = key == f"{stem}_backward{rest}" if rest else key.startswith(f"{stem}_backward")
+                if own and callable(backward):
+                    yield key, forward, backward
+        elif name.endswith("_loss") and inspect.isfunction(forward) and sample_inputs(name, forward) is not None:
+            yield name, forward, None
 
 
-def _known(name: str, forward: Callable[..., Any]) -> list[Any]:
-    inputs = sample_inputs(name, forward)
-    if inputs is None:
-        raise ArgumentError(
-            f"course: no inputs are known for {name}_forward{inspect.signature(forward)}; check it with check_pair and"
-            " inputs of your own"
-        )
-    return inputs
+def _cases(module: str | ModuleType) -> Iterator[CourseCase]:
+    home = importlib.import_module(module) if isinstance(module, str) else module
+    for name, forward, backward in pairs(home):
+        inputs = sample_inputs(name, forward)
+        if inputs is None:
+            raise ArgumentError(
+                f"course: no inputs are known for {name}, whose forward takes {inspect.signature(forward)}; check it"
+                " with check_pair and inputs of your own"
+            )
+        yield CourseCase(name, forward, backward, inputs)
 
 
 def gradient_tests(*modules: str | ModuleType) -> Callable[..., None]:

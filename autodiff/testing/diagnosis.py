@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.testing.reference import plain, precision_of, scale
+from autodiff.testing.arguments import plain
 from autodiff.testing.report import Report
+from autodiff.testing.study import precision_of, scale
 
 __all__ = ["diagnose", "relation"]
 

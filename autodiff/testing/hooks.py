@@ -39,7 +39,8 @@ class _Options:
         group.addoption(
             "--grad-coverage",
             action="store_true",
-            help="fail if an operation registered outside autodiff, or a torch.autograd.Function, has no gradcase",
+            help="fail if an operation registered outside autodiff, a torch.autograd.Function, or a custom_vjp, a"
+            " primitive or a pair <name>_forward and <name>_backward of the project has no gradcase",
         )
 
     def pytest_configure(self, config: Any) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from autodiff import Tensor, dispatch, grad, gradients, jvp
 from autodiff.core.errors import AutodiffError, GraphError, NotDifferentiableError
-from autodiff.testing.check import PROBLEMS, Problem, check_gradients
-from autodiff.testing.reference import plain
+from autodiff.testing.check import check_gradients
+from autodiff.testing.foreign import LAYOUTS, emptied, equal, laws_of
 from autodiff.testing.verify import fused_against_composed, gradient_places, held
 
 __all__ = ["LAWS", "law", "laws_of"]
@@ -71,18 +71,6 @@ def _rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def _equal(ours: Sequence[Any], theirs: Sequence[Any], words: str, rtol: float = 0.0) -> None:
-    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        assert a.shape == b.shape, f"{words}: result {i} has shape {a.shape}, expected {b.shape}"
-        scale = max(float(np.max(np.abs(b), initial=0.0)), 1.0) if b.size else 1.0
-        same = (
-            np.array_equal(a, b, equal_nan=True)
-            if rtol == 0
-            else np.allclose(a, b, rtol=0, atol=rtol * scale, equal_nan=True)
-        )
-        assert same, f"{words}: result {i} differs by {np.max(np.abs(a - b))}"
-
-
 @law
 def gradients_match_numeric(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """The gradient equals the numerical reference."""
@@ -106,18 +94,18 @@ def linear_in_the_cotangent(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
     u, v = call.seeds(rng), call.seeds(rng)
     at_u, at_v = call.pull(u), call.pull(v)
     for factor in (4.0, 2.0**-20, -1.0):
-        _equal(
+        equal(
             call.pull([(factor * s).astype(s.dtype) for s in u]),
             [factor * g for g in at_u],
             f"pullback of {factor:g} u",
         )
-    _equal(
+    equal(
         call.pull([s + t for s, t in zip(u, v, strict=True)]),
         [a + b for a, b in zip(at_u, at_v, strict=True)],
         "pullback of u + v",
         1e-12,
     )
-    _equal(call.pull([0 * s for s in u]), [0 * g for g in at_u], "pullback of 0")
+    equal(call.pull([0 * s for s in u]), [0 * g for g in at_u], "pullback of 0")
 
 
 @law
@@ -125,8 +113,8 @@ def reruns_agree_to_the_bit(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
     """The same call again gives the same bits."""
     first, second = _Call(op, args, kwargs), _Call(op, args, kwargs)
     seeds = first.seeds(_rng())
-    _equal([o._array for o in second.outs], [o._array for o in first.outs], "output")
-    _equal(second.pull(seeds), first.pull(seeds), "gradient")
+    equal([o._array for o in second.outs], [o._array for o in first.outs], "output")
+    equal(second.pull(seeds), first.pull(seeds), "gradient")
 
 
 @law
@@ -138,7 +126,7 @@ def every_subset_of_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
     for size in range(1, len(full.places)):
         for subset in combinations(full.places, size):
             part = _Call(op, args, kwargs, subset)
-            _equal(
+            equal(
                 part.pull(seeds[: len(part.outs)]),
                 [expected[i] for i in subset],
                 f"gradients of inputs {subset} alone",
@@ -187,10 +175,10 @@ def inputs_are_left_alone(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
         s.flags.writeable = False
     outs = [o._array.copy() for o in call.outs]
     first = [g.copy() for g in call.pull(seeds)]
-    _equal(call.pull(seeds), first, "second pull over the same graph")
-    _equal(seeds, before, "cotangent")
-    _equal([o._array for o in call.outs], outs, "output after backward")
-    _equal([a for a in frozen if isinstance(a, np.ndarray)], [a for a in kept if isinstance(a, np.ndarray)], "input")
+    equal(call.pull(seeds), first, "second pull over the same graph")
+    equal(seeds, before, "cotangent")
+    equal([o._array for o in call.outs], outs, "output after backward")
+    equal([a for a in frozen if isinstance(a, np.ndarray)], [a for a in kept if isinstance(a, np.ndarray)], "input")
 
 
 def _plain_arrays(value: Any) -> list[Any]:
@@ -214,7 +202,7 @@ def edits_after_use_are_harmless(op: Any, args: Sequence[Any], kwargs: dict[str,
         for array in _plain_arrays((own, own_kwargs)):
             if array.flags.writeable:
                 array[...] = 0 if array.dtype.kind in "iub" else -3.5 * array + 1.75
-        _equal(edited.pull(seeds), first, f"gradients of inputs {subset} after an edit of the others")
+        equal(edited.pull(seeds), first, f"gradients of inputs {subset} after an edit of the others")
 
 
 #: How a program gets at a tensor's memory.
@@ -243,13 +231,13 @@ def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence
         early = _Call(op, args, kwargs, door=door)
         for handle in early.handles:
             _spoilt(handle)
-        _equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,")
+        equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,")
         for tensors in ("leaves", "outs"):
             late = _Call(op, args, kwargs)
             for tensor in getattr(late, tensors):
                 _spoilt(door(tensor))
             with contextlib.suppress(GraphError):
-                _equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}")
+                equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}")
 
 
 @law
@@ -275,10 +263,10 @@ def layout_does_not_matter(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
     plain = _Call(op, args, kwargs)
     seeds = plain.seeds(_rng())
     expected_out, expected = [o._array for o in plain.outs], plain.pull(seeds)
-    for change in (_fortran, _gapped, _reversed, _offset):
+    for layout, change in LAYOUTS.items():
         strange = _Strange(op, [change(a) if isinstance(a, np.ndarray) else a for a in args], kwargs, plain.places)
-        _equal([o._array for o in strange.outs], expected_out, f"output for {change.__name__[1:]} inputs", 1e-13)
-        _equal(strange.pull([change(s) for s in seeds]), expected, f"gradient for {change.__name__[1:]} inputs", 1e-13)
+        equal([o._array for o in strange.outs], expected_out, f"output for {layout} inputs", 1e-13)
+        equal(strange.pull([change(s) for s in seeds]), expected, f"gradient for {layout} inputs", 1e-13)
     for place in plain.places:
         if args[place].ndim and args[place].shape[0] > 1:
             _repeated_memory(op, args, kwargs, plain.places, place)
@@ -300,8 +288,8 @@ def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], place
         # Equal rows may be singular, or have equal eigenvalues.
         return
     if all(np.isfinite(g).all() for g in expected):
-        _equal([o._array for o in strange.outs], [o._array for o in plain.outs], "output for repeated memory", 1e-13)
-        _equal(found, expected, "gradient for repeated memory", 1e-13)
+        equal([o._array for o in strange.outs], [o._array for o in plain.outs], "output for repeated memory", 1e-13)
+        equal(found, expected, "gradient for repeated memory", 1e-13)
 
 
 class _Strange(_Call):
@@ -325,29 +313,6 @@ class _Strange(_Call):
         ]
 
 
-def _fortran(a: Any) -> Any:
-    return np.array(a, order="F")
-
-
-def _gapped(a: Any) -> Any:
-    wide = np.zeros((*a.shape, 2), a.dtype)
-    wide[..., 0] = a
-    return wide[..., 0]
-
-
-def _offset(a: Any) -> Any:
-    """At an address that is no multiple of the item size."""
-    room = np.zeros(a.nbytes + 1, np.uint8)
-    moved = room[1:].view(a.dtype).reshape(a.shape)
-    moved[...] = a
-    return moved
-
-
-def _reversed(a: Any) -> Any:
-    back = (..., *(slice(None, None, -1),) * a.ndim)
-    return a[back].copy()[back]
-
-
 @law
 def uses_add_up(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Used twice, an input receives twice the gradient."""
@@ -367,7 +332,7 @@ def uses_add_up(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     once = call.pull(seeds)
     found = gradients([*call.outs, *outs], call.leaves, [*seeds, *seeds], allow_unused=True)
     twice = [np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, call.leaves, strict=True)]
-    _equal(twice, [2 * g for g in once], "gradient of two uses", 1e-14)
+    equal(twice, [2 * g for g in once], "gradient of two uses", 1e-14)
 
 
 @law
@@ -492,7 +457,7 @@ def numpy_dispatches_here(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
         full = [Tensor(a, requires_grad=True) if i in call.places else a for i, a in enumerate(args)]
         result = callable_(*full, **kwargs)
         outs = list(result) if isinstance(result, (tuple, list)) else [result]
-        _equal([o._array for o in outs if o.requires_grad], [o._array for o in call.outs], f"np.{callable_.__name__}")
+        equal([o._array for o in outs if o.requires_grad], [o._array for o in call.outs], f"np.{callable_.__name__}")
 
 
 @law
@@ -542,17 +507,13 @@ def broadcasting_is_repeating(op: Any, args: Sequence[Any], kwargs: dict[str, An
             continue
         assert call.outs[0].shape == shape, f"output of shape {call.outs[0].shape}, inputs broadcast to {shape}"
         sums = [_summed(g, leaf.shape) for g, leaf in zip(full.pull(seeds), call.leaves, strict=True)]
-        _equal(call.pull(seeds), sums, "gradient of broadcast inputs", 1e-13)
+        equal(call.pull(seeds), sums, "gradient of broadcast inputs", 1e-13)
 
 
 def _summed(g: Any, shape: tuple[int, ...]) -> Any:
     lead = g.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1)
     return np.sum(g, axis=axes, keepdims=True).reshape(shape)
-
-
-def _emptied(a: Any) -> Any:
-    return a[:0] if a.ndim else a
 
 
 def _first_alone(a: Any) -> Any:
@@ -562,7 +523,7 @@ def _first_alone(a: Any) -> Any:
 @law
 def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Inputs without elements, or without axes, have gradients of their own shape, or are refused in plain words."""
-    for cut in (_emptied, _first_alone):
+    for cut in (emptied, _first_alone):
         small = [cut(a) if isinstance(a, np.ndarray) and a.size else a for a in args]
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -683,117 +644,3 @@ def _spoiled(
 def _touched(call: _Call, base: _Call) -> list[Any]:
     """Where outputs differ from those of the base call."""
     return [np.asarray(~np.equal(o._array, b._array)) for o, b in zip(call.outs, base.outs, strict=True)]
-
-
-# --- gradients that are not ours
-
-
-def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, str]:
-    """The laws that the gradient of a check breaks: of PyTorch's functions, JAX's ``custom_vjp``, pairs, whatever a
-    check takes.
-
-    Parameters
-    ----------
-    check : callable
-        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
-    *args, **kwargs
-        Of the check.
-
-    Returns
-    -------
-    dict of str to str
-        What is wrong, by the name of the law; empty if all hold: the gradient is linear in the output's, to the bit for
-        powers of two; it is the same again, and for arrays in Fortran's order; its own gradient is symmetric; inputs
-        without elements have gradients of their shape, or are refused.
-
-    Examples
-    --------
-    >>> from autodiff.testing import check_pair
-    >>> laws_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])])
-    {}
-    >>> list(laws_of(check_pair, np.tanh, lambda g, x: np.abs(g) / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
-    ['linear in the cotangent']
-    """
-    problem = _problem(check, args, kwargs)
-    broken: dict[str, str] = {}
-    for name, holds in _FOREIGN.items():
-        try:
-            holds(problem)
-        except AssertionError as error:
-            broken[name] = str(error)
-        except NotImplementedError:
-            # A pair has no second derivative.
-            continue
-    try:
-        empty = _problem(check, [_without_elements(a) for a in args], kwargs)
-        found = _pulled(empty, empty.cotangents)
-    except (AutodiffError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
-        return broken
-    if any(np.shape(g) != b.shape for g, b in zip(found, empty.base, strict=True)):
-        broken["inputs without elements"] = f"gradients of shapes {[np.shape(g) for g in found]}"
-    return broken
-
-
-def _problem(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Problem:
-    token = PROBLEMS.set([])
-    try:
-        check(*args, **{**kwargs, "raises": False})
-        (problem,) = PROBLEMS.get() or []
-        return problem
-    finally:
-        PROBLEMS.reset(token)
-
-
-def _without_elements(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_without_elements(item) for item in value]
-    return _emptied(value) if isinstance(value, np.ndarray) else value
-
-
-def _pulled(problem: Problem, cotangents: Sequence[Any], base: Sequence[Any] | None = None) -> list[Any]:
-    """The gradients for other cotangents, or at another arrangement of the point."""
-    kept, problem.cotangents = problem.cotangents, list(cotangents)
-    try:
-        with np.errstate(all="ignore"):
-            found = problem.gradient(problem.base if base is None else base)
-    finally:
-        problem.cotangents = kept
-    return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(found, problem.base, strict=True)]
-
-
-def _foreign_linear(problem: Problem) -> None:
-    u = problem.cotangents
-    v = [0.5 + np.roll(part, 1) for part in u]
-    at_u, at_v = _pulled(problem, u), _pulled(problem, v)
-    for factor in (4.0, 2.0**-20, -1.0, 0.0):
-        _equal(_pulled(problem, [factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
-    both = _pulled(problem, [a + b for a, b in zip(u, v, strict=True)])
-    _equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
-
-
-def _foreign_reruns(problem: Problem) -> None:
-    _equal(_pulled(problem, problem.cotangents), _pulled(problem, problem.cotangents), "gradient")
-
-
-def _foreign_layout(problem: Problem) -> None:
-    turned = _pulled(problem, [_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
-    _equal(turned, _pulled(problem, problem.cotangents), "gradient for Fortran's order", 1e-13)
-
-
-def _foreign_symmetric(problem: Problem) -> None:
-    rng = _rng()
-    a, b = ([rng.standard_normal(x.shape) for x in problem.base] for _ in range(2))
-    products = []
-    for v, w in ((a, b), (b, a)):
-        pairs = zip(problem.second_gradient(problem.base, v), w, strict=True)
-        products.append(sum(float(np.sum(plain(h) * d)) for h, d in pairs))
-    left, right = products
-    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
-
-
-_FOREIGN: dict[str, Callable[[Problem], None]] = {
-    "linear in the cotangent": _foreign_linear,
-    "reruns agree to the bit": _foreign_reruns,
-    "layout does not matter": _foreign_layout,
-    "the Hessian is symmetric": _foreign_symmetric,
-}

@@ -7,8 +7,7 @@ one of which no mutant can be made: an input that its sample never gives, or nev
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -22,36 +21,17 @@ from autodiff.core.modes import plain
 from autodiff.core.op import wrap
 from autodiff.dispatch import bare
 from autodiff.facts import Draw, sample_call
-from autodiff.testing.check import BEND, HASTY, check_gradients
+from autodiff.testing.check import check_gradients
+from autodiff.testing.foreign import MUTATIONS, Bend, Mutants, mutants_of
 from autodiff.testing.laws import _Call
+from autodiff.testing.problem import HASTY
 from autodiff.testing.verify import held
 
 __all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "mutants_of", "survivors", "telling_calls"]
 
-Bend = Callable[[Any], Any]
-
 #: Inputs whose derivative is zero wherever it exists, for real numbers: bending it changes nothing. (Complex ones:
 #: tests/ops/test_complex.py.)
 _FLAT = {"copysign": (1,), "imag": (0,)}
-
-
-def _one_zeroed(g: Any) -> Any:
-    """The largest entry becomes zero."""
-    if not np.size(g):
-        return g
-    keep = np.ones(g.shape, bool)
-    data = np.asarray(g._data if hasattr(g, "_node") else g)
-    keep.reshape(-1)[int(np.argmax(np.abs(data)))] = False
-    return g * keep
-
-
-#: What is done to one gradient.
-MUTATIONS: dict[str, Bend] = {
-    "scaled by 1 + 1e-6": lambda g: g * (1 + 1e-6),
-    "sign flipped": lambda g: -g,
-    "one entry zeroed": _one_zeroed,
-    "doubled": lambda g: 2 * g,
-}
 
 
 @contextlib.contextmanager
@@ -202,33 +182,6 @@ def _facts(node: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     return (node.shape, node.dtype) if several else ((node.shape,), (node.dtype,))
 
 
-@dataclass(frozen=True)
-class Mutants:
-    """What became of an operation's mutants.
-
-    Attributes
-    ----------
-    made : int
-    survived : tuple of str
-        Such as ``"input 0 doubled"``: those that no call exposed.
-    untold : tuple of str
-        What the facts do not reach, so that no mutant could be made of it.
-    """
-
-    made: int
-    survived: tuple[str, ...]
-    untold: tuple[str, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Whether mutants were made of every input, and all were caught."""
-        return not self.survived and not self.untold
-
-    def __str__(self) -> str:
-        caught = f"{self.made - len(self.survived)} of {self.made}"
-        return "; ".join([caught, *(f"survived: {s}" for s in self.survived), *self.untold])
-
-
 def telling_calls(op: Any, draw: Draw, least: int = 3, most: int = 24) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Random calls of an operation, as many as it takes for every input to be given and to have a gradient, ``most`` at
     most.
@@ -349,64 +302,6 @@ def _zero_beyond_an_edge(op: Any) -> Iterator[tuple[str, Any, Any]]:
             beyond = side * (x - edge) > 0
             label = f"input 0 zero {'above' if side > 0 else 'below'} {edge:g}"
             yield label, mutant(op, 0, lambda g, beyond=beyond: g * ~beyond), x  # type: ignore[misc]
-
-
-def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
-    """Bend the gradients of one check one by one and count what it notices: for PyTorch's functions, JAX's
-    ``custom_vjp``, pairs, whatever a check takes.
-
-    Parameters
-    ----------
-    check : callable
-        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
-    *args, **kwargs
-        Of the check.
-
-    Returns
-    -------
-    Mutants
-        ``untold`` names the arguments whose gradient is zero, which bending does not change.
-
-    Examples
-    --------
-    >>> from autodiff.testing import check_pair
-    >>> str(mutants_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
-    '4 of 4'
-    """
-    seen: list[list[Any]] = []
-
-    def watched(found: list[Any]) -> list[Any]:
-        seen.append(found)
-        return found
-
-    labels = {e.argument: e.label for e in _bent(check, args, kwargs, watched).entries}
-    caught, every, untold = [], [], []
-    for k, gradient in enumerate(seen[0] if seen else []):
-        words = labels.get(k, f"argument {k}")
-        if gradient is None or not np.any(gradient):
-            untold.append(f"{words} has no gradient at this point")
-            continue
-        for name, bend in MUTATIONS.items():
-
-            def wrong(found: list[Any], k: int = k, bend: Bend = bend) -> list[Any]:
-                return [bend(np.asarray(g)) if j == k else g for j, g in enumerate(found)]
-
-            every.append(f"{words} {name}")
-            if _bent(check, args, kwargs, wrong, hasty=True).verdict != "pass":
-                caught.append(every[-1])
-    return Mutants(len(every), tuple(m for m in every if m not in caught), tuple(untold))
-
-
-def _bent(
-    check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], bend: Any, hasty: bool = False
-) -> Any:
-    """The report of a check whose gradients pass through a function."""
-    tokens = BEND.set(bend), HASTY.set(hasty)
-    try:
-        return check(*args, **{**kwargs, "raises": False})
-    finally:
-        BEND.reset(tokens[0])
-        HASTY.reset(tokens[1])
 
 
 def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> list[str]:

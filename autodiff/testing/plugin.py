@@ -15,10 +15,12 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.testing import hooks
@@ -84,8 +86,6 @@ def gradcase(
         def test_my_function(rng):
             return MyFunction, (rng.normal(size=3),)
     """
-    from autodiff.core.errors import ArgumentError
-
     chosen = orders or ((1,) if check == "pair" else (1, 2))
     if set(layouts) - set(_LAYOUTS) or set(chosen) - {1, 2}:
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
@@ -128,9 +128,9 @@ def gradcase(
 
 
 def _arranged(args: Sequence[Any], layout: str) -> list[Any]:
-    from autodiff.testing import laws
+    from autodiff.testing.foreign import LAYOUTS
 
-    change = {"fortran": laws._fortran, "gapped": laws._gapped, "reversed": laws._reversed}.get(layout, lambda a: a)
+    change = LAYOUTS.get(layout, lambda a: a)
     return [change(a) if isinstance(a, np.ndarray) else a for a in args]
 
 
@@ -186,11 +186,14 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.cases: list[Case] = []
+        #: What the tests of :func:`autodiff.testing.course.gradient_tests` are called.
+        self.named: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a gradient case came to."""
         if report.when != "call":
             return
+        self.named.add(report.nodeid.rpartition("[")[2].rstrip("]"))
         for key, value in report.user_properties:
             if key == "gradcase":
                 facts: Any = value
@@ -206,7 +209,7 @@ class Collector:
         if hasattr(self.config, "workerinput"):
             return
         cases = sorted(self.cases, key=lambda case: case.node)
-        missing = _uncovered({case.operation for case in cases})
+        missing = _uncovered({case.operation for case in cases} | self.named, self.config.rootpath)
         target = self.config.getoption("--grad-report")
         if target is not None:
             page = page_html if target.suffix.lower() in (".html", ".htm") else page_markdown
@@ -219,15 +222,18 @@ class Collector:
                 reporter.write_line(f"operations without a gradcase: {', '.join(missing)}", red=True)
 
 
-def _uncovered(covered: set[str]) -> list[str]:
-    """The operations registered outside the library, and PyTorch functions, that no case names."""
-    from autodiff.core.op import Fused, registry
+def _uncovered(covered: set[str], root: Path) -> list[str]:
+    """What no case names: operations registered outside the library, PyTorch functions, and what the modules of the
+    project define.
+    """
+    from autodiff.testing.discovery import found_under
 
-    foreign = {cls.__name__ for cls in _torch_functions()} - covered
+    foreign = {name for name, item in found_under(root).items() if not item.names & covered}
+    foreign |= {cls.__name__ for cls in _torch_functions()} - covered
     return sorted(foreign) + sorted(
         name
-        for name, op in registry.items()
-        if name not in covered and not _ours(op.composed if isinstance(op, Fused) else op.rules)
+        for name, op in getattr(sys.modules.get("autodiff.core.op"), "registry", {}).items()
+        if name not in covered and not _ours(op.composed if op.fused else op.rules)
     )
 
 

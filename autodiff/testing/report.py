@@ -12,7 +12,23 @@ import numpy as np
 
 from autodiff.tables import html_table
 
-__all__ = ["Entry", "Report"]
+__all__ = ["Entry", "Leaf", "Report"]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array that is differentiated with respect to.
+
+    Attributes
+    ----------
+    place : int
+        The position of the argument that it stands in; parameters of a module follow the arguments.
+    label : str
+        In words, such as ``"argument 0"`` or ``"parameter fc.weight"``.
+    """
+
+    place: int
+    label: str
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.op import Fused, Primitive, registry
-
 __all__ = ["script_of", "spelled"]
 
 #: Larger arrays are spelled as compressed bytes.
@@ -99,7 +97,7 @@ class _Text:
 
     def function(self, f: Any) -> str:
         """An expression for a function: by name, or by the name that its source gives it."""
-        op = f if isinstance(f, Primitive | Fused) else getattr(f, "__autodiff__", None)
+        op = _operation(f)
         if op is not None and str(getattr(_home(op), "__module__", "")).startswith("autodiff."):
             self.need("import autodiff")
             if op.name not in _core_names():
@@ -142,12 +140,20 @@ class _Text:
             self.need(f"{name} = {expression}")
 
 
-def _home(op: Primitive | Fused) -> Any:
+def _operation(f: Any) -> Any:
+    """The operation of ours that a function is; without our engine there is none."""
+    engine = sys.modules.get("autodiff.core.op")
+    ours = engine is not None and isinstance(f, (engine.Primitive, engine.Fused))
+    return f if ours else getattr(f, "__autodiff__", None)
+
+
+def _home(op: Any) -> Any:
     """The function from whose module an operation comes: its composed definition or its first rule."""
-    return op.composed if isinstance(op, Fused) else next((r for r in op.rules if r is not None), op.forward)
+    return op.composed if op.fused else next((r for r in op.rules if r is not None), op.forward)
 
 
 def _core_names() -> set[str]:
+    registry = sys.modules["autodiff.core.op"].registry
     return {name for name, op in registry.items() if getattr(_home(op), "__module__", "") != "autodiff.ops.special"}
 
 

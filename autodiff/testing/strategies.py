@@ -21,7 +21,6 @@ from autodiff.testing.generators import (
     random_index,
     signature_shapes,
 )
-from autodiff.testing.verify import find
 
 __all__ = [
     "arrays",
@@ -104,6 +103,8 @@ def calls(draw: Any, op: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Valid calls of a registered operation, ``(args, kwargs)``, from its own facts; many with ties, sides of one or
     indices that repeat.
     """
+    from autodiff.testing.verify import find
+
     return sample_call(find(op), NastyDraw(draw, kinds=NASTY[:-1]))
 
 

@@ -1,0 +1,107 @@
+"""HIPS autograd's gradients."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.extras import require
+from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.problem import Problem, checked
+from autodiff.testing.report import Report
+
+__all__ = ["check_autograd"]
+
+Arrays = Sequence[Any]
+
+
+def check_autograd(
+    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+) -> Report:
+    """Check HIPS autograd's gradient of a function written with ``autograd.numpy``, in first and second order.
+
+    Parameters
+    ----------
+    f : callable
+        Returns arrays, alone or in tuples and lists. May be an ``autograd.extend.primitive``.
+    *args
+        Floating arrays, alone or in dicts and lists, are differentiated with respect to.
+    order : {1, 2}
+    seed : int
+    raises : bool
+    **kwargs
+        Passed on to ``f``.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong.
+    ArgumentError
+        If there is nothing to differentiate with respect to.
+    MissingExtraError
+        If autograd is not installed.
+    """
+    autograd = require("autograd")
+    arguments = Arguments("check_autograd", args, kwargs)
+    problem = lambda rng: _Autograd(autograd, f, arguments, rng)
+    return checked("check_autograd", f, args, kwargs, problem, order=order, seed=seed, raises=raises)
+
+
+class _Autograd(Problem):
+    """A function of autograd's boxes."""
+
+    def __init__(self, autograd: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
+        super().__init__(arguments, rng)
+        self.autograd, self.f = autograd, f
+        self.draw(self.outputs(self.base))
+
+    def _run(self, arrays: Sequence[Any]) -> list[Any]:
+        args, kwargs = self.arguments.call(self.base, lambda _, number: arrays[number])
+        return list(outputs_of(self.f(*args, **kwargs)))
+
+    def outputs(self, arrays: Arrays) -> list[Any]:
+        return [
+            o
+            for o in map(np.asarray, self._run([self._value(a, i) for i, a in enumerate(arrays)]))
+            if o.dtype.kind in "fc"
+        ]
+
+    def _value(self, array: Any, number: int) -> Any:
+        kind = self.arguments.dtypes[number].kind
+        return unpacked(array) if kind == "c" else np.asarray(array, np.float64)
+
+    def _total(self, arrays: Sequence[Any]) -> Any:
+        import autograd.numpy as anp
+
+        outs = [o for o in self._run(arrays) if getattr(o, "dtype", np.asarray(o).dtype).kind in "fc"]
+        return sum(anp.sum(anp.real(o * u)) for o, u in zip(outs, self.cotangents, strict=True))
+
+    def _gradient(self, values: Sequence[Any]) -> Any:
+        # A gradient that does not depend on an argument is nothing to warn of.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Output seems independent of input")
+            return self.autograd.grad(lambda v: self._total(v))(list(values))
+
+    def _numpy(self, found: Sequence[Any]) -> list[Any]:
+        return [packed(np.conj(a) if a.dtype.kind == "c" else a.astype(float)) for a in map(np.asarray, found)]
+
+    def gradient(self, arrays: Arrays) -> list[Any]:
+        return self._numpy(self._gradient([self._value(a, i) for i, a in enumerate(arrays)]))
+
+    def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
+        import autograd.numpy as anp
+
+        values = [self._value(a, i) for i, a in enumerate(arrays)]
+
+        def weighted(v: Any) -> Any:
+            return sum(
+                anp.sum(anp.real(g * (unpacked(w) if np.iscomplexobj(x) else w)))
+                for g, w, x in zip(self._gradient(v), weights, values, strict=True)
+            )
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Output seems independent of input")
+            return self._numpy(self.autograd.grad(weighted)(values))

@@ -1,0 +1,156 @@
+"""JAX's gradients: functions, ``custom_vjp``, ``custom_jvp``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError
+from autodiff.extras import require
+from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.problem import Problem, Stops, checked
+from autodiff.testing.report import Report
+
+__all__ = ["check_jax"]
+
+Arrays = Sequence[Any]
+
+
+def check_jax(
+    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+) -> Report:
+    """Check JAX's gradient of a function of JAX arrays, in first and second order. JAX must be set to 64 bits.
+
+    Parameters
+    ----------
+    f : callable
+        Returns arrays, alone or in tuples, lists and dicts. May be a ``jax.custom_vjp``.
+    *args
+        Floating and complex arrays, alone or in dicts and lists, are differentiated with respect to.
+    order : {1, 2}
+    seed : int
+    raises : bool
+    **kwargs
+        Passed on to ``f``.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong.
+    ArgumentError
+        If JAX computes in 32 bits, or there is nothing to differentiate with respect to.
+    MissingExtraError
+        If JAX is not installed.
+
+    Notes
+    -----
+    What passes through ``jax.lax.stop_gradient`` in ``f`` is held at its value at the base point.
+    """
+    jax = require("jax")
+    if not jax.config.jax_enable_x64:
+        raise ArgumentError("check_jax: JAX computes in 32 bits; call jax.config.update('jax_enable_x64', True) first")
+    arguments = Arguments("check_jax", args, kwargs)
+    problem = lambda rng: _Jax(jax, f, arguments, rng)
+    return checked("check_jax", f, args, kwargs, problem, order=order, seed=seed, raises=raises)
+
+
+class _Jax(Problem):
+    """A function of JAX arrays."""
+
+    def __init__(self, jax: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
+        super().__init__(arguments, rng)
+        self.jax, self.f = jax, f
+        self.stops = Stops()
+        self.held = self._plain
+        values = self._values(self.base)
+        outs = self._plain(*values)
+        jaxpr = jax.make_jaxpr(self._plain)(*values)
+        if _stops(jaxpr.jaxpr):
+            # The function is run operation by operation from here on, with the stopped values handed back.
+            _evaluated(jax, jaxpr.jaxpr, jaxpr.consts, values, self.stops.record)
+            self.held = lambda *given: _evaluated(jax, jaxpr.jaxpr, jaxpr.consts, given, self.stops.following())
+        self.draw([np.asarray(o) for o in outs])
+
+    def notes(self) -> list[str]:
+        return self.arguments.notes + self.stops.notes()
+
+    def _values(self, arrays: Arrays) -> list[Any]:
+        kinds = [dtype.kind for dtype in self.arguments.dtypes]
+        return [
+            self.jax.numpy.asarray(unpacked(a) if kind == "c" else np.asarray(a, np.float64))
+            for a, kind in zip(arrays, kinds, strict=True)
+        ]
+
+    def _plain(self, *values: Any) -> list[Any]:
+        # ``call`` unpacks complex leaves itself; here they are complex already.
+        args, kwargs = self.arguments.call(self.base, lambda array, number: values[number])
+        outs = outputs_of(self.f(*args, **kwargs))
+        return [o for o in map(self.jax.numpy.asarray, outs) if o.dtype.kind in "fc"]
+
+    def outputs(self, arrays: Arrays) -> list[Any]:
+        return [np.asarray(o) for o in self.held(*self._values(arrays))]
+
+    def _pulled(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
+        outs, pull = self.jax.vjp(function, *values)
+        # JAX's gradient of a complex argument is the conjugate of the direction of ascent; so are its cotangents.
+        return pull(
+            [self.jax.numpy.asarray(np.asarray(u), o.dtype) for o, u in zip(outs, self.cotangents, strict=True)]
+        )
+
+    def gradient(self, arrays: Arrays) -> list[Any]:
+        moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
+        return self._numpy(self._pulled(self.held if moved else self._plain, self._values(arrays)))
+
+    def _numpy(self, found: Sequence[Any]) -> list[Any]:
+        return [packed(np.conj(a) if a.dtype.kind == "c" else a.astype(float)) for a in map(np.asarray, found)]
+
+    def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
+        values = self._values(arrays)
+        given, pull = self.jax.vjp(lambda *v: tuple(self._pulled(self._plain, v)), *values)
+        weights = [
+            self.jax.numpy.asarray(unpacked(w) if g.dtype.kind == "c" else w)
+            for g, w in zip(given, weights, strict=True)
+        ]
+        return self._numpy(pull(tuple(weights)))
+
+
+def _stops(jaxpr: Any) -> bool:
+    """Whether a stop_gradient stands in a jaxpr, at a place where :func:`_evaluated` finds it."""
+    return any(
+        eqn.primitive.name == "stop_gradient" or (_inner(eqn) is not None and _stops(_inner(eqn).jaxpr))
+        for eqn in jaxpr.eqns
+    )
+
+
+def _inner(eqn: Any) -> Any:
+    """The jaxpr that a jitted call runs."""
+    return eqn.params.get("jaxpr") if eqn.primitive.name in ("pjit", "jit", "closed_call") else None
+
+
+def _evaluated(jax: Any, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], through: Callable[[Any], Any]) -> Any:
+    """A jaxpr run operation by operation, with what is stopped passed through a function."""
+    known: dict[Any, Any] = {
+        **dict(zip(jaxpr.constvars, consts, strict=True)),
+        **dict(zip(jaxpr.invars, args, strict=True)),
+    }
+
+    def read(v: Any) -> Any:
+        return v.val if hasattr(v, "val") else known[v]
+
+    for eqn in jaxpr.eqns:
+        values = [read(v) for v in eqn.invars]
+        inner = _inner(eqn)
+        if eqn.primitive.name == "stop_gradient":
+            results = [jax.numpy.asarray(through(values[0]))]
+        elif inner is not None and _stops(inner.jaxpr):
+            results = _evaluated(jax, inner.jaxpr, inner.consts, values, through)
+        else:
+            # Older releases of JAX return the functions that a primitive takes apart from its parameters.
+            bound = eqn.primitive.get_bind_params(eqn.params)
+            functions, parameters = bound if isinstance(bound, tuple) else ((), bound)
+            found = eqn.primitive.bind(*functions, *values, **parameters)
+            results = found if eqn.primitive.multiple_results else [found]
+        known.update(zip(eqn.outvars, results, strict=True))
+    return [read(v) for v in jaxpr.outvars]

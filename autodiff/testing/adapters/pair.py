@@ -1,0 +1,310 @@
+"""A backward pass derived by hand, as in a course: which gradient is wrong, where, by how much, and what mistake makes
+such numbers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError, GradientMismatch
+from autodiff.extras import require
+from autodiff.testing.arguments import Arguments, as_array, outputs_of, packed
+from autodiff.testing.problem import Problem, checked
+from autodiff.testing.report import Report
+
+__all__ = ["check_pair"]
+
+Arrays = Sequence[Any]
+
+
+def _floats(value: Any) -> list[Any]:
+    """The floating and complex arrays in what a function returned."""
+    arrays = [np.asarray(o) if isinstance(o, float) else as_array(o) for o in outputs_of(value)]
+    return [a for a in arrays if a is not None and a.dtype.kind in "fc"]
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+
+
+def check_pair(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any] | None,
+    inputs: Sequence[Any],
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    raises: bool = True,
+    **kwargs: Any,
+) -> Report:
+    """Check a backward pass written by hand against its forward pass.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(*inputs)`` returns the output, several outputs, or either followed by a cache: the last thing
+        returned, if ``backward`` takes it. Plain NumPy, or PyTorch tensors. A first parameter called ``ctx`` gets an
+        object with ``save_for_backward`` and ``saved_values`` (``saved_tensors``).
+    backward : callable or None
+        ``backward(dout, cache)``, ``backward(dout_1, dout_2, cache)``, ``backward(ctx, dout)``, or, if there is no
+        cache, ``backward(dout, *inputs)``. It returns one gradient per array among the inputs in their order, the only
+        one, or a dict like the argument that is a dict; None for an input without one. None if ``forward`` itself
+        returns ``(loss, gradients)``, as the losses of courses do.
+    inputs : sequence
+        Floating and complex arrays are differentiated with respect to, in float64; anything else is passed on.
+    name : str, optional
+    seed : int
+    raises : bool
+    **kwargs
+        Passed on to ``forward``.
+
+    Returns
+    -------
+    Report
+        Its text names the argument, the index, both numbers and the difference, and the mistake that makes such
+        numbers, where it is a known one (``report.hints``). What was not checked is among its notes.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong, has a wrong shape, or the backward pass writes into the inputs or ``dout``.
+    ArgumentError
+        If no input is a floating array, or the two functions do not fit together: the number of gradients, of outputs.
+
+    Examples
+    --------
+    >>> forward = lambda x, w: (x @ w, (x, w))
+    >>> backward = lambda dout, cache: (dout @ cache[1].T, cache[0].T @ dout)
+    >>> check_pair(forward, backward, [np.ones((2, 3)), np.ones((3, 4))]).verdict
+    'pass'
+    >>> halved = lambda dout, cache: (dout @ cache[1].T, cache[0].T @ dout / 2)
+    >>> print(*check_pair(forward, halved, [np.eye(2), np.eye(2)], raises=False).hints)
+    argument 1: every entry is 1/2 of what it should be, and 2 is the length of axis 0 of argument 0: a mean where there
+    should be a sum, ...
+    """
+    label = name or str(getattr(forward, "__name__", "forward"))
+    problem = lambda rng: _Pair(label, forward, backward, Arguments("check_pair", inputs, kwargs), rng)
+    given = [backward, list(inputs)]
+    return checked("check_pair", forward, given, kwargs, problem, seed=seed, raises=raises, name=label)
+
+
+class _Context:
+    """What minitorch, TinyTorch and PyTorch hand to the two passes of an operation."""
+
+    def __init__(self) -> None:
+        self.saved_values: tuple[Any, ...] = ()
+        self.needs_input_grad = (True,) * 64
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Keep values for the backward pass."""
+        self.saved_values = values
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """PyTorch's name."""
+        return self.saved_values
+
+
+class _Pair(Problem):
+    """A forward and a backward pass of somebody's arrays."""
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any] | None,
+        arguments: Arguments,
+        rng: np.random.Generator,
+    ) -> None:
+        super().__init__(arguments, rng)
+        self.name, self.forward, self.backward = name, forward, backward
+        self.context = next(iter(_names(forward)), "") in ("ctx", "context")
+        self.torch = (
+            require("torch") if any(hasattr(o, "detach") and hasattr(o, "cpu") for o in arguments.originals) else None
+        )
+        result = self._called(self.base)[0]
+        self.takes_cache = self._finds_cache(result)
+        outs = self._outputs_of(result)
+        self.draw(outs)
+        if backward is None:
+            # The gradients that come with a loss are those of the loss itself.
+            self.cotangents = [np.ones(np.shape(o)) for o in outs]
+        # Plain NumPy computes in any precision, and with complex numbers; other libraries are given float64.
+        kinds = [dtype.kind for dtype in arguments.dtypes]
+        self.tries_complex = self.torch is None and "c" not in kinds and not any(o.dtype.kind == "c" for o in outs)
+        if not self.cotangents:
+            raise ArgumentError(f"{name}: the forward returned no floating array, but {type(result).__name__}")
+        self.uncovered: list[int] = []
+        self.gradient(self.base)
+        arguments.drop(self.uncovered, "has no gradient among those that the backward returned")
+
+    def _called(self, arrays: Arrays) -> tuple[Any, list[Any], Any]:
+        """What the forward returned, its arguments, and the context."""
+
+        def wrap(array: Any, number: int) -> Any:
+            if hasattr(self.arguments.originals[number], "cpu") and self.torch is not None:
+                return self.torch.tensor(array if array.dtype.kind == "c" else array.astype(np.float64))
+            return array[()] if type(self.arguments.originals[number]) is float else array
+
+        args, kwargs = self.arguments.call(arrays, wrap)
+        context = _Context() if self.context else None
+        return (
+            (self.forward(context, *args, **kwargs) if self.context else self.forward(*args, **kwargs)),
+            args,
+            context,
+        )
+
+    def _finds_cache(self, result: Any) -> bool:
+        """Whether the last thing that the forward returned is what the backward takes last."""
+        if self.context or not isinstance(result, tuple | list) or len(result) < 2:
+            return False
+        if self.backward is None:
+            return True
+        names = _names(self.backward)
+        last = as_array(result[-1])
+        if "*" in names or not names:
+            return True
+        count = len([n for n in names if not n.startswith("*")])
+        if count == len(result):
+            if last is not None and last.dtype.kind in "fc" and names[-1] != "cache":
+                self.arguments.notes.append(
+                    f"not checked: output {len(result) - 1} was taken for the cache of the backward pass"
+                )
+            return True
+        if count == len(result) + self.arguments.count:
+            return False
+        raise ArgumentError(
+            f"{self.name}: the forward returned {len(result)} things and the backward takes {count}"
+            f" ({', '.join(names)}); it should take one gradient per output and the cache ({len(result)}), or, without"
+            f" a cache, the gradients and the {self.arguments.count} inputs"
+        )
+
+    def _outputs_of(self, result: Any) -> list[Any]:
+        if self.backward is None:
+            result = result[0] if isinstance(result, tuple | list) else result
+        elif self.takes_cache:
+            result = list(result[:-1])
+        return _floats(result)
+
+    def outputs(self, arrays: Arrays) -> list[Any]:
+        return self._outputs_of(self._called(arrays)[0])
+
+    def gradient(self, arrays: Arrays) -> list[Any]:
+        arrays = [np.array(a, np.float64) for a in arrays]
+        result, args, context = self._called(arrays)
+        kept = [np.array(as_array(a)) if as_array(a) is not None else None for a in args]
+        if self.backward is None:
+            if not isinstance(result, tuple | list) or len(result) < 2:
+                raise ArgumentError(f"{self.name}: without a backward pass, forward must return (loss, gradients)")
+            found = result[1] if len(result) == 2 else tuple(result[1:])
+            scaled = float(np.ravel(self.cotangents[0])[0])  # 1, or 2 where the diagnosis asks
+            return self._matched(found, lambda g: g * scaled)
+        shapes = iter(self.cotangents)
+        couts = [self._like(next(shapes), o) for o in self._raw(result)]
+        before = [np.array(as_array(c)) for c in couts]
+        if self.context:
+            found = self.backward(context, *couts)
+        elif self.takes_cache:
+            found = self.backward(*couts, result[-1])
+        else:
+            found = self.backward(*couts, *args)
+        changed = [
+            f"argument {i}"
+            for i, (a, b) in enumerate(zip(args, kept, strict=True))
+            if b is not None and not _same(a, b)
+        ]
+        returned = list(outputs_of(found))
+        for c, b in zip(couts, before, strict=True):
+            if not _same(c, b) and not any(g is c for g in returned):
+                changed.append("dout")
+        if changed:
+            raise GradientMismatch(
+                f"{self.name}: the backward pass writes into {' and '.join(changed)}; work on a copy, or not in place"
+            )
+        return self._matched(found, lambda g: g)
+
+    def _raw(self, result: Any) -> list[Any]:
+        """The outputs as the forward returned them."""
+        outs = list(outputs_of(list(result[:-1]) if self.takes_cache else result))
+        return [o for o in outs if isinstance(o, float) or (as_array(o) is not None and as_array(o).dtype.kind in "fc")]
+
+    def _like(self, u: Any, out: Any) -> Any:
+        """A cotangent as what the output is: an array of its own, a tensor, a number."""
+        if self.torch is not None and hasattr(out, "cpu"):
+            return self.torch.tensor(u)
+        return float(u) if isinstance(out, float) and not isinstance(out, np.generic) else np.array(u)
+
+    def _matched(self, found: Any, scaled: Callable[[Any], Any]) -> list[Any]:
+        """The gradient of every leaf among what the backward returned; None where it returned None."""
+        spots = self.arguments.spots()
+        every = list(found) if isinstance(found, tuple | list) else [found]
+        leaves: list[Any] = [None] * len(self.leaves)
+        originals = self.arguments.originals
+        # One gradient per input, per input with floats in it, per array, or per array outside of containers.
+        inputs = [i for i, s in enumerate(spots) if s is not None]
+        arrays = [i for i in inputs if not isinstance(spots[i], int) or not _is_number(originals[spots[i]])]
+        bare = [i for i in arrays if isinstance(spots[i], int)]
+        choices = [list(range(len(spots))), inputs, arrays, bare]
+        places = next((c for c in choices if len(c) == len(every)), None)
+        if places is None and self.backward is None and len(every) < len(bare):
+            places = bare[: len(every)]
+        if places is None:
+            raise ArgumentError(
+                f"{self.name}: the backward returned {len(every)} gradients for {len(spots)} inputs, of which"
+                f" {len(bare)} are floating arrays; it should return one for each of these (None for one without)"
+            )
+        covered: set[int] = set()
+        for place, g in zip(places, every, strict=True):
+            self._spread(spots[place], g, f"argument {place}", leaves, covered, scaled)
+        self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
+        return leaves
+
+    def _spread(
+        self, spot: Any, g: Any, label: str, leaves: list[Any], covered: set[int], scaled: Callable[[Any], Any]
+    ) -> None:
+        if isinstance(spot, int):
+            covered.add(spot)
+            if g is None:
+                return
+            array = np.asarray(g) if isinstance(g, float | int) else as_array(g)
+            if array is None:
+                raise ArgumentError(f"{self.name}: the gradient of {label} is a {type(g).__name__}, not an array")
+            array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+            leaves[spot] = scaled(packed(array) if self.arguments.dtypes[spot].kind == "c" else array)
+        elif isinstance(spot, dict):
+            if g is None:
+                return
+            if not isinstance(g, dict):
+                raise ArgumentError(f"{self.name}: the gradient of {label}, a dict, is a {type(g).__name__}")
+            for key, inner in spot.items():
+                if inner is not None and key in g:
+                    self._spread(inner, g[key], f"{label}[{key!r}]", leaves, covered, scaled)
+        elif isinstance(spot, list) and g is not None:
+            if not isinstance(g, list | tuple) or len(g) != len(spot):
+                raise ArgumentError(f"{self.name}: the gradient of {label}, {len(spot)} arrays, is {type(g).__name__}")
+            for i, (inner, part) in enumerate(zip(spot, g, strict=True)):
+                self._spread(inner, part, f"{label}[{i}]", leaves, covered, scaled)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    """The names of a function's positional parameters without defaults; "*" for any number of them."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ["*"]
+    names = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    return ["*"] if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(names) < 2 else names
+
+
+def _same(a: Any, b: Any) -> bool:
+    a = np.asarray(as_array(a))
+    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=b.dtype.kind in "fc"))

@@ -1,0 +1,204 @@
+"""PyTorch's gradients: functions, modules with their parameters, ``torch.autograd.Function``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.extras import require
+from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.problem import Problem, Stops, checked
+from autodiff.testing.report import Report
+
+__all__ = ["check_torch"]
+
+Arrays = Sequence[Any]
+
+
+def check_torch(
+    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+) -> Report:
+    """Check PyTorch's gradient of a function of torch tensors, in first and second order.
+
+    Parameters
+    ----------
+    f : callable
+        Takes torch tensors for the arrays among ``args``; returns tensors, alone or in tuples, lists and dicts. A
+        ``torch.nn.Module`` is checked with its parameters, in float64; a ``torch.autograd.Function`` may be given
+        itself or by its ``apply``.
+    *args
+        NumPy arrays or torch tensors; floating and complex ones are differentiated with respect to.
+    order : {1, 2}
+    seed : int
+    raises : bool
+    **kwargs
+        Passed on to ``f``.
+
+    Raises
+    ------
+    GradientMismatch
+        If a gradient is wrong.
+    ArgumentError
+        If there is nothing to differentiate with respect to.
+    MissingExtraError
+        If PyTorch is not installed.
+
+    Notes
+    -----
+    What passes through ``.detach()`` in ``f`` is held at its value at the base point (straight-through estimators).
+    """
+    torch = require("torch")
+    arguments = Arguments("check_torch", args, kwargs)
+    problem = lambda rng: _Torch(torch, f, arguments, rng)
+    return checked("check_torch", f, args, kwargs, problem, order=order, seed=seed, raises=raises)
+
+
+class _Torch(Problem):
+    """A function of torch tensors."""
+
+    def __init__(self, torch: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
+        super().__init__(arguments, rng)
+        self.torch, self.f, self.module = torch, f, None
+        self.parameters: list[str] = []
+        if isinstance(f, type) and issubclass(f, torch.autograd.Function):
+            self.f = getattr(f, "apply")  # noqa: B009  # a class of PyTorch's, of which no type checker knows
+        elif isinstance(f, torch.nn.Module):
+            self.module = f
+            for name, parameter in f.named_parameters():
+                if parameter.requires_grad and (parameter.is_floating_point() or parameter.is_complex()):
+                    self.parameters.append(name)
+                    arguments.parameter(name, parameter)
+            self.buffers = {name: b.double() if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
+        self.stops = Stops()
+        with self._stopping(self.stops.record):
+            outs = self._first()
+        self.draw([o.detach().resolve_conj().numpy() for o in outs])
+
+    def _first(self) -> list[Any]:
+        """The first run: a function that insists on its own precision gets it."""
+        try:
+            return self._run(self.base, True)[0]
+        except RuntimeError as error:
+            if "dtype" not in str(error) or self.module is not None:
+                raise
+            self.arguments.narrow = True
+            return self._run(self.base, True)[0]
+
+    def notes(self) -> list[str]:
+        return self.arguments.notes + self.stops.notes() + self._left_out()
+
+    def _left_out(self) -> list[str]:
+        """Leaves of the graph that are neither arguments nor parameters of ``f`` itself."""
+        outs, leaves = self._run(self.base, True)
+        known = {id(leaf) for leaf in leaves}
+        stack, seen, found = [o.grad_fn for o in outs], set(), []
+        while stack:
+            node = stack.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            stack += [parent for parent, _ in node.next_functions]
+            variable = getattr(node, "variable", None)
+            if variable is not None and id(variable) not in known:
+                found.append(variable)
+        if not found:
+            return []
+        words = ", ".join(str(tuple(v.shape)) for v in found[:6])
+        return [
+            f"not checked: {len(found)} tensors that f takes from outside and that ask for gradients (shapes {words});"
+            " pass the module itself to check its parameters"
+        ]
+
+    @contextlib.contextmanager
+    def _stopping(self, through: Callable[[Any], Any]) -> Any:
+        """What ``detach`` gives passes through a function of arrays."""
+        torch = self.torch
+
+        class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
+            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                result = function(*args, **(kwargs or {}))
+                if function is torch.Tensor.detach and result.is_floating_point():
+                    with torch._C.DisableTorchFunction():
+                        return torch.tensor(through(result.numpy().copy()), dtype=result.dtype)
+                return result
+
+        with Mode():
+            yield
+
+    def _moved(self) -> Any:
+        return self._stopping(self.stops.following()) if self.stops.held else contextlib.nullcontext()
+
+    def _run(self, arrays: Arrays, tracked: bool) -> tuple[list[Any], list[Any]]:
+        torch, count = self.torch, len(arrays) - len(self.parameters)
+        leaves: list[Any] = []
+
+        def wrap(array: Any, number: int) -> Any:
+            wide = array if self.arguments.narrow or array.dtype.kind == "c" else np.array(array, np.float64)
+            leaf = torch.from_numpy(wide)
+            leaves.append(leaf.requires_grad_() if tracked else leaf)
+            return leaf
+
+        def tensor(value: Any) -> Any:
+            return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+        args, kwargs = self.arguments.call(arrays[:count], wrap)
+        args = [tensor(a) for a in args]
+        kwargs = {key: tensor(a) for key, a in kwargs.items()}
+        if self.module is None:
+            result = self.f(*args, **kwargs)
+        else:
+            values = [torch.tensor(a.astype(np.float64), requires_grad=tracked) for a in arrays[count:]]
+            leaves += values
+            state = {
+                **dict(zip(self.parameters, values, strict=True)),
+                **{k: b.clone() for k, b in self.buffers.items()},
+            }
+            result = torch.func.functional_call(self.module, state, tuple(args), kwargs)
+        outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
+        return [o for o in outs if o.is_floating_point() or o.is_complex()], leaves
+
+    def outputs(self, arrays: Arrays) -> list[Any]:
+        with self._moved():
+            outs = self._run(arrays, False)[0]
+        return [o.detach().resolve_conj().numpy() for o in outs]
+
+    def _first_order(self, arrays: Arrays, create_graph: bool) -> tuple[list[Any], list[Any]]:
+        torch = self.torch
+        moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
+        with self._moved() if moved else contextlib.nullcontext():
+            outs, leaves = self._run(arrays, True)
+        pairs = [
+            # PyTorch pairs a complex output with the conjugate of its cotangent.
+            (o, torch.as_tensor(np.conj(u)).to(o.dtype))
+            for o, u in zip(outs, self.cotangents, strict=True)
+            if o.requires_grad
+        ]
+        if not pairs:
+            return leaves, [None] * len(leaves)
+        tracked, seeds = zip(*pairs, strict=True)
+        return leaves, list(torch.autograd.grad(tracked, leaves, seeds, allow_unused=True, create_graph=create_graph))
+
+    def _numpy(self, found: Sequence[Any]) -> list[Any]:
+        arrays = [None if g is None else g.detach().resolve_conj().numpy() for g in found]
+        return [
+            None if a is None else packed(a.astype(np.complex128) if a.dtype.kind == "c" else a.astype(float))
+            for a in arrays
+        ]
+
+    def gradient(self, arrays: Arrays) -> list[Any]:
+        return self._numpy(self._first_order(arrays, False)[1])
+
+    def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
+        torch = self.torch
+        leaves, found = self._first_order(arrays, True)
+        pairs = []
+        for g, w in zip(found, weights, strict=True):
+            if g is not None and g.requires_grad:
+                pairs.append((g, torch.as_tensor(unpacked(w) if g.is_complex() else w).to(g.dtype)))
+        if not pairs:
+            return [None] * len(leaves)
+        outs, seeds = zip(*pairs, strict=True)
+        return self._numpy(torch.autograd.grad(outs, leaves, seeds, allow_unused=True))

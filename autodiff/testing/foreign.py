@@ -1,0 +1,284 @@
+"""Laws and mutants for whatever a check takes: PyTorch's functions, JAX's ``custom_vjp``, pairs. Nothing here needs our
+own engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import AutodiffError
+from autodiff.testing.arguments import plain
+from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
+
+__all__ = ["LAYOUTS", "MUTATIONS", "Mutants", "emptied", "equal", "laws_of", "mutants_of"]
+
+Bend = Callable[[Any], Any]
+
+
+def equal(ours: Sequence[Any], theirs: Sequence[Any], words: str, rtol: float = 0.0) -> None:
+    """Assert that arrays are equal, to the bit or to a share of their largest entry."""
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        assert a.shape == b.shape, f"{words}: result {i} has shape {a.shape}, expected {b.shape}"
+        scale = max(float(np.max(np.abs(b), initial=0.0)), 1.0) if b.size else 1.0
+        same = (
+            np.array_equal(a, b, equal_nan=True)
+            if rtol == 0
+            else np.allclose(a, b, rtol=0, atol=rtol * scale, equal_nan=True)
+        )
+        assert same, f"{words}: result {i} differs by {np.max(np.abs(a - b))}"
+
+
+def _fortran(a: Any) -> Any:
+    return np.array(a, order="F")
+
+
+def _gapped(a: Any) -> Any:
+    wide = np.zeros((*a.shape, 2), a.dtype)
+    wide[..., 0] = a
+    return wide[..., 0]
+
+
+def _offset(a: Any) -> Any:
+    """At an address that is no multiple of the item size."""
+    room = np.zeros(a.nbytes + 1, np.uint8)
+    moved = room[1:].view(a.dtype).reshape(a.shape)
+    moved[...] = a
+    return moved
+
+
+def _reversed(a: Any) -> Any:
+    back = (..., *(slice(None, None, -1),) * a.ndim)
+    return a[back].copy()[back]
+
+
+#: Unusual layouts of an array's memory, by name.
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "fortran": _fortran,
+    "gapped": _gapped,
+    "offset": _offset,
+    "reversed": _reversed,
+}
+
+
+def emptied(a: Any) -> Any:
+    """An array without its elements."""
+    return a[:0] if a.ndim else a
+
+
+def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, str]:
+    """The laws that the gradient of a check breaks: of PyTorch's functions, JAX's ``custom_vjp``, pairs, whatever a
+    check takes.
+
+    Parameters
+    ----------
+    check : callable
+        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
+    *args, **kwargs
+        Of the check.
+
+    Returns
+    -------
+    dict of str to str
+        What is wrong, by the name of the law; empty if all hold: the gradient is linear in the output's, to the bit for
+        powers of two; it is the same again, and for arrays in Fortran's order; its own gradient is symmetric; inputs
+        without elements have gradients of their shape, or are refused.
+
+    Examples
+    --------
+    >>> from autodiff.testing import check_pair
+    >>> laws_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])])
+    {}
+    >>> list(laws_of(check_pair, np.tanh, lambda g, x: np.abs(g) / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
+    ['linear in the cotangent']
+    """
+    problem = _problem(check, args, kwargs)
+    broken: dict[str, str] = {}
+    for name, holds in _FOREIGN.items():
+        try:
+            holds(problem)
+        except AssertionError as error:
+            broken[name] = str(error)
+        except RuntimeError:
+            # A pair, or a function that can be differentiated but once, has no second derivative.
+            continue
+    try:
+        empty = _problem(check, [_without_elements(a) for a in args], kwargs)
+        found = _pulled(empty, empty.cotangents)
+    except (AutodiffError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
+        return broken
+    if any(np.shape(g) != b.shape for g, b in zip(found, empty.base, strict=True)):
+        broken["inputs without elements"] = f"gradients of shapes {[np.shape(g) for g in found]}"
+    return broken
+
+
+def _problem(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Problem:
+    token = PROBLEMS.set([])
+    try:
+        check(*args, **{**kwargs, "raises": False})
+        (problem,) = PROBLEMS.get() or []
+        return problem
+    finally:
+        PROBLEMS.reset(token)
+
+
+def _without_elements(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_elements(item) for item in value]
+    return emptied(value) if isinstance(value, np.ndarray) else value
+
+
+def _pulled(problem: Problem, cotangents: Sequence[Any], base: Sequence[Any] | None = None) -> list[Any]:
+    """The gradients for other cotangents, or at another arrangement of the point."""
+    kept, problem.cotangents = problem.cotangents, list(cotangents)
+    try:
+        with np.errstate(all="ignore"):
+            found = problem.gradient(problem.base if base is None else base)
+    finally:
+        problem.cotangents = kept
+    return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(found, problem.base, strict=True)]
+
+
+def _foreign_linear(problem: Problem) -> None:
+    u = problem.cotangents
+    v = [0.5 + np.roll(part, 1) for part in u]
+    at_u, at_v = _pulled(problem, u), _pulled(problem, v)
+    for factor in (4.0, 2.0**-20, -1.0, 0.0):
+        equal(_pulled(problem, [factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
+    both = _pulled(problem, [a + b for a, b in zip(u, v, strict=True)])
+    equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
+
+
+def _foreign_reruns(problem: Problem) -> None:
+    equal(_pulled(problem, problem.cotangents), _pulled(problem, problem.cotangents), "gradient")
+
+
+def _foreign_layout(problem: Problem) -> None:
+    turned = _pulled(problem, [_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
+    equal(turned, _pulled(problem, problem.cotangents), "gradient for Fortran's order", 1e-13)
+
+
+def _foreign_symmetric(problem: Problem) -> None:
+    rng = np.random.default_rng(7)
+    a, b = ([rng.standard_normal(x.shape) for x in problem.base] for _ in range(2))
+    products = []
+    for v, w in ((a, b), (b, a)):
+        pairs = zip(problem.second_gradient(problem.base, v), w, strict=True)
+        products.append(sum(float(np.sum(plain(h) * d)) for h, d in pairs))
+    left, right = products
+    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
+
+
+_FOREIGN: dict[str, Callable[[Problem], None]] = {
+    "linear in the cotangent": _foreign_linear,
+    "reruns agree to the bit": _foreign_reruns,
+    "layout does not matter": _foreign_layout,
+    "the Hessian is symmetric": _foreign_symmetric,
+}
+
+
+def _one_zeroed(g: Any) -> Any:
+    """The largest entry becomes zero."""
+    if not np.size(g):
+        return g
+    keep = np.ones(g.shape, bool)
+    data = np.asarray(g._data if hasattr(g, "_node") else g)
+    keep.reshape(-1)[int(np.argmax(np.abs(data)))] = False
+    return g * keep
+
+
+#: What is done to one gradient.
+MUTATIONS: dict[str, Bend] = {
+    "scaled by 1 + 1e-6": lambda g: g * (1 + 1e-6),
+    "sign flipped": lambda g: -g,
+    "one entry zeroed": _one_zeroed,
+    "doubled": lambda g: 2 * g,
+}
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """What became of an operation's mutants.
+
+    Attributes
+    ----------
+    made : int
+    survived : tuple of str
+        Such as ``"input 0 doubled"``: those that no call exposed.
+    untold : tuple of str
+        What the facts do not reach, so that no mutant could be made of it.
+    """
+
+    made: int
+    survived: tuple[str, ...]
+    untold: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether mutants were made of every input, and all were caught."""
+        return not self.survived and not self.untold
+
+    def __str__(self) -> str:
+        caught = f"{self.made - len(self.survived)} of {self.made}"
+        return "; ".join([caught, *(f"survived: {s}" for s in self.survived), *self.untold])
+
+
+def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
+    """Bend the gradients of one check one by one and count what it notices: for PyTorch's functions, JAX's
+    ``custom_vjp``, pairs, whatever a check takes.
+
+    Parameters
+    ----------
+    check : callable
+        ``check_pair``, ``check_torch``, ``check_jax``, ``check_autograd``, ``check_engine`` or ``check_gradients``.
+    *args, **kwargs
+        Of the check.
+
+    Returns
+    -------
+    Mutants
+        ``untold`` names the arguments whose gradient is zero, which bending does not change.
+
+    Examples
+    --------
+    >>> from autodiff.testing import check_pair
+    >>> str(mutants_of(check_pair, np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
+    '4 of 4'
+    """
+    seen: list[list[Any]] = []
+
+    def watched(found: list[Any]) -> list[Any]:
+        seen.append(found)
+        return found
+
+    labels = {e.argument: e.label for e in _bent(check, args, kwargs, watched).entries}
+    caught, every, untold = [], [], []
+    for k, gradient in enumerate(seen[0] if seen else []):
+        words = labels.get(k, f"argument {k}")
+        if gradient is None or not np.any(gradient):
+            untold.append(f"{words} has no gradient at this point")
+            continue
+        for name, bend in MUTATIONS.items():
+
+            def wrong(found: list[Any], k: int = k, bend: Bend = bend) -> list[Any]:
+                return [bend(np.asarray(g)) if j == k else g for j, g in enumerate(found)]
+
+            every.append(f"{words} {name}")
+            if _bent(check, args, kwargs, wrong, hasty=True).verdict != "pass":
+                caught.append(every[-1])
+    return Mutants(len(every), tuple(m for m in every if m not in caught), tuple(untold))
+
+
+def _bent(
+    check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], bend: Any, hasty: bool = False
+) -> Any:
+    """The report of a check whose gradients pass through a function."""
+    tokens = BEND.set(bend), HASTY.set(hasty)
+    try:
+        return check(*args, **{**kwargs, "raises": False})
+    finally:
+        BEND.reset(tokens[0])
+        HASTY.reset(tokens[1])

@@ -1,0 +1,605 @@
+"""The verdict on one derivative: which steps are taken, what they resolve, and what a kink allows."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.testing.kinks import Nearby, Spot
+from autodiff.testing.numeric import Derivative, complex_step, derivative, noise_of, one_sided, table
+from autodiff.testing.report import Entry, Leaf, Report
+from autodiff.testing.stability import Settled, Stability
+from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, scale
+
+__all__ = ["ROUNDING_ULPS", "Judge"]
+
+#: A gradient may differ from the reference by ten times the reference's own error, plus this many units in the last
+#: place of the terms that make the entry.
+ROUNDING_ULPS = 4096
+#: ... plus this many roundings of the gradient's inputs, as far as the gradient is sensitive to them.
+INPUT_ROUNDINGS = 64
+#: The reference is good if its error is below this share of the entry; worse ones are mentioned in the notes.
+CONCLUSIVE = 1e-5
+#: A reference whose error exceeds this share of the entry decides nothing: a doubled entry must never pass.
+ROUGH = 0.02
+#: An entry that cannot be told from zero is zero if the error is below this share of its terms, or of their changes.
+ZERO = 1e-9
+#: A gradient that is noisier than its inputs' rounding explains, by less than this share of its size, is not called
+#: wrong; float32 is above it.
+SLOPPY = 1e-9
+
+#: The step of the first two central differences.
+_QUICK = 2.0**-8
+#: ... and for measuring it anew where small steps are in doubt: over these the parts of a value that hardly move, as 1
+#: - out^2 in a tail, round differently, too. What is smooth shows less in each higher order, noise alike in all.
+_WIDER = {LONG: 1e-10, DOUBLE: 1e-9}
+#: Every pair of up to this many entries on a kink is moved together, then those that have to do with each other.
+_PAIRED = 6
+
+
+@dataclass
+class Numeric:
+    """What the differences say of one derivative: the sum of the terms', its error, and the terms' sizes."""
+
+    value: float
+    error: float
+    size: float
+    change: float = 0.0
+    flat: bool = False
+    small: float = 0.0
+
+    def times(self, length: float) -> Numeric:
+        """Of a direction so many times as long."""
+        value, error, size, change = (length * part for part in (self.value, self.error, self.size, self.change))
+        return replace(self, value=value, error=error, size=size, change=change, small=length * self.small)
+
+
+class Judge:
+    """Decides on the derivatives of one function."""
+
+    def __init__(
+        self,
+        report: Report,
+        reference: Studied,
+        order: int,
+        gradient: list[Any],
+        stability: Stability | Settled,
+        nearby: Nearby | None,
+        magnitude: float = 0.0,
+    ) -> None:
+        self.report, self.reference, self.order = report, reference, order
+        self.gradient, self.stability, self.nearby = gradient, stability, nearby
+        self.size = max((float(np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) for g in gradient), default=0.0)
+        self.longest = max((float(np.max(scale(b), initial=0.0)) for b in reference.base), default=1.0) or 1.0
+        self.magnitude = float(np.sum(np.abs(reference.centre))) + magnitude
+        self.kinks: list[Spot] = []
+        self.rough = 0
+        self.floor = 0.0
+
+    def __call__(self, leaf: Leaf, k: int, index: Any, direction: Any) -> Entry:
+        """The entry of one argument's gradient, or its derivative along a direction."""
+        g = self.gradient[k]
+        full = [direction if j == k else None for j in range(len(self.reference.base))]
+        length = 1.0 if index is None else float(direction[index])
+        analytic = float(np.sum(g * direction)) if index is None else float(g[index]) * length
+        entry = self.along(leaf, k, index, analytic, full, float(np.max(np.abs(direction))))
+        if index is not None:
+            entry = entry.over(length)
+            if entry.kink:
+                self.kinks.append((k, index))
+        return entry
+
+    def along(self, leaf: Leaf, k: int, index: Any, analytic: float, direction: Sequence[Any], length: float) -> Entry:
+        """One derivative judged."""
+        found, verdict, kink, method = self._compared(analytic, direction, length)
+        if verdict == "pass" and found.flat and found.error > 0 and length < 1 and self._rises(direction, length):
+            verdict = "inconclusive"
+        tolerance = self._tolerance(analytic, found)
+        # A second derivative that nothing moves is zero to the reference, and to the gradient's own rounding.
+        still = self.order == 2 and found.flat
+        beyond = verdict == "fail" or (
+            verdict == "inconclusive"
+            and (
+                still
+                or found.error < abs(analytic - found.value)
+                or max(abs(analytic), abs(found.value)) <= found.small
+            )
+        )
+        if beyond and not kink and math.isfinite(analytic):
+            tolerance, verdict = self._excused(k, analytic, found, direction, length, tolerance, verdict)
+        if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
+            verdict = "inconclusive"
+        if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
+            self.rough += 1
+        return Entry(
+            self.order,
+            leaf.place,
+            index,
+            analytic,
+            found.value,
+            found.error,
+            tolerance,
+            verdict,
+            kink,
+            method,
+            label=leaf.label,
+        )
+
+    def _tolerance(self, analytic: float, found: Numeric) -> float:
+        size = abs(analytic) if math.isfinite(analytic) else 0.0
+        return 10 * found.error + ROUNDING_ULPS * EPS * max(size, found.size) + self.floor
+
+    def _excused(
+        self,
+        k: int,
+        analytic: float,
+        found: Numeric,
+        direction: Sequence[Any],
+        length: float,
+        tolerance: float,
+        verdict: str,
+    ) -> tuple[float, str]:
+        """What the gradient's inputs' rounding and its own noise may do to it, as measured, and at most what rounding
+        does to the largest entries.
+        """
+        gap, own = abs(analytic - found.value), direction[k]
+        size = max(self.size * length, abs(analytic), self.magnitude)
+        if own is None or not gap <= 0.1 * max(size, abs(found.value)):
+            return tolerance, verdict
+        rate = INPUT_ROUNDINGS * EPS * self.stability.rate(k, own)
+        # Noise of less than this matters to neither answer below.
+        noise = 10 * self.stability.noise(k, own) if gap <= tolerance + rate + SLOPPY * size else 0.0
+        excuse = rate + min(noise, ROUNDING_ULPS * EPS * size)
+        if gap <= tolerance + excuse and (verdict == "fail" or found.error <= excuse):
+            # A first derivative that is mostly noise, as 1 - out^2 in a tail, is not known to be right.
+            own_size = max(abs(analytic), abs(found.value))
+            vague = self.order == 1 and excuse > ROUGH * own_size > ROUGH * 16 * EPS * self.magnitude
+            return tolerance + excuse, "inconclusive" if vague else "pass"
+        # Right to within its own noise, which is more than rounding explains: an unstable formula, or a wrong one.
+        return tolerance, "inconclusive" if gap <= SLOPPY * size and gap <= noise else verdict
+
+    def _decide(self, analytic: float, found: Numeric, length: float) -> str:
+        """The verdict on a derivative without a kink."""
+        if math.isnan(found.value) or not math.isfinite(found.error):
+            return "inconclusive"
+        own = max(abs(analytic) if math.isfinite(analytic) else 0.0, abs(found.value))
+        if not math.isfinite(analytic):
+            return "fail" if found.error <= ROUGH * max(own, found.size, found.change) else "inconclusive"
+        gap, tolerance = abs(analytic - found.value), self._tolerance(analytic, found)
+        if gap > tolerance:
+            # The error of differences over plateaus is itself known roughly.
+            sure = found.error <= ROUGH * own and not self.reference.plateaus
+            return "fail" if sure or gap > 10 * tolerance else "inconclusive"
+        if found.error <= ROUGH * own:
+            return "pass"
+        small = found.small
+        zero = own <= tolerance and (
+            found.error <= ZERO * max(found.size, found.change)
+            or (own <= small and found.error <= small)
+            or (found.flat and (analytic == found.value == 0) and found.error <= 1e-12 * max(1.0, self.size))
+        )
+        return "pass" if zero else "inconclusive"
+
+    def _compared(self, analytic: float, direction: Sequence[Any], length: float) -> tuple[Numeric, str, bool, str]:
+        """The reference, the verdict on it, whether there is a kink, and how the reference was taken."""
+        reference, along = self.reference, self.reference.along(direction)
+        stepped, small = self._stepped(along, length) if reference.stepped else (None, 0.0)
+        if (
+            reference.analytic
+            and stepped is not None
+            and (self._near(analytic, stepped) or abs(analytic - stepped.value) <= small)
+        ):
+            return stepped, "pass", False, "complex step"
+        with np.errstate(all="ignore"):
+            quick, moved, bent = self._quick(analytic, along, length)
+        agreed = quick is not None and not bent and self._decide(analytic, quick, length) == "pass"
+        if quick is not None and agreed:
+            bound = float(np.sum(np.where(moved, 0.0, reference.noise))) / _QUICK
+            certain = bound <= 1e-9 * max(abs(analytic), quick.size)
+            if certain and not self._objects(analytic, quick, stepped, False):
+                return quick, "pass", False, reference.method
+        hidden, constant = self._hidden(direction, along, moved)
+        if quick is not None and agreed:
+            quick = replace(quick, error=quick.error + hidden)
+            if self._decide(analytic, quick, length) == "pass" and not self._objects(
+                analytic, quick, stepped, constant
+            ):
+                return quick, "pass", False, reference.method
+        if quick is not None and not bent and length < 1:
+            # Steps that do not shrink with the entry may resolve what the others only do not contradict.
+            longer = reference.along([None if d is None else d / length for d in direction])
+            with np.errstate(all="ignore"):
+                wider, _, curved = self._quick(analytic / length, longer, 1.0)
+            if wider is not None and not curved:
+                wider = wider.times(length)
+                if self._decide(analytic, wider, length) == "pass" and not self._objects(
+                    analytic, wider, stepped, constant
+                ):
+                    return wider, "pass", False, reference.method
+        with np.errstate(all="ignore"):
+            found, verdict, kink = self._slow(analytic, along, direction, moved, hidden, length)
+        if not kink and verdict == "inconclusive" and constant and abs(analytic - found.value) <= 10 * found.error:
+            # It stays the same, but for its noise, wherever it is moved to.
+            verdict = "pass"
+        if verdict == "inconclusive" and not kink and length < 1 and math.isfinite(analytic):
+            wider = self._wider(direction, found, moved, hidden, length)
+            if wider is not None and self._decide(analytic, wider, length) == "pass":
+                found, verdict = wider, "pass"
+        if not kink and stepped is not None and math.isfinite(analytic):
+            agrees = abs(stepped.value - found.value) <= 10 * found.error
+            if verdict == "inconclusive" and agrees and analytic != 0 and self._near(analytic, stepped):
+                # Differences cannot resolve it, but do not contradict a complex step that agrees to the last digits.
+                return stepped, "pass", False, "complex step"
+            if verdict == "pass" and self._objects(analytic, found, stepped, constant):
+                verdict = "inconclusive"
+            if verdict == "fail" and reference.analytic and agrees and found.error <= ROUGH * abs(stepped.value):
+                return stepped, "fail", False, "complex step"
+        return found, verdict, kink, reference.method
+
+    def _objects(self, analytic: float, found: Numeric, stepped: Numeric | None, constant: bool) -> bool:
+        """Whether a complex step sees a derivative below what the differences resolve, other than the gradient."""
+        if stepped is None or constant or self._near(analytic, stepped):
+            return False
+        if self.order == 2 and abs(analytic - stepped.value) <= found.small:
+            return False
+        largest = max(abs(stepped.value), abs(analytic))
+        unlike = abs(stepped.value - analytic) > 1e-6 * largest
+        return unlike and abs(stepped.value - found.value) <= 10 * found.error and found.error > 1e-3 * largest
+
+    def _small(self, moved: Any, length: float) -> float:
+        """What rounding leaves where the parts of an entry cancel within a term: measured by the term's derivatives; of
+        a second derivative, by the gradients that rounding moves.
+        """
+        sizes = self.reference.slopes * (length / self.longest)
+        if self.order == 1:
+            return 64 * EPS * float(np.sum(np.where(moved, sizes, 0.0)))
+        # A gradient that is nothing but rounding has no size of its own.
+        sizes = np.fmax(sizes, np.abs(self.reference.centre))
+        return 64 * EPS * float(np.sum(np.where(moved, sizes, 0.0))) + 4 * EPS * self.magnitude
+
+    def _stepped(self, along: Callable[[Any], Any], length: float) -> tuple[Numeric | None, float]:
+        with np.errstate(all="ignore"), contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            values = complex_step(along)
+            value, size = float(np.sum(values)), float(np.sum(np.abs(values)))
+            if math.isfinite(size):
+                return Numeric(value, 4 * EPS * size, size), self._small(values != 0, length)
+        return None, 0.0
+
+    def _near(self, analytic: float, found: Numeric) -> bool:
+        return abs(analytic - found.value) <= ROUNDING_ULPS * EPS * max(abs(analytic), found.size)
+
+    def _quick(self, analytic: float, along: Callable[[Any], Any], length: float) -> tuple[Numeric | None, Any, bool]:
+        """Two or three central differences, extrapolated: enough where the gradient agrees with them to the noise.
+
+        Returns
+        -------
+        (numeric, moved, bent)
+            ``numeric`` is None without an agreement; ``moved`` says which terms change at all.
+        """
+        reference = self.reference
+        h = _QUICK if reference.precision == DOUBLE else np.longdouble(_QUICK)
+        centre = reference.centre
+        right, left = along(h), along(-h)
+        far = (right - left) / (2 * h)
+        moved = (right != centre) | (left != centre)
+        noise = np.where(moved, reference.noise, 0.0)
+        change = float(np.sum(np.abs(right - centre) + np.abs(left - centre))) / (2 * _QUICK)
+        older = None
+        for _ in range(3):
+            h = h / 2
+            right, left = along(h), along(-h)
+            near = (right - left) / (2 * h)
+            estimate = near + (near - far) / 3
+            better = estimate if older is None else estimate + (estimate - older) / 15
+            value, size = float(np.sum(better)), float(np.sum(np.abs(better)))
+            doubt = 2 * float(np.sum(noise)) / float(h)
+            gap = abs(analytic - value)
+            if gap <= 10 * doubt + ROUNDING_ULPS * EPS * max(abs(analytic), size):
+                allowed = float(h) * 0.02 * np.fmax(np.abs(better), 1e-3 * size)
+                bend = right - 2 * centre + left
+                bent = bool(np.any(np.abs(bend) > allowed + 4 * reference.noise))
+                if bent:
+                    # Curvature bends with the square of the step, a kink with the step: two steps tell them apart.
+                    inner = along(h / 16) - 2 * centre + along(-h / 16)
+                    kink = np.abs(256 * inner - bend) / 15
+                    bent = bool(np.any(kink > allowed + 4 * 17 * reference.noise))
+                error = max(doubt, min(gap, 1e-12 * size))
+                return Numeric(value, error, size, change, not moved.any(), self._small(moved, length)), moved, bent
+            far, older = near, estimate
+        return None, moved, False
+
+    def _hidden(self, direction: Sequence[Any], along: Callable[[Any], Any], moved: Any) -> tuple[float, bool]:
+        """What the terms that do not change over a step may hide, each below its last digit; and whether all terms stay
+        the same but for their noise wherever the point is moved to.
+
+        A term that does not change over a large move either does not depend on what is moved.
+        """
+        reference = self.reference
+        bound = np.where(moved, 0.0, reference.noise) / _QUICK
+        far: list[Any] = []
+        # Twice afar: one of two exponentials may be below the other's last digit over a wide range.
+        for sign in (0.731, -1.37, 53.0, -47.0):
+            away = [
+                None if d is None else sign * np.maximum(1.0, np.abs(b)) * np.sign(d)
+                for b, d in zip(reference.base, direction, strict=True)
+            ]
+            far.append(self._change(away))
+        constant = bool(np.all(np.array(far[:2]) <= 16 * reference.noise))
+        independent = np.all(np.array(far) == 0, axis=0)
+        return float(np.sum(np.where(independent, 0.0, bound))), constant
+
+    def _change(self, away: Sequence[Any]) -> Any:
+        """By how much a large move changes each term: the largest at which the function has a value."""
+        for length in (1, 0.25, 0.0625, 0.015625):
+            with np.errstate(all="ignore"):
+                change = np.abs(self.reference.along(away)(np.longdouble(length)) - self.reference.centre)
+            if not np.isnan(change).all():
+                return change
+        return np.full(np.shape(self.reference.centre), math.inf)
+
+    def _slow(
+        self,
+        analytic: float,
+        along: Callable[[Any], Any],
+        direction: Sequence[Any],
+        moved: Any,
+        hidden: float,
+        length: float,
+    ) -> tuple[Numeric, str, bool]:
+        """Extrapolated differences from smaller and smaller steps, then one-sided ones."""
+        reference = self.reference
+        steps, centre = reference.steps, reference.centre
+        # A kink stands on one side.
+        tables = [table(along, side * _WIDER[reference.precision]) for side in (1, -1)]
+        again = [noise_of(values, (order,)) for values in tables for order in (4, 5, 6)]
+        noise = np.fmax(reference.noise, np.min(again, axis=0))
+        wide = [np.abs(along(sign * np.longdouble(steps[0])) - centre) for sign in (1, -1)]
+        moved = moved | (wide[0] != 0) | (wide[1] != 0)
+        noise = np.where(moved, noise, 0.0)
+        change = float(np.nansum(np.fmax(*wide))) / steps[0]
+        shape = np.shape(centre)
+        best = Derivative(np.full(shape, math.nan), np.full(shape, math.inf))
+        previous = numeric = best
+        agreed = False
+        found = Numeric(math.nan, math.inf, 0.0)
+        for step in steps:
+            previous, numeric = numeric, derivative(along, step, noise)
+            # Two estimates that exclude each other have a kink or a pole between their steps, and the nearer one tells.
+            closer = (numeric.error < best.error) | (_exclude(numeric, best) & np.isfinite(numeric.error))
+            best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))
+            found = self._sum(best, hidden, change, moved, self._small(moved, length))
+            decided = self._decide(analytic, found, length)
+            if decided == "fail" and step == steps[1] and self._smooth(along, previous, numeric, found):
+                return found, "fail", False
+            if decided == "pass":
+                sizes = np.fmax(np.abs(best.value), 1e-3 * found.size)
+                if not np.any(bends(along, reference, min(step, STEPS[reference.precision][1]), sizes)):
+                    return found, "pass", False
+                # The mean of both slopes is a subgradient, too; the report should say so if there is a kink.
+                agreed = True
+                break
+        if not agreed and self._unresolved(along, steps, noise):
+            return found, "inconclusive", False
+        return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
+
+    def _smooth(self, along: Callable[[Any], Any], far: Derivative, near: Derivative, found: Numeric) -> bool:
+        """Whether two steps agree in all digits that count and neither bends: then no smaller ones say more."""
+        sizes = np.fmax(np.abs(near.value), 1e-3 * found.size)
+        sure = not self.reference.plateaus and float(np.sum(far.error) + np.sum(near.error)) <= 1e-6 * abs(found.value)
+        steps = self.reference.steps[:2]
+        return (
+            sure
+            and not np.any(_exclude(far, near))
+            and not any(np.any(bends(along, self.reference, step, sizes)) for step in steps)
+        )
+
+    def _wider(
+        self, direction: Sequence[Any], found: Numeric, moved: Any, hidden: float, length: float
+    ) -> Numeric | None:
+        """The derivative from steps that do not shrink with the entry, where a smooth function allows them; None where
+        two of them, or the smaller ones, contradict.
+        """
+        along = self.reference.along([None if d is None else d / length for d in direction])
+        noise, centre = self.reference.noise, self.reference.centre
+        with np.errstate(all="ignore"):
+            far, near = (derivative(along, step, noise) for step in (2.0**-6, 2.0**-9))
+            if np.any(_exclude(far, near)):
+                return None
+            use = far.error < near.error
+            value, error = (np.where(use, a, b) * length for a, b in ((far.value, near.value), (far.error, near.error)))
+            best = Derivative(value, error)
+            change = float(np.sum(np.abs(along(np.longdouble(2.0**-6)) - centre))) * 2**6 * length
+            wider = self._sum(best, hidden, change, moved, self._small(moved, length))
+            return wider if abs(wider.value - found.value) <= 10 * (wider.error + found.error) else None
+
+    def _rises(self, direction: Sequence[Any], length: float) -> bool:
+        """Whether what does not move over shares of a small entry rises smoothly over steps of natural size."""
+        along = self.reference.along([None if d is None else d / length for d in direction])
+        centre, noise = self.reference.centre, self.reference.noise
+        slopes, bends = [], []
+        with np.errstate(all="ignore"):
+            for h in (np.longdouble(2.0**-6), np.longdouble(2.0**-7)):
+                right, left = along(h), along(-h)
+                slopes.append((right - left) / (2 * h))
+                bends.append(np.abs(right - 2 * centre + left) / h)
+            far, near = slopes
+            smooth = (np.abs(far - near) <= 0.1 * np.abs(near)) & (bends[1] <= 0.7 * bends[0])
+            return bool(np.any(smooth & (np.abs(near) * 2.0**-7 > 100 * noise)))
+
+    def _sum(self, best: Derivative, hidden: float, change: float, moved: Any, small: float) -> Numeric:
+        value, error = float(np.sum(best.value)), float(np.sum(best.error)) + hidden
+        return Numeric(value, error, float(np.sum(np.abs(best.value))), change, not np.any(moved), small)
+
+    def _unresolved(self, along: Callable[[Any], Any], steps: Sequence[float], noise: Any) -> bool:
+        """Whether some term changes over the smallest step as it does over the largest: it jumps, or has a pole closer
+        than any step.
+        """
+        centre = self.reference.centre
+        far, near = (
+            np.max([np.abs(along(sign * np.longdouble(h)) - centre) for sign in (1, -1)], axis=0)
+            for h in (steps[0], steps[-1])
+        )
+        jumps = near > 1e-3 * far + 8 * noise
+        return bool(np.any(jumps & (near > 1e-6 * np.sum(near))))
+
+    def _at_a_kink(
+        self,
+        analytic: float,
+        direction: Sequence[Any],
+        noise: Any,
+        best: Derivative,
+        numeric: Derivative,
+        previous: Derivative,
+        found: Numeric,
+        agreed: bool,
+        length: float,
+    ) -> tuple[Numeric, str, bool]:
+        """One-sided derivatives, term by term: a term that has two may have any between them."""
+        low, high, error, kinks = self._bracket(direction, noise, best)
+        size = max(found.size, abs(low), abs(high))
+        accuracy = 10 * error + ROUNDING_ULPS * EPS * size
+        if kinks and not error <= ROUGH * max(abs(low), abs(high), high - low):
+            # Its slope grows without bounds, as a root's at zero, or is not known well.
+            return Numeric(low, error, size), "inconclusive", True
+        if kinks:
+            inside = low - accuracy <= analytic <= high + accuracy
+            nearest = min(max(analytic, low), high) if math.isfinite(analytic) else low
+            verdict = "pass" if inside else self._beyond(direction, analytic, accuracy)
+            return Numeric(nearest, error, size), verdict, True
+        if agreed:
+            # A peak within the steps has slopes of its own, which one-sided ones from smaller steps see.
+            left, right, doubt, _ = self._sides(direction, noise)
+            middle = float(np.sum(left + right)) / 2
+            apart = abs(analytic - middle) > 100 * float(np.sum(doubt)) + 1e-3 * max(abs(analytic), abs(middle))
+            return found, "inconclusive" if apart else "pass", False
+        if np.any(_exclude(numeric, previous) & (np.abs(numeric.value) > ZERO * found.size)):
+            # The two smallest steps disagree, and no kink explains it: the function bends over less than any step.
+            if not np.any(_exclude(best, numeric)):
+                return found, "inconclusive", False
+        verdict = self._decide(analytic, found, length)
+        if verdict == "fail" and math.isfinite(analytic):
+            verdict = self._beyond(direction, analytic, 0.0)
+            return found, verdict, verdict == "pass"
+        return found, verdict, False
+
+    def _sides(self, direction: Sequence[Any], noise: Any) -> tuple[Any, Any, Any, Any]:
+        """The one-sided derivatives of every term, their error, and which terms have but one.
+
+        Terms are taken one by one, not in blocks: those of a block may have kinks of opposite directions.
+        """
+        reference = self.reference
+        alone = reference.blocks is not None
+        along = reference.along(direction, folded=not alone)
+        noise = float(np.max(noise, initial=0.0)) if alone else noise
+        smallest = min(2.0**-10, 8 * reference.steps[-1])
+        sides = []
+        for side in (-1, 1):
+            near = one_sided(along, side, smallest, noise)
+            wide = one_sided(along, side, 2.0**-7, noise)
+            # A noisy function needs the larger step.
+            use = (near.error > 1e-3 * np.abs(near.value)) & (wide.error < near.error)
+            sides.append(Derivative(np.where(use, wide.value, near.value), np.where(use, wide.error, near.error)))
+        left, right = sides
+        single = np.isfinite(left.error) != np.isfinite(right.error)
+        # At the edge of a domain the inner side tells.
+        a = np.where(np.isfinite(left.error), left.value, right.value)
+        b = np.where(np.isfinite(right.error), right.value, left.value)
+        error = np.where(single, np.fmin(left.error, right.error), left.error + right.error)
+        return a, b, error, single
+
+    def _bracket(
+        self, direction: Sequence[Any], noise: Any, best: Derivative | None
+    ) -> tuple[float, float, float, bool]:
+        """The smallest and the largest legal derivative along a direction, their error, and whether there is a kink."""
+        a, b, error, single = self._sides(direction, noise)
+        rounding = ROUNDING_ULPS * EPS * np.fmax(np.abs(a), np.abs(b))
+        kinked = (np.abs(a - b) > 10 * (10 * error + rounding)) | single
+        if best is None or self.reference.blocks is not None:
+            middle, doubt = (a + b) / 2, error
+        else:
+            middle, doubt = best.value, best.error
+        low, high = np.where(kinked, np.fmin(a, b), middle), np.where(kinked, np.fmax(a, b), middle)
+        total = float(np.sum(np.where(kinked, error, doubt)))
+        return float(np.sum(low)), float(np.sum(high)), total, bool(kinked.any())
+
+    def _beyond(self, direction: Sequence[Any], analytic: float, accuracy: float) -> str:
+        """The verdict on a derivative that no single kink explains: several at once may."""
+        if self.nearby is None or self.order == 2 or not math.isfinite(analytic):
+            return "fail"
+        return self.nearby.verdict(direction, analytic, accuracy)
+
+    def ties(self, leaves: Sequence[Leaf]) -> None:
+        """Enter what entries that share a kink must add up to, moved together: of two equal maxima each may have any
+        share, but the shares are of one gradient.
+
+        A kink is shared where the one-sided derivatives along the common direction are not the sums of those along the
+        single ones.
+        """
+        alone: dict[tuple[Spot, float], tuple[Any, Any, Any, Any]] = {}
+
+        def shared(signs: list[tuple[Spot, float]]) -> bool:
+            for item in signs:
+                if item not in alone:
+                    alone[item] = self._sides(self._together([item]), self.reference.noise)
+            parts, whole = [alone[item] for item in signs], self._sides(self._together(signs), self.reference.noise)
+            doubt = 10 * (whole[2] + sum(part[2] for part in parts))
+            size = sum(np.fmax(np.abs(part[0]), np.abs(part[1])) for part in parts)
+            apart = [np.abs(whole[side] - sum(part[side] for part in parts)) for side in (0, 1)]
+            return bool(np.any(np.fmax(*apart) > 10 * doubt + 1e-9 * size))
+
+        groups = {spot: {spot} for spot in self.kinks[:_PAIRED]}
+        for one, other in itertools.combinations(groups, 2):
+            # Two that are each other's negative, as in max(x, -y), stay tied when they move apart.
+            for sign in (1.0, -1.0):
+                signs = [(one, 1.0), (other, sign)]
+                if shared(signs):
+                    self.report.entries.append(self._added(signs, leaves))
+                    if sign > 0 and groups[one] is not groups[other]:
+                        groups[one] |= groups[other]
+                        groups.update(dict.fromkeys(groups[other], groups[one]))
+        wholes = {frozenset(group) for group in (*groups.values(), self.kinks) if len(group) > 2}
+        for whole in sorted(wholes, key=sorted):
+            signs = [(spot, 1.0) for spot in sorted(whole)]
+            if shared(signs):
+                self.report.entries.append(self._added(signs, leaves))
+
+    def _together(self, signs: Sequence[tuple[Spot, float]]) -> list[Any]:
+        """The direction in which entries move by the same amount, the smallest of their sizes."""
+        base = self.reference.base
+        direction = [np.zeros(b.shape) for b in base]
+        step = min(abs(float(base[k][index])) or 1.0 for k, index in self.kinks)
+        for (k, index), sign in signs:
+            direction[k][index] = sign * step
+        return direction
+
+    def _added(self, signs: Sequence[tuple[Spot, float]], leaves: Sequence[Leaf]) -> Entry:
+        """The comparison of a sum of entries."""
+        direction = self._together(signs)
+        k, index = signs[0][0]
+        step = abs(float(direction[k][index]))
+        analytic = float(sum(sign * self.gradient[k][index] for (k, index), sign in signs)) * step
+        low, high, error, _ = self._bracket(direction, self.reference.noise, None)
+        size = max(abs(low), abs(high), step * sum(abs(float(self.gradient[k][index])) for (k, index), _ in signs))
+        accuracy = 10 * error + ROUNDING_ULPS * EPS * size
+        inside = low - accuracy <= analytic <= high + accuracy
+        verdict = "pass" if inside else self._beyond(direction, analytic, accuracy)
+        together = tuple((leaves[k].place, index, int(sign)) for (k, index), sign in signs)
+        nearest, method, label = min(max(analytic, low), high), self.reference.method, leaves[k].label
+        return Entry(
+            1, leaves[k].place, None, analytic, nearest, error, accuracy, verdict, True, method, together, label
+        ).over(step)
+
+
+def _exclude(a: Derivative, b: Derivative) -> Any:
+    """Where two estimates cannot both be right."""
+    with np.errstate(all="ignore"):
+        rounding = ROUNDING_ULPS * EPS * np.fmax(np.abs(a.value), np.abs(b.value))
+        return np.abs(a.value - b.value) > 10 * (a.error + b.error) + rounding

@@ -1,0 +1,241 @@
+"""What every check compares, whoever's gradient it is: a function's terms, the gradient under test, and that of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError, GradientMismatch
+from autodiff.testing.arguments import Arguments, plain
+from autodiff.testing.diagnosis import diagnose
+from autodiff.testing.reference import agreement, compare, compare_along
+from autodiff.testing.report import Leaf, Report
+from autodiff.testing.reproduction import script_of
+from autodiff.testing.study import UnsteadyError, scale
+
+__all__ = ["Problem", "Stops", "checked", "run"]
+
+#: What :mod:`autodiff.testing.mutation` does to the gradients of a check, to see whether it notices.
+BEND: ContextVar[Callable[[list[Any]], list[Any]] | None] = ContextVar("autodiff_bend", default=None)
+
+#: Whether a check ends at the first entry that fails: whoever asks only whether one does gets the answer sooner.
+HASTY: ContextVar[bool] = ContextVar("autodiff_hasty", default=False)
+
+#: Where a check hands its problem to instead of comparing anything: :func:`autodiff.testing.laws.laws_of`.
+PROBLEMS: ContextVar[list[Problem] | None] = ContextVar("autodiff_problems", default=None)
+
+#: In the place of an argument's position: the gradient that comes from the output, and a derivative in forward mode.
+COTANGENT = Leaf(-1, "the output's gradient")
+TANGENT = Leaf(-2, "the derivative in forward mode")
+
+
+class Problem:
+    """A vector of terms made of a function's outputs, the gradient of their sum under test, and the gradient of that;
+    what the checks compare.
+
+    The terms are ``u * output`` with fixed random cotangents u. Subclasses say how a framework computes it.
+
+    Attributes
+    ----------
+    arguments : Arguments
+    tries_complex : bool
+        Whether ``outputs`` may be given complex arrays.
+    """
+
+    tries_complex = False
+
+    def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
+        self.arguments, self.rng = arguments, rng
+        self.cotangents: list[Any] = []
+
+    @property
+    def base(self) -> list[Any]:
+        """The point."""
+        return self.arguments.base
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """What the arrays of the point are."""
+        return self.arguments.leaves
+
+    def notes(self) -> list[str]:
+        """What the report should mention."""
+        return self.arguments.notes
+
+    def outputs(self, arrays: Sequence[Any]) -> list[Any]:
+        """The function's float outputs as NumPy arrays, in the precision of the arrays where that is possible."""
+        raise NotImplementedError
+
+    def draw(self, outs: Sequence[Any]) -> None:
+        """Draw the cotangents for outputs of these shapes."""
+        self.cotangents = [cotangent(out, self.rng) for out in outs]
+
+    def terms(self, arrays: Sequence[Any]) -> Any:
+        """Every entry of every output times its cotangent. A complex output of real arguments: the real part."""
+        outs = self.outputs(arrays)
+        if len(outs) == len(self.cotangents) == 1 and np.shape(outs[0]) == self.cotangents[0].shape:
+            single = (outs[0] * self.cotangents[0]).reshape(-1)
+            return single if self.tries_complex else single.real
+        if [np.shape(o) for o in outs] != [np.shape(u) for u in self.cotangents]:
+            raise UnsteadyError(
+                "the function returns other shapes at another point; they must not depend on the values"
+            )
+        parts = [np.ravel(o * u) for o, u in zip(outs, self.cotangents, strict=True)]
+        if not parts:
+            return np.zeros(1)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return found if self.tries_complex else np.real(found)
+
+    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
+        """The gradient under test."""
+        raise NotImplementedError
+
+    def weighted(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
+        """Every entry of the gradient times its weight: differentiated numerically for the second order."""
+        found = zip(self.gradient(arrays), weights, strict=True)
+        parts = [np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in found]
+        return np.concatenate(parts)
+
+    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        """The gradient under test of ``sum(<w, gradient>)``."""
+        raise NotImplementedError
+
+    def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
+        """Compare the derivative of ``sum(<w, gradient>)`` with respect to the cotangents; nothing where a framework's
+        is out of reach.
+        """
+
+    def forward_derivative(self, directions: Sequence[Any]) -> float | None:
+        """The derivative of ``sum(terms)`` along directions in forward mode; None where there is none."""
+        return None
+
+
+def checked(
+    checker: str,
+    f: Callable[..., Any],
+    given: Sequence[Any],
+    kwargs: dict[str, Any],
+    problem: Callable[[np.random.Generator], Problem],
+    *,
+    seed: int,
+    raises: bool,
+    name: str | None = None,
+    forward: bool = False,
+    reverse: bool = True,
+    **options: Any,
+) -> Report:
+    """What every ``check_...`` does: a report that can be run again, a problem, and its comparison.
+
+    Parameters
+    ----------
+    checker : str
+        The public function's name.
+    f, given, kwargs
+        What it was called with.
+    problem : callable
+        Makes the problem from the generator of the cotangents.
+    seed, raises, name, forward, reverse
+        See :func:`run` and :func:`~autodiff.testing.check_gradients`.
+    **options
+        What else a script says; ``order`` among them, 1 by default.
+    """
+    order = options.get("order", 1)
+    if order not in (1, 2):
+        raise ArgumentError(f"{checker}: order must be 1 or 2, got {order}")
+    report = Report(name or str(getattr(f, "__name__", type(f).__name__)), seed)
+    report.script = lambda: script_of(checker, f, given, {**options, "seed": seed}, kwargs)
+    rng = np.random.default_rng(seed)
+    return run(problem(rng), report, order if reverse else 0, rng, raises, forward)
+
+
+def run(
+    problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool, forward: bool = False
+) -> Report:
+    """Compare in first and second order, diagnose what fails, and raise if asked to."""
+    problems = PROBLEMS.get()
+    if problems is not None:
+        problems.append(problem)
+        return report
+    base, leaves = problem.base, problem.leaves
+    for note in problem.notes():
+        report.note(note)
+    bend, hasty = BEND.get(), HASTY.get()
+    gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
+    if order:
+        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex, hasty=hasty)
+    if order == 2 and not report.doubts and not (hasty and report.verdict == "fail"):
+        weights = [cotangent(b, rng) for b in base]
+        terms = lambda arrays: problem.weighted(arrays, weights)
+        second = lambda arrays: problem.second_gradient(arrays, weights)
+        options: dict[str, Any] = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
+        compare(report, terms, second, base, leaves, 2, rng, **options)
+        if not any(entry.kink for entry in report.entries):
+            problem.compare_cotangents(report, weights)
+    if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
+        _compare_forward(problem, report, rng, bool(order))
+    if report.verdict == "fail" and bend is None and not hasty:
+        problem.arguments.notes = report.notes
+        report.diagnosis = lambda: diagnose(report, problem)
+    if raises and report.verdict != "pass":
+        raise GradientMismatch(report)
+    return report
+
+
+def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator, reverse: bool) -> None:
+    """Enter the derivative along a random direction in forward mode, beside the gradient's where that has passed."""
+    base = problem.base
+    directions = [cotangent(b, rng) * scale(b) for b in base]
+    analytic = problem.forward_derivative(directions)
+    if analytic is None:
+        return
+    if reverse:
+        pairs = zip(problem.gradient(base), directions, strict=True)
+        values = np.concatenate([np.zeros(1), *(np.ravel(plain(g) * d) for g, d in pairs if g is not None)])
+        size = float(np.sum(np.abs(values))) + float(np.nansum(np.abs(problem.terms(base))))
+        entry = agreement(TANGENT, analytic, float(np.sum(values)), size, "the gradient in reverse mode")
+        if entry.verdict == "pass":
+            report.entries.append(entry)
+            return
+    compare_along(report, problem.terms, analytic, base, directions, 1, TANGENT)
+
+
+def cotangent(out: Any, rng: np.random.Generator) -> Any:
+    """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real
+    part is compared.
+    """
+    real = rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1.0, 1.0], np.shape(out))
+    return real + 1j * rng.uniform(0.5, 1.5, np.shape(out)) if out.dtype.kind == "c" else real
+
+
+class Stops:
+    """Writes down what is held constant during one run, and hands it out again in later ones."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+
+    def record(self, array: Any) -> Any:
+        self.held.append(np.array(array))
+        return array
+
+    def following(self) -> Callable[[Any], Any]:
+        """What gives the recorded values in their order."""
+        rest = iter(self.held)
+
+        def following(array: Any) -> Any:
+            found = next(rest, None)
+            if found is None or found.shape != np.shape(array):
+                raise UnsteadyError(
+                    "check_gradients: f holds other values constant at a point nearby; its graph must not depend on the"
+                    " point"
+                )
+            return found
+
+        return following
+
+    def notes(self) -> list[str]:
+        """How many there are."""
+        count = len(self.held)
+        return [f"{count} array{'s' if count > 1 else ''} held constant at the base point"] if count else []

@@ -1,0 +1,76 @@
+"""How far a gradient may be off through no fault of its formula: its inputs' rounding, and its own evaluation noise."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import AutodiffError
+from autodiff.testing.arguments import plain
+from autodiff.testing.numeric import noise_of
+from autodiff.testing.study import AWAY, DOUBLE, SPACING
+
+__all__ = ["Settled", "Stability"]
+
+Arrays = Sequence[Any]
+
+
+class Stability:
+    """How far a gradient may be off through no fault of its formula, per entry; measured when first asked for."""
+
+    def __init__(self, gradient_at: Callable[[Arrays], Sequence[Any]], base: list[Any]) -> None:
+        self.gradient_at, self.base = gradient_at, base
+        rng = np.random.default_rng(7)
+        # Every entry moves by an amount of its own: equal ones that stay equal cancel without a rounding.
+        self.signs = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.75, 1.25, b.shape) for b in base]
+        self._rates: list[Any] | None = None
+        self._noises: list[Any] | None = None
+
+    def _at(self, distance: float) -> list[Any]:
+        with np.errstate(all="ignore"):
+            found = self.gradient_at([b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)])
+            return [np.broadcast_to(plain(g), b.shape) for g, b in zip(found, self.base, strict=True)]
+
+    def rate(self, k: int, direction: Any) -> float:
+        """The change of the derivative per relative change of its inputs: what one rounding of them does is this times
+        1.1e-16.
+        """
+        if self._rates is None:
+            self._rates = [np.zeros(b.shape) for b in self.base]
+            with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
+                for i, (a, b, c) in enumerate(zip(self._at(0.0), self._at(1e-10), self._at(1e-9), strict=True)):
+                    near, far = np.abs(b - a), np.abs(c - a)
+                    # Tenfold farther it changes ten times as much. What does not is a jump, or the noise of a sloppy
+                    # backward: no excuse.
+                    steady = 3 * np.max(near, initial=0.0) < np.max(far, initial=0.0) < 30 * np.max(near, initial=0.0)
+                    self._rates[i] = near / 1e-10 if steady else np.zeros(near.shape)
+        return float(np.sum(self._rates[k] * np.abs(direction)))
+
+    def noise(self, k: int, direction: Any) -> float:
+        """The derivative's own evaluation noise, as of :func:`~autodiff.testing.numeric.evaluation_noise`.
+
+        The largest of several places: at the point itself equal entries or round numbers may cancel to the last digit,
+        and nine values of one entry may happen to round alike.
+        """
+        if self._noises is None:
+            self._noises = [np.zeros(b.shape) for b in self.base]
+            with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
+                for place in (0.0, *AWAY):
+                    rows = [self._at(place + SPACING[DOUBLE] * (i + 1)) for i in range(9)]
+                    for i, b in enumerate(self.base):
+                        here = np.reshape(noise_of(np.array([row[i] for row in rows])), b.shape)
+                        self._noises[i] = np.fmax(self._noises[i], here)
+        return float(np.sum(self._noises[k] * np.abs(direction)))
+
+
+class Settled:
+    """In the place of :class:`Stability` where there is no gradient to ask."""
+
+    def rate(self, k: int, direction: Any) -> float:
+        return 0.0
+
+    def noise(self, k: int, direction: Any) -> float:
+        return 0.0

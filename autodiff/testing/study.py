@@ -1,0 +1,310 @@
+"""What is to be known of a function before it is differentiated numerically: does it give the same values twice, which
+precision does it compute in, how noisy is every term, are there plateaus, can complex steps be trusted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
+from autodiff.testing.numeric import complex_step, derivative, evaluation_noise, noise_of, table
+from autodiff.testing.report import Report
+
+__all__ = ["Studied", "UnsteadyError", "bends", "noise_near", "precision_of", "scale", "study", "widest"]
+
+EPS = float(np.finfo(np.float64).eps)
+_WIDE = float(np.finfo(np.longdouble).eps) < 1e-17
+LONG, DOUBLE = np.dtype(np.longdouble), np.dtype(np.float64)
+
+#: Largest steps tried, relative to the entry: a kink may lie within the first ones, or an ill-conditioned function bend
+#: over them, so that only the smaller ones see one smooth piece.
+#: Powers of two, as the directions along one entry are: then the point and the step add up exactly.
+STEPS = {
+    LONG: (2.0**-6, 2.0**-12, 2.0**-22, 2.0**-32, 2.0**-35),
+    DOUBLE: (2.0**-6, 2.0**-12, 2.0**-19, 2.0**-25, 2.0**-28),
+}
+#: For functions with plateaus.
+LARGE_STEPS = (2.0**-2, 2.0**-4)
+#: Spacings for measuring noise: some thousand different numbers apart, and far below the smallest steps.
+SPACING = {LONG: 1e-15, DOUBLE: 1e-12}
+#: Where the noise of a function that seems constant is measured, too: about half of the largest step away.
+AWAY = (0.01, -0.01, 0.0137, -0.0137)
+#: How far apart the tables stand that tell plateaus from smooth pieces.
+_PLATEAUS = (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+#: Smaller entries are moved as zeros are.
+_TINIEST = 1e-280
+#: Beyond this many numbers float64 is accurate enough and longdouble too slow; terms are added up in blocks.
+LARGE = 4096
+_BLOCKS = 1024
+
+Arrays = Sequence[Any]
+Terms = Callable[[Arrays], Any]
+
+
+class UnsteadyError(ArgumentError):
+    """A function returns arrays of other shapes at another point, so that there is nothing to be compared."""
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A function of arrays with what was found out about it at its base point."""
+
+    terms: Terms
+    base: list[Any]
+    precision: Any
+    centre: Any
+    noise: Any
+    slopes: Any = 0.0
+    blocks: Any = None
+    known: Any = None
+    analytic: bool = False
+    stepped: bool = False
+    plateaus: bool = False
+
+    def along(self, direction: Sequence[Any], folded: bool = True) -> Callable[[Any], Any]:
+        """The terms as a function of ``t`` at ``base + t direction``; a direction None leaves its argument alone."""
+
+        precision, base = self.precision, self.base
+        double = precision == DOUBLE
+
+        def function(t: Any) -> Any:
+            kind = np.result_type(precision, np.complex64) if isinstance(t, complex) else precision
+            if double and not isinstance(t, complex):
+                t = float(t)
+            arrays = [
+                (b if d is None else b + t * d).astype(kind, copy=False) for b, d in zip(base, direction, strict=True)
+            ]
+            try:
+                values = self.terms(arrays)
+            except (ArithmeticError, ValueError, LookupError, NotDifferentiableError) as error:
+                # The function may refuse points that the user's is far from: a level beyond [0, 1], an indefinite
+                # matrix.
+                if not folded or isinstance(t, complex) or isinstance(error, UnsteadyError):
+                    raise
+                return np.full(np.shape(self.centre), math.nan)
+            if values.dtype.kind == "c" and not isinstance(t, complex):
+                # Real eigenvalues, say, that part into complex ones away from the point.
+                values = np.where(values.imag == 0, values.real, math.nan)
+            return self.folded(values) if folded else values
+
+        return function
+
+    def folded(self, values: Any) -> Any:
+        """Terms of unknown value left out, and many of them added up in blocks."""
+        if self.known is None and self.blocks is None:
+            return values
+        if self.known is not None:
+            values = np.where(self.known, values, 0)
+        if self.blocks is None:
+            return values
+        order, starts = self.blocks
+        return np.add.reduceat(values if order is None else values[order], starts)
+
+    @property
+    def method(self) -> str:
+        """In words, how differences are taken."""
+        return f"extrapolated differences in {'longdouble' if self.precision == LONG else 'float64'}"
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        return (LARGE_STEPS if self.plateaus else ()) + STEPS[self.precision]
+
+
+def study(
+    terms: Terms, base: list[Any], rng: np.random.Generator, tries_complex: bool, report: Report
+) -> Studied | None:
+    """What is to be known of a function before it is differentiated; None, and a doubt in the report, if it is
+    random.
+    """
+    with np.errstate(all="ignore"):
+        here, again = terms(base), terms(base)
+    spread = np.nan_to_num(np.abs(again - here), posinf=0.0) if here.shape == again.shape else here
+    if not np.array_equal(here, again, equal_nan=True):
+        size = float(np.max(np.abs(here), initial=0.0))
+        if here.shape != again.shape or not float(np.max(spread, initial=0.0)) <= 1e-9 * size:
+            report.doubt(
+                "a random function: called twice at the same point it gives different values, so no derivative can be"
+                " checked; draw the numbers outside and pass them in, or seed the generator at every call"
+            )
+            return None
+    size = sum(b.size for b in base)
+    known = None
+    if not np.isfinite(here).all():
+        known = np.isfinite(here)
+        first = int(np.argmin(known))
+        report.doubt(
+            f"{int((~known).sum())} of {here.size} outputs are not finite (the first is {here[first]}); nothing is"
+            " known of their derivatives"
+        )
+        here = np.where(known, here, 0)
+    precision, wide = (DOUBLE, None) if max(size, here.size) > LARGE else widest(terms, base)
+    blocks = None
+    if here.size > _BLOCKS:
+        magnitude = np.abs(here)
+        spread_out = float(np.max(magnitude)) > 1e6 * float(np.median(magnitude))
+        starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
+        blocks = (np.argsort(magnitude) if spread_out else None, starts)
+    reference = Studied(terms, base, precision, None, 0.0, 0.0, blocks, known)
+    centre = reference.folded(here if wide is None else wide)
+    reference = replace(reference, centre=centre)
+    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
+    along = reference.along(dense)
+    noise, plateaus, slopes = noise_near(along, centre, precision)
+    if np.any(spread):
+        noise = noise + np.max(spread)
+    reference = replace(reference, noise=noise, slopes=slopes, plateaus=plateaus)
+    if plateaus:
+        report.note(
+            "the values have plateaus (float32, rounding, a table or an iteration inside): judged to the precision that"
+            " they have"
+        )
+    if not tries_complex or max(size, here.size) > LARGE or not size:
+        return reference
+    stepped, analytic = _analytic(along, reference)
+    return replace(reference, stepped=stepped, analytic=analytic)
+
+
+def noise_near(along: Callable[[Any], Any], centre: Any, precision: Any) -> tuple[Any, bool, Any]:
+    """How far the terms may be off near 0, one by one, whether some of them have plateaus, and their slopes.
+
+    One so flat that its values round to one number shows no noise at all; each of them may still be off by half of its
+    last place.
+    """
+    spacing = SPACING[precision]
+    rounding = 0.5 * float(np.finfo(precision).eps) * np.abs(centre).astype(np.float64)
+    near = table(along, spacing)
+    noise = np.fmax(noise_of(near), rounding)
+    with np.errstate(all="ignore"):
+        slope = (near[-1] - centre) / (len(near) * spacing)
+        doubt = 16 * noise / (len(near) * spacing)
+        wide = [(along(np.longdouble(h)) - along(np.longdouble(-h))) / (2 * h) for h in (2e-4, 0.02)]
+        # A slope that depends on the scale: a plateau, a kink nearby, or a strong curvature.
+        strange = any(
+            np.any(np.abs(w - slope) > share * np.fmax(np.abs(w), np.abs(slope)) + doubt)
+            for w, share in zip(wide, (0.01, 0.3), strict=True)
+        )
+        change = np.abs(wide[1]) * 0.02
+        if np.any((change > 0) & (change < 1e-9 * (1 + np.abs(centre)))):
+            noise = np.fmax(noise, _noise_of_constant(along, centre, precision))
+        slopes = np.nan_to_num(np.fmax(np.abs(wide[0]), np.abs(wide[1])).astype(np.float64), posinf=0.0)
+    if not strange:
+        return noise, False, slopes
+    hidden = _quantum(along)
+    with np.errstate(all="ignore"):
+        high = hidden > 1e-12 * np.fmax(np.abs(centre), change)
+        # What rises steeply from one number to the next, and not from afar, is a wave shorter than any spacing.
+        halves = (near[4] - centre) / (5 * spacing), (near[8] - near[4]) / (4 * spacing)
+        straight = (np.abs(halves[0] - halves[1]) <= 0.1 * np.abs(slope)) & (doubt <= 0.1 * np.abs(slope))
+        tall = hidden > 1e-3 * np.fmax(np.abs(centre), change)
+        steep = straight & tall & (np.abs(slope) > 4 * np.fmax(np.abs(wide[0]), np.abs(wide[1])))
+        hidden = np.where(steep, 0.0, hidden)
+        plateaus = (hidden > 16 * noise) & high
+        # Terms that do not move enough to show theirs have them, too.
+        share = float(np.max(np.where(plateaus & (centre != 0), hidden / np.abs(centre), 0.0), initial=0.0))
+    return np.fmax(np.where(hidden > 16 * noise, hidden, noise), share * np.abs(centre)), bool(plateaus.any()), slopes
+
+
+def _quantum(along: Callable[[Any], Any]) -> Any:
+    """The height of a function's plateaus, 0 where it has none.
+
+    Tables of values at spacings that shrink tenfold show noise of one size as long as the plateaus are narrower than
+    the spacing, and none below; a smooth function's differences shrink by four orders at a time, a kink's tenfold, a
+    pole's grow. Both sides of the point must show it.
+    """
+    found = []
+    for width in _PLATEAUS:
+        with np.errstate(all="ignore"):
+            tables = [table(along, side * width / 8, side * width) for side in (1, -1)]
+        noises = [noise_of(values) for values in tables]
+        # Of noise all differences are alike; a pole's low ones are larger.
+        alike = [noise_of(values, (2, 3)) <= 4 * noise for values, noise in zip(tables, noises, strict=True)]
+        found.append(np.where(alike[0] & alike[1], np.fmin(*noises), 0.0))
+    quantum: Any = 0.0
+    for wider, narrower in itertools.pairwise(found):
+        quantum = np.fmax(
+            quantum, np.where((narrower >= wider / 5) & (narrower <= 5 * wider), np.fmin(wider, narrower), 0.0)
+        )
+    return quantum
+
+
+def _noise_of_constant(along: Callable[[Any], Any], centre: Any, precision: Any) -> Any:
+    """How far terms that are constant but for their noise are off; 0 for any other.
+
+    Near the point every step of an evaluation may be exact: log(exp(s)) with s = x - constant(x), as in log_softmax of
+    one class, is s to the last digit while exp(s) = 1 + s and s is a multiple of eps, which the rounding of x makes it,
+    often on one side alone. Farther away exp(s) rounds.
+    """
+    change = np.max([np.abs(along(np.longdouble(end)) - centre) for end in AWAY], axis=0)
+    # Several tables: the points of one may differ by a multiple of what they are rounded to, and so be rounded alike.
+    noise = np.max([evaluation_noise(along, SPACING[precision], end) for end in AWAY], axis=0)
+    constant = (change < 1e-9 * (1 + np.abs(centre))) & (change <= 4 * noise)
+    return np.where(constant, noise, 0.0)
+
+
+def _analytic(along: Callable[[Any], Any], reference: Studied) -> tuple[bool, bool]:
+    """Whether complex steps can be taken at all, and whether along a direction in which everything moves they equal the
+    extrapolated differences, term by term, at a point without a kink.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            stepped = complex_step(along)
+    except Exception:
+        # Whatever an operation says to complex numbers, it says that it cannot be stepped so.
+        return False, False
+    steps = STEPS[reference.precision]
+    first, second = (derivative(along, step, reference.noise) for step in steps[:2])
+    closer = first.error <= second.error
+    value, error = np.where(closer, first.value, second.value), np.where(closer, first.error, second.error)
+    with np.errstate(all="ignore"):
+        size = np.fmax(np.abs(value), np.abs(stepped))
+        good = (error <= 1e-8 * size) | ((size == 0) & (error <= 10 * reference.noise / steps[0]))
+        same = np.abs(stepped - value) <= 10 * error + 64 * EPS * size
+        total = float(np.sum(size))
+        # Terms that are small beside the others may be known less well.
+        good |= error <= 1e-12 * total
+        same |= np.abs(stepped - value) <= 1e-13 * total
+    straight = not np.any(bends(along, reference, steps[1], np.fmax(size, 1e-3 * total)))
+    return True, bool(np.all(good & same)) and straight
+
+
+def bends(along: Callable[[Any], Any], reference: Studied, step: float, size: Any) -> Any:
+    """Where the slopes to the right and to the left differ at this step by more than a smooth function's would: perhaps
+    a kink.
+    """
+    h = np.longdouble(step)
+    with np.errstate(all="ignore"):
+        bend = np.abs(along(h) - 2 * reference.centre + along(-h)) / step
+    return ~(bend <= 0.02 * size + 4 * reference.noise / step)
+
+
+def precision_of(terms: Terms, base: Sequence[Any]) -> Any:
+    """Longdouble if the function computes in it, else float64 (LAPACK, FFT, platforms without)."""
+    return widest(terms, base)[0]
+
+
+def widest(terms: Terms, base: Sequence[Any]) -> tuple[Any, Any]:
+    """The precision that a function computes in, and its values if that is longdouble."""
+    if not _WIDE:
+        return DOUBLE, None
+    try:
+        with np.errstate(all="ignore"):
+            values = np.asarray(terms([b.astype(np.longdouble) for b in base]))
+    except Exception:
+        # Whatever it says to longdouble, it says that it computes in something else.
+        return DOUBLE, None
+    return (LONG, values) if values.dtype == LONG else (DOUBLE, None)
+
+
+def scale(array: Any) -> Any:
+    """Steps go with the size of the entry, so that a point near a singularity is not stepped over it; where products
+    with it would leave the range, it is as good as zero.
+    """
+    return np.where((np.abs(array) < _TINIEST) | ~np.isfinite(array), 1.0, np.abs(array))
