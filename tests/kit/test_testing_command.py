@@ -49,3 +49,24 @@ def test_a_module_is_checked_and_a_page_written(tmp_path, monkeypatch, capsys, t
     assert "relu_backward: passed" in out
     assert "affine_backward: failed" in out
     assert "a mean where there should be a sum" in (tmp_path / "gradient-report.html").read_text()
+
+
+def test_a_modules_gradients_obey_the_laws_or_are_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "kit_lawless.py").write_text(
+        "import numpy as np\nimport torch\nimport autodiff\n"
+        "def relu_forward(x):\n    return np.maximum(x, 0), x\n"
+        "def relu_backward(dout, cache):\n    return np.where(np.abs(dout) < 1e-3, 0, dout) * (cache > 0)\n"
+        "@autodiff.custom_vjp\ndef cube(x):\n    return x**3\n"
+        "cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * g * x**2,))\n"
+        "cube.gradcase_inputs = lambda: [np.array([0.5, -2.0])]\n"
+        "class Forgotten(torch.autograd.Function):\n"
+        "    @staticmethod\n    def forward(ctx, x):\n        return x\n"
+        "    @staticmethod\n    def backward(ctx, g):\n        return g\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["kit_lawless", "--deep"]) == 1
+    out = capsys.readouterr().out
+    assert "relu_backward: failed\nGradientMismatch: linear in the cotangent" in out
+    assert "cube: passed" in out
+    assert "Forgotten: failed\nArgumentError: not checked, for no inputs are known" in out

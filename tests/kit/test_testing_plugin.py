@@ -175,3 +175,67 @@ print("alone")
         cwd=tmp_path,
     )
     assert done.stdout == "alone\n", done.stderr[-2000:]
+
+
+PROJECT = """
+import numpy as np
+import autodiff
+
+@autodiff.custom_vjp
+def cube(x):
+    return x**3
+
+cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * g * x**2,))
+
+@autodiff.custom_vjp
+def forgotten_square(x):
+    return x**2
+
+forgotten_square.defvjp(lambda x: (x**2, x), lambda x, g: (2 * g * x,))
+
+def relu_forward(x):
+    return np.maximum(x, 0), x
+
+def relu_backward(dout, cache):
+    return dout * (cache > 0)
+
+def affine_forward(x, w):
+    return x @ w, (x, w)
+
+def affine_backward(dout, cache):
+    return dout @ cache[1].T, cache[0].T @ dout
+
+def tanh_forward(x):
+    return np.tanh(x), x
+
+def tanh_backward(dout, cache):
+    return dout / np.cosh(cache) ** 2
+"""
+CASES = """
+import numpy as np
+from autodiff.testing.course import gradient_tests
+from autodiff.testing.plugin import gradcase
+from project_layers import *
+
+@gradcase(orders=(1,), dtypes=("float64",), layouts=("contiguous",))
+def test_cube():
+    return cube, (np.array([0.5, -2.0]),)
+
+@gradcase(check="pair")
+def test_affine():
+    return affine_forward, affine_backward, [np.eye(2), np.eye(2)]
+
+from project_tanh import *
+test_course = gradient_tests("project_tanh")
+"""
+
+
+def test_the_gate_knows_custom_rules_and_pairs_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "project_layers.py").write_text(PROJECT.partition("def tanh_forward")[0])
+    (tmp_path / "project_tanh.py").write_text(
+        "import numpy as np\ndef tanh_forward" + PROJECT.partition("def tanh_forward")[2]
+    )
+    (tmp_path / "test_project.py").write_text(CASES)
+    result = pytest_in(tmp_path, "-p", "autodiff.testing.plugin", "--grad-coverage", str(tmp_path))
+    assert result.returncode == 1
+    assert "operations without a gradcase: forgotten_square, relu_backward\n" in result.stdout, result.stdout
