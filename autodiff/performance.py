@@ -8,11 +8,10 @@ Nothing here happens on import. ``python -m autodiff.performance`` prints :func:
   pages in anew; on 65,536-element operations that is most of the time. :func:`tune_malloc`, or the environment
   variables that :func:`hints` prints, keep freed memory in the process.
 - **BLAS kernels.** OpenBLAS picks its kernels by a list of processors, and takes old ones for a processor that it does
-  not know. The right set can
-  be named before NumPy is loaded, and only then.
+  not know. The right set can be named before NumPy is loaded, and only then.
 - **Collector.** Python's cyclic collector looks through all containers again and again while a large graph is recorded.
-  A graph of this library holds
-  no reference cycle, so it never finds anything there. :func:`rare_collections` makes it look less often.
+  A graph of this library holds no reference cycle, so it never finds anything there. :func:`rare_collections` makes it
+  look less often.
 """
 
 from __future__ import annotations

@@ -318,8 +318,7 @@ def attention_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
     - ``dV = (P * B)^T g``: (S, D).
     - ``dP = (g V^T) * B``: (L, S).
     - softmax along a row: ``dZ = P * (dP - t)`` with ``t_i = sum_j P_ij dP_ij = sum_j (P * B)_ij (g_i . V_j) = g_i .
-      O_i``: t is (L, 1), and no
-      pass over (L, S) is needed for it (Dao et al. 2022, arXiv 2205.14135, appendix B.2).
+      O_i``: t is (L, 1), and no pass over (L, S) is needed for it (Dao et al. 2022, arXiv 2205.14135, appendix B.2).
     - ``Z = c Q K^T + M``: ``dQ = c dZ K`` (L, E), ``dK = dZ^T (c Q)`` (S, E), ``dM = dZ`` (L, S), summed by the engine
       to the mask's shape.
 

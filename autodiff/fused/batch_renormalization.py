@@ -139,11 +139,12 @@ def batch_renorm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tu
     """Per channel, with all sums over its m values, ``y = w (xhat r + d) + b``, ``xhat = (x - mu) / sigma``, and r, d
     constants:
 
-    - ``db = sum(g)`` and ``dw = sum(g (xhat r + d)) = r sum(g xhat) + d sum(g)``: (C,) each. - ``dx_i = w r sum_j g_j
-      dxhat_j/dx_i``. As in batch normalisation ``dxhat_j/dx_i = (delta_ij - 1/m - k xhat_i xhat_j / m) / sigma``. The
-      third term is the path through sigma: ``dsigma/dx_i = (x_i - mu) / (m sqrt(v + eps))`` with eps inside, which is
-      ``xhat_i / m``, so k = 1; with eps outside it is ``(x_i - mu) / (m sqrt(v)) = xhat_i k / m`` with ``k = sigma /
-      sqrt(v)``. Hence ``dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))``: x's shape. For r = 1 this is batch
+    - ``db = sum(g)`` and ``dw = sum(g (xhat r + d)) = r sum(g xhat) + d sum(g)``: (C,) each.
+    - ``dx_i = w r sum_j g_j dxhat_j/dx_i``. As in batch normalisation ``dxhat_j/dx_i = (delta_ij - 1/m - k xhat_i
+      xhat_j / m) / sigma``. The third term is the path through sigma: ``dsigma/dx_i = (x_i - mu) / (m sqrt(v + eps))``
+      with eps inside, which is ``xhat_i / m``, so k = 1; with eps outside it is ``(x_i - mu) / (m sqrt(v)) = xhat_i k /
+      m`` with ``k = sigma / sqrt(v)``.
+    - Hence ``dx = w r / sigma (g - mean(g) - k xhat mean(g xhat))``: x's shape. For r = 1 this is batch
       normalisation's.
 
     The running statistics receive no gradient.

@@ -123,11 +123,13 @@ def ctc_loss_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     reading the rest from there:
 
     - ``beta_t(s) = log sum_{s'} exp(beta_{t+1}(s') + log p_{t+1}(s'))`` over the states s' that follow s; 0 at the last
-      frame in a final state. - An alignment passes state s at frame t with probability ``gamma_t(s) = exp(alpha_t(s) +
-      beta_t(s) - log P)`` given the labels: (T, N, S). - Every alignment through it has the factor p_t(class of s), so
-      ``d log P / d log p_t(c) = sum_{s of class c} gamma_t(s)`` and
-      ``dlog_probs = -g sum gamma``: (T, N, C). 0 for frames beyond an example's length; NaN for all of an example whose
-      loss is infinite.
+      frame in a final state.
+    - An alignment passes state s at frame t with probability ``gamma_t(s) = exp(alpha_t(s) + beta_t(s) - log P)`` given
+      the labels: (T, N, S).
+    - Every alignment through it has the factor p_t(class of s), so ``d log P / d log p_t(c) = sum_{s of class c}
+      gamma_t(s)`` and ``dlog_probs = -g sum gamma``: (T, N, C).
+
+    It is 0 for frames beyond an example's length, and NaN for all of an example whose loss is infinite.
     """
     classes, skip, ends, emitted, alpha, inputs, total, zero_infinity, shape = residuals
     n = len(classes)

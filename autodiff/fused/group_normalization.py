@@ -196,9 +196,8 @@ def rms_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
 
     - ``dw = sum_rows(g xhat)``: (n,), returned in w's shape.
     - ``ds/dx_i = -s^3 x_i / n``, so ``dxhat_j/dx_i = s (delta_ij - xhat_i xhat_j / n)`` and ``dx = s (h - xhat mean(h
-      xhat))``, the mean
-      over a row: (R,), dx (R, n), returned in x's shape. There is no mean to differentiate, hence one term less than in
-      layer_norm.
+      xhat))``, the mean over a row: (R,), dx (R, n), returned in x's shape. There is no mean to differentiate, hence
+      one term less than in layer_norm.
     """
     xhat, scale, weight, shape, inner = residuals
     g = g.reshape(xhat.shape)

@@ -113,8 +113,7 @@ def lstm_cell_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple
 
     - ``h' = o u`` makes ``d = dc + dh o (1 - u^2)`` the whole gradient at c'.
     - ``c' = f c + i g``: gate gradients before the nonlinearities ``d g i (1 - i)``, ``d c f (1 - f)``, ``d i (1 -
-      g^2)``, and from ``h'``
-      ``dh u o (1 - o)``: side by side (N, 4 H).
+      g^2)``, and from ``h'`` ``dh u o (1 - o)``: side by side (N, 4 H).
     - ``dc_old = d f``: (N, H).
     """
     dh, dc = g
@@ -273,10 +272,9 @@ def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     of this one, (N, H):
 
     - with a projection R, ``h' = m R^T`` with ``m = o u``: ``dm = dh R`` (N, H) = (N, P) (P, H); without, ``dm = dh``.
-      - as in ``lstm_cell``, ``d = dc + dm o (1 - u^2)``, and the gates before their nonlinearities receive ``da`` (N,
-      4, H): ``d`` times
-      ``g i (1 - i)``, ``c f (1 - f)`` and ``i (1 - g^2)``, and ``dm`` times ``u o (1 - o)``. These factors know nothing
-      of the cotangent, so they are made for all times at once. So is ``o (1 - u^2)``.
+    - as in ``lstm_cell``, ``d = dc + dm o (1 - u^2)``, and the gates before their nonlinearities receive ``da`` (N, 4,
+      H): ``d`` times ``g i (1 - i)``, ``c f (1 - f)`` and ``i (1 - g^2)``, and ``dm`` times ``u o (1 - o)``. These
+      factors know nothing of the cotangent, so they are made for all times at once. So is ``o (1 - u^2)``.
     - to the time before: ``dh = da W`` (N, P) = (N, 4 H) (4 H, P) and ``dc = d f``.
 
     After the last, over all times: ``dgates = da`` (T, N, 4 H); ``dW = sum_t da_t^T h_t`` (4 H, P), h the state before;
@@ -648,8 +646,8 @@ def rnn_forward(
 def rnn_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
     """Backwards in time with ``dh`` (N, H), what has come back from later times plus the cotangent of this one:
 
-    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h' > 0`` for relu: (N, H); to the time before ``dh = da W``. -
-      after the last, over all times: ``dgates = da`` (T, N, H) and ``dW = sum_t da_t^T h_t`` (H, H), h the state
+    - ``da = dh (1 - h'^2)`` for tanh, ``dh`` where ``h' > 0`` for relu: (N, H); to the time before ``dh = da W``.
+    - After the last, over all times: ``dgates = da`` (T, N, H) and ``dW = sum_t da_t^T h_t`` (H, H), h the state
       before.
     """
     states, state, weight, nonlinearity, reverse = residuals

@@ -2,9 +2,9 @@
 
 The layout comes from the ``dot`` program where it is on PATH (through the ``graphviz`` package), else from the
 ``pygraphviz`` wheel, which carries the same engine and needs no system package, else from
-:mod:`autodiff.viz.layered`, which needs nothing. Graphviz's own SVG is not used: drawing
-here gives native tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that
-do not change from one run to the next.
+:mod:`autodiff.viz.layered`, which needs nothing. Graphviz's own SVG is not used: drawing here gives native
+tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that do not change from
+one run to the next.
 """
 
 from __future__ import annotations
