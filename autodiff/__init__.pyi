@@ -5,7 +5,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.typing import DTypeLike
 
@@ -68,7 +68,7 @@ from autodiff.custom import custom_jvp as custom_jvp
 from autodiff.custom import custom_vjp as custom_vjp
 from autodiff.mapping import vmap as vmap
 from autodiff.ops import creation as creation
-from autodiff.signatures import ArrayLike, Joiner
+from autodiff.signatures import ArrayLike, Joiner, UniqueAllResult, UniqueCountsResult, UniqueInverseResult
 from autodiff.tensor import Tensor as Tensor
 from autodiff.tensor import from_dlpack as from_dlpack
 from autodiff.tensor import tensor as tensor
@@ -443,15 +443,45 @@ def asfortranarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs
 def astype(x: ArrayLike, dtype: DTypeLike | None, copy: bool = True) -> Tensor:
     """``x`` in another dtype. Between floating-point and complex dtypes the gradient is cast back."""
 
-def atleast_1d(*arys: ArrayLike) -> Any:
+@overload
+def atleast_1d(ary: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.atleast_1d``."""
 
-def atleast_2d(*arys: ArrayLike) -> Any:
+@overload
+def atleast_1d(*arys: ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(ary: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.atleast_2d``."""
 
-def atleast_3d(*arys: ArrayLike) -> Any:
+@overload
+def atleast_2d(*arys: ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(ary: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.atleast_3d``."""
 
+@overload
+def atleast_3d(*arys: ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def average(
+    a: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    weights: ArrayLike | None = None,
+    returned: Literal[False] = False,
+    *,
+    keepdims: bool = False,
+) -> Tensor:
+    """Differentiable ``numpy.average`` in values and weights."""
+
+@overload
+def average(
+    a: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    weights: ArrayLike | None = None,
+    *,
+    returned: Literal[True],
+    keepdims: bool = False,
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def average(
     a: ArrayLike,
     axis: int | Sequence[int] | None = None,
@@ -459,9 +489,7 @@ def average(
     returned: bool = False,
     *,
     keepdims: bool = False,
-) -> Any:
-    """Differentiable ``numpy.average`` in values and weights."""
-
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def bincount(x: ArrayLike, /, weights: ArrayLike | None = None, minlength: int = 0) -> Tensor:
     """Differentiable ``numpy.bincount`` in its weights."""
 
@@ -711,7 +739,9 @@ def geomspace(
 ) -> Tensor:
     """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
 
-def gradient(f: ArrayLike, *varargs: Any, axis: int | Sequence[int] | None = None, edge_order: int = 1) -> Any:
+def gradient(
+    f: ArrayLike, *varargs: Any, axis: int | Sequence[int] | None = None, edge_order: int = 1
+) -> Tensor | tuple[Tensor, ...]:
     """Differentiable ``numpy.gradient`` in the values and in the spacings, which may be steps or coordinates."""
 
 def histogram(
@@ -766,6 +796,32 @@ def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
 def ldexp(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Differentiable ``numpy.ldexp`` in its first argument."""
 
+@overload
+def linspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: Literal[False] = False,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+    **kwargs: Any,
+) -> Tensor:
+    """Differentiable ``numpy.linspace`` in both ends."""
+
+@overload
+def linspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    num: int = 50,
+    endpoint: bool = True,
+    *,
+    retstep: Literal[True],
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def linspace(
     start: ArrayLike,
     stop: ArrayLike,
@@ -775,9 +831,7 @@ def linspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
     **kwargs: Any,
-) -> Any:
-    """Differentiable ``numpy.linspace`` in both ends."""
-
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def log(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.log``."""
 
@@ -1226,13 +1280,13 @@ def tril(m: ArrayLike, k: int = 0) -> Tensor:
 def triu(m: ArrayLike, k: int = 0) -> Tensor:
     """Differentiable ``numpy.triu``."""
 
-def unique_all(x: ArrayLike, /) -> Any:
+def unique_all(x: ArrayLike, /) -> UniqueAllResult:
     """Differentiable ``numpy.unique_all``: of equal elements the first has the gradient."""
 
-def unique_counts(x: ArrayLike, /) -> Any:
+def unique_counts(x: ArrayLike, /) -> UniqueCountsResult:
     """Differentiable ``numpy.unique_counts``: of equal elements the first has the gradient."""
 
-def unique_inverse(x: ArrayLike, /) -> Any:
+def unique_inverse(x: ArrayLike, /) -> UniqueInverseResult:
     """Differentiable ``numpy.unique_inverse``: of equal elements the first has the gradient."""
 
 def unique_values(x: ArrayLike, /) -> Tensor:
@@ -1278,9 +1332,12 @@ def vsplit(ary: ArrayLike, indices_or_sections: int | Sequence[int] | ArrayLike)
 def vstack(tup: ArrayLike, *, dtype: DTypeLike | None = None, casting: str = "same_kind") -> Tensor:
     """Differentiable ``numpy.vstack``."""
 
-def where(condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None = None) -> Any:
+@overload
+def where(condition: ArrayLike, /) -> tuple[Tensor, ...]:
     """Differentiable ``numpy.where``: ``x`` where the condition holds, else ``y``."""
 
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor: ...
 def zeros(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
     """``numpy.zeros`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 

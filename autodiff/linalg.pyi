@@ -4,11 +4,11 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.typing import DTypeLike
 
-from autodiff.signatures import ArrayLike
+from autodiff.signatures import ArrayLike, EigResult, QRResult, SlogdetResult, SVDResult
 from autodiff.tensor import Tensor
 
 __all__ = [
@@ -92,10 +92,10 @@ def det(x: ArrayLike) -> Tensor:
 def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     """Differentiable ``numpy.linalg.diagonal``."""
 
-def eig(a: ArrayLike) -> Any:
+def eig(a: ArrayLike) -> EigResult:
     """Differentiable ``numpy.linalg.eig``; eigenvalues and vectors may be complex (docs/complex.md)."""
 
-def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
+def eigh(a: ArrayLike, UPLO: str = "L") -> EigResult:
     """Differentiable ``numpy.linalg.eigh``, of the triangle that ``UPLO`` names."""
 
 def eigvals(a: ArrayLike) -> Tensor:
@@ -156,10 +156,13 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
 def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, **kwargs: Any) -> Tensor:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
 
-def qr(a: ArrayLike, mode: str = "reduced") -> Any:
+@overload
+def qr(a: ArrayLike, *, mode: Literal["r"]) -> Tensor:
     """Differentiable ``numpy.linalg.qr`` in the modes "reduced", "complete" and "r"."""
 
-def slogdet(a: ArrayLike) -> Any:
+@overload
+def qr(a: ArrayLike, mode: Literal["reduced", "complete"] = "reduced") -> QRResult: ...
+def slogdet(a: ArrayLike) -> SlogdetResult:
     """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant."""
 
 def solve(
@@ -207,9 +210,18 @@ def solveh_banded(
 def sqrtm(A: ArrayLike) -> Tensor:
     """The principal square root of one matrix, as ``scipy.linalg.sqrtm``."""
 
-def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+@overload
+def svd(
+    a: ArrayLike, full_matrices: bool = True, compute_uv: Literal[True] = True, hermitian: bool = False
+) -> SVDResult:
     """Differentiable ``numpy.linalg.svd`` of real and complex matrices."""
 
+@overload
+def svd(a: ArrayLike, full_matrices: bool = True, *, compute_uv: Literal[False], hermitian: bool = False) -> Tensor: ...
+@overload
+def svd(
+    a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> SVDResult | Tensor: ...
 def svdvals(x: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.linalg.svdvals``."""
 

@@ -4,8 +4,9 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from autodiff.signatures import ArrayLike
@@ -216,7 +217,7 @@ def gammasgn(
     dtype: DTypeLike | None = None,
     subok: bool = True,
     signature: ArrayLike | None = None,
-) -> Any:
+) -> np.ndarray:
     """gammasgn(x, out=None)"""
 
 def gdtr(*args: ArrayLike) -> Tensor:
@@ -327,15 +328,33 @@ def loggamma(x: ArrayLike) -> Tensor:
 def logit(x: ArrayLike) -> Tensor:
     """Differentiable ``logit``."""
 
+@overload
+def logsumexp(
+    a: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    b: ArrayLike | None = None,
+    keepdims: bool = False,
+    return_sign: Literal[False] = False,
+) -> Tensor:
+    """``log(sum(b * exp(a)))``, stable for any magnitude."""
+
+@overload
+def logsumexp(
+    a: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    b: ArrayLike | None = None,
+    keepdims: bool = False,
+    *,
+    return_sign: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def logsumexp(
     a: ArrayLike,
     axis: int | Sequence[int] | None = None,
     b: ArrayLike | None = None,
     keepdims: bool = False,
     return_sign: bool = False,
-) -> Any:
-    """``log(sum(b * exp(a)))``, stable for any magnitude."""
-
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def multigammaln(a: ArrayLike, d: int) -> Tensor:
     """The logarithm of the multivariate gamma function."""
 

@@ -70,37 +70,45 @@ NETWORKS = {
     "stride": "int | Sequence[int] | None",
 }
 
-#: What a function gives, where the source says Any and it is not one Tensor. "Any": its arguments decide.
+#: What a function gives, where the source says Any and it is not one Tensor.
 RETURNS = {
-    "autodiff.atleast_1d": "Any",
-    "autodiff.atleast_2d": "Any",
-    "autodiff.atleast_3d": "Any",
-    "autodiff.average": "Any",
-    "autodiff.gradient": "Any",
+    "autodiff.gradient": "Tensor | tuple[Tensor, ...]",
     "autodiff.histogram": "tuple[Tensor, Tensor]",
-    "autodiff.linspace": "Any",
-    "autodiff.unique_all": "Any",
-    "autodiff.unique_counts": "Any",
-    "autodiff.unique_inverse": "Any",
-    "autodiff.where": "Any",
-    "autodiff.linalg.eig": "Any",
-    "autodiff.linalg.eigh": "Any",
-    "autodiff.linalg.qr": "Any",
-    "autodiff.linalg.slogdet": "Any",
-    "autodiff.linalg.svd": "Any",
+    "autodiff.unique_all": "UniqueAllResult",
+    "autodiff.unique_counts": "UniqueCountsResult",
+    "autodiff.unique_inverse": "UniqueInverseResult",
+    "autodiff.linalg.eig": "EigResult",
+    "autodiff.linalg.eigh": "EigResult",
+    "autodiff.linalg.qr": "QRResult",
+    "autodiff.linalg.slogdet": "SlogdetResult",
+    "autodiff.linalg.svd": "SVDResult",
     "autodiff.special.airy": "tuple[Tensor, Tensor, Tensor, Tensor]",
     "autodiff.special.fresnel": "tuple[Tensor, Tensor]",
-    "autodiff.special.gammasgn": "Any",
-    "autodiff.special.logsumexp": "Any",
+    "autodiff.special.gammasgn": "np.ndarray",
     "autodiff.special.shichi": "tuple[Tensor, Tensor]",
     "autodiff.special.sici": "tuple[Tensor, Tensor]",
-    "nn.functional.attention_with_weights": "Any",
-    "nn.functional.adaptive_max_pool1d": "Any",
-    "nn.functional.adaptive_max_pool2d": "Any",
-    "nn.functional.adaptive_max_pool3d": "Any",
-    "nn.functional.max_pool1d": "Any",
-    "nn.functional.max_pool2d": "Any",
-    "nn.functional.max_pool3d": "Any",
+    "nn.functional.attention_with_weights": "tuple[Tensor, Tensor]",
+}
+
+#: Where a parameter's value decides what is returned: its name, the value, and what is given then.
+_PAIR = "tuple[Tensor, Tensor]"
+CHOICES = {
+    "autodiff.average": ("returned", True, _PAIR),
+    "autodiff.linspace": ("retstep", True, _PAIR),
+    "autodiff.linalg.qr": ("mode", "r", "Tensor", "Literal['reduced', 'complete']"),
+    "autodiff.linalg.svd": ("compute_uv", False, "Tensor"),
+    "autodiff.special.logsumexp": ("return_sign", True, _PAIR),
+}
+
+#: Named results of NumPy's, with Tensors in them.
+RESULTS = {
+    "EigResult": "eigenvalues eigenvectors",
+    "QRResult": "Q R",
+    "SVDResult": "U S Vh",
+    "SlogdetResult": "sign logabsdet",
+    "UniqueAllResult": "values indices inverse_indices counts",
+    "UniqueCountsResult": "values counts",
+    "UniqueInverseResult": "values inverse_indices",
 }
 
 #: PyTorch's words that give no Tensor.
@@ -141,11 +149,14 @@ def written(parameter: inspect.Parameter, kind: str) -> str:
     return f"{text} = {value if plain else '...'}"
 
 
-def signature(function: Callable[..., Any], types: Callable[[inspect.Parameter], str] = type_of) -> str:
+def signature(
+    function: Callable[..., Any] | list[inspect.Parameter], types: Callable[[inspect.Parameter], str] = type_of
+) -> str:
     """The parameters between the parentheses."""
     parts: list[str] = []
     before: Any = None
-    for parameter in inspect.signature(function).parameters.values():
+    known = function if isinstance(function, list) else list(inspect.signature(function).parameters.values())
+    for parameter in known:
         if before == inspect.Parameter.POSITIONAL_ONLY != parameter.kind:
             parts.append("/")
         if parameter.kind == inspect.Parameter.KEYWORD_ONLY and before not in (
@@ -176,10 +187,64 @@ def given(name: str, function: Callable[..., Any]) -> str:
 
 
 def function(module: str, name: str, thing: Callable[..., Any], table: dict[str, str] = PARAMETERS) -> str:
-    """A function of a stub."""
+    """A function of a stub; overloads where an argument decides what it gives."""
     types = functools.partial(type_of, table=table)
-    head = f"def {name}({signature(thing, types)}) -> {given(f'{module}.{name}', thing)}:"
-    return f'{head}\n    """{summary(thing)}"""\n' if summary(thing) else f"{head} ...\n"
+    full, parameters = f"{module}.{name}", inspect.signature(thing).parameters
+    doc = f'    """{summary(thing)}"""\n' if summary(thing) else "    ...\n"
+    otherwise = given(full, thing)
+    flag = CHOICES.get(full) or (("return_indices", True, _PAIR) if "return_indices" in parameters else None)
+    if flag is None:
+        first = next(iter(parameters.values()), None)
+        if name.startswith("atleast_"):
+            variants = [f"def {name}(ary: ArrayLike, /) -> Tensor:"]
+            variants += [f"def {name}(*arys: ArrayLike) -> tuple[Tensor, ...]:"]
+        elif full == "autodiff.where" and first is not None:
+            variants = [f"def where({first.name}: ArrayLike, /) -> tuple[Tensor, ...]:"]
+            variants += [f"def where({signature(thing, lambda p: 'ArrayLike').replace(' = None', '')}) -> Tensor:"]
+        else:
+            return f"def {name}({signature(thing, types)}) -> {otherwise}:\n{doc}"
+    else:
+        variants = [f"def {name}({text}) -> {kind}:" for text, kind in choices(thing, types, flag, otherwise)]
+    # Editors show the first docstring of several.
+    return "".join(
+        f"@overload\n{head}{chr(10) + doc if i == 0 else ' ...' + chr(10)}" for i, head in enumerate(variants)
+    )
+
+
+def choices(
+    thing: Callable[..., Any],
+    types: Callable[[inspect.Parameter], str],
+    flag: tuple[Any, ...],
+    otherwise: str,
+    leave: int = 0,
+) -> list[tuple[str, str]]:
+    """The signatures of a function whose result an argument decides: its usual value, the special one, and any."""
+    name, value, kind, *before = flag
+    known = inspect.signature(thing)
+    parameters = list(known.parameters.values())[leave:]
+    at = next(i for i, p in enumerate(parameters) if p.name == name)
+    # Python takes no parameter without a default after one with: the special value is given by name.
+    named = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=p.empty if i == at else p.default)
+        if i >= at and p.kind is not p.VAR_KEYWORD
+        else p
+        for i, p in enumerate(parameters)
+    ]
+    usual = before[0] if before else types(parameters[at])
+    if isinstance(value, bool):
+        usual = f"Literal[{not value}]"
+
+    def said(which: str) -> Callable[[inspect.Parameter], str]:
+        return lambda p: which if p.name == name else types(p)
+
+    def text(given: list[inspect.Parameter], which: str) -> str:
+        return signature(given, said(which))
+
+    both = otherwise if kind == otherwise else f"{otherwise} | {kind}"
+    found = [(text(parameters, usual), otherwise)] if isinstance(value, bool) else []
+    found.append((text(named, f"Literal[{value!r}]"), kind))
+    found.append((text(parameters, "bool"), both) if isinstance(value, bool) else (text(parameters, usual), otherwise))
+    return found
 
 
 HEAD = '''"""{title}
@@ -188,13 +253,17 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, Literal, overload
 
+import numpy as np
 from numpy.typing import DTypeLike
+from typing_extensions import TypeVar
 
 from autodiff.signatures import ArrayLike
+from autodiff.signatures import {results}
 from autodiff.tensor import Tensor
 '''
+HEAD = HEAD.replace("{results}", ", ".join(RESULTS))
 
 
 def namespace(module: str, names: Iterable[str], table: dict[str, str] = PARAMETERS) -> str:
@@ -231,6 +300,49 @@ def package() -> str:
     return text + "\n".join(function("autodiff", name, getattr(autodiff, name)) for name in sorted(names))
 
 
+def classes(module: str) -> str:
+    """The stub of a module whose classes are made from a table."""
+    there = importlib.import_module(module)
+    lines = [
+        HEAD.format(title=(there.__doc__ or "").split("\n")[0]),
+        "from nn.table import FunctionLayer",
+        *(f"from {kind.__module__} import {kind.__name__}" for kind in _becoming(there)),
+        f"\n__all__ = {list(there.__all__)!r}\n",
+        'Given = TypeVar("Given", default=Tensor)\n',
+    ]
+    return "\n".join(lines) + "\n".join(layer(getattr(there, name)) for name in there.__all__)
+
+
+def _becoming(there: Any) -> list[type]:
+    """What the lazy layers of a module become."""
+    return [kind._becomes for name in there.__all__ if hasattr(kind := getattr(there, name), "_becomes")]
+
+
+def layer(kind: Any) -> str:
+    """A class that a table made: its options and what a call takes and gives."""
+    types = functools.partial(type_of, table=NETWORKS)
+    base = f"{kind._becomes.__name__}" if hasattr(kind, "_becomes") else "FunctionLayer"
+    options = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    flag = ("return_indices", True, _PAIR) if any(p.name == "return_indices" for p in options) else None
+    lines = [f"class {kind.__name__}({base}{', Generic[Given]' if flag else ''}):", f'    """{summary(kind)}"""\n']
+    if base == "FunctionLayer":
+        lines += [f"    {p.name}: {types(p)}" for p in options]
+    if flag is None:
+        lines.append(
+            f"    def __init__({', '.join(['self', *filter(None, [signature(options, types)])])}) -> None: ..."
+        )
+    else:
+        for text, given_ in choices(kind.__init__, types, flag, "Tensor", leave=1):
+            lines += ["    @overload", f"    def __init__(self: {kind.__name__}[{given_}], {text}) -> None: ..."]
+    if base == "FunctionLayer":
+        takes = list(inspect.signature(kind.forward).parameters.values())[1:]
+        usual = [p.name for p in takes] == ["input"]
+        ignored = "" if usual and flag is None else "  # type: ignore[override]\n"
+        text = signature(takes, types)
+        lines.append(f"    def forward({ignored}self, {text}) -> {'Given' if flag else 'Tensor'}: ...")
+    return "\n".join(lines) + "\n"
+
+
 def word(name: str, method: Callable[..., Any]) -> str:
     """One of PyTorch's words as a method."""
     _, *rest = signature(method, lambda _: "Any").split(", ")
@@ -245,11 +357,15 @@ def operators() -> str:
         '"""What type checkers know of a Tensor besides its source: operators and PyTorch\'s words on it.\n\n'
         'Written by docs/make_stubs.py; do not edit.\n"""\n',
         "import builtins",
-        "from typing import Any, TypeAlias\n",
+        "from typing import Any, NamedTuple, TypeAlias\n",
         "import numpy.typing as npt\n",
         "from autodiff.tensor import Tensor\n",
         "#: What an operation takes for an array.",
         "ArrayLike: TypeAlias = Tensor | npt.ArrayLike\n",
+        *(
+            f"class {name}(NamedTuple):\n" + "".join(f"    {field}: Tensor\n" for field in fields.split())
+            for name, fields in RESULTS.items()
+        ),
         "class Joiner:",
         "    def __getitem__(self, key: Any) -> Tensor: ...\n",
         "class Signatures:",
@@ -278,7 +394,8 @@ def stubs() -> dict[str, str]:
     }
     functional = importlib.import_module("nn.functional")
     text = namespace("nn.functional", functional.__all__, NETWORKS)
-    texts["../nn/functional/__init__.pyi"] = text.replace("from numpy.typing", "import numpy as np\nfrom numpy.typing")
+    texts["../nn/functional/__init__.pyi"] = text
+    texts["../nn/layers.pyi"] = classes("nn.layers")
     return {name: formatted(name, text) for name, text in texts.items()}
 
 

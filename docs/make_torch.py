@@ -37,7 +37,6 @@ _HELPERS = re.compile(
     r"EPOCH_DEPRECATION_WARNING|factory_kwargs|.*_with_indices|.*Hook"
 )
 
-_LATER = "shapes are given when a layer is made"
 _OLD = "deprecated in PyTorch; "
 _INSIDE = "a base class of PyTorch's own; derive from `nn.Module`"
 _GPU = "arrays live on the CPU"
@@ -45,7 +44,6 @@ _PROCESS = "data are loaded in this process"
 
 #: Why a name is not here: the first pattern that fits the whole name.
 REASONS = {
-    r"Lazy.*|Uninitialized.*": _LATER,
     r"Buffer": "`module.register_buffer(name, tensor)`",
     r"Container": _OLD + "`nn.Module`",
     r"NLLLoss2d": _OLD + "`nn.NLLLoss`",
@@ -53,8 +51,6 @@ REASONS = {
     r"DataParallel": "one CPU, no devices; `optim.DataParallel` shares batches between processes",
     r"SyncBatchNorm": "statistics stay in a process; `optim.DataParallel` averages the running ones",
     r"(R|LSTM|GRU)NN(Cell)?Base|RNNBase|RNNCellBase": _INSIDE,
-    r"AdaptiveLogSoftmaxWithLoss": "not built: for vocabularies of a size that a CPU does not train",
-    r"FractionalMaxPool\dd|fractional_max_pool\dd": "not built: windows that are drawn at random, hardly used",
     r"(L|l)inear_?(C|c)ross_?(E|e)ntropy.*": "a fusion for accelerators; `cross_entropy(linear(x, w), y)`",
     r"conv_tbc": "`conv1d` of the transposed input",
     r"upsample.*": _OLD + "`interpolate`",
@@ -66,8 +62,7 @@ REASONS = {
     r"convert_conv.*|.*memory_format": _GPU + "; NumPy's memory order",
     r"fuse_.*": "not built: a step of deployment",
     r"skip_init": "pass `_weight`, or set `.data`",
-    r"(pack|unpack|pad|unpad)?_?(Packed|packed)_?(S|s)equence|pack_sequence|pack_padded_sequence|pad_packed_sequence|"
-    r"unpack_sequence|PackedSequence|invert_permutation|bind": "recurrent layers take `lengths=`",
+    r"bind": "internal to PyTorch",
     r"swap_in_optimizer_params_and_state": "`load_state_dict`",
     r"swap.*": "internal to PyTorch",
     r"(xavier|kaiming|normal|uniform|constant|dirac|eye|orthogonal|sparse)(_\w+)?": _OLD

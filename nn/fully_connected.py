@@ -13,7 +13,7 @@ import numpy as np
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn import functional as F
-from nn.dropout import Dropout
+from nn.layers import Dropout
 from nn.linear import Linear
 from nn.module import Module
 from nn.normalization import BatchNorm1d, LayerNorm

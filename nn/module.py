@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -372,9 +373,10 @@ class Module:
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def _state(self) -> Iterator[tuple[str, Tensor]]:
+    def _state(self, instead: Mapping[int, Module] = MappingProxyType({})) -> Iterator[tuple[str, Tensor]]:
         # A module held under two names is listed under both, as in PyTorch.
-        for path, module in self.named_modules(remove_duplicate=False):
+        for path, held in self.named_modules(remove_duplicate=False):
+            module = instead.get(id(held), held)
             for key, tensor in itertools.chain(module._parameters.items(), module._buffers.items()):
                 if tensor is not None and key not in module._transient:
                     yield (f"{path}.{key}" if path else key), tensor
@@ -404,7 +406,10 @@ class Module:
         ShapeError, DTypeError
             If an entry does not fit; it is named, and the module is left as it was.
         """
-        own = dict(self._state())
+        # Layers that do not know their shapes yet are held beside those that would fit, until everything is checked.
+        lazy = [(m, m._made_for(path, state_dict)) for path, m in self.named_modules() if hasattr(m, "_made_for")]
+        fitting = {id(m): made for m, made in lazy if made is not None}
+        own = dict(self._state(fitting))
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         if strict and (missing or unexpected):
@@ -432,6 +437,9 @@ class Module:
             ready.append((tensor, array.astype(tensor.dtype, copy=False)))
         for tensor, array in ready:
             tensor._rebind(array)
+        for module, made in lazy:
+            if made is not None:
+                module._become(made)
         return missing, unexpected
 
     # --- showing ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from nn import functional as F
 from nn.functional.common import as_input
 from nn.module import Module
 from nn.parameter import Parameter
-from nn.table import FunctionLayer
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -28,7 +27,6 @@ __all__ = [
     "InstanceNorm2d",
     "InstanceNorm3d",
     "LayerNorm",
-    "LocalResponseNorm",
     "RMSNorm",
 ]
 
@@ -438,13 +436,3 @@ class InstanceNorm3d(_InstanceNorm):
     """Instance normalisation of (N, C, D, H, W) or (C, D, H, W); options as in :class:`_InstanceNorm`."""
 
     _ndims = (5,)
-
-
-class LocalResponseNorm(FunctionLayer):
-    """Elements divided by a norm of their neighbours in other channels: :func:`nn.functional.local_response_norm`."""
-
-    _function = staticmethod(F.local_response_norm)
-    size: int
-    alpha: float = 1e-4
-    beta: float = 0.75
-    k: float = 1.0

@@ -1,4 +1,4 @@
-"""A Parameter: a Tensor that a Module learns."""
+"""A Parameter: a Tensor that a Module learns; and those of lazy layers, whose shapes come later."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.core.errors import ArgumentError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
 class Parameter(Tensor):
@@ -38,3 +39,68 @@ class Parameter(Tensor):
         if dtype is None and np.asarray(data._array if isinstance(data, Tensor) else data).dtype.kind in "biu":
             dtype = np.float32
         super().__init__(data, requires_grad, dtype)
+
+
+class Unknown:
+    """What a parameter and a buffer without a shape have in common: any use of it is refused by name."""
+
+    __slots__ = ()
+
+    @property
+    def _data(self) -> Any:
+        raise ArgumentError(
+            f"{type(self).__name__}: a lazy layer has no shapes before its first call; call the model on a batch"
+            " first, then count parameters or save them"
+        )
+
+    @_data.setter
+    def _data(self, value: Any) -> None:
+        pass
+
+    _array = _data
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce__(self) -> Any:
+        return type(self), ()
+
+    def __copy__(self) -> Any:
+        return type(self)()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return memo.setdefault(id(self), type(self)())
+
+
+class UninitializedParameter(Unknown, Parameter):
+    """A parameter whose shape is not known yet; :class:`LazyLinear` and its like hold them before their first call.
+
+    Examples
+    --------
+    >>> UninitializedParameter()
+    <UninitializedParameter>
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._node = None
+
+    def materialize(self, data: Any) -> None:
+        """Become an ordinary parameter that holds ``data``."""
+        self.__class__ = Parameter  # type: ignore[assignment]
+        Parameter.__init__(self, data)
+
+
+class UninitializedBuffer(Unknown, Tensor):
+    """A buffer whose shape is not known yet; see :class:`UninitializedParameter`."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._node = None
+
+    def materialize(self, data: Any) -> None:
+        """Become an ordinary buffer that holds ``data``."""
+        self.__class__ = Tensor  # type: ignore[assignment]
+        Tensor.__init__(self, data)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from nn import functional as F
 from nn import init
 from nn.module import Module
 from nn.parameter import Parameter
+from nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -107,6 +109,8 @@ class _Recurrent(Module):
 
     def _run(self, input: Any, states: list[Any], lengths: Any) -> tuple[Tensor, list[Tensor]]:
         """All layers; ``states`` holds the user's initial states or None, one entry per kind."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, states, lengths)
         x = self._input(input)
         batched = x.ndim == 3
         if not batched:
@@ -154,12 +158,21 @@ class _Recurrent(Module):
             return x[:, 0], [each[:, 0] for each in stacked]
         return x.swapaxes(0, 1) if self.batch_first else x, stacked
 
+    def _run_packed(self, packed: PackedSequence, states: list[Any], lengths: Any) -> tuple[Any, list[Tensor]]:
+        """The same over packed sequences; states are in the order in which the sequences came."""
+        if lengths is not None:
+            raise ArgumentError(f"{type(self).__name__}: packed sequences know their lengths; leave out lengths=")
+        there, back = packed.sorted_indices, packed.unsorted_indices
+        padded, counts = pad_packed_sequence(packed._replace(unsorted_indices=None), self.batch_first)
+        if there is not None:
+            states = [None if state is None else _tensor(state)[:, there._array] for state in states]
+        out, final = self._run(padded, states, counts)
+        if back is not None:
+            final = [state[:, back._array] for state in final]
+        return packed._replace(data=pack_padded_sequence(out, counts, self.batch_first).data), final
+
     def _input(self, input: Any) -> Tensor:
         name = type(self).__name__
-        if hasattr(input, "batch_sizes"):
-            raise ArgumentError(
-                f"{name}: packed sequences are not read here; pass the padded sequences and lengths=[...]"
-            )
         x = _tensor(input)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             shape = "(N, T, {})" if self.batch_first else "(T, N, {})"
@@ -278,17 +291,23 @@ class RNN(_Recurrent):
         )
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
+    @overload
+    def forward(
+        self, input: ArrayLike, hx: ArrayLike | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(self, input: PackedSequence, hx: ArrayLike | None = None) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
         """Run over time.
 
         Parameters
         ----------
-        input : (T, N, input_size), (N, T, input_size) with ``batch_first``, or (T, input_size)
+        input : (T, N, input_size), (N, T, input_size) with ``batch_first``, (T, input_size), or a PackedSequence
+            Of a :class:`nn.utils.rnn.PackedSequence` the output is one, too.
         hx : (num_layers * directions, N, hidden_size), optional
             Initial states; default zeros.
         lengths : int, (N,), optional
-            How many times of each sequence are there; what stands after is not read. In place of PyTorch's packed
-            sequences.
+            How many times of each sequence are there; what stands after is not read: packed sequences without packing.
 
         Returns
         -------
@@ -356,9 +375,15 @@ class LSTM(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, generator
         )
 
+    @overload
     def forward(
-        self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, input: ArrayLike, hx: Sequence[ArrayLike] | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+    @overload
+    def forward(
+        self, input: PackedSequence, hx: Sequence[ArrayLike] | None = None
+    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
         """Run over time; as :meth:`RNN.forward`, but the states are pairs.
 
         Parameters
@@ -432,7 +457,13 @@ class GRU(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
         )
 
-    def forward(self, input: ArrayLike, hx: Any = None, lengths: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
+    @overload
+    def forward(
+        self, input: ArrayLike, hx: ArrayLike | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(self, input: PackedSequence, hx: ArrayLike | None = None) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
         """Run over time; see :meth:`RNN.forward`."""
         out, (h,) = self._run(input, [hx], lengths)
         return out, h
@@ -532,7 +563,7 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, generator)
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: ArrayLike, hx: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, hx: ArrayLike | None = None) -> Tensor:
         """(N, input_size) and (N, hidden_size), or both without N -> (N, hidden_size)."""
         share, own = self._shares(*self._read(input, hx))
         return F.tanh(share + own) if self.nonlinearity == "tanh" else F.relu(share + own)
@@ -573,7 +604,7 @@ class LSTMCell(_Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 
-    def forward(self, input: ArrayLike, hx: Any = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: ArrayLike, hx: Sequence[ArrayLike] | None = None) -> tuple[Tensor, Tensor]:
         """(N, input_size) and a pair of (N, hidden_size), or all without N -> the new pair."""
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
             raise ArgumentError(f"LSTMCell: hx must be a pair (h, c), got a {type(hx).__name__}")
@@ -617,7 +648,7 @@ class GRUCell(_Cell):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, dtype, generator)
 
-    def forward(self, input: ArrayLike, hx: Any = None) -> Tensor:
+    def forward(self, input: ArrayLike, hx: ArrayLike | None = None) -> Tensor:
         """(N, input_size) and (N, hidden_size), or both without N -> (N, hidden_size)."""
         x, h = self._read(input, hx)
         return fused.gru_cell.function(*self._shares(x, h), h)  # type: ignore[no-any-return]

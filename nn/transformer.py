@@ -18,7 +18,7 @@ from nn import functional as F
 from nn import init
 from nn.attention import MultiheadAttention
 from nn.containers import ModuleList
-from nn.dropout import Dropout
+from nn.layers import Dropout
 from nn.linear import Linear
 from nn.module import Module
 from nn.normalization import LayerNorm

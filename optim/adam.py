@@ -28,39 +28,18 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr : float
-    betas : tuple of float
-        ``(beta1, beta2)``.
-    eps, weight_decay : float
     amsgrad : bool
         Divide by the root of the largest ``v`` so far.
-    maximize : bool
-        Ascend.
     decoupled_weight_decay : bool
         Shrink the parameters by ``1 - lr weight_decay`` instead of adding to the gradient: :class:`AdamW`.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     References
     ----------
     Kingma, Ba, "Adam: a method for stochastic optimization", arXiv 1412.6980; amsgrad: Reddi, Kale, Kumar, "On the
     convergence of Adam and beyond", ICLR 2018.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Adam([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([3.5])
     """
+
+    _example = ("lr=0.5", "array([3.5])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
@@ -136,24 +115,16 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps, weight_decay, amsgrad, maximize
-        As in :class:`Adam`; ``weight_decay`` is 0.01 by default.
+    weight_decay : float
+        How the parameters shrink, times ``lr``.
 
     References
     ----------
     Loshchilov, Hutter, "Decoupled weight decay regularization", arXiv 1711.05101, with PyTorch's convention that the
     decay is multiplied by the learning rate.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.AdamW([w], lr=0.5, weight_decay=0.1)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([3.3])
     """
+
+    _example = ("lr=0.5, weight_decay=0.1", "array([3.3])")
 
     weight_decay: float = option(default=1e-2, allowed=NON_NEGATIVE)
     decoupled_weight_decay: bool = option(default=True, init=False)

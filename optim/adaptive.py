@@ -23,34 +23,13 @@ class Adagrad(Optimizer):
         s = s + g²
         p = p - lr / (1 + (t - 1) lr_decay) · g / (sqrt(s) + eps)
 
-    Parameters
-    ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr, lr_decay, weight_decay, initial_accumulator_value, eps : float
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
-
     References
     ----------
     Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12
     (2011).
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Adagrad([w], lr=1.0)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data
-    array([3.])
     """
+
+    _example = ("lr=1.0", "array([3.])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
@@ -96,33 +75,15 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr, alpha, eps, weight_decay, momentum : float
     centered : bool
         Divide by the estimated standard deviation instead of the root mean square.
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     References
     ----------
     Tieleman, Hinton, lecture 6.5 of "Neural networks for machine learning" (2012); centered: Graves, arXiv 1308.0850.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.RMSprop([w], lr=0.1)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([3.])
     """
+
+    _example = ("lr=0.1", "array([3.])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
@@ -176,33 +137,12 @@ class Adadelta(Optimizer):
         u = rho u + (1 - rho) d²
         p = p - lr d
 
-    Parameters
-    ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr, rho, eps, weight_decay : float
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
-
     References
     ----------
     Zeiler, "ADADELTA: an adaptive learning rate method", arXiv 1212.5701.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Adadelta([w], lr=100.0)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(4)
-    array([3.6838])
     """
+
+    _example = ("lr=100.0", "array([3.6838])")
 
     params: Iterable[Any]
     lr: float = option(default=1.0, allowed=NON_NEGATIVE)

@@ -22,36 +22,17 @@ class ASGD(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr : float
     lambd, alpha : float
         How the rate falls.
     t0 : float
         The step from which on the mean is taken; ``ax`` is the last value before.
-    weight_decay : float
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     References
     ----------
     Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.ASGD([w], lr=0.25, lambd=0.0)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data
-    array([2.])
     """
+
+    _example = ("lr=0.25, lambd=0.0", "array([2.])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)

@@ -40,7 +40,6 @@ class LBFGS(Optimizer):
         Calls of the closure per step; default ``max_iter * 5 // 4``.
     tolerance_grad, tolerance_change : float
         Stop where the largest entry of the gradient, or the change of parameters or loss, is no larger.
-    history_size : int
     line_search_fn : {None, "strong_wolfe"}
 
     Raises

@@ -24,36 +24,17 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
     lr : float
         A third to a tenth of what Adam would take.
-    betas : tuple of float
-        ``(beta1, beta2)``.
     weight_decay : float
         Decoupled; three to ten times what AdamW would take.
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     References
     ----------
     Chen et al., "Symbolic discovery of optimization algorithms", arXiv 2302.06675, algorithm 2. Half the state of Adam.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Lion([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data
-    array([3.5])
     """
+
+    _example = ("lr=0.5", "array([3.5])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-4, allowed=NON_NEGATIVE)

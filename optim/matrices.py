@@ -62,8 +62,8 @@ class Muon(_Shaped):
     ----------
     params : iterable
         Matrices: parameters with two axes. Give the others to an optimiser of their own, such as AdamW.
-    lr, weight_decay, momentum : float
-    nesterov : bool
+    weight_decay : float
+        How the parameters shrink, times ``lr``.
     ns_coefficients : tuple of three float
         Of the polynomial that is applied to the singular values.
     eps : float
@@ -169,19 +169,16 @@ class Adafactor(_Shaped):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
     lr : float
         The largest relative step.
+    weight_decay : float
+        How the parameters shrink, times ``lr``.
     beta2_decay : float
         Not positive.
     eps : (float or None, float)
         None: the dtype's epsilon.
     d : float
         From which root mean square on an update is shortened.
-    weight_decay : float
-    maximize : bool
-        Ascend.
 
     Raises
     ------

@@ -34,31 +34,12 @@ class NAdam(Optimizer):
         v = beta2 v + (1 - beta2) g²
         p = p - lr (mu_(t+1) m / (1 - P mu_(t+1)) + (1 - mu_t) g / (1 - P)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    Parameters
-    ----------
-    params, lr, betas, eps, weight_decay, maximize, decoupled_weight_decay
-        As in :class:`~optim.Adam`.
-    momentum_decay : float
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
-
     References
     ----------
     Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.NAdam([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(3)
-    array([3.472])
     """
+
+    _example = ("lr=0.5", "array([3.4718])")
 
     params: Iterable[Any]
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
@@ -106,30 +87,12 @@ class RAdam(Optimizer):
     ``sqrt((rho_t - 4)(rho_t - 2) rho / ((rho - 4)(rho - 2) rho_t))`` where ``rho_t > 5``, else it is
     ``lr m / (1 - beta1^t)``.
 
-    Parameters
-    ----------
-    params, lr, betas, eps, weight_decay, maximize, decoupled_weight_decay
-        As in :class:`~optim.Adam`.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
-
     References
     ----------
     Liu et al., "On the variance of the adaptive learning rate and beyond", arXiv 1908.03265.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.RAdam([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([0.])
     """
+
+    _example = ("lr=0.5", "array([0.])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
@@ -171,30 +134,12 @@ class Adamax(Optimizer):
         u = max(beta2 u, |g| + eps)
         p = p - lr / (1 - beta1^t) · m / u
 
-    Parameters
-    ----------
-    params, lr, betas, eps, weight_decay, maximize
-        As in :class:`~optim.Adam`.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
-
     References
     ----------
     Kingma, Ba, "Adam: a method for stochastic optimization", arXiv 1412.6980, section 7.1.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Adamax([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data.round(6)
-    array([3.5])
     """
+
+    _example = ("lr=0.5", "array([3.5])")
 
     params: Iterable[Any]
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)

@@ -27,6 +27,7 @@ import numpy as np
 import autodiff
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
+from autodiff.docstrings import Derived, completed
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.rows import RowSparse, no_gradient
 from optim.flat import Array, Flat, Ordinary, State, array_of, real, runs_of
@@ -135,6 +136,8 @@ class Optimizer:
 
     #: The table: option -> what is known of it. A subclass's fields extend and replace its base's.
     _options: ClassVar[dict[str, Option]] = {}
+    #: Of the example in its docstring: the arguments, and where a step from 4 along the gradient of w² leads.
+    _example: ClassVar[tuple[str, str] | None] = None
     #: What is a number in the state of a parameter, and not an array.
     _counters: ClassVar[dict[str, type]] = {"step": int}
 
@@ -143,6 +146,8 @@ class Optimizer:
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
         for name in own:
             delattr(cls, name)  # the values stand in the groups
+        written = cls.__doc__ or ""
+        cls.__doc__ = Derived(lambda kind: _doc(kind, written))  # type: ignore[assignment]
         if own:
             cls._options = {**cls._options, **own}
             if "__init__" not in vars(cls):
@@ -263,11 +268,12 @@ class Optimizer:
             raise ArgumentError(f"{self._name}: a parameter group is empty")
         seen = {id(p) for other in self.param_groups for p in other["params"]}
         for i, p in enumerate(params):
-            if not (hasattr(p, "data") and hasattr(p, "grad")):
+            later = hasattr(type(p), "materialize")  # of a lazy layer, which has no array yet
+            if not later and not (hasattr(p, "data") and hasattr(p, "grad")):
                 raise ArgumentError(
                     f"{self._name}: parameter {i} is a {type(p).__name__}; it needs .data and .grad, as a Tensor has"
                 )
-            if not isinstance(array_of(p), np.ndarray) or array_of(p).dtype.kind not in "fc":
+            if not later and (not isinstance(array_of(p), np.ndarray) or array_of(p).dtype.kind not in "fc"):
                 kind = array_of(p).dtype if isinstance(array_of(p), np.ndarray) else type(array_of(p)).__name__
                 raise DTypeError(
                     f"{self._name}: parameter {i} holds {kind}; only floating-point and complex arrays can be optimised"
@@ -277,7 +283,7 @@ class Optimizer:
                     f"{self._name}: parameter {i} was computed from others; only leaves can be optimised"
                 )
             if id(p) in seen:
-                raise ArgumentError(f"{self._name}: parameter {i} (shape {array_of(p).shape}) appears twice")
+                raise ArgumentError(f"{self._name}: parameter {i} appears twice")
             seen.add(id(p))
         group["params"] = params
         for option, value in self.defaults.items():
@@ -592,6 +598,44 @@ class Optimizer:
             options = ", ".join(f"{k}={v!r}" for k, v in sorted(group.items()) if k not in ("params", "param_names"))
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
+
+
+#: What the options mean, where an optimiser does not say otherwise.
+WORDS = """\
+params : iterable
+    Parameters or parameter groups, see :class:`~optim.Optimizer`.
+lr : float
+    Learning rate.
+betas : tuple of float
+    ``(beta1, beta2)``.
+eps : float
+    Added to what is divided by.
+weight_decay : float
+    Adds ``weight_decay * p`` to the gradient.
+decoupled_weight_decay : bool
+    Shrink the parameters by ``1 - lr weight_decay`` instead of adding to the gradient, as :class:`~optim.AdamW` does.
+maximize : bool
+    Ascend.""".splitlines()
+_RAISES = ["ArgumentError", "    If an option has a value that is not allowed."]
+
+
+def _doc(cls: type[Optimizer], written: str) -> str:
+    """An optimiser's docs: its own words, and those that all share."""
+    names = ["params", *(name for name, known in cls._options.items() if known.init)]
+    otherwise = {name: type(known.default).__name__ for name, known in cls._options.items()}
+    parts = {"Parameters": WORDS, "Raises": _RAISES}
+    if cls._example is not None:
+        arguments, result = cls._example
+        parts["Examples"] = [
+            ">>> import autodiff, optim",
+            ">>> w = autodiff.tensor([4.0], requires_grad=True)",
+            f">>> optimizer = optim.{cls.__name__}([w], {arguments})",
+            ">>> (w * w).sum().backward()",
+            ">>> optimizer.step()",
+            ">>> w.data.round(4)",
+            result,
+        ]
+    return completed(written, names, parts, otherwise)
 
 
 def _init_of(cls: type[Optimizer]) -> Any:

@@ -21,36 +21,19 @@ class Rprop(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
     lr : float
         The first step size.
     etas : tuple of float
         Factors of a step size: after a turn, else.
     step_sizes : tuple of float
         The smallest and the largest step size.
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     References
     ----------
     Riedmiller, Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", 1993.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.Rprop([w], lr=0.5)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data
-    array([3.5])
     """
+
+    _example = ("lr=0.5", "array([3.5])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)

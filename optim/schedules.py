@@ -7,13 +7,15 @@ form), so that two schedules on one optimiser combine, and rounding is PyTorch's
 
 from __future__ import annotations
 
+import inspect
 import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from autodiff.core.errors import ArgumentError, GraphError
+from autodiff.docstrings import Derived, completed
 
 __all__ = [
     "ChainedScheduler",
@@ -90,6 +92,13 @@ class Schedule:
 
     #: What state_dict() leaves out.
     _not_saved: tuple[str, ...] = ("optimizer",)
+    #: Of the example in its docstring: the arguments, how many steps, and the rates from 1.0 on.
+    _example: ClassVar[tuple[str, int, str] | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        written = cls.__doc__ or ""
+        cls.__doc__ = Derived(lambda kind: _doc(kind, written))  # type: ignore[assignment]
 
     def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
         self._attach(optimizer)
@@ -178,6 +187,47 @@ class Schedule:
         return f"{self._name}(last_epoch={self.last_epoch}, lr={self._last_lr})"
 
 
+#: What the options mean, where a schedule does not say otherwise.
+WORDS = """\
+optimizer : Optimizer
+    Or anything with ``param_groups``.
+gamma : float
+    The factor.
+total_iters : int
+    How many steps it takes.
+eta_min : float
+    The lowest rate.
+cycle_momentum : bool
+    Move ``momentum`` (or ``betas[0]``) from ``max_momentum`` to ``base_momentum`` and back.
+base_momentum, max_momentum : float or list of float
+lr_lambda : callable or list of callable
+    Step number to factor; one for all groups, or one each. Not part of the state_dict.
+last_epoch : int
+    -1 to begin; a later number to go on where another schedule stopped.""".splitlines()
+_RAISES = ["ArgumentError", "    If an option has a value that is not allowed."]
+
+
+def _doc(cls: type[Schedule], written: str) -> str:
+    """A schedule's docs: its own words, and those that all share."""
+    parameters = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
+    otherwise = {name: str(p.annotation) for name, p in parameters.items()}
+    parts = {"Parameters": WORDS, "Raises": _RAISES}
+    if cls._example is not None:
+        arguments, steps, rates = cls._example
+        home = "swa_utils" if cls.__module__.endswith("swa_utils") else "lr_scheduler"
+        parts["Examples"] = [
+            ">>> import autodiff, optim",
+            ">>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)",
+            f">>> schedule = optim.{home}.{cls.__name__}(optimizer, {arguments})",
+            ">>> rates = schedule.get_last_lr()",
+            f">>> for _ in range({steps}):",
+            "...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()",
+            ">>> [round(rate, 4) for rate in rates]",
+            rates,
+        ]
+    return completed(written, parameters, parts, otherwise)
+
+
 def _copied(value: Any) -> Any:
     return [_copied(v) for v in value] if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
 
@@ -196,24 +246,9 @@ class _ByFunctions(Schedule):
 
 
 class LambdaLR(_ByFunctions):
-    """The base rate times ``lr_lambda(step)``.
+    """The base rate times ``lr_lambda(step)``."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    lr_lambda : callable or list of callable
-        Step number to factor; one for all groups, or one each. Not part of the state_dict.
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.LambdaLR(optimizer, lambda step: 1 / (1 + step))
-    >>> optimizer.step(); schedule.step()
-    >>> schedule.get_last_lr()
-    [0.5]
-    """
+    _example = ("lambda step: 1 / (1 + step)", 1, "[1.0, 0.5]")
 
     def get_lr(self) -> list[float]:
         """``base_lr * lr_lambda(last_epoch)``."""
@@ -221,25 +256,9 @@ class LambdaLR(_ByFunctions):
 
 
 class MultiplicativeLR(_ByFunctions):
-    """The present rate times ``lr_lambda(step)``.
+    """The present rate times ``lr_lambda(step)``."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    lr_lambda : callable or list of callable
-        Step number to factor; one for all groups, or one each. Not part of the state_dict.
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.MultiplicativeLR(optimizer, lambda step: 0.5)
-    >>> for _ in range(2):
-    ...     optimizer.step(); schedule.step()
-    >>> schedule.get_last_lr()
-    [0.25]
-    """
+    _example = ("lambda step: 0.5", 2, "[1.0, 0.5, 0.25]")
 
     def get_lr(self) -> list[float]:
         """The present rate, times the factor of this step."""
@@ -256,24 +275,9 @@ class MultiplicativeLR(_ByFunctions):
 
 
 class PolynomialLR(Schedule):
-    """The base rate times ``(1 - step / total_iters)^power``, and 0 from ``total_iters`` on.
+    """The base rate times ``(1 - step / total_iters)^power``, and 0 from ``total_iters`` on."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    total_iters : int
-    power : float
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.PolynomialLR(optimizer, total_iters=4)
-    >>> optimizer.step(); schedule.step()
-    >>> schedule.get_last_lr()
-    [0.75]
-    """
+    _example = ("total_iters=4", 1, "[1.0, 0.75]")
 
     def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         check(
@@ -298,25 +302,9 @@ class PolynomialLR(Schedule):
 
 
 class StepLR(Schedule):
-    """The rate times ``gamma`` every ``step_size`` steps.
+    """The rate times ``gamma`` every ``step_size`` steps."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    step_size : int
-    gamma : float
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.StepLR(optimizer, step_size=2, gamma=0.5)
-    >>> for _ in range(4):
-    ...     optimizer.step(); schedule.step()
-    >>> schedule.get_last_lr()
-    [0.25]
-    """
+    _example = ("step_size=2, gamma=0.5", 4, "[1.0, 1.0, 0.5, 0.5, 0.25]")
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
@@ -339,23 +327,11 @@ class MultiStepLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     milestones : iterable of int
         Step numbers; one that is given twice counts twice.
-    gamma : float
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.1)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(3):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [1.0, 0.1, 0.1, 0.01]
     """
+
+    _example = ("milestones=[1, 3], gamma=0.1", 3, "[1.0, 0.1, 0.1, 0.01]")
 
     def __init__(self, optimizer: Any, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.milestones = sorted(milestones)
@@ -373,25 +349,9 @@ class MultiStepLR(Schedule):
 
 
 class ExponentialLR(Schedule):
-    """The rate times ``gamma`` at every step.
+    """The rate times ``gamma`` at every step."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    gamma : float
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.ExponentialLR(optimizer, gamma=0.5)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(3):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [1.0, 0.5, 0.25, 0.125]
-    """
+    _example = ("gamma=0.5", 3, "[1.0, 0.5, 0.25, 0.125]")
 
     def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -410,23 +370,11 @@ class ConstantLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     factor : float
         In [0, 1].
-    total_iters : int
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.ConstantLR(optimizer, factor=0.5, total_iters=2)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(3):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [0.5, 0.5, 1.0, 1.0]
     """
+
+    _example = ("factor=0.5, total_iters=2", 3, "[0.5, 0.5, 1.0, 1.0]")
 
     def __init__(self, optimizer: Any, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
@@ -453,25 +401,13 @@ class LinearLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     start_factor : float
         In (0, 1].
     end_factor : float
         In [0, 1].
-    total_iters : int
-    last_epoch : int
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.LinearLR(optimizer, start_factor=0.25, total_iters=3)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(4):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [0.25, 0.5, 0.75, 1.0, 1.0]
     """
+
+    _example = ("start_factor=0.25, total_iters=3", 4, "[0.25, 0.5, 0.75, 1.0, 1.0]")
 
     def __init__(
         self,
@@ -506,28 +442,12 @@ class LinearLR(Schedule):
 class CosineAnnealingLR(Schedule):
     """Half a cosine from the base rate down to ``eta_min`` in ``T_max`` steps (and up again after).
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-    T_max : int
-    eta_min : float
-    last_epoch : int
-
     References
     ----------
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983, without the restarts.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.CosineAnnealingLR(optimizer, T_max=4)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(4):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
+
+    _example = ("T_max=4", 4, "[1.0, 0.8536, 0.5, 0.1464, 0.0]")
 
     def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
@@ -563,28 +483,15 @@ class CosineAnnealingWarmRestarts(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     T_0 : int
         Length of the first.
-    T_mult : int
-    eta_min : float
-    last_epoch : int
 
     References
     ----------
     Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", arXiv 1608.03983.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.CosineAnnealingWarmRestarts(optimizer, T_0=2)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(4):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [1.0, 0.5, 1.0, 0.5, 1.0]
     """
+
+    _example = ("T_0=2", 4, "[1.0, 0.5, 1.0, 0.5, 1.0]")
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
@@ -622,7 +529,6 @@ class CyclicLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     base_lr, max_lr : float or list of float
     step_size_up : int
         Steps from the bottom to the top.
@@ -630,31 +536,17 @@ class CyclicLR(Schedule):
         Default ``step_size_up``.
     mode : {"triangular", "triangular2", "exp_range"}
         The height of a cycle: always the whole, halved from cycle to cycle, or ``gamma^step`` of the whole.
-    gamma : float
     scale_fn : callable, optional
         The height instead of ``mode``, of what ``scale_mode`` says. Not part of the state_dict.
     scale_mode : {"cycle", "iterations"}
         The number of the cycle, from 1, or of the step.
-    cycle_momentum : bool
-        Move ``momentum`` (or ``betas[0]``) from ``max_momentum`` to ``base_momentum`` and back.
-    base_momentum, max_momentum : float or list of float
-    last_epoch : int
 
     References
     ----------
     Smith, "Cyclical learning rates for training neural networks", arXiv 1506.01186.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.CyclicLR(optimizer, 0.0, 1.0, step_size_up=2, cycle_momentum=False)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(5):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> rates
-    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
     """
+
+    _example = ("0.0, 1.0, step_size_up=2, cycle_momentum=False", 5, "[0.0, 0.5, 1.0, 0.5, 0.0, 0.5]")
 
     _not_saved = ("optimizer", "_scale")
 
@@ -729,7 +621,6 @@ class OneCycleLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     max_lr : float or list of float
     total_steps : int, optional
         Or ``epochs`` and ``steps_per_epoch``.
@@ -737,31 +628,22 @@ class OneCycleLR(Schedule):
     pct_start : float
         The part of the run that goes up.
     anneal_strategy : {"cos", "linear"}
-    cycle_momentum : bool
-        Move ``momentum`` (or ``betas[0]``) from ``max_momentum`` to ``base_momentum`` and back.
-    base_momentum, max_momentum : float or list of float
     div_factor, final_div_factor : float
         The first rate is ``max_lr / div_factor``, the last is the first ``/ final_div_factor``.
     three_phase : bool
         Down to the first rate as fast as up, then on to the last.
-    last_epoch : int
 
     References
     ----------
     Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", arXiv
     1708.07120.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=6, pct_start=0.5, cycle_momentum=False)
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(5):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> [round(rate, 4) for rate in rates]
-    [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
     """
+
+    _example = (
+        "max_lr=1.0, total_steps=6, pct_start=0.5, cycle_momentum=False",
+        5,
+        "[0.04, 0.52, 1.0, 0.75, 0.25, 0.0]",
+    )
 
     def __init__(
         self,
@@ -866,12 +748,10 @@ class SequentialLR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     schedulers : list of Schedule
         All of this optimiser.
     milestones : list of int
         Where the second, third ... begin.
-    last_epoch : int
 
     Notes
     -----
@@ -1014,12 +894,10 @@ class ReduceLROnPlateau(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     mode : {"min", "max"}
         Whether the metric should fall or rise.
     factor : float
         Below 1.
-    patience : int
     threshold : float
         By how much it must improve, relative ("rel") or absolute ("abs").
     threshold_mode : {"rel", "abs"}

@@ -25,37 +25,17 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters or parameter groups, see :class:`~optim.Optimizer`.
-    lr : float
-        Learning rate.
-    momentum, dampening, weight_decay : float
     nesterov : bool
         Needs momentum and no dampening.
-    maximize : bool
-        Ascend.
-
-    Raises
-    ------
-    ArgumentError
-        If an option has a value that is not allowed.
 
     Notes
     -----
     The velocity is that of PyTorch: it holds gradients, and the learning rate is applied when it is used. CS231n's ``v
     = mu v - lr g; p += v`` takes the same path as long as the learning rate does not change. Nesterov's form is that of
     Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> w = autodiff.tensor([4.0], requires_grad=True)
-    >>> optimizer = optim.SGD([w], lr=0.25)
-    >>> (w * w).sum().backward()
-    >>> optimizer.step()
-    >>> w.data
-    array([2.])
     """
+
+    _example = ("lr=0.25", "array([2.])")
 
     params: Iterable[Any]
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)

@@ -269,27 +269,15 @@ class SWALR(Schedule):
 
     Parameters
     ----------
-    optimizer : Optimizer
     swa_lr : float or list of float
-    anneal_epochs : int
     anneal_strategy : {"cos", "linear"}
-    last_epoch : int
 
     References
     ----------
     Izmailov et al., "Averaging weights leads to wider optima and better generalization", arXiv 1803.05407.
-
-    Examples
-    --------
-    >>> import autodiff, optim
-    >>> optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=1.0)
-    >>> schedule = SWALR(optimizer, swa_lr=0.5, anneal_epochs=2, anneal_strategy="linear")
-    >>> rates = schedule.get_last_lr()
-    >>> for _ in range(3):
-    ...     optimizer.step(); schedule.step(); rates += schedule.get_last_lr()
-    >>> rates
-    [1.0, 0.75, 0.5, 0.5]
     """
+
+    _example = ('swa_lr=0.5, anneal_epochs=2, anneal_strategy="linear"', 3, "[1.0, 0.75, 0.5, 0.5]")
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "cuts": ("", ""),
     # Lists of Tensors are joined by the operation that does so.
     "containers": ("core batching dispatch", "ops"),
+    "docstrings": ("", ""),
     "facts": ("core", ""),
     "views": ("core", ""),
     "dispatch": ("core watch", ""),

@@ -4,7 +4,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -107,6 +107,8 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
@@ -138,21 +140,48 @@ def adaptive_avg_pool2d(input: ArrayLike, output_size: int | Sequence[int | None
 def adaptive_avg_pool3d(input: ArrayLike, output_size: int | Sequence[int | None] | None) -> Tensor:
     """The mean of each of ``output_size`` windows that cover the input evenly."""
 
+@overload
+def adaptive_max_pool1d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: Literal[False] = False
+) -> Tensor:
+    """The largest element of each of ``output_size`` windows that cover the input evenly."""
+
+@overload
+def adaptive_max_pool1d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, *, return_indices: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def adaptive_max_pool1d(
     input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: bool = False
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+@overload
+def adaptive_max_pool2d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: Literal[False] = False
+) -> Tensor:
     """The largest element of each of ``output_size`` windows that cover the input evenly."""
 
+@overload
+def adaptive_max_pool2d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, *, return_indices: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def adaptive_max_pool2d(
     input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: bool = False
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+@overload
+def adaptive_max_pool3d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: Literal[False] = False
+) -> Tensor:
     """The largest element of each of ``output_size`` windows that cover the input evenly."""
 
+@overload
+def adaptive_max_pool3d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, *, return_indices: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def adaptive_max_pool3d(
     input: ArrayLike, output_size: int | Sequence[int | None] | None, return_indices: bool = False
-) -> Any:
-    """The largest element of each of ``output_size`` windows that cover the input evenly."""
-
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def affine_grid(theta: ArrayLike, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The grid at which :func:`grid_sample` reads an affine image of its input."""
 
@@ -428,6 +457,72 @@ def fold(
 ) -> Tensor:
     """Columns back as windows of a picture, added up where they overlap: the transpose of :func:`unfold`."""
 
+@overload
+def fractional_max_pool2d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    return_indices: Literal[False] = False,
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071)."""
+
+@overload
+def fractional_max_pool2d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    *,
+    return_indices: Literal[True],
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def fractional_max_pool2d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    return_indices: bool = False,
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> Tensor | tuple[Tensor, Tensor]: ...
+@overload
+def fractional_max_pool3d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    return_indices: Literal[False] = False,
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W."""
+
+@overload
+def fractional_max_pool3d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    *,
+    return_indices: Literal[True],
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def fractional_max_pool3d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None,
+    return_indices: bool = False,
+    _random_samples: ArrayLike | None = None,
+    generator: np.random.Generator | None = None,
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def gaussian_nll_loss(
     input: ArrayLike, target: ArrayLike, var: ArrayLike, full: bool = False, eps: float = 1e-06, reduction: str = "mean"
 ) -> Tensor:
@@ -580,6 +675,30 @@ def margin_ranking_loss(
 ) -> Tensor:
     """``max(0, -target (input1 - input2) + margin)``: a target of 1 wants ``input1`` the larger, -1 ``input2``."""
 
+@overload
+def max_pool1d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor:
+    """The largest element of every window; of equal ones the first takes the gradient."""
+
+@overload
+def max_pool1d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool1d(
     input: ArrayLike,
     kernel_size: int | Sequence[int],
@@ -588,9 +707,31 @@ def max_pool1d(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+@overload
+def max_pool2d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor:
     """The largest element of every window; of equal ones the first takes the gradient."""
 
+@overload
+def max_pool2d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool2d(
     input: ArrayLike,
     kernel_size: int | Sequence[int],
@@ -599,9 +740,31 @@ def max_pool2d(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
+) -> Tensor | tuple[Tensor, Tensor]: ...
+@overload
+def max_pool3d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+) -> Tensor:
     """The largest element of every window; of equal ones the first takes the gradient."""
 
+@overload
+def max_pool3d(
+    input: ArrayLike,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    *,
+    return_indices: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
 def max_pool3d(
     input: ArrayLike,
     kernel_size: int | Sequence[int],
@@ -610,9 +773,7 @@ def max_pool3d(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Any:
-    """The largest element of every window; of equal ones the first takes the gradient."""
-
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def max_unpool1d(
     input: ArrayLike,
     indices: ArrayLike,

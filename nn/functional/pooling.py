@@ -13,6 +13,7 @@ from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.fused.windows import per_axis
 from nn.functional.common import as_real, batched
+from nn.init import default_generator
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -24,6 +25,8 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
@@ -513,3 +516,118 @@ def max_unpool3d(
     np.float64(1.0)
     """
     return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _starts(samples: Any, length: int, window: int, count: int) -> Any:
+    """Where the windows of an axis begin, (N, C, count): a sequence of short and long steps (Graham's equation 1)."""
+    samples = samples[:, :, None]
+    step = samples.dtype.type((length - window) / max(count - 1, 1))
+    starts = ((np.arange(count) + samples) * step).astype(int) - (samples * step).astype(int)
+    starts[:, :, -1] = length - window
+    return starts
+
+
+def _fractional(
+    name: str,
+    axes: int,
+    input: Any,
+    kernel_size: Any,
+    output_size: Any,
+    output_ratio: Any,
+    return_indices: bool,
+    random_samples: Any,
+    generator: np.random.Generator | None,
+) -> Any:
+    x, single = batched(name, input, axes)
+    x = as_real(name, x)
+    lengths: tuple[int, ...] = x.shape[2:]
+    window = per_axis(name, "kernel_size", kernel_size, axes, 1)
+    if (output_size is None) == (output_ratio is None):
+        raise ArgumentError(f"{name}: give one of output_size and output_ratio")
+    if output_size is None:
+        ratios = output_ratio if isinstance(output_ratio, list | tuple) else (output_ratio,) * axes
+        if len(ratios) != axes or not all(0 < ratio < 1 for ratio in ratios):
+            raise ArgumentError(f"{name}: output_ratio must be in (0, 1) for each axis, got {output_ratio!r}")
+        output_size = [int(n * ratio) for n, ratio in zip(lengths, ratios, strict=True)]
+    counts = per_axis(name, "output_size", output_size, axes, 1)
+    if any(count + w - 1 > n for count, w, n in zip(counts, window, lengths, strict=True)):
+        raise ArgumentError(f"{name}: windows {window} and output_size {counts} do not fit an input of shape {x.shape}")
+    if random_samples is None:
+        drawn = default_generator(generator).random((*x.shape[:2], axes)).astype(x.dtype)
+    else:
+        drawn = random_samples._array if isinstance(random_samples, Tensor) else np.asarray(random_samples)
+        if drawn.shape != (*x.shape[:2], axes):
+            raise ShapeError(f"{name}: _random_samples of shape {drawn.shape}; it needs {(*x.shape[:2], axes)}")
+    # The places of every window in the flattened axes, (N, C, *counts, elements of a window). PyTorch's samples of a
+    # plane are (W, H), those of a volume (D, H, W).
+    order = range(axes)[::-1] if axes == 2 else range(axes)
+    where: Any = np.zeros((1,) * (2 + 2 * axes), int)
+    for axis, sample in enumerate(order):
+        begin = _starts(drawn[..., sample], lengths[axis], window[axis], counts[axis])
+        along = begin[..., None] + np.arange(window[axis])
+        shape = [*x.shape[:2], *(1,) * (2 * axes)]
+        shape[2 + axis], shape[2 + axes + axis] = along.shape[2:]
+        where = where * lengths[axis] + along.reshape(shape)
+    where = where.reshape(*x.shape[:2], math.prod(counts), math.prod(window))
+    flat: Any = x.reshape(*x.shape[:2], math.prod(lengths))
+    values = np.take_along_axis(flat._array[:, :, None], where, axis=3)
+    best = np.take_along_axis(where, values.argmax(axis=3)[..., None], axis=3)[..., 0]
+    out: Any = np.take_along_axis(flat, best, axis=2).reshape(*x.shape[:2], *counts)
+    best = best.reshape(out.shape)
+    out, best = (out[0], best[0]) if single else (out, best)
+    return (out, Tensor(best)) if return_indices else out
+
+
+def fractional_max_pool2d(
+    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    _random_samples: Any = None, generator: np.random.Generator | None = None,
+) -> Any:  # fmt: skip
+    """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071).
+
+    Parameters
+    ----------
+    input : (N, C, H, W) or (C, H, W)
+    kernel_size : int or one per axis
+    output_size : int or one per axis
+        How many windows; or
+    output_ratio : float or one per axis
+        This share of the input's length, in (0, 1).
+    return_indices : bool
+        Also return where each maximum stands, in the flattened H x W.
+    _random_samples : (N, C, 2), optional
+        Numbers in [0, 1) that place the windows, of W and of H, as PyTorch's.
+    generator : numpy.random.Generator, optional
+        Draws them; default the one of ``nn.init.manual_seed``.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        If not one of ``output_size`` and ``output_ratio`` is given, or the windows do not fit.
+
+    Examples
+    --------
+    >>> fractional_max_pool2d(np.arange(16.0).reshape(1, 4, 4), 2, output_size=2).data.max()
+    np.float64(15.0)
+    """
+    return _fractional(
+        "fractional_max_pool2d", 2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples,
+        generator,
+    )  # fmt: skip
+
+
+def fractional_max_pool3d(
+    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    _random_samples: Any = None, generator: np.random.Generator | None = None,
+) -> Any:  # fmt: skip
+    """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in
+    :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W.
+
+    Examples
+    --------
+    >>> fractional_max_pool3d(np.ones((1, 5, 5, 5)), 2, output_ratio=0.5).shape
+    (1, 2, 2, 2)
+    """
+    return _fractional(
+        "fractional_max_pool3d", 3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples,
+        generator,
+    )  # fmt: skip

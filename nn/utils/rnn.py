@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
 
-__all__ = ["pad_sequence", "unpad_sequence"]
+__all__ = [
+    "PackedSequence",
+    "invert_permutation",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
+    "unpack_sequence",
+    "unpad_sequence",
+]
+
+
+class PackedSequence(NamedTuple):
+    """Sequences of different lengths without padding, as :func:`pack_padded_sequence` makes them and RNN, LSTM and GRU
+    read them.
+
+    Attributes
+    ----------
+    data : Tensor, (sum of the lengths, ...)
+        The first elements of all sequences, the longest sequence first, then the second ones, and so on.
+    batch_sizes : Tensor of int, (longest length,)
+        How many sequences have so many elements.
+    sorted_indices : Tensor of int, (N,), or None
+        Which sequence came to each place; None if they came in this order.
+    unsorted_indices : Tensor of int, (N,), or None
+        Where each sequence went.
+    """
+
+    data: Tensor
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None = None
+    unsorted_indices: Tensor | None = None
 
 
 def pad_sequence(
@@ -71,3 +102,146 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     if counts.shape != x.shape[:1]:
         raise ShapeError(f"unpad_sequence: lengths of shape {counts.shape} for {x.shape[0]} sequences")
     return [x[i, : int(n)] for i, n in enumerate(counts)]
+
+
+def invert_permutation(permutation: Any) -> Tensor | None:
+    """The permutation that undoes ``permutation``; None for None.
+
+    Examples
+    --------
+    >>> invert_permutation([2, 0, 1]).data
+    array([1, 2, 0])
+    """
+    return None if permutation is None else Tensor(np.argsort(_whole(permutation)))
+
+
+def _whole(values: Any) -> Any:
+    """Integers as an array."""
+    return np.asarray(values._array if isinstance(values, Tensor) else values)
+
+
+def pack_padded_sequence(
+    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """Padded sequences without their padding.
+
+    Parameters
+    ----------
+    input : (L, N, ...), or (N, L, ...) with ``batch_first``
+    lengths : int, (N,)
+        From 1 to L.
+    batch_first : bool
+    enforce_sorted : bool
+        Refuse sequences that do not come from the longest to the shortest; else they are sorted, and recurrent layers
+        give their states in the order in which they came.
+
+    Raises
+    ------
+    ArgumentError
+        If the lengths do not fit or, with ``enforce_sorted``, do not fall.
+
+    Examples
+    --------
+    >>> packed = pack_padded_sequence([[1.0, 2.0], [3.0, 0.0]], [2, 1], batch_first=True)
+    >>> packed.data.data, packed.batch_sizes.data
+    (array([1., 3., 2.]), array([2, 1]))
+    """
+    x = input if isinstance(input, Tensor) else Tensor(input)
+    counts = _whole(lengths)
+    if x.ndim < 2:
+        raise ShapeError(f"pack_padded_sequence: input of shape {x.shape}; it needs (L, N, ...)")
+    x = x.swapaxes(0, 1) if batch_first else x
+    times, many = x.shape[:2]
+    if counts.shape != (many,) or counts.dtype.kind not in "iu" or not many or counts.min() < 1 or counts.max() > times:
+        raise ArgumentError(
+            f"pack_padded_sequence: lengths must be {many} integers from 1 to {times}, got {counts.tolist()!r}"
+        )
+    order = None
+    if not (counts[:-1] >= counts[1:]).all():
+        if enforce_sorted:
+            raise ArgumentError(
+                f"pack_padded_sequence: lengths {counts.tolist()} must fall, or pass enforce_sorted=False"
+            )
+    if not enforce_sorted:
+        order = np.argsort(-counts, kind="stable")
+        x, counts = x[:, order], counts[order]
+    there = np.arange(counts[0])[:, None] < counts
+    return PackedSequence(
+        x[: counts[0]][there],
+        Tensor(there.sum(axis=1)),
+        None if order is None else Tensor(order),
+        invert_permutation(order),
+    )
+
+
+def pad_packed_sequence(
+    sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The padded sequences and their lengths, in the order in which they were packed.
+
+    Parameters
+    ----------
+    sequence : PackedSequence
+    batch_first : bool
+        (N, L, ...) instead of (L, N, ...).
+    padding_value : float
+    total_length : int, optional
+        L; default the longest length.
+
+    Returns
+    -------
+    padded : Tensor
+    lengths : Tensor of int, (N,)
+
+    Raises
+    ------
+    ArgumentError
+        If ``total_length`` is shorter than a sequence.
+
+    Examples
+    --------
+    >>> padded, lengths = pad_packed_sequence(pack_sequence([[1.0, 2.0], [3.0]]), batch_first=True)
+    >>> padded.data
+    array([[1., 2.],
+           [3., 0.]])
+    """
+    sizes = _whole(sequence.batch_sizes)
+    longest = len(sizes)
+    if total_length is not None and total_length < longest:
+        raise ArgumentError(f"pad_packed_sequence: total_length={total_length} is shorter than a sequence of {longest}")
+    there = np.arange(sizes[0]) < sizes[:, None]
+    places = np.zeros(there.shape, int)
+    places[there] = np.arange(there.sum())
+    x = sequence.data
+    wide = there.reshape(*there.shape, *(1,) * (x.ndim - 1))
+    padded: Any = np.where(wide, x[places], padding_value)
+    if total_length is not None and total_length > longest:
+        more = [(0, total_length - longest), *[(0, 0)] * (padded.ndim - 1)]
+        padded = np.pad(padded, more, constant_values=padding_value)
+    counts = there.sum(axis=0)
+    if sequence.unsorted_indices is not None:
+        order = _whole(sequence.unsorted_indices)
+        padded, counts = padded[:, order], counts[order]
+    return padded.swapaxes(0, 1) if batch_first else padded, Tensor(counts)
+
+
+def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
+    """Sequences (L_i, ...) packed; see :func:`pack_padded_sequence`.
+
+    Examples
+    --------
+    >>> pack_sequence([[1.0, 2.0], [3.0]]).data.data
+    array([1., 3., 2.])
+    """
+    return pack_padded_sequence(pad_sequence(sequences), [len(s) for s in sequences], False, enforce_sorted)
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The sequences of a :class:`PackedSequence`.
+
+    Examples
+    --------
+    >>> [s.data.tolist() for s in unpack_sequence(pack_sequence([[1.0, 2.0], [3.0]]))]
+    [[1.0, 2.0], [3.0]]
+    """
+    return unpad_sequence(*pad_packed_sequence(packed_sequences))

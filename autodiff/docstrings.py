@@ -1,0 +1,156 @@
+"""Docstrings that follow from others: a layer's from its function's, an optimiser's from its table of options."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+__all__ = ["Derived", "completed", "described", "entries", "moved", "put_together", "sections"]
+
+#: In the order that NumPy's style gives them.
+ORDER = ("Parameters", "Returns", "Attributes", "Raises", "Notes", "References", "Examples")
+
+
+class Derived:
+    """A class's docstring that is put together when somebody reads it, so that importing costs nothing.
+
+    Examples
+    --------
+    >>> class Layer:
+    ...     __doc__ = Derived(lambda cls: f"The docs of {cls.__name__}.")
+    >>> Layer.__doc__
+    'The docs of Layer.'
+    """
+
+    def __init__(self, make: Callable[[Any], str]) -> None:
+        self._make = make
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return self._make(owner)
+
+
+def sections(text: str | None) -> dict[str, list[str]]:
+    """The lines of each section of a docstring; those before the first heading under ``""``.
+
+    Examples
+    --------
+    >>> sections("A line.\\n\\nRaises\\n------\\nKeyError\\n")
+    {'': ['A line.'], 'Raises': ['KeyError']}
+    """
+    found: dict[str, list[str]] = {"": []}
+    lines, name = inspect.cleandoc(text or "").splitlines(), ""
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line in ORDER and after and set(after) == {"-"}:
+            name = line
+            found[name] = []
+        elif not (name and not found[name] and line and set(line) == {"-"}):
+            found[name].append(line)
+    return {name: _stripped(body) for name, body in found.items()}
+
+
+def _stripped(lines: list[str]) -> list[str]:
+    while lines and not lines[-1]:
+        lines = lines[:-1]
+    return lines
+
+
+def entries(lines: Iterable[str]) -> dict[str, list[str]]:
+    """The lines that describe each name of a section; names that stand together share them.
+
+    Examples
+    --------
+    >>> entries(["a, b : float", "    Sides.", "c : int"])
+    {'a': ['a, b : float', '    Sides.'], 'b': ['a, b : float', '    Sides.'], 'c': ['c : int']}
+    """
+    found: dict[str, list[str]] = {}
+    held: list[str] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            held = []
+            found |= dict.fromkeys(line.partition(" :")[0].split(", "), held)
+        held.append(line)
+    return found
+
+
+def described(names: Iterable[str], told: Mapping[str, list[str]], otherwise: Mapping[str, str]) -> list[str]:
+    """A section of parameters: each name as it is told, those told together once; else as ``otherwise`` says."""
+    lines: list[str] = []
+    said: set[int] = set()
+    wanted = list(names)
+    for name in wanted:
+        body = told.get(name)
+        if body is None:
+            lines.append(f"{name} : {otherwise[name]}" if name in otherwise else name)
+        elif id(body) not in said:
+            said.add(id(body))
+            together = ", ".join(other for other in wanted if told.get(other) is body)
+            lines += [together + body[0][body[0].find(" :") :] if " :" in body[0] else together, *body[1:]]
+    return _stripped(lines)
+
+
+def put_together(parts: Mapping[str, list[str]]) -> str:
+    """A docstring of its sections; empty ones are left out."""
+    text = "\n".join(parts.get("", []))
+    for name in ORDER:
+        if parts.get(name):
+            text += "\n\n" + "\n".join([name, "-" * len(name), *parts[name]])
+    return text
+
+
+def moved(lines: Iterable[str], name: str, call: Callable[[ast.Call], ast.expr], module: Any = None) -> list[str]:
+    """Examples in which every call of ``name`` is written as ``call`` says, and other functions of ``module`` are
+    called as ``F``'s.
+
+    Examples
+    --------
+    >>> moved([">>> f(2)", "4"], "f", lambda node: ast.Call(ast.Name("g"), node.args, node.keywords))
+    ['>>> g(2)', '4']
+    """
+
+    class Move(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            self.generic_visit(node)
+            if not isinstance(node.func, ast.Name):
+                return node
+            if node.func.id != name and hasattr(module, node.func.id):
+                node.func = ast.Attribute(ast.Name("F"), node.func.id)
+            return call(node) if ast.unparse(node.func) == name else node
+
+    found = []
+    for line in lines:
+        if line.startswith(">>> "):
+            line = ">>> " + ast.unparse(ast.fix_missing_locations(Move().visit(ast.parse(line[4:]))))
+        found.append(line)
+    return found
+
+
+def completed(own: str, names: Iterable[str], parts: Mapping[str, list[str]], otherwise: Mapping[str, str]) -> str:
+    """A docstring with all of its parameters: its own words on them, else the shared ones; and the shared sections.
+
+    Parameters
+    ----------
+    own : str
+        What is written in the class.
+    names : iterable of str
+        All parameters in their order.
+    parts : dict
+        Shared sections, such as Raises; of Parameters the entries that own ones replace.
+    otherwise : dict
+        Types of those that nobody describes.
+
+    Examples
+    --------
+    >>> print(completed("A line.", ["lr", "k"], {"Parameters": ["lr : float", "    The rate."]}, {"k": "int"}))
+    A line.
+    <BLANKLINE>
+    Parameters
+    ----------
+    lr : float
+        The rate.
+    k : int
+    """
+    there = sections(own)
+    told = entries(parts.get("Parameters", [])) | entries(there.get("Parameters", []))
+    return put_together({**parts, **there, "Parameters": described(names, told, otherwise)})
