@@ -29,7 +29,7 @@ def modules() -> list[str]:
 # Modules whose examples need a package that the test extra does not bring.
 _COMPILED = ("compiled", "jit", "threads", "tiles", "windows")
 NEEDS = {"optim.parallel": "mpi4py"} | dict.fromkeys((f"autodiff.kernels.{name}" for name in _COMPILED), "numba")
-NEEDS |= dict.fromkeys(("autodiff.compiler.body", "autodiff.compiler.native"), "llvmlite")
+NEEDS["autodiff.compiler.native"] = "llvmlite"
 
 
 @pytest.mark.parametrize("name", modules())

@@ -220,7 +220,7 @@ def test_the_core_keeps_to_its_budget() -> None:
 #: Whole numbers that are no sizes from which on something is faster, and what they are.
 NO_SPEED = {
     "compiler/body.py": "how long the body of a loop may be",
-    "compiler/native.py": "how much a native loop may hold; how many numbers are added up at once, for accuracy",
+    "compiler/native.py": "how many numbers are added up at once, for accuracy",
     "compiler/emit.py": "bytes of which a name is let go of after its last use",
     "compiler/follow.py": "how long a traced call may be, and how many entries are prepared at once",
     "compiler/layout.py": "bytes to which memory is aligned",

@@ -2,7 +2,8 @@
 
 The body is a pure function by contract (``scan``). Its one run leaves two records of itself: which operations it
 applied to what, which is its meaning (:attr:`Body.calls`, run again for higher orders and forward mode), and which
-NumPy calls these make, forward and backward, out of which the native loop is written (``native.py``).
+NumPy calls these make, forward and backward, out of which a native loop is written (``native.py``), or a plan that is
+called once a step (``stepped.py``).
 
 The way back computes each step's values again from the carry that the step began with. So a loop keeps its carries, and
 nothing else: with ``checkpoint=k`` every k-th of them, and the others are computed again as well.
@@ -18,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.emit import MISS
 from autodiff.compiler.jit import _Declared, _Tracer, _walk
-from autodiff.compiler.native import Emitter, Place, _literal, _memory, compiled
-from autodiff.compiler.passes.chains import _heeds
-from autodiff.compiler.record import Op, Recorder, Slot, Unrecordable, _nothing, private, reads, recording
+from autodiff.compiler.passes.chains import _heeds, compiles
+from autodiff.compiler.record import Recorder, Slot, Unrecordable, _nothing, private, recording
 from autodiff.compiler.standin import Recorded, bare
+from autodiff.compiler.stepped import Stepped
 from autodiff.core.backward import gradients_of
 from autodiff.core.graph import Variable
 from autodiff.core.modes import ORDINARY, _state, state_as
@@ -41,8 +43,9 @@ _MOST = 64
 class _Closing(_Tracer):
     """Notes the operations, and takes what the body closes over for an argument."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, native: bool) -> None:
         super().__init__(recorder, _Declared(()))
+        self.native = native
         self.closed: dict[int, tuple[Any, Any]] = {}
         self.calls: list[Any] = []
         self.seen = 0
@@ -55,7 +58,7 @@ class _Closing(_Tracer):
         """The argument that stands for an array or a Tensor from outside."""
         data = getattr(value, "_data", value)
         if id(data) not in self.closed:
-            bare = np.ascontiguousarray(data.value if type(data) is Recorded else data)
+            bare = np.asarray(data.value if type(data) is Recorded else data, order="C")
             node = None if getattr(value, "_node", None) is None else Variable(bare.shape, bare.dtype)
             self.closed[id(data)] = value, wrap(self.recorder.argument(bare.reshape(data.shape)), node)
         return self.closed[id(data)][1]
@@ -68,7 +71,7 @@ class _Closing(_Tracer):
             else value
             for value in inputs
         ]
-        if op.fused and residuals is None:  # its definition is of elementary operations, which a native loop can be of
+        if self.native and op.fused and residuals is None:
             return op.composed(*inputs, **attrs)
         self.catch_up()
         result = super().apply(op, inputs, attrs, residuals)
@@ -106,6 +109,8 @@ class Body:
         Values of the first step.
     tracked : sequence of bool
         Of each leaf of the carry and of ``x``, whether a gradient is asked for.
+    native : bool
+        Whether it is to become machine code: fused operations are then recorded by their definitions.
 
     Attributes
     ----------
@@ -123,10 +128,10 @@ class Body:
         All NumPy calls; the first ``forward`` of them are the forward.
     """
 
-    def __init__(self, f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]) -> None:
+    def __init__(self, f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool], native: bool) -> None:
         self.recorder = recorder = Recorder()
-        recorder.loops = True
-        self.tracer = _Closing(recorder)
+        recorder.loops, self.native = True, native
+        self.tracer = _Closing(recorder, native)
         recorder.decided = self.tracer.truth
         with self._recording():
             self._forward(f, carry, x, tracked)
@@ -153,10 +158,11 @@ class Body:
     def _forward(self, f: Any, carry: Any, x: Any, tracked: Sequence[bool]) -> None:
         leaves, rebuild = flatten((carry, x))
         self.width = len(flatten(carry)[0])
+        self.rows = len(leaves) - self.width
 
         def enter(value: Any, wanted: bool) -> Any:
             array = np.array(bare(getattr(value, "_data", value)), order="C")  # as its rows will lie
-            leaf = Variable(array.shape, array.dtype) if wanted and array.dtype.kind == "f" else None
+            leaf = Variable(array.shape, array.dtype) if wanted and array.dtype.kind in "fc" else None
             return wrap(self.recorder.argument(array), leaf)
 
         # Each step's carry depends on what any step is given.
@@ -203,6 +209,11 @@ class Body:
         if any(g is not None and seed is None for g, seed in zip(self.grads, self.seeds[: self.width], strict=False)):
             raise Unrecordable("a carry whose gradient stops")
 
+    def parts(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """What is in the order of the arguments as that of the carry, of the rows, and of what is closed over."""
+        split = self.width + self.rows
+        return values[: self.width], values[self.width : split], values[split:]
+
     def forget(self) -> None:
         """Let go of what belongs to one call."""
         del self._graph, self.values, self.tracer
@@ -232,14 +243,13 @@ def _frozen(value: Any) -> Any:
 class Loop(Fused):
     """The loop over a body as one operation of its first carry, its rows and what it closes over."""
 
-    def __init__(self, body: Body, rows: int) -> None:
-        """``rows``: how many leaves ``x`` has."""
-        self.body, self.rows, self.width = body, rows, body.width
+    def __init__(self, body: Body, codes: tuple[Any, Any]) -> None:
+        self.body, self.rows, self.width = body, body.rows, body.width
         self.name = self.label = "scan"
         self.formula, self.pointwise, self.tangents, self.real_only, self.sample = "", False, None, True, None
         self.inputs = tuple([f"input {i}" for i in range(len(body.arguments))])
         self.parameters = []
-        self._write()
+        self._forward, self._backward = codes
         run, back, count = _Opaque(self.ahead), _Opaque(self.back), len(body.outs)
 
         def forward(*inputs: Any, length: int, reverse: bool, checkpoint: int) -> tuple[Any, Any]:
@@ -298,18 +308,26 @@ class Loop(Fused):
                 for place, c in zip(kept, carry, strict=True):
                     place[number] = c
             part = _part(start, stop, length, reverse)
-            flags |= self._forward(stop - start, reverse, [*buffers, *map(part, xs), *closed, *map(part, ys)])
+            seen = self._forward(stop - start, reverse, [*buffers, *map(part, xs), *closed, *map(part, ys)])
+            if seen is MISS:  # a value decides otherwise than when the body was recorded
+                return [*self._plainly(inputs, length, reverse, checkpoint), *kept, np.array(False)]
+            flags |= seen
             carry = [b[(stop - start) * len(c) :][: len(c)].copy() for b, c in zip(buffers, carry, strict=True)]
         if np.geterrcall() is not _nothing and _heeds(np.geterr(), flags):
-            with state_as(replace(ORDINARY, grad=False)):  # which warns as NumPy does
-                self._composed(*inputs, length=length, reverse=reverse, checkpoint=checkpoint)
+            self._plainly(inputs, length, reverse, checkpoint)  # which warns as NumPy does
         shapes = [s.value.shape for s in outs[: self.width]] + [(length, *s.value.shape) for s in outs[self.width :]]
         made = [a.reshape(shape) for a, shape in zip([*carry, *ys], shapes, strict=True)]
-        return [*made, *kept]
+        return [*made, *kept, np.array(True)]
+
+    def _plainly(self, inputs: Any, length: int, reverse: bool, checkpoint: int) -> list[Any]:
+        """The results of the operations themselves."""
+        with state_as(replace(ORDINARY, grad=False)):
+            outs = self._composed(*inputs, length=length, reverse=reverse, checkpoint=checkpoint)
+        return [np.array(getattr(out, "_data", out)) for out in outs]
 
     def back(self, g: Any, residuals: Any, needs: Any) -> list[Any]:
         """A gradient for every input that needs one."""
-        inputs, kept, length, reverse, checkpoint = residuals
+        inputs, (*kept, holds), length, reverse, checkpoint = residuals
         body, width, rows = self.body, self.width, min(checkpoint, length)
         arrays = [_flat(a, s.value.dtype) for a, s in zip(inputs, body.arguments, strict=True)]
         carry, xs, closed = self._parts(arrays)
@@ -322,7 +340,7 @@ class Loop(Fused):
         if rows < length:
             buffers = [np.empty((rows + 1) * len(c), c.dtype) for c in carry]
             ys = [np.empty(rows * s.value.size, s.value.dtype) for s in body.outs[width:]]
-        for number, (start, stop) in reversed(list(enumerate(_chunks(length, rows)))):
+        for number, (start, stop) in reversed(list(enumerate(_chunks(length, rows) if holds else ()))):
             part = _part(start, stop, length, reverse)
             given = [*map(part, xs), *closed]
             if rows < length:
@@ -331,9 +349,9 @@ class Loop(Fused):
                 self._forward(stop - start, reverse, [*buffers, *given, *ys])
             seeds = [c if i < width else part(c) for i, c in enumerate(cotangents) if c is not None]
             places = [part(s) if i < width + self.rows else s for i, s in enumerate(sums) if s is not None]
-            self._backward(stop - start, reverse, [*buffers, *given, *seeds, *places])
+            holds = holds and self._backward(stop - start, reverse, [*buffers, *given, *seeds, *places]) is not MISS
         found = [*cotangents[:width], *sums[width:]]
-        if not all(part is None or np.isfinite(np.vdot(part, part)) for part in found):
+        if not holds or not all(part is None or np.isfinite(np.vdot(part, part)) for part in found):
             found = self._by_operations(inputs, g, length, reverse, checkpoint)
         return [
             (np.zeros(len(a), a.dtype) if part is None else part).reshape(np.shape(value))
@@ -355,66 +373,8 @@ class Loop(Fused):
             found = iter(gradients_of([n for n, _ in reached], [part for _, part in reached], targets, free=True))
         return [None if leaf._node is None else next(found) for leaf in leaves]
 
-    # --- its code -----------------------------------------------------------------------------------------------------
-
-    def _write(self) -> None:
-        body, width = self.body, self.width
-        carry, xs, closed = self._parts(body.arguments)
-        ys = body.outs[width:]
-        places = {_of(slot): Place(f"c{i}", "step", slot.value.size) for i, slot in enumerate(carry)}
-        places |= {_of(slot): Place(f"x{i}", "entry", slot.value.size) for i, slot in enumerate(xs)}
-        places |= {_of(slot): Place(f"a{i}") for i, slot in enumerate(closed)}
-        given = {
-            f"{letter}{i}": s.value.dtype
-            for letter, part in zip("cxa", (carry, xs, closed), strict=True)
-            for i, s in enumerate(part)
-        }
-
-        results = {f"y{i}": slot.value.dtype for i, slot in enumerate(ys)}
-        emitter = Emitter(places, body.ops[: body.forward], body.outs, given | results, False)
-        for i, slot in enumerate(body.outs):
-            size = slot.value.size
-            self._copied(
-                emitter, slot, Place(f"c{i}", "next", size) if i < width else Place(f"y{i - width}", "entry", size)
-            )
-        self._forward = _Code(emitter)
-
-        if not body.wanted:
-            return
-        seeds = {i: slot for i, slot in enumerate(body.seeds) if slot is not None}
-        places |= {
-            _of(s): Place(f"h{i}") if i < width else Place(f"h{i}", "entry", s.value.size) for i, s in seeds.items()
-        }
-        grads = {i: slot for i, slot in enumerate(body.grads) if slot is not None}
-        arrays = given | {f"h{i}": slot.value.dtype for i, slot in seeds.items()}
-        arrays |= {f"g{i}": slot.value.dtype for i, slot in grads.items() if i >= width}
-        wanted = list(grads.values())
-        emitter = Emitter(places, _needed(body.ops, wanted), wanted, arrays, True)
-        # The new carry's cotangents may be computed from the old ones: first aside, then over them.
-        asides = {i: emitter.aside(seeds[i].value.dtype, seeds[i].value.size) for i in seeds if i < width}
-        for i, (place, first) in asides.items():
-            if i in grads:
-                self._copied(emitter, grads[i], place, first)
-        for i, slot in grads.items():
-            if i >= width:
-                row = i < width + len(xs)
-                self._copied(
-                    emitter, slot, Place(f"g{i}", "entry", slot.value.size) if row else Place(f"g{i}"), add=not row
-                )
-        for i, (place, first) in asides.items():
-            every = np.arange(seeds[i].value.size)
-            if i in grads:
-                emitter.transfer(Place(f"h{i}"), every, place, first + every)
-            else:
-                emitter.fill(Place(f"h{i}"), every, _literal(0, seeds[i].value.dtype))
-        self._backward = _Code(emitter)
-
-    def _copied(self, emitter: Emitter, slot: Slot, to: Place, first: int = 0, add: bool = False) -> None:
-        emitter.transfer(to, first + np.arange(slot.value.size), emitter.where(slot)[0], emitter.offsets(slot), add)
-
     def _parts(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
-        split = self.width + self.rows
-        return values[: self.width], values[self.width : split], values[split:]
+        return self.body.parts(values)
 
 
 def _meant(reference: Any, known: dict[int, Any]) -> Any:
@@ -473,36 +433,6 @@ def _part(start: int, stop: int, length: int, reverse: bool) -> Callable[[Any], 
     return lambda array: array[len(array) // length * low : len(array) // length * high]
 
 
-class _Code:
-    """A native loop, compiled when it is first called."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self.source = emitter.finish()
-        self.sizes = [(max(size, 1), kind) for kind, size in emitter.sizes.items()]
-
-    def __call__(self, length: int, reverse: bool, arrays: Sequence[Any]) -> int:
-        given = [*arrays, *(np.empty(size, kind) for size, kind in self.sizes)]
-        return compiled(self.source, len(given))(length, reverse, given)
-
-
-def _of(slot: Slot) -> int:
-    if slot.storage is None:
-        raise Unrecordable("an argument that is a number")
-    return slot.storage.index
-
-
-def _needed(ops: Sequence[Op], wanted: Sequence[Slot]) -> list[Op]:
-    """The calls that what is wanted depends on."""
-    alive = {_memory(slot) for slot in wanted}
-    kept = []
-    for op in reversed(ops):
-        touched = {_memory(slot) for slot in op.outs()} | {storage.index for storage in op.writes}
-        if not touched.isdisjoint(alive):
-            kept.append(op)
-            alive |= {_memory(slot) for slot in reads(op)} | touched
-    return kept[::-1]
-
-
 _loops: OrderedDict[Any, Loop | None] = OrderedDict()
 
 
@@ -517,20 +447,30 @@ def loop_over(f: Callable[..., Any], carry: Any, x: Any, tracked: Sequence[bool]
     tracked : sequence of bool
         Of each leaf of the carry and of ``x``, whether a gradient is asked for.
     """
-    try:
-        body = Body(f, carry, x, tracked)
-    except Exception:  # whatever it is, the plain loop meets it too, and says so
-        return None
-    values, rebuild = body.values, body.rebuild
-    if body.key not in _loops:
+    for native in (True, False) if compiles() else (False,):
         try:
-            body.differentiate()
-            loop: Loop | None = Loop(body, len(tracked) - body.width)
-        except (Unrecordable, TypeError, ValueError, IndexError):
-            loop = None
-        body.forget()
-        _loops[body.key] = loop
-        if len(_loops) > _MOST:
-            _loops.popitem(last=False)
-    found = _loops[body.key]
-    return None if found is None else (found, values, rebuild)
+            body = Body(f, carry, x, tracked, native)
+        except Exception:  # whatever it is, the plain loop meets it too, and says so
+            return None
+        values, rebuild, key = body.values, body.rebuild, (native, body.key)
+        if key not in _loops:
+            try:
+                _loops[key] = Loop(body, _codes(body, lambda: Body(f, carry, x, tracked, False)))
+            except (Unrecordable, TypeError, ValueError, IndexError):
+                _loops[key] = None
+            body.forget()
+            if len(_loops) > _MOST:
+                _loops.popitem(last=False)
+        if (found := _loops[key]) is not None:
+            return found, values, rebuild
+    return None
+
+
+def _codes(body: Body, again: Callable[[], Body]) -> tuple[Any, Any]:
+    """The loop's two functions: machine code, or a plan that is called once a step."""
+    body.differentiate()
+    if body.native:
+        from autodiff.compiler.native import loops_of
+
+        return loops_of(body)
+    return Stepped.of(again), Stepped.back_of(again) if body.wanted else None

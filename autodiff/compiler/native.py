@@ -27,11 +27,12 @@ from llvmlite import binding, ir
 
 from autodiff.compiler.passes.chains import _as_numpys, _flags
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, root
+from autodiff.fast.thresholds import THRESHOLDS
 
-__all__ = ["CALLS", "MOST", "ORDINARY", "Emitter", "Place", "compiled"]
+__all__ = ["CALLS", "ORDINARY", "Emitter", "Place", "compiled", "loops_of"]
 
 #: A body with an array of more numbers than this is better done by NumPy.
-MOST = 1 << 12
+MOST = THRESHOLDS["SCANNED"].value
 _LONGEST_SUM = 256
 
 _INT, _BOOL, _BYTE = ir.IntType(64), ir.IntType(1), ir.IntType(8)
@@ -312,8 +313,6 @@ class Emitter:
     def write(self, op: Op, number: int) -> None:
         """One call, the so-manieth of all."""
         self._at_call = number  # a group is written before or at the first call that is not of it
-        if op.kind != "call":
-            raise Unrecordable("a value decides what is computed")
         target = _target(op)
         out = op.out if isinstance(op.out, Slot) else None
         if target in ORDINARY or target in CALLS or _is_cast(op):
@@ -527,6 +526,10 @@ class Emitter:
             return self.b.add(self.b.mul(i, _INT(int(steps[0]))), _INT(int(offsets[0])))
         return self.load(Place(self._constant(np.asarray(offsets, np.int64))), i)
 
+    def copied(self, slot: Slot, to: Place, first: int = 0, add: bool = False) -> None:
+        """Copy a slot's elements to those of a place from ``first`` on."""
+        self.transfer(to, first + np.arange(slot.value.size), self.where(slot)[0], self.offsets(slot), add)
+
     def fill(self, place: Place, targets: np.ndarray, value: Any) -> None:
         """Set elements to one value."""
         if len(targets):
@@ -708,3 +711,88 @@ def compiled(source: str, count: int) -> Callable[..., int]:
         return _as_numpys(process.fetestexcept(every))
 
     return call
+
+
+# --- the loops over a body --------------------------------------------------------------------------------------------
+
+
+class _Loop:
+    """A native loop, compiled when it is first called."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.source = emitter.finish()
+        self.sizes = [(max(size, 1), kind) for kind, size in emitter.sizes.items()]
+
+    def __call__(self, length: int, reverse: bool, arrays: Sequence[Any]) -> int:
+        given = [*arrays, *(np.empty(size, kind) for size, kind in self.sizes)]
+        return compiled(self.source, len(given))(length, reverse, given)
+
+
+def _of(slot: Slot) -> int:
+    if slot.storage is None:
+        raise Unrecordable("an argument that is a number")
+    return slot.storage.index
+
+
+def _needed(ops: Sequence[Op], wanted: Sequence[Slot]) -> list[Op]:
+    """The calls that what is wanted depends on."""
+    alive = {_memory(slot) for slot in wanted}
+    kept = []
+    for op in reversed(ops):
+        touched = {_memory(slot) for slot in op.outs()} | {storage.index for storage in op.writes}
+        if not touched.isdisjoint(alive):
+            kept.append(op)
+            alive |= {_memory(slot) for slot in reads(op)} | touched
+    return kept[::-1]
+
+
+def loops_of(body: Any) -> tuple[_Loop, _Loop | None]:
+    """A body's loop forward, and the way back if one is wanted: each called with the number of steps, whether they run
+    in reverse, and flat arrays.
+    """
+    if any(op.kind != "call" for op in body.ops):
+        raise Unrecordable("a value decides what is computed")
+    width = body.width
+    carry, xs, closed = body.parts(body.arguments)
+    ys = body.outs[width:]
+    places = {_of(slot): Place(f"c{i}", "step", slot.value.size) for i, slot in enumerate(carry)}
+    places |= {_of(slot): Place(f"x{i}", "entry", slot.value.size) for i, slot in enumerate(xs)}
+    places |= {_of(slot): Place(f"a{i}") for i, slot in enumerate(closed)}
+    given = {
+        f"{letter}{i}": s.value.dtype
+        for letter, part in zip("cxa", (carry, xs, closed), strict=True)
+        for i, s in enumerate(part)
+    }
+
+    results = {f"y{i}": slot.value.dtype for i, slot in enumerate(ys)}
+    emitter = Emitter(places, body.ops[: body.forward], body.outs, given | results, False)
+    for i, slot in enumerate(body.outs):
+        size = slot.value.size
+        emitter.copied(slot, Place(f"c{i}", "next", size) if i < width else Place(f"y{i - width}", "entry", size))
+    forward = _Loop(emitter)
+
+    if not body.wanted:
+        return forward, None
+    seeds = {i: slot for i, slot in enumerate(body.seeds) if slot is not None}
+    places |= {_of(s): Place(f"h{i}") if i < width else Place(f"h{i}", "entry", s.value.size) for i, s in seeds.items()}
+    grads = {i: slot for i, slot in enumerate(body.grads) if slot is not None}
+    arrays = given | {f"h{i}": slot.value.dtype for i, slot in seeds.items()}
+    arrays |= {f"g{i}": slot.value.dtype for i, slot in grads.items() if i >= width}
+    wanted = list(grads.values())
+    emitter = Emitter(places, _needed(body.ops, wanted), wanted, arrays, True)
+    # The new carry's cotangents may be computed from the old ones: first aside, then over them.
+    asides = {i: emitter.aside(seeds[i].value.dtype, seeds[i].value.size) for i in seeds if i < width}
+    for i, (place, first) in asides.items():
+        if i in grads:
+            emitter.copied(grads[i], place, first)
+    for i, slot in grads.items():
+        if i >= width:
+            row = i < width + len(xs)
+            emitter.copied(slot, Place(f"g{i}", "entry", slot.value.size) if row else Place(f"g{i}"), add=not row)
+    for i, (place, first) in asides.items():
+        every = np.arange(seeds[i].value.size)
+        if i in grads:
+            emitter.transfer(Place(f"h{i}"), every, place, first + every)
+        else:
+            emitter.fill(Place(f"h{i}"), every, _literal(0, seeds[i].value.dtype))
+    return forward, _Loop(emitter)

@@ -157,7 +157,24 @@ def slots_in(value: Any) -> Iterator[Slot]:
 
 def reads(op: Op) -> list[Slot]:
     """The slots that an operation takes."""
-    return [*slots_in((op.args, op.kwargs))]
+    found: list[Slot] = []
+    for part in (op.args, *op.kwargs.values()):
+        _collect(part, found)
+    return found
+
+
+def _collect(value: Any, found: list[Slot]) -> None:
+    kind = type(value)
+    if kind is Slot:
+        found.append(value)
+    elif kind is tuple or kind is list:
+        for part in value:
+            if type(part) is Slot:
+                found.append(part)
+            else:
+                _collect(part, found)
+    elif isinstance(value, (tuple, dict, slice)):
+        found += slots_in(value)
 
 
 def _keep(slot: Slot) -> None:
@@ -623,7 +640,8 @@ def _quotient(g: Any, d: Any) -> Any:
     would cut that in two.
     """
     if _in_a_loop():
-        return g / d
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return g / d
     return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
@@ -652,6 +670,11 @@ def _tanh_slope_of_few(out: Any, x: Any) -> Any:
     if recorder.loops:
         return np.exp(np.abs(x) * -2) * (np.abs(out) + 1) ** 2
     return recorder.call(elementwise._tanh_slope_of_few, (out, x), {})
+
+
+def _is_without_zeros(x: Any) -> bool:
+    """A question that is not asked in a loop, where the answer no is always right."""
+    return not _in_a_loop() and bool(_copied(elementwise._is_without_zeros)(x))
 
 
 def _in_a_loop() -> bool:
@@ -700,6 +723,7 @@ _copies: dict[Any, Any] = {
     common.quotient: _quotient,
     zero_times_infinity.keep_zeros: _keep_zeros,
     elementwise._tanh_slope_of_few: _tanh_slope_of_few,
+    elementwise._is_without_zeros: _is_without_zeros,
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},
 }
 _tables: dict[int, _Globals] = {}

@@ -2,8 +2,8 @@
 
 What they mean is the Python loop below. By contract the body is a pure function of its arguments and of what it closes
 over, so that whoever runs it may trace it once and repeat the trace. A long ``scan`` over a body of small arrays
-does so, and becomes one native loop (``body.py``); everywhere else the body is called once a step. Derivatives of any
-order and both modes follow from the operations of the body.
+does so, and becomes one loop of machine code or of plan calls (``body.py``); everywhere else the body is called once a
+step. Derivatives of any order and both modes follow from the operations of the body.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.checkpointing import checkpointed
-from autodiff.compiler.passes.chains import compiles
 from autodiff.compiler.standin import bare
 from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
@@ -91,10 +90,11 @@ def scan(
 
     Notes
     -----
-    From 512 steps on, with numba installed, a body of elementwise operations, small sums, small matrix products and
-    indices that are known is run once on stand-ins and becomes one native loop, forward and backward. Its numbers are
-    those of the plain loop but for the last bits of exp, tanh and their kin, of sums and of products; under ``plain()``
-    and inside ``jvp`` and ``vmap`` the loop is Python's. A body that cannot be followed stays Python's, too.
+    From 512 steps on a body over small arrays is run once on stand-ins. With numba installed, one of elementwise
+    operations, small sums, small matrix products and indices that are known becomes one native loop, forward and
+    backward; its numbers are those of the plain loop but for the last bits of exp, tanh and their kin, of sums and of
+    products. Any other, and all without numba, becomes a plan that is called once a step. Under ``plain()`` and inside
+    ``jvp`` and ``vmap`` the loop is Python's, and so is that of a body that cannot be followed.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def _native(f: Any, init: Any, leaves: list[Any], rebuild: Any, count: int, reve
     """The same by a native loop, if there is one and the loop is long enough for it."""
     state = current_state()
     least = THRESHOLDS["SCAN"].value if kernels.using() == "auto" else 1
-    if count < least or not compiles() or (state is not None and replace(state, grad=True, tracer=None) != ORDINARY):
+    if count < least or (state is not None and replace(state, grad=True, tracer=None) != ORDINARY):
         return None
     from autodiff.compiler.body import loop_over
 

@@ -75,7 +75,8 @@ _TABLE = (
     Threshold("CHAIN_BLOCK", 1 << 14, "elements", "a chain runs over blocks, in NumPy", "chains", block=True),
     Threshold("CHAIN_BYTES", 1 << 19, "bytes", "a chain is worth blocks, in NumPy", "chains"),
     Threshold("LEASED", 1 << 21, "bytes", "a result takes memory that is used again", "memory"),
-    Threshold("SCAN", 512, "steps", "a scan is a native loop", "gradbench"),
+    Threshold("SCAN", 512, "steps", "a scan is a native loop, or one of plan calls", "gradbench"),
+    Threshold("SCANNED", 1 << 12, "elements", "a scan with such an array in its body is Python's", "gradbench"),
     # derivatives and solvers
     Threshold("COTANGENTS", 128, "cotangents", "a Jacobian's backward passes run in chunks", "jacobians", block=True),
     Threshold("COLOURS", 20_000_000, "entries", "colours are pushed in chunks", "jacobians", block=True),

@@ -75,14 +75,18 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * (y * lowered_power(out, x, y))
 
 
+def _is_without_zeros(x: Any) -> bool:
+    plain = bare(x)
+    if x.__class__ is np.float64 and x:
+        return True
+    return plain.__class__ is not Lanes and bool(np.count_nonzero(plain) == np.size(plain))
+
+
 def _silent_at_poles(rule: Any) -> Any:
     """Without a warning where x is 0: an infinite derivative is told by its value."""
 
     def silent(g: Any, out: Any, x: Any, y: Any) -> Any:
-        plain = bare(x)
-        if (x.__class__ is np.float64 and x) or (
-            plain.__class__ is not Lanes and np.count_nonzero(plain) == np.size(plain)
-        ):
+        if _is_without_zeros(x):
             return rule(g, out, x, y)
         with np.errstate(divide="ignore", invalid="ignore"):
             return rule(g, out, x, y)

@@ -1,7 +1,11 @@
-"""A long ``scan`` as one native loop: what the plain loop gives, in values, gradients, warnings and refusals."""
+"""A long ``scan`` as one loop, of machine code or of plan calls: what the plain loop gives, in values, gradients,
+warnings and refusals.
+"""
 
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,34 +13,42 @@ import pytest
 
 import autodiff as ad
 import nn
-from autodiff import kernels
+from autodiff.compiler import body
+from autodiff.fast.thresholds import THRESHOLDS
 
-pytest.importorskip("llvmlite")
-native = pytest.importorskip("autodiff.compiler.native")
-body = pytest.importorskip("autodiff.compiler.body")
+native: Any
+try:
+    from autodiff.compiler import native
+except ImportError:
+    native = None
+
+CALLS = [] if native is None else [*native.ORDINARY, *native.CALLS]
 
 RNG = np.random.default_rng(0)
 W, V = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
 XS, START = RNG.normal(size=(9, 3)), RNG.normal(size=3)
 
 
-@pytest.fixture(autouse=True)
-def every_length() -> Iterator[None]:
-    """A loop of any length is native, where its body can be."""
-    before = kernels.use("numba")
-    yield
-    kernels.use(before)
+@pytest.fixture(autouse=True, params=["native", "stepped"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A loop of any length is one, where its body can be."""
+    kind: str = request.param
+    if kind == "native" and native is None:
+        pytest.skip("machine code needs llvmlite")
+    monkeypatch.setattr(body, "compiles", lambda: kind == "native")
+    monkeypatch.setitem(THRESHOLDS, "SCAN", replace(THRESHOLDS["SCAN"], value=1))
+    return kind
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each loop over a body was native."""
+def served(how: str, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each loop over a body was one of the kind that is tested."""
     found: list[bool] = []
     original = body.loop_over
 
     def loop_over(*args: Any) -> Any:
         made = original(*args)
-        found.append(made is not None)
+        found.append(made is not None and (type(made[0]._forward).__name__ == "Stepped") == (how == "stepped"))
         return made
 
     monkeypatch.setattr(body, "loop_over", loop_over)
@@ -117,12 +129,21 @@ def test_values_and_gradients_are_the_plain_loops(
     floats = number != 1
     same(ad.grad(loss, (0, 1) if floats else 1), start, XS)
     assert served
-    assert all(served)
+    assert all(served) or number == 7  # whose rule has a value decide
+
+
+def test_a_value_that_decides_otherwise_in_a_later_step(served: list[bool]) -> None:
+    xs = XS.copy()
+    xs[5, 1], xs[7, :2] = 0, 0
+    for f in (lambda c, x: (c * 0.5 + np.prod(x), None), lambda c, x: (np.abs(c) ** np.abs(x[0]) + c**2, None)):
+        same(ad.value_and_grad(lambda start, xs, f=f: ad.scan(f, start, xs)[0], (0, 1)), 0.3, xs)
+        same(ad.grad(lambda start, xs, f=f: ad.scan(f, start, xs)[0], (0, 1)), 0.0, xs)
+    assert served
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("ufunc", [*native.ORDINARY, *native.CALLS], ids=lambda u: u.__name__)
-def test_every_call_is_numpys(served: list[bool], ufunc: Any, dtype: Any) -> None:
+@pytest.mark.parametrize("ufunc", CALLS, ids=lambda u: u.__name__)
+def test_every_call_is_numpys(served: list[bool], how: str, ufunc: Any, dtype: Any) -> None:
     if ufunc is np.where or "bitwise" in ufunc.__name__ or "logical" in ufunc.__name__ or ufunc is np.invert:
         f = lambda c, x: (np.where(~((c > x) & (c < 1)) ^ (x == 0) | np.logical_not(c > 0), c, x), c)
     elif ufunc.nin == 1:
@@ -139,7 +160,7 @@ def test_every_call_is_numpys(served: list[bool], ufunc: Any, dtype: Any) -> Non
             plain = ad.scan(f, start, xs)[1].data
     assert served == [True]
     assert ours.dtype == plain.dtype == dtype
-    if ufunc in native.ORDINARY or ufunc in (np.floor, np.ceil, np.sqrt, np.fabs):
+    if how == "stepped" or ufunc in native.ORDINARY or ufunc in (np.floor, np.ceil, np.sqrt, np.fabs):
         assert ours.tobytes() == plain.tobytes()
     else:
         assert np.allclose(ours, plain, rtol=4 * np.finfo(dtype).eps, atol=0, equal_nan=True)
@@ -192,13 +213,39 @@ def test_orders_modes_and_transforms(served: list[bool]) -> None:
     [
         lambda c, x: (c * (2.0 if float(np.sum(c)) > 0 else 3.0) + x, c),
         lambda c, x: (c + x if c[0] > 0 else c - x, c),
-        lambda c, x: (np.sort(c + x), c),
         lambda c, x: (c + x, 1.0),
     ],
 )
 def test_what_cannot_be_followed_is_the_plain_loop(served: list[bool], f: Any) -> None:
     same(lambda: ad.scan(f, START, XS))
     assert served == [False]
+
+
+def test_what_machine_code_cannot_do_is_done_by_plan_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    original = body.loop_over
+    monkeypatch.setattr(body, "loop_over", lambda *args: found.append(original(*args)) or found[-1])
+    start = np.array([1.0 + 2j, 0.5 - 1j])
+    for f, first in ((lambda c, x: (np.cumsum(c + x), c), START), (lambda c, x: (np.exp(c * 0.1) * x[:2], c), start)):
+        loss = lambda xs, f=f, first=first: np.sum(np.abs(ad.scan(f, first, xs)[1]) ** 2)
+        same(ad.value_and_grad(loss), XS)
+    assert {type(loop[0]._forward).__name__ for loop in found} == {"Stepped"}
+
+
+def test_a_plan_serves_one_thread_at_a_time() -> None:
+    xs = [RNG.normal(size=(300, 3)) for _ in range(8)]
+    f = ad.grad(lambda xs: np.sum(ad.scan(gru, START, xs)[1]))
+    wanted, found = list(map(f, xs)), [None] * len(xs)
+
+    def run(i: int) -> None:
+        found[i] = f(xs[i])
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(xs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(a, b) for a, b in zip(wanted, found, strict=True))
 
 
 def test_warnings_and_errors_are_numpys() -> None:
@@ -214,9 +261,14 @@ def test_warnings_and_errors_are_numpys() -> None:
         ad.scan(lambda c, x: (c[:2], None), START, XS)
 
 
-def test_short_loops_are_python_and_long_ones_are_not(served: list[bool]) -> None:
-    kernels.use("auto")
+def test_short_loops_are_python_and_long_ones_are_not(served: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(THRESHOLDS, "SCAN", replace(THRESHOLDS["SCAN"], value=512))
     ad.scan(gru, START, XS)
     assert served == []
     ad.scan(gru, START, np.ones((512, 3)))
     assert served == [True]
+
+
+def test_large_arrays_are_left_to_numpy(served: list[bool]) -> None:
+    same(lambda: ad.scan(lambda c, x: (np.tanh(c) + x[0], None), np.ones(5000), XS)[0])
+    assert served == [False]
