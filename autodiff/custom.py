@@ -221,7 +221,8 @@ class custom_vjp(_Custom):
 class _VjpRule(_Rule):
     def __init__(self, custom: custom_vjp, constants: Any, moving: Any, arguments: Any, count: int) -> None:
         super().__init__(custom.fun.__name__, custom.fun, count)
-        self.custom, self.constants, self.moving, self.arguments = custom, constants, moving, arguments
+        self.custom = self.kin = custom
+        self.constants, self.moving, self.arguments = constants, moving, arguments
         self._known: tuple[tuple[Any, ...], Any] | None = None
 
     def _call(self, leaves: Sequence[Any]) -> Any:
@@ -353,7 +354,8 @@ class custom_jvp(_Custom):
 class _JvpRule(_Rule):
     def __init__(self, custom: custom_jvp, constants: Any, moving: Any, arguments: Any, count: int) -> None:
         super().__init__(custom.fun.__name__, custom.fun, count)
-        self.custom, self.constants, self.moving, self.arguments = custom, constants, moving, arguments
+        self.custom = self.kin = custom
+        self.constants, self.moving, self.arguments = constants, moving, arguments
 
     def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
         leaves = self.arguments([_tensor(a) for a in arrays])

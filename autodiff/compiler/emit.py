@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from autodiff.compiler.passes.simplify import (
 )
 from autodiff.compiler.record import Attribute, Method, Op, Slot, reads, slots_in
 
-__all__ = ["MISS", "Code"]
+__all__ = ["MISS", "Code", "defined"]
 
 #: Local names of arrays of so many bytes are let go of after the last use.
 _LARGE = 1 << 16
@@ -109,6 +110,19 @@ def _is_shaped_by_values(op: Op) -> bool:
         index = op.args[1]
         return any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(index))
     return any(slots_in((op.args, op.kwargs)))
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str, file: str) -> Any:
+    return compile(source, file, "exec")
+
+
+def defined(name: str, source: str, file: str, scope: dict[str, Any]) -> Any:
+    """The function of this name in a source that is run in ``scope``. Equal sources are compiled once, which takes half
+    of the time that it takes to prepare a step: so numbers that tell one layer from another stand in the scope.
+    """
+    exec(_compiled(source, file), scope)
+    return scope[name]
 
 
 class Code:
@@ -198,8 +212,7 @@ class Code:
         self.source = f"def run({', '.join(taken)}):\n" + "".join(
             f"    {line}\n" for line in [*lines, f"return {self.result}"]
         )
-        exec(compile(self.source, f"<autodiff.compile: {self.name}>", "exec"), self.scope)
-        self.run = self.scope["run"]
+        self.run = defined("run", self.source, f"<autodiff.compile: {self.name}>", self.scope)
 
     def _dying(self) -> dict[int, list[int]]:
         """After which call the code uses a large array for the last time."""

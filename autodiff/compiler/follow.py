@@ -24,7 +24,7 @@ from autodiff.core import backward as engine
 from autodiff.core.errors import CompileError
 from autodiff.core.graph import Node
 from autodiff.core.modes import ORDINARY, State, _state, current_state
-from autodiff.core.op import ALIAS
+from autodiff.core.op import ALIAS, Fused, Primitive, apply
 
 __all__ = ["Follower"]
 
@@ -189,9 +189,10 @@ class Follower:
         def follow(run: Any, inputs: Any, attrs: Any) -> Any:
             result = code.follow(run, inputs, attrs)
             if result is not MISS:
+                with np.errstate(all="ignore"):  # the prepared code has warned
+                    again = _apply(op, inputs, attrs, None, self._inner)
                 parts, others = (
-                    [part._data for part in (r if r.__class__ is tuple else (r,))]
-                    for r in (result, _apply(op, inputs, attrs, None, self._inner))
+                    [part._data for part in (r if r.__class__ is tuple else (r,))] for r in (result, again)
                 )
                 if not same(parts, others):
                     raise CompileError(
@@ -261,7 +262,8 @@ class Follower:
         root, seed = roots[0], seeds[0]
         for known in at.ready_passes:
             if self.made[known.root] is root and known.free is free and known.wanted == wanted:
-                wanted_grads = self._by_the_engine(root, seed, known) if self.check else None
+                checked = self.check and not any(node is not None and node.extras for node in self.made)
+                wanted_grads = self._by_the_engine(root, seed, known) if checked else None
                 grads = known.follow(self, seed)
                 if grads is not MISS:
                     if wanted_grads is not None and not same(list(grads), wanted_grads):
@@ -330,9 +332,11 @@ def _apply(op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | N
     """What the operation's own function does in the state without a tracer."""
     token = _state.set(inner)
     try:
+        if not isinstance(op, (Primitive, Fused)):
+            return apply(op, inputs, attrs, residuals)
         if residuals is None:
             return op.function(*inputs, **attrs)
-        result, kept = op.with_residuals(*inputs, **attrs)
+        result, kept = op.with_residuals(*inputs, **attrs)  # type: ignore[union-attr]
         residuals.append(kept)
         return result
     finally:

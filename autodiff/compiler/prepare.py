@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.compiler.check import same
-from autodiff.compiler.emit import MISS, Code
+from autodiff.compiler.emit import MISS, Code, defined
 from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.record import Recorder, Slot, Unrecordable, ours, private, recording
@@ -23,7 +23,7 @@ from autodiff.core import backward as engine
 from autodiff.core import op as core
 from autodiff.core.graph import Node, Variable, time, topological_order
 from autodiff.core.modes import State
-from autodiff.core.op import ALIAS, FIXED, PICK, PYTHON_NUMBERS, explain, leave
+from autodiff.core.op import ALIAS, FIXED, PICK, PYTHON_NUMBERS, Fused, Primitive, explain, leave
 from autodiff.kernels import KernelFailure
 from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
@@ -195,9 +195,9 @@ class _Arguments:
 
 
 def _written(name: str, source: str, scope: dict[str, Any]) -> Any:
-    exec(compile(source, f"<autodiff.compile: {name}>", "exec"), scope)
-    scope["follow"].__doc__ = source
-    return scope["follow"]
+    follow = defined("follow", source, f"<autodiff.compile: {name}>", scope)
+    follow.__doc__ = source
+    return follow
 
 
 # --- an operation -----------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def prepared(workshop: Workshop, entry: Entry, inputs: Any, attrs: dict[str, Any
     """Code for an entry whose operation has just been applied to ``inputs``; None where it keeps running as it is."""
     op = entry.op
     forward = _forward_of(op, inputs)
-    if forward is None or not (isinstance(op.forward, np.ufunc) or ours(op.forward)):
+    if forward is None:
         return None
     for numbers in (True, False):
         try:
@@ -236,9 +236,11 @@ def prepared(workshop: Workshop, entry: Entry, inputs: Any, attrs: dict[str, Any
 
 def _forward_of(op: Any, inputs: Any) -> Any:
     """What applying the operation to these inputs calls; None where that is not to be prepared."""
+    if not isinstance(op, (Primitive, Fused)) or not (isinstance(op.forward, np.ufunc) or ours(op.forward)):
+        return None  # the program's own
     if op.fused and any(isinstance(getattr(value, "_data", None), np.generic) for value in inputs):
         return None  # which is given arrays
-    return op.forward if op.fused or op.operator is None else op.operate
+    return op.forward if isinstance(op, Fused) or op.operator is None else op.operate
 
 
 def _prepared(
@@ -273,7 +275,7 @@ def _prepared(
             taken.layout(value, name)
             # What a fused forward leaves for its backward may be, or share, an input: that must be the graph's own.
             standins.append(taken.take(value.copy("K"), f'{name}.copy("K")') if own else taken.take(value, name))
-            notes.append(f"({i}, {value.shape}, {taken.constant(value.dtype)}, None)")
+            notes.append(f"({i}, {taken.constant(value.shape)}, {taken.constant(value.dtype)}, None)")
             plain.append(taken.names[-1])
         elif not hasattr(value, "_node"):
             raise Unrecordable(f"it takes a {value.__class__.__name__}")
@@ -289,11 +291,15 @@ def _prepared(
                 if origin.__class__ is tuple:
                     alone = origin[1] == 0 and origin in entry.parent.alone  # type: ignore[union-attr]
                     taken.tests.append(
-                        f"{parent} is made[{origin[0]}]" if alone else f"origins.get({parent}) == {origin}"
+                        f"{parent} is made[{taken.constant(origin[0])}]"
+                        if alone
+                        else f"origins.get({parent}) == {taken.constant(origin)}"
                     )
                 elif origin < known or origin in fresh:
                     taken.tests.append(
-                        f"{parent} is {fresh[origin]}" if origin in fresh else f"origins.get({parent}) == {origin}"
+                        f"{parent} is {fresh[origin]}"
+                        if origin in fresh
+                        else f"origins.get({parent}) == {taken.constant(origin)}"
                     )
                 else:
                     taken.tests.append(f"{parent} is not None and {parent} not in origins")
@@ -323,15 +329,15 @@ def _prepared(
     code, several, views = known_code
     lines = [f"if len(inputs) != {len(inputs)}: return MISS"] if op.variadic else []
     lines += [f"{''.join(f'x{i}, ' for i in range(len(inputs)))}= inputs", "made, origins = run.made, run.origins"]
-    lines += ["try:", *(f"    {load}" for load in taken.loads), "except AttributeError:", "    return MISS"]
     if fresh:
-        taken.tests.append(f"len(run.leaves) == {known}")
-    lines += taken.test("return MISS")
+        taken.tests.append(f"len(run.leaves) == {taken.constant(known)}")
+    asked = [*taken.loads, *taken.test("return MISS")]
+    lines += ["try:", *(f"    {line}" for line in asked), "except AttributeError:", "    return MISS"]
     lines += ["if time.lent and lent(inputs): return MISS"]
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
     lines += ["except KernelFailure:", "    return MISS"]
     lines += ["except Exception as error:", "    raise explain(op, error, inputs) from error"]
-    lines += [f"run.leaves.append({name}); origins[{name}] = {number}" for number, name in fresh.items()]
+    lines += [f"run.leaves.append({name}); origins[{name}] = {taken.constant(n)}" for n, name in fresh.items()]
     lines.append(f"run.kept = kept = {code.texts[1]}")
     arrays = _input_names(inputs, taken)
     facts_of_out = entry.outs[0]
@@ -415,7 +421,11 @@ def _written_out(
         f"{key!r}: attrs[{key!r}]" if value.__class__ in FIXED else f"{key!r}: hold_argument(attrs[{key!r}])"
         for key, value in attrs.items()
     )
-    lines += [f"node.saved = {saved}", f"node.attrs = {f'{{{held}}}' if held else None}", f"node.shape = {shape}"]
+    lines += [
+        f"node.saved = {saved}",
+        f"node.attrs = {f'{{{held}}}' if held else None}",
+        f"node.shape = {taken.constant(shape)}",
+    ]
     lines += [f"node.dtype = {taken.constant(dtype)}", "node.stamp = time.now", "node.extras = None", "node.g = False"]
     if notes:
         lines.append(f"node.noted = [{', '.join(notes)}]")
@@ -477,7 +487,7 @@ class Shadow:
         functions = [op.backward] if op.fused else op.rules
         if not all(rule is None or ours(rule) for rule in functions):
             raise Unrecordable(f"{op.name} is not the library's own")
-        self.label, self.keep = op.label, op.keep
+        self.label, self.keep, self.tangents = op.label, op.keep, op.tangents
         if op.fused:
             self.backward, self.composed = private(op.backward), op.composed
         else:
@@ -635,10 +645,18 @@ def _prepared_pass(
     lines += [*([f"    if s{freed[0]} is None: raise"] if freed else []), "    return MISS"]
     places = [skeleton.places[leaf] for leaf in leaves]
     if targets is None:
-        for place, text in zip(places, code.texts, strict=True):
+        for leaf, place, text in zip(leaves, places, code.texts, strict=True):
             lines += [f"leaf = leaves[{place}]" if place >= 0 else f"leaf = leaves[{~place}].parents[0]"]
-            lines += ["if leaf._grad is None and not leaf.hooks:", f"    leaf._grad = {text}"]
-            lines += ["else:", f"    come_to_rest(leaf, through_hooks(leaf, {text}, False), False)"]
+            resting = f"come_to_rest(leaf, through_hooks(leaf, {text}, False), False)"
+            if leaf.dtype.kind == "c":  # whose gradient the tape tells as the conjugate
+                lines.append(resting)
+                continue
+            lines += [
+                "if leaf._grad is None and not leaf.hooks:",
+                f"    leaf._grad = {text}",
+                "else:",
+                f"    {resting}",
+            ]
     lines.append(f"return {code.result}")
     source = "def follow(run, seed):\n" + "".join(f"    {line}\n" for line in lines)
     scope = {

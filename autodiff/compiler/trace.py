@@ -94,7 +94,8 @@ class Entry:
     def find(self, op: Any, key: Any, outs: Any) -> Entry | None:
         """The entry that follows under these facts; how results lie may depend on values, too."""
         for entry in self.next:
-            if entry.op is op and entry.key == key and entry.outs == outs:
+            alike = entry.op is op or (op.kin is not None and entry.op.kin is op.kin)
+            if alike and entry.key == key and entry.outs == outs:
                 return entry
         return None
 

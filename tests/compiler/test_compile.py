@@ -451,3 +451,73 @@ def test_a_large_constant_that_is_let_go_of_early_is_still_told_to_pictures() ->
         out = step()
         np.testing.assert_array_equal(out.data, layer(x).data)
         assert out._node.noted[0][:2] == (0, x.shape)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_gradient_of_a_complex_leaf_is_the_direction_of_descent(check: bool) -> None:
+    w = Tensor(np.array([1 + 2j, 3 - 1j]), requires_grad=True)
+
+    def call(x: Any) -> Any:
+        w.grad = None
+        loss = np.sum(np.abs(np.exp(w * x) * np.conj(w)) ** 2)
+        loss.backward()
+        return loss.item(), w.grad
+
+    step = autodiff.compile(call, check=check)
+    for i in range(5):
+        assert same_bits(step(np.array([0.1j, 0.2]) * i), call(np.array([0.1j, 0.2]) * i))
+    assert step.replays == 4
+
+
+def test_a_number_in_the_place_of_an_array() -> None:
+    w = Tensor(np.ones(3, np.float32), requires_grad=True)
+
+    def call(b: Any) -> Any:
+        w.grad = None
+        ((w * 2 + b) ** 2).sum().backward()
+        return w.grad
+
+    step = autodiff.compile(call)
+    for b in [np.ones(3, np.float32)] * 3 + [1, True, np.float32(2), 0.5, None, [1, 2, 3]] * 3:
+        if b is None:
+            with pytest.raises(autodiff.AutodiffError):
+                step(b)
+        else:
+            assert same_bits(step(b), call(b))
+
+
+def test_a_function_with_a_rule_of_its_own() -> None:
+    twice = autodiff.custom_vjp(lambda x: np.sin(x))
+    twice.defvjp(lambda x: (np.sin(x), x), lambda x, g: (2 * g * np.cos(x),))
+    half = autodiff.custom_jvp(lambda x: x * 1.0)
+    half.defjvps(lambda t, out, x: t * 0.5)
+    w = Tensor(np.ones(3), requires_grad=True)
+
+    def call(x: Any) -> Any:
+        w.grad = None
+        (half(twice(w * x)) ** 2).sum().backward()
+        return w.grad
+
+    step = autodiff.compile(call)
+    for i in range(20):
+        assert same_bits(step(np.arange(3.0) + i), call(np.arange(3.0) + i))
+    assert step.replays == 19
+
+
+def test_checking_warns_once_and_leaves_hooks_alone() -> None:
+    w, seen = Tensor(np.ones(3), requires_grad=True), []
+
+    def call(x: Any) -> Any:
+        h = np.log(w * x)
+        h.register_hook(lambda g: seen.append(g.data.copy()))
+        h.retain_grad()
+        h.sum().backward()
+        return h.grad
+
+    step = autodiff.compile(call, check=True)
+    for i in range(5):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert same_bits(step(np.array([1.0, 0.0, 2.0])), np.ones(3))
+        assert len([w for w in caught if "divide" in str(w.message)]) == 1
+        assert len(seen) == i + 1
