@@ -59,17 +59,18 @@ def clip_grad_norm_(
         raise ArgumentError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     pairs = _with_gradients(parameters)
     # What a gradient of rows leaves out is zero, and adds nothing to a norm of positive order.
-    arrays = [g.values() if isinstance(g, RowSparse) and norm_type > 0 else np.asarray(g) for _, g in pairs]
-    norms = [float(np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type)) for g in arrays]
-    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
+    arrays = [g if not isinstance(g, RowSparse) else g.values() if norm_type > 0 else g.to_dense() for _, g in pairs]
+    norms: Any = [np.linalg.norm(g.ravel().astype(np.float64, copy=False), norm_type) for g in arrays]
+    total: Any = np.linalg.norm(np.stack(norms), norm_type) if norms else np.float64(0)
     if error_if_nonfinite and not np.isfinite(total):
         raise ArgumentError(f"clip_grad_norm_: the norm of the gradients is {total}")
     # The 1e-6 is PyTorch's.
-    factor = min(max_norm / (total + 1e-6), 1.0)
-    if not factor >= 1.0:
+    factor = np.minimum(max_norm / (total + 1e-6), 1.0)
+    computed = type(total) is np.float64
+    if not computed or not factor >= 1.0:
         for p, g in pairs:
-            p.grad = g * g.dtype.type(factor)
-    return total
+            p.grad = g * factor.astype(g.dtype)
+    return float(total) if computed else total  # a stand-in of autodiff.jit's for it
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:

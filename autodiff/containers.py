@@ -94,6 +94,8 @@ def read(op: Any, position: int, value: Any) -> Any:
     """
     if isinstance(value, Batched):
         return value  # arrays of a transform's own
+    if hasattr(type(value), "as_array"):
+        return as_array(value)  # a stand-in of autodiff.jit for a NumPy scalar
     if isinstance(value, int):
         return int(value)  # a kind of integer of somebody's own is as weak as Python's
     if holds_tensor(value):

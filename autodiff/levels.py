@@ -387,6 +387,9 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         tangents = [_seen_by_rules(t) for t in tangents]
     given = [_seen_by_rules(x) for x in inputs]
     made = _seen_by_rules(out) if single else tuple([_seen_by_rules(o) for o in out])
+    state = current_state()
+    if state is not None and state.tracer is not None and op.tangents == "pointwise":
+        op = state.tracer.own(op)
     try:
         found = forward.push(op, tangents, made, given, attrs)
     except Unbatchable:

@@ -252,7 +252,7 @@ class Tensor(_Base):
             raise GraphError("a tensor that requires no gradient has no .grad; set requires_grad = True first")
         if value is not None:
             if not isinstance(value, Tensor | RowSparse):
-                value = np.asarray(value)
+                value = as_array(value)
             if value.shape != node.shape:
                 raise ShapeError(f".grad must have the tensor's shape {node.shape}, got {value.shape}")
             if value.dtype != node.dtype:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import kernels
-from autodiff.compiler.emit import MISS
+from autodiff.compiler.emit import MISS, defined
 from autodiff.compiler.prepare import Shadow, Workshop, frozen_code
 from autodiff.compiler.record import Op, Recorder, Unrecordable, private, recording
 from autodiff.compiler.standin import Recorded, bare
@@ -229,6 +229,7 @@ class _Watch:
     def __init__(self, declared: _Declared) -> None:
         parts = [part.__dict__ for module in declared.modules for part in module.modules()]
         self.dicts = [*parts, *(value for names in parts for value in names.values() if value.__class__ is dict)]
+        self.dicts += [leaf.hooks for leaf in map(_NODE, declared.tensors()) if leaf.__class__ is Variable]
         self.optimizers = declared.optimizers
         records = [(one, one.ordinary() if hasattr(one, "ordinary") else None) for one in self.optimizers]
         self.records = [(one, record) for one, record in records if record is not None]
@@ -299,12 +300,14 @@ class _Watch:
         return ["try:", *(f"    {line}" for line in lines), "except KeyError:", "    return MISS"] if lines else []
 
     def facts(self, numbers: dict[int, Any]) -> Any:
-        """What a trace depends on, as part of a key: how tensors lie, which have gradients, and what modules hold
-        besides: numbers and text by value, anything else by identity.
+        """What a trace depends on, as part of a key: how tensors lie, which ask for gradients and have them, and what
+        modules hold besides, and hooks: numbers and text by value, anything else by identity.
 
         What has been met is kept in ``numbers``, so that no other thing can come to have its identity.
         """
-        found: list[Any] = [(layout_of(t._data), _grad_of(t) is None) for t in self.tensors]
+        found: list[Any] = [
+            (layout_of(t._data), t._node.__class__ is Variable, _grad_of(t) is None) for t in self.tensors
+        ]
         for value in itertools.chain(*map(dict.values, self.dicts)):
             if value.__class__ in _SIMPLE:
                 found.append(f"{value.__class__.__name__} {value!r}")
@@ -322,12 +325,69 @@ def _positional(leaves: Any) -> Any:
     return tuple(leaves), {}
 
 
+class _Taking:
+    """Lines that take the leaves of a tree as ``a0``, ``a1`` and so on, and answer MISS where it is another tree."""
+
+    def __init__(self, declared: _Declared) -> None:
+        self.declared = declared
+        self.lines: list[str] = []
+        self.facts: list[tuple[str, Any]] = []
+        self.scope: dict[str, Any] = {}
+        self.count = 0
+
+    def take(self, value: Any, text: str) -> None:
+        """``value`` as it is now, and where it will be."""
+        kind, name = value.__class__, f"t{len(self.lines)}"
+        if value is None or id(value) in self.declared.places:
+            self.scope[name] = value
+            self.lines.append(f"if {text} is not {name}: return MISS")
+        elif kind is str or kind is bytes:
+            self.lines.append(f"if {text}.__class__ is not {kind.__name__} or {text} != {value!r}: return MISS")
+        elif kind is dict and all(key.__class__ is str for key in value):
+            self._inside(value, name, text, f"[*{name}] != {list(value)}", value.items())
+        elif kind is tuple or kind is list:
+            self._inside(value, name, text, f"len({name}) != {len(value)}", enumerate(value))
+        elif kind is np.ndarray or isinstance(value, (bool, int, float, complex, np.generic, Tensor)):
+            leaf = f"a{self.count}"
+            self.count += 1
+            self.lines.append(f"{leaf} = {text}")
+            self.facts.append((f"{leaf}.__class__", kind))
+            if isinstance(value, Tensor):
+                self.lines += [f"{name} = {text}", f"if {name}._node is not None: return MISS"]
+                self.facts[-1] = (f"{name}.__class__", kind)
+                self.lines.append(f"{leaf} = {name}._data")
+                value = value._data
+                self.facts.append((f"{leaf}.__class__", value.__class__))
+            if value.__class__ is np.ndarray:
+                self.facts += [(f"{leaf}.{fact}", getattr(value, fact)) for fact in ("shape", "dtype", "strides")]
+        else:
+            raise Unrecordable(f"its leaves are not to be had from a {kind.__name__} at once")
+
+    def _inside(self, value: Any, name: str, text: str, differs: str, items: Any) -> None:
+        self.lines += [
+            f"{name} = {text}",
+            f"if {name}.__class__ is not {value.__class__.__name__} or {differs}: return MISS",
+        ]
+        for key, item in items:
+            self.take(item, f"{name}[{key!r}]")
+
+    def written_out(self) -> list[str]:
+        """All lines."""
+        lines = ["try:", *(f"    {line}" for line in self.lines)]
+        if self.facts:
+            self.scope["facts"] = tuple([value for _, value in self.facts])
+            lines.append(f"    if ({''.join(f'{text}, ' for text, _ in self.facts)}) != facts: return MISS")
+        return [*lines, "except AttributeError:", "    return MISS"]
+
+
 class _Traced:
     """One list of calls, and what goes in and out of it."""
 
-    def __init__(self, code: Any, bound: list[int], graded: list[int], rebuild: Any, tensors: list[bool]) -> None:
+    def __init__(
+        self, code: Any, bound: list[int], graded: list[int], rebuild: Any, tensors: list[bool], entered: int
+    ) -> None:
         self.code, self.bound, self.graded, self.rebuild = code, bound, graded, rebuild
-        self.kinds: list[Any] = []  # of the arguments
+        self.entered = entered  # how many of the arguments' leaves are among the code's arguments
         self.tensors = tensors  # which results are
         self.optimizers: list[Any] = []
         self.cleared: list[int] = []  # whose gradients are forgotten after the optimisers' steps
@@ -335,35 +395,30 @@ class _Traced:
         self._written: Any = None
         self._rewritten = 0
 
-    def steady(self, watch: _Watch) -> Any:
-        """A function of the arguments for a call that finds all as ``watch`` has it; MISS where it does not."""
+    def steady(self, watch: _Watch, given: Any, declared: _Declared) -> Any:
+        """A function of the arguments for a call that finds all as ``watch`` has it; MISS where it does not, or where
+        the arguments are other trees than ``given``.
+        """
         before = self._watch[0] if self._watch else None
         self._watch[:] = watch, watch.expected, watch.tensors
         if before is None or len(before.rest) != len(watch.rest) or not all(map(operator.is_, before.rest, watch.rest)):
             self._rewritten += 1
-            self._written = self._write(watch) if self._rewritten < _PATIENCE else None
+            try:
+                self._written = self._write(watch, given, declared) if self._rewritten < _PATIENCE else None
+            except Unrecordable:
+                self._written = None
         return self._written
 
-    def _write(self, watch: _Watch) -> Any:
-        code = self.code
-        count = len(self.kinds)
-        names = [f"a{i}" for i in range(count)]
-        facts: list[Any] = []
-        for name, kind in zip(names, self.kinds, strict=True):
-            if kind.__class__ is tuple:
-                facts.append((f"{name}.__class__, {name}.shape, {name}.dtype, {name}.strides, ", (np.ndarray, *kind)))
-            else:
-                facts.append((f"{name}.__class__, ", (kind,)))
-        scope: dict[str, Any] = {}
-        lines = ["watch, expected, tensors = parts"]
-        lines += ["try:", f"    {''.join(f'{name}, ' for name in names)}= args" if names else "    () = args"]
-        if facts:
-            lines.append(f"    if ({''.join(text for text, _ in facts)}) != facts: return MISS")
-        lines += ["except (ValueError, AttributeError):", "    return MISS"]
+    def _write(self, watch: _Watch, given: Any, declared: _Declared) -> Any:
+        code, taking = self.code, _Taking(declared)
+        for tree, name in zip(given, ("args", "kwargs"), strict=True):
+            taking.take(tree, name)
+        scope, count = taking.scope, taking.count
+        lines = ["watch, expected, tensors = parts", *taking.written_out()]
         lines += watch.written_out(scope)
-        given = code.arguments[count:]
+        rest = code.arguments[count:]
         used = " ".join(code.body) + code.result
-        for i, name in enumerate(given):
+        for i, name in enumerate(rest):
             if re.search(rf"\b{name}\b", used):
                 lines.append(f"{name} = expected[{self._place(i, watch)}]")
         body = list(code.body)
@@ -408,21 +463,20 @@ class _Traced:
         rebuilt = self.rebuild
         single = len(texts) == 1 and rebuilt([_END]) is _END
         lines.append(f"return {texts[0] if single else f'rebuilt([{chr(44).join(texts)}])'}")
-        source = "def steady(args):\n" + "".join(f"    {line}\n" for line in lines)
+        source = "def steady(args, kwargs):\n" + "".join(f"    {line}\n" for line in lines)
         scope |= {
             **code.scope,
             **{f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)},
             "KernelFailure": kernels.KernelFailure,
             "Tensor": Tensor,
             "asarray": np.asarray,
-            "facts": tuple(value for _, values in facts for value in values),
             "new": object.__new__,
             "parts": self._watch,
             "rebuilt": rebuilt,
         }
-        exec(compile(source, f"<autodiff.jit: {code.name}>", "exec"), scope)
-        scope["steady"].__doc__ = source
-        return scope["steady"]
+        steady = defined("steady", source, f"<autodiff.jit: {code.name}>", scope)
+        steady.__doc__ = source
+        return steady
 
     def _reads_gradient(self, place: int, watch: _Watch, used: str) -> bool:
         """Whether the code reads what the tensor's gradient was."""
@@ -430,7 +484,7 @@ class _Traced:
         held = [leaf for leaf in watch.leaves if leaf._grad is not None]
         if not any(leaf is node for leaf in held):
             return True
-        number = len(self.kinds) + len(watch.tensors) + [leaf is node for leaf in held].index(True)
+        number = self.entered + len(watch.tensors) + [leaf is node for leaf in held].index(True)
         return re.search(rf"\ba{number}\b", used) is not None
 
     def _place(self, number: int, watch: _Watch) -> int:
@@ -456,6 +510,8 @@ class Jit:
         self._lock = threading.RLock()
         self._watch: _Watch | None = None
         self._met: dict[int, Any] = {}
+        #: Whose latest call it was: this one's, or that of one that declares a module among the arguments, too.
+        self._latest: Jit | None = None
         #: What serves a call that finds everything as the last one left it, and under which setting of the kernels.
         self._steady: Any = None
         self._setting: Any = None
@@ -481,22 +537,19 @@ class Jit:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = current_state()
-        if state is None and self._steady is not None and not kwargs and self._setting == kernels.setting():
-            with self._lock:
-                steady, undoes = self._steady
-                before = self._drawn_so_far() if undoes else []
-                result = steady(args)
-                if result is not MISS:
-                    return result
-                self._undraw(before)
+        if state is None and self._latest is not None:
+            result = self._latest._at_once(args, kwargs)
+            if result is not MISS:
+                return result
         if state is not None and (state.tracer is not None or state != replaced(ORDINARY, grad=state.grad)):
             return self._function(*args, **kwargs)  # part of something larger, or watched
+        given: Any = args, kwargs
         static: Any = ()
         if self._signature is not None:
-            given = self._signature.bind(*args, **kwargs)
-            given.apply_defaults()
-            static = {name: given.arguments.pop(name) for name in self._static}
-            args, kwargs = (), dict(given.arguments)
+            bound = self._signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            static = {name: bound.arguments.pop(name) for name in self._static}
+            args, kwargs = (), dict(bound.arguments)
         if kwargs or static or not all(map(_is_simple, args)):
             leaves, rebuild = flatten((args, kwargs))
             known = self._declared.places
@@ -507,7 +560,9 @@ class Jit:
                 if child is None:
                     child = Jit(self._function, (*self._state, *others.values()), self._static)
                     self._for_arguments[tuple(others)] = child
-                return child(*args, **kwargs, **(static or {}))
+                result = child(*args, **kwargs, **(static or {}))
+                self._latest = child
+                return result
             shape: Any = repr(rebuild([0] * len(leaves))), _by_value(static)
         else:
             leaves, rebuild, shape = list(args), _positional, len(args)
@@ -524,14 +579,28 @@ class Jit:
             traced = self._known.get(key)
             if traced is None:
                 traced = self._known[key] = self._trace(leaves, rebuild, static, tensors, state)
-                traced.kinds = kinds
             result = self._run(traced, leaves, rebuild, static, tensors)
-            if rebuild is _positional and state is None:
+            if self._signature is None and state is None:
                 self._watch = watch = _Watch(self._declared)
                 steady = watch.facts(self._met) == facts  # a first call may leave gradients where there were none
-                written = traced.steady(watch) if steady else None
+                written = traced.steady(watch, given, self._declared) if steady else None
+                self._latest = self
                 self._steady = None if written is None else (written, traced.code.undoes)
                 self._setting = kernels.setting()
+            return result
+
+    def _at_once(self, args: Any, kwargs: Any) -> Any:
+        """The result of a call that finds everything as the last one left it; MISS if it does not."""
+        if self._setting != kernels.setting():
+            return MISS
+        with self._lock:
+            if self._steady is None:
+                return MISS
+            steady, undoes = self._steady
+            before = self._drawn_so_far() if undoes else []
+            result = steady(args, kwargs)
+            if result is MISS:
+                self._undraw(before)
             return result
 
     def _run(self, traced: _Traced, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any]) -> Any:
@@ -693,7 +762,8 @@ class Jit:
         kinds = [isinstance(out, Tensor) for out in outs]
         code = frozen_code(self._workshop, recorder, standins, values, (shown, news, grads), name)
 
-        traced = _Traced(code, bound, graded, template, kinds)
+        entered = len(standins) - len(saved) - sum(grad is not None for *_, grad in saved)
+        traced = _Traced(code, bound, graded, template, kinds, entered)
         traced.optimizers, traced.cleared = tracer.stepped, cleared
         tracer.taken.clear()
         return code, traced

@@ -93,8 +93,9 @@ class Entry:
 
     def find(self, op: Any, key: Any, outs: Any) -> Entry | None:
         """The entry that follows under these facts; how results lie may depend on values, too."""
+        kin = getattr(op, "kin", None)  # what operations that are made anew at every call have in common
         for entry in self.next:
-            alike = entry.op is op or (op.kin is not None and entry.op.kin is op.kin)
+            alike = entry.op is op or (kin is not None and getattr(entry.op, "kin", None) is kin)
             if alike and entry.key == key and entry.outs == outs:
                 return entry
         return None

@@ -98,7 +98,6 @@ class Operation(Facts):
     fused = variadic = elementwise = False
     tangents: Any = None
     pull: Any = None
-    kin: Any = None  # of an operation that is made anew at every call, what all of these have in common
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)

@@ -172,6 +172,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "vmap": (autodiff.vmap(lambda x, y: (x * y).sum()), np.ones((4, 3)), np.arange(12.0).reshape(4, 3)),
     "vmap of grad": (autodiff.vmap(autodiff.grad(lambda x: np.sin(x).sum())), np.arange(12.0).reshape(4, 3)),
     "hessian": (autodiff.hessian(lambda x: (x**3).sum()), np.arange(3.0)),
+    "hessian through tanh": (autodiff.hessian(lambda x: (np.tanh(x) ** 3).sum()), np.arange(3.0)),
+    "numbers beside tensors": (lambda x: autodiff.tensor(x) * np.sum(x) + np.max(x), np.arange(3.0)),
     "jacfwd": (autodiff.jacfwd(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
     "jacrev": (autodiff.jacrev(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
     "jvp": (lambda x, v: autodiff.jvp(lambda z: np.exp(z) * z, (x,), (v,)), np.ones(3), np.arange(3.0)),
@@ -375,6 +377,12 @@ CHANGES: dict[str, Any] = {
     "the model's": lambda m, o: m.load_state_dict({k: v * 2 for k, v in m.state_dict().items()}),
     "frozen": lambda m, o: setattr(m[2].weight, "requires_grad", False),
     "a buffer": lambda m, o: setattr(m[1].running_mean, "data", np.ones(4, np.float32)),
+    "a hook": lambda m, o: m[2].weight.register_hook(lambda g: g * 0.5),
+}
+#: And what happens two calls after that.
+LATER: dict[str, Any] = {
+    "frozen": lambda m, o: setattr(m[2].weight, "requires_grad", True),
+    "a hook": lambda m, o: m[2].weight._node.hooks.clear(),
 }
 
 
@@ -388,12 +396,40 @@ def test_what_changes_between_calls_is_noticed(name: str) -> None:
         if i == 4:
             CHANGES[name](model, optimizer)
             CHANGES[name](twin, other)
+        if i == 6:
+            for changed in ((model, optimizer), (twin, other)):
+                LATER.get(name, CHANGES["nothing"])(*changed)
         if i == 7:
             x = np.asfortranarray(x)
         assert bits(compiled(x, y)) == bits(plain(x, y))
         assert bits(model.state_dict()) == bits(twin.state_dict())
         assert bits(optimizer.state_dict()) == bits(other.state_dict())
         assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
+
+
+@pytest.mark.parametrize("norm", [0.01, 1e3, np.inf])
+def test_gradients_are_clipped_between_backward_and_step(norm: float) -> None:
+    (model, optimizer, _), (twin, other, _) = steered(), steered()
+
+    def step_of(model: Any, optimizer: Any) -> Any:
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            total = optim.clip_grad_norm_(model.parameters(), norm)
+            optim.clip_grad_value_(model.parameters(), norm / 10)
+            optimizer.step()
+            return total
+
+        return step
+
+    compiled, plain = autodiff.jit(step_of(model, optimizer), state=(model, optimizer)), step_of(twin, other)
+    for i in range(5):
+        r = np.random.default_rng(i)
+        x, y = r.normal(size=(6, 4)).astype(np.float32), r.integers(0, 3, 6)
+        assert float(compiled(x, y)) == plain(x, y)
+        assert bits(model.state_dict()) == bits(twin.state_dict())
+        assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in twin.parameters()])
+    assert len(compiled.plans) <= 2
 
 
 def test_a_schedule_is_stepped_outside() -> None:
@@ -506,3 +542,55 @@ def test_zero_times_infinity_is_found_in_the_gradient(size: int) -> None:
         for value in (x, x * 0, np.where(x > 0.7, x, 0.0), x):
             assert np.asarray(jitted(value)).tobytes() == np.asarray(slope(value)).tobytes()
         assert autodiff.jit(slope)(x * 0).tobytes() == slope(x * 0).tobytes()
+
+
+def tree(a: Any, b: Any = None, *more: Any, name: str = "x") -> Any:
+    leaves = [leaf for leaf in autodiff.core.pytree.flatten((a, b, more))[0] if not isinstance(leaf, str)]
+    total = sum(np.sum(np.tanh(leaf * (i + 1.0))) for i, leaf in enumerate(leaves))
+    return {name: total, "kept": [leaves[0] * 2.0, None, "text"]}
+
+
+ARGUMENTS = [
+    ({"w": np.ones(3), "b": 2.0},),
+    ({"b": 2.0, "w": np.ones(3)},),
+    ({"w": np.ones(3)},),
+    ({"w": np.ones(3), "b": None},),
+    ({"w": np.ones(3), "b": np.ones(3)}, None),
+    ([np.ones(3), {"x": (np.float32(1), [1, 2.5])}], "text"),
+    ([np.ones(3), {"x": [np.float32(1), (1, 2.5)]}], "other"),
+    ((np.ones(3), np.ones((2, 2), np.float32)), Tensor(np.arange(3.0))),
+    (Tensor(np.float64(2)), np.ones(3)[::2], 3, True, 1j),
+    (np.ones(3), np.asfortranarray(np.ones((2, 3)))),
+    (np.ones(3), np.ones((2, 3))),
+    ({1: np.ones(2), 2: np.ones(3)},),
+]
+
+
+def test_trees_of_arguments_are_taken_apart_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of a kind but the first is one function; a call of any other kind is told from it."""
+    slow: list[Any] = []
+    original = autodiff.jit(lambda: 0).__class__._run
+    monkeypatch.setattr(
+        "autodiff.compiler.jit.Jit._run", lambda self, *args: slow.append(args) or original(self, *args)
+    )
+    f = autodiff.jit(tree)
+    for first in ARGUMENTS:
+        for i, args in enumerate((first, first, *ARGUMENTS, first)):
+            slow.clear()
+            assert bits(f(*args, name="y")) == bits(tree(*args, name="y"))
+            if i == 1 and 1 not in getattr(first[0], "keys", tuple)():
+                assert not slow
+    tracked = Tensor(np.ones(3), requires_grad=True)
+    f(tracked)["x"].backward()
+    assert tracked.grad is not None
+
+
+def test_modules_among_the_arguments_are_served_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [nn.Linear(3, 2, generator=np.random.default_rng(i)) for i in range(2)]
+    f = autodiff.jit(lambda model, x: model(x).sum())
+    x = np.ones((4, 3), np.float32)
+    for model in (models[0], models[0], models[1], models[0], models[1], models[1]):
+        model.weight.data = model.weight.data * 2
+        assert bits(f(model, x)) == bits(model(x).sum().detach())
+    monkeypatch.setattr("autodiff.compiler.jit.Jit._run", None)
+    assert bits(f(models[1], x)) == bits(models[1](x).sum().detach())
