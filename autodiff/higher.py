@@ -2,7 +2,7 @@
 
 Rules receive Tensors then, so that NumPy's protocols record what they do. A fused primitive's hand-derived backward
 reads residuals that are bare arrays, and recording it would silently treat them as constants; so its *composed
-definition* is differentiated instead.
+definition* is differentiated instead, or what its gradient is in operations, where that is :func:`stated`.
 """
 
 from __future__ import annotations
@@ -19,32 +19,49 @@ from autodiff.core.modes import enable_grad
 from autodiff.core.op import alias, pick, wrap
 from autodiff.reads import ShapeOnly
 
-__all__ = ["depends_beyond"]
+__all__ = ["depends_beyond", "stated"]
+
+# Fused operation -> the rules of its inputs.
+_stated: dict[Any, tuple[Any, ...]] = {}
+
+
+def stated(op: Any, *rules: Any) -> None:
+    """State in operations what a fused one sends to each input, ``rule(g, *inputs, **attrs)``: it saves a recorded pass
+    the walk through the composed definition.
+    """
+    _stated[op] = rules
 
 
 def _recorded(node: Node, g: Any, recording: Any) -> Sequence[Any]:
     """What a node's definition sends to each parent, recorded; of a set of entries, as a function of these alone."""
-    if node.op.fused:
+    if not node.op.fused:
+        return by_rules(node, g, _lifted(node, recording))
+    rules = _stated.get(node.op)
+    if rules is None:
         return _by_composed_definition(node, node.saved[0], g, recording)
-    return by_rules(node, g, _lifted(node, recording))
+    inputs = [_standing(array, parent, recording) for array, parent in zip(node.saved[0], node.parents, strict=True)]
+    attrs = node.attrs or {}
+    asked = zip(rules, node.parents, strict=True)
+    found = [None if parent is None else rule(g, *inputs, **attrs) for rule, parent in asked]
+    return backward.above.zeros(node.op, g, found, rules, inputs, attrs)  # type: ignore[no-any-return]
+
+
+def _standing(array: Any, entry: Any, wanted: Any) -> Any:
+    """An array as a Tensor that stands where it stood when the node was recorded; given a set of entries, as a constant
+    unless it is among them.
+    """
+    bare = entry is None or array is None or isinstance(array, ShapeOnly)
+    return array if bare or (wanted is not True and entry not in wanted) else wrap(array, entry)
 
 
 def _lifted(node: Node, wanted: Any) -> tuple[Any, ...]:
-    """``(out, *inputs)`` as Tensors that stand where they stood when the node was recorded.
-
-    Given a set of entries, those that are not among them are constants.
-    """
-
-    def lifted(array: Any, entry: Any) -> Any:
-        bare = entry is None or array is None or isinstance(array, ShapeOnly)
-        return array if bare or (wanted is not True and entry not in wanted) else wrap(array, entry)
-
+    """``(out, *inputs)``, each :func:`_standing` where it stood."""
     out, *inputs = node.saved
     if not isinstance(out, tuple):
-        out = lifted(out, node)
+        out = _standing(out, node, wanted)
     elif wanted is True or node in wanted:
         out = tuple([wrap(part, pick(node, i)) for i, part in enumerate(out)])
-    return out, *[lifted(array, parent) for array, parent in zip(inputs, node.parents, strict=True)]
+    return out, *[_standing(array, parent, wanted) for array, parent in zip(inputs, node.parents, strict=True)]
 
 
 def _by_composed_definition(node: Node, inputs: Sequence[Any], g: Any, recorded: Any) -> list[Any]:

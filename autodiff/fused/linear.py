@@ -10,6 +10,7 @@ from autodiff.core.errors import ShapeError
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
+from autodiff.higher import stated
 
 __all__ = ["linear"]
 
@@ -113,4 +114,17 @@ linear = Fused(
     backward=linear_backward,
     sample=_sample,
     formula="y = x Wᵀ + b",
+)
+
+
+def _rows(x: Any) -> Any:
+    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
+
+
+# The three lines of linear_backward.
+stated(
+    linear,
+    lambda g, x, weight, bias: np.matmul(g, weight),
+    lambda g, x, weight, bias: np.matmul(np.transpose(_rows(g)), _rows(x)),
+    lambda g, x, weight, bias: np.sum(_rows(g), axis=0),
 )
