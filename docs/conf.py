@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from docutils.nodes import SkipNode  # noqa: E402
+from make_derivations import as_mathml, sections  # noqa: E402
 from sphinx.ext.napoleon import Config, NumpyDocstring  # noqa: E402
 
 import autodiff  # noqa: E402
@@ -35,6 +37,8 @@ html_theme_options: dict[str, Any] = {
 }
 html_show_sourcelink = False
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
@@ -73,6 +77,9 @@ def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
         if isinstance(value, Fused):
             derivation = plain_stars(inspect.getdoc(value.backward) or "See the source.")
             text += f"\n\n.. rubric:: Derivation of the gradient\n\n{derivation}"
+            for heading, rows in sections(value.name):
+                terms = (f"- :math:`{latex}`, {shape}{words and f': {words}'}" for latex, shape, words in rows)
+                text += "\n\n" + "\n".join([f"{heading}, term by term:", "", *terms])
         return lines + [f"   {line}" for line in text.splitlines()] + [""]
     kind = "function" if not inspect.isclass(value) else "class"
     if kind == "class" and issubclass(value, Exception):
@@ -104,3 +111,14 @@ def reference(folder: Path) -> None:
 
 
 reference(HERE / "reference")
+
+
+def setup(app: Any) -> None:
+    """Formulas are MathML, which browsers draw offline and without a script."""
+    known = as_mathml()
+
+    def draw(writer: Any, node: Any) -> None:
+        writer.body.append(known[node.astext()])
+        raise SkipNode
+
+    app.add_html_math_renderer("mathml", (draw, None), (draw, None))

@@ -8,10 +8,11 @@ of.
 from __future__ import annotations
 
 import ast
+import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["TEXTBOOK", "formula_of", "tree"]
+__all__ = ["TEXTBOOK", "formula_of", "rank_of", "tree", "typeset"]
 
 #: Name of an operation: its value, and its derivative with respect to each input. ``out`` is the value, ``n`` the
 #: number of elements of the input.
@@ -107,3 +108,91 @@ def formula_of(name: str) -> dict[str, Any] | None:
         return None
     value, slopes = found
     return {"value": tree(value), "slopes": [tree(slope) for slope in slopes], "computes": computes}
+
+
+#: How each operation is written: in MathML, which browsers draw, and in LaTeX, which Markdown shows.
+_MARKS: dict[str, tuple[str, str]] = {
+    "+": ("<mrow>{}<mo>+</mo>{}</mrow>", "{} + {}"),
+    "-": ("<mrow>{}<mo>−</mo>{}</mrow>", "{} - {}"),
+    "*": ("<mrow>{}<mo>·</mo>{}</mrow>", r"{} \cdot {}"),
+    "@": ("<mrow>{}{}</mrow>", r"{} \, {}"),
+    "/": ("<mfrac>{}{}</mfrac>", r"\frac{{{}}}{{{}}}"),
+    "^": ("<msup>{}{}</msup>", "{{{}}}^{{{}}}"),
+    "neg": ("<mrow><mo>−</mo>{}</mrow>", "-{}"),
+    "sqrt": ("<msqrt>{}</msqrt>", r"\sqrt{{{}}}"),
+    "exp": ("<msup><mi>e</mi>{}</msup>", "e^{{{}}}"),
+    "abs": ("<mrow><mo>|</mo>{}<mo>|</mo></mrow>", r"\left|{}\right|"),
+    "transpose": ("<msup>{}<mi>T</mi></msup>", "{{{}}}^{{T}}"),
+    "sum": ("<mrow><mo>∑</mo>{}</mrow>", r"\sum {}"),
+    "positive": ("<mrow><mo>[</mo>{}<mo>&gt;</mo><mn>0</mn><mo>]</mo></mrow>", r"[{} > 0]"),
+    "bracket": ("<mrow><mo>(</mo>{}<mo>)</mo></mrow>", r"\left({}\right)"),
+}
+_MARKS["step"] = _MARKS["positive"]
+_RANKS: dict[str, float] = {"+": 1, "-": 1, "neg": 2, "sum": 2.5, "*": 3, "@": 3, "/": 8, "^": 6}
+#: How tightly each operand has to bind to stand without brackets.
+_LEAST: dict[str, tuple[float, ...]] = {
+    "+": (0, 2),
+    "-": (0, 2.5),
+    "neg": (2.5,),
+    "*": (3, 4),
+    "@": (3, 4),
+    "^": (9, 0),
+    "transpose": (9,),
+    "sum": (2.5,),
+}
+
+
+def typeset(formula: Any, latex: bool = False) -> str:
+    """A formula as mathematics: MathML, or LaTeX.
+
+    Examples
+    --------
+    >>> typeset(tree("x / (1 + exp(-x))"), latex=True)
+    '\\\\frac{x}{1 + e^{-x}}'
+    >>> typeset(tree("sum(x, n)"))
+    '<mrow><munder><mo>∑</mo><mrow><mi>n</mi></mrow></munder><mi>x</mi></mrow>'
+    """
+    if not isinstance(formula, list):
+        return _word(formula, latex)
+    op, *parts = formula
+    marks = _MARKS.get(op)
+    if op in ("sum", "mean") and len(parts) > 1:
+        over = "<mo>,</mo>".join(_word(part, False) for part in parts[1:])
+        if latex:
+            head = (r"\sum" if op == "sum" else r"\operatorname{mean}") + f"_{{{', '.join(parts[1:])}}}"
+        else:
+            head = f"<munder>{'<mo>∑</mo>' if op == 'sum' else '<mi>mean</mi>'}<mrow>{over}</mrow></munder>"
+        marks = (f"<mrow>{head}{{}}</mrow>", head.replace("{", "{{").replace("}", "}}") + " {}")
+        parts = parts[:1]
+    if marks is None:
+        called = _word("ln" if op == "log" else op, latex)
+        inner = (", " if latex else "<mo>,</mo>").join(typeset(part, latex) for part in parts)
+        bracketed = _MARKS["bracket"][latex].format(inner)
+        return f"{called}{bracketed}" if latex else f"<mrow>{called}{bracketed}</mrow>"
+
+    def operand(place: int, part: Any) -> str:
+        drawn = typeset(part, latex)
+        least = 10 if op == "mean" else (*_LEAST.get(op, ()), 0, 0)[place]
+        # A sign in front of a product is the product's.
+        bare = rank_of(part) >= least or (op == "*" and not place and isinstance(part, list) and part[0] == "neg")
+        return drawn if bare else _MARKS["bracket"][latex].format(drawn)
+
+    return marks[latex].format(*(operand(place, part) for place, part in enumerate(parts)))
+
+
+def rank_of(formula: Any) -> float:
+    """How tightly a formula holds together: a sum 1, a product 3, a name 9."""
+    return _RANKS.get(formula[0], 9) if isinstance(formula, list) else 9
+
+
+def _word(text: Any, latex: bool) -> str:
+    """A name, with what follows its underscore as an index; or a number."""
+    if not isinstance(text, str):
+        return str(text) if latex else f"<mn>{text}</mn>"
+    base, _, index = text.partition("_")
+    if not latex:
+        return f"<msub><mi>{base}</mi><mi>{index}</mi></msub>" if index else f"<mi>{base}</mi>"
+    # A hat follows its letter; words of several letters stand upright.
+    base = re.sub("(.)\u0302", r"\\hat{\1}", base)
+    parts = [text if len(text) < 3 or "hat" in text else rf"\mathrm{{{text}}}" for text in (base, index)]
+    return f"{parts[0]}_{{{parts[1]}}}" if index else parts[0]

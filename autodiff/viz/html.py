@@ -16,6 +16,7 @@ from typing import Any
 
 from autodiff.core.op import registry
 
+from .derivations import derivation_of
 from .formulas import formula_of
 from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, clean, shape_text
 from .svg import style_sheet, variables
@@ -139,7 +140,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
         "gap": MAP_GAP,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
         "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
-        "formulas": _formulas(view),
+        **_formulas(view),
         "nodes": nodes,
         "edges": edges,
         "clusters": clusters,
@@ -158,13 +159,17 @@ def _shown_now(node: NodeView) -> list[Any]:
 
 
 def _formulas(view: GraphView) -> dict[str, Any]:
-    """The textbook formulas of the operations of a picture, by name."""
-    names = {value for node in view.nodes for key, value in node.details if key == "operation"}
-    found = {name: formula_of(name) for name in sorted(names)}
+    """The textbook formulas of the operations of a picture, and the derivations of the fused ones, by name."""
+    names = sorted({value for node in view.nodes for key, value in node.details if key == "operation"})
+    formulas = ((name, formula_of(name)) for name in names)
+    derivations = ((name, derivation_of(name)) for name in names)
     return {
-        name: {**formula, "inputs": list(registry[name].inputs)}
-        for name, formula in found.items()
-        if formula is not None
+        "formulas": {
+            name: {**formula, "inputs": list(registry[name].inputs)}
+            for name, formula in formulas
+            if formula is not None
+        },
+        "derivations": {name: found.shown() for name, found in derivations if found is not None},
     }
 
 

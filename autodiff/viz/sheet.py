@@ -95,7 +95,7 @@ def family(key: str) -> Family:
 
 def corner_radius(node: NodeView, box: Box) -> float:
     """How round the corners of a box are."""
-    if pill(node) and len(box.lines) < 4:
+    if pill(node) and len(box.lines) < 4 and not box.maps:
         return box.height / 2
     return 2.5 if node.kind in ("input", "constant") else 7.0
 

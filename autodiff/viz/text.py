@@ -36,7 +36,8 @@ def to_text(view: GraphView) -> str:
     for edge in sorted(view.edges, key=lambda edge: edge.slot):
         if edge.kind in ("data", "gradient", "carry"):
             times = f"×{edge.count}" if edge.count > 1 else ""
-            before = "before: " if edge.kind == "carry" else ""
+            where = dict(edge.details).get("in", "")
+            before = f"{where}: " if where else "before: " if edge.kind == "carry" else ""
             inputs.setdefault(edge.target, []).append(before + number[edge.source] + times)
     depth = view.depths()
     headings = {cluster.id: cluster for cluster in view.clusters}

@@ -9,8 +9,9 @@ view and none recurses.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 from autodiff.core.errors import ArgumentError
@@ -19,6 +20,8 @@ __all__ = ["ClusterView", "EdgeView", "GraphView", "HeatMap", "NodeView"]
 
 NodeKind = Literal["op", "fused", "parameter", "input", "constant", "port", "fold", "gradient", "note"]
 EdgeKind = Literal["data", "gradient", "carry", "link"]
+#: In which copy of which rolled block something lies, from the outside in.
+_Path = tuple[tuple[str, int], ...]
 ClusterKind = Literal["module", "fused", "chain", "repeat", "span", "side"]
 
 
@@ -337,38 +340,35 @@ class GraphView:
         by_id = {cluster.id: cluster for cluster in self.clusters}
         twins, rolls = self._rolled()
         drawn = {node.id: node for node in self.nodes}
-        copies: dict[str, int] = {}
-        alerts: dict[str, str] = {}
+        copies: dict[str, list[NodeView]] = {}
         image: dict[str, str] = {}
+
+        def first_of(name: str) -> str:
+            while name in twins:
+                name = twins[name]
+            return name
+
         for node in self.nodes:
-            first = node.id
-            while first in twins:
-                first = twins[first]
+            first = first_of(node.id)
             home = drawn[first].cluster
             box_id = shown_as[home] if home is not None else None
             image[node.id] = first if box_id is None else box_id
-            copies[first] = copies.get(first, 0) + 1
-            if node.alert:
-                alerts.setdefault(first, node.alert)
+            copies.setdefault(first, []).append(node)
+        for cluster in self.clusters if twins else ():
+            copies.setdefault(first_of(cluster.id), []).append(_as_box(cluster))
         nodes: list[NodeView] = []
         placed: set[str] = set()
-        labels = {twins[node.id]: node.label for node in reversed(self.nodes) if node.id in twins}
         for node in self.nodes:
             target = image[node.id]
             if target == node.id:
-                nodes.append(
-                    node
-                    if copies[node.id] == 1
-                    else _as_pattern(node, labels.get(node.id, node.label), alerts.get(node.id, ""))
-                )
+                nodes.append(node if len(copies[node.id]) == 1 else _as_pattern(copies[node.id]))
             elif target in by_id and target not in placed:
                 placed.add(target)
-                box = _as_box(by_id[target])
+                alike = copies.get(target, [])
+                box = _as_pattern(alike) if len(alike) > 1 else _as_box(by_id[target])
                 repeat = by_id[box.cluster] if box.cluster is not None else None
                 nodes.append(replace(box, label=repeat.label) if repeat is not None and repeat.rolled else box)
-        merged: dict[tuple[str, str, int, EdgeKind], EdgeView] = {}
-        uses: dict[tuple[str, str, int, EdgeKind], int] = {}
-        alarms: dict[tuple[str, str, int, EdgeKind], str] = {}
+        merged: dict[tuple[str, str, int, EdgeKind], list[EdgeView]] = {}
         for edge in self.edges:
             source, target = image[edge.source], image[edge.target]
             changed = source != edge.source or target != edge.target
@@ -376,7 +376,7 @@ class GraphView:
             if (
                 changed
                 and rolls
-                and kind == "data"
+                and kind != "link"
                 and _carried(rolls, drawn[edge.source].cluster, drawn[edge.target].cluster)
             ):
                 kind = "carry"
@@ -385,13 +385,9 @@ class GraphView:
             # Uses stay apart where both ends are the user's own boxes and at the inputs of a fused operation.
             apart = (target not in by_id and source not in by_id) or (target in by_id and by_id[target].kind == "fused")
             key = (source, target, edge.slot if apart else -1, kind)
-            if not changed and key in merged:
+            if not changed and any((e.source, e.target) == (source, target) for e in merged.get(key, ())):
                 key = (edge.id, "", edge.slot, kind)
-            if key not in merged:
-                merged[key] = edge
-            uses[key] = uses.get(key, 0) + edge.count
-            if edge.alert:
-                alarms.setdefault(key, edge.alert)
+            merged.setdefault(key, []).append(edge)
         hidden = {cluster.id for cluster in self.clusters if shown_as[cluster.id] is not None}
         # The frame of the first copy would stand right inside that of the repeat: its content moves out, the frame
         # goes.
@@ -402,19 +398,27 @@ class GraphView:
                 hidden.add(cluster.id)
             elif path and path[-1][0] == cluster.parent and not cluster.collapsed:
                 lifted[cluster.id] = path[-1][0]
+        counts = Counter(cluster.parent for cluster in self.clusters)
         arrows = []
-        for key, edge in merged.items():
-            source, target, _, kind = key
+        for (source, target, _, kind), several in merged.items():
+            edge = several[0]
             if not target:
                 arrows.append(edge)
                 continue
-            count = uses[key]
-            if count > 1 and any(end in drawn and rolls.get(drawn[end].cluster or "") for end in (source, target)):
-                # One use in each copy of a rolled block is one arrow, not twelve.
-                count = 1
+            paths = [
+                (rolls.get(drawn[e.source].cluster or "", ()), rolls.get(drawn[e.target].cluster or "", ()))
+                for e in several
+            ]
+            count = sum(e.count for e in several)
+            if any(a or b for a, b in paths):
+                # One use in each copy of a rolled block is one arrow, not twelve; what few copies have says which.
+                where, times = _where(paths, counts)
+                count = count // times if count % times == 0 else 1
+                details = (*_shared(several), *((("in", where),) if where else ()))
+                edge = replace(edge, label=f"{_common_label(several)} {where}".strip(), details=details)
             same = (edge.source, edge.target, edge.count, edge.kind) == (source, target, count, kind)
             arrow = edge if same else edge.moved(source, target, kind, count)
-            alarm = alarms.get(key, "")
+            alarm = next((e.alert for e in several if e.alert), "")
             arrows.append(arrow if arrow.alert == alarm else replace(arrow, alert=alarm))
         return GraphView(
             tuple(node.moved(lifted[node.cluster]) if node.cluster in lifted else node for node in nodes),
@@ -432,7 +436,11 @@ class GraphView:
         """Each box of a later copy to the box of the first copy that is drawn for it; and in which copies a cluster
         lies.
         """
-        rolled = {cluster.id for cluster in self.clusters if cluster.rolled and not cluster.collapsed}
+        shut: set[str] = set()
+        for cluster in self.clusters:
+            if cluster.collapsed or cluster.parent in shut:
+                shut.add(cluster.id)
+        rolled = {cluster.id for cluster in self.clusters if cluster.rolled and cluster.id not in shut}
         if not rolled:
             return {}, {}
         rolls: dict[str, tuple[tuple[str, int], ...]] = {}
@@ -444,10 +452,11 @@ class GraphView:
                 outer = (*outer, (cluster.parent, number))  # type: ignore[assignment]
             rolls[cluster.id] = outer
         members: dict[tuple[tuple[str, int], ...], list[str]] = {}
-        for node in self.nodes:
-            path = rolls[node.cluster] if node.cluster is not None else ()
+        frames: dict[tuple[tuple[str, int], ...], list[str]] = {}
+        for item, home in [*((n.id, n.cluster) for n in self.nodes), *((c.id, c.id) for c in self.clusters)]:
+            path = rolls[home] if home is not None else ()
             for length in range(1, len(path) + 1):
-                members.setdefault(path[:length], []).append(node.id)
+                (frames if item == home else members).setdefault(path[:length], []).append(item)
         twins: dict[str, str] = {}
         for path in sorted(members, key=len):
             repeat, number = path[-1]
@@ -458,6 +467,11 @@ class GraphView:
                 raise ArgumentError(f"cluster {repeat!r} is rolled, but its copies hold different numbers of boxes")
             for node_id, first in zip(members[path], firsts, strict=True):
                 twins.setdefault(node_id, first)
+            others = frames[(*path[:-1], (repeat, 0))]
+            if len(others) == len(frames[path]):
+                twins.update(
+                    (name, first) for name, first in zip(frames[path], others, strict=True) if name not in twins
+                )
         return twins, rolls
 
     def with_collapsed(self, collapsed: Mapping[str, bool]) -> GraphView:
@@ -517,19 +531,81 @@ def _carried(rolls: Mapping[str, tuple[tuple[str, int], ...]], source: str | Non
     return False
 
 
-def _as_pattern(node: NodeView, other: str, alert: str) -> NodeView:
+def _where(paths: Sequence[tuple[_Path, _Path]], counts: Mapping[str | None, int]) -> tuple[str, int]:
+    """In which copies of rolled blocks an arrow is, in words, and how many of them; no words where in every copy.
+
+    A path says in which copy of which block an end of the arrow lies, from the outside in.
+    """
+    seen: dict[tuple[tuple[int, ...], ...], None] = {}
+    totals: list[int] = []
+    for source, target in paths:
+        same = 0
+        while same < min(len(source), len(target)) and source[same] == target[same]:
+            same += 1
+        # From one copy to another is one place: the pair of them.
+        pair = len(source) > same < len(target) and source[same][0] == target[same][0]
+        places = [(step,) for step in source[:same]] + ([(source[same], target[same])] if pair else [])
+        places += [(step,) for step in (*source[same + pair :], *target[same + pair :])]
+        seen[tuple(tuple(number for _, number in place) for place in places)] = None
+        totals = [counts[place[0][0]] - (len(place) - 1) for place in places]
+    columns = [sorted(set(column)) for column in zip(*seen, strict=True)]
+    steps = {place[1] - place[0] for column in columns for place in column if len(place) > 1}
+    if len(seen) == prod(totals) and len(steps) < 2 and steps <= {1, -1}:
+        return "", len(seen)
+    said = [
+        _numbers(column)
+        for column, total in zip(columns, totals, strict=True)
+        if len(column) < total or len(column[0]) > 1
+    ]
+    return ", ".join(said) or "some copies", len(seen)
+
+
+def _numbers(places: Sequence[tuple[int, ...]]) -> str:
+    """Copies in words, counted from 1."""
+    if len(places[0]) > 1:
+        pairs = [f"{a + 1} to {b + 1}" for a, b in places]
+        return f"copy {', '.join(pairs[:3])}{' …' if len(pairs) > 3 else ''}"
+    runs: list[list[int]] = []
+    for number in (place[0] + 1 for place in places):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    said = ", ".join(" to ".join(map(str, run)) for run in runs[:4])
+    return f"cop{'y' if len(places) == 1 else 'ies'} {said}{' …' if len(runs) > 4 else ''}"
+
+
+def _common_label(edges: Sequence[EdgeView]) -> str:
+    """What is written beside all of some arrows: the label, or the rule in front of its number."""
+    labels = {edge.label for edge in edges}
+    rules = {label.partition(" = ")[0] for label in labels}
+    return (
+        labels.pop()
+        if len(labels) == 1
+        else rules.pop()
+        if len(rules) == 1 and any(" = " in text for text in labels)
+        else ""
+    )
+
+
+def _shared(items: Sequence[NodeView] | Sequence[EdgeView]) -> tuple[tuple[str, str], ...]:
+    """The details that all of some items have."""
+    own = [set(item.details) for item in items[1:]]
+    return tuple(pair for pair in items[0].details if all(pair in other for other in own))
+
+
+def _as_pattern(copies: Sequence[NodeView]) -> NodeView:
     """A box that stands for its copies as well: what differs in the label becomes a star, and what only one has
     goes.
     """
-    label = node.label
-    if other != label:
-        mine, theirs = label.split("."), other.split(".")
-        label = (
-            ".".join(a if a == b else "*" for a, b in zip(mine, theirs, strict=True))
-            if len(mine) == len(theirs)
-            else label
-        )
-    return replace(node, label=label, rows=(), maps=(), alert=alert)
+    first = copies[0]
+    parts = [copy.label.split(".") for copy in copies]
+    label = first.label
+    if len({len(part) for part in parts}) == 1:
+        label = ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
+    rows = tuple(row for row in first.rows if all(row in copy.rows for copy in copies))
+    alert = next((copy.alert for copy in copies if copy.alert), "")
+    return replace(first, label=label, rows=rows, maps=(), numbers=(), details=_shared(copies), alert=alert)
 
 
 def _as_box(cluster: ClusterView) -> NodeView:

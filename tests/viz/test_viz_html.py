@@ -8,9 +8,11 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,9 +24,14 @@ import autodiff as ad
 import nn
 from autodiff.core.errors import ArgumentError, AutodiffError
 from autodiff.viz import draw
+from autodiff.viz.derivations import DERIVATIONS, derivation_of
+from autodiff.viz.formulas import TEXTBOOK, tree, typeset
 from autodiff.viz.html import asset, safe_json, to_html
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 from nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_viz_layered import DIRECTIONS, graphs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -730,19 +737,37 @@ def test_the_widget_is_an_anywidget():
 
 # --- where arrows run ------------------------------------------------------------------------------------------------
 
-CROSSED = """
+CROSSED = r"""
 const shrink = (r, x, y) => [r.x + x, r.y + y, r.x + r.width - x, r.y + r.height - y];
 const all = (selector) => [...document.querySelectorAll(selector)];
 const places = all('#picture .node').map(e => [e.id, shrink(e.querySelector('.body').getBBox(), 2, 2)]);
 for (const e of all('#picture .cluster text')) places.push([e.textContent, shrink(e.getBBox(), 0, 2)]);
+for (const e of all('#picture .controls .button'))
+  places.push([e.getAttribute('aria-label'), shrink(e.querySelector('rect').getBBox(), 1, 1)]);
+// Points along a path of straight lines and cubic curves, none further apart than two points.
+const along = (d) => {
+  const points = [];
+  let last;
+  for (const [, kind, rest] of d.matchAll(/([MLC])([^MLC]*)/g)) {
+    const n = rest.match(/-?[\d.]+(?:e-?\d+)?/g).map(Number), pairs = [];
+    for (let i = 0; i < n.length; i += 2) pairs.push([n[i], n[i + 1]]);
+    if (kind === 'M') { last = pairs[0]; continue; }
+    const [a, b, c] = kind === 'C' ? pairs : [last, pairs[0], pairs[0]];
+    const steps = Math.ceil((Math.abs(c[0] - last[0]) + Math.abs(c[1] - last[1])) / 2) + 1;
+    for (let i = 0; i <= steps; i++) {
+      const t = i / steps, u = 1 - t;
+      points.push([0, 1].map(k => u ** 3 * last[k] + 3 * u * u * t * a[k] + 3 * u * t * t * b[k] + t ** 3 * c[k]));
+    }
+    last = c;
+  }
+  return points;
+};
 const found = [];
 for (const e of document.querySelectorAll('#picture .edge')) {
-  const line = e.querySelector('path'), ends = [e.dataset.source, e.dataset.target];
-  for (let s = 0; s <= line.getTotalLength(); s += 2) {
-    const p = line.getPointAtLength(s);
-    for (const [name, [left, top, right, bottom]] of places)
-      if (!ends.includes(name) && p.x > left && p.x < right && p.y > top && p.y < bottom) found.push([e.id, name]);
-  }
+  const ends = [e.dataset.source, e.dataset.target], others = places.filter(([name]) => !ends.includes(name));
+  for (const [x, y] of along(e.querySelector('path').getAttribute('d')))
+    for (const [name, [left, top, right, bottom]] of others)
+      if (x > left && x < right && y > top && y < bottom) found.push([e.id, name]);
 }
 return found;
 """
@@ -761,21 +786,95 @@ class Residual(nn.Module):
         return F.relu(x + self.second(F.relu(self.norm(self.first(x)))))
 
 
+def looping(x, w):
+    kept = []
+    for _ in range(9):
+        x = np.tanh(x * w) + x
+        kept.append(x)
+    return x + kept[4]
+
+
 def shown_programs():
     mlp = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    lstm, bidirectional = nn.LSTM(3, 4, num_layers=2), nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    normed = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.GELU(), nn.Linear(4, 2))
+    both = {"values": True, "gradients": True}
+    twice = nn.Linear(3, 3)
     return {
-        "mlp": (mlp, np.ones((2, 3))),
-        "cnn": (nn.Sequential(Residual(), Residual()), np.ones((2, 3, 8, 8))),
-        "encoder": (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), np.ones((2, 4, 8))),
-        "blocks": (Net(), np.ones((2, 3))),
+        "mlp": (mlp, np.ones((2, 3)), {}),
+        "cnn": (nn.Sequential(Residual(), Residual()), np.ones((2, 3, 8, 8)), both),
+        "encoder": (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), np.ones((2, 4, 8)), {}),
+        "encoder with values": (nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), np.ones((2, 4, 8)), both),
+        "blocks": (Net(), np.ones((2, 3)), both),
+        "compared": (normed, np.ones((3, 3)), {"compare": True}),
+        "lstm compared": (
+            lambda x: np.sum(lstm(x)[0] ** 2),
+            np.ones((3, 2, 3)),
+            {"compare": True, "names": {"m": lstm}},
+        ),
+        "bidirectional": (
+            lambda x: np.sum(bidirectional(x)[1][0]),
+            np.ones((3, 2, 3)),
+            {"names": {"m": bidirectional}},
+        ),
+        "a module read twice": (lambda x: twice(np.tanh(twice(x))), np.ones((2, 3)), {"names": {"m": twice}, **both}),
+        "loop from left to right": (looping, 0.5, 1.5, {"rankdir": "LR"}),
+        "loop from below": (looping, 0.5, 1.5, {"rankdir": "BT"}),
+        "loop both ways": (looping, 0.5, 1.5, {"direction": "both", **both}),
+        "loop backward": (looping, 0.5, 1.5, {"direction": "backward", **both}),
     }
 
 
 @needs_browser
 @pytest.mark.parametrize("name", shown_programs())
-@pytest.mark.parametrize("options", [{}, {"values": True, "gradients": True}], ids=["plain", "values"])
-def test_no_arrow_runs_through_a_heading_or_a_box_of_others(browser, tmp_path, name, options):
-    module, x = shown_programs()[name]
-    draw(module, x, **options).save(tmp_path / "page.html")
+def test_no_arrow_runs_through_a_heading_a_button_or_a_box_of_others(browser, tmp_path, name):
+    *given, options = shown_programs()[name]
+    draw(*given, **options).save(tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     assert browser.script(CROSSED) == []
+    for button in ("next copy", "show all copies"):
+        browser.script(
+            "for (const e of document.querySelectorAll(arguments[0])) e.dispatchEvent(new MouseEvent('click',"
+            " {bubbles: true}))",
+            f'#picture .button[aria-label="{button}"]',
+        )
+        assert browser.script(CROSSED) == []
+
+
+@needs_browser
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(graphs(), st.sampled_from(DIRECTIONS))
+def test_no_arrow_of_any_program_does(browser, tmp_path, graph, direction):
+    graph.rankdir = direction
+    browser.open(graph.save(tmp_path / "page.html"))
+    assert browser.script(CROSSED) == []
+    browser.keys("e")
+    assert browser.script(CROSSED) == []
+
+
+@needs_browser
+def test_a_fused_box_says_its_derivation_term_by_term(browser, tmp_path):
+    layer = nn.LayerNorm(3)
+    draw(layer, np.ones((2, 3)), values=True, gradients=True).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.click(browser.node("layer_norm"))
+    headings = browser.script("return [...document.querySelectorAll('aside h3')].map(e => e.textContent)")
+    assert headings[:2] == ["Value", "Gradient, derived by hand"]
+    lines = browser.script("return [...document.querySelectorAll('aside .formula')].map(e => e.textContent)")
+    assert "x̂=v·s N×I" in lines
+    assert "dx2=−s·meani(dx̂) N: through the mean" in lines
+    browser.keys("b")
+    assert "dw=∑ng·x̂" in browser.text("#sends")
+
+
+@needs_browser
+def test_the_page_draws_formulas_as_the_docs_do(browser, pages):
+    browser.open(pages / "scalar.html")
+    formulas = [tree(text) for value, slopes in TEXTBOOK.values() for text in (value, *slopes)]
+    formulas += [row.formula for name in DERIVATIONS for row in derivation_of(name).rows]
+    drawn = browser.script(
+        "const write = t => new XMLSerializer().serializeToString(Formula.draw(t));"
+        'return arguments[0].map(t => write(t).replace(/ xmlns="[^"]*"/g, \'\'))',
+        formulas,
+    )
+    assert drawn == [typeset(formula) for formula in formulas]

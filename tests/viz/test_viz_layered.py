@@ -26,8 +26,8 @@ class Part(nn.Module):
 
 
 @st.composite
-def pictures(draws):
-    """Views with frames in frames, long arrows, labels, arrows back and folded blocks."""
+def graphs(draws):
+    """Pictures with frames in frames, long arrows, labels, arrows back and folded blocks."""
     steps = draws(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=14))
     parts = [Part(0), Part(1)]
 
@@ -41,7 +41,7 @@ def pictures(draws):
     direction = draws(st.sampled_from(["forward", "backward", "both"]))
     fold = draws(st.sampled_from([False, True, 6]))
     names = {"first": parts[0], "second": parts[1]}
-    return draw(f, np.ones((1, 2)), np.ones((1, 2)), direction=direction, fold=fold, names=names).view.visible()
+    return draw(f, np.ones((1, 2)), np.ones((1, 2)), direction=direction, fold=fold, names=names)
 
 
 def rectangles(view, layout):
@@ -54,8 +54,9 @@ def apart(a, b):
     return a[2] <= b[0] + 0.3 or b[2] <= a[0] + 0.3 or a[3] <= b[1] + 0.3 or b[3] <= a[1] + 0.3
 
 
-@given(pictures(), st.sampled_from(DIRECTIONS))
-def test_boxes_and_frames_keep_apart_frames_hold_what_is_theirs_and_arrows_join_their_boxes(view, direction):
+@given(graphs(), st.sampled_from(DIRECTIONS))
+def test_boxes_and_frames_keep_apart_frames_hold_what_is_theirs_and_arrows_join_their_boxes(graph, direction):
+    view = graph.view.visible()
     layout = layered(view, direction)
     places = dict(rectangles(view, layout))
     for i, (one, a) in enumerate(places.items()):

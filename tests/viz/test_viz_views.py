@@ -522,3 +522,64 @@ def test_a_box_says_what_the_backward_pass_keeps():
     view = draw(lambda x, w: x @ w, np.ones((30, 40)), np.ones((40, 2)), values=True).view
     kept = {node.label: dict(node.details).get("kept for the backward pass") for node in view.nodes}
     assert kept == {"x": None, "w": None, "@": f"{(30 * 40 + 40 * 2) * 8 / 1e3:.3g} kB"}
+
+
+steps = st.lists(st.sampled_from(["sin", "weigh", "skip", "twice"]), min_size=2, max_size=4)
+
+
+@given(steps, st.integers(4, 9), st.sets(st.integers(0, 8)), st.sets(st.integers(0, 8)), st.booleans())
+def test_an_arrow_of_a_block_drawn_once_is_true_of_every_copy_or_says_of_which(program, rounds, reads, keeps, turned):
+    def f(x, w, b):
+        y, kept = x, []
+        for i in range(rounds):
+            before = y + (b if i in reads else w)
+            for name in program:
+                y = {"sin": np.sin(y), "weigh": y * w, "skip": y * 0.5 + before, "twice": y + y}[name]
+            if i in keeps:
+                kept.append(y)
+        return sum(kept, y)
+
+    view = draw(f, 0.7, 1.1, 0.3, fold=30, values=True, direction="backward" if turned else "forward").view
+    home = {c.id: c.parent for c in view.clusters}
+    repeats = [c for c in view.clusters if c.rolled and c.parent is None]
+    members = {c.id: [n.id for n in view.nodes if n.cluster == c.id] for c in view.clusters}
+    shown = view.visible()
+    for repeat in repeats:
+        copies = [members[c.id] for c in view.clusters if c.parent == repeat.id]
+        if any(home.get(c.parent) == repeat.id for c in view.clusters):
+            continue
+        place = {name: (k, i) for k, copy in enumerate(copies) for i, name in enumerate(copy)}
+        drawn = {(e.source, e.target, e.slot, e.kind): dict(e.details).get("in", "") for e in shown.edges}
+        said = {key: said_copies(where) for key, where in drawn.items()}
+        found = {}
+        for e in view.edges:
+            source, target = (place.get(end, (None, end)) for end in (e.source, e.target))
+            ends = tuple(copies[0][end[1]] if end[0] is not None else end[1] for end in (source, target))
+            carried = None not in (source[0], target[0]) and source[0] != target[0]
+            key = (*ends, e.slot, "carry" if carried else e.kind)
+            if source[0] is not None or target[0] is not None:
+                where = (source[0], target[0]) if carried else target[0] if source[0] is None else source[0]
+                found.setdefault(key, set()).add(where)
+        for key, where in found.items():
+            if any(end in {n.id for n in shown.nodes} for end in key[:2]) and key in said:
+                pairs = key[3] == "carry"
+                every = {(k, k + 1) for k in range(len(copies) - 1)} if pairs else set(range(len(copies)))
+                back = {(b, a) for a, b in every} if pairs else every
+                if drawn[key].endswith("…"):
+                    assert said[key] < where
+                else:
+                    assert where in ((every, back) if not drawn[key] else (said[key],)), (key, drawn[key])
+        for node in shown.nodes:
+            if node.id in copies[0]:
+                alike = [next(n for n in view.nodes if n.id == copy[copies[0].index(node.id)]) for copy in copies]
+                assert all(set(node.details) <= set(n.details) and set(node.rows) <= set(n.rows) for n in alike)
+
+
+def said_copies(where):
+    """The copies that some words name, from 0; pairs of them for what runs from one to another."""
+    kind, _, words = where.partition(" ")
+    found = set()
+    for part in words.removesuffix(" …").split(", ") if words else ():
+        ends = [int(n) - 1 for n in part.split(" to ")]
+        found |= {tuple(ends)} if kind == "copy" and len(ends) > 1 else set(range(ends[0], ends[-1] + 1))
+    return found

@@ -89,8 +89,8 @@ function viewer(data, own) {
       if (!boxes.has(box.id)) boxes.set(box.id, box);
       for (let k = box.parent; k >= 0; k = clusters[k].parent) frames.add(k);
     }
-    /* An arrow stands for recorded uses between boxes on show. A use that joins the copy on show to another copy is half a dashed loop beside the
-       block; one that joins a hidden copy to the world outside ends at the border of the block. */
+    /* An arrow stands for recorded uses between boxes on show. A use that joins the copy on show to another copy runs dashed
+       to, or from, the border of the block; so does one that joins a hidden copy to the world outside, from without. */
     const arrows = new Map(), crossing = [];
     const add = (e, source, target, kind, facts) => {
       const apart = (!source.isCluster && !target.isCluster) || (target.isCluster && target.kind === "fused");
@@ -113,7 +113,8 @@ function viewer(data, own) {
     for (const e of crossing) {
       const from = hides[e.source], to = hides[e.target];
       const source = boxFor(nodes[from < 0 ? e.source : twin(e.source)]), target = boxFor(nodes[to < 0 ? e.target : twin(e.target)]);
-      if (carried(e.source, e.target)) add(e, source, target, "carry", { half: from >= 0 ? "in" : "out" });
+      const repeat = carried(e.source, e.target);
+      if (repeat >= 0) add(e, source, target, "carry", { half: from >= 0 ? "in" : "out", repeat });
       else if (source !== target && !drawn.has(`${source.id}|${target.id}`)) add(e, source, target, e.kind, { border: from >= 0 ? from : to, hiddenSource: from >= 0 });
     }
     const shown = [...boxes.values()];
@@ -124,15 +125,16 @@ function viewer(data, own) {
   const lifted = (c) => c.copy !== undefined && clusters[c.parent].rolled && c.open;
   const frameOf = (item) => { let k = item.parent; while (k >= 0 && lifted(clusters[k])) k = clusters[k].parent; return k; };
 
+  /** The rolled repeat of which two nodes lie in different copies; -1 for none. */
   function carried(a, b) {
-    if (nodes[a].parent < 0 || nodes[b].parent < 0) return false;
+    if (nodes[a].parent < 0 || nodes[b].parent < 0) return -1;
     const p = copiesAround[nodes[a].parent], q = copiesAround[nodes[b].parent];
     for (let i = 0; i < Math.min(p.length, q.length); i++) {
       const one = clusters[p[i]], other = clusters[q[i]];
-      if (one.parent !== other.parent) return false;
-      if (one !== other) return clusters[one.parent].rolled;
+      if (one.parent !== other.parent) return -1;
+      if (one !== other) return clusters[one.parent].rolled ? one.parent : -1;
     }
-    return false;
+    return -1;
   }
 
   // --- boxes and layout ----------------------------------------------------------------------------------------------
@@ -180,6 +182,22 @@ function viewer(data, own) {
     for (const [box, leaves] of found) if (leaves.length > 2) found.delete(box); else for (const leaf of leaves) kept.add(leaf);
     return { found, kept };
   }
+  /** Folded blocks may depend on one another in a circle: the arrows that lead back, which are laid out the other way round. */
+  function circular(list) {
+    const out = new Map(), state = new Map(), found = new Set();
+    for (const one of list) { if (!out.has(one[1])) out.set(one[1], []); out.get(one[1]).push(one); }
+    for (const start of out.keys()) if (!state.has(start)) {
+      const stack = [[start, 0]];
+      state.set(start, 1);
+      while (stack.length) {
+        const top = stack[stack.length - 1], next = (out.get(top[0]) || [])[top[1]++];
+        if (!next) { state.set(top[0], 2); stack.pop(); }
+        else if (state.get(next[2]) === 1) found.add(next[0]);
+        else if (!state.has(next[2])) { state.set(next[2], 1); stack.push([next[2], 0]); }
+      }
+    }
+    return found;
+  }
   const BESIDE = 24;
   /** The room that a box takes together with the leaves beside it. */
   function roomOf(box, leaves) {
@@ -198,19 +216,33 @@ function viewer(data, own) {
     const chain = (item) => { const path = []; for (let k = frameOf(item); k >= 0; k = frameOf(clusters[k])) path.unshift(k); return [-1, ...path]; };
     const routes = new Map(); // arrow -> the frames on its way out, the frame where it is whole, the frames on its way in
     const work = new Map([...inside.keys()].map((k) => [k, []]));
-    for (const a of view.arrows) {
-      if (loose(a) || aside.kept.has(a.source)) continue;
-      const [tail, head] = a.upward ? [a.target, a.source] : [a.source, a.target];
-      const p = chain(tail), q = chain(head);
+    const laid = view.arrows.filter((a) => !loose(a) && !aside.kept.has(a.source));
+    /** The frames around both ends of an arrow, the number of those that they share, and what it joins in the innermost of these. */
+    const ends = (a, back) => {
+      const [tail, head] = back ? [a.target, a.source] : [a.source, a.target], p = chain(tail), q = chain(head);
       let common = 0;
       while (common + 1 < p.length && common + 1 < q.length && p[common + 1] === q[common + 1]) common++;
-      const route = { tail, head, out: p.slice(common + 1), at: p[common], into: q.slice(common + 1) };
+      const out = p.slice(common + 1), into = q.slice(common + 1);
+      return { tail, head, p, q, out, into, at: p[common], from: out.length ? clusters[out[0]] : tail, to: into.length ? clusters[into[0]] : head };
+    };
+    const turned = circular(laid.filter((a) => !a.half).map((a) => { const { from, to } = ends(a, a.upward); return [a, from, to]; }));
+    for (const a of laid) {
+      const back = a.upward !== turned.has(a), { tail, head, p, q, out, into, at, from, to } = ends(a, back);
+      const route = { tail, head, out: [], at: null, into: [], key: tail.id, back };
+      if (a.half) {
+        // From the border of the block, or to it.
+        const arrives = (a.half === "in") !== a.upward, path = arrives ? q : p;
+        route.key = `copy ${arrives ? a.edge.source : tail.id}`;
+        route[arrives ? "into" : "out"] = path.slice(path.indexOf(a.repeat));
+      } else { Object.assign(route, { out, at, into }); work.get(at).push([a, from, to, "whole"]); }
       routes.set(a, route);
-      work.get(route.at).push([a, route.out.length ? clusters[route.out[0]] : tail, route.into.length ? clusters[route.into[0]] : head, "whole"]);
-      route.out.forEach((k, i) => work.get(k).push([a, i + 1 < route.out.length ? clusters[route.out[i + 1]] : tail, null, `out ${tail.id}`]));
-      route.into.forEach((k, i) => work.get(k).push([a, null, i + 1 < route.into.length ? clusters[route.into[i + 1]] : head, `in ${tail.id}`]));
+      route.out.forEach((k, i) => work.get(k).push([a, i + 1 < route.out.length ? clusters[route.out[i + 1]] : tail, null, `out ${route.key}`]));
+      route.into.forEach((k, i) => work.get(k).push([a, null, i + 1 < route.into.length ? clusters[route.into[i + 1]] : head, `in ${route.key}`]));
     }
-    const TB = data.rankdir === "TB" || data.rankdir === "BT";
+    // Along the flow and across it, whichever way it runs.
+    const TB = data.rankdir === "TB" || data.rankdir === "BT", flow = data.rankdir === "TB" || data.rankdir === "LR" ? 1 : -1;
+    const along = (p) => (TB ? p.y : p.x), across = (p) => (TB ? p.x : p.y), point = (h, v) => (TB ? { x: h, y: v } : { x: v, y: h });
+    const length = (size) => (TB ? size.height : size.width);
     const plans = new Map(), sizes = new Map();
     for (const k of [...inside.keys()].sort((a, b) => b - a)) {
       const items = inside.get(k), frame = k >= 0 ? clusters[k] : null;
@@ -226,7 +258,7 @@ function viewer(data, own) {
         if (key !== "whole" && !ports.has(key)) { ports.set(key, key); g.setNode(key, { width: 2, height: 2 }); }
         const v = from ? from.id : key, w = to ? to.id : key;
         // Arrows that run together inside a frame are one line there.
-        const name = text ? a.id : `${v} ${w} ${key === "whole" && shown.has(from) && shown.has(to) ? a.id : routes.get(a).tail.id}`;
+        const name = text ? a.id : `${v} ${w} ${key === "whole" && shown.has(from) && shown.has(to) ? a.id : routes.get(a).key}`;
         names.set(`${a.id} ${key}`, { v, w, name });
         if (!g.hasEdge(v, w, name)) g.setEdge(v, w, text ? { width: measure(text, 10, false) + 6, height: 12, labelpos: "c" } : {}, name);
       }
@@ -237,22 +269,35 @@ function viewer(data, own) {
         for (const key of ports.keys()) if (key.startsWith("in ")) g.setEdge("top", key, { weight: 8 }, key); else g.setEdge(key, "bottom", { weight: 8 }, key);
       }
       dagre.layout(g);
+      // The bands of the layers: an arrow that passes a layer runs straight through it, and bends between two of them.
+      const bands = new Map(), row = (v) => Math.round(2 * v);
+      for (const item of items) { const p = g.node(item.id), v = row(along(p)); bands.set(v, Math.max(bands.get(v) || 0, length(p) / 2)); }
+      const half = (v) => bands.get(row(v)) || 0;
+      /** Where the line of an edge passes layers: across, along, and half the layer's height. */
+      const passes = (e) => g.edge(e).points.slice(1, -1).map((p) => [across(p), along(p), half(along(p))]).filter(([, v, h]) => h || (g.edge(e).width && Math.abs(v - along(g.edge(e))) < 1));
+      const port = (key) => { const p = g.node(key); return [[across(p), along(p), half(along(p))]]; };
+      /** The same from a border to a port, and from a port to a border. */
+      const border = (key) => (key.startsWith("in ") ? [...passes({ v: "top", w: key, name: key }), ...port(key)] : [...port(key), ...passes({ v: key, w: "bottom", name: key })]);
+      const meets = (key) => border(key).at(key.startsWith("in ") ? 0 : -1)[0];
       const box = { left: Infinity, top: Infinity, right: -Infinity, bottom: -Infinity };
       const grow = (x, y, w, h) => { box.left = Math.min(box.left, x - w / 2); box.right = Math.max(box.right, x + w / 2); box.top = Math.min(box.top, y - h / 2); box.bottom = Math.max(box.bottom, y + h / 2); };
       for (const item of items) { const p = g.node(item.id); grow(p.x, p.y, p.width, p.height); }
-      for (const key of ports.keys()) { const p = g.node(key); TB ? grow(p.x, box.top + 1, 2, 0) : grow(box.left + 1, p.y, 0, 2); }
-      // Arrows that come in aslant bend below the heading, not within it.
-      if (TB) for (const [, e] of names) if (e.v.startsWith("in ") && ports.has(e.v)) { const p = g.edge(e).points; if (Math.abs(p[0].x - p[p.length - 1].x) > 8) box.top = Math.min(box.top, g.node(e.v).y); }
-      for (const [, e] of names) { const edge = g.edge(e); for (const p of edge.points.slice(1, -1)) { if (!ports.has(e.v) && !ports.has(e.w)) grow(p.x, p.y, 0, 0); else if (TB) { box.left = Math.min(box.left, p.x - 4); box.right = Math.max(box.right, p.x + 4); } else { box.top = Math.min(box.top, p.y - 4); box.bottom = Math.max(box.bottom, p.y + 4); } } if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
+      const aim = (h, v) => { const p = point(h, v); grow(p.x, p.y, TB ? 8 : 0, TB ? 0 : 8); };
+      for (const key of ports.keys()) for (const [h, v] of border(key)) aim(h, v);
+      for (const [, e] of names) { for (const [h, v] of passes(e)) aim(h, v); const edge = g.edge(e); if (edge.width) grow(edge.x, edge.y, edge.width, edge.height); }
       const head = frame ? headingLines(frame).length * 15 + 12 : 0, pad = frame ? 13 : 0;
       box.left -= pad; box.right += pad; box.bottom += pad; box.top -= head;
       const missing = frame ? Math.max(0, headingWidth(frame) - (box.right - box.left)) : 0;
       box.left -= missing / 2; box.right += missing / 2;
-      // Where arrows come in everywhere through the heading's words, the frame grows to the left of them.
-      const coming = frame && TB && data.rankdir === "TB" ? [...ports.keys()].filter((key) => key.startsWith("in ")).map((key) => g.node(key).x) : [];
-      if (coming.length && headingPlace(frame, box, coming) === undefined) box.left = Math.min(...coming) - 40 - headingText(frame);
+      // Arrows pass between the buttons of a heading, and not through its words: else the frame grows to the left of them.
+      const coming = frame && TB ? [...ports.keys()].filter((key) => key.startsWith(flow > 0 ? "in " : "out ")).map(meets) : [];
+      if (coming.length) {
+        box.left = Math.min(box.left, Math.min(...coming) - 32);
+        box.right = Math.max(box.right, Math.max(...coming) + (frame.kind === "repeat" ? 140 : 8));
+        if (headingPlace(frame, box, coming) === undefined) box.left = Math.min(...coming) - 40 - headingText(frame);
+      }
       sizes.set(k, { width: box.right - box.left, height: box.bottom - box.top });
-      plans.set(k, { g, names, ports, x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, box });
+      plans.set(k, { g, names, x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, box, half, passes, border, meets });
     }
     // From the outside in: where everything is on the page.
     const places = new Map(), rects = new Map(), shifts = new Map([[-1, { x: 0, y: 0 }]]);
@@ -278,44 +323,62 @@ function viewer(data, own) {
       const p = places.get(a.source.id), q = places.get(a.target.id), s = a.source.box, t = a.target.box;
       lines.set(a.id, { label: null, points: TB ? [{ x: p.x + Math.sign(q.x - p.x) * s.width / 2, y: p.y }, { x: q.x - Math.sign(q.x - p.x) * t.width / 2, y: q.y }] : [{ x: p.x, y: p.y + Math.sign(q.y - p.y) * s.height / 2 }, { x: q.x, y: q.y - Math.sign(q.y - p.y) * t.height / 2 }] });
     }
-    /** An arrow that met the room of a box with leaves beside it goes on to the box. */
-    const dock = (item, p) => {
-      if (!aside.found.has(item)) return [p];
-      const c = places.get(item.id), w = item.box.width / 2, h = item.box.height / 2, clamp = (v, m, r) => Math.min(Math.max(v, m - r + 8), m + r - 8);
-      return TB ? [{ x: clamp(p.x, c.x, w), y: p.y }, { x: clamp(p.x, c.x, w), y: c.y + Math.sign(p.y - c.y) * h }] : [{ x: p.x, y: clamp(p.y, c.y, h) }, { x: c.x + Math.sign(p.x - c.x) * w, y: clamp(p.y, c.y, h) }];
-    };
+    // Arrows into one box meet it side by side, in the order in which they come.
+    const spreads = new Map(), boxes = new Map(view.boxes.map((b) => [b.id, b.box]));
+    for (const [k, { g, names, passes }] of plans) {
+      const arriving = new Map();
+      for (const e of new Map([...names.values()].map((e) => [`${e.v} ${e.w} ${e.name}`, e])).values()) if (places.has(e.w)) {
+        if (!arriving.has(e.w)) arriving.set(e.w, []);
+        arriving.get(e.w).push([(passes(e).at(-1) || [across(g.node(e.v))])[0], `${k} ${e.v} ${e.w} ${e.name}`]);
+      }
+      for (const [id, several] of arriving) {
+        const step = Math.min(16, ((TB ? boxes.get(id).width : boxes.get(id).height) - 20) / several.length);
+        several.sort((a, b) => a[0] - b[0]).forEach(([, name], i) => spreads.set(name, (i - (several.length - 1) / 2) * step));
+      }
+    }
     for (const [a, route] of routes) {
-      const piece = (k, key) => { const { g, names } = plans.get(k), s = shifts.get(k), e = g.edge(names.get(`${a.id} ${key}`)); return { points: e.points.map((p) => ({ x: p.x + s.x, y: p.y + s.y })), label: e.width ? { x: e.x + s.x, y: e.y + s.y } : null }; };
-      const port = (k, key) => { const p = plans.get(k).g.node(key), s = shifts.get(k), r = rects.get(clusters[k].id), before = key.startsWith("in ");
-        const first = before === (data.rankdir === "TB" || data.rankdir === "LR");
-        return TB ? { x: p.x + s.x, y: first ? r.top : r.bottom } : { x: first ? r.left : r.right, y: p.y + s.y }; };
-      /** The port where an arrow comes in, and, where that is at the top, the end of the heading: straight down between both. */
-      const entry = (k) => {
-        const p = port(k, `in ${route.tail.id}`), r = rects.get(clusters[k].id);
-        if (!TB || p.y !== r.top) return [p];
-        r.ports.push(p.x);
-        return [p, { x: p.x, y: r.top + r.head }];
+      const { tail, head, out, into, key } = route;
+      /** Points on the page of places that an arrow passes in a frame, each at both edges of its layer. */
+      const through = (k, list, way) => { const s = shifts.get(k); return list.flatMap(([h, v, half]) => [point(h + across(s), v + along(s) - way * half), point(h + across(s), v + along(s) + way * half)]); };
+      /** From the edge of an item, on the side where the arrow leaves or arrives, straight to the edge of its layer. */
+      const edge = (k, item, side, port, spread) => {
+        const { g, half } = plans.get(k), s = shifts.get(k), p = g.node(item.id), v = along(p) + along(s), own = length(shown.has(item) ? item.box : p);
+        const h = port ? plans.get(item.index).meets(port) + across(shifts.get(item.index)) : across(p) + across(s) + spread;
+        return [point(h, v + side * own / 2), point(h, v + side * half(along(p)))];
       };
-      // Between two borders a bend in the middle would only make the line sway from one port to the next.
-      const between = (p) => (p.length > 3 ? p.slice(1, -1) : []);
-      let points = [];
+      const frameEdge = (k, port) => {
+        const { meets, box } = plans.get(k), s = shifts.get(k), r = rects.get(clusters[k].id), first = port.startsWith("in ") === flow > 0, h = meets(port) + across(s);
+        if (!TB) return [point(h, first ? r.left : r.right)];
+        if (!first) return [point(h, r.bottom)];
+        r.ports.push(h);
+        return [point(h, r.top), point(h, r.top + r.head)];
+      };
+      /** The way of an arrow in one frame: between two items, or between an item and the border. */
+      const piece = (k, name, from, to, fromPort, toPort) => {
+        const plan = plans.get(k), e = plan.names.get(`${a.id} ${name}`), node = (id) => along(plan.g.node(id));
+        const way = Math.sign(node(e.w) - node(e.v)) || flow, spread = spreads.get(`${k} ${e.v} ${e.w} ${e.name}`) || 0;
+        const label = plan.g.edge(e).width ? plan.g.edge(e) : null, s = shifts.get(k);
+        if (label) lines.set(a.id, { label: { x: label.x + s.x, y: label.y + s.y } });
+        return [
+          ...(from ? edge(k, from, way, fromPort, 0) : [...frameEdge(k, name), ...through(k, plan.border(name), flow)]),
+          ...through(k, plan.passes(e), way),
+          ...(to ? edge(k, to, -way, toPort, spread).reverse() : [...through(k, plan.border(name), flow), ...frameEdge(k, name).reverse()]),
+        ];
+      };
       // What ends in a hidden copy ends at the border of its block.
-      const skipOut = a.border !== undefined ? route.out.indexOf(a.border) : -1, skipIn = a.border !== undefined ? route.into.indexOf(a.border) : -1;
-      for (const [i, k] of [...route.out.entries()].reverse()) { if (i === skipOut) points = [port(k, `out ${route.tail.id}`)]; else if (i < skipOut || skipOut < 0) { const p = piece(k, `out ${route.tail.id}`).points; points.push(...(points.length ? between(p) : p.slice(0, -1)), port(k, `out ${route.tail.id}`)); } }
-      const whole = piece(route.at, "whole");
-      if (whole.points.length === 3 && !whole.label && (route.out.length || route.into.length)) whole.points.splice(1, 1);
-      points.push(...whole.points.slice(route.out.length ? 1 : 0, route.into.length ? -1 : undefined));
-      route.into.forEach((k, i) => { if (skipIn >= 0 && i > skipIn) return; if (i === skipIn) { points.push(port(k, `in ${route.tail.id}`)); return; } const p = piece(k, `in ${route.tail.id}`).points, last = i + 1 === route.into.length; points.push(...entry(k), ...(last ? p.slice(1) : between(p))); });
-      if (a.border === undefined || skipOut < 0) points.splice(0, 1, ...dock(route.tail, points[0]).reverse());
-      if (a.border === undefined || skipIn < 0) points.splice(-1, 1, ...dock(route.head, points[points.length - 1]));
+      const from = a.border === undefined ? -1 : out.indexOf(a.border), until = a.border === undefined ? -1 : into.indexOf(a.border);
+      let points = [];
+      for (let i = out.length - 1; i >= 0; i--) if (from < 0 || i < from) points.push(...piece(out[i], `out ${key}`, i + 1 < out.length ? clusters[out[i + 1]] : tail, null, i + 1 < out.length ? `out ${key}` : ""));
+      if (route.at !== null) points.push(...piece(route.at, "whole", out.length ? clusters[out[0]] : tail, into.length ? clusters[into[0]] : head, out.length ? `out ${key}` : "", into.length ? `in ${key}` : ""));
+      into.forEach((k, i) => { if (until < 0 || i < until) points.push(...piece(k, `in ${key}`, null, i + 1 < into.length ? clusters[into[i + 1]] : head, "", i + 1 < into.length ? `in ${key}` : "")); });
       points = points.filter((p, i) => !i || Math.hypot(p.x - points[i - 1].x, p.y - points[i - 1].y) > 0.5);
-      lines.set(a.id, { points: a.upward ? points.reverse() : points, label: whole.label });
+      lines.set(a.id, { label: null, ...lines.get(a.id), points: route.back ? points.reverse() : points });
     }
     return { places, rects, lines };
   }
 
-  /** Arrows that have no say in the layout: back into a block, and links that hold nothing in order. */
-  const loose = (a) => a.half || a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target;
+  /** Arrows that have no say in the layout: links that hold nothing in order. */
+  const loose = (a) => !a.half && (a.kind === "carry" || (a.kind === "link" && a.upward) || a.source === a.target);
   const headingLines = (f) => [(f.kind === "repeat" && f.alarms ? "⚠ " : "") + short(f.label, 60) + (f.times > 1 ? `  ×${f.times}` : "") + (f.name && f.name !== f.label ? ` · ${f.name}` : ""), ...(f.caption ? [short(f.caption, 110)] : [])];
   const headingText = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i)));
   /** The first place from the left where no arrow comes in through the words of a heading; undefined where there is none. */
@@ -350,7 +413,7 @@ function viewer(data, own) {
     const kind = b.isCluster && b.kind !== "fused" ? "fold" : b.kind;
     const e = make("g", { class: `node ${kind} f-${alert ? "alert" : b.family}${alert ? " bad" : ""}`, id: b.id, tabindex: "-1", role: "button",
       "aria-label": lines.map((l) => l[0]).join(", ") + (b.isCluster ? ", folded, press Enter to open" : "") });
-    const radius = isPill(b) && lines.length < 4 ? height / 2 : b.kind === "input" || b.kind === "constant" ? 2.5 : 7;
+    const radius = isPill(b) && lines.length < 4 && !b.box.tall ? height / 2 : b.kind === "input" || b.kind === "constant" ? 2.5 : 7;
     if (b.isCluster && b.times > 1) for (const s of [6, 3]) e.append(make("rect", { class: "body", x: left + s, y: top - s, width, height, rx: radius }));
     e.append(make("rect", { class: "body", x: left, y: top, width, height, rx: radius }));
     if (b.kind === "fused") for (const x of [left + 6, left + width - 6]) e.append(make("line", { class: "bar", x1: x, y1: top, x2: x, y2: top + height }));
@@ -415,30 +478,24 @@ function viewer(data, own) {
     const line = plan.lines.get(a.id);
     let d, tip, base, middle;
     if (line) {
-      const p = line.points.map(({ x, y }) => [x, y]);
-      tip = p[p.length - 1]; const before = p[p.length - 2];
-      const length = Math.hypot(tip[0] - before[0], tip[1] - before[1]) || 1;
-      base = [tip[0] - (tip[0] - before[0]) / length * 8, tip[1] - (tip[1] - before[1]) / length * 8];
-      p[p.length - 1] = base;
+      const p = line.points.map(({ x, y }) => [x, y]), before = p[p.length - 2];
+      // With the flow at both ends; what stands beside a box points to it from there.
+      const end = data.rankdir === "TB" || data.rankdir === "BT" ? 1 : 0, level = Math.abs(p[p.length - 1][end] - before[end]) < 0.5, at = level ? 1 - end : end;
+      tip = p[p.length - 1]; base = [...tip]; base[at] -= 8 * Math.sign(tip[at] - before[at]);
+      if (a.kind !== "link") p[p.length - 1] = base;
       d = `M${p[0]}`;
-      for (let i = 1; i < p.length - 1; i++) d += `Q${p[i]} ${i + 1 < p.length - 1 ? [(p[i][0] + p[i + 1][0]) / 2, (p[i][1] + p[i + 1][1]) / 2] : p[i + 1]}`;
-      if (p.length < 3) d += `L${base}`;
+      p.slice(1).forEach((q, i) => {
+        const o = p[i], m = (o[end] + q[end]) / 2;
+        d += level || Math.abs(o[1 - end] - q[1 - end]) < 0.5 ? `L${q}` : end ? `C${o[0]} ${m} ${q[0]} ${m} ${q}` : `C${m} ${o[1]} ${m} ${q[1]} ${q}`;
+      });
       middle = line.label;
       if (a.kind === "link") tip = null;
-    } else if (a.kind === "link" && a.source !== a.target) {
+    } else {
       const s = a.source.box.width / 2, t = a.target.box.width / 2, right = to.x > from.x;
-      d = `M${[from.x + (right ? s : -s), from.y]}L${[to.x + (right ? -t : t), to.y]}`;
+      const here = [from.x + (right ? s : -s), from.y], there = [to.x + (right ? -t : t), to.y];
+      // A link says nothing that the arrows do not: it is drawn where nothing stands between its ends.
+      d = clear(here, there) ? `M${here}L${there}` : "M0 0";
       middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 - 6 };
-    } else { // from one copy to the next, drawn beside the block
-      const x0 = from.x + a.source.box.width / 2, x1 = to.x + a.target.box.width / 2, self = a.source === a.target;
-      const around = [...ancestors(a.source)].map((k) => clusters[k]).find((c) => c.kind === "repeat" && plan.rects.has(c.id));
-      const out = self || !around ? Math.max(x0, x1) + 44 : plan.rects.get(around.id).right + 30, y0 = from.y + (self ? 9 : 0), y1 = to.y - (self ? 9 : 0);
-      const turnAt = [out, (y0 + y1) / 2], up = y1 < y0 ? -1 : 1;
-      const there = `M${[x0, y0]}C${[out, y0]} ${[out, y0]} ${turnAt}`, back = `C${[out, y1]} ${[out, y1]} ${[x1 + 8, y1]}`;
-      d = a.half === "out" ? there : a.half === "in" ? `M${turnAt}${back}` : there + back;
-      // The half that leaves the copy ends in a head of its own only where no other comes in.
-      if (a.half === "out") { if (!view.arrows.some((b) => b.half === "in" && b.target === a.target && b.source === a.source)) { tip = [turnAt[0], turnAt[1] + 8 * up]; base = turnAt; } }
-      else { tip = [x1, y1]; base = [x1 + 8, y1]; }
     }
     e.append(make("path", { d }));
     if (tip) {
@@ -452,6 +509,17 @@ function viewer(data, own) {
     e.addEventListener("mousemove", moveTip);
     e.addEventListener("mouseleave", leave);
     return e;
+  }
+
+  /** Whether no box and no heading stands on the straight line from one point to another, ends excluded. */
+  function clear([x0, y0], [x1, y1]) {
+    const rects = view.boxes.map((b) => { const p = plan.places.get(b.id); return [p.x - b.box.width / 2, p.y - b.box.height / 2, p.x + b.box.width / 2, p.y + b.box.height / 2]; });
+    for (const f of view.frames) { const r = plan.rects.get(f.id); rects.push([r.left, r.top, r.right, r.top + r.head]); }
+    for (let t = 0.02; t < 0.985; t += 0.01) {
+      const x = x0 + (x1 - x0) * t, y = y0 + (y1 - y0) * t;
+      if (rects.some(([left, top, right, bottom]) => x > left && x < right && y > top && y < bottom)) return false;
+    }
+    return true;
   }
 
   function render() {
@@ -888,7 +956,9 @@ function viewer(data, own) {
       const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
       li.append(element("code", [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       const known = formulaOf(now);
-      if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.draw(known.slopes[e.slot])));
+      const derived = derivedFor(now, f.input);
+      if (derived) li.append("  ", Formula.math(...equation(derived[0], derived[1])));
+      else if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.draw(known.slopes[e.slot])));
       return li;
     }));
     if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
@@ -977,8 +1047,34 @@ function viewer(data, own) {
         else parts.push(line(Formula.word("mtext", `gradient of ${known.inputs[i]}`), Formula.word("mo", "="), Formula.draw(slope)));
       });
     }
+    parts.push(...derivation(item, line));
     if (!item.isCluster && ["parameter", "input"].includes(item.kind) && outOf[item.index].some(ruled)) parts.push(...chain(item, line));
     return parts;
+  }
+  const HEADINGS = { value: "Value", forth: "At each time, first to last", back: "At each time, last to first", gradient: "Gradient, derived by hand" };
+  const derivedOf = (b) => (data.derivations || {})[Object.fromEntries(b.details).operation];
+  const equation = (name, formula) => [Formula.named(name), Formula.word("mo", "="), Formula.draw(formula)];
+  /** The derivation of a fused operation: every term with its shape, and the path that it stands for. */
+  function derivation(item, line) {
+    const known = derivedOf(item), parts = [];
+    if (!known) return parts;
+    const said = known.given.map(([name, shape, word]) => `${name} ${shape}${word && word !== name ? `, ${word}` : ""}`);
+    let section = "";
+    for (const [name, formula, shape, words, part] of known.rows) {
+      if (part !== section) parts.push(element("h3", HEADINGS[part]));
+      if (!section) parts.push(element("p", `Given ${said.join("; ")}.${known.words ? ` ${known.words}.` : ""}`, "given"));
+      if (part === "gradient" && section !== part) parts.push(element("p", "g is what arrived; dx is what x receives.", "given"));
+      section = part;
+      const row = line(...equation(name, formula));
+      row.append(element("small", ` ${shape}${words ? `: ${words}` : ""}`));
+      parts.push(row);
+    }
+    return parts;
+  }
+  /** The last line of a derivation for one input of an operation; undefined where there is none of its own. */
+  function derivedFor(b, input) {
+    const known = derivedOf(b), given = known && known.given.filter(([, , word]) => word === input);
+    return given && given.length === 1 ? known.rows.find(([name, , , , part]) => name === `d${given[0][0]}` && part === "gradient") : undefined;
   }
   /** The chain rule along one way from a leaf to the result: each factor by name, as a formula, and in numbers. */
   function chain(item, line) {
