@@ -72,6 +72,8 @@ class Flat:
 
     def pack(self, tree: Any, words: str) -> Any:
         """The vector of a tree of the same structure."""
+        if isinstance(tree, (list, tuple)) and not isinstance(self.tree, (dict, list, tuple)):
+            tree = shaping.array(tree)  # as SciPy takes a list of numbers
         leaves = flatten_like(tree, self.tree, f"{self.name}: {words}")
         for leaf, shape in zip(leaves, self.shapes, strict=True):
             if np.shape(bare(leaf)) != shape:
@@ -269,7 +271,7 @@ def _solves(name: str, x: Any) -> Callable[[Any, Any], None]:
 
     def check(system: Any, r: Any) -> None:
         step = np.linalg.norm(system.solve(r, False))
-        if not step <= TOLERANCE * max(1.0, float(np.linalg.norm(x))):
+        if not (np.isfinite(step) and step <= TOLERANCE * max(1.0, float(np.linalg.norm(x)))):
             raise ConvergenceError(
                 f"{name}: what the solver returned does not satisfy the equation (residual {np.linalg.norm(r):.2e}; one"
                 f" Newton step would move it by {step:.2e}); let the solver converge before asking for a derivative"
@@ -573,8 +575,8 @@ def minimize(
     method, tol, options
         As SciPy's. By default "L-BFGS-B", or "SLSQP" with constraints.
     bounds : (low, high) or tree of such pairs, optional
-    constraints : dict or sequence of dict
-        SciPy's ``{"type": "eq" or "ineq", "fun": c, "args": ()}``: ``c(x, *args)`` is zero, or not negative.
+    constraints : dict, LinearConstraint or NonlinearConstraint of SciPy's, or a sequence of these
+        Of ``{"type": "eq" or "ineq", "fun": c, "args": ()}`` ``c(x, *args)`` is zero, or not negative.
 
     Returns
     -------
@@ -609,7 +611,8 @@ def minimize(
 
     flat = Flat("minimize", x0)
     n = int(flat.ends[-1])
-    single = [constraints] if isinstance(constraints, dict) else list(constraints)
+    single = list(constraints) if isinstance(constraints, (list, tuple)) else [constraints]
+    args = args if isinstance(args, (tuple, list)) else (args,)
     method = method or ("SLSQP" if single else "L-BFGS-B")
     objective: Callable[..., Any] = lambda v: fun(flat.unpack(v), *args)
     with no_grad(), ours.as_numbers():
@@ -626,19 +629,19 @@ def minimize(
     slope: Callable[..., Any] = lambda v: grad(objective)(v)
     if not found.success and (single or bounds is not None or not _stationary(slope, value)):
         raise ConvergenceError(f"minimize: {found.message}")
-    if not (_reads(objective, value) or any(_reads(_constraint(c, flat)[1], value) for c in single)):
+    if not (_reads(objective, value) or any(_reads(c, value) for _, c in _functions(single, flat))):
         found.x = flat.unpack(_tensor(value))
         return found
+    low, high = (np.full(n, -np.inf), np.full(n, np.inf))
+    if bounds is not None:
+        low, high = np.array(ours._bounds(bounds, x0), float).T
+        low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
     if not single:
-        low, high = (np.full(n, -np.inf), np.full(n, np.inf))
-        if bounds is not None:
-            low, high = np.array(ours._bounds(bounds, x0), float).T
         equation, value = _held(slope, value, low, high)
         found.x = _answer("minimize", equation, value, flat)
         return found
-    if bounds is not None:
-        raise ArgumentError("minimize: give bounds as inequality constraints where there are other constraints")
-    found.x = _constrained(slope, value, [_constraint(c, flat) for c in single], flat)
+    within = _between(lambda v: v, low, high) if bounds is not None else []
+    found.x = _constrained(slope, value, [*_functions(single, flat), *within], flat)
     return found
 
 
@@ -664,11 +667,44 @@ def _stationary(slope: Callable[[Any], Any], value: Any) -> bool:
     return bool(moved <= 1e-4 * max(1.0, float(np.linalg.norm(value))))
 
 
-def _constraint(c: dict[str, Any], flat: Flat) -> tuple[bool, Callable[[Any], Any]]:
-    if c.get("type") not in ("eq", "ineq") or not callable(c.get("fun")):
-        raise ArgumentError('minimize: a constraint is {"type": "eq" or "ineq", "fun": callable, "args": ()}')
-    more = c.get("args", ())
-    return c["type"] == "eq", lambda v: shaping.reshape(_tensor(c["fun"](flat.unpack(v), *more)), (-1,))
+Condition = tuple[bool, Callable[[Any], Any]]
+
+
+def _functions(constraints: Sequence[Any], flat: Flat) -> list[Condition]:
+    """SciPy's constraints as functions of the vector that are zero (True) or not negative."""
+    found: list[Condition] = []
+    for c in constraints:
+        if hasattr(c, "A"):
+            found += _between(lambda v, A=c.A: (v[None] @ A.T)[0], c.lb, c.ub)
+        elif hasattr(c, "lb"):
+            found += _between(lambda v, f=c.fun: shaping.reshape(_tensor(f(flat.unpack(v))), (-1,)), c.lb, c.ub)
+        elif isinstance(c, dict) and c.get("type") in ("eq", "ineq") and callable(c.get("fun")):
+            more = c.get("args", ())
+            function = lambda v, f=c["fun"], more=more: shaping.reshape(_tensor(f(flat.unpack(v), *more)), (-1,))
+            found.append((c["type"] == "eq", function))
+        else:
+            raise ArgumentError('minimize: a constraint is {"type": "eq" or "ineq", "fun": callable, "args": ()}')
+    return found
+
+
+def _between(function: Callable[[Any], Any], low: Any, high: Any) -> list[Condition]:
+    """``low <= function(v) <= high``, of numbers or arrays that may be infinite."""
+    low, high = np.broadcast_arrays(np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float)))
+    same = low == high
+
+    def part(sign: float, ends: Any, kept: Any) -> Callable[[Any], Any]:
+        def value(v: Any) -> Any:
+            out = function(v)
+            places = np.flatnonzero(np.broadcast_to(kept, out.shape))
+            return sign * (out[places] - np.broadcast_to(ends, out.shape)[places])
+
+        return value
+
+    return [
+        (True, part(1.0, low, same)),
+        (False, part(1.0, low, ~same & np.isfinite(low))),
+        (False, part(-1.0, high, ~same & np.isfinite(high))),
+    ]
 
 
 def _constrained(slope: Callable[[Any], Any], value: Any, constraints: list[Any], flat: Flat) -> Any:
@@ -757,6 +793,8 @@ def linear_solve(A: Any, b: Any) -> Any:
     r, _ = run_marked(residual, x)
     if getattr(r, "_node", None) is None:
         raise SingularMatrixError("linear_solve: the function does not depend on its argument")
+    if np.any(r._data + right._array):
+        raise ArgumentError("linear_solve: the function is not linear in its argument: of zeros it is not zero")
     value = Jacobian("linear_solve", r, x).solve(-r._data, False)
     with no_grad():
         left = np.abs(bare(residual(_tensor(value))))

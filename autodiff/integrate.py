@@ -368,6 +368,10 @@ class Trajectory:
     def at(self, times: Any, value: Any = None) -> Any:
         """The states (n, *times.shape) at some times within the span; ``value`` if they are known."""
         times = _tensor(times)
+        if self.dense.ts[0] == self.dense.ts[-1]:  # a span of no length: the state moves along its slope
+            here = (-1,) + (1,) * times.ndim
+            slope = run_recorded(self.f, self.t0._array, self.y0)
+            return self.y0.reshape(here) + slope.reshape(here) * (times - self.t0)
         flat = np.atleast_1d(times._array).ravel()
         if value is None:
             value = np.asarray(self.dense(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)

@@ -29,6 +29,9 @@ __all__ = ["curve_fit", "minimize", "pack"]
 _NO_GRADIENT = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 _HESSIAN = frozenset({"dogleg", "trust-exact"})
 _HESSIAN_PRODUCT = frozenset({"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"})
+_CONSTRAINED = frozenset({"cobyla", "cobyqa", "slsqp", "trust-constr"})
+_BOUNDED = _CONSTRAINED | {"nelder-mead", "powell", "l-bfgs-b", "tnc"}
+_METHODS = _NO_GRADIENT | _HESSIAN | _HESSIAN_PRODUCT | _BOUNDED | {"cg", "bfgs"}
 
 
 def pack(tree: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
@@ -82,7 +85,7 @@ def minimize(
     f: Callable[..., Any],
     x0: Any,
     args: Sequence[Any] = (),
-    method: str = "L-BFGS-B",
+    method: str | None = None,
     *,
     bounds: Any = None,
     constraints: Any = (),
@@ -100,13 +103,15 @@ def minimize(
         ``f(tree, *args)`` returns a scalar Tensor, written with NumPy or autodiff functions.
     x0 : array, or nested dict, list or tuple of arrays or numbers
         Where to start.
-    args : sequence
+    args : sequence, or one argument
         Further arguments of ``f``, not optimised over.
-    method : str
-        Any method of ``scipy.optimize.minimize``. Gradients are given to all that use them, Hessian-vector products to
-        Newton-CG, trust-ncg, trust-krylov and trust-constr, Hessians to dogleg and trust-exact.
-    bounds : (low, high) or tree of such pairs, optional
-        One pair for all numbers, or a tree of ``x0``'s structure with a pair at every leaf.
+    method : str, optional
+        Any method of ``scipy.optimize.minimize``; by default "L-BFGS-B", or "SLSQP" with constraints. Gradients are
+        given to all that use them, Hessian-vector products to Newton-CG, trust-ncg, trust-krylov and trust-constr,
+        Hessians to dogleg and trust-exact.
+    bounds : (low, high), tree of such pairs, scipy.optimize.Bounds or a sequence of pairs, optional
+        One pair for all numbers, or a tree of ``x0``'s structure with a pair at every leaf. For one array also what
+        SciPy takes: its ``Bounds``, or a sequence with a pair of numbers or None for every element.
     constraints : dict, scipy.optimize.NonlinearConstraint or LinearConstraint, or a sequence of these
         Of SciPy's dicts ``{"type": "eq" or "ineq", "fun": c, "args": ()}`` and of NonlinearConstraint the function
         takes the tree and its Jacobian is computed here; a LinearConstraint is of the flat vector.
@@ -126,7 +131,8 @@ def minimize(
     Raises
     ------
     ArgumentError
-        If SciPy has no such method, or it was given jac or hess, which are computed here.
+        If SciPy has no such method, the method takes no bounds or constraints, or it was given jac or hess, which are
+        computed here.
     GraphError
         If ``f`` does not return a scalar.
     MissingExtraError
@@ -151,6 +157,8 @@ def minimize(
     if not np.isfinite(start).all():
         raise ArgumentError("minimize: x0 holds NaN or infinity")
 
+    args = args if isinstance(args, (tuple, list)) else (args,)
+
     def flat(vector: Any) -> Any:
         return f(unpack(vector), *args)
 
@@ -171,7 +179,14 @@ def minimize(
         latest = float(bare(value))
         return latest
 
+    constrained = not isinstance(constraints, (tuple, list)) or len(constraints) > 0
+    method = method or ("SLSQP" if constrained else "L-BFGS-B")
     kind = method.lower()
+    for given, words, able in ((bounds is not None, "bounds", _BOUNDED), (constrained, "constraints", _CONSTRAINED)):
+        if given and kind in _METHODS - able:
+            raise ArgumentError(
+                f"minimize: the method {method!r} takes no {words}; use one of {', '.join(sorted(able))}"
+            )
     derivatives: dict[str, Any] = {}
     if kind in _HESSIAN:
         derivatives["hess"] = hessian(flat)
@@ -181,7 +196,7 @@ def minimize(
         derivatives["jac"] = True
     if bounds is not None:
         kwargs["bounds"] = _bounds(bounds, x0)
-    if not isinstance(constraints, (tuple, list)) or len(constraints):
+    if constrained:
         kwargs["constraints"] = _constraints(constraints, unpack, optimize)
     bar = require("tqdm").tqdm(desc=f"minimize ({method})", unit=" iterations") if progress else None
     if callback is not None or bar is not None:
@@ -278,6 +293,11 @@ def _constraints(constraints: Any, unpack: Callable[[Any], Any], optimize: Any) 
 def _bounds(bounds: Any, x0: Any) -> list[tuple[Any, Any]]:
     """SciPy's list of one pair per number."""
     leaves, rebuild = flatten(x0)
+    if len(leaves) == 1 and not isinstance(x0, (dict, list, tuple)):
+        if hasattr(bounds, "keep_feasible"):  # SciPy's object
+            bounds = (bounds.lb, bounds.ub)
+        elif len(bounds) == np.size(x0) and all(isinstance(b, (tuple, list)) and _is_pair(tuple(b)) for b in bounds):
+            return [tuple(pair) for pair in bounds]
     if _is_pair(bounds):
         pairs = [bounds] * len(leaves)
     else:
@@ -329,11 +349,12 @@ def curve_fit(
     p0: Any = None,
     sigma: Any = None,
     absolute_sigma: bool = False,
-    check_finite: bool = True,
+    check_finite: bool | None = None,
     bounds: Any = (-np.inf, np.inf),
     method: str | None = None,
     *,
     full_output: bool = False,
+    nan_policy: str | None = None,
     **options: Any,
 ) -> Any:
     """Fit the parameters of a curve to data by least squares, as ``scipy.optimize.curve_fit``, with the exact Jacobian.
@@ -351,12 +372,14 @@ def curve_fit(
     absolute_sigma : bool
         ``sigma`` is absolute; else the covariance is scaled by chi squared per degree of freedom.
     check_finite : bool
-        Refuse NaN and infinity in ``ydata``.
+        Refuse NaN and infinity in ``xdata``, where it is an array, and ``ydata``; so by default without ``nan_policy``.
     bounds : (low, high)
     method : {"lm", "trf", "dogbox"}, optional
         "lm", or "trf" with bounds.
     full_output : bool
-        Return SciPy's result of the least-squares problem as well.
+        Return three more values, as SciPy does.
+    nan_policy : {"raise", "omit"}, optional
+        What a NaN in the data does; "omit" leaves its point out.
     **options
         Of ``scipy.optimize.least_squares``.
 
@@ -367,8 +390,9 @@ def curve_fit(
     pcov : Tensor (n, n)
         ``s^2 (J'J)^-1`` with the exact Jacobian of the weighted curve; the standard errors are
         ``sqrt(diag(pcov))``.
-    result : scipy.optimize.OptimizeResult
-        Only with ``full_output``.
+    infodict, mesg, ier : dict, str, int
+        Only with ``full_output``: the number of evaluations ``nfev`` and the residuals ``fvec``, the solver's message
+        and status.
 
     Raises
     ------
@@ -399,9 +423,27 @@ def curve_fit(
     start = np.atleast_1d(np.asarray(bare(p0), float))
     data = _tensor(ydata)
     data = data if data.dtype.kind == "f" else data.astype(float)
-    if check_finite and not np.isfinite(data._array).all():
-        raise ArgumentError("curve_fit: ydata holds NaN or infinity")
     weights = None if sigma is None else _tensor(sigma) * 1.0
+    if nan_policy not in (None, "raise", "omit"):
+        raise ArgumentError(f"curve_fit: nan_policy must be 'raise' or 'omit', got {nan_policy!r}")
+    plain = np.asarray(bare(xdata)) if isinstance(xdata, (list, tuple)) or hasattr(xdata, "dtype") else np.zeros(0)
+    plain = plain if plain.dtype.kind in "fc" else np.zeros(0)
+    if nan_policy == "omit":
+        kept = ~np.isnan(data._array)
+        if plain.size:
+            kept &= ~np.isnan(plain).any(axis=tuple(range(plain.ndim - data.ndim)))
+            xdata = _tensor(xdata)[..., kept] if hasattr(xdata, "_node") else plain[..., kept]
+        data = data[kept]
+        if weights is not None and weights.ndim:
+            weights = weights[kept] if weights.ndim == 1 else weights[kept][:, kept]
+    elif check_finite or check_finite is None:
+        for name, array in (("xdata", plain), ("ydata", data._array)):
+            if not np.isfinite(array).all():
+                raise ArgumentError(f"curve_fit: {name} holds NaN or infinity")
+    if weights is not None and not np.isfinite(weights._array).all():
+        raise ArgumentError("curve_fit: sigma holds NaN or infinity")
+    if weights is not None and weights.ndim < 2 and not np.all(weights._array):
+        raise ArgumentError("curve_fit: sigma holds zeros; a point that is exact has no weight")
     if weights is not None and weights.shape not in ((), data.shape, (data.size, data.size)):
         raise ShapeError(f"curve_fit: sigma of shape {weights.shape} for ydata of shape {data.shape}")
     factor = np.linalg.cholesky(weights) if weights is not None and weights.ndim == 2 and data.ndim == 1 else None
@@ -434,7 +476,9 @@ def curve_fit(
                 " give sigma and absolute_sigma=True"
             )
         pcov = pcov * (np.sum(residuals(popt) ** 2) / (data.size - start.size))
-    return (popt, pcov, result) if full_output else (popt, pcov)
+    if not full_output:
+        return popt, pcov
+    return popt, pcov, {"nfev": result.nfev, "fvec": result.fun}, result.message, result.status
 
 
 def _recorded_jacobian(residuals: Callable[[Any], Any], p: Any) -> Any:

@@ -534,6 +534,8 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
     elif isinstance(arg, tuple) and len(arg) == 2 and isinstance(arg[1], (tuple, list)):
         data = _entries(name, arg[0])
         rows, columns = (np.asarray(bare(place)) for place in arg[1])
+        if not (rows.dtype.kind in "iu" or not rows.size) or not (columns.dtype.kind in "iu" or not columns.size):
+            raise DTypeError(f"{name}: rows and columns must be whole numbers, got {rows.dtype} and {columns.dtype}")
         if rows.shape != data.shape or columns.shape != data.shape:
             raise ShapeError(f"{name}: {data.size} entries at {rows.shape} rows and {columns.shape} columns")
         if shape is None:

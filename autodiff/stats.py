@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import special
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, ConvergenceError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive, wrap
 from autodiff.extras import require
 from autodiff.ops import linalg, reductions
@@ -28,6 +28,7 @@ from autodiff.ops.common import bare, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
+from autodiff.transforms import grad
 
 __all__ = [
     "Continuous",
@@ -109,6 +110,8 @@ class _Named:
 
     name: str
     shapes: list[str]
+    ppf: Formula
+    var: Formula
 
     def __repr__(self) -> str:
         return f"autodiff.stats.{self.name}"
@@ -126,6 +129,19 @@ class _Named:
             )
         return [*given, *list(rest.values())[len(given) - count :]]
 
+    def std(self, *args: Any, **named: Any) -> Any:
+        """The standard deviation: the root of ``var``, with its arguments."""
+        return np.sqrt(self.var(*args, **named))
+
+    def median(self, *args: Any, **named: Any) -> Any:
+        """The point with half of the probability below it: ``ppf(0.5, ...)``."""
+        return self.ppf(0.5, *args, **named)
+
+    def interval(self, confidence: Any, *args: Any, **named: Any) -> tuple[Any, Any]:
+        """The ends of the range that holds the probability ``confidence`` and leaves as much below as above."""
+        rest = 0.5 - 0.5 * confidence
+        return self.ppf(rest, *args, **named), self.ppf(1 - rest, *args, **named)
+
 
 class Continuous(_Named):
     """A location-scale family on the real line; its methods take ``x``, the shape parameters, ``loc`` and ``scale``,
@@ -137,8 +153,8 @@ class Continuous(_Named):
         SciPy's name.
     shapes : str
         The names of the shape parameters.
-    logpdf, cdf, ppf, entropy : callable
-        Of the standardised variable (the probability; nothing) and the shape parameters.
+    logpdf, cdf, ppf, isf, mean, var, entropy : callable
+        Of the standardised variable (the probability, that above; nothing) and the shape parameters.
     support : (float, float)
         Of the standardised variable.
     open : bool
@@ -165,6 +181,9 @@ class Continuous(_Named):
         logpdf: Formula,
         cdf: Formula,
         ppf: Formula,
+        isf: Formula,
+        mean: Formula,
+        var: Formula,
         entropy: Formula,
         *,
         shapes: str = "",
@@ -179,7 +198,8 @@ class Continuous(_Named):
         upper = sf or (lambda *a: 1.0 - cdf(*a))
         self.name, self.shapes = name, shapes.split()
         self._support, self._open, self._valid, self._draw = support, open, valid, draw
-        self._logpdf, self._cdf, self._sf, self._ppf, self._entropy = logpdf, cdf, upper, ppf, entropy
+        self._logpdf, self._cdf, self._sf, self._ppf, self._isf = logpdf, cdf, upper, ppf, isf
+        self._mean, self._var, self._entropy = mean, var, entropy
         self._logcdf = logcdf or (lambda *a: _log_of_smaller(cdf(*a), upper(*a)))
         self._logsf = logsf or (lambda *a: _log_of_smaller(upper(*a), cdf(*a)))
 
@@ -248,21 +268,96 @@ class Continuous(_Named):
         """The logarithm of the probability of more than ``x``."""
         return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale, named)
 
-    def ppf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
-        """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
+    def _inverse(self, formula: Formula, ends: Any, q: Any, args: Any, loc: Any, scale: Any, named: Any) -> Any:
+        """``formula`` of a probability within (0, 1), the ends of the support at 0 and 1, NaN beyond."""
         p, shapes, middle, width, good = self._parameters(q, args, loc, scale, named)
         p = p * 1.0
         inner = (p._array > 0) & (p._array < 1)
-        made = self._ppf(p if np.all(inner) else where(inner, p, 0.5), *shapes)
+        made = formula(p if np.all(inner) else where(inner, p, 0.5), *shapes)
         if not np.all(inner):
-            ends = np.where(p._array == 0, self._support[0], np.where(p._array == 1, self._support[1], np.nan))
-            made = where(inner, made, ends)
+            made = where(inner, made, np.where(p._array == 0, ends[0], np.where(p._array == 1, ends[1], np.nan)))
         return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype))
+
+    def ppf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
+        return self._inverse(self._ppf, self._support, q, args, loc, scale, named)
+
+    def isf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The point above which the probability is ``q``: the inverse of ``sf``; NaN outside of [0, 1]."""
+        return self._inverse(self._isf, self._support[::-1], q, args, loc, scale, named)
+
+    def _constant(self, formula: Formula, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> Any:
+        """``formula`` of the shape parameters, loc and scale."""
+        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
+        return _finished(formula(shapes, middle, width), good, width.dtype)
 
     def entropy(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
         """The differential entropy, ``-E log pdf``."""
-        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
-        return _finished(self._entropy(*shapes) + np.log(width) + 0 * middle._array, good, width.dtype)
+        formula = lambda a, middle, width: self._entropy(*a) + np.log(width) + 0 * middle._array
+        return self._constant(formula, args, loc, scale, named)
+
+    def mean(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The mean; infinite or NaN where there is none, as in SciPy."""
+        return self._constant(lambda a, middle, width: self._mean(*a) * width + middle, args, loc, scale, named)
+
+    def var(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+        """The variance; infinite or NaN where there is none, as in SciPy."""
+        formula = lambda a, middle, width: self._var(*a) * width * width + 0 * middle._array
+        return self._constant(formula, args, loc, scale, named)
+
+    def fit(self, data: Any, *args: Any, **options: Any) -> tuple[Any, ...]:
+        """The parameters of the greatest likelihood, differentiable in the data; as SciPy's ``fit``.
+
+        Parameters
+        ----------
+        data : array or Tensor
+        *args, **options
+            As SciPy's: where shape parameters, ``loc`` and ``scale`` start, ``floc``, ``fscale`` and ``f0``, ``f1`` (or
+            ``fa`` of a parameter ``a``) to hold one.
+
+        Returns
+        -------
+        tuple of Tensor
+            The shape parameters, loc and scale.
+
+        Raises
+        ------
+        ConvergenceError
+            When a derivative is asked for and the gradient of the likelihood does not vanish: the maximum may lie where
+            the support ends, at the smallest observation. Hold that parameter.
+
+        Examples
+        --------
+        >>> import autodiff
+        >>> autodiff.grad(lambda x: norm.fit(x)[0])(np.array([1.0, 2.0, 6.0])) * 3
+        array([1., 1., 1.])
+        """
+        found = getattr(require("scipy.stats"), self.name).fit(bare(data), *args, **options)
+        points, whole = _tensor(data), [np.asarray(value) for value in found]
+        if points._node is None:
+            return tuple(_tensor(value) for value in whole)
+        from autodiff.implicit import root
+
+        names = [*self.shapes, "loc", "scale"]
+        held = [bool({f"f{i}", f"f{name}", f"fix_{name}"} & set(options)) for i, name in enumerate(names)]
+        free = [i for i, fixed in enumerate(held) if not fixed]
+
+        def filled(v: Any) -> list[Any]:
+            return [
+                value if fixed else v[free.index(i)] for i, (value, fixed) in enumerate(zip(whole, held, strict=True))
+            ]
+
+        def likelihood(v: Any) -> Any:
+            return reductions.mean(self.logpdf(points, *filled(v)))
+
+        try:
+            best = root(grad(likelihood), np.array([float(whole[i]) for i in free])).x
+        except ConvergenceError as error:
+            raise ConvergenceError(
+                f"{self.name}.fit: the likelihood is greatest where its gradient does not vanish, at the end of the"
+                " support; hold a parameter, as with floc=0"
+            ) from error
+        return tuple(_tensor(value) for value in filled(best))
 
     def rvs(
         self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, random_state: Any = None, **named: Any
@@ -278,7 +373,9 @@ class Continuous(_Named):
             Must be given.
         """
         source = _generator(self.name, random_state)
-        _, shapes, middle, width, _ = self._parameters(0.0, args, loc, scale, dict(named))
+        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, dict(named))
+        if not np.all(good):
+            raise ArgumentError(f"{self.name}.rvs: a parameter is not allowed (scale and most shapes must be positive)")
         shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
         shape = shape if size is None else tuple(np.atleast_1d(size).tolist())
         if self._draw is not None:
@@ -310,9 +407,24 @@ def _f_parts(z: Any, n: Any, d: Any) -> Any:
     return n * z / (n * z + d)
 
 
-def _f_ppf(q: Any, n: Any, d: Any) -> Any:
-    share = special.betaincinv(0.5 * n, 0.5 * d, q)
-    return d * share / (n * (1 - share))
+def _f_inverse(own: Formula, other: Formula) -> Formula:
+    """The F point by both shares, of which the small one has all digits."""
+    return lambda q, n, d: d * own(0.5 * n, 0.5 * d, q) / (n * other(0.5 * d, 0.5 * n, q))
+
+
+def _from(a: Any, least: float, formula: Formula, below: float) -> Any:
+    """``formula(a)`` where a is greater than ``least``."""
+    there = bare(a) > least
+    return where(there, formula(where(there, a, least + 1.0)), below)
+
+
+def _f_var(n: Any, d: Any) -> Any:
+    made = lambda d: 2 * (d / (d - 2)) ** 2 * (n + d - 2) / (n * (d - 4))
+    return _from(d, 4, made, np.inf)
+
+
+def _t_var(df: Any) -> Any:
+    return where(bare(df) > 1, _from(df, 2, lambda df: df / (df - 2), np.inf), np.nan)
 
 
 def _cauchy_ppf(q: Any) -> Any:
@@ -396,19 +508,27 @@ _vonmises_ppf = Primitive(
 )
 
 
+def _vonmises_var(kappa: Any) -> Any:
+    j = _orders(kappa)
+    return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
+
+
 def _vonmises_entropy(kappa: Any) -> Any:
     return _log_i0(kappa) + 2 * _HALF_LOG_TWO_PI - kappa * _share(1.0, kappa)
 
 
 _HALF_LINE = (0.0, np.inf)
 
-# --- the rows: name, logpdf, cdf, ppf, entropy ----------------------------------------------------------------------
+# --- the rows: name, logpdf, cdf, ppf, isf, mean, var, entropy ------------------------------------------------------
 
 beta = Continuous(
     "beta",
     lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
     lambda z, a, b: special.betainc(a, b, z),
     lambda q, a, b: special.betaincinv(a, b, q),
+    lambda q, a, b: special.betainccinv(a, b, q),
+    lambda a, b: a / (a + b),
+    lambda a, b: a * b / ((a + b) ** 2 * (a + b + 1)),
     _beta_entropy,
     shapes="a b",
     support=(0.0, 1.0),
@@ -419,6 +539,9 @@ cauchy = Continuous(
     lambda z: -log(pi) - np.log1p(z * z),
     lambda z: np.arctan2(1.0, -z) / pi,
     _cauchy_ppf,
+    lambda q: -_cauchy_ppf(q),
+    lambda: np.nan,
+    lambda: np.nan,
     lambda: log(4 * pi),
     sf=lambda z: np.arctan2(1.0, z) / pi,
 )
@@ -427,6 +550,9 @@ chi2 = Continuous(
     lambda z, df: special.xlogy(0.5 * df - 1, z) - 0.5 * z - special.gammaln(0.5 * df) - 0.5 * log(2) * df,
     lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
     lambda q, df: 2 * special.gammaincinv(0.5 * df, q),
+    lambda q, df: 2 * special.gammainccinv(0.5 * df, q),
+    lambda df: df,
+    lambda df: 2 * df,
     lambda df: _gamma_entropy(0.5 * df) + log(2),
     shapes="df",
     support=_HALF_LINE,
@@ -437,6 +563,9 @@ expon = Continuous(
     lambda z: -z,
     lambda z: -np.expm1(-z),
     lambda q: -np.log1p(-q),
+    lambda q: -np.log(q),
+    lambda: 1.0,
+    lambda: 1.0,
     lambda: 1.0,
     support=_HALF_LINE,
     sf=lambda z: np.exp(-z),
@@ -452,7 +581,10 @@ f = Continuous(
         - special.betaln(0.5 * n, 0.5 * d)
     ),
     lambda z, n, d: special.betainc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
-    _f_ppf,
+    _f_inverse(special.betaincinv, special.betainccinv),
+    _f_inverse(special.betainccinv, special.betaincinv),
+    lambda n, d: _from(d, 2, lambda d: d / (d - 2), np.inf),
+    _f_var,
     lambda n, d: (
         _beta_entropy(0.5 * n, 0.5 * d)
         + np.log(d)
@@ -468,6 +600,9 @@ gamma = Continuous(
     lambda z, a: special.xlogy(a - 1, z) - z - special.gammaln(a),
     lambda z, a: special.gammainc(a, z),
     lambda q, a: special.gammaincinv(a, q),
+    lambda q, a: special.gammainccinv(a, q),
+    lambda a: a,
+    lambda a: a,
     _gamma_entropy,
     shapes="a",
     support=_HALF_LINE,
@@ -478,6 +613,9 @@ gumbel_r = Continuous(
     lambda z: -z - np.exp(-z),
     lambda z: np.exp(-np.exp(-z)),
     lambda q: -np.log(-np.log(q)),
+    lambda q: -np.log(-np.log1p(-q)),
+    lambda: _EULER,
+    lambda: pi**2 / 6,
     lambda: _EULER + 1,
     sf=lambda z: -np.expm1(-np.exp(-z)),
     logcdf=lambda z: -np.exp(-z),
@@ -487,6 +625,9 @@ halfnorm = Continuous(
     lambda z: 0.5 * log(2 / pi) - 0.5 * z * z,
     lambda z: special.erf(z / 2**0.5),
     lambda q: special.ndtri(0.5 * (1 + q)),
+    lambda q: -special.ndtri(0.5 * q),
+    lambda: (2 / pi) ** 0.5,
+    lambda: 1 - 2 / pi,
     lambda: 0.5 * log(pi / 2) + 0.5,
     support=_HALF_LINE,
     sf=lambda z: special.erfc(z / 2**0.5),
@@ -497,6 +638,9 @@ invgamma = Continuous(
     lambda z, a: -(a + 1) * np.log(z) - special.gammaln(a) - 1 / z,
     lambda z, a: special.gammaincc(a, 1 / z),
     lambda q, a: 1 / special.gammainccinv(a, q),
+    lambda q, a: 1 / special.gammaincinv(a, q),
+    lambda a: _from(a, 1, lambda a: 1 / (a - 1), np.inf),
+    lambda a: _from(a, 2, lambda a: 1 / ((a - 1) ** 2 * (a - 2)), np.inf),
     lambda a: a - (a + 1) * special.psi(a) + special.gammaln(a),
     shapes="a",
     support=_HALF_LINE,
@@ -508,6 +652,9 @@ laplace = Continuous(
     lambda z: -np.abs(z) - log(2),
     lambda z: _laplace_half(z, False),
     _laplace_ppf,
+    lambda q: -_laplace_ppf(q),
+    lambda: 0.0,
+    lambda: 2.0,
     lambda: log(2) + 1,
     sf=lambda z: _laplace_half(z, True),
 )
@@ -516,6 +663,9 @@ logistic = Continuous(
     lambda z: special.log_expit(z) + special.log_expit(-z),
     special.expit,
     special.logit,
+    lambda q: -special.logit(q),
+    lambda: 0.0,
+    lambda: pi**2 / 3,
     lambda: 2.0,
     sf=lambda z: special.expit(-z),
     logcdf=special.log_expit,
@@ -526,6 +676,9 @@ lognorm = Continuous(
     lambda z, s: -0.5 * (np.log(z) / s) ** 2 - np.log(s * z) - _HALF_LOG_TWO_PI,
     lambda z, s: special.ndtr(np.log(z) / s),
     lambda q, s: np.exp(s * special.ndtri(q)),
+    lambda q, s: np.exp(-s * special.ndtri(q)),
+    lambda s: np.exp(0.5 * s * s),
+    lambda s: np.expm1(s * s) * np.exp(s * s),
     lambda s: 0.5 + _HALF_LOG_TWO_PI + np.log(s),
     shapes="s",
     support=_HALF_LINE,
@@ -539,6 +692,9 @@ norm = Continuous(
     lambda z: -0.5 * z * z - _HALF_LOG_TWO_PI,
     special.ndtr,
     special.ndtri,
+    lambda q: -special.ndtri(q),
+    lambda: 0.0,
+    lambda: 1.0,
     lambda: 0.5 + _HALF_LOG_TWO_PI,
     sf=lambda z: special.ndtr(-z),
     logcdf=special.log_ndtr,
@@ -550,6 +706,9 @@ pareto = Continuous(
     lambda z, b: np.log(b) - (b + 1) * np.log(z),
     lambda z, b: -np.expm1(-b * np.log(z)),
     lambda q, b: np.exp(-np.log1p(-q) / b),
+    lambda q, b: q ** (-1 / b),
+    lambda b: _from(b, 1, lambda b: b / (b - 1), np.inf),
+    lambda b: _from(b, 2, lambda b: b / ((b - 1) ** 2 * (b - 2)), np.inf),
     lambda b: 1 + 1 / b - np.log(b),
     shapes="b",
     support=(1.0, np.inf),
@@ -561,6 +720,9 @@ rayleigh = Continuous(
     lambda z: np.log(z) - 0.5 * z * z,
     lambda z: -np.expm1(-0.5 * z * z),
     lambda q: np.sqrt(-2 * np.log1p(-q)),
+    lambda q: np.sqrt(-2 * np.log(q)),
+    lambda: (pi / 2) ** 0.5,
+    lambda: 2 - pi / 2,
     lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
     support=_HALF_LINE,
     sf=lambda z: np.exp(-0.5 * z * z),
@@ -571,16 +733,32 @@ t = Continuous(
     _t_logpdf,
     lambda z, df: special.stdtr(df, z),
     lambda q, df: special.stdtrit(df, q),
+    lambda q, df: -special.stdtrit(df, q),
+    lambda df: where(bare(df) > 1, 0.0, np.inf),
+    _t_var,
     _t_entropy,
     shapes="df",
     sf=lambda z, df: special.stdtr(df, -z),
 )
-uniform = Continuous("uniform", lambda z: 0.0 * z, lambda z: z, lambda q: q, lambda: 0.0, support=(0.0, 1.0))
+uniform = Continuous(
+    "uniform",
+    lambda z: 0.0 * z,
+    lambda z: z,
+    lambda q: q,
+    lambda q: 1 - q,
+    lambda: 0.5,
+    lambda: 1 / 12,
+    lambda: 0.0,
+    support=(0.0, 1.0),
+)
 vonmises = Continuous(
     "vonmises",
     lambda z, kappa: kappa * np.cos(z) - 2 * _HALF_LOG_TWO_PI - _log_i0(kappa),
     _vonmises_cdf,
     lambda q, kappa: _vonmises_ppf.function(q, kappa),
+    lambda q, kappa: -_vonmises_ppf.function(q, kappa),
+    lambda kappa: 0.0,
+    _vonmises_var,
     _vonmises_entropy,
     shapes="kappa",
     valid=lambda kappa: kappa >= 0,
@@ -590,6 +768,9 @@ weibull_min = Continuous(
     lambda z, c: np.log(c) + special.xlogy(c - 1, z) - z**c,
     lambda z, c: -np.expm1(-(z**c)),
     lambda q, c: (-np.log1p(-q)) ** (1 / c),
+    lambda q, c: (-np.log(q)) ** (1 / c),
+    lambda c: special.gamma(1 + 1 / c),
+    lambda c: special.gamma(1 + 2 / c) - special.gamma(1 + 1 / c) ** 2,
     lambda c: _EULER * (1 - 1 / c) - np.log(c) + 1,
     shapes="c",
     support=_HALF_LINE,
@@ -607,6 +788,8 @@ class Discrete(_Named):
         SciPy's name.
     logpmf, cdf, sf : callable
         Of counts, as an array, and the shape parameters.
+    mean, var : callable
+        Of the shape parameters.
     shapes : str
         The names of the shape parameters.
     least : int
@@ -628,6 +811,8 @@ class Discrete(_Named):
         logpmf: Formula,
         cdf: Formula,
         sf: Formula,
+        mean: Formula,
+        var: Formula,
         *,
         shapes: str,
         valid: Formula,
@@ -635,7 +820,7 @@ class Discrete(_Named):
         most: Formula = lambda *a: np.inf,
     ) -> None:
         self.name, self.shapes, self._least, self._most, self._valid = name, shapes.split(), least, most, valid
-        self._logpmf, self._cdf, self._sf = logpmf, cdf, sf
+        self._logpmf, self._cdf, self._sf, self._mean, self._var = logpmf, cdf, sf, mean, var
 
     def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any]:
         *given, loc = self._arranged(args, named, loc=loc)
@@ -686,11 +871,28 @@ class Discrete(_Named):
         """The logarithm of the probability of more than ``k``."""
         return self._apply(lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)), 0.0, -np.inf, k, args, loc, named)
 
+    def _scipys(self, method: str, q: Any, args: Any, loc: Any, named: Any) -> Any:
+        there = getattr(getattr(require("scipy.stats"), self.name), method)
+        plain = {name: bare(value) for name, value in named.items()}
+        return wrap(np.asarray(there(bare(q), *(bare(a) for a in args), loc=bare(loc), **plain)), None)
+
     def ppf(self, q: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
         """SciPy's smallest count with a probability of at least ``q`` up to it: a constant, as any rounded number."""
-        there = getattr(require("scipy.stats"), self.name)
-        plain = {name: bare(value) for name, value in named.items()}
-        return wrap(np.asarray(there.ppf(bare(q), *(bare(a) for a in args), loc=bare(loc), **plain)), None)
+        return self._scipys("ppf", q, args, loc, named)
+
+    def isf(self, q: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """SciPy's smallest count with a probability of at most ``q`` above it, a constant."""
+        return self._scipys("isf", q, args, loc, named)
+
+    def mean(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The mean."""
+        shapes, middle, good = self._parameters(args, loc, named)
+        return _finished(self._mean(*shapes) + middle, good, np.result_type(*(a.dtype for a in shapes)))
+
+    def var(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+        """The variance."""
+        shapes, middle, good = self._parameters(args, loc, named)
+        return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)))
 
     def entropy(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
         """The entropy, ``-E log pmf``, summed over the counts that matter."""
@@ -739,6 +941,8 @@ binom = Discrete(
     _binom_logpmf,
     lambda k, n, p: special.betaincc(k + 1, n - k, p),
     lambda k, n, p: special.betainc(k + 1, n - k, p),
+    lambda n, p: n * p,
+    lambda n, p: n * p * (1 - p),
     shapes="n p",
     valid=_whole_and_share,
     most=lambda n, p: n,
@@ -748,6 +952,8 @@ bernoulli = Discrete(
     lambda k, p: special.xlogy(k, p) + special.xlog1py(1 - k, -p),
     lambda k, p: 1 - p + 0 * k,
     lambda k, p: p + 0 * k,
+    lambda p: p,
+    lambda p: p * (1 - p),
     shapes="p",
     valid=lambda p: (p >= 0) & (p <= 1),
     most=lambda p: 1,
@@ -757,6 +963,8 @@ geom = Discrete(
     lambda k, p: special.xlog1py(k - 1, -p) + np.log(p),
     lambda k, p: -np.expm1(k * np.log1p(-p)),
     lambda k, p: np.exp(k * np.log1p(-p)),
+    lambda p: 1 / p,
+    lambda p: (1 - p) / p**2,
     shapes="p",
     valid=lambda p: (p > 0) & (p <= 1),
     least=1,
@@ -772,6 +980,8 @@ nbinom = Discrete(
     ),
     lambda k, n, p: special.betainc(n, k + 1, p),
     lambda k, n, p: special.betaincc(n, k + 1, p),
+    lambda n, p: n * (1 - p) / p,
+    lambda n, p: n * (1 - p) / p**2,
     shapes="n p",
     valid=lambda n, p: (n > 0) & (p > 0) & (p <= 1),
 )
@@ -780,6 +990,8 @@ poisson = Discrete(
     lambda k, mu: special.xlogy(k, mu) - mu - special.gammaln(k + 1),
     lambda k, mu: special.gammaincc(k + 1, mu),
     lambda k, mu: special.gammainc(k + 1, mu),
+    lambda mu: mu,
+    lambda mu: mu,
     shapes="mu",
     valid=lambda mu: mu >= 0,
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching import Batched, Unbatchable, is_batched
 from autodiff.core.op import Primitive
 from autodiff.extras import require
 from autodiff.ops.common import bare
@@ -71,6 +72,10 @@ slide = Primitive("slide", _slide, _slide_back, _slide_weights, linear="each", s
 
 
 def _all_pole(v: Any, a: Any) -> Any:
+    if is_batched(a):
+        raise Unbatchable
+    if is_batched(v):  # the batch is one more axis in front
+        return Batched(_all_pole(v.array, a))
     kind = np.result_type(v, a)
     if not v.size:
         return np.zeros(v.shape, kind)

@@ -14,6 +14,7 @@ import numpy as np
 
 from autodiff import dispatch
 from autodiff.core.op import Primitive, registry
+from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient
 from autodiff.ops.parameters import _in_double
 from autodiff.ops.shaping import _tensor
@@ -221,22 +222,28 @@ def define(s: Any, define: Any) -> None:
         real_only=True,
     )
 
-    # --- hypergeometric functions in their argument
+    # --- confluent hypergeometric functions
+    limit, kummer, tricomi = hypergeometric.define()
     define(
         s.hyp1f1,
-        None,
-        None,
+        lambda g, out, a, b, x: g * of(kummer, a, b, x, 1, 0, 0),
+        lambda g, out, a, b, x: g * of(kummer, a, b, x, 0, 1, 0),
         lambda g, out, a, b, x: g * (a / b * s.hyp1f1(a + 1, b + 1, x)),
         domain=[positive, positive, (-2.0, 2.0)],
     )
     define(
         s.hyperu,
-        None,
-        None,
+        lambda g, out, a, b, x: g * of(tricomi, a, b, x, 1, 0, 0),
+        lambda g, out, a, b, x: g * of(tricomi, a, b, x, 0, 1, 0),
         lambda g, out, a, b, x: -g * (a * s.hyperu(a + 1, b + 1, x)),
         domain=[positive, positive, positive],
     )
-    define(s.hyp0f1, None, lambda g, out, v, z: g * (s.hyp0f1(v + 1, z) / v), domain=[positive, (-2.0, 2.0)])
+    define(
+        s.hyp0f1,
+        lambda g, out, v, z: g * of(limit, v, z, 1, 0),
+        lambda g, out, v, z: g * (s.hyp0f1(v + 1, z) / v),
+        domain=[positive, (-2.0, 2.0)],
+    )
 
     # --- quotients that are smooth where they look like 0 / 0, and integrals
     def growth(x: Any) -> Any:

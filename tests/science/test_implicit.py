@@ -17,7 +17,7 @@ from autodiff.core.errors import (
 )
 from autodiff.testing import check_gradients
 
-pytest.importorskip("scipy", reason="SciPy solves")
+optimize = pytest.importorskip("scipy.optimize", reason="SciPy solves")
 
 MATRIX = np.array([[3.0, 1.0], [0.5, 2.0]])
 
@@ -144,6 +144,33 @@ def test_minimize_with_constraints():
     np.testing.assert_allclose(ad.jacobian(above)(3.0), [0.0, 1.0], atol=1e-9)
     with pytest.raises(NotDifferentiableError, match="kink"):
         above(ad.tensor(2.0, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        optimize.LinearConstraint([[1.0, 1.0]], 1.0, 1.0),
+        optimize.NonlinearConstraint(lambda x: np.sum(x), -np.inf, 1.0),
+        {"type": "ineq", "fun": lambda x: 1.0 - np.sum(x)},
+    ],
+)
+def test_minimize_with_scipys_constraints(constraint):
+    closest = lambda a, **more: (
+        implicit.minimize(lambda x: np.sum((x - a) ** 2), np.zeros(2), constraints=constraint, **more).x
+    )
+    np.testing.assert_allclose(ad.jacobian(closest)(np.array([3.0, 1.0])), [[0.5, -0.5], [-0.5, 0.5]], atol=1e-7)
+    held = lambda a: closest(a, bounds=[(None, 0.2), (None, None)])
+    free = not isinstance(constraint, optimize.LinearConstraint)  # whose equation settles the second number
+    np.testing.assert_allclose(ad.jacobian(held)(np.array([3.0, 0.7])), [[0.0, 0.0], [0.0, free]], atol=1e-7)
+
+
+def test_lists_affine_functions_and_a_minimum_at_infinity():
+    both = lambda a: implicit.root(lambda x: [x[0] + x[1] - a, x[0] - x[1]], np.zeros(2)).x[0]
+    assert np.isclose(ad.grad(both)(3.0), 0.5)
+    with pytest.raises(ad.ArgumentError, match="not linear"):
+        implicit.linear_solve(lambda x: x + 1, np.ones(3))
+    with pytest.raises(ad.AutodiffError), np.errstate(over="ignore", invalid="ignore"):
+        ad.grad(lambda a: implicit.minimize(lambda x: -a * np.sum(x**2), np.ones(2)).x[0])(1.0)
 
 
 def test_custom_root_of_either_signature():

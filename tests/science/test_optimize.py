@@ -7,7 +7,7 @@ import autodiff
 from autodiff import optimize
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError, SingularMatrixError
 
-pytest.importorskip("scipy", reason="the bridge is to SciPy")
+scipy_optimize = pytest.importorskip("scipy.optimize", reason="the bridge is to SciPy")
 
 METHODS = (
     "Nelder-Mead Powell CG BFGS Newton-CG L-BFGS-B TNC COBYLA SLSQP trust-constr dogleg trust-ncg trust-exact"
@@ -48,6 +48,31 @@ def test_bounds_by_tree_and_for_all():
     np.testing.assert_allclose(result.x["b"][0], -0.5, atol=1e-6)
     result = optimize.minimize(bowl, start, bounds=(0.0, 1.5))
     np.testing.assert_allclose(result.x["w"], [1.0, 1.5], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(None, 0.5), (None, None)],
+        ((None, 0.5), (None, None)),
+        scipy_optimize.Bounds(-np.inf, [0.5, np.inf]),
+        (np.array([-9.0, -9.0]), np.array([0.5, 9.0])),
+    ],
+)
+def test_bounds_of_one_array_are_scipys(bounds):
+    result = optimize.minimize(lambda x: np.sum((x - np.array([2.0, 3.0])) ** 2), np.zeros(2), bounds=bounds)
+    np.testing.assert_allclose(result.x, [0.5, 3.0], atol=1e-5)
+
+
+def test_constraints_choose_a_method_that_obeys_them():
+    sum_to_one = {"type": "eq", "fun": lambda x: np.sum(x) - 1.0}
+    square = lambda x, shift: np.sum((x - shift) ** 2)
+    np.testing.assert_allclose(
+        optimize.minimize(square, np.zeros(2), 3.0, constraints=sum_to_one).x, [0.5, 0.5], atol=1e-7
+    )
+    for words, more in (("constraints", {"constraints": sum_to_one}), ("bounds", {"bounds": (0.0, 1.0)})):
+        with pytest.raises(ArgumentError, match=f"'BFGS' takes no {words}"):
+            optimize.minimize(square, np.zeros(2), 3.0, method="BFGS", **more)
 
 
 def test_misuse_is_named():
@@ -137,6 +162,27 @@ def test_curve_fit_is_scipys_with_derivatives(sigma, absolute):
     polished = lambda y: first(autodiff.tensor(y, requires_grad=True)).item()
     slope = (polished(y + h) - polished(y - h)) / 2e-5
     assert np.isclose(autodiff.grad(first)(y)[3], slope, rtol=1e-6)
+
+
+def test_curve_fit_leaves_out_what_is_no_number():
+    t, y = np.linspace(0.0, 1.0, 9), np.linspace(1.0, 3.0, 9)
+    y[4] = np.nan
+    line = lambda t, a, b: a + b * t
+    for sigma in (None, 1.0 + t, np.diag(1.0 + t)):
+        ours, theirs = (
+            f(line, t, y, sigma=sigma, nan_policy="omit") for f in (optimize.curve_fit, scipy_optimize.curve_fit)
+        )
+        np.testing.assert_allclose(ours[0].data, theirs[0], rtol=1e-6)
+    assert len(optimize.curve_fit(line, t[:4], y[:4], full_output=True)) == 5
+    for words, more in (
+        ("ydata", {}),
+        ("xdata", {"xdata": y[:4] * np.nan, "ydata": t[:4]}),
+        ("zeros", {"ydata": t, "sigma": 0 * t}),
+        ("sigma", {"ydata": t, "sigma": y}),
+        ("nan_policy", {"nan_policy": "keep"}),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            optimize.curve_fit(**{"f": line, "xdata": t, "ydata": y, **more})
 
 
 def test_curve_fit_misuse_is_named():

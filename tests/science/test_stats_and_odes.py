@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
+from autodiff.core.errors import ArgumentError, ConvergenceError, NotDifferentiableError, ShapeError
 from autodiff.testing import check_gradients
 
 theirs = pytest.importorskip("scipy.stats", reason="these are SciPy's distributions")
@@ -82,6 +82,60 @@ def test_continuous_gradients_in_everything(name):
     if shapes:
         check_gradients(lambda *a: one.entropy(*a), *shapes, order=1)
     check_gradients(lambda *a: one.rvs(*a, size=2, random_state=1), *shapes, *place, order=1)
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+def test_moments_and_inverse_survival(name):
+    shapes = {**CONTINUOUS, **DISCRETE}[name]
+    q = np.array([0.0, 1e-30, 1e-12, 0.1, 0.5, 0.999, 1.0, 1.2, np.nan])
+    place = {"loc": 2} if name in DISCRETE else {"loc": 0.3, "scale": 2.0}
+    with np.errstate(all="ignore"):
+        for method in ("mean", "var", "std", "median"):
+            mine, scipys = both(name, method)
+            np.testing.assert_allclose(
+                mine(*shapes, **place).data, scipys(*shapes, **place), rtol=1e-7, atol=1e-14, err_msg=method
+            )
+            if shapes and name in CONTINUOUS:  # where a moment does not exist, and where a parameter is not allowed
+                for value in (0.5, 1.5, 2.5, -1.0):
+                    right = scipys(*[value] * len(shapes))
+                    np.testing.assert_allclose(mine(*[value] * len(shapes)).data, right, 1e-7, 1e-14, err_msg=method)
+            tracked = [np.array(value + 3.0) for value in shapes] if name in CONTINUOUS else []
+            if tracked and method != "median":
+                check_gradients(lambda *a, f=mine: f(*a), *tracked, order=1)
+        mine, scipys = both(name, "interval")
+        np.testing.assert_allclose([part.data for part in mine(0.9, *shapes)], scipys(0.9, *shapes), rtol=1e-7)
+        one = getattr(ours, name)
+        if name in DISCRETE:
+            np.testing.assert_array_equal(
+                one.isf([0.1, 0.7], *shapes).data, getattr(theirs, name).isf([0.1, 0.7], *shapes)
+            )
+            return
+        # SciPy loses digits of F's, so the truth is what the survival function says.
+        kept = (q > 1e-20) & (q < 1)
+        np.testing.assert_allclose(one.sf(one.isf(q[kept], *shapes), *shapes).data, q[kept], rtol=1e-4)
+        ends = np.array([0.0, 1.0, 1.2])
+        np.testing.assert_array_equal(one.isf(ends, *shapes).data, getattr(theirs, name).isf(ends, *shapes))
+    check_gradients(lambda q, *a: one.isf(q, *a), np.array([0.2, 0.7]), *[np.array(value) for value in shapes], order=1)
+
+
+@pytest.mark.parametrize("name", ["gamma", "lognorm", "t", "weibull_min", "norm"])
+def test_fit_is_scipys_and_differentiable_in_the_data(name):
+    one, scipys = getattr(ours, name), getattr(theirs, name)
+    data = scipys.rvs(*CONTINUOUS[name], size=25, random_state=np.random.default_rng(1))
+    np.testing.assert_array_equal([v.data for v in one.fit(data, floc=0.0)], scipys.fit(data, floc=0.0))
+    best = lambda x: np.array([v.data for v in one.fit(ad.tensor(x, requires_grad=True), floc=0.0)])  # to all digits
+    np.testing.assert_allclose(best(data), scipys.fit(data, floc=0.0), rtol=2e-3)
+    step = np.cos(np.arange(25.0))
+    differences = (best(data + 1e-4 * step) - best(data - 1e-4 * step)) / 2e-4
+    slopes = ad.jvp(lambda x: ad.stack(one.fit(x, floc=0.0)), (data,), (step,))[1]
+    np.testing.assert_allclose(slopes, differences, rtol=1e-5, atol=1e-7)
+
+
+def test_fit_at_the_end_of_the_support_is_named():
+    with pytest.raises(ConvergenceError, match="floc"):
+        ad.grad(lambda x: ours.expon.fit(x)[1])(np.array([1.0, 2.0, 5.0]))
+    with pytest.raises(ArgumentError, match="not allowed"):
+        ours.gamma.rvs(2.0, scale=-1.0, random_state=0)
 
 
 @pytest.mark.parametrize("name", DISCRETE)
