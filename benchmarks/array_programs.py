@@ -56,7 +56,10 @@ class World:
     places: list[Any]
     values: list[Any]  # elements and rows taken out
     handles: list[Any] = field(default_factory=list)  # plain arrays that were handed out of tensors
-    kept: list[Any] = field(default_factory=list)
+
+    def keep(self, which: list[bool]) -> None:
+        """Go on with some of the tensors alone."""
+        self.tensors = [a for a, kept in zip(self.tensors, which, strict=True) if kept]
 
 
 def _memmap(array: Any) -> Any:
@@ -429,11 +432,13 @@ def drawn(number: int, length: int = 9) -> list[tuple[str, Callable[[World], Non
 # --- running --------------------------------------------------------------------------------------------------------
 
 
-def bare(value: Any) -> Any:
-    """The plain array of a result, out of a Tensor or a container of one."""
+def peek(value: Any) -> Any:
+    """The plain array of a result, out of a Tensor or a container of one. A Tensor's is not asked for by a door such as
+    ``.data``: what was lent is protected in another way than what was not.
+    """
     for _ in range(3):
         if isinstance(value, ad.Tensor):
-            return value.data
+            return value._array
         inner = getattr(value, "data", None)
         if type(value).__module__.startswith("xarray") and inner is not None:
             value = inner
@@ -453,7 +458,7 @@ def loss(held: list[Any]) -> Any:
 
 def usable(a: Any, limit: float = 1e4) -> bool:
     """Whether an array is one that a difference can be taken of."""
-    array = bare(a)
+    array = peek(a)
     return array.dtype.kind == "f" and 0 < array.size < 200 and bool(np.all(np.abs(array) < limit))
 
 
@@ -473,19 +478,20 @@ def check(number: int, talk: bool = False) -> str:
     steps = drawn(number)
     x = ad.tensor(point, requires_grad=True)
     ours, plain = world(x, number, ad.tensor), world(point, number, lambda a: a)
-    left_out: list[int] = []
+    kept: list[tuple[Any, list[bool]]] = []  # the steps that were gone on with, and what was held on to after each
+    refused = False
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ad.CutWarning)
-        for k, (name, step) in enumerate(steps):
-            before = (len(ours.tensors), [a.copy() for a in plain.buffers])
+        for name, step in steps:
+            before = len(ours.tensors)
             try:
                 step(ours)
             except Exception as error:
                 if not isinstance(error, (*REFUSALS, *COMPLAINTS)) and type(error) is not Exception:  # pandas' bare one
                     raise
-                left_out.append(k)
-                del ours.tensors[before[0] :]
+                refused = True
+                del ours.tensors[before:]
                 if talk:
                     print(f"{name:40} left out: {type(error).__name__}: {error}")
                 continue
@@ -497,23 +503,12 @@ def check(number: int, talk: bool = False) -> str:
                 if talk:
                     print(f"NumPy refuses that: {type(error).__name__}: {error}")
                 return "lenient: " + " ".join(name.split()[:3]).rstrip(" 0123456789")
-            for a, b in zip(ours.tensors, plain.tensors, strict=True):
-                found, right = bare(a), bare(b)
-                if "O" in (found.dtype.kind, right.dtype.kind):
-                    continue
-                if found.shape != right.shape or not np.allclose(found, right, rtol=1e-6, atol=1e-6, equal_nan=True):
-                    raise Wrong(f"program {number}: after {name}:\n{found}\nNumPy holds\n{right}")
-            for a, b in zip(ours.buffers, plain.buffers, strict=True):
-                if not np.array_equal(np.asarray(a), np.asarray(b)):
-                    raise Wrong(f"program {number}: after {name}: a buffer holds\n{a}\nNumPy's\n{b}")
+            compare(number, name, ours, plain)
             # What a difference cannot be taken of, and what is no plain Tensor of ours, is not gone on with.
-            for world_ in (ours, plain):
-                world_.kept = [
-                    usable(a) and isinstance(b, ad.Tensor) for a, b in zip(plain.tensors, ours.tensors, strict=True)
-                ]
-            keep = ours.kept
-            ours.tensors = [a for a, k_ in zip(ours.tensors, keep, strict=True) if k_]
-            plain.tensors = [a for a, k_ in zip(plain.tensors, keep, strict=True) if k_]
+            keep = [usable(b) and isinstance(a, ad.Tensor) for a, b in zip(ours.tensors, plain.tensors, strict=True)]
+            kept.append((step, keep))
+            for one in (ours, plain):
+                one.keep(keep)
             if not plain.tensors:
                 return "empty"
         total = loss(ours.tensors)
@@ -534,7 +529,7 @@ def check(number: int, talk: bool = False) -> str:
         size = max(1.0, size, abs(float(total.data if isinstance(total, ad.Tensor) else total)))
         errors = []
         for h in (1e-6, 1e-5, 3e-7, 1e-4):
-            ends = [float(_plain_loss(steps, left_out, point + s * h * direction, number, point, rng)) for s in (1, -1)]
+            ends = [float(_plain_loss(kept, point + s * h * direction, number)) for s in (1, -1)]
             errors.append(abs((ends[0] - ends[1]) / (2 * h) - analytic) / size)
             if errors[-1] < 1e-5:
                 break
@@ -542,22 +537,36 @@ def check(number: int, talk: bool = False) -> str:
             raise Wrong(
                 f"program {number}: the gradient is off by {min(errors):.2g} of {size:.3g}: {[n for n, _ in steps]}"
             )
-    return "refused" if left_out else "right"
+    return "refused" if refused else "right"
 
 
-def _plain_loss(steps: Any, left_out: list[int], at: Any, number: int, point: Any, rng: Any) -> Any:
-    """The loss of the plain program at a point near by, with what was not gone on with left out by position."""
-    here, near = world(point, number, lambda a: a), world(at, number, lambda a: a)
-    shadow = world(ad.tensor(point), number, ad.tensor)
-    for k, (_, step) in enumerate(steps):
-        if k in left_out:
+def compare(number: int, name: str, ours: World, plain: World) -> None:
+    """Raise :class:`Wrong` if a Tensor or a buffer does not hold what NumPy's does."""
+    for a, b in zip(ours.tensors, plain.tensors, strict=True):
+        found, right = peek(a), peek(b)
+        if "O" in (found.dtype.kind, right.dtype.kind):
             continue
-        for w in (here, near, shadow):
-            step(w)
-        keep = [usable(a) and isinstance(b, ad.Tensor) for a, b in zip(here.tensors, shadow.tensors, strict=True)]
-        for w in (here, near, shadow):
-            w.tensors = [a for a, k_ in zip(w.tensors, keep, strict=True) if k_]
-    return loss(near.tensors)
+        if found.shape != right.shape or not _close(found, right):
+            raise Wrong(f"program {number}: after {name}:\n{found}\nNumPy holds\n{right}")
+    for a, b in zip(ours.buffers, plain.buffers, strict=True):
+        if np.asarray(a).tobytes() != np.asarray(b).tobytes():
+            raise Wrong(f"program {number}: after {name}: a buffer holds\n{a}\nNumPy's\n{b}")
+
+
+def _close(found: Any, right: Any) -> bool:
+    """Whether two arrays agree to 1e-6; NaN and infinities agree with themselves."""
+    with np.errstate(all="ignore"):
+        near = np.abs(found - right) <= 1e-6 + 1e-6 * np.abs(right) if found.dtype.kind != "b" else found == right
+    return bool(np.all(near | (found == right) | ((found != found) & (right != right))))
+
+
+def _plain_loss(kept: Any, at: Any, number: int) -> Any:
+    """The loss of the plain program at a point, with the steps and arrays that were gone on with."""
+    held = world(at, number, lambda a: a)
+    for step, keep in kept:
+        step(held)
+        held.keep(keep)
+    return loss(held.tensors)
 
 
 def main() -> None:

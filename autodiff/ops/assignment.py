@@ -58,16 +58,17 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
 def assign_row(tensor: Any, row: int, value: Any) -> None:
     """``tensor[row] = value``.
 
-    ``t[i], t[j] = t[j], t[i]`` takes rows for copies, and so does ``np.random.shuffle``; they are views, so an array
-    would hold one row twice. So a row that was written over since it was taken is not written over another.
+    ``t[i], t[j] = t[j], t[i]`` takes rows for copies, and so does ``np.random.shuffle``. They are views, so an array
+    holds one row twice afterwards, in NumPy too. That is never meant: a row that was written over since it was taken is
+    not written over another.
     """
     held, own = view_of(value), view_of(tensor)
     root = tensor if own is None else own.root
     if held is not None and held.overwritten and held.root is root and value.shape == tensor.shape[1:]:
         raise NotDifferentiableError(
-            "a row that has been written over since it was taken is written over another row, as in t[i], t[j] = t[j],"
-            " t[i] and in np.random.shuffle, which would repeat rows; take a copy (t[i].copy()), or use"
-            " autodiff.random.shuffle(t, rng=rng) or t[rng.permutation(len(t))]"
+            "a row that has been written over since it was taken is written over another row, which would repeat one:"
+            " for t[i], t[j] = t[j], t[i] write t[[i, j]] = t[[j, i]], and for np.random.shuffle(t)"
+            " autodiff.random.shuffle(t, rng=rng); or take a copy of the row first (t[i].copy())"
         )
     assign(tensor, row, value)
     steps = () if own is None else own.steps
