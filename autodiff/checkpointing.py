@@ -12,10 +12,8 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
-from autodiff.closures import gradients_at, outside
-from autodiff.core.errors import ArgumentError, GraphError
+from autodiff.closures import gradients_at, outside, same_again
+from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, above, alias, hold, hold_argument, pick, wrap
@@ -59,25 +57,9 @@ class _Checkpoint(Operation):
             aliases = [wrap(a, Variable(a.shape, a.dtype)) for a in node.saved]
         outs, _ = self.run(aliases, replace(self.state, grad=True, levels=(current_state() or ORDINARY).levels))
         for made, out in zip(self.made, outs, strict=True):
-            if not _alike(made, out._data):
-                raise GraphError(
-                    f"{self.name}: run again for the backward pass it gave other values. Something that it reads has"
-                    " been changed since, or it draws random numbers by itself; pass that as an argument"
-                )
+            same_again(self.name, made, out._data)
         parts = g if isinstance(g, list) else [g]
         return gradients_at(outs, parts, [a._node for a in aliases] + list(parents[count:]), recording)
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Whether arrays are equal, but for rounding, which may depend on where they lie in memory."""
-    if not isinstance(a, np.ndarray | np.generic) or not isinstance(b, np.ndarray | np.generic):
-        return True  # of lanes
-    a, b = np.asarray(a), np.asarray(b)
-    if a.dtype.kind not in "fc" or np.array_equal(a, b, equal_nan=True):
-        return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
-    size = np.abs(a[np.isfinite(a)]).max(initial=0)
-    rounding = np.finfo(a.dtype).eps ** 0.6
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=rounding, atol=rounding * size, equal_nan=True))
 
 
 def checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,17 @@ from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
 
-__all__ = ["at_levels", "defined", "gradients_at", "outside", "run_marked", "run_recorded", "strangers", "variable"]
+__all__ = [
+    "at_levels",
+    "defined",
+    "gradients_at",
+    "outside",
+    "run_marked",
+    "run_recorded",
+    "same_again",
+    "strangers",
+    "variable",
+]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +61,36 @@ def run_recorded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
         return function(*args, **kwargs)
     with state_as(replace(state, grad=True)):
         return function(*args, **kwargs)
+
+
+def same_again(name: str, before: Any, after: Any, rounding: float | None = None) -> None:
+    """Refuse a backward pass whose function, run once more, gives other values than it gave before.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation, for the message.
+    before, after : ndarray
+    rounding : float, optional
+        What may differ, relative to the largest element: rounding may depend on where arrays lie in memory.
+
+    Raises
+    ------
+    GraphError
+    """
+    if not isinstance(before, np.ndarray | np.generic) or not isinstance(after, np.ndarray | np.generic):
+        return  # of lanes
+    a, b = np.asarray(before), np.asarray(after)
+    same = a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if not same and a.shape == b.shape and a.dtype.kind in "fc":
+        near = np.finfo(a.dtype).eps ** 0.6 if rounding is None else rounding
+        size = np.abs(a[np.isfinite(a)]).max(initial=0)
+        same = np.allclose(a, b, rtol=near, atol=near * size, equal_nan=True)
+    if not same:
+        raise GraphError(
+            f"{name}: run again for the backward pass it gave other values. Something that it reads has been changed"
+            " since, or it draws random numbers by itself; pass that as an argument"
+        )
 
 
 def strangers(outputs: Sequence[Any], known: set[Any]) -> bool:

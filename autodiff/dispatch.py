@@ -220,6 +220,11 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
         kwargs = {**kwargs, **dict(zip(names[place:], args[place:], strict=False))}
         out, args = kwargs.pop("out"), args[:place]
         if out is not None:
+            if function in (np.concatenate, np.stack) and _shares(out, args):
+                raise NotDifferentiableError(
+                    f"{_name(function)}(..., out=) that overlaps what is joined: NumPy writes part by part; join first,"
+                    " then write t[...] = joined"
+                )
             return writers["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
         kwargs = {key: value for key, value in kwargs.items() if value is not np._NoValue}
@@ -231,6 +236,13 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
     if function in constant_functions:
         return wrapped(function(*bare(args), **bare(kwargs)))
     return _unknown(function, args, kwargs, wrapped)
+
+
+def _shares(out: Any, values: Any) -> bool:
+    """Whether a Tensor or array may share memory with one in a list."""
+    if isinstance(values, list | tuple):
+        return any(_shares(out, value) for value in values)
+    return isinstance(bare(values), np.ndarray) and np.may_share_memory(bare(out), bare(values))
 
 
 def differentiable_of(module: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, is_batched
-from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, variable
+from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, same_again, variable
 from autodiff.core.errors import (
     ArgumentError,
     ConvergenceError,
@@ -254,6 +254,7 @@ def solution(
             return gradients_at([r], [-adjoint], parents, False)
         here = alias(out)
         again = residual(here)
+        same_again(name, r._data, again._data)
 
         def equation(v: Any) -> Any:
             (pulled,) = gradients_at([again], [v], [here._node], True)

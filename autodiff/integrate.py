@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Unbatchable, is_batched
-from autodiff.closures import at_levels, defined, gradients_at, outside, run_marked, run_recorded, strangers, variable
+from autodiff.closures import (
+    at_levels,
+    defined,
+    gradients_at,
+    outside,
+    run_marked,
+    run_recorded,
+    same_again,
+    strangers,
+    variable,
+)
 from autodiff.core.errors import (
     ArgumentError,
     ConvergenceError,
@@ -351,9 +361,11 @@ class Trajectory:
         self.numbers = numbers
         self.sign = 1.0 if dense.ts[-1] >= dense.ts[0] else -1.0
         closed_over: dict[Any, None] = {}
+        self.seen: list[tuple[float, Any, Any]] = []
         for t in np.linspace(dense.t_min, dense.t_max, 7):
             y = variable(np.asarray(dense(t), y0.dtype))
             slope, mark = run_marked(self.f, t, y)
+            self.seen.append((t, y._data, bare(slope)))
             if getattr(slope, "_node", None) is not None:
                 closed_over.update(dict.fromkeys(outside([slope._node], mark, {y._node})))
         arguments = {leaf._node for leaf in leaves}
@@ -379,6 +391,9 @@ class Trajectory:
         parents = [node for node in own if node is not None] + self.parents
 
         def pullback(g: Any, out: Any, recording: bool) -> Any:
+            with no_grad():
+                for t, y, slope in self.seen:
+                    same_again("solve_ivp: fun", slope, self.numbers(t, y))
             if self.again is not None:
                 self.dense, self.method, self.again = self.again(), "Radau", None
             if recording:
@@ -395,6 +410,15 @@ class Trajectory:
             return [part if part is None else Batched(part) if many else part[0] for part in found]
 
         return defined("solve_ivp", value, parents, pullback)
+
+    def same_step(self, k: int, end: Any) -> None:
+        """Refuse an explicit step, taken again, that does not end where SciPy's did: the equation reads something that
+        has been changed since.
+        """
+        if isinstance(_scheme(self.method), Explicit):
+            piece = self.dense.interpolants[k]
+            then = np.asarray(piece(piece.t_max if self.sign > 0 else piece.t_min), self.y0.dtype)
+            same_again("solve_ivp: fun", then, bare(end), float(np.finfo(self.y0.dtype).eps) ** 0.5)
 
     def _steps(self) -> list[tuple[float, float, float]]:
         """(start, length, end) of every step; the last one may have been cut short by an event."""
@@ -473,7 +497,7 @@ class Trajectory:
         t0 = variable(self.t0._data) if first else None
         leaves = [variable(leaf._data) for leaf in self.leaves]
         read = [leaf._node for leaf in leaves] + self.closed_over
-        chain = _Chain(scheme, self.bind(leaves), read, steps, places, states, flat, g, moments, self._guess)
+        chain = _Chain(self, scheme, self.bind(leaves), read, steps, places, states, flat, g, moments)
         outs, seeds, end = run_recorded(chain.run, y, t0, start, stop)
         targets = [y._node, *read] + ([t0._node] if t0 is not None else [])
         if strangers([*outs, end], set(targets)):
@@ -497,6 +521,7 @@ class Trajectory:
             if k == 0 and t0._node is not None:
                 time, length = t0, t + h - t0
             end, slopes = scheme.step(self.f, time, length, y, first, self._guess(t, h, states[:, k]), self.parents)
+            self.same_step(k, end)
             for j in places[k]:
                 moving = times._node is not None or (k == 0 and t0._node is not None)
                 x = (times[j] - time) / length if moving else (float(flat[j]) - t) / h
@@ -606,6 +631,7 @@ class _Table:
                 times.append(t + float(self.scheme.C[i]) * h)
                 states.append(y + h * (self.scheme.A[i, :i] @ np.array(slopes)) if i else y)
                 slopes.append(f(times[-1], states[-1]))
+            self.path.same_step(k, y + h * (self.scheme.B @ np.array(slopes[: self.scheme.stages])))
         new = np.array(slopes, self.states.dtype)
         self._values = new if not self._values.size else np.concatenate([self._values, new])
         return times, states
@@ -656,6 +682,7 @@ class _Chain:
 
     def __init__(
         self,
+        path: Trajectory,
         scheme: Any,
         f: Any,
         read: list[Any],
@@ -665,10 +692,9 @@ class _Chain:
         flat: Any,
         g: Any,
         moments: Any,
-        guess: Any,
     ) -> None:
-        self.scheme, self.f, self.read, self.steps, self.places, self.states = scheme, f, read, steps, places, states
-        self.flat, self.g, self.moments, self.guess = flat, g, moments, guess
+        self.path, self.scheme, self.f, self.read, self.steps, self.places = path, scheme, f, read, steps, places
+        self.states, self.flat, self.g, self.moments = states, flat, g, moments
 
     def run(self, y: Any, t0: Any, start: int, stop: int) -> tuple[list[Any], list[Any], Any]:
         """The states looked at, their cotangents, and the state at the end."""
@@ -677,12 +703,13 @@ class _Chain:
         first = None
         for k in range(start, stop):
             t, h, finish = self.steps[k]
-            guess = self.guess(t, h, self.states[:, k])
+            guess = self.path._guess(t, h, self.states[:, k])
             time: Any = t
             length: Any = h
             if k == 0 and t0 is not None:
                 time, length = t0, t + h - t0
             end, slopes = self.scheme.step(self.f, time, length, y, first, guess, self.read)
+            self.path.same_step(k, end)
             for j in self.places[k]:
                 x = (float(self.flat[j]) - t) / h
                 if x == 0.0 and (k or t0 is None):
@@ -1221,11 +1248,20 @@ def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, A
             closed_over.update(dict.fromkeys(outside([slope._node], mark, set())))
     parents = list(closed_over)
     own = [end._node for end in (low, high)]
+    with no_grad():
+        ends = [None if end._node is None else bare(f(float(end._array))) for end in (low, high)]
     sizes = [int(np.prod(p.shape)) for p in parents]
 
     def pullback(g: Any, out: Any, recording: bool) -> Any:
         def slopes(x: Any) -> Any:
+            return sent(run_recorded(f, float(x)))
+
+        def beside(x: Any) -> Any:
+            """The function's own value, too, whose integral is known."""
             at = run_recorded(f, float(x))
+            return np.append(bare(sent(at)), at._data.reshape(-1))
+
+        def sent(at: Any) -> Any:
             if strangers([at], set(parents)):
                 raise GraphError("quad: func reads a Tensor at some points only; pass it in args")
             found = gradients_at([at], [g], parents, recording)
@@ -1233,13 +1269,19 @@ def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, A
             return shaping.concatenate([_tensor(part) for part in parts]) if recording else np.concatenate(parts)
 
         moved = []
-        for end, node, sign in ((low, own[0], -1.0), (high, own[1], 1.0)):
-            if node is not None:
-                here = f(end) if recording else bare(f(float(end._array)))
+        for end, before, sign in ((low, ends[0], -1.0), (high, ends[1], 1.0)):
+            if before is not None:
+                here = f(end) if recording else before
+                same_again("quad: func", before, bare(here))
                 moved.append(sign * g * here)
         if not parents:
             return moved
-        whole = _vector_integral(slopes if not recording else lambda x: bare(slopes(x)), first, last, options)
+        size = value.size
+        whole = _vector_integral(beside, first, last, options)
+        near = max(1e-6, 10 * options["epsrel"])
+        if np.max(np.abs(whole[-size:] - value.reshape(-1))) > 10 * options["epsabs"] + near * np.max(np.abs(whole)):
+            same_again("quad: func", value.reshape(-1), whole[-size:])
+        whole = whole[:-size]
         if recording:
             whole = _integral(slopes, low, high, options, whole)
         cuts = np.cumsum([0, *sizes])

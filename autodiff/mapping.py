@@ -23,7 +23,7 @@ from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.forward import bare_of
 from autodiff.core.modes import transform_depth
-from autodiff.core.op import above, wrap
+from autodiff.core.op import above, hold_argument, wrap
 from autodiff.core.op import apply as record
 from autodiff.core.pytree import flatten
 from autodiff.ops import indexing, shaping
@@ -349,7 +349,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if axis is None:
                 moved.append(leaf)
                 continue
-            value: Any = leaf if isinstance(leaf, Tensor) else as_array(leaf)
+            # A copy of a plain array: what is recorded with it is a Tensor, and the program may write into its own.
+            value: Any = leaf if isinstance(leaf, Tensor) else hold_argument(as_array(leaf))
             try:
                 place = normalize_axis_index(axis, value.ndim)
             except np.exceptions.AxisError as error:

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import cuts, dispatch, views
 from autodiff.batching import Lanes
@@ -652,12 +653,15 @@ class Tensor(_Base):
         return _rebuild, (type(self), self._array, self.requires_grad, self.name, grad)
 
     def __copy__(self) -> Tensor:
-        if isinstance(self._node, Node):
+        if isinstance(self._node, Node) or (self._node is not None and transform_depth.get()):
             return self.copy()
         return _rebuild(*self.__reduce__()[1])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        result: Tensor = _rebuild(*self.__reduce__()[1])
+        if self._node is not None and transform_depth.get() and type(self) is Tensor:
+            result = self.copy()  # a leaf of its own would have no gradient that the transform asks for
+        else:
+            result = _rebuild(*self.__reduce__()[1])
         memo[id(self)] = result
         return result
 
@@ -861,14 +865,19 @@ class Tensor(_Base):
         """Flattened to one axis."""
         return shaping.ravel(self, order)  # type: ignore[no-any-return]
 
-    def flatten(self, order: str = "C") -> Tensor:
-        """A copy flattened to one axis."""
+    def flatten(self, order: Any = "C", end_dim: int = -1, *, start_dim: int = 0) -> Tensor:
+        """A copy flattened to one axis; with PyTorch's arguments (``t.flatten(1)``) the axes from one to another."""
+        start = order if isinstance(order, int) else start_dim
+        if start or end_dim != -1:
+            start, end = (normalize_axis_index(axis, self.ndim) for axis in (start, end_dim))
+            return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :]).copy()
+        order = "C" if isinstance(order, int) else order
         flat: Tensor = shaping.ravel(self, order)
         return flat if views.view_of(flat) is None else flat.copy()
 
-    def squeeze(self, axis: Any = None) -> Tensor:
+    def squeeze(self, axis: Any = None, *, dim: Any = None) -> Tensor:
         """Axes of length one removed."""
-        return shaping.squeeze(self, axis)  # type: ignore[no-any-return]
+        return shaping.squeeze(self, dim if axis is None else axis)  # type: ignore[no-any-return]
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes exchanged."""
@@ -882,8 +891,15 @@ class Tensor(_Base):
         """Write ``value`` into every element."""
         assignment.assign(self, Ellipsis, value)
 
-    def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None) -> None:
+    def sort(
+        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None, **words: Any
+    ) -> None:
         """Sort in place; :func:`autodiff.sort` gives a sorted copy."""
+        if words:
+            raise ArgumentError(
+                f"sort({', '.join(words)}=...): for PyTorch's values and indices write np.sort(t, axis) and"
+                " np.argsort(t, axis), [..., ::-1] for descending; t.sort(axis) sorts in place"
+            )
         assignment.assign(self, Ellipsis, np.sort(self, axis, kind, order, stable=stable))
 
     def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> None:
@@ -1084,6 +1100,8 @@ def _in_full(function: Callable[..., Any], tensor: Tensor, given: dict[str, Any]
             given[ours] = words.pop(theirs)
             if function in _MEANS_OTHER:
                 raise ArgumentError(f"{function.__name__}({theirs}=...): {_MEANS_OTHER[function]}")
+    if "unbiased" in words:
+        given["ddof"] = int(words.pop("unbiased"))
     return function(tensor, **{key: value for key, value in given.items() if value is not None}, **words)
 
 
@@ -1100,7 +1118,18 @@ def _compare(ufunc: Any, left: Tensor, right: Any) -> Tensor:
     if is_foreign(right):
         if hasattr(right, "__pandas_priority__"):  # Tensor claims precedence, so that nobody else would answer
             raise comparison_refused(ufunc.__name__, right)
-        return NotImplemented  # type: ignore[no-any-return]
+        if ufunc not in (np.equal, np.not_equal):
+            return NotImplemented  # type: ignore[no-any-return]
+        # Where the other class does not answer either, Python would take == for `is`, and give one False.
+        kind = type(right)
+        answer = (kind.__eq__ if ufunc is np.equal else kind.__ne__)(right, left)
+        if answer is not NotImplemented:
+            return answer  # type: ignore[no-any-return]
+        if answers_ufuncs(right):
+            return ufunc(left, right)  # type: ignore[no-any-return]
+        raise comparison_refused(ufunc.__name__, right)
+    if ufunc is np.equal or ufunc is np.not_equal:  # NumPy's operator answers for text, too, which no ufunc takes
+        ufunc = operator.eq if ufunc is np.equal else operator.ne
     try:
         return _wrapped(ufunc(left._array, dispatch.bare(right)))  # type: ignore[no-any-return]
     except (TypeError, np.exceptions.DTypePromotionError):

@@ -22,6 +22,7 @@ from autodiff.core.graph import Stage, Variable
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, tree_map
+from autodiff.dispatch import holds_tensor
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.higher import depends_beyond
 from autodiff.ops import shaping
@@ -332,12 +333,13 @@ def _plain_leaf(call: Any) -> Callable[[Any], Any]:
 
 def _scalar_output(name: str, out: Any) -> Tensor:
     if not isinstance(out, Tensor):
-        if np.ndim(out) == 0 and as_array(out).dtype.kind in "biufc":
+        if not holds_tensor(out) and np.ndim(out) == 0 and as_array(out).dtype.kind in "biufc":
             out = wrap(as_array(out), None)
             if out.dtype.kind not in "fc" and not isinstance(out._data.item(), bool):
                 out = out.astype(float)  # a Python int, as in ``total = 0``
             return _scalar_output(name, out)
-        raise GraphError(f"{name}: the function must return a scalar, it returned a {type(out).__name__}")
+        also = "; with has_aux=True it may return (scalar, anything)" if isinstance(out, tuple) else ""
+        raise GraphError(f"{name}: the function must return a scalar, it returned a {type(out).__name__}{also}")
     if out.dtype.kind not in "fc":
         raise DTypeError(
             f"{name}: the function returned {out.dtype}, which has no derivative; return a floating-point number"
@@ -373,6 +375,8 @@ def _value_and_grad(
     name: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, holomorphic: bool
 ) -> Callable[..., Any]:
     _places(name, argnums)
+    if not callable(f):
+        raise ArgumentError(f"{name}: takes a function, got {type(f).__name__}; write {name}(f)(x), not {name}(f(x))")
 
     @wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:

@@ -88,7 +88,8 @@ def link(view: Any, source: Any, step: Step, writeable: bool = True) -> None:
 
 def view_of(tensor: Any) -> View | None:
     """How a tensor was taken from another one, or None if it is nobody's view."""
-    return getattr(tensor, "_view", None)
+    held = getattr(tensor, "_view", None)
+    return held if held.__class__ is View else None  # another class, pandas' say, may have a method of this name
 
 
 def live_views(root: Any) -> Iterator[Any]:

@@ -149,6 +149,12 @@ class Trainer:
                 raise ArgumentError(f"Trainer: {name} must be at least 1, got {value}")
         if checkpoint_every is not None and checkpoint is None:
             raise ArgumentError("Trainer: checkpoint_every needs a path: checkpoint='run.npz'")
+        trained = {id(p) for group in getattr(optimizer, "optimizer", optimizer).param_groups for p in group["params"]}
+        own = list(model.parameters()) if training_step is None else []
+        if own and not any(id(p) in trained for p in own):
+            raise ArgumentError(
+                "Trainer: the optimizer holds none of the model's parameters; make it of model.parameters()"
+            )
         self.model = model
         self.loss = loss
         self.optimizer = optimizer

@@ -350,10 +350,8 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list
         if (made := state.tracer.at_once(state, op, inputs, attrs)) is not None:
             return made
     inputs = [coerce(op, place, value) for place, value in enumerate(inputs)]
-    if state is not None and state.levels:
-        level = above.level(inputs)
-        if level is not None:
-            return above.apply_at(op, inputs, attrs, level, residuals)
+    if state is not None and state.levels and (level := above.level(inputs)) is not None:
+        return above.apply_at(op, inputs, attrs, level, residuals)
     if state is not None and state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, residuals)
     lent = time.lent and above.lent(inputs)
@@ -400,6 +398,8 @@ def leave(
     several = isinstance(out, tuple)
     # Integers and booleans carry no gradient; an operation that makes them is a constant.
     floating = [o.dtype.kind in "fc" for o in (out if several else (out,))]
+    if any(o.dtype.kind not in "biufc" for o in (out if several else (out,))):
+        raise explain(op, TypeError("the result holds no numbers; cast it first (a.astype(float))"), inputs)
     node = None
     if any(floating) and (state is None or state.grad) and any(parent is not None for parent in parents):
         shape = tuple(o.shape for o in out) if several else out.shape

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import above
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
@@ -23,15 +23,23 @@ NAMES = "zeros ones empty eye identity tri arange zeros_like ones_like empty_lik
 
 
 def _maker(numpys: Callable[..., Any]) -> Callable[..., Any]:
+    name = numpys.__name__
+
     def make(*args: Any, requires_grad: bool = False, **kwargs: Any) -> Any:
+        if name in ("zeros", "ones", "empty") and len(args) > 1 and isinstance(args[1], int):
+            raise ArgumentError(f"{name}: the shape is one argument, as in NumPy: {name}({args})")
+        if not name.endswith("_like") and any(getattr(value, "_node", None) is not None for value in args):
+            raise NotDifferentiableError(
+                f"{name} of a tensor that requires a gradient would cut its graph; use autodiff.linspace, or t +"
+                f" np.{name}(...), or t.item() where no gradient is wanted"
+            )
         made = numpys(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
         return above.tensor(made, requires_grad)
 
-    make.__name__ = make.__qualname__ = numpys.__name__
+    make.__name__ = make.__qualname__ = name
     make.__module__ = "autodiff"
     make.__doc__ = (
-        f"``numpy.{numpys.__name__}`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments"
-        " are NumPy's."
+        f"``numpy.{name}`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."
     )
     return make
 

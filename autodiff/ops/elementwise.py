@@ -525,7 +525,9 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     try:
         wanted = np.dtype(dtype)
     except TypeError as error:
-        raise DTypeError(f"astype: {dtype!r} is not a dtype") from error
+        hint = "; for PyTorch's keepdim write keepdims=True" if isinstance(dtype, bool) else ""
+        hint = "; write NumPy's, numpy.float32 say" if str(dtype).startswith("torch.") else hint
+        raise DTypeError(f"astype: {dtype!r} is not a dtype{hint}") from error
     if wanted.kind not in "fc" and getattr(x, "_node", None) is not None:
         raise NotDifferentiableError(
             f"astype({wanted}) would cut the graph of a tensor that requires a gradient; use .detach().astype({wanted})"

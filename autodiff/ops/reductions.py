@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from math import prod as prod_of
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -254,7 +255,13 @@ def _axis(axis: Any) -> Any:
         return axis
     if isinstance(axis, (tuple, list)):
         return tuple(int(a) for a in axis)
-    return int(axis)
+    try:
+        return index(axis)
+    except TypeError as error:
+        raise ArgumentError(
+            f"axis is an integer, a tuple of integers or None, got {type(axis).__name__}; of two arrays element by"
+            " element write np.maximum(a, b), np.minimum(a, b), a + b"
+        ) from error
 
 
 @dispatch.implements(np.sum)

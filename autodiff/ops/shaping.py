@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
@@ -576,7 +576,7 @@ def _tensor(value: Any) -> Any:
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.repeat``."""
     x = reshape(a, -1) if axis is None else _tensor(a)
-    place = 0 if axis is None else axis
+    place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
     return np.take(x, np.repeat(np.arange(x.shape[place]), dispatch.bare(repeats)), axis=place)
 
 

@@ -148,6 +148,59 @@ def test_subclasses_with_rules_are_told_from_those_without():
         np.where(a > 0, x, a.view(Quantity))
 
 
+class Mute:
+    """A duck array without comparisons: it answers ufuncs alone."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return ("asked", ufunc.__name__)
+
+
+class Silent:
+    """An array of a class that answers no comparison with ours."""
+
+    __array_priority__ = 1000.0
+
+    def __eq__(self, other):
+        return NotImplemented
+
+    __hash__ = object.__hash__
+
+
+def test_equality_with_a_class_that_does_not_answer_is_no_single_false():
+    x = leaf(1.0, 2.0)
+    assert (x == Mute()) == ("asked", "equal")
+    assert (Mute() != x) == ("asked", "not_equal")
+    for call in (lambda: x == Silent(), lambda: Silent() != x):
+        with pytest.raises(ForeignArrayError, match="rules of its own"):
+            call()
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ForeignArrayError, match="detach"):
+        operator.eq(x, torch.ones(2))
+
+
+def test_equality_with_what_is_no_array_is_numpys():
+    x = ad.tensor([1.0, 2.0])
+    for other in ("a", b"a", None, [1.0, 3.0], (1.0, 3.0)):
+        np.testing.assert_array_equal((x == other).data, x.data == other)
+        np.testing.assert_array_equal((x != other).data, x.data != other)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("other", [np.array([2.0, 3.0], object), np.array(["2", "3"]), np.array([2, 3], "m8[s]")])
+def test_arrays_that_hold_no_numbers_are_refused(other, tracked):
+    x = ad.tensor([1.0, 2.0], requires_grad=tracked)
+    for call in (
+        lambda: x * other,
+        lambda: other + x,
+        lambda: np.where([True, False], x, other),
+        lambda: np.concatenate([x, other]),
+        lambda: ad.stack([x, other]),
+        lambda: np.maximum(other, x),
+    ):
+        with pytest.raises((ad.DTypeError, TypeError), match=r"numbers|loop|dtype|common|convert"):
+            call()
+
+
 def test_memory_maps(tmp_path):
     x = leaf(1.0, 2.0)
     m = np.memmap(tmp_path / "m", float, "w+", shape=(2,))

@@ -118,6 +118,18 @@ def test_dlpack_hands_out_constants():
         torch.from_dlpack(ad.tensor([1.0], requires_grad=True))
 
 
+@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy])
+def test_a_copy_inside_a_transform_is_differentiable(copier):
+    def f(x):
+        y = copier(x)
+        y[0] = 3.0 * x[1]
+        return np.sum(y * x)
+
+    right = [6.0, 7.0]  # of 3 x1 x0 + x1 x1
+    for transform in (ad.grad, ad.jacfwd, ad.jacrev):
+        np.testing.assert_array_equal(transform(f)(np.array([1.0, 2.0])), right)
+
+
 def test_a_shallow_copy_of_a_computed_tensor_is_differentiable():
     x = ad.tensor([1.0, 2.0], requires_grad=True)
     np.sum(copy.copy(x * 3)).backward()

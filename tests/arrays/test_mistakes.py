@@ -39,6 +39,14 @@ def net(x):
     return Net()
 
 
+def overlapping(y):
+    np.concatenate([y[1:], y[:1]], out=y)
+
+
+def trainer(model, other):
+    return optim.Trainer(model, F.mse_loss, optim.SGD(other.parameters(), lr=0.1))
+
+
 IMAGE = np.ones((1, 3, 5, 5))
 # name: (program of a vector, a matrix and a scalar, words of the message)
 MISTAKES = {
@@ -60,7 +68,11 @@ MISTAKES = {
     "deep copy of a graph": (lambda x, m, s: copy.deepcopy(x * 2), r"\.detach\(\)"),
     "gradients of a constant": (lambda x, m, s: ad.gradients(np.sum(x), ad.tensor([1.0])), "requires no gradient"),
     "gradients of another graph": (lambda x, m, s: ad.gradients(np.sum(x), s), "allow_unused=True"),
+    "grad of a result": (lambda x, m, s: ad.grad(np.sum(x)), r"grad\(f\)\(x\)"),
+    "grad of a pair": (lambda x, m, s: ad.grad(lambda t: (t * t, 1))(1.0), "has_aux=True"),
     # making tensors
+    "ones(2, 3)": (lambda x, m, s: ad.ones(2, 3), r"ones\(\(2, 3\)\)"),
+    "arange of a tensor": (lambda x, m, s: ad.arange(s, 5.0), r"autodiff\.linspace"),
     "text": (lambda x, m, s: ad.tensor("abc"), "numbers or booleans"),
     "ragged lists": (lambda x, m, s: ad.tensor([[1, 2], [3]]), "inhomogeneous"),
     "a list of tensors": (lambda x, m, s: ad.tensor([x, x]), r"autodiff\.stack"),
@@ -88,6 +100,9 @@ MISTAKES = {
     "reshape": (lambda x, m, s: x.reshape(2, 2), r"size 3 into shape \(2,2\)"),
     "stack": (lambda x, m, s: np.stack([x, m]), "one shape"),
     "axis": (lambda x, m, s: m.sum(axis=5), "axis 5"),
+    "max of two arrays": (lambda x, m, s: np.max(x, x), r"np\.maximum\(a, b\)"),
+    "repeat": (lambda x, m, s: x.repeat(2, 2), "axis 2"),
+    "joining into what is joined": (lambda x, m, s: overlapping(m * 1), "join first"),
     "transpose": (lambda x, m, s: m.transpose(0, 0), "repeated axis"),
     "where with one branch": (lambda x, m, s: np.where(x.data > 0, x), "both x and y"),
     "einsum": (lambda x, m, s: np.einsum("ij,jk->ik", x, x), "'ij'"),
@@ -119,6 +134,9 @@ MISTAKES = {
     "t.chunk": (lambda x, m, s: x.chunk(3), r"np\.array_split"),
     "t.view(dtype)": (lambda x, m, s: x.view(np.int64), "astype"),
     "t.max(dim=)": (lambda x, m, s: m.max(dim=1), r"argmax\(axis"),
+    "t.sum(1, True)": (lambda x, m, s: m.sum(1, True), "keepdims=True"),
+    "t.sort(descending=)": (lambda x, m, s: (x * 1).sort(descending=True), r"np\.argsort"),
+    "t.to(torch.float32)": (lambda x, m, s: x.to(dtype="torch.float32"), "numpy.float32"),
     "t.std(dim=)": (lambda x, m, s: m.std(dim=1), "ddof=1"),
     "t.cuda()": (lambda x, m, s: x.cuda(), "CPU"),
     "t.to(cuda)": (lambda x, m, s: x.to("cuda:0"), "CPU"),
@@ -154,6 +172,7 @@ MISTAKES = {
     ),
     "words that are floats": (lambda x, m, s: F.embedding(np.array([0.5]), m), "integers"),
     "a dropout of 1.5": (lambda x, m, s: nn.Dropout(1.5), "probability"),
+    "another model's optimiser": (lambda x, m, s: trainer(nn.Linear(3, 2), nn.Linear(3, 2)), r"model\.parameters\(\)"),
     # optimisers
     "a model for its parameters": (lambda x, m, s: optim.SGD(nn.Linear(3, 2), lr=0.1), r"model\.parameters\(\)"),
     "parameters not called": (lambda x, m, s: optim.SGD(nn.Linear(3, 2).parameters, lr=0.1), r"model\.parameters\(\)"),
@@ -202,6 +221,11 @@ METHODS = {
     "index_select": (lambda t: t.index_select(1, [2, 0]), lambda a: a[:, [2, 0]]),
     "mm": (lambda t: t.mm(t.t()), lambda a: a @ a.T),
     "softmax": (lambda t: t.softmax(dim=1), lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
+    "flatten": (lambda t: t.unsqueeze(0).flatten(1), lambda a: a.reshape(1, -1)),
+    "flatten between": (lambda t: t[None, None].flatten(start_dim=1, end_dim=2), lambda a: a[None]),
+    "squeeze": (lambda t: t[None].squeeze(dim=0), lambda a: a),
+    "where": (lambda t: t.where(t > 1, 0 * t), lambda a: np.where(a > 1, a, 0.0)),
+    "var unbiased": (lambda t: t.var(unbiased=False), lambda a: a.var()),
     "relu": (lambda t: (-t).relu(), lambda a: np.maximum(-a, 0)),
     "flip": (lambda t: t.flip(0), lambda a: a[::-1]),
     "sigmoid": (lambda t: t.sigmoid(), lambda a: 1 / (1 + np.exp(-a))),
