@@ -1121,8 +1121,7 @@ def _compare(ufunc: Any, left: Tensor, right: Any) -> Tensor:
         if ufunc not in (np.equal, np.not_equal):
             return NotImplemented  # type: ignore[no-any-return]
         # Where the other class does not answer either, Python would take == for `is`, and give one False.
-        kind = type(right)
-        answer = (kind.__eq__ if ufunc is np.equal else kind.__ne__)(right, left)
+        answer: Any = getattr(type(right), "__eq__" if ufunc is np.equal else "__ne__")(right, left)
         if answer is not NotImplemented:
             return answer  # type: ignore[no-any-return]
         if answers_ufuncs(right):
