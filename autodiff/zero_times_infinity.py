@@ -10,16 +10,34 @@ import numpy as np
 from autodiff.core import backward
 from autodiff.reads import USED, uses
 
-__all__ = ["finite", "keep_zeros", "multiplies"]
+__all__ = ["finite", "keep_zeros", "multiplies", "usual", "vanished"]
 
 
-def finite(value: Any) -> bool:
-    """Whether there is no NaN and nothing infinite or huge; the quickest question of this kind that NumPy answers."""
+def _squared(value: Any) -> Any:
+    """The square of the norm: the quickest number from which NumPy tells something of all entries."""
     values = getattr(value, "_data", value)
     while hasattr(values, "array"):
         values = values.array
-    squares = np.vdot(values, values)
-    return bool(abs(squares) < np.inf)
+    return np.vdot(values, values)
+
+
+def finite(value: Any) -> bool:
+    """Whether there is no NaN and nothing infinite or huge."""
+    return bool(abs(_squared(value)) < np.inf)
+
+
+def vanished(value: Any) -> bool:
+    """Whether there is nothing but zeros. The first entry tells it of most."""
+    values = getattr(value, "_data", value)
+    while hasattr(values, "array"):
+        values = values.array
+    return bool(values.size and values.item(0) == 0 and not values.any())
+
+
+def usual(value: Any) -> bool:
+    """Whether no product with it can be NaN but for what it is multiplied by."""
+    size = abs(_squared(value))
+    return bool(size < np.inf) and (bool(size) or not vanished(value))
 
 
 def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any = None, pointwise: bool = True) -> Any:
@@ -33,6 +51,8 @@ def keep_zeros(g: Any, h: Any, rule: Any, saved: Sequence[Any] = (), attrs: Any 
         return h
     if pointwise:
         h = np.where(np.logical_and(np.equal(g, 0), np.isnan(h)), 0, h)
+    elif vanished(g):
+        return np.where(np.isnan(h), 0, h)
     far, attrs = np.isinf(g), attrs or {}
     if not np.any(far):
         return h
@@ -51,7 +71,12 @@ def multiplies(op: Any) -> bool:
 def _zeros(op: Any, g: Any, found: Any, rules: Any, saved: Any = (), attrs: Any = None) -> Any:
     """What the rules found, given ``g``; ``op`` is None for tangent rules that may multiply."""
     pointwise = op is not None and op.pointwise
-    if not pointwise and ((op is not None and not multiplies(op)) or g.__class__ is tuple or finite(g)):
+    if not pointwise and (g.__class__ is tuple or not hasattr(g, "dtype")):
+        return found
+    if not pointwise and (op is not None and op.fused):
+        if not vanished(g):
+            return found
+    elif not pointwise and ((op is not None and not multiplies(op)) or usual(g)):
         return found
     return [
         h if h is None or h.__class__ is tuple else keep_zeros(g, h, rule, saved, attrs, pointwise)

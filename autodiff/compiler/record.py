@@ -662,6 +662,18 @@ def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
     return found if late else _own_zeros(op, g, found, *more)
 
 
+def _vanished(value: Any) -> bool:
+    """One question in one call, answered alike at nearly every step."""
+    recorder = _active.get()
+    if recorder is None or not recorder.live or type(value) is not Recorded:
+        return zero_times_infinity.vanished(value)
+    return bool(recorder.call(_nothing_but_zeros, (value,), {}))
+
+
+def _nothing_but_zeros(value: Any) -> Any:
+    return np.bool_(zero_times_infinity.vanished(value))
+
+
 def _tanh_slope_of_few(out: Any, x: Any) -> Any:
     """Numbers one by one, in one call."""
     recorder = _active.get()
@@ -722,6 +734,7 @@ _copies: dict[Any, Any] = {
     kernels.run: _kernel_run,
     common.quotient: _quotient,
     zero_times_infinity.keep_zeros: _keep_zeros,
+    zero_times_infinity.vanished: _vanished,
     elementwise._tanh_slope_of_few: _tanh_slope_of_few,
     elementwise._is_without_zeros: _is_without_zeros,
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},

@@ -111,13 +111,13 @@ def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Seq
     op = node.op
     if isinstance(g, np.generic):
         g = np.asarray(g)
-    found: Any = above.one_by_one(g, lambda part: op.backward(part, residuals, needs))
-    if found is None:
-        found = op.backward(g, residuals, needs)
+    rules = [lambda g, i=i: op.backward(g, residuals, needs)[i] for i in range(len(needs))]
+    of = lambda part: above.zeros(op, part, op.backward(part, residuals, needs), rules)
+    found: Sequence[Any] = above.one_by_one(g, of) or of(g)
     for position, (h, need) in enumerate(zip(found, needs, strict=True)):
         if need and h is None:
             raise lacking(op, position)
-    return above.zeros(op, g, found, [lambda g, i=i: op.backward(g, residuals, needs)[i] for i in range(len(needs))])  # type: ignore[no-any-return]
+    return found
 
 
 def fit(g: Any, parent: Node | Variable, op: Any) -> Any:

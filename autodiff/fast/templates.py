@@ -29,7 +29,7 @@ from autodiff.core.op import PYTHON_NUMBERS, Operation, arrayed, explain, lackin
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fast.walk import send
 from autodiff.reads import SHAPE, USED, ShapeOnly, uses
-from autodiff.zero_times_infinity import finite, keep_zeros, multiplies
+from autodiff.zero_times_infinity import keep_zeros, multiplies, usual, vanished
 
 __all__ = ["APPLY", "PULL", "install"]
 
@@ -376,8 +376,9 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         gradients=gradients.strip("\n"),
         sending=sending,
         unusual="g.__class__ is not _ndarray"
+        + ("" if op.pointwise else " or (g.size and not g.item(0) and _vanished(g))")
         if op.fused
-        else f"g.__class__ is _list{' or not _finite(g)' if multiplies(op) and not op.pointwise else ''}",
+        else f"g.__class__ is _list{' or not _usual(g)' if multiplies(op) and not op.pointwise else ''}",
     )
 
 
@@ -395,7 +396,8 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "double": np.dtype(np.float64),
         "explain": explain,
         "fit": fit,
-        "finite": finite,
+        "usual": usual,
+        "vanished": vanished,
         "fixed": core.FIXED,
         "float64": np.float64,
         "floats": _FLOATS,

@@ -173,3 +173,25 @@ def test_zero_times_infinity_is_zero_in_both_modes(function, truth):
 def test_a_derivative_that_is_infinite_is_still_told():
     with np.errstate(divide="ignore"):
         assert ad.grad(np.sqrt)(0.0) == np.inf
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda x: np.log(x) @ np.log(x),
+        lambda x: np.einsum("i,j->", np.log(x), 1 / x),
+        lambda x: np.var(1 / x),
+        lambda x: np.sum(np.convolve(np.log(x), x)),
+        lambda x: F.cross_entropy(np.log(x)[None], np.array([1])),
+        lambda x: np.sum(F.layer_norm(1 / x, (3,))),
+    ],
+)
+def test_a_branch_of_whole_arrays_that_is_not_taken_leaves_no_trace(branch):
+    def f(x):
+        return np.where(True, np.sum(x * x) + np.sum(x), branch(x))
+
+    x = np.zeros(3)
+    np.testing.assert_array_equal(ad.grad(f)(x), np.ones(3))
+    np.testing.assert_array_equal(ad.jvp(f, (x,), (np.ones(3),))[1], 3.0)
+    np.testing.assert_array_equal(ad.hessian(f)(x), 2 * np.eye(3))
