@@ -48,7 +48,10 @@ class _Checkpoint(Operation):
         with state_as(state):
             return flatten(self.function(*args, **kwargs))
 
-    def pull(self, node: Node, g: Any, recording: bool) -> list[Any]:
+    def pull(self, node: Node, g: Any, recording: Any) -> list[Any]:
+        # Of a set of entries, as a function of which the pass is recorded, more is recorded than is asked for: what
+        # runs again has nodes of its own.
+        recording = recording is not False
         count = len(self.places)
         parents = node.parents
         if recording:

@@ -291,6 +291,16 @@ def test_solvers_and_checkpoints_go_along_in_every_mode():
     assert ad.jvp(kept, (0.5,), (1.0,))[1] == pytest.approx(ad.grad(kept)(0.5))
 
 
+@pytest.mark.parametrize("inner", [ad.grad, lambda f: lambda x: ad.vjp(f, x)[1](np.array(1.0))[0]])
+def test_what_a_checkpoint_closes_over_has_its_gradient_through_an_inner_one(inner):
+    def found(wrapped):
+        w = ad.tensor([0.7, 1.2], requires_grad=True)
+        (inner(lambda x: np.sum(wrapped(lambda t: np.tanh(w * t))(x)))(np.array([0.3, 0.5])) ** 2).sum().backward()
+        return w.grad
+
+    np.testing.assert_allclose(found(ad.checkpoint), found(lambda f: f), rtol=1e-12)
+
+
 def test_transforms_inside_an_operations_forward(temporary):
     half = Primitive("test_ratio", lambda a: a / ad.grad(lambda t: np.sum(t**2))(a), lambda g, out, a: 0 * g)
     assert ad.grad(lambda a: np.sum(half(a)))(np.ones(2)).tolist() == [0.0, 0.0]
