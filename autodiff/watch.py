@@ -149,8 +149,9 @@ def _explain(op: Any, error: Exception, inputs: Sequence[Any]) -> Exception:
     if isinstance(error, (AutodiffError, Warning, ArithmeticError)):
         return error
     message = f"{op.name}({', '.join(_facts(x) for x in inputs)}): {error}"
-    # An IndexError is a LookupError and a LinAlgError a ValueError: the narrower come first.
+    # An IndexError is a LookupError, a LinAlgError a ValueError and an AxisError both: the narrower come first.
     for kind, ours in (
+        (np.exceptions.AxisError, np.exceptions.AxisError),
         (np.linalg.LinAlgError, np.linalg.LinAlgError),
         (IndexError, IndexError),
         (ValueError, ShapeError),

@@ -4,6 +4,7 @@ primitives.
 
 from __future__ import annotations
 
+from math import prod as prod_of
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from autodiff.core import op as core
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops import assignment, elementwise, reductions, shaping
-from autodiff.ops.common import bare
+from autodiff.ops.common import bare, real_numbers
 from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
@@ -82,7 +83,8 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
     array([1., 8., 0.])
     """
     a = reductions._settled("cumprod", a, dtype, out, True, 1)
-    return cumprod_.function(shaping.ravel(a), 0) if axis is None else cumprod_.function(a, int(axis))
+    flat = axis is None or (not np.ndim(bare(a)) and axis in (0, -1))  # of a number NumPy makes a row
+    return cumprod_.function(shaping.ravel(a), 0) if flat else cumprod_.function(a, int(axis))
 
 
 def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool, start: float) -> Any:
@@ -322,8 +324,8 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
         else tuple(normalize_axis_index(i, t.ndim) for i in axis)
     )
     rest = tuple(i for i in range(t.ndim) if i not in axes)
-    flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), -1))
-    n = flat.shape[-1]
+    n = prod_of(t.shape[i] for i in axes)
+    flat = t.transpose(*rest, *axes).reshape((*(t.shape[i] for i in rest), n))
     # A Python number is weak: it takes the dtype of the values.
     share = core.above.tensor(q, dtype=flat.dtype) if isinstance(q, int | float) else _tensor(q)
     levels = share.reshape(-1)
@@ -365,6 +367,7 @@ def quantile(
 ) -> Any:
     """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
     shaping._no_out("quantile", out)
+    real_numbers("quantile", _tensor(a))
     weights = kwargs.pop("weights", None)
     _no_weights("quantile", kwargs)
     if weights is not None:
@@ -385,6 +388,7 @@ def nanquantile(
 ) -> Any:
     """Differentiable ``numpy.nanquantile``, all methods."""
     shaping._no_out("nanquantile", out)
+    real_numbers("nanquantile", _tensor(a))
     _no_weights("nanquantile", kwargs)
     return _quantile(a, q, axis, method, keepdims, True)
 
@@ -434,13 +438,17 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
     """Differentiable ``numpy.median``; of an even number the two in the middle share the gradient."""
     if not np.size(bare(a)):
         return reductions.mean(a, axis, None, out, keepdims)
-    return quantile(a, 0.5, axis, out, keepdims=keepdims)
+    shaping._no_out("median", out)
+    return _quantile(a, 0.5, axis, "linear", keepdims, False)
 
 
 @dispatch.implements(np.nanmedian)
 def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """Differentiable ``numpy.nanmedian``."""
-    return nanquantile(a, 0.5, axis, out, keepdims=keepdims)
+    shaping._no_out("nanmedian", out)
+    if not np.size(bare(a)):
+        return reductions.mean(a, axis, None, None, keepdims)
+    return _quantile(a, 0.5, axis, "linear", keepdims, True)
 
 
 # --- NaN-ignoring reductions: NaN is replaced by the neutral element, and its gradient is 0 ---------------------------

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.core.op import Primitive
 from autodiff.ops import shaping
+from autodiff.ops.common import real_numbers
 from autodiff.ops.elementwise import conjugate, real
 from autodiff.ops.shaping import _tensor
 
@@ -85,6 +86,7 @@ def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = No
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
     """Differentiable ``numpy.fft.rfft``: the first half of fft."""
     _no_out(out)
+    real_numbers("rfft", _tensor(a))
     full = fft_.function(a, _length(n), int(axis), norm)
     place = axis % full.ndim
     return full[(slice(None),) * place + (slice(0, full.shape[place] // 2 + 1),)]
@@ -97,6 +99,8 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     x = _tensor(a)
     place = axis % x.ndim
     length = 2 * (x.shape[place] - 1) if n is None else int(n)
+    if length < 1:
+        raise ArgumentError(f"irfft: invalid number of data points ({length}); pass n=")
     half = _fit_length(x, length // 2 + 1, place)
     if half.dtype.kind != "c":
         half = half.astype(np.result_type(half.dtype, np.complex64))

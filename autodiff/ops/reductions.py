@@ -517,4 +517,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any
     >>> x.grad
     array([3., 2., 1.])
     """
-    return cumsum_.function(_settled("cumsum", a, dtype, out, True, 0), None if axis is None else int(axis))
+    t = _settled("cumsum", a, dtype, out, True, 0)
+    if not np.ndim(bare(t)) and axis in (0, -1):  # of a number NumPy makes a row
+        axis = None
+    return cumsum_.function(t, None if axis is None else int(axis))

@@ -102,6 +102,7 @@ def register() -> None:
     # --- gamma and beta; the Hurwitz zeta function gives every polygamma function
     def zeta(x: Any, q: Any) -> Any:
         # SciPy's zeta is a Python function around a private ufunc, which cannot be registered.
+        real_numbers("the derivative of digamma", q)
         tracked = hasattr(x, "_node") or hasattr(q, "_node")
         return registry["zeta"].function(x, q) if tracked else s.zeta(x, q)
 

@@ -15,7 +15,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.op import Primitive, registry
 from autodiff.ops import hypergeometric
-from autodiff.ops.common import bare, quotient
+from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.parameters import _in_double
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.stable import of
@@ -355,12 +355,17 @@ def define(s: Any, define: Any) -> None:
     }
     for name, composition in made.items():
         composition.__name__ = composition.__qualname__ = name
-        dispatch.implements(getattr(s, name))(_of_tensors(composition))
+        dispatch.implements(getattr(s, name))(_of_tensors(composition, getattr(s, name)))
 
 
-def _of_tensors(composition: Any) -> Any:
+def _of_tensors(composition: Any, ufunc: Any) -> Any:
+    real = not any(code in types for types in ufunc.types for code in "FD")
+
     def function(*args: Any) -> Any:
-        return composition(*(_tensor(a) for a in args))
+        tensors = [_tensor(a) for a in args]
+        if real:
+            real_numbers(composition.__name__, *tensors)
+        return composition(*tensors)
 
     function.__name__ = function.__qualname__ = composition.__name__
     function.__doc__ = f"``scipy.special.{composition.__name__}``, composed of differentiable functions."

@@ -1,5 +1,7 @@
 """Empty and 0-d inputs of every elementwise operation and reduction; every floating-point dtype."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,33 @@ def test_empty_reductions(f):
     np.asarray(f(x.detach()).data)
     f(x).sum().backward()
     assert x.grad.shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "std", "median", "cumsum", "cumprod", "sort", "flip", "roll"])
+@pytest.mark.parametrize("shape", [(), (2,), (0,)])
+def test_an_axis_that_is_not_there_fails_as_in_numpy(name, shape):
+    more = (1,) if name == "roll" else ()
+    for error in (np.exceptions.AxisError, ValueError, IndexError):
+        with pytest.raises(error):
+            getattr(np, name)(ad.tensor(np.ones(shape), requires_grad=True), *more, axis=2)
+
+
+@pytest.mark.parametrize("f", [np.cumsum, np.cumprod, np.nancumsum])
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_running_over_a_number_makes_a_row_in_every_mode(f, axis):
+    x = np.array(1.5)
+    square = lambda x: f(x * x, axis=axis)
+    assert square(ad.tensor(x)).shape == square(x).shape == (1,)
+    for derivative in (ad.jacfwd(square)(x), ad.jacrev(square)(x), ad.jvp(square, (x,), (np.array(1.0),))[1]):
+        assert np.array_equal(derivative, [3.0])
+    assert np.array_equal(ad.hessian(lambda x: np.sum(square(x)))(x), 2.0)
+
+
+@pytest.mark.parametrize("f", [np.nanmedian, np.median])
+def test_quantiles_of_nothing_are_numpys(f):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert np.isnan(f(ad.tensor(np.ones((2, 0)), requires_grad=True)).data)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])

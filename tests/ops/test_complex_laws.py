@@ -110,6 +110,33 @@ def test_operations_on_real_numbers_refuse_complex_ones(name: str) -> None:
     assert refused, "no call of this operation takes a real array"
 
 
+def test_special_functions_of_real_numbers_refuse_complex_ones() -> None:
+    """SciPy's ufuncs that have no loop for complex numbers."""
+    s = pytest.importorskip("scipy.special")
+    import autodiff.special
+
+    z = Tensor(np.array([0.5 + 0.1j]), requires_grad=True)
+    names = [name for name in dir(autodiff.special) if isinstance(getattr(s, name, None), np.ufunc)]
+    real = [name for name in names if not any(code in types for types in getattr(s, name).types for code in "FD")]
+    assert len(real) > 60
+    for name in real:
+        with pytest.raises(TypeError):
+            pytest.fail(f"{name} gives {getattr(autodiff.special, name)(*[z] * getattr(s, name).nin)}")
+    with pytest.raises(DTypeError):
+        gradients(np.real(autodiff.special.digamma(z)), z)
+
+
+@pytest.mark.parametrize(
+    "f", [np.fft.rfft, np.fft.ihfft, np.fft.rfft2, lambda z: np.quantile(z, 0.5), lambda z: np.nanpercentile(z, 50)]
+)
+def test_what_numpy_refuses_of_complex_numbers_is_refused(f) -> None:
+    z = np.array([[1 + 2j, 2j], [1, 3 - 1j]])
+    with pytest.raises(TypeError):
+        f(z)
+    with pytest.raises(TypeError):
+        f(Tensor(z, requires_grad=True))
+
+
 @pytest.mark.parametrize("name", sorted(ARBITRARY & set(OPS)))
 def test_results_with_arbitrary_phases_are_refused(name: str) -> None:
     op, full, kwargs, places, rng = next(_complex_calls(name))
