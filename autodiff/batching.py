@@ -162,6 +162,8 @@ def _at_innermost(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     _every(lambda v: found.append(v.level), [list(args), kwargs])
     level = max(found, key=lambda one: one.depth)
     lowered = _every(lambda v: Batched(v.array) if v.level is level else v, [list(args), kwargs])
+    if function not in _HANDLERS and hasattr(function, "__wrapped__"):  # no ufunc: goes to _loop
+        level.looped[function.__name__] = None
     return _tagged(function(*lowered[0], **lowered[1]), level)
 
 

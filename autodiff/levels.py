@@ -54,10 +54,11 @@ __all__ = [
 class Level:
     """One transform while it runs, and with its tape as long as something is pulled or pushed through that."""
 
-    __slots__ = ("alive", "depth", "lanes", "tape")
+    __slots__ = ("alive", "depth", "lanes", "looped", "tape")
 
     def __init__(self, taped: bool = False, lanes: int | None = None) -> None:
         self.lanes = lanes
+        self.looped: dict[str, None] = {}  # what ran once per lane, in order
         self.depth = levels() + 1
         self.alive = True
         self.tape: list[Any] | None = [] if taped else None
@@ -208,6 +209,7 @@ class Probe(Level):
         self.depth = next(_depths)
         self.alive = True
         self.lanes = self.tape = None
+        self.looped = {}
         self.message = message
 
 

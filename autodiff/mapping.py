@@ -70,13 +70,13 @@ def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dic
         ]
         return op.composed(*tensors, **attrs)
     given = _Lanes(level.lanes, lower, [levels.level_of(x) is level for x in inputs])
-    out = _applied(op, given, attrs)
+    out = _applied(op, given, attrs, level)
     if isinstance(out, tuple):
         return tuple(levels.laned(o, level) for o in out)
     return levels.laned(out, level)
 
 
-def _applied(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
+def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> Any:
     if op.pointwise or op.tangents == "pointwise":
         return _aligned_all(op, given, attrs)
     rule = _RULES.get(op.name)
@@ -85,6 +85,7 @@ def _applied(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
             return rule(op, given, attrs)
         except Unbatchable:
             pass
+    level.looped[op.name] = None
     rows = [
         record(
             op,
@@ -119,6 +120,8 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     level: levels.Level = max(met, key=lambda one: one.depth)
     if not level.lanes or any(one is not None and one.depth > level.depth for one in found):
         raise Unbatchable  # a transform inside holds values of all lanes, and cannot be told of a single one
+
+    level.looped["what depends on an example's own values"] = None
 
     def lane(i: int) -> Callable[[Any], Any]:
         def of(value: Any) -> Any:
@@ -313,6 +316,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     Returns
     -------
     callable
+        Its attribute ``looped``, a list, names after a call what ran once per example in it: operations such as
+        ``"expm"``, or ``"the whole function"``; it is empty if all examples went through at once.
 
     Raises
     ------
@@ -332,12 +337,16 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
     >>> autodiff.vmap(lambda row: row @ row)(x)
     array([ 5., 25.])
+    >>> choose = autodiff.vmap(lambda row: row.sum() if row[0] > 2 else row[1])
+    >>> choose(x), choose.looped
+    (array([2., 7.]), ['the whole function'])
     >>> autodiff.vmap(autodiff.grad(lambda w, row: np.sum(w * row ** 2)), in_axes=(None, 0))(np.ones(2), x)
     array([[ 1.,  4.],
            [ 9., 16.]])
     """
     if not callable(f):
         raise ArgumentError(f"vmap: needs a function, got {type(f).__name__}")
+    looped: list[str] = []  # not reached through ``mapped``, which would refer to itself
 
     @wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:
@@ -366,11 +375,14 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             )
         (n,) = lengths
         call = _Call("vmap", f, (), ())
+        level = levels.Level(lanes=n)
         try:
-            outs, rebuild_out, with_lanes = _at_once(f, moved, axes, rebuild, n)
+            outs, rebuild_out, with_lanes = _at_once(f, moved, axes, rebuild, level)
+            looped[:] = level.looped
         except Unbatchable:
             if not n:
                 raise
+            looped[:] = ["the whole function"]
             outs, rebuild_out, with_lanes = _one_by_one(f, moved, axes, rebuild, n)
         places = _leaf_axes("out_axes", out_axes, rebuild_out(outs))
         results = []
@@ -387,6 +399,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             results.append(call.plain(out if place == 0 else np.moveaxis(out, 0, place)))
         return rebuild_out(results)
 
+    mapped.looped = looped  # type: ignore[attr-defined]
     return mapped
 
 
@@ -426,8 +439,7 @@ def _called(f: Callable[..., Any], tree: Any) -> tuple[list[Any], Callable[[list
         transform_depth.reset(token)
 
 
-def _at_once(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], rebuild: Any, n: int) -> Any:
-    level = levels.Level(lanes=n)
+def _at_once(f: Callable[..., Any], moved: Sequence[Any], axes: Sequence[Any], rebuild: Any, level: Any) -> Any:
     with levels.entered(level):
         boxed = [
             leaf if axis is None else levels.laned(leaf if isinstance(leaf, Tensor) else wrap(leaf, None), level)

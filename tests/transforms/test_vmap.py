@@ -132,3 +132,22 @@ def test_a_fault_in_a_rule_shows(monkeypatch):
     monkeypatch.setitem(mapping._RULES, "cumsum", faulty)
     with pytest.raises(RuntimeError, match="batching rule"):
         ad.vmap(np.cumsum)(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("f", "looped"),
+    [
+        (lambda x: np.tanh(x) @ x, ()),
+        (lambda x: F.softmax(x, dim=0), ()),
+        (lambda x: np.linalg.matrix_power(np.outer(x, x), 2), ()),
+        (ad.grad(lambda x: np.sum(x**3)), ()),
+        (lambda x: ad.linalg.expm(np.outer(x, x) / 9), ("expm",)),
+        (lambda x: x[np.argmax(x)], ("argmax", "what depends on an example's own values")),
+        (lambda x: x if x[0] > 0 else -x, ("the whole function",)),
+    ],
+)
+def test_what_ran_once_per_example_is_told(f, looped):
+    mapped = ad.vmap(f)
+    assert mapped.looped == []
+    mapped(ROWS)
+    assert mapped.looped == list(looped)
