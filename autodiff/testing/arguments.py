@@ -39,6 +39,8 @@ class Arguments:
         What the leaves were before, and their dtypes.
     notes : list of str
         What was converted, and what has no gradient.
+    options : list of str
+        The names of the keyword arguments.
     """
 
     def __init__(self, checker: str, args: Sequence[Any], kwargs: dict[str, Any], *, floats: bool = True) -> None:
@@ -50,12 +52,16 @@ class Arguments:
         self.notes: list[str] = []
         self.count = len(args)
         self.narrow = False
+        self.options = list(kwargs)
         self._args = [self._taken(a, i, f"argument {i}", True) for i, a in enumerate(args)]
         self._kwargs = {key: self._static(value, f"argument {key!r}") for key, value in kwargs.items()}
+
+    def expect(self) -> None:
+        """Refuse a call without anything to differentiate with respect to."""
         if not self.base:
             raise ArgumentError(
-                f"{checker}: none of the arguments is a float64 array or a float (nor any other floating or complex"
-                " array); there is nothing to differentiate"
+                f"{self.checker}: none of the arguments is a float64 array or a float (nor any other floating or"
+                " complex array); there is nothing to differentiate"
             )
 
     def parameter(self, name: str, array: Any) -> None:
@@ -70,7 +76,11 @@ class Arguments:
                 return self._leaf(np.asarray(value, np.float64), place, label)
             return type(value)(self._taken(item, place, f"{label}[{i}]", False) for i, item in enumerate(value))
         if isinstance(value, float) and type(value) is float:
-            return self._leaf(np.asarray(value), place, label) if top and self.floats else value
+            if top and self.floats:
+                return self._leaf(np.asarray(value), place, label)
+            if top:
+                self.notes.append(f"not checked: {label} (a number) is passed on as it is")
+            return value
         array = as_array(value)
         if array is not None and array.dtype.kind in "fc":
             return self._leaf(value, place, label)

@@ -102,7 +102,6 @@ class _Traced(Problem):
     """A function of our Tensors."""
 
     def __init__(self, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
-        super().__init__(arguments, rng)
         from autodiff.core.modes import composed
         from autodiff.watch import stopping
 
@@ -112,6 +111,7 @@ class _Traced(Problem):
             if parameter.requires_grad and parameter.dtype.kind in "fc":
                 self.parameters.append(parameter)
                 arguments.parameter(path, parameter._array)
+        super().__init__(arguments, rng)
         with self._placed(self.base):
             outs, _ = self._run(self.base, False)
         self.draw([o._array for o in outs])

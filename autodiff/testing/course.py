@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.extras import require
 from autodiff.testing.adapters import check_pair
 from autodiff.testing.report import Report
@@ -204,7 +204,8 @@ def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, rai
     x : ndarray
     gradients : dict of str to str, optional
         Of every parameter attribute the attribute of its gradient; by default such pairs as ``W`` and ``dW``,
-        ``weight`` and ``weight_grad`` or ``grad_weight`` are found.
+        ``weight`` and ``weight_grad`` or ``grad_weight`` are found, and dicts ``params`` and ``grads`` of the same
+        keys.
     raises : bool
 
     Raises
@@ -212,23 +213,15 @@ def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, rai
     GradientMismatch
         If a gradient is wrong.
     """
-    layer.forward(x)
+    before = {key: value for key, value in vars(layer).items() if _is_float(value)}
     layer.backward(np.ones_like(np.asarray(layer.forward(x), np.float64)))
-    arrays = [key for key, value in vars(layer).items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
-    pairs = gradients or {
-        key: other
-        for key in arrays
-        for other in (f"d{key}", f"{key}_grad", f"grad_{key}", f"d_{key}")
-        if other in arrays
-    }
-    names = list(pairs)
+    slots = list(_slots(layer, gradients))
 
     def set_to(values: Sequence[Any]) -> None:
-        for key, value in zip(names, values, strict=True):
-            setattr(layer, key, value)
-            setattr(layer, pairs[key], np.zeros_like(value))
+        for (home, key, other, grad), value in zip(slots, values, strict=True):
+            home[key], other[grad] = value, np.zeros_like(value)
 
-    kept = [getattr(layer, key) for key in names]
+    kept = [home[key] for home, key, _, _ in slots]
 
     def forward(x: Any, *values: Any) -> Any:
         set_to(values)
@@ -236,9 +229,53 @@ def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, rai
 
     def backward(dout: Any, cache: Any) -> Any:
         dx = layer.backward(dout)
-        return (dx, *(getattr(layer, pairs[key]) for key in names))
+        return (dx, *(other[grad] for _, _, other, grad in slots))
 
+    known = {key for _, key, _, grad in slots for key in (key, grad)}
+    alone = [key for key, value in before.items() if key not in known and vars(layer).get(key) is value]
     try:
-        return check_pair(forward, backward, [x, *kept], name=type(layer).__name__, raises=raises)
+        report = check_pair(forward, backward, [x, *kept], name=type(layer).__name__, raises=False)
     finally:
         set_to(kept)
+    for place, (_, key, _, _) in enumerate(slots, 1):
+        report.note(f"argument {place} is the parameter {key}")
+    for key in alone:
+        report.note(f"not checked: the attribute {key}, beside which no gradient of it was found")
+    if raises and report.verdict != "pass":
+        raise GradientMismatch(report)
+    return report
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _slots(layer: Any, gradients: dict[str, str] | None) -> Iterator[tuple[dict[str, Any], str, dict[str, Any], str]]:
+    """The dicts and keys of a layer's parameters, each with the dict and the key of its gradient."""
+    own = vars(layer)
+    if gradients is not None:
+        yield from ((own, key, own, other) for key, other in gradients.items())
+        return
+    homes = [(own, own)]
+    homes += [
+        (own[a], own[b])
+        for a in ("params", "parameters")
+        for b in ("grads", "gradients", "dparams")
+        if a in own and b in own
+    ]
+    for home, other in homes:
+        if not isinstance(home, dict) or not isinstance(other, dict):
+            continue
+        for key in [key for key, value in home.items() if _is_float(value)]:
+            spelled = [
+                f"d{key}",
+                f"{key}_grad",
+                f"grad_{key}",
+                f"d_{key}",
+                f"dLd{key}",
+                *([key] if home is not other else []),
+            ]
+            for grad in spelled:
+                if _is_float(other.get(grad)):
+                    yield home, key, other, grad
+                    break

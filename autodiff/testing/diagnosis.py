@@ -60,16 +60,21 @@ def diagnose(report: Report, problem: Any) -> list[str]:
             " saved intermediate is a constant of the second derivative), or multiplies by g where it should not"
         ]
     numbers = [k for k, leaf in enumerate(problem.leaves) if leaf.label in first]
+    gradient = problem.gradient(problem.base)
     found = [
-        np.zeros(b.shape) if g is None else np.array(plain(g))
-        for g, b in zip(problem.gradient(problem.base), problem.base, strict=True)
+        np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(gradient, problem.base, strict=True)
     ]
     doubled = _with_twice_the_cotangent(problem) if numbers else []
     deadline = time.perf_counter() + _SECONDS
     facts = _Facts(problem, deadline)
     for k in numbers:
         words = ""
-        if np.any(found[k]) and np.allclose(doubled[k], found[k], rtol=1e-9, atol=0, equal_nan=True):
+        if gradient[k] is None:
+            words = (
+                "it is zero everywhere, for none was returned (None): a path is cut, or what was meant as a constant"
+                " should be handed over by keyword"
+            )
+        elif np.any(found[k]) and np.allclose(doubled[k], found[k], rtol=1e-9, atol=0, equal_nan=True):
             words = "it does not change when the output's gradient doubles; multiply by it"
         else:
             words = facts.explain(k, found[k])

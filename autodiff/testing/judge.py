@@ -16,7 +16,7 @@ from autodiff.testing.kinks import Nearby, Spot
 from autodiff.testing.numeric import Derivative, complex_step, derivative, noise_of, one_sided, table
 from autodiff.testing.report import Entry, Leaf, Report
 from autodiff.testing.stability import Settled, Stability
-from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, scale
+from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, jumps, scale
 
 __all__ = ["ROUNDING_ULPS", "Judge"]
 
@@ -34,6 +34,8 @@ ZERO = 1e-9
 #: A gradient that is noisier than its inputs' rounding explains, by less than this share of its size, is not called
 #: wrong; float32 is above it.
 SLOPPY = 1e-9
+#: A gradient that differs by more than this share of its size is not excused by jumps of the function.
+JUMPY = 1e-4
 
 #: The step of the first two central differences.
 _QUICK = 2.0**-8
@@ -82,6 +84,7 @@ class Judge:
         self.kinks: list[Spot] = []
         self.rough = 0
         self.floor = 0.0
+        self._jumps: float | None = None
 
     def __call__(self, leaf: Leaf, k: int, index: Any, direction: Any) -> Entry:
         """The entry of one argument's gradient, or its derivative along a direction."""
@@ -114,6 +117,20 @@ class Judge:
         )
         if beyond and not kink and math.isfinite(analytic):
             tolerance, verdict = self._excused(k, analytic, found, direction, length, tolerance, verdict)
+        if (
+            verdict == "fail"
+            and not kink
+            and abs(analytic - found.value) <= JUMPY * max(abs(analytic), abs(found.value))
+        ):
+            # An iteration that stops at a tolerance has a derivative of its own between two of its jumps.
+            if self._jumps is None:
+                self._jumps = float(np.sum(jumps(self.reference)))
+            if abs(analytic - found.value) <= 100 * self._jumps:
+                verdict = "inconclusive"
+                self.report.note(
+                    f"the values jump by {self._jumps:.1g} as the point moves (an iteration that stops at a"
+                    " tolerance?): they tell no more digits of a gradient"
+                )
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
             verdict = "inconclusive"
         if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:

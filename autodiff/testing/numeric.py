@@ -165,11 +165,11 @@ def evaluation_noise(function: Callable[[Any], Any], spacing: float, start: floa
     return noise_of(table(function, spacing, start))
 
 
-def table(function: Callable[[Any], Any], spacing: float, start: float = 0.0) -> Any:
-    """The values at nine points, the first axis, from ``start + spacing`` on."""
+def table(function: Callable[[Any], Any], spacing: float, start: float = 0.0, points: int = _POINTS) -> Any:
+    """The values at nine points, or more, the first axis, from ``start + spacing`` on."""
     with np.errstate(all="ignore"):
         step = np.longdouble(spacing)
-        return np.array([function(np.longdouble(start) + step * (k + 1)) for k in range(_POINTS)], dtype=np.longdouble)
+        return np.array([function(np.longdouble(start) + step * (k + 1)) for k in range(points)], dtype=np.longdouble)
 
 
 def noise_of(values: Any, orders: tuple[int, ...] = _NOISY_ORDERS) -> Any:

@@ -49,6 +49,7 @@ class Problem:
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
         self.arguments, self.rng = arguments, rng
+        arguments.expect()
         self.cotangents: list[Any] = []
 
     @property
@@ -70,8 +71,15 @@ class Problem:
         raise NotImplementedError
 
     def draw(self, outs: Sequence[Any]) -> None:
-        """Draw the cotangents for outputs of these shapes."""
-        self.cotangents = [cotangent(out, self.rng) for out in outs]
+        """Draw the cotangents for these outputs: zero where an output is not finite, of whose derivative nothing is
+        known, so that it leaves the others' gradients alone.
+        """
+        if not outs:
+            raise ArgumentError(
+                f"{self.arguments.checker}: the function returned nothing that has a gradient; it must return floating"
+                " or complex arrays of its library (not numbers taken out of them), alone or in tuples, lists and dicts"
+            )
+        self.cotangents = [np.where(np.isfinite(out), cotangent(out, self.rng), 0.0) for out in outs]
 
     def terms(self, arrays: Sequence[Any]) -> Any:
         """Every entry of every output times its cotangent. A complex output of real arguments: the real part."""

@@ -132,6 +132,14 @@ def compare(
     for k, (leaf, g, array) in enumerate(zip(leaves, found, base, strict=True)):
         for index, direction in _directions(array, g, rng):
             entry = judge(leaf, k, index, direction)
+            if index is None and entry.verdict == "pass":
+                share = np.abs(g * direction)
+                unseen = int(np.count_nonzero((share > 0) & (share <= entry.tolerance)))
+                if unseen:
+                    report.note(
+                        f"not checked: {unseen} of {array.size} entries of {leaf.label} are too small beside the others"
+                        " for the values to tell"
+                    )
             if (
                 entry.verdict != "pass"
                 and below is not None

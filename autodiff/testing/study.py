@@ -17,7 +17,7 @@ from autodiff.core.errors import ArgumentError, NotDifferentiableError
 from autodiff.testing.numeric import complex_step, derivative, evaluation_noise, noise_of, table
 from autodiff.testing.report import Report
 
-__all__ = ["Studied", "UnsteadyError", "bends", "noise_near", "precision_of", "scale", "study", "widest"]
+__all__ = ["Studied", "UnsteadyError", "bends", "jumps", "noise_near", "precision_of", "scale", "study", "widest"]
 
 EPS = float(np.finfo(np.float64).eps)
 _WIDE = float(np.finfo(np.longdouble).eps) < 1e-17
@@ -140,7 +140,7 @@ def study(
         known = np.isfinite(here)
         first = int(np.argmin(known))
         report.doubt(
-            f"{int((~known).sum())} of {here.size} outputs are not finite (the first is {here[first]}); nothing is"
+            f"{int((~known).sum())} of {here.size} outputs are not finite (the first is number {first}); nothing is"
             " known of their derivatives"
         )
         here = np.where(known, here, 0)
@@ -204,7 +204,14 @@ def noise_near(along: Callable[[Any], Any], centre: Any, precision: Any) -> tupl
         straight = (np.abs(halves[0] - halves[1]) <= 0.1 * np.abs(slope)) & (doubt <= 0.1 * np.abs(slope))
         tall = hidden > 1e-3 * np.fmax(np.abs(centre), change)
         steep = straight & tall & (np.abs(slope) > 4 * np.fmax(np.abs(wide[0]), np.abs(wide[1])))
-        hidden = np.where(steep, 0.0, hidden)
+        waves = np.zeros(np.shape(hidden), bool)
+        suspects = straight & ~steep & (hidden > 16 * noise) & high
+        if np.any(suspects):
+            # A narrower table of a wave shows less and less; one of a plateau shows a jump as high as ever, or none.
+            for level in range(4, 31):
+                shown = noise_of(table(along, 0.1 / 2**level, 0.0, 41), (6,))
+                waves |= suspects & (shown > 1e-6 * hidden) & (shown < 0.02 * hidden)
+        hidden = np.where(steep | waves, 0.0, hidden)
         plateaus = (hidden > 16 * noise) & high
         # Terms that do not move enough to show theirs have them, too.
         share = float(np.max(np.where(plateaus & (centre != 0), hidden / np.abs(centre), 0.0), initial=0.0))
@@ -228,10 +235,24 @@ def _quantum(along: Callable[[Any], Any]) -> Any:
         found.append(np.where(alike[0] & alike[1], np.fmin(*noises), 0.0))
     quantum: Any = 0.0
     for wider, narrower in itertools.pairwise(found):
-        quantum = np.fmax(
-            quantum, np.where((narrower >= wider / 5) & (narrower <= 5 * wider), np.fmin(wider, narrower), 0.0)
-        )
+        alike = (narrower >= wider / 5) & (narrower <= 5 * wider)
+        quantum = np.fmax(quantum, np.where(alike, np.fmin(wider, narrower), 0.0))
     return quantum
+
+
+def jumps(reference: Studied) -> Any:
+    """By how much the terms jump as the point moves by shares of itself; 0 of those that do not.
+
+    A jump is as high in a fine table as in a coarse one; a wave or a kink is less so.
+    """
+    rng = np.random.default_rng(5)
+    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in reference.base]
+    with np.errstate(all="ignore"):
+        values = table(reference.along(dense), 1 / 320, -0.25, 160)
+        fine, coarse = (np.max(np.abs(np.diff(values[::step], 6, axis=0)), axis=0) / 20 for step in (1, 4))
+        # What is as high as the values' whole range is a pole.
+        real = (fine >= 0.5 * coarse) & (fine > 1e3 * reference.noise) & (fine < 1e-3 * np.ptp(values, axis=0))
+        return np.where(real, fine, 0.0).astype(np.float64)
 
 
 def _noise_of_constant(along: Callable[[Any], Any], centre: Any, precision: Any) -> Any:

@@ -281,3 +281,71 @@ def test_a_function_that_refuses_longdouble_in_its_own_words_is_checked():
     f = lambda a: np.trace(linalg.expm(a))
     a = np.random.default_rng(0).normal(size=(3, 3))
     assert verdict(f, lambda g, a: g * linalg.expm(a).T, [a]) == "pass"
+
+
+WAVES = {
+    "many turns from zero": (np.sin, np.cos, [1e4, 1e-4, 100.0, -3.0]),
+    "short and low": (lambda x: x + 1e-8 * np.sin(1e8 * x), lambda x: 1 + np.cos(1e8 * x), [0.3, 1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", WAVES)
+def test_a_wave_is_no_plateau(name):
+    f, slope, x = WAVES[name]
+    x = np.array(x)
+    assert verdict(f, lambda g, x: g * slope(x), [x]) == "pass"
+    for spot in range(len(x)):
+        bend = np.where(np.arange(len(x)) == spot, 2.0, 1.0)
+        assert verdict(f, lambda g, x, bend=bend: g * slope(x) * bend, [x]) == "fail"
+
+
+def test_an_iteration_that_stops_at_a_tolerance_is_judged_to_it():
+    def fixed(x, tolerance=1e-8):
+        y = np.zeros_like(x)
+        for _ in range(200):
+            following = 0.5 * x * np.cos(y)
+            if np.max(np.abs(following - y)) < tolerance:
+                return following
+            y = following
+        return y
+
+    def slope(x):
+        y = fixed(np.asarray(x, float), 0.0)
+        return 0.5 * np.cos(y) / (1 + 0.5 * x * np.sin(y))
+
+    x = np.array([0.5, 0.9, -0.4])
+    assert verdict(fixed, lambda g, x: g * slope(x), [x]) == "inconclusive"
+    assert verdict(fixed, lambda g, x: g * slope(x) * (1 + 1e-3), [x]) == "fail"
+    poles = np.diag([1e-3, 1.0]) + 0.1
+    wrong = lambda g, a: -np.linalg.inv(a).T @ g @ np.linalg.inv(a).T * (1 + 1e-5)
+    assert verdict(np.linalg.inv, wrong, [poles]) == "fail"
+
+
+def test_an_infinite_input_leaves_the_others_judged():
+    x = np.array([np.inf, 1.0, 2.0])
+    assert verdict(lambda x: 2 * x, lambda g, x: 2 * g, [x]) == "inconclusive"
+    assert verdict(lambda x: 2 * x, lambda g, x: g * np.array([2.0, 2.0, 4.0]), [x]) == "fail"
+
+
+def test_gradients_of_complex_outputs_chain():
+    z = np.array([0.3 + 1j, -1.2 + 0.5j])
+    square = (lambda z: z**2), (lambda g, z: g * np.conj(2 * z))
+    exp = np.exp, (lambda g, z: g * np.conj(np.exp(z)))
+    for forward, backward in (square, exp):
+        assert verdict(forward, backward, [z]) == "pass"
+        assert verdict(forward, lambda g, z, backward=backward: np.conj(backward(g, z)), [z]) == "fail"
+    both = lambda g, z: square[1](exp[1](g, z**2), z)
+    assert verdict(lambda z: np.exp(z**2), both, [z]) == "pass"
+
+
+def test_entries_of_a_long_vector_that_the_values_do_not_show_are_named():
+    x = np.append(np.random.default_rng(0).normal(size=5000), [1e-7, 1e-7])
+    report = check_pair(lambda x: np.sum(x * x), lambda g, x: 2 * g * x, [x], raises=False)
+    assert report.verdict != "fail"
+    assert any("too small beside the others" in note for note in report.notes) or report.verdict == "inconclusive"
+
+
+def test_a_function_without_a_gradient_is_a_usage_error():
+    for f in (lambda x: None, lambda x: (x > 0).astype(int)):
+        with pytest.raises(ArgumentError, match="nothing that has a gradient"):
+            check_pair(f, lambda g, x: g, [np.ones(2)])

@@ -5,7 +5,8 @@ such numbers.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,11 @@ def check_pair(
         object with ``save_for_backward`` and ``saved_values`` (``saved_tensors``).
     backward : callable or None
         ``backward(dout, cache)``, ``backward(dout_1, dout_2, cache)``, ``backward(ctx, dout)``, or, if there is no
-        cache, ``backward(dout, *inputs)``. It returns one gradient per array among the inputs in their order, the only
-        one, or a dict like the argument that is a dict; None for an input without one. None if ``forward`` itself
-        returns ``(loss, gradients)``, as the losses of courses do.
+        cache, ``backward(dout, *inputs)``; further parameters that are called like some of the forward's get their
+        values. It returns one gradient per array among the inputs in their order, the only one, a dict like the
+        argument that is a dict, or a dict by names (``"x"``, ``"dx"``, ``"grad_x"``); None for an input without one.
+        None if ``forward`` itself returns ``(loss, gradients)``, as the losses of courses do, or is a class or object
+        with both passes. Gradients of complex numbers are what one descends along, of outputs as of inputs.
     inputs : sequence
         Floating and complex arrays are differentiated with respect to, in float64; anything else is passed on.
     name : str, optional
@@ -85,10 +88,30 @@ def check_pair(
     argument 1: every entry is 1/2 of what it should be, and 2 is the length of axis 0 of argument 0: a mean where there
     should be a sum, ...
     """
-    label = name or str(getattr(forward, "__name__", "forward"))
+    label = name or str(getattr(forward, "__name__", type(forward).__name__))
+    if not isinstance(inputs, list | tuple):
+        raise ArgumentError(
+            f"check_pair: inputs must be a list of the arguments of {label}, got {type(inputs).__name__}"
+        )
+    forward, backward = _passes(label, forward, backward)
     problem = lambda rng: _Pair(label, forward, backward, Arguments("check_pair", inputs, kwargs), rng)
     given = [backward, list(inputs)]
     return checked("check_pair", forward, given, kwargs, problem, seed=seed, raises=raises, name=label)
+
+
+def _passes(name: str, forward: Any, backward: Any) -> tuple[Any, Any]:
+    """The two passes; those of a class or an object that holds both, as minitorch's and needle's operations do."""
+    if backward is None and hasattr(forward, "forward") and hasattr(forward, "backward"):
+        forward, backward = forward.forward, forward.backward
+    elif backward is None and hasattr(forward, "compute") and hasattr(forward, "gradient"):
+        op, forward = forward, forward.compute
+        backward = lambda g, *inputs: op.gradient(g, types.SimpleNamespace(inputs=inputs))
+    if not callable(forward) or not (backward is None or callable(backward)):
+        raise ArgumentError(
+            f"check_pair: {name} must be two functions, forward and backward, or a class or an object that has both;"
+            " tensors of an engine go to check_engine"
+        )
+    return forward, backward
 
 
 class _Context:
@@ -121,7 +144,10 @@ class _Pair(Problem):
     ) -> None:
         super().__init__(arguments, rng)
         self.name, self.forward, self.backward = name, forward, backward
-        self.context = next(iter(_names(forward)), "") in ("ctx", "context")
+        names = [n for n in _names(forward) if n not in arguments.options]
+        self.context = next(iter(names), "") in ("ctx", "context") or (
+            "*" not in names and len(names) == arguments.count + 1
+        )
         self.torch = (
             require("torch") if any(hasattr(o, "detach") and hasattr(o, "cpu") for o in arguments.originals) else None
         )
@@ -140,6 +166,17 @@ class _Pair(Problem):
         self.uncovered: list[int] = []
         self.gradient(self.base)
         arguments.drop(self.uncovered, "has no gradient among those that the backward returned")
+
+    @property
+    def _given(self) -> list[str]:
+        """The names of what the forward was given, in order."""
+        positional = _names(self.forward, defaults=True)[self.context :]
+        return [*positional[: self.arguments.count], *self.arguments.options]
+
+    def _options(self, taken: int, args: Sequence[Any]) -> dict[str, Any]:
+        """What the backward asks for by names of the forward's arguments, beyond its first parameters."""
+        given = dict(zip(self._given, args, strict=False)) | self.arguments.call(self.base, lambda a, _: a)[1]
+        return {name: given[name] for name in _names(self.backward, defaults=True)[taken:] if name in given}
 
     def _called(self, arrays: Arrays) -> tuple[Any, list[Any], Any]:
         """What the forward returned, its arguments, and the context."""
@@ -176,6 +213,8 @@ class _Pair(Problem):
             return True
         if count == len(result) + self.arguments.count:
             return False
+        if len(result) + len([n for n in names[len(result) :] if n in self._given]) == count:
+            return True
         raise ArgumentError(
             f"{self.name}: the forward returned {len(result)} things and the backward takes {count}"
             f" ({', '.join(names)}); it should take one gradient per output and the cache ({len(result)}), or, without"
@@ -206,9 +245,9 @@ class _Pair(Problem):
         couts = [self._like(next(shapes), o) for o in self._raw(result)]
         before = [np.array(as_array(c)) for c in couts]
         if self.context:
-            found = self.backward(context, *couts)
+            found = self.backward(context, *couts, **self._options(1 + len(couts), args))
         elif self.takes_cache:
-            found = self.backward(*couts, result[-1])
+            found = self.backward(*couts, result[-1], **self._options(1 + len(couts), args))
         else:
             found = self.backward(*couts, *args)
         changed = [
@@ -234,14 +273,23 @@ class _Pair(Problem):
     def _like(self, u: Any, out: Any) -> Any:
         """A cotangent as what the output is: an array of its own, a tensor, a number."""
         if self.torch is not None and hasattr(out, "cpu"):
-            return self.torch.tensor(u)
+            return self.torch.tensor(np.conj(u))
+        # The gradient of a complex output points where its real and its imaginary part raise the sum, as those of
+        # arguments do.
+        u = np.conj(u)
         return float(u) if isinstance(out, float) and not isinstance(out, np.generic) else np.array(u)
 
     def _matched(self, found: Any, scaled: Callable[[Any], Any]) -> list[Any]:
         """The gradient of every leaf among what the backward returned; None where it returned None."""
         spots = self.arguments.spots()
-        every = list(found) if isinstance(found, tuple | list) else [found]
         leaves: list[Any] = [None] * len(self.leaves)
+        covered: set[int] = set()
+        if isinstance(found, dict) and len([s for s in spots if s is not None]) != 1:
+            for spot, g, label in self._by_name(found, spots):
+                self._spread(spot, g, label, leaves, covered, scaled)
+            self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
+            return leaves
+        every = list(found) if isinstance(found, tuple | list) else [found]
         originals = self.arguments.originals
         # One gradient per input, per input with floats in it, per array, or per array outside of containers.
         inputs = [i for i, s in enumerate(spots) if s is not None]
@@ -256,11 +304,30 @@ class _Pair(Problem):
                 f"{self.name}: the backward returned {len(every)} gradients for {len(spots)} inputs, of which"
                 f" {len(bare)} are floating arrays; it should return one for each of these (None for one without)"
             )
-        covered: set[int] = set()
         for place, g in zip(places, every, strict=True):
             self._spread(spots[place], g, f"argument {place}", leaves, covered, scaled)
         self.uncovered = [i for i in range(len(self.leaves)) if i not in covered]
         return leaves
+
+    def _by_name(self, found: dict[Any, Any], spots: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
+        """The gradients of a dict with the arguments that its keys name: ``"x"``, ``"dx"``, ``"grad_x"``, ``"x_grad"``
+        of an argument x, or of an entry x of an argument that is a dict.
+        """
+        known: dict[Any, tuple[Any, str]] = {}
+        for place, spot in enumerate(spots):
+            if isinstance(spot, dict):
+                known |= {key: (inner, f"argument {place}[{key!r}]") for key, inner in spot.items()}
+        known |= {n: (s, f"argument {i}") for i, (n, s) in enumerate(zip(self._given, spots, strict=False))}
+        for key, g in found.items():
+            names = [key]
+            if isinstance(key, str):
+                names += [key.removeprefix("grad_"), key.removesuffix("_grad"), key.removeprefix("d_"), key[1:]]
+            name = next((n for n in names if n in known), None)
+            if name is None:
+                said = ", ".join(map(str, known))
+                raise ArgumentError(f"{self.name}: the backward returned a gradient called {key!r}; known are {said}")
+            if known[name][0] is not None:
+                yield known[name][0], g, known[name][1]
 
     def _spread(
         self, spot: Any, g: Any, label: str, leaves: list[Any], covered: set[int], scaled: Callable[[Any], Any]
@@ -293,15 +360,19 @@ def _is_number(value: Any) -> bool:
     return type(value) is float
 
 
-def _names(function: Callable[..., Any]) -> list[str]:
-    """The names of a function's positional parameters without defaults; "*" for any number of them."""
+def _names(function: Any, defaults: bool = False) -> list[str]:
+    """The names of a function's positional parameters without defaults, or all; "*" for any number of them."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return ["*"]
     names = [
-        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+        p.name
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and (defaults or p.default is p.empty)
     ]
+    if defaults:
+        return names
     return ["*"] if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(names) < 2 else names
 
 

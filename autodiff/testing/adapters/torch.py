@@ -30,7 +30,8 @@ def check_torch(
         ``torch.nn.Module`` is checked with its parameters, in float64; a ``torch.autograd.Function`` may be given
         itself or by its ``apply``.
     *args
-        NumPy arrays or torch tensors; floating and complex ones are differentiated with respect to.
+        NumPy arrays or torch tensors; floating and complex ones are differentiated with respect to. Python numbers
+        beside them are passed on as they are.
     order : {1, 2}
     seed : int
     raises : bool
@@ -51,7 +52,9 @@ def check_torch(
     What passes through ``.detach()`` in ``f`` is held at its value at the base point (straight-through estimators).
     """
     torch = require("torch")
-    arguments = Arguments("check_torch", args, kwargs)
+    # A number is an option to PyTorch, and a tensor is none.
+    numbers = not isinstance(f, torch.nn.Module) and all(isinstance(a, float) for a in args)
+    arguments = Arguments("check_torch", args, kwargs, floats=numbers)
     problem = lambda rng: _Torch(torch, f, arguments, rng)
     return checked("check_torch", f, args, kwargs, problem, order=order, seed=seed, raises=raises)
 
@@ -60,7 +63,6 @@ class _Torch(Problem):
     """A function of torch tensors."""
 
     def __init__(self, torch: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
-        super().__init__(arguments, rng)
         self.torch, self.f, self.module = torch, f, None
         self.parameters: list[str] = []
         if isinstance(f, type) and issubclass(f, torch.autograd.Function):
@@ -72,6 +74,7 @@ class _Torch(Problem):
                     self.parameters.append(name)
                     arguments.parameter(name, parameter)
             self.buffers = {name: b.double() if b.is_floating_point() else b.clone() for name, b in f.named_buffers()}
+        super().__init__(arguments, rng)
         self.stops = Stops()
         with self._stopping(self.stops.record):
             outs = self._first()
@@ -116,11 +119,18 @@ class _Torch(Problem):
     def _stopping(self, through: Callable[[Any], Any]) -> Any:
         """What ``detach`` gives passes through a function of arrays."""
         torch = self.torch
+        switches = (torch._C._set_grad_enabled, torch.set_grad_enabled)
+        # Within the forward of a torch.autograd.Function gradients are off, and nobody has said so: what is detached
+        # there is saved for its backward, and no constant of f.
+        off = []
 
         class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
             def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 result = function(*args, **(kwargs or {}))
-                if function is torch.Tensor.detach and result.is_floating_point():
+                if function in switches:
+                    off[:] = [] if torch.is_grad_enabled() else [True]
+                said = torch.is_grad_enabled() or off
+                if function is torch.Tensor.detach and result.is_floating_point() and said:
                     with torch._C.DisableTorchFunction():
                         return torch.tensor(through(result.numpy().copy()), dtype=result.dtype)
                 return result

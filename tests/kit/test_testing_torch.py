@@ -1,0 +1,70 @@
+"""PyTorch's gradients: what is a constant, what is a parameter, what is an option."""
+
+import numpy as np
+import pytest
+
+from autodiff.core.errors import ArgumentError
+from autodiff.testing import check_torch
+
+torch = pytest.importorskip("torch")
+X = np.array([0.3, -1.2, 0.8])
+
+
+class DetachedExp(torch.autograd.Function):
+    """Right in first order; what it saves is a constant of the second (PyTorch's issue 58509)."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.y = x.exp().detach()
+        return ctx.y.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.y
+
+
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, by):
+        ctx.by = by
+        return x * by
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.by, None
+
+
+def test_what_a_function_detaches_for_its_backward_is_no_constant():
+    assert check_torch(DetachedExp, X, order=1).verdict == "pass"
+    assert check_torch(DetachedExp, X, raises=False).verdict == "fail"
+
+
+def test_what_is_detached_outside_is_held_with_gradients_off_too():
+    through = lambda x: x + (torch.round(x) - x).detach()
+    assert check_torch(through, X).notes == ["1 array held constant at the base point"]
+
+    def quantised(x):
+        with torch.no_grad():
+            scale = x.detach().abs().max()
+        return torch.tanh(x) / scale
+
+    assert check_torch(quantised, X).verdict == "pass"
+
+
+def test_numbers_beside_arrays_are_options():
+    report = check_torch(Scaled, X, 3.0)
+    assert report.verdict == "pass"
+    assert report.notes == ["not checked: argument 1 (a number) is passed on as it is"]
+    normed = lambda x, w, eps: torch.nn.functional.layer_norm(x, (3,), w, None, eps)
+    assert check_torch(normed, X, X + 2, 1e-5).verdict == "pass"
+
+
+def test_a_module_of_indices_is_checked_by_its_parameters():
+    report = check_torch(torch.nn.Embedding(5, 3), np.array([0, 1, 1]), order=1)
+    assert {entry.label for entry in report.entries} == {"parameter weight"}
+
+
+def test_a_function_that_returns_no_tensor_is_a_usage_error():
+    for f in (lambda x: None, lambda x: x.sum().item(), lambda x: (x > 0).long()):
+        with pytest.raises(ArgumentError, match="nothing that has a gradient"):
+            check_torch(f, X)
