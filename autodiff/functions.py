@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def _bound(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
 
 def _define(op: Any) -> None:
     """Give an operation ``function``, and a fused one ``with_residuals``: what its forward left, beside the result."""
-    op.function = public(op, lambda inputs, attrs: core.apply(op, inputs, attrs))
+    op.function = public(op, partial(core.apply, op))
     if not op.fused:
         return
 

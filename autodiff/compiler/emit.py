@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.layout import Buffer, Pool, Scratch, place
+from autodiff.compiler.layout import LEASED, Buffer, Pool, Scratch, place
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes import cheaper
 from autodiff.compiler.passes.chains import Chain
@@ -30,7 +30,7 @@ from autodiff.compiler.passes.simplify import (
     elide_copies,
     fold,
 )
-from autodiff.compiler.record import Attribute, Method, Op, Slot, reads, slots_in
+from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in, vanished
 
 __all__ = ["MISS", "Code", "defined"]
 
@@ -137,7 +137,7 @@ class Code:
         Bytes of scratch memory.
     """
 
-    def __init__(self, listing: Listing, name: str, scratch: Scratch, pool: Pool) -> None:
+    def __init__(self, listing: Listing, name: str, scratch: Scratch, pool: Pool, holds: bool = True) -> None:
         self.name = name
         fold(listing)
         drop(listing)
@@ -147,7 +147,7 @@ class Code:
         drop(listing)
         listing.ops = fuse(listing.recorder, listing.ops, listing.outputs, listing.constants, listing.creator)
         self.listing = listing
-        self.buffers, self.nbytes = place(listing, can_write)
+        self.buffers, self.nbytes = place(listing, can_write, 1 << 62 if holds else _LARGE)
         self._memory = scratch.block(self.nbytes)
         self._pool = pool
         self._write()
@@ -346,6 +346,10 @@ class Code:
             if not op.writes and not buffer.exported:
                 return []  # a view of a place known beforehand
         text = self._plain(op)
+        if op.target is cleared:
+            return [f"if {self._text(op.args[0])}: {text}"]
+        if op.target is vanished and op.args[0].value.size:
+            text = f"not {self._text(op.args[0])}.item(0) and {text}"  # which tells it of most
         if out is None or out == [] or (op.writes and isinstance(out, Slot) and out.index in self.names):
             return [text]
         if isinstance(out, list):
@@ -359,9 +363,12 @@ class Code:
         return [line]
 
     def _leased(self, buffer: Buffer) -> str:
+        if buffer.over is not None:
+            return self._name(buffer.over)
         dtype = self._constant(buffer.dtype, "d")
         order = "" if buffer.root.value.flags.c_contiguous else ", order='F'"
-        return f"ndarray({buffer.shape}, {dtype}, lease({buffer.nbytes}){order})"
+        memory = f", lease({buffer.nbytes})" if buffer.nbytes >= LEASED else ""
+        return f"ndarray({buffer.shape}, {dtype}{memory}{order})"
 
     def _plain(self, op: Op) -> str:
         """The call as it was recorded."""

@@ -103,6 +103,7 @@ class Follower:
         self.made.clear()
         self.leaves.clear()
         self.origins.clear()
+        self.workshop.pool.trim()
 
     # --- operations ---------------------------------------------------------------------------------------------------
 

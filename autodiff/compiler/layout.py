@@ -33,12 +33,27 @@ class Buffer:
     first, last : int
         Numbers of the calls between which it is alive.
     exported : bool
-        Whether the outside sees it.
+        Whether it has memory of its own in every call, as what the outside sees.
+    over : Slot or None
+        What it is written over, where it has its place from there.
     offset : int or None
         In the scratch memory.
     """
 
-    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "root", "shape", "slots", "strides")
+    __slots__ = (
+        "dtype",
+        "exported",
+        "first",
+        "last",
+        "name",
+        "nbytes",
+        "offset",
+        "over",
+        "root",
+        "shape",
+        "slots",
+        "strides",
+    )
 
     def __init__(self, root: Slot, first: int) -> None:
         self.root = root
@@ -46,6 +61,7 @@ class Buffer:
         self.nbytes: int = root.value.nbytes
         self.first = self.last = first
         self.exported = False
+        self.over: Slot | None = None
         self.offset: int | None = None
         self.slots: list[Slot] = []
         self.name = ""
@@ -126,6 +142,7 @@ def coalesced(ops: list[Op], buffers: dict[int, Buffer], makes: Callable[[Op], b
                 s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs
             ):
                 continue
+            buffers[mine].over = slot
             into, gone = find(theirs), find(mine)
             head[gone] = into
             groups[into] += groups.pop(gone)
@@ -168,6 +185,7 @@ class Pool:
     def __init__(self) -> None:
         self._free: dict[int, list[Any]] = {}
         self._leased: dict[int, Any] = {}
+        self._idle: dict[int, int] = {}  # of each size that was asked for, how many were free at the least
 
     def lease(self, nbytes: int) -> Any:
         """A buffer of so many bytes that is nobody else's."""
@@ -177,6 +195,8 @@ class Pool:
             raw = np.empty(nbytes + ALIGNMENT, np.uint8)
             start = aligned(raw)
             memory = raw[start : start + nbytes]
+        free = len(self._free.get(nbytes, ()))
+        self._idle[nbytes] = min(free, self._idle.get(nbytes, free))
         holder = (ctypes.c_char * nbytes).from_buffer(memory)
         reference = weakref.ref(holder, self._give_back)
         self._leased[id(reference)] = reference, nbytes, memory
@@ -185,6 +205,12 @@ class Pool:
     def _give_back(self, reference: Any) -> None:
         _, nbytes, memory = self._leased.pop(id(reference))
         self._free.setdefault(nbytes, []).append(memory)
+
+    def trim(self) -> None:
+        """Let go of what was never in use since the last time."""
+        for nbytes, free in list(self._free.items()):
+            del free[: self._idle.get(nbytes, len(free))]
+        self._idle.clear()
 
     @property
     def nbytes(self) -> int:
@@ -210,13 +236,19 @@ class Scratch:
         return self.memory
 
 
-def place(listing: Listing, writable: Callable[[Op], bool]) -> tuple[dict[int, Buffer], int]:
-    """Which storages have a place beforehand or memory of the pool, and where.
+def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[dict[int, Buffer], int]:
+    """Which storages have a place beforehand or memory of their own in every call, and where.
+
+    Parameters
+    ----------
+    held : int
+        Of so many bytes nothing is held from call to call: a step holds no more than the eager step while other code
+        of it runs.
 
     Returns
     -------
     dict of int to Buffer
-        ``exported`` are those that the outside gets to see.
+        ``exported`` are those that have memory of their own.
     int
         Bytes of scratch memory.
     """
@@ -250,7 +282,11 @@ def place(listing: Listing, writable: Callable[[Op], bool]) -> tuple[dict[int, B
         buffer.last = max(uses[storage.index])
         buffer.slots, buffer.exported = inside, exported
         buffers[storage.index] = buffer
-    return buffers, pack(coalesced(ops, buffers, listing.makes))
+    groups = coalesced(ops, buffers, listing.makes)
+    for group in groups:
+        for buffer in group:
+            buffer.exported = group[0].nbytes >= held
+    return buffers, pack([group for group in groups if not group[0].exported])
 
 
 def extent(slot: Slot) -> int:

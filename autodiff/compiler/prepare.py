@@ -16,7 +16,7 @@ from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code, defined
 from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.record import Recorder, Slot, Unrecordable, ours, private, recording
+from autodiff.compiler.record import Recorder, Slot, Unrecordable, beginning, ours, private, recording
 from autodiff.compiler.standin import Recorded
 from autodiff.compiler.trace import Entry, frozen, layout_of
 from autodiff.core import backward as engine
@@ -60,7 +60,8 @@ class Workshop:
         """
         template = _template(outputs, recorder)
         found = _values(template)
-        code = Code(Listing.of(recorder, [a.slot for a in arguments], template), name, self.scratch, self.pool)
+        listing = Listing.of(recorder, [a.slot for a in arguments], template)
+        code = Code(listing, name, self.scratch, self.pool, holds=False)
         with np.errstate(all="ignore"):
             again = code.run(*given)
         return code if again is not MISS and same(again, found) else None
@@ -489,7 +490,7 @@ class Shadow:
             raise Unrecordable(f"{op.name} is not the library's own")
         self.label, self.keep, self.tangents = op.label, op.keep, op.tangents
         if op.fused:
-            self.backward, self.composed = private(op.backward), op.composed
+            self.backward, self.composed = beginning(private(op.backward)), op.composed
         else:
             self.rules = tuple(map(private, op.rules))
 

@@ -39,10 +39,13 @@ __all__ = [
     "Slot",
     "Storage",
     "Unrecordable",
+    "beginning",
+    "cleared",
     "private",
     "reads",
     "recording",
     "slots_in",
+    "vanished",
 ]
 
 # Arrays of fewer bytes are held until the code is written.
@@ -293,6 +296,7 @@ class Recorder:
         self.live = True
         self.late = False  # whether zero times infinity is looked for in what a backward pass gives, not in its steps
         self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
+        self.begun = 0  # how many calls there were when the latest hand-derived backward began
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
         self.moved: set[int] = set()  # storages whose values are no longer what they are here
@@ -486,6 +490,8 @@ class Recorder:
         out = kwargs.get("out")
         if out is not None:
             written += out if isinstance(out, tuple) else [out]
+        if target is cleared:
+            written += args[1:]
         if (
             target in _WRITES_FIRST
             or (type(target) is Method and target.name in _WRITING_METHODS)
@@ -658,8 +664,40 @@ def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
     rules are linear in the cotangent, so nothing but a forward value decides what of it is left out on the way.
     """
     recorder = _active.get()
-    late = recorder is not None and (recorder.loops or recorder.late)
-    return found if late else _own_zeros(op, g, found, *more)
+    if recorder is not None and (recorder.loops or recorder.late):
+        return found
+    if recorder is None or not recorder.live or op is None or not op.fused or op.pointwise or type(g) is not Recorded:
+        return _own_zeros(op, g, found, *more)
+    parts = [h for h in found if type(h) is Recorded and h.value.dtype.kind in "fc" and isinstance(h.value, np.ndarray)]
+    parts = [h for h in parts if h.slot.storage is not g.slot.storage]  # in a cotangent of zeros there is no NaN
+    if not all(h.slot.storage.made for h in parts):
+        return _own_zeros(op, g, found, *more)
+    if parts:
+        # The question comes before the rule, which may then take the cotangent's place; and no answer undoes the code.
+        before = len(recorder.ops)
+        gone = recorder.call(vanished, (g,), {})
+        recorder.ops.insert(min(recorder.begun, before), recorder.ops.pop())
+        recorder.call(cleared, (gone, *parts), {})
+    return found
+
+
+def cleared(gone: Any, *found: Any) -> None:
+    """NaNs become zeros, if the cotangent that they come of was of zeros alone."""
+    if gone:
+        for h in found:
+            np.copyto(h, 0, where=np.isnan(h))
+
+
+def beginning(backward: Any) -> Any:
+    """A hand-derived backward that tells the recorder where it begins."""
+
+    def run(g: Any, residuals: Any, needs: Any) -> Any:
+        recorder = _active.get()
+        if recorder is not None:
+            recorder.begun = len(recorder.ops)
+        return backward(g, residuals, needs)
+
+    return run
 
 
 def _vanished(value: Any) -> bool:
@@ -667,10 +705,11 @@ def _vanished(value: Any) -> bool:
     recorder = _active.get()
     if recorder is None or not recorder.live or type(value) is not Recorded:
         return zero_times_infinity.vanished(value)
-    return bool(recorder.call(_nothing_but_zeros, (value,), {}))
+    return bool(recorder.call(vanished, (value,), {}))
 
 
-def _nothing_but_zeros(value: Any) -> Any:
+def vanished(value: Any) -> Any:
+    """Whether there is nothing but zeros, as a value of the record."""
     return np.bool_(zero_times_infinity.vanished(value))
 
 

@@ -521,3 +521,25 @@ def test_checking_warns_once_and_leaves_hooks_alone() -> None:
             assert same_bits(step(np.array([1.0, 0.0, 2.0])), np.ones(3))
         assert len([w for w in caught if "divide" in str(w.message)]) == 1
         assert len(seen) == i + 1
+
+
+def test_a_branch_that_is_not_taken_decides_nothing_in_a_prepared_pass() -> None:
+    """A cotangent of zeros alone gives zeros through a fused operation at an undefined point, in the same code."""
+    w = Tensor(np.array([[1.0, 2.0], [3.0, -1.0]]), requires_grad=True)
+
+    def call(x: Any, share: float) -> Any:
+        w.grad = None
+        (
+            F.layer_norm(w, (2,)).sum() + (F.softmax(w * x, 1) * share).sum() + (F.gelu(w @ w * x) * share).sum()
+        ).backward()
+        return w.grad
+
+    step, whole = autodiff.compile(call), autodiff.jit(call, state=w)
+    with np.errstate(all="ignore"):
+        for x, share in [(1.0, 1.0)] * 4 + [(np.nan, 0.0), (np.inf, 0.0), (np.nan, 1.0), (1.0, 0.0), (1.0, 1.0)]:
+            assert same_bits(step(x, share), call(x, share))
+            whole(x, share)
+            assert same_bits(w.grad, call(x, share))
+        assert np.isnan(call(np.nan, 1.0)).any()
+    (prepared,) = step.plan.passes
+    assert ".item(0)" in str(prepared.code)
