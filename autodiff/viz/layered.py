@@ -1,4 +1,4 @@
-"""A layered layout in plain Python, for machines without Graphviz: where every box, frame and arrow goes.
+"""A layered layout in plain Python: where every box, frame and arrow of a drawing goes.
 
 The method is that of Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures"
 (1981): boxes are put on layers by longest paths, layers are ordered by the mean place of their neighbours, and places
@@ -17,11 +17,13 @@ from typing import Any
 from .style import box_of, text_width
 from .view import EdgeView, GraphView
 
-__all__ = ["Layout", "layered"]
+__all__ = ["Layout", "free_place", "layered"]
 
-_GAP, _LAYER_GAP, _PAD = 22.0, 34.0, 12.0
+_GAP, _LAYER_GAP, _PAD = 22.0, 28.0, 12.0
 #: Between a box and the leaves beside it.
 _BESIDE = 24.0
+#: The room around a block for the arrows from each of its copies to the next.
+_LOOP = 24.0
 #: More bends than this are not laid out: the arrow then runs straight.
 _MOST_BENDS = 30_000
 _SWEEPS = 6
@@ -62,7 +64,6 @@ class _Link:
     tail_port: Any = None
     head_port: Any = None
     path: list[Any] = field(default_factory=list)
-    turned: bool = False
 
 
 class _Level:
@@ -84,39 +85,10 @@ class _Level:
         self.y, self.tops, self.bottoms = self._heights()
 
     def _ranks(self) -> dict[Any, int]:
-        after: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
-        for link in self.links:
-            if link.tail != link.head:
-                after[link.tail].append((link.head, 2 if link.label else 1))
-        # Folded blocks may depend on one another in a circle: arrows back into what is being visited are turned.
-        state: dict[Any, int] = {}
-        order: list[Any] = []
-        backs: set[tuple[Any, Any]] = set()
-        for start in self.sizes:
-            if start in state:
-                continue
-            stack: list[tuple[Any, Any]] = [(start, iter(after[start]))]
-            state[start] = 1
-            while stack:
-                item, rest = stack[-1]
-                for head, _ in rest:
-                    if state.get(head) == 1:
-                        backs.add((item, head))
-                    elif head not in state:
-                        state[head] = 1
-                        stack.append((head, iter(after[head])))
-                        break
-                else:
-                    state[item] = 2
-                    order.append(item)
-                    stack.pop()
-        for link in self.links:
-            link.turned = (link.tail, link.head) in backs
         forward: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
         for link in self.links:
             if link.tail != link.head:
-                tail, head = (link.head, link.tail) if link.turned else (link.tail, link.head)
-                forward[tail].append((head, 2 if link.label else 1))
+                forward[link.tail].append((link.head, 2 if link.label else 1))
         rank = dict.fromkeys(self.sizes, 0)
         entries = {port for port in self.ports if port[0] == "in"}
         exits = self.ports - entries
@@ -155,7 +127,7 @@ class _Level:
         bends = sum(abs(self.rank[link.head] - self.rank[link.tail]) for link in self.links)
         trunks: dict[tuple[Any, int], Any] = {}
         for i, link in enumerate(self.links):
-            tail, head = (link.head, link.tail) if link.turned else (link.tail, link.head)
+            tail, head = link.tail, link.head
             between = range(self.rank[tail] + 1, self.rank[head])
             path = [tail]
             middle = between[len(between) // 2] if len(between) else -1
@@ -325,7 +297,6 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     links: dict[str | None, list[_Link]] = defaultdict(list)
     shared: dict[tuple[Any, ...], _Link] = {}
     routes: dict[str, list[tuple[str | None, _Link]]] = {}
-    loose: list[EdgeView] = []
 
     def link(frame: str | None, tail: Any, head: Any, name: Any, **facts: Any) -> _Link:
         key = (frame, tail, head, name, facts.get("tail_port"), facts.get("head_port"))
@@ -337,33 +308,52 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     # A box and the leaves beside it are laid out as one, with the box in the middle: the main path runs straight down.
     aside = beside(view)
     kept = {leaf for leaves in aside.values() for leaf in leaves}
+    repeats = {cluster.id for cluster in view.clusters if cluster.kind == "repeat"}
+    laid: list[EdgeView] = []
+    loops: dict[str, str] = {}
     for edge in view.edges:
-        if edge.source in kept:
-            continue
-        if edge.kind == "carry" or (edge.kind == "link" and edge.upward) or edge.source == edge.target:
-            loose.append(edge)
-            continue
-        tail, head = (edge.target, edge.source) if edge.upward else (edge.source, edge.target)
+        p, q = paths[edge.source], paths[edge.target]
+        shared_blocks = [a for a, b in zip(p, q, strict=False) if a == b and a in repeats]
+        if edge.kind == "carry" and shared_blocks:
+            loops[edge.id] = shared_blocks[-1]
+        if edge.id in loops or not (edge.source in kept or _loose(edge)):
+            laid.append(edge)
+
+    def ends(edge: EdgeView, back: bool) -> tuple[str, str, list[str], list[str], str | None]:
+        """Tail and head of an arrow, the frames on its way out and in, and the innermost that holds both."""
+        tail, head = (edge.target, edge.source) if back else (edge.source, edge.target)
         p, q = paths[tail], paths[head]
-        common = 0
-        while common < min(len(p), len(q)) and p[common] == q[common]:
+        common = p.index(loops[edge.id]) if edge.id in loops else 0
+        while edge.id not in loops and common < min(len(p), len(q)) and p[common] == q[common]:
             common += 1
-        out, into = p[common:], q[common:]
+        return tail, head, p[common:], q[common:], p[common - 1] if common else None
+
+    def joined(edge: EdgeView) -> tuple[Any, Any]:
+        tail, head, out, into, _ = ends(edge, edge.upward)
+        return ("c", out[0]) if out else ("n", tail), ("c", into[0]) if into else ("n", head)
+
+    against = _circular([(edge.id, *joined(edge)) for edge in laid if edge.id not in loops])
+    back = {edge.id: edge.upward != (edge.id in against) for edge in laid}
+    for edge in laid:
+        tail, head, out, into, around_both = ends(edge, back[edge.id])
         text = edge_label(edge)
         size = (text_width(text, 10) + 8, 14.0) if text else None
         if size is not None and sideways:
             size = size[1], size[0]
-        leaving, arriving = ("out", tail), ("in", tail)
+        own = f" {edge.id}" if edge.id in loops else ""
+        leaving, arriving = ("out", tail + own), ("in", tail + own)
         route: list[tuple[str | None, _Link]] = []
         for i in range(len(out) - 1, -1, -1):
             inner = i + 1 < len(out)
             start = ("c", out[i + 1]) if inner else ("n", tail)
-            route.append((out[i], link(out[i], start, leaving, "", tail_port=leaving if inner else None)))
-        at = p[common - 1] if common else None
-        start = ("c", out[0]) if out else ("n", tail)
-        end = ("c", into[0]) if into else ("n", head)
-        facts = {"tail_port": leaving if out else None, "head_port": arriving if into else None, "label": size}
-        route.append((at, link(at, start, end, edge.id if size or not into else "", **facts)))
+            # What loops around a block says what it has to say on its way out.
+            said = size if own and not inner else None
+            route.append((out[i], link(out[i], start, leaving, own, tail_port=leaving if inner else None, label=said)))
+        if not own:
+            start = ("c", out[0]) if out else ("n", tail)
+            end = ("c", into[0]) if into else ("n", head)
+            facts = {"tail_port": leaving if out else None, "head_port": arriving if into else None, "label": size}
+            route.append((around_both, link(around_both, start, end, edge.id if size or not into else "", **facts)))
         for i, entered in enumerate(into):
             inner = i + 1 < len(into)
             end = ("c", into[i + 1]) if inner else ("n", head)
@@ -400,8 +390,16 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             shifts[frame] = (head_room, (height - along) / 2)
         else:
             width, height = max(across + 2 * _PAD, least), along + head_room + _PAD
-            shifts[frame] = ((width - across) / 2, _PAD if backwards else head_room)
+            left = (width - across) / 2
+            coming = [level.x[port] + left for port in level.ports if port[0] == ("out" if backwards else "in")]
+            if free_place(coming, 9.0, width - 9.0, least - 18) is None:
+                # Where arrows come in everywhere through the heading's words, the frame grows to the left of them.
+                grown = max(0.0, least - min(coming) + 6)
+                left, width = left + grown, width + grown
+            shifts[frame] = (left, _PAD if backwards else head_room)
         sizes["c", frame] = rooms["c", frame] = (width, height)
+        if frame in loops.values():
+            rooms["c", frame] = (width + 2 * _LOOP, height + 2 * _LOOP)
 
     def anchor(frame: str | None, item: Any, port: Any, bottom: bool, spread: float = 0.0) -> Point:
         """Where an arrow meets an item of a frame, in the frame's own coordinates."""
@@ -418,7 +416,7 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     for frame, level in levels.items():
         arriving_at: dict[Any, list[_Link]] = defaultdict(list)
         for one in level.links:
-            if one.head[0] == "n" and not one.turned:
+            if one.head[0] == "n":
                 arriving_at[one.head].append(one)
         for item, several in arriving_at.items():
             several.sort(key=lambda one: level.x[one.path[-2]])
@@ -430,14 +428,12 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
         level, (dx, dy) = levels[frame], shifts[frame]
         points: list[Point] = []
         label = None
-        path = one.path[::-1] if one.turned else one.path
-        for i, item in enumerate(path):
-            if 0 < i < len(path) - 1:
+        for i, item in enumerate(one.path):
+            if 0 < i < len(one.path) - 1:
                 rank = level.rank[item]
                 if one.label and level.sizes[item] == one.label:
                     label = level.x[item] + dx, level.y[item] + dy
-                ends = (level.tops[rank], level.bottoms[rank])
-                points.extend((level.x[item], y) for y in (ends[::-1] if one.turned else ends))
+                points.extend((level.x[item], y) for y in (level.tops[rank], level.bottoms[rank]))
             elif item[0] in ("in", "out"):
                 y = -dy if item[0] == "in" else sizes["c", frame][1] - dy
                 points.append((level.x[item], y))
@@ -451,8 +447,8 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
                 last = i > 0
                 port = one.head_port if last else one.tail_port
                 spread = spreads.get((frame, id(one)), 0.0) if last else 0.0
-                x, y = anchor(frame, item, port, last == one.turned, spread)
-                edge = (x, level.tops[rank] if last != one.turned else level.bottoms[rank])
+                x, y = anchor(frame, item, port, not last, spread)
+                edge = (x, level.tops[rank] if last else level.bottoms[rank])
                 points.extend([edge, (x, y)] if last else [(x, y), edge])
         return [(x + dx, y + dy) for x, y in points], label
 
@@ -474,24 +470,34 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
                 clusters[item[1]] = x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
     total_width, total_height = levels[None].width, levels[None].height
-    extra = 0.0
     curves: dict[str, tuple[list[Point], Point | None, Point | None]] = {}
     for edge in view.edges:
         if edge.id not in routes:
             continue
         line: list[Point] = []
         label: Point | None = None
-        for frame, one in routes[edge.id]:
+        for place, (frame, one) in enumerate(routes[edge.id]):
             points, where = piece(frame, one)
             ox, oy = origins[frame]
             if where is not None:
                 label = where[0] + ox, where[1] + oy
+            if place and edge.id in loops and frame == loops[edge.id] and one.tail[0] == "in":
+                # Around the block from below it, on its right.
+                (left, top), (width, height) = origins[frame], sizes["c", frame]
+                side, below, above = left + width + _LOOP - 4, top + height + _LOOP / 2, top - _LOOP / 2
+                came = line[-1][0]
+                points = [
+                    (x - ox, y - oy)
+                    for x, y in ((came, below), (side, below), (side, above), (points[0][0] + ox, above))
+                ] + points
             for x, y in points:
                 if not line or abs(line[-1][0] - x - ox) + abs(line[-1][1] - y - oy) > 0.01:
                     line.append((x + ox, y + oy))
         if len(line) < 2:
             line.append((line[0][0], line[0][1] + 1.0))
-        curves[edge.id] = _curve(line, edge), _tip(line, edge), label
+        if back[edge.id]:
+            line.reverse()
+        curves[edge.id] = _curve(line, edge.kind != "link"), None if edge.kind == "link" else line[-1], label
     for edge in view.edges:
         if edge.source in kept:
             (x0, y0), (x1, _) = nodes[edge.source], nodes[edge.target]
@@ -500,25 +506,25 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             point = x1 - side * sizes["n", edge.target][0] / 2, y0
             base = point[0] - 8 * side, y0
             curves[edge.id] = [leaf_end, leaf_end, base, base], point, None
-    for edge in loose:
-        # Beside the boxes: around the right side, from one round to the next.
-        (x0, y0), (x1, y1) = nodes[edge.source], nodes[edge.target]
-        w0, w1 = sizes["n", edge.source][0] / 2, sizes["n", edge.target][0] / 2
-        if edge.kind == "link" and edge.source != edge.target:
-            side = 1.0 if x1 > x0 else -1.0
-            a, b = (x0 + side * w0, y0), (x1 - side * w1, y1)
-            curves[edge.id] = [a, a, b, b], None, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 6)
+    boxed = [
+        (
+            x - sizes["n", name][0] / 2,
+            y - sizes["n", name][1] / 2,
+            x + sizes["n", name][0] / 2,
+            y + sizes["n", name][1] / 2,
+        )
+        for name, (x, y) in nodes.items()
+    ]
+    for edge in view.edges:
+        if edge.id in back or edge.source in kept or edge.source == edge.target:
             continue
-        home = homes[edge.source]
-        right = clusters[home][2] if home is not None and homes[edge.target] == home else max(x0 + w0, x1 + w1)
-        out_x = right + 26
-        extra = max(extra, out_x + 4 - total_width)
-        bend = 9.0 if edge.source == edge.target else 0.0
-        a, b = (x0 + w0, y0 + bend), (x1 + w1 + 7, y1 - bend)
-        middle = (out_x, (a[1] + b[1]) / 2)
-        curve = [a, (out_x, a[1]), (out_x, a[1]), middle, (out_x, b[1]), (out_x, b[1]), b]
-        curves[edge.id] = curve, (x1 + w1, y1 - bend), None
-    total_width += max(extra, 0.0)
+        # A link says nothing that the arrows do not: it is drawn where nothing stands between its ends.
+        (x0, y0), (x1, y1) = nodes[edge.source], nodes[edge.target]
+        side = 1.0 if x1 > x0 else -1.0
+        a, b = (x0 + side * sizes["n", edge.source][0] / 2, y0), (x1 - side * sizes["n", edge.target][0] / 2, y1)
+        steps = [(a[0] + (b[0] - a[0]) * t / 64, a[1] + (b[1] - a[1]) * t / 64) for t in range(1, 64)]
+        if not any(r[0] < x < r[2] and r[1] < y < r[3] for x, y in steps for r in boxed):
+            curves[edge.id] = [a, a, b, b], None, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 6)
 
     def turn(point: Point) -> Point:
         x, y = point
@@ -542,20 +548,64 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     )
 
 
-def _tip(line: list[Point], edge: EdgeView) -> Point | None:
-    if edge.kind == "link":
-        return None
-    return line[0] if edge.upward else line[-1]
+def _loose(edge: EdgeView) -> bool:
+    """Whether an arrow has no say in the layout."""
+    return edge.kind == "carry" or (edge.kind == "link" and edge.upward) or edge.source == edge.target
 
 
-def _curve(line: list[Point], edge: EdgeView) -> list[Point]:
+def _circular(arrows: list[tuple[str, Any, Any]]) -> set[str]:
+    """Folded blocks may depend on one another in a circle: the arrows that lead back, which are laid out the other way
+    round.
+    """
+    out: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
+    for name, tail, head in arrows:
+        out[tail].append((name, head))
+    state: dict[Any, int] = {}
+    found: set[str] = set()
+    for start in list(out):
+        if start in state:
+            continue
+        state[start] = 1
+        stack = [(start, iter(out[start]))]
+        while stack:
+            item, rest = stack[-1]
+            for name, head in rest:
+                if state.get(head) == 1:
+                    found.add(name)
+                elif head not in state:
+                    state[head] = 1
+                    stack.append((head, iter(out.get(head, ()))))
+                    break
+            else:
+                state[item] = 2
+                stack.pop()
+    return found
+
+
+def free_place(taken: list[float], left: float, right: float, width: float) -> float | None:
+    """The first place from the left where a text of a width stands between what is taken; None where there is none.
+
+    Examples
+    --------
+    >>> free_place([20.0], 9.0, 100.0, 30.0)
+    26.0
+    """
+    for start in sorted([left, *(at + 6 for at in taken)]):
+        if left <= start <= right - width and not any(start - 6 < at < start + width + 6 for at in taken):
+            return start
+    return None
+
+
+def _curve(line: list[Point], tip: bool) -> list[Point]:
     """A polyline as cubic curves whose tangents run with the flow; the end under the arrow head stops short of it."""
-    line = list(line)
-    if edge.kind != "link":
-        at, step = (0, 8.0) if edge.upward else (-1, -8.0)
-        if not edge.upward and line[-2][1] > line[-1][1]:
-            step = 8.0
-        line[at] = line[at][0], line[at][1] + step
+    # What lies on a straight stretch is left out.
+    line = [
+        at
+        for i, at in enumerate(line)
+        if not 0 < i < len(line) - 1 or max(abs(at[0] - line[i + k][0]) for k in (-1, 1)) > 0.05
+    ]
+    if tip:
+        line[-1] = line[-1][0], line[-1][1] + (8.0 if line[-2][1] > line[-1][1] else -8.0)
     points = [line[0]]
     for (x0, y0), (x1, y1) in pairwise(line):
         middle = (y0 + y1) / 2

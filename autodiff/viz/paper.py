@@ -13,10 +13,9 @@ from typing import Any
 from autodiff.extras import require
 
 from .dot import edge_label, heading
-from .layered import Layout
-from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, lines_of, sheet_of
+from .layered import Layout, layered
+from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, heading_places, lines_of, sheet_of
 from .style import box_of, text_width
-from .svg import lay_out
 from .view import GraphView
 
 __all__ = ["to_paper"]
@@ -105,7 +104,7 @@ def to_paper(view: GraphView, format: str, *, rankdir: str = "TB", theme: str = 
     b'PNG'
     """
     view = view.visible()
-    layout = lay_out(view, rankdir=rankdir)
+    layout = layered(view, rankdir)
     sheet = sheet_of(view, layout)
     paper = _Paper(sheet.width, sheet.height, theme == "dark")
     for line, x, y in sheet.title:
@@ -129,10 +128,12 @@ def to_paper(view: GraphView, format: str, *, rankdir: str = "TB", theme: str = 
 
 
 def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float) -> None:
+    headings = heading_places(view, layout)
     for cluster in view.clusters:
         place = layout.clusters.get(cluster.id)
         if place is None:
             continue
+        start, room = headings[cluster.id]
         left, top, right, bottom = place[0] + dx, place[1] + dy, place[2] + dx, place[3] + dy
         fill, line = paper.colours(cluster.family)
         look: dict[str, Any] = {
@@ -147,7 +148,7 @@ def _graph(paper: _Paper, view: GraphView, layout: Layout, dx: float, dy: float)
         paper.rect(left, top, right - left, bottom - top, 8, **look)
         for i, text in enumerate(heading(cluster)):
             size, colour = (10.5, paper.page["soft"]) if i else (12.0, paper.page["ink"])
-            paper.write(text, left + 9, top + 17 + 15 * i, size, colour, not i, False, right - left - 16)
+            paper.write(text, start + dx, top + 17 + 15 * i, size, colour, not i, False, room)
     for edge in view.edges:
         drawn = layout.edges.get(edge.id)
         if drawn is None:

@@ -63,7 +63,7 @@ class Graph:
 
     @property
     def svg(self) -> str:
-        """One SVG element; needs no package, and takes Graphviz's layout where that is installed."""
+        """One SVG element; needs no package."""
         return to_svg(self.view, rankdir=self.rankdir, theme=self.theme)
 
     @property

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from .layered import Layout, Point
+from .dot import heading
+from .layered import Layout, Point, free_place
 from .style import ALERT, FAMILIES, LINE_GAP, Box, Family, clean, pill, text_width
 from .view import EdgeView, GraphView, NodeView
 
-__all__ = ["DARK", "LIGHT", "Sheet", "arrow_head", "corner_radius", "family", "legend_keys", "lines_of", "sheet_of"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Sheet",
+    "arrow_head",
+    "corner_radius",
+    "curve_points",
+    "family",
+    "heading_places",
+    "legend_keys",
+    "lines_of",
+    "sheet_of",
+]
 
 _PAD = 16.0
 _PARTS = ("page", "ink", "soft", "edge", "frame", "tint")
@@ -76,6 +91,72 @@ def sheet_of(view: GraphView, layout: Layout, legend: bool = True) -> Sheet:
     return Sheet(width, height, ((width - layout.width) / 2, y), title, squares, lines)
 
 
+def heading_places(view: GraphView, layout: Layout) -> dict[str, tuple[float, float]]:
+    """Where the words of each frame's heading begin, and how wide they may be: where no arrow runs through them.
+
+    Examples
+    --------
+    >>> from autodiff.viz.view import ClusterView
+    >>> frame = ClusterView("c0", "block")
+    >>> heading_places(GraphView((), (), (frame,)), Layout(90.0, 90.0, {}, {"c0": (0.0, 0.0, 90.0, 90.0)}, {}))
+    {'c0': (9.0, 72.0)}
+    """
+    strips = []
+    for cluster in view.clusters:
+        if cluster.id in layout.clusters:
+            left, top, right, _ = layout.clusters[cluster.id]
+            strips.append((top, top + 15 * len(heading(cluster)) + 6, left, right, cluster))
+    strips.sort(key=lambda strip: strip[0])
+    tops = [strip[0] for strip in strips]
+    taken: dict[str, list[float]] = {cluster.id: [] for *_, cluster in strips}
+    for points, _, _ in layout.edges.values() if strips else ():
+        for i in range(0, len(points) - 3, 3):
+            curve = points[i : i + 4]
+            xs, ys = [x for x, _ in curve], [y for _, y in curve]
+            for top, bottom, left, right, cluster in strips[
+                bisect_left(tops, min(ys) - 60) : bisect_right(tops, max(ys))
+            ]:
+                if bottom < min(ys) or right < min(xs) or left > max(xs):
+                    continue
+                if max(xs) - min(xs) < 0.5:
+                    taken[cluster.id].append(xs[0])
+                    continue
+                for x, y in curve_points(curve, 3.0):
+                    if top <= y <= bottom:
+                        taken[cluster.id].append(x)
+    found = {}
+    for _, _, left, right, cluster in strips:
+        lines = heading(cluster)
+        width = max(text_width(line, 10.5 if i else 12.0, not i) for i, line in enumerate(lines))
+        held, room = taken[cluster.id], right - left - 18
+        place = free_place(held, left + 9, right - 9, min(width, room))
+        if place is not None:
+            found[cluster.id] = place, room
+            continue
+        # The widest gap, into which the words are squeezed.
+        edges = sorted([left + 3, *held, right - 3])
+        start, end = max(pairwise(edges), key=lambda gap: gap[1] - gap[0])
+        found[cluster.id] = start + 6, max(end - start - 12, 1.0)
+    return found
+
+
+def curve_points(curve: list[Point], step: float) -> Iterator[Point]:
+    """Points along a cubic curve, some ``step`` apart.
+
+    Examples
+    --------
+    >>> list(curve_points([(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (0.0, 3.0)], 3.0))
+    [(0.0, 0.0), (0.0, 3.0)]
+    """
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = curve
+    count = int((abs(dx - ax) + abs(dy - ay)) / step) or 1
+    for k in range(count + 1):
+        t = k / count
+        u = 1 - t
+        p, q, r, s = u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t
+        yield p * ax + q * bx + r * cx + s * dx, p * ay + q * by + r * cy + s * dy
+
+
 def legend_keys(view: GraphView) -> list[str]:
     """Return the families that a view shows, in the order of :data:`~autodiff.viz.style.FAMILIES`.
 
@@ -113,7 +194,7 @@ def lines_of(box: Box, top: float) -> Iterator[tuple[str, float, bool, str, floa
 
 def arrow_head(edge: EdgeView, points: list[Point], tip: Point) -> list[Point]:
     """The three corners of an arrow's head, the tip first."""
-    x, y = points[0] if edge.upward and edge.kind != "link" else points[-1]
+    x, y = points[-1]
     dx, dy = tip[0] - x, tip[1] - y
     length = (dx * dx + dy * dy) ** 0.5 or 1.0
     px, py = -dy / length * 3.2, dx / length * 3.2

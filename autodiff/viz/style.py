@@ -17,6 +17,7 @@ __all__ = [
     "ALERT",
     "FAMILIES",
     "LINE_GAP",
+    "ROW_SIZE",
     "TITLE_SIZE",
     "Box",
     "Family",

@@ -1,36 +1,30 @@
-"""GraphView to SVG: Graphviz, or a layout of our own, decides where things go, and this module draws them.
-
-The layout comes from the ``dot`` program where it is on PATH (through the ``graphviz`` package), else from the
-``pygraphviz`` wheel, which carries the same engine and needs no system package, else from
-:mod:`autodiff.viz.layered`, which needs nothing. Graphviz's own SVG is not used: drawing here gives native
+"""GraphView to SVG: :mod:`autodiff.viz.layered` decides where things go, and this module draws them, with native
 tooltips, colours that follow the reader's dark mode, text that cannot overflow its box, and ids that do not change from
-one run to the next.
+one run to the next. Nothing has to be installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import shutil
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from autodiff.core.errors import ArgumentError, MissingExtraError
 from autodiff.extras import loadable, require
 
-from .dot import beside, edge_label, heading, to_dot, tooltip
+from .dot import edge_label, heading, tooltip
 from .layered import Layout, layered
-from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, lines_of, sheet_of
-from .style import ALERT, FAMILIES, Box, box_of, clean, text_width
+from .sheet import DARK, LIGHT, arrow_head, corner_radius, family, heading_places, lines_of, sheet_of
+from .style import ALERT, FAMILIES, ROW_SIZE, TITLE_SIZE, Box, box_of, clean, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
 
-__all__ = ["Layout", "lay_out", "render", "to_svg"]
+__all__ = ["Layout", "render", "to_svg"]
 
 _REMEDIES = (
-    "drawing needs a layout engine: install Graphviz so that the program `dot` is on PATH (Debian: apt-get install"
-    " graphviz) and  pip install graphviz,  or  pip install graphviz pygraphviz,  whose wheel carries the engine. The"
-    " DOT text needs neither: draw(...).dot, draw(...).save('graph.dot')."
+    "Graphviz is not here: install Graphviz so that the program `dot` is on PATH (Debian: apt-get install"
+    " graphviz) and  pip install graphviz,  or  pip install graphviz pygraphviz,  whose wheel carries the engine."
+    " Pictures as SVG, HTML and DOT need neither."
 )
 
 
@@ -72,77 +66,6 @@ def render(dot: str, format: str) -> bytes:
     finally:
         graph.close()
     return result.encode() if isinstance(result, str) else result
-
-
-def _point(text: str) -> tuple[float, float]:
-    x, y = text.split(",")
-    return float(x), float(y)
-
-
-def lay_out(view: GraphView, *, rankdir: str = "TB") -> Layout:
-    """Where to put every box, frame and arrow of a view without collapsed clusters: Graphviz says it where it is
-    installed, else :func:`autodiff.viz.layered.layered`.
-
-    Parameters
-    ----------
-    view : GraphView
-    rankdir : str
-        Direction of flow; see :func:`autodiff.viz.dot.to_dot`.
-
-    Returns
-    -------
-    Layout
-
-    Examples
-    --------
-    >>> from autodiff.viz.view import NodeView
-    >>> lay_out(GraphView((NodeView("n0", "x"),))).nodes["n0"][0] > 0
-    True
-    """
-    if not view.nodes:
-        return Layout(0, 0, {}, {}, {})
-    try:
-        drawn = render(to_dot(view, rankdir=rankdir), "json0")
-    except MissingExtraError:
-        return layered(view, rankdir)
-    found: dict[str, Any] = json.loads(drawn.decode("utf-8", "replace"))
-    left, bottom, right, top = (float(value) for value in found["bb"].split(","))
-
-    def place(text: str) -> tuple[float, float]:
-        x, y = _point(text)
-        return round(x - left, 1), round(top - y, 1)
-
-    nodes: dict[str, tuple[float, float]] = {}
-    clusters: dict[str, tuple[float, float, float, float]] = {}
-    for item in found.get("objects", ()):
-        name = item["name"]
-        if "pos" in item:
-            nodes[name] = place(item["pos"])
-        elif name.startswith("cluster_") and "bb" in item:
-            x0, y0, x1, y1 = (float(value) for value in item["bb"].split(","))
-            clusters[name.removeprefix("cluster_")] = (
-                round(x0 - left, 1),
-                round(top - y1, 1),
-                round(x1 - left, 1),
-                round(top - y0, 1),
-            )
-    reversed_leaves = {leaves[1] for leaves in beside(view).values() if len(leaves) > 1}
-    turned = {edge.id for edge in view.edges if edge.source in reversed_leaves}
-    edges: dict[str, tuple[list[tuple[float, float]], tuple[float, float] | None, tuple[float, float] | None]] = {}
-    for item in found.get("edges", ()):
-        if "id" not in item:
-            continue
-        tip = None
-        points = []
-        for part in item["pos"].split():
-            if part.startswith(("e,", "s,")):
-                tip = place(part[2:])
-            else:
-                points.append(place(part))
-        if item["id"] in turned:
-            points.reverse()
-        edges[item["id"]] = points, tip, place(item["lp"]) if "lp" in item else None
-    return Layout(right - left, top - bottom, nodes, clusters, edges)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------
@@ -200,7 +123,9 @@ def style_sheet(theme: str = "auto") -> str:
     rules.append(
         f"{root} text{{fill:var(--ad-ink);stroke:none}}{root} .page{{fill:var(--ad-page)}}{root} .shape,{root}"
         f" .row,{root} .caption,{root} .note,{root} .edge-label{{fill:var(--ad-soft)}}{root} .title,{root} .name,{root}"
-        f" .alert,{root} .heading{{font-weight:bold}}{root} .edge"
+        f" .alert,{root} .heading{{font-weight:bold}}{root} .node text,{root}"
+        f" .edge-label{{text-anchor:middle}}{root} .node text{{font-size:{ROW_SIZE:g}px}}{root}"
+        f" .node .title{{font-size:{TITLE_SIZE:g}px}}{root} .edge"
         f" path{{fill:none;stroke:var(--ad-edge);stroke-width:1.1}}{root} .edge"
         f" polygon{{fill:var(--ad-edge);stroke:none}}{root} .edge.gradient path{{stroke:var(--ad-loss-line)}}{root}"
         f" .edge.gradient polygon{{fill:var(--ad-loss-line)}}{root} .edge.carry path{{stroke-dasharray:6 3}}{root}"
@@ -249,7 +174,7 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
     """
     styles = style_sheet(theme)
     view = view.visible()
-    layout = lay_out(view, rankdir=rankdir)
+    layout = layered(view, rankdir)
     sheet = sheet_of(view, layout, legend)
     title = clean(view.title) or "computation graph"
     out = [
@@ -259,50 +184,47 @@ def to_svg(view: GraphView, *, rankdir: str = "TB", theme: str = "auto", legend:
         ),
         f"<style>{styles}</style>",
         '<rect class="page" width="100%" height="100%"/>',
-        *(_text(line, x, y, 15, "heading", anchor="start", bold=True) for line, x, y in sheet.title),
+        *(_text(line, x, y, 15, "heading", bold=True) for line, x, y in sheet.title),
         *(_legend_key(key, x, y) for key, x, y in sheet.legend),
         f'<g transform="translate({sheet.graph[0]:.1f} {sheet.graph[1]:.1f})">',
     ]
-    out.extend(_frame(cluster, layout.clusters.get(cluster.id)) for cluster in view.clusters)
+    places = heading_places(view, layout)
+    out.extend(
+        _frame(cluster, layout.clusters[cluster.id], *places[cluster.id])
+        for cluster in view.clusters
+        if cluster.id in places
+    )
     labels = {node.id: clean(node.label) for node in view.nodes}
     out.extend(_arrow(edge, layout, labels) for edge in view.edges)
     out.extend(_box(node, layout.nodes[node.id]) for node in view.nodes)
     out.append("</g>")
-    out.extend(_text(line, x, y, 10.5, "note", anchor="start") for line, x, y in sheet.note)
+    out.extend(_text(line, x, y, 10.5, "note") for line, x, y in sheet.note)
     out.append("</svg>")
     return "\n".join(part for part in out if part) + "\n"
+
+
+_IN_BOXES = frozenset(("title", "name", "shape", "row", "alert"))
 
 
 def _legend_key(key: str, x: float, y: float) -> str:
     return (
         f'<g class="node f-{key}"><rect class="body" x="{x:.1f}" y="{y:.1f}" width="12" height="10" rx="3"/></g>'
-    ) + _text(family(key).title, x + 17, y + 9, 10.5, "note", anchor="start")
+    ) + _text(family(key).title, x + 17, y + 9, 10.5, "note")
 
 
-def _text(
-    text: str,
-    x: float,
-    y: float,
-    size: float,
-    kind: str,
-    *,
-    anchor: str = "middle",
-    bold: bool = False,
-    most: float = 0.0,
-) -> str:
+def _text(text: str, x: float, y: float, size: float, kind: str, *, bold: bool = False, most: float = 0.0) -> str:
+    """A line of text, whose anchor is the style sheet's; so is the size of what stands in boxes."""
     length = text_width(text, size, bold)
     if most:
         length = min(length, most)
-    start = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    sized = "" if kind in _IN_BOXES else f' font-size="{size:g}"'
     return (
-        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" font-size="{size:g}"{start} '
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}"{sized} '
         f'textLength="{max(length, 1):.1f}" lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
     )
 
 
-def _frame(cluster: ClusterView, place: tuple[float, float, float, float] | None) -> str:
-    if place is None:
-        return ""
+def _frame(cluster: ClusterView, place: tuple[float, float, float, float], start: float, room: float) -> str:
     left, top, right, bottom = place
     lines = heading(cluster)
     parts = [
@@ -312,10 +234,9 @@ def _frame(cluster: ClusterView, place: tuple[float, float, float, float] | None
         ),
         f'<rect x="{left}" y="{top}" width="{right - left:.1f}" height="{bottom - top:.1f}" rx="8"/>',
     ]
-    room = right - left - 16
     for i, line in enumerate(lines):
         size, kind = (12.0, "heading") if i == 0 else (10.5, "caption")
-        parts.append(_text(line, left + 9, top + 17 + 15 * i, size, kind, anchor="start", bold=i == 0, most=room))
+        parts.append(_text(line, start, top + 17 + 15 * i, size, kind, bold=i == 0, most=room))
     return "".join(parts) + "</g>"
 
 
@@ -331,10 +252,10 @@ def _arrow(edge: EdgeView, layout: Layout, labels: dict[str, str]) -> str:
         return start + "</g>"
     points, tip, middle = drawn
     x0, y0 = points[0]
-    curve = "".join(
-        f"C{points[i][0]} {points[i][1]} {points[i + 1][0]} {points[i + 1][1]} {points[i + 2][0]} {points[i + 2][1]}"
-        for i in range(1, len(points) - 2, 3)
-    )
+    curve = ""
+    for (xa, ya), *rest in zip(points[::3], points[1::3], points[2::3], points[3::3], strict=False):
+        (ax, ay), (bx, by), (x, y) = ((round(px - xa, 1), round(py - ya, 1)) for px, py in rest)
+        curve += f"v{y:g}" if ax == bx == x == 0 else f"c{ax:g} {ay:g} {bx:g} {by:g} {x:g} {y:g}"
     parts = [start, f'<path d="M{x0} {y0}{curve}"/>']
     if tip is not None:
         (x, y), (ax, ay), (bx, by) = arrow_head(edge, points, tip)

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 import autodiff as ad
 import nn
 from autodiff.viz import draw
+from autodiff.viz.dot import heading
 from autodiff.viz.layered import layered
-from autodiff.viz.style import box_of
+from autodiff.viz.sheet import curve_points, heading_places
+from autodiff.viz.style import box_of, text_width
 from autodiff.viz.view import EdgeView, GraphView, NodeView
 
 DIRECTIONS = ("TB", "LR", "BT", "RL")
@@ -83,15 +85,48 @@ def test_boxes_and_frames_keep_apart_frames_hold_what_is_theirs_and_arrows_join_
             else:
                 assert apart(a, frame)
     for edge in view.edges:
+        if edge.id not in layout.edges:
+            assert edge.kind == "link"
+            continue
         points, tip, _ = layout.edges[edge.id]
         assert len(points) % 3 == 1
         assert (tip is None) == (edge.kind == "link")
         first, last = (points[0], tip or points[-1])
-        if edge.upward and edge.kind != "link":
-            first, last = points[-1], tip
         for end, box in ((first, places[edge.source]), (last, places[edge.target])):
             assert box[0] - 0.3 <= end[0] <= box[2] + 0.3
             assert box[1] - 0.3 <= end[1] <= box[3] + 0.3
+
+
+def crossed(view, layout):
+    """Arrows that run through a box that is not theirs, or through the words of a heading."""
+    places = {name: (a + 2, b + 2, c - 2, d - 2) for name, (a, b, c, d) in rectangles(view, layout)}
+    starts = heading_places(view, layout)
+    for frame in view.clusters:
+        start, room = starts[frame.id]
+        for i, line in enumerate(heading(frame)):
+            width, top = min(room, text_width(line, 10.5 if i else 12, not i)), layout.clusters[frame.id][1] + 15 * i
+            places[f"{frame.id} {i}"] = start, top + 8, start + width, top + 19
+    for edge in view.edges:
+        points = layout.edges.get(edge.id, ([],))[0]
+        others = [(name, place) for name, place in places.items() if name not in (edge.source, edge.target)]
+        for i in range(0, len(points) - 3, 3):
+            for x, y in curve_points(points[i : i + 4], 2.0):
+                yield from ((edge.id, name) for name, (a, b, c, d) in others if a < x < c and b < y < d)
+
+
+@given(graphs(), st.sampled_from(DIRECTIONS))
+def test_no_arrow_runs_through_a_heading_or_a_box_of_others(graph, direction):
+    view = graph.view.visible()
+    assert not set(crossed(view, layered(view, direction)))
+
+
+@pytest.mark.parametrize("options", [{"compare": True}, {"expand": True}, {"values": True, "gradients": True}])
+def test_nor_does_it_in_pictures_of_networks(options):
+    lstm = nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    net = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GELU(), nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0))
+    for call, x in ((lambda x: np.sum(lstm(x)[0]), np.ones((3, 2, 3))), (net, np.ones((2, 3, 4)))):
+        view = draw(call, x, names={"lstm": lstm}, **options).view.visible()
+        assert not set(crossed(view, layered(view)))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
