@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -676,16 +676,23 @@ def _functions(constraints: Sequence[Any], flat: Flat) -> list[Condition]:
     found: list[Condition] = []
     for c in constraints:
         if hasattr(c, "A"):
-            found += _between(lambda v, A=c.A: (v[None] @ A.T)[0], c.lb, c.ub)
+            found += _between(partial(_linear, c.A), c.lb, c.ub)
         elif hasattr(c, "lb"):
-            found += _between(lambda v, f=c.fun: shaping.reshape(_tensor(f(flat.unpack(v))), (-1,)), c.lb, c.ub)
+            found += _between(partial(_values, flat, c.fun, ()), c.lb, c.ub)
         elif isinstance(c, dict) and c.get("type") in ("eq", "ineq") and callable(c.get("fun")):
-            more = c.get("args", ())
-            function = lambda v, f=c["fun"], more=more: shaping.reshape(_tensor(f(flat.unpack(v), *more)), (-1,))
-            found.append((c["type"] == "eq", function))
+            found.append((c["type"] == "eq", partial(_values, flat, c["fun"], c.get("args", ()))))
         else:
             raise ArgumentError('minimize: a constraint is {"type": "eq" or "ineq", "fun": callable, "args": ()}')
     return found
+
+
+def _linear(matrix: Any, v: Any) -> Any:
+    return (v[None] @ matrix.T)[0]
+
+
+def _values(flat: Flat, function: Callable[..., Any], more: Sequence[Any], v: Any) -> Any:
+    """What a constraint's function gives, as a vector."""
+    return shaping.reshape(_tensor(function(flat.unpack(v), *more)), (-1,))
 
 
 def _between(function: Callable[[Any], Any], low: Any, high: Any) -> list[Condition]:

@@ -112,7 +112,7 @@ def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Seq
     if isinstance(g, np.generic):
         g = np.asarray(g)
     rules = [lambda g, i=i: op.backward(g, residuals, needs)[i] for i in range(len(needs))]
-    of = lambda part: above.zeros(op, part, op.backward(part, residuals, needs), rules)
+    of: Callable[[Any], Any] = lambda part: above.zeros(op, part, op.backward(part, residuals, needs), rules)
     found: Sequence[Any] = above.one_by_one(g, of) or of(g)
     for position, (h, need) in enumerate(zip(found, needs, strict=True)):
         if need and h is None:

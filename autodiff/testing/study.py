@@ -231,8 +231,8 @@ def _quantum(along: Callable[[Any], Any]) -> Any:
             tables = [table(along, side * width / 8, side * width) for side in (1, -1)]
         noises = [noise_of(values) for values in tables]
         # Of noise all differences are alike; a pole's low ones are larger.
-        alike = [noise_of(values, (2, 3)) <= 4 * noise for values, noise in zip(tables, noises, strict=True)]
-        found.append(np.where(alike[0] & alike[1], np.fmin(*noises), 0.0))
+        above, below = [noise_of(values, (2, 3)) <= 4 * noise for values, noise in zip(tables, noises, strict=True)]
+        found.append(np.where(above & below, np.fmin(*noises), 0.0))
     quantum: Any = 0.0
     for wider, narrower in itertools.pairwise(found):
         alike = (narrower >= wider / 5) & (narrower <= 5 * wider)

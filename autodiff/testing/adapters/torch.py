@@ -122,7 +122,7 @@ class _Torch(Problem):
         switches = (torch._C._set_grad_enabled, torch.set_grad_enabled)
         # Within the forward of a torch.autograd.Function gradients are off, and nobody has said so: what is detached
         # there is saved for its backward, and no constant of f.
-        off = []
+        off: list[Any] = []
 
         class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
             def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
