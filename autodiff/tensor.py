@@ -45,7 +45,7 @@ from autodiff.ops import (
     writing,
 )
 from autodiff.rows import RowSparse
-from autodiff.writes import lend, written
+from autodiff.writes import lend, shared, written
 
 __all__ = ["Tensor", "from_dlpack", "tensor"]
 
@@ -399,8 +399,10 @@ class Tensor(_Base):
         state = current_state()
         data = self._data if state is None or state.stops is None else state.stops(self._data)
         result: Tensor = wrap(data, None)
-        if self._node.__class__ is Node:
-            result._source = weakref.ref(self)
+        if self._node.__class__ is not Variable:  # a constant may be given a tracked value later
+            result._source = getattr(self, "_source", None) or weakref.ref(self)
+        if data.__class__ is np.ndarray:
+            shared(data, result)
         if state is not None and state.traced:
             # A picture shows where the graph was cut.
             result.name = f"detach({self.name or getattr(getattr(self._node, 'op', None), 'label', '')})"

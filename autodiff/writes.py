@@ -29,7 +29,7 @@ from autodiff.core.modes import current_state
 from autodiff.core.op import argument
 from autodiff.views import live_views, view_of
 
-__all__ = ["lend", "lent", "overwritten", "write_through", "writes_to", "written"]
+__all__ = ["lend", "lent", "overwritten", "shared", "write_through", "writes_to", "written"]
 
 _Range = tuple[int, int]
 
@@ -43,14 +43,17 @@ class _Memory:
         When which of its bytes were last written into.
     marks : dict
         Of arrays that were lent, by their place: when, and their checksum then.
+    tensors : list of weakref.ref
+        Tensors that were given this memory by being detached from another one.
     """
 
-    __slots__ = ("marks", "owner", "writes")
+    __slots__ = ("marks", "owner", "tensors", "writes")
 
     def __init__(self, owner: Any, key: int) -> None:
         self.owner = weakref.ref(owner, lambda _: _memories.pop(key, None))
         self.writes: dict[_Range, int] = {}
         self.marks: dict[tuple[Any, ...] | None, tuple[int, Any]] = {}
+        self.tensors: list[weakref.ref[Any]] = []
 
 
 # By identity of the array that owns the memory.
@@ -80,6 +83,14 @@ def written(array: Any, leaf: Variable | None = None) -> None:
 def writes_to(array: Any) -> tuple[dict[_Range, int], _Range]:
     """The table in which it is noted when an array's memory was written into, and the array's key in it."""
     return _memory(_owner(array)).writes, _bounds(array)
+
+
+def shared(array: Any, tensor: Any) -> None:
+    """Note that a tensor has the memory of another one, and is to keep its values when that is written into."""
+    tensors = _memory(_owner(array)).tensors
+    if len(tensors) & (len(tensors) - 1) == 0:  # now and then the dead are dropped
+        tensors[:] = [reference for reference in tensors if reference() is not None]
+    tensors.append(weakref.ref(tensor))
 
 
 def overwritten(array: Any, stamp: int) -> bool:
@@ -305,18 +316,31 @@ def _reachable(owner: Any, array: Any) -> bool:
     return bool(meeting())
 
 
-def write_through(array: Any, value: Any) -> bool:
+def write_through(tensor: Any, value: Any) -> bool:
     """Write a new value of a tensor into its array, if a program can reach that by what it was handed out.
 
-    What was recorded before and reads the array is then refused. False where nobody can: the tensor is given another
-    array, and nothing need be refused.
+    What was recorded before and reads the array is then refused. Other tensors of the same memory, by ``detach()``,
+    keep their values in arrays of their own. False where nobody can reach it: the tensor is given another array, and
+    nothing need be refused.
     """
+    array = tensor._data
     if type(array) is not np.ndarray or not time.lent or not lent([array]) or array.shape != value.shape:
         return False
     owner = _owner(array)
     loans = list(time.lent.get(id(owner), {}).values())
     for loan in loans:
         _settle(loan)  # what the program wrote so far
+    others = [*_memory(owner).tensors, *(loan.tensor for loan in loans), getattr(tensor, "_source", None)]
+    for reference in others:
+        other: Any = None if reference is None else reference()
+        held = view_of(other)
+        other = other if held is None else held.root
+        if other is not None and other is not tensor and _owner(other._array) is owner:
+            other._data = other._data.copy("K")
+            for view in live_views(other):
+                view._data = view._view.take(other)._data
+    for loan in loans:
+        loan.tensor = weakref.ref(tensor)
     array[...] = value
     written(array)
     marks = _memory(owner).marks

@@ -378,7 +378,9 @@ def _containers(rng: Any) -> tuple[str, Callable[[World], None]]:
             a, b = b, a
         result = symbols[name](a, b)
         if type(result).__module__.startswith("pandas"):
-            result = np.array(result, order="C")  # of plain arrays; of Tensors comes a Tensor
+            result = np.array(result, order="C")  # of plain arrays
+        elif "pandas" in (type(a).__module__ + type(b).__module__) and isinstance(result, ad.Tensor):
+            result = result.copy()  # of Tensors comes a Tensor, of which order is left open
         if result is not None and name != "+=":
             w.tensors.append(result)
 
@@ -444,7 +446,7 @@ def peek(value: Any) -> Any:
             value = inner
     if type(value).__module__.startswith("scipy.sparse"):
         return value.toarray()
-    return np.asarray(value)
+    return value.filled(0) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
 
 
 def loss(held: list[Any]) -> Any:

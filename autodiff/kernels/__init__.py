@@ -178,8 +178,11 @@ def get_threads() -> int:
 
 @lru_cache(maxsize=1)
 def installed() -> bool:
-    """Whether numba is there."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba is there; if it cannot be loaded, the first kernel says so."""
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ValueError:  # of a module that somebody put in its place
+        return True
 
 
 def ready(*arrays: Any, only: Any = None) -> bool:

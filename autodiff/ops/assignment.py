@@ -123,7 +123,7 @@ def _rebind(root: Any, result: Any) -> None:
     """Give a root a new value, and its views with it."""
     leaf = isinstance(root._node, Variable)
     name = root.name
-    data = root._data if write_through(root._data, result._data) else result._data
+    data = root._data if write_through(root, result._data) else result._data
     if leaf:
         root._rebind(data)
     else:

@@ -177,6 +177,39 @@ def test_every_door(door):
         np.testing.assert_allclose(edited_between_uses(door), np.exp([0.0, 1.0]))
 
 
+def test_tensors_that_share_memory_keep_their_values_apart():
+    """While a program holds the memory, a write goes into it; the other tensor of a detach() keeps what it held."""
+    weights = np.array([1.0, 2.0, 4.0])
+    for lender, writer in (("a", "a"), ("a", "d"), ("d", "a"), ("d", "d")):
+        x = leaf([0.3, 0.5, 0.7])
+        a = x * 1
+        tail, d = a[1:], a.detach()
+        held = (a if lender == "a" else d).data
+        (a if writer == "a" else d)[0] = 5.0 * x[1]
+        after = ad.constant(x).data.copy()
+        after[0] = 2.5
+        for name, t in (("a", a), ("d", d)):
+            np.testing.assert_array_equal(t.data, after if name == writer else x.data)
+        np.testing.assert_array_equal(tail.data, x.data[1:])
+        right = np.array([0.0, 25.0 + 2.0, 5.6]) if writer == "a" else 2 * weights * x.data
+        np.testing.assert_allclose(ad.gradients((a * a * weights).sum(), x), right)
+        held[1] = 9.0  # whoever holds it now, its gradient is refused from here on
+        written = a if np.shares_memory(held, a._array) else d
+        if written.requires_grad:
+            with pytest.raises(ad.GraphError, match="was written into"):
+                ad.gradients((written * written).sum(), x)
+
+
+@pytest.mark.parametrize("door", [*DOORS.values(), torch_of], ids=[*DOORS, "torch.from_dlpack"])
+def test_a_constant_that_is_lent_and_then_given_a_tracked_value(door):
+    x, c = leaf([0.3, 0.5]), ad.tensor(np.ones(2))
+    held = door(c)
+    c[:1] = x[:1]
+    held[0] = 9.0
+    with pytest.raises(ad.GraphError, match="was written into"):
+        ad.gradients((c * c).sum(), x)
+
+
 def test_an_update_by_hand_is_what_it_was():
     x = leaf(np.full(3, 2.0))
     for _ in range(3):
