@@ -21,6 +21,7 @@ from autodiff.ops.stable import (
     lowered_power,
     of,
     one_minus_square,
+    over_distance,
     shrinking,
     sigmoid_of,
 )
@@ -260,8 +261,8 @@ arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, of(one_minus_sq
 arctan2 = P(
     "arctan2",
     np.arctan2,
-    lambda g, out, y, x: quotient(g * of(direction, x, y), np.hypot(x, y)),
-    lambda g, out, y, x: -quotient(g * of(direction, y, x), np.hypot(x, y)),
+    lambda g, out, y, x: over_distance(g * of(direction, x, y), x, y),
+    lambda g, out, y, x: -over_distance(g * of(direction, y, x), x, y),
     domain=(0.3, 3.0),
 )
 hypot = P(

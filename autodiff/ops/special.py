@@ -479,14 +479,17 @@ _NODES = 48
 
 
 def _log_of_ratio(x: Any, y: Any) -> Any:
-    """``log(x / y)``: near 1 by the difference, which is exact; else by two logarithms, lest the quotient overflow."""
-    near = (bare(x) < 2 * bare(y)) & (bare(y) < 2 * bare(x))
+    """``log(x / y)``: near 1 by the difference, which is exact; by two logarithms where the quotient leaves the range."""
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        ratio = np.asarray(x / y)
+        found = np.where(
+            (ratio >= np.finfo(ratio.dtype).smallest_normal) & (ratio < np.inf), np.log(ratio), np.log(x) - np.log(y)
+        )
+    near = (x < 2 * y) & (y < 2 * x)
     if not np.any(near):
-        return np.log(x) - np.log(y)
+        return found
     d = np.where(near, y, 1)
-    return np.where(
-        near, np.log1p((np.where(near, x, 1) - d) / d), np.log(np.where(near, 1, x)) - np.log(np.where(near, 1, y))
-    )
+    return np.where(near, np.log1p((np.where(near, x, 1) - d) / d), found)
 
 
 def _growth(f: Any, tail: Any, rate: float) -> Any:

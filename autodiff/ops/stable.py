@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.batching import Lanes
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, quotient, real_numbers
 
@@ -24,6 +25,7 @@ __all__ = [
     "gaussian",
     "logistic_density",
     "one_minus_square",
+    "over_distance",
     "sigmoid",
     "sigmoid_forward",
     "sigmoid_of",
@@ -127,17 +129,31 @@ def _direction(x: Any, y: Any) -> Any:
     if np.any(np.isinf(x)):
         far = np.isinf(x) | np.isinf(y)
         x, y = (np.where(far, np.where(np.isinf(v), np.sign(v), 0 * np.sign(v)), v) for v in (x, y))
-    return quotient(x, np.hypot(x, y))
+    return over_distance(x, x, y)
+
+
+def over_distance(g: Any, x: Any, y: Any) -> Any:
+    """``g / hypot(x, y)``, to all digits where the distance is a subnormal number: there it is taken of multiples."""
+    if x.__class__ is float:  # of shrinking(): no less than 1
+        return quotient(g, np.hypot(x, y))
+    near = np.hypot(bare(x), bare(y))
+    info = np.finfo(near.dtype)
+    few = near < info.smallest_normal / info.eps
+    if near.__class__ is not Lanes and not np.count_nonzero(few):
+        return quotient(g, np.hypot(x, y) if hasattr(x, "_node") or hasattr(y, "_node") else near)
+    lift = np.where(few, near.dtype.type(2) ** (2 * info.nmant), near.dtype.type(1))
+    with np.errstate(over="ignore"):  # then the quotient would be infinite, too
+        return quotient(g * lift, np.hypot(x * lift, y * lift))
 
 
 def _direction_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     # With c = x / r and s = y / r: dc/dx = s^2 / r, of which 1 / r - x^2 / r^3 would lose the digits.
     s = of(direction, y, x)
-    return g * s * quotient(s, np.hypot(x, y))
+    return g * s * over_distance(s, x, y)
 
 
 def _direction_y(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return -g * out * quotient(of(direction, y, x), np.hypot(x, y))
+    return -g * out * over_distance(of(direction, y, x), x, y)
 
 
 direction = Primitive(

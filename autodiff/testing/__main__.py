@@ -38,6 +38,8 @@ _HEADINGS = (
     "float32",
     "numeric",
     "second order",
+    "third order",
+    "forward",
     "mutants",
     "verdict",
 )
@@ -194,6 +196,8 @@ def _row(result: Verification, found: Mutants) -> tuple[str, ...]:
         small(result.float32_ratio, ".2f"),
         small(result.numeric_error),
         small(result.second_order_error),
+        small(result.third_order_error),
+        small(result.forward_error),
         str(found),
         "pass" if result.passed and found.passed else "FAIL",
     )
@@ -218,7 +222,7 @@ def _markdown(table: Sequence[Sequence[str]], summary: str) -> str:
         "",
         f"Written by `python -m autodiff.testing --write docs/verification.md`: {summary}.",
         "",
-        "- *cases*: random calls from the operation's own facts, each checked in first and second order.",
+        "- *cases*: random calls from the operation's own facts, each checked in three orders and both modes.",
         (
             "- *fused - composed*: the largest difference between a fused operation and its composed definition,"
             " outputs and gradients, relative to the"
@@ -234,8 +238,13 @@ def _markdown(table: Sequence[Sequence[str]], summary: str) -> str:
         ),
         "  top of 8 ulps of the largest entry).",
         (
-            "- *numeric*, *second order*: the largest relative difference between the gradient, or its gradient, and"
-            " the numerical reference."
+            "- *numeric*, *second order*, *third order*: the largest relative difference between the gradient, its"
+            " gradient, or the gradient of that,"
+        ),
+        "  and the numerical reference; *forward*: between a derivative in forward mode and the gradient's.",
+        (
+            "  Where a call stands on a kink, nothing but the first order is compared, and the others show what the"
+            " rest of the calls gave."
         ),
         (
             "- *mutants*: of the ways in which the gradient was bent (scaled by 1 + 1e-6, doubled, sign flipped, an"

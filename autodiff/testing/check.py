@@ -1,4 +1,4 @@
-"""Gradients against a numerical reference whose accuracy is known, entry by entry, first and second order."""
+"""Gradients against a numerical reference whose accuracy is known, entry by entry, of the first three orders."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def check_gradients(
     *args
         Floating and complex arrays, alone or in dicts and lists, and Python floats are differentiated with respect to,
         in float64; anything else (integers, masks, None) is passed on.
-    order : {1, 2}
-        2 checks the gradient of the gradient too, against differences of the gradient.
+    order : {1, 2, 3}
+        2 checks the gradient of the gradient too, against differences of the gradient; 3 the gradient of that.
     modes : sequence of {"reverse", "forward"}
         "reverse" compares gradients; "forward" compares :func:`autodiff.jvp` along a random direction, with the
         gradient where both are given, else with differences.
@@ -94,7 +94,7 @@ def check_gradients(
     forward, reverse = (mode in modes for mode in ("forward", "reverse"))
     return checked(
         "check_gradients", f, args, kwargs, problem,
-        seed=seed, raises=raises, name=name, forward=forward, reverse=reverse, **options,
+        seed=seed, raises=raises, name=name, forward=forward, reverse=reverse, most=3, **options,
     )  # fmt: skip
 
 
@@ -231,22 +231,30 @@ class _Traced(Problem):
         found = gradients([o for o, _ in pairs], leaves, seeds, create_graph=create_graph, allow_unused=True)
         return leaves, list(found)
 
-    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
-        moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
-        with self._placed(arrays):
-            return self._arrays(self._gradients(arrays, False, moved)[1])
-
-    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+    def _differentiated(self, arrays: Sequence[Any], *every: Sequence[Any]) -> list[Any]:
+        """The gradient, and as often as weights are given the gradient of the sum of its entries times these."""
         from autodiff import gradients
 
+        moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
         with self._placed(arrays):
-            leaves, found = self._gradients(arrays, create_graph=True, moved=False)
-            every = zip(found, self._complex(weights), strict=True)
-            terms = [(g, w) for g, w in every if g is not None and g.requires_grad]
-            if not terms:
-                return [None] * len(leaves)
-            second = gradients([g for g, _ in terms], leaves, [w for _, w in terms], allow_unused=True)
-        return self._arrays(second)
+            leaves, found = self._gradients(arrays, bool(every), moved)
+            for order, weights in enumerate(every, 1):
+                pairs = zip(found, self._complex(weights), strict=True)
+                terms = [(g, w) for g, w in pairs if g is not None and g.requires_grad]
+                if not terms:
+                    return [None] * len(leaves)
+                gs, ws = zip(*terms, strict=True)
+                found = list(gradients(gs, leaves, ws, create_graph=order < len(every), allow_unused=True))
+        return self._arrays(found)
+
+    def gradient(self, arrays: Sequence[Any]) -> list[Any]:
+        return self._differentiated(arrays)
+
+    def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        return self._differentiated(arrays, weights)
+
+    def third_gradient(self, arrays: Sequence[Any], weights: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        return self._differentiated(arrays, weights, others)
 
     def _arrays(self, found: Sequence[Any]) -> list[Any]:
         """Gradients as the base is: those of complex arguments packed, and turned from the transforms' convention

@@ -106,7 +106,7 @@ class Judge:
             verdict = "inconclusive"
         tolerance = self._tolerance(analytic, found)
         # A second derivative that nothing moves is zero to the reference, and to the gradient's own rounding.
-        still = self.order == 2 and found.flat
+        still = self.order > 1 and found.flat
         beyond = verdict == "fail" or (
             verdict == "inconclusive"
             and (
@@ -264,7 +264,7 @@ class Judge:
         """Whether a complex step sees a derivative below what the differences resolve, other than the gradient."""
         if stepped is None or constant or self._near(analytic, stepped):
             return False
-        if self.order == 2 and abs(analytic - stepped.value) <= found.small:
+        if self.order > 1 and abs(analytic - stepped.value) <= found.small:
             return False
         largest = max(abs(stepped.value), abs(analytic))
         unlike = abs(stepped.value - analytic) > 1e-6 * largest
@@ -549,7 +549,7 @@ class Judge:
 
     def _beyond(self, direction: Sequence[Any], analytic: float, accuracy: float) -> str:
         """The verdict on a derivative that no single kink explains: several at once may."""
-        if self.nearby is None or self.order == 2 or not math.isfinite(analytic):
+        if self.nearby is None or self.order > 1 or not math.isfinite(analytic):
             return "fail"
         return self.nearby.verdict(direction, analytic, accuracy)
 

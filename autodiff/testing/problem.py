@@ -103,12 +103,14 @@ class Problem:
 
     def weighted(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
         """Every entry of the gradient times its weight: differentiated numerically for the second order."""
-        found = zip(self.gradient(arrays), weights, strict=True)
-        parts = [np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in found]
-        return np.concatenate(parts)
+        return _times(self.gradient(arrays), weights)
 
     def second_gradient(self, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The gradient under test of ``sum(<w, gradient>)``."""
+        raise NotImplementedError
+
+    def third_gradient(self, arrays: Sequence[Any], weights: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+        """The gradient under test of ``sum(<o, second_gradient>)``."""
         raise NotImplementedError
 
     def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
@@ -133,6 +135,7 @@ def checked(
     name: str | None = None,
     forward: bool = False,
     reverse: bool = True,
+    most: int = 2,
     **options: Any,
 ) -> Report:
     """What every ``check_...`` does: a report that can be run again, a problem, and its comparison.
@@ -147,12 +150,14 @@ def checked(
         Makes the problem from the generator of the cotangents.
     seed, raises, name, forward, reverse
         See :func:`run` and :func:`~autodiff.testing.check_gradients`.
+    most : int
+        The highest order that there is.
     **options
         What else a script says; ``order`` among them, 1 by default.
     """
     order = options.get("order", 1)
-    if order not in (1, 2):
-        raise ArgumentError(f"{checker}: order must be 1 or 2, got {order}")
+    if order not in range(1, most + 1):
+        raise ArgumentError(f"{checker}: order must be {'1, 2 or 3' if most == 3 else '1 or 2'}, got {order}")
     report = Report(name or str(getattr(f, "__name__", type(f).__name__)), seed)
     report.script = lambda: script_of(checker, f, given, {**options, "seed": seed}, kwargs)
     rng = np.random.default_rng(seed)
@@ -162,7 +167,7 @@ def checked(
 def run(
     problem: Problem, report: Report, order: int, rng: np.random.Generator, raises: bool, forward: bool = False
 ) -> Report:
-    """Compare in first and second order, diagnose what fails, and raise if asked to."""
+    """Compare in every order, diagnose what fails, and raise if asked to."""
     problems = PROBLEMS.get()
     if problems is not None:
         problems.append(problem)
@@ -174,7 +179,7 @@ def run(
     gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
     if order:
         compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex, hasty=hasty)
-    if order == 2 and not report.doubts and not (hasty and report.verdict == "fail"):
+    if order > 1 and not report.doubts and not (hasty and report.verdict == "fail"):
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
@@ -182,6 +187,12 @@ def run(
         compare(report, terms, second, base, leaves, 2, rng, **options)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)
+            if order == 3 and report.verdict == "pass":
+                others = [cotangent(b, rng) for b in base]
+                thrice = lambda arrays: _times(problem.second_gradient(arrays, weights), others)
+                third = lambda arrays: problem.third_gradient(arrays, weights, others)
+                options["below"] = lambda arrays: np.concatenate([problem.terms(arrays), terms(arrays)])
+                compare(report, thrice, third, base, leaves, 3, rng, **options)
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))
     if report.verdict == "fail" and bend is None and not hasty:
@@ -190,6 +201,11 @@ def run(
     if raises and report.verdict != "pass":
         raise GradientMismatch(report)
     return report
+
+
+def _times(found: Sequence[Any], weights: Sequence[Any]) -> Any:
+    pairs = zip(found, weights, strict=True)
+    return np.concatenate([np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in pairs])
 
 
 def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator, reverse: bool) -> None:

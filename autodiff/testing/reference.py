@@ -102,10 +102,10 @@ def compare(
         The point.
     leaves : sequence of Leaf
         What the arrays are.
-    order : {1, 2}
+    order : {1, 2, 3}
     rng : numpy.random.Generator
     below : callable, optional
-        For the second order: the function itself, asked about kinks.
+        For higher orders: the function itself, for the third its gradient, too; asked about kinks.
     tries_complex : bool
         Whether ``terms`` may be called with complex arrays.
     hasty : bool

@@ -17,6 +17,7 @@ from autodiff.ops import special
 from autodiff.tables import html_table
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
+from autodiff.testing.problem import TANGENT
 from autodiff.testing.report import Report
 
 __all__ = [
@@ -56,8 +57,10 @@ class Verification:
         array's largest where the entry is smaller still.
     float32_ratio : float or None
         The fused float32 error over the composed float32 error, both against float64.
-    numeric_error, second_order_error : float or None
+    numeric_error, second_order_error, third_order_error : float or None
         Largest relative difference to the numerical reference.
+    forward_error : float or None
+        Largest relative difference of forward mode to reverse mode, or to the reference.
     problem : str
         Empty if everything passed.
     """
@@ -71,6 +74,8 @@ class Verification:
     float32_ratio: float | None = None
     numeric_error: float | None = None
     second_order_error: float | None = None
+    third_order_error: float | None = None
+    forward_error: float | None = None
     problem: str = ""
 
     @property
@@ -87,6 +92,8 @@ class Verification:
             "float32, fused / composed": self.float32_ratio,
             "against numbers": self.numeric_error,
             "second order": self.second_order_error,
+            "third order": self.third_order_error,
+            "forward": self.forward_error,
         }
         rows = [(what, value) for what, value in measured.items() if value is not None]
         caption = f"{self.name} ({self.kind}): {'pass' if self.passed else 'FAIL'}"
@@ -124,7 +131,7 @@ def verify(op: Any, *args: Any, order: int = 2, seed: int = 0, raises: bool = Tr
     op : Primitive, Fused, public function, or registered name
     *args, **kwargs
         A call; without any, three random calls from the operation's own facts.
-    order : {1, 2}
+    order : {1, 2, 3}
     seed : int
     raises : bool
 
@@ -161,6 +168,7 @@ def verify_all(
     names: Sequence[str] | None = None,
     *,
     cases: int = 3,
+    order: int = 3,
     seed: int = 0,
     each: Callable[[Verification], Any] | None = None,
 ) -> list[Verification]:
@@ -172,6 +180,7 @@ def verify_all(
         Only these.
     cases : int
         Calls of each.
+    order : {1, 2, 3}
     seed : int
     each : callable, optional
         Called with every result as it comes.
@@ -184,7 +193,7 @@ def verify_all(
     results = []
     for name in names or sorted(registry):
         op = find(name)
-        result = _verify(op, list(_calls(op, cases, seed)), 2, seed)
+        result = _verify(op, list(_calls(op, cases, seed)), order, seed)
         results.append(result)
         if each is not None:
             each(result)
@@ -211,15 +220,21 @@ def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], or
         # One operation that crashes on its own sample must not hide what is known of the others.
         facts["problem"] = f"{type(error).__name__}: {error}"
     if numeric:
-        facts["numeric_error"] = max(_error(report, 1) for report in numeric)
-        if order == 2:
-            facts["second_order_error"] = max(_error(report, 2) for report in numeric)
+        for number, name in enumerate(("numeric_error", "second_order_error", "third_order_error")[:order], 1):
+            facts[name] = _worst(numeric, number)
+        facts["forward_error"] = _worst(numeric, 1, forward=True)
     return Verification(**facts)
 
 
-def _error(report: Report, order: int) -> float:
-    entries = [e for e in report.entries if e.order == order and not e.kink]
-    return max((abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3) for e in entries), default=0.0)
+def _worst(reports: Sequence[Report], order: int, forward: bool = False) -> float | None:
+    """The largest relative difference of one order; None if nothing was compared in it."""
+    every = [
+        abs(e.analytic - e.numeric) / max(abs(e.numeric), 1e-3)
+        for report in reports
+        for e in report.entries
+        if e.order == order and not e.kink and (e.label == TANGENT.label) == forward
+    ]
+    return max(every, default=None)
 
 
 def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int] | None = None) -> tuple[Any, ...]:
