@@ -479,7 +479,7 @@ _NODES = 48
 
 
 def _log_of_ratio(x: Any, y: Any) -> Any:
-    """``log(x / y)``: near 1 by the difference, which is exact; by two logarithms where the quotient leaves the range."""
+    """``log(x / y)``: near 1 by the difference, which is exact; by two logarithms where the quotient overflows."""
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         ratio = np.asarray(x / y)
         found = np.where(

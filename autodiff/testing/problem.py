@@ -191,7 +191,9 @@ def run(
                 others = [cotangent(b, rng) for b in base]
                 thrice = lambda arrays: _times(problem.second_gradient(arrays, weights), others)
                 third = lambda arrays: problem.third_gradient(arrays, weights, others)
-                options["below"] = lambda arrays: np.concatenate([problem.terms(arrays), terms(arrays)])
+                options["below"] = lambda arrays: np.concatenate(
+                    [problem.terms(arrays), problem.weighted(arrays, weights)]
+                )
                 compare(report, thrice, third, base, leaves, 3, rng, **options)
     if forward and report.verdict == "pass" and not any(entry.kink for entry in report.entries):
         _compare_forward(problem, report, rng, bool(order))

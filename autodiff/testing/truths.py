@@ -21,16 +21,20 @@ from autodiff.facts import edges
 
 __all__ = [
     "BLOCKS",
+    "RATES",
     "STATED",
     "TRUTHS",
     "TRUTHS_OF_TWO",
     "certificate",
-    "certified",
     "derivative",
+    "of_order",
     "pairs",
     "partial_derivative",
     "points",
     "statable",
+    "symbols_of",
+    "value_of",
+    "wide_pairs",
 ]
 
 #: Operation: (its definition in x for SymPy, which numbers it takes).
@@ -75,7 +79,7 @@ STATED: dict[str, str] = {
     "add": "x + y", "subtract": "x - y", "positive": "x", "absolute": "Abs(x)", "fabs": "Abs(x)",
     "deg2rad": "pi*x/180", "rad2deg": "180*x/pi", "float_power": "x**y", "special_cbrt": "x**Rational(1, 3)",
     "special_exp2": "2**x", "special_expm1": "exp(x) - 1", "special_log1p": "log(1 + x)", "erfinv": "erfinv(x)",
-    "erfcinv": "erfcinv(x)", "ndtri": "sqrt(2)*erfinv(2*x - 1)", "j0": "besselj(0, x)", "j1": "besselj(1, x)",
+    "erfcinv": "erfinv(1 - x)", "ndtri": "sqrt(2)*erfinv(2*x - 1)", "j0": "besselj(0, x)", "j1": "besselj(1, x)",
     "y0": "bessely(0, x)", "y1": "bessely(1, x)", "expi": "Ei(x)", "loggamma": "loggamma(x)", "rgamma": "1/gamma(x)",
     "cosm1": "cos(x) - 1", "ellipk": "elliptic_k(x)", "ellipe": "elliptic_e(x)", "jv": "besselj(x, y)",
     "yv": "bessely(x, y)", "iv": "besseli(x, y)", "kv": "besselk(x, y)", "zeta": "zeta(x, y)",
@@ -93,10 +97,11 @@ BLOCKS: dict[str, str] = {
     "log_ndtr_derivative": "diff(log(erfc(-x/sqrt(2))/2), x, n + 1)", "rgamma_derivative": "diff(1/gamma(x), x, n)",
     "i0e_derivative": "diff(exp(-x)*besseli(0, x), x, n)", "i1e_derivative": "diff(exp(-x)*besseli(1, x), x, n)",
     "polygamma_rise": "polygamma(n, x + y) - polygamma(n, x)", "log_of_ratio": "log(x/y)", "lack_of_ratio": "1 - x/y",
-    "erfinv_slope": "sqrt(pi)/2*exp(erfinv(x)**2)", "erfcinv_slope": "-sqrt(pi)/2*exp(erfcinv(x)**2)",
+    "erfinv_slope": "sqrt(pi)/2*exp(erfinv(x)**2)", "erfcinv_slope": "-sqrt(pi)/2*exp(erfinv(1 - x)**2)",
     "gamma_power": "y**x*exp(-y - z)", "ndtri_slope": "sqrt(2*pi)*exp(erfinv(2*x - 1)**2)",
 }  # fmt: skip
-_RATES = ("gaussian", "gaussian_slope")
+#: Those of which n is a rate.
+RATES = ("gaussian", "gaussian_slope")
 
 #: Digits that evaluating a derivative takes: differences of numbers of which one is the other times the largest float.
 _DIGITS = {"exponent": 450, "normal": 450, "positive normal": 60, "bessel": 40, "below 20": 450, "positive bessel": 60,
@@ -142,6 +147,21 @@ def pairs(name: str, dtype: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
         second = list(3.1 * np.array(second))  # no derivative vanishes by chance, which no relative error could measure
     x, y = np.meshgrid(np.array(first, dtype), np.array(second, dtype))
     return x.ravel(), y.ravel()
+
+
+def wide_pairs(name: str, dtype: Any, count: int = 40) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pairs of numbers of any two binades that an operation of two takes: subnormal to huge, of both signs where it
+    takes these. Of exponents up to a thousand, beyond which exponentials are 0 or infinite.
+    """
+    info, kind = np.finfo(dtype), TRUTHS_OF_TWO[name][1]
+    rng = np.random.default_rng(1)
+    top = 10 if kind == "exponents" else info.maxexp - 1
+
+    def drawn(signed: bool) -> Any:
+        sizes = np.exp2(rng.uniform(info.minexp - info.nmant + 3, top, count).astype(np.longdouble))
+        return (sizes * (rng.choice([-1, 1], count) if signed else 1)).astype(dtype)
+
+    return drawn(kind in ("all", "right", "exponents")), drawn(kind in ("all", "exponents"))
 
 
 def partial_derivative(name: str, orders: tuple[int, int], x: float, y: float) -> Any:
@@ -260,7 +280,7 @@ class _Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             "xlog1py": lambda a, b: a * sympy.log(1 + b), "gammaln": sympy.loggamma,
             "j0": lambda a: sympy.besselj(0, a), "j1": lambda a: sympy.besselj(1, a), "jv": sympy.besselj,
             "y0": lambda a: sympy.bessely(0, a), "y1": lambda a: sympy.bessely(1, a), "yv": sympy.bessely,
-            "iv": sympy.besseli, "kv": sympy.besselk, "erfinv": sympy.erfinv, "erfcinv": sympy.erfcinv,
+            "iv": sympy.besseli, "kv": sympy.besselk, "erfinv": sympy.erfinv, "erfcinv": lambda a: sympy.erfinv(1 - a),
             "ndtri": lambda a: sympy.sqrt(2) * sympy.erfinv(2 * a - 1),
             "hyp2f1": lambda a, b, c, z: sympy.hyper((a, b), (c,), z),
         }  # fmt: skip
@@ -299,6 +319,22 @@ def _defined(name: str, n: Any = 0) -> tuple[Any, list[Any]]:
     text = (TRUTHS.get(name) or TRUTHS_OF_TWO.get(name) or [None])[0] or STATED.get(name) or BLOCKS[name]
     symbols = [sympy.Symbol(letter, real=True) for letter in "xyz" if re.search(rf"\b{letter}\b", text)]
     return sympy.sympify(text, locals={"n": n, **{str(s): s for s in symbols}}), symbols
+
+
+def of_order(name: str) -> bool:
+    """Whether there is an n in a definition."""
+    return name in BLOCKS and re.search(r"\bn\b", BLOCKS[name]) is not None
+
+
+def symbols_of(name: str) -> list[Any]:
+    """The symbols in an operation's definition, one for each of its arguments."""
+    return _defined(name, 1)[1]
+
+
+def value_of(name: str, n: Any, *values: float) -> float:
+    """The value of an operation's definition."""
+    expression, symbols = _defined(name, n)
+    return float(expression.subs(dict(zip(symbols, values, strict=True))).evalf(30))
 
 
 @contextlib.contextmanager
@@ -344,8 +380,8 @@ def certificate(name: str, place: int = 0) -> str | bool | None:
     if rule is None:
         return None
     orders: tuple[Any, ...] = (0,)
-    if name in BLOCKS and re.search(r"\bn\b", BLOCKS[name]):
-        orders = (require("sympy").Rational(1, 2), 1, -1) if name in _RATES else (0, 1)
+    if of_order(name):
+        orders = (require("sympy").Rational(1, 2), 1, -1) if name in RATES else (0, 1)
     found = [_certified(name, place, rule, n, len(orders) > 1) for n in orders]
     for kind in (False, None, "numeric"):
         if kind in found:
@@ -357,7 +393,7 @@ def _certified(name: str, place: int, rule: Any, n: Any, ordered: bool) -> str |
     sympy = require("sympy")
     value, symbols = _defined(name, n)
     slope = sympy.diff(value, symbols[place])
-    attrs = (float(n) if name in _RATES else int(n),) if ordered else ()
+    attrs = (float(n) if name in RATES else int(n),) if ordered else ()
     try:
         with _blocks_of_symbols():
             out = rule(_Symbol(sympy.Integer(1)), _Symbol(value), *map(_Symbol, symbols), *attrs)
@@ -377,17 +413,3 @@ def _certified(name: str, place: int, rule: Any, n: Any, ordered: bool) -> str |
     positive = {s: sympy.Symbol(f"{s}", positive=True) for s in symbols}
     forms = (lambda e: e, lambda e: e.rewrite(sympy.exp), sympy.expand, sympy.expand_func, sympy.factor)
     return "symbolic" if any(sympy.simplify(form(gap.subs(positive))) == 0 for form in forms) else "numeric"
-
-
-def certified() -> dict[str, str | bool | None]:
-    """The :func:`certificate` of every gradient rule that SymPy can state, by operation and argument.
-
-    Examples
-    --------
-    >>> "hypot, 1" in certified()  # doctest: +SKIP
-    True
-    """
-    names = [name for name in {**TRUTHS, **TRUTHS_OF_TWO, **STATED, **BLOCKS} if name in registry]
-    return {
-        f"{name}, {place}": certificate(name, place) for name in names for place in range(len(_defined(name, 1)[1]))
-    }

@@ -59,6 +59,30 @@ def test_a_rule_right_in_first_and_wrong_in_second_order_fails(temporary):
         check_gradients(op, point)
 
 
+def test_a_rule_right_in_two_orders_and_wrong_in_the_third_fails(temporary):
+    cube = Primitive("test_cube", lambda x: x * x * x, lambda g, out, x: 3 * g * x * ad.constant(x))
+    fourth = Primitive(
+        "test_fourth", lambda x: x**4, lambda g, out, x: 4 * g * (cube(x) if hasattr(x, "_node") else x**3)
+    )
+    point = np.array([0.5, -1.0])
+    assert check_gradients(fourth, point, order=2).verdict == "pass"
+    with pytest.raises(GradientMismatch, match="order 3"):
+        check_gradients(fourth, point, order=3)
+
+
+@pytest.mark.parametrize("f", [lambda x: np.sin(x) * x, lambda x: np.linalg.det(x.reshape(2, 2)) ** 2, np.cumprod])
+def test_third_derivatives_of_smooth_functions_pass(f):
+    report = check_gradients(f, np.array([0.3, 0.7, 1.1, -0.4]), order=3)
+    assert report.verdict == "pass"
+    assert {e.order for e in report.entries} == {1, 2, 3}
+
+
+def test_third_derivatives_of_complex_numbers_pass():
+    report = check_gradients(lambda z: np.abs(z) ** 2 * np.real(np.exp(z)), np.array([1 + 2j, -0.5j]), order=3)
+    assert report.verdict == "pass"
+    assert any(e.order == 3 for e in report.entries)
+
+
 def test_a_large_argument_is_checked_along_directions_and_spots(temporary):
     def sparse_mistake(g, out, x):
         bad = 2 * g * x
@@ -166,7 +190,7 @@ def test_misuse_is_named():
     with pytest.raises(ArgumentError, match="nothing to differentiate"):
         check_gradients(lambda x: x, np.array([1, 2]))
     with pytest.raises(ArgumentError, match="order"):
-        check_gradients(lambda x: x, np.ones(1), order=3)
+        check_gradients(lambda x: x, np.ones(1), order=4)
     with pytest.raises(ArgumentError, match="no registered operation"):
         verify("no_such_operation")
 
