@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
+from autodiff.testing.numeric import spread
 
 __all__ = ["Nearby", "Spot"]
 
@@ -50,9 +51,7 @@ class Nearby:
 
     def _one(self, rng: np.random.Generator) -> list[Any] | None:
         sizes = [np.where(b == 0, 1.0, np.abs(b)) for b in self.base]
-        moved, direction = (
-            [s * rng.choice([-1.0, 1.0], s.shape) * rng.uniform(0.5, 1.0, s.shape) for s in sizes] for _ in range(2)
-        )
+        moved, direction = ([s * spread(rng, s.shape) for s in sizes] for _ in range(2))
         point = [b + _DISTANCE * m for b, m in zip(self.base, moved, strict=True)]
         try:
             with np.errstate(all="ignore"):

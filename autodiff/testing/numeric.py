@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Derivative", "complex_step", "derivative", "evaluation_noise", "one_sided"]
+__all__ = ["Derivative", "complex_step", "derivative", "evaluation_noise", "one_sided", "spread"]
 
 _SHRINK = 2.0
 _ROWS = 14
@@ -121,6 +121,19 @@ def _ridders(difference: Callable[[Any], Any], step: float, even: bool, noise: A
 
 def _number(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else np.asarray(value, np.float64)
+
+
+def spread(rng: np.random.Generator, shape: tuple[int, ...], low: float = 0.5, high: float = 1.0) -> Any:
+    """Random numbers of either sign and of sizes between ``low`` and ``high``.
+
+    Examples
+    --------
+    >>> sizes = np.abs(spread(np.random.default_rng(0), (100,)))
+    >>> bool(sizes.min() >= 0.5), bool(sizes.max() <= 1.0)
+    (True, True)
+    """
+    drawn = rng.uniform(low - high, high - low, shape)
+    return drawn + np.copysign(low, drawn)
 
 
 def complex_step(function: Callable[[Any], Any]) -> Any:

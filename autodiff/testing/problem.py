@@ -11,6 +11,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.testing.arguments import Arguments, plain
 from autodiff.testing.diagnosis import diagnose
+from autodiff.testing.numeric import spread
 from autodiff.testing.reference import agreement, compare, compare_along
 from autodiff.testing.report import Leaf, Report
 from autodiff.testing.reproduction import script_of
@@ -232,7 +233,7 @@ def cotangent(out: Any, rng: np.random.Generator) -> Any:
     """Random numbers away from zero, so that no output is left out; complex for a complex output, of which the real
     part is compared.
     """
-    real = rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1.0, 1.0], np.shape(out))
+    real = spread(rng, np.shape(out), 0.5, 1.5)
     return real + 1j * rng.uniform(0.5, 1.5, np.shape(out)) if out.dtype.kind == "c" else real
 
 

@@ -30,7 +30,7 @@ from autodiff.core.errors import GradientMismatch
 from autodiff.testing.arguments import plain
 from autodiff.testing.judge import ROUNDING_ULPS, Judge
 from autodiff.testing.kinks import Nearby
-from autodiff.testing.numeric import one_sided
+from autodiff.testing.numeric import one_sided, spread
 from autodiff.testing.report import Entry, Leaf, Report
 from autodiff.testing.stability import Settled, Stability
 from autodiff.testing.study import EPS, LARGE, Studied, noise_near, scale, study, widest
@@ -62,13 +62,12 @@ def _directions(array: Any, g: Any, rng: np.random.Generator) -> list[tuple[tupl
     if array.size <= _FULL_SIZE:
         return result
     share = np.abs(np.where(np.isfinite(g), g, 0.0)) * sizes
-    with np.errstate(divide="ignore"):
-        band = np.clip(
-            np.nan_to_num(np.floor(np.log10(share / max(float(share.max()), 1e-300)) / 3), neginf=-5), -5, -1
-        )
-    bands = np.unique(band)
+    largest = max(float(share.max()), 1e-300)
+    # How many thousands each is below the largest: 0 to 4.
+    band = sum((share <= largest * 1e-3**step).astype(np.int8) for step in (1, 2, 3, 4))
+    bands = np.flatnonzero(np.bincount(band.reshape(-1), minlength=5))
     for number in range(_DIRECTIONS if array.size <= LARGE else 1):
-        full = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.0, array.shape) * sizes
+        full = spread(rng, array.shape) * sizes
         if len(bands) > 1 and (number == 0 or array.size > LARGE):
             result += [(None, np.where(band == b, full, 0.0)) for b in bands]
         else:
@@ -129,17 +128,17 @@ def compare(
     magnitude = 0.0 if below is None else float(np.nansum(np.abs(below(base))))
     nearby = Nearby(terms, gradient_at, base, reference.precision)
     judge = Judge(report, reference, order, found, Stability(gradient_at, base), nearby, magnitude)
+    unseen = [0] * len(base)
+    totals = [float(np.sum(np.abs(g) * scale(array))) for g, array in zip(found, base, strict=True)]
     for k, (leaf, g, array) in enumerate(zip(leaves, found, base, strict=True)):
         for index, direction in _directions(array, g, rng):
+            share = None if index is not None else np.abs(g * direction)
+            if share is not None and judge.hides(k, direction, float(share.sum()), totals[k]):
+                unseen[k] += int(np.count_nonzero(share))
+                continue
             entry = judge(leaf, k, index, direction)
-            if index is None and entry.verdict == "pass":
-                share = np.abs(g * direction)
-                unseen = int(np.count_nonzero((share > 0) & (share <= entry.tolerance)))
-                if unseen:
-                    report.note(
-                        f"not checked: {unseen} of {array.size} entries of {leaf.label} are too small beside the others"
-                        " for the values to tell"
-                    )
+            if share is not None:
+                unseen[k] += int(np.count_nonzero((share > 0) & (share <= entry.tolerance)))
             if (
                 entry.verdict != "pass"
                 and below is not None
@@ -158,6 +157,12 @@ def compare(
     if order == 1 and len(judge.kinks) > 1:
         with np.errstate(all="ignore"):
             judge.ties(leaves)
+    for leaf, count, array in zip(leaves, unseen, base, strict=True):
+        if count:
+            report.note(
+                f"not checked: {count} of {array.size} entries of {leaf.label} are too small beside the others for the"
+                " values to tell"
+            )
     if judge.rough:
         report.note(f"{judge.rough} entries were judged to two to five digits: the values of the function hold no more")
 

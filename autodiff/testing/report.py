@@ -31,6 +31,10 @@ class Leaf:
     label: str
 
 
+#: A longer script, one with large arrays, is not printed.
+_SHOWN = 8000
+
+
 @dataclass(frozen=True)
 class Entry:
     """One compared number.
@@ -236,6 +240,8 @@ class Report:
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  hint: {hint}" for hint in self.hints]
         script = self.reproduce
-        if script:
+        if len(script) > _SHOWN:
+            lines.append(f"  reproduce: report.reproduce holds {len(script):,} characters of Python")
+        elif script:
             lines.append("  reproduce: " + script if "\n" not in script else "  reproduce:\n" + script)
         return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import AutodiffError
 from autodiff.testing.arguments import plain
-from autodiff.testing.numeric import noise_of
+from autodiff.testing.numeric import noise_of, spread
 from autodiff.testing.study import AWAY, DOUBLE, SPACING
 
 __all__ = ["Settled", "Stability"]
@@ -23,11 +24,14 @@ class Stability:
 
     def __init__(self, gradient_at: Callable[[Arrays], Sequence[Any]], base: list[Any]) -> None:
         self.gradient_at, self.base = gradient_at, base
-        rng = np.random.default_rng(7)
-        # Every entry moves by an amount of its own: equal ones that stay equal cancel without a rounding.
-        self.signs = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.75, 1.25, b.shape) for b in base]
         self._rates: list[Any] | None = None
         self._noises: list[Any] | None = None
+
+    @functools.cached_property
+    def signs(self) -> list[Any]:
+        """Every entry moves by an amount of its own: equal ones that stay equal cancel without a rounding."""
+        rng = np.random.default_rng(7)
+        return [spread(rng, b.shape, 0.75, 1.25) for b in self.base]
 
     def _at(self, distance: float) -> list[Any]:
         with np.errstate(all="ignore"):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.testing.numeric import complex_step, derivative, evaluation_noise, noise_of, table
+from autodiff.testing.numeric import complex_step, derivative, evaluation_noise, noise_of, spread, table
 from autodiff.testing.report import Report
 
 __all__ = ["Studied", "UnsteadyError", "bends", "jumps", "noise_near", "precision_of", "scale", "study", "widest"]
@@ -75,12 +75,15 @@ class Studied:
         double = precision == DOUBLE
 
         def function(t: Any) -> Any:
-            kind = np.result_type(precision, np.complex64) if isinstance(t, complex) else precision
             if double and not isinstance(t, complex):
                 t = float(t)
-            arrays = [
-                (b if d is None else b + t * d).astype(kind, copy=False) for b, d in zip(base, direction, strict=True)
-            ]
+                arrays = [b if d is None else b + t * d for b, d in zip(base, direction, strict=True)]
+            else:
+                kind = np.result_type(precision, np.complex64) if isinstance(t, complex) else precision
+                arrays = [
+                    (b if d is None else b + t * d).astype(kind, copy=False)
+                    for b, d in zip(base, direction, strict=True)
+                ]
             try:
                 values = self.terms(arrays)
             except (ArithmeticError, ValueError, LookupError, NotDifferentiableError) as error:
@@ -125,10 +128,16 @@ def study(
     """
     with np.errstate(all="ignore"):
         here, again = terms(base), terms(base)
-    spread = np.nan_to_num(np.abs(again - here), posinf=0.0) if here.shape == again.shape else here
-    if not np.array_equal(here, again, equal_nan=True):
+    steady = here.shape == again.shape and bool(
+        np.array_equal(here, again) or np.array_equal(here, again, equal_nan=True)
+    )
+    unsteady = 0.0
+    if not steady:
         size = float(np.max(np.abs(here), initial=0.0))
-        if here.shape != again.shape or not float(np.max(spread, initial=0.0)) <= 1e-9 * size:
+        unsteady = math.inf
+        if here.shape == again.shape:
+            unsteady = float(np.max(np.nan_to_num(np.abs(again - here), posinf=0.0), initial=0.0))
+        if not unsteady <= 1e-9 * size:
             report.doubt(
                 "a random function: called twice at the same point it gives different values, so no derivative can be"
                 " checked; draw the numbers outside and pass them in, or seed the generator at every call"
@@ -148,17 +157,17 @@ def study(
     blocks = None
     if here.size > _BLOCKS:
         magnitude = np.abs(here)
-        spread_out = float(np.max(magnitude)) > 1e6 * float(np.median(magnitude))
+        spread_out = bool(2 * np.count_nonzero(magnitude > 1e-6 * np.max(magnitude)) < magnitude.size)
         starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
         blocks = (np.argsort(magnitude) if spread_out else None, starts)
     reference = Studied(terms, base, precision, None, 0.0, 0.0, blocks, known)
     centre = reference.folded(here if wide is None else wide)
     reference = replace(reference, centre=centre)
-    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in base]
+    dense = [spread(rng, b.shape) * scale(b) for b in base]
     along = reference.along(dense)
     noise, plateaus, slopes = noise_near(along, centre, precision)
-    if np.any(spread):
-        noise = noise + np.max(spread)
+    if unsteady:
+        noise = noise + unsteady
     reference = replace(reference, noise=noise, slopes=slopes, plateaus=plateaus)
     if plateaus:
         report.note(
@@ -246,12 +255,12 @@ def jumps(reference: Studied) -> Any:
     A jump is as high in a fine table as in a coarse one; a wave or a kink is less so.
     """
     rng = np.random.default_rng(5)
-    dense = [rng.choice([-1.0, 1.0], b.shape) * rng.uniform(0.5, 1.0, b.shape) * scale(b) for b in reference.base]
+    dense = [spread(rng, b.shape) * scale(b) for b in reference.base]
     with np.errstate(all="ignore"):
         values = table(reference.along(dense), 1 / 320, -0.25, 160)
         fine, coarse = (np.max(np.abs(np.diff(values[::step], 6, axis=0)), axis=0) / 20 for step in (1, 4))
         # What is as high as the values' whole range is a pole.
-        real = (fine >= 0.5 * coarse) & (fine > 1e3 * reference.noise) & (fine < 1e-3 * np.ptp(values, axis=0))
+        real: Any = (fine >= 0.5 * coarse) & (fine > 1e3 * reference.noise) & (fine < 1e-3 * np.ptp(values, axis=0))
         return np.where(real, fine, 0.0).astype(np.float64)
 
 

@@ -77,25 +77,25 @@ class _Torch(Problem):
         super().__init__(arguments, rng)
         self.stops = Stops()
         with self._stopping(self.stops.record):
-            outs = self._first()
+            outs, leaves = self._first()
+        self.outside = self._left_out(outs, leaves)
         self.draw([o.detach().resolve_conj().numpy() for o in outs])
 
-    def _first(self) -> list[Any]:
+    def _first(self) -> tuple[list[Any], list[Any]]:
         """The first run: a function that insists on its own precision gets it."""
         try:
-            return self._run(self.base, True)[0]
+            return self._run(self.base, True)
         except RuntimeError as error:
             if "dtype" not in str(error) or self.module is not None:
                 raise
             self.arguments.narrow = True
-            return self._run(self.base, True)[0]
+            return self._run(self.base, True)
 
     def notes(self) -> list[str]:
-        return self.arguments.notes + self.stops.notes() + self._left_out()
+        return self.arguments.notes + self.stops.notes() + self.outside
 
-    def _left_out(self) -> list[str]:
+    def _left_out(self, outs: Sequence[Any], leaves: Sequence[Any]) -> list[str]:
         """Leaves of the graph that are neither arguments nor parameters of ``f`` itself."""
-        outs, leaves = self._run(self.base, True)
         known = {id(leaf) for leaf in leaves}
         stack, seen, found = [o.grad_fn for o in outs], set(), []
         while stack:
@@ -122,7 +122,7 @@ class _Torch(Problem):
         switches = (torch._C._set_grad_enabled, torch.set_grad_enabled)
         # Within the forward of a torch.autograd.Function gradients are off, and nobody has said so: what is detached
         # there is saved for its backward, and no constant of f.
-        off: list[Any] = []
+        off: list[bool] = []
 
         class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
             def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -154,9 +154,13 @@ class _Torch(Problem):
         def tensor(value: Any) -> Any:
             return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
-        args, kwargs = self.arguments.call(arrays[:count], wrap)
-        args = [tensor(a) for a in args]
-        kwargs = {key: tensor(a) for key, a in kwargs.items()}
+        if self.arguments.bare and not self.parameters:
+            # The common case without its detours: a check calls f many times.
+            args, kwargs = [wrap(array, 0) for array in arrays], {}
+        else:
+            args, kwargs = self.arguments.call(arrays[:count], wrap)
+            args = [tensor(a) for a in args]
+            kwargs = {key: tensor(a) for key, a in kwargs.items()}
         if self.module is None:
             result = self.f(*args, **kwargs)
         else:
@@ -167,13 +171,22 @@ class _Torch(Problem):
                 **{k: b.clone() for k, b in self.buffers.items()},
             }
             result = torch.func.functional_call(self.module, state, tuple(args), kwargs)
-        outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
+        if isinstance(result, torch.Tensor):
+            outs = [result]
+        else:
+            outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
         return [o for o in outs if o.is_floating_point() or o.is_complex()], leaves
 
     def outputs(self, arrays: Arrays) -> list[Any]:
-        with self._moved():
+        if not self.stops.held:
             outs = self._run(arrays, False)[0]
-        return [o.detach().resolve_conj().numpy() for o in outs]
+        else:
+            with self._moved():
+                outs = self._run(arrays, False)[0]
+        return [
+            o.numpy() if o.dtype is self.torch.float64 and not o.requires_grad else o.detach().resolve_conj().numpy()
+            for o in outs
+        ]
 
     def _first_order(self, arrays: Arrays, create_graph: bool) -> tuple[list[Any], list[Any]]:
         torch = self.torch
