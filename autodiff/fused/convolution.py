@@ -161,13 +161,14 @@ def _layout(geo: Geometry) -> _Layout:
     With stride 1 the windows of neighbouring positions are neighbours in memory, so that all positions are *one* run,
     and unfolding copies long runs instead of rows: 0.45 ms instead of 1.34 for 3x3 over 32x16x32x32. The run also
     passes over the padding between rows; what it yields there is cut off again. So that this is little, padding after a
-    row serves as the padding before the next one.
+    row serves as the padding before the next one. Half as much again as is wanted still pays: 14x14 by 5x5, LeNet's,
+    takes 0.45 of the time.
     """
     reach = tuple(d * (k - 1) for d, k in zip(geo.dilation, geo.kernel, strict=True))
     shared = tuple(n + max(b, a) for n, b, a in zip(geo.inputs, geo.before, geo.after, strict=True))
     lengths = (geo.padded[0], *shared[1:])
     run = set(geo.stride) == {1} and all(m <= n for m, n in zip(geo.outputs, lengths, strict=True))
-    run = run and prod(lengths[1:]) <= 1.3 * prod(geo.outputs[1:])
+    run = run and prod(lengths[1:]) <= 1.5 * prod(geo.outputs[1:])
     if not run:
         lengths = geo.padded
     strides = tuple(prod(lengths[i + 1 :]) for i in range(len(lengths)))
