@@ -18,14 +18,17 @@ import numpy as np
 
 from benchmarks import rivals
 
-__all__ = ["COLLECTOR", "CROWDS", "FIRST", "PROGRAMS", "SLOWEST", "amounts", "main"]
+__all__ = ["COLLECTOR", "CROWD", "FIRST", "PROGRAMS", "SLOWEST", "amounts", "main"]
 
 FIRST = "eager calls that the first call of a compiled program takes"
 SLOWEST = "eager calls that the longest of its first twenty calls takes"
 COLLECTOR = "times as long as alone that 30,000 tiny operations take"
 
+#: The same within ``autodiff.performance.rare_collections()``.
+RARELY = "autodiff, rare collections"
+
 #: What else is loaded in the process.
-CROWDS = {"PyTorch and pandas": ("torch", "pandas"), "PyTorch, pandas and JAX": ("torch", "pandas", "jax")}
+CROWD = ("torch", "pandas")
 
 OPERATIONS = 30_000
 
@@ -121,7 +124,7 @@ def _tiny(name: str, *crowd: str) -> float:
     """Seconds of tiny operations, forward and backward, beside what else is loaded."""
     for other in crowd:
         rivals.load(other)
-    if name == "autodiff":
+    if name != "PyTorch":
         import autodiff as ad
 
         def leaf(value: float) -> Any:
@@ -141,13 +144,19 @@ def _tiny(name: str, *crowd: str) -> float:
         h.backward()
         return w.grad
 
-    run()
-    times = []
-    for _ in range(9):
+    def mean(count: int = 8) -> float:
         start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return float(np.median(times))  # the collector does not come in every call
+        for _ in range(count):
+            run()
+        return (time.process_time() - start) / count  # the collector does not come in every call
+
+    run()
+    if name != RARELY:
+        return mean()
+    from autodiff.performance import rare_collections
+
+    with rare_collections():
+        return mean()
 
 
 def _apart(kind: str, *arguments: Any) -> Any:
@@ -168,15 +177,18 @@ def amounts(quick: bool = False) -> Iterator[dict[str, Any]]:
         found = _first(case) if quick else _apart("first", case)
         for what, value in zip((FIRST, SLOWEST), found, strict=True):
             yield _row(what, case) | {"values": {"autodiff, compiled": value}}
-    for case, crowd in {} if quick else CROWDS.items():
-        row = _row(COLLECTOR, f"with {case}")
+    if quick:
+        return
+    row = _row(COLLECTOR, "with PyTorch and pandas")
+    for name in ("autodiff", RARELY, "PyTorch"):
         try:
             # In turns, since a machine that slows down for a while would slow one of the two.
-            pairs = [(_apart("tiny", "autodiff"), _apart("tiny", "autodiff", *crowd)) for _ in range(3)]
-            row["values"]["autodiff"] = float(np.median([beside / alone for alone, beside in pairs]))
+            alone = "PyTorch" if name == "PyTorch" else "autodiff"
+            pairs = [(_apart("tiny", alone), _apart("tiny", name, *CROWD)) for _ in range(3)]
+            row["values"][name] = float(np.median([beside / alone for alone, beside in pairs]))
         except rivals.Missing as why:
-            row["skipped"]["autodiff"] = str(why)
-        yield row
+            row["skipped"][name] = str(why)
+    yield row
 
 
 def main() -> None:
