@@ -30,20 +30,30 @@ class View:
     root : Tensor
         The tensor that owns the elements.
     steps : tuple of callable
-        Each takes a tensor and gives a view of it; applied to the root in turn they give this view.
+        Each takes a tensor and gives a view of it; applied to the root in turn they give this view. They are put
+        together when somebody asks: views of views of views would hold the square of their number.
     writeable : bool
         Whether NumPy would let it be written to.
     overwritten : bool
         Whether it is a row that another one was written over since it was taken.
     """
 
-    __slots__ = ("overwritten", "root", "steps", "writeable")
+    __slots__ = ("_before", "_step", "overwritten", "root", "writeable")
 
-    def __init__(self, root: Any, steps: tuple[Step, ...], writeable: bool) -> None:
+    def __init__(self, root: Any, before: View | None, step: Step, writeable: bool) -> None:
         self.root = root
-        self.steps = steps
+        self._before = before
+        self._step = step
         self.writeable = writeable
         self.overwritten = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        found, view = [], self
+        while view is not None:
+            found.append(view._step)
+            view = view._before  # type: ignore[assignment]
+        return tuple(reversed(found))
 
     def take(self, root: Any) -> Any:
         """The same view of another tensor of the root's shape."""
@@ -69,13 +79,10 @@ def link(view: Any, source: Any, step: Step, writeable: bool = True) -> None:
     writeable : bool
     """
     held = getattr(source, "_view", None)
-    if held is None:
-        root, steps = source, (step,)
-    else:
-        root, steps = held.root, (*held.steps, step)
-        writeable = writeable and held.writeable
+    root = source if held is None else held.root
+    writeable = writeable and (held is None or held.writeable)
     # The real part of a complex array shares memory, but no position in it stands for an element.
-    view._view = View(root, steps, writeable and view._data.dtype == root._data.dtype)
+    view._view = View(root, held, step, writeable and view._data.dtype == root._data.dtype)
     known = getattr(root, "_views", None)
     if known is None:
         root._views = [weakref.ref(view)]
