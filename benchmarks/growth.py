@@ -31,7 +31,7 @@ TIME, PEAK = "seconds of a gradient", "peak of a process's memory in a gradient"
 NAMES = ("autodiff", "autodiff, jit", "PyTorch", "JAX jit")
 
 #: Seconds for which a size is timed, and calls at most.
-SECONDS, CALLS = 0.3, 20
+SECONDS, CALLS = 0.2, 12
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from autodiff.compiler.passes.simplify import (
     drop,
     elide_copies,
     fold,
+    share,
 )
 from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in, vanished
 
@@ -140,6 +141,7 @@ class Code:
     def __init__(self, listing: Listing, name: str, scratch: Scratch, pool: Pool, holds: bool = True) -> None:
         self.name = name
         fold(listing)
+        share(listing)
         drop(listing)
         decide_first(listing)
         cheapen(listing.ops)

@@ -594,3 +594,36 @@ def test_modules_among_the_arguments_are_served_at_once(monkeypatch: pytest.Monk
         assert bits(f(model, x)) == bits(model(x).sum().detach())
     monkeypatch.setattr("autodiff.compiler.jit.Jit._run", None)
     assert bits(f(models[1], x)) == bits(models[1](x).sum().detach())
+
+
+def test_what_was_computed_before_is_not_computed_again() -> None:
+    """A gradient and its tangent ask for the same maxima and the same copies; what is written into is left alone."""
+
+    def cost(c: Any, points: Any) -> Any:
+        distances = np.sum(c**2, axis=1)[:, None] - 2.0 * c @ points.T
+        return np.sum(np.min(distances, axis=0))
+
+    def step(c: Any, points: Any) -> Any:
+        return autodiff.jvp(lambda c: autodiff.grad(cost)(c, points), (c,), (np.ones_like(c),))
+
+    rng = np.random.default_rng(0)
+    c, points = rng.normal(size=(4, 3)), rng.normal(size=(30, 3))
+    compiled = autodiff.jit(step)
+    for _ in range(3):
+        for found, expected in zip(compiled(c, points), step(c, points), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        c = c + 0.1
+
+    def twice(x: Any) -> Any:
+        a, b = np.exp(x) + 1.0, np.exp(x) + 1.0
+        first, second = a.copy(), a.copy()
+        first[0] = 5.0
+        return a * b, first * second, second, a.copy(), [a[1:], b[1:]]
+
+    compiled = autodiff.jit(twice)
+    for x in (np.arange(4.0), np.arange(4.0) - 7):
+        found, expected = compiled(x), twice(x)
+        for one, other in zip([*found[:4], *found[4]], [*expected[:4], *expected[4]], strict=True):
+            np.testing.assert_array_equal(one, other)
+        found[3][:] = 0  # what is returned is nobody else's
+        np.testing.assert_array_equal(found[4][0], expected[4][0])

@@ -1,14 +1,19 @@
-"""What need not be done: constants, results that nobody needs, copies of what is not used afterwards."""
+"""What need not be done: constants, calls made before, results that nobody needs, copies of what is not used
+afterwards.
+"""
 
 from __future__ import annotations
+
+import operator
+from typing import Any
 
 import numpy as np
 
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes.cheaper import c_einsum, short
-from autodiff.compiler.record import Method, Op, Slot, Storage, reads, slots_in
+from autodiff.compiler.record import Attribute, Method, Op, Slot, Storage, reads, slots_in
 
-__all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold"]
+__all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold", "share"]
 
 COPIES = {np.array, np.asarray, np.ascontiguousarray, np.copy, np.reshape, np.ravel}
 COPY_METHODS = {"astype", "copy", "reshape", "ravel", "flatten"}
@@ -41,6 +46,109 @@ def fold(listing: Listing) -> None:
                 continue
         kept.append(op)
     listing.ops = kept
+
+
+_VALUES = (bool, int, float, complex, str, type(None), type(...), np.dtype, np.generic, type)
+_PURE = {np.vdot, np.dot, np.where, np.count_nonzero, np.expand_dims, np.swapaxes, np.transpose, np.reshape, abs}
+_PURE |= {operator.abs, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.getitem}
+_PURE_METHODS = {"astype", "copy", "reshape", "transpose"}
+
+
+def share(listing: Listing) -> None:
+    """A call that was made before on the same values is not made again: the rule of a gradient and that of a tangent
+    often begin alike, and ask the same questions.
+
+    What is written into, and what is returned, stays as it is.
+    """
+    written = {s.index for op in listing.ops for s in op.writes}
+    shown = list(slots_in(listing.outputs))
+    fixed = written | {s.storage.index for s in shown if s.storage is not None}
+    indices = {s.index for s in shown}
+    known: dict[Any, Op] = {}
+    instead: dict[int, Slot] = {}
+    moved: dict[int, tuple[Storage, int]] = {}
+    kept = []
+    for op in listing.ops:
+        inputs = reads(op)
+        if any(slot.index in instead for slot in inputs):
+            op.args, op.kwargs = _replaced(op.args, instead), _replaced(op.kwargs, instead)
+            inputs = reads(op)
+        out = op.out
+        steady = not any(slot.storage is not None and slot.storage.index in written for slot in inputs)
+        if op.kind != "guard":
+            steady = steady and op.kind == "call" and not op.writes and op.errors is None and _is_pure(op.target)
+            steady = steady and isinstance(out, Slot) and out.index not in indices
+            steady = steady and (out.storage is None or out.storage.index not in fixed)
+        try:
+            first = known.setdefault(_key(op), op) if steady else op
+        except TypeError:  # it takes what cannot be compared
+            first = op
+        source = first.out
+        if first is op:  # of what is not written into a copy is the same
+            source = inputs[0] if steady and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out) else None
+        if source is None:
+            kept.append(op)
+        elif op.kind != "guard":
+            instead[out.index] = source
+            if out.storage is not source.storage:
+                moved[out.storage.index] = source.storage, source.offset - out.offset
+    listing.ops = kept
+    for slot in listing.all_slots() if moved else ():
+        while slot.storage is not None and slot.storage.index in moved:
+            slot.storage, shift = moved[slot.storage.index]
+            slot.offset += shift
+
+
+def _lies_alike(source: Slot, out: Slot) -> bool:
+    """Whether a copy is the same in memory as what the step made before."""
+    if source.storage is None or not source.storage.made or out.storage is source.storage:
+        return False
+    mine, other = source.value, out.value
+    return bool(
+        (mine.dtype, mine.shape, mine.strides, mine.nbytes) == (other.dtype, other.shape, other.strides, other.nbytes)
+    )
+
+
+def _is_pure(target: Any) -> bool:
+    if isinstance(target, np.ufunc) or type(target) is Attribute or target in (np.array, np.ascontiguousarray):
+        return True
+    if type(target) is Method:
+        return target.name in _PURE_METHODS
+    if isinstance(getattr(target, "__self__", None), np.ufunc):
+        return bool(target.__name__ == "reduce")
+    return getattr(target, "__hash__", None) is not None and target in _PURE
+
+
+def _replaced(value: Any, instead: dict[int, Slot]) -> Any:
+    """A template with other slots in the places of some."""
+    if isinstance(value, Slot):
+        return instead.get(value.index, value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_replaced(item, instead) for item in value])
+    if isinstance(value, dict):
+        return {key: _replaced(item, instead) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(*(_replaced(part, instead) for part in (value.start, value.stop, value.step)))
+    return value
+
+
+def _key(op: Op) -> Any:
+    """What two calls have in common that give the same."""
+    return op.kind, op.target, _outline(op.args), _outline(op.kwargs)
+
+
+def _outline(value: Any) -> Any:
+    if isinstance(value, Slot):
+        return Slot, value.index
+    if isinstance(value, (list, tuple)):
+        return type(value), *map(_outline, value)
+    if isinstance(value, dict):
+        return dict, *((key, _outline(item)) for key, item in value.items())
+    if isinstance(value, slice):
+        return slice, *map(_outline, (value.start, value.stop, value.step))
+    if isinstance(value, _VALUES):
+        return type(value), repr(value)
+    raise TypeError(f"a {type(value).__name__}")
 
 
 def drop(listing: Listing) -> None:
@@ -116,9 +224,7 @@ def elide_copies(listing: Listing) -> None:
             and source.index not in listing.constants
             and copies(op)
             and last[source.storage.index] == i
-            and (source.value.dtype, source.value.strides, source.value.nbytes)
-            == (out.value.dtype, out.value.strides, out.value.nbytes)
-            and source.value.shape == out.value.shape
+            and _lies_alike(source, out)
             and source.value.nbytes == listing.root(source.storage).value.nbytes
             and listing.creator[source.storage.index].kind == "call"
             and can_write(listing.creator[source.storage.index])
