@@ -1073,7 +1073,7 @@ def seed_for(output: Tensor, grad: Any, create_graph: bool) -> Any:
         ones = np.ones(shape, dtype)
         return wrap(ones, None) if create_graph else ones
     node = grad._node if isinstance(grad, Tensor) else None
-    array = grad._data if isinstance(grad, Tensor) else np.asarray(grad)
+    array = grad._data if isinstance(grad, Tensor) else as_array(grad)
     if array.shape != shape:
         raise ShapeError(f"backward(grad=...) must have the tensor's shape {shape}, got {array.shape}")
     if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and dtype.kind != "c"):

@@ -7,6 +7,7 @@ was recorded from.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ from autodiff.kernels import KernelFailure
 from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.watch import noted
+from autodiff.zero_times_infinity import finite, multiplies
 
 __all__ = ["Pass", "Prepared", "Shadow", "Workshop", "frozen_code", "prepared", "prepared_pass"]
 
-_walk = private(engine.walk)
+_walk, _finite = private(engine.walk), private(finite)
 _AS_IT_IS = (str, bytes, np.dtype, type)
 
 
@@ -489,6 +491,7 @@ class Shadow:
         if not all(rule is None or ours(rule) for rule in functions):
             raise Unrecordable(f"{op.name} is not the library's own")
         self.label, self.keep, self.tangents = op.label, op.keep, op.tangents
+        self.multiplies = multiplies(op)
         if op.fused:
             self.backward, self.composed = beginning(private(op.backward)), op.composed
         else:
@@ -578,21 +581,50 @@ def prepared_pass(
 ) -> Pass | None:
     """Code for a pass that is about to be made; None where the engine keeps making it."""
     for numbers in (True, False):
-        try:
-            return _prepared_pass(workshop, follower, path, root, seed, free, targets, numbers)
-        except Exception as error:
-            failed = error
+        for late in (True, False):
+            try:
+                return _prepared_pass(workshop, follower, path, root, seed, free, targets, numbers, late)
+            except _Unfinite:
+                continue
+            except Exception as error:
+                failed: Exception = error
+                break
     path[-1].why = f"{type(failed).__name__}: {failed}"
     return None
 
 
+class _Unfinite(Exception):
+    """Whether zero times infinity was met must be asked at each step."""
+
+
+def _multiplies(nodes: Any) -> bool:
+    """Whether a share of the elements comes of rules that multiply by what they read, each of which asks for zero times
+    infinity. Where it is but a loss that is scaled, or none, the graph can be let go of at once.
+    """
+    sizes = [
+        (node.op.multiplies, math.prod(node.shape))
+        for node in nodes
+        if isinstance(getattr(node, "op", None), Shadow) and all(n.__class__ is int for n in node.shape)
+    ]
+    return bool(sum(size for by, size in sizes if by) * 100 > sum(size for _, size in sizes))
+
+
 def _prepared_pass(
-    workshop: Workshop, follower: Any, path: list[Entry], root: Any, seed: Any, free: bool, targets: Any, numbers: bool
+    workshop: Workshop,
+    follower: Any,
+    path: list[Entry],
+    root: Any,
+    seed: Any,
+    free: bool,
+    targets: Any,
+    numbers: bool,
+    late: bool,
 ) -> Pass | None:
     recorder = Recorder()
     taken = _Arguments(recorder, numbers)
     skeleton = _Skeleton(follower, taken, path)
     copied = skeleton.copy(root)
+    recorder.late = late and _multiplies(skeleton.copies.values())
     with recording(recorder):
         start = taken.take(seed, "seed")
         taken.layout(seed, "seed")
@@ -610,6 +642,10 @@ def _prepared_pass(
         for g in found:
             if type(g) is not Recorded:
                 raise Unrecordable("a gradient that does not depend on values")
+            if recorder.late:
+                if not finite(g.value):
+                    raise _Unfinite
+                _finite(g)
             storage = g.slot.storage
             if storage is not None and (
                 not storage.made or storage.index in taking or g.value.base is not None or g.slot.offset

@@ -666,6 +666,8 @@ def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
     recorder = _active.get()
     if recorder is not None and (recorder.loops or recorder.late):
         return found
+    if op is not None and op.pointwise and not op.multiplies:
+        return found
     if recorder is None or not recorder.live or op is None or not op.fused or op.pointwise or type(g) is not Recorded:
         return _own_zeros(op, g, found, *more)
     parts = [h for h in found if type(h) is Recorded and h.value.dtype.kind in "fc" and isinstance(h.value, np.ndarray)]
@@ -776,6 +778,7 @@ _copies: dict[Any, Any] = {
     zero_times_infinity.vanished: _vanished,
     elementwise._tanh_slope_of_few: _tanh_slope_of_few,
     elementwise._is_without_zeros: _is_without_zeros,
+    elementwise._is_one_block: lambda out: True,  # whoever makes loops of the calls chooses blocks himself
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},
 }
 _tables: dict[int, _Globals] = {}

@@ -187,6 +187,10 @@ def _tanh_slope_of_number(out: float, x: float) -> float:
     return found if found > 0.3 else exp_of_number(-2 * abs(x)) * (1 + abs(out)) ** 2
 
 
+def _is_one_block(out: Any) -> bool:
+    return bool(out.size <= _BLOCK)
+
+
 def _tanh_slope_of_few(out: Any, x: Any) -> Any:
     return np.array(list(map(_tanh_slope_of_number, out.tolist(), x.tolist())), out.dtype)
 
@@ -208,7 +212,7 @@ def _tanh_slope(out: Any, x: Any) -> Any:
         return dtype.type(_tanh_slope_of_number(float(out), float(x)))
     if out.ndim == 1 and out.size < _FEW:
         return _tanh_slope_of_few(out, x)
-    if out.ndim and out.size <= _BLOCK:
+    if out.ndim and _is_one_block(out):
         slope = np.abs(x)
         slope *= -2
         np.exp(slope, slope)
