@@ -288,8 +288,9 @@ def sign(x: Any, /) -> Any:
     >>> np.sign(autodiff.tensor([3 + 4j], requires_grad=True)).data
     array([0.6+0.8j])
     """
-    if np.result_type(bare(x)).kind != "c":
-        return wrap(np.sign(bare(x)), None)
+    plain = np.asarray(dispatch.bare(x)) if isinstance(x, list | tuple) else bare(x)
+    if np.result_type(plain).kind != "c":
+        return wrap(np.sign(plain), None)
     return quotient(x, np.abs(x))
 
 

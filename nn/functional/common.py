@@ -6,21 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import Tensor
+from autodiff import Tensor, array
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.dispatch import holds_tensor
 from autodiff.ops.common import real_numbers
 
 __all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
 
 
 def as_input(x: Any) -> Any:
-    """A Tensor as it is, anything else as an array."""
-    return x if isinstance(x, Tensor) else np.asarray(x)
+    """A Tensor as it is, a list of Tensors joined, anything else as an array."""
+    if isinstance(x, Tensor):
+        return x
+    return array(x) if holds_tensor(x) else np.asarray(x)
 
 
 def as_tensor(x: Any, like: Any = None) -> Tensor:
     """A Tensor of floating-point numbers; integers, such as targets, take the dtype of ``like`` or become float64."""
-    t = x if isinstance(x, Tensor) else Tensor(x)
+    t = x if isinstance(x, Tensor) else array(x) if holds_tensor(x) else Tensor(x)
     return t if t.dtype.kind in "fc" else t.astype(np.float64 if like is None else like.dtype)
 
 

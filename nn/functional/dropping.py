@@ -40,7 +40,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, generator: np.ran
     (2,)
     """
     _probability("dropout", p)
-    x = input if isinstance(input, Tensor) else Tensor(input)
+    x = as_tensor(input)
     if not training or p == 0:
         return x
     return fused.dropout.function(x, fused.dropout_mask(x.shape, p, default_generator(generator)), p=p)  # type: ignore[no-any-return]

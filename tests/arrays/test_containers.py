@@ -8,6 +8,7 @@ import pytest
 
 import autodiff as ad
 from autodiff.core.errors import ForeignArrayError
+from nn import functional as F
 
 
 class Unit:
@@ -365,6 +366,11 @@ LISTS = {
     "clip": lambda a, b: ad.clip([a, b], 0.0, 3.5),
     "take": lambda a, b: ad.take([a, b], [1, 1, 0]),
     "logsumexp": lambda a, b: ad.special.logsumexp([a, b]),
+    "sign": lambda a, b: ad.sign([a, b]) * a,
+    "gelu": lambda a, b: F.gelu([a, b]),
+    "linear": lambda a, b: F.linear([[a, b]], [[b, a]]),
+    "mse_loss": lambda a, b: F.mse_loss([a, b], [b, 1.0]),
+    "cross_entropy": lambda a, b: F.cross_entropy([[a, b], [b, a]], [0, 1]),
 }
 
 
