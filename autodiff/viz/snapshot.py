@@ -484,10 +484,10 @@ class _Builder:
                 continue
             entry = stand_in._node if isinstance(stand_in, Tensor) else None
             rows, details = self.agreement(done, slot, entry) if compare and parent is not None else ((), ())
+            source = places[parent] if parent is not None else self.constant(constants[slot], cluster)
             port = by_slot[slot] = self.box(
                 label=input_name, kind="port", family="leaf", cluster=frame, rows=rows, details=details
             )
-            source = places[parent] if parent is not None else self.constant(constants[slot], cluster)
             self.arrow(source, port, slot, **self.message(node, slot))
             if entry is not None:
                 ports[entry] = port

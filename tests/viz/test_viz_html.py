@@ -341,6 +341,55 @@ def test_a_fragment_opens_at_a_step_and_the_theme_can_be_changed(browser, pages)
 
 
 @needs_browser
+def test_a_box_reads_as_sentences_and_its_panel_closes(browser, pages):
+    browser.open(pages / "scalar.html")
+    label = "return document.querySelector(arguments[0]).getAttribute('aria-label')"
+    assert browser.script(label, browser.node("sin")).startswith(
+        "sin, operation of shape scalar float64. Computed from y."
+    )
+    assert "Value 0.14112. Gradient 2." in browser.script(label, browser.node("sin"))
+    browser.click(browser.node("sin"))
+    browser.click('aside [aria-label="close details"]')
+    assert browser.script("return document.getElementById('side').hidden")
+
+
+@needs_browser
+def test_a_print_holds_the_whole_picture_and_nothing_else(browser, pages):
+    browser.open(pages / "net.html")
+    browser.send("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"media": "print"}})
+    try:
+        browser.script("dispatchEvent(new Event('beforeprint'))")
+        box = "const r = arguments[0].getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]"
+        left, top, right, bottom = browser.script(box.replace("arguments[0]", "document.getElementById('picture')"))
+        boxes = browser.script(
+            "return [...document.querySelectorAll('#picture .node')].map(e => { const r = e.getBoundingClientRect();"
+            " return [r.left, r.top, r.right, r.bottom]; })"
+        )
+        assert boxes
+        for a, b, c, d in boxes:
+            assert left <= a
+            assert top <= b
+            assert c <= right
+            assert d <= bottom
+        assert browser.script("return document.getElementById('step').offsetParent === null")
+        browser.script("dispatchEvent(new Event('afterprint'))")
+        assert browser.script("return document.querySelector('#picture > g').hasAttribute('transform')")
+    finally:
+        browser.send("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"media": ""}})
+
+
+@needs_browser
+def test_steps_of_a_program_that_failed_say_so(browser, tmp_path):
+    draw(lambda a, b: np.sin(a) @ b, np.ones((2, 3)), np.ones(4), values=True).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.keys("b")
+    assert browser.text("#what") == "The program stopped at @, so nothing runs backward."
+    browser.keys("a")
+    browser.keys("nnn")
+    assert browser.text("#what").startswith("@ fails with ")
+
+
+@needs_browser
 def test_names_stay_text(browser, pages):
     browser.open(pages / "hostile.html")
     assert browser.script("return document.title") == '<img src=x onerror="document.title=1">'

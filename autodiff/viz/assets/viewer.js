@@ -407,12 +407,24 @@ function viewer(data, own) {
   }
   const text = (t, x, y, size, kind, anchor) => make("text", { class: kind, x, y, "font-size": size, "text-anchor": anchor || "middle" }, t);
 
+  const KINDS = { parameter: "parameter", constant: "constant", input: "input", gradient: "gradient", fused: "fused operation", port: "input of a fused operation", op: "operation" };
+  const listed = (words) => (words.length > 4 ? `${words.slice(0, 3).join(", ")} and ${words.length - 3} more` : words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}` : words.join(""));
+  /** A box in sentences, for a screen reader. */
+  function sentences(b) {
+    const called = (n) => n.name || n.label, kind = b.isCluster ? `folded block of ${b.count || "some"} operation${b.count === 1 ? "" : "s"}${b.times > 1 ? `, repeated ${b.times} times` : ""}` : KINDS[b.kind] || b.kind;
+    const shape = b.shape ? ` of shape ${b.shape.replaceAll("×", " by ")}` : "";
+    const from = b.isCluster ? [] : [...new Set(into[b.index].filter((e) => e.kind !== "link").map((e) => called(nodes[e.source])))];
+    const said = b.rows.map((row) => row.replace(/^= /, "Value ").replace(/^∂ /, "Gradient ").replace(/^‖∂‖ /, "Gradient of norm ").replaceAll("×", " by "));
+    return [`${b.label}${b.name && b.name !== b.label ? ` (${b.name})` : ""}, ${kind}${shape}`, from.length ? `${b.kind === "gradient" ? "From" : "Computed from"} ${listed(from)}` : "", ...said,
+      b.alert || b.alarms ? `Warning: ${b.alert || b.alarms}` : "", b.isCluster ? "Press Enter to open" : ""].filter(Boolean).map((t) => `${t}.`).join(" ");
+  }
+
   function drawBox(b) {
     const p = plan.places.get(b.id), { lines, width, height } = b.box, left = p.x - width / 2, top = p.y - height / 2;
     const alert = b.alert || b.alarms;
     const kind = b.isCluster && b.kind !== "fused" ? "fold" : b.kind;
     const e = make("g", { class: `node ${kind} f-${alert ? "alert" : b.family}${alert ? " bad" : ""}`, id: b.id, tabindex: "-1", role: "button",
-      "aria-label": lines.map((l) => l[0]).join(", ") + (b.isCluster ? ", folded, press Enter to open" : "") });
+      "aria-label": sentences(b) });
     const radius = isPill(b) && lines.length < 4 && !b.box.tall ? height / 2 : b.kind === "input" || b.kind === "constant" ? 2.5 : 7;
     if (b.isCluster && b.times > 1) for (const s of [6, 3]) e.append(make("rect", { class: "body", x: left + s, y: top - s, width, height, rx: radius }));
     e.append(make("rect", { class: "body", x: left, y: top, width, height, rx: radius }));
@@ -471,7 +483,7 @@ function viewer(data, own) {
   function drawArrow(a) {
     const said = a.parts.length > 1 ? [...a.parts.slice(0, 8).map((e) => `${nodes[e.source].label} → ${nodes[e.target].label}${value(e) ? `: ∂ ${value(e)}` : ""}`), ...(a.parts.length > 8 ? [`and ${a.parts.length - 8} more`] : [])].join("\n")
       : [`${nodes[a.edge.source].label} → ${nodes[a.edge.target].label}${elsewhere(a)}`, ...a.edge.details.map(([k, v]) => `${k}: ${v}`)].join("\n");
-    const e = make("g", { class: `edge ${a.kind}${a.border !== undefined ? " border" : ""}${a.alert ? " bad" : ""}`, id: a.id,
+    const e = make("g", { "aria-hidden": "true", class: `edge ${a.kind}${a.border !== undefined ? " border" : ""}${a.alert ? " bad" : ""}`, id: a.id,
       "data-source": a.half === "in" || a.hiddenSource ? nodes[a.edge.source].id : a.source.id,
       "data-target": a.half === "out" || (a.border !== undefined && !a.hiddenSource) ? nodes[a.edge.target].id : a.target.id });
     const from = plan.places.get(a.source.id), to = plan.places.get(a.target.id);
@@ -752,7 +764,10 @@ function viewer(data, own) {
     if (item.name && item.name !== item.label) add("name", item.name);
     if (item.shape) add("output", item.shape);
     for (const [k, v] of item.details) add(k, v);
-    const parts = [element("h2", item.label)];
+    const close = element("button", "×", "close");
+    close.setAttribute("aria-label", "close details");
+    close.addEventListener("click", () => select(null));
+    const parts = [close, element("h2", item.label)];
     if (item.alert) parts.push(element("p", `⚠ ${/^(NaN|inf)/.test(item.alert) ? 'holds ' : ''}${item.alert}`, "alert"));
     parts.push(list);
     for (const m of item.maps || []) {
@@ -865,7 +880,9 @@ function viewer(data, own) {
   const giver = (a) => (turned ? a.source : a.target), taker = (a) => (turned ? a.target : a.source);
 
   /** The boxes that take part in the backward pass, each after all that use it. */
+  const failed = nodes.find((n) => n.details.some(([k]) => k === "error"));
   function backwardOrder() {
+    if (failed) return [];
     const flows = view.arrows.filter((a) => rule(a) && !a.half && a.kind !== "carry" && a.source !== a.target);
     const waiting = new Map(view.boxes.map((b) => [b.id, 0])), from = new Map();
     for (const a of flows) { waiting.set(taker(a).id, waiting.get(taker(a).id) + 1); if (!from.has(giver(a).id)) from.set(giver(a).id, []); from.get(giver(a).id).push(a); }
@@ -915,7 +932,7 @@ function viewer(data, own) {
 
   function showStep() {
     clearStep();
-    if (!steps.order.length) { $("what").textContent = "Nothing here asks for a gradient."; $("sends").replaceChildren(); return; }
+    if (!steps.order.length) { $("count").textContent = ""; $("what").textContent = failed ? `The program stopped at ${failed.label}, so nothing runs backward.` : "Nothing here asks for a gradient."; $("sends").replaceChildren(); return; }
     const now = steps.order[steps.at], done = new Set(steps.order.slice(0, steps.at).map((b) => b.id));
     for (const id of done) elements.get(id)?.classList.add("done");
     elements.get(now.id)?.classList.add("now");
@@ -983,7 +1000,7 @@ function viewer(data, own) {
     }
     const facts = Object.fromEntries(now.details), known = formulaOf(now), got = facts.value || facts.statistics || "";
     const leaf = !now.isCluster && !into[now.index].length;
-    $("what").textContent = leaf ? `${now.label} is given${got ? `: ${got}` : ""}` : now.isCluster ? `${now.label} runs` : `${now.label} computes ${got ? `${got}` : "its value"}${now.shape ? ` (${now.shape})` : ""}`;
+    $("what").textContent = now === failed ? `${now.label} fails with ${facts.error}: ${facts.message}` : leaf ? `${now.label} is given${got ? `: ${got}` : ""}` : now.isCluster ? `${now.label} runs` : `${now.label} computes ${got ? `${got}` : "its value"}${now.shape ? ` (${now.shape})` : ""}`;
     const rows = leaf || now.isCluster ? [] : into[now.index].filter((e) => e.kind !== "link").map((e) => {
       const from = nodes[e.source], f = Object.fromEntries(e.details);
       return element("li", `${f.input && f.input !== from.label ? `${f.input} is ` : "takes "}${from.label}${from.name && from.name !== from.label ? ` (${from.name})` : ""}${Object.fromEntries(from.details).value ? ` = ${Object.fromEntries(from.details).value}` : ""}`);
@@ -1080,7 +1097,7 @@ function viewer(data, own) {
   function chain(item, line) {
     const path = [];
     for (let n = item; path.length <= 40;) { const e = outOf[n.index].find(ruled); if (!e || turned) break; path.push(e); n = nodes[e.target]; }
-    if (!path.length || path.length > 40) return [];
+    if (!path.length || path.length > 40 || failed) return [];
     const ways = new Array(nodes.length).fill(0);
     for (let i = nodes.length - 1; i >= 0; i--) { const on = outOf[i].filter(ruled); ways[i] = on.length ? on.reduce((sum, e) => sum + ways[e.target], 0) : 1; }
     const called = (n) => n.name || n.label, last = nodes[path[path.length - 1].target];
@@ -1252,6 +1269,10 @@ function viewer(data, own) {
     document.body.dataset.theme = dark ? "light" : "dark";
   });
   listen(svg, "click", (event) => { if (event.target === svg && !moved) select(null); });
+
+  // On paper the whole picture stands on one sheet.
+  listen(window, "beforeprint", () => { const b = root.getBBox(); root.removeAttribute("transform"); svg.setAttribute("viewBox", `${b.x - 8} ${b.y - 8} ${b.width + 16} ${b.height + 16}`); });
+  listen(window, "afterprint", () => { svg.removeAttribute("viewBox"); apply(); });
 
   listen(window, "message", (event) => {
     if (event.source !== parent || event.data?.autodiff !== "select" || event.data.id === (selected ? selected.id : "")) return;
