@@ -84,11 +84,12 @@ def share(listing: Listing) -> None:
         except TypeError:  # it takes what cannot be compared
             first = op
         source = first.out
-        if first is op:  # of what is not written into a copy is the same
-            source = inputs[0] if steady and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out) else None
-        if source is None:
-            kept.append(op)
-        elif op.kind != "guard":
+        if first is op:
+            if not (steady and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out)):
+                kept.append(op)
+                continue
+            source = inputs[0]  # of what is not written into a copy is the same
+        if op.kind != "guard":
             instead[out.index] = source
             if out.storage is not source.storage:
                 moved[out.storage.index] = source.storage, source.offset - out.offset
