@@ -31,7 +31,7 @@ def vanished(value: Any) -> bool:
     values = getattr(value, "_data", value)
     while hasattr(values, "array"):
         values = values.array
-    return bool(values.size and values.item(0) == 0 and not values.any())
+    return bool(values.size) and bool(values[(0,) * values.ndim] == 0) and not bool(values.any())
 
 
 def usual(value: Any) -> bool:

@@ -627,3 +627,16 @@ def test_what_was_computed_before_is_not_computed_again() -> None:
             np.testing.assert_array_equal(one, other)
         found[3][:] = 0  # what is returned is nobody else's
         np.testing.assert_array_equal(found[4][0], expected[4][0])
+
+
+def test_a_tangent_that_vanishes_is_followed() -> None:
+    """Hand tracking: columns of a Jacobian that are zero where a product is reached."""
+
+    def f(theta: Any) -> Any:
+        turned = np.stack([np.stack([np.cos(theta[0]), theta[1] * 0.0]), np.stack([theta[2], np.sin(theta[0])])])
+        return np.ravel(np.matmul(np.ones((3, 2)), turned) @ np.ones((2, 2)))
+
+    theta = np.array([0.3, 0.0, 0.0])
+    compiled = autodiff.jit(autodiff.jacfwd(f))
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(theta), autodiff.jacfwd(f)(theta))
