@@ -441,7 +441,10 @@ again."""
             text,
             "",
         ]
-        Path(__file__).parents[1].joinpath("docs", "checkers.md").write_text("\n".join(page))
+        target = Path(__file__).parents[1].joinpath("docs", "checkers.md")
+        # What other commands wrote stays.
+        rest = target.read_text().partition("## By classes of functions")
+        target.write_text("\n".join(page) + "\n" * bool(rest[1]) + "".join(rest[1:]))
 
 
 _INTRODUCTION = """Written by `python -m benchmarks.checkers --write` in one run. The wrong gradients stand in

@@ -23,7 +23,7 @@ from autodiff.files import replacing
 from autodiff.ops import special
 from autodiff.testing.discovery import Found, found_in
 from autodiff.testing.draw import RandomDraw
-from autodiff.testing.foreign import laws_of, mutants_of
+from autodiff.testing.foreign import laws_of, mutants_of, problem_of
 from autodiff.testing.mutation import Mutants, mutants, telling_calls
 from autodiff.testing.pages import Case, page_html, page_markdown
 from autodiff.testing.verify import Verification, find, verify, verify_all
@@ -165,6 +165,16 @@ def _whole(item: Found, deep: bool) -> None:
         raise ArgumentError(
             f"not checked, for no inputs are known: give {item.name} a function gradcase_inputs() that returns them"
         )
+    if item.guessed:
+        try:
+            problem_of(item.checker, item.arguments)
+        except GradientMismatch:
+            raise
+        except Exception as error:
+            raise ArgumentError(
+                f"not checked, for inputs guessed from the names of its parameters do not fit ({error}): give"
+                f" {item.name} a function gradcase_inputs() that returns them"
+            ) from error
     item.check()
     broken = laws_of(item.checker, *item.arguments)
     if broken:

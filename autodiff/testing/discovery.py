@@ -35,6 +35,8 @@ class Found:
         What the checker is given before the inputs.
     inputs : list or None
         None where none are known.
+    guessed : bool
+        Whether the inputs are guessed from the names of the parameters.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Found:
     checker: Callable[..., Any]
     functions: tuple[Any, ...]
     inputs: list[Any] | None
+    guessed: bool = False
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -76,8 +79,9 @@ def found_in(module: ModuleType) -> Iterator[Found]:
         if getattr(forward, "__module__", None) != module.__name__:
             continue
         names = {name, *(str(getattr(f, "__name__", name)) for f in (forward, backward) if f is not None)}
-        inputs = _inputs(forward) or course.sample_inputs(name, forward)
-        yield Found(name, frozenset(names), check_pair, (forward, backward), inputs)
+        inputs = _inputs(forward)
+        guess = course.sample_inputs(name, forward) if inputs is None else inputs
+        yield Found(name, frozenset(names), check_pair, (forward, backward), guess, inputs is None)
 
 
 def found_under(folder: Path) -> dict[str, Found]:

@@ -14,7 +14,7 @@ from autodiff.core.errors import AutodiffError
 from autodiff.testing.arguments import plain
 from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
 
-__all__ = ["LAYOUTS", "MUTATIONS", "Mutants", "emptied", "equal", "laws_of", "mutants_of"]
+__all__ = ["LAYOUTS", "MUTATIONS", "Mutants", "emptied", "equal", "laws_of", "mutants_of", "problem_of"]
 
 Bend = Callable[[Any], Any]
 
@@ -95,7 +95,7 @@ def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, s
     >>> list(laws_of(check_pair, np.tanh, lambda g, x: np.abs(g) / np.cosh(x) ** 2, [np.array([0.3, -1.0])]))
     ['linear in the cotangent']
     """
-    problem = _problem(check, args, kwargs)
+    problem = problem_of(check, args, kwargs)
     broken: dict[str, str] = {}
     for name, holds in _FOREIGN.items():
         try:
@@ -106,7 +106,7 @@ def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, s
             # A pair, or a function that can be differentiated but once, has no second derivative.
             continue
     try:
-        empty = _problem(check, [_without_elements(a) for a in args], kwargs)
+        empty = problem_of(check, [_without_elements(a) for a in args], kwargs)
         found = _pulled(empty, empty.cotangents)
     except (AutodiffError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
         return broken
@@ -115,10 +115,11 @@ def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, s
     return broken
 
 
-def _problem(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Problem:
+def problem_of(check: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Problem:
+    """What a check would compare."""
     token = PROBLEMS.set([])
     try:
-        check(*args, **{**kwargs, "raises": False})
+        check(*args, **{**(kwargs or {}), "raises": False})
         (problem,) = PROBLEMS.get() or []
         return problem
     finally:

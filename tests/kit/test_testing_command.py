@@ -59,6 +59,8 @@ def test_a_modules_gradients_obey_the_laws_or_are_named(tmp_path, monkeypatch, c
         "@autodiff.custom_vjp\ndef cube(x):\n    return x**3\n"
         "cube.defvjp(lambda x: (x**3, x), lambda x, g: (3 * g * x**2,))\n"
         "cube.gradcase_inputs = lambda: [np.array([0.5, -2.0])]\n"
+        "def scale_forward(x, w):\n    return x * w, (x, w)\n"
+        "def scale_backward(dout, cache):\n    return dout * cache[1], (dout * cache[0]).sum(0)\n"
         "class Forgotten(torch.autograd.Function):\n"
         "    @staticmethod\n    def forward(ctx, x):\n        return x\n"
         "    @staticmethod\n    def backward(ctx, g):\n        return g\n"
@@ -69,4 +71,5 @@ def test_a_modules_gradients_obey_the_laws_or_are_named(tmp_path, monkeypatch, c
     out = capsys.readouterr().out
     assert "relu_backward: failed\nGradientMismatch: linear in the cotangent" in out
     assert "cube: passed" in out
+    assert "scale_backward: failed\nArgumentError: not checked, for inputs guessed from the names" in out
     assert "Forgotten: failed\nArgumentError: not checked, for no inputs are known" in out

@@ -239,3 +239,42 @@ def test_the_gate_knows_custom_rules_and_pairs_of_the_project(tmp_path: Path) ->
     result = pytest_in(tmp_path, "-p", "autodiff.testing.plugin", "--grad-coverage", str(tmp_path))
     assert result.returncode == 1
     assert "operations without a gradcase: forgotten_square, relu_backward\n" in result.stdout, result.stdout
+
+
+def test_checks_of_other_libraries_run_without_our_engine(tmp_path: Path) -> None:
+    # A process in which the package itself is empty: what the kit imports by itself is all there is.
+    program = tmp_path / "alone.py"
+    program.write_text(
+        """
+import sys
+import types
+
+for name in ("autodiff", "autodiff.testing"):
+    package = types.ModuleType(name)
+    package.__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
+    sys.modules[name] = package
+
+import numpy as np
+from autodiff.testing import strategies
+from autodiff.testing.adapters import check_engine, check_jax, check_pair, check_torch
+from autodiff.testing.course import check_layer
+from autodiff.testing.foreign import laws_of, mutants_of
+from autodiff.testing.plugin import gradcase
+import torch
+
+pair = np.tanh, lambda g, x: g / np.cosh(x) ** 2, [np.array([0.3, -1.0])]
+report = check_pair(np.tanh, lambda g, x: g * np.cosh(x), pair[2], raises=False)
+assert report.verdict == "fail" and report.hints is not None and "check_pair" in str(report)
+assert check_pair(*pair).verdict == "pass" and laws_of(check_pair, *pair) == {} and mutants_of(check_pair, *pair).passed
+assert check_torch(lambda x: torch.sin(x) * x, np.array([0.3, -1.2])).verdict == "pass"
+allowed = {"core", "core.errors", "extras", "facts", "files", "tables"}
+loaded = {name.partition(".")[2] for name in sys.modules if name.startswith("autodiff.")}
+print(sorted(name for name in loaded - allowed if name.partition(".")[0] != "testing"))
+print(sorted(loaded & {f"testing.{name}" for name in ("laws", "mutation", "truths", "verify")}))
+"""
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, str(program), root], capture_output=True, text=True, env={"PYTHONPATH": root}, cwd=tmp_path
+    )
+    assert done.stdout == "[]\n[]\n", done.stdout + done.stderr[-2000:]
