@@ -106,9 +106,6 @@ def to_dot(view: GraphView, *, rankdir: str = "TB") -> str:
     out.extend(_edge(edge, edge.source in right) for edge in view.edges)
     for box, leaves in aside.items():
         out.append(f"  {{rank=same; {'; '.join(map(quote, [box, *leaves]))}}}")
-    kept = {leaf for leaves in aside.values() for leaf in leaves}
-    spacers = ((above, leaf) for above, leaf in _spacers(view) if leaf not in kept)
-    out.extend(f"  {quote(above)} -> {quote(leaf)} [style=invis, weight=0];" for above, leaf in spacers)
     out.append("}")
     return "\n".join(out) + "\n"
 
@@ -138,39 +135,6 @@ def beside(view: GraphView) -> dict[str, list[str]]:
         if reads[leaf] == 1 and not edges[0].upward and edges[0].target in flows:
             found.setdefault(edges[0].target, []).append(leaf)
     return {box: leaves for box, leaves in found.items() if len(leaves) <= 2}
-
-
-def _spacers(view: GraphView) -> list[tuple[str, str]]:
-    """Pairs (box, leaf of a frame) of which the second is to stand below the first, so that frames follow one
-    another.
-    """
-    if not any(cluster.kind in ("module", "fused") for cluster in view.clusters):
-        return []
-    by_id = {node.id: node for node in view.nodes}
-    leaves = {node.id for node in view.nodes if node.kind in ("parameter", "constant", "input")}
-    flows: dict[str, list[str]] = {}
-    used: set[str] = set()
-    for edge in view.edges:
-        used.add(edge.source)
-        if edge.kind == "data" and not edge.upward and edge.source not in leaves:
-            flows.setdefault(edge.target, []).append(edge.source)
-    entries: dict[str | None, str] = {}
-    for edge in view.edges:
-        if edge.source not in leaves and by_id[edge.target].kind == "port":
-            entries.setdefault(by_id[edge.target].cluster, edge.source)
-    pairs: list[tuple[str, str]] = []
-    seen: set[str] = set()
-    for edge in view.edges:
-        # Only the first use of a leaf says where it belongs; a later one would drag it, and what uses it, down.
-        if edge.source not in leaves or edge.source in seen or edge.kind != "data":
-            continue
-        seen.add(edge.source)
-        target, home = by_id[edge.target], by_id[edge.source].cluster
-        if target.kind == "port" and target.id not in used and target.cluster in entries:
-            pairs.append((entries[target.cluster], edge.source))
-        elif home is not None:
-            pairs.extend((box, edge.source) for box in flows.get(edge.target, ())[:1] if by_id[box].cluster != home)
-    return pairs
 
 
 def heading(cluster: ClusterView) -> list[str]:

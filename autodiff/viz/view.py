@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
 from autodiff.core.errors import ArgumentError
 
@@ -121,25 +122,7 @@ class NodeView:
         >>> NodeView("n0", "exp").moved("c1").cluster
         'c1'
         """
-        return NodeView(
-            self.id,
-            self.label,
-            self.kind,
-            self.family,
-            self.shape,
-            self.dtype,
-            self.name,
-            cluster,
-            self.rows,
-            self.details,
-            self.alert,
-            self.count,
-            self.times,
-            self.seconds,
-            self.nbytes,
-            self.maps,
-            self.numbers,
-        )
+        return NodeView(*_with(_NODE(self), 7, cluster))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +166,7 @@ class EdgeView:
 
     def moved(self, source: str, target: str, kind: EdgeKind, count: int) -> EdgeView:
         """The same arrow between other boxes."""
-        return EdgeView(
-            self.id, source, target, self.slot, kind, self.label, count, self.alert, self.details, self.upward
-        )
+        return EdgeView(*_with(_with(_EDGE(self), 1, source, target), 4, kind, self.label, count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,24 +217,17 @@ class ClusterView:
 
     def moved(self, parent: str | None, collapsed: bool, rolled: bool) -> ClusterView:
         """The same cluster elsewhere, opened or closed."""
-        return ClusterView(
-            self.id,
-            self.label,
-            self.kind,
-            parent,
-            self.caption,
-            collapsed,
-            rolled,
-            self.family,
-            self.shape,
-            self.dtype,
-            self.name,
-            self.rows,
-            self.details,
-            self.alert,
-            self.count,
-            self.times,
-        )
+        return ClusterView(*_with(_with(_CLUSTER(self), 3, parent), 5, collapsed, rolled))
+
+
+def _with(values: tuple[Any, ...], place: int, *others: Any) -> tuple[Any, ...]:
+    """Some values with others from a place on."""
+    return values[:place] + others + values[place + len(others) :]
+
+
+_NODE, _EDGE, _CLUSTER = (
+    attrgetter(*(field.name for field in fields(kind))) for kind in (NodeView, EdgeView, ClusterView)
+)
 
 
 @dataclass(frozen=True, slots=True)

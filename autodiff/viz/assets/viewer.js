@@ -386,7 +386,7 @@ function viewer(data, own) {
     const wide = headingText(f), last = r.right - (f.kind === "repeat" ? 134 : 12) - wide;
     return [r.left + 30, ...ports.map((p) => p + 8), last].filter((x) => x >= r.left + 30 && (x <= last + 0.5 || x === r.left + 30)).sort((a, b) => a - b).find((x) => !ports.some((p) => p > x - 6 && p < x + wide + 4));
   }
-  const headingWidth = (f) => Math.max(...headingLines(f).map((t, i) => measure(t, i ? 10.5 : 12, !i))) + 44 + (f.kind === "repeat" ? 130 : 0);
+  const headingWidth = (f) => headingText(f) + 44 + (f.kind === "repeat" ? 130 : 0);
   const arrowText = (a) => (a.label ? short(a.label, 40) : "") + (a.count > 1 && !a.half && a.border === undefined ? ` ×${a.count}` : "");
   /** In which copy a node lies, as far as copies are hidden. */
   const copyOf = (n) => { if (n.parent < 0) return ""; const k = copiesAround[n.parent].find((c) => clusters[clusters[c].parent].rolled && clusters[c].copy !== clusters[clusters[c].parent].at); return k === undefined ? "" : ` (copy ${clusters[k].copy + 1})`; };
