@@ -150,16 +150,22 @@ def gradients_at(outputs: Sequence[Any], seeds: Sequence[Any], targets: Sequence
     )
 
 
+class Along(frozenset[Any]):
+    """What a pass is recorded as a function of, where that is its cotangent alone: in it the pass is linear."""
+
+
 class _Defined(Operation):
     """The operation of one such node."""
 
-    def __init__(self, name: str, pullback: Callable[[Any, Any, bool], Sequence[Any]]) -> None:
+    def __init__(self, name: str, pullback: Callable[[Any, Any, bool], Sequence[Any]], tangent: Any) -> None:
         self.name = self.label = name
-        self.pullback = pullback
+        self.pullback, self.tangent = pullback, tangent
         self.inputs: tuple[str, ...] = ()
 
     def pull(self, node: Node, g: Any, recording: Any) -> list[Any]:
         (out,) = node.saved
+        if isinstance(recording, Along) and self.tangent is not None and out.dtype.kind == "f":
+            return self._along(node, g, out)
         # Of a set of entries, as a function of which the pass is recorded, more is recorded than is asked for.
         recording = recording is not False
         if recording:
@@ -176,13 +182,42 @@ class _Defined(Operation):
             for parent, gradient in zip(node.parents, found, strict=True)
         ]
 
+    def _along(self, node: Node, g: Any, out: Any) -> list[Any]:
+        """The gradients as linear functions of the cotangent, whose own pullback is the tangent."""
+        found = [
+            None if parent is None or part is None else np.asarray(fit(part, parent, self))
+            for parent, part in zip(node.parents, self.pullback(g._data, out, False), strict=True)
+        ]
+        shapes = [None if part is None else np.shape(part) for part in found]
+        ends = np.cumsum([0, *(0 if part is None else np.size(part) for part in found)]).tolist()
+
+        def pullback(t: Any, _: Any, recording: bool) -> list[Any]:
+            if isinstance(t, Batched):
+                raise Unbatchable
+            t = getattr(t, "_data", t)
+            places = zip(ends, ends[1:], shapes, strict=False)
+            return [self.tangent([None if s is None else t[i:j].reshape(s) for i, j, s in places])]
+
+        parts = [np.ravel(part) for part in found if part is not None]
+        whole = defined(self.name, np.concatenate([np.zeros(0), *parts]), [g._node], pullback)
+        return [
+            None if part is None else whole[i:j].reshape(part.shape).astype(part.dtype)
+            for i, j, part in zip(ends, ends[1:], found, strict=False)
+        ]
+
 
 def _stacked(parts: Sequence[Any]) -> Batched:
     some = next(part for part in parts if part is not None)
     return Batched(np.stack([np.zeros_like(some) if part is None else np.asarray(part) for part in parts]))
 
 
-def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[Any, Any, bool], Sequence[Any]]) -> Any:
+def defined(
+    name: str,
+    value: Any,
+    parents: Sequence[Any],
+    pullback: Callable[[Any, Any, bool], Sequence[Any]],
+    tangent: Callable[[Sequence[Any]], Any] | None = None,
+) -> Any:
     """A Tensor of ``value`` whose gradient ``pullback`` sends to ``parents``.
 
     Parameters
@@ -193,6 +228,9 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
     pullback : callable
         ``pullback(g, out, recording)`` gives one gradient or None per parent. While recording, ``g`` and ``out`` are
         Tensors and the gradients must be such functions of them and of what the parents stand for.
+    tangent : callable, optional
+        ``tangent(tangents)`` of one array or None per parent gives the value's: forward mode without a recorded
+        pullback.
 
     Returns
     -------
@@ -204,7 +242,7 @@ def defined(name: str, value: Any, parents: Sequence[Any], pullback: Callable[[A
         raise GraphError(f"{name}: call it through autodiff.closures.at_levels, so that forward mode can follow it")
     if not parents or value.dtype.kind not in "fc" or (state is not None and not state.grad):
         return wrap(value, None)
-    node = Node(_Defined(name, pullback), tuple(parents), (value,), None, value.shape, value.dtype)
+    node = Node(_Defined(name, pullback, tangent), tuple(parents), (value,), None, value.shape, value.dtype)
     if state is not None and state.mark is not None:
         node.set_extra("mark", state.mark)
     return wrap(value, node)
@@ -258,6 +296,33 @@ class _Lifted(Operation):
 
     def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, kept: None) -> tuple[Any, ...]:
         return (out, *arrays)
+
+    def push(self, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+        """The tangent: the gradients at all leaves, as linear functions of a cotangent, pulled back themselves."""
+        places = [i for i, t in enumerate(tangents) if t is not None]
+        along = [tangents[i] for i in places]
+        if any(isinstance(t, Batched) for t in along):
+            raise Unbatchable
+        tracked = any(hasattr(x, "_node") for x in (*along, *inputs))
+        seed = variable(np.zeros(self.result.shape, self.result.dtype))
+        leaves = [self.leaves[i]._node for i in places]
+        with state_as(self.collector.state()):
+            kept = True if tracked else Along((seed._node,))
+            pulled = gradients_of([self.result._node], [seed], leaves, create_graph=kept, free=False)
+            live = [(p, t) for p, t in zip(pulled, along, strict=True) if getattr(p, "_node", None) is not None]
+            if not live:
+                self.collector.fresh.clear()
+                return None
+            if not tracked:
+                roots, cotangents = [p._node for p, _ in live], [np.asarray(t, p.dtype) for p, t in live]
+                return gradients_of(roots, cotangents, [seed._node], free=False)[0]
+        values, more = self.collector.taken()
+        given, total = [*inputs, *values, np.zeros(seed.shape, seed.dtype)], None
+        for part, t in live:
+            op = _Lifted(f"gradient of {self.name}", part, [*self.leaves, *more, seed], self.collector)
+            moved = op._rule(len(given) - 1)(t, part, *given)
+            total = moved if total is None else total + moved
+        return total
 
     @property
     def rules(self) -> tuple[Callable[..., Any], ...]:

@@ -7,7 +7,8 @@ costs a few forward solves and holds the states at the steps, never the whole gr
 
 - RK23, RK45, DOP853: SciPy's own tableaux and interpolants; the derivative is exact for the steps that were taken.
 - Radau: the collocation equations of every step, as implicit functions; exact but for the solver's Newton tolerance.
-- BDF, LSODA: values are the solver's; the derivative is that of a Radau solution to the same tolerances.
+- BDF, LSODA: values are the solver's; the derivative is that of a Radau solution to the same tolerances; for LSODA of
+  one by DOP853 where the system is not stiff.
 
 Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I and II.
 """
@@ -325,6 +326,22 @@ class Radau:
 
 
 @cache
+def _lsoda() -> Any:
+    """SciPy's LSODA, which would go on for ever with steps that leave the time where it is."""
+
+    class LSODA(require("scipy.integrate").LSODA):  # type: ignore[misc]
+        stalls = 0
+
+        def _step_impl(self) -> tuple[bool, str | None]:
+            before = self.t
+            done, message = super()._step_impl()
+            self.stalls = self.stalls + 1 if self.t == before else 0
+            return (done, message) if self.stalls < 20 else (False, "The step size has become too small.")
+
+    return LSODA
+
+
+@cache
 def _scheme(method: str) -> Any:
     return Radau() if method == "Radau" else Explicit(method)
 
@@ -350,7 +367,7 @@ class Trajectory:
     method : str
         What took them: one of the explicit methods or "Radau".
     again : callable, optional
-        Makes a solution of the method "Radau", for a method whose own steps are not differentiated.
+        Makes (dense, method) of another method, for one whose own steps are not differentiated.
     """
 
     def __init__(
@@ -395,7 +412,7 @@ class Trajectory:
                 for t, y, slope in self.seen:
                     same_again("solve_ivp: fun", slope, self.numbers(t, y))
             if self.again is not None:
-                self.dense, self.method, self.again = self.again(), "Radau", None
+                (self.dense, self.method), self.again = self.again(), None
             if recording:
                 outs, seeds = self._replayed(flat, g, self.y0, self.t0, times.reshape(-1))
                 return gradients_at(outs, seeds, parents, True)
@@ -409,7 +426,13 @@ class Trajectory:
             found = [part for part, node in zip(known, own, strict=True) if node is not None] + rest
             return [part if part is None else Batched(part) if many else part[0] for part in found]
 
-        return defined("solve_ivp", value, parents, pullback)
+        def tangent(tangents: Sequence[Any]) -> Any:
+            known = iter(tangents)
+            dy, dt0, dt = (None if node is None else next(known) for node in own)
+            moved = self._pushed(flat, own[2] is not None, [dy, dt0, None if dt is None else np.ravel(dt), *known])
+            return moved.reshape(self.y0.size, *times.shape)
+
+        return defined("solve_ivp", value, parents, pullback, tangent)
 
     def same_step(self, k: int, end: Any) -> None:
         """Refuse an explicit step, taken again, that does not end where SciPy's did: the equation reads something that
@@ -426,6 +449,10 @@ class Trajectory:
             (float(t), float(piece.t_max - t if self.sign > 0 else piece.t_min - t), float(end))
             for t, end, piece in zip(self.dense.ts, self.dense.ts[1:], self.dense.interpolants, strict=False)
         ]
+
+    def _states(self) -> Any:
+        """The states (n, steps + 1) at the ends of the steps."""
+        return np.asarray(self.dense(self.dense.ts), self.y0.dtype)
 
     def _places(self, flat: Any, steps: list[Any], wanted: Any) -> list[list[int]]:
         """Which of the times that are wanted lie in each step."""
@@ -450,7 +477,7 @@ class Trajectory:
         """
         scheme, steps = _scheme(self.method), self._steps()
         places = self._places(flat, steps, g.any(axis=(0, 1)))
-        states = np.asarray(self.dense(self.dense.ts), self.y0.dtype)
+        states = self._states()
         moments = np.zeros((len(g), flat.size))
         rest: list[Any] = [None] * len(self.parents)
         initial = np.zeros(len(g))
@@ -474,8 +501,8 @@ class Trajectory:
                 start = max(least, stop - scheme.chunk)
                 if many and not first:
                     raise Unbatchable  # the steps are taken again for each
-                rows = [self._one(scheme, steps, places, states, flat, row, start, stop, first) for row in zip(
-                    g, adjoint, moments, strict=True)]  # fmt: skip
+                way = (scheme, steps, places, states, flat)
+                rows = [self._one(way, row, start, stop, first) for row in zip(g, adjoint, moments, strict=True)]
                 adjoint = np.stack([row[0] for row in rows])
                 parts = [
                     None if all(part is None for part in column) else np.stack(
@@ -488,31 +515,105 @@ class Trajectory:
             stop = start
         return adjoint, initial, moments, rest
 
-    def _one(
-        self, scheme: Any, steps: Any, places: Any, states: Any, flat: Any, row: Any, start: int, stop: int, first: bool
-    ) -> tuple[Any, Sequence[Any], Any]:
-        """Some steps taken again, recorded, and pulled back for one cotangent."""
-        g, adjoint, moments = row
-        y = variable(self.y0._data if start == 0 else states[:, start])
+    def _chain(self, f: Any, read: list[Any], y: Any, t0: Any, start: int, stop: int, way: Any) -> Any:
+        """Some steps taken once more: the states looked at, which times these are, the interpolant's slopes there, and
+        the state at the end.
+        """
+        scheme, steps, places, states, flat = way
+        outs, order, rates, first = [], [], [], None
+        for k in range(start, stop):
+            t, h, finish = steps[k]
+            moving = k == 0 and t0 is not None
+            time, length = (t0, t + h - t0) if moving else (t, h)
+            end, slopes = scheme.step(f, time, length, y, first, self._guess(t, h, states[:, k]), read)
+            self.same_step(k, end)
+            for j in places[k]:
+                x = (float(flat[j]) - t) / h
+                if x == 1.0 or (x == 0.0 and not moving):
+                    outs.append(end if x else y)
+                else:
+                    outs.append(
+                        scheme.between(
+                            f, time, length, y, end, slopes, (float(flat[j]) - time) / length if moving else x
+                        )
+                    )
+                order.append(j)
+                scheme.ending(f, time, length, end, slopes)
+                if isinstance(scheme, Explicit) and len(slopes) < len(scheme.P):
+                    scheme.between(f, time, length, y, end, slopes, 0.5)
+                rates.append(scheme.slope(h, slopes, x))
+            if k + 1 < stop:
+                first = scheme.ending(f, time, length, end, slopes)
+            if k + 1 < len(steps) and finish != t + h and abs(finish - (t + h)) > 1e-12 * abs(h):
+                end = scheme.between(f, time, length, y, end, slopes, (finish - t) / h)
+                first = None
+            y = end
+        return outs, order, rates, y
+
+    def _again(self, way: Any, start: int, stop: int, first: bool) -> Any:
+        """Some steps recorded: what :meth:`_chain` gives, and what it depends on: the state before, what the equation
+        reads, and the first time if that is asked for.
+        """
+        y = variable(self.y0._data if start == 0 else way[3][:, start])
         t0 = variable(self.t0._data) if first else None
         leaves = [variable(leaf._data) for leaf in self.leaves]
         read = [leaf._node for leaf in leaves] + self.closed_over
-        chain = _Chain(self, scheme, self.bind(leaves), read, steps, places, states, flat, g, moments)
-        outs, seeds, end = run_recorded(chain.run, y, t0, start, stop)
+        made = run_recorded(self._chain, self.bind(leaves), read, y, t0, start, stop, way)
         targets = [y._node, *read] + ([t0._node] if t0 is not None else [])
-        if strangers([*outs, end], set(targets)):
+        if strangers([*made[0], made[3]], set(targets)):
             raise GraphError(
                 "solve_ivp: fun reads a Tensor in some steps only, which was not seen before; pass it in args"
             )
-        found = gradients_at([*outs, end], [*seeds, adjoint], targets, False)
+        return made, targets
+
+    def _one(self, way: Any, row: Any, start: int, stop: int, first: bool) -> tuple[Any, Sequence[Any], Any]:
+        """Some steps taken again, recorded, and pulled back for one cotangent."""
+        g, adjoint, moments = row
+        (outs, order, rates, end), targets = self._again(way, start, stop, first)
+        for j, rate in zip(order, rates, strict=True):
+            moments[j] = np.real(np.sum(g[:, j] * rate))
+        found = gradients_at([*outs, end], [*(g[:, j] for j in order), adjoint], targets, False)
         before = np.zeros_like(adjoint) if found[0] is None else found[0]
-        return before, found[1 : len(read) + 1], found[-1] if first else None
+        return before, found[1 : len(self.parents) + 1], found[-1] if first else None
+
+    def _pushed(self, flat: Any, moving: bool, tangents: Sequence[Any]) -> Any:
+        """The tangent of the states at some times: from those of the first state, the first time, these times, and the
+        rest.
+        """
+        dy, dt0, dt, *rest = tangents
+        scheme, steps = _scheme(self.method), self._steps()
+        way = (scheme, steps, self._places(flat, steps, np.ones(flat.size, bool)), self._states(), flat)
+        out = np.zeros((self.y0.size, flat.size), self.y0.dtype)
+        y = np.zeros(self.y0.size, self.y0.dtype) if dy is None else dy
+        start, whole = 0, self.y0.size <= FULL_JACOBIANS and len(steps) > 4
+        while start < len(steps):
+            first = start == 0 and dt0 is not None
+            stop = 1 if first else min(start + (256 if whole else scheme.chunk), len(steps))
+            if whole and not first:
+                moments = np.zeros((1, flat.size)) if dt is not None else None
+                done = _Table(self, *way[:4], flat, np.zeros((1, *out.shape)), moments).pushed(
+                    y, dt, rest, out, start, stop
+                )
+                if done is None:
+                    whole = False
+                    continue
+                y = done
+            else:
+                (outs, order, rates, end), targets = self._again(way, start, stop, first)
+                dummies = [variable(np.zeros_like(y)) for _ in range(len(outs) + 1)]
+                pulled = gradients_at([*outs, end], dummies, targets, True)
+                moved = [y, *rest, *([dt0] if first else [])]
+                *parts, last = _transposed(pulled, moved, dummies)
+                for j, rate, part in zip(order, rates, parts, strict=True):
+                    out[:, j] = part + (0.0 if dt is None else rate * dt[j])
+                y = last
+            start = stop
+        return out
 
     def _replayed(self, flat: Any, g: Any, y: Any, t0: Any, times: Any) -> tuple[Any, Any]:
         """All steps as one recorded chain, for derivatives of derivatives."""
         scheme, steps = _scheme(self.method), self._steps()
-        places = self._places(flat, steps, np.ones(flat.size, bool))
-        states = np.asarray(self.dense(self.dense.ts), self.y0.dtype)
+        places, states = self._places(flat, steps, np.ones(flat.size, bool)), self._states()
         g = g.reshape(self.y0.size, -1)
         outs, seeds, first = [], [], None
         for k, (t, h, _) in enumerate(steps):
@@ -548,8 +649,10 @@ class _Table:
         self.path, self.scheme, self.steps, self.places, self.states = path, scheme, steps, places, states
         self.flat, self.g, self.moments = flat, g, moments
 
-    def pulled(self, adjoint: Any, start: int, stop: int) -> tuple[Any, Sequence[Any]] | None:
-        """The adjoint at the start of some steps, and what they add to the gradients of the parameters."""
+    def _recorded(self, start: int, stop: int) -> Any:
+        """The slopes at all points of some steps, as one recorded array; what the equation reads there; the Jacobians;
+        and where each step's points begin. None if the equation does not take many points at once.
+        """
         moments, points, ends = [], [], [0]
         with no_grad():
             for k in range(start, stop):
@@ -570,15 +673,68 @@ class _Table:
             seed[i] = 1
             (row,) = gradients_at([slopes], [seed], [y._node], False)
             jacobians[:, i, :] = 0 if row is None else row.T
-        if not self._proved(moments, points, jacobians):
+        targets = [leaf._node for leaf in leaves] + self.path.closed_over
+        if not self._proved(moments, points, jacobians) or strangers([slopes], {y._node, *targets}):
             return None
-        seeds = np.zeros((len(self.g), len(points), n), stacked.dtype)
+        return slopes, targets, jacobians, ends
+
+    def pushed(self, dy: Any, dt: Any, rest: Sequence[Any], out: Any, start: int, stop: int) -> Any:
+        """The tangent after some steps from the one before; ``out`` receives those at the times looked at."""
+        made = self._recorded(start, stop)
+        if made is None:
+            return None
+        slopes, targets, jacobians, ends = made
+        dummy = variable(np.zeros(slopes.shape, slopes.dtype))
+        (given,) = _transposed(gradients_at([slopes], [dummy], targets, True), rest, [dummy])
+        given = given.T
+        for k in range(start, stop):
+            here = slice(ends[k - start], ends[k - start + 1])
+            dy = self._step_on(k, dy, dt, jacobians[here], given[here], self._values[here], out)
+        return dy
+
+    def _step_on(self, k: int, dy: Any, dt: Any, jacobians: Any, given: Any, slopes: Any, out: Any) -> Any:
+        """The tangent after a step; ``given`` are the slopes' tangents at fixed states."""
+        t, h, _ = self.steps[k]
+        scheme = self.scheme
+        if isinstance(scheme, Radau):
+            right = np.asarray(h * (scheme.A @ (jacobians @ dy + given)))
+            moved = self._solved(k, jacobians, right.reshape(-1)).reshape(3, -1)
+            parts, scale, end = np.asarray(h * (scheme.A @ slopes)), 1.0, dy + moved[2]
+        else:
+            moved = np.zeros_like(given)
+            for i in range(len(given)):
+                moved[i] = jacobians[i] @ (dy + h * (scheme.A[i, :i] @ moved[:i])) + given[i]
+            parts, scale, end = slopes, h, dy + h * (scheme.B @ moved[: scheme.stages])
+        for j in self.places[k]:
+            x = (float(self.flat[j]) - t) / h
+            if x == 1.0:
+                out[:, j] = end
+            else:
+                out[:, j] = dy + scale * ((scheme.P @ x ** np.arange(1, scheme.P.shape[1] + 1)) @ moved)
+            if dt is not None:
+                out[:, j] += scheme.slope(h, list(parts), x) * dt[j]
+        return end
+
+    def _solved(self, k: int, jacobians: Any, b: Any, transposed: bool = False) -> Any:
+        """The solution of the equations of a step of Radau's, linearised."""
+        t, h, _ = self.steps[k]
+        n = jacobians.shape[1]
+        system = np.eye(3 * n) - h * np.einsum("ij,jab->iajb", self.scheme.A, jacobians).reshape(3 * n, 3 * n)
+        try:
+            return np.linalg.solve(system.T if transposed else system, b)
+        except np.linalg.LinAlgError as error:
+            raise SingularMatrixError(f"solve_ivp: the Radau step at t = {t:.6g} is singular") from error
+
+    def pulled(self, adjoint: Any, start: int, stop: int) -> tuple[Any, Sequence[Any]] | None:
+        """The adjoint at the start of some steps, and what they add to the gradients of the parameters."""
+        made = self._recorded(start, stop)
+        if made is None:
+            return None
+        slopes, targets, jacobians, ends = made
+        seeds = np.zeros((len(self.g), len(jacobians), jacobians.shape[1]), jacobians.dtype)
         for k in range(stop - 1, start - 1, -1):
             here = slice(ends[k - start], ends[k - start + 1])
             adjoint = self._step_back(k, adjoint, jacobians[here], seeds[:, here], self._values[here])
-        targets = [leaf._node for leaf in leaves] + self.path.closed_over
-        if strangers([slopes], {y._node, *targets}):
-            return None
         turned = np.ascontiguousarray(np.swapaxes(seeds, 1, 2))
         if len(turned) == 1:
             found = gradients_at([slopes], [turned[0]], targets, False)
@@ -652,11 +808,7 @@ class _Table:
                 differences += (scheme.P @ x ** np.arange(1, 4))[:, None] * self.g[:, None, :, j]
                 if self.moments is not None:
                     self.moments[:, j] = np.real(self.g[:, :, j] @ scheme.slope(h, list(parts), x))
-            system = np.eye(3 * n) - h * np.einsum("ij,jab->iajb", scheme.A, jacobians).reshape(3 * n, 3 * n)
-            try:
-                solved = np.linalg.solve(system.T, differences.reshape(len(adjoint), -1).T).T
-            except np.linalg.LinAlgError as error:
-                raise SingularMatrixError(f"solve_ivp: the Radau step at t = {t:.6g} is singular") from error
+            solved = self._solved(k, jacobians, differences.reshape(len(adjoint), -1).T, transposed=True).T
             seeds[:] = h * np.matmul(scheme.A.T, solved.reshape(-1, 3, n))
             return before + np.einsum("gia,iab->gb", seeds, jacobians)
         stages = scheme.stages
@@ -677,63 +829,11 @@ class _Table:
         return before
 
 
-class _Chain:
-    """Some steps of a trajectory, taken once more."""
-
-    def __init__(
-        self,
-        path: Trajectory,
-        scheme: Any,
-        f: Any,
-        read: list[Any],
-        steps: Any,
-        places: Any,
-        states: Any,
-        flat: Any,
-        g: Any,
-        moments: Any,
-    ) -> None:
-        self.path, self.scheme, self.f, self.read, self.steps, self.places = path, scheme, f, read, steps, places
-        self.states, self.flat, self.g, self.moments = states, flat, g, moments
-
-    def run(self, y: Any, t0: Any, start: int, stop: int) -> tuple[list[Any], list[Any], Any]:
-        """The states looked at, their cotangents, and the state at the end."""
-        outs: list[Any] = []
-        seeds: list[Any] = []
-        first = None
-        for k in range(start, stop):
-            t, h, finish = self.steps[k]
-            guess = self.path._guess(t, h, self.states[:, k])
-            time: Any = t
-            length: Any = h
-            if k == 0 and t0 is not None:
-                time, length = t0, t + h - t0
-            end, slopes = self.scheme.step(self.f, time, length, y, first, guess, self.read)
-            self.path.same_step(k, end)
-            for j in self.places[k]:
-                x = (float(self.flat[j]) - t) / h
-                if x == 0.0 and (k or t0 is None):
-                    outs.append(y)
-                elif x == 1.0:
-                    outs.append(end)
-                elif k == 0 and t0 is not None:
-                    outs.append(
-                        self.scheme.between(self.f, time, length, y, end, slopes, (float(self.flat[j]) - time) / length)
-                    )
-                else:
-                    outs.append(self.scheme.between(self.f, time, length, y, end, slopes, x))
-                seeds.append(self.g[:, j])
-                self.scheme.ending(self.f, time, length, end, slopes)
-                if isinstance(self.scheme, Explicit) and len(slopes) < len(self.scheme.P):
-                    self.scheme.between(self.f, time, length, y, end, slopes, 0.5)
-                self.moments[j] = np.real(np.sum(self.g[:, j] * self.scheme.slope(h, slopes, x)))
-            if k + 1 < stop:
-                first = self.scheme.ending(self.f, time, length, end, slopes)
-            if k + 1 < len(self.steps) and finish != t + h and abs(finish - (t + h)) > 1e-12 * abs(h):
-                end = self.scheme.between(self.f, time, length, y, end, slopes, (finish - t) / h)
-                first = None
-            y = end
-        return outs, seeds, y
+def _transposed(pulled: Sequence[Any], tangents: Sequence[Any], dummies: Sequence[Any]) -> list[Any]:
+    """The tangents at outputs: gradients, linear in dummies in the place of cotangents, pulled back themselves."""
+    live = [(p, t) for p, t in zip(pulled, tangents, strict=True) if p is not None and t is not None]
+    found = gradients_at([p for p, _ in live], [t for _, t in live], [d._node for d in dummies], False)
+    return [np.zeros(d.shape, d.dtype) if part is None else part for part, d in zip(found, dummies, strict=True)]
 
 
 def _one_by_one(pullback: Any) -> Any:
@@ -880,7 +980,8 @@ def _solve_ivp(
             for only_its in ("min_step", "lband", "uband"):
                 extra.pop(only_its, None)
         with no_grad():
-            found = integrate.solve_ivp(plain, (t0, end), start._array, method, dense_output=True, **more, **extra)
+            solver = _lsoda() if method == "LSODA" else method
+            found = integrate.solve_ivp(plain, (t0, end), start._array, solver, dense_output=True, **more, **extra)
         if found.status < 0:
             raise ConvergenceError(
                 f"solve_ivp: {method} stopped at t = {found.t[-1]:.6g} of {end:.6g}: {found.message} The solution may"
@@ -888,14 +989,23 @@ def _solve_ivp(
             )
         return found
 
+    _begin("solve_ivp", plain, (t0, t1), start._array)
     watched = [_watched(event, state, _bare_tree(args)) for event in happenings]
     unique = None if wanted is None else np.unique(wanted._array) if t1 >= t0 else np.unique(wanted._array)[::-1]
     result = solve(method, t1, t_eval=unique, events=watched or None)
     own = method in ("RK23", "RK45", "DOP853", "Radau")
     reach = float(result.sol.ts[-1])
-    again = None if own else lambda: solve("Radau", reach).sol
+
+    def again() -> Any:
+        if method == "LSODA":  # which also finds out for itself whether the system is stiff
+            known = {name: options.get(name, usual) for name, usual in _USUAL.items()}
+            with no_grad():
+                return _stepped(plain, f, start._array, np.array([t0, reach]), None, known, 10**6)
+        return solve("Radau", reach).sol, "Radau"
+
     dense = result.sol
-    path = _trajectory(state, fun, ends[0], state.tree, args, dense, method, again)
+    other = None if own else again
+    path = _trajectory(state, fun, ends[0], state.tree, args, dense, method, other)
 
     moments: list[Any] = []
     if happenings:
@@ -912,7 +1022,23 @@ def _solve_ivp(
     times, values = _output_times(result, wanted, ends, moments)
     result.t = times
     result.y = state.unpack(path.at(times, np.asarray(values, start.dtype)), (times.size,))
-    return result, dense, again
+    return result, dense, other
+
+
+#: SciPy's tolerances where none are given.
+_USUAL = {"rtol": 1e-3, "atol": 1e-6, "max_step": np.inf}
+
+
+def _begin(name: str, plain: Callable[[Any, Any], Any], times: Any, y: Any) -> None:
+    """Refuse what SciPy's solvers would never come back from: NaN where they start."""
+    if not np.isfinite(times).all():
+        raise ArgumentError(f"{name}: the times hold NaN or infinity")
+    if not np.isfinite(y).all():
+        raise ArgumentError(f"{name}: the first state holds NaN or infinity")
+    with no_grad():
+        slope = plain(times[0], y)
+    if not np.isfinite(slope).all():
+        raise ConvergenceError(f"{name}: the equation's value at the start, t = {times[0]:.6g}, is NaN or infinite")
 
 
 def _bound(state: State, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[[Any], Any], list[Any]]:
@@ -930,6 +1056,11 @@ def _bound(state: State, fun: Callable[..., Any], args: tuple[Any, ...]) -> tupl
         return lambda t, y: state.pack(fun(t, state.unpack(y), *arguments))
 
     return bind, [everything[i] for i in places]
+
+
+def _tuple(args: Any) -> tuple[Any, ...]:
+    """Further arguments, of which one may be given by itself."""
+    return tuple(args) if isinstance(args, (tuple, list)) else (args,)
 
 
 def _as_float(t: Any) -> Any:
@@ -997,6 +1128,8 @@ def _output_times(result: Any, wanted: Any, ends: list[Any], moments: list[Any])
     with the event that stopped the integration.
     """
     if wanted is not None:
+        if not len(result.t):  # none was asked for, or an event came before the first
+            return wanted[:0], np.zeros((result.sol(ends[0]._array).size, 0))
         order = np.searchsorted(result.t, wanted._array) if result.t[-1:] >= result.t[:1] else None
         if order is None:
             order = result.t.size - 1 - np.searchsorted(result.t[::-1], wanted._array)
@@ -1083,13 +1216,13 @@ def odeint(
     >>> bool(abs(y[-1].item() - np.exp(-1.0)) < 1e-7), bool(abs(rate.grad + 2 * np.exp(-1.0)) < 1e-6)
     (True, True)
     """
-    times, args = _as_float(t), tuple(args)
+    times, args = _as_float(t), _tuple(args)
     if times.ndim != 1 or not times.size:
         raise ShapeError(f"odeint: t must be one axis of times, got shape {times.shape}")
     gaps = np.diff(times._array)
     if not (np.all(gaps >= 0) or np.all(gaps <= 0)):
         raise ArgumentError("odeint: the times must increase or decrease throughout")
-    if rtol <= 0 or atol <= 0:
+    if np.any(np.asarray(rtol) <= 0) or np.any(np.asarray(atol) <= 0):
         raise ArgumentError(f"odeint: tolerances must be positive, got rtol={rtol}, atol={atol}")
     if h0 < 0 or hmax < 0:
         raise ArgumentError(f"odeint: step sizes must not be negative, got h0={h0}, hmax={hmax}")
@@ -1098,6 +1231,7 @@ def odeint(
     function = func if tfirst else lambda t, y, *more: func(y, t, *more)
     bind, leaves = _bound(state, function, args)
     plain = state.numbers(function, args)
+    _begin("odeint", plain, times._array, start._array)
     if times._array[0] == times._array[-1]:
         found = start[:, None] * np.ones(times.size)
     else:
@@ -1218,6 +1352,7 @@ def quad(
     -0.25
     """
     options = {"epsabs": epsabs, "epsrel": epsrel, "limit": limit, "points": points}
+    args = _tuple(args)
 
     def f(x: Any) -> Any:
         if isinstance(x, np.floating):
@@ -1228,6 +1363,8 @@ def quad(
         return shaping.reshape(value, ())
 
     low, high = _as_float(a), _as_float(b)
+    if np.isnan(low._array) or np.isnan(high._array):
+        raise ArgumentError(f"quad: a limit is NaN: {float(low._array)} to {float(high._array)}")
     with no_grad():
         found = require("scipy.integrate").quad(
             lambda x: float(bare(f(x))), float(low._array), float(high._array), full_output=1, **options
@@ -1327,4 +1464,4 @@ def fixed_quad(func: Callable[..., Any], a: Any, b: Any, args: Sequence[Any] = (
         raise ArgumentError("fixed_quad: the limits must be finite")
     nodes, weights = np.polynomial.legendre.leggauss(n)
     x = (high - low) * (nodes + 1) / 2 + low
-    return (high - low) / 2 * np.sum(weights * _tensor(func(x, *args)), axis=-1), None
+    return (high - low) / 2 * np.sum(weights * _tensor(func(x, *_tuple(args))), axis=-1), None

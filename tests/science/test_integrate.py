@@ -16,7 +16,7 @@ from autodiff.core.errors import (
     ShapeError,
     SingularMatrixError,
 )
-from autodiff.integrate import odeint, solve_ivp
+from autodiff.integrate import odeint, quad, solve_ivp
 
 scipys = pytest.importorskip("scipy.integrate", reason="SciPy steps")
 
@@ -356,3 +356,63 @@ def test_quad_in_limits_and_parameters_to_second_order():
         quad(lambda x: np.ones(2), 0.0, 1.0)
     with pytest.raises(ArgumentError, match="finite"):
         fixed_quad(lambda x: x, 0.0, np.inf)
+
+
+@pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA"])
+def test_forward_mode_is_the_transpose_of_reverse_mode(method):
+    """Both go along the same steps, one by tangents and one by cotangents."""
+
+    def states(rates, y0, start, times):
+        options = {"rtol": 1e-5, "atol": 1e-7, "t_eval": times, "args": (rates,)}
+        return solve_ivp(lotka, (start, 2.0), y0, method, **options).y[:, 1:]
+
+    args = (np.array([1.5, 1.0, 3.0, 1.0]), np.ones(2), 0.0, np.array([0.0, 0.3, 1.1, 2.0]))
+    moves = (np.array([0.1, -0.2, 0.3, 0.4]), np.array([1.0, -1.0]), 1.0, np.array([0.0, 1.0, -1.0, 0.0]))
+    value, tangent = ad.jvp(states, args, moves)
+    weights = np.cos(np.arange(value.size)).reshape(value.shape)
+    gradients = ad.grad(lambda *a: np.sum(weights * states(*a)), (0, 1, 2, 3))(*args)
+    pulled = sum(float(np.sum(g * move)) for g, move in zip(gradients, moves, strict=True))
+    assert np.isclose(np.sum(weights * tangent), pulled, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau"])
+def test_forward_mode_of_many_unknowns_and_over_reverse(method):
+    def heat(k, y):
+        slope = lambda t, y, k: k * (np.roll(y, 1) - 2 * y + np.roll(y, -1)) - y**3
+        return solve_ivp(slope, (0.0, 0.2), y, method, args=(k,), rtol=1e-4).y[:, -1]
+
+    y = np.sin(np.arange(30.0))
+    weights, move = np.cos(np.arange(30.0)), np.linspace(0.0, 1.0, 30)
+    tangent = ad.jvp(heat, (3.0, y), (1.0, move))[1]
+    gradients = ad.grad(lambda k, y: np.sum(weights * heat(k, y)), (0, 1))(3.0, y)
+    assert np.isclose(np.sum(weights * tangent), gradients[0] + np.sum(gradients[1] * move), rtol=1e-9)
+    decay = lambda k: solve_ivp(lambda t, y: -k * y, (0.0, 1.0), np.ones(1), method, rtol=1e-6).y[0, -1]
+    for second in (
+        ad.jvp(ad.grad(decay), (0.5,), (1.0,))[1],
+        ad.grad(lambda k: ad.jvp(decay, (k,), (1.0,))[1])(0.5),
+        ad.jvp(lambda k: ad.jvp(decay, (k,), (1.0,))[1], (0.5,), (1.0,))[1],
+    ):
+        assert np.isclose(second, np.exp(-0.5), rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau", "BDF", "LSODA"])
+def test_a_span_of_no_length_and_starts_that_are_no_numbers(method):
+    solve = lambda y, end=1.0, f=lambda t, y: -y, **more: solve_ivp(f, (1.0, end), y, method, **more)
+    np.testing.assert_array_equal(ad.jacobian(lambda y: solve(y).y[:, -1])(np.ones(2)), np.eye(2))
+    assert np.isclose(ad.grad(lambda end: solve(np.ones(1), end).y[0, -1])(1.0), -1.0)
+    assert solve(np.ones(2), 2.0, t_eval=[]).y.shape == (2, 0)
+    with pytest.raises(ad.ArgumentError, match="first state"):
+        solve(np.array([np.nan]), 2.0)
+    with pytest.raises(ad.ArgumentError, match="times"):
+        solve(np.ones(1), np.nan)
+    for f, words in ((lambda t, y: y * np.nan, "at the start"), (lambda t, y: y**2, "stopped at t = 2|step size")):
+        with pytest.raises(ConvergenceError, match=words):
+            solve(np.ones(1), 3.0, f)
+
+
+def test_arguments_of_quadrature_and_odeint_as_scipy_takes_them():
+    assert np.isclose(quad(lambda x, a: a * x, 0.0, 1.0, 2.0)[0].item(), 1.0)
+    with pytest.raises(ad.ArgumentError, match="NaN"):
+        quad(lambda x: x, 0.0, np.nan)
+    y = odeint(lambda y, t, k: -k * y, np.ones(2), [0.0, 1.0], 1.0, atol=np.array([1e-8, 1e-9]))
+    np.testing.assert_allclose(y[-1].data, np.exp([-1.0, -1.0]), rtol=1e-6)
