@@ -5,7 +5,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from numpy.typing import DTypeLike
 
@@ -392,13 +392,17 @@ def angle(z: ArrayLike, deg: bool = False) -> Tensor:
 def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
     """Differentiable ``numpy.append``."""
 
-def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: ArrayLike, **kwargs: Any) -> Tensor:
+def apply_along_axis(
+    func1d: Callable[..., object], axis: int, arr: ArrayLike, *args: ArrayLike, **kwargs: object
+) -> Tensor:
     """Differentiable ``numpy.apply_along_axis``: the function is called on each slice and the results are stacked."""
 
-def apply_over_axes(func: Callable[..., Any], a: ArrayLike, axes: Any) -> Tensor:
+def apply_over_axes(
+    func: Callable[..., object], a: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None
+) -> Tensor:
     """Differentiable ``numpy.apply_over_axes``."""
 
-def arange(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def arange(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.arange`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def arccos(x: ArrayLike) -> Tensor:
@@ -428,16 +432,16 @@ def array(nested: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
 def array_split(ary: ArrayLike, indices_or_sections: int | Sequence[int] | ArrayLike, axis: int = 0) -> list[Tensor]:
     """Differentiable ``numpy.array_split``: parts that may differ in length by one."""
 
-def asanyarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: Any) -> Tensor:
+def asanyarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
     """Differentiable ``numpy.copy``."""
 
 def asarray(nested: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """Numbers, arrays and Tensors in nested lists, as one Tensor that is differentiable in each."""
 
-def ascontiguousarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: Any) -> Tensor:
+def ascontiguousarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
     """Differentiable ``numpy.copy``."""
 
-def asfortranarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: Any) -> Tensor:
+def asfortranarray(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
     """Differentiable ``numpy.copy``."""
 
 def astype(x: ArrayLike, dtype: DTypeLike | None, copy: bool = True) -> Tensor:
@@ -546,7 +550,7 @@ def constant(x: ArrayLike) -> Tensor:
 def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Tensor:
     """Differentiable ``numpy.convolve``: one vector against the shifted windows of the other."""
 
-def copy(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: Any) -> Tensor:
+def copy(a: ArrayLike, order: str = "K", subok: bool = False, **kwargs: object) -> Tensor:
     """Differentiable ``numpy.copy``."""
 
 def copysign(x: ArrayLike, y: ArrayLike) -> Tensor:
@@ -625,7 +629,7 @@ def deg2rad(x: ArrayLike) -> Tensor:
 def degrees(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.rad2deg``."""
 
-def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
+def delete(arr: ArrayLike, obj: int | slice | ArrayLike, axis: int | None = None) -> Tensor:
     """Differentiable ``numpy.delete``."""
 
 def diag(v: ArrayLike, k: int = 0) -> Tensor:
@@ -658,13 +662,15 @@ def dstack(tup: ArrayLike) -> Tensor:
 def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None) -> Tensor:
     """Differentiable ``numpy.ediff1d``."""
 
-def einsum(*operands: ArrayLike, out: None = None, optimize: Any = False, **kwargs: Any) -> Tensor:
+def einsum(
+    *operands: ArrayLike, out: None = None, optimize: bool | str | Sequence[object] = False, **kwargs: object
+) -> Tensor:
     """Differentiable ``numpy.einsum``, in both of NumPy's calling forms."""
 
-def empty(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def empty(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.empty`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
-def empty_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def empty_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.empty_like`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def exp(x: ArrayLike) -> Tensor:
@@ -682,7 +688,7 @@ def expm1(x: ArrayLike) -> Tensor:
 def extract(condition: ArrayLike, arr: ArrayLike) -> Tensor:
     """Differentiable ``numpy.extract``."""
 
-def eye(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def eye(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.eye`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def fabs(x: ArrayLike) -> Tensor:
@@ -712,7 +718,7 @@ def fmin(x: ArrayLike, y: ArrayLike) -> Tensor:
 def fmod(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.fmod``."""
 
-def fromfunction(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def fromfunction(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.fromfunction`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def full(
@@ -740,13 +746,13 @@ def geomspace(
     """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
 
 def gradient(
-    f: ArrayLike, *varargs: Any, axis: int | Sequence[int] | None = None, edge_order: int = 1
+    f: ArrayLike, *varargs: ArrayLike, axis: int | Sequence[int] | None = None, edge_order: int = 1
 ) -> Tensor | tuple[Tensor, ...]:
     """Differentiable ``numpy.gradient`` in the values and in the spacings, which may be steps or coordinates."""
 
 def histogram(
     a: ArrayLike,
-    bins: Any = 10,
+    bins: int | str | ArrayLike = 10,
     range: ArrayLike | None = None,
     density: ArrayLike | None = None,
     weights: ArrayLike | None = None,
@@ -765,19 +771,19 @@ def hypot(x: ArrayLike, y: ArrayLike) -> Tensor:
 def i0(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.i0``."""
 
-def identity(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def identity(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.identity`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def imag(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.imag``."""
 
-def indices(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def indices(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.indices`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def inner(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``numpy.inner``: the last axis with the last axis."""
 
-def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None) -> Tensor:
+def insert(arr: ArrayLike, obj: int | slice | ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
     """Differentiable ``numpy.insert``."""
 
 def interp(
@@ -805,7 +811,7 @@ def linspace(
     retstep: Literal[False] = False,
     dtype: DTypeLike | None = None,
     axis: int = 0,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.linspace`` in both ends."""
 
@@ -819,7 +825,7 @@ def linspace(
     retstep: Literal[True],
     dtype: DTypeLike | None = None,
     axis: int = 0,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def linspace(
@@ -830,7 +836,7 @@ def linspace(
     retstep: bool = False,
     dtype: DTypeLike | None = None,
     axis: int = 0,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def log(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.log``."""
@@ -944,7 +950,7 @@ def nancumsum(
     """Differentiable ``numpy.nancumsum``."""
 
 def nanmax(
-    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False, **kw: Any
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False, **kw: object
 ) -> Tensor:
     """Differentiable ``numpy.nanmax``."""
 
@@ -954,7 +960,7 @@ def nanmean(
     dtype: DTypeLike | None = None,
     out: None = None,
     keepdims: bool = False,
-    **kw: Any,
+    **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanmean``."""
 
@@ -968,7 +974,7 @@ def nanmedian(
     """Differentiable ``numpy.nanmedian``."""
 
 def nanmin(
-    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False, **kw: Any
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False, **kw: object
 ) -> Tensor:
     """Differentiable ``numpy.nanmin``."""
 
@@ -978,7 +984,7 @@ def nanpercentile(
     axis: int | Sequence[int] | None = None,
     out: None = None,
     *args: ArrayLike,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanpercentile``, all methods."""
 
@@ -988,7 +994,7 @@ def nanprod(
     dtype: DTypeLike | None = None,
     out: None = None,
     keepdims: bool = False,
-    **kw: Any,
+    **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanprod``."""
 
@@ -1000,7 +1006,7 @@ def nanquantile(
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanquantile``, all methods."""
 
@@ -1011,7 +1017,7 @@ def nanstd(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
-    **kw: Any,
+    **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanstd``."""
 
@@ -1021,7 +1027,7 @@ def nansum(
     dtype: DTypeLike | None = None,
     out: None = None,
     keepdims: bool = False,
-    **kw: Any,
+    **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nansum``."""
 
@@ -1032,27 +1038,33 @@ def nanvar(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
-    **kw: Any,
+    **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanvar``."""
 
 def negative(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.negative``."""
 
-def ones(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def ones(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.ones`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
-def ones_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def ones_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.ones_like`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
     """Differentiable ``numpy.outer`` of the flattened arguments."""
 
-def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Tensor:
+def pad(
+    array: ArrayLike, pad_width: ArrayLike | dict[int, int | tuple[int, int]], mode: str = "constant", **kwargs: object
+) -> Tensor:
     """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect, symmetric)."""
 
 def partition(
-    a: ArrayLike, kth: ArrayLike, axis: int | None = -1, kind: str = "introselect", order: Any = None
+    a: ArrayLike,
+    kth: ArrayLike,
+    axis: int | None = -1,
+    kind: str = "introselect",
+    order: str | Sequence[str] | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.partition``."""
 
@@ -1062,11 +1074,17 @@ def percentile(
     axis: int | Sequence[int] | None = None,
     out: None = None,
     *args: ArrayLike,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.percentile``, all methods."""
 
-def piecewise(x: ArrayLike, condlist: Any, funclist: Any, *args: ArrayLike, **kw: Any) -> Tensor:
+def piecewise(
+    x: ArrayLike,
+    condlist: ArrayLike | Sequence[ArrayLike],
+    funclist: Sequence[Callable[..., object] | ArrayLike],
+    *args: ArrayLike,
+    **kw: object,
+) -> Tensor:
     """Differentiable ``numpy.piecewise``; every function sees the elements of its own piece only."""
 
 def place(arr: ArrayLike, mask: ArrayLike, vals: ArrayLike) -> None:
@@ -1124,7 +1142,7 @@ def quantile(
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
 
@@ -1171,10 +1189,12 @@ def roll(a: ArrayLike, shift: ArrayLike, axis: int | Sequence[int] | None = None
 def rollaxis(a: ArrayLike, axis: int, start: int = 0) -> Tensor:
     """Differentiable ``numpy.rollaxis``."""
 
-def rot90(m: ArrayLike, k: int = 1, axes: Any = (0, 1)) -> Tensor:
+def rot90(m: ArrayLike, k: int = 1, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (0, 1)) -> Tensor:
     """Differentiable ``numpy.rot90``."""
 
-def select(condlist: Any, choicelist: Any, default: ArrayLike = 0) -> Tensor:
+def select(
+    condlist: ArrayLike | Sequence[ArrayLike], choicelist: ArrayLike | Sequence[ArrayLike], default: ArrayLike = 0
+) -> Tensor:
     """Differentiable ``numpy.select``: the first condition that holds decides."""
 
 def sign(x: ArrayLike, /) -> Tensor:
@@ -1190,7 +1210,12 @@ def sinh(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.sinh``."""
 
 def sort(
-    a: ArrayLike, axis: int | None = -1, kind: str | None = None, order: Any = None, *, stable: bool | None = None
+    a: ArrayLike,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: str | Sequence[str] | None = None,
+    *,
+    stable: bool | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.sort``: the elements in the order found (ties in their order of appearance)."""
 
@@ -1254,7 +1279,7 @@ def tan(x: ArrayLike) -> Tensor:
 def tanh(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.tanh``."""
 
-def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
+def tensordot(a: ArrayLike, b: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = 2) -> Tensor:
     """Differentiable ``numpy.tensordot``: a sum of products over the named axes, as one matrix product."""
 
 def tile(A: ArrayLike, reps: int | Sequence[int]) -> Tensor:
@@ -1265,13 +1290,13 @@ def trace(
 ) -> Tensor:
     """Differentiable ``numpy.trace``."""
 
-def transpose(a: ArrayLike, axes: Any = None) -> Tensor:
+def transpose(a: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None) -> Tensor:
     """Differentiable ``numpy.transpose``: axes reversed, or permuted as told."""
 
 def trapezoid(y: ArrayLike, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axis: int = -1) -> Tensor:
     """Differentiable ``numpy.trapezoid`` in ordinates, abscissae and step."""
 
-def tri(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def tri(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.tri`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def tril(m: ArrayLike, k: int = 0) -> Tensor:
@@ -1338,8 +1363,8 @@ def where(condition: ArrayLike, /) -> tuple[Tensor, ...]:
 
 @overload
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor: ...
-def zeros(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def zeros(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.zeros`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
-def zeros_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def zeros_like(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.zeros_like`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""

@@ -87,7 +87,7 @@ def _of(numpys: Any) -> Callable[..., Any]:
         raise NotDifferentiableError(f"the array API's {numpys.__name__} is neither differentiable nor constant")
 
     def constant(*args: Any, **kwargs: Any) -> Any:
-        return _constants(numpys(*bare(args), **bare(kwargs)))
+        return _constants(numpys(*bare(args), **bare(kwargs)))  # type: ignore[arg-type]
 
     constant.__name__ = constant.__qualname__ = numpys.__name__
     constant.__doc__ = f"``numpy.{numpys.__name__}``: its derivative is zero wherever it exists."

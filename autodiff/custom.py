@@ -208,7 +208,7 @@ class custom_vjp(_Custom):
     fwd: Callable[..., Any] | None = None
     bwd: Callable[..., Any] | None = None
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+    def defvjp(self, fwd: Callable[..., object], bwd: Callable[..., object]) -> None:
         """State the rule; see the class."""
         self.fwd, self.bwd = fwd, bwd
 
@@ -322,14 +322,14 @@ class custom_jvp(_Custom):
 
     rule: Callable[..., Any] | None = None
 
-    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+    def defjvp(self, jvp: Callable[..., object], symbolic_zeros: bool = False) -> Callable[..., Any]:
         """State the rule, as a decorator; see the class."""
         if symbolic_zeros:
             raise ArgumentError(f"{self.fun.__name__}: symbolic_zeros is not supported; tangents of zero are arrays")
         self.rule = jvp
         return jvp
 
-    def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
+    def defjvps(self, *jvps: Callable[..., object] | None) -> None:
         """State a rule per argument; see the class."""
         if self.nondiff_argnums:
             raise ArgumentError(f"{self.fun.__name__}: use defjvp with nondiff_argnums")

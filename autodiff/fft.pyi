@@ -3,7 +3,7 @@
 Written by docs/make_stubs.py; do not edit.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
@@ -58,7 +58,7 @@ def dctn(
     x: ArrayLike,
     type: int = 2,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -83,7 +83,7 @@ def dstn(
     x: ArrayLike,
     type: int = 2,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -108,7 +108,7 @@ def fft(
 def fft2(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -124,7 +124,7 @@ def fftfreq(n: int, d: float = 1.0, *, xp: ArrayLike | None = None, device: Arra
 def fftn(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -134,7 +134,7 @@ def fftn(
 ) -> Tensor:
     """``scipy.fft.fftn``; how SciPy computes (workers, plan) is of no account."""
 
-def fftshift(x: ArrayLike, axes: Any = None) -> Tensor:
+def fftshift(x: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None) -> Tensor:
     """Differentiable ``numpy.fft.fftshift``."""
 
 def hfft(
@@ -153,7 +153,7 @@ def hfft(
 def hfft2(
     x: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -165,7 +165,7 @@ def hfft2(
 def hfftn(
     x: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -190,7 +190,7 @@ def idctn(
     x: ArrayLike,
     type: int = 2,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -215,7 +215,7 @@ def idstn(
     x: ArrayLike,
     type: int = 2,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -240,7 +240,7 @@ def ifft(
 def ifft2(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -253,7 +253,7 @@ def ifft2(
 def ifftn(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -263,7 +263,7 @@ def ifftn(
 ) -> Tensor:
     """``scipy.fft.ifftn``; how SciPy computes (workers, plan) is of no account."""
 
-def ifftshift(x: ArrayLike, axes: Any = None) -> Tensor:
+def ifftshift(x: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None) -> Tensor:
     """Differentiable ``numpy.fft.ifftshift``."""
 
 def ihfft(
@@ -282,7 +282,7 @@ def ihfft(
 def ihfft2(
     x: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -294,7 +294,7 @@ def ihfft2(
 def ihfftn(
     x: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -319,7 +319,7 @@ def irfft(
 def irfft2(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -332,7 +332,7 @@ def irfft2(
 def irfftn(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -361,7 +361,7 @@ def rfft(
 def rfft2(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = (-2, -1),
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = (-2, -1),
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,
@@ -377,7 +377,7 @@ def rfftfreq(n: int, d: float = 1.0, *, xp: ArrayLike | None = None, device: Arr
 def rfftn(
     a: ArrayLike,
     s: ArrayLike | None = None,
-    axes: Any = None,
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
     norm: str | None = None,
     overwrite_x: bool = False,
     workers: ArrayLike | None = None,

@@ -11,9 +11,9 @@ Differentiation (2022).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 from autodiff.transforms import grad
 from autodiff.trees import flatten_like
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minimize", "root"]
 
@@ -319,13 +322,13 @@ def _answer(name: str, residual: Callable[[Any], Any], value: Any, flat: Flat) -
 
 @at_levels
 def root(
-    fun: Callable[..., Any],
-    x0: Any,
-    args: Sequence[Any] = (),
+    fun: Callable[..., object],
+    x0: ArrayLike,
+    args: Sequence[object] = (),
     method: str = "hybr",
     *,
     tol: float | None = None,
-    options: dict[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Any:
     """A root of a system of equations, differentiable in what the equations read; as ``scipy.optimize.root``.
 
@@ -386,9 +389,9 @@ def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
 
 @at_levels
 def fixed_point(
-    func: Callable[..., Any],
-    x0: Any,
-    args: Sequence[Any] = (),
+    func: Callable[..., object],
+    x0: ArrayLike,
+    args: Sequence[object] = (),
     xtol: float = 1e-8,
     maxiter: int = 500,
     method: str = "del2",
@@ -455,15 +458,15 @@ def _held(residual: Callable[[Any], Any], value: Any, low: Any, high: Any) -> tu
 
 @at_levels
 def least_squares(
-    fun: Callable[..., Any],
-    x0: Any,
+    fun: Callable[..., object],
+    x0: ArrayLike,
     *,
-    bounds: Any = (-np.inf, np.inf),
+    bounds: object = (-np.inf, np.inf),
     method: str = "trf",
     loss: str = "linear",
     f_scale: float = 1.0,
-    args: Sequence[Any] = (),
-    **options: Any,
+    args: Sequence[object] = (),
+    **options: object,
 ) -> Any:
     """The argument that makes half the sum of squares smallest, differentiable in what the function reads; as
     ``scipy.optimize.least_squares``.
@@ -521,7 +524,7 @@ def least_squares(
         identity = np.eye(r.size, dtype=r.dtype) if tracked else None
         return np.zeros((r.size, x.size)) if identity is None else Jacobian("least_squares", r, x).rows(identity)
 
-    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)
+    low, high = (np.broadcast_to(np.asarray(bare(b), float), (int(flat.ends[-1]),)) for b in bounds)  # type: ignore[attr-defined]
     start = np.asarray(bare(flat.pack(x0, "x0")), np.float64)
     limits = {} if method == "lm" else {"bounds": (low, high)}
     result = optimize.least_squares(
@@ -530,7 +533,7 @@ def least_squares(
     if not result.success:
         raise ConvergenceError(f"least_squares: {result.message}")
     value = np.asarray(result.x, flat.dtype)
-    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):
+    if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):  # type: ignore[attr-defined]
         result.x = flat.unpack(_tensor(value))
         return result
     equation, value = _held(lambda v: grad(cost)(v), value, *_wide(bounds, flat))
@@ -554,15 +557,15 @@ _LOSSES: dict[str, Callable[[Any], Any]] = {
 
 @at_levels
 def minimize(
-    fun: Callable[..., Any],
-    x0: Any,
-    args: Sequence[Any] = (),
+    fun: Callable[..., object],
+    x0: ArrayLike,
+    args: Sequence[object] = (),
     method: str | None = None,
     *,
-    bounds: Any = None,
-    constraints: Any = (),
+    bounds: object = None,
+    constraints: object = (),
     tol: float | None = None,
-    options: dict[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Any:
     """The argument that makes a function smallest, differentiable in what the function and the constraints read; with
     the arguments of :func:`autodiff.optimize.minimize`.
@@ -753,7 +756,7 @@ def _constrained(slope: Callable[[Any], Any], value: Any, constraints: list[Any]
 
 
 @at_levels
-def linear_solve(A: Any, b: Any) -> Any:
+def linear_solve(A: ArrayLike, b: ArrayLike) -> Any:
     """Solve ``A x = b`` for a matrix, a sparse array, or a linear function of a tree.
 
     Parameters
@@ -791,7 +794,7 @@ def linear_solve(A: Any, b: Any) -> Any:
 
             return spsolve(A, b)
         try:
-            return np.linalg.solve(_tensor(A), b)
+            return np.linalg.solve(_tensor(A), b)  # type: ignore[arg-type]
         except np.linalg.LinAlgError as error:
             raise SingularMatrixError(f"linear_solve: {error}") from error
     flat = Flat("linear_solve", b, complex_too=True)
@@ -811,7 +814,7 @@ def linear_solve(A: Any, b: Any) -> Any:
     return flat.unpack(solution("linear_solve", residual, value))
 
 
-def custom_root(optimality: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make any solver differentiable by naming the equation that its answer satisfies.
 
     Parameters

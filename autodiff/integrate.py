@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,9 @@ from autodiff.ops.common import bare
 from autodiff.ops.quadrature import cumulative_simpson, cumulative_trapezoid, romb, simpson, trapezoid
 from autodiff.ops.shaping import _tensor
 from autodiff.trees import flatten_like
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "cumulative_simpson",
@@ -851,16 +854,16 @@ def _one_by_one(pullback: Any) -> Any:
 
 
 def solve_ivp(
-    fun: Callable[..., Any],
-    t_span: Any,
-    y0: Any,
+    fun: Callable[..., object],
+    t_span: ArrayLike,
+    y0: ArrayLike,
     method: str = "RK45",
-    t_eval: Any = None,
+    t_eval: ArrayLike | None = None,
     dense_output: bool = False,
-    events: Any = None,
+    events: ArrayLike | None = None,
     vectorized: bool = False,
-    args: Sequence[Any] | None = None,
-    **options: Any,
+    args: Sequence[object] | None = None,
+    **options: object,
 ) -> Any:
     """Integrate ``dy/dt = fun(t, y, *args)``, with the arguments and results of ``scipy.integrate.solve_ivp``.
 
@@ -923,7 +926,7 @@ def solve_ivp(
         state = State("solve_ivp", y0)
 
         @at_levels
-        def sol(t: Any, t0: Any = t_span[0], y0: Any = state.tree, args: Any = args) -> Any:
+        def sol(t: Any, t0: Any = t_span[0], y0: Any = state.tree, args: Any = args) -> Any:  # type: ignore[index]
             path = _trajectory(state, fun, t0, y0, tuple(args or ()), dense, method, again)
             return state.unpack(path.at(t), np.shape(bare(t)))
 
@@ -1151,14 +1154,14 @@ def _output_times(result: Any, wanted: Any, ends: list[Any], moments: list[Any])
 
 @at_levels
 def odeint(
-    func: Callable[..., Any],
-    y0: Any,
-    t: Any,
-    args: Sequence[Any] = (),
+    func: Callable[..., object],
+    y0: ArrayLike,
+    t: ArrayLike,
+    args: Sequence[object] = (),
     *,
     rtol: float = 1e-8,
     atol: float = 1e-8,
-    tcrit: Any = None,
+    tcrit: ArrayLike | None = None,
     h0: float = 0.0,
     hmax: float = 0.0,
     mxstep: int = 10_000,
@@ -1309,10 +1312,10 @@ def _driven(solver: Any, plain: Any, f: Any, y: Any, times: Any, stops: list[flo
 
 @at_levels
 def quad(
-    func: Callable[..., Any],
-    a: Any,
-    b: Any,
-    args: Sequence[Any] = (),
+    func: Callable[..., object],
+    a: ArrayLike,
+    b: ArrayLike,
+    args: Sequence[object] = (),
     *,
     epsabs: float = 1.49e-8,
     epsrel: float = 1.49e-8,
@@ -1436,7 +1439,9 @@ def _vector_integral(f: Callable[[Any], Any], low: float, high: float, options: 
     return whole
 
 
-def fixed_quad(func: Callable[..., Any], a: Any, b: Any, args: Sequence[Any] = (), n: int = 5) -> tuple[Any, None]:
+def fixed_quad(
+    func: Callable[..., object], a: ArrayLike, b: ArrayLike, args: Sequence[object] = (), n: int = 5
+) -> tuple[Any, None]:
     """The integral by Gauss-Legendre quadrature of ``n`` points, as ``scipy.integrate.fixed_quad``.
 
     Parameters

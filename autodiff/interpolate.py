@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from math import factorial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from autodiff.ops.calculus import interp
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
 from autodiff.sparse import csr_array, spsolve
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "CubicHermiteSpline",
@@ -79,14 +82,14 @@ class PPoly:
     (1.5, 1.0, 2.0)
     """
 
-    def __init__(self, c: Any, x: Any, extrapolate: Any = None, axis: int = 0) -> None:
+    def __init__(self, c: ArrayLike, x: ArrayLike, extrapolate: bool | str | None = None, axis: int = 0) -> None:
         self.c, self.x = _floats(c), _floats(x)
         if self.c.ndim < 2 or self.x.ndim != 1 or self.c.shape[1] != self.x.size - 1:
             raise ShapeError(f"PPoly: coefficients of shape {self.c.shape} for {self.x.size} breakpoints")
         self.extrapolate = True if extrapolate is None else extrapolate
         self.axis = axis
 
-    def __call__(self, x: Any, nu: int = 0, extrapolate: Any = None) -> Any:
+    def __call__(self, x: ArrayLike, nu: int = 0, extrapolate: bool | str | None = None) -> Tensor:
         """The value at ``x`` of any shape, or the derivative of order ``nu``.
 
         Returns
@@ -112,7 +115,7 @@ class PPoly:
         axis = self.axis % max(self.c.ndim - 1, 1)
         if axis and at.ndim:
             value = np.moveaxis(value, range(at.ndim), range(axis, axis + at.ndim))
-        return value
+        return value  # type: ignore[no-any-return]
 
     def _like(self, c: Any) -> PPoly:
         return PPoly(c, self.x, self.extrapolate, self.axis)
@@ -144,7 +147,7 @@ class PPoly:
         # It is not periodic where the integral over a period is not zero.
         return PPoly(c, self.x, False if self.extrapolate == "periodic" else self.extrapolate, self.axis)
 
-    def integrate(self, a: Any, b: Any) -> Any:
+    def integrate(self, a: ArrayLike, b: ArrayLike) -> Tensor:
         """The integral from ``a`` to ``b``."""
         if self.extrapolate == "periodic":
             raise ArgumentError("integrate: write the integral over whole periods out for a periodic spline")
@@ -172,7 +175,9 @@ class CubicHermiteSpline(PPoly):
     0.25
     """
 
-    def __init__(self, x: Any, y: Any, dydx: Any, axis: int = 0, extrapolate: Any = None) -> None:
+    def __init__(
+        self, x: ArrayLike, y: ArrayLike, dydx: ArrayLike, axis: int = 0, extrapolate: bool | str | None = None
+    ) -> None:
         x, values = _nodes(type(self).__name__, x, y, axis)
         _, slopes = _nodes(type(self).__name__, x, dydx, axis)
         super().__init__(_hermite(x, values, slopes), x, extrapolate, axis)
@@ -204,7 +209,7 @@ class PchipInterpolator(PPoly):
     array([ 0.3125,  0.75  , -0.0625,  0.    ])
     """
 
-    def __init__(self, x: Any, y: Any, axis: int = 0, extrapolate: Any = None) -> None:
+    def __init__(self, x: ArrayLike, y: ArrayLike, axis: int = 0, extrapolate: bool | str | None = None) -> None:
         x, values = _nodes("PchipInterpolator", x, y, axis)
         if values.dtype.kind == "c":
             raise ArgumentError("PchipInterpolator: the data must be real")
@@ -262,14 +267,21 @@ class CubicSpline(PPoly):
     array([-0.0625,  0.5625,  0.5625, -0.0625])
     """
 
-    def __init__(self, x: Any, y: Any, axis: int = 0, bc_type: Any = "not-a-knot", extrapolate: Any = None) -> None:
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        axis: int = 0,
+        bc_type: object = "not-a-knot",
+        extrapolate: bool | str | None = None,
+    ) -> None:
         x, values = _nodes("CubicSpline", x, y, axis)
         periodic = isinstance(bc_type, str) and bc_type == "periodic"
         if extrapolate is None:
             extrapolate = "periodic" if periodic else True
         if periodic and not np.allclose(values._array[0], values._array[-1], rtol=1e-15, atol=1e-15):
             raise ArgumentError("CubicSpline: periodic data must have equal values at both ends")
-        flat = values.reshape(x.size, -1)
+        flat = values.reshape(x.size, -1)  # type: ignore[union-attr]
         slopes = _periodic_slopes(x, flat) if periodic else _spline_slopes(x, flat, *_ends(bc_type, values))
         super().__init__(_hermite(x, values, slopes.reshape(values.shape)), x, extrapolate, axis)
 
@@ -334,7 +346,7 @@ def _spline_slopes(x: Any, y: Any, first: Any, last: Any) -> Any:
     rows = np.concatenate([np.arange(n), np.arange(n - 1), np.arange(1, n)])
     columns = np.concatenate([np.arange(n), np.arange(1, n), np.arange(n - 1)])
     entries = shaping.concatenate([*main, *upper, *lower])
-    return spsolve(csr_array((entries, (rows, columns)), shape=(n, n)), shaping.concatenate(right))
+    return spsolve(csr_array((entries, (rows, columns)), shape=(n, n)), shaping.concatenate(right))  # type: ignore[arg-type]
 
 
 def _periodic_slopes(x: Any, y: Any) -> Any:
@@ -350,11 +362,13 @@ def _periodic_slopes(x: Any, y: Any) -> Any:
     entries = shaping.concatenate([2 * (before + dx), before, dx])
     places = (np.concatenate([at, at, at]), np.concatenate([at, (at + 1) % n, (at - 1) % n]))
     right = 3 * (h * np.roll(slope, 1, axis=0) + above * slope)
-    s = spsolve(csr_array((entries, places), shape=(n, n)), right)
+    s = spsolve(csr_array((entries, places), shape=(n, n)), right)  # type: ignore[arg-type]
     return shaping.concatenate([s, s[:1]])
 
 
-def make_interp_spline(x: Any, y: Any, k: int = 3, t: Any = None, bc_type: Any = None, axis: int = 0) -> PPoly:
+def make_interp_spline(
+    x: ArrayLike, y: ArrayLike, k: int = 3, t: ArrayLike | None = None, bc_type: object = None, axis: int = 0
+) -> PPoly:
     """The interpolating spline of degree ``k``, as ``scipy.interpolate.make_interp_spline``.
 
     Parameters
@@ -435,8 +449,8 @@ class RegularGridInterpolator:
 
     def __init__(
         self,
-        points: Sequence[Any],
-        values: Any,
+        points: Sequence[ArrayLike],
+        values: ArrayLike,
         method: str = "linear",
         bounds_error: bool = True,
         fill_value: float | None = np.nan,
@@ -454,7 +468,7 @@ class RegularGridInterpolator:
             if np.any(np.diff(p._array) <= 0):
                 raise ArgumentError(f"RegularGridInterpolator: the points of axis {i} must increase throughout")
 
-    def __call__(self, xi: Any, method: str | None = None) -> Any:
+    def __call__(self, xi: ArrayLike, method: str | None = None) -> Tensor:
         """The values at positions (..., dimensions), as a Tensor of shape (...) and the values' further axes."""
         method = method or self.method
         if method not in ("linear", "slinear", "nearest"):
@@ -493,4 +507,4 @@ class RegularGridInterpolator:
                 value = value + weight.reshape((-1, *more)) * here
         if not self.bounds_error and self.fill_value is not None:
             value = np.where(inside.reshape((-1, *more)), value, self.fill_value)
-        return value.reshape(shape + self.values.shape[dimensions:])
+        return value.reshape(shape + self.values.shape[dimensions:])  # type: ignore[no-any-return]

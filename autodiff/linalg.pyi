@@ -4,7 +4,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from numpy.typing import DTypeLike
 
@@ -70,7 +70,7 @@ def cho_factor(
     """The Cholesky factor for :func:`cho_solve`, as ``scipy.linalg.cho_factor``."""
 
 def cho_solve(
-    c_and_lower: tuple[Any, bool], b: ArrayLike, overwrite_b: bool = False, check_finite: bool = True
+    c_and_lower: tuple[ArrayLike, bool], b: ArrayLike, overwrite_b: bool = False, check_finite: bool = True
 ) -> Tensor:
     """Solve ``A x = b`` given the Cholesky factor of A, as ``scipy.linalg.cho_solve``."""
 
@@ -125,17 +125,21 @@ def lu_factor(a: ArrayLike, overwrite_a: bool = False, check_finite: bool = True
     """L and U in one matrix, and the pivots (a constant), as ``scipy.linalg.lu_factor``."""
 
 def lu_solve(
-    lu_and_piv: tuple[Any, Any], b: ArrayLike, trans: int = 0, overwrite_b: bool = False, check_finite: bool = True
+    lu_and_piv: tuple[ArrayLike, ArrayLike],
+    b: ArrayLike,
+    trans: int = 0,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
 ) -> Tensor:
     """Solve ``a x = b`` given ``lu_factor(a)``, as ``scipy.linalg.lu_solve``; trans 1 or 2: with the (conjugate) transpose."""
 
 def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.linalg.matmul``."""
 
-def matrix_function(a: ArrayLike, function: Callable[..., Any]) -> Tensor:
+def matrix_function(a: ArrayLike, function: Callable[..., object]) -> Tensor:
     """``f(A) = V f(w) V'`` of a symmetric or Hermitian matrix, with the right gradient at equal eigenvalues too."""
 
-def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str | None = "fro") -> Tensor:
     """Differentiable ``numpy.linalg.matrix_norm``."""
 
 def matrix_power(a: ArrayLike, n: int) -> Tensor:
@@ -147,13 +151,15 @@ def matrix_transpose(x: ArrayLike) -> Tensor:
 def multi_dot(arrays: ArrayLike, *, out: None = None) -> Tensor:
     """Differentiable ``numpy.linalg.multi_dot``, in the order that costs least."""
 
-def norm(x: ArrayLike, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def norm(
+    x: ArrayLike, ord: float | str | None = None, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Tensor:
     """Differentiable ``numpy.linalg.norm``, all orders; the gradient of the Euclidean norm at 0 is 0 (docs/kinks.md)."""
 
 def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
     """Differentiable ``numpy.outer`` of the flattened arguments."""
 
-def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, **kwargs: Any) -> Tensor:
+def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, **kwargs: object) -> Tensor:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
 
 @overload
@@ -225,13 +231,15 @@ def svd(
 def svdvals(x: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.linalg.svdvals``."""
 
-def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
+def tensordot(a: ArrayLike, b: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = 2) -> Tensor:
     """Differentiable ``numpy.tensordot``: a sum of products over the named axes, as one matrix product."""
 
 def tensorinv(a: ArrayLike, ind: int = 2) -> Tensor:
     """Differentiable ``numpy.linalg.tensorinv``."""
 
-def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Any = None) -> Tensor:
+def tensorsolve(
+    a: ArrayLike, b: ArrayLike, axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None
+) -> Tensor:
     """Differentiable ``numpy.linalg.tensorsolve``."""
 
 def toeplitz(c: ArrayLike, r: ArrayLike | None = None) -> Tensor:
@@ -244,6 +252,6 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """Differentiable ``numpy.vecdot``: sums of products along an axis, the first argument conjugated."""
 
 def vector_norm(
-    x: ArrayLike, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: Any = 2
+    x: ArrayLike, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: float | str | None = 2
 ) -> Tensor:
     """Differentiable ``numpy.linalg.vector_norm``."""

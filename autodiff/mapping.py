@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
@@ -29,6 +29,9 @@ from autodiff.core.pytree import flatten
 from autodiff.ops import indexing, shaping
 from autodiff.tensor import Tensor
 from autodiff.transforms import _Call
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["vmap"]
 
@@ -299,7 +302,7 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
 # --- the transform ----------------------------------------------------------------------------------------------------
 
 
-def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike = 0) -> Callable[..., Any]:
     """``f`` applied to every example along an axis of its arguments, all at once.
 
     Parameters

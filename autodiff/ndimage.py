@@ -6,8 +6,8 @@ coefficients. Results are Tensors: where SciPy takes an array for ``output``, a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -19,6 +19,9 @@ from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
 from autodiff.ops.shaping import _tensor
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "affine_transform",
@@ -143,14 +146,14 @@ def _window(name: str, t: Any, w: Any, axes: list[int], mode: Any, cval: Any, or
 
 
 def correlate1d(
-    input: Any,
-    weights: Any,
+    input: ArrayLike,
+    weights: ArrayLike,
     axis: int = -1,
-    output: Any = None,
+    output: object = None,
     mode: str = "reflect",
     cval: float = 0.0,
     origin: int = 0,
-) -> Any:
+) -> Tensor:
     """``out[i] = sum_k weights[k] input[i + k - len(weights) // 2]`` along an axis, as ``scipy.ndimage.correlate1d``;
     complex weights are conjugated.
 
@@ -165,8 +168,8 @@ def correlate1d(
         raise ShapeError(f"correlate1d: the weights are a vector with at least one entry, got shape {w.shape}")
     axis = normalize_axis_index(axis, t.ndim)
     if not t.size:
-        return _result(t, input, output)
-    return _result(_window("correlate1d", t, w.astype(_kind(t, w)), [axis], mode, cval, origin), input, output)
+        return _result(t, input, output)  # type: ignore[no-any-return]
+    return _result(_window("correlate1d", t, w.astype(_kind(t, w)), [axis], mode, cval, origin), input, output)  # type: ignore[no-any-return]
 
 
 def _kind(t: Any, w: Any) -> Any:
@@ -175,14 +178,14 @@ def _kind(t: Any, w: Any) -> Any:
 
 
 def convolve1d(
-    input: Any,
-    weights: Any,
+    input: ArrayLike,
+    weights: ArrayLike,
     axis: int = -1,
-    output: Any = None,
+    output: object = None,
     mode: str = "reflect",
     cval: float = 0.0,
     origin: int = 0,
-) -> Any:
+) -> Tensor:
     """Convolution along an axis, as ``scipy.ndimage.convolve1d``.
 
     Examples
@@ -196,15 +199,15 @@ def convolve1d(
 
 
 def correlate(
-    input: Any,
-    weights: Any,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
-    origin: Any = 0,
+    origin: ArrayLike = 0,
     *,
-    axes: Any = None,
-) -> Any:
+    axes: int | Sequence[int] | None = None,
+) -> Tensor:
     """Correlation over the named axes, as ``scipy.ndimage.correlate``; differentiable in both arrays.
 
     Parameters
@@ -232,20 +235,20 @@ def correlate(
     if w.ndim != len(along):
         raise ShapeError(f"correlate: weights of {w.ndim} axes for {len(along)} axes of the input")
     if not t.size:
-        return _result(t, input, output)
-    return _result(_window("correlate", t, w.astype(_kind(t, w)), along, mode, cval, origin), input, output)
+        return _result(t, input, output)  # type: ignore[no-any-return]
+    return _result(_window("correlate", t, w.astype(_kind(t, w)), along, mode, cval, origin), input, output)  # type: ignore[no-any-return]
 
 
 def convolve(
-    input: Any,
-    weights: Any,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
-    origin: Any = 0,
+    origin: ArrayLike = 0,
     *,
-    axes: Any = None,
-) -> Any:
+    axes: int | Sequence[int] | None = None,
+) -> Tensor:
     """Convolution over the named axes, as ``scipy.ndimage.convolve``; see :func:`correlate`.
 
     Examples
@@ -277,17 +280,17 @@ def _gaussian(sigma: Any, order: int, radius: int) -> Any:
 
 
 def gaussian_filter1d(
-    input: Any,
-    sigma: Any,
+    input: ArrayLike,
+    sigma: ArrayLike,
     axis: int = -1,
     order: int = 0,
-    output: Any = None,
+    output: object = None,
     mode: str = "reflect",
     cval: float = 0.0,
     truncate: float = 4.0,
     *,
     radius: int | None = None,
-) -> Any:
+) -> Tensor:
     """A Gaussian, or its derivative of an order, along an axis, as ``scipy.ndimage.gaussian_filter1d``.
 
     Differentiable in ``sigma`` too, for a window that stays as wide as it is.
@@ -303,22 +306,22 @@ def gaussian_filter1d(
     width = int(truncate * float(bare(sigma)) + 0.5) if radius is None else radius
     if not isinstance(width, (int, np.integer)) or width < 0:
         raise ArgumentError(f"gaussian_filter1d: radius must be a whole number that is not negative, got {radius}")
-    sigma = sigma if hasattr(sigma, "_node") else float(sigma)
+    sigma = sigma if hasattr(sigma, "_node") else float(sigma)  # type: ignore[arg-type]
     return correlate1d(input, _gaussian(sigma, order, int(width)), axis, output, mode, cval, 0)
 
 
 def gaussian_filter(
-    input: Any,
-    sigma: Any,
-    order: Any = 0,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    sigma: ArrayLike,
+    order: str | Sequence[str] | None = 0,  # type: ignore[assignment]
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
     truncate: float = 4.0,
     *,
-    radius: Any = None,
-    axes: Any = None,
-) -> Any:
+    radius: ArrayLike | None = None,
+    axes: int | Sequence[int] | None = None,
+) -> Tensor:
     """A Gaussian filter along every axis, as ``scipy.ndimage.gaussian_filter``; differentiable in ``sigma`` too.
 
     Examples
@@ -333,12 +336,18 @@ def gaussian_filter(
     for axis, width, k, beyond, size in zip(along, sigmas, orders, modes, radii, strict=True):
         if float(bare(width)) > 1e-15:
             t = gaussian_filter1d(t, width, axis, k, output, beyond, cval, truncate, radius=size)
-    return _result(t, input, output)
+    return _result(t, input, output)  # type: ignore[no-any-return]
 
 
 def uniform_filter1d(
-    input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0, origin: int = 0
-) -> Any:
+    input: ArrayLike,
+    size: int,
+    axis: int = -1,
+    output: object = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: int = 0,
+) -> Tensor:
     """The mean of ``size`` neighbours along an axis, as ``scipy.ndimage.uniform_filter1d``.
 
     Examples
@@ -351,20 +360,20 @@ def uniform_filter1d(
         raise ArgumentError(f"uniform_filter1d: size must be at least 1, got {size}")
     if _tensor(input).dtype.kind not in "fc":  # whole numbers are rounded as SciPy rounds them
         there = require("scipy.ndimage").uniform_filter1d(bare(input), size, axis, output, mode, cval, origin)
-        return wrap(there, None)
+        return wrap(there, None)  # type: ignore[no-any-return]
     return correlate1d(input, np.full(int(size), 1.0 / size), axis, output, mode, cval, origin)
 
 
 def uniform_filter(
-    input: Any,
-    size: Any = 3,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    size: int | Sequence[int] | None = 3,
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
-    origin: Any = 0,
+    origin: ArrayLike = 0,
     *,
-    axes: Any = None,
-) -> Any:
+    axes: int | Sequence[int] | None = None,
+) -> Tensor:
     """The mean of a box of neighbours, as ``scipy.ndimage.uniform_filter``.
 
     Examples
@@ -379,7 +388,7 @@ def uniform_filter(
     for axis, k, beyond, off in zip(along, sizes, modes, origins, strict=True):
         if k > 1:
             t = uniform_filter1d(t, int(k), axis, output, beyond, cval, off)
-    return _result(t, input, output)
+    return _result(t, input, output)  # type: ignore[no-any-return]
 
 
 def _edges(name: str, beside: list[float]) -> Callable[..., Any]:
@@ -402,7 +411,14 @@ sobel = _edges("sobel", [1.0, 2.0, 1.0])
 prewitt = _edges("prewitt", [1.0, 1.0, 1.0])
 
 
-def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float = 0.0, *, axes: Any = None) -> Any:
+def laplace(
+    input: ArrayLike,
+    output: object = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: int | Sequence[int] | None = None,
+) -> Tensor:
     """The sum of second differences, as ``scipy.ndimage.laplace``.
 
     Examples
@@ -414,7 +430,7 @@ def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float =
     t = _tensor(input)
     along = _along("laplace", t.ndim, axes)
     modes = _each("laplace", mode, len(along))
-    return sum(
+    return sum(  # type: ignore[return-value]
         correlate1d(t, [1.0, -2.0, 1.0], axis, output, beyond, cval) for axis, beyond in zip(along, modes, strict=True)
     )
 
@@ -422,42 +438,44 @@ def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float =
 def _derivatives(name: str, input: Any, sigma: Any, order: int, args: Any, axes: Any, more: Any) -> list[Any]:
     along = _along(name, _tensor(input).ndim, axes)
     orders = [[order if axis == other else 0 for other in along] for axis in along]
-    return [gaussian_filter(input, sigma, each, *args, axes=along, **more) for each in orders]
+    return [gaussian_filter(input, sigma, each, *args, axes=along, **more) for each in orders]  # type: ignore[arg-type]
 
 
 def gaussian_laplace(
-    input: Any,
-    sigma: Any,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    sigma: ArrayLike,
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
     *,
-    axes: Any = None,
-    **kwargs: Any,
-) -> Any:
+    axes: int | Sequence[int] | None = None,
+    **kwargs: object,
+) -> Tensor:
     """The Laplacian of a Gaussian filter, as ``scipy.ndimage.gaussian_laplace``."""
-    return sum(_derivatives("gaussian_laplace", input, sigma, 2, (output, mode, cval), axes, kwargs))
+    return sum(_derivatives("gaussian_laplace", input, sigma, 2, (output, mode, cval), axes, kwargs))  # type: ignore[no-any-return]
 
 
 def gaussian_gradient_magnitude(
-    input: Any,
-    sigma: Any,
-    output: Any = None,
-    mode: Any = "reflect",
+    input: ArrayLike,
+    sigma: ArrayLike,
+    output: object = None,
+    mode: str = "reflect",
     cval: float = 0.0,
     *,
-    axes: Any = None,
-    **kwargs: Any,
-) -> Any:
+    axes: int | Sequence[int] | None = None,
+    **kwargs: object,
+) -> Tensor:
     """The length of a Gaussian filter's gradient, as ``scipy.ndimage.gaussian_gradient_magnitude``."""
     parts = _derivatives("gaussian_gradient_magnitude", input, sigma, 1, (output, mode, cval), axes, kwargs)
-    return np.sqrt(sum(part * part for part in parts))
+    return np.sqrt(sum(part * part for part in parts))  # type: ignore[no-any-return]
 
 
 # --- interpolation --------------------------------------------------------------------------------------------------
 
 
-def spline_filter1d(input: Any, order: int = 3, axis: int = -1, output: Any = np.float64, mode: str = "mirror") -> Any:
+def spline_filter1d(
+    input: ArrayLike, order: int = 3, axis: int = -1, output: object = np.float64, mode: str = "mirror"
+) -> Tensor:  # type: ignore[assignment]
     """The spline coefficients along an axis, as ``scipy.ndimage.spline_filter1d``."""
     t = _given(input)
     if not 0 <= order <= 5:
@@ -465,15 +483,15 @@ def spline_filter1d(input: Any, order: int = 3, axis: int = -1, output: Any = np
     if order > 1:
         t = t.astype(np.complex128 if t.dtype.kind == "c" else np.float64)
         t = spline_coefficients.function(t, int(order), normalize_axis_index(axis, t.ndim), mode)
-    return _result(t, input, output)
+    return _result(t, input, output)  # type: ignore[no-any-return]
 
 
-def spline_filter(input: Any, order: int = 3, output: Any = np.float64, mode: str = "mirror") -> Any:
+def spline_filter(input: ArrayLike, order: int = 3, output: object = np.float64, mode: str = "mirror") -> Tensor:  # type: ignore[assignment]
     """The spline coefficients along every axis, as ``scipy.ndimage.spline_filter``."""
     t = _tensor(input)
     for axis in range(t.ndim):
         t = spline_filter1d(t, order, axis, output, mode)
-    return _result(t, input, output)
+    return _result(t, input, output)  # type: ignore[no-any-return]
 
 
 def _mapped(x: Any, n: int, mode: str) -> tuple[Any, Any]:
@@ -514,14 +532,14 @@ def _pieces(order: int) -> Any:
 
 
 def map_coordinates(
-    input: Any,
-    coordinates: Any,
-    output: Any = None,
+    input: ArrayLike,
+    coordinates: ArrayLike,
+    output: object = None,
     order: int = 3,
     mode: str = "constant",
     cval: float = 0.0,
     prefilter: bool = True,
-) -> Any:
+) -> Tensor:
     """The spline through an array, at any coordinates, as ``scipy.ndimage.map_coordinates``.
 
     Differentiable in the array and, from order 1 on, in the coordinates.
@@ -562,7 +580,7 @@ def map_coordinates(
     mode = "reflect" if mode == "grid-mirror" else mode
     kind = np.complex128 if t.dtype.kind == "c" else np.float64
     if not t.size:
-        return _result(_tensor(np.full(places.shape[1:], cval, kind)), input, output)
+        return _result(_tensor(np.full(places.shape[1:], cval, kind)), input, output)  # type: ignore[no-any-return]
     moved = 0
     if order > 1 and prefilter:
         t = t.astype(kind)
@@ -611,7 +629,7 @@ def map_coordinates(
         values = where(outside, cval, values)
     made = np.sum(weight * values, axis=tuple(range(t.ndim))) if t.ndim else values
     made = where(gone, cval, made) if np.any(gone) else made
-    return _result(made, input, output)
+    return _result(made, input, output)  # type: ignore[no-any-return]
 
 
 def _at(x: Any, coefficients: Any) -> Any:
@@ -623,16 +641,16 @@ def _at(x: Any, coefficients: Any) -> Any:
 
 
 def affine_transform(
-    input: Any,
-    matrix: Any,
-    offset: Any = 0.0,
-    output_shape: Any = None,
-    output: Any = None,
+    input: ArrayLike,
+    matrix: ArrayLike,
+    offset: ArrayLike = 0.0,
+    output_shape: ArrayLike | None = None,
+    output: object = None,
     order: int = 3,
     mode: str = "constant",
     cval: float = 0.0,
     prefilter: bool = True,
-) -> Any:
+) -> Tensor:
     """The array at ``matrix @ o + offset`` for every place o of the output, as ``scipy.ndimage.affine_transform``.
 
     Differentiable in array, matrix and offset: what registration of images asks for. The matrix is (n, n), (n,) for a
@@ -650,22 +668,22 @@ def affine_transform(
         m, offset = m[:n, :n], m[:n, n]
     if m.shape not in ((n,), (n, n)):
         raise ShapeError(f"affine_transform: a matrix of shape {m.shape} for an array of {n} axes")
-    shape = t.shape if output_shape is None else tuple(output_shape)
-    grid = np.stack([part.reshape(-1) for part in np.indices(shape)]).astype(float)
+    shape = t.shape if output_shape is None else tuple(output_shape)  # type: ignore[arg-type]
+    grid = np.stack([part.reshape(-1) for part in np.indices(shape)]).astype(float)  # type: ignore[arg-type]
     moved = m[:, None] * grid if m.ndim == 1 else m @ grid
     places = moved + np.broadcast_to(_tensor(offset), (n,))[:, None]
     return map_coordinates(t, places.reshape((n, *shape)), output, order, mode, cval, prefilter)
 
 
 def shift(
-    input: Any,
-    shift: Any,
-    output: Any = None,
+    input: ArrayLike,
+    shift: ArrayLike,
+    output: object = None,
     order: int = 3,
     mode: str = "constant",
     cval: float = 0.0,
     prefilter: bool = True,
-) -> Any:
+) -> Tensor:
     """The array moved by a distance, whole or not, as ``scipy.ndimage.shift``; differentiable in the distance too.
 
     Examples
@@ -735,20 +753,34 @@ grey_dilation = _ranked("grey_dilation", np.max, True)
 
 
 def maximum_filter1d(
-    input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0, origin: int = 0
-) -> Any:
+    input: ArrayLike,
+    size: int,
+    axis: int = -1,
+    output: object = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: int = 0,
+) -> Tensor:
     """``scipy.ndimage.maximum_filter1d``."""
-    return maximum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)
+    return maximum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)  # type: ignore[no-any-return]
 
 
 def minimum_filter1d(
-    input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0, origin: int = 0
-) -> Any:
+    input: ArrayLike,
+    size: int,
+    axis: int = -1,
+    output: object = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    origin: int = 0,
+) -> Tensor:
     """``scipy.ndimage.minimum_filter1d``."""
-    return minimum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)
+    return minimum_filter(input, int(size), None, output, mode, cval, origin, axes=axis)  # type: ignore[no-any-return]
 
 
-def center_of_mass(input: Any, labels: Any = None, index: Any = None) -> Any:
+def center_of_mass(
+    input: ArrayLike, labels: ArrayLike | None = None, index: object = None
+) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
     """The weighted mean of the places, as ``scipy.ndimage.center_of_mass``: a tuple, or a list of them for regions.
 
     Examples
@@ -763,40 +795,52 @@ def center_of_mass(input: Any, labels: Any = None, index: Any = None) -> Any:
         sum_labels(t * np.reshape(range(n), [-1 if i == axis else 1 for i in range(t.ndim)]), labels, index) / whole
         for axis, n in enumerate(t.shape)
     ]
-    if np.ndim(bare(index)) == 0:
-        return tuple(parts)
-    return [tuple(part[i] for part in parts) for i in range(np.size(bare(index)))]
+    if np.ndim(bare(index)) == 0:  # type: ignore[arg-type]
+        return tuple(parts)  # type: ignore[return-value]
+    return [tuple(part[i] for part in parts) for i in range(np.size(bare(index)))]  # type: ignore[arg-type, return-value]
 
 
-def grey_opening(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def grey_opening(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.grey_opening`` of a box or a footprint."""
-    return grey_dilation(grey_erosion(input, size, footprint, **more), size, footprint, **more)
+    return grey_dilation(grey_erosion(input, size, footprint, **more), size, footprint, **more)  # type: ignore[no-any-return]
 
 
-def grey_closing(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def grey_closing(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.grey_closing`` of a box or a footprint."""
-    return grey_erosion(grey_dilation(input, size, footprint, **more), size, footprint, **more)
+    return grey_erosion(grey_dilation(input, size, footprint, **more), size, footprint, **more)  # type: ignore[no-any-return]
 
 
-def white_tophat(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def white_tophat(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.white_tophat`` of a box or a footprint."""
-    return _tensor(input) - grey_opening(input, size, footprint, **more)
+    return _tensor(input) - grey_opening(input, size, footprint, **more)  # type: ignore[no-any-return]
 
 
-def black_tophat(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def black_tophat(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.black_tophat`` of a box or a footprint."""
-    return grey_closing(input, size, footprint, **more) - _tensor(input)
+    return grey_closing(input, size, footprint, **more) - _tensor(input)  # type: ignore[no-any-return]
 
 
-def morphological_gradient(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def morphological_gradient(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.morphological_gradient`` of a box or a footprint."""
-    return grey_dilation(input, size, footprint, **more) - grey_erosion(input, size, footprint, **more)
+    return grey_dilation(input, size, footprint, **more) - grey_erosion(input, size, footprint, **more)  # type: ignore[no-any-return]
 
 
-def morphological_laplace(input: Any, size: Any = None, footprint: Any = None, **more: Any) -> Any:
+def morphological_laplace(
+    input: ArrayLike, size: int | Sequence[int] | None = None, footprint: ArrayLike | None = None, **more: object
+) -> Tensor:
     """``scipy.ndimage.morphological_laplace`` of a box or a footprint."""
     both = grey_dilation(input, size, footprint, **more) + grey_erosion(input, size, footprint, **more)
-    return both - 2 * _tensor(input)
+    return both - 2 * _tensor(input)  # type: ignore[no-any-return]
 
 
 def _of_regions(name: str, reduce: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -8,9 +8,9 @@ result. The optimisers are SciPy's.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from autodiff.ops.shaping import _tensor
 from autodiff.tensor import Tensor
 from autodiff.transforms import hessian, hvp, jacobian, value_and_grad
 
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
+
 __all__ = ["curve_fit", "minimize", "pack"]
 
 #: SciPy's methods by what they use, read off its documentation of ``minimize``.
@@ -34,7 +37,7 @@ _BOUNDED = _CONSTRAINED | {"nelder-mead", "powell", "l-bfgs-b", "tnc"}
 _METHODS = _NO_GRADIENT | _HESSIAN | _HESSIAN_PRODUCT | _BOUNDED | {"cg", "bfgs"}
 
 
-def pack(tree: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
+def pack(tree: ArrayLike) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
     """One flat float64 vector of all leaves of a tree, and the differentiable function that takes it apart again.
 
     Parameters
@@ -82,18 +85,18 @@ def pack(tree: Any) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
 
 
 def minimize(
-    f: Callable[..., Any],
-    x0: Any,
-    args: Sequence[Any] = (),
+    f: Callable[..., object],
+    x0: ArrayLike,
+    args: Sequence[object] = (),
     method: str | None = None,
     *,
-    bounds: Any = None,
-    constraints: Any = (),
+    bounds: object = None,
+    constraints: object = (),
     tol: float | None = None,
-    callback: Callable[..., Any] | None = None,
-    options: dict[str, Any] | None = None,
+    callback: Callable[..., object] | None = None,
+    options: Mapping[str, object] | None = None,
     progress: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Any:
     """Minimise a scalar function of a tree of arrays with SciPy's optimisers and exact derivatives.
 
@@ -343,19 +346,19 @@ def _pairs_at(bounds: Any, places: Any, count: int) -> list[Any]:
 
 
 def curve_fit(
-    f: Callable[..., Any],
-    xdata: Any,
-    ydata: Any,
-    p0: Any = None,
-    sigma: Any = None,
+    f: Callable[..., object],
+    xdata: ArrayLike,
+    ydata: ArrayLike,
+    p0: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     check_finite: bool | None = None,
-    bounds: Any = (-np.inf, np.inf),
+    bounds: object = (-np.inf, np.inf),
     method: str | None = None,
     *,
     full_output: bool = False,
     nan_policy: str | None = None,
-    **options: Any,
+    **options: object,
 ) -> Any:
     """Fit the parameters of a curve to data by least squares, as ``scipy.optimize.curve_fit``, with the exact Jacobian.
 
@@ -411,7 +414,7 @@ def curve_fit(
     """
     from autodiff import implicit
 
-    low, high = bounds if isinstance(bounds, (tuple, list)) else (bounds.lb, bounds.ub)
+    low, high = bounds if isinstance(bounds, (tuple, list)) else (bounds.lb, bounds.ub)  # type: ignore[attr-defined]
     limited = bool(np.any(np.isfinite(low)) or np.any(np.isfinite(high)))
     if p0 is None:
         count = len(inspect.signature(f).parameters) - 1
@@ -461,7 +464,7 @@ def curve_fit(
     if method == "lm" and data.size < start.size:
         raise ArgumentError(f"curve_fit: {data.size} data for {start.size} parameters; method 'lm' needs more data")
     options.setdefault("bounds", (low, high))
-    result = implicit.least_squares(residuals, start, method=method, **options)
+    result = implicit.least_squares(residuals, start, method=method, **options)  # type: ignore[arg-type]
     popt = result.x
     slopes = _recorded_jacobian(residuals, popt)
     spread: Any = np.linalg.norm(slopes._array, axis=0)

@@ -12,7 +12,8 @@ what ``np.random.shuffle(t)`` cannot be, since NumPy asks for an array there or 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from autodiff.core.errors import ArgumentError
 from autodiff.ops import assignment
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import array
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "choice",
@@ -60,7 +64,13 @@ def _standard(name: str, rng: Any, method: str, size: Any, *parameters: Any) -> 
     return np.asarray(getattr(_generator(name, rng), method)(size=size))
 
 
-def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def normal(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Normal numbers, ``loc + scale * z``.
 
     Parameters
@@ -90,57 +100,93 @@ def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> A
     >>> mu.grad
     array(4.)
     """
-    return array(_standard("normal", rng, "standard_normal", size, loc, scale)) * array(scale) + array(loc)
+    return array(_standard("normal", rng, "standard_normal", size, loc, scale)) * array(scale) + array(loc)  # type: ignore[no-any-return]
 
 
-def standard_normal(size: Any = None, *, rng: Any) -> Any:
+def standard_normal(size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1, a constant Tensor."""
-    return array(_standard("standard_normal", rng, "standard_normal", size))
+    return array(_standard("standard_normal", rng, "standard_normal", size))  # type: ignore[no-any-return]
 
 
-def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def uniform(
+    low: ArrayLike = 0.0,
+    high: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Uniform numbers, ``low + (high - low) * u``; arguments as :func:`normal`."""
     u = array(_standard("uniform", rng, "random", size, low, high))
-    return array(low) + (array(high) - array(low)) * u
+    return array(low) + (array(high) - array(low)) * u  # type: ignore[no-any-return]
 
 
-def exponential(scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def exponential(
+    scale: ArrayLike = 1.0, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
+) -> Tensor:
     """Exponential numbers of mean ``scale``; arguments as :func:`normal`."""
-    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))
+    return array(scale) * array(_standard("exponential", rng, "standard_exponential", size, scale))  # type: ignore[no-any-return]
 
 
-def laplace(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def laplace(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Laplace numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale))
+    return array(loc) + array(scale) * array(_standard("laplace", rng, "laplace", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def logistic(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Logistic numbers; arguments as :func:`normal`."""
-    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale))
+    return array(loc) + array(scale) * array(_standard("logistic", rng, "logistic", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def gumbel(
+    loc: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Gumbel numbers; arguments as :func:`normal`. With ``argmax`` of ``logits + gumbel`` they draw categories."""
-    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale))
+    return array(loc) + array(scale) * array(_standard("gumbel", rng, "gumbel", size, loc, scale))  # type: ignore[no-any-return]
 
 
-def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def lognormal(
+    mean: ArrayLike = 0.0,
+    sigma: ArrayLike = 1.0,
+    size: int | Sequence[int] | None = None,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Numbers whose logarithm is normal; arguments as :func:`normal`."""
-    return np.exp(normal(mean, sigma, size, rng=rng))
+    return np.exp(normal(mean, sigma, size, rng=rng))  # type: ignore[return-value]
 
 
-def rayleigh(scale: Any = 1.0, size: Any = None, *, rng: Any) -> Any:
+def rayleigh(
+    scale: ArrayLike = 1.0, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
+) -> Tensor:
     """Rayleigh numbers, ``scale * sqrt(2 e)`` with ``e`` exponential; arguments as :func:`normal`."""
     e = _standard("rayleigh", rng, "standard_exponential", size, scale)
-    return array(scale) * np.sqrt(2 * e)
+    return array(scale) * np.sqrt(2 * e)  # type: ignore[no-any-return]
 
 
-def weibull(a: Any, size: Any = None, *, rng: Any) -> Any:
+def weibull(a: ArrayLike, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None) -> Tensor:
     """Weibull numbers of shape ``a``, ``e ** (1 / a)`` with ``e`` exponential; other arguments as :func:`normal`."""
-    return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))
+    return array(_standard("weibull", rng, "standard_exponential", size, a)) ** (1.0 / array(a))  # type: ignore[no-any-return]
 
 
-def multivariate_normal(mean: Any, cov: Any, size: Any = None, *, rng: Any) -> Any:
+def multivariate_normal(
+    mean: ArrayLike, cov: ArrayLike, size: int | Sequence[int] | None = None, *, rng: np.random.Generator | int | None
+) -> Tensor:
     """Normal vectors, ``mean + L z`` with the Cholesky factor ``L`` of ``cov``.
 
     Parameters
@@ -158,10 +204,10 @@ def multivariate_normal(mean: Any, cov: Any, size: Any = None, *, rng: Any) -> A
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
     z = _standard("multivariate_normal", rng, "standard_normal", (*lead, np.shape(bare(mean))[-1]))
-    return array(mean) + z @ np.linalg.cholesky(array(cov)).T
+    return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 
-def permutation(x: Any, axis: int = 0, *, rng: Any) -> Any:
+def permutation(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int | None) -> Tensor:
     """A copy with the slices along ``axis`` in random order, differentiable; of an integer the order itself.
 
     Parameters
@@ -178,12 +224,12 @@ def permutation(x: Any, axis: int = 0, *, rng: Any) -> Any:
     """
     generator = _generator("permutation", rng)
     if isinstance(x, int | np.integer):
-        return array(generator.permutation(int(x)))
+        return array(generator.permutation(int(x)))  # type: ignore[no-any-return]
     t = array(x)
-    return np.take(t, generator.permutation(t.shape[axis]), axis=axis)
+    return np.take(t, generator.permutation(t.shape[axis]), axis=axis)  # type: ignore[return-value]
 
 
-def shuffle(x: Any, axis: int = 0, *, rng: Any) -> None:
+def shuffle(x: ArrayLike, axis: int = 0, *, rng: np.random.Generator | int | None) -> None:
     """Put the slices of a Tensor along ``axis`` in random order, in place; gradients follow the elements."""
     if not hasattr(x, "_node"):
         raise ArgumentError("random.shuffle: pass a Tensor; NumPy's Generator.shuffle is for arrays and lists")
@@ -191,8 +237,15 @@ def shuffle(x: Any, axis: int = 0, *, rng: Any) -> None:
 
 
 def choice(
-    a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True, *, rng: Any
-) -> Any:
+    a: ArrayLike,
+    size: int | Sequence[int] | None = None,
+    replace: bool = True,
+    p: ArrayLike | None = None,
+    axis: int = 0,
+    shuffle: bool = True,
+    *,
+    rng: np.random.Generator | int | None,
+) -> Tensor:
     """Slices of ``a`` along ``axis``, drawn at random; differentiable in ``a``, not in the probabilities ``p``.
 
     Parameters
@@ -214,5 +267,5 @@ def choice(
         )
     t = a if isinstance(a, int | np.integer) else array(a)
     n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
-    picked = generator.choice(n, size, replace, bare(p), shuffle=shuffle)
-    return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)
+    picked = generator.choice(n, size, replace, bare(p), shuffle=shuffle)  # type: ignore[arg-type]
+    return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)  # type: ignore[return-value]

@@ -3,7 +3,7 @@
 Written by docs/make_stubs.py; do not edit.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
@@ -49,7 +49,12 @@ def detrend(
 ) -> Tensor:
     """The signal without its mean or straight line, between breaks, as ``scipy.signal.detrend``."""
 
-def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Tensor:
+def fftconvolve(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
+) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
 
 def filtfilt(
@@ -76,7 +81,12 @@ def medfilt(volume: ArrayLike, kernel_size: ArrayLike | None = None) -> Tensor:
 def medfilt2d(input: ArrayLike, kernel_size: ArrayLike = 3) -> Tensor:
     """:func:`medfilt` of a matrix, as ``scipy.signal.medfilt2d``."""
 
-def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = None) -> Tensor:
+def oaconvolve(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
+) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
 
 def order_filter(a: ArrayLike, domain: ArrayLike, rank: int) -> Tensor:

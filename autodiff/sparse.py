@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,11 @@ from autodiff.extras import require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "SparseArray",
@@ -273,7 +278,7 @@ solve_ = Primitive(
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def issparse(value: Any) -> bool:
+def issparse(value: ArrayLike) -> bool:
     """Whether ``value`` is a sparse array of SciPy's or of ours."""
     return isinstance(value, SparseArray) or (
         type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocsr")
@@ -304,7 +309,9 @@ class SparseArray:
     __array_ufunc__ = None
     ndim = 2
 
-    def __init__(self, data: Any, pattern: Pattern, format: str, turned: bool = False, places: Any = None) -> None:
+    def __init__(
+        self, data: ArrayLike, pattern: Pattern, format: str, turned: bool = False, places: ArrayLike | None = None
+    ) -> None:
         self.data = data
         self._pattern = pattern  # of the matrix, or of its transpose if turned
         self._turned = turned
@@ -320,18 +327,18 @@ class SparseArray:
     @property
     def nnz(self) -> int:
         """How many entries are stored."""
-        return int(self.data.size)
+        return int(self.data.size)  # type: ignore[union-attr]
 
     @property
     def dtype(self) -> Any:
         """Of the entries."""
-        return self.data.dtype
+        return self.data.dtype  # type: ignore[union-attr]
 
     @property
     def T(self) -> SparseArray:
         """The transpose, with the same entries."""
         if self.format == "coo":
-            return _from_places(self.data, self._places[::-1], self.shape[::-1], "coo")
+            return _from_places(self.data, self._places[::-1], self.shape[::-1], "coo")  # type: ignore[index]
         other = {"csr": "csc", "csc": "csr"}[self.format]
         return SparseArray(self.data, self._pattern, other, not self._turned)
 
@@ -357,7 +364,7 @@ class SparseArray:
     @property
     def coords(self) -> tuple[Any, Any]:
         """(rows, columns) of the entries, in the order of ``data``."""
-        return self._places if self.format == "coo" else self._pattern.places(self._turned)  # type: ignore[no-any-return]
+        return self._places if self.format == "coo" else self._pattern.places(self._turned)  # type: ignore[no-any-return, return-value]
 
     row = property(lambda self: self.coords[0])
     col = property(lambda self: self.coords[1])
@@ -376,9 +383,9 @@ class SparseArray:
 
     todense = toarray
 
-    def astype(self, dtype: Any) -> SparseArray:
+    def astype(self, dtype: DTypeLike | None) -> SparseArray:
         """With entries of another dtype."""
-        return self._with(self.data.astype(dtype))
+        return self._with(self.data.astype(dtype))  # type: ignore[union-attr]
 
     def _with(self, data: Any) -> SparseArray:
         return SparseArray(data, self._pattern, self.format, self._turned, self._places)
@@ -397,27 +404,27 @@ class SparseArray:
         axis = axis % 2
         return (self.T if axis == 0 else self) @ np.ones(self.shape[axis], self.dtype)
 
-    def multiply(self, other: Any) -> SparseArray:
+    def multiply(self, other: ArrayLike) -> SparseArray:
         """Each entry times the number, or the element of a dense array, in its place."""
         if issparse(other):
             raise ArgumentError("multiply: the other factor must be dense or a number")
         if np.ndim(bare(other)):
             whole = shaping.broadcast_to(_tensor(other), self.shape)
             other = whole[self.coords]
-        return self._with(self.data * other)
+        return self._with(self.data * other)  # type: ignore[operator]
 
-    def __mul__(self, other: Any) -> SparseArray:
+    def __mul__(self, other: ArrayLike) -> SparseArray:
         return self.multiply(other)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> SparseArray:
+    def __truediv__(self, other: ArrayLike) -> SparseArray:
         return self.multiply(1.0 / _tensor(other))
 
     def __neg__(self) -> SparseArray:
-        return self._with(-self.data)
+        return self._with(-self.data)  # type: ignore[operator]
 
-    def __add__(self, other: Any) -> SparseArray:
+    def __add__(self, other: ArrayLike) -> SparseArray:
         if not issparse(other):
             if bare(other).__class__ in (int, float) and other == 0:
                 return self
@@ -430,13 +437,13 @@ class SparseArray:
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> SparseArray:
-        return self + (-_sparse(other) if issparse(other) else -other)
+    def __sub__(self, other: ArrayLike) -> SparseArray:
+        return self + (-_sparse(other) if issparse(other) else -other)  # type: ignore[operator]
 
-    def __rsub__(self, other: Any) -> SparseArray:
+    def __rsub__(self, other: ArrayLike) -> SparseArray:
         return (-self).__add__(other)
 
-    def __matmul__(self, other: Any) -> Any:
+    def __matmul__(self, other: ArrayLike) -> Any:
         if issparse(other):
             return _product(self, _sparse(other))
         x, own = _tensor(other), self._ordered()
@@ -446,7 +453,7 @@ class SparseArray:
 
     dot = __matmul__
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self, other: ArrayLike) -> Any:
         if issparse(other):
             return _product(_sparse(other), self)
         x = _tensor(other)
@@ -499,7 +506,7 @@ def _product(a: SparseArray, b: SparseArray) -> SparseArray:
     lengths = (stop - start).astype(np.int64)
     left = np.repeat(np.arange(a.nnz), lengths)
     right = np.arange(left.size) - np.repeat(np.cumsum(lengths) - lengths - start, lengths)
-    data = a.data[left] * b.data[right]
+    data = a.data[left] * b.data[right]  # type: ignore[index, operator]
     return _from_places(data, (rows[left], b._pattern.indices[right]), (a.shape[0], b.shape[1]), "csr")
 
 
@@ -575,7 +582,7 @@ def _entries(name: str, data: Any) -> Any:
     return entries if entries.dtype.kind in "fc" else entries.astype(float)
 
 
-def csr_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+def csr_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array stored by rows, with ``scipy.sparse.csr_array``'s arguments; its entries may be tracked.
 
     Parameters
@@ -607,7 +614,7 @@ def csr_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None
     return _made("csr_array", arg1, shape, dtype)
 
 
-def csc_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+def csc_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array stored by columns, with ``scipy.sparse.csc_array``'s arguments; otherwise as :func:`csr_array`.
 
     Examples
@@ -618,7 +625,7 @@ def csc_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None
     return _made("csc_array", arg1, shape, dtype)
 
 
-def coo_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None) -> SparseArray:
+def coo_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array of triplets, with ``scipy.sparse.coo_array``'s arguments; entries at one place stay apart until a
     product or a conversion adds them.
 
@@ -630,7 +637,7 @@ def coo_array(arg1: Any, shape: tuple[int, int] | None = None, dtype: Any = None
     return _made("coo_array", arg1, shape, dtype)
 
 
-def diags_array(diagonals: Any, *, offsets: Any = 0, shape: tuple[int, int] | None = None) -> SparseArray:
+def diags_array(diagonals: ArrayLike, *, offsets: ArrayLike = 0, shape: tuple[int, int] | None = None) -> SparseArray:
     """A sparse array from its diagonals, as ``scipy.sparse.diags_array``.
 
     Parameters
@@ -653,15 +660,15 @@ def diags_array(diagonals: Any, *, offsets: Any = 0, shape: tuple[int, int] | No
     [[1.0, 3.0], [0.0, 2.0]]
     """
     if np.ndim(offsets) == 0:
-        diagonals, offsets = ([diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals), [offsets]
-    parts = [_entries("diags_array", part) for part in diagonals]
-    if len(parts) != len(offsets):
-        raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")
+        diagonals, offsets = ([diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals), [offsets]  # type: ignore[assignment, index]
+    parts = [_entries("diags_array", part) for part in diagonals]  # type: ignore[union-attr]
+    if len(parts) != len(offsets):  # type: ignore[arg-type]
+        raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")  # type: ignore[arg-type]
     if shape is None:
-        n = parts[0].size + abs(int(offsets[0]))
+        n = parts[0].size + abs(int(offsets[0]))  # type: ignore[arg-type, index]
         shape = (n, n)
     rows, columns, data = [], [], []
-    for part, k in zip(parts, map(int, offsets), strict=True):
+    for part, k in zip(parts, map(int, offsets), strict=True):  # type: ignore[arg-type]
         length = max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0)
         if part.size not in (1, length):
             raise ShapeError(f"diags_array: diagonal {k} of shape {shape} has length {length}, got {part.size}")
@@ -709,7 +716,7 @@ class SuperLU:
         return solve_.function(self._matrix.data, right, system=self._system, transposed=turned)
 
 
-def splu(A: Any, permc_spec: str | None = None, **options: Any) -> SuperLU:
+def splu(A: ArrayLike, permc_spec: str | None = None, **options: object) -> SuperLU:
     """Factorise a sparse matrix once and solve with it many times, as ``scipy.sparse.linalg.splu``.
 
     Parameters
@@ -738,7 +745,7 @@ def splu(A: Any, permc_spec: str | None = None, **options: Any) -> SuperLU:
     return SuperLU(matrix, Direct(matrix._pattern, permc_spec=permc_spec, **options))
 
 
-def spsolve(A: Any, b: Any, permc_spec: str | None = None, use_umfpack: bool = True) -> Any:
+def spsolve(A: ArrayLike, b: ArrayLike, permc_spec: str | None = None, use_umfpack: bool = True) -> Any:
     """Solve ``A x = b`` with a sparse matrix, as ``scipy.sparse.linalg.spsolve``.
 
     Parameters
@@ -790,14 +797,14 @@ def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, An
 
 
 def cg(
-    A: Any,
-    b: Any,
-    x0: Any = None,
+    A: ArrayLike,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
     *,
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    M: Any = None,
+    M: ArrayLike | None = None,
     callback: Callable[[Any], Any] | None = None,
 ) -> tuple[Any, int]:
     """Solve ``A x = b`` with a symmetric positive definite matrix by conjugate gradients, as
@@ -835,15 +842,15 @@ def cg(
 
 
 def gmres(
-    A: Any,
-    b: Any,
-    x0: Any = None,
+    A: ArrayLike,
+    b: ArrayLike,
+    x0: ArrayLike | None = None,
     *,
     rtol: float = 1e-5,
     atol: float = 0.0,
     restart: int | None = None,
     maxiter: int | None = None,
-    M: Any = None,
+    M: ArrayLike | None = None,
 ) -> tuple[Any, int]:
     """Solve ``A x = b`` by the generalised minimal residual method, as ``scipy.sparse.linalg.gmres``; otherwise as
     :func:`cg`.

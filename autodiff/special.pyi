@@ -4,7 +4,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -213,7 +213,7 @@ def gammasgn(
     *,
     where: ArrayLike = True,
     casting: str = "same_kind",
-    order: Any = "K",
+    order: str | Sequence[str] | None = "K",
     dtype: DTypeLike | None = None,
     subok: bool = True,
     signature: ArrayLike | None = None,

@@ -11,11 +11,11 @@ Univariate Distributions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import log, pi
 from operator import and_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
 from autodiff.transforms import grad
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "Continuous",
@@ -242,31 +245,37 @@ class Continuous(_Named):
             made = where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
         return _finished(made, good, z.dtype)
 
-    def logpdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def logpdf(
+        self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object
+    ) -> Tensor:
         """The logarithm of the density; -inf outside the support."""
         formula = lambda z, *a: self._logpdf(z, *a[:-1]) - np.log(a[-1])
-        return self._apply(formula, -np.inf, -np.inf, x, args, loc, scale, named)
+        return self._apply(formula, -np.inf, -np.inf, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def pdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def pdf(self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The density."""
         formula = lambda z, *a: np.exp(self._logpdf(z, *a[:-1])) / a[-1]
-        return self._apply(formula, 0.0, 0.0, x, args, loc, scale, named)
+        return self._apply(formula, 0.0, 0.0, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def cdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def cdf(self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The probability of at most ``x``."""
-        return self._apply(lambda z, *a: self._cdf(z, *a[:-1]), 0.0, 1.0, x, args, loc, scale, named)
+        return self._apply(lambda z, *a: self._cdf(z, *a[:-1]), 0.0, 1.0, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def sf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def sf(self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The probability of more than ``x``."""
-        return self._apply(lambda z, *a: self._sf(z, *a[:-1]), 1.0, 0.0, x, args, loc, scale, named)
+        return self._apply(lambda z, *a: self._sf(z, *a[:-1]), 1.0, 0.0, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def logcdf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def logcdf(
+        self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object
+    ) -> Tensor:
         """The logarithm of the probability of at most ``x``."""
-        return self._apply(lambda z, *a: self._logcdf(z, *a[:-1]), -np.inf, 0.0, x, args, loc, scale, named)
+        return self._apply(lambda z, *a: self._logcdf(z, *a[:-1]), -np.inf, 0.0, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def logsf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def logsf(
+        self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object
+    ) -> Tensor:
         """The logarithm of the probability of more than ``x``."""
-        return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale, named)
+        return self._apply(lambda z, *a: self._logsf(z, *a[:-1]), 0.0, -np.inf, x, args, loc, scale, named)  # type: ignore[no-any-return]
 
     def _inverse(self, formula: Formula, ends: Any, q: Any, args: Any, loc: Any, scale: Any, named: Any) -> Any:
         """``formula`` of a probability within (0, 1), the ends of the support at 0 and 1, NaN beyond."""
@@ -278,34 +287,34 @@ class Continuous(_Named):
             made = where(inner, made, np.where(p._array == 0, ends[0], np.where(p._array == 1, ends[1], np.nan)))
         return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype))
 
-    def ppf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def ppf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
-        return self._inverse(self._ppf, self._support, q, args, loc, scale, named)
+        return self._inverse(self._ppf, self._support, q, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def isf(self, q: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def isf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The point above which the probability is ``q``: the inverse of ``sf``; NaN outside of [0, 1]."""
-        return self._inverse(self._isf, self._support[::-1], q, args, loc, scale, named)
+        return self._inverse(self._isf, self._support[::-1], q, args, loc, scale, named)  # type: ignore[no-any-return]
 
     def _constant(self, formula: Formula, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> Any:
         """``formula`` of the shape parameters, loc and scale."""
         _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
         return _finished(formula(shapes, middle, width), good, width.dtype)
 
-    def entropy(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def entropy(self, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The differential entropy, ``-E log pdf``."""
         formula = lambda a, middle, width: self._entropy(*a) + np.log(width) + 0 * middle._array
-        return self._constant(formula, args, loc, scale, named)
+        return self._constant(formula, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def mean(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def mean(self, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The mean; infinite or NaN where there is none, as in SciPy."""
-        return self._constant(lambda a, middle, width: self._mean(*a) * width + middle, args, loc, scale, named)
+        return self._constant(lambda a, middle, width: self._mean(*a) * width + middle, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def var(self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, **named: Any) -> Any:
+    def var(self, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The variance; infinite or NaN where there is none, as in SciPy."""
         formula = lambda a, middle, width: self._var(*a) * width * width + 0 * middle._array
-        return self._constant(formula, args, loc, scale, named)
+        return self._constant(formula, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def fit(self, data: Any, *args: Any, **options: Any) -> tuple[Any, ...]:
+    def fit(self, data: ArrayLike, *args: object, **options: object) -> tuple[Any, ...]:
         """The parameters of the greatest likelihood, differentiable in the data; as SciPy's ``fit``.
 
         Parameters
@@ -360,8 +369,14 @@ class Continuous(_Named):
         return tuple(_tensor(value) for value in filled(best))
 
     def rvs(
-        self, *args: Any, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, random_state: Any = None, **named: Any
-    ) -> Any:
+        self,
+        *args: object,
+        loc: ArrayLike = 0.0,
+        scale: ArrayLike = 1.0,
+        size: int | Sequence[int] | None = None,
+        random_state: np.random.Generator | int | None = None,
+        **named: object,
+    ) -> Tensor:
         """Draws that are differentiable in the parameters (reparametrised): for the same random numbers the draw moves
         with the parameters.
 
@@ -379,8 +394,8 @@ class Continuous(_Named):
         shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
         shape = shape if size is None else tuple(np.atleast_1d(size).tolist())
         if self._draw is not None:
-            return self._draw(source, shape).astype(width.dtype) * width + middle
-        return self.ppf((1.0 - source.random(shape)).astype(width.dtype), *shapes, loc=middle, scale=width)
+            return self._draw(source, shape).astype(width.dtype) * width + middle  # type: ignore[no-any-return]
+        return self.ppf((1.0 - source.random(shape)).astype(width.dtype), *shapes, loc=middle, scale=width)  # type: ignore[no-any-return]
 
 
 # --- what the rows need ---------------------------------------------------------------------------------------------
@@ -847,54 +862,54 @@ class Discrete(_Named):
             made = where(under, below, where(over, above, made))
         return _finished(made, good & ~np.isnan(at), np.result_type(*(a.dtype for a in shapes)))
 
-    def logpmf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def logpmf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of ``k``; -inf where ``k`` is no count."""
-        return self._apply(self._logpmf, -np.inf, -np.inf, k, args, loc, named, mass=True)
+        return self._apply(self._logpmf, -np.inf, -np.inf, k, args, loc, named, mass=True)  # type: ignore[no-any-return]
 
-    def pmf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def pmf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The probability of ``k``."""
-        return self._apply(lambda *a: np.exp(self._logpmf(*a)), 0.0, 0.0, k, args, loc, named, mass=True)
+        return self._apply(lambda *a: np.exp(self._logpmf(*a)), 0.0, 0.0, k, args, loc, named, mass=True)  # type: ignore[no-any-return]
 
-    def cdf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def cdf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The probability of at most ``k``."""
-        return self._apply(self._cdf, 0.0, 1.0, k, args, loc, named)
+        return self._apply(self._cdf, 0.0, 1.0, k, args, loc, named)  # type: ignore[no-any-return]
 
-    def sf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def sf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The probability of more than ``k``."""
-        return self._apply(self._sf, 1.0, 0.0, k, args, loc, named)
+        return self._apply(self._sf, 1.0, 0.0, k, args, loc, named)  # type: ignore[no-any-return]
 
-    def logcdf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def logcdf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of at most ``k``."""
-        return self._apply(lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)), -np.inf, 0.0, k, args, loc, named)
+        return self._apply(lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)), -np.inf, 0.0, k, args, loc, named)  # type: ignore[no-any-return]
 
-    def logsf(self, k: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def logsf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of more than ``k``."""
-        return self._apply(lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)), 0.0, -np.inf, k, args, loc, named)
+        return self._apply(lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)), 0.0, -np.inf, k, args, loc, named)  # type: ignore[no-any-return]
 
     def _scipys(self, method: str, q: Any, args: Any, loc: Any, named: Any) -> Any:
         there = getattr(getattr(require("scipy.stats"), self.name), method)
         plain = {name: bare(value) for name, value in named.items()}
         return wrap(np.asarray(there(bare(q), *(bare(a) for a in args), loc=bare(loc), **plain)), None)
 
-    def ppf(self, q: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def ppf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """SciPy's smallest count with a probability of at least ``q`` up to it: a constant, as any rounded number."""
-        return self._scipys("ppf", q, args, loc, named)
+        return self._scipys("ppf", q, args, loc, named)  # type: ignore[no-any-return]
 
-    def isf(self, q: Any, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def isf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """SciPy's smallest count with a probability of at most ``q`` above it, a constant."""
-        return self._scipys("isf", q, args, loc, named)
+        return self._scipys("isf", q, args, loc, named)  # type: ignore[no-any-return]
 
-    def mean(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def mean(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The mean."""
         shapes, middle, good = self._parameters(args, loc, named)
-        return _finished(self._mean(*shapes) + middle, good, np.result_type(*(a.dtype for a in shapes)))
+        return _finished(self._mean(*shapes) + middle, good, np.result_type(*(a.dtype for a in shapes)))  # type: ignore[no-any-return]
 
-    def var(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def var(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The variance."""
         shapes, middle, good = self._parameters(args, loc, named)
-        return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)))
+        return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)))  # type: ignore[no-any-return]
 
-    def entropy(self, *args: Any, loc: Any = 0, **named: Any) -> Any:
+    def entropy(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The entropy, ``-E log pmf``, summed over the counts that matter."""
         shapes, _, good = self._parameters(args, loc, named)
         there = getattr(require("scipy.stats"), self.name)
@@ -904,9 +919,16 @@ class Discrete(_Named):
         term = self._apply(self._logpmf, -np.inf, -np.inf, counts, tuple(parts), 0, {}, mass=True)
         kept = np.isfinite(bare(term))
         made = -np.sum(np.exp(term) * where(kept, term, 0.0), axis=-1)
-        return made if np.all(good) else where(good, made, np.nan)
+        return made if np.all(good) else where(good, made, np.nan)  # type: ignore[no-any-return]
 
-    def rvs(self, *args: Any, loc: Any = 0, size: Any = None, random_state: Any = None, **named: Any) -> Any:
+    def rvs(
+        self,
+        *args: object,
+        loc: ArrayLike = 0,
+        size: int | Sequence[int] | None = None,
+        random_state: np.random.Generator | int | None = None,
+        **named: object,
+    ) -> Tensor:
         """SciPy's draws from an explicit Generator, as constants.
 
         Raises
@@ -922,9 +944,9 @@ class Discrete(_Named):
                 " and differentiate logpmf of the draws (the score-function estimator)"
             )
         there = getattr(require("scipy.stats"), self.name)
-        plain = {name: bare(value) for name, value in named.items()}
-        values = (bare(a) for a in args)
-        return wrap(np.asarray(there.rvs(*values, loc=bare(loc), size=size, random_state=source, **plain)), None)
+        plain = {name: bare(value) for name, value in named.items()}  # type: ignore[arg-type]
+        values = (bare(a) for a in args)  # type: ignore[arg-type]
+        return wrap(np.asarray(there.rvs(*values, loc=bare(loc), size=size, random_state=source, **plain)), None)  # type: ignore[no-any-return]
 
 
 def _whole_and_share(n: Any, p: Any) -> Any:

@@ -11,7 +11,7 @@ import operator
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,9 @@ from autodiff.writes import lend, shared, written
 __all__ = ["Tensor", "from_dlpack", "tensor"]
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
     from autodiff.signatures import Signatures as _Base  # what the class gets from tables, for type checkers
 else:
     _Base = object
@@ -121,7 +124,9 @@ class Tensor(_Base):
     _view: views.View
     _views: list[weakref.ref[Tensor]]
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> None:
+    def __init__(
+        self, data: ArrayLike, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
+    ) -> None:
         if isinstance(data, Tensor):
             data = data._data
         elif dispatch.holds_tensor(data):
@@ -348,7 +353,9 @@ class Tensor(_Base):
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
-    def backward(self, grad: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    def backward(
+        self, grad: ArrayLike | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this tensor with respect to every leaf to that leaf's ``.grad``.
 
         Parameters
@@ -415,7 +422,7 @@ class Tensor(_Base):
         if isinstance(self._node, Node):
             self._node.set_extra("retain", True)
 
-    def register_hook(self, hook: Callable[[Tensor], Any]) -> HookHandle:
+    def register_hook(self, hook: Callable[[Tensor], object]) -> HookHandle:
         """Run ``hook(gradient)`` whenever this tensor's whole gradient has been computed in a pass.
 
         Parameters
@@ -493,7 +500,7 @@ class Tensor(_Base):
         """A differentiable copy, under PyTorch's name."""
         return self.copy()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
             raise GraphError(cuts.advice(sys._getframe(1)))
         array: np.ndarray[Any, Any] = self._array
@@ -520,7 +527,7 @@ class Tensor(_Base):
         """Where the elements are: "cpu", as of every NumPy array."""
         return "cpu"
 
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: object, /, *, stream: object = None) -> Tensor:
         """The tensor itself: the array API's way to another device, and there is one."""
         if device != "cpu" or stream is not None:
             raise ArgumentError(f"to_device({device!r}, stream={stream!r}): tensors live on the CPU, device 'cpu'")
@@ -628,7 +635,7 @@ class Tensor(_Base):
             raise DTypeError("iteration over a 0-d tensor")
         return (self[i] for i in range(self.shape[0]))
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: object) -> bool:
         return bool(np.any(self._array == dispatch.bare(value)))
 
     def __repr__(self) -> str:
@@ -727,72 +734,72 @@ class Tensor(_Base):
 
     _matmul = _operator_of(products.matmul)
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: ArrayLike) -> Tensor:
         if other.__class__ is not np.ndarray and other.__class__ is not Tensor:
             if hasattr(other, "tocsr"):  # a sparse array of SciPy's
                 return import_module("autodiff.sparse").csr_array(other).__rmatmul__(self)  # type: ignore[no-any-return]
         return self._matmul(other)  # type: ignore[no-any-return]
 
-    def __rmatmul__(self, other: Any) -> Tensor:
+    def __rmatmul__(self, other: ArrayLike) -> Tensor:
         return products.matmul.function(other, self)  # type: ignore[no-any-return]
 
-    def __floordiv__(self, other: Any) -> Tensor:
-        return NotImplemented if is_foreign(other) else np.floor_divide(self, other)
+    def __floordiv__(self, other: ArrayLike) -> Tensor:
+        return NotImplemented if is_foreign(other) else np.floor_divide(self, other)  # type: ignore[return-value]
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return np.floor_divide(other, self)  # type: ignore[no-any-return]
+    def __rfloordiv__(self, other: ArrayLike) -> Tensor:
+        return np.floor_divide(other, self)  # type: ignore[no-any-return, return-value]
 
-    def __lshift__(self, other: Any) -> Tensor:
+    def __lshift__(self, other: ArrayLike) -> Tensor:
         return _compare(np.left_shift, self, other)
 
-    def __rshift__(self, other: Any) -> Tensor:
+    def __rshift__(self, other: ArrayLike) -> Tensor:
         return _compare(np.right_shift, self, other)
 
-    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return other // self, other % self
+    def __rdivmod__(self, other: ArrayLike) -> tuple[Tensor, Tensor]:
+        return other // self, other % self  # type: ignore[return-value]
 
-    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+    def __divmod__(self, other: ArrayLike) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: object) -> Tensor:
         return indexing.getitem(self, index)  # type: ignore[no-any-return]
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: object, value: ArrayLike) -> None:
         """Write into this tensor, differentiably; its views, and what it is a view of, change with it as NumPy's would.
 
         What was recorded before keeps the old values, so no gradient is corrupted. See :mod:`autodiff.ops.assignment`.
         """
-        (assignment.assign_row if index.__class__ is int else assignment.assign)(self, index, value)
+        (assignment.assign_row if index.__class__ is int else assignment.assign)(self, index, value)  # type: ignore[arg-type]
 
     # Comparisons have a zero derivative: they give constants. Equality is by element, identity stays the hash.
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare(np.equal, self, other)
 
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare(np.not_equal, self, other)
 
-    def __lt__(self, other: Any) -> Tensor:
+    def __lt__(self, other: ArrayLike) -> Tensor:
         return _compare(np.less, self, other)
 
-    def __le__(self, other: Any) -> Tensor:
+    def __le__(self, other: ArrayLike) -> Tensor:
         return _compare(np.less_equal, self, other)
 
-    def __gt__(self, other: Any) -> Tensor:
+    def __gt__(self, other: ArrayLike) -> Tensor:
         return _compare(np.greater, self, other)
 
-    def __ge__(self, other: Any) -> Tensor:
+    def __ge__(self, other: ArrayLike) -> Tensor:
         return _compare(np.greater_equal, self, other)
 
     def __invert__(self) -> Tensor:
         return _wrapped(np.invert(self.data))  # type: ignore[no-any-return]
 
-    def __and__(self, other: Any) -> Tensor:
+    def __and__(self, other: ArrayLike) -> Tensor:
         return _compare(np.bitwise_and, self, other)
 
-    def __or__(self, other: Any) -> Tensor:
+    def __or__(self, other: ArrayLike) -> Tensor:
         return _compare(np.bitwise_or, self, other)
 
-    def __xor__(self, other: Any) -> Tensor:
+    def __xor__(self, other: ArrayLike) -> Tensor:
         return _compare(np.bitwise_xor, self, other)
 
     __rand__ = __and__
@@ -802,38 +809,69 @@ class Tensor(_Base):
 
     # --- ndarray's methods, with ndarray's arguments ------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def sum(
+        self,
+        axis: int | Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: object = None,
+        keepdims: bool = False,
+        **kw: object,
+    ) -> Tensor:
         """:func:`numpy.sum` over ``axis``."""
         if out is not None or kw:
             return _in_full(np.sum, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
         return reductions.sum(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def mean(
+        self,
+        axis: int | Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: object = None,
+        keepdims: bool = False,
+        **kw: object,
+    ) -> Tensor:
         """:func:`numpy.mean` over ``axis``."""
         if out is not None or kw:
             return _in_full(np.mean, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
         return reductions.mean(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def prod(
+        self,
+        axis: int | Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: object = None,
+        keepdims: bool = False,
+        **kw: object,
+    ) -> Tensor:
         """:func:`numpy.prod` over ``axis``."""
         if out is not None or kw:
             return _in_full(np.prod, self, {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
         return reductions.prod(self, axis, dtype, None, keepdims)  # type: ignore[no-any-return]
 
-    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def max(
+        self, axis: int | Sequence[int] | None = None, out: object = None, keepdims: bool = False, **kw: object
+    ) -> Tensor:
         """:func:`numpy.max` over ``axis``; ties share the gradient."""
         if out is not None or kw:
             return _in_full(np.max, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
         return reductions.max(self, axis, None, keepdims)  # type: ignore[no-any-return]
 
-    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def min(
+        self, axis: int | Sequence[int] | None = None, out: object = None, keepdims: bool = False, **kw: object
+    ) -> Tensor:
         """:func:`numpy.min` over ``axis``; ties share the gradient."""
         if out is not None or kw:
             return _in_full(np.min, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
         return reductions.min(self, axis, None, keepdims)  # type: ignore[no-any-return]
 
     def var(
-        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+        self,
+        axis: int | Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: object = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **kw: object,
     ) -> Tensor:
         """:func:`numpy.var` over ``axis``."""
         if out is not None or kw:
@@ -842,7 +880,13 @@ class Tensor(_Base):
         return reductions.var(self, axis, dtype, None, ddof, keepdims)  # type: ignore[no-any-return]
 
     def std(
-        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, **kw: Any
+        self,
+        axis: int | Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: object = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        **kw: object,
     ) -> Tensor:
         """:func:`numpy.std` over ``axis``."""
         if out is not None or kw:
@@ -850,15 +894,17 @@ class Tensor(_Base):
             return _in_full(np.std, self, given, kw)  # type: ignore[no-any-return]
         return reductions.std(self, axis, dtype, None, ddof, keepdims)  # type: ignore[no-any-return]
 
-    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
+    def cumsum(
+        self, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: object = None, **kw: object
+    ) -> Tensor:
         """:func:`numpy.cumsum` along ``axis``."""
         return _in_full(np.cumsum, self, {"axis": axis, "dtype": dtype, "out": out}, kw)  # type: ignore[no-any-return]
 
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+    def reshape(self, *shape: int | Sequence[int], order: str = "C") -> Tensor:
         """:func:`numpy.reshape`; the shape as one tuple or as several integers."""
         return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)  # type: ignore[no-any-return]
 
-    def transpose(self, *axes: Any) -> Tensor:
+    def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """:func:`numpy.transpose`; the axes as one tuple or as several integers."""
         order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
         return shaping.transpose(self, order or None)  # type: ignore[no-any-return]
@@ -867,17 +913,17 @@ class Tensor(_Base):
         """Flattened to one axis."""
         return shaping.ravel(self, order)  # type: ignore[no-any-return]
 
-    def flatten(self, order: Any = "C", end_dim: int = -1, *, start_dim: int = 0) -> Tensor:
+    def flatten(self, order: str | Sequence[str] | None = "C", end_dim: int = -1, *, start_dim: int = 0) -> Tensor:
         """A copy flattened to one axis; with PyTorch's arguments (``t.flatten(1)``) the axes from one to another."""
         start = order if isinstance(order, int) else start_dim
         if start or end_dim != -1:
             start, end = (normalize_axis_index(axis, self.ndim) for axis in (start, end_dim))
             return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :]).copy()
         order = "C" if isinstance(order, int) else order
-        flat: Tensor = shaping.ravel(self, order)
+        flat: Tensor = shaping.ravel(self, order)  # type: ignore[arg-type]
         return flat if views.view_of(flat) is None else flat.copy()
 
-    def squeeze(self, axis: Any = None, *, dim: Any = None) -> Tensor:
+    def squeeze(self, axis: int | Sequence[int] | None = None, *, dim: int | Sequence[int] | None = None) -> Tensor:
         """Axes of length one removed."""
         return shaping.squeeze(self, dim if axis is None else axis)  # type: ignore[no-any-return]
 
@@ -885,16 +931,22 @@ class Tensor(_Base):
         """Two axes exchanged."""
         return shaping.swapaxes(self, axis1, axis2)  # type: ignore[no-any-return]
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+    def repeat(self, repeats: ArrayLike, axis: int | None = None) -> Tensor:
         """:func:`numpy.repeat`."""
         return shaping.repeat(self, repeats, axis)  # type: ignore[no-any-return]
 
-    def fill(self, value: Any) -> None:
+    def fill(self, value: ArrayLike) -> None:
         """Write ``value`` into every element."""
         assignment.assign(self, Ellipsis, value)
 
     def sort(
-        self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None, **words: Any
+        self,
+        axis: int = -1,
+        kind: str | None = None,
+        order: str | Sequence[str] | None = None,
+        *,
+        stable: bool | None = None,
+        **words: object,
     ) -> None:
         """Sort in place; :func:`autodiff.sort` gives a sorted copy."""
         if words:
@@ -902,29 +954,31 @@ class Tensor(_Base):
                 f"sort({', '.join(words)}=...): for PyTorch's values and indices write np.sort(t, axis) and"
                 " np.argsort(t, axis), [..., ::-1] for descending; t.sort(axis) sorts in place"
             )
-        assignment.assign(self, Ellipsis, np.sort(self, axis, kind, order, stable=stable))
+        assignment.assign(self, Ellipsis, np.sort(self, axis, kind, order, stable=stable))  # type: ignore[arg-type]
 
-    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> None:
+    def partition(
+        self, kth: ArrayLike, axis: int = -1, kind: str | None = "introselect", order: str | Sequence[str] | None = None
+    ) -> None:
         """Partition in place; :func:`autodiff.partition` gives a partitioned copy."""
-        assignment.assign(self, Ellipsis, np.partition(self, kth, axis, kind, order))
+        assignment.assign(self, Ellipsis, np.partition(self, kth, axis, kind, order))  # type: ignore[call-overload]
 
-    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+    def put(self, indices: ArrayLike, values: ArrayLike, mode: str = "raise") -> None:
         """Write ``values`` at positions of the flattened tensor: :func:`numpy.put`."""
         writing.put(self, indices, values, mode)
 
-    def take(self, indices: Any, axis: int | None = None, out: Any = None, mode: Any = "raise") -> Tensor:
+    def take(self, indices: ArrayLike, axis: int | None = None, out: object = None, mode: str = "raise") -> Tensor:
         """:func:`numpy.take`."""
-        return np.take(self, indices, axis, out, mode)  # type: ignore[no-any-return]
+        return np.take(self, indices, axis, out, mode)  # type: ignore[call-overload, no-any-return]
 
-    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Tensor:
+    def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None, out: object = None) -> Tensor:
         """:func:`numpy.clip`."""
-        return np.clip(self, min, max, out)  # type: ignore[no-any-return]
+        return np.clip(self, min, max, out)  # type: ignore[call-overload, no-any-return]
 
-    def dot(self, b: Any, out: Any = None) -> Tensor:
+    def dot(self, b: ArrayLike, out: object = None) -> Tensor:
         """:func:`numpy.dot`."""
-        return np.dot(self, b, out=out)  # type: ignore[no-any-return]
+        return np.dot(self, b, out=out)  # type: ignore[call-overload, no-any-return]
 
-    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+    def astype(self, dtype: DTypeLike | None, copy: bool = True) -> Tensor:
         """In another dtype; see :func:`autodiff.astype`."""
         return elementwise.astype(self, dtype, copy)  # type: ignore[no-any-return]
 
@@ -934,31 +988,48 @@ class Tensor(_Base):
 
     conjugate = conj
 
-    def round(self, decimals: int = 0, out: Any = None) -> Tensor:
+    def round(self, decimals: int = 0, out: object = None) -> Tensor:
         """Rounded: a constant, since its derivative is zero wherever it exists."""
         return np.round(self, decimals, out)  # type: ignore[no-any-return, call-overload]
 
-    def argmax(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Tensor:
+    def argmax(self, axis: int | None = None, out: object = None, *, keepdims: bool = False, **kw: object) -> Tensor:
         """Positions of the largest elements: a constant."""
         return _in_full(np.argmax, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def argmin(self, axis: int | None = None, out: Any = None, *, keepdims: bool = False, **kw: Any) -> Tensor:
+    def argmin(self, axis: int | None = None, out: object = None, *, keepdims: bool = False, **kw: object) -> Tensor:
         """Positions of the smallest elements: a constant."""
         return _in_full(np.argmin, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def argsort(self, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
+    def argsort(
+        self,
+        axis: int | None = -1,
+        kind: str | None = None,
+        order: str | Sequence[str] | None = None,
+        *,
+        stable: bool | None = None,
+    ) -> Tensor:
         """The order that sorts: a constant."""
-        return np.argsort(self, axis, kind, order, stable=stable)  # type: ignore[return-value]
+        return np.argsort(self, axis, kind, order, stable=stable)  # type: ignore[arg-type, return-value]
 
-    def argpartition(self, kth: Any, axis: int | None = -1, kind: Any = "introselect", order: Any = None) -> Tensor:
+    def argpartition(
+        self,
+        kth: ArrayLike,
+        axis: int | None = -1,
+        kind: str | None = "introselect",
+        order: str | Sequence[str] | None = None,
+    ) -> Tensor:
         """The order that partitions: a constant."""
-        return np.argpartition(self, kth, axis, kind, order)  # type: ignore[return-value]
+        return np.argpartition(self, kth, axis, kind, order)  # type: ignore[arg-type, return-value]
 
-    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def any(
+        self, axis: int | Sequence[int] | None = None, out: object = None, keepdims: bool = False, **kw: object
+    ) -> Tensor:
         """Whether any element is nonzero: a constant."""
         return _in_full(np.any, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
-    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **kw: Any) -> Tensor:
+    def all(
+        self, axis: int | Sequence[int] | None = None, out: object = None, keepdims: bool = False, **kw: object
+    ) -> Tensor:
         """Whether all elements are nonzero: a constant."""
         return _in_full(np.all, self, {"axis": axis, "out": out, "keepdims": keepdims}, kw)  # type: ignore[no-any-return]
 
@@ -966,7 +1037,9 @@ class Tensor(_Base):
         """Indices of the elements that are not zero, as plain arrays."""
         return self._array.nonzero()  # type: ignore[no-any-return]
 
-    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None, **kw: Any) -> Tensor:
+    def cumprod(
+        self, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: object = None, **kw: object
+    ) -> Tensor:
         """:func:`numpy.cumprod`."""
         return _in_full(np.cumprod, self, {"axis": axis, "dtype": dtype, "out": out}, kw)  # type: ignore[no-any-return]
 
@@ -974,25 +1047,27 @@ class Tensor(_Base):
         """:func:`numpy.diagonal`."""
         return np.diagonal(self, offset, axis1, axis2)  # type: ignore[return-value]
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
+    def trace(
+        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike | None = None, out: object = None
+    ) -> Tensor:
         """:func:`numpy.trace`."""
-        return np.trace(self, offset, axis1, axis2, dtype, out)  # type: ignore[no-any-return]
+        return np.trace(self, offset, axis1, axis2, dtype, out)  # type: ignore[call-overload, no-any-return]
 
-    def ptp(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Tensor:
+    def ptp(self, axis: int | Sequence[int] | None = None, out: object = None, keepdims: bool = False) -> Tensor:
         """:func:`numpy.ptp`."""
-        return np.ptp(self, axis, out, keepdims)  # type: ignore[no-any-return]
+        return np.ptp(self, axis, out, keepdims)  # type: ignore[call-overload, no-any-return]
 
-    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Tensor:
+    def compress(self, condition: ArrayLike, axis: int | Sequence[int] | None = None, out: object = None) -> Tensor:
         """:func:`numpy.compress`."""
-        return np.compress(condition, self, axis, out)  # type: ignore[no-any-return]
+        return np.compress(condition, self, axis, out)  # type: ignore[call-overload, no-any-return]
 
-    def choose(self, choices: Any, out: Any = None, mode: Any = "raise") -> Tensor:
+    def choose(self, choices: ArrayLike, out: object = None, mode: str = "raise") -> Tensor:
         """:func:`numpy.choose`."""
-        return np.choose(self, choices, out, mode)  # type: ignore[no-any-return]
+        return np.choose(self, choices, out, mode)  # type: ignore[call-overload, no-any-return]
 
-    def searchsorted(self, v: Any, side: Any = "left", sorter: Any = None) -> Tensor:
+    def searchsorted(self, v: ArrayLike, side: ArrayLike = "left", sorter: ArrayLike | None = None) -> Tensor:
         """:func:`numpy.searchsorted`: a constant."""
-        return np.searchsorted(self, v, side, sorter)  # type: ignore[no-any-return]
+        return np.searchsorted(self, v, side, sorter)  # type: ignore[call-overload, no-any-return]
 
 
 class Size(int):
@@ -1018,7 +1093,9 @@ class HookHandle:
         self._hooks.pop(self._number, None)
 
 
-def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+def tensor(
+    data: ArrayLike, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
+) -> Tensor:
     """Make a :class:`Tensor`; the same arguments.
 
     Examples
@@ -1030,7 +1107,7 @@ def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str 
     return Tensor(data, requires_grad, dtype, name)
 
 
-def from_dlpack(x: Any, /) -> Tensor:
+def from_dlpack(x: ArrayLike, /) -> Tensor:
     """A :class:`Tensor` of an array of another library (PyTorch, CuPy, JAX), through DLPack; the numbers are copied.
 
     Raises
@@ -1044,7 +1121,7 @@ def from_dlpack(x: Any, /) -> Tensor:
     >>> autodiff.from_dlpack(np.ones(2))
     tensor([1., 1.])
     """
-    return Tensor(np.from_dlpack(x))
+    return Tensor(np.from_dlpack(x))  # type: ignore[arg-type]
 
 
 def _seed(dtype: Any) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from autodiff.tensor import Tensor, seed_for
 from autodiff.trees import flatten_like
 from autodiff.writes import lend
 
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
+
 __all__ = [
     "checkpoint",
     "elementwise_grad",
@@ -48,9 +51,9 @@ __all__ = [
 
 
 def gradients(
-    outputs: Any,
-    inputs: Any,
-    grad_outputs: Any = None,
+    outputs: ArrayLike,
+    inputs: ArrayLike,
+    grad_outputs: ArrayLike | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
@@ -87,13 +90,13 @@ def gradients(
     >>> autodiff.gradients(x * x, x)
     array(6.)
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)  # type: ignore[arg-type]
     single = isinstance(inputs, Tensor)
-    ins = [inputs] if single else list(inputs)
+    ins = [inputs] if single else list(inputs)  # type: ignore[arg-type]
     if grad_outputs is None:
         seeds: list[Any] = [None] * len(outs)
     else:
-        seeds = [grad_outputs] if isinstance(outputs, Tensor) else list(grad_outputs)
+        seeds = [grad_outputs] if isinstance(outputs, Tensor) else list(grad_outputs)  # type: ignore[arg-type]
     if len(seeds) != len(outs):
         raise ArgumentError(f"gradients: {len(outs)} outputs but {len(seeds)} grad_outputs")
     for what, tensors in (("output", outs), ("input", ins)):
@@ -102,19 +105,19 @@ def gradients(
                 raise ArgumentError(f"gradients: {what} {position} is a {type(t).__name__}, not a Tensor")
             if t._node is None:
                 raise GraphError(f"gradients: {what} {position} (shape {t.shape}) requires no gradient")
-    cotangents = [seed_for(out, seed, create_graph) for out, seed in zip(outs, seeds, strict=True)]
+    cotangents = [seed_for(out, seed, create_graph) for out, seed in zip(outs, seeds, strict=True)]  # type: ignore[arg-type]
     free = not (create_graph if retain_graph is None else retain_graph)
     results = gradients_of(
-        [out._node for out in outs],
+        [out._node for out in outs],  # type: ignore[union-attr]
         cotangents,
-        [t._node for t in ins],
+        [t._node for t in ins],  # type: ignore[union-attr]
         create_graph=create_graph,
         free=free,  # type: ignore[misc]
     )
     for position, (result, t) in enumerate(zip(results, ins, strict=True)):
         if result is None and not allow_unused:
             raise GraphError(
-                f"gradients: the outputs do not depend on input {position} ({t.name or f'shape {t.shape}'}); "
+                f"gradients: the outputs do not depend on input {position} ({t.name or f'shape {t.shape}'}); "  # type: ignore[union-attr]
                 "pass allow_unused=True to get None for it"
             )
     return results[0] if single else tuple(results)
@@ -353,7 +356,7 @@ def _scalar_output(name: str, out: Any) -> Tensor:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
     """A function that returns ``f``'s value and its gradient; arguments as :func:`grad`.
 
@@ -407,7 +410,7 @@ def _value_and_grad(
 
 
 def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
     """A function that returns the gradient of the scalar function ``f``.
 
@@ -453,7 +456,7 @@ def grad(
     return gradient
 
 
-def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Any]:
+def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Any]:
     """The derivative of every output element with respect to the input element in its place, for functions that act
     elementwise.
 
@@ -483,19 +486,19 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0, holomorphic: bool 
     def derivative(*args: Any, **kwargs: Any) -> Any:
         def total(*inner: Any) -> Any:
             out = f(*inner, **kwargs)
-            if np.shape(out) != np.shape(inner[argnums]):
+            if np.shape(out) != np.shape(inner[argnums]):  # type: ignore[call-overload]
                 raise GraphError(
-                    f"elementwise_grad: the function returned shape {np.shape(out)} for an argument of shape"
+                    f"elementwise_grad: the function returned shape {np.shape(out)} for an argument of shape"  # type: ignore[call-overload]
                     f" {np.shape(inner[argnums])}; it must act elementwise (use jacobian otherwise)"
                 )
-            return np.sum(out)
+            return np.sum(out)  # type: ignore[call-overload]
 
         return grad(total, argnums, holomorphic=holomorphic)(*args)
 
     return derivative
 
 
-def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
+def vjp(f: Callable[..., object], *args: object) -> tuple[Any, Callable[..., Any]]:
     """``f``'s value and its pullback, the linear map from output cotangents to input cotangents.
 
     Parameters
@@ -545,7 +548,9 @@ def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[
     return found
 
 
-def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple[Any, ...]:
+def jvp(
+    f: Callable[..., object], args: Sequence[object], tangents: Sequence[ArrayLike], has_aux: bool = False
+) -> tuple[Any, ...]:
     """``f``'s value and its directional derivative ``J t``, in forward mode: in one run and without a graph.
 
     Parameters
@@ -607,7 +612,7 @@ def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
     return call.plain(tangent) if levels.tracked(tangent) else as_array(call.plain(tangent), copy=True)
 
 
-def linearize(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
+def linearize(f: Callable[..., object], *args: object) -> tuple[Any, Callable[..., Any]]:
     """``f``'s value and its linear approximation, the map from tangents of the arguments to the tangent of the result.
 
     Parameters
@@ -663,7 +668,7 @@ def _data(value: Any) -> Any:
 
 
 def jacobian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
 ) -> Callable[..., Any]:
     """A function that returns the Jacobian of ``f``, by columns or by rows, whichever are fewer.
 
@@ -701,7 +706,7 @@ def jacobian(
 
 
 def jacfwd(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
     """:func:`jacobian` by columns, all of them pushed forward at once: for functions with few inputs.
 
@@ -715,7 +720,7 @@ def jacfwd(
 
 
 def jacrev(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
     """:func:`jacobian` by rows, all of them pulled back at once: for functions with few outputs.
 
@@ -869,7 +874,7 @@ def _push_unit(call: _TapeReverse, outs: Sequence[Any], place: int, direction: A
 
 
 def hessian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
 ) -> Callable[..., Any]:
     """A function that returns the Hessian of the scalar function ``f``: forward mode over reverse mode.
 
@@ -897,7 +902,7 @@ def hessian(
     return _jacobian("hessian", gradient, argnums, holomorphic, has_aux, True)
 
 
-def hvp(f: Callable[..., Any], args: Sequence[Any], vectors: Sequence[Any]) -> Any:
+def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[ArrayLike]) -> Any:
     """The product of ``f``'s Hessian with a vector, at the cost of a few gradients and without the Hessian: forward
     mode over reverse mode.
 
@@ -924,7 +929,7 @@ def hvp(f: Callable[..., Any], args: Sequence[Any], vectors: Sequence[Any]) -> A
     return jvp(grad(f, tuple(range(len(args)))), args, vectors)[1]
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., object]) -> Callable[..., Any]:
     """``f`` without the memory of its intermediate results: they are computed again during the backward pass.
 
     Parameters

@@ -204,6 +204,9 @@ def render(results: Path, folder: Path) -> list[str]:
     short.write(summary(sections, first))
     details.write(_markdown(sections, rest, details.after))
     written = [short.path.name, details.path.name, *pictures]
+    if (folder / "index.md").exists():
+        _Page(folder / "index.md", "").write(gains(sections))
+        written.append("index.md")
     lines = [f"written: {', '.join(str(folder / name) for name in written)}"]
     wanted = unexplained(details.path.read_text(), sections)
     if wanted:
@@ -246,6 +249,32 @@ def best_ratios(section: Mapping[str, Any], names: Sequence[str]) -> dict[str, f
         if ours and theirs:
             found[row["case"]] = row["ratios"][ours][theirs]
     return found
+
+
+#: Parts that the first page tells of, and what their cases are called there.
+GAINS = {
+    "training": "training steps of small networks",
+    "gradbench": "programs of GradBench",
+    "adbench": "programs of ADBench",
+    "jacobians": "Jacobians and Hessians",
+    "sequences": "models of sequences",
+}
+
+
+def gains(sections: Sections) -> str:
+    """What the first page says: the share of PyTorch's and of JAX's time, and in how many cases it is less."""
+    lines = ["| programs | of PyTorch's time | of JAX's, compiled |", "|---|---|---|"]
+    for name, words in GAINS.items():
+        section = sections.get(f"{name}, 1")
+        if section is None:
+            continue
+        cells = []
+        for rival in ("PyTorch", "JAX"):
+            values = sorted(best_ratios(section, AGAINST[rival]).values())
+            less = sum(value < 1 for value in values)
+            cells.append(f"{float(np.median(values)):.2f}; less in {less} of {len(values)}" if values else "")
+        lines.append(f"| {len(section['rows'])} {words} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Medians at one thread on a CPU, the library's best form over the other's best.", ""])
 
 
 def _ratio(value: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,18 +17,22 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import numpy as np  # noqa: E402
 from docutils.nodes import SkipNode  # noqa: E402
 from make_derivations import as_mathml, sections  # noqa: E402
 from sphinx.ext.napoleon import Config, NumpyDocstring  # noqa: E402
 
 import autodiff  # noqa: E402
 from autodiff.extend import Fused, Primitive  # noqa: E402
+from autodiff.facts import sample_call  # noqa: E402
+from autodiff.testing.draw import RandomDraw  # noqa: E402
+from autodiff.viz import draw  # noqa: E402
 
 project = "autodiff"
 author = "the authors of autodiff"
 release = version = autodiff.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "notebooks"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options: dict[str, Any] = {
     "navbar_align": "left",
@@ -36,6 +41,10 @@ html_theme_options: dict[str, Any] = {
     "secondary_sidebar_items": ["page-toc"],
 }
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_js_files = ["filter.js"]
+html_css_files = ["site.css"]
+html_extra_path = ["notebooks"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"
@@ -61,6 +70,12 @@ MODULES = (
 ).split()
 
 
+def names_of(module: Any) -> list[str]:
+    """A module's public names; of one that only gathers operations, these."""
+    listed = getattr(module, "__all__", None)
+    return listed or [name for name, value in vars(module).items() if isinstance(value, Primitive | Fused)]
+
+
 def plain_stars(text: str) -> str:
     """Stars that stand for themselves, ``(N, *size)``, not for emphasis."""
     star = r"(?<=[ (])\*(?=\w)"
@@ -75,6 +90,7 @@ def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
         lines = [f".. py:function:: {module}.{name}{signature}", *index, ""]
         text = str(NumpyDocstring(plain_stars(inspect.getdoc(value.function) or ""), NAPOLEON))
         if isinstance(value, Fused):
+            text += f"\n\n{picture(name, value)}"
             derivation = plain_stars(inspect.getdoc(value.backward) or "See the source.")
             text += f"\n\n.. rubric:: Derivation of the gradient\n\n{derivation}"
             for heading, rows in sections(value.name):
@@ -87,6 +103,56 @@ def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
     return [f".. auto{kind}:: {module}.{name}", *index, ""]
 
 
+def picture(name: str, op: Fused) -> str:
+    """The operation's definition as a graph, of a random call: the steps that its gradient is compared with."""
+    args, options = sample_call(op, RandomDraw(np.random.default_rng(0)))
+    names = list(inspect.signature(op.function).parameters)
+    inputs = [
+        autodiff.Tensor(value, requires_grad=np.asarray(value).dtype.kind == "f", name=names[min(i, len(names) - 1)])
+        if isinstance(value, np.ndarray)
+        else value
+        for i, value in enumerate(args)
+    ]
+    with autodiff.composed():
+        out = op.function(*inputs, **options)
+    file = HERE / "reference" / "composed" / f"{name}.svg"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw(out).save(file)
+    words = f"What :func:`~autodiff.fused.{name}` is made of, for inputs of some small shapes."
+    return f".. figure:: composed/{name}.svg\n   :figclass: composed\n   :alt: the graph of {name}\n\n   {words}\n"
+
+
+def notebooks(folder: Path) -> None:
+    """Every lesson as a notebook, its programs as cells and what they print below them; tests hold it to what runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in LESSONS:
+        cells: list[dict[str, Any]] = []
+        for part in re.split(r"(```python\n.*?```\n(?:```text\n.*?```\n)?)", page.read_text(), flags=re.S):
+            block = re.fullmatch(r"```python\n(.*?)```\n(?:```text\n(.*?)```\n)?", part, re.S)
+            if block is None:
+                cells.append({"cell_type": "markdown", "metadata": {}, "source": part.strip()})
+                continue
+            printed = [{"output_type": "stream", "name": "stdout", "text": block[2]}] if block[2] else []
+            cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": printed}
+            cells.append({**cell, "source": block[1].rstrip()})
+        cells = [{"id": f"cell-{i}", **cell} for i, cell in enumerate(c for c in cells if c["source"])]
+        book = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+        (folder / f"{page.stem}.ipynb").write_text(json.dumps(book, indent=1))
+
+
+LESSONS = [page for page in sorted((HERE / "lessons").glob("*.md")) if page.stem != "index"] + [HERE / "testing.md"]
+
+
+def offered(app: Any, name: str, source: list[str]) -> None:
+    """A lesson's page links to its notebook."""
+    if name in {page.relative_to(HERE).with_suffix("").as_posix() for page in LESSONS}:
+        up = "../" * name.count("/")
+        link = (
+            f'<p><a download href="{up}lessons-as-notebooks/{Path(name).name}.ipynb">This lesson as a notebook</a></p>'
+        )
+        source[0] += f"\n```{{raw}} html\n{link}\n```\n"
+
+
 def reference(folder: Path) -> None:
     """Write a page for each module, with an entry for each public callable of its own that has a docstring."""
     folder.mkdir(exist_ok=True)
@@ -96,7 +162,7 @@ def reference(folder: Path) -> None:
     for module in MODULES:
         found = importlib.import_module(module)
         lines = [module, "=" * len(module), "", f".. automodule:: {module}", "   :no-members:", ""]
-        for name in sorted(found.__all__, key=str.lower):
+        for name in sorted(names_of(found), key=str.lower):
             value = getattr(found, name)
             foreign = (getattr(value, "__module__", None) or "").startswith("numpy")
             if not callable(value) or not inspect.getdoc(value) or foreign:
@@ -111,6 +177,7 @@ def reference(folder: Path) -> None:
 
 
 reference(HERE / "reference")
+notebooks(HERE / "notebooks" / "lessons-as-notebooks")
 
 
 def setup(app: Any) -> None:
@@ -122,3 +189,4 @@ def setup(app: Any) -> None:
         raise SkipNode
 
     app.add_html_math_renderer("mathml", (draw, None), (draw, None))
+    app.connect("source-read", offered)

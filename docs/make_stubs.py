@@ -29,29 +29,29 @@ PACKAGE = Path(__file__).parents[1] / "autodiff"
 #: What a parameter of this name takes, where the source says Any.
 PARAMETERS = {
     "axis": "int | Sequence[int] | None",
-    "axes": "Any",
-    "bins": "Any",
+    "axes": "int | Sequence[int] | Sequence[Sequence[int]] | None",
+    "bins": "int | str | ArrayLike",
     "casting": "str",
-    "condlist": "Any",
-    "choicelist": "Any",
+    "condlist": "ArrayLike | Sequence[ArrayLike]",
+    "choicelist": "ArrayLike | Sequence[ArrayLike]",
     "dtype": "DTypeLike | None",
-    "func": "Callable[..., Any]",
-    "funclist": "Any",
-    "function": "Callable[..., Any]",
+    "func": "Callable[..., object]",
+    "funclist": "Sequence[Callable[..., object] | ArrayLike]",
+    "function": "Callable[..., object]",
     "indices_or_sections": "int | Sequence[int] | ArrayLike",
     "kind": "str | None",
     "mode": "str",
     "norm": "str | None",
-    "obj": "Any",
-    "optimize": "Any",
-    "ord": "Any",
-    "order": "Any",
-    "pad_width": "Any",
+    "obj": "int | slice | ArrayLike",
+    "optimize": "bool | str | Sequence[object]",
+    "ord": "float | str | None",
+    "order": "str | Sequence[str] | None",
+    "pad_width": "ArrayLike | dict[int, int | tuple[int, int]]",
     "reps": "int | Sequence[int]",
     "shape": "int | Sequence[int] | None",
     "new_shape": "int | Sequence[int]",
     "stable": "bool | None",
-    "varargs": "Any",
+    "varargs": "ArrayLike",
 }
 
 #: The same, of nn.functional, where a name may mean something else.
@@ -128,9 +128,11 @@ def type_of(parameter: inspect.Parameter, table: dict[str, str] = PARAMETERS) ->
     """A parameter's annotation, or what the tables and its default say."""
     said = parameter.annotation
     if said is not inspect.Parameter.empty and said not in ("Any", Any):
-        return str(said)
+        # A callable may give anything, and a sequence hold whatever makes an array.
+        said = re.sub(r"(Callable\[.*, )Any\]", r"\1object]", str(said))
+        return said.replace("Callable[[Any, Any]", "Callable[[Tensor, Tensor]").replace("Any", "ArrayLike")
     if parameter.kind is parameter.VAR_KEYWORD:
-        return "Any"
+        return "object"
     if parameter.name in table:
         return table[parameter.name]
     if isinstance(parameter.default, bool):
@@ -345,7 +347,16 @@ def layer(kind: Any) -> str:
 
 def word(name: str, method: Callable[..., Any]) -> str:
     """One of PyTorch's words as a method."""
-    _, *rest = signature(method, lambda _: "Any").split(", ")
+    types = functools.partial(
+        type_of,
+        table=PARAMETERS
+        | {"dim": "int | Sequence[int] | None", "other": "ArrayLike"}
+        | dict.fromkeys(("where", "device", "args"), "object"),
+    )
+    _, *parameters = inspect.signature(method).parameters.values()
+    # Within the class its own methods have these names.
+    text = re.sub(r"\b(int|float|bool)\b", r"builtins.\1", signature(parameters, types))
+    rest = [text] if parameters else []
     if name in words._UNARY.split():
         rest = []
     return f"    def {name}({', '.join(['self', *rest])}) -> {WORDS.get(name, 'Tensor')}: ...\n"
@@ -357,9 +368,11 @@ def operators() -> str:
         '"""What type checkers know of a Tensor besides its source: operators and PyTorch\'s words on it.\n\n'
         'Written by docs/make_stubs.py; do not edit.\n"""\n',
         "import builtins",
+        "from collections.abc import Callable, Sequence",
         "from typing import Any, NamedTuple, TypeAlias\n",
-        "import numpy.typing as npt\n",
-        "from autodiff.tensor import Tensor\n",
+        "import numpy.typing as npt",
+        "from numpy.typing import DTypeLike\n",
+        "from autodiff.tensor import Tensor as Tensor\n",
         "#: What an operation takes for an array.",
         "ArrayLike: TypeAlias = Tensor | npt.ArrayLike\n",
         *(
@@ -367,7 +380,7 @@ def operators() -> str:
             for name, fields in RESULTS.items()
         ),
         "class Joiner:",
-        "    def __getitem__(self, key: Any) -> Tensor: ...\n",
+        "    def __getitem__(self, key: object) -> Tensor: ...\n",
         "class Signatures:",
         '    """The base of Tensor, for type checkers alone."""\n',
     ]
@@ -375,7 +388,7 @@ def operators() -> str:
     for name in [f"__{kind}{name}__" for name in _BINARY.split() for kind in ("", "i", "r")]:
         # Those that the class's source defines are typed there.
         if name in own and own[name].__module__ != "autodiff.tensor":
-            lines.append(f"    def {name}(self, other: Any) -> Tensor: ...")
+            lines.append(f"    def {name}(self, other: ArrayLike) -> Tensor: ...")
     lines += [f"    def __{name}__(self) -> Tensor: ..." for name in ("abs", "neg", "pos")]
     made = {name: method for name, method in words.METHODS.items() if own.get(name) is method}
     return "\n".join(lines) + "\n" + "".join(word(name, made[name]) for name in sorted(made))

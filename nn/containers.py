@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autodiff import Tensor
@@ -126,7 +126,7 @@ class Sequential(_Chain):
     (3, ReLU())
     """
 
-    def __init__(self, *modules: Any) -> None:
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         super().__init__()
         named = (
             modules[0].items()
@@ -134,7 +134,7 @@ class Sequential(_Chain):
             else enumerate(modules)
         )
         for name, module in named:
-            self.add_module(str(name), module)
+            self.add_module(str(name), module)  # type: ignore[arg-type]
 
     def forward(self, input: ArrayLike) -> Any:
         """Each module's output is the next one's input."""
@@ -196,12 +196,12 @@ class ModuleDict(Module):
     ['box.bias', 'box.weight', 'class.bias', 'class.weight']
     """
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
 
-    def update(self, modules: Any) -> None:
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Enter the modules of a mapping or of (name, module) pairs, over those of the same names."""
         for name, module in list(modules.items() if hasattr(modules, "items") else modules):
             self[name] = module
@@ -262,7 +262,7 @@ class ParameterList(Module):
     (2, ['0', '1'])
     """
 
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
+    def __init__(self, values: Iterable[ArrayLike] | None = None) -> None:
         super().__init__()
         self.extend(values or ())
 
@@ -277,7 +277,7 @@ class ParameterList(Module):
         self.register_parameter(str(len(self)), _as_parameter(value))
         return self
 
-    def extend(self, values: Iterable[Any]) -> ParameterList:
+    def extend(self, values: Iterable[ArrayLike]) -> ParameterList:
         """Add several parameters at the end."""
         for value in list(values):
             self.append(value)
@@ -297,15 +297,15 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._parameters.values())
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: object) -> Any:
         if isinstance(index, slice):
             return ParameterList(list(self)[index])
         return self._parameters[self._place_of(index)]
 
-    def __setitem__(self, index: int, value: Any) -> None:
+    def __setitem__(self, index: int, value: object) -> None:
         setattr(self, self._place_of(index), _as_parameter(value))
 
-    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+    def __iadd__(self, values: Iterable[ArrayLike]) -> ParameterList:
         return self.extend(values)
 
     def __repr__(self) -> str:
@@ -328,18 +328,18 @@ class ParameterDict(Module):
     ((3,), ['left', 'right'])
     """
 
-    def __init__(self, parameters: Any = None) -> None:
+    def __init__(self, parameters: Mapping[str, object] | Iterable[tuple[str, object]] | None = None) -> None:
         super().__init__()
         if parameters is not None:
             self.update(parameters)
 
-    def update(self, parameters: Any) -> None:
+    def update(self, parameters: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """Enter the parameters of a mapping or of (name, parameter) pairs, over those of the same names."""
         pairs = list(parameters.items() if hasattr(parameters, "items") else parameters)
         for name, value in sorted(pairs, key=operator.itemgetter(0)) if type(parameters) is dict else pairs:
             self[name] = value
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         if name in self._parameters:
             setattr(self, name, _as_parameter(value))
         else:
@@ -360,7 +360,7 @@ class ParameterDict(Module):
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """The parameter of this name, or ``default``."""
         return self._parameters.get(name, default)
 
@@ -464,7 +464,7 @@ class Unflatten(Module):
 class Identity(Module):
     """Its input, whatever the module that it stands in for was given on making."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
 
     def forward(self, input: ArrayLike) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(
         cls,
-        embeddings: Any,
+        embeddings: ArrayLike,
         freeze: bool = True,
         padding_idx: int | None = None,
         max_norm: float | None = None,
@@ -196,7 +196,7 @@ class EmbeddingBag(Embedding):
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls,
-        embeddings: Any,
+        embeddings: ArrayLike,
         freeze: bool = True,
         max_norm: float | None = None,
         norm_type: float = 2.0,

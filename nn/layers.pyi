@@ -4,7 +4,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, overload
+from typing import Generic, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -1436,14 +1436,14 @@ class TripletMarginLoss(FunctionLayer):
 class TripletMarginWithDistanceLoss(FunctionLayer):
     """:func:`triplet_margin_loss` with a distance of one's own."""
 
-    distance_function: Callable[[Any, Any], Any] | None
+    distance_function: Callable[[Tensor, Tensor], object] | None
     margin: float
     swap: bool
     reduction: str
     def __init__(
         self,
         *,
-        distance_function: Callable[[Any, Any], Any] | None = None,
+        distance_function: Callable[[Tensor, Tensor], object] | None = None,
         margin: float = 1.0,
         swap: bool = False,
         reduction: str = "mean",

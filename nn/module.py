@@ -76,7 +76,7 @@ class Module:
 
     # --- attributes -------------------------------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         tables = self.__dict__
         if "_parameters" not in tables:
             raise ArgumentError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
@@ -104,7 +104,7 @@ class Module:
         tables.pop(name, None)
         tables[home][name] = value
         if home == "_modules" and value is not None:
-            self._place(name, value)
+            self._place(name, value)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -195,11 +195,11 @@ class Module:
                         out = changed
             return out
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_hook(self, hook: Callable[..., object]) -> Handle:
         """Run ``hook(module, args, output)`` after every forward; a result that is not None replaces the output."""
         return Handle(self._forward_hooks, hook)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> Handle:
+    def register_forward_pre_hook(self, hook: Callable[..., object]) -> Handle:
         """Run ``hook(module, args)`` before every forward; a result that is not None replaces the arguments."""
         return Handle(self._forward_pre_hooks, hook)
 
@@ -359,7 +359,7 @@ class Module:
         """The module itself: it lives on the CPU."""
         return self
 
-    def cuda(self: M, device: Any = None) -> M:
+    def cuda(self: M, device: object = None) -> M:
         """Refused: modules live on the CPU."""
         return self.to("cuda")
 
@@ -385,7 +385,7 @@ class Module:
         """Copies of all parameters and persistent buffers by dotted name, as arrays; PyTorch's keys."""
         return {name: tensor._array.copy() for name, tensor in self._state()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+    def load_state_dict(self, state_dict: Mapping[str, object], strict: bool = True) -> tuple[list[str], list[str]]:
         """Take over parameters and buffers.
 
         Parameters
@@ -457,7 +457,7 @@ class Module:
             lines += [f"  ({name}): {first}", *("  " + line for line in rest)]
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}", *lines, ")"])
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from autodiff import Tensor, no_grad
 from autodiff.core.errors import ArgumentError
 from autodiff.tables import html_table
 from nn.module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["Summary", "summary"]
 
@@ -55,7 +60,9 @@ def _shape(out: Any) -> Any:
     return getattr(out, "shape", None)
 
 
-def summary(model: Module, *inputs: Any, input_size: Sequence[int] | None = None, dtype: Any = np.float32) -> Summary:
+def summary(
+    model: Module, *inputs: ArrayLike, input_size: Sequence[int] | None = None, dtype: DTypeLike | None = np.float32
+) -> Summary:
     """The modules of a network, the shapes of what they give, and how many parameters they hold themselves.
 
     Parameters

@@ -12,6 +12,8 @@ from autodiff.core.errors import ArgumentError
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from autodiff.signatures import ArrayLike
+
 __all__ = ["Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
@@ -35,7 +37,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = True, dtype: DTypeLike | None = None) -> None:
         if dtype is None and np.asarray(data._array if isinstance(data, Tensor) else data).dtype.kind in "biu":
             dtype = np.float32
         super().__init__(data, requires_grad, dtype)
@@ -86,7 +88,7 @@ class UninitializedParameter(Unknown, Parameter):
     def __init__(self) -> None:
         self._node = None
 
-    def materialize(self, data: Any) -> None:
+    def materialize(self, data: ArrayLike) -> None:
         """Become an ordinary parameter that holds ``data``."""
         self.__class__ = Parameter  # type: ignore[assignment]
         Parameter.__init__(self, data)
@@ -100,7 +102,7 @@ class UninitializedBuffer(Unknown, Tensor):
     def __init__(self) -> None:
         self._node = None
 
-    def materialize(self, data: Any) -> None:
+    def materialize(self, data: ArrayLike) -> None:
         """Become an ordinary buffer that holds ``data``."""
         self.__class__ = Tensor  # type: ignore[assignment]
         Tensor.__init__(self, data)

@@ -47,7 +47,7 @@ _DTYPES = {
 }
 
 
-def save(module: Module | Mapping[str, Any], path: str | Path) -> None:
+def save(module: Module | Mapping[str, object], path: str | Path) -> None:
     """Write a module's ``state_dict`` to a file, whole or not at all.
 
     Parameters
@@ -110,14 +110,14 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
     return module.load_state_dict(load_file(path), strict=strict)
 
 
-def save_file(tensors: Mapping[str, Any], path: str | Path) -> None:
+def save_file(tensors: Mapping[str, object], path: str | Path) -> None:
     """Write named arrays or Tensors to a file; see :func:`save`."""
     suffix = _suffix(path)
     arrays: Arrays = {
         name: np.ascontiguousarray(t._array if isinstance(t, Tensor) else t) for name, t in tensors.items()
     }
     # ascontiguousarray makes a vector of a scalar.
-    arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}
+    arrays = {name: array.reshape(np.shape(tensors[name])) for name, array in arrays.items()}  # type: ignore[call-overload]
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=").type not in _DTYPES.values():
             raise DTypeError(

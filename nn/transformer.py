@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 
-def sinusoidal_positions(length: int, dim: int, base: float = 10000.0, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+def sinusoidal_positions(
+    length: int, dim: int, base: float = 10000.0, dtype: DTypeLike | None = np.float32
+) -> np.ndarray[Any, Any]:
     """The fixed positional encoding of Vaswani et al. 2017, section 3.5, to be added to embeddings.
 
     ``p[t, 2 i] = sin(t / base^(2 i / dim))`` and ``p[t, 2 i + 1]`` the cosine of the same angle.
@@ -69,7 +71,7 @@ def sinusoidal_positions(length: int, dim: int, base: float = 10000.0, dtype: An
     return table
 
 
-def generate_square_subsequent_mask(sz: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+def generate_square_subsequent_mask(sz: int, dtype: DTypeLike | None = np.float32) -> np.ndarray[Any, Any]:
     """The causal mask to be added to scores: 0 on and below the diagonal, -inf above.
 
     Examples

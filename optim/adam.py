@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from autodiff import kernels
 from autodiff.core.errors import ArgumentError
 from autodiff.rows import RowSparse
 from optim.flat import Array
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, decayed, option
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, Parameters, decayed, option
 
 __all__ = ["Adam", "AdamW", "SparseAdam"]
 
@@ -41,7 +40,7 @@ class Adam(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
     betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
     eps: float = option(default=1e-8, allowed=NON_NEGATIVE)

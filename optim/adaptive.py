@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.rows import RowSparse
 from optim.flat import Array
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, averaged, averaged_square, decayed, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, averaged, averaged_square, decayed, option
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -31,7 +30,7 @@ class Adagrad(Optimizer):
 
     _example = ("lr=1.0", "array([3.])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
     lr_decay: float = option(default=0, allowed=NON_NEGATIVE)
     weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
@@ -85,7 +84,7 @@ class RMSprop(Optimizer):
 
     _example = ("lr=0.1", "array([3.])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
     alpha: float = option(default=0.99, allowed=NON_NEGATIVE)
     eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
@@ -144,7 +143,7 @@ class Adadelta(Optimizer):
 
     _example = ("lr=100.0", "array([3.6838])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1.0, allowed=NON_NEGATIVE)
     rho: float = option(default=0.9, allowed=(lambda rho: 0.0 <= rho <= 1.0, "in [0, 1]"))
     eps: float = option(default=1e-6, allowed=NON_NEGATIVE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from optim.flat import Array, State
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, decayed, option
 
 __all__ = ["ASGD"]
 
@@ -34,7 +33,7 @@ class ASGD(Optimizer):
 
     _example = ("lr=0.25, lambd=0.0", "array([2.])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
     lambd: float = option(default=1e-4)
     alpha: float = option(default=0.75)

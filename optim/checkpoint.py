@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from autodiff.core.errors import ArgumentError
 from autodiff.files import read_npz, reading, write_npz
 
+if TYPE_CHECKING:
+    from optim.optimizer import Options
+
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 _META = "__meta__"
 
 
-def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+def save_checkpoint(path: str | Path, arrays: dict[str, NDArray[Any]], meta: Options) -> None:
     """Write arrays and a tree of plain values, atomically.
 
     Parameters

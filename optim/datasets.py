@@ -17,13 +17,18 @@ import tarfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.extras import require
 from autodiff.files import DEFLATION, read_npz, reading
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["load_cifar10", "load_mnist", "load_npz", "load_sklearn", "read_idx", "split", "standardize"]
 
@@ -364,7 +369,7 @@ def load_sklearn(name: str) -> tuple[Array, Array]:
 
 
 def split(
-    x: Any, y: Any, fractions: Sequence[float], generator: np.random.Generator | int = 0
+    x: ArrayLike, y: ArrayLike, fractions: Sequence[float], generator: np.random.Generator | int = 0
 ) -> list[tuple[Array, Array]]:
     """Shuffled parts of a data set.
 
@@ -407,7 +412,7 @@ def split(
     return [(x[rows], y[rows]) for rows in parts]
 
 
-def standardize(train: Any, *others: Any, dtype: Any = np.float32) -> list[Array]:
+def standardize(train: ArrayLike, *others: ArrayLike, dtype: DTypeLike | None = np.float32) -> list[Array]:
     """Subtract the training part's mean and divide by its deviation, feature by feature.
 
     Parameters

@@ -7,7 +7,7 @@ for the strong Wolfe conditions), as PyTorch writes them out, tolerances include
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 import autodiff
 from autodiff.core.errors import ArgumentError, ShapeError
 from optim.flat import Array, real
-from optim.optimizer import NON_NEGATIVE, Optimizer, option
+from optim.optimizer import NON_NEGATIVE, Optimizer, Options, Parameters, option
 
 __all__ = ["LBFGS"]
 
@@ -66,7 +66,7 @@ class LBFGS(Optimizer):
     array([1., 1.])
     """
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1, allowed=NON_NEGATIVE)
     max_iter: int = option(default=20, allowed=_POSITIVE)
     max_eval: int | None = option(
@@ -79,7 +79,7 @@ class LBFGS(Optimizer):
         default=None, allowed=(lambda name: name in (None, "strong_wolfe"), "None or 'strong_wolfe'")
     )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Options) -> None:
         """Refused, but for the first group: the estimate of the Hessian is of all parameters together."""
         if self.param_groups:
             raise ArgumentError("LBFGS: the parameters make one group, with one set of options")
@@ -114,7 +114,7 @@ class LBFGS(Optimizer):
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], object] | None = None) -> Any:
         """Take up to ``max_iter`` iterations.
 
         Parameters
@@ -137,7 +137,7 @@ class LBFGS(Optimizer):
             calls += 1
             with autodiff.enable_grad():
                 out = closure()
-            return out, float(out.item() if hasattr(out, "item") else out), self._gradient()
+            return out, float(out.item() if hasattr(out, "item") else out), self._gradient()  # type: ignore[arg-type]
 
         first, loss, g = evaluate()
         if np.abs(g).max(initial=0.0) <= group["tolerance_grad"]:
@@ -208,7 +208,7 @@ class LBFGS(Optimizer):
             held["ro"] = list(held.get("ro", ()))
         return saved
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         """Take over what :meth:`state_dict` gave, or PyTorch's did.
 
         Raises

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from optim.flat import Array, State
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, option
+from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, Parameters, option
 
 __all__ = ["Lion"]
 
@@ -36,7 +35,7 @@ class Lion(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-4, allowed=NON_NEGATIVE)
     betas: tuple[float, float] = option(default=(0.9, 0.99), allowed=BETAS)
     weight_decay: float = option(default=0.0, allowed=NON_NEGATIVE)

@@ -104,7 +104,7 @@ class TensorBoardLog:
     epoch/seconds 1
     """
 
-    def __init__(self, folder: str | Path | None = None, every: int = 1, writer: Any = None) -> None:
+    def __init__(self, folder: str | Path | None = None, every: int = 1, writer: object = None) -> None:
         self.writer = require("tensorboardX").SummaryWriter(str(folder or "runs")) if writer is None else writer
         self.every = every
 
@@ -112,9 +112,9 @@ class TensorBoardLog:
         """The numbers of the step."""
         if trainer.step % self.every == 0:
             for name, value in _of_step(trainer).items():
-                self.writer.add_scalar(f"step/{name}", value, trainer.step)
+                self.writer.add_scalar(f"step/{name}", value, trainer.step)  # type: ignore[union-attr]
 
     def __call__(self, trainer: Any) -> None:
         for name, value in _of_epoch(trainer).items():
-            self.writer.add_scalar(f"epoch/{name}", value, trainer.epoch)
-        self.writer.flush()
+            self.writer.add_scalar(f"epoch/{name}", value, trainer.epoch)  # type: ignore[union-attr]
+        self.writer.flush()  # type: ignore[union-attr]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, DTypeError
 from optim.flat import Array, Flat
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Options, Parameters, option
 
 __all__ = ["Adafactor", "Muon"]
 
@@ -100,7 +99,7 @@ class Muon(_Shaped):
            [0.  , 1.93]])
     """
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
     weight_decay: float = option(default=0.1, allowed=NON_NEGATIVE)
     momentum: float = option(default=0.95, allowed=NON_NEGATIVE)
@@ -117,7 +116,7 @@ class Muon(_Shaped):
 
     _counters: ClassVar[dict[str, type]] = {"step": int}
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Options) -> None:
         """See :meth:`Optimizer.add_param_group`; parameters that are no matrices are refused."""
         super().add_param_group(param_group)
         for i, p in enumerate(self.param_groups[-1]["params"]):
@@ -203,7 +202,7 @@ class Adafactor(_Shaped):
     (['col_var', 'row_var', 'step'], (1, 1))
     """
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
     beta2_decay: float = option(default=-0.8, allowed=(lambda power: power <= 0, "a number <= 0"))
     eps: tuple[float | None, float] = option(

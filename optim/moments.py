@@ -5,13 +5,22 @@ of the mean square (Adamax).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from optim.flat import Array, State
-from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, averaged, averaged_square, decayed, option
+from optim.optimizer import (
+    BETAS,
+    NON_NEGATIVE,
+    Group,
+    Optimizer,
+    Parameters,
+    averaged,
+    averaged_square,
+    decayed,
+    option,
+)
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
@@ -41,7 +50,7 @@ class NAdam(Optimizer):
 
     _example = ("lr=0.5", "array([3.4718])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
     betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
     eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
@@ -94,7 +103,7 @@ class RAdam(Optimizer):
 
     _example = ("lr=0.5", "array([0.])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
     betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
     eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
@@ -141,7 +150,7 @@ class Adamax(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
     betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
     eps: float = option(default=1e-8, allowed=NON_NEGATIVE)

@@ -18,9 +18,9 @@ import inspect
 import math
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Protocol, TypeAlias, dataclass_transform
 
 import numpy as np
 
@@ -34,7 +34,34 @@ from optim.flat import Array, Flat, Ordinary, State, array_of, real, runs_of
 
 __all__ = ["Optimizer", "option"]
 
-Group = dict[str, Any]
+#: Options by name, whose values have a type each.
+Options: TypeAlias = dict[str, Any]
+Group = Options
+
+
+class Learned(Protocol):
+    """A parameter: a Tensor, or anything with its value and its gradient."""
+
+    @property
+    def data(self) -> object:
+        """The value, an array."""
+
+    @property
+    def grad(self) -> object:
+        """The gradient, an array or None."""
+
+
+#: What an optimiser takes: parameters, pairs of a name and one, or groups of them with options of their own.
+Parameters: TypeAlias = Iterable[Learned] | Iterable[tuple[str, Learned]] | Iterable[Mapping[str, object]]
+
+
+class HasGroups(Protocol):
+    """What a schedule changes: an optimiser, or anything with groups of options."""
+
+    @property
+    def param_groups(self) -> list[Options]:
+        """The groups."""
+
 
 _STEP: Any = dict.get
 _set: Any = operator.setitem
@@ -59,7 +86,11 @@ class Option:
 
 
 def option(
-    default: Any, allowed: tuple[Callable[[Any], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
+    default: object,
+    allowed: tuple[Callable[[Any], bool], str] | None = None,
+    *,
+    kw_only: bool = False,
+    init: bool = True,
 ) -> Any:
     """An option of an optimiser, as the value of a field of its class.
 
@@ -141,7 +172,7 @@ class Optimizer:
     #: What is a number in the state of a parameter, and not an array.
     _counters: ClassVar[dict[str, type]] = {"step": int}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
         for name in own:
@@ -153,7 +184,7 @@ class Optimizer:
             if "__init__" not in vars(cls):
                 cls.__init__ = _init_of(cls)  # type: ignore[method-assign]
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Parameters, defaults: Options) -> None:
         self.defaults = dict(defaults)
         self.state: dict[Any, State] = {}
         self.param_groups: list[Group] = []
@@ -176,7 +207,7 @@ class Optimizer:
         if not given:
             raise ArgumentError(f"{self._name}: got no parameters; is the model's list of parameters empty?")
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
-            self.add_param_group(group)
+            self.add_param_group(group)  # type: ignore[arg-type]
 
     @property
     def _name(self) -> str:
@@ -233,7 +264,7 @@ class Optimizer:
 
     # --- parameter groups ---------------------------------------------------------------------------------------------
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Options) -> None:
         """Add parameters with options of their own, for example the layers that are unfrozen later.
 
         Parameters
@@ -327,7 +358,7 @@ class Optimizer:
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], object] | None = None) -> Any:
         """Take one step along the gradients that lie in ``p.grad``; parameters whose gradient is None stay as they are.
 
         Parameters
@@ -529,7 +560,7 @@ class Optimizer:
         }
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         """Take over what :meth:`state_dict` gave; arrays are copied and cast to the parameters' dtypes.
 
         Raises

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from optim.flat import Array
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, option
 
 __all__ = ["Rprop"]
 
@@ -35,7 +34,7 @@ class Rprop(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-2, allowed=NON_NEGATIVE)
     etas: tuple[float, float] = option(
         default=(0.5, 1.2),

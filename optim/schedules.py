@@ -12,10 +12,14 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.docstrings import Derived, completed
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
+    from optim.optimizer import HasGroups, Options
 
 __all__ = [
     "ChainedScheduler",
@@ -95,12 +99,12 @@ class Schedule:
     #: Of the example in its docstring: the arguments, how many steps, and the rates from 1.0 on.
     _example: ClassVar[tuple[str, int, str] | None] = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         written = cls.__doc__ or ""
         cls.__doc__ = Derived(lambda kind: _doc(kind, written))  # type: ignore[assignment]
 
-    def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: HasGroups, last_epoch: int = -1) -> None:
         self._attach(optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
@@ -165,7 +169,7 @@ class Schedule:
         """Everything but the optimiser (and functions); plain numbers, lists and dicts."""
         return {key: _copied(value) for key, value in self.__dict__.items() if key not in self._not_saved}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         """Take over what :meth:`state_dict` gave. The rates themselves are in the optimiser's state.
 
         Raises
@@ -279,7 +283,7 @@ class PolynomialLR(Schedule):
 
     _example = ("total_iters=4", 1, "[1.0, 0.75]")
 
-    def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: HasGroups, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         check(
             _whole(total_iters) and total_iters > 0,
             f"PolynomialLR: total_iters must be a positive int, got {total_iters!r}",
@@ -306,7 +310,7 @@ class StepLR(Schedule):
 
     _example = ("step_size=2, gamma=0.5", 4, "[1.0, 1.0, 0.5, 0.5, 0.25]")
 
-    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: HasGroups, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check(_whole(step_size) and step_size > 0, f"StepLR: step_size must be a positive int, got {step_size!r}")
         self.step_size = step_size
         self.gamma = gamma
@@ -333,7 +337,9 @@ class MultiStepLR(Schedule):
 
     _example = ("milestones=[1, 3], gamma=0.1", 3, "[1.0, 0.1, 0.1, 0.01]")
 
-    def __init__(self, optimizer: Any, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: HasGroups, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones = sorted(milestones)
         check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
         self.gamma = gamma
@@ -353,7 +359,7 @@ class ExponentialLR(Schedule):
 
     _example = ("gamma=0.5", 3, "[1.0, 0.5, 0.25, 0.125]")
 
-    def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: HasGroups, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -376,7 +382,9 @@ class ConstantLR(Schedule):
 
     _example = ("factor=0.5, total_iters=2", 3, "[0.5, 0.5, 1.0, 1.0]")
 
-    def __init__(self, optimizer: Any, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: HasGroups, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
         check(0 <= factor <= 1, f"ConstantLR: factor must lie in [0, 1], got {factor!r}")
         self.factor = factor
         self.total_iters = total_iters
@@ -411,7 +419,7 @@ class LinearLR(Schedule):
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: HasGroups,
         start_factor: float = 1.0 / 3,
         end_factor: float = 1.0,
         total_iters: int = 5,
@@ -449,7 +457,7 @@ class CosineAnnealingLR(Schedule):
 
     _example = ("T_max=4", 4, "[1.0, 0.8536, 0.5, 0.1464, 0.0]")
 
-    def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: HasGroups, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         check(T_max > 0, f"CosineAnnealingLR: T_max must be positive, got {T_max!r}")
         self.T_max = T_max
         self.eta_min = eta_min
@@ -493,7 +501,9 @@ class CosineAnnealingWarmRestarts(Schedule):
 
     _example = ("T_0=2", 4, "[1.0, 0.5, 1.0, 0.5, 1.0]")
 
-    def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: HasGroups, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         check(_whole(T_0) and T_0 > 0, f"CosineAnnealingWarmRestarts: T_0 must be a positive int, got {T_0!r}")
         check(
             _whole(T_mult) and T_mult >= 1,
@@ -552,7 +562,7 @@ class CyclicLR(Schedule):
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: HasGroups,
         base_lr: float | list[float],
         max_lr: float | list[float],
         step_size_up: int = 2000,
@@ -647,7 +657,7 @@ class OneCycleLR(Schedule):
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: HasGroups,
         max_lr: float | list[float],
         total_steps: int | None = None,
         epochs: int | None = None,
@@ -772,7 +782,9 @@ class SequentialLR(Schedule):
 
     _not_saved = ("optimizer", "_schedulers")
 
-    def __init__(self, optimizer: Any, schedulers: list[Any], milestones: list[int], last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: HasGroups, schedulers: Sequence[Schedule], milestones: list[int], last_epoch: int = -1
+    ) -> None:
         self._attach(optimizer)
         check(bool(schedulers), "SequentialLR: needs at least one schedule")
         _check_parts("SequentialLR", optimizer, schedulers)
@@ -817,7 +829,7 @@ class SequentialLR(Schedule):
         """Its own state and that of its schedules."""
         return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         """Take over what :meth:`state_dict` gave."""
         _load_parts(self, super().load_state_dict, state_dict)
 
@@ -847,7 +859,7 @@ class ChainedScheduler(Schedule):
 
     _not_saved = ("optimizer", "_schedulers")
 
-    def __init__(self, schedulers: Sequence[Any], optimizer: Any = None) -> None:
+    def __init__(self, schedulers: Sequence[Schedule], optimizer: HasGroups | None = None) -> None:
         check(bool(schedulers), "ChainedScheduler: needs at least one schedule")
         self._attach(schedulers[0].optimizer if optimizer is None else optimizer)
         _check_parts("ChainedScheduler", self.optimizer, schedulers)
@@ -869,7 +881,7 @@ class ChainedScheduler(Schedule):
         """Its own state and that of its schedules."""
         return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         """Take over what :meth:`state_dict` gave."""
         _load_parts(self, super().load_state_dict, state_dict)
 
@@ -920,7 +932,7 @@ class ReduceLROnPlateau(Schedule):
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: HasGroups,
         mode: str = "min",
         factor: float = 0.1,
         patience: int = 10,
@@ -951,7 +963,7 @@ class ReduceLROnPlateau(Schedule):
         self.num_bad_epochs = 0
         self._last_lr = self._rates()
 
-    def step(self, metrics: Any = None) -> None:
+    def step(self, metrics: float | ArrayLike | None = None) -> None:
         """Look at the metric, and reduce the rates if it has stalled.
 
         Parameters
@@ -965,7 +977,7 @@ class ReduceLROnPlateau(Schedule):
             If no metric is given.
         """
         check(metrics is not None, "ReduceLROnPlateau: step(metric) needs the metric to watch")
-        current = float(metrics.item() if hasattr(metrics, "item") else metrics)
+        current = float(metrics.item() if hasattr(metrics, "item") else metrics)  # type: ignore[arg-type, union-attr]
         self.last_epoch += 1
         if self._is_better(current):
             self.best = current

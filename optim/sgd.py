@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from autodiff.core.errors import ArgumentError
 from autodiff.rows import RowSparse
 from optim.flat import Array, State
-from optim.optimizer import NON_NEGATIVE, Group, Optimizer, decayed, option
+from optim.optimizer import NON_NEGATIVE, Group, Optimizer, Parameters, decayed, option
 
 __all__ = ["SGD"]
 
@@ -37,7 +36,7 @@ class SGD(Optimizer):
 
     _example = ("lr=0.25", "array([2.])")
 
-    params: Iterable[Any]
+    params: Parameters
     lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
     momentum: float = option(default=0, allowed=NON_NEGATIVE)
     dampening: float = option(default=0)

@@ -33,7 +33,7 @@ OPTIONAL |= {"safetensors", "tensorboardX", "mpi4py", "numba", "llvmlite", "IPyt
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
 BASE = (
     "core fast functions zero_times_infinity dispatch batching higher levels views reads writes watch trees extras cuts"
-    " facts containers rows"
+    " facts containers rows signatures"
 )
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
@@ -92,7 +92,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "fft": (f"{BASE} ops", ""),
     "ndimage": (f"{BASE} ops", ""),
     "signal": (f"{BASE} ops fft ndimage", ""),
-    "random": ("core ops", ""),
+    "random": ("core ops signatures", ""),
     "sparse": (f"{BASE} ops", ""),
     "interpolate": (f"{BASE} ops sparse", ""),
     "special": (f"{BASE} ops fused", ""),

@@ -5,7 +5,7 @@ primitives.
 from __future__ import annotations
 
 from math import prod as prod_of
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -20,6 +20,9 @@ from autodiff.ops.indexing import take_along_axis
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
 from autodiff.ops.stable import bessel_i, of_order, spherical_bessel
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 where = elementwise.where_.function
 
@@ -154,7 +157,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 
 @dispatch.implements(np.trapezoid)
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+def trapezoid(y: ArrayLike, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axis: int = -1) -> Tensor:
     """Differentiable ``numpy.trapezoid`` in ordinates, abscissae and step."""
     t = _tensor(y)
     width: Any = dx
@@ -163,7 +166,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         width = diff(s) if s.ndim == 1 else diff(s, axis=axis)
         if s.ndim == 1:
             width = width.reshape([-1 if i == normalize_axis_index(axis, t.ndim) else 1 for i in range(t.ndim)])
-    return reductions.sum(width * (_slice(t, axis, 1, None) + _slice(t, axis, None, -1)) / 2.0, axis=axis)
+    return reductions.sum(width * (_slice(t, axis, 1, None) + _slice(t, axis, None, -1)) / 2.0, axis=axis)  # type: ignore[no-any-return]
 
 
 @dispatch.implements(np.gradient)
@@ -642,14 +645,21 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
 
 
 @dispatch.implements(np.interp)
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+def interp(
+    x: ArrayLike,
+    xp: ArrayLike,
+    fp: ArrayLike,
+    left: ArrayLike | None = None,
+    right: ArrayLike | None = None,
+    period: ArrayLike | None = None,
+) -> Tensor:
     """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
     points, nodes, values = _tensor(x), _tensor(xp), _tensor(fp)
     if period is not None:
         if np.any(np.asarray(bare(period)) == 0):
             raise ArgumentError("interp: period must not be zero")
         # One node more on either side, and every point is inside; left and right are of no account, as in NumPy.
-        length, left, right = abs(period), None, None
+        length, left, right = abs(period), None, None  # type: ignore[arg-type]
         points, nodes = points % length, nodes % length
         order = np.argsort(nodes._array)
         nodes, values = nodes[order], values[order]
@@ -667,7 +677,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     slope = where(width._array == 0, 0.0, (values[high] - y0) / where(width._array == 0, 1.0, width))
     result = y0 + slope * (points - x0)
     result = where(points._array < nodes._array[0], values[0] if left is None else left, result)
-    return where(points._array > nodes._array[-1], values[n - 1] if right is None else right, result)
+    return where(points._array > nodes._array[-1], values[n - 1] if right is None else right, result)  # type: ignore[no-any-return]
 
 
 @dispatch.implements(np.convolve)

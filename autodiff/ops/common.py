@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError
 from autodiff.fast.thresholds import THRESHOLDS
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "steady_quotient"]
 
@@ -21,14 +25,14 @@ _PLAIN = frozenset({np.ndarray, np.float32, np.float64})
 _FILLED = THRESHOLDS["SPREAD"].value
 
 
-def bare(value: Any) -> Any:
+def bare(value: ArrayLike) -> Any:
     """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero.
 
     Of a list that holds Tensors a list of their arrays.
     """
     if hasattr(value, "_node"):
-        return value._data
-    return value if value.__class__ is not list and value.__class__ is not tuple else dispatch.bare(value)
+        return value._data  # type: ignore[union-attr]
+    return value if value.__class__ is not list and value.__class__ is not tuple else dispatch.bare(value)  # type: ignore[comparison-overlap]
 
 
 def real_numbers(name: str, *values: Any) -> None:
@@ -41,18 +45,18 @@ def real_numbers(name: str, *values: Any) -> None:
             )
 
 
-def quotient(g: Any, d: Any) -> Any:
+def quotient(g: ArrayLike, d: ArrayLike) -> Any:
     """``g / d`` with 0 / 0 = 0: a cotangent of zero stays zero at a pole of the derivative.
 
     So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, not NaN. A cotangent that is not zero gives an
     infinity there, without a warning, because the derivative is infinite.
     """
     if d.__class__ is np.float64 and d:
-        return g / d
+        return g / d  # type: ignore[operator]
     divisor = bare(d)
     # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
     if divisor.__class__ is not Lanes and np.count_nonzero(divisor) == getattr(divisor, "size", 1):
-        return g / d
+        return g / d  # type: ignore[operator]
     return steady_quotient(g, d)
 
 
@@ -67,16 +71,16 @@ def steady_quotient(g: Any, d: Any) -> Any:
         return top / bottom
 
 
-def expand_reduced(value: Any, axis: Any, keepdims: bool) -> Any:
+def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims: bool) -> Any:
     """A reduction's output with the reduced axes put back at length one."""
     return value if keepdims or axis is None else np.expand_dims(value, axis)
 
 
-def spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+def spread(g: ArrayLike, shape: tuple[int, ...], axis: int | Sequence[int] | None, keepdims: bool) -> Any:
     """A reduction's cotangent repeated over the elements that were reduced: the transpose of summing."""
     g = expand_reduced(g, axis, keepdims)
     if type(g) in _PLAIN and prod(shape) <= _FILLED:
-        filled = np.empty(shape, g.dtype)
+        filled = np.empty(shape, g.dtype)  # type: ignore[union-attr]
         filled[...] = g
         return filled
     return np.broadcast_to(g, shape)

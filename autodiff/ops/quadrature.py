@@ -5,7 +5,7 @@ Cartwright 2017, Simpson's rule cumulative integration with MS Excel and irregul
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -14,6 +14,9 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.calculus import trapezoid
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = ["cumulative_simpson", "cumulative_trapezoid", "romb", "simpson", "trapezoid"]
 
@@ -57,7 +60,7 @@ def _over(top: Any, bottom: Any) -> Any:
     return np.where(none, 0.0, top / np.where(none, 1.0, bottom)) if np.any(none) else top / bottom
 
 
-def simpson(y: Any, x: Any = None, *, dx: Any = 1.0, axis: int = -1) -> Any:
+def simpson(y: ArrayLike, x: ArrayLike | None = None, *, dx: ArrayLike = 1.0, axis: int = -1) -> Tensor:
     """Simpson's rule of samples, as ``scipy.integrate.simpson``; differentiable in ordinates, abscissae and step.
 
     Parameters
@@ -77,15 +80,15 @@ def simpson(y: Any, x: Any = None, *, dx: Any = 1.0, axis: int = -1) -> Any:
     values, h = _samples("simpson", y, x, dx, axis)
     n = values.shape[-1]
     if n == 2:
-        return (0.5 * h * (values[..., :1] + values[..., 1:]))[..., 0]
+        return (0.5 * h * (values[..., :1] + values[..., 1:]))[..., 0]  # type: ignore[no-any-return]
     if n % 2 or not n:
-        return np.sum(_parabolas(values, h), axis=-1)
+        return np.sum(_parabolas(values, h), axis=-1)  # type: ignore[no-any-return]
     total = np.sum(_parabolas(values[..., :-1], h[..., :-1]), axis=-1)
     h0, h1 = h[..., -2], h[..., -1]
     alpha = _over(2 * h1 * h1 + 3 * h0 * h1, 6 * (h0 + h1))
     beta = _over(h1 * h1 + 3 * h0 * h1, 6 * h0)
     eta = _over(h1 * h1 * h1, 6 * h0 * (h0 + h1))
-    return total + (alpha * values[..., -1] + beta * values[..., -2] - eta * values[..., -3])
+    return total + (alpha * values[..., -1] + beta * values[..., -2] - eta * values[..., -3])  # type: ignore[no-any-return]
 
 
 def _from_start(made: Any, initial: Any) -> Any:
@@ -95,7 +98,9 @@ def _from_start(made: Any, initial: Any) -> Any:
     return np.concatenate([first, made + first], axis=-1)
 
 
-def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None) -> Any:
+def cumulative_trapezoid(
+    y: ArrayLike, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axis: int = -1, initial: ArrayLike | None = None
+) -> Tensor:
     """The trapezoidal rule up to every sample, as ``scipy.integrate.cumulative_trapezoid``.
 
     With ``initial=0`` the result starts with a zero and is as long as ``y``.
@@ -112,7 +117,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, i
     if not values.shape[-1]:
         raise ShapeError("cumulative_trapezoid: at least one sample is needed along the axis")
     made = np.cumsum(h * (values[..., 1:] + values[..., :-1]) / 2.0, axis=-1)
-    return np.moveaxis(_from_start(made, initial), -1, axis)
+    return np.moveaxis(_from_start(made, initial), -1, axis)  # type: ignore[no-any-return]
 
 
 def _halves(y: Any, h: Any) -> Any:
@@ -123,7 +128,9 @@ def _halves(y: Any, h: Any) -> Any:
     return a / 6 * ((3 - share) * y[..., :-2] + (3 + both + share) * y[..., 1:-1] - both * y[..., 2:])
 
 
-def cumulative_simpson(y: Any, *, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None) -> Any:
+def cumulative_simpson(
+    y: ArrayLike, *, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axis: int = -1, initial: ArrayLike | None = None
+) -> Tensor:
     """Simpson's rule up to every sample, as ``scipy.integrate.cumulative_simpson``.
 
     Examples
@@ -136,7 +143,7 @@ def cumulative_simpson(y: Any, *, x: Any = None, dx: Any = 1.0, axis: int = -1, 
     n = values.shape[-1]
     if n < 3:
         made = np.cumsum(h * (values[..., 1:] + values[..., :-1]) / 2.0, axis=-1)
-        return np.moveaxis(_from_start(made, initial), -1, axis)
+        return np.moveaxis(_from_start(made, initial), -1, axis)  # type: ignore[no-any-return]
     if x is not None and (bare(h) <= 0).any():
         raise ArgumentError("cumulative_simpson: x must increase strictly")
     forward = _halves(values, h)
@@ -146,10 +153,10 @@ def cumulative_simpson(y: Any, *, x: Any = None, dx: Any = 1.0, axis: int = -1, 
     even[-1] = False
     lead = [(0, 0)] * (forward.ndim - 1)
     parts = np.where(even, np.pad(forward, [*lead, (0, 1)]), np.pad(backward, [*lead, (1, 0)]))
-    return np.moveaxis(_from_start(np.cumsum(parts, axis=-1), initial), -1, axis)
+    return np.moveaxis(_from_start(np.cumsum(parts, axis=-1), initial), -1, axis)  # type: ignore[no-any-return]
 
 
-def romb(y: Any, dx: Any = 1.0, axis: int = -1, show: bool = False) -> Any:
+def romb(y: ArrayLike, dx: ArrayLike = 1.0, axis: int = -1, show: bool = False) -> Tensor:
     """Romberg's rule of ``2^k + 1`` samples, as ``scipy.integrate.romb``.
 
     Examples
@@ -170,4 +177,4 @@ def romb(y: Any, dx: Any = 1.0, axis: int = -1, show: bool = False) -> Any:
         for k, old in enumerate(row):
             new.append(new[k] + (new[k] - old) / (4 ** (k + 1) - 1))
         row = new
-    return row[-1]
+    return row[-1]  # type: ignore[no-any-return]

@@ -22,14 +22,14 @@ MODES = ("reverse", "forward")
 
 
 def check_gradients(
-    f: Callable[..., Any],
-    *args: Any,
+    f: Callable[..., object],
+    *args: object,
     order: int = 2,
     modes: Sequence[str] = MODES,
     seed: int = 0,
     name: str | None = None,
     raises: bool = True,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Report:
     """Compare the gradients of a function with a numerical reference.
 

@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from autodiff.core.errors import ArgumentError, GradientMismatch
 from autodiff.extras import require
 from autodiff.testing.adapters import check_pair
 from autodiff.testing.report import Report
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "pairs", "sample_inputs"]
 
@@ -86,7 +89,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def sample_inputs(name: str, forward: Callable[..., Any]) -> list[Any] | None:
+def sample_inputs(name: str, forward: Callable[..., object]) -> list[Any] | None:
     """Inputs for a function of a course by its name, or by the names of its parameters; None if neither is known.
 
     Examples
@@ -172,7 +175,7 @@ def gradient_tests(*modules: str | ModuleType) -> Callable[..., None]:
     return made
 
 
-def check_network(model: Any, x: Any, y: Any, raises: bool = True) -> Report:
+def check_network(model: ArrayLike, x: ArrayLike, y: ArrayLike, raises: bool = True) -> Report:
     """Check a network whose parameters stand in a dict ``model.params`` and whose ``model.loss(x, y)`` returns the loss
     and a dict of gradients, as CS231n's do.
 
@@ -183,18 +186,18 @@ def check_network(model: Any, x: Any, y: Any, raises: bool = True) -> Report:
     """
 
     def loss(params: dict[str, Any]) -> Any:
-        kept = model.params
-        model.params = params
+        kept = model.params  # type: ignore[union-attr]
+        model.params = params  # type: ignore[union-attr]
         try:
-            return model.loss(x, y)
+            return model.loss(x, y)  # type: ignore[union-attr]
         finally:
-            model.params = kept
+            model.params = kept  # type: ignore[union-attr]
 
-    params = {key: np.asarray(value, np.float64) for key, value in model.params.items()}
+    params = {key: np.asarray(value, np.float64) for key, value in model.params.items()}  # type: ignore[union-attr]
     return check_pair(loss, None, [params], name=type(model).__name__, raises=raises)
 
 
-def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, raises: bool = True) -> Report:
+def check_layer(layer: ArrayLike, x: ArrayLike, gradients: dict[str, str] | None = None, raises: bool = True) -> Report:
     """Check a layer object with ``forward(x)`` and ``backward(dout)``, and the gradients that it keeps of its
     parameters.
 
@@ -214,7 +217,7 @@ def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, rai
         If a gradient is wrong.
     """
     before = {key: value for key, value in vars(layer).items() if _is_float(value)}
-    layer.backward(np.ones_like(np.asarray(layer.forward(x), np.float64)))
+    layer.backward(np.ones_like(np.asarray(layer.forward(x), np.float64)))  # type: ignore[union-attr]
     slots = list(_slots(layer, gradients))
 
     def set_to(values: Sequence[Any]) -> None:
@@ -225,10 +228,10 @@ def check_layer(layer: Any, x: Any, gradients: dict[str, str] | None = None, rai
 
     def forward(x: Any, *values: Any) -> Any:
         set_to(values)
-        return layer.forward(x), None
+        return layer.forward(x), None  # type: ignore[union-attr]
 
     def backward(dout: Any, cache: Any) -> Any:
-        dx = layer.backward(dout)
+        dx = layer.backward(dout)  # type: ignore[union-attr]
         return (dx, *(other[grad] for _, _, other, grad in slots))
 
     known = {key for _, key, _, grad in slots for key in (key, grad)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from autodiff.core.modes import no_grad
 from autodiff.files import save_figure
 from autodiff.tables import figure as notebook_figure
 
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
+
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
 
 _BLUE, _VERMILLION = "#0072b2", "#d55e00"
 
 
-def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bins: int = 50, title: str = "") -> Any:
+def histograms(arrays: Mapping[str, object], path: str | Path | None = None, *, bins: int = 50, title: str = "") -> Any:
     """One histogram per array, in small panels with a common style.
 
     Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for
@@ -84,7 +87,7 @@ def histograms(arrays: Mapping[str, Any], path: str | Path | None = None, *, bin
     return figure
 
 
-def activation_histograms(module: Any, *args: Any, path: str | Path | None = None, bins: int = 50) -> Any:
+def activation_histograms(module: ArrayLike, *args: object, path: str | Path | None = None, bins: int = 50) -> Any:
     """Run a module, and show what comes out of each submodule that has none of its own.
 
     Parameters
@@ -116,19 +119,19 @@ def activation_histograms(module: Any, *args: Any, path: str | Path | None = Non
 
         return hook
 
-    for name, inner in module.named_modules():
+    for name, inner in module.named_modules():  # type: ignore[union-attr]
         if not inner._modules:
             hooks.append(inner.register_forward_hook(watch(name or type(inner).__name__)))
     try:
         with no_grad():
-            module(*args)
+            module(*args)  # type: ignore[operator]
     finally:
         for hook in hooks:
             hook.remove()
     return histograms(seen, path, bins=bins, title="activations")
 
 
-def gradient_histograms(module: Any, path: str | Path | None = None, *, bins: int = 50) -> Any:
+def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bins: int = 50) -> Any:
     """Show the gradients that a backward pass left on a module's parameters.
 
     Parameters
@@ -154,14 +157,14 @@ def gradient_histograms(module: Any, path: str | Path | None = None, *, bins: in
     >>> len(gradient_histograms(net).axes)
     2
     """
-    found = {name: np.asarray(p.grad) for name, p in module.named_parameters() if p.grad is not None}
+    found = {name: np.asarray(p.grad) for name, p in module.named_parameters() if p.grad is not None}  # type: ignore[union-attr]
     if not found:
         raise ArgumentError("gradient_histograms: no parameter has a gradient; call loss.backward() first")
     return histograms(found, path, bins=bins, title="gradients")
 
 
 def weight_tiles(
-    weight: Any, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64
+    weight: ArrayLike, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64
 ) -> Any:
     """Show the weights of a first layer as one small image per unit.
 

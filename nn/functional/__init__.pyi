@@ -4,7 +4,7 @@ Written by docs/make_stubs.py; do not edit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 
@@ -985,7 +985,7 @@ def triplet_margin_with_distance_loss(
     positive: ArrayLike,
     negative: ArrayLike,
     *,
-    distance_function: Callable[[Any, Any], Any] | None = None,
+    distance_function: Callable[[Tensor, Tensor], object] | None = None,
     margin: float = 1.0,
     swap: bool = False,
     reduction: str = "mean",

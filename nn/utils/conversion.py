@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 
@@ -43,7 +46,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     return np.concatenate(parts)  # type: ignore[call-overload, return-value]
 
 
-def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
+def vector_to_parameters(vec: ArrayLike, parameters: Iterable[Tensor]) -> None:
     """Give the parameters the values that lie in a vector one after the other; nothing is recorded.
 
     Parameters

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from autodiff.signatures import ArrayLike
 
 __all__ = [
     "PackedSequence",
@@ -45,7 +48,7 @@ class PackedSequence(NamedTuple):
 
 
 def pad_sequence(
-    sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+    sequences: Sequence[ArrayLike], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Tensor:
     """Sequences (L_i, ...) under one another, the shorter ones filled up.
 
@@ -82,7 +85,7 @@ def pad_sequence(
     return np.stack([filled(s) for s in held], axis=0 if batch_first else 1)  # type: ignore[return-value]
 
 
-def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(padded_sequences: ArrayLike, lengths: ArrayLike, batch_first: bool = False) -> list[Tensor]:
     """The sequences that :func:`pad_sequence` put together.
 
     Parameters
@@ -104,7 +107,7 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     return [x[i, : int(n)] for i, n in enumerate(counts)]
 
 
-def invert_permutation(permutation: Any) -> Tensor | None:
+def invert_permutation(permutation: ArrayLike) -> Tensor | None:
     """The permutation that undoes ``permutation``; None for None.
 
     Examples
@@ -121,7 +124,7 @@ def _whole(values: Any) -> Any:
 
 
 def pack_padded_sequence(
-    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+    input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Padded sequences without their padding.
 
@@ -170,7 +173,7 @@ def pack_padded_sequence(
         x[: counts[0]][there],
         Tensor(there.sum(axis=1)),
         None if order is None else Tensor(order),
-        invert_permutation(order),
+        invert_permutation(order),  # type: ignore[arg-type]
     )
 
 
@@ -225,7 +228,7 @@ def pad_packed_sequence(
     return padded.swapaxes(0, 1) if batch_first else padded, Tensor(counts)
 
 
-def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
+def pack_sequence(sequences: Sequence[ArrayLike], enforce_sorted: bool = True) -> PackedSequence:
     """Sequences (L_i, ...) packed; see :func:`pack_padded_sequence`.
 
     Examples
@@ -233,7 +236,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
     >>> pack_sequence([[1.0, 2.0], [3.0]]).data.data
     array([1., 3., 2.])
     """
-    return pack_padded_sequence(pad_sequence(sequences), [len(s) for s in sequences], False, enforce_sorted)
+    return pack_padded_sequence(pad_sequence(sequences), [len(s) for s in sequences], False, enforce_sorted)  # type: ignore[arg-type]
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:

@@ -156,7 +156,7 @@ class _Torch(Problem):
 
         if self.arguments.bare and not self.parameters:
             # The common case without its detours: a check calls f many times.
-            args, kwargs = [wrap(array, 0) for array in arrays], {}
+            args, kwargs = [wrap(array, 0) for array in arrays], {}  # type: ignore[var-annotated]
         else:
             args, kwargs = self.arguments.call(arrays[:count], wrap)
             args = [tensor(a) for a in args]
