@@ -278,8 +278,9 @@ rules stand behind them.
 - At a kink the value is a subgradient: the one of smallest norm, or the average over ties.
 - In a product of derivatives `0 · ∞ = 0`, whichever factor comes first. A branch that `where(x > 0, sqrt(x), 0)` did
   not choose leaves no NaN, and forward and reverse mode agree, which multiply the same factors in opposite order.
-  Where such a product has another limit (`exp(log(x))` at 0) a rule cannot know that, and NumPy's warning of an invalid
-  value is all that tells of it; write the function without the pole.
+  Where such a product has another limit (`exp(log(x))` at 0) a rule cannot know that. NumPy warns of it where a rule
+  multiplies the two, which depends on the mode, the order and the rule: the gradient of `exp(log(x))` is 0 in silence.
+  What is told for sure is the infinity behind it, by `detect_anomaly()`. Write the function without the pole.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.facts import sample_call
@@ -101,11 +103,18 @@ def tensors(draw: Any, *, requires_grad: bool = True, **options: Any) -> Any:
 @_composite
 def calls(draw: Any, op: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Valid calls of a registered operation, ``(args, kwargs)``, from its own facts; many with ties, sides of one or
-    indices that repeat.
+    indices that repeat, or of functions of one number with entries at the ``edges`` that they state.
     """
     from autodiff.testing.verify import find
 
-    return sample_call(find(op), NastyDraw(draw, kinds=NASTY[:-1]))
+    found, source = find(op), NastyDraw(draw, kinds=NASTY[:-1])
+    args, kwargs = sample_call(found, source)
+    single = found.sample is None and len(found.inputs) == 1
+    stated = [edge for edge in found.edges if found.domain[0] < edge < found.domain[1]] if single else []
+    if stated and source.boolean():
+        (x,) = args
+        args = (np.where(source.mask(x.shape), source.choice(stated), x),)
+    return args, kwargs
 
 
 @_composite

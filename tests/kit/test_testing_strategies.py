@@ -208,6 +208,13 @@ def test_strategies_begin_with_what_breaks_gradients():
     assert min(seen.values()) >= 3, seen
 
 
+@pytest.mark.parametrize(("name", "edge"), [("log_ndtr", -1.0), ("erfcx", 0.71), ("dawsn", 1.2)])
+def test_calls_stand_on_the_edges_that_an_operation_states(name, edge):
+    pytest.importorskip("scipy")
+    args, _ = find(strategies.calls(name), lambda call: np.any(call[0][0] == edge), settings=settings(database=None))
+    assert check_gradients(getattr(ad.special, name), *args, order=2).verdict == "pass"
+
+
 def test_repeated_indices_come_early():
     from autodiff.testing import NastyDraw
 

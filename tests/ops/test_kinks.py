@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,13 @@ def test_a_zero_cotangent_stays_zero_at_the_end_of_the_domain(f, at):
 @pytest.mark.parametrize("f", [np.floor, np.ceil, np.round, np.sign, np.rint, np.trunc])
 def test_steps_are_constants(f):
     assert not f(ad.tensor([0.5], requires_grad=True)).requires_grad
+
+
+def test_anomaly_detection_tells_of_the_infinity_behind_zero_times_infinity():
+    """As docs/kinks.md says of exp(log(x)) at 0, whose gradient is 0 by convention and 1 in the limit."""
+    f = lambda x: np.exp(np.log(x))
+    with np.errstate(divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ad.grad(f)(0.0) == 0.0
+        with ad.detect_anomaly(), pytest.raises(ad.AnomalyError, match="log made inf"):
+            ad.grad(f)(0.0)

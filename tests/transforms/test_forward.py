@@ -291,6 +291,21 @@ def test_solvers_and_checkpoints_go_along_in_every_mode():
     assert ad.jvp(kept, (0.5,), (1.0,))[1] == pytest.approx(ad.grad(kept)(0.5))
 
 
+@pytest.mark.parametrize("jacobian", [ad.jacfwd, ad.jacrev])
+def test_a_jacobian_penalty_in_float32_is_that_in_float64_but_for_rounding(jacobian, rng):
+    weights = [rng.normal(size=shape).astype(np.float32) / 3 for shape in ((16, 6), (16, 16), (4, 16))]
+    x = rng.normal(size=6).astype(np.float32)
+
+    def penalty(dtype):
+        w = [ad.tensor(one.astype(dtype), requires_grad=True) for one in weights]
+        (jacobian(lambda x: w[2] @ np.tanh(w[1] @ np.tanh(w[0] @ x)))(x.astype(dtype)) ** 2).sum().backward()
+        return [one.grad for one in w]
+
+    for found, truth in zip(penalty(np.float32), penalty(np.float64), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, truth, rtol=1e-5, atol=2e-6 * np.abs(truth).max())
+
+
 @pytest.mark.parametrize("inner", [ad.grad, lambda f: lambda x: ad.vjp(f, x)[1](np.array(1.0))[0]])
 def test_what_a_checkpoint_closes_over_has_its_gradient_through_an_inner_one(inner):
     def found(wrapped):
