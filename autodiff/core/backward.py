@@ -109,8 +109,7 @@ def by_rules(node: Node, g: Any, saved: Any) -> Sequence[Any]:
 def _by_hand(node: Node, g: Any, residuals: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
     """A fused primitive's hand-derived backward, which works in place on plain arrays."""
     op = node.op
-    if isinstance(g, np.generic):
-        g = np.asarray(g)
+    g = np.asarray(g) if isinstance(g, np.generic) else g
     rules = [lambda g, i=i: op.backward(g, residuals, needs)[i] for i in range(len(needs))]
     of: Callable[[Any], Any] = lambda part: above.zeros(op, part, op.backward(part, residuals, needs), rules)
     found: Sequence[Any] = above.one_by_one(g, of) or of(g)

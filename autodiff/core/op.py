@@ -80,6 +80,7 @@ class Facts:
     domain: Any = (-3.0, 3.0)  # where tests draw
     kinks: Sequence[float] = ()  # without a derivative; tests keep away
     edges: Sequence[float] = ()  # where derivatives go wrong first; tests look there besides
+    reach: tuple[float, float] = (0.0, np.inf)  # of sizes at which second derivatives keep their digits
     ulps: tuple[float, ...] = (8.0, 8.0, 32.0)  # how far derivatives may be off (tests/ops/test_range.py)
     sample: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]] | None = None  # a random valid call
 

@@ -20,6 +20,7 @@ from autodiff.extras import require
 from autodiff.ops import elementwise, parameters, transcendental
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (
+    MODERATE,
     _gaussian,
     bessel_i,
     fractions_of_mills,
@@ -147,6 +148,7 @@ def register() -> None:
         lambda g, out, a, b: -g * (out * rise(b, a)),
         domain=_POSITIVE,
         ulps=(16.0, 64.0, 256.0),
+        reach=MODERATE,
     )
     slopes = parameters.define(s)
     in_shape, in_shapes = slopes["gammainc"], slopes["betainc"]
@@ -229,6 +231,7 @@ def register() -> None:
         lambda g, out, df, x: g * t_slope(df, x),
         lambda g, out, df, x: g * t_density(df, x),
         domain=[_POSITIVE, (-2.0, 2.0)],
+        reach=MODERATE,
     )
 
     # An inverse f(a, y) of F(a, x): its slope in y is one over the density at f, in a that of F over the density.
@@ -237,6 +240,7 @@ def register() -> None:
         lambda g, out, df, p: -quotient(g * t_slope(df, out), t_density(df, out)),
         lambda g, out, df, p: quotient(g, t_density(df, out)),
         domain=[_POSITIVE, _UNIT],
+        reach=MODERATE,
     )
     for ufunc, sign in ((s.gammaincinv, 1), (s.gammainccinv, -1)):
         define(
@@ -244,6 +248,7 @@ def register() -> None:
             lambda g, out, a, y: -quotient(g * of(in_shape, a, out, 1), gamma_density(a, out)),
             partial(_over, sign, gamma_density),
             domain=[_POSITIVE, _UNIT],
+            reach=MODERATE,
         )
     for ufunc, sign in ((s.betaincinv, 1), (s.betainccinv, -1)):
         define(
@@ -252,6 +257,7 @@ def register() -> None:
             lambda g, out, a, b, y: -quotient(g * of(in_shapes, a, b, out, 0, 1), beta_density(a, b, out)),
             partial(_over, sign, beta_density),
             domain=[_POSITIVE, _POSITIVE, _UNIT],
+            reach=MODERATE,
         )
 
     # Quotients of gamma functions. Where an argument is not positive, one over gamma may vanish, which the logarithmic
@@ -302,6 +308,7 @@ def register() -> None:
         lambda g, out, n, k: g * binom_in_n(out, n, k),
         lambda g, out, n, k: g * binom_in_k(out, n, k),
         domain=[(3.2, 5.0), _POSITIVE],
+        reach=MODERATE,
     )
     define(
         s.poch,
@@ -309,6 +316,7 @@ def register() -> None:
         lambda g, out, z, m: g * (out * s.digamma(z + m)),
         domain=_POSITIVE,
         ulps=(16.0, 64.0, 256.0),
+        reach=MODERATE,
     )
     define(
         s.huber,

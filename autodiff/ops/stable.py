@@ -20,6 +20,7 @@ from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, quotient, real_numbers
 
 __all__ = [
+    "MODERATE",
     "bessel_i",
     "direction",
     "gaussian",
@@ -31,6 +32,10 @@ __all__ = [
     "sigmoid_of",
     "spherical_bessel",
 ]
+
+
+#: The ``reach`` of operations whose derivatives are sums of terms that cancel once they leave the range.
+MODERATE = (1e-8, 50.0)
 
 
 def of(op: Primitive, *args: Any) -> Any:

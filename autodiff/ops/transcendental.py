@@ -18,7 +18,7 @@ from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.parameters import _in_double
 from autodiff.ops.shaping import _tensor
-from autodiff.ops.stable import of
+from autodiff.ops.stable import MODERATE, direction, of
 
 __all__ = ["define"]
 
@@ -103,6 +103,7 @@ def define(s: Any, define: Any) -> None:
         sample=lambda draw: ((draw.array(draw.shape(), *positive),), {"k": draw.choice((0, 1, -1))}),
         pointwise=True,
         numpy=lambert,
+        reach=MODERATE,
     )
 
     Primitive(
@@ -257,32 +258,37 @@ def define(s: Any, define: Any) -> None:
             beyond = np.where(ends, np.exp(np.where(ends, x, 0.0)), large)
         return np.where(far, beyond, 0.5 * s.hyp1f1(2.0, 3.0, np.where(far, 0.0, x)))
 
-    define(s.exprel, lambda g, out, x: g * growth(x))
+    define(s.exprel, lambda g, out, x: g * growth(x), reach=MODERATE)
     define(
         s.boxcox,
         lambda g, out, x, lmbda: g * x ** (lmbda - 1),
         lambda g, out, x, lmbda: g * (np.log(x) ** 2 * growth(lmbda * np.log(x))),
         domain=[positive, (-2.0, 2.0)],
+        reach=MODERATE,
     )
     define(
         s.boxcox1p,
         lambda g, out, x, lmbda: g * (1 + x) ** (lmbda - 1),
         lambda g, out, x, lmbda: g * (np.log1p(x) ** 2 * growth(lmbda * np.log1p(x))),
         domain=[positive, (-2.0, 2.0)],
+        reach=MODERATE,
     )
     define(
         s.inv_boxcox,
         lambda g, out, y, lmbda: g * out ** (1 - lmbda),
         lambda g, out, y, lmbda: g * (out * (y / (1 + lmbda * y) - np.log(out)) / lmbda),
         domain=[positive, positive],
+        reach=MODERATE,
     )
     define(s.ellipkm1, lambda g, out, p: g * (-np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)), domain=(0.3, 1.7))
     define(s.spence, lambda g, out, z: -g * s.hyp2f1(1.0, 1.0, 2.0, 1 - z), domain=(0.3, 1.7))
     define(
         s.pseudo_huber,
-        lambda g, out, delta, r: g * (2 * out / delta - r * r / np.sqrt(delta * delta + r * r)),
-        lambda g, out, delta, r: g * (delta * r / np.sqrt(delta * delta + r * r)),
+        # With h = hypot(r, delta): (h - delta)^2 / h, and h - delta = r^2 / (h + delta), so that nothing cancels.
+        lambda g, out, delta, r: g * (r * quotient(r, np.hypot(r, delta) + delta) ** 2 * of(direction, r, delta)),
+        lambda g, out, delta, r: g * (delta * of(direction, r, delta)),
         domain=[positive, (-2.0, 2.0)],
+        reach=(0.0, 1e150),
     )
     define(
         s.powm1,
