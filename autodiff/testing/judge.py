@@ -141,6 +141,18 @@ class Judge:
                     f"the values jump by {self._jumps:.1g} as the point moves (an iteration that stops at a"
                     " tolerance?): they tell no more digits of a gradient"
                 )
+        if (
+            verdict == "fail"
+            and not kink
+            and self.order == 1
+            and found.value == 0
+            and self._stairs(analytic, direction)
+        ):
+            verdict = "inconclusive"
+            self.report.note(
+                "the values change in steps (quantised?): flat around the point, with the gradient's slope from afar;"
+                " what passes gradients through such steps says so by constant(...) or .detach()"
+            )
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
             verdict = "inconclusive"
         if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
@@ -158,6 +170,14 @@ class Judge:
             method,
             label=leaf.label,
         )
+
+    def _stairs(self, analytic: float, direction: Sequence[Any]) -> bool:
+        """Whether the values, flat around the point, rise from afar in many steps, and as steeply as the gradient."""
+        with np.errstate(all="ignore"):
+            values = np.sum(table(self.reference.along(direction), 1 / 128, -65 / 128, 129).reshape(129, -1), axis=1)
+        slopes = [float(values[-1 - k] - values[k]) / (1 - k / 64) for k in (0, 32)]
+        levels = len(np.unique(values))
+        return 5 <= levels <= 100 and all(abs(slope - analytic) <= 0.3 * abs(analytic) for slope in slopes)
 
     def _tolerance(self, analytic: float, found: Numeric) -> float:
         size = abs(analytic) if math.isfinite(analytic) else 0.0

@@ -354,3 +354,14 @@ def test_a_function_without_a_gradient_is_a_usage_error():
     for f in (lambda x: None, lambda x: (x > 0).astype(int)):
         with pytest.raises(ArgumentError, match="nothing that has a gradient"):
             check_pair(f, lambda g, x: g, [np.ones(2)])
+
+
+def test_the_slope_of_a_staircase_is_neither_right_nor_wrong():
+    stairs = lambda x: np.round(np.tanh(np.real(x)) * 128) / 128
+    x = np.array([0.3, 0.8, -1.1])
+    assert verdict(stairs, lambda g, x: g / np.cosh(x) ** 2, [x]) == "inconclusive"
+    assert verdict(stairs, lambda g, x: 2 * g / np.cosh(x) ** 2, [x]) == "fail"
+    assert verdict(np.round, lambda g, x: g, [x]) == "fail"
+    assert verdict(np.round, lambda g, x: 0 * g, [x]) == "pass"
+    shrunk = lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)
+    assert verdict(shrunk, lambda g, x: g, [x]) == "fail"
