@@ -196,7 +196,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             matrix = np.gradient(np.eye(t.shape[place]), plain, axis=0, edge_order=edge_order)  # type: ignore[call-overload]
             along = matmul.function(moved, matrix.T.astype(t.dtype))
             along = along / step if getattr(step, "_node", None) is not None else along
-        results.append(shaping.moveaxis(along, -1, place))
+        results.append(elementwise.ordered(shaping.moveaxis(along, -1, place), t))
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -235,7 +235,7 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
     t = _tensor(a)
     if axis is None:
         t, axis = t.reshape(-1), 0
-    return take_along_axis(t, np.argsort(t._array, axis=axis, kind="stable"), axis)
+    return elementwise.ordered(take_along_axis(t, np.argsort(t._array, axis=axis, kind="stable"), axis), t)
 
 
 def _set_function(numpys: Any) -> Any:
@@ -269,7 +269,7 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect"
     t = _tensor(a)
     if axis is None:
         t, axis = t.reshape(-1), 0
-    return take_along_axis(t, np.argpartition(t._array, kth, axis=axis), axis)
+    return elementwise.ordered(take_along_axis(t, np.argpartition(t._array, kth, axis=axis), axis), t)
 
 
 @dispatch.implements(np.ptp)

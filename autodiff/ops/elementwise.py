@@ -512,6 +512,20 @@ copy_ = P(
 )
 
 
+def ordered(t: Any, like: Any = None) -> Any:
+    """A new tensor in the order in memory that NumPy's own function gives it: Fortran's if ``like`` has that, else C's.
+
+    The order decides whether what is reshaped later shares memory, and so what a write reaches.
+    """
+    data, other = t._data, getattr(like, "_data", None)
+    if data.__class__ is not np.ndarray:
+        return t
+    fortran = other.__class__ is np.ndarray and other.flags.f_contiguous and not other.flags.c_contiguous
+    if data.flags.f_contiguous if fortran else data.flags.c_contiguous:
+        return t
+    return copy_.function(t, "F" if fortran else "C")
+
+
 def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     """``x`` in another dtype. Between floating-point and complex dtypes the gradient is cast back.
 

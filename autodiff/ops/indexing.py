@@ -185,6 +185,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     >>> x.grad
     array([2., 1.])
     """
+    from autodiff.ops.elementwise import ordered
     from autodiff.ops.shaping import _no_out, _tensor, ravel
 
     _no_out("take", out)
@@ -201,7 +202,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
         where = np.clip(where, 0, n - 1)
     elif mode != "raise":
         raise ArgumentError(f"take: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
-    return getitem_.function(x, (slice(None),) * place + (where,))
+    return ordered(getitem_.function(x, (slice(None),) * place + (where,)))
 
 
 @dispatch.implements(np.take_along_axis)

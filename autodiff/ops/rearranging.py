@@ -127,7 +127,7 @@ def sliding_window_view(
 @dispatch.implements(np.delete)
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.delete``."""
-    return _moved(np.delete, arr, dispatch.bare(obj), axis)
+    return elementwise.ordered(_moved(np.delete, arr, dispatch.bare(obj), axis), arr)
 
 
 @dispatch.implements(np.extract)
@@ -164,7 +164,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     except ValueError as error:
         raise ArgumentError(f"insert: values of shape {v.shape} into an array of shape {x.shape}: {error}") from error
     both = shaping.concatenate([x.reshape(-1), v.reshape(-1)])
-    return getitem_.function(both, np.where(placed < 0, x.size - 1 - placed, placed))
+    return elementwise.ordered(getitem_.function(both, np.where(placed < 0, x.size - 1 - placed, placed)), x)
 
 
 @dispatch.implements(np.block)
@@ -234,7 +234,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     result = parts[0]
     for k, part in enumerate(parts[1:], start=1):
         result = elementwise.where_.function(index == k, part, result)
-    return elementwise.where_.function(index == 0, parts[0], result)
+    return elementwise.ordered(elementwise.where_.function(index == 0, parts[0], result))
 
 
 @dispatch.implements(np.select)
@@ -245,7 +245,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     result = default
     for condition, choice in list(zip(condlist, choicelist, strict=True))[::-1]:
         result = elementwise.where_.function(dispatch.bare(condition), choice, result)
-    return result
+    return elementwise.ordered(result) if hasattr(result, "_node") else result
 
 
 @dispatch.implements(np.piecewise)

@@ -319,3 +319,46 @@ def test_reading_orders(order):
         assert np.copy(t, order)._array.strides == np.copy(x, order).strides
         if order != "K":
             np.testing.assert_array_equal(np.reshape(t, (2, -1), order=order).data, np.reshape(x, (2, -1), order=order))
+
+
+ORDERS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "transposed": lambda a: np.ascontiguousarray(a.T).T,
+    "reversed": lambda a: a[::-1].copy()[::-1],
+}
+MADE = {
+    "take": lambda a: np.take(a, [0, 1], axis=1),
+    "repeat": lambda a: np.repeat(a, 2, axis=1),
+    "sort": lambda a: np.sort(a, axis=0),
+    "partition": lambda a: np.partition(a, 1),
+    "select": lambda a: np.select([a > 0.5], [a], 0.0),
+    "choose": lambda a: np.choose((a > 0.5) * 1, [a, 2 * a]),
+    "gradient": lambda a: np.gradient(a, axis=0),
+    "delete": lambda a: np.delete(a, 0, axis=0),
+    "insert": lambda a: np.insert(a, 0, 1.0, axis=1),
+    "where": lambda a: np.where(a > 0.5, a, 0.0),
+    "sin": np.sin,
+    "times": lambda a: a * np.ones(a.shape),
+    "a[places]": lambda a: a[[0, 2]],
+    "concatenate": lambda a: np.concatenate([a, a], axis=1),
+    "cumsum": lambda a: np.cumsum(a, axis=0),
+    "tril": np.tril,
+    "in place": lambda a: (a * 1).__iadd__(a),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", MADE)
+def test_a_write_into_a_reshaped_result_reaches_what_numpys_does(name, order):
+    """Whether a reshape is a view depends on the order in memory that the operation left."""
+    array = ORDERS[order](np.array([[0.3, 0.9, 0.5, 0.2], [0.8, 0.1, 0.4, 0.6], [0.7, 0.35, 0.95, 0.15]]))
+
+    def program(a):
+        made = MADE[name](a)
+        made.reshape(-1)[1] = 7.0
+        made.T.reshape(-1)[2] = 9.0
+        return made
+
+    x = ad.tensor(array.copy("K"), requires_grad=True)
+    np.testing.assert_array_equal(program(x * 1).data, program(array * 1))

@@ -302,7 +302,7 @@ def test_scipy_sparse():
             lambda a=a: a * x,
             lambda a=a: np.dot(x, a),
         ):
-            with pytest.raises(ad.AutodiffError, match="sparse"):
+            with pytest.raises(ad.AutodiffError, match=r"sparse|view\(dtype\)"):  # the latter by SciPy 1.13
                 call()
         with pytest.raises(TypeError):
             x + a

@@ -13,6 +13,7 @@ import pytest
 import autodiff as ad
 import nn
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.extras import loadable
 from autodiff.viz import activation_histograms, draw, gradient_histograms, histograms, weight_tiles
 from autodiff.viz.__main__ import main
 
@@ -108,6 +109,9 @@ def test_without_graphviz_every_format_is_written(bare, tmp_path):
     assert "%0  x" in str(graph)
 
 
+@pytest.mark.skipif(
+    not loadable("pygraphviz"), reason="pygraphviz is missing, or a library of the system that it needs"
+)
 def test_dot_on_the_path_is_used_first(monkeypatch):
     calls = []
 
