@@ -52,9 +52,71 @@ GENERIC: tuple[tuple[Any, ...], ...] = (
 #: What no numbers of GENERIC are fit for; compiled code may crash on them.
 SKIPPED = "distance_transform_cdt distance_transform_bf watershed_ift find_objects iterate_structure".split()
 
+#: What has no derivative to try, by what it gives.
+NO_DERIVATIVE = {
+    "a design for a few plain numbers": "signal: besselap buttap buttord cheb1ord cheb2ord cheby1 cheby2 ellip ellipap"
+    " ellipord firls firwin2 gammatone get_window iircomb iirdesign iirfilter iirnotch iirpeak remez savgol_coeffs"
+    " choose_conv_method",
+    "truth values, labels, places or counts": "ndimage: binary_closing binary_dilation binary_erosion binary_fill_holes"
+    " binary_hit_or_miss binary_opening binary_propagation distance_transform_bf distance_transform_cdt find_objects"
+    " histogram iterate_structure label maximum_position minimum_position value_indices watershed_ift",
+    "knots": "interpolate: generate_knots",
+    "an estimate from random draws": "stats: bootstrap monte_carlo_test permutation_test power",
+    "another form, a part or a property of a tree of clusters": "cluster.hierarchy: cophenet correspond dendrogram"
+    " fcluster fclusterdata from_mlab_linkage inconsistent is_isomorphic is_monotonic is_valid_im is_valid_linkage"
+    " leaders leaves_list maxRstat maxdists maxinconsts num_obs_linkage optimal_leaf_ordering to_mlab_linkage to_tree",
+    "a constant, a text or a change in place": "spatial.transform: RigidTransform.__iter__ RigidTransform.__setitem__"
+    " RigidTransform.identity Rotation.__iter__ Rotation.__repr__ Rotation.__setitem__ Slerp.__init__",
+}
+
+
+#: What to take for a function that refuses a Tensor.
+SUBSTITUTES = {
+    "`ndimage.affine_transform`, `map_coordinates`": "ndimage.rotate ndimage.zoom ndimage.geometric_transform",
+    "`signal.order_filter`, `ndimage.median_filter`": "ndimage.percentile_filter ndimage.rank_filter",
+    "`np.lib.stride_tricks.sliding_window_view` and a NumPy function": "ndimage.generic_filter ndimage.generic_filter1d"
+    " ndimage.vectorized_filter",
+    "`ndimage.mean`, `sum_labels`, `minimum`, `maximum`": "ndimage.extrema ndimage.labeled_comprehension",
+    "`signal.convolve` of the stretched signal, `resample`": "signal.upfirdn signal.resample_poly",
+    "`signal.sosfilt`, forward and on the flipped signal": "signal.sosfiltfilt signal.sosfilt_zi",
+    "`signal.lfilter` of an impulse": "signal.deconvolve signal.impulse",
+    "`np.polyval`, `signal.freqs_zpk`, `bilinear_zpk`": "signal.freqs signal.bilinear signal.abcd_normalize",
+    "the zeros and poles themselves as parameters": "signal.tf2zpk signal.tf2sos signal.sos2zpk signal.zpk2sos"
+    " signal.place_poles signal.minimum_phase",
+    "`interpolate.make_interp_spline`, `ndimage.spline_filter`": "signal.cspline1d signal.cspline1d_eval"
+    " signal.cspline2d signal.qspline1d signal.qspline1d_eval signal.spline_filter interpolate.BSpline"
+    " interpolate.make_splrep interpolate.make_splprep",
+    "`ndimage.uniform_filter` of the signal and its square": "signal.wiener",
+    "`signal.freqz` of each section": "signal.freqz_sos signal.sosfreqz",
+    "`interpolate.PchipInterpolator`": "interpolate.Akima1DInterpolator",
+    "`interpolate.PPoly`": "interpolate.BPoly",
+    "`interpolate.RegularGridInterpolator`": "interpolate.NdBSpline",
+    "`linalg.solve` with the kernel's matrix": "interpolate.RBFInterpolator",
+    "`np.linalg.lstsq` with `BSpline.design_matrix`": "interpolate.make_lsq_spline interpolate.make_smoothing_spline",
+    "`integrate.quad`, `np.sum` of the terms": "integrate.nsum integrate.qmc_quad",
+    "`np.sort` and the distribution function": "stats.ks_1samp stats.cramervonmises",
+    "`special.eval_legendre`, `sph_harm_y`": "special.lpmv",
+    "`np.sign` of `special.gamma`, a constant": "special.gammasgn",
+    "points as Tensors, too: SciPy mixes no libraries": "spatial.transform.RigidTransform.apply",
+    "`Rotation.from_euler`": "spatial.transform.Rotation.from_davenport",
+    "distances by NumPy; which points belong together is constant": "cluster.vq.kmeans cluster.vq.kmeans2 cluster.vq.vq"
+    " cluster.hierarchy.average cluster.hierarchy.centroid cluster.hierarchy.complete cluster.hierarchy.linkage"
+    " cluster.hierarchy.median cluster.hierarchy.single cluster.hierarchy.ward cluster.hierarchy.weighted",
+}
+
+
+def substitute(name: str) -> str:
+    """What to take for a function."""
+    return next((words for words, names in SUBSTITUTES.items() if name in names.split()), "")
+
 
 def _rotated(method: str, *args: Any) -> Callable[[Any], Any]:
-    return lambda cls: lambda q: getattr(cls.from_quat(q), method)(*args)
+    return lambda cls: lambda q: getattr(cls.from_quat(q), method)(*copied(args))
+
+
+def copied(args: Any) -> tuple[Any, ...]:
+    """The arguments, of which a function may write into the arrays."""
+    return tuple(np.array(a) if isinstance(a, np.ndarray) else a for a in args)
 
 
 def _made(method: str, *args: Any) -> Callable[[Any], Any]:
@@ -63,6 +125,10 @@ def _made(method: str, *args: Any) -> Callable[[Any], Any]:
 
 def _as_it_is(f: Any) -> Any:
     return f
+
+
+def _rotations() -> Any:
+    return importlib.import_module("scipy.spatial.transform").Rotation
 
 
 #: name -> (what is called, made of SciPy's function or class, its arguments)
@@ -152,7 +218,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "spatial.transform.Rotation.reduce": (lambda cls: lambda q: cls.from_quat(q).reduce().as_matrix(), (Q,)),
     **{
         f"spatial.transform.RigidTransform.{name}": (
-            lambda cls, name=name, args=args: lambda x: getattr(cls.from_exp_coords(x), name)(*args),
+            lambda cls, name=name, args=args: lambda x: getattr(cls.from_exp_coords(x), name)(*copied(args)),
             (P,),
         )
         for name, args in {"as_matrix": (), "as_exp_coords": (), "as_dual_quat": (), "apply": (R,)}.items()
@@ -199,6 +265,38 @@ CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "stats.ks_1samp": (lambda f: lambda x: f(x, lambda t: t).statistic, (V,)),
     "stats.cramervonmises": (lambda f: lambda x: f(x, lambda t: t).statistic, (V,)),
     "stats.false_discovery_control": (_as_it_is, (V,)),
+    "signal.sosfilt_zi": (_as_it_is, (np.array([[1.0, 0.4, 0.1, 1.0, -0.3, 0.1]]),)),
+    "signal.abcd_normalize": (lambda f: lambda a, b: f(a, b, np.ones((1, 4)), np.zeros((1, 1)))[0] * 2, (S, M[:, :1])),
+    "signal.cspline2d": (_as_it_is, (M,)),
+    "signal.spline_filter": (_as_it_is, (np.outer(V, W),)),
+    "signal.impulse": (lambda f: lambda b: f((b, [1.0, 0.5, 0.2]), T=X)[1], (V[:2],)),
+    "signal.place_poles": (lambda f: lambda a: f(a, M[:, :2], [-1.0, -2.0, -3.0, -4.0]).gain_matrix, (S,)),
+    "signal.zpk2sos": (lambda f: lambda z: f(z, [0.1, 0.2], 1.0), (V[:2],)),
+    "ndimage.percentile_filter": (_as_it_is, (M, 40, 3)),
+    "ndimage.rank_filter": (_as_it_is, (M, 2, 3)),
+    "ndimage.generic_filter": (lambda f: lambda x: f(x, np.mean, 3), (M,)),
+    "ndimage.vectorized_filter": (lambda f: lambda x: f(x, np.mean, size=3), (M,)),
+    "ndimage.generic_filter1d": (
+        lambda f: lambda x: f(x, lambda a, out: out.__setitem__(slice(None), a[1:-1]), 3),
+        (M,),
+    ),
+    "ndimage.geometric_transform": (lambda f: lambda x: f(x, lambda at: (at[0] * 0.7, at[1] * 0.6)), (M,)),
+    "ndimage.labeled_comprehension": (
+        lambda f: lambda x: f(x, np.array([1, 1, 2, 2, 1, 2, 1, 2, 1]), [1, 2], np.mean, float, 0.0),
+        (V,),
+    ),
+    "spatial.transform.Slerp.__call__": (
+        lambda cls: lambda q: cls([0.0, 1.0, 2.0], _rotations().from_quat(q))(np.array([0.3, 1.4])).as_matrix(),
+        (Q,),
+    ),
+    "spatial.transform.Rotation.as_davenport": (
+        lambda cls: lambda q: cls.from_quat(q).as_davenport(np.eye(3), "extrinsic"),
+        (Q,),
+    ),
+    "spatial.transform.Rotation.from_davenport": (
+        lambda cls: lambda v: cls.from_davenport(np.eye(3), "extrinsic", v).as_matrix(),
+        (np.array(R),),
+    ),
     "constants.convert_temperature": (lambda f: lambda x: f(x, "Celsius", "Kelvin"), (V,)),
     "differentiate.jacobian": (lambda f: lambda x: f(lambda t: t * t, x).df, (V[:2],)),
     "differentiate.hessian": (lambda f: lambda x: f(lambda t: t[0] ** 3 * t[1], x).ddf, (V[:2],)),
@@ -298,6 +396,7 @@ def compare(f: Callable[..., Any], ours: Callable[..., Any], args: tuple[Any, ..
     moved = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
     if not moved:
         return "constant", "no array goes in"
+    args = copied(args)
     along = [np.cos(np.arange(args[i].size)).reshape(args[i].shape) for i in moved]
 
     def traced(*tensors: Any) -> Any:
@@ -351,6 +450,10 @@ def arguments(f: Any) -> tuple[Any, ...] | None:
 def try_one(room: str, name: str, f: Any) -> Tried:
     """Classify one function."""
     full = f"{room}.{name}"
+    for words, names in NO_DERIVATIVE.items():
+        where, _, list_of = names.partition(": ")
+        if room == where and name in list_of.split():
+            return Tried(full, "constant", words)
     wrap, args = CALLS.get(full, (_as_it_is, None))
     if args is None and "." not in name and not inspect.isclass(f) and name not in SKIPPED:
         args = arguments(f)
@@ -424,9 +527,9 @@ wrong.
 |---|---|
 | differentiates as it stands | {count["namespace"]} |
 | refuses a Tensor; differentiates as `autodiff.<module>.<name>`, with the same arguments | {count["ours"]} |
-| constant: counts, ranks, shapes of windows, or no array goes in | {count["constant"]} |
+| constant: counts, labels, ranks, filters designed for a few numbers, properties of a tree | {count["constant"]} |
 | refuses a Tensor | {count["refused"]} |
-| not tried: it asks for arguments that the program does not have | {count["untried"]} |
+| not tried: it could not be called, or has no differences to compare with | {count["untried"]} |
 
 `array-api-tests`, the standard's own suite, cannot be installed from the package index, so it was not run;
 `tests/arrays/test_array_api.py` holds every function of the standard to its signatures, dtypes and values instead.
@@ -435,6 +538,15 @@ wrong.
     titles = ("Differentiate as they stand", "Differentiate under our name", "Constants", "Refused", "Not tried")
     for kind, title in zip(kinds, titles, strict=True):
         text += f"## {title}\n\n"
+        if kind == "refused":
+            text += "Some refuse only that arrays stand beside Tensors: SciPy mixes no libraries. Take instead:\n\n"
+            text += "| for | take |\n|---|---|\n"
+            for words, names in SUBSTITUTES.items():
+                here = [name for name in names.split() if any(t.name == name and t.kind == kind for t in tried)]
+                if here:
+                    text += f"| {', '.join(f'`{name}`' for name in here)} | {words} |\n"
+            text += "\n"
+            continue
         for room in ROOMS.split():
             names = [t.name[len(room) + 1 :] for t in tried if t.kind == kind and t.name.startswith(f"{room}.")]
             if names:
