@@ -3,11 +3,13 @@
 import doctest
 import importlib
 import importlib.util
+import json
 import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -207,6 +209,40 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
             f"{page} needs a network"
         )
     assert "vmap" in (tmp_path / "site" / "searchindex.js").read_text()
+    assert not (astray := links_astray(tmp_path / "site")), astray[:20]
+    for picture in ("lstm", "batch_norm", "cross_entropy"):
+        assert list((tmp_path / "site" / "_images").glob(f"{picture}*.svg")), f"no picture of {picture}"
+    books = list((tmp_path / "site" / "lessons-as-notebooks").glob("*.ipynb"))
+    assert len(books) >= 7
+    for book in books:
+        cells = json.loads(book.read_text())["cells"]
+        assert {cell["cell_type"] for cell in cells} == {"code", "markdown"}
+        assert all("```python" not in cell["source"] for cell in cells)
+
+
+def links_astray(site: Path) -> list[str]:
+    """Links within the site to a page or a place on it that does not exist; those to other sites are not followed."""
+    pages = {page: page.read_text() for page in site.rglob("*.html")}
+    places = {page: set(re.findall(r"\b(?:id|name)=\"([^\"]+)\"", text)) for page, text in pages.items()}
+    astray = []
+    for page, text in pages.items():
+        for target in re.findall(r"<a [^>]*href=\"([^\"]+)\"", text):
+            path, _, place = unquote(target).partition("#")
+            if re.match(r"\w+:", target):
+                continue
+            to = (page.parent / path).resolve() if path else page
+            if not to.exists() or (place and to in places and place not in places[to]):
+                astray.append(f"{page.relative_to(site)}: {target}")
+    return astray
+
+
+def test_the_first_page_says_what_was_measured() -> None:
+    report = importlib.import_module("benchmarks.report")
+    text = (ROOT / "docs/index.md").read_text()
+    said = text.partition(report.BEGIN)[2].partition(report.END)[0].strip()
+    assert said == report.gains(report._load(ROOT / "benchmarks/results/performance.json")).strip(), (
+        "run python -m benchmarks --render"
+    )
 
 
 def test_every_page_stands_in_the_contents() -> None:
