@@ -86,7 +86,9 @@ def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
     """The directives of one name; what stands on another page already is described here and indexed there."""
     index = ["   :no-index:"] if again else []
     if isinstance(value, Primitive | Fused):
-        signature = str(inspect.signature(value.function)).partition(" ->")[0].replace("'Any'", "Any")
+        signature = (
+            str(inspect.signature(value.function)).partition(" ->")[0].replace(": 'Any'", "").replace(": Any", "")
+        )
         lines = [f".. py:function:: {module}.{name}{signature}", *index, ""]
         text = str(NumpyDocstring(plain_stars(inspect.getdoc(value.function) or ""), NAPOLEON))
         if isinstance(value, Fused):

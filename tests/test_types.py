@@ -51,6 +51,13 @@ net = Net()
 assert_type(net(x), ad.Tensor)
 optim.Adam(net.parameters(), lr=1e-3)
 optim.SGD(net.parameters(), 0.1, momentum=0.9)
+optim.SGD([{"params": list(net.parameters()), "lr": 0.1}], lr=0.2)
+assert_type(nn.CrossEntropyLoss(label_smoothing=0.1)(np.ones((2, 3)), np.array([0, 1])), ad.Tensor)
+assert_type(nn.MaxPool2d(2)(x), ad.Tensor)
+assert_type(nn.MaxPool2d(2, return_indices=True)(x), tuple[ad.Tensor, ad.Tensor])
+assert_type(ad.nn.LazyLinear(3)(x), ad.Tensor)
+assert_type(nn.LSTM(3, 4)(x)[0], ad.Tensor)
+assert_type(ad.linalg.eigh(x).eigenvalues, ad.Tensor)
 """
 MISTAKES = [
     "ad.summ(x)",
@@ -58,6 +65,8 @@ MISTAKES = [
     "ad.linalg.invv(x)",
     "x.expp()",
     "net(x, times='twice')",
+    "nn.LeakyReLU(slope=3)",
+    "nn.MSELoss()(x)",
     "nn.functional.reluu(x)",
     "optim.Adam(net.parameters(), lrr=1e-3)",
 ]
