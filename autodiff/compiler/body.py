@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.emit import MISS
-from autodiff.compiler.jit import _Declared, _Tracer, _walk
 from autodiff.compiler.passes.chains import _heeds, compiles
-from autodiff.compiler.record import Recorder, Slot, Unrecordable, _nothing, private, recording
+from autodiff.compiler.private import _nothing, private, recording
+from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.compiler.stepped import Stepped
+from autodiff.compiler.tracer import Declared, Tracer, _walk
 from autodiff.core.backward import gradients_of
 from autodiff.core.graph import Variable
 from autodiff.core.modes import ORDINARY, _state, state_as
@@ -40,11 +41,11 @@ __all__ = ["Body", "Loop", "loop_over"]
 _MOST = 64
 
 
-class _Closing(_Tracer):
+class _Closing(Tracer):
     """Notes the operations, and takes what the body closes over for an argument."""
 
     def __init__(self, recorder: Recorder, native: bool) -> None:
-        super().__init__(recorder, _Declared(()))
+        super().__init__(recorder, Declared(()))
         self.native = native
         self.closed: dict[int, tuple[Any, Any]] = {}
         self.calls: list[Any] = []

@@ -31,7 +31,8 @@ from autodiff.compiler.passes.simplify import (
     fold,
     share,
 )
-from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in, vanished
+from autodiff.compiler.private import vanished
+from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in
 
 __all__ = ["MISS", "Code", "defined"]
 

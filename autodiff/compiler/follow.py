@@ -18,8 +18,9 @@ import numpy as np
 
 from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS
-from autodiff.compiler.prepare import Pass, Workshop, prepared, prepared_pass
+from autodiff.compiler.prepare import Workshop, prepared
 from autodiff.compiler.trace import MOST_BRANCHES, Entry, fact_of, frozen, layout_of
+from autodiff.compiler.walked import Pass, prepared_pass
 from autodiff.core import backward as engine
 from autodiff.core.errors import CompileError
 from autodiff.core.graph import Node

@@ -48,10 +48,6 @@ class _Item:
     outside_read: bool = False
     outside_written: bool = False
 
-    @property
-    def barrier(self) -> bool:
-        return self.ops[0].kind == "host"
-
     def absorb(self, other: _Item) -> None:
         """The other group's operations come first."""
         self.ops = other.ops + self.ops
@@ -66,9 +62,7 @@ class _Item:
 def _conflict(first: _Item, then: _Item) -> bool:
     """Whether two items must stay in this order."""
     return bool(
-        first.barrier
-        or then.barrier
-        or then.reads & first.writes
+        then.reads & first.writes
         or then.writes & (first.reads | first.writes)
         or then.takes & first.defines
         or (then.outside_written and (first.outside_read or first.outside_written))

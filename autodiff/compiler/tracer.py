@@ -1,0 +1,193 @@
+"""What a function under ``jit`` may read and change, and what stands in the engine's place while it runs once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from autodiff.compiler.private import private
+from autodiff.compiler.record import Op, Recorder, Unrecordable
+from autodiff.compiler.standin import Recorded, bare
+from autodiff.compiler.walked import Shadow
+from autodiff.containers import as_array
+from autodiff.core import backward as engine
+from autodiff.core import op as core
+from autodiff.core.errors import ArgumentError
+from autodiff.core.graph import Variable, tick
+from autodiff.core.modes import current_state
+from autodiff.core.op import explain, leave
+from autodiff.tensor import Tensor
+from autodiff.zero_times_infinity import finite
+
+__all__ = ["Declared", "Tracer", "gradient_of", "is_standin"]
+
+_walk, _finite = private(engine.walk), private(finite)
+
+
+class Tracer:
+    """What stands in the engine's place while a function under :func:`jit` runs for the first time."""
+
+    sees_arrays = True
+
+    def __init__(self, recorder: Recorder, declared: Declared) -> None:
+        self.recorder = recorder
+        self.declared = declared
+        self.stepped: list[Any] = []
+        self.taken: dict[int, Any] = {}  # the gradients along which the first optimiser steps
+        self.began = tick()
+        self._come_to = {id(g): repr(g.bit_generator.state) for g in declared.generators}
+
+    def _is_foreign(self, tensor: Any) -> bool:
+        """Whether it is a leaf, or comes of one, from before the function was entered."""
+        node = tensor._node
+        return tensor.__class__ is not Tensor or (node is not None and node.stamp <= self.began)
+
+    def at_once(self, state: Any, op: Any, inputs: Any, attrs: dict[str, Any]) -> None:
+        """Nothing is prepared."""
+
+    def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
+        """See :func:`autodiff.core.op.apply`."""
+        if self.stepped:
+            raise Unrecordable(f"{op.name} comes after an optimiser's step; return what it needs, or step last")
+        arrays: list[Any] = []
+        parents: list[Any] = []
+        for i, value in enumerate(inputs):
+            tensor = hasattr(value, "_node")
+            array: Any = value._data if tensor else value if is_standin(value) else core.coerce(op, i, value)
+            if tensor and type(array) is not Recorded and self._is_foreign(value):
+                raise Unrecordable(
+                    f"a {'parameter' if value.__class__ is not Tensor else 'tensor that requires a gradient'} of shape"
+                    f" {array.shape} that is in no declared state; name it, or its module, in state=(...)"
+                )
+            if isinstance(array, np.ndarray) and not is_standin(array):
+                array = self.recorder.standin(self.recorder.outside(array))
+            elif op.fused and is_standin(array) and isinstance(array, np.generic):
+                array = as_array(array)
+            arrays.append(array)
+            parents.append(value._node if tensor else None)
+        forward = op.operate if not op.fused and op.operator else op.forward
+        try:
+            made = private(forward)(*arrays, **attrs)
+        except Unrecordable as error:
+            raise Unrecordable(f"{op.name}: {error}") from None
+        except Exception as error:
+            raise explain(op, error, bare(list(arrays))) from error
+        out, kept = made if op.fused else (made, None)
+        if residuals is not None:
+            residuals.append(kept)
+        return leave(Shadow.of(op), inputs, attrs, arrays, parents, out, kept, current_state())
+
+    @staticmethod
+    def own(op: Any) -> Any:
+        """The operation whose rules a transform's own walk asks: private copies."""
+        return Shadow.of(op)
+
+    def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
+        """See :func:`autodiff.core.backward.backpropagate`."""
+        self._walked(roots, seeds, None, free, False)
+
+    def gradients_of(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> list[Any]:
+        """See :func:`autodiff.core.backward.gradients_of`. Zero times infinity is looked for once, in the gradients."""
+        recorder, before = self.recorder, len(self.recorder.ops)
+        recorder.late = True
+        try:
+            by_target = _walk(roots, seeds, targets, free=False, cut=cut)
+        finally:
+            recorder.late = False
+        found = [by_target[target] for target in targets]
+        real = [g for g in found if type(g) is Recorded and g.value.dtype.kind in "fc"]
+        if len(real) == sum(g is not None for g in found) and all(finite(g.value) for g in real):
+            for g in real:
+                _finite(g)
+            return found
+        del recorder.ops[before:]
+        ordinary = self._walked(roots, seeds, targets, free, cut)
+        return [ordinary[target] for target in targets]
+
+    def _walked(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> Any:
+        return _walk(roots, seeds, targets, free=free, cut=cut)
+
+    def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
+        """Random numbers of the library's, drawn anew in every call."""
+        if not any(generator is one for one in self.declared.generators):
+            raise Unrecordable("random numbers from a generator that is not declared; name it in state=(...)")
+        self.refuse_other_draws()
+        op = Op("draw", draw, (generator, *args))
+        drawn = self.recorder._noted(op, draw(generator, *args))
+        self._come_to[id(generator)] = repr(generator.bit_generator.state)
+        return drawn
+
+    def refuse_other_draws(self) -> None:
+        """A declared generator moves by the library's draws alone: other numbers are not seen."""
+        for generator in self.declared.generators:
+            if repr(generator.bit_generator.state) != self._come_to[id(generator)]:
+                raise Unrecordable(
+                    "a declared generator is drawn from by the function itself; draw before, and pass the numbers as an"
+                    " argument"
+                )
+
+    def step(self, optimizer: Any) -> None:
+        """An optimiser's step, which every call makes after all else."""
+        if not any(optimizer is one for one in self.declared.optimizers):
+            raise Unrecordable("a step of an optimiser that is not declared; name it in state=(...)")
+        self.stepped.append(optimizer)
+        arrays = [p._data for group in optimizer.param_groups for p in group["params"] if is_standin(p._data)]
+        self.recorder.moved |= {a.slot.storage.index for a in arrays if a.slot.storage is not None}
+        for t in self.declared.tensors():
+            if t._node.__class__ is Variable:
+                self.taken.setdefault(id(t), t._node._grad)
+
+    @staticmethod
+    def truth(found: bool) -> None:
+        """A value decides: within the library the list holds while it decides the same; elsewhere it is refused."""
+        frame = sys._getframe(2)
+        while frame.f_code.co_name in ("truth", "__bool__") and frame.f_back is not None:
+            frame = frame.f_back
+        try:
+            name = frame.f_globals["__name__"]  # not .get: a private copy's names come when they are asked for
+        except KeyError:
+            name = ""  # code that was executed among names of its own
+        if str(name).partition(".")[0] not in ("autodiff", "nn", "optim"):
+            raise Unrecordable("a value is read into `if`, `while`, `and` or bool(); use np.where instead")
+
+
+class Declared:
+    """What a function may read and change besides its arguments."""
+
+    def __init__(self, state: tuple[Any, ...]) -> None:
+        self.places = {id(thing): place for place, thing in enumerate(state)}
+        self.modules = [thing for thing in state if hasattr(thing, "named_parameters")]
+        self.optimizers = [thing for thing in state if hasattr(thing, "param_groups")]
+        self.generators = [thing for thing in state if isinstance(thing, np.random.Generator)]
+        self.own = [thing for thing in state if isinstance(thing, Tensor)]
+        for thing in state:
+            if not any(thing is one for one in (*self.modules, *self.optimizers, *self.generators, *self.own)):
+                raise ArgumentError(
+                    f"jit: state holds a {type(thing).__name__}; it may hold modules, tensors, optimisers, generators"
+                )
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors, each once."""
+        found: dict[int, Tensor] = {id(t): t for t in self.own}
+        for module in self.modules:
+            for part in module.modules():
+                for t in (*part._parameters.values(), *part._buffers.values()):
+                    if t is not None:
+                        found[id(t)] = t
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                found |= {id(p): p for p in group["params"]}
+        return list(found.values())
+
+
+def is_standin(value: Any) -> bool:
+    """Whether a value stands for an array or a number of the run."""
+    return type(value) is Recorded
+
+
+def gradient_of(t: Any) -> Any:
+    """The gradient that lies at a tensor, if it is a leaf."""
+    node = t._node
+    return node._grad if node.__class__ is Variable else None
