@@ -186,6 +186,7 @@ def register() -> None:
             partial(_signed, sign, lambda a, x: of(in_shape, a, x, 1)),
             partial(_signed, sign, gamma_density),
             domain=_POSITIVE,
+            ulps=(2048.0, 32768.0),  # the exponent a log x - x of the density, rounded; shapes up to 400, and up to 30
         )
     for ufunc, sign in ((s.betainc, 1), (s.betaincc, -1)):
         define(
@@ -194,6 +195,7 @@ def register() -> None:
             partial(_signed, sign, lambda a, b, x: of(in_shapes, a, b, x, 0, 1)),
             partial(_signed, sign, beta_density),
             domain=[_POSITIVE, _POSITIVE, _UNIT],
+            ulps=(512.0, 512.0),
         )
     # --- exponential integrals, elliptic integrals and other single functions
     define(s.loggamma, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE)

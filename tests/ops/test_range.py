@@ -105,6 +105,41 @@ def test_partial_derivatives_at_any_two_binades(name, order, dtype):
     assert not worst, f"{name} beyond its bound {op.ulps[order - 1]}: {sorted(worst, key=lambda w: -w[-1])[:4]}"
 
 
+GAMMA_POINTS = [(a, x * a) for a in (1e-3, 0.3, 1.0, 2.5, 30.0) for x in (1e-6, 0.3, 1.0, 1.7, 6.0)]
+BETA_POINTS = [(a, b, x) for a, b in ((0.3, 0.7), (1, 2), (5, 0.4), (20, 30), (200, 3)) for x in (1e-3, 0.3, 0.6, 0.97)]
+IN_SHAPES = [
+    *[("gammainc", orders) for orders in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))],
+    *[("betainc", orders) for orders in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 0, 0), (1, 1, 0), (0, 0, 2), (1, 0, 1))],
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("name", "orders"), IN_SHAPES, ids=str)
+def test_derivatives_of_incomplete_functions_in_their_shapes(name, orders, dtype):
+    """Against mpmath's own differences, which take 50 digits."""
+    import mpmath
+
+    truth = {
+        "gammainc": lambda a, x: mpmath.gammainc(a, 0, x, regularized=True),
+        "betainc": lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True),
+    }[name]
+    op, points = registry[name], GAMMA_POINTS if name == "gammainc" else BETA_POINTS
+    if sum(orders) == 1 and name == "gammainc":
+        points = [*points, (400.0, 120.0), (400.0, 400.0), (400.0, 680.0)]
+    inputs = [ad.tensor(np.array(column, dtype), requires_grad=True) for column in zip(*points, strict=True)]
+    found = op.function(*inputs)
+    for t, order in zip(inputs, orders, strict=True):
+        for _ in range(order):
+            found = ad.gradients(found, t, np.ones(t.shape, dtype), create_graph=True)
+    worst = []
+    for at, value in zip(zip(*[t.data for t in inputs], strict=True), found.data, strict=True):
+        with mpmath.workdps(50):
+            off = truths.ulps(value, mpmath.diff(truth, tuple(mpmath.mpf(float(p)) for p in at), orders))
+        if off > op.ulps[sum(orders) - 1]:
+            worst.append((tuple(map(float, at)), float(value), off))
+    assert not worst, worst
+
+
 #: Rules that SymPy's derivative does not cover (one in an order or a shape that it has no closed form of), or that ask
 #: more of a value than a symbol can say.
 UNPROVED = {"gammainc, 0", "gammaincc, 0", "jv, 0", "yv, 0", "iv, 0", "kv, 0", "bessel_k, 0", "zeta, 0", "softplus, 0"}
