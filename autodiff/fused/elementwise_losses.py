@@ -67,7 +67,8 @@ def bernoulli_logits_forward(x: Any, t: Any) -> Any:
 bernoulli_logits = Primitive(
     "bernoulli_logits",
     bernoulli_logits_forward,
-    lambda g, out, x, t: g * (sigmoid_of(x) - t),
+    # s(x) - t: where s rounds to 1, and t is 1, this still tells what is left of it.
+    lambda g, out, x, t: g * ((1 - t) * sigmoid_of(x) - t * sigmoid_of(-x)),
     lambda g, out, x, t: -g * x,
     sample=_sample_bernoulli,
     pointwise=True,

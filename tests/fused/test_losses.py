@@ -363,3 +363,14 @@ def test_the_float32_kernel_keeps_the_digits_of_a_certain_class():
     z = np.tile(np.array([[40.0, 0.0]], np.float32), (600, 1))
     found = ad.grad(lambda z: F.cross_entropy(z, np.zeros(600, int), reduction="sum"))(z)
     np.testing.assert_allclose(found, np.tile([[-4.248354e-18, 4.248354e-18]], (600, 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("x", [5.0, 20.0, 40.0, 80.0])
+def test_a_certain_binary_class_keeps_its_gradient(x, dtype):
+    """The logistic function at 40 rounds to 1; what is left of the loss does not vanish."""
+    loss = lambda x: F.binary_cross_entropy_with_logits(x, np.ones((), dtype))
+    share = np.exp(-np.longdouble(x)) / (1 + np.exp(-np.longdouble(x)))
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(ad.grad(loss)(dtype(x)), -share, rtol=8 * eps)
+    np.testing.assert_allclose(ad.grad(ad.grad(loss))(dtype(x)), share * (1 - share), rtol=8 * eps)
