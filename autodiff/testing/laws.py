@@ -45,15 +45,24 @@ class _Call:
         door: Callable[[Any], Any] = id,
     ) -> None:
         self.places = gradient_places(op, args, kwargs) if tracked is None else list(tracked)
-        full = list(args)
-        self.leaves = [Tensor(full[i], requires_grad=True) for i in self.places]
-        for place, leaf in zip(self.places, self.leaves, strict=True):
-            full[place] = leaf
+        self.call = op.function, args, kwargs
+        self.leaves = [self.leaf(args[i]) for i in self.places]
         self.handles = [door(leaf) for leaf in self.leaves]
-        out = op.function(*full, **kwargs)
-        self.outs = [
-            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
-        ]
+        self.outs = self.again(*self.leaves)
+
+    def leaf(self, value: Any) -> Any:
+        """A tracked input."""
+        return Tensor(value, requires_grad=True)
+
+    def again(self, *leaves: Any) -> list[Any]:
+        """The outputs that ask for a gradient, with these in the places of the tracked inputs."""
+        function, args, kwargs = self.call
+        full = list(args)
+        for place, leaf in zip(self.places, leaves, strict=True):
+            full[place] = leaf
+        out = function(*full, **kwargs)
+        every = out if isinstance(out, tuple | list) else (out,)
+        return [o for o in every if isinstance(o, Tensor) and o.requires_grad]
 
     def seeds(self, rng: np.random.Generator) -> list[Any]:
         return [rng.standard_normal(o.shape).astype(o.dtype) for o in self.outs]
@@ -295,22 +304,13 @@ def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], place
 class _Strange(_Call):
     """A call whose leaves keep their unusual layout, which the Tensor constructor would straighten."""
 
-    def __init__(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int]) -> None:
-        self.places = list(places)
-        full = list(args)
-        self.leaves = []
-        for place in places:
-            leaf = Tensor(full[place], requires_grad=True)
-            if isinstance(full[place], np.ndarray):
-                array = full[place].view()
-                array.flags.writeable = False
-                leaf._rebind(array)
-            self.leaves.append(leaf)
-            full[place] = leaf
-        out = op.function(*full, **kwargs)
-        self.outs = [
-            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
-        ]
+    def leaf(self, value: Any) -> Any:
+        leaf = super().leaf(value)
+        if isinstance(value, np.ndarray):
+            array = value.view()
+            array.flags.writeable = False
+            leaf._rebind(array)
+        return leaf
 
 
 @law
@@ -319,15 +319,7 @@ def uses_add_up(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     call = _Call(op, args, kwargs)
     if not call.outs:
         return
-    again = list(args)
-    for place, leaf in zip(call.places, call.leaves, strict=True):
-        again[place] = leaf
-    second = op.function(*again, **kwargs)
-    outs = [
-        o
-        for o in (second if isinstance(second, (tuple, list)) else (second,))
-        if isinstance(o, Tensor) and o.requires_grad
-    ]
+    outs = call.again(*call.leaves)
     seeds = call.seeds(_rng())
     once = call.pull(seeds)
     found = gradients([*call.outs, *outs], call.leaves, [*seeds, *seeds], allow_unused=True)
@@ -365,18 +357,9 @@ def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[s
     if not call.outs or any(o.dtype.kind == "c" for o in call.outs):
         return
 
-    def tracked_outputs(*leaves: Any) -> list[Any]:
-        full = list(args)
-        for place, leaf in zip(call.places, leaves, strict=True):
-            full[place] = leaf
-        out = op.function(*full, **kwargs)
-        return [
-            o for o in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(o, Tensor) and o.requires_grad
-        ]
-
     u = call.seeds(rng)
     v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
-    _, pushed = jvp(tracked_outputs, [leaf._array for leaf in call.leaves], v)
+    _, pushed = jvp(call.again, [leaf._array for leaf in call.leaves], v)
     forward = sum(float(np.sum(a * b)) for a, b in zip(u, pushed, strict=True))
     reverse = sum(float(np.sum(a * b)) for a, b in zip(call.pull(u), v, strict=True))
     size = sum(float(np.sum(np.abs(a * b))) for a, b in zip(u, pushed, strict=True))
@@ -393,11 +376,7 @@ def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwar
     v = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
 
     def along(s: Any) -> Any:
-        full = list(args)
-        for place, leaf, d in zip(call.places, call.leaves, v, strict=True):
-            full[place] = leaf._array + s * d
-        out = op.function(*full, **kwargs)
-        outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if getattr(o, "requires_grad", False)]
+        outs = call.again(*(leaf._array + s * d for leaf, d in zip(call.leaves, v, strict=True)))
         return sum(np.sum(np.real(o * w)) for o, w in zip(outs, u, strict=True))
 
     forward: Callable[[Any], Any] = lambda f: lambda s: jvp(f, (s,), (1.0,))[1]
