@@ -352,7 +352,9 @@ class Code:
         if op.target is cleared:
             return [f"if {self._text(op.args[0])}: {text}"]
         if op.target is vanished and op.args[0].value.size:
-            text = f"not {self._text(op.args[0])}.item(0) and {text}"  # which tells it of most
+            # Three entries tell it of most; one is zero as often as not behind a ReLU.
+            name, size = self._text(op.args[0]), op.args[0].value.size
+            text = f"not ({name}.item(0) or {name}.item({size // 2}) or {name}.item(-1)) and {text}"
         if out is None or out == [] or (op.writes and isinstance(out, Slot) and out.index in self.names):
             return [text]
         if isinstance(out, list):
