@@ -159,7 +159,7 @@ TASKS: dict[str, Task] = {
     "kmeans, points": Task((1_000, 3_000, 10_000), lambda n: tasks.clusters(_rng(), 100, n, 16)),
     "gmm, points": Task((1_000, 3_000, 10_000), lambda n: tasks.mixtures(_rng(), n, 10, 25)),
     "gmm, dimensions": Task((8, 16, 32, 64), lambda n: tasks.mixtures(_rng(), 1_000, n, 25)),
-    "lstm, characters": Task((128, 256, 512, 1_024), lambda n: tasks.recurrence(_rng(), 2, n)),
+    "lstm, characters": Task((600, 1_200, 2_400), lambda n: tasks.recurrence(_rng(), 2, n)),
     "ba, observations": Task((2_000, 8_000, 32_000), lambda n: tasks.bundles(_rng(), 49, 1_000, n)),
     "ht, points": Task((50, 100, 200, 400), lambda n: tasks.hands(_rng(), n, True)),
     "det, products": Task((4, 5, 6, 7), lambda n: tasks.determinant(_rng(), n), math.factorial),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -72,15 +73,15 @@ class Room:
 
     def __init__(self) -> None:
         self.used = 0
-        self._taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+        self._taken: list[tuple[int, int, int, int]] = []  # offset, end, first, last; in order
 
     def place(self, nbytes: int, first: int, last: int) -> int:
         """The lowest offset at which so many bytes are free between two calls, taken from now on."""
         place = 0
-        for offset, end, begin, stop in sorted(self._taken):
+        for offset, end, begin, stop in self._taken:
             if begin <= last and first <= stop and place < end and offset < place + nbytes:
                 place = -(-end // ALIGNMENT) * ALIGNMENT
-        self._taken.append((place, place + nbytes, first, last))
+        insort(self._taken, (place, place + nbytes, first, last))
         self.used = max(self.used, place + nbytes)
         return place
 
