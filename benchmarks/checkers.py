@@ -413,8 +413,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 - called wrong (false alarms): {len(alarms)}
 - left undecided: {len(unsure)}
 
-Each case is checked in first and second order: a random call of one of the {len(_names())} registered operations, or
-(every twentieth) a random
+Each case is checked in first and second order and both modes: a random call of one of the {len(_names())} registered
+operations, or (every twentieth) a random
 expression graph with shared values. Half of the calls of operations with kinks stand on them, and half of the
 matrices that are inverted, solved with
 or whose determinant is taken have condition numbers up to a million. `right_case(number, seed)` makes any of them
