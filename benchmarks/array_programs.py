@@ -305,6 +305,8 @@ def _doors(rng: Any) -> tuple[str, Callable[[World], None]]:
             if w.handles:
                 w.handles[which % len(w.handles)][...] = number
             return
+        if isinstance(a, np.generic):
+            raise TypeError("a NumPy scalar hands out no memory; a Tensor without axes does")
         handle = doors[name](a) if isinstance(a, ad.Tensor) else a[..., :1] if name == "part" else a
         if what == "look":
             float(np.mean(handle))
