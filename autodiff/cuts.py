@@ -11,7 +11,8 @@ import numpy as np
 
 __all__ = ["INTO_PLAIN", "advice", "draws", "remedy", "stores", "users_frame"]
 
-_STORE_SUBSCR = dis.opmap["STORE_SUBSCR"]
+# Python 3.12 writes a[:] = x with an instruction of its own.
+_STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}
 _PACKAGE = str(Path(__file__).parent)
 #: Where other people's libraries lie; a program's own lines lie elsewhere.
 _LIBRARIES = (
@@ -55,7 +56,7 @@ INTO_PLAIN = (
 
 def stores(frame: FrameType) -> bool:
     """Whether a frame is at ``container[index] = value``."""
-    return frame.f_code.co_code[frame.f_lasti] == _STORE_SUBSCR
+    return frame.f_code.co_code[frame.f_lasti] in _STORES
 
 
 def users_frame(frame: FrameType) -> FrameType:

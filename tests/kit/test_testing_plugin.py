@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 SOURCE = """
 import numpy as np
 from autodiff.extend import Primitive
@@ -242,6 +244,7 @@ def test_the_gate_knows_custom_rules_and_pairs_of_the_project(tmp_path: Path) ->
 
 
 def test_checks_of_other_libraries_run_without_our_engine(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     # A process in which the package itself is empty: what the kit imports by itself is all there is.
     program = tmp_path / "alone.py"
     program.write_text(

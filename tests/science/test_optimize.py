@@ -169,10 +169,12 @@ def test_curve_fit_leaves_out_what_is_no_number():
     y[4] = np.nan
     line = lambda t, a, b: a + b * t
     for sigma in (None, 1.0 + t, np.diag(1.0 + t)):
-        ours, theirs = (
-            f(line, t, y, sigma=sigma, nan_policy="omit") for f in (optimize.curve_fit, scipy_optimize.curve_fit)
+        ours = optimize.curve_fit(line, t, y, sigma=sigma, nan_policy="omit")
+        kept = np.isfinite(y)  # SciPy 1.13 leaves sigma as long as it was
+        weights = sigma if sigma is None else sigma[kept] if sigma.ndim == 1 else sigma[np.ix_(kept, kept)]
+        np.testing.assert_allclose(
+            ours[0].data, scipy_optimize.curve_fit(line, t[kept], y[kept], sigma=weights)[0], rtol=1e-6
         )
-        np.testing.assert_allclose(ours[0].data, theirs[0], rtol=1e-6)
     assert len(optimize.curve_fit(line, t[:4], y[:4], full_output=True)) == 5
     for words, more in (
         ("ydata", {}),
