@@ -243,10 +243,6 @@ def test_initial_values_lie_within_the_promised_bound():
     assert repr(layer) == "GRU(5, 16, num_layers=2, bidirectional=True)"
 
 
-class Packed:
-    batch_sizes = (1,)
-
-
 Z = np.zeros
 
 
@@ -258,7 +254,6 @@ Z = np.zeros
         (lambda: nn.GRU(2, 3, dropout=1.5), ArgumentError, "probability"),
         (lambda: nn.RNN(2, 3, nonlinearity="sigmoid"), ArgumentError, "'relu'"),
         (lambda: nn.RNNCell(2, 3, nonlinearity="sigmoid"), ArgumentError, "'relu'"),
-        (lambda: nn.LSTM(2, 3)(Packed()), ArgumentError, "lengths="),
         (lambda: nn.LSTM(2, 3)(Z((4, 2, 5))), ShapeError, r"\(T, N, 2\)"),
         (lambda: nn.LSTM(2, 3, batch_first=True)(Z(2)), ShapeError, r"\(N, T, 2\)"),
         (lambda: nn.LSTM(2, 3)(Z((0, 2, 2))), ShapeError, "no time"),
