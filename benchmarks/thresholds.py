@@ -87,6 +87,12 @@ def _scan(n: int) -> Call:
     return lambda: slope(np.ones(2))
 
 
+def _scanned(n: int) -> Call:
+    steps = np.linspace(0.5, 1.0, THRESHOLDS["SCAN"].value)
+    slope = ad.grad(lambda c: ad.scan(lambda c, x: (np.tanh(c * x), None), c, steps)[0].sum())
+    return lambda: slope(np.ones(n))
+
+
 def _jacobian(n: int) -> Call:
     w, x = np.random.default_rng(0).normal(size=(n, 30)), np.ones(30)
     jacobian = ad.jacrev(lambda x: np.tanh(w @ x))
@@ -169,6 +175,7 @@ CASES: dict[str, Callable[[int], Call]] = {
     "CHAIN_BLOCK": _chain,
     "CHAIN_BYTES": lambda n: _chain(max(1, n // 4)),
     "SCAN": _scan,
+    "SCANNED": _scanned,
     "COTANGENTS": _jacobian,
     "COLOURS": _banded,
     "SPARSE": _root,
