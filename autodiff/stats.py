@@ -457,12 +457,24 @@ def _laplace_ppf(q: Any) -> Any:
     return where(low, 1.0, -1.0) * np.log(2 * where(low, q, 1 - q))
 
 
-def _orders(kappa: Any) -> Any:
-    """The orders of the Bessel functions that count: I_j / I_0 falls as ``exp(-j^2 / (2 kappa))``."""
-    top = float(np.max(bare(kappa), initial=0.0))
-    if top > 1e6:
+#: Up to here the series of the circle's distribution is summed.
+_MOST_KAPPA = 1e6
+
+
+def _in_reach(kappa: Any) -> Any:
+    top = np.max(bare(kappa), initial=0.0)
+    if top > _MOST_KAPPA:
         raise ArgumentError(f"vonmises: kappa up to 1e6, got {top:g}; norm with scale 1 / sqrt(kappa) is as good there")
-    return np.arange(1.0, 20 + int(9 * np.sqrt(top)))
+    return kappa
+
+
+def _orders(kappa: Any) -> tuple[Any, Any]:
+    """The orders of the Bessel functions that count: I_j / I_0 falls as ``exp(-j^2 / (2 kappa))``; and kappa, NaN out
+    of reach.
+    """
+    near = bare(kappa) <= _MOST_KAPPA
+    top = np.max(bare(kappa), initial=0.0, where=near)
+    return np.arange(1.0, 20 + int(9 * np.sqrt(top))), where(near, kappa, np.nan)
 
 
 def _share(j: Any, kappa: Any) -> Any:
@@ -477,14 +489,15 @@ def _log_i0(kappa: Any) -> Any:
 
 
 def _vonmises_cdf(z: Any, kappa: Any) -> Any:
-    j = _orders(kappa)
+    j, kappa = _orders(kappa)
     waves = _share(j, kappa[..., None]) * np.sin(j * z[..., None]) / j
     return 0.5 + z / (2 * pi) + np.sum(waves, axis=-1) / pi
 
 
 def _vonmises_slope(z: Any, kappa: Any) -> Any:
     """The derivative of the distribution function in kappa."""
-    j, k = _orders(kappa), kappa[..., None]
+    j, kappa = _orders(kappa)
+    k = kappa[..., None]
     slope = 0.5 * (_share(j - 1, k) + _share(j + 1, k)) - _share(j, k) * _share(1.0, k)
     return np.sum(slope * np.sin(j * z[..., None]) / j, axis=-1) / pi
 
@@ -524,7 +537,7 @@ _vonmises_ppf = Primitive(
 
 
 def _vonmises_var(kappa: Any) -> Any:
-    j = _orders(kappa)
+    j, kappa = _orders(_in_reach(kappa))
     return pi**2 / 3 + 4 * np.sum((1 - 2 * (j % 2)) * _share(j, kappa[..., None]) / j**2, axis=-1)
 
 
@@ -769,9 +782,9 @@ uniform = Continuous(
 vonmises = Continuous(
     "vonmises",
     lambda z, kappa: kappa * np.cos(z) - 2 * _HALF_LOG_TWO_PI - _log_i0(kappa),
-    _vonmises_cdf,
-    lambda q, kappa: _vonmises_ppf.function(q, kappa),
-    lambda q, kappa: -_vonmises_ppf.function(q, kappa),
+    lambda z, kappa: _vonmises_cdf(z, _in_reach(kappa)),
+    lambda q, kappa: _vonmises_ppf.function(q, _in_reach(kappa)),
+    lambda q, kappa: -_vonmises_ppf.function(q, _in_reach(kappa)),
     lambda kappa: 0.0,
     _vonmises_var,
     _vonmises_entropy,

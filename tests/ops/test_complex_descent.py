@@ -29,9 +29,11 @@ def phase_retrieval():
 
 #: Optimisers of whole matrices.
 REAL_ONLY = {"Adafactor", "Muon"}
+#: Of gradients that are rows of a table: tests/nn/test_row_sparse.py.
+SPARSE_ONLY = {"SparseAdam"}
 
 
-@pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - REAL_ONLY))
+@pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - REAL_ONLY - SPARSE_ONLY))
 def test_a_small_step_lowers_a_loss_of_complex_parameters(name):
     w, loss = phase_retrieval()
     optimizer = getattr(optim, name)([w], lr=1e-4)
