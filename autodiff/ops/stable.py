@@ -238,12 +238,12 @@ def lowered_power(out: Any, x: Any, y: Any) -> Any:
     """``x**(y - 1)``, given ``out = x**y``.
 
     Where ``y - 1`` is not exact its rounding is magnified by ``log x``; there it is ``out / x``, which cannot leave the
-    range, since such ``y`` are negative or below one half.
+    range, since such ``y`` are negative or below one half. At 0 it is the power, infinite for ``y`` below one.
     """
     exponent = y - 1
     if y.__class__ is int and abs(y) < 1 << 53:
         return x**exponent
-    rounded = (bare(exponent) + 1 != bare(y)) & (bare(out).dtype.kind == "f")
+    rounded = (bare(exponent) + 1 != bare(y)) & (bare(out).dtype.kind == "f") & (bare(x) != 0)
     if not np.any(rounded):
         return x**exponent
     if np.all(rounded):
