@@ -55,6 +55,28 @@ TEXTBOOK: dict[str, tuple[str, tuple[str, ...]]] = {
     "mean": ("sum(x) / n", ("1 / n",)),
 }
 
+#: What the page computes with where the textbook's form loses digits or overflows; everything else as above.
+_ARITHMETIC: dict[str, tuple[str, tuple[str, ...]]] = {
+    "divide": ("x / y", ("1 / y", "-out / y")),
+    "reciprocal": ("1 / x", ("-out * out",)),
+    "expm1": ("expm1(x)", ("exp(x)",)),
+    "log1p": ("log1p(x)", ("1 / (1 + x)",)),
+    "log2": ("log2(x)", ("1 / (x * log(2))",)),
+    "log10": ("log10(x)", ("1 / (x * log(10))",)),
+    "arcsin": ("arcsin(x)", ("1 / sqrt((1 - x) * (1 + x))",)),
+    "arccos": ("arccos(x)", ("-1 / sqrt((1 - x) * (1 + x))",)),
+    "arctan2": (
+        "arctan2(y, x)",
+        ("ratio(ratio(x, hypot(x, y)), hypot(x, y))", "ratio(ratio(-y, hypot(x, y)), hypot(x, y))"),
+    ),
+    "tanh": ("tanh(x)", ("1 / cosh(x)**2",)),
+    "hypot": ("hypot(x, y)", ("ratio(x, out)", "ratio(y, out)")),
+    "power": ("x**y", ("y * lowered(x, y)", "out * logged(x)")),
+    "sigmoid": ("logistic(x)", ("logistic(x) * logistic(-x)",)),
+    "softplus": ("softplus(x)", ("logistic(x)",)),
+    "silu": ("x * logistic(x)", ("logistic(x) * (1 + x * logistic(-x))",)),
+}
+
 #: For operations on whole arrays a reader is helped by the rule; the page does not compute with these.
 _ARRAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "matmul": ("x @ y", ("g @ transpose(y)", "transpose(x) @ g")),
@@ -94,20 +116,22 @@ def _tree(node: ast.expr) -> Any:
 
 
 def formula_of(name: str) -> dict[str, Any] | None:
-    """What the page is told of an operation: the trees of its value and of its derivatives, and whether it may compute
-    with them; None where there is no formula.
+    """What the page is told of an operation: the trees of its value and of its derivatives, and those that it computes
+    with, none where it may not; None where there is no formula.
 
     Examples
     --------
     >>> formula_of("multiply")
-    {'value': ['*', 'x', 'y'], 'slopes': ['y', 'x'], 'computes': True}
+    {'value': ['*', 'x', 'y'], 'slopes': ['y', 'x'], 'arithmetic': (['*', 'x', 'y'], ['y', 'x'])}
+    >>> formula_of("transpose")["arithmetic"]
     """
-    computes = name in TEXTBOOK
     found = TEXTBOOK.get(name) or _ARRAYS.get(name)
     if found is None:
         return None
     value, slopes = found
-    return {"value": tree(value), "slopes": [tree(slope) for slope in slopes], "computes": computes}
+    shown = {"value": tree(value), "slopes": [tree(slope) for slope in slopes]}
+    value, slopes = _ARITHMETIC.get(name, found)
+    return {**shown, "arithmetic": None if name in _ARRAYS else (tree(value), [tree(slope) for slope in slopes])}
 
 
 #: How each operation is written: in MathML, which browsers draw, and in LaTeX, which Markdown shows.

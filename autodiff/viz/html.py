@@ -24,6 +24,8 @@ from .view import GraphView, NodeView
 
 __all__ = ["to_html"]
 
+#: The most boxes of a picture whose numbers the page moves.
+_LIVELY = 1000
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _KEYS = (
     ("click, Enter", "open or fold a block; show a box's details"),
@@ -79,6 +81,8 @@ class _Strings:
 
 def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
     text = _Strings()
+    still = why_still(view)
+    lively = not still
     cluster_of: dict[str | None, int] = {None: -1}
     for i, cluster in enumerate(view.clusters):
         cluster_of[cluster.id] = i
@@ -117,6 +121,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
             text(n.alert),
             [[text(m.kind), text(m.uri), *m.size(MAP_SIDE), text(m.text)] for m in n.maps],
             list(n.numbers),
+            list(n.gradients) if lively else [],
         ]
         for n in view.nodes
     ]
@@ -140,6 +145,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
         "gap": MAP_GAP,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
         "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
+        "still": still,
         **_formulas(view),
         "nodes": nodes,
         "edges": edges,
@@ -148,14 +154,61 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
     }
 
 
+def why_still(view: GraphView) -> str:
+    """Why a page cannot move the numbers of a program; empty where it can.
+
+    The page computes with the textbook's formulas in double precision and element by element, so it takes real
+    operations of float64 whose arrays have the shape of their result or a single element.
+    """
+    if len(view.nodes) > _LIVELY:
+        return f"the picture has more than {_LIVELY} boxes"
+    if any(edge.kind != "data" for edge in view.edges):
+        return "the picture shows a program twice, or parts of it by hand"
+    known = {node.id: node for node in view.nodes}
+    takes: dict[str, list[NodeView]] = {node.id: [] for node in view.nodes}
+    for edge in view.edges:
+        takes[edge.target].append(known[edge.source])
+    for node in view.nodes:
+        facts, called = dict(node.details), node.name or node.label
+        formula = formula_of(facts.get("operation", ""))
+        if not node.numbers:
+            return f"the values of {called} are not on this page: draw(..., values=True) of a small program"
+        if node.kind != "constant" and node.dtype != "float64":
+            return f"{called} is {node.dtype}, and the page computes in float64"
+        if node.kind in ("parameter", "input", "constant"):
+            continue
+        if formula is None or formula["arithmetic"] is None:
+            return f"the page has no formula to compute {called} with"
+        whole = facts["operation"] in ("sum", "mean")
+        if any(not (len(m.numbers) == 1 or whole or _same(m.shape, node.shape)) for m in takes[node.id]) or (
+            whole and len(node.numbers) > 1
+        ):
+            return f"the page does not repeat arrays or sum along an axis, as {called} does"
+        if not node.gradients:
+            return f"no finite gradient of {called} is on this page: draw(..., gradients=True)"
+    return ""
+
+
+def _same(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
+    """Whether arrays of two shapes have the same elements in the same order."""
+    return [n for n in one or () if n != 1] == [n for n in other or () if n != 1]
+
+
 def _shown_now(node: NodeView) -> list[Any]:
-    """What a box shows at one moment: rows, details, alarm, heat maps and numbers."""
+    """What a box shows at one moment: rows, details, alarm, heat maps, numbers and those of its gradient."""
     maps = [
         {"kind": m.kind, "uri": m.uri, "width": m.size(MAP_SIDE)[0], "height": m.size(MAP_SIDE)[1], "text": m.text}
         for m in node.maps
     ]
     details = [[clean(key), clean(value)] for key, value in node.details]
-    return [[clean(row) for row in node.rows], details, clean(node.alert), maps, list(node.numbers)]
+    return [
+        [clean(row) for row in node.rows],
+        details,
+        clean(node.alert),
+        maps,
+        list(node.numbers),
+        list(node.gradients),
+    ]
 
 
 def _formulas(view: GraphView) -> dict[str, Any]:
@@ -276,7 +329,8 @@ def to_html(
 <form id="ask" hidden><label>gradient <input id="guess" type="text" inputmode="decimal" autocomplete="off" size="12"></label> <button>check</button> <span id="verdict" role="status"></span></form>
 </section>
 <section id="times" aria-label="training steps" hidden><label>moment <input id="moment" type="range" min="0" step="1" value="0"></label> <output id="when"></output></section>
-<section id="lively" aria-label="live numbers" hidden><div id="dials"></div></section>
+<section id="lively" aria-label="live numbers" hidden><p>The page computes every box again from the leaves. Constants, and what
+the program chose by a value (detach, float(x), a comparison, an if), stay as they were recorded.</p><div id="dials"></div></section>
 <div id="tip" role="tooltip" hidden></div>
 <dialog id="help"><form method="dialog"><h2>Keys</h2><table>{keys}</table><p><button>close</button></p></form></dialog>
 <script id="data" type="application/json">{safe_json(page)}</script>

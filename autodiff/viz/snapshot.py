@@ -233,7 +233,13 @@ class _Builder:
                 rows.append(f"∂ {brief}" if brief and len(brief) <= _WIDEST else f"‖∂‖ {size:.4g}")
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
-        result: dict[str, Any] = {"rows": tuple(rows), "alert": alert, "numbers": _numbers(value)}
+        gradients = () if done is None else _numbers(done.g)
+        result: dict[str, Any] = {
+            "rows": tuple(rows),
+            "alert": alert,
+            "numbers": _numbers(value),
+            "gradients": gradients,
+        }
         if shown.values:
             seen_arrays = (("value", value), ("gradient", None if done is None else done.g))
             found = (heat_map(a, kind) for kind, a in seen_arrays if a is not None and not isinstance(a, list | tuple))

@@ -93,6 +93,8 @@ class NodeView:
         Its value and its gradient as pictures.
     numbers : tuple of float
         The elements of a small array of real numbers, with which the page computes.
+    gradients : tuple of float
+        The elements of its gradient, which the page's own arithmetic has to reproduce.
     """
 
     id: str
@@ -112,6 +114,7 @@ class NodeView:
     nbytes: int | None = None
     maps: tuple[HeatMap, ...] = ()
     numbers: tuple[float, ...] = ()
+    gradients: tuple[float, ...] = ()
 
     def moved(self, cluster: str | None) -> NodeView:
         """The same box in another cluster; ten times quicker than ``dataclasses.replace``, which counts at 100,000
@@ -579,7 +582,9 @@ def _as_pattern(copies: Sequence[NodeView]) -> NodeView:
         label = ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
     rows = tuple(row for row in first.rows if all(row in copy.rows for copy in copies))
     alert = next((copy.alert for copy in copies if copy.alert), "")
-    return replace(first, label=label, rows=rows, maps=(), numbers=(), details=_shared(copies), alert=alert)
+    return replace(
+        first, label=label, rows=rows, maps=(), numbers=(), gradients=(), details=_shared(copies), alert=alert
+    )
 
 
 def _as_box(cluster: ClusterView) -> NodeView:

@@ -89,7 +89,11 @@ def test_anomaly_detection_tells_of_the_infinity_behind_zero_times_infinity():
 @pytest.mark.parametrize("exponent", [1e-200, 0.1, 0.3, 0.5, 0.7, 0.9])
 def test_a_root_is_steep_at_zero(exponent):
     """The slope of x**y at 0 is infinite for every y between 0 and 1, whether y - 1 is exact or not."""
-    for power in (lambda x: x**exponent, lambda x: x ** np.full(np.shape(x), exponent), lambda x: np.power(x, exponent)):
+    for power in (
+        lambda x: x**exponent,
+        lambda x: x ** np.full(np.shape(x), exponent),
+        lambda x: np.power(x, exponent),
+    ):
         assert ad.grad(power)(0.0) == np.inf
         assert ad.jvp(power, (0.0,), (1.0,))[1] == np.inf
         assert ad.grad(ad.grad(power))(0.0) == -np.inf

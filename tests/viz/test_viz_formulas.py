@@ -51,4 +51,4 @@ def test_the_textbook_says_what_the_operation_computes(name, tied):
     assert len(slopes) == len(leaves)
     for leaf, slope in zip(leaves, slopes, strict=True):
         assert np.allclose(np.broadcast_to(eval(slope, names), 5), leaf.grad.data, rtol=1e-12, atol=1e-300), slope
-    assert formula_of(name)["computes"]
+    assert formula_of(name)["arithmetic"]

@@ -50,12 +50,21 @@ const Formula = (() => {
   }
 
   const one = (f) => (a) => a.map(f);
-  const two = (f) => (a, b) => (a.length >= b.length ? a.map((v, i) => f(v, b.length === 1 ? b[0] : b[i])) : b.map((v, i) => f(a[0], v)));
+  const two = (f) => (a, b) => {
+    if (a.length !== b.length && a.length !== 1 && b.length !== 1) throw new Error(`${a.length} and ${b.length} elements do not go together`);
+    return Array.from({ length: a.length === 1 ? b.length : a.length }, (_, i) => f(a[a.length === 1 ? 0 : i], b[b.length === 1 ? 0 : i]));
+  };
+  const logistic = (a) => (a >= 0 ? 1 / (1 + Math.exp(-a)) : Math.exp(a) / (1 + Math.exp(a)));
+  /** Python's power: a base of 1 gives 1 whatever the exponent. */
+  const power = (a, b) => (a === 1 ? 1 : a ** b);
+  /** x**(y - 1) with the digits that y - 1 loses, and 1 for the constant 0**0. */
+  const lowered = (x, y) => (x === 0 && y === 0 ? 1 : x === 0 || y - 1 + 1 === y ? power(x, y - 1) : power(x, y) / x);
   const known = {
-    "+": two((a, b) => a + b), "-": two((a, b) => a - b), "*": two((a, b) => a * b), "/": two((a, b) => a / b), "^": two((a, b) => a ** b), neg: one((a) => -a),
+    "+": two((a, b) => a + b), "-": two((a, b) => a - b), "*": two((a, b) => a * b), "/": two((a, b) => a / b), "^": two(power), neg: one((a) => -a),
     exp: one(Math.exp), log: one(Math.log), sqrt: one(Math.sqrt), sin: one(Math.sin), cos: one(Math.cos), tan: one(Math.tan), arcsin: one(Math.asin), arccos: one(Math.acos),
-    arctan: one(Math.atan), arctan2: two(Math.atan2), sinh: one(Math.sinh), cosh: one(Math.cosh), tanh: one(Math.tanh), abs: one(Math.abs), sign: one(Math.sign),
-    positive: one((a) => (a > 0 ? 1 : 0)), step: one((a) => (a > 0 ? 1 : a === 0 ? 0.5 : 0)), max: two(Math.max), min: two(Math.min), sum: (a) => [a.reduce((s, v) => s + v, 0)],
+    arctan: one(Math.atan), arctan2: two(Math.atan2), sinh: one(Math.sinh), cosh: one(Math.cosh), tanh: one(Math.tanh), expm1: one(Math.expm1), log1p: one(Math.log1p), log2: one(Math.log2), log10: one(Math.log10), hypot: two(Math.hypot),
+    logistic: one(logistic), ratio: two((a, b) => (a === 0 && b === 0 ? 0 : a / b)), lowered: two(lowered), logged: one((a) => (a === 0 ? 0 : Math.log(a))), softplus: one((a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)))), abs: one(Math.abs), sign: one(Math.sign),
+    positive: one((a) => (a > 0 ? 1 : 0)), step: one((a) => (a > 0 ? 1 : a === 0 ? 0.5 : a < 0 ? 0 : NaN)), max: two(Math.max), min: two(Math.min), sum: (a) => [a.reduce((s, v) => s + v, 0)],
   };
   /** The value of a formula; every name stands for a list of numbers. */
   function compute(t, names) {
@@ -63,5 +72,7 @@ const Formula = (() => {
     if (typeof t === "string") return names[t];
     return known[t[0]](...t.slice(1).map((x) => compute(x, names)));
   }
-  return { draw, math, word, named, make, write, compute };
+  /** What arrives times a slope: nothing that arrives at an infinite slope stays nothing, as in the engine. */
+  const chain = two((g, slope) => (g === 0 ? 0 : g * slope));
+  return { draw, math, word, named, make, write, compute, chain };
 })();

@@ -19,7 +19,7 @@ function viewer(data, own) {
   }));
   const nodes = data.nodes.map((n, i) => ({
     index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], rows: n[7].map((r) => S[r]),
-    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })), numbers: n[11],
+    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })), numbers: n[11], gradients: n[12],
   }));
   const edges = data.edges.map((e) => ({
     id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
@@ -1050,8 +1050,21 @@ function viewer(data, own) {
     for (const e of inputsOf(n)) names[formula.inputs[e.slot]] = of(nodes[e.source]);
     return names;
   }
-  const numberText = (v) => String(Number(v.toPrecision(5)));
-  const textOf = (list) => (list.length === 1 ? numberText(list[0]) : `[${list.map(numberText).join(", ")}]`);
+  /** A number as the program writes it, of so many significant digits: Python's ".5g". */
+  function numberText(v, digits = 5) {
+    if (!isFinite(v)) return isNaN(v) ? "nan" : v > 0 ? "inf" : "-inf";
+    const [mantissa, power] = v.toExponential(digits - 1).split("e"), short = (t) => (t.includes(".") ? t.replace(/\.?0+$/, "") : t);
+    if (v === 0) return Object.is(v, -0) ? "-0" : "0";
+    if (power < -4 || power >= digits) return `${short(mantissa)}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+    return short(v.toFixed(digits - 1 - power));
+  }
+  /** The elements of an array as text, nested as its shape says, which stands before its dtype: "2×2 float64". */
+  function textOf(list, shape, digits) {
+    let rows = list.map((v) => numberText(v, digits));
+    const extents = (shape || "").split(" ")[0].split("×").map(Number).filter((n) => n > 0);
+    for (const n of extents.reverse()) rows = Array.from({ length: rows.length / n }, (_, i) => `[${rows.slice(i * n, i * n + n).join(", ")}]`);
+    return rows.join(", ");
+  }
 
   /** The formulas of a box for the panel: its value, its derivatives, and the chain of them from a leaf to the result. */
   function formulas(item) {
@@ -1060,7 +1073,7 @@ function viewer(data, own) {
     if (known) {
       parts.push(element("h3", "Formula"), line(Formula.word("mi", "out"), Formula.word("mo", "="), Formula.draw(known.value)));
       known.slopes.forEach((slope, i) => {
-        if (known.computes) parts.push(line(partial("out", known.inputs[i]), Formula.word("mo", "="), Formula.draw(slope)));
+        if (known.arithmetic) parts.push(line(partial("out", known.inputs[i]), Formula.word("mo", "="), Formula.draw(slope)));
         else parts.push(line(Formula.word("mtext", `gradient of ${known.inputs[i]}`), Formula.word("mo", "="), Formula.draw(slope)));
       });
     }
@@ -1105,10 +1118,10 @@ function viewer(data, own) {
     [...path].reverse().forEach((e, i) => { if (i) product.push(Formula.word("mo", "·")); product.push(partial(called(nodes[e.target]), called(nodes[e.source]))); });
     const rows = [...path].reverse().map((e) => {
       const n = nodes[e.target], known = formulaOf(n), inner = [partial(called(n), called(nodes[e.source])), Formula.word("mo", "=")];
-      if (known && known.computes) {
+      if (known && known.arithmetic) {
         inner.push(Formula.draw(known.slopes[e.slot]));
         const values = namesOf(n, (m) => (m.numbers && m.numbers.length === 1 ? m.numbers : undefined));
-        if (Object.values(values).every((v) => v)) inner.push(Formula.word("mo", "="), Formula.word("mn", numberText(Formula.compute(known.slopes[e.slot], { ...values, n: [1] })[0])));
+        if (Object.values(values).every((v) => v)) inner.push(Formula.word("mo", "="), Formula.word("mn", numberText(Formula.compute(known.arithmetic[1][e.slot], { ...values, n: [1] })[0])));
       } else inner.push(Formula.word("mtext", Object.fromEntries(e.details).rule));
       return line(...inner);
     });
@@ -1119,30 +1132,21 @@ function viewer(data, own) {
   // --- live numbers --------------------------------------------------------------------------------------------------------
 
   const live = { on: false };
-  /** Every value and gradient of the program, computed by the page from the numbers of the leaves; throws the reason where it cannot. */
+  /** Every value and gradient of the program, computed by the page from the numbers of the leaves. */
   function computeAll() {
-    const values = new Map(), gradients = new Map();
+    const values = new Map(), gradients = new Map(), sent = new Map();
     for (const n of nodes) {
-      if (["parameter", "input", "constant"].includes(n.kind)) {
-        if (!n.numbers || !n.numbers.length) throw new Error(`the values of ${n.name || n.label} are not on this page: draw(..., values=True) of a small program`);
-        values.set(n, n.numbers);
-        continue;
-      }
       const known = formulaOf(n);
-      if (!known || !known.computes) throw new Error(`the page has no formula to compute ${n.label} with`);
-      const names = namesOf(n, (m) => values.get(m));
-      values.set(n, Formula.compute(known.value, { ...names, n: [names[known.inputs[0]].length] }));
-      gradients.set(n, values.get(n).map(() => (outOf[n.index].some((e) => e.kind !== "link") ? 0 : 1)));
+      values.set(n, known ? Formula.compute(known.arithmetic[0], { ...namesOf(n, (m) => values.get(m)), n: [inputsOf(n).map((e) => values.get(nodes[e.source]).length)[0]] }) : n.numbers);
+      gradients.set(n, values.get(n).map(() => (outOf[n.index].length ? 0 : 1)));
     }
-    for (const n of nodes) if (!gradients.has(n)) gradients.set(n, values.get(n).map(() => 0));
-    const sent = new Map();
     for (const n of [...nodes].reverse()) {
       const known = formulaOf(n);
       if (!known) continue;
       const names = namesOf(n, (m) => values.get(m)), g = gradients.get(n);
       for (const e of inputsOf(n)) {
-        const to = gradients.get(nodes[e.source]), slope = Formula.compute(known.slopes[e.slot], { ...names, n: [names[known.inputs[0]].length] });
-        const part = Formula.compute(["*", "g", "slope"], { g, slope: slope.length === 1 && to.length > g.length ? to.map(() => slope[0]) : slope });
+        const to = gradients.get(nodes[e.source]), slope = Formula.compute(known.arithmetic[1][e.slot], { ...names, n: [to.length] });
+        const part = Formula.chain(g, to.length > slope.length ? to.map(() => slope[0]) : slope);
         const own = to.length === part.length ? part : [part.reduce((sum, v) => sum + v, 0)];
         own.forEach((v, i) => { to[i] += v; });
         sent.set(e, own);
@@ -1150,14 +1154,19 @@ function viewer(data, own) {
     }
     return { values, gradients, sent };
   }
+  /** Why the numbers cannot move; empty where the page's own arithmetic gives every recorded value and gradient. */
+  function whyStill() {
+    if (data.still) return data.still;
+    const found = computeAll(), agree = (mine, theirs) => mine.length === theirs.length && mine.every((v, i) => Math.abs(v - theirs[i]) <= 1e-9 * Math.abs(theirs[i]));
+    for (const n of nodes) if (!agree(found.values.get(n), n.numbers)) return `the page does not compute ${n.label} as the program did`;
+    for (const n of nodes) if (n.gradients.length && !agree(found.gradients.get(n), n.gradients)) return `the gradient of ${n.name || n.label} was begun elsewhere than with 1 at the result`;
+    return "";
+  }
   function startLive() {
-    let found;
-    try {
-      found = computeAll();
-      for (const n of nodes) if (n.numbers && n.numbers.length && (n.numbers.length !== found.values.get(n).length || n.numbers.some((v, i) => Math.abs(v - found.values.get(n)[i]) > 1e-5 * (Math.abs(v) + 1e-12)))) throw new Error(`the page does not compute ${n.label} as the program did`);
-    } catch (error) { say(`No live numbers: ${error.message}.`); return; }
+    const still = whyStill();
+    if (still) { say(`No live numbers: ${still}.`); return; }
     live.on = true;
-    live.before = nodes.map((n) => [n.numbers, n.rows, n.details]);
+    live.before = nodes.map((n) => [n.numbers, n.rows, n.details, n.alert, n.maps]);
     live.edges = edges.map((e) => e.details);
     $("dials").replaceChildren(...nodes.filter((n) => ["parameter", "input"].includes(n.kind)).flatMap((n) => n.numbers.map((v, i) => {
       const label = document.createElement("label"), dial = document.createElement("input"), said = document.createElement("output");
@@ -1173,31 +1182,39 @@ function viewer(data, own) {
     recompute();
   }
   function stopLive() {
-    nodes.forEach((n, i) => { [n.numbers, n.rows, n.details] = live.before[i]; });
+    nodes.forEach((n, i) => { [n.numbers, n.rows, n.details, n.alert, n.maps] = live.before[i]; });
     edges.forEach((e, i) => { e.details = live.edges[i]; });
     live.on = false;
     $("lively").hidden = true;
     $("live").setAttribute("aria-pressed", "false");
-    render();
+    shownAgain();
   }
-  const withFact = (details, key, value) => [...details.filter(([k]) => k !== key), [key, value]];
-  function recompute() {
-    const { values, gradients, sent } = computeAll();
-    for (const n of nodes) {
-      const value = textOf(values.get(n)), gradient = textOf(gradients.get(n)), flows = n.kind !== "constant" && (outOf[n.index].some(ruled) || into[n.index].some(ruled));
-      n.numbers = values.get(n);
-      n.rows = [`= ${value}`, ...(flows ? [`∂ ${gradient}`] : []), ...n.rows.filter((r) => !/^(= |∂ |‖∂‖)/.test(r))];
-      n.details = withFact(n.details, "value", value);
-      if (flows) n.details = withFact(n.details, "gradient", gradient);
-    }
-    for (const [e, g] of sent) if (ruled(e)) {
-      const n = nodes[e.target], known = formulaOf(n), names = namesOf(n, (m) => textOf(m.numbers));
-      e.details = withFact(withFact(e.details, "gradient", textOf(g)), "numbers", `${textOf(gradients.get(n))} * (${Formula.write(known.slopes[e.slot], names)})`);
-    }
+  /** The picture, the step and the panel once more, with the numbers of now. */
+  function shownAgain() {
     const at = steps.at;
     render();
     if (steps.on) { steps.at = at; showStep(); }
     if (selected) panel(selected);
+  }
+  function recompute() {
+    const { values, gradients, sent } = computeAll();
+    const replaced = /^(value|statistics|gradient|gradient norm|born here|dead units)$/;
+    nodes.forEach((n, i) => {
+      const value = values.get(n), flows = n.gradients.length > 0, g = gradients.get(n), digits = value.length > 1 ? 3 : 5;
+      const bad = (list, where) => (list.some(isNaN) ? `NaN${where}` : list.every(isFinite) ? "" : `inf${where}`);
+      n.numbers = value;
+      n.maps = [];
+      n.alert = bad(value, "") || (flows ? bad(g, " in gradient") : "");
+      n.rows = [...live.before[i][1].filter((r) => r.startsWith("given")), `= ${textOf(value, n.shape, digits)}`, ...(flows ? [`∂ ${textOf(g, n.shape, digits)}`] : [])];
+      n.details = [...live.before[i][2].filter(([k]) => !replaced.test(k)), ["value", textOf(value, n.shape)], ...(flows ? [["gradient", textOf(g, n.shape)], ["gradient norm", numberText(Math.hypot(...g))]] : [])];
+    });
+    edges.forEach((e, i) => {
+      if (!sent.has(e) || !ruled(e)) return;
+      const n = nodes[e.target], names = namesOf(n, (m) => textOf(m.numbers, m.shape)), g = sent.get(e);
+      const numbers = `${textOf(gradients.get(n), n.shape)} * (${Formula.write(formulaOf(n).slopes[e.slot], names)})`;
+      e.details = [...live.edges[i].filter(([k]) => !["numbers", "gradient", "gradient norm"].includes(k)), ["numbers", numbers], ["gradient", textOf(g, nodes[e.source].shape)], ["gradient norm", numberText(Math.hypot(...g))]];
+    });
+    shownAgain();
   }
 
   /** The steps as a file of their own: an SVG in which each step is shown for a while, for ever. */
@@ -1284,7 +1301,7 @@ function viewer(data, own) {
     $("times").hidden = false;
     $("moment").max = data.moments.length - 1;
     const at = (k) => {
-      data.moments[k].forEach((now, i) => { [nodes[i].rows, nodes[i].details, nodes[i].alert, nodes[i].maps, nodes[i].numbers] = now; });
+      data.moments[k].forEach((now, i) => { [nodes[i].rows, nodes[i].details, nodes[i].alert, nodes[i].maps, nodes[i].numbers, nodes[i].gradients] = now; });
       $("when").textContent = `${k + 1} of ${data.moments.length}`;
     };
     listen($("moment"), "input", () => { if (live.on) stopLive(); at(Number($("moment").value)); render(); if (selected) panel(selected); });
