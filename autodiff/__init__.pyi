@@ -1,3 +1,4 @@
+# fmt: off
 """Reverse-mode automatic differentiation on NumPy: every gradient derived by hand, proved equal to the composed graph,
 and seen.
 
@@ -89,269 +90,33 @@ from autodiff.watch import detect_anomaly as detect_anomaly
 
 __version__: str
 __all__ = [
-    "AnomalyError",
-    "ArgumentError",
-    "AutodiffError",
-    "CompileWarning",
-    "ConvergenceError",
-    "CutWarning",
-    "DTypeError",
-    "ForeignArrayError",
-    "GradientMismatch",
-    "GraphError",
-    "MissingExtraError",
-    "NotDifferentiableError",
-    "ShapeError",
-    "SingularMatrixError",
-    "Tensor",
-    "abs",
-    "absolute",
-    "add",
-    "amax",
-    "amin",
-    "angle",
-    "append",
-    "apply_along_axis",
-    "apply_over_axes",
-    "arange",
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "array",
-    "array_split",
-    "asanyarray",
-    "asarray",
-    "ascontiguousarray",
-    "asfortranarray",
-    "astype",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "average",
-    "bincount",
-    "block",
-    "broadcast_arrays",
-    "broadcast_to",
-    "c_",
-    "cbrt",
-    "checkpoint",
-    "choose",
-    "clip",
-    "column_stack",
-    "compile",
-    "composed",
-    "compress",
-    "concatenate",
-    "conj",
-    "conjugate",
-    "constant",
-    "convolve",
-    "copy",
-    "copysign",
-    "copyto",
-    "corrcoef",
-    "correlate",
-    "cos",
-    "cosh",
-    "cov",
-    "cross",
-    "cumprod",
-    "cumsum",
-    "cumulative_prod",
-    "cumulative_sum",
-    "custom_jvp",
-    "custom_vjp",
-    "deg2rad",
-    "degrees",
-    "delete",
-    "detect_anomaly",
-    "diag",
-    "diagflat",
-    "diagonal",
-    "diff",
-    "divide",
-    "divmod",
-    "dot",
-    "dsplit",
-    "dstack",
-    "ediff1d",
-    "einsum",
-    "elementwise_grad",
-    "empty",
-    "empty_like",
-    "enable_grad",
-    "exp",
-    "exp2",
-    "expand_dims",
-    "expm1",
-    "extract",
-    "eye",
-    "fabs",
-    "fft",
-    "fill_diagonal",
-    "flip",
-    "fliplr",
-    "flipud",
-    "float_power",
-    "fmax",
-    "fmin",
-    "fmod",
-    "from_dlpack",
-    "fromfunction",
-    "full",
-    "full_like",
-    "fused",
-    "geomspace",
-    "grad",
-    "gradient",
-    "gradients",
-    "hessian",
-    "histogram",
-    "hsplit",
-    "hstack",
-    "hvp",
-    "hypot",
-    "i0",
-    "identity",
-    "imag",
-    "indices",
-    "inner",
-    "insert",
-    "interp",
-    "is_grad_enabled",
-    "jacfwd",
-    "jacobian",
-    "jacrev",
-    "jvp",
-    "kron",
-    "ldexp",
-    "linalg",
-    "linearize",
-    "linspace",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "logaddexp",
-    "logaddexp2",
-    "logspace",
-    "matmul",
-    "matrix_transpose",
-    "matvec",
-    "max",
-    "maximum",
-    "mean",
-    "median",
-    "meshgrid",
-    "min",
-    "minimum",
-    "modf",
-    "moveaxis",
-    "multiply",
-    "nan_to_num",
-    "nancumprod",
-    "nancumsum",
-    "nanmax",
-    "nanmean",
-    "nanmedian",
-    "nanmin",
-    "nanpercentile",
-    "nanprod",
-    "nanquantile",
-    "nanstd",
-    "nansum",
-    "nanvar",
-    "negative",
-    "no_grad",
-    "ones",
-    "ones_like",
-    "outer",
-    "pad",
-    "partition",
-    "percentile",
-    "piecewise",
-    "place",
-    "plain",
-    "polyadd",
-    "polyder",
-    "polymul",
-    "polysub",
-    "polyval",
-    "positive",
-    "power",
-    "prod",
-    "ptp",
-    "put",
-    "put_along_axis",
-    "putmask",
-    "quantile",
-    "r_",
-    "rad2deg",
-    "radians",
-    "ravel",
-    "real",
-    "real_if_close",
-    "reciprocal",
-    "registry",
-    "remainder",
-    "repeat",
-    "reshape",
-    "resize",
-    "roll",
-    "rollaxis",
-    "rot90",
-    "select",
-    "sign",
-    "signal",
-    "sin",
-    "sinc",
-    "sinh",
-    "sort",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "std",
-    "subtract",
-    "sum",
-    "swapaxes",
-    "take",
-    "take_along_axis",
-    "tan",
-    "tanh",
-    "tensor",
-    "tensordot",
-    "tile",
-    "trace",
-    "transpose",
-    "trapezoid",
-    "tri",
-    "tril",
-    "triu",
-    "unique_all",
-    "unique_counts",
-    "unique_inverse",
-    "unique_values",
-    "unstack",
-    "unwrap",
-    "value_and_grad",
-    "vander",
-    "var",
-    "vdot",
-    "vecdot",
-    "vecmat",
-    "vjp",
-    "vmap",
-    "vsplit",
-    "vstack",
-    "where",
-    "zeros",
-    "zeros_like",
+    "AnomalyError", "ArgumentError", "AutodiffError", "CompileWarning", "ConvergenceError", "CutWarning", "DTypeError",
+    "ForeignArrayError", "GradientMismatch", "GraphError", "MissingExtraError", "NotDifferentiableError", "ShapeError",
+    "SingularMatrixError", "Tensor", "abs", "absolute", "add", "amax", "amin", "angle", "append", "apply_along_axis",
+    "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "array",
+    "array_split", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "astype", "atleast_1d",
+    "atleast_2d", "atleast_3d", "average", "bincount", "block", "broadcast_arrays", "broadcast_to", "c_", "cbrt",
+    "checkpoint", "choose", "clip", "column_stack", "compile", "composed", "compress", "concatenate", "conj",
+    "conjugate", "constant", "convolve", "copy", "copysign", "copyto", "corrcoef", "correlate", "cos", "cosh", "cov",
+    "cross", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "custom_jvp", "custom_vjp", "deg2rad",
+    "degrees", "delete", "detect_anomaly", "diag", "diagflat", "diagonal", "diff", "divide", "divmod", "dot", "dsplit",
+    "dstack", "ediff1d", "einsum", "elementwise_grad", "empty", "empty_like", "enable_grad", "exp", "exp2",
+    "expand_dims", "expm1", "extract", "eye", "fabs", "fft", "fill_diagonal", "flip", "fliplr", "flipud",
+    "float_power", "fmax", "fmin", "fmod", "from_dlpack", "fromfunction", "full", "full_like", "fused", "geomspace",
+    "grad", "gradient", "gradients", "hessian", "histogram", "hsplit", "hstack", "hvp", "hypot", "i0", "identity",
+    "imag", "indices", "inner", "insert", "interp", "is_grad_enabled", "jacfwd", "jacobian", "jacrev", "jvp", "kron",
+    "ldexp", "linalg", "linearize", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logspace",
+    "matmul", "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "modf",
+    "moveaxis", "multiply", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative", "no_grad", "ones",
+    "ones_like", "outer", "pad", "partition", "percentile", "piecewise", "place", "plain", "polyadd", "polyder",
+    "polymul", "polysub", "polyval", "positive", "power", "prod", "ptp", "put", "put_along_axis", "putmask",
+    "quantile", "r_", "rad2deg", "radians", "ravel", "real", "real_if_close", "reciprocal", "registry", "remainder",
+    "repeat", "reshape", "resize", "roll", "rollaxis", "rot90", "select", "sign", "signal", "sin", "sinc", "sinh",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril",
+    "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "unwrap", "value_and_grad",
+    "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]
 
 c_: Joiner
@@ -367,22 +132,14 @@ def add(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.add``."""
 
 def amax(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike | None = None,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False,
+    initial: ArrayLike | None = None, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.max``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`."""
 
 def amin(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike | None = None,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False,
+    initial: ArrayLike | None = None, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.min``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`."""
 
@@ -467,31 +224,19 @@ def atleast_3d(ary: ArrayLike, /) -> Tensor:
 def atleast_3d(*arys: ArrayLike) -> tuple[Tensor, ...]: ...
 @overload
 def average(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    weights: ArrayLike | None = None,
-    returned: Literal[False] = False,
-    *,
-    keepdims: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, weights: ArrayLike | None = None,
+    returned: Literal[False] = False, *, keepdims: bool = False,
 ) -> Tensor:
     """Differentiable ``numpy.average`` in values and weights."""
 
 @overload
 def average(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    weights: ArrayLike | None = None,
-    *,
-    returned: Literal[True],
-    keepdims: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, weights: ArrayLike | None = None, *,
+    returned: Literal[True], keepdims: bool = False,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def average(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    weights: ArrayLike | None = None,
-    returned: bool = False,
-    *,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, weights: ArrayLike | None = None, returned: bool = False, *,
     keepdims: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def bincount(x: ArrayLike, /, weights: ArrayLike | None = None, minlength: int = 0) -> Tensor:
@@ -513,11 +258,7 @@ def choose(a: ArrayLike, choices: ArrayLike, out: None = None, mode: str = "rais
     """Differentiable ``numpy.choose``."""
 
 def clip(
-    a: ArrayLike,
-    a_min: ArrayLike | None = None,
-    a_max: ArrayLike | None = None,
-    *,
-    min: ArrayLike | None = None,
+    a: ArrayLike, a_min: ArrayLike | None = None, a_max: ArrayLike | None = None, *, min: ArrayLike | None = None,
     max: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.clip``. At a bound the gradient passes, as in PyTorch (docs/kinks.md)."""
@@ -529,11 +270,7 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: N
     """Differentiable ``numpy.compress``."""
 
 def concatenate(
-    arrays: ArrayLike,
-    axis: int | None = 0,
-    out: None = None,
-    *,
-    dtype: DTypeLike | None = None,
+    arrays: ArrayLike, axis: int | None = 0, out: None = None, *, dtype: DTypeLike | None = None,
     casting: str = "same_kind",
 ) -> Tensor:
     """Differentiable ``numpy.concatenate``."""
@@ -574,15 +311,8 @@ def cosh(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.cosh``."""
 
 def cov(
-    m: ArrayLike,
-    y: ArrayLike | None = None,
-    rowvar: bool = True,
-    bias: bool = False,
-    ddof: ArrayLike | None = None,
-    fweights: ArrayLike | None = None,
-    aweights: ArrayLike | None = None,
-    *,
-    dtype: DTypeLike | None = None,
+    m: ArrayLike, y: ArrayLike | None = None, rowvar: bool = True, bias: bool = False, ddof: ArrayLike | None = None,
+    fweights: ArrayLike | None = None, aweights: ArrayLike | None = None, *, dtype: DTypeLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.cov`` in the observations and the weights ``aweights``."""
 
@@ -602,23 +332,13 @@ def cumsum(
     """Differentiable ``numpy.cumsum``; ``axis=None`` runs over the flattened array."""
 
 def cumulative_prod(
-    x: ArrayLike,
-    /,
-    *,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
+    x: ArrayLike, /, *, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
     include_initial: bool = False,
 ) -> Tensor:
     """Differentiable ``numpy.cumulative_prod``."""
 
 def cumulative_sum(
-    x: ArrayLike,
-    /,
-    *,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
+    x: ArrayLike, /, *, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
     include_initial: bool = False,
 ) -> Tensor:
     """Differentiable ``numpy.cumulative_sum``."""
@@ -722,10 +442,7 @@ def fromfunction(*args: ArrayLike, requires_grad: bool = False, **kwargs: object
     """``numpy.fromfunction`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""
 
 def full(
-    shape: int | Sequence[int] | None,
-    fill_value: ArrayLike,
-    dtype: DTypeLike | None = None,
-    *,
+    shape: int | Sequence[int] | None, fill_value: ArrayLike, dtype: DTypeLike | None = None, *,
     requires_grad: bool = False,
 ) -> Tensor:
     """``numpy.full`` as a Tensor, differentiable in ``fill_value``."""
@@ -736,11 +453,7 @@ def full_like(
     """``numpy.full_like`` as a Tensor, differentiable in ``fill_value``: an array of ``a``'s shape and dtype."""
 
 def geomspace(
-    start: ArrayLike,
-    stop: ArrayLike,
-    num: int = 50,
-    endpoint: bool = True,
-    dtype: DTypeLike | None = None,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
     """Differentiable ``numpy.geomspace`` in both ends, which must be positive."""
@@ -751,10 +464,7 @@ def gradient(
     """Differentiable ``numpy.gradient`` in the values and in the spacings, which may be steps or coordinates."""
 
 def histogram(
-    a: ArrayLike,
-    bins: int | str | ArrayLike = 10,
-    range: ArrayLike | None = None,
-    density: ArrayLike | None = None,
+    a: ArrayLike, bins: int | str | ArrayLike = 10, range: ArrayLike | None = None, density: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Differentiable ``numpy.histogram`` in its weights; counts are constants."""
@@ -787,11 +497,7 @@ def insert(arr: ArrayLike, obj: int | slice | ArrayLike, values: ArrayLike, axis
     """Differentiable ``numpy.insert``."""
 
 def interp(
-    x: ArrayLike,
-    xp: ArrayLike,
-    fp: ArrayLike,
-    left: ArrayLike | None = None,
-    right: ArrayLike | None = None,
+    x: ArrayLike, xp: ArrayLike, fp: ArrayLike, left: ArrayLike | None = None, right: ArrayLike | None = None,
     period: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
@@ -804,39 +510,20 @@ def ldexp(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 
 @overload
 def linspace(
-    start: ArrayLike,
-    stop: ArrayLike,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: Literal[False] = False,
-    dtype: DTypeLike | None = None,
-    axis: int = 0,
-    **kwargs: object,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, retstep: Literal[False] = False,
+    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.linspace`` in both ends."""
 
 @overload
 def linspace(
-    start: ArrayLike,
-    stop: ArrayLike,
-    num: int = 50,
-    endpoint: bool = True,
-    *,
-    retstep: Literal[True],
-    dtype: DTypeLike | None = None,
-    axis: int = 0,
-    **kwargs: object,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, *, retstep: Literal[True],
+    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def linspace(
-    start: ArrayLike,
-    stop: ArrayLike,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: DTypeLike | None = None,
-    axis: int = 0,
-    **kwargs: object,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: DTypeLike | None = None, axis: int = 0, **kwargs: object,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def log(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.log``."""
@@ -857,13 +544,8 @@ def logaddexp2(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.logaddexp2``."""
 
 def logspace(
-    start: ArrayLike,
-    stop: ArrayLike,
-    num: int = 50,
-    endpoint: bool = True,
-    base: ArrayLike = 10.0,
-    dtype: DTypeLike | None = None,
-    axis: int = 0,
+    start: ArrayLike, stop: ArrayLike, num: int = 50, endpoint: bool = True, base: ArrayLike = 10.0,
+    dtype: DTypeLike | None = None, axis: int = 0,
 ) -> Tensor:
     """Differentiable ``numpy.logspace`` in both ends and the base."""
 
@@ -877,12 +559,8 @@ def matvec(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """Differentiable ``numpy.matvec``: matrices times vectors, batched."""
 
 def max(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike | None = None,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False,
+    initial: ArrayLike | None = None, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.max``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`."""
 
@@ -890,21 +568,13 @@ def maximum(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.maximum``."""
 
 def mean(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    *,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, *, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.mean``; arguments as :func:`sum`."""
 
 def median(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    overwrite_input: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Tensor:
     """Differentiable ``numpy.median``; of an even number the two in the middle share the gradient."""
@@ -913,12 +583,8 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
     """Differentiable ``numpy.meshgrid``."""
 
 def min(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike | None = None,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, keepdims: bool = False,
+    initial: ArrayLike | None = None, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.min``. Ties share the gradient equally (docs/kinks.md); arguments as :func:`sum`."""
 
@@ -955,20 +621,13 @@ def nanmax(
     """Differentiable ``numpy.nanmax``."""
 
 def nanmean(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    **kw: object,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanmean``."""
 
 def nanmedian(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    overwrite_input: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Tensor:
     """Differentiable ``numpy.nanmedian``."""
@@ -979,66 +638,38 @@ def nanmin(
     """Differentiable ``numpy.nanmin``."""
 
 def nanpercentile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    *args: ArrayLike,
+    a: ArrayLike, q: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, *args: ArrayLike,
     **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanpercentile``, all methods."""
 
 def nanprod(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    **kw: object,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanprod``."""
 
 def nanquantile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    **kwargs: object,
+    a: ArrayLike, q: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None,
+    overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanquantile``, all methods."""
 
 def nanstd(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    **kw: object,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    ddof: float = 0, keepdims: bool = False, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanstd``."""
 
 def nansum(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    **kw: object,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nansum``."""
 
 def nanvar(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    **kw: object,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    ddof: float = 0, keepdims: bool = False, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.nanvar``."""
 
@@ -1060,30 +691,20 @@ def pad(
     """Differentiable ``numpy.pad``: constant padding, and every mode that copies elements (edge, wrap, reflect, symmetric)."""
 
 def partition(
-    a: ArrayLike,
-    kth: ArrayLike,
-    axis: int | None = -1,
-    kind: str = "introselect",
+    a: ArrayLike, kth: ArrayLike, axis: int | None = -1, kind: str = "introselect",
     order: str | Sequence[str] | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.partition``."""
 
 def percentile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    *args: ArrayLike,
+    a: ArrayLike, q: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None, *args: ArrayLike,
     **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.percentile``, all methods."""
 
 def piecewise(
-    x: ArrayLike,
-    condlist: ArrayLike | Sequence[ArrayLike],
-    funclist: Sequence[Callable[..., object] | ArrayLike],
-    *args: ArrayLike,
-    **kw: object,
+    x: ArrayLike, condlist: ArrayLike | Sequence[ArrayLike], funclist: Sequence[Callable[..., object] | ArrayLike],
+    *args: ArrayLike, **kw: object,
 ) -> Tensor:
     """Differentiable ``numpy.piecewise``; every function sees the elements of its own piece only."""
 
@@ -1112,13 +733,8 @@ def power(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.power``."""
 
 def prod(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike = 1,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, initial: ArrayLike = 1, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.prod``, exact where elements are zero; arguments as :func:`sum`."""
 
@@ -1135,14 +751,8 @@ def putmask(a: ArrayLike, mask: ArrayLike, values: ArrayLike) -> None:
     """``numpy.putmask``, recorded if ``a`` is a Tensor."""
 
 def quantile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-    **kwargs: object,
+    a: ArrayLike, q: ArrayLike, axis: int | Sequence[int] | None = None, out: None = None,
+    overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: object,
 ) -> Tensor:
     """Differentiable ``numpy.quantile`` in the values and, for the methods in which it moves, in ``q``."""
 
@@ -1171,11 +781,7 @@ def repeat(a: ArrayLike, repeats: ArrayLike, axis: int | None = None) -> Tensor:
     """Differentiable ``numpy.repeat``."""
 
 def reshape(
-    a: ArrayLike,
-    shape: int | Sequence[int] | None = None,
-    order: str = "C",
-    *,
-    newshape: ArrayLike | None = None,
+    a: ArrayLike, shape: int | Sequence[int] | None = None, order: str = "C", *, newshape: ArrayLike | None = None,
     copy: bool | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.reshape``."""
@@ -1210,11 +816,7 @@ def sinh(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.sinh``."""
 
 def sort(
-    a: ArrayLike,
-    axis: int | None = -1,
-    kind: str | None = None,
-    order: str | Sequence[str] | None = None,
-    *,
+    a: ArrayLike, axis: int | None = -1, kind: str | None = None, order: str | Sequence[str] | None = None, *,
     stable: bool | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.sort``: the elements in the order found (ties in their order of appearance)."""
@@ -1237,15 +839,8 @@ def stack(
     """Differentiable ``numpy.stack``: arrays of one shape along a new axis."""
 
 def std(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: ArrayLike = True,
-    mean: ArrayLike | None = None,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    ddof: float = 0, keepdims: bool = False, *, where: ArrayLike = True, mean: ArrayLike | None = None,
     correction: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.std``, with gradient 0 for a constant slice (docs/kinks.md)."""
@@ -1254,13 +849,8 @@ def subtract(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``numpy.subtract``."""
 
 def sum(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: ArrayLike = 0,
-    where: ArrayLike = True,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    keepdims: bool = False, initial: ArrayLike = 0, where: ArrayLike = True,
 ) -> Tensor:
     """Differentiable ``numpy.sum``."""
 
@@ -1329,15 +919,8 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Tens
     """Differentiable ``numpy.vander``."""
 
 def var(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: ArrayLike = True,
-    mean: ArrayLike | None = None,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, dtype: DTypeLike | None = None, out: None = None,
+    ddof: float = 0, keepdims: bool = False, *, where: ArrayLike = True, mean: ArrayLike | None = None,
     correction: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.var``: ``sum((a - mean)**2) / (n - ddof)``; a ``mean=`` that is not the mean is refused."""

@@ -1,3 +1,4 @@
+# fmt: off
 """numpy.linalg's functions and scipy.linalg's, differentiable, under the same names and with the same arguments.
 
 Written by docs/make_stubs.py; do not edit.
@@ -12,53 +13,11 @@ from autodiff.signatures import ArrayLike, EigResult, QRResult, SlogdetResult, S
 from autodiff.tensor import Tensor
 
 __all__ = [
-    "block_diag",
-    "cho_factor",
-    "cho_solve",
-    "circulant",
-    "expm",
-    "hankel",
-    "lu",
-    "lu_factor",
-    "lu_solve",
-    "matrix_function",
-    "solve_banded",
-    "solve_sylvester",
-    "solve_toeplitz",
-    "solve_triangular",
-    "solveh_banded",
-    "sqrtm",
-    "toeplitz",
-    "cholesky",
-    "cond",
-    "cross",
-    "det",
-    "diagonal",
-    "eig",
-    "eigh",
-    "eigvals",
-    "eigvalsh",
-    "inv",
-    "lstsq",
-    "matmul",
-    "matrix_norm",
-    "matrix_power",
-    "matrix_transpose",
-    "multi_dot",
-    "norm",
-    "outer",
-    "pinv",
-    "qr",
-    "slogdet",
-    "solve",
-    "svd",
-    "svdvals",
-    "tensordot",
-    "tensorinv",
-    "tensorsolve",
-    "trace",
-    "vecdot",
-    "vector_norm",
+    "block_diag", "cho_factor", "cho_solve", "circulant", "expm", "hankel", "lu", "lu_factor", "lu_solve",
+    "matrix_function", "solve_banded", "solve_sylvester", "solve_toeplitz", "solve_triangular", "solveh_banded",
+    "sqrtm", "toeplitz", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv",
+    "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]
 
 def block_diag(*arrs: ArrayLike) -> Tensor:
@@ -125,10 +84,7 @@ def lu_factor(a: ArrayLike, overwrite_a: bool = False, check_finite: bool = True
     """L and U in one matrix, and the pivots (a constant), as ``scipy.linalg.lu_factor``."""
 
 def lu_solve(
-    lu_and_piv: tuple[ArrayLike, ArrayLike],
-    b: ArrayLike,
-    trans: int = 0,
-    overwrite_b: bool = False,
+    lu_and_piv: tuple[ArrayLike, ArrayLike], b: ArrayLike, trans: int = 0, overwrite_b: bool = False,
     check_finite: bool = True,
 ) -> Tensor:
     """Solve ``a x = b`` given ``lu_factor(a)``, as ``scipy.linalg.lu_solve``; trans 1 or 2: with the (conjugate) transpose."""
@@ -172,14 +128,8 @@ def slogdet(a: ArrayLike) -> SlogdetResult:
     """Differentiable ``numpy.linalg.slogdet``: sign and logarithm of the absolute determinant. Of real matrices the sign is a constant."""
 
 def solve(
-    a: ArrayLike,
-    b: ArrayLike,
-    lower: bool = False,
-    overwrite_a: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-    assume_a: str | None = None,
-    transposed: bool = False,
+    a: ArrayLike, b: ArrayLike, lower: bool = False, overwrite_a: bool = False, overwrite_b: bool = False,
+    check_finite: bool = True, assume_a: str | None = None, transposed: bool = False,
 ) -> Tensor:
     """Solve ``a x = b``, as ``scipy.linalg.solve`` and ``numpy.linalg.solve``."""
 
@@ -193,22 +143,13 @@ def solve_toeplitz(c_or_cr: ArrayLike, b: ArrayLike, check_finite: bool = True) 
     """Solve with a Toeplitz matrix, given by its first column or by column and row, as ``scipy.linalg.solve_toeplitz``."""
 
 def solve_triangular(
-    a: ArrayLike,
-    b: ArrayLike,
-    trans: int | str = 0,
-    lower: bool = False,
-    unit_diagonal: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
+    a: ArrayLike, b: ArrayLike, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False,
+    overwrite_b: bool = False, check_finite: bool = True,
 ) -> Tensor:
     """Solve with a triangular matrix, of which only the named triangle is read, as ``scipy.linalg.solve_triangular``."""
 
 def solveh_banded(
-    ab: ArrayLike,
-    b: ArrayLike,
-    overwrite_ab: bool = False,
-    overwrite_b: bool = False,
-    lower: bool = False,
+    ab: ArrayLike, b: ArrayLike, overwrite_ab: bool = False, overwrite_b: bool = False, lower: bool = False,
     check_finite: bool = True,
 ) -> Tensor:
     """Solve with a Hermitian positive definite banded matrix, as ``scipy.linalg.solveh_banded``."""

@@ -1,3 +1,4 @@
+# fmt: off
 """scipy.signal's functions, differentiable, under the same names: convolutions and filters.
 
 Written by docs/make_stubs.py; do not edit.
@@ -9,23 +10,8 @@ from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
 __all__ = [
-    "convolve",
-    "convolve2d",
-    "correlate",
-    "correlate2d",
-    "detrend",
-    "fftconvolve",
-    "filtfilt",
-    "lfilter",
-    "lfilter_zi",
-    "medfilt",
-    "medfilt2d",
-    "oaconvolve",
-    "order_filter",
-    "savgol_filter",
-    "sos2tf",
-    "sosfilt",
-    "zpk2tf",
+    "convolve", "convolve2d", "correlate", "correlate2d", "detrend", "fftconvolve", "filtfilt", "lfilter",
+    "lfilter_zi", "medfilt", "medfilt2d", "oaconvolve", "order_filter", "savgol_filter", "sos2tf", "sosfilt", "zpk2tf",
 ]
 
 def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Tensor:
@@ -50,22 +36,14 @@ def detrend(
     """The signal without its mean or straight line, between breaks, as ``scipy.signal.detrend``."""
 
 def fftconvolve(
-    in1: ArrayLike,
-    in2: ArrayLike,
-    mode: str = "full",
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full",
     axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
 
 def filtfilt(
-    b: ArrayLike,
-    a: ArrayLike,
-    x: ArrayLike,
-    axis: int = -1,
-    padtype: str | None = "odd",
-    padlen: int | None = None,
-    method: str = "pad",
-    irlen: int | None = None,
+    b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, padtype: str | None = "odd", padlen: int | None = None,
+    method: str = "pad", irlen: int | None = None,
 ) -> Tensor:
     """A filter run forwards and backwards, as ``scipy.signal.filtfilt`` with the method "pad"."""
 
@@ -82,9 +60,7 @@ def medfilt2d(input: ArrayLike, kernel_size: ArrayLike = 3) -> Tensor:
     """:func:`medfilt` of a matrix, as ``scipy.signal.medfilt2d``."""
 
 def oaconvolve(
-    in1: ArrayLike,
-    in2: ArrayLike,
-    mode: str = "full",
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full",
     axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
     """Convolution by Fourier transforms, as ``scipy.signal.fftconvolve``; axes that are not named broadcast."""
@@ -93,14 +69,8 @@ def order_filter(a: ArrayLike, domain: ArrayLike, rank: int) -> Tensor:
     """The element of a rank among the neighbours in a domain, zeros beyond, as ``scipy.signal.order_filter``."""
 
 def savgol_filter(
-    x: ArrayLike,
-    window_length: int,
-    polyorder: int,
-    deriv: int = 0,
-    delta: float = 1.0,
-    axis: int = -1,
-    mode: str = "interp",
-    cval: float = 0.0,
+    x: ArrayLike, window_length: int, polyorder: int, deriv: int = 0, delta: float = 1.0, axis: int = -1,
+    mode: str = "interp", cval: float = 0.0,
 ) -> Tensor:
     """The polynomial through the neighbours of every sample, or its derivative, as ``scipy.signal.savgol_filter``."""
 

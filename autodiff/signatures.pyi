@@ -1,3 +1,4 @@
+# fmt: off
 """What type checkers know of a Tensor besides its source: operators and PyTorch's words on it.
 
 Written by docs/make_stubs.py; do not edit.
@@ -156,9 +157,7 @@ class Signatures:
     def neg(self) -> Tensor: ...
     def nelement(self) -> builtins.int: ...
     def norm(
-        self,
-        p: ArrayLike | None = None,
-        dim: builtins.int | Sequence[builtins.int] | None = None,
+        self, p: ArrayLike | None = None, dim: builtins.int | Sequence[builtins.int] | None = None,
         keepdim: builtins.bool = False,
     ) -> Tensor: ...
     def numel(self) -> builtins.int: ...

@@ -1,3 +1,4 @@
+# fmt: off
 """scipy.special's functions under our own names: ``autodiff.special.erf(x)``. Needs SciPy.
 
 Written by docs/make_stubs.py; do not edit.
@@ -207,15 +208,8 @@ def gammaln(x: ArrayLike) -> Tensor:
     """Differentiable ``gammaln``."""
 
 def gammasgn(
-    x: ArrayLike,
-    /,
-    out: ArrayLike | None = None,
-    *,
-    where: ArrayLike = True,
-    casting: str = "same_kind",
-    order: str | Sequence[str] | None = "K",
-    dtype: DTypeLike | None = None,
-    subok: bool = True,
+    x: ArrayLike, /, out: ArrayLike | None = None, *, where: ArrayLike = True, casting: str = "same_kind",
+    order: str | Sequence[str] | None = "K", dtype: DTypeLike | None = None, subok: bool = True,
     signature: ArrayLike | None = None,
 ) -> np.ndarray:
     """gammasgn(x, out=None)"""
@@ -330,29 +324,19 @@ def logit(x: ArrayLike) -> Tensor:
 
 @overload
 def logsumexp(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    b: ArrayLike | None = None,
-    keepdims: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, b: ArrayLike | None = None, keepdims: bool = False,
     return_sign: Literal[False] = False,
 ) -> Tensor:
     """``log(sum(b * exp(a)))``, stable for any magnitude."""
 
 @overload
 def logsumexp(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    b: ArrayLike | None = None,
-    keepdims: bool = False,
-    *,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, b: ArrayLike | None = None, keepdims: bool = False, *,
     return_sign: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def logsumexp(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    b: ArrayLike | None = None,
-    keepdims: bool = False,
+    a: ArrayLike, axis: int | Sequence[int] | None = None, b: ArrayLike | None = None, keepdims: bool = False,
     return_sign: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def multigammaln(a: ArrayLike, d: int) -> Tensor:

@@ -17,6 +17,7 @@ import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -412,8 +413,21 @@ def stubs() -> dict[str, str]:
     return {name: formatted(name, text) for name, text in texts.items()}
 
 
+def filled(text: str) -> str:
+    """The same with long signatures' parameters and listed names side by side, where ruff gives each a line."""
+
+    def fill(match: re.Match[str]) -> str:
+        head, indent, parameters = match.groups()
+        # A space that does not end a parameter is no place to break a line.
+        words = " ".join(line.strip() for line in parameters.splitlines()).replace(" ", "\0").replace(",\0", ", ")
+        lines = textwrap.fill(words, 119, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        return f"{head}{lines.replace(chr(0), ' ')}\n"
+
+    return "# fmt: off\n" + re.sub(r"( *def \w+\(.*\n|__all__ = \[\n)( +)((?:.*,\n)+)", fill, text)
+
+
 def formatted(name: str, text: str) -> str:
-    """As ruff leaves it, imports sorted and those that are not used gone."""
+    """As ruff leaves it, imports sorted and those that are not used gone, with fewer lines."""
     for command in (["check", "--fix", "-q", "--select", "I,F401"], ["format", "-q"]):
         text = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", f"autodiff/{name}", "-"],
@@ -423,7 +437,7 @@ def formatted(name: str, text: str) -> str:
             check=True,
             cwd=PACKAGE.parent,
         ).stdout
-    return text
+    return filled(text)
 
 
 if __name__ == "__main__":

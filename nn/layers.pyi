@@ -1,3 +1,4 @@
+# fmt: off
 """The layers that call a function of :mod:`nn.functional` and hold its options: a row each.
 
 Written by docs/make_stubs.py; do not edit.
@@ -18,120 +19,23 @@ from nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm
 from nn.table import FunctionLayer
 
 __all__ = [
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveAvgPool3d",
-    "AdaptiveMaxPool1d",
-    "AdaptiveMaxPool2d",
-    "AdaptiveMaxPool3d",
-    "AlphaDropout",
-    "AvgPool1d",
-    "AvgPool2d",
-    "AvgPool3d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CELU",
-    "CTCLoss",
-    "ChannelShuffle",
-    "CircularPad1d",
-    "CircularPad2d",
-    "CircularPad3d",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ConstantPad3d",
-    "CosineEmbeddingLoss",
-    "CosineSimilarity",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Dropout1d",
-    "Dropout2d",
-    "Dropout3d",
-    "ELU",
-    "FeatureAlphaDropout",
-    "Fold",
-    "FractionalMaxPool2d",
-    "FractionalMaxPool3d",
-    "GELU",
-    "GLU",
-    "GaussianNLLLoss",
-    "Hardshrink",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "HingeEmbeddingLoss",
-    "HuberLoss",
-    "KLDivLoss",
-    "L1Loss",
-    "LPPool1d",
-    "LPPool2d",
-    "LPPool3d",
-    "LazyBatchNorm1d",
-    "LazyBatchNorm2d",
-    "LazyBatchNorm3d",
-    "LazyConv1d",
-    "LazyConv2d",
-    "LazyConv3d",
-    "LazyConvTranspose1d",
-    "LazyConvTranspose2d",
-    "LazyConvTranspose3d",
-    "LazyInstanceNorm1d",
-    "LazyInstanceNorm2d",
-    "LazyInstanceNorm3d",
-    "LazyLinear",
-    "LeakyReLU",
-    "LocalResponseNorm",
-    "LogSigmoid",
-    "LogSoftmax",
-    "MSELoss",
-    "MarginRankingLoss",
-    "MaxPool1d",
-    "MaxPool2d",
-    "MaxPool3d",
-    "MaxUnpool1d",
-    "MaxUnpool2d",
-    "MaxUnpool3d",
-    "Maxout",
-    "Mish",
-    "MultiLabelMarginLoss",
-    "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss",
-    "NLLLoss",
-    "PairwiseDistance",
-    "PixelShuffle",
-    "PixelUnshuffle",
-    "PoissonNLLLoss",
-    "RReLU",
-    "ReLU",
-    "ReLU6",
-    "ReflectionPad1d",
-    "ReflectionPad2d",
-    "ReflectionPad3d",
-    "ReplicationPad1d",
-    "ReplicationPad2d",
-    "ReplicationPad3d",
-    "SELU",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "Softmax",
-    "Softmax2d",
-    "Softmin",
-    "Softplus",
-    "Softshrink",
-    "Softsign",
-    "Tanh",
-    "Tanhshrink",
-    "Threshold",
-    "TripletMarginLoss",
-    "TripletMarginWithDistanceLoss",
-    "Unfold",
-    "Upsample",
-    "UpsamplingBilinear2d",
-    "UpsamplingNearest2d",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d", "AlphaDropout", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "CELU",
+    "CTCLoss", "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d",
+    "ConstantPad3d", "CosineEmbeddingLoss", "CosineSimilarity", "CrossEntropyLoss", "Dropout", "Dropout1d",
+    "Dropout2d", "Dropout3d", "ELU", "FeatureAlphaDropout", "Fold", "FractionalMaxPool2d", "FractionalMaxPool3d",
+    "GELU", "GLU", "GaussianNLLLoss", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "HingeEmbeddingLoss",
+    "HuberLoss", "KLDivLoss", "L1Loss", "LPPool1d", "LPPool2d", "LPPool3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
+    "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d",
+    "LazyConvTranspose3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LazyLinear", "LeakyReLU",
+    "LocalResponseNorm", "LogSigmoid", "LogSoftmax", "MSELoss", "MarginRankingLoss", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Maxout", "Mish", "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss", "PairwiseDistance", "PixelShuffle", "PixelUnshuffle",
+    "PoissonNLLLoss", "RReLU", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d",
+    "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "SELU", "SiLU", "Sigmoid", "SmoothL1Loss",
+    "SoftMarginLoss", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
+    "Threshold", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "Unfold", "Upsample", "UpsamplingBilinear2d",
+    "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
 ]
 
 Given = TypeVar("Given", default=Tensor)
@@ -164,21 +68,17 @@ class AdaptiveMaxPool1d(FunctionLayer, Generic[Given]):
     return_indices: bool
     @overload
     def __init__(
-        self: AdaptiveMaxPool1d[Tensor],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool1d[Tensor], output_size: int | Sequence[int | None] | None,
         return_indices: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool1d[tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
-        *,
+        self: AdaptiveMaxPool1d[tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None, *,
         return_indices: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool1d[Tensor | tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool1d[Tensor | tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None,
         return_indices: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -192,21 +92,17 @@ class AdaptiveMaxPool2d(FunctionLayer, Generic[Given]):
     return_indices: bool
     @overload
     def __init__(
-        self: AdaptiveMaxPool2d[Tensor],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool2d[Tensor], output_size: int | Sequence[int | None] | None,
         return_indices: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool2d[tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
-        *,
+        self: AdaptiveMaxPool2d[tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None, *,
         return_indices: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool2d[Tensor | tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool2d[Tensor | tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None,
         return_indices: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -220,21 +116,17 @@ class AdaptiveMaxPool3d(FunctionLayer, Generic[Given]):
     return_indices: bool
     @overload
     def __init__(
-        self: AdaptiveMaxPool3d[Tensor],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool3d[Tensor], output_size: int | Sequence[int | None] | None,
         return_indices: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool3d[tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
-        *,
+        self: AdaptiveMaxPool3d[tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None, *,
         return_indices: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
-        self: AdaptiveMaxPool3d[Tensor | tuple[Tensor, Tensor]],
-        output_size: int | Sequence[int | None] | None,
+        self: AdaptiveMaxPool3d[Tensor | tuple[Tensor, Tensor]], output_size: int | Sequence[int | None] | None,
         return_indices: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -258,12 +150,8 @@ class AvgPool1d(FunctionLayer):
     ceil_mode: bool
     count_include_pad: bool
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
@@ -277,12 +165,8 @@ class AvgPool2d(FunctionLayer):
     count_include_pad: bool
     divisor_override: int | None
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -297,12 +181,8 @@ class AvgPool3d(FunctionLayer):
     count_include_pad: bool
     divisor_override: int | None
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -428,10 +308,7 @@ class CrossEntropyLoss(FunctionLayer):
     reduction: str
     label_smoothing: float
     def __init__(
-        self,
-        weight: ArrayLike | None = None,
-        ignore_index: int = -100,
-        reduction: str = "mean",
+        self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -494,12 +371,8 @@ class Fold(FunctionLayer):
     padding: int | Sequence[int]
     stride: int | Sequence[int] | None
     def __init__(
-        self,
-        output_size: int | Sequence[int | None] | None,
-        kernel_size: int | Sequence[int],
-        dilation: int | Sequence[int] = 1,
-        padding: int | Sequence[int] = 0,
-        stride: int | Sequence[int] | None = 1,
+        self, output_size: int | Sequence[int | None] | None, kernel_size: int | Sequence[int],
+        dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] | None = 1,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
@@ -514,33 +387,23 @@ class FractionalMaxPool2d(FunctionLayer, Generic[Given]):
     generator: np.random.Generator | None
     @overload
     def __init__(
-        self: FractionalMaxPool2d[Tensor],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        return_indices: Literal[False] = False,
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool2d[Tensor], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None,
+        return_indices: Literal[False] = False, _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: FractionalMaxPool2d[tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        *,
-        return_indices: Literal[True],
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool2d[tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None, *,
+        return_indices: Literal[True], _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: FractionalMaxPool2d[Tensor | tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        return_indices: bool = False,
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool2d[Tensor | tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None,
+        return_indices: bool = False, _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -558,33 +421,23 @@ class FractionalMaxPool3d(FunctionLayer, Generic[Given]):
     generator: np.random.Generator | None
     @overload
     def __init__(
-        self: FractionalMaxPool3d[Tensor],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        return_indices: Literal[False] = False,
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool3d[Tensor], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None,
+        return_indices: Literal[False] = False, _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: FractionalMaxPool3d[tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        *,
-        return_indices: Literal[True],
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool3d[tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None, *,
+        return_indices: Literal[True], _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: FractionalMaxPool3d[Tensor | tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        output_size: int | Sequence[int | None] | None = None,
-        output_ratio: ArrayLike | None = None,
-        return_indices: bool = False,
-        _random_samples: ArrayLike | None = None,
+        self: FractionalMaxPool3d[Tensor | tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None = None, output_ratio: ArrayLike | None = None,
+        return_indices: bool = False, _random_samples: ArrayLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -690,10 +543,7 @@ class LPPool1d(FunctionLayer):
     stride: int | Sequence[int] | None
     ceil_mode: bool
     def __init__(
-        self,
-        norm_type: float,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         ceil_mode: bool = False,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -706,10 +556,7 @@ class LPPool2d(FunctionLayer):
     stride: int | Sequence[int] | None
     ceil_mode: bool
     def __init__(
-        self,
-        norm_type: float,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         ceil_mode: bool = False,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -722,10 +569,7 @@ class LPPool3d(FunctionLayer):
     stride: int | Sequence[int] | None
     ceil_mode: bool
     def __init__(
-        self,
-        norm_type: float,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         ceil_mode: bool = False,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -734,113 +578,60 @@ class LazyBatchNorm1d(BatchNorm1d):
     """:class:`BatchNorm1d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        convention: str = "torch",
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., convention: str = "torch", *, bias: bool = True,
     ) -> None: ...
 
 class LazyBatchNorm2d(BatchNorm2d):
     """:class:`BatchNorm2d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        convention: str = "torch",
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., convention: str = "torch", *, bias: bool = True,
     ) -> None: ...
 
 class LazyBatchNorm3d(BatchNorm3d):
     """:class:`BatchNorm3d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        convention: str = "torch",
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., convention: str = "torch", *, bias: bool = True,
     ) -> None: ...
 
 class LazyConv1d(Conv1d):
     """:class:`Conv1d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
-        generator: np.random.Generator | None = None,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", dtype: DTypeLike = ..., generator: np.random.Generator | None = None,
     ) -> None: ...
 
 class LazyConv2d(Conv2d):
     """:class:`Conv2d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
-        generator: np.random.Generator | None = None,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", dtype: DTypeLike = ..., generator: np.random.Generator | None = None,
     ) -> None: ...
 
 class LazyConv3d(Conv3d):
     """:class:`Conv3d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
-        generator: np.random.Generator | None = None,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", dtype: DTypeLike = ..., generator: np.random.Generator | None = None,
     ) -> None: ...
 
 class LazyConvTranspose1d(ConvTranspose1d):
     """:class:`ConvTranspose1d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        output_padding: int | Sequence[int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | Sequence[int] = 1,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, bias: bool = True,
+        dilation: int | Sequence[int] = 1, padding_mode: str = "zeros", dtype: DTypeLike = ...,
         generator: np.random.Generator | None = None,
     ) -> None: ...
 
@@ -848,17 +639,9 @@ class LazyConvTranspose2d(ConvTranspose2d):
     """:class:`ConvTranspose2d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        output_padding: int | Sequence[int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | Sequence[int] = 1,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, bias: bool = True,
+        dilation: int | Sequence[int] = 1, padding_mode: str = "zeros", dtype: DTypeLike = ...,
         generator: np.random.Generator | None = None,
     ) -> None: ...
 
@@ -866,17 +649,9 @@ class LazyConvTranspose3d(ConvTranspose3d):
     """:class:`ConvTranspose3d` that takes ``in_channels`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = 1,
-        padding: int | Sequence[int] = 0,
-        output_padding: int | Sequence[int] = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: int | Sequence[int] = 1,
-        padding_mode: str = "zeros",
-        dtype: DTypeLike = ...,
+        self, out_channels: int, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = 1,
+        padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, bias: bool = True,
+        dilation: int | Sequence[int] = 1, padding_mode: str = "zeros", dtype: DTypeLike = ...,
         generator: np.random.Generator | None = None,
     ) -> None: ...
 
@@ -884,42 +659,24 @@ class LazyInstanceNorm1d(InstanceNorm1d):
     """:class:`InstanceNorm1d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., *, bias: bool = True,
     ) -> None: ...
 
 class LazyInstanceNorm2d(InstanceNorm2d):
     """:class:`InstanceNorm2d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., *, bias: bool = True,
     ) -> None: ...
 
 class LazyInstanceNorm3d(InstanceNorm3d):
     """:class:`InstanceNorm3d` that takes ``num_features`` from its first input, and is of that class from then on."""
 
     def __init__(
-        self,
-        eps: float = 1e-05,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = ...,
-        *,
-        bias: bool = True,
+        self, eps: float = 1e-05, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        dtype: DTypeLike = ..., *, bias: bool = True,
     ) -> None: ...
 
 class LazyLinear(Linear):
@@ -989,34 +746,21 @@ class MaxPool1d(FunctionLayer, Generic[Given]):
     ceil_mode: bool
     @overload
     def __init__(
-        self: MaxPool1d[Tensor],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: Literal[False] = False,
+        self: MaxPool1d[Tensor], kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, return_indices: Literal[False] = False,
         ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool1d[tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        *,
-        return_indices: Literal[True],
-        ceil_mode: bool = False,
+        self: MaxPool1d[tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        *, return_indices: Literal[True], ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool1d[Tensor | tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
+        self: MaxPool1d[Tensor | tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        return_indices: bool = False, ceil_mode: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
         self, input: ArrayLike
@@ -1033,34 +777,21 @@ class MaxPool2d(FunctionLayer, Generic[Given]):
     ceil_mode: bool
     @overload
     def __init__(
-        self: MaxPool2d[Tensor],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: Literal[False] = False,
+        self: MaxPool2d[Tensor], kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, return_indices: Literal[False] = False,
         ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool2d[tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        *,
-        return_indices: Literal[True],
-        ceil_mode: bool = False,
+        self: MaxPool2d[tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        *, return_indices: Literal[True], ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool2d[Tensor | tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
+        self: MaxPool2d[Tensor | tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        return_indices: bool = False, ceil_mode: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
         self, input: ArrayLike
@@ -1077,34 +808,21 @@ class MaxPool3d(FunctionLayer, Generic[Given]):
     ceil_mode: bool
     @overload
     def __init__(
-        self: MaxPool3d[Tensor],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: Literal[False] = False,
+        self: MaxPool3d[Tensor], kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, return_indices: Literal[False] = False,
         ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool3d[tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        *,
-        return_indices: Literal[True],
-        ceil_mode: bool = False,
+        self: MaxPool3d[tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        *, return_indices: Literal[True], ceil_mode: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: MaxPool3d[Tensor | tuple[Tensor, Tensor]],
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
+        self: MaxPool3d[Tensor | tuple[Tensor, Tensor]], kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        return_indices: bool = False, ceil_mode: bool = False,
     ) -> None: ...
     def forward(  # type: ignore[override]
         self, input: ArrayLike
@@ -1117,9 +835,7 @@ class MaxUnpool1d(FunctionLayer):
     stride: int | Sequence[int] | None
     padding: int | Sequence[int]
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -1133,9 +849,7 @@ class MaxUnpool2d(FunctionLayer):
     stride: int | Sequence[int] | None
     padding: int | Sequence[int]
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -1149,9 +863,7 @@ class MaxUnpool3d(FunctionLayer):
     stride: int | Sequence[int] | None
     padding: int | Sequence[int]
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
+        self, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
         padding: int | Sequence[int] = 0,
     ) -> None: ...
     def forward(  # type: ignore[override]
@@ -1441,12 +1153,8 @@ class TripletMarginWithDistanceLoss(FunctionLayer):
     swap: bool
     reduction: str
     def __init__(
-        self,
-        *,
-        distance_function: Callable[[Tensor, Tensor], object] | None = None,
-        margin: float = 1.0,
-        swap: bool = False,
-        reduction: str = "mean",
+        self, *, distance_function: Callable[[Tensor, Tensor], object] | None = None, margin: float = 1.0,
+        swap: bool = False, reduction: str = "mean",
     ) -> None: ...
     def forward(  # type: ignore[override]
         self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike
@@ -1460,10 +1168,7 @@ class Unfold(FunctionLayer):
     padding: int | Sequence[int]
     stride: int | Sequence[int] | None
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        dilation: int | Sequence[int] = 1,
-        padding: int | Sequence[int] = 0,
+        self, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
         stride: int | Sequence[int] | None = 1,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
@@ -1477,12 +1182,8 @@ class Upsample(FunctionLayer):
     align_corners: bool | None
     recompute_scale_factor: bool | None
     def __init__(
-        self,
-        size: int | Sequence[int] | None = None,
-        scale_factor: float | Sequence[float] | None = None,
-        mode: str = "nearest",
-        align_corners: bool | None = None,
-        recompute_scale_factor: bool | None = None,
+        self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest", align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 

@@ -1,3 +1,4 @@
+# fmt: off
 """Functions with PyTorch's names, argument order and defaults: state and conventions over the fused primitives.
 
 Written by docs/make_stubs.py; do not edit.
@@ -12,123 +13,23 @@ from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
 __all__ = [
-    "celu",
-    "celu_",
-    "elu",
-    "elu_",
-    "gelu",
-    "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "hardtanh_",
-    "leaky_relu",
-    "leaky_relu_",
-    "log_softmax",
-    "logsigmoid",
-    "maxout",
-    "mish",
-    "prelu",
-    "relu",
-    "relu6",
-    "relu_",
-    "rrelu",
-    "rrelu_",
-    "selu",
-    "selu_",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanh",
-    "tanhshrink",
-    "threshold",
-    "threshold_",
-    "bilinear",
-    "linear",
-    "attention_with_weights",
-    "scaled_dot_product_attention",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "ctc_loss",
-    "cosine_similarity",
-    "huber_loss",
-    "l1_loss",
-    "mse_loss",
-    "normalize",
-    "pairwise_distance",
-    "pdist",
-    "smooth_l1_loss",
-    "alpha_dropout",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "feature_alpha_dropout",
-    "gumbel_softmax",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "gaussian_nll_loss",
-    "kl_div",
-    "nll_loss",
-    "poisson_nll_loss",
-    "cosine_embedding_loss",
-    "hinge_embedding_loss",
-    "margin_ranking_loss",
-    "multi_margin_loss",
-    "multilabel_margin_loss",
-    "multilabel_soft_margin_loss",
-    "soft_margin_loss",
-    "triplet_margin_loss",
-    "triplet_margin_with_distance_loss",
-    "batch_norm",
-    "batch_renorm",
-    "group_norm",
-    "instance_norm",
-    "layer_norm",
-    "local_response_norm",
-    "rms_norm",
-    "pad",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "fractional_max_pool2d",
-    "fractional_max_pool3d",
-    "lp_pool1d",
-    "lp_pool2d",
-    "lp_pool3d",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "max_unpool1d",
-    "max_unpool2d",
-    "max_unpool3d",
-    "embedding",
-    "embedding_bag",
-    "one_hot",
-    "affine_grid",
-    "channel_shuffle",
-    "fold",
-    "grid_sample",
-    "interpolate",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "unfold",
+    "celu", "celu_", "elu", "elu_", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
+    "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid", "maxout", "mish", "prelu", "relu", "relu6", "relu_",
+    "rrelu", "rrelu_", "selu", "selu_", "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "tanh", "tanhshrink", "threshold", "threshold_", "bilinear", "linear", "attention_with_weights",
+    "scaled_dot_product_attention", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "ctc_loss", "cosine_similarity", "huber_loss", "l1_loss", "mse_loss", "normalize",
+    "pairwise_distance", "pdist", "smooth_l1_loss", "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "feature_alpha_dropout", "gumbel_softmax", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "cross_entropy", "gaussian_nll_loss", "kl_div", "nll_loss", "poisson_nll_loss", "cosine_embedding_loss",
+    "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss", "multilabel_margin_loss",
+    "multilabel_soft_margin_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm",
+    "pad", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "fractional_max_pool2d",
+    "fractional_max_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
+    "max_unpool1d", "max_unpool2d", "max_unpool3d", "embedding", "embedding_bag", "one_hot", "affine_grid",
+    "channel_shuffle", "fold", "grid_sample", "interpolate", "pixel_shuffle", "pixel_unshuffle", "unfold",
 ]
 
 def adaptive_avg_pool1d(input: ArrayLike, output_size: int | Sequence[int | None] | None) -> Tensor:
@@ -191,78 +92,41 @@ def alpha_dropout(
     """Dropout for SELU: a dropped element becomes SELU's lowest value, and an affine map keeps mean 0 and variance 1 (Klambauer et al. 2017, arXiv 1706.02515)."""
 
 def attention_with_weights(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    attn_mask: ArrayLike | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    generator: np.random.Generator | None = None,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, attn_mask: ArrayLike | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, generator: np.random.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """:func:`scaled_dot_product_attention` that hands out its weights, too: slower, composed of elementary operations."""
 
 def avg_pool1d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of every window."""
 
 def avg_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of every window."""
 
 def avg_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of every window."""
 
 def batch_norm(
-    input: ArrayLike,
-    running_mean: ArrayLike,
-    running_var: ArrayLike,
-    weight: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-05,
-    *,
-    ddof: int = 1,
+    input: ArrayLike, running_mean: ArrayLike, running_var: ArrayLike, weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-05, *, ddof: int = 1,
 ) -> Tensor:
     """Normalise every channel, by the batch's statistics in training and by the running ones otherwise."""
 
 def batch_renorm(
-    input: ArrayLike,
-    running_mean: ArrayLike,
-    running_std: ArrayLike,
-    weight: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    training: bool = False,
-    momentum: float = 0.01,
-    eps: float = 1e-05,
-    rmax: float = 3.0,
-    dmax: float = 5.0,
-    *,
-    eps_mode: str = "inside",
-    statistic: str = "std",
-    ddof: int = 0,
+    input: ArrayLike, running_mean: ArrayLike, running_std: ArrayLike, weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None, training: bool = False, momentum: float = 0.01, eps: float = 1e-05,
+    rmax: float = 3.0, dmax: float = 5.0, *, eps_mode: str = "inside", statistic: str = "std", ddof: int = 0,
 ) -> Tensor:
     """Batch normalisation that training corrects towards the running statistics, by which evaluation normalises (Ioffe 2017, arXiv 1702.03275)."""
 
@@ -275,10 +139,7 @@ def binary_cross_entropy(
     """``-(t log x + (1 - t) log(1 - x))`` of probabilities; logarithms end at -100, as in PyTorch."""
 
 def binary_cross_entropy_with_logits(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    reduction: str = "mean",
+    input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, reduction: str = "mean",
     pos_weight: ArrayLike | None = None,
 ) -> Tensor:
     """``-(pos_weight t log sigmoid(x) + (1 - t) log(1 - sigmoid(x)))`` of scores, stable for any magnitude."""
@@ -293,70 +154,40 @@ def channel_shuffle(input: ArrayLike, groups: int) -> Tensor:
     """The channels of ``groups`` groups, interleaved (Zhang et al. 2018, arXiv 1707.01083)."""
 
 def conv1d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
 ) -> Tensor:
     """Convolution over one axis; the kernel is not flipped."""
 
 def conv2d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
 ) -> Tensor:
     """Convolution over two axes; the kernel is not flipped."""
 
 def conv3d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
 ) -> Tensor:
     """Convolution over three axes; the kernel is not flipped."""
 
 def conv_transpose1d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """The transpose of :func:`conv1d` as a linear map of its input."""
 
 def conv_transpose2d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """The transpose of :func:`conv2d` as a linear map of its input."""
 
 def conv_transpose3d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: int | Sequence[int] | None = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: int | Sequence[int] | None = 1,
+    padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """The transpose of :func:`conv3d` as a linear map of its input."""
@@ -370,23 +201,14 @@ def cosine_similarity(x1: ArrayLike, x2: ArrayLike, dim: int = 1, eps: float = 1
     """``x1 . x2 / (max(||x1||, eps) max(||x2||, eps))`` along ``dim``."""
 
 def cross_entropy(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of ``softmax(input)`` with class indices or class probabilities."""
 
 def ctc_loss(
-    log_probs: ArrayLike,
-    targets: ArrayLike,
-    input_lengths: ArrayLike,
-    target_lengths: ArrayLike,
-    blank: int = 0,
-    reduction: str = "mean",
-    zero_infinity: bool = False,
+    log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike, target_lengths: ArrayLike, blank: int = 0,
+    reduction: str = "mean", zero_infinity: bool = False,
 ) -> Tensor:
     """The negative log-probability of a label sequence, summed over all its alignments (Graves et al. 2006)."""
 
@@ -417,28 +239,15 @@ def elu_(input: ArrayLike, alpha: float = 1.0) -> Tensor:
     """What :func:`elu` gives, written over ``input``, which is returned."""
 
 def embedding(
-    input: ArrayLike,
-    weight: ArrayLike,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
+    input: ArrayLike, weight: ArrayLike, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Tensor:
     """Rows of ``weight`` at the indices ``input``; the gradient of a row that is read several times is the sum."""
 
 def embedding_bag(
-    input: ArrayLike,
-    weight: ArrayLike,
-    offsets: ArrayLike | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
-    scale_grad_by_freq: bool = False,
-    mode: str = "mean",
-    sparse: bool = False,
-    per_sample_weights: ArrayLike | None = None,
-    include_last_offset: bool = False,
-    padding_idx: int | None = None,
+    input: ArrayLike, weight: ArrayLike, offsets: ArrayLike | None = None, max_norm: float | None = None,
+    norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+    per_sample_weights: ArrayLike | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
 ) -> Tensor:
     """Sums, means or maxima of the rows of ``weight`` that each bag of indices names; zeros for an empty bag."""
 
@@ -448,79 +257,49 @@ def feature_alpha_dropout(
     """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
 
 def fold(
-    input: ArrayLike,
-    output_size: int | Sequence[int | None] | None,
-    kernel_size: int | Sequence[int],
-    dilation: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    stride: int | Sequence[int] | None = 1,
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, kernel_size: int | Sequence[int],
+    dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] | None = 1,
 ) -> Tensor:
     """Columns back as windows of a picture, added up where they overlap: the transpose of :func:`unfold`."""
 
 @overload
 def fractional_max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    return_indices: Literal[False] = False,
-    _random_samples: ArrayLike | None = None,
-    generator: np.random.Generator | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, return_indices: Literal[False] = False,
+    _random_samples: ArrayLike | None = None, generator: np.random.Generator | None = None,
 ) -> Tensor:
     """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071)."""
 
 @overload
 def fractional_max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    *,
-    return_indices: Literal[True],
-    _random_samples: ArrayLike | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, *, return_indices: Literal[True], _random_samples: ArrayLike | None = None,
     generator: np.random.Generator | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def fractional_max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    return_indices: bool = False,
-    _random_samples: ArrayLike | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, return_indices: bool = False, _random_samples: ArrayLike | None = None,
     generator: np.random.Generator | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 @overload
 def fractional_max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    return_indices: Literal[False] = False,
-    _random_samples: ArrayLike | None = None,
-    generator: np.random.Generator | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, return_indices: Literal[False] = False,
+    _random_samples: ArrayLike | None = None, generator: np.random.Generator | None = None,
 ) -> Tensor:
     """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W."""
 
 @overload
 def fractional_max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    *,
-    return_indices: Literal[True],
-    _random_samples: ArrayLike | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, *, return_indices: Literal[True], _random_samples: ArrayLike | None = None,
     generator: np.random.Generator | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def fractional_max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    output_size: int | Sequence[int | None] | None = None,
-    output_ratio: ArrayLike | None = None,
-    return_indices: bool = False,
-    _random_samples: ArrayLike | None = None,
+    input: ArrayLike, kernel_size: int | Sequence[int], output_size: int | Sequence[int | None] | None = None,
+    output_ratio: ArrayLike | None = None, return_indices: bool = False, _random_samples: ArrayLike | None = None,
     generator: np.random.Generator | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def gaussian_nll_loss(
@@ -535,29 +314,19 @@ def glu(input: ArrayLike, dim: int = -1) -> Tensor:
     """The first half along ``dim`` times the sigmoid of the second (Dauphin et al. 2016, arXiv 1612.08083)."""
 
 def grid_sample(
-    input: ArrayLike,
-    grid: ArrayLike,
-    mode: str = "bilinear",
-    padding_mode: str = "zeros",
+    input: ArrayLike, grid: ArrayLike, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
     """An input read at positions between its elements, differentiable in both (Jaderberg et al. 2015, arXiv 1506.02025)."""
 
 def group_norm(
-    input: ArrayLike,
-    num_groups: int,
-    weight: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
+    input: ArrayLike, num_groups: int, weight: ArrayLike | None = None, bias: ArrayLike | None = None,
     eps: float = 1e-05,
 ) -> Tensor:
     """Normalise every example over each of ``num_groups`` groups of channels and all positions (Wu and He 2018, arXiv 1803.08494)."""
 
 def gumbel_softmax(
-    logits: ArrayLike,
-    tau: float = 1,
-    hard: bool = False,
-    eps: float = 1e-10,
-    dim: int = -1,
+    logits: ArrayLike, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """A sample of the Gumbel-softmax distribution (Jang et al. 2016, arXiv 1611.01144)."""
@@ -586,24 +355,15 @@ def huber_loss(
     """``d^2 / 2`` where the difference d is below ``delta``, else ``delta (|d| - delta / 2)`` (Huber 1964)."""
 
 def instance_norm(
-    input: ArrayLike,
-    running_mean: ArrayLike | None = None,
-    running_var: ArrayLike | None = None,
-    weight: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-05,
+    input: ArrayLike, running_mean: ArrayLike | None = None, running_var: ArrayLike | None = None,
+    weight: ArrayLike | None = None, bias: ArrayLike | None = None, use_input_stats: bool = True,
+    momentum: float = 0.1, eps: float = 1e-05,
 ) -> Tensor:
     """Normalise every channel of every example over its positions (Ulyanov et al. 2016, arXiv 1607.08022)."""
 
 def interpolate(
-    input: ArrayLike,
-    size: int | Sequence[int] | None = None,
-    scale_factor: float | Sequence[float] | None = None,
-    mode: str = "nearest",
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
+    input: ArrayLike, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest", align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
     """An input in another size."""
@@ -615,11 +375,8 @@ def l1_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean", weight
     """Absolute differences, of equal shapes, reduced; parameters as :func:`mse_loss`. At equality the gradient is 0."""
 
 def layer_norm(
-    input: ArrayLike,
-    normalized_shape: int | Sequence[int],
-    weight: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    eps: float = 1e-05,
+    input: ArrayLike, normalized_shape: int | Sequence[int], weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None, eps: float = 1e-05,
 ) -> Tensor:
     """Normalise every example over its last axes."""
 
@@ -644,28 +401,19 @@ def logsigmoid(input: ArrayLike) -> Tensor:
     """``log(sigmoid(input))``, stable for any magnitude."""
 
 def lp_pool1d(
-    input: ArrayLike,
-    norm_type: float,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
+    input: ArrayLike, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0."""
 
 def lp_pool2d(
-    input: ArrayLike,
-    norm_type: float,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
+    input: ArrayLike, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """``(sum of x^p)^(1/p)`` over every window of (N, C, H, W) or (C, H, W); see :func:`lp_pool1d`."""
 
 def lp_pool3d(
-    input: ArrayLike,
-    norm_type: float,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
+    input: ArrayLike, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """``(sum of x^p)^(1/p)`` over every window of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool1d`."""
@@ -677,130 +425,79 @@ def margin_ranking_loss(
 
 @overload
 def max_pool1d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: Literal[False] = False,
 ) -> Tensor:
     """The largest element of every window; of equal ones the first takes the gradient."""
 
 @overload
 def max_pool1d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
-    *,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *,
     return_indices: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def max_pool1d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 @overload
 def max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: Literal[False] = False,
 ) -> Tensor:
     """The largest element of every window; of equal ones the first takes the gradient."""
 
 @overload
 def max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
-    *,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *,
     return_indices: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def max_pool2d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 @overload
 def max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: Literal[False] = False,
 ) -> Tensor:
     """The largest element of every window; of equal ones the first takes the gradient."""
 
 @overload
 def max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
-    *,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *,
     return_indices: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def max_pool3d(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    ceil_mode: bool = False,
+    input: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 def max_unpool1d(
-    input: ArrayLike,
-    indices: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    output_size: int | Sequence[int | None] | None = None,
+    input: ArrayLike, indices: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, output_size: int | Sequence[int | None] | None = None,
 ) -> Tensor:
     """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool1d` as far as there is one."""
 
 def max_unpool2d(
-    input: ArrayLike,
-    indices: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    output_size: int | Sequence[int | None] | None = None,
+    input: ArrayLike, indices: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, output_size: int | Sequence[int | None] | None = None,
 ) -> Tensor:
     """Maxima of (N, C, H, W) or (C, H, W) back where they stood; see :func:`max_unpool1d`."""
 
 def max_unpool3d(
-    input: ArrayLike,
-    indices: ArrayLike,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    output_size: int | Sequence[int | None] | None = None,
+    input: ArrayLike, indices: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0, output_size: int | Sequence[int | None] | None = None,
 ) -> Tensor:
     """Maxima of (N, C, D, H, W) or (C, D, H, W) back where they stood; see :func:`max_unpool1d`."""
 
@@ -814,11 +511,7 @@ def mse_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean", weigh
     """Squared differences, of equal shapes, reduced."""
 
 def multi_margin_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    p: int = 1,
-    margin: float = 1.0,
-    weight: ArrayLike | None = None,
+    input: ArrayLike, target: ArrayLike, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """The multi-class hinge loss: ``sum_{j != y} w_y max(0, margin - x_y + x_j)^p / C`` for each example."""
@@ -832,10 +525,7 @@ def multilabel_soft_margin_loss(
     """Binary cross-entropy of each class from its score, the mean over classes."""
 
 def nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    weight: ArrayLike | None = None,
-    ignore_index: int = -100,
+    input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
     """The negative log-probability of each target class: ``-weight[y] input[y]``."""
@@ -866,11 +556,7 @@ def pixel_unshuffle(input: ArrayLike, downscale_factor: int) -> Tensor:
     """Pixels become channels: (..., C, H r, W r) to (..., C r², H, W), the inverse of :func:`pixel_shuffle`."""
 
 def poisson_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    log_input: bool = True,
-    full: bool = False,
-    eps: float = 1e-08,
+    input: ArrayLike, target: ArrayLike, log_input: bool = True, full: bool = False, eps: float = 1e-08,
     reduction: str = "mean",
 ) -> Tensor:
     """``rate - target log rate``: the negative log-likelihood of Poisson distributions, less ``log target!``."""
@@ -893,32 +579,20 @@ def rms_norm(
     """Divide every example by the root of the mean square over its last axes (Zhang and Sennrich 2019, arXiv 1910.07467)."""
 
 def rrelu(
-    input: ArrayLike,
-    lower: float = 0.125,
-    upper: float = 0.3333333333333333,
-    training: bool = False,
+    input: ArrayLike, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """:func:`leaky_relu` with a slope drawn for every element in training, and the middle one else (Xu et al. 2015, arXiv 1505.00853)."""
 
 def rrelu_(
-    input: ArrayLike,
-    lower: float = 0.125,
-    upper: float = 0.3333333333333333,
-    training: bool = False,
+    input: ArrayLike, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """What :func:`rrelu` gives, written over ``input``, which is returned."""
 
 def scaled_dot_product_attention(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    attn_mask: ArrayLike | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, attn_mask: ArrayLike | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """``softmax(scale query key^T + attn_mask) value``, the softmax along the keys."""
@@ -969,34 +643,19 @@ def threshold_(input: ArrayLike, threshold: float, value: float) -> Tensor:
     """What :func:`threshold` gives, written over ``input``, which is returned."""
 
 def triplet_margin_loss(
-    anchor: ArrayLike,
-    positive: ArrayLike,
-    negative: ArrayLike,
-    margin: float = 1.0,
-    p: float = 2.0,
-    eps: float = 1e-06,
-    swap: bool = False,
-    reduction: str = "mean",
+    anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, margin: float = 1.0, p: float = 2.0,
+    eps: float = 1e-06, swap: bool = False, reduction: str = "mean",
 ) -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the p-norm's distance along the last axis."""
 
 def triplet_margin_with_distance_loss(
-    anchor: ArrayLike,
-    positive: ArrayLike,
-    negative: ArrayLike,
-    *,
-    distance_function: Callable[[Tensor, Tensor], object] | None = None,
-    margin: float = 1.0,
-    swap: bool = False,
-    reduction: str = "mean",
+    anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, *, distance_function: Callable[[Tensor, Tensor],
+    object] | None = None, margin: float = 1.0, swap: bool = False, reduction: str = "mean",
 ) -> Tensor:
     """:func:`triplet_margin_loss` with a distance of one's own."""
 
 def unfold(
-    input: ArrayLike,
-    kernel_size: int | Sequence[int],
-    dilation: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    stride: int | Sequence[int] | None = 1,
+    input: ArrayLike, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0, stride: int | Sequence[int] | None = 1,
 ) -> Tensor:
     """Every window of a picture as a column, also called im2col."""
