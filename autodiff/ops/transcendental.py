@@ -273,10 +273,18 @@ def define(s: Any, define: Any) -> None:
         domain=[positive, (-2.0, 2.0)],
         reach=MODERATE,
     )
+
+    def bend(u: Any) -> Any:
+        """The slope of ``log(1 + u) / u``, which is ``2F1(1, 1; 2; -u)`` (DLMF 15.4.1); the quotient cancels near 0."""
+        near = np.abs(bare(u)) < 0.5
+        away = np.where(near, 1.0, u)
+        quotient = (away / (1 + away) - np.log1p(away)) / away / away
+        return np.where(near, -0.5 * s.hyp2f1(2.0, 2.0, 3.0, -np.where(near, u, 0.0)), quotient)
+
     define(
         s.inv_boxcox,
         lambda g, out, y, lmbda: g * out ** (1 - lmbda),
-        lambda g, out, y, lmbda: g * (out * (y / (1 + lmbda * y) - np.log(out)) / lmbda),
+        lambda g, out, y, lmbda: g * (out * y * (y * bend(lmbda * y))),
         domain=[positive, positive],
         reach=MODERATE,
     )

@@ -96,3 +96,13 @@ def test_names_can_be_imported_from_the_module():
     assert names["erf"](0.0).item() == 0.0
     with pytest.raises(ImportError, match="no_such"):
         exec("from autodiff.special import no_such")
+
+
+@pytest.mark.parametrize("y", [-2.0, 0.5, 2.0])
+def test_inv_boxcox_bends_smoothly_at_lambda_zero(y):
+    """(1 + t y)**(1 / t) is exp(y) (1 - t y**2 / 2 + t**2 (y**3 / 3 + y**4 / 8) - ...) near t = 0."""
+    slope = ad.grad(ad.special.inv_boxcox, argnums=1)
+    first, second = -(y**2) / 2, 2 * (y**3 / 3 + y**4 / 8)
+    assert slope(y, 0.0) == pytest.approx(np.exp(y) * first, rel=1e-15)
+    assert slope(y, 1e-9) == pytest.approx(np.exp(y) * (first + 1e-9 * second), rel=1e-14)
+    assert ad.grad(lambda t: slope(y, t))(0.0) == pytest.approx(np.exp(y) * second, rel=1e-14)
