@@ -127,12 +127,19 @@ def room_of(name: str) -> str:
     return "core" if parts[:1] == ["core"] else "*"
 
 
-_LOADERS = ("import_module", "__import__", "find_spec")
+_LOADERS = ("import_module", "__import__", "find_spec", "resolve_name", "run_module")
 
 
 def arrows(source: str, package: tuple[str, ...] = ("autodiff",)) -> set[tuple[str, bool]]:
     """The rooms that a module imports, and whether inside a function."""
     found: set[tuple[str, bool]] = set()
+
+    def spelled(node: ast.AST | None) -> str:
+        """The name that a loader is given; one that is put together may be any."""
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "autodiff"
+
+    def is_loader(node: ast.AST) -> bool:
+        return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).rpartition(".")[2] in _LOADERS
 
     def scan(node: ast.AST, inside: bool) -> None:
         for child in ast.iter_child_nodes(node):
@@ -143,10 +150,13 @@ def arrows(source: str, package: tuple[str, ...] = ("autodiff",)) -> set[tuple[s
                 base = ".".join(package[: len(package) - child.level + 1]) if child.level else ""
                 module = ".".join(part for part in (base, child.module) if part)
                 names = [f"{module}.{alias.name}" for alias in child.names]
-            elif isinstance(child, ast.Call) and ast.unparse(child.func).rpartition(".")[2] in _LOADERS:
-                given = child.args[0] if child.args else None
-                spelled = isinstance(given, ast.Constant) and isinstance(given.value, str)
-                names = [given.value if spelled else "autodiff"]  # one that is put together may be any
+                names += ["autodiff" for alias in child.names if alias.name in _LOADERS and alias.asname]
+            elif isinstance(child, ast.Call) and is_loader(child.func):
+                names = [spelled(child.args[0] if child.args else None)]
+            elif is_loader(child) and not (isinstance(node, ast.Call) and node.func is child):
+                names = ["autodiff"]  # under whatever name it is called
+            elif isinstance(child, ast.Subscript) and ast.unparse(child.value) == "sys.modules":
+                names = [spelled(child.slice)]
             found.update((room_of(name), inside) for name in names if name.partition(".")[0] == "autodiff")
             scan(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
@@ -200,6 +210,10 @@ def test_a_room_imports_what_its_row_allows_inside_functions_too(path: Path) -> 
         ("core/graph", "from . import op"),
         ("core/op", "def f():\n    return importlib.import_module('autodiff.tensor')"),
         ("core/op", "def f(name):\n    return __import__(name)"),
+        ("core/op", "from importlib import import_module as load\nload('autodiff.tensor')"),
+        ("core/op", "load = importlib.import_module\nload('autodiff.tensor')"),
+        ("core/op", "Tensor = pkgutil.resolve_name('autodiff.tensor:Tensor')"),
+        ("core/op", "def f():\n    return sys.modules['autodiff.tensor'].Tensor"),
         ("fast", "from autodiff import Tensor"),
         ("ops", "from autodiff.transforms import grad"),
         ("optimize", "from autodiff import implicit"),
@@ -208,6 +222,12 @@ def test_a_room_imports_what_its_row_allows_inside_functions_too(path: Path) -> 
 )
 def test_an_arrow_that_is_not_drawn_is_found(room: str, source: str) -> None:
     assert strays(room, arrows(source, ("autodiff", room.partition("/")[0])))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "autodiff/core").glob("*.py")), ids=lambda p: p.stem)
+def test_the_core_imports_numpy_alone_inside_functions_too(path: Path) -> None:
+    outside = {name.partition(".")[0] for name in every_import(path)} - {"autodiff", "numpy", "__future__"}
+    assert outside <= sys.stdlib_module_names
 
 
 def test_the_core_keeps_to_its_budget() -> None:
