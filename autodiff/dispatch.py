@@ -154,21 +154,20 @@ def call_ufunc(
     wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
-    if method == "at":
-        return writers["at"](ufunc, *inputs)
-    if "out" in kwargs:
-        outs = kwargs.pop("out")
-        if any(out is not None for out in outs):
-            return _into_outs(wrapped, ufunc, method, inputs, kwargs, outs)
     if ufunc not in differentiable and ufunc not in constant_functions:
         for test, register in late:
             if test(ufunc):
                 register()
+    if method == "__call__" and not kwargs and ufunc in differentiable:
+        return differentiable[ufunc](*inputs)
+    if method == "at":
+        return writers["at"](ufunc, *inputs)
+    if "out" in kwargs:
+        outs = kwargs.pop("out")
+        if all(out is None for out in outs):
+            return call_ufunc(wrapped, ufunc, method, inputs, kwargs)
+        return _into_outs(wrapped, ufunc, method, inputs, kwargs, outs)
     if method == "__call__":
-        if not kwargs:
-            function = differentiable.get(ufunc)
-            if function is not None:
-                return function(*inputs)
         if ufunc in constant_functions:
             return wrapped(ufunc(*bare(inputs), **bare(kwargs)))
         if ufunc in differentiable:
