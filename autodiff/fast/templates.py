@@ -14,6 +14,7 @@ import keyword
 import linecache
 import re
 import textwrap
+import weakref
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -164,7 +165,10 @@ _KEEPING_NUMBER = """
         h{i} = _keep_zeros(g, h{i}, {again})
 """
 _KEEPING = """
-    held = _sum(h{i}.tolist()) if h{i}.size < {few} and h{i}.ndim == 1 else _vdot(h{i}, h{i})
+    if h{i}.size == 1:
+        held = h{i}.item()
+    else:
+        held = _sum(h{i}.tolist()) if h{i}.size < {few} and h{i}.ndim == 1 else _vdot(h{i}, h{i})
     if held != held:
         h{i} = _keep_zeros(g, h{i}, {again})
 """
@@ -409,7 +413,6 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "leave": core.leave,
         "lent": core.above.lent,
         "list": list,
-        "nan": np.nan,
         "ndarray": np.ndarray,
         "new": object.__new__,
         "numbers": PYTHON_NUMBERS,
@@ -443,7 +446,10 @@ def _function(op: Any, call: Callable[[Any, Any], Any], name: str) -> Any:
         made: dict[str, Any] = {}
         source = re.sub(r"\n(\s*\n)+", "\n", _source(op, name, scope).strip("\n")) + "\n"
         file = f"<autodiff {op.name}>" if name == "function" else f"<autodiff {op.name}.{name}>"
+        if file in linecache.cache:  # of an older operation of that name, which goes on working
+            file = f"{file[:-1]} {id(op):#x}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        weakref.finalize(op, linecache.cache.pop, file, None).atexit = False
         exec(compile(source, file, "exec"), scope, made)
         written = made[_identifier(op)]
         function.__kwdefaults__ = written.__kwdefaults__

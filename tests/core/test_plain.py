@@ -1,6 +1,8 @@
 """What is there for speed gives the bits of what it is derived from, and shows its source."""
 
+import gc
 import inspect
+import linecache
 import os
 import subprocess
 import sys
@@ -94,6 +96,25 @@ def test_the_source_of_what_is_written_out_can_be_read():
     ad.tanh(ad.tensor(1.0))
     assert inspect.getsource(ad.tanh).startswith("def tanh(x):")
     assert ad.tanh.__code__.co_filename == "<autodiff tanh>"
+
+
+@needs_fast
+def test_operations_of_one_name_have_sources_of_their_own_for_as_long_as_they_live():
+    def made(forward, *rules):
+        op = Primitive("test_one_name", forward, *rules)
+        op(*[1.0] * len(rules))
+        return op
+
+    one = made(lambda x: 2.0 * x, lambda g, out, x: 2.0 * g)
+    two = made(lambda x, y: x * y, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)
+    try:
+        heads = [inspect.getsource(op.function).splitlines()[0] for op in (one, two)]
+        assert heads == ["def test_one_name(x):", "def test_one_name(x, y):"]
+    finally:
+        del registry["test_one_name"]
+    del one, two
+    gc.collect()
+    assert not [file for file in linecache.cache if "test_one_name" in file]
 
 
 def test_the_traceback_of_a_faulty_rule_shows_its_line():
