@@ -385,7 +385,7 @@ def register() -> None:
     # SciPy's kv is 0 long before the function leaves the range; the scaled one is not.
     macdonald = Primitive(
         "bessel_k",
-        lambda v, z: s.kve(v, z) * np.exp(-z),
+        lambda v, z: np.where(np.exp(-z) == 0, 0, s.kve(v, z) * np.exp(-z)),  # SciPy's is NaN far out
         in_order("kv"),
         lambda g, out, v, z: g * _macdonald_slope(v, z),
         sample=lambda draw: ((draw.array((), 0.3, 3.0), draw.array(draw.shape(), 0.3, 3.0)), {}),
@@ -544,7 +544,7 @@ def _log_ndtr_derivative(x: Any, n: int) -> Any:
     s = require("scipy.special")
     x = np.asarray(x)
     left = np.zeros(x.shape, bool) if x.dtype.kind == "c" else x < -1
-    near = np.where(left, 0, x)
+    near = np.where(left, 0, x if x.dtype.kind == "c" else np.minimum(x, 200))  # beyond, the hazard is 0
     hazard = _gaussian(near, 0.5) / (np.sqrt(2 * np.pi).astype(x.dtype) * s.ndtr(near))
     z = np.real(np.where(left, -x, 1))
     outer = np.sqrt(2 / np.pi).astype(x.dtype) / s.erfcx(z / np.sqrt(2.0).astype(x.dtype))
@@ -558,7 +558,7 @@ def _log_ndtr_derivative(x: Any, n: int) -> Any:
         return np.where(left, outer * r1 * r1 * r2 * (r3 - r2), hazard * (gap * gap - (1 - hazard * gap)))
     # Beyond, Leibniz' rule for h' = -h (x + h) with what is accurate.
     h = [_log_ndtr_derivative(x, k) for k in range(n)]
-    gaps = [x + h[0], 1 + h[1], *h[2:]]
+    gaps = [np.where(left, x, near) + h[0], 1 + h[1], *h[2:]]
     return -sum(comb(n - 1, k) * h[k] * gaps[n - 1 - k] for k in range(n))
 
 

@@ -104,14 +104,14 @@ def _gradient_in_g(s: Any, out: Any, g: Any, x: Any, d: Any) -> Any:
     if _tracked(s, g, x):
         raise _no_third()
     _, v = np.linalg.eigh(bare(x))
-    return _real_diagonal(np.matmul(np.matmul(_h(v), _symmetric(_c(s))), v))
+    return _real_diagonal(np.matmul(np.matmul(_h(v), _symmetric(s)), v))
 
 
 def _gradient_in_x(s: Any, out: Any, g: Any, x: Any, d: Any) -> Any:
     if _tracked(s, g, x):
         raise _no_third()
     _, v = np.linalg.eigh(bare(x))
-    inner = np.matmul(np.matmul(_h(v), _symmetric(_c(s))), v)
+    inner = np.matmul(np.matmul(_h(v), _symmetric(s)), v)
     return _c(np.matmul(np.matmul(v, bare(d) * inner), _h(v)))
 
 

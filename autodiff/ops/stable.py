@@ -43,11 +43,12 @@ def of(op: Primitive, *args: Any) -> Any:
     return op.function(*args) if any(hasattr(a, "_node") for a in args) else op.forward(*args)
 
 
-def settled(x: Any) -> Any:
-    """``x`` with 0 for infinities: the factor of something that has vanished there faster than any power grows."""
+def settled(x: Any, far: float = np.inf) -> Any:
+    """``x`` with 0 from ``far`` on: the factor of something that has vanished there faster than any power grows."""
     plain = bare(x)
     if plain.__class__ is np.ndarray or plain.__class__ is np.float64:
-        return np.where(np.isinf(plain), 0, x) if np.any(np.isinf(plain)) else x
+        beyond = np.abs(plain) >= (far if plain.dtype.kind == "f" else np.inf)
+        return np.where(beyond, 0, x) if np.any(beyond) else x
     return x
 
 
@@ -190,14 +191,16 @@ def _gaussian(x: Any, rate: float) -> Any:
     if x.dtype.kind == "c":
         return np.exp(-rate * (x * x))
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
-    # Beyond, the result is 0 or infinite in every dtype that is computed in.
-    near = np.clip(x, -200, 200)
+    near = np.clip(x, -_GONE, _GONE)  # beyond, the result is 0 or infinite
     wide = near * near.dtype.type(2 ** (np.finfo(near.dtype).nmant // 2 + 1) + 1)
     high = wide - (wide - near)
     low = near - high
     with np.errstate(over="ignore"):
         return np.exp(-rate * (high * high)) * np.exp(-rate * (low * (near + high)))
 
+
+#: Beyond it a Gaussian is 0 in every dtype, and powers of what is beyond would overflow.
+_GONE = 200.0
 
 gaussian = Primitive(
     "gaussian",
@@ -212,14 +215,14 @@ def _gaussian_bend(g: Any, out: Any, x: Any, rate: float) -> Any:
     """``2 rate (2 rate x^2 - 1) exp(-rate x^2)``; of ``rate > 0`` in two factors, which do not cancel at the zeros."""
     if rate < 0:
         return g * (2 * rate * (2 * rate * (x * x) - 1) * gaussian_of(x, rate))
-    near, root = settled(x), np.sqrt(2 * rate).item()
+    near, root = settled(x, _GONE), np.sqrt(2 * rate).item()
     return g * (2 * rate * (root * near - 1) * (root * near + 1) * gaussian_of(x, rate))
 
 
 # The derivative of the above is an operation, since that of a product x exp(-rate x^2) cancels at its zeros.
 gaussian_slope: Primitive = Primitive(
     "gaussian_slope",
-    lambda x, rate: -2 * rate * (settled(x) if rate > 0 else x) * _gaussian(x, rate),
+    lambda x, rate: -2 * rate * (settled(x, _GONE) if rate > 0 else x) * _gaussian(x, rate),
     _gaussian_bend,
     sample=lambda draw: ((draw.array(draw.shape()), draw.choice((0.5, 1.0, -1.0))), {}),
     pointwise=True,

@@ -253,7 +253,8 @@ def define(s: Any, define: Any) -> None:
         ends, far = np.isinf(plain), np.abs(plain) > 30
         with np.errstate(over="ignore"):
             away = np.where(far & ~ends, x, 40.0)
-            large = np.exp(away) * (1 / away - (1 / away) ** 2) + (1 / away) ** 2
+            half = np.exp(away / 2)  # the exponential leaves the range sooner than the slope
+            large = half * (1 / away - (1 / away) ** 2) * half + (1 / away) ** 2
             # At infinity exp has the limits of the slope and of all its derivatives.
             beyond = np.where(ends, np.exp(np.where(ends, x, 0.0)), large)
         return np.where(far, beyond, 0.5 * s.hyp1f1(2.0, 3.0, np.where(far, 0.0, x)))

@@ -178,11 +178,14 @@ def test_the_certificate_notices_a_wrong_rule(monkeypatch):
     assert truths.certificate("tanh") is False
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "arcsinh", "i0", "sinc", "log_ndtr"])
+HUGE = ["tanh", "sigmoid", "arcsinh", "i0", "sinc", "log_ndtr", "gelu", "erf", "normal_cdf", "silu", "k0"]
+
+
+@pytest.mark.parametrize("name", HUGE)
 def test_huge_arguments_give_no_nan(name):
-    x = np.array([1e300, -1e300, 1e155, -1e20, 5e-324])
+    x = np.array([1e300, -1e300, 1e155, -1e20, 5e-324] if name != "k0" else [1e300, 1e155, 1e20])
     f = registry[name].function
-    for _ in range(2):
+    for _ in range(3 if name != "i0" else 2):
         f = differentiated(f)
         found = f(ad.tensor(x, requires_grad=True)).data
         assert not np.isnan(found[2:] if name == "i0" else found).any()

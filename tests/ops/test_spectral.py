@@ -83,6 +83,18 @@ def test_singular_values_of_matrices_that_are_not_square(second, shape):
     np.testing.assert_allclose(second(lambda x: np.sum(np.linalg.svdvals(x) ** 4), a, v), truth, atol=1e-10)
 
 
+@pytest.mark.parametrize("matrix", [np.eye(2), np.diag([2.0, 2.0])])
+def test_complex_matrices_with_equal_values_in_every_order_of_modes(matrix):
+    """Truth: log det X has the gradient X^-1, so along V it changes by -X^-1 V X^-1; the transforms conjugate."""
+    v = np.array([[1.0, 2.0 - 1.0j], [2.0 + 1.0j, -0.5]])
+    truth = -np.conj(v) / matrix[0, 0] ** 2
+    for f in (lambda x: np.sum(np.log(np.linalg.eigvalsh(x))), lambda x: np.sum(np.log(np.linalg.svdvals(x)))):
+        hvp = ad.hvp(f, (matrix + 0j,), (v,))[0]
+        twice = ad.grad(lambda x, f=f: np.real(np.sum(ad.grad(f)(x) * v)))(matrix + 0j)
+        np.testing.assert_allclose(hvp, truth, atol=1e-10)
+        np.testing.assert_allclose(twice, truth, atol=1e-10)
+
+
 @pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse])
 def test_stacks_of_matrices(second):
     x, v = np.stack([np.eye(2), 2 * np.eye(2)]), np.stack([SWAP, SWAP])
