@@ -18,7 +18,7 @@ from autodiff.core.op import registry
 
 from .derivations import derivation_of
 from .formulas import formula_of
-from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, clean, shape_text
+from .style import ALERT, FAMILIES, MAP_GAP, MAP_SIDE, WIDEST, clean, shape_text
 from .svg import style_sheet, variables
 from .view import GraphView, NodeView
 
@@ -146,6 +146,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
         "gradients": any(key == "gradient norm" for n in view.nodes for key, _ in n.details),
         "still": still,
+        "widest": WIDEST,
         **_formulas(view),
         "nodes": nodes,
         "edges": edges,
@@ -171,8 +172,10 @@ def why_still(view: GraphView) -> str:
     for node in view.nodes:
         facts, called = dict(node.details), node.name or node.label
         formula = formula_of(facts.get("operation", ""))
+        if node.kind == "constant" and node.label.startswith("detach("):
+            return f"{node.label} was read out of the graph, and would not follow what it was read from"
         if not node.numbers:
-            return f"the values of {called} are not on this page: draw(..., values=True) of a small program"
+            return f"no finite values of {called} are on this page: draw(..., values=True) of a small program"
         if node.kind != "constant" and node.dtype != "float64":
             return f"{called} is {node.dtype}, and the page computes in float64"
         if node.kind in ("parameter", "input", "constant"):

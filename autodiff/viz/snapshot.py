@@ -28,7 +28,7 @@ from autodiff.tensor import Tensor
 from autodiff.viz.heat import heat_map
 from autodiff.viz.recording import Failure, Part
 from autodiff.viz.rules import number_text, rule_text, substituted
-from autodiff.viz.style import shape_text
+from autodiff.viz.style import WIDEST, shape_text
 from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
 from autodiff.watch import Constant, constant_inputs, tracing
 
@@ -83,8 +83,6 @@ def _family(op: Any) -> str:
 
 #: The most elements of an array with which a page computes.
 _COMPUTED = 8
-#: Longest array, in characters, that is written out in a box.
-_WIDEST = 34
 
 
 @dataclass(frozen=True)
@@ -197,14 +195,14 @@ class _Builder:
             value = np.asarray(value)
             small = number_text(value)
             brief = number_text(value, 6, 3)
-            if shown.values and brief and len(brief) <= _WIDEST:
+            if shown.values and brief and len(brief) <= WIDEST:
                 rows.append(f"= {small if value.size == 1 else brief}")
             if small:
                 details.append(("value", small))
             statistics = _statistics(value)
             if statistics:
                 details.append(("statistics", statistics))
-                if shown.statistics or (shown.values and (not brief or len(brief) > _WIDEST)):
+                if shown.statistics or (shown.values and (not brief or len(brief) > WIDEST)):
                     rows.append(statistics)
             alert = _alert(value)
             if (
@@ -230,7 +228,7 @@ class _Builder:
             details.append(("gradient norm", f"{size:.5g}"))
             if shown.gradients:
                 brief = small if np.size(done.g) == 1 else number_text(done.g, 6, 3)
-                rows.append(f"∂ {brief}" if brief and len(brief) <= _WIDEST else f"‖∂‖ {size:.4g}")
+                rows.append(f"∂ {brief}" if brief and len(brief) <= WIDEST else f"‖∂‖ {size:.4g}")
             if not alert and _alert(done.g):
                 alert = f"{_alert(done.g)} in gradient"
         gradients = () if done is None else _numbers(done.g)
@@ -440,7 +438,7 @@ class _Builder:
         alert = ""
         if array is not None and self.shown.arrays:
             small = number_text(array, 6, 3) if self.shown.values else ""
-            rows, alert = ((f"= {small}",) if small and len(small) <= _WIDEST else ()), _alert(array)
+            rows, alert = ((f"= {small}",) if small and len(small) <= WIDEST else ()), _alert(array)
         here = self.box(
             label=label,
             kind="constant" if known is None else "input",

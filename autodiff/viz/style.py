@@ -19,6 +19,7 @@ __all__ = [
     "LINE_GAP",
     "ROW_SIZE",
     "TITLE_SIZE",
+    "WIDEST",
     "Box",
     "Family",
     "box_of",
@@ -236,6 +237,8 @@ TITLE_SIZE = 13.0
 ROW_SIZE = 10.5
 LINE_GAP = 4.0
 _LONGEST = 44
+#: Longest array, in characters, that is written out in a box.
+WIDEST = 34
 #: The longer side of a heat map in a box, and the room around it.
 MAP_SIDE, MAP_GAP = 64.0, 6.0
 

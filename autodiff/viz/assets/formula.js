@@ -73,6 +73,6 @@ const Formula = (() => {
     return known[t[0]](...t.slice(1).map((x) => compute(x, names)));
   }
   /** What arrives times a slope: nothing that arrives at an infinite slope stays nothing, as in the engine. */
-  const chain = two((g, slope) => (g === 0 ? 0 : g * slope));
+  const chain = two((g, slope) => (g === 0 && !isFinite(slope) ? 0 : g * slope));
   return { draw, math, word, named, make, write, compute, chain };
 })();

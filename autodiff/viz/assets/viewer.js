@@ -1198,14 +1198,16 @@ function viewer(data, own) {
   }
   function recompute() {
     const { values, gradients, sent } = computeAll();
+    const shortly = (row, instead) => (row.length <= data.widest + 2 ? [row] : instead ? [instead] : []);
     const replaced = /^(value|statistics|gradient|gradient norm|born here|dead units)$/;
     nodes.forEach((n, i) => {
+      if (n.kind === "constant") return;
       const value = values.get(n), flows = n.gradients.length > 0, g = gradients.get(n), digits = value.length > 1 ? 3 : 5;
       const bad = (list, where) => (list.some(isNaN) ? `NaN${where}` : list.every(isFinite) ? "" : `inf${where}`);
       n.numbers = value;
       n.maps = [];
       n.alert = bad(value, "") || (flows ? bad(g, " in gradient") : "");
-      n.rows = [...live.before[i][1].filter((r) => r.startsWith("given")), `= ${textOf(value, n.shape, digits)}`, ...(flows ? [`∂ ${textOf(g, n.shape, digits)}`] : [])];
+      n.rows = [...live.before[i][1].filter((r) => r.startsWith("given")), ...shortly(`= ${textOf(value, n.shape, digits)}`), ...(flows ? shortly(`∂ ${textOf(g, n.shape, digits)}`, `‖∂‖ ${numberText(Math.hypot(...g), 4)}`) : [])];
       n.details = [...live.before[i][2].filter(([k]) => !replaced.test(k)), ["value", textOf(value, n.shape)], ...(flows ? [["gradient", textOf(g, n.shape)], ["gradient norm", numberText(Math.hypot(...g))]] : [])];
     });
     edges.forEach((e, i) => {
