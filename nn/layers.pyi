@@ -549,7 +549,7 @@ class LPPool1d(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class LPPool2d(FunctionLayer):
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, H, W) or (C, H, W); see :func:`lp_pool1d`."""
+    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0."""
 
     norm_type: float
     kernel_size: int | Sequence[int]
@@ -562,7 +562,7 @@ class LPPool2d(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class LPPool3d(FunctionLayer):
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool1d`."""
+    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0."""
 
     norm_type: float
     kernel_size: int | Sequence[int]
@@ -843,7 +843,7 @@ class MaxUnpool1d(FunctionLayer):
     ) -> Tensor: ...
 
 class MaxUnpool2d(FunctionLayer):
-    """Maxima of (N, C, H, W) or (C, H, W) back where they stood; see :func:`max_unpool1d`."""
+    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool2d` as far as there is one."""
 
     kernel_size: int | Sequence[int]
     stride: int | Sequence[int] | None
@@ -857,7 +857,7 @@ class MaxUnpool2d(FunctionLayer):
     ) -> Tensor: ...
 
 class MaxUnpool3d(FunctionLayer):
-    """Maxima of (N, C, D, H, W) or (C, D, H, W) back where they stood; see :func:`max_unpool1d`."""
+    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool3d` as far as there is one."""
 
     kernel_size: int | Sequence[int]
     stride: int | Sequence[int] | None

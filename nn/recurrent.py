@@ -51,14 +51,14 @@ class _Recurrent(Module):
         self,
         input_size: int,
         hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: int,
-        dtype: DTypeLike,
-        generator: np.random.Generator | None,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -358,23 +358,6 @@ class LSTM(_Recurrent):
 
     gates = 4
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        dtype: DTypeLike = np.float32,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype, generator
-        )
-
     @overload
     def forward(
         self, input: ArrayLike, hx: Sequence[ArrayLike] | None = None, lengths: ArrayLike | None = None
@@ -484,7 +467,12 @@ class _Cell(Module):
     gates: ClassVar[int]
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, dtype: DTypeLike, generator: np.random.Generator | None
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
         if input_size <= 0 or hidden_size <= 0:
@@ -594,16 +582,6 @@ class LSTMCell(_Cell):
 
     gates = 4
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, generator)
-
     def forward(self, input: ArrayLike, hx: Sequence[ArrayLike] | None = None) -> tuple[Tensor, Tensor]:
         """(N, input_size) and a pair of (N, hidden_size), or all without N -> the new pair."""
         if hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
@@ -637,16 +615,6 @@ class GRUCell(_Cell):
     """
 
     gates = 3
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, dtype, generator)
 
     def forward(self, input: ArrayLike, hx: ArrayLike | None = None) -> Tensor:
         """(N, input_size) and (N, hidden_size), or both without N -> (N, hidden_size)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -97,21 +97,24 @@ class _Layer(Module):
     normalisation.
     """
 
-    def _build(
+    _attentions: ClassVar[tuple[str, ...]]
+
+    def __init__(
         self,
-        names: tuple[str, ...],
         d_model: int,
         nhead: int,
-        dim_feedforward: int,
-        dropout: float,
-        activation: Any,
-        layer_norm_eps: float,
-        batch_first: bool,
-        norm_first: bool,
-        bias: bool,
-        dtype: Any,
-        generator: np.random.Generator | None,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        dtype: DTypeLike = np.float32,
+        generator: np.random.Generator | None = None,
     ) -> None:
+        super().__init__()
+        names = self._attentions
         for name in names:
             attention = MultiheadAttention(
                 d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype, generator=generator
@@ -173,35 +176,7 @@ class TransformerEncoderLayer(_Layer):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self._build(
-            ("self_attn",),
-            d_model,
-            nhead,
-            dim_feedforward,
-            dropout,
-            activation,
-            layer_norm_eps,
-            batch_first,
-            norm_first,
-            bias,
-            dtype,
-            generator,
-        )
+    _attentions = ("self_attn",)
 
     def forward(
         self,
@@ -254,36 +229,7 @@ class TransformerDecoderLayer(_Layer):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        names = ("self_attn", "multihead_attn")
-        self._build(
-            names,
-            d_model,
-            nhead,
-            dim_feedforward,
-            dropout,
-            activation,
-            layer_norm_eps,
-            batch_first,
-            norm_first,
-            bias,
-            dtype,
-            generator,
-        )
+    _attentions = ("self_attn", "multihead_attn")
 
     def forward(
         self,

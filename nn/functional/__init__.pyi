@@ -410,13 +410,13 @@ def lp_pool2d(
     input: ArrayLike, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, H, W) or (C, H, W); see :func:`lp_pool1d`."""
+    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0."""
 
 def lp_pool3d(
     input: ArrayLike, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool1d`."""
+    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0."""
 
 def margin_ranking_loss(
     input1: ArrayLike, input2: ArrayLike, target: ArrayLike, margin: float = 0.0, reduction: str = "mean"
@@ -493,13 +493,13 @@ def max_unpool2d(
     input: ArrayLike, indices: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0, output_size: int | Sequence[int | None] | None = None,
 ) -> Tensor:
-    """Maxima of (N, C, H, W) or (C, H, W) back where they stood; see :func:`max_unpool1d`."""
+    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool2d` as far as there is one."""
 
 def max_unpool3d(
     input: ArrayLike, indices: ArrayLike, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0, output_size: int | Sequence[int | None] | None = None,
 ) -> Tensor:
-    """Maxima of (N, C, D, H, W) or (C, D, H, W) back where they stood; see :func:`max_unpool1d`."""
+    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool3d` as far as there is one."""
 
 def maxout(input: ArrayLike, pool_size: int, dim: int = 1) -> Tensor:
     """The largest of each ``pool_size`` neighbours along ``dim`` (Goodfellow et al. 2013, arXiv 1302.4389); ties share the gradient."""

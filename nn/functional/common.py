@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import holds_tensor
 from autodiff.ops.common import real_numbers
 
-__all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "reduced", "weighted"]
+__all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "for_axes", "reduced", "weighted"]
 
 
 def as_input(x: Any) -> Any:
@@ -51,6 +53,25 @@ def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
             f"{name}: input of shape {x.shape}; it needs {axes + 2} axes, (N, C, ...), or {axes + 1} without the batch"
         )
     return x, False
+
+
+_LENGTHS = ("L", "H, W", "D, H, W")
+
+
+def for_axes(function: Callable[..., Any], axes: int) -> Any:
+    """A function over one, two or three axes, whose name and docstring are written for any number of them.
+
+    ``Nd`` stands for ``2d``, ``<axes>`` for "two axes", ``<L>`` for ``H, W``, ``<KL>`` for ``KH, KW``, ``<x>`` for
+    ``H x W`` and ``<8>`` for ``8, 8``; of one axis "or one per axis" is left out.
+    """
+    lengths = _LENGTHS[axes - 1].split(", ")
+    said = {"axes": ("one axis", "two axes", "three axes")[axes - 1], "x": " x ".join(lengths)}
+    said["L"], said["KL"] = ", ".join(lengths), "K" if axes == 1 else ", ".join(f"K{n}" for n in lengths)
+    doc = re.sub(r"<(\w+)>", lambda m: said.get(m[1], ", ".join([m[1]] * axes)), function.__doc__ or "")
+    doc = re.sub(r",? or one per axis|, one per axis", "", doc) if axes == 1 else doc
+    function.__doc__ = re.sub(r"Nd\b", f"{axes}d", doc)
+    function.__name__ = function.__qualname__ = function.__name__.replace("Nd", f"{axes}d")
+    return function
 
 
 def equal_shapes(name: str, **arrays: Any) -> None:

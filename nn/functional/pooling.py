@@ -12,7 +12,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.fused.windows import per_axis
-from nn.functional.common import as_real, batched
+from nn.functional.common import as_real, batched, for_axes
 from nn.init import default_generator
 
 __all__ = [
@@ -56,109 +56,37 @@ def _mean(name: str, axes: int, op: Any, input: Any, options: dict[str, Any]) ->
     return out[0] if single else out  # type: ignore[no-any-return]
 
 
-def max_pool1d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
-    """The largest element of every window; of equal ones the first takes the gradient.
+def _max_over(axes: int) -> Any:
+    def max_poolNd(
+        input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False,
+    ) -> Any:  # fmt: skip
+        """The largest element of every window; of equal ones the first takes the gradient.
 
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-    kernel_size, padding, dilation : int
-    stride : int, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    return_indices : bool
-        Also return where each maximum stands, along L.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        kernel_size, padding, dilation : int or one per axis
+        stride : int or one per axis, or None for ``kernel_size``
+        ceil_mode : bool
+            Round the number of windows up.
+        return_indices : bool
+            Also return where each maximum stands, in the flattened <x>.
 
-    Returns
-    -------
-    Tensor, or (Tensor, Tensor of int64)
+        Returns
+        -------
+        Tensor, or (Tensor, Tensor of int64)
 
-    Examples
-    --------
-    >>> max_pool1d(np.ones((2, 3, 8)), 2).shape
-    (2, 3, 4)
-    """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "ceil_mode": ceil_mode,
-    }
-    return _max("max_pool1d", 1, False, input, return_indices, options)
+        Examples
+        --------
+        >>> max_poolNd(np.ones((2, 3, <8>)), 2).shape
+        (2, 3, <4>)
+        """
+        options = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+        options |= {"dilation": dilation, "ceil_mode": ceil_mode}
+        return _max(f"max_pool{axes}d", axes, False, input, return_indices, options)
 
-
-def max_pool2d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
-    """The largest element of every window; of equal ones the first takes the gradient.
-
-    Parameters
-    ----------
-    input : (N, C, H, W) or (C, H, W)
-    kernel_size, padding, dilation : int or one per axis
-    stride : int or one per axis, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    return_indices : bool
-        Also return where each maximum stands, in the flattened H x W.
-
-    Returns
-    -------
-    Tensor, or (Tensor, Tensor of int64)
-
-    Examples
-    --------
-    >>> max_pool2d(np.ones((2, 3, 8, 8)), 2).shape
-    (2, 3, 4, 4)
-    """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "ceil_mode": ceil_mode,
-    }
-    return _max("max_pool2d", 2, False, input, return_indices, options)
-
-
-def max_pool3d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
-    """The largest element of every window; of equal ones the first takes the gradient.
-
-    Parameters
-    ----------
-    input : (N, C, D, H, W) or (C, D, H, W)
-    kernel_size, padding, dilation : int or one per axis
-    stride : int or one per axis, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    return_indices : bool
-        Also return where each maximum stands, in the flattened D x H x W.
-
-    Returns
-    -------
-    Tensor, or (Tensor, Tensor of int64)
-
-    Examples
-    --------
-    >>> max_pool3d(np.ones((2, 3, 8, 8, 8)), 2).shape
-    (2, 3, 4, 4, 4)
-    """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "ceil_mode": ceil_mode,
-    }
-    return _max("max_pool3d", 3, False, input, return_indices, options)
+    return for_axes(max_poolNd, axes)
 
 
 def avg_pool1d(
@@ -182,184 +110,88 @@ def avg_pool1d(
     >>> avg_pool1d(np.ones((2, 3, 8)), 2).shape
     (2, 3, 4)
     """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "ceil_mode": ceil_mode,
-        "count_include_pad": count_include_pad,
-    }
+    options = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     return _mean("avg_pool1d", 1, fused.avg_pool, input, options)
 
 
-def avg_pool2d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
-    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Tensor:  # fmt: skip
-    """The mean of every window.
+def _mean_over(axes: int) -> Any:
+    def avg_poolNd(
+        input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """The mean of every window.
 
-    Parameters
-    ----------
-    input : (N, C, H, W) or (C, H, W)
-    kernel_size, padding : int or one per axis
-    stride : int or one per axis, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    count_include_pad : bool
-        Whether the zeros of the padding count in the divisor.
-    divisor_override : int or None
-        Divide every sum by this.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        kernel_size, padding : int or one per axis
+        stride : int or one per axis, or None for ``kernel_size``
+        ceil_mode : bool
+            Round the number of windows up.
+        count_include_pad : bool
+            Whether the zeros of the padding count in the divisor.
+        divisor_override : int or None
+            Divide every sum by this.
 
-    Examples
-    --------
-    >>> avg_pool2d(np.ones((2, 3, 8, 8)), 2).shape
-    (2, 3, 4, 4)
-    """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "ceil_mode": ceil_mode,
-        "count_include_pad": count_include_pad,
-    }
-    options["divisor_override"] = divisor_override
-    return _mean("avg_pool2d", 2, fused.avg_pool, input, options)
+        Examples
+        --------
+        >>> avg_poolNd(np.ones((2, 3, <8>)), 2).shape
+        (2, 3, <4>)
+        """
+        options = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+        options |= {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
+        return _mean(f"avg_pool{axes}d", axes, fused.avg_pool, input, options)
+
+    return for_axes(avg_poolNd, axes)
 
 
-def avg_pool3d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
-    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Tensor:  # fmt: skip
-    """The mean of every window.
+def _adaptive_mean_over(axes: int) -> Any:
+    def adaptive_avg_poolNd(input: Any, output_size: Any) -> Tensor:
+        """The mean of each of ``output_size`` windows that cover the input evenly.
 
-    Parameters
-    ----------
-    input : (N, C, D, H, W) or (C, D, H, W)
-    kernel_size, padding : int or one per axis
-    stride : int or one per axis, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
-    count_include_pad : bool
-        Whether the zeros of the padding count in the divisor.
-    divisor_override : int or None
-        Divide every sum by this.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        output_size : int, or one per axis; None for the input's own length
 
-    Examples
-    --------
-    >>> avg_pool3d(np.ones((2, 3, 8, 8, 8)), 2).shape
-    (2, 3, 4, 4, 4)
-    """
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "ceil_mode": ceil_mode,
-        "count_include_pad": count_include_pad,
-    }
-    options["divisor_override"] = divisor_override
-    return _mean("avg_pool3d", 3, fused.avg_pool, input, options)
+        Examples
+        --------
+        >>> adaptive_avg_poolNd(np.ones((2, 4, <8>)), 3).shape
+        (2, 4, <3>)
+        """
+        name = f"adaptive_avg_pool{axes}d"
+        return _mean(name, axes, fused.adaptive_avg_pool, input, {"output_size": output_size})
+
+    return for_axes(adaptive_avg_poolNd, axes)
 
 
-def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
-    """The mean of each of ``output_size`` windows that cover the input evenly.
+def _adaptive_max_over(axes: int) -> Any:
+    def adaptive_max_poolNd(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+        """The largest element of each of ``output_size`` windows that cover the input evenly.
 
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-    output_size : int; None for the input's own length
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        output_size : int, or one per axis; None for the input's own length
+        return_indices : bool
+            Also return where each maximum stands, as in :func:`max_poolNd`.
 
-    Examples
-    --------
-    >>> adaptive_avg_pool1d(np.ones((2, 4, 8)), 3).shape
-    (2, 4, 3)
-    """
-    return _mean("adaptive_avg_pool1d", 1, fused.adaptive_avg_pool, input, {"output_size": output_size})
+        Examples
+        --------
+        >>> adaptive_max_poolNd(np.ones((2, 4, <8>)), 3).shape
+        (2, 4, <3>)
+        """
+        name = f"adaptive_max_pool{axes}d"
+        return _max(name, axes, True, input, return_indices, {"output_size": output_size})
 
-
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
-    """The mean of each of ``output_size`` windows that cover the input evenly.
-
-    Parameters
-    ----------
-    input : (N, C, H, W) or (C, H, W)
-    output_size : int, or one per axis; None for the input's own length
-
-    Examples
-    --------
-    >>> adaptive_avg_pool2d(np.ones((2, 4, 8, 8)), 3).shape
-    (2, 4, 3, 3)
-    """
-    return _mean("adaptive_avg_pool2d", 2, fused.adaptive_avg_pool, input, {"output_size": output_size})
+    return for_axes(adaptive_max_poolNd, axes)
 
 
-def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
-    """The mean of each of ``output_size`` windows that cover the input evenly.
-
-    Parameters
-    ----------
-    input : (N, C, D, H, W) or (C, D, H, W)
-    output_size : int, or one per axis; None for the input's own length
-
-    Examples
-    --------
-    >>> adaptive_avg_pool3d(np.ones((2, 4, 8, 8, 8)), 3).shape
-    (2, 4, 3, 3, 3)
-    """
-    return _mean("adaptive_avg_pool3d", 3, fused.adaptive_avg_pool, input, {"output_size": output_size})
-
-
-def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest element of each of ``output_size`` windows that cover the input evenly.
-
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-    output_size : int; None for the input's own length
-    return_indices : bool
-        Also return where each maximum stands, as in :func:`max_pool1d`.
-
-    Examples
-    --------
-    >>> adaptive_max_pool1d(np.ones((2, 4, 8)), 3).shape
-    (2, 4, 3)
-    """
-    return _max("adaptive_max_pool1d", 1, True, input, return_indices, {"output_size": output_size})
-
-
-def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest element of each of ``output_size`` windows that cover the input evenly.
-
-    Parameters
-    ----------
-    input : (N, C, H, W) or (C, H, W)
-    output_size : int, or one per axis; None for the input's own length
-    return_indices : bool
-        Also return where each maximum stands, as in :func:`max_pool2d`.
-
-    Examples
-    --------
-    >>> adaptive_max_pool2d(np.ones((2, 4, 8, 8)), 3).shape
-    (2, 4, 3, 3)
-    """
-    return _max("adaptive_max_pool2d", 2, True, input, return_indices, {"output_size": output_size})
-
-
-def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest element of each of ``output_size`` windows that cover the input evenly.
-
-    Parameters
-    ----------
-    input : (N, C, D, H, W) or (C, D, H, W)
-    output_size : int, or one per axis; None for the input's own length
-    return_indices : bool
-        Also return where each maximum stands, as in :func:`max_pool3d`.
-
-    Examples
-    --------
-    >>> adaptive_max_pool3d(np.ones((2, 4, 8, 8, 8)), 3).shape
-    (2, 4, 3, 3, 3)
-    """
-    return _max("adaptive_max_pool3d", 3, True, input, return_indices, {"output_size": output_size})
+max_pool1d, max_pool2d, max_pool3d = map(_max_over, (1, 2, 3))
+avg_pool2d, avg_pool3d = map(_mean_over, (2, 3))
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = map(_adaptive_mean_over, (1, 2, 3))
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = map(_adaptive_max_over, (1, 2, 3))
 
 
 # --- norms of windows
@@ -380,47 +212,33 @@ def _norm(name: str, axes: int, input: Any, p: float, kernel_size: Any, stride: 
     return np.where(nothing, 0.0, np.where(nothing, 1.0, sums) ** (1 / p))  # type: ignore[return-value]
 
 
-def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0.
+def _norm_over(axes: int) -> Any:
+    def lp_poolNd(
+        input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> Tensor:
+        """``(sum of x^p)^(1/p)`` over every window; gradient 0 where all is 0.
 
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-    norm_type : float
-        p. Powers are of x, not of its absolute value, as in PyTorch.
-    kernel_size : int
-    stride : int, or None for ``kernel_size``
-    ceil_mode : bool
-        Round the number of windows up.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        norm_type : float
+            p. Powers are of x, not of its absolute value, as in PyTorch.
+        kernel_size : int or one per axis
+        stride : int or one per axis, or None for ``kernel_size``
+        ceil_mode : bool
+            Round the number of windows up.
 
-    Examples
-    --------
-    >>> lp_pool1d([[3.0, 4.0, 6.0, 8.0]], 2, 2).data
-    array([[ 5., 10.]])
-    """
-    return _norm("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+        Examples
+        --------
+        >>> lp_poolNd(np.full((2, 3, <4>), 3.0), 2, 2).shape
+        (2, 3, <2>)
+        """
+        return _norm(f"lp_pool{axes}d", axes, input, norm_type, kernel_size, stride, ceil_mode)
 
-
-def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, H, W) or (C, H, W); see :func:`lp_pool1d`.
-
-    Examples
-    --------
-    >>> lp_pool2d([[[1.0, 1.0], [1.0, 1.0]]], 2, 2).data
-    array([[[2.]]])
-    """
-    return _norm("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+    return for_axes(lp_poolNd, axes)
 
 
-def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """``(sum of x^p)^(1/p)`` over every window of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool1d`.
-
-    Examples
-    --------
-    >>> lp_pool3d(np.ones((1, 2, 2, 2)), 3, 2).data
-    array([[[[2.]]]])
-    """
-    return _norm("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+lp_pool1d, lp_pool2d, lp_pool3d = map(_norm_over, (1, 2, 3))
 
 
 # --- back to where the maxima stood
@@ -456,66 +274,44 @@ def _unpool(
     return out[0] if single else out  # type: ignore[no-any-return]
 
 
-def max_unpool1d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Tensor:  # fmt: skip
-    """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_pool1d` as far as there is one.
+def _unpool_over(axes: int) -> Any:
+    def max_unpoolNd(
+        input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+    ) -> Tensor:
+        """Maxima back where they stood, zeros elsewhere: the inverse of :func:`max_poolNd` as far as there is one.
 
-    Where windows overlapped and two maxima came from one place, the last one is written and takes the whole gradient;
-    PyTorch gives it to both.
+        Where windows overlapped and two maxima came from one place, the last one is written and takes the whole
+        gradient; PyTorch gives it to both.
 
-    Parameters
-    ----------
-    input : (N, C, L) or (C, L)
-        The maxima.
-    indices : int, of the input's shape
-        What ``max_pool1d(..., return_indices=True)`` gave.
-    kernel_size, stride, padding
-        As there.
-    output_size : sequence of int, optional
-        The pooled input's shape; several lengths are pooled to one.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+            The maxima.
+        indices : int, of the input's shape
+            What ``max_poolNd(..., return_indices=True)`` gave.
+        kernel_size, stride, padding
+            As there.
+        output_size : sequence of int, optional
+            The pooled input's shape; several lengths are pooled to one.
 
-    Raises
-    ------
-    ShapeError, DTypeError, ArgumentError
-        If shapes do not fit, or an index lies outside of the output.
+        Raises
+        ------
+        ShapeError, DTypeError, ArgumentError
+            If shapes do not fit, or an index lies outside of the output.
 
-    Examples
-    --------
-    >>> maxima, where = max_pool1d([[1.0, 3.0, 5.0, 2.0]], 2, return_indices=True)
-    >>> max_unpool1d(maxima, where, 2).data
-    array([[0., 3., 5., 0.]])
-    """
-    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+        Examples
+        --------
+        >>> maxima, where = max_poolNd(np.ones((1, <2>)), 2, return_indices=True)
+        >>> x = max_unpoolNd(maxima, where, 2)
+        >>> x.shape, x.data.sum().item()
+        ((1, <2>), 1.0)
+        """
+        return _unpool(f"max_unpool{axes}d", axes, input, indices, kernel_size, stride, padding, output_size)
 
-
-def max_unpool2d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Tensor:  # fmt: skip
-    """Maxima of (N, C, H, W) or (C, H, W) back where they stood; see :func:`max_unpool1d`.
-
-    Examples
-    --------
-    >>> maxima, where = max_pool2d([[[1.0, 3.0], [5.0, 2.0]]], 2, return_indices=True)
-    >>> max_unpool2d(maxima, where, 2).data
-    array([[[0., 0.],
-            [5., 0.]]])
-    """
-    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+    return for_axes(max_unpoolNd, axes)
 
 
-def max_unpool3d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
-) -> Tensor:  # fmt: skip
-    """Maxima of (N, C, D, H, W) or (C, D, H, W) back where they stood; see :func:`max_unpool1d`.
-
-    Examples
-    --------
-    >>> maxima, where = max_pool3d(np.ones((1, 2, 2, 2)), 2, return_indices=True)
-    >>> max_unpool3d(maxima, where, 2).data.sum()
-    np.float64(1.0)
-    """
-    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+max_unpool1d, max_unpool2d, max_unpool3d = map(_unpool_over, (1, 2, 3))
 
 
 def _starts(samples: Any, length: int, window: int, count: int) -> Any:

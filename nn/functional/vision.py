@@ -153,7 +153,7 @@ def interpolate(
     if min(sizes) < 1:
         raise ArgumentError(f"interpolate: the output would have lengths {sizes}")
     if mode == "area":
-        return _AREA[axes](x, sizes)
+        return _AREA[axes](x, sizes)  # type: ignore[no-any-return]
     for axis, (n, scale) in enumerate(zip(sizes, scales, strict=True), start=2):
         x = _resized(x, axis, n, scale, mode, bool(align_corners))
     return x  # type: ignore[no-any-return]
