@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
@@ -438,39 +439,44 @@ def glu(input: Any, dim: int = -1) -> Tensor:
 # --- along an axis ----------------------------------------------------------------------------------------------------
 
 
-def softmax(input: Any, dim: int) -> Tensor:
-    """``exp(input) / sum(exp(input))`` along ``dim``.
+def _cast(input: Any, dtype: DTypeLike) -> Any:
+    x = as_input(input)
+    return x if dtype is None else x.astype(dtype)
+
+
+def softmax(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+    """``exp(input) / sum(exp(input))`` along ``dim``, of the input in ``dtype`` if one is given.
 
     Examples
     --------
     >>> softmax([0.0, 0.0], dim=0).data
     array([0.5, 0.5])
     """
-    x = as_input(input)
+    x = _cast(input, dtype)
     return fused.softmax.function(x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
 
 
-def softmin(input: Any, dim: int) -> Tensor:
-    """Softmax of the negated input along ``dim``.
+def softmin(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+    """Softmax of the negated input along ``dim``, in ``dtype`` if one is given.
 
     Examples
     --------
     >>> softmin([0.0, 1e4], dim=0).data
     array([1., 0.])
     """
-    x = as_tensor(input)
+    x = as_tensor(_cast(input, dtype))
     return fused.softmax.function(-x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
 
 
-def log_softmax(input: Any, dim: int) -> Tensor:
-    """The logarithm of softmax along ``dim``, stable for any magnitude.
+def log_softmax(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+    """The logarithm of softmax along ``dim``, in ``dtype`` if one is given; stable for any magnitude.
 
     Examples
     --------
     >>> log_softmax([0.0, 1e4], dim=0).data
     array([-10000.,      0.])
     """
-    x = as_input(input)
+    x = _cast(input, dtype)
     return fused.log_softmax.function(x, axis=_along("log_softmax", x, dim))  # type: ignore[no-any-return]
 
 

@@ -185,6 +185,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:
     """``input`` divided by its p-norm along ``dim``, or by ``eps`` where that is larger; ``out`` is refused.
 
+    Along several axes the norm is that of all their elements, never that of a matrix.
+
     Examples
     --------
     >>> normalize([[3.0, 4.0]]).data
@@ -193,7 +195,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     x = as_tensor(input)
     if out is not None:
         raise ArgumentError("normalize: out= is not here; assign the result")
-    norm = np.linalg.norm(x, p, dim, keepdims=True)
+    norm = np.linalg.vector_norm(x, axis=tuple(dim) if isinstance(dim, list) else dim, ord=p, keepdims=True)
     return x / np.maximum(norm, np.asarray(eps, norm.dtype))  # type: ignore[no-any-return]
 
 

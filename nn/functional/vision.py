@@ -48,9 +48,8 @@ def each(name: str, what: str, value: Any, axes: int) -> tuple[Any, ...]:
 # --- resizing
 
 
-def _cubic(t: Any) -> list[Any]:
-    """Keys's kernel with a = -0.75 at the distances 1 + t, t, 1 - t and 2 - t (Keys 1981)."""
-    a = -0.75
+def _keys(a: float) -> tuple[Any, Any]:
+    """Keys's kernel (1981) at distances up to 1, and from there up to 2."""
 
     def near(d: Any) -> Any:
         return ((a + 2) * d - (a + 3)) * d * d + 1
@@ -58,6 +57,12 @@ def _cubic(t: Any) -> list[Any]:
     def far(d: Any) -> Any:
         return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
 
+    return near, far
+
+
+def _cubic(t: Any) -> list[Any]:
+    """Keys's kernel with a = -0.75 at the distances 1 + t, t, 1 - t and 2 - t."""
+    near, far = _keys(-0.75)
     return [far(1 + t), near(t), near(1 - t), far(2 - t)]
 
 
@@ -87,6 +92,24 @@ def _resized(x: Any, axis: int, size: int, scale: float, mode: str, align: bool)
     return sum(parts[1:], parts[0])
 
 
+def _smoothed(x: Any, axis: int, size: int, scale: float, mode: str) -> Any:
+    """One axis in another length, the kernel as wide as an output element: no finer pattern is left to alias.
+
+    PyTorch takes Keys's kernel with a = -0.5 here, as Pillow does.
+    """
+    length, stretch, reach = x.shape[axis], max(scale, 1.0), 2.0 if mode == "bicubic" else 1.0
+    middles = scale * (np.arange(size) + 0.5)
+    first = np.maximum(np.trunc(middles - reach * stretch + 0.5), 0)
+    last = np.minimum(np.trunc(middles + reach * stretch + 0.5), length)
+    places = np.arange(length)
+    d = np.abs(places + 0.5 - middles[:, None]) / stretch
+    near, far = _keys(-0.5)
+    weights = np.where(d < 1, near(d), np.where(d < 2, far(d), 0.0)) if reach == 2 else np.maximum(1 - d, 0.0)
+    weights *= (places >= first[:, None]) & (places < last[:, None])
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ weights.T.astype(x.dtype), -1, axis)
+
+
 def interpolate(
     input: Any,
     size: int | Sequence[int] | None = None,
@@ -112,7 +135,7 @@ def interpolate(
     recompute_scale_factor : bool, optional
         Take the scale from the sizes, rather than ``scale_factor``.
     antialias : bool
-        Refused.
+        For "bilinear" and "bicubic": a smaller output is made of means over what it leaves out.
 
     Returns
     -------
@@ -134,8 +157,8 @@ def interpolate(
         raise ShapeError(f"interpolate: input of shape {x.shape}; it needs (N, C) and one to three axes more")
     if mode not in ("nearest", "nearest-exact", "area", _LINEAR[axes]) and not (mode == "bicubic" and axes == 2):
         raise ArgumentError(f"interpolate: mode {mode!r} is not one for {axes} axes; linear is {_LINEAR[axes]!r} there")
-    if antialias:
-        raise ArgumentError("interpolate: antialias=True is not here; blur the input first, or use mode='area'")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ArgumentError(f"interpolate: antialias=True goes with 'bilinear' and 'bicubic', got mode={mode!r}")
     if align_corners is not None and (mode.startswith("nearest") or mode == "area"):
         raise ArgumentError(f"interpolate: align_corners says nothing in mode {mode!r}; leave it out")
     if (size is None) == (scale_factor is None):
@@ -155,7 +178,11 @@ def interpolate(
     if mode == "area":
         return _AREA[axes](x, sizes)  # type: ignore[no-any-return]
     for axis, (n, scale) in enumerate(zip(sizes, scales, strict=True), start=2):
-        x = _resized(x, axis, n, scale, mode, bool(align_corners))
+        if antialias:
+            aligned = (lengths[axis - 2] - 1) / (n - 1) if n > 1 else 0.0
+            x = _smoothed(x, axis, n, aligned if align_corners else scale, mode)
+        else:
+            x = _resized(x, axis, n, scale, mode, bool(align_corners))
     return x  # type: ignore[no-any-return]
 
 
@@ -353,9 +380,13 @@ def _reflected(at: Any, low: float, high: float) -> Any:
     return np.where(turns % 2 == 0, rest, span - rest) + low
 
 
-def _position(grid: Any, length: int, padding_mode: str, align: bool) -> Any:
-    """From [-1, 1] to positions along an axis, those outside brought in as ``padding_mode`` says."""
-    at = (grid + 1) * ((length - 1) / 2) if align else ((grid + 1) * length - 1) / 2
+def _position(grid: Any, length: int, align: bool) -> Any:
+    """From [-1, 1] to positions along an axis."""
+    return (grid + 1) * ((length - 1) / 2) if align else ((grid + 1) * length - 1) / 2
+
+
+def _brought_in(at: Any, length: int, padding_mode: str, align: bool) -> Any:
+    """Positions outside of an axis brought in as ``padding_mode`` says."""
     if padding_mode == "reflection":
         at = _reflected(at, 0, length - 1) if align else _reflected(at, -0.5, length - 0.5)
     return at if padding_mode == "zeros" else np.clip(at, 0, length - 1)
@@ -372,8 +403,8 @@ def grid_sample(
     input : (N, C, H, W) or (N, C, D, H, W)
     grid : (N, h, w, 2) or (N, d, h, w, 3)
         Positions x, y (and z) from -1 at one edge to 1 at the other.
-    mode : {"bilinear", "nearest"}
-        "bilinear" is trilinear for three axes; "bicubic" is refused.
+    mode : {"bilinear", "nearest", "bicubic"}
+        "bilinear" is trilinear for three axes, "bicubic" is for two.
     padding_mode : {"zeros", "border", "reflection"}
         What lies outside.
     align_corners : bool, optional
@@ -397,13 +428,24 @@ def grid_sample(
     axes = x.ndim - 2
     if axes not in (2, 3) or g.ndim != x.ndim or g.shape[-1] != axes or g.shape[0] != x.shape[0]:
         raise ShapeError(f"grid_sample: input of shape {x.shape} and grid of shape {g.shape} do not fit")
-    if mode not in ("bilinear", "nearest") or padding_mode not in ("zeros", "border", "reflection"):
-        raise ArgumentError(f"grid_sample: mode {mode!r} with padding_mode {padding_mode!r} is not here")
-    lengths = x.shape[2:]
+    if mode not in ("bilinear", "nearest", "bicubic") or padding_mode not in ("zeros", "border", "reflection"):
+        raise ArgumentError(f"grid_sample: mode {mode!r} with padding_mode {padding_mode!r} is not one")
+    if mode == "bicubic" and axes == 3:
+        raise ArgumentError("grid_sample: mode 'bicubic' is for two axes, as in PyTorch; use 'bilinear'")
+    lengths, align = x.shape[2:], bool(align_corners)
     # The last coordinate is that of the first axis.
-    at = [_position(g[..., -1 - i], n, padding_mode, bool(align_corners)) for i, n in enumerate(lengths)]
+    at = [_position(g[..., -1 - i], n, align) for i, n in enumerate(lengths)]
+    if mode != "bicubic":
+        at = [_brought_in(a, n, padding_mode, align) for a, n in zip(at, lengths, strict=True)]
     if mode == "nearest":
         corners = [[(np.rint(a._array).astype(int), None)] for a in at]
+    elif mode == "bicubic":
+        # The elements that the kernel covers are brought in, not the position.
+        corners = []
+        for a, n in zip(at, lengths, strict=True):
+            low = np.floor(a._array)
+            covered = [_brought_in(Tensor(low + k), n, padding_mode, align)._array for k in (-1, 0, 1, 2)]
+            corners.append(list(zip([np.rint(c).astype(int) for c in covered], _cubic(a - low), strict=True)))
     else:
         floors = [np.floor(a._array) for a in at]
         corners = [

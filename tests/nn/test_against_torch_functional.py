@@ -445,6 +445,8 @@ def interpolate(draw):
         kwargs |= {"scale_factor": draw.choice((0.7, 1.5, 2.0)), "recompute_scale_factor": draw.choice((None, True))}
     if mode in (linear, "bicubic"):
         kwargs["align_corners"] = draw.choice((None, True, False))
+    if mode in ("bilinear", "bicubic"):
+        kwargs["antialias"] = draw.boolean()
     return (picture(draw, axes),), kwargs
 
 
@@ -496,7 +498,7 @@ def grid_sample(draw):
     # Away from the positions of elements, and from halfway between them.
     grid = (draw.integers(points, -9, 9) + 0.137) / 7
     return (x, np.asarray(grid)), {
-        "mode": draw.choice(("bilinear", "nearest")),
+        "mode": draw.choice(("bilinear", "nearest", *["bicubic"] * (axes == 2))),
         "padding_mode": draw.choice(("zeros", "border", "reflection")),
         "align_corners": draw.boolean(),
     }
@@ -511,7 +513,9 @@ def affine_grid(draw):
 
 @row()
 def normalize(draw):
-    return (directions(draw, draw.choice(((2, 3), (3, 2, 2)))),), {"p": draw.choice((2.0, 1.0, 3.0)), "dim": 1}
+    shape = draw.choice(((2, 3), (3, 2, 2)))
+    dims = draw.choice((1, -1, (0, 1), tuple(range(len(shape)))))
+    return (directions(draw, shape),), {"p": draw.choice((2.0, 1.0, 3.0)), "dim": dims}
 
 
 @row()
@@ -663,3 +667,13 @@ def test_gradients_match_differences(name):
         check_gradients(call, *(args[i] for i in free), order=spec.order, name=name)
 
     holds()
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmin", "log_softmax"])
+def test_a_dtype_is_that_of_the_sums_and_the_gradient_comes_back_in_the_inputs(name):
+    x = ad.tensor(np.float32([[1.0, 2.0, 4.0]]), requires_grad=True)
+    out = getattr(F, name)(x, 1, dtype=np.float64)
+    assert out.dtype == np.float64
+    np.testing.assert_array_equal(out.data, getattr(F, name)(x.data.astype(float), 1).data)
+    out.backward(np.array([[1.0, 0.0, 0.0]]))
+    assert x.grad.dtype == np.float32
