@@ -710,10 +710,11 @@ class LogSigmoid(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class LogSoftmax(FunctionLayer):
-    """The logarithm of softmax along ``dim``, stable for any magnitude."""
+    """The logarithm of softmax along ``dim``, in ``dtype`` if one is given; stable for any magnitude."""
 
     dim: int
-    def __init__(self, dim: int) -> None: ...
+    dtype: DTypeLike | None
+    def __init__(self, dim: int, dtype: DTypeLike | None = None) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class MSELoss(FunctionLayer):
@@ -1070,10 +1071,11 @@ class SoftMarginLoss(FunctionLayer):
     ) -> Tensor: ...
 
 class Softmax(FunctionLayer):
-    """``exp(input) / sum(exp(input))`` along ``dim``."""
+    """``exp(input) / sum(exp(input))`` along ``dim``, of the input in ``dtype`` if one is given."""
 
     dim: int
-    def __init__(self, dim: int) -> None: ...
+    dtype: DTypeLike | None
+    def __init__(self, dim: int, dtype: DTypeLike | None = None) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Softmax2d(FunctionLayer):
@@ -1083,10 +1085,11 @@ class Softmax2d(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Softmin(FunctionLayer):
-    """Softmax of the negated input along ``dim``."""
+    """Softmax of the negated input along ``dim``, in ``dtype`` if one is given."""
 
     dim: int
-    def __init__(self, dim: int) -> None: ...
+    dtype: DTypeLike | None
+    def __init__(self, dim: int, dtype: DTypeLike | None = None) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Softplus(FunctionLayer):

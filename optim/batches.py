@@ -37,13 +37,22 @@ def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return None if tree is None else function(tree)
 
 
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Tensor) or bool(getattr(x, "shape", ()))
+
+
+def _as_array(x: Any) -> Any:
+    """Another library's array, such as a PyTorch DataLoader gives, as one of NumPy's; all else as it is."""
+    return np.asarray(x) if hasattr(x, "__array__") and not isinstance(x, Tensor | np.ndarray | np.generic) else x
+
+
 def arrays(what: str, tree: Any, pair: bool) -> Any:
     """A tree of arrays of one length that hold numbers.
 
     Parameters
     ----------
     what : str
-        "train" or "validation", for messages.
+        Whose data these are, for messages.
     tree : array_like, or tuple, list or dict of such
     pair : bool
         Whether it must be ``(inputs, targets, ...)``.
@@ -56,11 +65,12 @@ def arrays(what: str, tree: Any, pair: bool) -> Any:
     if pair and not isinstance(tree, Mapping):
         if not isinstance(tree, tuple | list) or len(tree) < 2:
             raise ArgumentError(
-                f"fit: {what} must be a pair (inputs, targets), a dict with the key 'targets', or an iterable of"
-                " batches"
+                f"{what} must be a pair (inputs, targets), a dict with the key 'targets', or an iterable of batches"
             )
         # A list of numbers as inputs or targets is an array; several inputs stand in a tuple or a dict.
         tree = tuple(np.asarray(part) if isinstance(part, list) else part for part in tree)
+    elif isinstance(tree, list) and not any(map(_is_array, tree)):
+        tree = np.asarray(tree)
     held = _mapped(lambda a: a._array if isinstance(a, Tensor) else np.asarray(a), tree)
     if pair and isinstance(held, tuple):
         named = [*leaves(held[0], "inputs"), *leaves(held[1], "targets")]
@@ -70,17 +80,17 @@ def arrays(what: str, tree: Any, pair: bool) -> Any:
     lengths = {len(a) if a.ndim else None for _, a in named}
     if len(lengths) > 1:
         words = " and ".join(f"{name} of shape {a.shape}" for name, a in named)
-        raise ShapeError(f"fit: {what} {words}; they need one length")
+        raise ShapeError(f"{what} {words}; they need one length")
     if lengths in (set(), {None}):
-        raise ShapeError(f"fit: {what} holds no arrays with an axis of examples")
+        raise ShapeError(f"{what} holds no arrays with an axis of examples")
     if not len(named[0][1]):
-        raise ArgumentError(f"fit: {what} is empty")
+        raise ArgumentError(f"{what} is empty")
     for name, array in named:
         if array.dtype.kind not in "biuf":
-            raise DTypeError(f"fit: {what} {name} have dtype {array.dtype}; pass numbers")
+            raise DTypeError(f"{what} {name} have dtype {array.dtype}; pass numbers")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = np.argwhere(~np.isfinite(array))[0]
-            raise ArgumentError(f"fit: {what} {name} hold NaN or infinity, first at index {bad.tolist()}")
+            raise ArgumentError(f"{what} {name} hold NaN or infinity, first at index {bad.tolist()}")
     return held
 
 
@@ -138,7 +148,10 @@ class Batches:
         if isinstance(data, tuple | np.ndarray | Tensor | Mapping | str):
             return False
         if isinstance(data, list):
-            return bool(data) and all(isinstance(batch, tuple | Mapping) for batch in data)
+            return bool(data) and all(
+                isinstance(batch, tuple | Mapping) or (isinstance(batch, list) and any(map(_is_array, batch)))
+                for batch in data
+            )
         return hasattr(data, "__iter__") or callable(data)
 
     def __iter__(self) -> Iterator[Any]:
@@ -151,7 +164,7 @@ class Batches:
                     " function that returns a new iterator"
                 )
             self._begun = True
-        return iterator
+        return (_mapped(_as_array, batch) for batch in iterator)
 
     def count(self) -> int | None:
         """How many batches an epoch has, where that is known."""

@@ -23,13 +23,14 @@ import numpy as np
 import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
-from autodiff.core.errors import AnomalyError, ArgumentError
+from autodiff.core.errors import AnomalyError, ArgumentError, ShapeError
 from autodiff.extras import require
 from autodiff.files import save_figure
 from autodiff.tables import figure, html_table
 from optim.batches import Batches, arrays, call, leaves, parts_of, rows, size_of
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
 from optim.history import History
+from optim.lbfgs import LBFGS
 from optim.schedules import ReduceLROnPlateau
 from optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -48,6 +49,7 @@ class Trainer:
         ``loss(scores, targets) -> Tensor``, a scalar mean over the batch. What a batch holds after the targets, such as
         a mask or weights, is given to it, too.
     optimizer : Optimizer or DataParallel
+        An :class:`~optim.LBFGS` gets a closure of the batch; give it large ones.
     schedule : Schedule, optional
         A :class:`~optim.ReduceLROnPlateau` gets the validation loss (the epoch's mean training loss without validation
         data).
@@ -212,7 +214,7 @@ class Trainer:
             Arrays of equal length; integer targets are classes. Several inputs are a tuple, or a dict by the names of
             the model's arguments; further entries go to the loss. A dict has the key ``"targets"``. For an
             ``objective`` or a ``training_step`` any tree of arrays will do.
-            Or batches of that form, ready: an ``nn.DataLoader``, a list of tuples or dicts, an iterator (for one
+            Or batches of that form, ready: an ``nn.DataLoader`` or PyTorch's, a list of batches, an iterator (for one
             epoch), or a function that returns one.
         epochs : int, optional
             Default 10, unless ``steps`` is given.
@@ -349,20 +351,48 @@ class Trainer:
 
     def _loss_of(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """The loss of a batch, the model's scores and the targets; None where there are none."""
+        scores: Any = None
+        rest: tuple[Any, ...] = (None,)
         if self.objective is not None:
-            return self.objective(self.model, batch), None, None
-        inputs, rest = parts_of(batch)
-        scores = call(self.model, inputs)
-        assert self.loss is not None
-        return self.loss(scores, *rest), scores, rest[0]
+            loss = self.objective(self.model, batch)
+        else:
+            assert self.loss is not None
+            inputs, rest = parts_of(batch)
+            scores = call(self.model, inputs)
+            loss = self.loss(scores, *rest)
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            given = f"a Tensor of shape {loss.shape}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise ArgumentError(
+                f"Trainer: the {'loss' if self.objective is None else 'objective'} gave {given}; it needs a Tensor of"
+                " one number, such as the mean over the batch"
+            )
+        return loss, scores, rest[0]
 
     def _step(self, parts: list[Any]) -> float:
         """One optimiser step on the batches of ``parts``, each with its size and where it is from; their mean loss."""
         if self.training_step is not None:
             self._seen += parts[0][1]
             return self._noted(self.training_step(self, parts[0][0]))
-        self.optimizer.zero_grad()
         total = sum(size for _, size, _ in parts)
+        if isinstance(self.optimizer, LBFGS):
+            met: list[tuple[float, int]] = []
+
+            def closure() -> float:
+                met.append(self._gradients(parts, total))
+                return met[-1][0]
+
+            self.optimizer.step(closure)
+            mean, correct = met[0]
+        else:
+            mean, correct = self._gradients(parts, total)
+            (self.optimizer if self._team is None else self._team.optimizer).step()
+        self._seen += total
+        self._correct += correct
+        return mean
+
+    def _gradients(self, parts: list[Any], total: int) -> tuple[float, int]:
+        """Compute the gradients of the mean loss of ``parts``; this loss, and how many of all examples are hits."""
+        self.optimizer.zero_grad()
         mean = 0.0
         correct = 0
         for batch, size, mine in parts:
@@ -383,17 +413,11 @@ class Trainer:
         if self._team is not None:
             mean, correct = self._team.total(mean), int(self._team.total(correct))
             self._team.average_gradients()
-        self._seen += total
-        self._correct += correct
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        if self._team is not None:
-            self._team.optimizer.step()
-        else:
-            self.optimizer.step()
-        return mean
+        return mean, correct
 
     def _noted(self, given: Any) -> float:
         """What a training_step returned, as a loss; numbers by name are kept, and their sum is the loss."""
@@ -484,7 +508,7 @@ class Trainer:
         if isinstance(data, Batches) or Batches.fits(data):
             yield from data if isinstance(data, Batches) else Batches(data)
             return
-        held = arrays("data", data, False)
+        held = arrays("Trainer: data", data, False)
         for start in range(0, size_of(held), batch_size):
             yield rows(held, slice(start, start + batch_size))
 
@@ -536,7 +560,7 @@ class Trainer:
 
         Returns
         -------
-        ndarray, or tuple of ndarray
+        ndarray, or tuple or dict of ndarray
             As the model gives one or several.
 
         Examples
@@ -554,15 +578,11 @@ class Trainer:
         with no_grad():
             for batch in self._pieces(inputs, batch_size):
                 out = call(model, batch[0] if ready and isinstance(batch, tuple | list) else batch)
-                found.append(out if isinstance(out, tuple | list) else (out,))
+                found.append(out)
         model.train(was_training)
         if not found:
             raise ArgumentError("predict: the inputs are empty")
-        joined = tuple(
-            np.concatenate([o._array if isinstance(o, Tensor) else np.asarray(o) for o in column])
-            for column in zip(*found, strict=True)
-        )
-        return joined[0] if len(joined) == 1 else joined
+        return _joined(found)
 
     def find_lr(
         self, train: Any, batch_size: int = 32, *, start: float = 1e-7, end: float = 10.0, steps: int = 100
@@ -772,7 +792,7 @@ class Trainer:
         self._are_classes = False
         if Batches.fits(data):
             return Batches(data)
-        held = arrays(name, data, self.loss is not None)
+        held = arrays(f"fit: {name}", data, self.loss is not None)
         if self.loss is None:
             return held
         inputs, (targets, *_) = parts_of(held)
@@ -809,6 +829,21 @@ class Trainer:
 
 def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
     return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _joined(given: list[Any]) -> Any:
+    """What the model gave for each batch, as one: arrays end to end, in the tuples and dicts that it gave."""
+    first = given[0]
+    if isinstance(first, Mapping):
+        return {key: _joined([one[key] for one in given]) for key in first}
+    if isinstance(first, tuple | list):
+        return tuple(_joined(list(column)) for column in zip(*given, strict=True))
+    if first is None:
+        return None
+    found = [one._array if isinstance(one, Tensor) else np.asarray(one) for one in given]
+    if not found[0].ndim:
+        raise ShapeError("predict: the model gave a single number for a batch; it needs an axis of examples")
+    return np.concatenate(found)
 
 
 def _bytes(array: Any) -> memoryview:

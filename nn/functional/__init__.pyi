@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
@@ -394,8 +395,8 @@ def local_response_norm(
 ) -> Tensor:
     """``x / (k + alpha mean(x^2))^beta``, the mean taken over ``size`` neighbouring channels, zeros beyond the ends (Krizhevsky et al. 2012, section 3.3, whose sum is ``size`` times that mean)."""
 
-def log_softmax(input: ArrayLike, dim: int) -> Tensor:
-    """The logarithm of softmax along ``dim``, stable for any magnitude."""
+def log_softmax(input: ArrayLike, dim: int, dtype: DTypeLike | None = None) -> Tensor:
+    """The logarithm of softmax along ``dim``, in ``dtype`` if one is given; stable for any magnitude."""
 
 def logsigmoid(input: ArrayLike) -> Tensor:
     """``log(sigmoid(input))``, stable for any magnitude."""
@@ -615,11 +616,11 @@ def smooth_l1_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean",
 def soft_margin_loss(input: ArrayLike, target: ArrayLike, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-target input))`` for targets 1 and -1, stable for any magnitude."""
 
-def softmax(input: ArrayLike, dim: int) -> Tensor:
-    """``exp(input) / sum(exp(input))`` along ``dim``."""
+def softmax(input: ArrayLike, dim: int, dtype: DTypeLike | None = None) -> Tensor:
+    """``exp(input) / sum(exp(input))`` along ``dim``, of the input in ``dtype`` if one is given."""
 
-def softmin(input: ArrayLike, dim: int) -> Tensor:
-    """Softmax of the negated input along ``dim``."""
+def softmin(input: ArrayLike, dim: int, dtype: DTypeLike | None = None) -> Tensor:
+    """Softmax of the negated input along ``dim``, in ``dtype`` if one is given."""
 
 def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta * input)) / beta``, and ``input`` itself where ``beta * input > threshold``."""

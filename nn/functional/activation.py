@@ -439,12 +439,12 @@ def glu(input: Any, dim: int = -1) -> Tensor:
 # --- along an axis ----------------------------------------------------------------------------------------------------
 
 
-def _cast(input: Any, dtype: DTypeLike) -> Any:
+def _cast(input: Any, dtype: DTypeLike | None) -> Any:
     x = as_input(input)
     return x if dtype is None else x.astype(dtype)
 
 
-def softmax(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+def softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` along ``dim``, of the input in ``dtype`` if one is given.
 
     Examples
@@ -456,7 +456,7 @@ def softmax(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
     return fused.softmax.function(x, axis=_along("softmax", x, dim))  # type: ignore[no-any-return]
 
 
-def softmin(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+def softmin(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """Softmax of the negated input along ``dim``, in ``dtype`` if one is given.
 
     Examples
@@ -468,7 +468,7 @@ def softmin(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
     return fused.softmax.function(-x, axis=_along("softmin", x, dim))  # type: ignore[no-any-return]
 
 
-def log_softmax(input: Any, dim: int, dtype: DTypeLike = None) -> Tensor:
+def log_softmax(input: Any, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """The logarithm of softmax along ``dim``, in ``dtype`` if one is given; stable for any magnitude.
 
     Examples

@@ -385,3 +385,72 @@ def test_tensorboard_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
     with pytest.raises(MissingExtraError, match="tensorboardX"):
         optim.TensorBoardLog()
+
+
+def small():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(24, 3)).astype(np.float32)
+    return x, (x.sum(1) > 0).astype(int), nn.Linear(3, 2, generator=rng)
+
+
+def test_a_batch_may_be_a_list():
+    x, y, net = small()
+    trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters()), progress=False)
+    history = trainer.fit([[x[:9], y[:9]], [x[9:], y[9:]]], epochs=2)
+    assert history.steps == [2, 2]
+    assert not np.isnan(history.train_accuracy).any()
+
+
+def test_pytorchs_loaders_give_batches():
+    torch = pytest.importorskip("torch")
+    x, y, net = small()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y)), batch_size=8)
+    trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1), progress=False)
+    history = trainer.fit(loader, loader, epochs=2)
+    assert not np.isnan(history.validation_accuracy).any()
+    assert trainer.predict(loader).shape == (24, 2)
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_gets_a_closure_of_the_batch(search):
+    x, y, net = small()
+    alone = nn.Linear(3, 2)
+    alone.load_state_dict(net.state_dict())
+    optimizer = optim.LBFGS(alone.parameters(), line_search_fn=search)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(alone(x), y)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(2)]
+    mine = optim.LBFGS(net.parameters(), line_search_fn=search)
+    history = optim.Trainer(net, nn.CrossEntropyLoss(), mine, progress=False).fit((x, y), epochs=2, batch_size=24)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-2)  # the examples come in another order
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.CrossEntropyLoss(reduction="none"), lambda scores, y: 1.0], ids=["a vector", "a float"]
+)
+def test_a_loss_that_is_no_scalar_tensor_is_refused_with_what_it_gave(loss):
+    x, y, net = small()
+    trainer = optim.Trainer(net, loss, optim.SGD(net.parameters()), progress=False)
+    with pytest.raises(ArgumentError, match=r"the loss gave a (Tensor of shape \(24,\)|float)"):
+        trainer.fit((x, y), epochs=1)
+
+
+def test_predictions_keep_the_models_tuples_and_dicts():
+    x, _, net = small()
+
+    class Both(nn.Module):
+        def forward(self, x):
+            return {"scores": net(x), "pair": (x, None)}
+
+    loss = lambda out, y: out["scores"].sum()
+    trainer = optim.Trainer(Both(), loss, optim.SGD(net.parameters()), progress=False)
+    given = trainer.predict(x, batch_size=10)
+    assert given["scores"].shape == (24, 2)
+    np.testing.assert_array_equal(given["pair"][0], x)
+    assert given["pair"][1] is None
+    assert trainer.predict(x.tolist())["scores"].shape == (24, 2)
