@@ -425,7 +425,7 @@ class Judge:
             best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))
             found = self._sum(best, hidden, change, moved, self._small(moved, length))
             decided = self._decide(analytic, found, length)
-            if decided == "fail" and step == steps[1] and self._smooth(along, previous, numeric, found):
+            if decided == "fail" and step == steps[1] and self._smooth(analytic, along, previous, numeric, found):
                 return found, "fail", False
             if decided == "pass":
                 sizes = np.fmax(np.abs(best.value), 1e-3 * found.size)
@@ -438,15 +438,21 @@ class Judge:
             return found, "inconclusive", False
         return self._at_a_kink(analytic, direction, noise, best, numeric, previous, found, agreed, length)
 
-    def _smooth(self, along: Callable[[Any], Any], far: Derivative, near: Derivative, found: Numeric) -> bool:
-        """Whether two steps agree in all digits that count and neither bends: then no smaller ones say more."""
-        sizes = np.fmax(np.abs(near.value), 1e-3 * found.size)
-        sure = not self.reference.plateaus and float(np.sum(far.error) + np.sum(near.error)) <= 1e-6 * abs(found.value)
-        steps = self.reference.steps[:2]
-        return (
-            sure
-            and not np.any(_exclude(far, near))
-            and not any(np.any(bends(along, self.reference, step, sizes)) for step in steps)
+    def _smooth(
+        self, analytic: float, along: Callable[[Any], Any], far: Derivative, near: Derivative, found: Numeric
+    ) -> bool:
+        """Whether two steps agree in all digits that count, and no kink, however small beside the slope, explains the
+        gradient: then no smaller steps say more.
+        """
+        error = float(np.sum(far.error) + np.sum(near.error))
+        if self.reference.plateaus or not error <= 1e-6 * abs(found.value) or np.any(_exclude(far, near)):
+            return False
+        # The step's jump of the slope is a kink's, and the curvature times the step: two steps tell them apart.
+        h = np.longdouble(self.reference.steps[1])
+        wide, half = ((along(t) - 2 * self.reference.centre + along(-t)) / t for t in (h, h / 2))
+        jump = float(np.sum(np.abs(2 * half - wide)))
+        return jump <= abs(analytic - found.value) and (
+            self.nearby is None or self.order > 1 or self.nearby.settled(self.gradient)
         )
 
     def _wider(
@@ -459,7 +465,11 @@ class Judge:
         noise, centre = self.reference.noise, self.reference.centre
         with np.errstate(all="ignore"):
             far, near = (derivative(along, step, noise) for step in (2.0**-6, 2.0**-9))
-            if np.any(_exclude(far, near)):
+            wide, narrow = (
+                np.abs(along(h) - 2 * centre + along(-h)) / h for h in (np.longdouble(2.0**-6), np.longdouble(2.0**-9))
+            )
+            # What bends as much over the smaller step is a kink or a peak between the steps, not curvature.
+            if np.any(_exclude(far, near) | (narrow > 0.5 * wide + 4 * noise * 2**9)):
                 return None
             use = far.error < near.error
             value, error = (np.where(use, a, b) * length for a, b in ((far.value, near.value), (far.error, near.error)))
@@ -552,8 +562,8 @@ class Judge:
         for side in (-1, 1):
             near = one_sided(along, side, smallest, noise)
             wide = one_sided(along, side, 2.0**-7, noise)
-            # A noisy function needs the larger step.
-            use = (near.error > 1e-3 * np.abs(near.value)) & (wide.error < near.error)
+            # A noisy function needs the larger step; a smooth one is known better from it, too.
+            use = (wide.error < near.error) & ((near.error > 1e-3 * np.abs(near.value)) | ~_exclude(near, wide))
             sides.append(Derivative(np.where(use, wide.value, near.value), np.where(use, wide.error, near.error)))
         left, right = sides
         single = np.isfinite(left.error) != np.isfinite(right.error)

@@ -7,12 +7,14 @@ sample is the gradient under test itself, which is trusted where differences con
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
+from autodiff.testing.arguments import plain
 from autodiff.testing.numeric import spread
 
 __all__ = ["Nearby", "Spot"]
@@ -37,6 +39,7 @@ class Nearby:
     ) -> None:
         self.terms, self.gradient_at, self.base, self.precision = terms, gradient_at, base, precision
         self._found: list[list[Any]] | None = None
+        self._settled: bool | None = None
 
     @property
     def gradients(self) -> list[list[Any]]:
@@ -49,16 +52,34 @@ class Nearby:
             self._found = confirmed if len(confirmed) > _POINTS // 2 else []
         return self._found
 
+    def settled(self, gradient: Sequence[Any]) -> bool:
+        """Whether the gradients at points nearby are the one here: then no choice among kinks explains it."""
+        if self._settled is None:
+            self._settled = False
+            # Of several choices one point alone may make the same.
+            rng = np.random.default_rng(12)
+            size = max((float(np.max(np.abs(g), initial=0.0)) for g in gradient), default=0.0)
+            with np.errstate(all="ignore"), contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
+                near = [self._gradient_at(self._point(rng)) for _ in range(4)]
+                apart = [np.abs(f - g) for found in near for f, g in zip(found, gradient, strict=True)]
+                self._settled = all(bool(np.all(a <= 1e-3 * size)) for a in apart)
+        return self._settled
+
+    def _spread(self, rng: np.random.Generator) -> list[Any]:
+        return [np.where(b == 0, 1.0, np.abs(b)) * spread(rng, b.shape) for b in self.base]
+
+    def _point(self, rng: np.random.Generator) -> list[Any]:
+        return [b + _DISTANCE * m for b, m in zip(self.base, self._spread(rng), strict=True)]
+
+    def _gradient_at(self, point: list[Any]) -> list[Any]:
+        found = zip(self.gradient_at(point), self.base, strict=True)
+        return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in found]
+
     def _one(self, rng: np.random.Generator) -> list[Any] | None:
-        sizes = [np.where(b == 0, 1.0, np.abs(b)) for b in self.base]
-        moved, direction = ([s * spread(rng, s.shape) for s in sizes] for _ in range(2))
-        point = [b + _DISTANCE * m for b, m in zip(self.base, moved, strict=True)]
+        point, direction = self._point(rng), self._spread(rng)
         try:
             with np.errstate(all="ignore"):
-                found = [
-                    np.zeros(b.shape) if g is None else np.array(getattr(g, "data", g) if hasattr(g, "_node") else g)
-                    for g, b in zip(self.gradient_at(point), self.base, strict=True)
-                ]
+                found = self._gradient_at(point)
                 right, left = (
                     self.terms(
                         [

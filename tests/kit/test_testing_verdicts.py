@@ -221,6 +221,31 @@ def test_noise_that_hides_within_narrow_steps_is_found():
     assert check_gradients(f, x, b).verdict == "pass"
 
 
+@pytest.mark.parametrize("weight", [1e-1, 1e-3, 1e-6])
+@pytest.mark.parametrize("at_zero", [-1.0, 0.0, 1.0])
+def test_a_kink_that_is_small_beside_the_slope_is_one(weight, at_zero):
+    x, y = np.random.default_rng(0).normal(size=(20, 4)), np.random.default_rng(1).normal(size=20)
+    lasso = lambda w: np.sum((x @ w - y) ** 2) + weight * np.sum(np.abs(w))
+
+    def backward(at_zero):
+        return lambda g, w: g * (2 * x.T @ (x @ w - y) + weight * np.where(w == 0, at_zero, np.sign(w)))
+
+    w = np.array([0.0, 1.0, 0.0, -2.0])
+    assert verdict(lasso, backward(at_zero), [w]) == "pass"
+    assert verdict(lasso, backward(3.0), [w]) == "fail"
+
+
+def test_a_median_of_equal_entries_moves_with_all_of_them():
+    # No single entry moves it, so every difference is zero: the shares are what the gradients nearby mix.
+    x = np.array([1.0, 2.0, 2.0, 2.0, 5.0])
+    for shares in (np.array([0, 1, 1, 1, 0]) / 3, np.array([0.0, 0.0, 1.0, 0.0, 0.0])):
+        given = lambda g, x, shares=shares: g * (shares if np.ptp(x[1:4]) == 0 else x == np.median(x))
+        assert verdict(np.median, given, [x]) == "pass"
+        for factor in (0.0, 2.0):
+            wrong = lambda g, x, given=given, factor=factor: given(g, x) * (factor if np.ptp(x[1:4]) == 0 else 1)
+            assert verdict(np.median, wrong, [x]) == "fail"
+
+
 def test_a_minimum_at_small_numbers_is_resolved():
     # Equal logits and equal targets: the gradient is zero, and steps of a share of 0.0037 are lost in a sum of 20.
     x = np.full((6, 4), -0.0037)
@@ -243,6 +268,11 @@ def test_a_minimum_at_small_numbers_is_resolved():
             lambda x: np.exp(-(((x - 1) / 1e-4) ** 2)),
             lambda x: -2e8 * (x - 1) * np.exp(-(((x - 1) / 1e-4) ** 2)),
             [1.00005],
+        ),
+        (
+            lambda x: np.exp(-(((x - 3) / 1e-6) ** 2)),
+            lambda x: -2e12 * (x - 3) * np.exp(-(((x - 3) / 1e-6) ** 2)),
+            [3 + 3e-7],
         ),
         # Numbers that leave the range when they are squared, or multiplied.
         (lambda x: 1e200 * np.sin(x), lambda x: 1e200 * np.cos(x), [0.3, 1.0]),
@@ -313,8 +343,10 @@ def test_an_iteration_that_stops_at_a_tolerance_is_judged_to_it():
         y = fixed(np.asarray(x, float), 0.0)
         return 0.5 * np.cos(y) / (1 + 0.5 * x * np.sin(y))
 
+    # The second one's jumps alternate.
+    for x in (np.array([0.5, 0.9, -0.4]), np.array([1.0, 1.6])):
+        assert verdict(fixed, lambda g, x: g * slope(x), [x]) == "inconclusive"
     x = np.array([0.5, 0.9, -0.4])
-    assert verdict(fixed, lambda g, x: g * slope(x), [x]) == "inconclusive"
     assert verdict(fixed, lambda g, x: g * slope(x) * (1 + 1e-3), [x]) == "fail"
     poles = np.diag([1e-3, 1.0]) + 0.1
     wrong = lambda g, a: -np.linalg.inv(a).T @ g @ np.linalg.inv(a).T * (1 + 1e-5)
