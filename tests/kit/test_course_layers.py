@@ -754,3 +754,17 @@ def test_what_is_no_pair_is_a_usage_error():
     ):
         with pytest.raises(ArgumentError):
             check_pair(forward, backward, inputs)
+
+
+def test_a_layer_object_given_as_it_is_says_that_its_parameters_are_left_out():
+    report = check_pair(EdxLinear(), None, [N(5, 4)])
+    assert report.verdict == "pass"
+    assert any("check_layer" in note for note in report.notes)
+
+
+def test_a_backward_takes_the_outputs_gradient_alone_or_keyword_arguments_by_name():
+    assert check_pair(np.transpose, lambda dout: dout.T, [N(3, 2)]).verdict == "pass"
+    scaled = lambda x, scale=1.0: x * scale
+    assert check_pair(scaled, lambda dout, x, scale: dout * scale, [N(3)], scale=2.5).verdict == "pass"
+    with pytest.raises(ArgumentError, match="1 gradients for 2 inputs"):
+        check_pair(np.multiply, lambda dout: dout, [N(3), N(3)])

@@ -68,3 +68,8 @@ def test_a_function_that_returns_no_tensor_is_a_usage_error():
     for f in (lambda x: None, lambda x: x.sum().item(), lambda x: (x > 0).long()):
         with pytest.raises(ArgumentError, match="nothing that has a gradient"):
             check_torch(f, X)
+
+
+def test_a_function_whose_outputs_are_cut_from_its_arguments_is_a_usage_error():
+    with pytest.raises(ArgumentError, match="no output of f depends"):
+        check_torch(lambda x: torch.tensor(x.detach().numpy() * 2), torch.ones(3, dtype=torch.float64))

@@ -117,16 +117,16 @@ class _Jax(Problem):
 
 
 def _stops(jaxpr: Any) -> bool:
-    """Whether a stop_gradient stands in a jaxpr, at a place where :func:`_evaluated` finds it."""
-    return any(
-        eqn.primitive.name == "stop_gradient" or (_inner(eqn) is not None and _stops(_inner(eqn).jaxpr))
-        for eqn in jaxpr.eqns
-    )
+    """Whether a stop_gradient stands in a jaxpr, or in one that it runs."""
+    return any(eqn.primitive.name == "stop_gradient" or any(map(_stops, _within(eqn))) for eqn in jaxpr.eqns)
 
 
-def _inner(eqn: Any) -> Any:
-    """The jaxpr that a jitted call runs."""
-    return eqn.params.get("jaxpr") if eqn.primitive.name in ("pjit", "jit", "closed_call") else None
+def _within(eqn: Any) -> list[Any]:
+    """The jaxprs that an operation of :func:`_evaluated` runs: calls, branches, loops."""
+    if eqn.primitive.name not in ("pjit", "jit", "closed_call", "checkpoint", "remat2", "cond", "scan", "while"):
+        return []
+    held = [eqn.params.get(key) for key in ("jaxpr", "cond_jaxpr", "body_jaxpr")] + [*eqn.params.get("branches", ())]
+    return [getattr(inner, "jaxpr", inner) for inner in held if inner is not None]
 
 
 def _evaluated(jax: Any, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], through: Callable[[Any], Any]) -> Any:
@@ -139,18 +139,37 @@ def _evaluated(jax: Any, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any],
     def read(v: Any) -> Any:
         return v.val if hasattr(v, "val") else known[v]
 
+    def inner(closed: Any, values: Sequence[Any]) -> Any:
+        return _evaluated(jax, getattr(closed, "jaxpr", closed), getattr(closed, "consts", ()), values, through)
+
     for eqn in jaxpr.eqns:
-        values = [read(v) for v in eqn.invars]
-        inner = _inner(eqn)
+        values, own = [read(v) for v in eqn.invars], eqn.params
         if eqn.primitive.name == "stop_gradient":
             results = [jax.numpy.asarray(through(values[0]))]
-        elif inner is not None and _stops(inner.jaxpr):
-            results = _evaluated(jax, inner.jaxpr, inner.consts, values, through)
-        else:
+        elif not any(map(_stops, _within(eqn))):
             # Older releases of JAX return the functions that a primitive takes apart from its parameters.
-            bound = eqn.primitive.get_bind_params(eqn.params)
+            bound = eqn.primitive.get_bind_params(own)
             functions, parameters = bound if isinstance(bound, tuple) else ((), bound)
             found = eqn.primitive.bind(*functions, *values, **parameters)
             results = found if eqn.primitive.multiple_results else [found]
+        elif eqn.primitive.name == "cond":
+            results = inner(own["branches"][int(values[0])], values[1:])
+        elif eqn.primitive.name == "while":
+            tests, fixed = own["cond_nconsts"], own["cond_nconsts"] + own["body_nconsts"]
+            results = values[fixed:]
+            while bool(inner(own["cond_jaxpr"], [*values[:tests], *results])[0]):
+                results = inner(own["body_jaxpr"], [*values[tests:fixed], *results])
+        elif eqn.primitive.name == "scan":
+            first, carried = own["num_consts"], own["num_consts"] + own["num_carry"]
+            carry, stacked = values[first:carried], []
+            steps = range(own["length"])
+            for i in reversed(steps) if own["reverse"] else steps:
+                outs = inner(own["jaxpr"], [*values[:first], *carry, *(xs[i] for xs in values[carried:])])
+                carry = outs[: carried - first]
+                stacked.append(outs[carried - first :])
+            rows = zip(*(stacked[::-1] if own["reverse"] else stacked), strict=True)
+            results = [*carry, *map(jax.numpy.stack, rows)]
+        else:
+            results = inner(own["jaxpr"], values)
         known.update(zip(eqn.outvars, results, strict=True))
     return [read(v) for v in jaxpr.outvars]

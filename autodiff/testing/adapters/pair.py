@@ -51,9 +51,10 @@ def check_pair(
         object with ``save_for_backward`` and ``saved_values`` (``saved_tensors``).
     backward : callable or None
         ``backward(dout, cache)``, ``backward(dout_1, dout_2, cache)``, ``backward(ctx, dout)``, or, if there is no
-        cache, ``backward(dout, *inputs)``; further parameters that are called like some of the forward's get their
-        values. It returns one gradient per array among the inputs in their order, the only one, a dict like the
-        argument that is a dict, or a dict by names (``"x"``, ``"dx"``, ``"grad_x"``); None for an input without one.
+        cache, ``backward(dout, *inputs)`` or ``backward(dout)``; further parameters that are called like some of the
+        forward's get their values. It returns one gradient per array among the inputs in their order, the only one, a
+        dict like the argument that is a dict, or a dict by names (``"x"``, ``"dx"``, ``"grad_x"``); None for an input
+        without one.
         None if ``forward`` itself returns ``(loss, gradients)``, as the losses of courses do, or is a class or object
         with both passes. Gradients of complex numbers are what one descends along, of outputs as of inputs.
     inputs : sequence
@@ -93,8 +94,16 @@ def check_pair(
         raise ArgumentError(
             f"check_pair: inputs must be a list of the arguments of {label}, got {type(inputs).__name__}"
         )
+    arguments = Arguments("check_pair", inputs, kwargs)
+    kept = (
+        [] if isinstance(forward, type) else [key for key, a in getattr(forward, "__dict__", {}).items() if _floats(a)]
+    )
+    if backward is None and kept:
+        arguments.notes.append(
+            f"not checked: the attributes {', '.join(kept)} of {label}; autodiff.testing.course.check_layer checks them"
+        )
     forward, backward = _passes(label, forward, backward)
-    problem = lambda rng: _Pair(label, forward, backward, Arguments("check_pair", inputs, kwargs), rng)
+    problem = lambda rng: _Pair(label, forward, backward, arguments, rng)
     given = [backward, list(inputs)]
     return checked("check_pair", forward, given, kwargs, problem, seed=seed, raises=raises, name=label)
 
@@ -248,8 +257,11 @@ class _Pair(Problem):
             found = self.backward(context, *couts, **self._options(1 + len(couts), args))
         elif self.takes_cache:
             found = self.backward(*couts, result[-1], **self._options(1 + len(couts), args))
+        elif len(_names(self.backward)) == len(couts) and "*" not in _names(self.backward):
+            # A layer that keeps its inputs itself, or needs none: a sum, a transposition.
+            found = self.backward(*couts)
         else:
-            found = self.backward(*couts, *args)
+            found = self.backward(*couts, *args, **self._options(len(couts) + len(args), args))
         changed = [
             f"argument {i}"
             for i, (a, b) in enumerate(zip(args, kept, strict=True))

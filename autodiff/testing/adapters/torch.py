@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
 from autodiff.testing.problem import Problem, Stops, checked
@@ -43,7 +44,7 @@ def check_torch(
     GradientMismatch
         If a gradient is wrong.
     ArgumentError
-        If there is nothing to differentiate with respect to.
+        If there is nothing to differentiate with respect to, or no output depends on it.
     MissingExtraError
         If PyTorch is not installed.
 
@@ -79,6 +80,11 @@ class _Torch(Problem):
         with self._stopping(self.stops.record):
             outs, leaves = self._first()
         self.outside = self._left_out(outs, leaves)
+        if outs and not any(o.requires_grad for o in outs):
+            raise ArgumentError(
+                "check_torch: no output of f depends on an argument in PyTorch's graph: f takes numbers out of the"
+                " tensors (.numpy(), .item(), torch.tensor(...)), or detaches all of them"
+            )
         self.draw([o.detach().resolve_conj().numpy() for o in outs])
 
     def _first(self) -> tuple[list[Any], list[Any]]:
