@@ -50,11 +50,14 @@ def require(module: str) -> Any:
         return importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == top:
-            what = f"this needs the package {top!r}, which is not installed"
+            what = f"this needs the package {top!r}, which is not installed: pip install"
         else:
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            what = f"this needs the package {top!r}, which is installed but cannot be loaded ({said})"
-        raise MissingExtraError(f"{what}: pip install {_PACKAGES.get(top, top)}") from error
+            what = (
+                f"this needs the package {top!r}, which is installed but cannot be loaded ({said}): install what that"
+            )
+            what += " names, or pip install --force-reinstall"
+        raise MissingExtraError(f"{what} {_PACKAGES.get(top, top)}") from error
 
 
 def loadable(module: str) -> bool:

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+import nn  # noqa: F401 (an operation that a file of nn defines is held to the laws, too)
 from autodiff.core.op import registry
 
 matplotlib.use("Agg")

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from autodiff import Tensor
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -116,14 +118,21 @@ def test_readme_says_how_to_test() -> None:
 
 def test_the_page_on_adding_an_operation_runs(temporary, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/add-an-op.md").read_text(), re.S)
-    assert len(blocks) == 3
-    scope: dict = {}
+    assert len(blocks) == 4
+    scope: dict = {"__name__": "add_an_op"}
     for block in blocks:
         exec(compile(block, "add-an-op.md", "exec"), scope)
     assert capsys.readouterr().out == "True\n"
     from autodiff.testing import verify
 
     assert verify(scope["logsumexp"]).passed
+    weight = Tensor([1.0, -2.0], requires_grad=True)
+    optimizer = scope["Signum"]([weight], lr=0.5)
+    weight.grad = np.array([0.1, -3.0])
+    optimizer.step()
+    assert weight.data.tolist() == [0.5, -1.5]
+    with pytest.raises(ValueError, match="lr"):
+        scope["Signum"]([weight], lr=-1.0)
 
 
 #: Pages with a program in blocks; a block of text below one is what it prints.

@@ -52,7 +52,8 @@ def test_installed_is_not_loadable(failure: str, tmp_path: Path, monkeypatch: py
     (tmp_path / "an_extra.py").write_text(failure)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        MissingExtraError, match=r"'an_extra', which is installed but cannot be loaded \(\w+Error: .*\)"
+        MissingExtraError,
+        match=r"'an_extra', which is installed but cannot be loaded \(\w+Error: .*\): .* --force-reinstall an_extra$",
     ):
         require("an_extra")
 
