@@ -29,8 +29,8 @@ __all__ = [
 _PAD = 16.0
 _PARTS = ("page", "ink", "soft", "edge", "frame", "tint")
 #: The colours of what is of no family, on a light and on a dark page.
-LIGHT = dict(zip(_PARTS, ("#ffffff", "#1f2328", "#57606a", "#6e7781", "#afb8c1", "#f6f8fa"), strict=True))
-DARK = dict(zip(_PARTS, ("#0d1117", "#e6edf3", "#9aa4af", "#8b949e", "#484f58", "#161b22"), strict=True))
+LIGHT = dict(zip(_PARTS, ("#ffffff", "#1f2328", "#57606a", "#6e7781", "#868e97", "#f6f8fa"), strict=True))
+DARK = dict(zip(_PARTS, ("#0d1117", "#e6edf3", "#9aa4af", "#8b949e", "#656d76", "#161b22"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

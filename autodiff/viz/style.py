@@ -1,7 +1,8 @@
 """How things look: colours by family of operation, sizes of boxes, and text made safe.
 
-The colours are those of Okabe and Ito (2008), which people with any common colour blindness can tell apart; colour is
-never the only sign, since kind is also told by shape and by words. Widths of text are computed from the advance widths
+The colours are those of Okabe and Ito (2008), moved until any two differ for readers with any common colour blindness
+and every outline and word has the contrast that WCAG 2.2 asks for, which a test holds; colour is never the only sign,
+since kind is also told by shape and by words. Widths of text are computed from the advance widths
 of Helvetica (and of its metric twins Arial and Liberation Sans), and the SVG fixes every line to its computed length,
 so text stays in its box whichever font the reader's machine has.
 """
@@ -54,21 +55,21 @@ class Family:
 
 #: The colours by key; the key of an operation is decided in :func:`autodiff.viz.snapshot.family_of`.
 FAMILIES: dict[str, Family] = {
-    "elementwise": Family("elementwise", "#e3f3fd", "#3a9bd4", "#12303f", "#56b4e9"),
-    "activation": Family("activation", "#dbe8f6", "#0072b2", "#0f2a44", "#4a9fe0"),
-    "reduction": Family("reduction", "#fdf9cf", "#a99600", "#38340d", "#f0e442"),
-    "shape": Family("shape and index", "#eeeff1", "#7b838d", "#2a2f36", "#9aa4af"),
-    "linear": Family("linear algebra", "#fdf0d5", "#d08a00", "#3b2c0a", "#e69f00"),
-    "normalization": Family("normalization", "#d8f1e8", "#009e73", "#0b3328", "#2cc69b"),
-    "loss": Family("loss", "#f9e8f1", "#c06698", "#3c2031", "#dd8fb9"),
-    "random": Family("random", "#ece8f7", "#7a68b3", "#2b2540", "#a895e0"),
+    "elementwise": Family("elementwise", "#f5fbfe", "#2e94cf", "#12303f", "#56b4e9"),
+    "activation": Family("activation", "#cddff4", "#0171b0", "#0f2942", "#3690de"),
+    "reduction": Family("reduction", "#fffef8", "#9d8c01", "#38340d", "#efe341"),
+    "shape": Family("shape and index", "#eeeff1", "#5d646c", "#2a2f36", "#99a4b0"),
+    "linear": Family("linear algebra", "#fdefd2", "#b77a01", "#3c2d0a", "#e49e02"),
+    "normalization": Family("normalization", "#d8f1e8", "#01966e", "#0b3328", "#2cc596"),
+    "loss": Family("loss", "#fbeff5", "#c56a9d", "#150b11", "#dd90ba"),
+    "random": Family("random", "#f7f5fb", "#6e54c2", "#13111c", "#a895e0"),
     "module": Family("folded", "#ffffff", "#57606a", "#20262d", "#8b949e"),
     "leaf": Family("parameter", "#ffffff", "#24292f", "#161b22", "#e6edf3"),
-    "constant": Family("constant", "#ffffff", "#8c959f", "#161b22", "#7d8590"),
+    "constant": Family("constant", "#ffffff", "#7d858e", "#161b22", "#7d8590"),
 }
 
 #: Line and fill of what is not finite, on a light and on a dark page (vermillion of the same palette, darkened).
-ALERT = Family("not finite or failed", "#ffe3d6", "#c63d00", "#4a1a06", "#ff7a45")
+ALERT = Family("not finite or failed", "#ffe3d6", "#ac3601", "#4a1a06", "#fe7b46")
 
 # Advance widths in thousandths of the font size for the characters from space to tilde.
 _REGULAR = tuple(

@@ -1,5 +1,6 @@
 """Pictures: every node and edge is there, text is escaped, the same program gives the same bytes, no recursion."""
 
+import itertools
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -12,6 +13,8 @@ from autodiff import fused
 from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Node, topological_order
 from autodiff.viz import draw
+from autodiff.viz.sheet import DARK, LIGHT
+from autodiff.viz.style import ALERT, FAMILIES
 from autodiff.watch import constant_inputs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -120,3 +123,66 @@ def test_misuse_is_named():
         draw(3.0 and [])
     with pytest.raises(ArgumentError, match="rankdir"):
         draw(small(), rankdir="up")
+
+
+# --- what readers can see --------------------------------------------------------------------------------------------
+
+THEMES = {"light": ("", LIGHT), "dark": ("dark_", DARK)}
+COLOURS = {**FAMILIES, "alert": ALERT}
+
+
+def linear(colour):
+    v = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one, other):
+    """The ratio of WCAG 2.2."""
+    low, high = sorted(linear(c) @ [0.2126, 0.7152, 0.0722] for c in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_words_and_outlines_have_the_contrast_that_reading_needs(theme):
+    prefix, page = THEMES[theme]
+    grounds = {"page": page["page"], "tint": page["tint"]}
+    for key, family in COLOURS.items():
+        fill, line = getattr(family, f"{prefix}fill"), getattr(family, f"{prefix}line")
+        for words in (page["ink"], page["soft"], *([line] if key == "alert" else [])):
+            assert contrast(words, fill) >= 4.5, (key, words)
+        for ground in (fill, *grounds.values()):
+            assert contrast(line, ground) >= 3, (key, ground)
+    links = getattr(COLOURS["activation"], f"{prefix}line"), getattr(ALERT, f"{prefix}line")
+    for name, ground in grounds.items():
+        assert all(contrast(words, ground) >= 4.5 for words in (page["ink"], page["soft"], *links)), name
+        assert all(contrast(page[line], ground) >= 3 for line in ("edge", "frame")), name
+
+
+# Machado, Oliveira and Fernandes (2009), whole loss of one kind of cone, in linear RGB.
+SIGHT = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def lab(colour, sight):
+    """CIELAB of a colour as someone sees it."""
+    x = XYZ @ np.clip(np.array(sight) @ linear(colour), 0, 1) / [0.95047, 1, 1.08883]
+    f = np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("sight", SIGHT)
+def test_two_families_look_different_to_every_reader(theme, sight):
+    # Folded blocks, parameters and constants have shapes of their own. Two colours 2.3 apart are just noticed.
+    told = {key: family for key, family in COLOURS.items() if key not in ("module", "leaf", "constant")}
+    for (one, a), (other, b) in itertools.combinations(told.items(), 2):
+        parts = [f"{THEMES[theme][0]}{part}" for part in ("fill", "line")]
+        apart = max(np.linalg.norm(lab(getattr(a, p), SIGHT[sight]) - lab(getattr(b, p), SIGHT[sight])) for p in parts)
+        assert apart > 10, (one, other, apart)
