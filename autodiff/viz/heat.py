@@ -63,6 +63,9 @@ def cells(array: Any) -> Any:
         flat = flat.transpose(0, 2, 1, 3).reshape(flat.shape[0] * flat.shape[2], -1)
     flat = flat.reshape(-1, flat.shape[-1]) if flat.ndim > 1 else flat.reshape(1, -1)
     with np.errstate(all="ignore"):
+        # Scaled by a power of two, so that no sum of finite numbers overflows.
+        _, power = np.frexp(np.max(np.abs(flat[np.isfinite(flat)]), initial=0.0))
+        flat = np.ldexp(flat, -power)
         for axis in (0, 1):
             size = flat.shape[axis]
             if size > MOST:
@@ -70,7 +73,7 @@ def cells(array: Any) -> Any:
                 flat = np.add.reduceat(flat, starts, axis=axis)
                 counts = np.diff([*starts, size])
                 flat = flat / (counts[:, None] if axis == 0 else counts)
-    return np.where(np.isfinite(flat), flat, np.nan)
+        return np.where(np.isfinite(flat), np.ldexp(flat, power), np.nan)
 
 
 def heat_map(array: Any, kind: str) -> HeatMap | None:
@@ -104,8 +107,8 @@ def heat_map(array: Any, kind: str) -> HeatMap | None:
         numbers = np.where(good, np.clip(level, -half, half) + half, _LEVELS + 1).astype(np.uint8)
         real = np.abs(array) if array.dtype.kind == "c" else array
         finite = np.asarray(real[np.isfinite(real)], np.float64)
-        # Divided first, so that the sum of the largest numbers does not overflow.
-        mean = float(np.sum(finite / max(finite.size, 1)))
+        _, power = np.frexp(np.max(np.abs(finite), initial=0.0))
+        mean = float(np.ldexp(np.sum(np.ldexp(finite, -power)) / max(finite.size, 1), power))
     words = f"{finite.min():.3g} … {finite.max():.3g}, mean {mean:.3g}" if finite.size else "no finite element"
     rows, columns = shown.shape
     said = f"absolute {kind}" if array.dtype.kind == "c" else kind

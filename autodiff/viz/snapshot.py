@@ -382,7 +382,10 @@ class _Builder:
             elif value is not None:
                 sources.append(self.constant(value, None))
         shapes = [shape_text(v.shape, str(v.dtype)) for v in failure.inputs if hasattr(v, "shape")]
-        message = " ".join(str(error).split())
+        try:
+            message = " ".join(str(error).split())
+        except Exception:  # a class of the user's that cannot say its message
+            message = "its message cannot be read"
         details = [("error", type(error).__name__), ("message", message), ("given", ", ".join(shapes))]
         if failure.line:
             details.append(("line", failure.line))

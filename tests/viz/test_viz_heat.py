@@ -61,6 +61,14 @@ def test_huge_constant_complex_and_infinite_arrays_have_one():
         assert "no finite element" in heat_map(np.array([np.inf, np.nan]), "gradient").text
 
 
+@pytest.mark.parametrize("size", [1.7e308, 5e-324])
+@pytest.mark.parametrize("shape", [(5000,), (40, 50), (3, 4)])
+def test_numbers_at_the_ends_of_the_range_keep_their_means(size, shape):
+    np.testing.assert_allclose(cells(np.full(shape, -size)), -size, rtol=1e-12)
+    assert heat_map(np.full(shape, size), "value").text.endswith(f"mean {size:.3g}")
+    assert np.isnan(cells(np.full(shape, np.inf))).all()
+
+
 def test_boxes_show_values_and_gradients_and_the_drawing_holds_them():
     net = nn.Linear(3, 4)
     graph = draw(net, np.ones((2, 3)), values=True, gradients=True)

@@ -478,6 +478,20 @@ def test_what_was_recorded_beside_the_failure_is_drawn_too():
     assert {"exp", "sin", "×", "@"} <= set(labels(draw(f, np.ones((2, 2)))))
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def test_an_error_that_cannot_say_its_message_is_drawn():
+    def f(x):
+        np.exp(x)
+        raise Mute
+
+    (red,) = [n for n in draw(f, 1.0).view.nodes if n.alert]
+    assert red.alert == "Mute"
+
+
 def test_a_call_that_never_starts_is_an_error():
     with pytest.raises(TypeError, match="argument"):
         draw(lambda x: x * 2.0, 1.0, 2.0)
