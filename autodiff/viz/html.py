@@ -232,7 +232,7 @@ def _formulas(view: GraphView) -> dict[str, Any]:
 def _styles(theme: str) -> str:
     sheet = style_sheet(theme)
     light, dark = variables()
-    chosen = f'body.autodiff-graph[data-theme="light"]{{{light}color-scheme:light}}body.autodiff-graph[data-theme="dark"]{{{dark}color-scheme:dark}}'
+    chosen = f'.autodiff-graph[data-theme="light"]{{{light}color-scheme:light}}.autodiff-graph[data-theme="dark"]{{{dark}color-scheme:dark}}'
     scheme = {"auto": "light dark", "light": "light", "dark": "dark"}[theme]
     return f":root{{color-scheme:{scheme}}}{sheet}{chosen}\n{asset('viewer.css')}"
 
@@ -329,7 +329,7 @@ def to_html(
  value="1400" selected>normal</option><option value="500">fast</option></select><span id="count"></span><span class="grow"></span><button id="quiz" aria-pressed="false"
  title="guess each gradient, then see it (q)">quiz</button><button id="save" title="all steps as one animated SVG">save animation</button></div>
 <div aria-live="polite"><p id="what"></p><ol id="sends"></ol></div>
-<form id="ask" hidden><label>gradient <input id="guess" type="text" inputmode="decimal" autocomplete="off" size="12"></label> <button>check</button> <span id="verdict" role="status"></span></form>
+<form id="ask" hidden><label>gradient <input id="guess" type="text" inputmode="text" autocomplete="off" size="12"></label> <button>check</button> <span id="verdict" role="status"></span></form>
 </section>
 <section id="times" aria-label="training steps" hidden><label>moment <input id="moment" type="range" min="0" step="1" value="0"></label> <output id="when"></output></section>
 <section id="lively" aria-label="live numbers" hidden><p>The page computes every box again from the leaves. Constants, and what

@@ -15,7 +15,6 @@ import urllib.request
 import warnings
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -39,6 +38,7 @@ from test_viz_layered import DIRECTIONS, graphs
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+ENTER, ESCAPE = "\ue007", "\ue00c"
 needs_browser = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Chromium and chromedriver")
 
 
@@ -731,6 +731,78 @@ def test_the_quiz_hides_each_gradient_until_it_is_guessed(browser, pages):
     assert browser.text("#said").endswith("1 of 2 right.")
 
 
+QUIZ = [
+    (0.5, ["1/2", ".5", " 50/100 "], ["-1/2", "−0.5", "0.6"]),
+    (-1.0, ["−1", "-1", "- 1"], ["1", "+1"]),
+    (1e-12, ["1e-12", "0.995E-12"], ["-1e-12", "−1e-12", "0", "2e-12"]),
+    (0.0, ["0", "-0", "0/5"], ["1e-300", "-1"]),
+    (np.inf, ["inf", "Infinity", "+∞"], ["-inf", "nan", "1e308"]),
+    (-np.inf, ["-inf", "−∞"], ["inf", "0"]),
+    (np.nan, ["nan", "NaN"], ["0", "inf"]),
+]
+
+
+@needs_browser
+@pytest.mark.parametrize(("slope", "right", "wrong"), QUIZ)
+def test_a_guess_is_right_to_one_part_in_a_hundred_and_its_sign_counts(browser, tmp_path, slope, right, wrong):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        draw(lambda x: x * np.array(slope), 2.0, values=True, gradients=True).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    answer = "document.getElementById('guess').value = arguments[0]; document.querySelector('#ask button').click()"
+    for guess in [*right, *wrong]:
+        browser.keys("qn")
+        assert browser.text("#what").startswith("Which gradient does x receive?")
+        browser.script(answer, "1,5")
+        assert browser.text("#verdict").startswith("a number, please")
+        browser.script(answer, guess)
+        assert browser.text("#said").startswith("Right" if guess in right else "Not quite"), guess
+        browser.keys("q")
+        browser.click("#step")
+
+
+@needs_browser
+def test_a_quiz_tells_no_answer_beforehand_and_halts_the_play(browser, pages):
+    browser.open(pages / "scalar.html")
+    browser.script("document.getElementById('speed').value = 500")
+    browser.keys("q")
+    browser.click("#play")
+    time.sleep(1.8)
+    assert browser.text("#count") == "step 2 of 5"
+    assert browser.script("return document.activeElement.id") == "guess"
+    shown = "return [...document.querySelectorAll('.badge text, #sends code')].map(e => e.textContent)"
+    assert not any("∂" in text or "=" in text for text in browser.script(shown))
+    browser.keys(ESCAPE)
+    assert browser.script("return document.getElementById('steps').hidden")
+
+
+@needs_browser
+def test_what_has_the_focus_keeps_it_when_the_picture_changes(browser, tmp_path):
+    def loop(x):
+        for _ in range(30):
+            x = np.tanh(x * 1.5)
+        return x
+
+    draw(loop, 0.9, values=True).save(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    focused = "return document.activeElement.getAttribute('aria-label')"
+    browser.script("""document.querySelector('.button[aria-label="next copy"]').focus()""")
+    for _ in range(3):
+        browser.keys(ENTER)
+        assert browser.script(focused) == "next copy"
+    assert "4 of 30" in browser.text("#picture")
+    browser.script("""document.querySelector('.button[aria-label="show all copies"]').focus()""")
+    browser.keys(ENTER)
+    assert browser.script(focused) == "show one copy"
+    browser.keys("/tanh")
+    assert browser.script("return document.getElementById('find').ariaExpanded") == "true"
+    browser.keys(ENTER)
+    assert browser.script("return document.getElementById('find').ariaExpanded") == "false"
+    browser.script("document.querySelector('.close').focus()")
+    browser.keys(ENTER)
+    assert browser.script(focused).startswith("tanh, operation")
+
+
 @needs_browser
 def test_a_button_turns_to_the_backward_pass_and_back(browser, pages):
     browser.open(pages / "net.html")
@@ -750,7 +822,8 @@ def test_a_button_turns_to_the_backward_pass_and_back(browser, pages):
 
 
 @needs_browser
-def test_the_steps_are_saved_as_one_animated_svg(browser, pages):
+@pytest.mark.parametrize("keys", ["b", "a", "q"])
+def test_each_frame_of_the_animated_svg_says_what_the_step_says(browser, pages, tmp_path, keys):
     browser.open(pages / "scalar.html")
     code = """const made = [], old = URL.createObjectURL;
         URL.createObjectURL = (b) => { made.push(b); return 'about:blank#'; };
@@ -758,12 +831,29 @@ def test_the_steps_are_saved_as_one_animated_svg(browser, pages):
         document.getElementById('save').click();
         URL.createObjectURL = old;
         const done = arguments[0]; made[0].text().then(done)"""
-    browser.keys("b")
-    text = browser.send("POST", "/execute/async", {"script": code, "args": []})
-    root = ElementTree.fromstring(text)
-    frames = [e for e in root.iter() if e.tag.endswith("}animate")]
-    assert len(frames) == 5
-    assert all(e.get("repeatCount") == "indefinite" for e in frames)
+    browser.keys(keys)
+    drawn = browser.send("POST", "/execute/async", {"script": code, "args": []})
+    if keys == "q":
+        browser.keys("q")
+    badges = "[...{}.querySelectorAll('.badge text')].map(e => e.textContent)"
+    steps = []
+    for _ in range(5):
+        steps.append([browser.text("#what"), browser.script("return " + badges.format("document"))])
+        browser.keys("n")
+    (tmp_path / "steps.svg").write_text(drawn)
+    browser.send("POST", "/url", {"url": (tmp_path / "steps.svg").as_uri()})
+    browser.script("document.documentElement.pauseAnimations()")
+    for i, (words, beside) in enumerate(steps):
+        browser.script("document.documentElement.setCurrentTime(arguments[0])", 1.4 * (i + 0.5))
+        browser.settle()
+        (frame,) = browser.script(
+            "return [...document.documentElement.children].filter(e => e.localName === 'g' && getComputedStyle(e)"
+            ".visibility === 'visible').map(e => [[...e.querySelectorAll(':scope > .caption')].map(t => t.textContent)"
+            f".join(' '), {badges.format('e')}, [...e.querySelectorAll('.node:not(.done):not(.now) .grad')]"
+            ".filter(t => getComputedStyle(t).visibility === 'visible').length])"
+        )
+        assert frame[0].startswith(words)
+        assert frame[1:] == [beside, 0]
 
 
 # --- a training over time, and the notebook --------------------------------------------------------------------------

@@ -539,6 +539,10 @@ function viewer(data, own) {
     for (const n of nodes) delete n.alarms;
     view = visible();
     plan = layOut(view);
+    // What had the focus has it again: a box, or a button of a frame by its place among them.
+    const held = root.contains(document.activeElement) ? document.activeElement : null, frame = held && held.closest(".controls");
+    const place = frame ? [frame.dataset.for, [...frame.querySelectorAll(".button")].findIndex((b) => b.getAttribute("aria-label") === held.getAttribute("aria-label"))] : null;
+    const last = place && place[1] === frame.querySelectorAll(".button").length - 1;
     root.replaceChildren();
     elements = new Map(); arrowElements = new Map();
     for (const f of view.frames) root.append(drawFrame(f));
@@ -546,6 +550,8 @@ function viewer(data, own) {
     for (const b of view.boxes) { const e = drawBox(b); elements.set(b.id, e); root.append(e); }
     for (const f of view.frames) root.append(drawButtons(f));
     if (view.boxes.length) elements.get(view.boxes[0].id).setAttribute("tabindex", "0");
+    if (place) [...root.querySelectorAll(`[data-for="${CSS.escape(place[0])}"] .button`)].at(last ? -1 : place[1])?.focus({ preventScroll: true });
+    else if (held) elements.get(held.id)?.focus({ preventScroll: true });
     legend();
     if (steps.on) startSteps(true);
     mark();
@@ -766,7 +772,7 @@ function viewer(data, own) {
     for (const [k, v] of item.details) add(k, v);
     const close = element("button", "×", "close");
     close.setAttribute("aria-label", "close details");
-    close.addEventListener("click", () => select(null));
+    close.addEventListener("click", () => { select(null); focusOn(item); });
     const parts = [close, element("h2", item.label)];
     if (item.alert) parts.push(element("p", `⚠ ${/^(NaN|inf)/.test(item.alert) ? 'holds ' : ''}${item.alert}`, "alert"));
     parts.push(list);
@@ -787,7 +793,7 @@ function viewer(data, own) {
       for (const e of list.slice(0, 60)) {
         const other = nodes[e[end]];
         const b = element("button", other.label + (other.name && other.name !== other.label ? ` (${other.name})` : "") + copyOf(other), "link");
-        b.addEventListener("click", () => { const held = view.boxes.includes(other); if (!held) reveal(other); select(other, pathOn); keepVisible(other.id); });
+        b.addEventListener("click", () => { if (!view.boxes.includes(other)) reveal(other); select(other, pathOn); keepVisible(other.id); focusOn(other); });
         const li = element("li", b);
         const facts = Object.fromEntries(e.details);
         if (end === "source" && facts.rule) li.append(document.createElement("br"), "gradient: ", element("code", facts.rule + (facts.numbers ? ` = ${facts.numbers}` : "") + (facts.gradient ? ` = ${facts.gradient}` : "")));
@@ -838,7 +844,7 @@ function viewer(data, own) {
   }
   function showHits(wanted) {
     const list = $("found");
-    list.hidden = !wanted;
+    hideHits(!wanted);
     list.replaceChildren(...hits.map((item, i) => {
       const li = element("li", item.label);
       li.append(element("small", [item.name !== item.label ? item.name : "", item.shape, [...ancestors(item)].map((k) => clusters[k].label).reverse().join("/")].filter(Boolean).join("  ")));
@@ -850,20 +856,20 @@ function viewer(data, own) {
     $("find").setAttribute("aria-activedescendant", hits.length ? `hit${hit}` : "");
     list.children[hit]?.scrollIntoView({ block: "nearest" });
   }
+  function hideHits(hidden = true) { $("found").hidden = hidden; $("find").setAttribute("aria-expanded", String(!hidden)); }
   function go(item) {
-    $("found").hidden = true;
+    hideHits();
     found = item.id;
     reveal(item);
-    item.isCluster ? panel(item) : select(item);
-    mark();
+    select(item);
   }
   listen($("find"), "input", search);
-  listen($("find"), "blur", () => { $("found").hidden = true; });
+  listen($("find"), "blur", () => hideHits());
   listen($("find"), "keydown", (event) => {
     event.stopPropagation();
     if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); if (hits.length) { hit = (hit + (event.key === "ArrowDown" ? 1 : hits.length - 1)) % hits.length; showHits(true); } }
     else if (event.key === "Enter" && hits.length) { event.preventDefault(); go(hits[hit]); }
-    else if (event.key === "Escape") { $("find").value = ""; $("found").hidden = true; found = null; mark(); $("find").blur(); }
+    else if (event.key === "Escape") { $("find").value = ""; hideHits(); found = null; mark(); $("find").blur(); }
   });
 
   // --- stepping backward ---------------------------------------------------------------------------------------------
@@ -911,13 +917,14 @@ function viewer(data, own) {
     steps.at = Math.max(0, now ? steps.order.findIndex((b) => b.id === now.id) : 0);
     $("steps").hidden = false;
     svg.classList.add("stepping");
+    svg.classList.toggle("ahead", steps.ahead);
     $("step").setAttribute("aria-pressed", String(!steps.ahead));
     $("ahead").setAttribute("aria-pressed", String(steps.ahead));
     $("quiz").hidden = steps.ahead;
     showStep();
     if (!keep) { fit(); showStep(); }
   }
-  function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping"); $("step").setAttribute("aria-pressed", "false"); $("ahead").setAttribute("aria-pressed", "false"); clearStep(); }
+  function stopSteps() { steps.on = false; pause(); $("steps").hidden = true; svg.classList.remove("stepping", "ahead"); $("step").setAttribute("aria-pressed", "false"); $("ahead").setAttribute("aria-pressed", "false"); clearStep(); }
   function pause() { clearInterval(steps.timer); steps.timer = 0; $("play").textContent = "▶ play"; }
   function clearStep() {
     for (const e of elements.values()) e.classList.remove("now", "done", "asked");
@@ -952,7 +959,7 @@ function viewer(data, own) {
     // What has arrived so far stands beside each box that waits for it; what other copies send is still to come.
     for (const [id, parts] of reached) {
       const values = parts.map(value).filter(Boolean), box = view.boxes.find((b) => b.id === id);
-      if (values.length) badge(id, "∂ " + sum(values) + (receives(box).some((e) => copyOf(nodes[turned ? e.source : e.target])) ? " + …" : ""));
+      if (values.length && !asks(box)) badge(id, "∂ " + sum(values) + (receives(box).some((e) => copyOf(nodes[turned ? e.source : e.target])) ? " + …" : ""));
     }
     const facts = Object.fromEntries(now.details);
     if (asks(now)) { ask(now); return; }
@@ -971,7 +978,7 @@ function viewer(data, own) {
     $("sends").replaceChildren(...inputs.slice(0, 24).map((e) => {
       const f = Object.fromEntries(e.details), to = nodes[turned ? e.target : e.source];
       const li = element("li", `sends to ${to.label}${to.name && to.name !== to.label ? ` (${to.name})` : ""}${copyOf(to)}${f.input && f.input !== to.label ? `, its input ${f.input}` : ""}: `);
-      li.append(element("code", [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")].filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
+      li.append(element("code", (asks(to) ? [f.rule] : [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")]).filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       const known = formulaOf(now);
       const derived = derivedFor(now, f.input);
       if (derived) li.append("  ", Formula.math(...equation(derived[0], derived[1])));
@@ -1013,10 +1020,21 @@ function viewer(data, own) {
 
   // --- the quiz --------------------------------------------------------------------------------------------------------
 
+  /** A number as people write one: 0.5, -1e-3, 1/2, inf or nan, with a hyphen or a true minus; undefined for anything else. */
+  function numberOf(said) {
+    const parts = said.trim().toLowerCase().replace(/[−–]/g, "-").replace(/∞/g, "inf").split("/").map((part) => {
+      const [, sign, digits, word] = part.trim().match(/^([+-]?)\s*(?:((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)|(inf(?:inity)?|nan))$/) || [];
+      return sign === undefined ? undefined : (sign === "-" ? -1 : 1) * (word ? (word === "nan" ? NaN : Infinity) : Number(digits));
+    });
+    return parts.length > 2 || parts.includes(undefined) ? undefined : parts.length === 2 ? parts[0] / parts[1] : parts[0];
+  }
+  /** Whether a guess is right: to one part in a hundred, whatever the size, so that the sign always counts. */
+  const agree = (given, wanted) => Object.is(given, wanted) || given === wanted || (isFinite(wanted) && Math.abs(given - wanted) <= 0.01 * Math.abs(wanted));
   /** The one number that a box receives as its gradient; undefined for anything else. */
-  const wantedOf = (b) => { const g = Object.fromEntries(b.details).gradient; return g !== undefined && g !== "" && isFinite(Number(g)) ? Number(g) : undefined; };
-  const asks = (b) => steps.quiz && !b.isCluster && wantedOf(b) !== undefined && !steps.asked.has(b.id) && receives(b).length > 0;
+  const wantedOf = (b) => numberOf(Object.fromEntries(b.details).gradient || "");
+  const asks = (b) => steps.quiz && !steps.ahead && !b.isCluster && wantedOf(b) !== undefined && !steps.asked.has(b.id) && receives(b).length > 0;
   function ask(b) {
+    pause();
     elements.get(b.id)?.classList.add("asked");
     $("what").textContent = `Which gradient does ${b.name || b.label} receive? Add up what its uses send: the derivative of each use, times the gradient of that use.`;
     $("sends").replaceChildren(...receives(b).map((e) => {
@@ -1029,11 +1047,12 @@ function viewer(data, own) {
   const score = () => { const all = [...steps.asked.values()]; return all.length ? `${all.filter(Boolean).length} of ${all.length} right` : ""; };
   function guess(event) {
     event.preventDefault();
-    const b = steps.order[steps.at], wanted = wantedOf(b), given = Number($("guess").value);
-    if ($("guess").value.trim() === "" || !isFinite(given)) { $("verdict").textContent = "a number, please"; return; }
-    const right = Math.abs(given - wanted) <= 0.01 * Math.abs(wanted) + 1e-9;
+    const b = steps.order[steps.at], given = numberOf($("guess").value);
+    if (given === undefined) { $("verdict").textContent = "a number, please: 0.5, 1/2, -1e-3, inf or nan"; return; }
+    const right = agree(given, wantedOf(b));
     steps.asked.set(b.id, right);
     showStep();
+    $("next").focus();
     say(`${right ? "Right" : `Not quite: it is ${Object.fromEntries(b.details).gradient}`}. ${score()}.`);
   }
 
@@ -1222,25 +1241,45 @@ function viewer(data, own) {
   /** The steps as a file of their own: an SVG in which each step is shown for a while, for ever. */
   function animated() {
     if (!steps.on) startSteps(false);
-    const at = steps.at, seconds = Number($("speed").value) / 1000, total = steps.order.length * seconds;
-    const b = root.getBBox(), copy = make("svg", { xmlns: NS, class: "autodiff-graph stepping", viewBox: `${b.x - 20} ${b.y - 20} ${b.width + 40} ${b.height + 40}`, width: b.width + 40, height: b.height + 40 });
-    const styles = [...document.querySelectorAll("style")].map((s) => s.textContent).join("\n");
-    copy.append(make("style", {}, `${styles}\nsvg{background:var(--ad-page)}`), make("rect", { x: b.x - 20, y: b.y - 20, width: b.width + 40, height: b.height + 40, fill: "var(--ad-page)" }));
+    const { at, quiz } = steps, held = zoom, seconds = Number($("speed").value) / 1000, total = steps.order.length * seconds, frames = [], wide = Math.max(root.getBBox().width, 420);
+    steps.quiz = false;
+    // What each step shows, with its words below; and the room that the largest of them needs.
+    let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity;
     steps.order.forEach((_, i) => {
       steps.at = i; showStep();
-      const frame = root.cloneNode(true);
+      const b = root.getBBox(), frame = root.cloneNode(true);
+      left = Math.min(left, b.x); top = Math.min(top, b.y); right = Math.max(right, b.x + b.width); bottom = Math.max(bottom, b.y + b.height);
       frame.removeAttribute("transform"); frame.setAttribute("visibility", "hidden");
       for (const e of frame.querySelectorAll("[id]")) e.removeAttribute("id");
       for (const e of frame.querySelectorAll(".controls")) e.remove();
-      frame.append(text($("what").textContent, b.x, b.y + b.height + 14, 11, "caption", "start"));
+      frames.push([frame, [$("what"), ...$("sends").children].flatMap((e) => wrapped([...e.childNodes].filter((c) => c.nodeName !== "math").map((c) => c.textContent).join(""), wide))]);
+    });
+    const room = Math.max(...frames.map(([, words]) => words.length)) * 15, width = Math.max(right - left, wide) + 40, height = bottom - top + 52 + room;
+    const facts = { x: left - 20, y: top - 20, width, height }, copy = make("svg", { xmlns: NS, class: `autodiff-graph stepping${steps.ahead ? " ahead" : ""}`, viewBox: `${facts.x} ${facts.y} ${width} ${height}`, width, height });
+    if (document.body.dataset.theme) copy.dataset.theme = document.body.dataset.theme;
+    const styles = [...document.querySelectorAll("style")].map((s) => s.textContent).join("\n");
+    copy.append(make("style", {}, styles), make("rect", { ...facts, class: "page" }));
+    frames.forEach(([frame, words], i) => {
+      words.forEach((line, k) => frame.append(text(line, left, bottom + 26 + 15 * k, 11, "caption", "start")));
       const from = i * seconds / total, to = (i + 1) * seconds / total;
       frame.append(make("animate", { attributeName: "visibility", dur: `${total}s`, repeatCount: "indefinite", calcMode: "discrete", keyTimes: i ? `0;${from};${to < 1 ? `${to}` : "1"}` : `0;${to < 1 ? to : 1}`, values: i ? "hidden;visible;hidden" : "visible;hidden" }));
       copy.append(frame);
     });
-    steps.at = at; showStep();
+    steps.quiz = quiz; steps.at = at; showStep();
+    zoom = held; apply();
     return new XMLSerializer().serializeToString(copy);
   }
+  /** A text in lines of a width. */
+  function wrapped(t, width) {
+    const lines = [];
+    for (const w of t.trim().split(/\s+/)) {
+      const trial = lines.length ? `${lines[lines.length - 1]} ${w}` : w;
+      if (lines.length && measure(trial, 11, false) <= width) lines[lines.length - 1] = trial; else lines.push(w);
+    }
+    return lines;
+  }
   function saveAnimation() {
+    if (!steps.order.length) { say("There are no steps to save."); return; }
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([animated()], { type: "image/svg+xml" }));
     link.download = "steps.svg";
@@ -1273,7 +1312,7 @@ function viewer(data, own) {
     ArrowLeft: () => { zoom.x += 60; apply(); }, ArrowRight: () => { zoom.x -= 60; apply(); }, ArrowUp: () => { zoom.y += 60; apply(); }, ArrowDown: () => { zoom.y -= 60; apply(); },
   };
   listen(window, "keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || ["INPUT", "SELECT"].includes(event.target.tagName) || $("help").open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (["INPUT", "SELECT"].includes(event.target.tagName) && event.key !== "Escape") || $("help").open) return;
     const act = actions[event.key];
     if (act) { event.preventDefault(); act(); }
   });
@@ -1281,7 +1320,7 @@ function viewer(data, own) {
   on("open", openAll); on("modules", modules); on("fold", foldAll); on("fit", actions[0]); on("in", actions["+"]); on("out", actions["-"]); on("path", actions.p); on("step", actions.b); on("ahead", actions.a); on("live", actions.l); on("quiz", actions.q); on("operations", operations); on("backward", () => { if (!turned) turnPage(); }); on("save", saveAnimation);
   listen($("ask"), "submit", guess); listen($("speed"), "change", () => { if (steps.timer) { pause(); play(); } }); on("keys", actions["?"]);
   on("next", () => { pause(); stepTo(steps.at + 1); }); on("back", () => { pause(); stepTo(steps.at - 1); }); on("first", () => { pause(); stepTo(0); });
-  const play = () => { $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), Number($("speed").value)); };
+  const play = () => { if (steps.at + 1 >= steps.order.length) stepTo(0); $("play").textContent = "⏸ pause"; steps.timer = setInterval(() => stepTo(steps.at + 1), Number($("speed").value)); };
   on("play", () => { if (steps.timer) pause(); else play(); });
   on("theme", () => {
     const dark = document.body.dataset.theme ? document.body.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;

@@ -11,6 +11,7 @@ export default {
       model.save_changes();
     };
     const tell = () => frame.contentWindow?.postMessage({ autodiff: "select", id: model.get("selected") }, "*");
+    frame.addEventListener("load", () => { if (model.get("selected")) tell(); });
     addEventListener("message", told);
     model.on("change:selected", tell);
     el.append(frame);
