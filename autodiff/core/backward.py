@@ -50,8 +50,8 @@ def pull(node: Node, g: Any, recording: Any) -> Sequence[Any]:
     """What a node sends to each of its parents, of the parent's shape and dtype; None where nothing is sent.
 
     ``g`` is the whole gradient of its output: an array, a Tensor when ``recording``, or for a node with several outputs
-    a list of these or None. ``recording`` is whether what happens here is itself recorded; of a set of entries, as a
-    function of these alone.
+    a list of these or None. With ``recording`` the rules' own work is recorded; a set of entries in its place records
+    it as a function of these entries alone.
     """
     saved = saved_of(node)
     op = node.op
@@ -164,13 +164,13 @@ def added(held: Any, g: Any) -> Any:
     return held + g
 
 
-def kept(g: Any) -> Any:
-    """An array of its own, since what a rule sends may be shared."""
+def copied(g: Any) -> Any:
+    """A copy to hand out, since several entries may share what a rule sends."""
     return np.array(g) if isinstance(g, np.ndarray | np.generic) else g
 
 
 def direction(g: Any) -> Any:
-    """A gradient as the tape tells it, or one so told as rules take it: the conjugate of a complex one.
+    """What rules send turned into what ``.grad`` holds, and back: a complex gradient is conjugated.
 
     Rules send on ``df/dx - i df/dy``; ``.grad``, hooks and the argument of ``backward`` hold ``df/dx + i df/dy``, so
     that ``p -= lr * p.grad`` descends (docs/complex.md).
@@ -191,8 +191,8 @@ def come_to_rest(entry: Any, g: Any, recording: bool) -> None:
     if recording:
         g = added(held, g)
     else:
-        g = kept(g) if held is None else getattr(held, "_data", held) + g
-        g = g if g.shape else kept(g)
+        g = copied(g) if held is None else getattr(held, "_data", held) + g
+        g = g if g.shape else copied(g)
     if leaf:
         entry.grad = g
     else:
@@ -295,7 +295,7 @@ def walk(
         if g is None:
             continue
         if entry in found and not isinstance(g, list):
-            found[entry] = kept(g)
+            found[entry] = copied(g)
             if cut:
                 continue
         leaf = isinstance(entry, Variable)

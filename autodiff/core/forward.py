@@ -33,8 +33,8 @@ above = _Above()
 def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """The tangent of an operation's output, from one for each input, as its definition states it.
 
-    A tangent is an array, a Tensor, None for zero, or in the place of one that does not exist the error that whoever
-    uses it raises. ``out`` and ``inputs`` are arrays, or Tensors where this is itself differentiated. The result is not
+    A tangent is an array, a Tensor or None for zero. One that does not exist is an error, which is raised by whoever
+    uses it. ``out`` and ``inputs`` are arrays, or Tensors where this is itself differentiated. The result is not
     yet of the output's shape and dtype (:func:`fit_tangent`).
     """
     if hasattr(op, "push"):  # all inputs at once: a rule of the user's own

@@ -20,7 +20,7 @@ import numpy as np
 
 
 class _Time:
-    """``now``, when an array was last ``written`` into, and what memory is ``lent`` (writes.py)."""
+    """The clock: the time ``now`` and that of the last write into an array; and what memory is ``lent`` (writes.py)."""
 
     now = written = 0
     lent: dict[int, Any]
@@ -32,14 +32,14 @@ _lock = threading.Lock()
 
 
 def tick(write: bool = False) -> int:
-    """Let time move on: what is recorded from now on is told from what was recorded before, and before a ``write``."""
+    """Advance the clock and return the time; with ``write`` it is the time of the last write into an array, too."""
     with _lock:
         time.now, time.written = time.now + 1, time.now + 1 if write else time.written
         return time.now
 
 
 class Stage:
-    """How long a leaf is one that something may be differentiated by: a transform's while its function runs."""
+    """Whether derivatives by a leaf may still be asked for: by a transform's, while its function runs."""
 
     __slots__ = ("alive",)
 
@@ -47,16 +47,16 @@ class Stage:
         self.alive = True
 
 
-#: That of the program's own leaves.
+#: The stage of the program's own leaves, which never ends.
 FOREVER = Stage()
 
 
 class Variable:
     """A leaf of the graph: where a gradient comes to rest.
 
-    ``grad`` is the accumulated gradient, a Tensor after ``create_graph=True``. The functions in ``hooks`` run on the
-    whole gradient before it is added there. ``version`` is when the library last wrote into its array in place.
-    ``stage`` says until when it is a leaf: a transform's stand-ins are none when its function has returned.
+    ``shape`` and ``dtype`` are its array's. ``grad`` is the accumulated gradient, a Tensor after ``create_graph=True``.
+    The functions in ``hooks`` run on the whole gradient before it is added there. ``version`` is the time at which the
+    library last wrote into its array, ``stamp`` that at which it was made. A transform's leaf ends with its ``stage``.
     """
 
     __slots__ = ("__weakref__", "_grad", "dtype", "g", "hooks", "name", "shape", "stage", "stamp", "version")
@@ -79,7 +79,7 @@ class Variable:
         """The accumulated gradient."""
         grad = self._grad
         if isinstance(grad, np.generic):
-            # Made an array when somebody asks: to make one of each scalar takes longer than to compute it.
+            # NumPy's scalars add up faster than arrays without axes: only what is read is made an array.
             grad = self._grad = np.array(grad)
         return grad
 

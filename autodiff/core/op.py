@@ -32,7 +32,7 @@ differentiable: dict[Any, Callable[..., Any]] = {}
 #: Python's own numbers are weak: they take the dtype of the array that they meet (NEP 50).
 PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 
-#: What a program cannot change: nothing of it need be copied.
+#: Classes whose values cannot change, so that nobody need copy them.
 FIXED = PYTHON_NUMBERS | {type(None), str, type(Ellipsis)}
 
 

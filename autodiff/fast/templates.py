@@ -159,7 +159,7 @@ _BY_RULE = """
 h{i} = _rule{i}(g, {saved}{attrs})
 """
 
-# The question of keep_zeros(), put to a number itself, and to few of them as numbers.
+# keep_zeros() does nothing where there is no NaN, and then a sum tells so. Python adds few numbers faster than NumPy.
 _KEEPING_NUMBER = """
     if h{i} != h{i}:
         h{i} = _keep_zeros(g, h{i}, {again})
@@ -258,7 +258,7 @@ def _saved(op: Any) -> str:
 
 
 def _where(rules: list[int], op: Any, then: str, otherwise: str) -> str:
-    """``then`` where one of these rules is wanted; that one of all of them is wanted is known."""
+    """``then`` if a gradient by one of these rules is wanted, else ``otherwise``. If all are named, one is wanted."""
     if not rules:
         return otherwise
     if len(rules) == len(op.rules):

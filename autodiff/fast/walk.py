@@ -1,4 +1,4 @@
-"""The backward pass of whoever has all graphs to itself: gradients stand on the nodes, not in a table.
+"""The exclusive backward pass: gradients stand on the nodes, not in a table.
 
 One pass at a time may write to the nodes' ``g``. A pass that runs beside it, in a hook or in another thread, is walked
 plainly: it keeps its gradients in a table of its own and writes to nothing on a shared graph.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core import backward
-from autodiff.core.backward import Unbatchable, added, come_to_rest, kept, leading_to, pull, through_hooks
+from autodiff.core.backward import Unbatchable, added, come_to_rest, copied, leading_to, pull, through_hooks
 from autodiff.core.graph import Node, Variable, topological_order
 from autodiff.fast.thresholds import THRESHOLDS
 
@@ -34,10 +34,10 @@ class Pending:
     reached : list
         The leaves that a gradient has reached.
     ahead : list
-        The nodes at rest that a gradient has reached: the next ones to visit, or, in an ordered pass, too old to
-        matter.
+        The nodes that a gradient has reached outside of the order: the next to visit in a straight run, else too old
+        to matter.
     shared : dict
-        Of those of them whose first gradient somebody else may hold, that gradient.
+        Of leaves whose first gradient somebody else may hold: that gradient.
     owned : set
         The entries whose gradient was made here by an addition: nobody else can hold it, so more may be added in place.
         Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
@@ -109,9 +109,9 @@ def _walk(
         since = min([target.stamp for target in found], default=0)
     pending = Pending()
     if targets is None and len(roots) == 1 and roots[0].__class__ is not Variable:
-        order = _until_ways_part(roots[0], seeds[0], pending, free)
+        order = _straight_run(roots[0], seeds[0], pending, free)
     else:
-        order = _claimed(roots, since)
+        order = _marked_order(roots, since)
         if targets is not None:
             useful = set(leading_to(found, order))
         for root, seed in zip(roots, seeds, strict=True):
@@ -126,7 +126,7 @@ def _walk(
             if node not in useful:
                 continue
             if node in found and g.__class__ is not list:
-                found[node] = kept(g)
+                found[node] = copied(g)
                 if cut:
                     continue
         if node.extras is not None and g.__class__ is not list:
@@ -144,7 +144,7 @@ def _walk(
         entry.g = False
         if targets is not None:
             if entry in found:
-                found[entry] = kept(g)
+                found[entry] = copied(g)
         elif entry._grad is not None or entry.hooks or (entry.dtype is not single and entry.dtype is not double):
             come_to_rest(entry, through_hooks(entry, g, False), False)
         elif g.__class__ is ndarray and (g.base is not None or (shared and shared.get(entry) is g)):
@@ -156,14 +156,14 @@ def _walk(
     return found
 
 
-def _until_ways_part(node: Any, g: Any, pending: Pending, free: bool) -> list[Any]:
-    """Visit a node and those behind it as long as each leads to but one; what is then left to visit, in order.
+def _straight_run(node: Any, g: Any, pending: Pending, free: bool) -> list[Any]:
+    """Visit a node and those behind it as long as each leads to but one; return what is then left to visit, in order.
 
-    Along a single way whoever is reached waits for nobody else, so no order is asked for: a scalar chain's way back
-    takes a quarter less.
+    A node with a single child waits for no other gradient, so a straight run needs no order. It takes a quarter of its
+    time from a scalar chain's way back.
     """
     ahead = pending.ahead
-    while True:  # as in _claimed
+    while True:  # as in _marked_order
         if node.extras is not None and g.__class__ is not list:
             g = through_hooks(node, g, False)
             come_to_rest(node, g, False)
@@ -175,43 +175,43 @@ def _until_ways_part(node: Any, g: Any, pending: Pending, free: bool) -> list[An
             node.saved = None
         if not ahead:
             return []
-        if len(ahead) > 1 or (node.op.pull is not None and _passes_by(node, ahead[0])):
+        if len(ahead) > 1 or (node.op.pull is not None and _left_one_out(node, ahead[0])):
             break
         node = ahead.pop()
         g = node.g
         node.g = False
-    # The places of the parents, not the order of arrival, tell the order of what follows.
+    # The order follows from the nodes' parents, as in a plain pass, not from which was reached first.
     arrived = [entry.g for entry in ahead]
     for entry in ahead:
         entry.g = False
-    order = _claimed(node.parents, 0)
+    order = _marked_order(node.parents, 0)
     for entry, g in zip(ahead, arrived, strict=True):
         entry.g = g
     ahead.clear()
     return order
 
 
-def _passes_by(node: Any, reached: Any) -> bool:
-    """Whether a node sent nothing to one of its parents: the graph behind that one has a say in the order."""
+def _left_one_out(node: Any, reached: Any) -> bool:
+    """Whether a node sent nothing to one of its parents: the graph behind that one counts in the order, too."""
     return any(p is not None and p is not reached and p.__class__ is not Variable for p in node.parents)
 
 
-def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
+def _marked_order(roots: Sequence[Any], since: int) -> list[Any]:
     """The nodes that ``roots`` depend on, made at the time ``since`` or later, each after all of its parents; the ``g``
     of each, which was False, is made None.
 
     The order of :func:`topological_order`, so that sums come out the same, in about half of its time: ``g`` tells what
-    has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for those behind it; where ways
-    part, all but the last are put by with the length of the path so far. At the end of a way the path down to the last
-    parting waits for nothing more.
+    has been seen, and nodes are placed a run at a time. Along ``path`` every node waits for its parents. At a node with
+    several parents all but the last become ``branches``, each with the length of the path so far. When a path ends, its
+    nodes down to the latest branch are placed.
     """
     order: list[Any] = []
     path: list[Any] = []
-    partings: list[tuple[Any, int]] = [
+    branches: list[tuple[Any, int]] = [
         (root, 0) for root in roots if root is not None and root.__class__ is not Variable and root.stamp >= since
     ]
-    while partings:
-        entry, depth = partings.pop()
+    while branches:
+        entry, depth = branches.pop()
         if len(path) > depth:
             done = path[depth:]
             done.reverse()
@@ -227,7 +227,7 @@ def _claimed(roots: Sequence[Any], since: int) -> list[Any]:
                     continue
                 if parent.g is False and parent.stamp >= since:
                     if ahead is not None:
-                        partings.append((ahead, len(path) + 1))
+                        branches.append((ahead, len(path) + 1))
                     ahead = parent
             if ahead is None:
                 order.append(entry)
