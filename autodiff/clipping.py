@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.arguments import checked
 from autodiff.core.errors import ArgumentError
 from autodiff.rows import RowSparse
 from autodiff.tensor import Tensor
@@ -18,9 +19,13 @@ def _with_gradients(parameters: Any) -> list[tuple[Tensor, Any]]:
     if hasattr(parameters, "parameters") or callable(parameters):
         raise ArgumentError("clipping takes an iterable of parameters; pass model.parameters()")
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    wrong = [p for p in given if not hasattr(p, "grad")]
+    if wrong:
+        raise ArgumentError(f"clipping takes parameters, got a {type(wrong[0]).__name__}; pass model.parameters()")
     return [(p, p.grad._array if isinstance(p.grad, Tensor) else p.grad) for p in given if p.grad is not None]
 
 
+@checked
 def clip_grad_norm_(
     parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> float:
@@ -73,6 +78,7 @@ def clip_grad_norm_(
     return float(total) if computed else total  # a stand-in of autodiff.jit's for it
 
 
+@checked
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value].
 

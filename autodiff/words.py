@@ -246,8 +246,12 @@ MODULE_ADVICE: dict[str, str] = {
     "device": "nothing: tensors live on the CPU",
     "cuda": "nothing: tensors live on the CPU",
     "save": "nn.save(object, path), or t.data with numpy.save",
-    "load": "nn.load(path)",
+    "load": "nn.load(model, path)",
     "utils": "nn.utils: nn.utils.data.DataLoader, nn.utils.clip_grad_norm_; optim.datasets for known data",
+    "backward": "loss.backward()",
+    "detach": "t.detach()",
+    "is_tensor": "isinstance(t, autodiff.Tensor)",
+    "seed": "rng = autodiff.random.default_rng(seed), given as rng= or generator=",
     "autograd": "autodiff itself: autodiff.grad, autodiff.gradients, tensor.backward()",
     "numpy": "numpy itself: its functions take Tensors",
     "set_grad_enabled": "autodiff.no_grad() or autodiff.enable_grad()",
@@ -305,4 +309,6 @@ def listening(function: Callable[..., Any]) -> Callable[..., Any]:
 def missing(name: str) -> AttributeError:
     """The error for a function of the package that is not there."""
     hint = f"; NumPy's spelling is {MODULE_ADVICE[name]}" if name in MODULE_ADVICE else ""
+    if not hint and callable(getattr(np, name, None)):
+        hint = f"; NumPy's own works on Tensors: numpy.{name}"
     return AttributeError(f"module 'autodiff' has no attribute {name!r}{hint}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import checked
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
 from autodiff.rows import no_gradient
@@ -63,6 +64,11 @@ class Module:
 
     training: bool
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and cls.__module__.startswith("nn."):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self) -> None:
         self.__dict__.update(
             training=True,
@@ -88,7 +94,12 @@ class Module:
         else:
             home = next((kind for kind in kinds if name in tables[kind]), "")
         if not home:
-            tables[name] = value
+            if name == "requires_grad":
+                raise ArgumentError(
+                    f"{type(self).__name__}.requires_grad: parameters have it, a module has none; to freeze or thaw all"
+                    f" of them call requires_grad_({value})"
+                )
+            object.__setattr__(self, name, value)  # a property's setter is asked
             return
         if home == "_buffers" and value is not None and not isinstance(value, Tensor):
             raise DTypeError(
@@ -98,6 +109,8 @@ class Module:
             raise DTypeError(f"{type(self).__name__}.{name} is a parameter; assign an nn.Parameter, or its .data")
         if home == "_modules" and value is not None and not isinstance(value, Module):
             raise DTypeError(f"{type(self).__name__}.{name} is a submodule; assign an nn.Module or None")
+        if home == "_modules" and value is not None:
+            self._refuse_cycle(name, value)  # type: ignore[arg-type]
         for kind in kinds:
             if kind != home:
                 tables[kind].pop(name, None)
@@ -145,9 +158,18 @@ class Module:
             hint = "; pass the modules one by one: (*modules)" if isinstance(module, list | tuple) else ""
             hint = "; of a function there is a module (nn.ReLU() for relu)" if callable(module) else hint
             raise DTypeError(f"add_module({name!r}): needs an nn.Module or None, got {type(module).__name__}{hint}")
+        if module is not None:
+            self._refuse_cycle(name, module)
         self._modules[name] = module
         if module is not None:
             self._place(name, module)
+
+    def _refuse_cycle(self, name: str, module: Module) -> None:
+        if any(inner is self for inner in module.modules()):
+            raise ArgumentError(
+                f"{type(self).__name__}.{name}: the module would hold itself; keep a reference to what stands above in"
+                " a list or a weakref"
+            )
 
     def _place(self, name: str, module: Module) -> None:
         """Tell a submodule its part of the module path; a container that is never called hands its own part on."""
@@ -307,6 +329,8 @@ class Module:
 
     def apply(self: M, function: Callable[[Module], Any]) -> M:
         """Call ``function`` on every submodule, each after those below it and in their order, then on this module."""
+        if not callable(function):
+            raise ArgumentError(f"apply: takes a function of a module, got {type(function).__name__}")
         for child in self.children():
             child.apply(function)
         function(self)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 import numpy as np
 
 from autodiff import Tensor
+from autodiff.arguments import refuse_wrong
 from autodiff.core.errors import ArgumentError
 from autodiff.docstrings import Derived, described, entries, moved, put_together, sections
 from nn.module import Module
@@ -25,6 +26,7 @@ __all__ = ["FunctionLayer"]
 
 _BOTH = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _REDUCTIONS = ("mean", "sum", "none")
+_MADE = "{name} is made of its options and then called: {name}()(input, ...)"
 
 
 @dataclass_transform(eq_default=False)
@@ -77,6 +79,8 @@ def _init_of(cls: type[FunctionLayer]) -> Any:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
+            if any(isinstance(value, Tensor | np.ndarray) for value in args[1:]):
+                raise ArgumentError(_MADE.format(name=cls.__name__)) from None
             raise TypeError(f"{cls.__name__}() {error}") from None
         bound.apply_defaults()
         values = dict(bound.arguments)
@@ -100,9 +104,10 @@ def _check(layer: FunctionLayer, values: dict[str, Any]) -> None:
     """Refuse options that no call could take; bring the others into the form in which they are kept."""
     name = type(layer).__name__
     if any(getattr(value, "requires_grad", False) for value in values.values()):
-        raise ArgumentError(f"{name} is made of its options and then called: {name}()(input, ...)")
+        raise ArgumentError(_MADE.format(name=name))
     if "reduction" in values and values["reduction"] not in layer._reductions:
         raise ArgumentError(f"{name}: reduction must be one of {layer._reductions}, got {values['reduction']!r}")
+    refuse_wrong(name, values.items(), {option.name: option.annotation for option in layer._options})
     ready = type(layer)._ready
     if ready is not None:
         ready(name, values)

@@ -205,7 +205,10 @@ class Optimizer:
             )
         given = list(params)
         if not given:
-            raise ArgumentError(f"{self._name}: got no parameters; is the model's list of parameters empty?")
+            raise ArgumentError(
+                f"{self._name}: got no parameters; a model finds its layers as attributes and in an nn.ModuleList, not"
+                " in a plain list, and an array as an nn.Parameter"
+            )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)  # type: ignore[arg-type]
 
@@ -378,6 +381,11 @@ class Optimizer:
         """
         loss = None
         state = current_state()
+        if closure is not None and not callable(closure):
+            raise ArgumentError(
+                f"{self._name}.step: takes no loss, got a {type(closure).__name__}; call loss.backward() and then"
+                " step()"
+            )
         if state is not None and state.tracer is not None and closure is None:
             done = state.tracer.step(self)
             if done is not NotImplemented:

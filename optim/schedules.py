@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from autodiff.arguments import checked
 from autodiff.core.errors import ArgumentError, GraphError
 from autodiff.docstrings import Derived, completed
 
@@ -101,6 +102,8 @@ class Schedule:
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and cls.__module__ == __name__:
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
         written = cls.__doc__ or ""
         cls.__doc__ = Derived(lambda kind: _doc(kind, written))  # type: ignore[assignment]
 
@@ -246,6 +249,8 @@ class _ByFunctions(Schedule):
     ) -> None:
         self._attach(optimizer)
         self.lr_lambdas: list[Callable[[int], float]] = per_group(self._name, optimizer, lr_lambda)
+        for factor in self.lr_lambdas:
+            check(callable(factor), f"{self._name}: lr_lambda is a function of the step, got {type(factor).__name__}")
         super().__init__(optimizer, last_epoch)
 
 
@@ -340,6 +345,9 @@ class MultiStepLR(Schedule):
     def __init__(
         self, optimizer: HasGroups, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        check(
+            not _whole(milestones), f"MultiStepLR: milestones is a list of ints, got {milestones}; write [{milestones}]"
+        )
         self.milestones = sorted(milestones)
         check(all(map(_whole, self.milestones)), f"MultiStepLR: milestones must be ints, got {self.milestones}")
         self.gamma = gamma

@@ -22,8 +22,9 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor, detect_anomaly, no_grad
+from autodiff.arguments import checked
 from autodiff.clipping import clip_grad_norm_, clip_grad_value_
-from autodiff.core.errors import AnomalyError, ArgumentError, ShapeError
+from autodiff.core.errors import AnomalyError, ArgumentError, GraphError, ShapeError
 from autodiff.extras import require
 from autodiff.files import save_figure
 from autodiff.tables import figure, html_table
@@ -114,6 +115,7 @@ class Trainer:
     1.0
     """
 
+    @checked
     def __init__(
         self,
         model: Any,
@@ -138,6 +140,7 @@ class Trainer:
     ) -> None:
         if sum(given is not None for given in (loss, objective, training_step)) != 1:
             raise ArgumentError("Trainer: give one of loss, objective and training_step (None for the loss)")
+        _check_parts(model, loss, optimizer, schedule, objective, training_step)
         if training_step is not None and (checkpoint is not None or accumulate != 1 or clip_norm or clip_value):
             raise ArgumentError("Trainer: a training_step clips and accumulates itself, and has no checkpoint")
         if schedule_per not in ("epoch", "step"):
@@ -195,6 +198,7 @@ class Trainer:
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
+    @checked
     def fit(
         self,
         train: Any,
@@ -398,6 +402,11 @@ class Trainer:
         for batch, size, mine in parts:
             loss, scores, targets = self._loss_of(batch)
             value = float(loss.item())
+            if not loss.requires_grad:
+                raise GraphError(
+                    "Trainer: the loss depends on no parameter that requires a gradient; .data, .detach(), .item() or"
+                    " np.array in the model or the loss cut the graph, or all parameters are frozen"
+                )
             if not math.isfinite(value):
                 self._explain(batch, mine, f"the loss became {value}")
             # What this part is of the whole, so that the sum is the mean over all examples, whatever the sizes.
@@ -512,6 +521,7 @@ class Trainer:
         for start in range(0, size_of(held), batch_size):
             yield rows(held, slice(start, start + batch_size))
 
+    @checked
     def evaluate(self, data: Any, batch_size: int = 1024) -> tuple[float, float]:
         """Mean loss and accuracy (NaN if the targets are no classes), in evaluation mode.
 
@@ -549,6 +559,7 @@ class Trainer:
             raise ArgumentError("evaluate: the data are empty")
         return total / count, correct / count if classes else math.nan
 
+    @checked
     def predict(self, inputs: Any, batch_size: int = 1024) -> Any:
         """What the model gives for inputs, in evaluation mode, as arrays.
 
@@ -848,6 +859,37 @@ def _joined(given: list[Any]) -> Any:
 
 def _bytes(array: Any) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, objective: Any, training_step: Any) -> None:
+    """Refuse what is no model, loss, optimiser or schedule, by the mistakes that are made."""
+    if isinstance(model, type) or (training_step is None and not hasattr(model, "parameters")):
+        raise ArgumentError(
+            f"Trainer: the model is an nn.Module such as nn.Linear(3, 2), got {_told(model)}; the order is (model,"
+            " loss, optimizer)"
+        )
+    for name, function in (("loss", loss), ("objective", objective), ("training_step", training_step)):
+        if function is not None and not callable(function):
+            raise ArgumentError(f"Trainer: {name} is a function such as nn.functional.mse_loss, got {_told(function)}")
+    if isinstance(optimizer, type) or not hasattr(getattr(optimizer, "optimizer", optimizer), "param_groups"):
+        raise ArgumentError(
+            "Trainer: the optimizer is made of the model's parameters, optim.SGD(model.parameters(), lr=0.1) say, got"
+            f" {_told(optimizer)}"
+        )
+    if schedule is None:
+        return
+    if isinstance(schedule, type) or not callable(getattr(schedule, "step", None)):
+        raise ArgumentError(
+            f"Trainer: the schedule is made of the optimizer, optim.StepLR(optimizer, 10) say, got {_told(schedule)}"
+        )
+    steered = getattr(schedule, "optimizer", None)
+    if steered is not None and steered not in (optimizer, getattr(optimizer, "optimizer", None)):
+        raise ArgumentError("Trainer: the schedule was made of another optimizer than the Trainer's")
+
+
+def _told(value: Any) -> str:
+    """What was given, in a message."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def _hits(scores: Any, y: Any) -> int | None:

@@ -47,6 +47,19 @@ def trainer(model, other):
     return optim.Trainer(model, F.mse_loss, optim.SGD(other.parameters(), lr=0.1))
 
 
+def fitting(model=None, loss=F.mse_loss, optimizer=None, schedule=None, **how):
+    net = nn.Linear(3, 2) if model is None else model
+    optimizer = (
+        optim.SGD(nn.Linear(3, 2).parameters() if model else net.parameters()) if optimizer is None else optimizer
+    )
+    data = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+    optim.Trainer(net, loss, optimizer, schedule, progress=False).fit(data, **{"epochs": 1, **how})
+
+
+def holding_itself(module):
+    module.add_module("inner", nn.Sequential(module))
+
+
 IMAGE = np.ones((1, 3, 5, 5))
 # name: (program of a vector, a matrix and a scalar, words of the message)
 MISTAKES = {
@@ -143,6 +156,8 @@ MISTAKES = {
     "t.to(nonsense)": (lambda x, m, s: x.to("nonsense"), "'nonsense'"),
     "autodiff.cat": (lambda x, m, s: ad.cat([x, x]), r"autodiff\.concatenate"),
     "autodiff.randn": (lambda x, m, s: ad.randn(3), r"autodiff\.random\.normal"),
+    "autodiff.argmax": (lambda x, m, s: ad.argmax(x), r"numpy\.argmax"),
+    "autodiff.backward": (lambda x, m, s: ad.backward(s), r"loss\.backward\(\)"),
     "autodiff.relu": (lambda x, m, s: ad.relu(x), r"nn\.functional\.relu"),
     "autodiff.Variable": (lambda x, m, s: ad.Variable(np.ones(2)), "requires_grad=True"),
     "autodiff.sum(dim=)": (lambda x, m, s: ad.sum(m, dim=1), "axis="),
@@ -170,6 +185,13 @@ MISTAKES = {
         lambda x, m, s: F.conv2d(ad.tensor(np.ones((5, 5))), np.ones((2, 4, 3, 3))),
         r"\(N, C, \.\.\.\)",
     ),
+    "features as text": (lambda x, m, s: nn.Linear("3", 2), "in_features must be an integer"),
+    "features that are floats": (lambda x, m, s: nn.Linear(3.0, 2), "in_features must be an integer"),
+    "a dropout as text": (lambda x, m, s: nn.Dropout("0.5"), "p must be a number"),
+    "a layer of options called with data": (lambda x, m, s: nn.ReLU(x), r"ReLU\(\)\(input"),
+    "a module that holds itself": (lambda x, m, s: holding_itself(nn.Sequential()), "hold itself"),
+    "module.requires_grad": (lambda x, m, s: setattr(nn.Linear(3, 2), "requires_grad", False), r"requires_grad_\("),
+    "applying text": (lambda x, m, s: nn.Linear(3, 2).apply("init"), "function of a module"),
     "words that are floats": (lambda x, m, s: F.embedding(np.array([0.5]), m), "integers"),
     "a dropout of 1.5": (lambda x, m, s: nn.Dropout(1.5), "probability"),
     "another model's optimiser": (lambda x, m, s: trainer(nn.Linear(3, 2), nn.Linear(3, 2)), r"model\.parameters\(\)"),
@@ -178,11 +200,35 @@ MISTAKES = {
     "parameters not called": (lambda x, m, s: optim.SGD(nn.Linear(3, 2).parameters, lr=0.1), r"model\.parameters\(\)"),
     "one parameter": (lambda x, m, s: optim.SGD(x, lr=0.1), r"\[parameter\]"),
     "a rate for the parameters": (lambda x, m, s: optim.Adam(0.1), r"model\.parameters\(\)"),
-    "no parameters": (lambda x, m, s: optim.SGD([], lr=0.1), "empty"),
+    "no parameters": (lambda x, m, s: optim.SGD([], lr=0.1), "got no parameters"),
     "arrays for parameters": (lambda x, m, s: optim.SGD([np.ones(3)], lr=0.1), "Tensor"),
     "a negative rate": (lambda x, m, s: optim.SGD([x], lr=-1), "lr must"),
     "betas": (lambda x, m, s: optim.Adam([x], betas=(1.5, 0.9)), "betas must"),
     "a schedule of a model": (lambda x, m, s: optim.lr_scheduler.StepLR(nn.Linear(3, 2), 3), "optimizer"),
+    "a loss for a closure": (lambda x, m, s: optim.SGD([x], lr=0.1).step(np.sum(x)), r"loss\.backward\(\)"),
+    "milestones of one number": (lambda x, m, s: optim.MultiStepLR(optim.SGD([x], lr=0.1), 3), r"write \[3\]"),
+    "a factor for a function": (lambda x, m, s: optim.LambdaLR(optim.SGD([x], lr=0.1), 0.5), "function of the step"),
+    "gamma as text": (lambda x, m, s: optim.StepLR(optim.SGD([x], lr=0.1), 1, gamma="0.1"), "gamma must be a number"),
+    "clipping arrays": (lambda x, m, s: optim.clip_grad_norm_([np.ones(3)], 1.0), "takes parameters"),
+    "a norm as text": (lambda x, m, s: optim.clip_grad_norm_([x], "1"), "max_norm must be a number"),
+    # the Trainer
+    "a class for the optimizer": (lambda x, m, s: fitting(optimizer=optim.SGD), "got the class SGD"),
+    "a name for the optimizer": (lambda x, m, s: fitting(optimizer="sgd"), r"model\.parameters\(\)"),
+    "a name for the loss": (lambda x, m, s: fitting(loss="mse"), r"nn\.functional\.mse_loss"),
+    "a class for the model": (lambda x, m, s: fitting(nn.Linear), "got the class Linear"),
+    "loss and model exchanged": (lambda x, m, s: fitting(F.mse_loss, nn.Linear(3, 2)), "the order is"),
+    "a class for the schedule": (lambda x, m, s: fitting(schedule=optim.StepLR), r"optim\.StepLR\(optimizer, 10\)"),
+    "a rate for the schedule": (lambda x, m, s: fitting(schedule=0.5), "got a float"),
+    "another optimizer's schedule": (
+        lambda x, m, s: fitting(schedule=optim.StepLR(optim.SGD([x], lr=0.1), 3)),
+        "another optimizer",
+    ),
+    "a loss of several numbers": (lambda x, m, s: fitting(loss=lambda a, b: a), r"one number"),
+    "a loss that is a number": (lambda x, m, s: fitting(loss=lambda a, b: a.sum().item()), "gave a float"),
+    "a loss of nothing": (lambda x, m, s: fitting(loss=lambda a, b: None), "NoneType"),
+    "a loss that is cut": (lambda x, m, s: fitting(loss=lambda a, b: a.detach().sum()), r"\.detach\(\)"),
+    "one epoch and a half": (lambda x, m, s: fitting(epochs=1.5), "epochs must be an integer"),
+    "a batch size as text": (lambda x, m, s: fitting(batch_size="4"), "batch_size must be an integer"),
     "clipping a model": (lambda x, m, s: optim.clip_grad_norm_(nn.Linear(3, 2), 1.0), r"model\.parameters\(\)"),
 }
 
@@ -253,3 +299,18 @@ def test_counts():
     assert (t.size, t.numel(), t.dim(), t.nelement()) == (6, 6, 2, 6)
     assert isinstance(t.size, int)
     assert repr(t.size) == "6"
+
+
+def test_a_propertys_setter_is_asked():
+    class Net(nn.Module):
+        @property
+        def scale(self):
+            return self._scale
+
+        @scale.setter
+        def scale(self, value):
+            self._scale = 2 * value
+
+    net = Net()
+    net.scale = 3
+    assert net.scale == 6

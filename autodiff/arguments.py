@@ -1,0 +1,77 @@
+"""Arguments of the wrong kind, told by the annotations: an ``int`` is no text and no 2.5, a ``float`` is no list.
+
+Python's annotations bind nobody, so ``Linear("3", 2)`` fails somewhere inside with a message of Python's, and
+``fit(epochs=1.5)`` means something that nobody asked for. What is annotated is checked where it is given.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+from autodiff.core.errors import ArgumentError
+
+__all__ = ["checked", "refuse_wrong"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WORDS = {"int": "an integer", "float": "a number", "bool": "True or False"}
+_AT_ONCE = {"int": int, "float": float, "bool": bool}
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "bool":
+        return not isinstance(value, str | bytes)
+    if kind == "float":
+        return hasattr(value, "__float__") or hasattr(value, "__index__")
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def refuse_wrong(owner: str, given: Iterable[tuple[str, Any]], annotations: dict[str, Any]) -> None:
+    """Raise an ArgumentError for the first argument that is not of the kind that its annotation names.
+
+    Parameters
+    ----------
+    owner : str
+        Whose arguments they are, for the message.
+    given : iterable of (str, object)
+        Names and values.
+    annotations : dict
+        As text; ``int``, ``float``, ``bool`` and these with ``| None`` are looked at, all others pass.
+
+    Examples
+    --------
+    >>> refuse_wrong("Linear", [("in_features", 2.5)], {"in_features": "int"})
+    Traceback (most recent call last):
+    autodiff.core.errors.ArgumentError: Linear: in_features must be an integer, got 2.5
+    """
+    for name, value in given:
+        kind, _, rest = str(annotations.get(name, "")).partition(" | ")
+        if kind not in _WORDS or rest not in ("", "None") or value.__class__ is _AT_ONCE[kind]:
+            continue
+        if (rest and value is None) or _fits(kind, value):
+            continue
+        shown = repr(value) if isinstance(value, str | float) else f"a {type(value).__name__}"
+        raise ArgumentError(f"{owner}: {name} must be {_WORDS[kind]}{', or None' if rest else ''}, got {shown[:80]}")
+
+
+def checked(function: F) -> F:
+    """A function or ``__init__`` whose arguments are looked at by :func:`refuse_wrong` first."""
+    code, annotations = function.__code__, function.__annotations__
+    names = code.co_varnames[: code.co_argcount]
+    if not any(str(kind).partition(" | ")[0] in _WORDS for name, kind in annotations.items() if name != "return"):
+        return function
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        owner = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+        refuse_wrong(owner, [*zip(names, args, strict=False), *kwargs.items()], annotations)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
