@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import re
 import sys
 from pathlib import Path
@@ -20,6 +19,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import numpy as np  # noqa: E402
 from docutils.nodes import SkipNode  # noqa: E402
 from make_derivations import as_mathml, sections  # noqa: E402
+from make_notebooks import LESSONS  # noqa: E402
+from make_notebooks import write as write_notebooks  # noqa: E402
 from sphinx.ext.napoleon import Config, NumpyDocstring  # noqa: E402
 
 import autodiff  # noqa: E402
@@ -124,27 +125,6 @@ def picture(name: str, op: Fused) -> str:
     return f".. figure:: composed/{name}.svg\n   :figclass: composed\n   :alt: the graph of {name}\n\n   {words}\n"
 
 
-def notebooks(folder: Path) -> None:
-    """Every lesson as a notebook, its programs as cells and what they print below them; tests hold it to what runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for page in LESSONS:
-        cells: list[dict[str, Any]] = []
-        for part in re.split(r"(```python\n.*?```\n(?:```text\n.*?```\n)?)", page.read_text(), flags=re.S):
-            block = re.fullmatch(r"```python\n(.*?)```\n(?:```text\n(.*?)```\n)?", part, re.S)
-            if block is None:
-                cells.append({"cell_type": "markdown", "metadata": {}, "source": part.strip()})
-                continue
-            printed = [{"output_type": "stream", "name": "stdout", "text": block[2]}] if block[2] else []
-            cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": printed}
-            cells.append({**cell, "source": block[1].rstrip()})
-        cells = [{"id": f"cell-{i}", **cell} for i, cell in enumerate(c for c in cells if c["source"])]
-        book = {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
-        (folder / f"{page.stem}.ipynb").write_text(json.dumps(book, indent=1))
-
-
-LESSONS = [page for page in sorted((HERE / "lessons").glob("*.md")) if page.stem != "index"] + [HERE / "testing.md"]
-
-
 def offered(app: Any, name: str, source: list[str]) -> None:
     """A lesson's page links to its notebook."""
     if name in {page.relative_to(HERE).with_suffix("").as_posix() for page in LESSONS}:
@@ -179,7 +159,7 @@ def reference(folder: Path) -> None:
 
 
 reference(HERE / "reference")
-notebooks(HERE / "notebooks" / "lessons-as-notebooks")
+write_notebooks(HERE / "notebooks" / "lessons-as-notebooks")
 
 
 def setup(app: Any) -> None:

@@ -224,9 +224,37 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     books = list((tmp_path / "site" / "lessons-as-notebooks").glob("*.ipynb"))
     assert len(books) >= 7
     for book in books:
-        cells = json.loads(book.read_text())["cells"]
-        assert {cell["cell_type"] for cell in cells} == {"code", "markdown"}
-        assert all("```python" not in cell["source"] for cell in cells)
+        page = (ROOT / "docs" / ("" if book.stem == "testing" else "lessons") / f"{book.stem}.md").read_text()
+        is_their_page(json.loads(book.read_text()), page)
+        for target in re.findall(r"\]\((?!attachment:|\w+://)([^)#]+)\)", book.read_text()):
+            assert (book.parent / target).exists(), f"{book.name}: {target}"
+
+
+def is_their_page(book, page: str) -> None:
+    """A lesson's notebook holds the page's programs, executed, and its pictures."""
+    cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    blocks = list(BLOCK.finditer(page))
+    assert [cell["source"] for cell in cells] == [block[1].rstrip() for block in blocks]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    for cell, block in zip(cells, blocks, strict=True):
+        assert block[2] is None or cell["outputs"][0]["text"] == block[2]
+    pictures = re.findall(r"!\[[^\]]*\]\((?:[^)]*/)?([^/)]+)\)", page)
+    held = [name for cell in book["cells"] for name in cell.get("attachments", {})]
+    assert held == pictures
+
+
+def test_a_lesson_becomes_an_executed_notebook(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("make_notebooks", ROOT / "docs/make_notebooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    page = ROOT / "docs/lessons/graph.md"
+    is_their_page(maker.notebook(page), page.read_text())
+    wrong = tmp_path / "wrong.md"
+    wrong.write_text("```python\n1 / 0\n```\n")
+    with pytest.raises(RuntimeError, match=r"wrong\.md does not run"):
+        maker.notebook(wrong)
 
 
 def links_astray(site: Path) -> list[str]:
