@@ -1,8 +1,7 @@
 """The lessons as executed notebooks: ``python docs/make_notebooks.py FOLDER``; the site is built with them, too.
 
-A lesson is a page of Markdown (docs/internals.md says why). Each of its programs becomes a cell and is run, in a process
-of the lesson's own and an empty folder; what it prints becomes the cell's output, and the page's pictures travel within
-the notebook.
+A lesson is a page of Markdown (docs/internals.md says why). Its programs become cells and are run, in a process and an
+empty folder of their own. What they print stands below them, and the page's pictures travel within the notebook.
 """
 
 from __future__ import annotations
