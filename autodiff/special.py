@@ -88,7 +88,11 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     # What a weight of zero leaves out does not decide the scale. The scale is real, so that the logarithm of complex
     # numbers is the principal one.
     top = np.max(np.real(t._array), axis=axis, keepdims=True, initial=-np.inf, where=True if b is None else ~absent)
-    top = np.where(np.isfinite(top), top, 0)
+    finite = np.isfinite(top)
+    top = np.where(finite, top, 0)
+    if b is None and not return_sign and t.dtype.kind == "f" and t.size:
+        result = _of_largest_and_others(t, top, finite, axis)
+        return result if keepdims else np.squeeze(result, axis=tuple(range(t.ndim)) if axis is None else axis)
     shifted = t - top
     if b is not None and np.any(absent):
         # It counts for nothing, but the weight's gradient is its exponential, which must not overflow.
@@ -102,6 +106,27 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
         gone = tuple(range(t.ndim)) if axis is None else axis
         result, sign = np.squeeze(result, axis=gone), np.squeeze(sign, axis=gone)
     return (result, _tensor(sign)) if return_sign else result
+
+
+def _of_largest_and_others(t: Any, top: Any, finite: Any, axis: Any) -> Any:
+    """``log(sum(exp(t)))`` as the largest entry and ``log1p`` of what the others add to it: no derivative subtracts the
+    share of the largest from 1, to which it may round.
+    """
+    along = normalize_axis_tuple(range(t.ndim) if axis is None else axis, t.ndim)
+    largest = np.equal(t._array, top)
+    if len(along) == 1:
+        first = largest & (np.cumsum(largest, axis=along[0]) == 1)
+    else:  # the axes as one
+        others = [a for a in range(t.ndim) if a not in along]
+        turned = np.transpose(largest, [*others, *along])
+        flat = turned.reshape([t.shape[a] for a in others] + [-1])
+        flat = flat & (np.cumsum(flat, axis=-1) == 1)
+        first = np.transpose(flat.reshape(turned.shape), np.argsort([*others, *along]))
+    first = first & finite
+    reference = reductions.sum(where(first, t, 0.0), along, keepdims=True)
+    rest = reductions.sum(where(first, 0.0, np.exp(t - reference)), along, keepdims=True)
+    with np.errstate(divide="ignore"):  # where nothing is finite, nothing is left out
+        return reference + np.log1p(rest - np.where(finite, 0, 1).astype(t.dtype))
 
 
 def softmax(x: Any, axis: Any = None) -> Any:

@@ -906,8 +906,10 @@ class Tensor(_Base):
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """:func:`numpy.transpose`; the axes as one tuple or as several integers."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return shaping.transpose(self, order or None)  # type: ignore[no-any-return]
+        order = (
+            axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list, np.ndarray))) else axes
+        )
+        return shaping.transpose(self, None if order is None or len(order) == 0 else order)  # type: ignore[no-any-return]
 
     def ravel(self, order: str = "C") -> Tensor:
         """Flattened to one axis."""

@@ -26,6 +26,7 @@ __all__ = [
     "silu",
     "soft_sign",
     "softplus",
+    "tanh_shrink",
 ]
 
 
@@ -93,6 +94,41 @@ soft_sign = Primitive(
     soft_sign_forward,
     lambda g, out, x: g * np.square(1 / (1 + np.abs(x))),
     sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+    pointwise=True,
+    real_only=True,
+)
+
+
+#: Coefficients of x^3, x^5, ... of x - tanh(x) (Abramowitz and Stegun 4.5.64), to 1e-17 for x up to a quarter.
+_SHRUNK = (
+    1 / 3, -2 / 15, 17 / 315, -62 / 2835, 1382 / 155925, -21844 / 6081075, 929569 / 638512875, -6404582 / 10854718875,
+    443861162 / 1856156927625, -18888466084 / 194896477400625, 113927491862 / 2900518163668125,
+    -58870668456604 / 3698160658676859375, 8374643517010684 / 1298054391195577640625,
+)  # fmt: skip
+
+
+def tanh_shrink_forward(x: Any) -> Any:
+    """``x - tanh(x)``, of which the difference would lose all digits near 0.
+
+    Examples
+    --------
+    >>> tanh_shrink([1e-3, 1e4]).data
+    array([3.33333200e-10, 9.99900000e+03])
+    """
+    real_numbers("tanh_shrink", x)
+    near = np.clip(x, -0.25, 0.25)
+    square, series = near * near, 0.0
+    for coefficient in reversed(_SHRUNK):
+        series = series * square + coefficient
+    return np.where(near == x, series * square * near, x - np.tanh(x))
+
+
+tanh_shrink = Primitive(
+    "tanh_shrink",
+    tanh_shrink_forward,
+    lambda g, out, x: g * np.square(np.tanh(x)),
+    sample=lambda draw: ((draw.array(draw.shape(), avoid=(0.0,)),), {}),
+    label="x - tanh",
     pointwise=True,
     real_only=True,
 )

@@ -8,7 +8,7 @@ from math import prod as prod_of
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core import op as core
@@ -568,14 +568,14 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     else:
         w = _tensor(weights)
         if w.shape != t.shape:
-            if not isinstance(axis, int) or w.shape != (t.shape[axis],):
+            along = None if axis is None else normalize_axis_tuple(axis, t.ndim)
+            if along is None or w.shape != tuple(t.shape[i] for i in along):
                 raise ShapeError(
-                    f"average: weights of shape {w.shape} for values of shape {t.shape}; pass one axis, or weights of"
-                    " that shape"
+                    f"average: weights of shape {w.shape} for values of shape {t.shape}; pass the axes that they have,"
+                    " or weights of that shape"
                 )
-            w = w.reshape([-1 if i == normalize_axis_index(axis, t.ndim) else 1 for i in range(t.ndim)]) * np.ones(
-                t.shape
-            )
+            w = w.transpose(np.argsort(along).tolist()).reshape([n if i in along else 1 for i, n in enumerate(t.shape)])
+            w = np.broadcast_to(w, t.shape)
         total = reductions.sum(w, axis, keepdims=keep)
         result = reductions.sum(t * w, axis, keepdims=keep) / total
     return (result, total) if returned else result

@@ -210,6 +210,8 @@ def _einsum_rule(i: int, g: Any, out: Any, *operands: Any, subscripts: tuple[tup
         part = np.broadcast_to(part, wide)
     if labels == mine:
         return part
+    one = tuple(axis for axis, c in enumerate(labels) if part.shape[axis] > length[c])
+    part = np.sum(part, axis=one, keepdims=True) if one else part
     place = tuple(np.arange(length[c]).reshape([-1 if c == d else 1 for d in labels]) for c in mine)
     return (scatter_.function if hasattr(part, "_node") else _scatter)(part, place, shape)
 
@@ -254,6 +256,8 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[str
             raise ShapeError(f"einsum: subscripts {s!r} do not fit an operand of shape {shape}")
         full.append(expanded)
     if arrow:
+        if dots and "..." not in right:
+            raise ShapeError(f"einsum: {subscripts!r} has an ellipsis for {len(dots)} axes, and none in its output")
         output = right.replace("...", dots)
     else:
         once = sorted(c for c in set(left) - set("., ") if left.count(c) == 1)

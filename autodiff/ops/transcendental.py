@@ -200,21 +200,26 @@ def define(s: Any, define: Any) -> None:
         1,
     )
 
-    # --- spherical harmonics: the ladder operators, which have no pole at the poles
-    def ladder(sign: int, theta: Any, phi: Any, n: Any, m: Any) -> Any:
-        factor = np.sqrt(np.maximum((n - sign * m) * (n + sign * m + 1), 0))
-        turned = np.exp(-1j * sign * phi)
-        return factor * turned * of(harmonic, theta, phi, n, m + sign)
+    # --- spherical harmonics: the ladder operators, which have no pole at the poles. What they make is turned back to
+    # the order m in phi, so that the derivative in phi is i m times it, and exactly 0 for m = 0.
+    def ladder(sign: int, theta: Any, phi: Any, n: Any, m: Any, turn: int) -> Any:
+        order = m + turn
+        factor = np.sqrt(np.maximum((n - sign * order) * (n + sign * order + 1), 0))
+        return factor * of(harmonic, theta, phi, n, m, turn + sign)
 
-    def harmonic_forward(theta: Any, phi: Any, n: Any, m: Any) -> Any:
-        made = s.sph_harm_y(np.asarray(n), np.asarray(m), theta, phi)
-        return np.where(np.abs(m) > np.asarray(n), 0, made)
+    def harmonic_forward(theta: Any, phi: Any, n: Any, m: Any, turn: int = 0) -> Any:
+        order = np.asarray(m) + turn
+        made = s.sph_harm_y(np.asarray(n), order, theta, 0.0 if turn else phi)
+        made = np.where(np.abs(order) > np.asarray(n), 0, made)
+        return made * np.exp(1j * m * phi) if turn else made
 
     harmonic: Primitive = Primitive(
         "sph_harm_y",
         harmonic_forward,
-        lambda g, out, theta, phi, n, m: g * (0.5 * (ladder(1, theta, phi, n, m) - ladder(-1, theta, phi, n, m))),
-        lambda g, out, theta, phi, n, m: g * (1j * m * out),
+        lambda g, out, theta, phi, n, m, turn=0: (
+            g * (0.5 * (ladder(1, theta, phi, n, m, turn) - ladder(-1, theta, phi, n, m, turn)))
+        ),
+        lambda g, out, theta, phi, n, m, turn=0: g * (1j * m * out),
         sample=lambda draw: (
             (draw.array((2,), 0.3, 2.5), draw.array((2,), -3.0, 3.0), draw.integer(2, 3), draw.integer(-2, 2)),
             {},

@@ -388,7 +388,7 @@ def mish(input: Any) -> Tensor:
     array([-0.      ,  0.865098])
     """
     x = as_real("mish", input)
-    return x * np.tanh(softplus(x))  # type: ignore[no-any-return]
+    return x * np.tanh(softplus(x, threshold=np.inf))  # type: ignore[no-any-return]
 
 
 def softsign(input: Any) -> Tensor:
@@ -410,8 +410,7 @@ def tanhshrink(input: Any) -> Tensor:
     >>> tanhshrink([0.0, 1e4]).data
     array([   0., 9999.])
     """
-    x = as_tensor(input)
-    return x - np.tanh(x)  # type: ignore[no-any-return]
+    return fused.tanh_shrink.function(as_input(input))  # type: ignore[no-any-return]
 
 
 def glu(input: Any, dim: int = -1) -> Tensor:

@@ -146,6 +146,8 @@ def test_linear_algebra(name):
         ("ii->i", [(1, 1)]),
         ("ij,jk,k", [(2, 3), (1, 4), (1,)]),
         (",", [(), ()]),
+        ("ii,ij->j", [(1, 1), (3, 2)]),
+        ("iji,jj->", [(2, 1, 2), (3, 3)]),
     ],
 )
 def test_einsum_with_extents_of_one_and_zero(subscripts, shapes):
@@ -158,6 +160,21 @@ def test_einsum_with_extents_of_one_and_zero(subscripts, shapes):
             step[index] = 1.0
             rise = [np.sum(np.einsum(subscripts, *arrays[:place], x + s * step, *arrays[place + 1 :])) for s in (1, -1)]
             np.testing.assert_allclose(total[index], (rise[0] - rise[1]) / 2, atol=1e-12)
+
+
+def test_an_ellipsis_that_the_output_leaves_out_is_refused_as_in_numpy():
+    for call in (lambda a: np.einsum("...->", a), lambda a: np.einsum("...i->i", a)):
+        for x in (np.ones((2, 3)), ad.tensor(np.ones((2, 3)), requires_grad=True)):
+            with pytest.raises(ValueError, match=r"ellipsis|\.\.\."):
+                call(x)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [((0, 1), (2, 3)), ((2, 0), (4, 2)), (-1, (4,)), ((1,), (3,))])
+def test_averages_with_the_weights_of_several_axes(axis, shape):
+    x, w = rng.normal(size=(2, 3, 4)), rng.uniform(0.5, 1.0, shape)
+    same(lambda a: np.average(a, axis=axis, weights=w), x)
+    same(lambda a: np.average(x, axis=axis, weights=a), w)
+    assert np.average(ad.tensor(x.astype("f4")), axis=axis, weights=w.astype("f4")).dtype == np.float32
 
 
 @pytest.mark.parametrize(

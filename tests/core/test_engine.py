@@ -895,31 +895,45 @@ def test_a_complex_number_beside_a_real_tensor_leaves_a_real_gradient():
     assert x.grad.dtype == np.float64
 
 
+def lines_of(program: Any) -> int:
+    """How many lines of Python a program runs, the second time."""
+    count = 0
+
+    def tracer(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return tracer
+
+    program()
+    old = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        program()
+    finally:
+        sys.settrace(old)
+    return count
+
+
 @pytest.mark.parametrize("axis", [0, None])
 def test_joining_one_leaf_many_times_costs_in_proportion(axis):
-    def lines(n):
-        count = 0
+    def joining(n):
+        x = leaf([1.0, 2.0])
+        np.concatenate([x] * n, axis=axis).sum().backward()
+        np.testing.assert_array_equal(x.grad, [n, n])
 
-        def tracer(frame, event, arg):
-            nonlocal count
-            count += event == "line"
-            return tracer
+    assert lines_of(lambda: joining(200)) / lines_of(lambda: joining(100)) < 2.5
 
-        def program():
-            x = leaf([1.0, 2.0])
-            np.concatenate([x] * n, axis=axis).sum().backward()
-            np.testing.assert_array_equal(x.grad, [n, n])
 
-        program()
-        old = sys.gettrace()
-        sys.settrace(tracer)
-        try:
-            program()
-        finally:
-            sys.settrace(old)
-        return count
+def test_recorded_gradients_of_a_growing_graph_cost_in_proportion():
+    """Each inner pass visits its own step alone, as it does for the transforms."""
 
-    assert lines(200) / lines(100) < 2.5
+    def steps(n):
+        x = leaf(0.5)
+        for _ in range(n):
+            x = x - 0.1 * ad.gradients(x**4, x, create_graph=True)
+        x.backward()
+
+    assert lines_of(lambda: steps(60)) / lines_of(lambda: steps(20)) < 3.4
 
 
 def test_a_mode_holds_in_the_body_of_a_generator_and_not_between_its_steps() -> None:

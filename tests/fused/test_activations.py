@@ -128,3 +128,17 @@ def test_misuse_is_named():
         F.hardtanh(x, 1.0, -1.0)
     with pytest.raises(ArgumentError, match="num_parameters"):
         nn.PReLU(0)
+
+
+@pytest.mark.parametrize(
+    ("x", "truth"),
+    [
+        (19.9, -7.8456947450005912e-16),
+        (20.1, -5.3147786045882056e-16),
+        (25.0, -3.7031997078560735e-20),
+        (40.0, -5.6311363300776952e-33),
+    ],
+)
+def test_mish_is_smooth_where_softplus_switches_to_the_line(x, truth):
+    """Truth: mpmath, 80 digits."""
+    np.testing.assert_allclose(ad.grad(ad.grad(F.mish))(x), truth, rtol=1e-13)

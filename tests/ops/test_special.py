@@ -70,6 +70,32 @@ def test_functions_that_are_no_ufuncs():
     check_gradients(lambda t: ours.softmax(t) * ours.log_softmax(t), x)
 
 
+@pytest.mark.parametrize("x", [[40.0, 0.0], [0.0, 700.0], [300.0, 0.0]])
+@pytest.mark.parametrize("axis", [None, 0, (0,)])
+def test_logsumexp_keeps_the_share_that_is_left_of_one(x, axis):
+    """Truth: the second derivative is p (1 - p), here exp(-d) to all digits, d being the distance."""
+    h = np.exp(-abs(x[0] - x[1]))
+    for second in (ad.hessian, lambda f: ad.jacrev(ad.grad(f)), lambda f: ad.jacfwd(ad.jacfwd(f))):
+        found = second(lambda t: ours.logsumexp(t, axis=axis))(np.array(x))
+        np.testing.assert_allclose(found, [[h, -h], [-h, h]], rtol=1e-13)
+
+
+def test_logsumexp_of_infinities_is_scipys():
+    for x in ([-np.inf, -np.inf], [np.inf, 0.0], [np.inf, np.inf], [-np.inf, 1.0], [1e308, -1e308]):
+        with np.errstate(invalid="ignore", over="ignore"):
+            assert ours.logsumexp(x).item() == special.logsumexp(x)
+            assert np.isfinite(ad.grad(ours.logsumexp)(np.array(x))).all()
+    cube = np.random.default_rng(0).normal(size=(2, 3, 4))
+    for axis in ((0, 2), (2, 0), (-1, 1), None):
+        np.testing.assert_allclose(ours.logsumexp(cube, axis=axis).data, special.logsumexp(cube, axis=axis), rtol=1e-14)
+
+
+def test_an_axisymmetric_harmonic_has_no_slope_around_the_axis():
+    f = lambda t, p: np.real(ours.sph_harm_y(3, 0, t, p))
+    second = ad.hessian(f, (0, 1))(0.3, 1.9)
+    assert second[0][1] == second[1][0] == second[1][1] == 0.0
+
+
 def test_constants_of_an_order_are_refused():
     order = ad.tensor([1.0], requires_grad=True)
     with pytest.raises(NotDifferentiableError, match="constant"):
