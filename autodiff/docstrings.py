@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["Derived", "completed", "described", "entries", "moved", "put_together", "sections"]
+__all__ = ["Derived", "completed", "described", "entries", "moved", "of_axes", "of_kind", "put_together", "sections"]
 
 #: In the order that NumPy's style gives them.
 ORDER = ("Parameters", "Returns", "Attributes", "Raises", "Notes", "References", "Examples")
@@ -29,6 +30,42 @@ class Derived:
 
     def __get__(self, instance: object, owner: type) -> str:
         return self._make(owner)
+
+
+_LENGTHS = ("L", "H, W", "D, H, W")
+
+
+def of_axes(text: str, axes: int) -> str:
+    """A docstring written for any number of axes, for one, two or three of them.
+
+    ``Nd`` stands for ``2d``, ``<axes>`` for "two axes", ``<L>`` for ``H, W``, ``<KL>`` for ``KH, KW``, ``<x>`` for
+    ``H x W`` and ``<8>`` for ``8, 8``; of one axis "or one per axis" is left out.
+
+    Examples
+    --------
+    >>> of_axes("poolNd of (N, C, <L>) by <2>, int or one per axis", 2)
+    'pool2d of (N, C, H, W) by 2, 2, int or one per axis'
+    >>> of_axes("poolNd of (N, C, <L>) by <2>, int or one per axis", 1)
+    'pool1d of (N, C, L) by 2, int'
+    """
+    lengths = _LENGTHS[axes - 1].split(", ")
+    said = {"axes": ("one axis", "two axes", "three axes")[axes - 1], "x": " x ".join(lengths)}
+    said["L"], said["KL"] = ", ".join(lengths), "K" if axes == 1 else ", ".join(f"K{n}" for n in lengths)
+    text = re.sub(r"<(\w+)>", lambda match: said.get(match[1], ", ".join([match[1]] * axes)), text)
+    text = re.sub(r",? or one per axis|, one per axis", "", text) if axes == 1 else text
+    return re.sub(r"Nd\b", f"{axes}d", text)
+
+
+def of_kind(kind: Any, axes: int | None) -> None:
+    """Give a class for so many axes the sections of its base's docstring, which is written for any number of them.
+
+    Without ``axes`` the class is such a base. Its docstring, which describes no class yet, is put aside.
+    """
+    if axes is None:
+        kind._written, kind.__doc__ = kind.__doc__ or "", None
+    else:
+        own = kind.__doc__
+        kind.__doc__ = Derived(lambda _: put_together({**sections(of_axes(kind._written, axes)), **sections(own)}))
 
 
 def sections(text: str | None) -> dict[str, list[str]]:

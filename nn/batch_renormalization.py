@@ -181,18 +181,18 @@ class _BatchRenorm(ChannelNorm):
 
 
 class BatchRenorm1d(_BatchRenorm):
-    """Batch renormalisation of (N, C) or (N, C, L); options as in :class:`_BatchRenorm`."""
+    """Batch renormalisation of (N, C) or (N, C, L): corrected towards the running statistics."""
 
     _ndims = (2, 3)
 
 
 class BatchRenorm2d(_BatchRenorm):
-    """Batch renormalisation of (N, C, H, W); options as in :class:`_BatchRenorm`."""
+    """Batch renormalisation of (N, C, H, W): corrected towards the running statistics."""
 
     _ndims = (4,)
 
 
 class BatchRenorm3d(_BatchRenorm):
-    """Batch renormalisation of (N, C, D, H, W); options as in :class:`_BatchRenorm`."""
+    """Batch renormalisation of (N, C, D, H, W): corrected towards the running statistics."""
 
     _ndims = (5,)

@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.docstrings import of_kind
 from autodiff.fused.windows import per_axis
 from nn import functional as F
 from nn import init
@@ -31,6 +32,11 @@ class _Conv(Module):
 
     _axes: ClassVar[int]
     _transposed: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_axes" in cls.__dict__ or not hasattr(cls, "_axes"):
+            of_kind(cls, getattr(cls, "_axes", None))
 
     def __init__(
         self,
@@ -105,7 +111,38 @@ class _Conv(Module):
 
 
 class _Forward(_Conv):
-    """A product of a learned kernel with every window of the input. Options: :class:`Conv2d`."""
+    """A product of a learned kernel with every window of the input.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int or one per axis
+    stride, dilation : int or one per axis
+    padding : int, one per axis, "valid" or "same"
+    groups : int
+        Channels are split in so many groups that do not meet.
+    bias : bool
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        What stands in the padding, see :func:`nn.functional.pad`.
+    dtype : dtype
+    generator : numpy.random.Generator, optional
+        Draws the initial values.
+
+    Attributes
+    ----------
+    weight : Parameter, ``(out_channels, in_channels / groups, *kernel_size)``
+    bias : Parameter, (out_channels,), or None
+
+    Raises
+    ------
+    ArgumentError
+        If an option is no such thing, or the groups do not divide the channels.
+
+    Examples
+    --------
+    >>> ConvNd(3, 4, 3, stride=2, padding=1)(np.ones((2, 3, <8>), np.float32)).shape
+    (2, 4, <4>)
+    """
 
     def __init__(
         self,
@@ -156,38 +193,44 @@ class _Forward(_Conv):
 
 
 class Conv1d(_Forward):
-    """Convolution of (N, C, L) or (C, L); options as in :class:`Conv2d`.
-
-    Examples
-    --------
-    >>> Conv1d(3, 4, 3, padding="same")(np.ones((2, 3, 8), np.float32)).shape
-    (2, 4, 8)
-    """
+    """Convolution of (N, C, L) or (C, L) with a learned kernel."""
 
     _axes = 1
 
 
 class Conv2d(_Forward):
-    """A product of a learned kernel with every window of the input.
+    """Convolution of (N, C, H, W) or (C, H, W) with a learned kernel."""
+
+    _axes = 2
+
+
+class Conv3d(_Forward):
+    """Convolution of (N, C, D, H, W) or (C, D, H, W) with a learned kernel."""
+
+    _axes = 3
+
+
+class _Transpose(_Conv):
+    """The transpose of a convolution: every element of the input spreads a learned kernel over the output.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel_size : int or one per axis
-    stride, dilation : int or one per axis
-    padding : int, one per axis, "valid" or "same"
+    stride, padding, dilation : int or one per axis
+        Those of the convolution that is transposed.
+    output_padding : int or one per axis
+        Added to the output's length, less than stride or dilation.
     groups : int
-        Channels are split in so many groups that do not meet.
     bias : bool
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        What stands in the padding, see :func:`nn.functional.pad`.
+    padding_mode : {"zeros"}
     dtype : dtype
     generator : numpy.random.Generator, optional
         Draws the initial values.
 
     Attributes
     ----------
-    weight : Parameter, ``(out_channels, in_channels / groups, *kernel_size)``
+    weight : Parameter, ``(in_channels, out_channels / groups, *kernel_size)``
     bias : Parameter, (out_channels,), or None
 
     Raises
@@ -197,24 +240,9 @@ class Conv2d(_Forward):
 
     Examples
     --------
-    >>> layer = Conv2d(3, 4, 3, stride=2, padding=1)
-    >>> layer
-    Conv2d(3, 4, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1))
-    >>> layer(np.ones((2, 3, 8, 8), np.float32)).shape
-    (2, 4, 4, 4)
+    >>> ConvTransposeNd(3, 4, 4, stride=2, padding=1)(np.ones((2, 3, <8>), np.float32)).shape
+    (2, 4, <16>)
     """
-
-    _axes = 2
-
-
-class Conv3d(_Forward):
-    """Convolution of (N, C, D, H, W) or (C, D, H, W); options as in :class:`Conv2d`."""
-
-    _axes = 3
-
-
-class _Transpose(_Conv):
-    """The transpose of a convolution with a learned kernel. Options: :class:`ConvTranspose2d`."""
 
     _transposed = True
 
@@ -282,50 +310,18 @@ class _Transpose(_Conv):
 
 
 class ConvTranspose1d(_Transpose):
-    """Transposed convolution of (N, C, L) or (C, L); options as in :class:`ConvTranspose2d`."""
+    """Transposed convolution of (N, C, L) or (C, L) with a learned kernel."""
 
     _axes = 1
 
 
 class ConvTranspose2d(_Transpose):
-    """The transpose of a convolution with a learned kernel: every element of the input spreads a kernel over the
-    output.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or one per axis
-    stride, padding, dilation : int or one per axis
-        Those of the convolution that is transposed.
-    output_padding : int or one per axis
-        Added to the output's length, less than stride or dilation.
-    groups : int
-    bias : bool
-    padding_mode : {"zeros"}
-    dtype : dtype
-    generator : numpy.random.Generator, optional
-        Draws the initial values.
-
-    Attributes
-    ----------
-    weight : Parameter, ``(in_channels, out_channels / groups, *kernel_size)``
-    bias : Parameter, (out_channels,), or None
-
-    Raises
-    ------
-    ArgumentError
-        If an option is no such thing, or the groups do not divide the channels.
-
-    Examples
-    --------
-    >>> ConvTranspose2d(3, 4, 4, stride=2, padding=1)(np.ones((2, 3, 8, 8), np.float32)).shape
-    (2, 4, 16, 16)
-    """
+    """Transposed convolution of (N, C, H, W) or (C, H, W) with a learned kernel."""
 
     _axes = 2
 
 
 class ConvTranspose3d(_Transpose):
-    """Transposed convolution of (N, C, D, H, W) or (C, D, H, W); options as in :class:`ConvTranspose2d`."""
+    """Transposed convolution of (N, C, D, H, W) or (C, D, H, W) with a learned kernel."""
 
     _axes = 3

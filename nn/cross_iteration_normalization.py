@@ -270,12 +270,12 @@ class _CrossIterationBatchNorm(ChannelNorm):
 
 
 class CrossIterationBatchNorm1d(_CrossIterationBatchNorm):
-    """Cross-iteration batch normalisation of (N, C) or (N, C, L); options as in :class:`_CrossIterationBatchNorm`."""
+    """Cross-iteration batch normalisation of (N, C) or (N, C, L), by the statistics of past batches, too."""
 
     _ndims = (2, 3)
 
 
 class CrossIterationBatchNorm2d(_CrossIterationBatchNorm):
-    """Cross-iteration batch normalisation of (N, C, H, W); options as in :class:`_CrossIterationBatchNorm`."""
+    """Cross-iteration batch normalisation of (N, C, H, W), by the statistics of past batches, too."""
 
     _ndims = (4,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.docstrings import of_kind
 from nn import functional as F
 from nn.functional.common import as_input
 from nn.module import Module
@@ -58,7 +59,7 @@ class ChannelNorm(Module):
     num_batches_tracked : buffer, int64 scalar, or None
     """
 
-    _ndims: tuple[int, ...] = ()
+    _ndims: ClassVar[tuple[int, ...]]  # how many axes an input may have
 
     def __init__(
         self,
@@ -86,6 +87,11 @@ class ChannelNorm(Module):
         self.register_buffer(spread, Tensor(np.full(num_features, start, dtype)) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
         self._start = {"running_mean": 0.0, spread: start, "num_batches_tracked": 0}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_ndims" in cls.__dict__ or not hasattr(cls, "_ndims"):
+            of_kind(cls, max(cls._ndims) - 2 if hasattr(cls, "_ndims") else None)
 
     def reset_running_stats(self) -> None:
         """Running statistics as they were before the first batch."""
@@ -152,6 +158,11 @@ class _BatchNorm(ChannelNorm):
     weight, bias : Parameter (C,) or None
     running_mean, running_var : buffer (C,) or None
     num_batches_tracked : buffer, int64 scalar, or None
+
+    Examples
+    --------
+    >>> BatchNormNd(3)(np.ones((2, 3, <4>), np.float32)).shape
+    (2, 3, <4>)
     """
 
     def __init__(
@@ -201,19 +212,19 @@ class _BatchNorm(ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of (N, C) or (N, C, L); options as in :class:`_BatchNorm`."""
+    """Batch normalisation of (N, C) or (N, C, L): every channel over the batch and all positions."""
 
     _ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of (N, C, H, W); options as in :class:`_BatchNorm`."""
+    """Batch normalisation of (N, C, H, W): every channel over the batch and all positions."""
 
     _ndims = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of (N, C, D, H, W); options as in :class:`_BatchNorm`."""
+    """Batch normalisation of (N, C, D, H, W): every channel over the batch and all positions."""
 
     _ndims = (5,)
 
@@ -238,6 +249,11 @@ class LayerNorm(Module):
     Attributes
     ----------
     weight, bias : Parameter of normalized_shape, or None
+
+    Examples
+    --------
+    >>> LayerNorm(2)(np.array([[1.0, 3.0]], np.float32)).data.round(3)
+    array([[-1.,  1.]], dtype=float32)
     """
 
     def __init__(
@@ -395,6 +411,11 @@ class _InstanceNorm(ChannelNorm):
     running_mean, running_var : buffer (C,) or None
     num_batches_tracked : buffer, int64 scalar, or None
         Stays 0, as in PyTorch.
+
+    Examples
+    --------
+    >>> InstanceNormNd(3)(np.ones((2, 3, <4>), np.float32)).shape
+    (2, 3, <4>)
     """
 
     def __init__(
@@ -422,18 +443,18 @@ class _InstanceNorm(ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of (N, C, L) or (C, L); options as in :class:`_InstanceNorm`."""
+    """Instance normalisation of (N, C, L) or (C, L): every channel of every example."""
 
     _ndims = (3,)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalisation of (N, C, H, W) or (C, H, W); options as in :class:`_InstanceNorm`."""
+    """Instance normalisation of (N, C, H, W) or (C, H, W): every channel of every example."""
 
     _ndims = (4,)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W); options as in :class:`_InstanceNorm`."""
+    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W): every channel of every example."""
 
     _ndims = (5,)

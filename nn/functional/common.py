@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from autodiff import Tensor, array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import holds_tensor
+from autodiff.docstrings import of_axes
 from autodiff.ops.common import real_numbers
 
 __all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "for_axes", "reduced", "weighted"]
@@ -55,21 +55,11 @@ def batched(name: str, x: Any, axes: int) -> tuple[Any, bool]:
     return x, False
 
 
-_LENGTHS = ("L", "H, W", "D, H, W")
-
-
 def for_axes(function: Callable[..., Any], axes: int) -> Any:
-    """A function over one, two or three axes, whose name and docstring are written for any number of them.
-
-    ``Nd`` stands for ``2d``, ``<axes>`` for "two axes", ``<L>`` for ``H, W``, ``<KL>`` for ``KH, KW``, ``<x>`` for
-    ``H x W`` and ``<8>`` for ``8, 8``; of one axis "or one per axis" is left out.
+    """A function over one, two or three axes, whose name and docstring are written for any number of them
+    (:func:`autodiff.docstrings.of_axes`).
     """
-    lengths = _LENGTHS[axes - 1].split(", ")
-    said = {"axes": ("one axis", "two axes", "three axes")[axes - 1], "x": " x ".join(lengths)}
-    said["L"], said["KL"] = ", ".join(lengths), "K" if axes == 1 else ", ".join(f"K{n}" for n in lengths)
-    doc = re.sub(r"<(\w+)>", lambda m: said.get(m[1], ", ".join([m[1]] * axes)), function.__doc__ or "")
-    doc = re.sub(r",? or one per axis|, one per axis", "", doc) if axes == 1 else doc
-    function.__doc__ = re.sub(r"Nd\b", f"{axes}d", doc)
+    function.__doc__ = of_axes(function.__doc__ or "", axes)
     function.__name__ = function.__qualname__ = function.__name__.replace("Nd", f"{axes}d")
     return function
 
