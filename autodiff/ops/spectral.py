@@ -147,12 +147,11 @@ for _op in (_gradient_, _joint_):
     del registry[_op.name]
 
 
-def _limits(g: Any, values: Any) -> Any:
-    """``(g_i - g_j) / (w_i - w_j)``, where equal its limit, by the graph that leads from the values to ``g``."""
+def _slopes(g: Any, values: Any) -> Any:
+    """``dg_i / dw_j``, by the graph that leads from the values to ``g``."""
     from autodiff.transforms import gradients
 
-    w, plain = np.asarray(bare(values)), np.asarray(bare(g))
-    tied = _tied(w)
+    w = np.asarray(bare(values))
     n = w.shape[-1]
     slopes = np.zeros((*w.shape, n))
     if _tracked(g):
@@ -162,6 +161,14 @@ def _limits(g: Any, values: Any) -> Any:
             row = gradients(g, values, unit, retain_graph=True, allow_unused=True)
             if row is not None:
                 slopes[..., k, :] = np.asarray(bare(row))
+    return slopes
+
+
+def _limits(g: Any, values: Any, slopes: Any = None) -> Any:
+    """``(g_i - g_j) / (w_i - w_j)``, where equal its limit."""
+    w, plain = np.asarray(bare(values)), np.asarray(bare(g))
+    tied = _tied(w)
+    slopes = _slopes(g, values) if slopes is None else slopes
     own = np.diagonal(slopes, axis1=-2, axis2=-1)
     limit = (own[..., :, None] + own[..., None, :] - slopes - np.swapaxes(slopes, -1, -2)) / 2
     return np.where(tied, limit, (plain[..., None, :] - plain[..., :, None]) * _inverse_gaps(w, tied))
@@ -371,10 +378,30 @@ def _svdvals(x: Any) -> Any:
     return np.linalg.svd(x, compute_uv=False)
 
 
+def _no_forward_second() -> NotDifferentiableError:
+    return NotDifferentiableError(
+        "a singular value is zero: second derivatives are given in reverse mode twice, grad(lambda x: np.sum(grad(f)(x)"
+        " * v)), and for other orders of the modes not; np.linalg.norm(x), traces and determinants need no singular"
+        " values"
+    )
+
+
+def _flat(g: Any, zero: Any) -> Any:
+    """Where a singular value of zero is no kink, since the slope is zero there, too: that of a square."""
+    size = np.abs(np.asarray(bare(g)))
+    return zero & (size <= np.finfo(size.dtype).eps ** 0.5 * np.max(size, axis=-1, keepdims=True, initial=0.0))
+
+
 def _svdvals_rule(g: Any, out: Any, x: Any) -> Any:
-    """At a singular value of zero there is a kink like that of ``abs``, and the cotangent counts for nothing."""
-    g = np.where(_zero(out, x.shape), 0, np.real(g) if bare(g).dtype.kind == "c" else g)
-    tied = np.any(_tied(out))
+    """At a singular value of zero there is a kink like that of ``abs``, and the cotangent counts for nothing. Where
+    that is zero itself, as for squares, the function is as smooth as an even one: its second derivative counts.
+    """
+    g, zero = np.real(g) if bare(g).dtype.kind == "c" else g, _zero(out, x.shape)
+    flat, given = _tracked(g) and np.any(_flat(g, zero)), g
+    if flat and not _by_graph(g, x):
+        raise _no_forward_second()
+    g = np.where(zero, 0, g)
+    tied = np.any(_tied(out)) or flat
     if not tied and not _tracked(g, x):
         u, _, vh = np.linalg.svd(bare(x), full_matrices=False)
         return _c(np.matmul(u * g[..., None, :], vh))
@@ -404,7 +431,14 @@ def _svdvals_rule(g: Any, out: Any, x: Any) -> Any:
         w = np.linalg.eigvalsh(np.asarray(bare(big)))
         plain = np.asarray(bare(padded))
         d = (plain[..., None, :] - plain[..., :, None]) * _inverse_gaps(w, _tied(w))
-        d[..., rest:, rest:] = np.flip(_limits(g, out), (-1, -2))
+        slopes = _slopes(given, out)
+        d[..., rest:, rest:] = np.flip(_limits(g, out, np.where(zero[..., None], 0, slopes)), (-1, -2))
+        if flat:  # half of the second derivative of an even function, for each of the two signs
+            own = np.where(_flat(given, zero), np.diagonal(slopes, axis1=-2, axis2=-1), 0)
+            half = np.sum(own, -1, keepdims=True) / np.maximum(2 * np.sum(zero, -1, keepdims=True), 1)
+            among = np.concatenate([zero, np.ones((*lead, rest - k), bool), np.flip(zero, -1)], axis=-1)
+            among = among[..., None, :] & among[..., :, None] & np.any(zero, -1)[..., None, None]
+            d = np.where(among, half[..., None], d)
         gradient = _gradient_.function(padded, big, d)
     else:
         gradient = _joint_.function(np.concatenate([big, padded[..., None]], axis=-1))
@@ -418,6 +452,8 @@ def _svdvals_tangent(t: Any, out: Any, x: Any) -> Any:
     if tied and _tracked(t, x):
         raise _no_third()
     if _tracked(x):
+        if np.any(_zero(out, x.shape)):
+            raise _no_forward_second()
         from autodiff.ops.linalg import svd_
 
         u, _, vh = svd_.function(x)

@@ -95,6 +95,43 @@ def test_complex_matrices_with_equal_values_in_every_order_of_modes(matrix):
         np.testing.assert_allclose(twice, truth, atol=1e-10)
 
 
+RANKS = {
+    "square": np.diag([2.0, 1.0, 0.0]),
+    "rank 1": np.outer([1.0, 2.0, -1.0], [0.5, 1.0, 3.0]),
+    "wide": np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]),
+    "tall": np.array([[1.0, 2.0], [2.0, 4.0], [0.0, 0.0], [1.0, 2.0]]),
+    "zero": np.zeros((2, 3)),
+    "tied": np.diag([2.0, 2.0, 0.0]),
+}
+EVEN = {
+    "squares": (lambda x: np.sum(np.linalg.svdvals(x) ** 2), lambda x: np.sum(x * x)),
+    "fourth powers": (lambda x: np.sum(np.linalg.svdvals(x) ** 4), lambda x: np.trace(x.T @ x @ x.T @ x)),
+    "logarithms": (
+        lambda x: np.sum(np.log1p(np.linalg.svdvals(x) ** 2)),
+        lambda x: np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x)[1],
+    ),
+}
+
+
+@pytest.mark.parametrize("matrix", RANKS)
+@pytest.mark.parametrize("function", EVEN)
+def test_second_derivatives_of_even_functions_where_singular_values_are_zero(function, matrix):
+    """Truth: the same function without singular values. What is not known is refused, and no other number comes out."""
+    f, plain = EVEN[function]
+    x = RANKS[matrix]
+    v = np.random.default_rng(0).normal(size=x.shape)
+    truth = ad.hvp(plain, (x,), (v,))[0]
+    np.testing.assert_allclose(reverse_over_reverse(f, x, v), truth, atol=1e-9)
+    for other in (
+        lambda: ad.hvp(f, (x,), (v,)),
+        lambda: ad.grad(lambda y: ad.jvp(f, (y,), (v,))[1])(x),
+        lambda: ad.jacfwd(ad.jacfwd(f))(x),
+        lambda: ad.hessian(f)(x),
+    ):
+        with pytest.raises(ad.AutodiffError, match=r"zero|equal"):
+            other()
+
+
 @pytest.mark.parametrize("second", [forward_over_reverse, reverse_over_reverse])
 def test_stacks_of_matrices(second):
     x, v = np.stack([np.eye(2), 2 * np.eye(2)]), np.stack([SWAP, SWAP])
