@@ -73,6 +73,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     ------
     ArgumentError
         For an unknown nonlinearity; the message lists the known ones.
+
+    Examples
+    --------
+    >>> round(calculate_gain("relu"), 3)
+    1.414
     """
     known = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
     for name in ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
@@ -106,14 +111,26 @@ def _fan(tensor: Tensor, mode: str) -> int:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Uniform in [a, b)."""
+    """Uniform in [a, b).
+
+    Examples
+    --------
+    >>> bool(uniform_(Tensor(np.empty((2, 4))), 2.0, 3.0).data.min() >= 2.0)
+    True
+    """
     return _write(tensor, default_generator(generator).uniform(a, b, tensor.shape))
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    Examples
+    --------
+    >>> round(float(normal_(Tensor(np.empty(10_000)), 5.0, 2.0, np.random.default_rng(0)).data.std()), 1)
+    2.0
+    """
     return _write(tensor, default_generator(generator).normal(mean, std, tensor.shape))
 
 
@@ -125,7 +142,13 @@ def trunc_normal_(
     b: float = 2.0,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
-    """Normal, drawn again wherever it falls outside [a, b]."""
+    """Normal, drawn again wherever it falls outside [a, b].
+
+    Examples
+    --------
+    >>> bool(trunc_normal_(Tensor(np.empty((2, 4))), std=9.0, a=-1.0, b=1.0).data.max() <= 1.0)
+    True
+    """
     rng = default_generator(generator)
     low, high = (a - mean) / std, (b - mean) / std
     if not low < high or low > 6 or high < -6:
@@ -139,29 +162,69 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """One value everywhere."""
+    """One value everywhere.
+
+    Examples
+    --------
+    >>> constant_(Tensor(np.empty(2)), 0.5).data
+    array([0.5, 0.5])
+    """
     return _write(tensor, val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Ones."""
+    """Ones.
+
+    Examples
+    --------
+    >>> ones_(Tensor(np.empty(2))).data
+    array([1., 1.])
+    """
     return _write(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Zeros."""
+    """Zeros.
+
+    Examples
+    --------
+    >>> zeros_(Tensor(np.empty(2))).data
+    array([0., 0.])
+    """
     return _write(tensor, 0.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix."""
+    """The identity matrix.
+
+    Raises
+    ------
+    ShapeError
+        If the tensor is no matrix.
+
+    Examples
+    --------
+    >>> eye_(Tensor(np.empty((1, 2)))).data
+    array([[1., 0.]])
+    """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: needs a matrix, got shape {tensor.shape}")
     return _write(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """Convolution weights that pass their input on."""
+    """Convolution weights that pass their input on.
+
+    Raises
+    ------
+    ShapeError
+        If it has not 3 to 5 axes, or the groups do not divide the first.
+
+    Examples
+    --------
+    >>> dirac_(Tensor(np.empty((1, 1, 3)))).data
+    array([[[0., 1., 0.]]])
+    """
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs convolution weights whose first axis {groups} groups divide, got shape {tensor.shape}"
@@ -176,13 +239,35 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Uniform within ``gain * sqrt(6 / (fan_in + fan_out))``."""
+    """Uniform within ``gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010).
+
+    Raises
+    ------
+    ShapeError
+        If it has less than two axes.
+
+    Examples
+    --------
+    >>> bool(xavier_uniform_(Tensor(np.empty((2, 4)))).data.max() <= 1.0)
+    True
+    """
     bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Normal with standard deviation ``gain * sqrt(2 / (fan_in + fan_out))``."""
+    """Normal with standard deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010).
+
+    Raises
+    ------
+    ShapeError
+        If it has less than two axes.
+
+    Examples
+    --------
+    >>> xavier_normal_(Tensor(np.empty((2, 4)))).shape
+    (2, 4)
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
 
 
@@ -193,7 +278,18 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: np.random.Generator | None = None,
 ) -> Tensor:
-    """Uniform within ``gain * sqrt(3 / fan)``."""
+    """Uniform within ``gain * sqrt(3 / fan)`` (He et al. 2015, arXiv 1502.01852).
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If it has less than two axes, or an option is no such thing.
+
+    Examples
+    --------
+    >>> bool(kaiming_uniform_(Tensor(np.empty((2, 4))), nonlinearity="relu").data.max() <= 1.5**0.5)
+    True
+    """
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / max(_fan(tensor, mode), 1))
     return uniform_(tensor, -bound, bound, generator)
 
@@ -205,12 +301,35 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: np.random.Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation ``gain / sqrt(fan)``."""
+    """Normal with standard deviation ``gain / sqrt(fan)`` (He et al. 2015, arXiv 1502.01852).
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        If it has less than two axes, or an option is no such thing.
+
+    Examples
+    --------
+    >>> kaiming_normal_(Tensor(np.empty((2, 4))), mode="fan_out").shape
+    (2, 4)
+    """
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(_fan(tensor, mode), 1)), generator)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Rows (or columns) orthonormal, drawn uniformly, times ``gain``."""
+    """Rows (or columns) orthonormal, drawn uniformly, times ``gain`` (Saxe et al. 2013, arXiv 1312.6120).
+
+    Raises
+    ------
+    ShapeError
+        If it has less than two axes.
+
+    Examples
+    --------
+    >>> w = orthogonal_(Tensor(np.empty((2, 4)))).data
+    >>> bool(np.allclose(w @ w.T, np.eye(2)))
+    True
+    """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs two axes at least, got shape {tensor.shape}")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
@@ -221,7 +340,18 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generato
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: np.random.Generator | None = None) -> Tensor:
-    """A normal matrix in every column of which a share ``sparsity`` is zero."""
+    """A normal matrix in every column of which a share ``sparsity`` is zero (Martens 2010).
+
+    Raises
+    ------
+    ShapeError
+        If the tensor is no matrix.
+
+    Examples
+    --------
+    >>> (sparse_(Tensor(np.empty((4, 2))), 0.5).data == 0).sum(axis=0)
+    array([2, 2])
+    """
     if tensor.ndim != 2:
         raise ShapeError(f"sparse_: needs a matrix, got shape {tensor.shape}")
     rng = default_generator(generator)

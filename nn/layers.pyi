@@ -324,7 +324,7 @@ class Dropout(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout1d(FunctionLayer):
-    """Zero whole channels of (N, C, L) or (C, L); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
     p: float
     generator: np.random.Generator | None
@@ -332,7 +332,7 @@ class Dropout1d(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout2d(FunctionLayer):
-    """Zero whole channels of (N, C, H, W) or (C, H, W) (Tompson et al. 2015, arXiv 1411.4280); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
     p: float
     generator: np.random.Generator | None
@@ -340,7 +340,7 @@ class Dropout2d(FunctionLayer):
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout3d(FunctionLayer):
-    """Zero whole channels of (N, C, D, H, W) or (C, D, H, W); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
     p: float
     generator: np.random.Generator | None
@@ -411,7 +411,7 @@ class FractionalMaxPool2d(FunctionLayer, Generic[Given]):
     ) -> Given: ...
 
 class FractionalMaxPool3d(FunctionLayer, Generic[Given]):
-    """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W."""
+    """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071)."""
 
     kernel_size: int | Sequence[int]
     output_size: int | Sequence[int | None] | None

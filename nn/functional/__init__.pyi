@@ -221,17 +221,17 @@ def dropout(
 def dropout1d(
     input: ArrayLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Zero whole channels of (N, C, L) or (C, L); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
 def dropout2d(
     input: ArrayLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Zero whole channels of (N, C, H, W) or (C, H, W) (Tompson et al. 2015, arXiv 1411.4280); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
 def dropout3d(
     input: ArrayLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Zero whole channels of (N, C, D, H, W) or (C, D, H, W); parameters as :func:`dropout`."""
+    """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280)."""
 
 def elu(input: ArrayLike, alpha: float = 1.0) -> Tensor:
     """``input`` where positive, else ``alpha (exp(input) - 1)`` (Clevert et al. 2015, arXiv 1511.07289)."""
@@ -289,7 +289,7 @@ def fractional_max_pool3d(
     output_ratio: ArrayLike | None = None, return_indices: Literal[False] = False,
     _random_samples: ArrayLike | None = None, generator: np.random.Generator | None = None,
 ) -> Tensor:
-    """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W."""
+    """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071)."""
 
 @overload
 def fractional_max_pool3d(

@@ -9,7 +9,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import softmax
-from nn.functional.common import as_tensor
+from nn.functional.common import as_tensor, for_axes
 from nn.init import default_generator
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout", "gumbel_softmax"]
@@ -58,33 +58,29 @@ def _channels(name: str, axes: int, input: Any, p: float, training: bool, genera
     return x * (kept / (1 - p) if p < 1 else kept).astype(x.dtype)  # type: ignore[no-any-return]
 
 
-def dropout1d(
-    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
-) -> Tensor:
-    """Zero whole channels of (N, C, L) or (C, L); parameters as :func:`dropout`.
+def _dropout_over(axes: int) -> Any:
+    def dropoutNd(
+        input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+    ) -> Tensor:
+        """Zero whole channels (Tompson et al. 2015, arXiv 1411.4280).
 
-    Examples
-    --------
-    >>> dropout1d(np.ones((2, 3, 4)), training=False).shape
-    (2, 3, 4)
-    """
-    return _channels("dropout1d", 1, input, p, training, generator)
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        p, training, generator
+            As of :func:`dropout`.
+
+        Examples
+        --------
+        >>> dropoutNd(np.ones((2, 3, <4>)), training=False).shape
+        (2, 3, <4>)
+        """
+        return _channels(f"dropout{axes}d", axes, input, p, training, generator)
+
+    return for_axes(dropoutNd, axes)
 
 
-def dropout2d(
-    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
-) -> Tensor:
-    """Zero whole channels of (N, C, H, W) or (C, H, W) (Tompson et al. 2015, arXiv 1411.4280); parameters as
-    :func:`dropout`.
-    """
-    return _channels("dropout2d", 2, input, p, training, generator)
-
-
-def dropout3d(
-    input: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
-) -> Tensor:
-    """Zero whole channels of (N, C, D, H, W) or (C, D, H, W); parameters as :func:`dropout`."""
-    return _channels("dropout3d", 3, input, p, training, generator)
+dropout1d, dropout2d, dropout3d = map(_dropout_over, (1, 2, 3))
 
 
 # What SELU tends to far on the negative side: -scale times alpha.
@@ -120,7 +116,13 @@ def alpha_dropout(
 def feature_alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
+    """:func:`alpha_dropout` of whole channels of (N, C, ...).
+
+    Examples
+    --------
+    >>> feature_alpha_dropout(np.ones((2, 3, 4)), training=False).shape
+    (2, 3, 4)
+    """
     channels = lambda x: (*x.shape[:2], *[1] * (x.ndim - 2))
     return _alpha("feature_alpha_dropout", input, p, training, channels, generator)
 

@@ -374,56 +374,42 @@ def _fractional(
     return (out, Tensor(best)) if return_indices else out
 
 
-def fractional_max_pool2d(
-    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
-    _random_samples: Any = None, generator: np.random.Generator | None = None,
-) -> Any:  # fmt: skip
-    """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071).
+def _fractional_over(axes: int) -> Any:
+    def fractional_max_poolNd(
+        input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+        _random_samples: Any = None, generator: np.random.Generator | None = None,
+    ) -> Any:  # fmt: skip
+        """The largest element of windows that lie at random, overlapping places (Graham 2014, arXiv 1412.6071).
 
-    Parameters
-    ----------
-    input : (N, C, H, W) or (C, H, W)
-    kernel_size : int or one per axis
-    output_size : int or one per axis
-        How many windows; or
-    output_ratio : float or one per axis
-        This share of the input's length, in (0, 1).
-    return_indices : bool
-        Also return where each maximum stands, in the flattened H x W.
-    _random_samples : (N, C, 2), optional
-        Numbers in [0, 1) that place the windows, of W and of H, as PyTorch's.
-    generator : numpy.random.Generator, optional
-        Draws them; default the one of ``nn.init.manual_seed``.
+        Parameters
+        ----------
+        input : (N, C, <L>) or (C, <L>)
+        kernel_size : int or one per axis
+        output_size : int or one per axis
+            How many windows; or
+        output_ratio : float or one per axis
+            This share of the input's length, in (0, 1).
+        return_indices : bool
+            Also return where each maximum stands, in the flattened <x>.
+        _random_samples : (N, C, number of axes), optional
+            Numbers in [0, 1) that place the windows, as PyTorch's: of W and H, or of D, H and W.
+        generator : numpy.random.Generator, optional
+            Draws them; default the one of ``nn.init.manual_seed``.
 
-    Raises
-    ------
-    ArgumentError, ShapeError
-        If not one of ``output_size`` and ``output_ratio`` is given, or the windows do not fit.
+        Raises
+        ------
+        ArgumentError, ShapeError
+            If not one of ``output_size`` and ``output_ratio`` is given, or the windows do not fit.
 
-    Examples
-    --------
-    >>> fractional_max_pool2d(np.arange(16.0).reshape(1, 4, 4), 2, output_size=2).data.max()
-    np.float64(15.0)
-    """
-    return _fractional(
-        "fractional_max_pool2d", 2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples,
-        generator,
-    )  # fmt: skip
+        Examples
+        --------
+        >>> fractional_max_poolNd(np.ones((1, <5>)), 2, output_ratio=0.5).shape
+        (1, <2>)
+        """
+        name, drawn = f"fractional_max_pool{axes}d", _random_samples
+        return _fractional(name, axes, input, kernel_size, output_size, output_ratio, return_indices, drawn, generator)
+
+    return for_axes(fractional_max_poolNd, axes)
 
 
-def fractional_max_pool3d(
-    input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
-    _random_samples: Any = None, generator: np.random.Generator | None = None,
-) -> Any:  # fmt: skip
-    """The largest element of windows of (N, C, D, H, W) or (C, D, H, W) that lie at random; options as in
-    :func:`fractional_max_pool2d`, ``_random_samples`` (N, C, 3) of D, H and W.
-
-    Examples
-    --------
-    >>> fractional_max_pool3d(np.ones((1, 5, 5, 5)), 2, output_ratio=0.5).shape
-    (1, 2, 2, 2)
-    """
-    return _fractional(
-        "fractional_max_pool3d", 3, input, kernel_size, output_size, output_ratio, return_indices, _random_samples,
-        generator,
-    )  # fmt: skip
+fractional_max_pool2d, fractional_max_pool3d = map(_fractional_over, (2, 3))
