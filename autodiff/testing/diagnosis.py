@@ -25,6 +25,8 @@ Array = np.ndarray[Any, Any]
 
 #: The Jacobian of larger arguments is taken as long as this many seconds last.
 _SECONDS = 6.0
+#: Beyond so many entries double precision and one step must do, and where time runs out as many are taken at random.
+_SAMPLE = 64
 #: Larger Jacobians are summed over the outputs at once.
 _LARGEST = 4_000_000
 #: Permutations of so many axes are tried.
@@ -107,20 +109,21 @@ class _Facts:
             self._jacobians[k] = self._jacobian(k, self.base)
         return self._jacobians[k]
 
-    def _jacobian(self, k: int, base: Sequence[Any]) -> Array | None:
+    def _jacobian(self, k: int, base: Sequence[Any], spots: Sequence[int] | None = None) -> Array | None:
         x = base[k]
         whole = self.count * x.size <= _LARGEST
         rows = []
-        # Small steps, for kinks are near; longdouble, if the function has it, keeps their digits.
-        wide = precision_of(self.problem.terms, base) == np.longdouble
+        # Small steps, for kinks are near; longdouble, if the function has it, keeps their digits, but takes its time.
+        quick = x.size > 8 * _SAMPLE
+        wide = not quick and precision_of(self.problem.terms, base) == np.longdouble
         coarse = any("plateaus" in note for note in self.problem.arguments.notes)
         step = ((0.1 if coarse else 1e-6 if wide else 1e-5) * scale(x)).reshape(-1)
         with np.errstate(all="ignore"):
-            for i in range(x.size):
-                if time.perf_counter() > self.deadline:
+            for i in range(x.size) if spots is None else spots:
+                if spots is None and time.perf_counter() > self.deadline:
                     return None
                 halves = []
-                for h in (step[i], step[i] / 2):
+                for h in (step[i],) if quick else (step[i], step[i] / 2):
                     sides = []
                     for sign in (1, -1):
                         moved = x.astype(np.longdouble if wide else np.float64)
@@ -130,9 +133,9 @@ class _Facts:
                     if slope.dtype.kind == "c":
                         return None
                     halves.append(slope.astype(np.float64))
-                row = (4 * halves[1] - halves[0]) / 3
+                row = halves[0] if quick else (4 * halves[1] - halves[0]) / 3
                 rows.append(row if whole else np.array([row.sum()]))
-        return np.array(rows).T.reshape(-1, x.size)
+        return np.array(rows).T.reshape(-1, len(rows))
 
     def numeric(self, k: int) -> Array | None:
         """The right gradient."""
@@ -141,9 +144,11 @@ class _Facts:
 
     def explain(self, k: int, analytic: Array) -> str:
         """The mistake that makes the gradient of one argument what it is; empty if nothing is known."""
-        numeric = self.numeric(k)
+        numeric = None if not np.any(analytic) else self.numeric(k)
+        if numeric is None and analytic.size > _SAMPLE and np.isfinite(analytic).all():
+            return self._sampled(k, analytic)
         if numeric is None or not np.isfinite(numeric).all():
-            return self._unfinite(analytic)
+            return self._unfinite(analytic) or relation(analytic, analytic, analytic)
         words = relation(analytic, numeric, self.base[k], self._sizes())
         if words:
             return words
@@ -154,10 +159,22 @@ class _Facts:
             self._of_cotangents(k, analytic, numeric),
             self._of_parts(k, analytic),
             self._of_arguments(k, analytic, numeric),
+            self._of_the_transpose(k, analytic),
             self._of_indices(k, analytic, numeric),
         ):
             return words
         return _scaled_along_an_axis(analytic, numeric) or _where(analytic, numeric, self.base[k])
+
+    def _sampled(self, k: int, analytic: Array) -> str:
+        """A factor that all of some entries share, where there is no time for every one."""
+        if not np.any(analytic):
+            return relation(analytic, analytic, analytic)
+        spots = np.random.default_rng(0).choice(analytic.size, _SAMPLE, replace=False).tolist()
+        jacobian = self._jacobian(k, self.base, spots)
+        if jacobian is None or not np.isfinite(jacobian).all():
+            return ""
+        words = _factor(analytic.reshape(-1)[spots], jacobian.sum(0), self._sizes())
+        return f"{words} (as {_SAMPLE} entries taken at random say)" if words else ""
 
     def _unfinite(self, analytic: Array) -> str:
         bad = ~np.isfinite(analytic)
@@ -196,6 +213,8 @@ class _Facts:
                 continue
             if u.shape == shape and u.size > 1 and _close(u, analytic):
                 yield "it is the output's gradient passed on unchanged: the function's own derivative is missing"
+            if u.shape == shape and u.size > 1 and _close(numeric - analytic, u):
+                yield "it lacks the output's gradient itself, which a sum (a residual connection) hands on unchanged"
             for count in range(1, u.ndim + 1):
                 for axes in itertools.combinations(range(u.ndim), count):
                     total = u.sum(axes)
@@ -240,7 +259,8 @@ class _Facts:
                                 f": the argument of shape {shape} is broadcast to {np.shape(u)}, and its gradient is a"
                                 " sum over the repeated axes"
                                 if repeated
-                                else ": the others are overwritten where they should be added (= for +=)"
+                                else ": the others are overwritten where they should be added (= for +=), or their"
+                                " path is cut"
                             )
                         )
             if np.shape(u) == shape and size > 1:
@@ -263,6 +283,11 @@ class _Facts:
             outs = [np.asarray(o, np.float64) for o in self.problem.outputs(self.base) if o.dtype.kind == "f"]
         names = [(leaf.label, b) for leaf, b in zip(self.problem.leaves, self.base, strict=True)]
         names += [(f"output {i}", o) for i, o in enumerate(outs)]
+        names += [
+            (f"1 {sign} output {i}", 1 + one * o) for i, o in enumerate(outs) for sign, one in (("-", -1), ("+", 1))
+        ]
+        masks = [a for a in self.problem.arguments.static() if a.dtype.kind in "biuf"]
+        names += [(f"the array of shape {a.shape} among the arguments", a.astype(float)) for a in masks]
         for label, values in names:
             if values.size < 2 or not _broadcasts(values.shape, shape):
                 continue
@@ -273,11 +298,33 @@ class _Facts:
                         yield f"every entry is {words} times what it should be: a factor too many"
                     if _close(analytic * factor, numeric):
                         yield f"a factor is missing: times {words} it is right"
+        for j, other in enumerate(self.base):
+            turned = {"transposed": other.T} if other.ndim == 2 and other.shape[0] == other.shape[1] > 1 else {}
+            if other.ndim > 2 and other[..., 0, 0].size < other.size:
+                turned["reversed along its last two axes"] = np.flip(other, (-2, -1))
+            for words, value in turned.items() if j != k else ():
+                there = self._jacobian(k, [value if i == j else b for i, b in enumerate(self.base)])
+                if there is not None and _close(analytic, there.sum(0).reshape(shape)):
+                    yield f"it is the right gradient for {self.problem.leaves[j].label} {words}"
         for out in outs:
             if out.shape == shape and out.size > 1:
                 there = self._jacobian(k, [out if j == k else b for j, b in enumerate(self.base)])
                 if there is not None and _close(analytic, there.sum(0).reshape(shape)):
                     yield "it is the derivative at the output where it should be the one at the input"
+
+    def _of_the_transpose(self, k: int, analytic: Array) -> Iterator[str]:
+        """The derivative taken the wrong way round."""
+        jacobian, u = self.jacobian(k), np.ravel(self.problem.cotangents[0])
+        shapes = [np.shape(u) for u in self.problem.cotangents]
+        if jacobian is None or len(jacobian) != self.count or shapes != [analytic.shape] or u.dtype.kind == "c":
+            return
+        with np.errstate(all="ignore"):
+            forwards = (jacobian / u[:, None]) @ u
+        if u.size > 1 and _close(analytic, forwards.reshape(analytic.shape)):
+            yield (
+                "it is the operation's derivative applied forwards to the output's gradient, where the transposed one"
+                " should be: a sum to be run backwards, a shift or a matrix the other way"
+            )
 
     def _of_indices(self, k: int, analytic: Array, numeric: Array) -> Iterator[str]:
         """Rows that an index array names more than once."""
@@ -389,14 +436,20 @@ def relation(analytic: Array, numeric: Array, x: Array, sizes: dict[int, str] | 
     for axis in range(analytic.ndim):
         if _close(np.flip(analytic, axis), numeric):
             return f"it is the right one reversed along axis {axis}: a kernel that should (or should not) be flipped?"
-        for shift in (1, -1):
-            if analytic.shape[axis] > 2 and _close(np.roll(analytic, shift, axis), numeric):
-                return f"it is the right one shifted by {-shift} along axis {axis}"
     for a, b in itertools.combinations(range(analytic.ndim), 2):
         if _close(np.flip(analytic, (a, b)), numeric):
             return (
                 f"it is the right one reversed along axes {a} and {b}: a kernel that should (or should not) be flipped?"
             )
+    # The edges of what is shifted may be cut off, or come round.
+    for shifts in itertools.product((0, 1, -1), repeat=analytic.ndim) if analytic.ndim <= _AXES else ():
+        inner, outer = (
+            tuple(slice(max(sign * by, 0), n + min(sign * by, 0)) for by, n in zip(shifts, analytic.shape, strict=True))
+            for sign in (1, -1)
+        )
+        if any(shifts) and analytic[inner].size > 3 and np.ptp(numeric) and _close(analytic[inner], numeric[outer]):
+            moved = " and ".join(f"{by} along axis {axis}" for axis, by in enumerate(shifts) if by)
+            return f"it is the right one shifted by {moved}"
     wrong = _wrong(analytic, numeric)
     if not wrong.any():
         gap = float(np.max(np.abs(analytic - numeric)) / np.max(np.abs(numeric), initial=1e-300))
@@ -423,6 +476,8 @@ def _where(analytic: Array, numeric: Array, x: Array) -> str:
         return ""
     right = ~wrong
     zero = not np.any(analytic[wrong])
+    if np.any(numeric) and np.array_equal(wrong, numeric == 0):
+        return "right wherever the right one is not zero, it should be zero elsewhere: a mask or a choice is missing"
     what = ""
     if np.all(x[wrong] < 0) and np.all(x[right] >= 0):
         what = ": exactly those whose argument is negative"

@@ -136,6 +136,17 @@ HINTS = {
     "NaN or infinite": (lambda x: x**2, lambda g, x: np.where(x > 0.8, np.nan, 2 * g * x), [X]),
     "zero everywhere": (lambda x: x**2, lambda g, x: 0 * g, [X]),
     "over the wrong axis": (lambda x: x / 2.0, lambda g, x: g / np.arange(2, 7)[:, None], [X]),
+    "applied forwards to the output's gradient": (lambda x: np.cumsum(x, 0), lambda g, x: np.cumsum(g, 0), [X]),
+    "shifted by 1 along axis 0 and 1 along axis 1": (lambda x: np.pad(x, 1), lambda g, x: g[:-2, :-2], [X]),
+    "a residual connection": (lambda x: x + np.sin(x), lambda g, x: g * np.cos(x), [X]),
+    "times 1 - output 0": (lambda x: 1 / (1 + np.exp(-x)), lambda g, x: g / (1 + np.exp(-x)), [X]),
+    "shape (5, 4) among the arguments": (
+        lambda x, m: 2 * x * m,
+        lambda g, x, m: (2 * g, None),
+        [X, np.arange(20).reshape(5, 4) % 2],
+    ),
+    "a mask or a choice": (lambda x: x.max(1), lambda g, x: np.repeat(g[:, None], 4, 1), [X]),
+    "for argument 0 transposed": (lambda w, x: x @ w, lambda g, w, x: (x.T @ g, g @ w), [W, X]),
     "broadcast to (5, 4)": (lambda x, b: x * b, lambda g, x, b: (g * b, (g * x)[0]), [X, W[0].copy()]),
 }
 
@@ -146,6 +157,16 @@ def test_the_mistake_is_named(words):
     assert report.verdict == "fail"
     assert any(words in hint for hint in report.hints), report.hints
     assert words in str(report)
+
+
+@pytest.mark.parametrize("words", ["sign is wrong", "zero everywhere"])
+def test_without_time_for_every_entry_some_of_them_tell(words, monkeypatch):
+    monkeypatch.setattr("autodiff.testing.diagnosis._SECONDS", 0.0)
+    factor = -1 if "sign" in words else 0
+    report = check_pair(
+        np.exp, lambda g, x: factor * g * np.exp(x), [np.linspace(-1, 1, 300).reshape(20, 15)], raises=False
+    )
+    assert any(words in hint for hint in report.hints), report.hints
 
 
 def test_a_sum_that_was_dropped_is_named_with_its_axis():
