@@ -440,20 +440,29 @@ def fixed_point(
     return _answer("fixed_point", lambda v: image(v) - v, found, flat)
 
 
-def _held(residual: Callable[[Any], Any], value: Any, low: Any, high: Any) -> tuple[Callable[[Any], Any], Any]:
+def _held(
+    name: str, residual: Callable[[Any], Any], value: Any, low: Any, high: Any
+) -> tuple[Callable[[Any], Any], Any]:
     """The gradient of a problem with bounds as an equation: a coordinate at a bound that the gradient presses it
-    against stays there; the coordinate moves with the bound, should that be tracked.
+    against stays there; the coordinate moves with the bound, should that be tracked. One that touches its bound
+    without being pressed has one derivative on either side, and is refused.
     """
     numbers = np.asarray(bare(residual(variable(value))))
     near = 1e-8 * np.maximum(1.0, np.abs(value))
     at_low, at_high = value - bare(low) <= near, bare(high) - value <= near
     pressed = (at_low & (numbers > 0)) | (at_high & (numbers < 0))
-    if not pressed.any():
-        return residual, value
     bound = np.where(at_low, low, high)
     fixed = np.where(pressed, np.where(at_low, bare(low), bare(high)), value)
     safe = np.where(pressed, bound, 0.0)
-    return (lambda v: np.where(pressed, v - safe, residual(v))), fixed
+    equation = (lambda v: np.where(pressed, v - safe, residual(v))) if pressed.any() else residual
+    fixed = _polished(name, equation, fixed)
+    touching = ~pressed & ((fixed <= bare(low)) | (fixed >= bare(high)))
+    if np.any(touching | pressed & (np.abs(numbers) <= 1e-10 * np.abs(numbers).max(initial=1.0))):
+        raise NotDifferentiableError(
+            f"{name}: a coordinate is at a bound that does not press (the gradient there is zero), so the solution has"
+            " a kink"
+        )
+    return equation, fixed
 
 
 @at_levels
@@ -536,7 +545,7 @@ def least_squares(
     if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):  # type: ignore[attr-defined]
         result.x = flat.unpack(_tensor(value))
         return result
-    equation, value = _held(lambda v: grad(cost)(v), value, *_wide(bounds, flat))
+    equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(bounds, flat))
     result.x = _answer("least_squares", equation, value, flat)
     return result
 
@@ -641,7 +650,7 @@ def minimize(
         low, high = np.array(ours._bounds(bounds, x0), float).T
         low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
     if not single:
-        equation, value = _held(slope, value, low, high)
+        equation, value = _held("minimize", slope, value, low, high)
         found.x = _answer("minimize", equation, value, flat)
         return found
     within = _between(lambda v: v, low, high) if bounds is not None else []

@@ -378,6 +378,7 @@ class Trajectory:
     ) -> None:
         self.bind, self.leaves, self.f = bind, leaves, bind(leaves)
         self.y0, self.t0, self.dense, self.method, self.again = y0, t0, dense, method, again
+        self.shown = dense  # what gives the values, also when another method has given the derivative
         self.numbers = numbers
         self.sign = 1.0 if dense.ts[-1] >= dense.ts[0] else -1.0
         closed_over: dict[Any, None] = {}
@@ -406,7 +407,7 @@ class Trajectory:
             return self.y0.reshape(here) + slope.reshape(here) * (times - self.t0)
         flat = np.atleast_1d(times._array).ravel()
         if value is None:
-            value = np.asarray(self.dense(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
+            value = np.asarray(self.shown(flat), self.y0.dtype).reshape(self.y0.size, *times.shape)
         own = [t._node if t._node is not None else None for t in (self.y0, self.t0, times)]
         parents = [node for node in own if node is not None] + self.parents
 
@@ -926,9 +927,12 @@ def solve_ivp(
         state = State("solve_ivp", y0)
 
         @at_levels
-        def sol(t: Any, t0: Any = t_span[0], y0: Any = state.tree, args: Any = args) -> Any:  # type: ignore[index]
+        def at(t: Any, t0: Any, y0: Any, args: Any) -> Any:
             path = _trajectory(state, fun, t0, y0, tuple(args or ()), dense, method, again)
             return state.unpack(path.at(t), np.shape(bare(t)))
+
+        def sol(t: Any) -> Any:  # an argument's default would not be seen by `at_levels`
+            return at(t, t_span[0], state.tree, args)  # type: ignore[index]
 
         result.sol = sol
     return result
@@ -1106,7 +1110,7 @@ def _event_times(event: Any, times: Any, path: Trajectory, state: State, args: t
     for time in times:
         # Along the tangent of the trajectory: a number is enough to solve with.
         s = variable(np.array([time]))
-        y = np.asarray(path.dense(time), path.y0.dtype)
+        y = np.asarray(path.shown(time), path.y0.dtype)
         with no_grad():
             slope = bare(path.f(time, _tensor(y)))
         r, _ = run_marked(lambda s, y=y, slope=slope, time=time: shaping.reshape(

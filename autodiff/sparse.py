@@ -301,8 +301,9 @@ class SparseArray:
     Notes
     -----
     ``A @ x``, ``x @ A``, ``A.dot(x)``, ``A @ B``, ``A + B``, ``A - B``, ``A * number``, ``A.multiply(dense)``, ``A.T``,
-    ``A.diagonal()``, ``A.sum(axis)``, ``A.toarray()``, ``A.tocsr()``, ``A.tocsc()`` and ``A.tocoo()`` are recorded. A
-    product with a vector or a dense matrix is a Tensor, one with a sparse matrix a :class:`SparseArray`.
+    ``A[rows, columns]``, ``A.diagonal()``, ``A.sum(axis)``, ``A.toarray()``, ``A.tocsr()``, ``A.tocsc()`` and
+    ``A.tocoo()`` are recorded. A product with a vector or a dense matrix is a Tensor, one with a sparse matrix a
+    :class:`SparseArray`.
     """
 
     # NumPy and Tensors step back from their operators: ``x @ A`` is ours.
@@ -396,6 +397,21 @@ class SparseArray:
         n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
         here = np.flatnonzero(columns - rows == k)
         return _gathered(self.data, (columns if k < 0 else rows)[here], here, n)
+
+    def __getitem__(self, index: Any) -> Any:
+        """``A[rows, columns]``: a submatrix, or a Tensor of elements; the places are constants."""
+        own = self._ordered()
+        numbers = own._pattern.matrix(np.arange(1, own.nnz + 1), own._turned)[bare(index)]
+        if not issparse(numbers):  # elements: the numbers of their entries, or zero
+            there = np.flatnonzero(numbers)
+            found = _gathered(own.data, there, np.ravel(numbers)[there] - 1, np.size(numbers))
+            return found.reshape(np.shape(numbers))
+        if numbers.ndim != 2:
+            raise ShapeError(
+                f"sparse []: a row or column of shape {numbers.shape} is no matrix; write A[[i]] or A[:, [j]]"
+            )
+        data = own.data[numbers.data - 1]  # type: ignore[index]
+        return _from_places(data, numbers.tocoo().coords, numbers.shape, own.format)
 
     def sum(self, axis: int | None = None) -> Any:
         """Of all entries, of the columns (0) or of the rows (1)."""

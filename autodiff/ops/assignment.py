@@ -49,7 +49,9 @@ def assign(tensor: Any, index: Any, value: Any) -> None:
     held = view_of(tensor)
     root = _writeable_root(tensor, held, "assignment")
     if held is not None:
-        place = np.unravel_index(_positions(held)[place], root.shape)
+        chosen = np.asarray(_positions(held)[place])
+        # NumPy unravels nothing into no axes: of the one element, all or none is meant.
+        place = np.unravel_index(chosen, root.shape) if root.ndim else np.array(chosen.size > 0) if chosen.ndim else ()
     elif _is_current_view(tensor, place, value):
         return  # t[1:3] += v has written through the view already; Python now assigns it to where it stands
     _rebind(root, set_at_.function(root, value, place))

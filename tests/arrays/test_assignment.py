@@ -362,3 +362,17 @@ def test_a_write_into_a_reshaped_result_reaches_what_numpys_does(name, order):
 
     x = ad.tensor(array.copy("K"), requires_grad=True)
     np.testing.assert_array_equal(program(x * 1).data, program(array * 1))
+
+
+@pytest.mark.parametrize("index", [0, [0], ..., np.array([True]), np.array([False]), slice(1, None)], ids=str)
+def test_a_write_through_a_view_of_an_array_without_axes(index):
+    def f(x):
+        t = np.copy(x * 2.0)
+        view = t[None]
+        view[index] = x**2
+        return t * 1.0
+
+    right = f(np.array(3.0))
+    value, slope = ad.value_and_grad(f)(3.0)
+    assert value == right
+    assert slope == (6.0 if right == 9.0 else 2.0)

@@ -107,6 +107,18 @@ def test_least_squares_at_a_bound():
     assert high.grad == 1.0
 
 
+@pytest.mark.parametrize("solver", ["minimize", "least_squares"])
+def test_a_bound_that_does_not_press_is_a_kink(solver):
+    # At a = 1 the solution min(a, 1) has the slope 1 on one side and 0 on the other.
+    if solver == "minimize":
+        f = lambda a: implicit.minimize(lambda x: np.sum((x - a) ** 2), np.full(2, 0.5), bounds=(0.0, 1.0)).x
+    else:
+        f = lambda a: implicit.least_squares(lambda x: x - a, np.full(2, 0.5), bounds=(0.0, 1.0)).x
+    np.testing.assert_allclose(ad.jacobian(f)(np.array([1.5, 0.5])), np.diag([0.0, 1.0]), atol=1e-12)
+    with pytest.raises(NotDifferentiableError, match="does not press"):
+        ad.jacobian(f)(np.array([1.0, 0.5]))
+
+
 def test_minimize_in_parameters_to_second_order():
     f = lambda p: implicit.minimize(lambda x: np.sum(np.cosh(x - p)) + 0.5 * (x[0] * x[1]) ** 2, np.zeros(2)).x
     p = np.array([0.3, -0.6])

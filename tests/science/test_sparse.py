@@ -96,6 +96,23 @@ def test_sums_and_products_of_sparse_matrices(make):
     np.testing.assert_allclose(ad.jacobian(ours)(ENTRIES), ad.jacobian(full)(ENTRIES), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_submatrices_and_elements(make):
+    mask = np.array([True, False, True])
+    for index in (slice(None, None, -1), mask, [0, 0, 2], np.ix_([2, 0], [1, 2]), (slice(1, 3), mask)):
+        f = lambda e, index=index: made(make, e)[index].toarray()
+        np.testing.assert_array_equal(f(ad.tensor(ENTRIES)).data, dense(ENTRIES)[index])
+        np.testing.assert_array_equal(ad.jacobian(f)(ENTRIES), ad.jacobian(lambda e, i=index: dense(e)[i])(ENTRIES))
+    for index in ((0, 1), (-1, -1), ([0, 1, 2], [2, 1, 0]), (mask, [1])):
+        f = lambda e, index=index: made(make, e)[index] ** 2
+        np.testing.assert_array_equal(f(ad.tensor(ENTRIES)).data, dense(ENTRIES)[index] ** 2)
+        np.testing.assert_array_equal(
+            ad.jacobian(f)(ENTRIES), ad.jacobian(lambda e, i=index: dense(e)[i] ** 2)(ENTRIES)
+        )
+    with pytest.raises(ShapeError, match=r"A\[\[i\]\]"):
+        made(make, ad.tensor(ENTRIES))[1]
+
+
 def test_scipys_arrays_beside_tensors():
     a = theirs.csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]))
     for matrix in (a, a.tocsc(), a.tocoo(), theirs.csr_matrix(a)):
