@@ -20,7 +20,7 @@ from autodiff import levels
 from autodiff.batching import shifted_index
 from autodiff.containers import as_array
 from autodiff.core.backward import Unbatchable
-from autodiff.core.errors import ArgumentError, ShapeError
+from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.forward import bare_of
 from autodiff.core.modes import transform_depth
 from autodiff.core.op import above, hold_argument, wrap
@@ -140,6 +140,8 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     def joined(column: Sequence[Any]) -> Any:
         if column[0] is None:
             return None
+        if any(isinstance(part, (levels.Ambiguous, NotDifferentiableError)) for part in column):
+            raise Unbatchable  # a tangent that is arbitrary, or does not exist
         if any(np.shape(bare_of(part)) != np.shape(bare_of(column[0])) for part in column):
             raise Unbatchable  # as many elements as the values say, such as x[x > 0]
         return levels.laned(shaping.stack(list(column)), level)

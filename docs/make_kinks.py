@@ -272,7 +272,7 @@ ROWS = [
 HEAD = """# Values at kinks and awkward points
 
 Written by `python docs/make_kinks.py` from the table in that file, each row of which `tests/ops/test_kinks.py` runs.
-Where a function has no derivative, or a formula reads 0/0 or 0·∞, the value below is what the library returns. Two
+Where a function has no derivative, or a formula reads 0/0 or 0·∞, the value below is what the library returns. Three
 rules stand behind them.
 
 - At a kink the value is a subgradient: the one of smallest norm, or the average over ties.
@@ -281,6 +281,8 @@ rules stand behind them.
   Where such a product has another limit (`exp(log(x))` at 0) a rule cannot know that. NumPy warns of it where a rule
   multiplies the two, which depends on the mode, the order and the rule: the gradient of `exp(log(x))` is 0 in silence.
   What is told for sure is the infinity behind it, by `detect_anomaly()`. Write the function without the pole.
+- Beyond the first order the value at a kink is a constant: `abs(x)**2` at 0 has the second derivative 0, where `x * x`
+  has 2, and so has `np.real(z * np.conj(z))` of complex z. Write even powers without `abs`.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |

@@ -51,6 +51,7 @@ TRUTHS: dict[str, tuple[str, str]] = {
     "sigmoid": ("1/(1 + exp(-x))", "exponent"), "silu": ("x/(1 + exp(-x))", "exponent"),
     "log_sigmoid": ("-log(1 + exp(-x))", "exponent"), "soft_sign": ("x/(1 + x)", "positive"),
     "tanh_shrink": ("x - tanh(x)", "exponent"),
+    "gelu_tanh": ("x/(1 + exp(-2*sqrt(2/pi)*(x + Rational(8943, 200000)*x**3)))", "exponent"),
     "softplus": ("log(1 + exp(x))", "below 20"), "gelu": ("x*erfc(-x/sqrt(2))/2", "normal"),
     "normal_cdf": ("erfc(-x/sqrt(2))/2", "normal"), "erf": ("erf(x)", "normal"), "erfc": ("erfc(x)", "normal"),
     "erfcx": ("exp(x**2)*erfc(x)", "positive normal"), "erfi": ("erfi(x)", "normal"),

@@ -99,3 +99,13 @@ def test_a_root_is_steep_at_zero(exponent):
         assert ad.grad(ad.grad(power))(0.0) == -np.inf
     slopes = ad.grad(lambda x: np.sum(x**exponent))(np.array([0.0, 2.0]))
     assert np.allclose(slopes, [np.inf, exponent * 2.0 ** (exponent - 1)], rtol=1e-15)
+
+
+def test_a_second_derivative_at_a_kink_is_that_of_a_constant_slope():
+    """As the page says: even powers are written without abs."""
+    twice = lambda f: ad.grad(ad.grad(f))(0.0)
+    assert twice(lambda x: abs(x) ** 2) == 0.0
+    assert twice(lambda x: x * x) == 2.0
+    v = np.array([1.0 + 2.0j])
+    smooth = ad.hvp(lambda z: np.sum(np.real(z * np.conj(z))), (np.zeros(1, complex),), (v,))[0]
+    np.testing.assert_allclose(smooth, 2 * np.conj(v))

@@ -151,3 +151,12 @@ def test_what_ran_once_per_example_is_told(f, looped):
     assert mapped.looped == []
     mapped(ROWS)
     assert mapped.looped == list(looped)
+
+
+def test_tangents_of_vectors_that_are_arbitrary_are_pushed_example_by_example():
+    """Truth: the eigenvalues of [[0, b], [-b, 0]] are b i and -b i."""
+    turn = lambda t: np.linalg.eigvals(ad.stack([ad.stack([t[0] * 0, t[1]]), ad.stack([-t[1], t[0] * 0])]))
+    points = np.array([[0.3, 1.2], [0.1, 0.7]])
+    found = ad.vmap(ad.jacfwd(turn))(points)
+    np.testing.assert_allclose(np.abs(found), [[[0.0, 1.0]] * 2] * 2, atol=1e-14)
+    np.testing.assert_allclose(found, [ad.jacfwd(turn)(point) for point in points])
