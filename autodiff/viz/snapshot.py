@@ -315,8 +315,12 @@ class _Builder:
             inner = found
         return inner
 
+    def called(self, thing: Any, own: str | None, otherwise: str = "") -> str:
+        """The name that a user gave, if it can be seen."""
+        return next((name for name in (self.names.get(id(thing)), own) if name and name.strip()), otherwise)
+
     def leaf(self, entry: Variable, cluster: str | None) -> str:
-        name = self.names.get(id(entry)) or entry.name or "leaf"
+        name = self.called(entry, entry.name, "leaf")
         facts = self.facts(entry)
         details = (("kind", "leaf that requires a gradient"), *facts.pop("details", ()))
         return self.box(
@@ -359,7 +363,7 @@ class _Builder:
             cluster=cluster,
             shape=None if several else node.shape,
             dtype=None if several else _dtype_name(node.dtype),
-            name=self.names.get(id(node)) or node.name or "",
+            name=self.called(node, node.name),
             details=tuple(details),
             **facts,
         )
@@ -465,7 +469,7 @@ class _Builder:
         out, stand_ins = inside
         op = node.op
         compare = self.shown.compare
-        name = self.names.get(id(node)) or node.name or ""
+        name = self.called(node, node.name)
         facts = {key: value for key, value in self.facts(node).items() if key in ("rows", "alert", "details")}
         frame = self.frame(
             op.label,
@@ -646,8 +650,10 @@ def _brief(value: Any) -> str:
 
 
 def _short(trace: str) -> str:
-    """Where a line stands, without the folders, so that a picture does not depend on the machine."""
-    match = re.match(r"(.*?):(\d+): (.*)", trace)
+    """Where a line stands, without the folders, so that a picture does not depend on the machine, and without remarks
+    to a type checker.
+    """
+    match = re.match(r"(.*?):(\d+): (.*?)(?:\s*# type: ignore.*)?$", trace)
     return trace if match is None else f"{PurePath(match[1]).name}:{match[2]}: {match[3]}"
 
 

@@ -72,6 +72,12 @@ def test_names_are_escaped_everywhere(name):
     assert graph.dot.count("digraph") == 1
 
 
+@pytest.mark.parametrize("name", ["", " ", "\n\t"])
+def test_a_name_that_cannot_be_seen_is_none(name):
+    x = ad.tensor(1.0, requires_grad=True, name=name)
+    assert [node.label for node in draw(x * x).view.nodes] == ["leaf", "×"]
+
+
 def test_fused_operations_expand_into_their_composed_definitions():
     folded, expanded = draw(network()).view, draw(network(), expand=True).view
     assert {n.label for n in folded.nodes if n.kind == "fused"} == {"linear", "batch_norm", "relu", "cross_entropy"}
