@@ -426,8 +426,9 @@ class RegularGridInterpolator:
     points : sequence of (n_i,) arrays or Tensors
         The grid along each axis, increasing.
     values : (n_0, n_1, ..., more) array or Tensor
-    method : {"linear", "nearest"}
-        "nearest" has no derivative in the positions.
+    method : {"linear", "nearest", "cubic"}
+        "nearest" has no derivative in the positions; "cubic" is the product of cubic splines along the axes, with at
+        least four points each.
     bounds_error : bool
         Refuse positions outside of the grid; else they get ``fill_value``, or extrapolate if that is None.
     fill_value : float or None
@@ -471,11 +472,13 @@ class RegularGridInterpolator:
     def __call__(self, xi: ArrayLike, method: str | None = None) -> Tensor:
         """The values at positions (..., dimensions), as a Tensor of shape (...) and the values' further axes."""
         method = method or self.method
-        if method not in ("linear", "slinear", "nearest"):
+        if method not in ("linear", "slinear", "nearest", "cubic"):
             raise ArgumentError(
-                f"RegularGridInterpolator: method must be 'linear' or 'nearest', got {method!r}; for smooth ones apply"
-                " CubicSpline along one axis after the other"
+                f"RegularGridInterpolator: method must be 'linear', 'nearest' or 'cubic', got {method!r}; for others"
+                " apply PchipInterpolator or make_interp_spline along one axis after the other"
             )
+        if method == "cubic" and min(p.size for p in self.grid) < 4:
+            raise ShapeError("RegularGridInterpolator: 'cubic' needs at least four points along each axis")
         at = shaping.stack(shaping.broadcast_arrays(*map(_floats, xi)), -1) if isinstance(xi, tuple) else _floats(xi)
         dimensions = len(self.grid)
         if at.ndim == 0 or at.shape[-1] != dimensions:
@@ -497,6 +500,12 @@ class RegularGridInterpolator:
             value = self.values[
                 tuple(piece + (share._array > 0.5) for piece, share in zip(pieces, shares, strict=True))
             ]
+        elif method == "cubic":
+            # A spline is linear in its data: that of the unit vectors gives the weight of every point.
+            weights = [CubicSpline(p, np.eye(p.size))(at[:, i]) for i, p in enumerate(self.grid)]
+            value = np.einsum("mi,i...->m...", weights[0], self.values)
+            for weight in weights[1:]:
+                value = np.einsum("mi,mi...->m...", weight, value)
         else:
             value = 0.0
             for corner in itertools.product((0, 1), repeat=dimensions):
