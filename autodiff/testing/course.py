@@ -58,7 +58,8 @@ def _labels(*shape: int, classes: int = 5) -> Any:
 
 _POOL = {"pool_height": 2, "pool_width": 2, "stride": 2}
 
-#: CS231n's names, what begins with them included, and inputs of an ordinary size.
+#: CS231n's names, what begins with them included, and inputs of an ordinary size: a stride that is not 1, a mask that
+#: leaves something out, sides that differ, since a mistake hides behind the others.
 _KNOWN: dict[str, Callable[[], list[Any]]] = {
     "affine_batchnorm_relu": lambda: [_normal(6, 4), _normal(4, 5), *(_normal(5) for _ in "bgb"), {"mode": "train"}],
     "affine": lambda: [_normal(4, 2, 3), _normal(6, 5), _normal(5)],
@@ -69,8 +70,8 @@ _KNOWN: dict[str, Callable[[], list[Any]]] = {
     "spatial_groupnorm": lambda: [_normal(2, 6, 3, 2), _normal(1, 6, 1, 1), _normal(1, 6, 1, 1), 2, {}],
     "dropout": lambda: [_normal(6, 7), {"mode": "train", "p": 0.7, "seed": 123}],
     "conv_relu_pool": lambda: [_normal(2, 3, 6, 6), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}, _POOL],
-    "conv_relu": lambda: [_normal(2, 3, 6, 6), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}],
-    "conv": lambda: [_normal(2, 3, 5, 5), _normal(2, 3, 3, 3), _normal(2), {"stride": 1, "pad": 1}],
+    "conv_relu": lambda: [_normal(2, 3, 5, 7), _normal(2, 3, 3, 3), _normal(2), {"stride": 2, "pad": 1}],
+    "conv": lambda: [_normal(2, 3, 5, 7), _normal(2, 3, 3, 3), _normal(2), {"stride": 2, "pad": 1}],
     "max_pool": lambda: [_normal(2, 3, 4, 4), _POOL],
     "rnn_step": lambda: [_normal(4, 5), _normal(4, 6), _normal(5, 6), _normal(6, 6), _normal(6)],
     "rnn": lambda: [_normal(2, 4, 5), _normal(2, 6), _normal(5, 6), 0.3 * _normal(6, 6), _normal(6)],
@@ -78,7 +79,7 @@ _KNOWN: dict[str, Callable[[], list[Any]]] = {
     "lstm": lambda: [_normal(2, 4, 3), _normal(2, 5), _normal(3, 20), _normal(5, 20), _normal(20)],
     "word_embedding": lambda: [_labels(3, 4, classes=6), _normal(6, 5)],
     "temporal_affine": lambda: [_normal(2, 3, 4), _normal(4, 5), _normal(5)],
-    "temporal_softmax_loss": lambda: [_normal(3, 4, 5), _labels(3, 4), np.ones((3, 4), bool)],
+    "temporal_softmax_loss": lambda: [_normal(3, 4, 5), _labels(3, 4), np.arange(12).reshape(3, 4) % 3 > 0],
     "softmax_loss": lambda: [_normal(6, 5), _labels(6)],
     "svm_loss": lambda: [_normal(6, 5), _labels(6)],
 }  # fmt: skip

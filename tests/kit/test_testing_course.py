@@ -145,6 +145,53 @@ def test_a_wrong_layer_is_named(layers):
         cases(layers)
 
 
+CONVOLUTION = """
+import numpy as np
+
+def windows(x, conv_param):
+    s, p = conv_param["stride"], conv_param["pad"]
+    padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
+    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::s, ::s]
+
+def conv_forward_naive(x, w, b, conv_param):
+    return np.einsum("ncijhw,fchw->nfij", windows(x, conv_param), w) + b[:, None, None], (x, w, conv_param)
+
+def conv_backward_naive(dout, cache):
+    x, w, conv_param = cache
+    s, p = conv_param["stride"], conv_param["pad"]
+    padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * p, x.shape[3] + 2 * p))
+    for i in range(dout.shape[2]):
+        for j in range(dout.shape[3]):
+            put = padded[:, :, i * s : i * s + 3, j * s : j * s + 3]
+            put += np.einsum("nf,fchw->nchw", dout[:, :, i, j], w)
+    dx = padded[:, :, p : p + x.shape[2], p : p + x.shape[3]]
+    return dx, np.einsum("nfij,ncijhw->fchw", dout, windows(x, conv_param)), dout.sum((0, 2, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "right", "wrong"),
+    [
+        (CONVOLUTION, "i * s : i * s + 3, j * s : j * s + 3", "i : i + 3, j : j + 3"),
+        (CONVOLUTION, "j * s : j * s + 3]", "i * s : i * s + 3]"),
+        (CONVOLUTION, "[:, :, ::s, ::s]", "[:, :, ::s, ::s]"),
+        (SOURCE, "(dx * m[:, None] / n)", "(dx / n)"),
+    ],
+    ids=["stride forgotten", "axes exchanged", "none", "mask forgotten"],
+)
+def test_inputs_are_such_that_mistakes_show(source, right, wrong):
+    module = types.ModuleType("layers")
+    assert right in source
+    exec(source.replace(right, wrong), vars(module))
+    verdicts = {}
+    for case in cases(module):
+        try:
+            verdicts[case.name] = case.check(raises=False).verdict
+        except ValueError:  # the student's own shapes do not fit
+            verdicts[case.name] = "fail"
+    assert ("fail" in verdicts.values()) == (right != wrong), verdicts
+
+
 class TwoLayerNet:
     def __init__(self, reg):
         rng = np.random.default_rng(0)
