@@ -5,9 +5,12 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodiff.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["figure", "html_table"]
 
@@ -41,7 +44,7 @@ def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[An
     return "".join(lines)
 
 
-def figure(**options: Any) -> Any:
+def figure(**options: Any) -> Figure:
     """A matplotlib figure that needs no display, leaves pyplot's state alone, and shows itself in a notebook, where
     ``%matplotlib`` was never said.
 
@@ -55,7 +58,7 @@ def figure(**options: Any) -> Any:
     MissingExtraError
         If matplotlib is not installed.
     """
-    made = require("matplotlib.figure").Figure(**options)
+    made: Any = require("matplotlib.figure").Figure(**options)
 
     def png() -> bytes:
         held = io.BytesIO()
@@ -64,4 +67,5 @@ def figure(**options: Any) -> Any:
 
     # IPython asks the object itself.
     made._repr_png_ = png
-    return made
+    drawn: Figure = made
+    return drawn

@@ -8,11 +8,14 @@ import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodiff.core.errors import ArgumentError
 from autodiff.files import replacing, save_figure
 from autodiff.tables import figure, html_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["History"]
 
@@ -93,7 +96,7 @@ class History:
         with replacing(path) as file:
             file.write(text.getvalue().encode())
 
-    def plot(self, path: str | Path | None = None) -> Any:
+    def plot(self, path: str | Path | None = None) -> Figure:
         """Loss per step and accuracy per epoch, side by side.
 
         Parameters

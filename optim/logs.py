@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodiff.extras import require
+
+if TYPE_CHECKING:
+    from optim.trainer import Trainer
 
 __all__ = ["JSONLog", "TensorBoardLog"]
 
 
-def _of_step(trainer: Any) -> dict[str, float]:
+def _of_step(trainer: Trainer) -> dict[str, float]:
     history = trainer.history
     values = {"loss": history.loss[-1], "lr": float(trainer.optimizer.param_groups[0]["lr"])}
     values |= {name: held[-1] for name, held in history.metrics.items() if held}
     return values
 
 
-def _of_epoch(trainer: Any) -> dict[str, float]:
+def _of_epoch(trainer: Trainer) -> dict[str, float]:
     history = trainer.history
     values = {"mean_loss": history.mean_losses()[-1], "seconds": history.seconds[-1]}
     for name in ("train_accuracy", "validation_loss", "validation_accuracy"):
@@ -62,12 +65,12 @@ class JSONLog:
         with self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
 
-    def on_step(self, trainer: Any) -> None:
+    def on_step(self, trainer: Trainer) -> None:
         """A line of the step."""
         if trainer.step % self.every == 0:
             self._write({"kind": "step", "step": trainer.step, "epoch": trainer.epoch + 1, **_of_step(trainer)})
 
-    def __call__(self, trainer: Any) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         self._write({"kind": "epoch", "step": trainer.step, "epoch": trainer.epoch, **_of_epoch(trainer)})
 
 
@@ -108,13 +111,13 @@ class TensorBoardLog:
         self.writer = require("tensorboardX").SummaryWriter(str(folder or "runs")) if writer is None else writer
         self.every = every
 
-    def on_step(self, trainer: Any) -> None:
+    def on_step(self, trainer: Trainer) -> None:
         """The numbers of the step."""
         if trainer.step % self.every == 0:
             for name, value in _of_step(trainer).items():
                 self.writer.add_scalar(f"step/{name}", value, trainer.step)  # type: ignore[union-attr]
 
-    def __call__(self, trainer: Any) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         for name, value in _of_epoch(trainer).items():
             self.writer.add_scalar(f"epoch/{name}", value, trainer.epoch)  # type: ignore[union-attr]
         self.writer.flush()  # type: ignore[union-attr]

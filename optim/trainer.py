@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,8 +32,11 @@ from optim.batches import Batches, arrays, call, leaves, parts_of, rows, size_of
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
 from optim.history import History
 from optim.lbfgs import LBFGS
-from optim.schedules import ReduceLROnPlateau
+from optim.schedules import ReduceLROnPlateau, Schedule
 from optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RateSearch", "Trainer"]
 
@@ -121,7 +124,7 @@ class Trainer:
         model: Any,
         loss: Callable[..., Tensor] | None,
         optimizer: Any,
-        schedule: Any = None,
+        schedule: Schedule | None = None,
         *,
         schedule_per: str = "epoch",
         generator: np.random.Generator | int | None = None,
@@ -129,13 +132,13 @@ class Trainer:
         clip_value: float | None = None,
         accumulate: int = 1,
         patience: int | None = None,
-        callbacks: Sequence[Callable[[Trainer], Any]] = (),
+        callbacks: Sequence[Callable[[Trainer], object]] = (),
         progress: bool = True,
         checkpoint: str | Path | None = None,
         checkpoint_every: int | None = None,
         compile: bool = False,
-        objective: Callable[[Any, Any], Tensor] | None = None,
-        training_step: Callable[[Trainer, Any], Any] | None = None,
+        objective: Callable[..., Tensor] | None = None,
+        training_step: Callable[..., object] | None = None,
         ema: float | None = None,
     ) -> None:
         if sum(given is not None for given in (loss, objective, training_step)) != 1:
@@ -201,8 +204,8 @@ class Trainer:
     @checked
     def fit(
         self,
-        train: Any,
-        validation: Any = None,
+        train: object,
+        validation: object = None,
         epochs: int | None = None,
         batch_size: int = 32,
         *,
@@ -522,7 +525,7 @@ class Trainer:
             yield rows(held, slice(start, start + batch_size))
 
     @checked
-    def evaluate(self, data: Any, batch_size: int = 1024) -> tuple[float, float]:
+    def evaluate(self, data: object, batch_size: int = 1024) -> tuple[float, float]:
         """Mean loss and accuracy (NaN if the targets are no classes), in evaluation mode.
 
         Parameters
@@ -560,7 +563,7 @@ class Trainer:
         return total / count, correct / count if classes else math.nan
 
     @checked
-    def predict(self, inputs: Any, batch_size: int = 1024) -> Any:
+    def predict(self, inputs: object, batch_size: int = 1024) -> Any:
         """What the model gives for inputs, in evaluation mode, as arrays.
 
         Parameters
@@ -596,7 +599,7 @@ class Trainer:
         return _joined(found)
 
     def find_lr(
-        self, train: Any, batch_size: int = 32, *, start: float = 1e-7, end: float = 10.0, steps: int = 100
+        self, train: object, batch_size: int = 32, *, start: float = 1e-7, end: float = 10.0, steps: int = 100
     ) -> RateSearch:
         """Steps with a learning rate that grows from ``start`` to ``end``; model and optimiser are put back after.
 
@@ -935,7 +938,7 @@ class RateSearch:
         pairs = list(zip(self.rates, self.losses, strict=True))
         return html_table(f"suggested rate {self.suggestion:.2g}", ["rate", "loss"], pairs[:: max(1, len(pairs) // 20)])
 
-    def plot(self, path: str | Path | None = None) -> Any:
+    def plot(self, path: str | Path | None = None) -> Figure:
         """Loss against rate, on a logarithmic axis.
 
         Parameters

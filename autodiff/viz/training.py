@@ -17,6 +17,8 @@ from autodiff.files import save_figure
 from autodiff.tables import figure as notebook_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from autodiff.signatures import ArrayLike
 
 __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight_tiles"]
@@ -24,7 +26,9 @@ __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight
 _BLUE, _VERMILLION = "#0072b2", "#d55e00"
 
 
-def histograms(arrays: Mapping[str, object], path: str | Path | None = None, *, bins: int = 50, title: str = "") -> Any:
+def histograms(
+    arrays: Mapping[str, object], path: str | Path | None = None, *, bins: int = 50, title: str = ""
+) -> Figure:
     """One histogram per array, in small panels with a common style.
 
     Each heading gives mean and standard deviation of the finite elements, and in red how many are NaN or infinite; for
@@ -87,7 +91,7 @@ def histograms(arrays: Mapping[str, object], path: str | Path | None = None, *, 
     return figure
 
 
-def activation_histograms(module: ArrayLike, *args: object, path: str | Path | None = None, bins: int = 50) -> Any:
+def activation_histograms(module: ArrayLike, *args: object, path: str | Path | None = None, bins: int = 50) -> Figure:
     """Run a module, and show what comes out of each submodule that has none of its own.
 
     Parameters
@@ -131,7 +135,7 @@ def activation_histograms(module: ArrayLike, *args: object, path: str | Path | N
     return histograms(seen, path, bins=bins, title="activations")
 
 
-def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bins: int = 50) -> Any:
+def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bins: int = 50) -> Figure:
     """Show the gradients that a backward pass left on a module's parameters.
 
     Parameters
@@ -165,7 +169,7 @@ def gradient_histograms(module: ArrayLike, path: str | Path | None = None, *, bi
 
 def weight_tiles(
     weight: ArrayLike, shape: Sequence[int] | None = None, path: str | Path | None = None, *, most: int = 64
-) -> Any:
+) -> Figure:
     """Show the weights of a first layer as one small image per unit.
 
     Parameters
