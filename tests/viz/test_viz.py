@@ -2,6 +2,7 @@
 
 import itertools
 import xml.etree.ElementTree as ET
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import autodiff as ad
 from autodiff import fused
 from autodiff.core.errors import ArgumentError
 from autodiff.core.graph import Node, topological_order
-from autodiff.viz import draw
+from autodiff.viz import draw, paper
 from autodiff.viz.sheet import DARK, LIGHT
 from autodiff.viz.style import ALERT, FAMILIES
 from autodiff.watch import constant_inputs
@@ -129,6 +130,45 @@ def test_misuse_is_named():
         draw(3.0 and [])
     with pytest.raises(ArgumentError, match="rankdir"):
         draw(small(), rankdir="up")
+
+
+HOSTILE = ["</script>", "\"'&<>]]>", "$x$ \\$", "naïve 名前 🎉", "a" * 500, "\x00\u202e"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("options", [{}, {"rankdir": "LR"}, {"direction": "both"}, {"expand": True}])
+def test_paper_shows_the_words_and_the_boxes_of_the_svg(monkeypatch, options):
+    pytest.importorskip("matplotlib")
+    words, places = [], []
+    write, rect = paper._Paper.write, paper._Paper.rect
+    monkeypatch.setattr(paper._Paper, "write", lambda self, *a: (words.append(a[0]), write(self, *a)))
+    monkeypatch.setattr(paper._Paper, "rect", lambda self, *a, **k: (places.append(a[:4]), rect(self, *a, **k)))
+
+    def f(x, y):
+        kept = [ad.tensor(1.0, requires_grad=True, name=name) for name in HOSTILE]
+        return sum(x * y * k for k in kept) + np.log(x - x) + np.sum(fused.softmax(np.stack([x, y]), -1))
+
+    graph = draw(f, 1.0, 2.0, values=True, gradients=True, title=HOSTILE[2], **options)
+    assert paper.to_paper(graph.view, "png", rankdir=graph.rankdir).startswith(b"\x89PNG")
+    root = ET.fromstring(graph.svg)
+    said = [text.text for text in root.iter(f"{SVG}text")]
+    assert Counter(words) == Counter(said)
+    (inner,) = root.findall(f"{SVG}g[@transform]")
+    dx, dy = map(float, inner.get("transform")[10:-1].split())
+    drawn = [[float(r.get(k)) for k in ("x", "y", "width", "height")] for r in inner.iter(f"{SVG}rect")]
+    drawn = np.array(sorted([x + dx, y + dy, w, h] for x, y, w, h in drawn))
+    assert np.allclose(drawn, np.array(sorted(places[-len(drawn) :])), atol=0.2)
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_file_that_was_there(monkeypatch, tmp_path):
+    path = tmp_path / "g.svg"
+    graph = draw(small())
+    before = graph.save(path).read_bytes()
+    monkeypatch.setattr(type(graph), "svg", property(lambda self: "\ud800"))
+    with pytest.raises(UnicodeEncodeError):
+        graph.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["g.svg"]
 
 
 # --- what readers can see --------------------------------------------------------------------------------------------

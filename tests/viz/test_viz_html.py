@@ -344,6 +344,29 @@ def test_a_fragment_opens_at_a_step_and_the_theme_can_be_changed(browser, pages)
 
 
 @needs_browser
+def test_a_reader_who_asks_for_less_motion_or_a_dark_page_gets_it(browser, pages):
+    def emulate(**wishes):
+        features = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in wishes.items()]
+        facts = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        browser.send("POST", "/goog/cdp/execute", facts)
+
+    moves = "return getComputedStyle(document.querySelector('.edge.sending path')).animationName"
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    try:
+        for motion, scheme, name, page in (
+            ("reduce", "dark", "none", "rgb(13, 17, 23)"),
+            ("no-preference", "light", "flow", "rgb(255, 255, 255)"),
+        ):
+            emulate(reduced_motion=motion, color_scheme=scheme)
+            browser.open(pages / "scalar.html")
+            browser.keys("b")
+            assert browser.script(moves) == name
+            assert browser.script(ground) == page
+    finally:
+        emulate()
+
+
+@needs_browser
 def test_a_box_reads_as_sentences_and_its_panel_closes(browser, pages):
     browser.open(pages / "scalar.html")
     label = "return document.querySelector(arguments[0]).getAttribute('aria-label')"
@@ -910,7 +933,7 @@ def test_the_widget_tells_what_is_chosen_and_chooses_what_it_is_told(browser, tm
     code = asset("widget.js").replace("export default", "const widget =")
     (tmp_path / "cell.html").write_text(
         f"""<body><div id="cell"></div><script>{code}
-        const held = {{ html: {safe_json(graph.html)}, selected: "" }}; let changed;
+        const held = {{ html: {safe_json(graph.html)}, selected: "n1" }}; let changed;
         const model = {{ get: (k) => held[k], set: (k, v) => {{ held[k] = v; }}, save_changes() {{}},
           on: (_, f) => {{ changed = f; }}, off() {{}} }};
         widget.render({{ model, el: document.getElementById("cell") }});
@@ -923,6 +946,8 @@ def test_the_widget_tells_what_is_chosen_and_chooses_what_it_is_told(browser, tm
         if browser.script(f"return {inside}.body.dataset.ready") == "yes":
             break
         time.sleep(0.1)
+    browser.settle()
+    assert browser.script(f"return {inside}.querySelector('.node.selected').id") == "n1"
     sine = next(node.id for node in graph.view.nodes if node.label == "sin")
     browser.script(f"{inside}.getElementById('{sine}').dispatchEvent(new MouseEvent('click'))")
     browser.settle()
