@@ -46,18 +46,22 @@ _LAYOUTS = ("contiguous", "fortran", "gapped", "reversed")
 
 
 def gradcase(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     dtypes: Sequence[str] = ("float64", "float32"),
     layouts: Sequence[str] = ("contiguous", "reversed"),
     orders: Sequence[int] | None = None,
     check: str | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Make a gradient test from a function that returns ``(op, args)`` or ``(op, args, kwargs)``.
+) -> Callable[..., Any]:
+    """Make a gradient test from a function that returns ``(op, args)`` or ``(op, args, kwargs)``; with options or bare.
 
     The function may take pytest's fixtures, and may stand in a class.
 
     Parameters
     ----------
+    function : callable, optional
+        Of a bare ``@gradcase``.
     dtypes : sequence of str
         "float64" is compared with the numerical reference, any other with float64.
     layouts : sequence of str
@@ -124,7 +128,7 @@ def gradcase(
         made: Callable[..., None] = marked
         return made
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def _arranged(args: Sequence[Any], layout: str) -> list[Any]:

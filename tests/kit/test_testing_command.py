@@ -29,6 +29,21 @@ def test_an_unknown_name_lists_the_known(capsys):
     with pytest.raises(SystemExit):
         main(["no_such_op"])
     assert "batch_norm" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["my_package.no_such_module"])
+    assert "no module my_package.no_such_module" in capsys.readouterr().err
+
+
+def test_inputs_of_a_course_give_way_to_those_that_fit(tmp_path, monkeypatch, capsys):
+    # CS231n's affine layer flattens its input; this one does not.
+    (tmp_path / "kit_plain_affine.py").write_text(
+        "def affine_forward(x, w, b):\n    return x @ w + b, (x, w)\n"
+        "def affine_backward(dout, cache):\n    x, w = cache\n    return dout @ w.T, x.T @ dout, dout.sum(0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["kit_plain_affine"]) == 0
+    assert "affine_backward: passed" in capsys.readouterr().out
 
 
 def test_a_module_is_checked_and_a_page_written(tmp_path, monkeypatch, capsys, temporary):

@@ -123,6 +123,10 @@ class TestSquares:
 def test_a_pair(point):
     return (lambda x: x**2), (lambda g, x: 2 * g * x), [point]
 
+@gradcase
+def test_bare(point):
+    return np.tanh, (point,)
+
 @gradcase(check="pair", dtypes=("float64",), layouts=("contiguous",))
 def test_a_wrong_pair(point):
     return (lambda x: x**2), (lambda g, x: g * x), [point]
@@ -132,7 +136,7 @@ def test_a_wrong_pair(point):
 def test_cases_take_fixtures_and_stand_in_classes_and_over_adapters(tmp_path: Path) -> None:
     (tmp_path / "test_more.py").write_text(MORE)
     result = pytest_in(tmp_path, "-p", "autodiff.testing.plugin", str(tmp_path))
-    assert "1 failed, 8 passed" in result.stdout, result.stdout
+    assert "1 failed, 14 passed" in result.stdout, result.stdout
     assert "every entry is 1/2 of what it should be" in result.stdout
 
 
