@@ -25,7 +25,7 @@ from autodiff.core import op as core
 from autodiff.core.backward import backpropagate, direction
 from autodiff.core.errors import ArgumentError, CutWarning, DTypeError, ForeignArrayError, GraphError, ShapeError
 from autodiff.core.graph import Node, Variable
-from autodiff.core.modes import current_state, is_grad_enabled, transform_depth
+from autodiff.core.modes import ORDINARY, current_state, is_grad_enabled, state_as, transform_depth
 from autodiff.core.op import wrap
 from autodiff.functions import public
 from autodiff.ops import (
@@ -187,6 +187,7 @@ class Tensor(_Base):
     def _rebind(self, array: Any) -> None:
         """Give it another array, which is the tensor's from now on."""
         node = self._node
+        views.settle(self)
         if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
             if not isinstance(node, Variable):
                 raise ShapeError(
@@ -350,6 +351,22 @@ class Tensor(_Base):
     @flat.setter
     def flat(self, value: Any) -> None:
         writing.Flat(self)[:] = value
+
+    # --- views ------------------------------------------------------------------------------------------------------
+
+    def _retake(self, leaf: bool) -> None:
+        """Its root was written into: it is to hold that, when somebody next asks (:class:`_Behind`)."""
+        ordinary = current_state() is None
+        if ordinary and isinstance(self, _Behind) and self._leaf == leaf:
+            return
+        if not ordinary or self.__class__ is not Tensor:
+            _catch_up(self, self._view.take(self._view.root), leaf)
+            return
+        self.name = self._name = self.name
+        if not leaf:
+            self._node = None
+        self._data = None
+        self.__class__ = _LeafBehind if leaf else _Behind
 
     # --- gradients --------------------------------------------------------------------------------------------------
 
@@ -1070,6 +1087,51 @@ class Tensor(_Base):
     def searchsorted(self, v: ArrayLike, side: ArrayLike = "left", sorter: ArrayLike | None = None) -> Tensor:
         """:func:`numpy.searchsorted`: a constant."""
         return np.searchsorted(self, v, side, sorter)  # type: ignore[call-overload, no-any-return]
+
+
+def _catch_up(view: Tensor, again: Tensor, leaf: bool) -> None:
+    """Give a view what it is after a write. One of a leaf was recorded before, and is the same function of it."""
+    name = view.name
+    view._data = again._data
+    if not leaf:
+        view._node = again._node
+        view.name = name
+
+
+class _Behind(Tensor):
+    """A view whose root was written into since it was last looked at. Whoever asks for its array or its node gets what
+    is there now, and it is an ordinary Tensor again: so a write costs what is looked at after it, not all that lives.
+    """
+
+    __slots__ = ()
+    _leaf = False
+
+    def _now(self) -> Tensor:
+        with state_as(ORDINARY):  # as if it had been taken when it was written
+            again = self._view.take(self._view.root)
+        leaf = self._leaf
+        self.__class__ = Tensor  # type: ignore[assignment]
+        _catch_up(self, again, leaf)
+        return self
+
+    def _set_data(self, data: Any) -> None:
+        self._now()._data = data
+
+    def _set_node(self, node: Any) -> None:
+        self._now()._node = node
+
+    _data = property(lambda self: self._now()._data, _set_data)  # type: ignore[assignment]
+    _node = property(lambda self: self._now()._node, _set_node)  # type: ignore[assignment]
+
+
+class _LeafBehind(_Behind):
+    """The same for a view of a leaf, whose node stays."""
+
+    __slots__ = ()
+    _leaf = True
+
+
+_Behind.__name__ = _Behind.__qualname__ = _LeafBehind.__name__ = _LeafBehind.__qualname__ = "Tensor"
 
 
 class Size(int):

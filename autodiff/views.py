@@ -17,7 +17,7 @@ import numpy as np
 
 from autodiff.core import op as core
 
-__all__ = ["View", "link", "live_views", "shares", "view_of"]
+__all__ = ["View", "link", "live_views", "settle", "shares", "view_of"]
 
 Step = Callable[[Any], Any]
 
@@ -105,6 +105,13 @@ def live_views(root: Any) -> Iterator[Any]:
         view = reference()
         if view is not None:
             yield view
+
+
+def settle(root: Any) -> None:
+    """Before a tensor is given another array: its views take what it holds now."""
+    if getattr(root, "_views", None):
+        for view in live_views(root):
+            view._data  # noqa: B018  # a view that is behind catches up when it is asked
 
 
 def _note(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], arrays: Sequence[Any], result: Any) -> None:

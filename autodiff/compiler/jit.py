@@ -38,6 +38,7 @@ from autodiff.core.op import wrap
 from autodiff.core.pytree import flatten
 from autodiff.tensor import Tensor
 from autodiff.trees import outline
+from autodiff.views import settle
 
 __all__ = ["jit"]
 
@@ -230,6 +231,7 @@ class Jit:
             for leaf in leaves
         ]
         for t in tensors:
+            settle(t)
             t._data = enter(t._data)
         for t, _, _, grad in saved:
             if grad is not None:

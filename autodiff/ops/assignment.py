@@ -21,7 +21,7 @@ from autodiff.ops.elementwise import astype
 from autodiff.ops.indexing import clean, set_at_
 from autodiff.ops.shaping import _tensor, array
 from autodiff.views import View, live_views, view_of
-from autodiff.writes import write_through
+from autodiff.writes import write_through, written
 
 __all__ = ["assign", "assign_row", "in_place"]
 
@@ -127,16 +127,12 @@ def _rebind(root: Any, result: Any) -> None:
     name = root.name
     data = root._data if write_through(root, result._data) else result._data
     if leaf:
-        root._rebind(data)
+        written(None, root._node)
+        root._data = data
     else:
         root._data, root._node = data, result._node
     for view in live_views(root):
-        again, its_name = view._view.take(root), view.name
-        view._data = again._data
-        if not leaf:
-            # A view of a leaf was recorded before, and is the same function of the leaf's new values.
-            view._node = again._node
-            view.name = its_name
+        view._retake(leaf)
     if name is not None:
         root.name = name
 

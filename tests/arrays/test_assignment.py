@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff as ad
+from autodiff import views
 from autodiff.core.errors import DTypeError, GraphError, NotDifferentiableError, ShapeError
 
 VIEWS = {
@@ -376,3 +377,37 @@ def test_a_write_through_a_view_of_an_array_without_axes(index):
     value, slope = ad.value_and_grad(f)(3.0)
     assert value == right
     assert slope == (6.0 if right == 9.0 else 2.0)
+
+
+def test_a_write_costs_what_is_looked_at_after_it_not_all_views_that_live(monkeypatch):
+    taken = []
+    take = views.View.take
+    monkeypatch.setattr(views.View, "take", lambda self, root: taken.append(1) or take(self, root))
+    x = ad.tensor(np.ones((100, 2)), requires_grad=True)
+    y = x * 1
+    rows = [y[i] for i in range(100)]
+    for k, row in enumerate(rows):
+        row *= k
+    assert len(taken) < 500  # every view at every write would be 10,000
+    np.testing.assert_array_equal(rows[7].data, [7, 7])
+    sum(row.sum() for row in rows).backward()
+    np.testing.assert_array_equal(x.grad, np.arange(100.0)[:, None] * [1, 1])
+
+
+def test_a_view_that_waits_for_its_values_takes_those_of_the_write():
+    x = ad.tensor(np.ones(4), requires_grad=True)
+    y = x * 1
+    a, b = y[:2], y[2:]
+    a.name = "a"
+    y[0] = 5.0
+    y[3] = 7.0
+    with ad.no_grad():  # the mode of whoever looks first is not that of the write
+        assert a.requires_grad
+        assert a.name == "a"
+    (a * b).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 7.0, 5.0, 0.0])
+    constant = ad.tensor(np.zeros(3))
+    part = constant[1:]
+    constant[1] = 4.0
+    constant.data = np.full(3, 9.0)  # another array: the view stays one of the old
+    np.testing.assert_array_equal(part.data, [4.0, 0.0])
