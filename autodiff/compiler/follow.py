@@ -160,7 +160,7 @@ class Follower:
         if entry.visits >= 2 and not entry.settled and self.prepared < _PREPARED_AT_ONCE:
             self.prepared += 1
             entry.settled = True
-            entry.code = prepared(self.workshop, entry, inputs, attrs)
+            entry.code = prepared(self.workshop, entry, inputs, attrs, result)
             if entry.code is not None:
                 at.ready.append(
                     (op, entry.code.grad, self._checked(op, entry.code) if self.check else entry.code.follow)
@@ -264,8 +264,7 @@ class Follower:
         root, seed = roots[0], seeds[0]
         for known in at.ready_passes:
             if self.made[known.root] is root and known.free is free and known.wanted == wanted:
-                checked = self.check and not any(node is not None and node.extras for node in self.made)
-                wanted_grads = self._by_the_engine(root, seed, known) if checked else None
+                wanted_grads = self.by_the_engine(root, seed, known.leaves) if self.check else None
                 grads = known.follow(self, seed)
                 if grads is not MISS:
                     if wanted_grads is not None and not same(list(grads), wanted_grads):
@@ -289,11 +288,17 @@ class Follower:
                 at.passes[key] = 1
         return None
 
-    def _by_the_engine(self, root: Any, seed: Any, known: Pass) -> list[Any]:
-        """What the engine's own pass brings to the same leaves; the graph stays as it is."""
+    def by_the_engine(self, root: Any, seed: Any, places: list[Any]) -> list[Any] | None:
+        """What the engine's own pass brings to the same leaves; the graph stays as it is. None where hooks of the
+        program's, which are called once, have a say.
+        """
+        leaves = [self.leaf(place) for place in places]
+        if any(leaf.hooks for leaf in leaves) or any(node is not None and node.extras for node in self.made):
+            return None
         token = _state.set(self._inner)
         try:
-            return engine.gradients_of([root], [seed], [self.leaf(place) for place in known.leaves], free=False)
+            with np.errstate(all="ignore"):  # the pass itself warns
+                return engine.gradients_of([root], [seed], leaves, free=False)
         finally:
             _state.reset(token)
 

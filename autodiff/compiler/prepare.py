@@ -29,9 +29,11 @@ from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
 from autodiff.watch import noted
 
-__all__ = ["Arguments", "Prepared", "Workshop", "frozen_code", "prepared", "written"]
+__all__ = ["UNLIKE", "Arguments", "Prepared", "Workshop", "frozen_code", "prepared", "written"]
 
 _AS_IT_IS = (str, bytes, np.dtype, type)
+#: What is built otherwise has no such part.
+UNLIKE = "except (AttributeError, TypeError, LookupError):"
 
 
 class Workshop:
@@ -47,8 +49,10 @@ class Workshop:
         """Bytes of it."""
         return self.scratch.memory.nbytes + self.pool.nbytes
 
-    def code(self, recorder: Recorder, arguments: list[Any], given: list[Any], outputs: Any, name: str) -> Code | None:
-        """Code for what was recorded; None if it does not give what was found while recording.
+    def code(
+        self, recorder: Recorder, arguments: list[Any], given: list[Any], outputs: Any, name: str, truth: Any
+    ) -> Code | None:
+        """Code for what was recorded; None if it does not give what was found while recording, and by the engine.
 
         Parameters
         ----------
@@ -56,6 +60,8 @@ class Workshop:
         given : list
             Their values.
         outputs : template of Recorded
+        truth : callable
+            Whether these values of the outputs are the engine's.
         """
         template = _template(outputs, recorder)
         found = _values(template)
@@ -63,7 +69,7 @@ class Workshop:
         code = Code(listing, name, self.scratch, self.pool, holds=False)
         with np.errstate(all="ignore"):
             again = code.run(*given)
-        return code if again is not MISS and same(again, found) else None
+            return code if again is not MISS and same(again, found) and truth(again) else None
 
 
 def frozen_code(
@@ -179,7 +185,8 @@ class Arguments:
     def same(self, value: Any, text: str) -> None:
         """Have it tested that a value is what it was."""
         if value is None or value.__class__ in (bool, int, str):
-            self.facts += [(text, value), (f"{text}.__class__", value.__class__)]
+            # The class first: what is equal to nothing may be an array, whose answer is another array.
+            self.facts += [(f"{text}.__class__", value.__class__), (text, value)]
         else:
             self.tests.append(f"same({text}, {self.constant(value)})")
 
@@ -220,15 +227,17 @@ class Prepared:
         self.code, self.follow, self.grad = code, follow, grad
 
 
-def prepared(workshop: Workshop, entry: Entry, inputs: Any, attrs: dict[str, Any]) -> Prepared | None:
-    """Code for an entry whose operation has just been applied to ``inputs``; None where it keeps running as it is."""
+def prepared(workshop: Workshop, entry: Entry, inputs: Any, attrs: dict[str, Any], result: Any) -> Prepared | None:
+    """Code for an entry whose operation has just been applied to ``inputs``, with this result; None where it keeps
+    running as it is.
+    """
     op = entry.op
     forward = _forward_of(op, inputs)
     if forward is None:
         return None
     for numbers in (True, False):
         try:
-            return _prepared(workshop, entry, forward, inputs, attrs, numbers)
+            return _prepared(workshop, entry, forward, inputs, attrs, result, numbers)
         except Exception as error:  # whatever a stand-in cannot do; the operation itself has just been applied
             failed = error
     entry.why = f"{type(failed).__name__}: {failed}"
@@ -245,7 +254,7 @@ def _forward_of(op: Any, inputs: Any) -> Any:
 
 
 def _prepared(
-    workshop: Workshop, entry: Entry, forward: Any, inputs: Any, attrs: dict[str, Any], numbers: bool
+    workshop: Workshop, entry: Entry, forward: Any, inputs: Any, attrs: dict[str, Any], result: Any, numbers: bool
 ) -> Prepared | None:
     op, (grad, facts, _) = entry.op, entry.key
     recorder = Recorder()
@@ -265,7 +274,7 @@ def _prepared(
         name = f"x{i}"
         parent = "None"
         if value is None:
-            taken.facts.append((name, None))
+            taken.same(None, name)
             standins.append(None)
         elif value.__class__ in PYTHON_NUMBERS:
             taken.facts.append((f"{name}.__class__", value.__class__))
@@ -284,7 +293,7 @@ def _prepared(
             standins.append(taken.take(value._data, f"{name}._data"))
             origin = fact[0]
             if origin is None:
-                taken.facts.append((f"{name}._node", None))
+                taken.same(None, f"{name}._node")
                 notes.append(f"noted({i}, {name}, {name}._data)")
             else:
                 parent = f"p{i}"
@@ -314,6 +323,7 @@ def _prepared(
     known_code = workshop.codes.get(alike) if alike is not None else None
     if known_code is None:
         forward = private(forward)
+        by_the_engine = tuple([part._data for part in result]) if result.__class__ is tuple else result._data
         with recording(recorder):
             made = forward(*standins, **given)
             out, kept = made if op.fused else (made, None)
@@ -321,7 +331,14 @@ def _prepared(
             if not all(type(part) is Recorded and isinstance(part.value, np.ndarray | np.generic) for part in parts):
                 raise Unrecordable("its result is no array")
             views = any(part.slot.storage is not None and not part.slot.storage.made for part in parts)
-            code = workshop.code(recorder, taken.standins, taken.values, (out, kept), op.name)
+            code = workshop.code(
+                recorder,
+                taken.standins,
+                taken.values,
+                (out, kept),
+                op.name,
+                lambda again: same(again[0], by_the_engine),
+            )
         if code is None:
             return None
         known_code = code, type(out) is tuple, views
@@ -333,7 +350,7 @@ def _prepared(
     if fresh:
         taken.tests.append(f"len(run.leaves) == {taken.constant(known)}")
     asked = [*taken.loads, *taken.test("return MISS")]
-    lines += ["try:", *(f"    {line}" for line in asked), "except AttributeError:", "    return MISS"]
+    lines += ["try:", *(f"    {line}" for line in asked), UNLIKE, "    return MISS"]
     lines += ["if time.lent and lent(inputs): return MISS"]
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
     lines += ["except KernelFailure:", "    return MISS"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code
-from autodiff.compiler.prepare import Arguments, Workshop, written
+from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop, written
 from autodiff.compiler.private import beginning, ours, private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded
@@ -228,7 +228,16 @@ def _prepared_pass(
             if storage is not None:
                 taking.add(storage.index)
             grads.append(g)
-        code = workshop.code(recorder, taken.standins, taken.values, tuple(grads), "backward")
+        places = [skeleton.places[leaf] for leaf in leaves]
+        by_the_engine = follower.by_the_engine(root, seed, places)
+        code = workshop.code(
+            recorder,
+            taken.standins,
+            taken.values,
+            tuple(grads),
+            "backward",
+            lambda again: by_the_engine is None or same(list(again), by_the_engine),
+        )
     if code is None:
         return None
     lines = ["made, leaves = run.made, run.leaves"]
@@ -247,13 +256,12 @@ def _prepared_pass(
         tests.append(f"len({{{', '.join(members)}}}) == {len(members)}")
     # Of a node that has been freed nothing can be taken.
     lines += ["try:", *(f"    {line}" for line in [*taken.test("return MISS"), *taken.loads])]
-    lines += ["except TypeError:", "    return MISS"]
+    lines += [UNLIKE, "    return MISS"]
     # What the graph saved is let go of as soon as it is settled that the code holds, and each array after its last use.
     letting_go = [f"n{number}.saved = s{number} = None" for number in freed]
     body = [*code.body[: code.settled], *letting_go, *code.body[code.settled :]]
     lines += ["try:", *(f"    {line}" for line in body or ["pass"]), "except KernelFailure:"]
     lines += [*([f"    if s{freed[0]} is None: raise"] if freed else []), "    return MISS"]
-    places = [skeleton.places[leaf] for leaf in leaves]
     if targets is None:
         for leaf, place, text in zip(leaves, places, code.texts, strict=True):
             lines += [f"leaf = leaves[{place}]" if place >= 0 else f"leaf = leaves[{~place}].parents[0]"]

@@ -79,7 +79,7 @@ def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims:
 def spread(g: ArrayLike, shape: tuple[int, ...], axis: int | Sequence[int] | None, keepdims: bool) -> Any:
     """A reduction's cotangent repeated over the elements that were reduced: the transpose of summing."""
     g = expand_reduced(g, axis, keepdims)
-    if type(g) in _PLAIN and prod(shape) <= _FILLED:
+    if g.__class__ in _PLAIN and prod(shape) <= _FILLED:
         filled = np.empty(shape, g.dtype)  # type: ignore[union-attr]
         filled[...] = g
         return filled

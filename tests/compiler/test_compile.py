@@ -549,3 +549,59 @@ def test_a_branch_that_is_not_taken_is_zero_in_a_prepared_pass(multiplied: bool)
     (prepared,) = step.plan.passes
     assert (".item(0)" in str(prepared.code)) is not multiplied
     assert ("vdot" in str(prepared.code)) is multiplied
+
+
+@pytest.mark.parametrize("first", range(6))
+def test_code_made_for_one_kind_of_argument_meets_another(first: int) -> None:
+    """The facts of code that is asked and does not fit may be asked of anything: an array where there was None, a slice
+    where there was a tuple, a tuple that is shorter.
+    """
+
+    def call(x: Any, index: Any, mask: Any) -> Any:
+        t = Tensor(x, requires_grad=True)
+        loss = np.sum(t[index] ** 2) + np.sum(F.scaled_dot_product_attention(t, t, t, attn_mask=mask))
+        loss.backward()
+        return loss, t.grad
+
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    indices = [(1, 2), slice(1, 3), (slice(None), -1), 0, np.array([0, 0, 2]), (np.array([0, 1]), np.array([1, 1]))]
+    masks = [None, np.tril(np.ones((3, 3), bool)), np.triu(np.full((3, 3), -1e9), 1)]
+    step = autodiff.compile(call)
+    for i in range(12):
+        index, mask = indices[(first + i // 4) % 6], masks[(first + i // 4) % 3]
+        assert same_bits(step(x, index, mask), call(x, index, mask))
+    for index in indices:
+        for mask in masks:
+            assert same_bits(step(x, index, mask), call(x, index, mask))
+
+
+def test_what_is_recorded_is_what_the_engine_does() -> None:
+    """The einsum of three reads its cotangent as BLAS finds it in memory: full, not repeated."""
+    slopes = autodiff.grad(lambda a, b, c: np.einsum("bij,bjk,kl->bl", a, b, c).sum() ** 2, argnums=(0, 1, 2))
+    step, whole = autodiff.compile(slopes), autodiff.jit(slopes)
+    for i in range(6):
+        r = np.random.default_rng(i)
+        a, b, c = r.normal(size=(2, 3, 3)), r.normal(size=(2, 3, 3)), r.normal(size=(3, 2))
+        wanted = slopes(a, b, c)
+        assert same_bits(step(a, b, c), wanted)
+        assert same_bits(whole(a, b, c), wanted)
+    assert step.replays
+
+
+@pytest.mark.parametrize("where", ["prepare", "walked"])
+def test_code_that_differs_from_the_engine_is_not_adopted(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded is compared with the engine's own result, forward and back, before it serves."""
+    from autodiff.compiler import walked
+    from autodiff.compiler.private import private
+
+    def another(function: Any) -> Any:
+        made = private(function)
+        return lambda *args, **kwargs: made(*args, **kwargs) * 1.5
+
+    monkeypatch.setattr(f"autodiff.compiler.{where}.private", another)
+    monkeypatch.setattr(walked, "_shadows", {})
+    slope = autodiff.grad(lambda x: np.sum(np.sinh(x) * 3))
+    step = autodiff.compile(slope)
+    for i in range(5):
+        assert same_bits(step(np.ones(3) * i), slope(np.ones(3) * i))
+    assert not (step.plan.passes if where == "walked" else any(entry.code for entry in step.plan.entries))
