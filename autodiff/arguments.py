@@ -49,7 +49,7 @@ def refuse_wrong(owner: str, given: Iterable[tuple[str, Any]], annotations: dict
     --------
     >>> refuse_wrong("Linear", [("in_features", 2.5)], {"in_features": "int"})
     Traceback (most recent call last):
-    autodiff.core.errors.ArgumentError: Linear: in_features must be an integer, got 2.5
+    autodiff.ArgumentError: Linear: in_features must be an integer, got 2.5
     """
     for name, value in given:
         kind, _, rest = str(annotations.get(name, "")).partition(" | ")
