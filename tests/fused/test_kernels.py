@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff as ad
+import nn
 import optim
 from autodiff import fused, kernels
 from autodiff.core.errors import ArgumentError
@@ -605,3 +606,26 @@ def test_the_switch(monkeypatch, rng):
         monkeypatch.setenv("AUTODIFF_KERNELS", variable)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert word in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False, "batch_first": True}]
+)
+def test_lstm_layers_have_the_bits_of_numpy(dtype: type, options: dict[str, object]) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.LSTM(6, 64, **options)
+    for p in layer.parameters():
+        p.data = rng.normal(scale=0.5, size=p.shape).astype(dtype)
+    x = rng.normal(size=(5, 40, 6)).astype(dtype)
+    found = []
+    for mode in ("numpy", "numba"):
+        with using(mode):
+            t = ad.Tensor(x, requires_grad=True)
+            layer.zero_grad()
+            out, (h, c) = layer(t)
+            (np.sum(out**2) + np.sum(np.sin(h)) + np.sum(c**3)).backward()
+            found.append(
+                [v.tobytes() for v in (out.data, h.data, c.data, t.grad, *(p.grad for p in layer.parameters()))]
+            )
+    assert found[0] == found[1]
