@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["RateSearch", "Trainer"]
+
+
+class _Layer(Protocol):
+    """A module, to type checkers: its call has the signature of its ``forward``, which they do not take for a call."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class Trainer:
@@ -122,7 +128,7 @@ class Trainer:
     def __init__(
         self,
         model: Any,
-        loss: Callable[..., Tensor] | None,
+        loss: Callable[..., Tensor] | _Layer | None,
         optimizer: Any,
         schedule: Schedule | None = None,
         *,
@@ -164,7 +170,7 @@ class Trainer:
                 "Trainer: the optimizer holds none of the model's parameters; make it of model.parameters()"
             )
         self.model = model
-        self.loss = loss
+        self.loss: Any = loss
         self.optimizer = optimizer
         self.schedule = schedule
         self.schedule_per = schedule_per
