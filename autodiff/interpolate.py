@@ -504,8 +504,8 @@ class RegularGridInterpolator:
             # A spline is linear in its data: that of the unit vectors gives the weight of every point.
             weights = [CubicSpline(p, np.eye(p.size))(at[:, i]) for i, p in enumerate(self.grid)]
             value = np.einsum("mi,i...->m...", weights[0], self.values)
-            for weight in weights[1:]:
-                value = np.einsum("mi,mi...->m...", weight, value)
+            for further in weights[1:]:
+                value = np.einsum("mi,mi...->m...", further, value)
         else:
             value = 0.0
             for corner in itertools.product((0, 1), repeat=dimensions):
