@@ -74,7 +74,8 @@ def check_pair(
     Raises
     ------
     GradientMismatch
-        If a gradient is wrong, has a wrong shape, or the backward pass writes into the inputs or ``dout``.
+        If a gradient is wrong, has a wrong shape, or the backward pass writes into the inputs or ``dout``. It may turn
+        ``dout`` into the gradient that it returns, as courses do (``dout[x <= 0] = 0; return dout``).
     ArgumentError
         If no input is a floating array, or the two functions do not fit together: the number of gradients, of outputs.
 
