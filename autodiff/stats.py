@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from math import log, pi
-from operator import and_
+from operator import add, and_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,9 +89,13 @@ def _in_one_precision(*values: Any) -> list[Any]:
     return [_tensor(np.asarray(v, kind)) if number else _tensor(v) for v, number in zip(values, weak, strict=True)]
 
 
-def _finished(made: Any, good: Any, dtype: Any) -> Any:
-    """NaN where a parameter is not allowed, in the precision of what went in."""
-    made = made if np.all(good) else where(good, made, np.nan)
+def _finished(made: Any, good: Any, dtype: Any, given: Sequence[Any]) -> Any:
+    """NaN where a parameter is not allowed, in the precision of what went in; and so are the derivatives there in all
+    that is given.
+    """
+    if not np.all(good):
+        unknown = np.where(good, 0.0, np.nan)
+        made = where(good, made, reduce(add, (where(good, 0.0, a) * unknown for a in given), unknown))
     return made if made.dtype == dtype or made.dtype.kind == "c" else made.astype(dtype)
 
 
@@ -210,11 +214,12 @@ class Continuous(_Named):
         """The point, shapes, loc and scale as Tensors, with what is not allowed replaced by 1; and where all is."""
         *given, loc, scale = self._arranged(args, named, loc=loc, scale=scale)
         x, middle, width, *shapes = _in_one_precision(at, loc, scale, *given)
+        given = [x, middle, width, *shapes]
         good = self._valid(*(bare(a) for a in shapes)) & (bare(width) > 0)
         if not np.all(good):
             shapes = [where(good, a, 1.0) for a in shapes]
             width = where(good, width, 1.0)
-        return x, shapes, middle, width, good
+        return x, shapes, middle, width, good, given
 
     def _apply(
         self,
@@ -230,7 +235,7 @@ class Continuous(_Named):
         """``formula`` of the standardised variable, the shape parameters and the scale; constants below and above the
         support.
         """
-        point, shapes, middle, width, good = self._parameters(x, args, loc, scale, named)
+        point, shapes, middle, width, good, given = self._parameters(x, args, loc, scale, named)
         z = (point - middle) / width
         low, high = self._support
         at = z._array
@@ -243,7 +248,7 @@ class Continuous(_Named):
             # defined for.
             inside = low + 0.5 if np.isfinite(low) else 0.0
             made = where(under, below, where(over, above, formula(where(under | over, inside, z), *shapes, width)))
-        return _finished(made, good, z.dtype)
+        return _finished(made, good, z.dtype, given)
 
     def logpdf(
         self, x: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object
@@ -279,13 +284,14 @@ class Continuous(_Named):
 
     def _inverse(self, formula: Formula, ends: Any, q: Any, args: Any, loc: Any, scale: Any, named: Any) -> Any:
         """``formula`` of a probability within (0, 1), the ends of the support at 0 and 1, NaN beyond."""
-        p, shapes, middle, width, good = self._parameters(q, args, loc, scale, named)
+        p, shapes, middle, width, good, given = self._parameters(q, args, loc, scale, named)
         p = p * 1.0
         inner = (p._array > 0) & (p._array < 1)
+        good = good & (p._array >= 0) & (p._array <= 1)
         made = formula(p if np.all(inner) else where(inner, p, 0.5), *shapes)
         if not np.all(inner):
-            made = where(inner, made, np.where(p._array == 0, ends[0], np.where(p._array == 1, ends[1], np.nan)))
-        return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype))
+            made = where(inner, made, np.where(p._array == 0, ends[0], ends[1]))
+        return _finished(made * width + middle, good, np.result_type(p.dtype, width.dtype), given)
 
     def ppf(self, q: ArrayLike, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The point below which the probability is ``q``: the inverse of ``cdf``; NaN outside of [0, 1]."""
@@ -297,8 +303,8 @@ class Continuous(_Named):
 
     def _constant(self, formula: Formula, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> Any:
         """``formula`` of the shape parameters, loc and scale."""
-        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, named)
-        return _finished(formula(shapes, middle, width), good, width.dtype)
+        _, shapes, middle, width, good, given = self._parameters(0.0, args, loc, scale, named)
+        return _finished(formula(shapes, middle, width), good, width.dtype, given)
 
     def entropy(self, *args: object, loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, **named: object) -> Tensor:
         """The differential entropy, ``-E log pdf``."""
@@ -388,7 +394,7 @@ class Continuous(_Named):
             Must be given.
         """
         source = _generator(self.name, random_state)
-        _, shapes, middle, width, good = self._parameters(0.0, args, loc, scale, dict(named))
+        _, shapes, middle, width, good, _ = self._parameters(0.0, args, loc, scale, dict(named))
         if not np.all(good):
             raise ArgumentError(f"{self.name}.rvs: a parameter is not allowed (scale and most shapes must be positive)")
         shape = np.broadcast_shapes(*(part.shape for part in (*shapes, middle, width)))
@@ -850,20 +856,20 @@ class Discrete(_Named):
         self.name, self.shapes, self._least, self._most, self._valid = name, shapes.split(), least, most, valid
         self._logpmf, self._cdf, self._sf, self._mean, self._var = logpmf, cdf, sf, mean, var
 
-    def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any]:
+    def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any, list[Any]]:
         *given, loc = self._arranged(args, named, loc=loc)
         shapes = [a * 1.0 for a in _in_one_precision(*given)]
         if getattr(loc, "_node", None) is not None:
             raise NotDifferentiableError(f"{self.name}: loc moves whole numbers and has no gradient; give a number")
-        good = self._valid(*(bare(a) for a in shapes))
+        given, good = shapes, self._valid(*(bare(a) for a in shapes))
         if not np.all(good):
             shapes = [where(good, a, 0.5) for a in shapes]
-        return shapes, np.asarray(bare(loc)), good
+        return shapes, np.asarray(bare(loc)), good, given
 
     def _apply(
         self, formula: Formula, below: float, above: float, k: Any, args: Any, loc: Any, named: Any, mass: bool = False
     ) -> Any:
-        shapes, middle, good = self._parameters(args, loc, named)
+        shapes, middle, good, given = self._parameters(args, loc, named)
         at = np.asarray(bare(k), float) - middle
         counts, most = np.floor(at), self._most(*(bare(a) for a in shapes))
         under = (counts < self._least) | (mass & (counts != at))
@@ -873,7 +879,7 @@ class Discrete(_Named):
         made = formula(np.where(outside | np.isnan(at), stand_in, counts), *shapes)
         if np.any(outside):
             made = where(under, below, where(over, above, made))
-        return _finished(made, good & ~np.isnan(at), np.result_type(*(a.dtype for a in shapes)))
+        return _finished(made, good & ~np.isnan(at), np.result_type(*(a.dtype for a in shapes)), given)
 
     def logpmf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of ``k``; -inf where ``k`` is no count."""
@@ -914,17 +920,17 @@ class Discrete(_Named):
 
     def mean(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The mean."""
-        shapes, middle, good = self._parameters(args, loc, named)
-        return _finished(self._mean(*shapes) + middle, good, np.result_type(*(a.dtype for a in shapes)))  # type: ignore[no-any-return]
+        shapes, middle, good, given = self._parameters(args, loc, named)
+        return _finished(self._mean(*shapes) + middle, good, np.result_type(*(a.dtype for a in shapes)), given)  # type: ignore[no-any-return]
 
     def var(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The variance."""
-        shapes, middle, good = self._parameters(args, loc, named)
-        return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)))  # type: ignore[no-any-return]
+        shapes, middle, good, given = self._parameters(args, loc, named)
+        return _finished(self._var(*shapes) + 0 * middle, good, np.result_type(*(a.dtype for a in shapes)), given)  # type: ignore[no-any-return]
 
     def entropy(self, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The entropy, ``-E log pmf``, summed over the counts that matter."""
-        shapes, _, good = self._parameters(args, loc, named)
+        shapes, _, good, given = self._parameters(args, loc, named)
         there = getattr(require("scipy.stats"), self.name)
         last = 1.5 * there.isf(1e-15, *(bare(a) for a in shapes)) + 10
         counts = np.arange(self._least, np.max(last, where=np.isfinite(last), initial=self._least) + 1)
@@ -932,7 +938,7 @@ class Discrete(_Named):
         term = self._apply(self._logpmf, -np.inf, -np.inf, counts, tuple(parts), 0, {}, mass=True)
         kept = np.isfinite(bare(term))
         made = -np.sum(np.exp(term) * where(kept, term, 0.0), axis=-1)
-        return made if np.all(good) else where(good, made, np.nan)  # type: ignore[no-any-return]
+        return _finished(made, good, made.dtype, given)  # type: ignore[no-any-return]
 
     def rvs(
         self,

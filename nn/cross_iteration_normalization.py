@@ -74,7 +74,7 @@ class _CrossIterationBatchNorm(ChannelNorm):
     num_batches_tracked, past_count : buffer, int64 scalar
         Training batches seen; past iterations held, at most ``buffer_num``, the latest first.
     past_mean, past_var : buffer (buffer_num, C)
-    past_mean_grad, past_var_grad, past_weight : buffer, ``(buffer_num, *weight.shape)``
+    past_mean_grad, past_var_grad, past_weight : buffer (buffer_num, C, ...)
         Without ``layer`` these five are None until first needed and never part of the state_dict.
 
     Notes

@@ -307,3 +307,24 @@ def test_odeint_misuse():
     with pytest.raises(ArgumentError, match="explodes"), np.errstate(all="ignore"):
         odeint(lambda y, t: y * y, 1.0, [0.0, 2.0], mxstep=200)
     assert odeint(decay, 1, [0.0]).tolist() == [1.0]
+
+
+UNKNOWN = {
+    "gamma.ppf of 2": (lambda q, a: ours.gamma.ppf(q, a), 2.0, 1.5),
+    "gamma.ppf of -1": (lambda q, a: ours.gamma.ppf(q, a), -1.0, 1.5),
+    "gamma.cdf": (lambda x, a: ours.gamma.cdf(x, a), 2.0, -1.5),
+    "norm.logpdf": (lambda x, scale: ours.norm.logpdf(x, scale=scale), 2.0, 0.0),
+    "t.sf": (lambda x, df: ours.t.sf(x, df), 2.0, np.nan),
+    "gamma.entropy": (lambda a, loc: ours.gamma.entropy(a, loc=loc), -1.0, 0.0),
+    "poisson.logpmf": (lambda mu: ours.poisson.logpmf(3, mu), -1.0),
+    "poisson.entropy": (lambda mu: ours.poisson.entropy(mu), -1.0),
+    "binom.mean": (lambda n, p: ours.binom.mean(n, p), 3.0, 1.5),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_has_no_value_has_no_derivative(what):
+    f, *at = UNKNOWN[what]
+    assert np.isnan(f(*at))
+    assert np.isnan(ad.grad(f, argnums=tuple(range(len(at))))(*at)).all()
+    assert all(np.isnan(ad.jvp(f, tuple(at), tuple(tangent))[1]) for tangent in np.eye(len(at)))
