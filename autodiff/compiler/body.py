@@ -136,6 +136,8 @@ class Body:
         recorder.decided = self.tracer.truth
         with self._recording():
             self._forward(f, carry, x, tracked)
+        if recorder.refused:  # and the body caught what told it
+            raise Unrecordable(recorder.refused)
         self.ops = recorder.ops
         self.calls = self.tracer.calls
         self.values = [value for value, _ in self.tracer.closed.values()]

@@ -244,6 +244,8 @@ class Jit:
             with recording(recorder):
                 result = private(self._function)(*args, **kwargs, **(static or {}))
                 tracer.refuse_other_draws()
+                if recorder.refused:  # and the function caught what told it
+                    raise Unrecordable(recorder.refused)
                 if any(group[key] != value for group, was in options for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)

@@ -16,7 +16,7 @@ import operator
 import weakref
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -282,6 +282,7 @@ class Recorder:
         self.begun = 0  # how many calls there were when the latest hand-derived backward began
         self.errors: Any = None
         self.decided: Any = None  # called when a value decides
+        self.refused = ""  # why the recording cannot stand
         self.moved: set[int] = set()  # storages whose values are no longer what they are here
         self.storages: dict[int, Storage] = {}
         self.known: dict[int, Slot] = {}
@@ -304,10 +305,15 @@ class Recorder:
         slot = self._new("argument", value, self._storage(value, made=False))
         return self.standin(slot)
 
+    def refuse(self, reason: str) -> NoReturn:
+        """Ends the recording, also where the function goes on as if nothing had been said."""
+        self.refused = self.refused or reason
+        raise Unrecordable(reason)
+
     def read(self, standin: Recorded, reason: str) -> None:
         """A value left for Python."""
         if self.live:
-            raise Unrecordable(reason)
+            self.refuse(reason)
 
     def truth(self, standin: Recorded) -> bool:
         """A value decided which way to go: the list holds where it decides the same."""
@@ -324,7 +330,7 @@ class Recorder:
             return target(*bare(args), **bare(kwargs))
         op = Op("call", target, self._template(args), self._template(kwargs))
         if self.moved and any(s.storage is not None and s.storage.index in self.moved for s in reads(op)):
-            raise Unrecordable("it reads a declared array after an optimiser's step; read it before, or after the call")
+            self.refuse("it reads a declared array after an optimiser's step; read it before, or after the call")
         told = self._written_as_told(target, args, kwargs)
         self._note_writes(op, told)  # before anything is written
         result = target(*bare(args), **bare(kwargs))
@@ -489,12 +495,12 @@ class Recorder:
         storages = []
         for array in written:
             if type(array) is not Recorded:
-                raise Unrecordable("it writes into an array that it did not make")
+                self.refuse("it writes into an array that it did not make")
             slot = array.slot
             if slot.storage is None:
                 continue
             if not slot.storage.made:
-                raise Unrecordable("it writes into an array that it was given")
+                self.refuse("it writes into an array that it was given")
             storages.append(slot.storage)
         op.writes = tuple(storages)
 

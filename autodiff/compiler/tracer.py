@@ -50,14 +50,14 @@ class Tracer:
     def apply(self, op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None) -> Any:
         """See :func:`autodiff.core.op.apply`."""
         if self.stepped:
-            raise Unrecordable(f"{op.name} comes after an optimiser's step; return what it needs, or step last")
+            self.recorder.refuse(f"{op.name} comes after an optimiser's step; return what it needs, or step last")
         arrays: list[Any] = []
         parents: list[Any] = []
         for i, value in enumerate(inputs):
             tensor = hasattr(value, "_node")
             array: Any = value._data if tensor else value if is_standin(value) else core.coerce(op, i, value)
             if tensor and type(array) is not Recorded and self._is_foreign(value):
-                raise Unrecordable(
+                self.recorder.refuse(
                     f"a {'parameter' if value.__class__ is not Tensor else 'tensor that requires a gradient'} of shape"
                     f" {array.shape} that is in no declared state; name it, or its module, in state=(...)"
                 )
@@ -112,7 +112,7 @@ class Tracer:
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers of the library's, drawn anew in every call."""
         if not any(generator is one for one in self.declared.generators):
-            raise Unrecordable("random numbers from a generator that is not declared; name it in state=(...)")
+            self.recorder.refuse("random numbers from a generator that is not declared; name it in state=(...)")
         self.refuse_other_draws()
         op = Op("draw", draw, (generator, *args))
         drawn = self.recorder._noted(op, draw(generator, *args))
@@ -123,7 +123,7 @@ class Tracer:
         """A declared generator moves by the library's draws alone: other numbers are not seen."""
         for generator in self.declared.generators:
             if repr(generator.bit_generator.state) != self._come_to[id(generator)]:
-                raise Unrecordable(
+                self.recorder.refuse(
                     "a declared generator is drawn from by the function itself; draw before, and pass the numbers as an"
                     " argument"
                 )
@@ -131,7 +131,7 @@ class Tracer:
     def step(self, optimizer: Any) -> None:
         """An optimiser's step, which every call makes after all else."""
         if not any(optimizer is one for one in self.declared.optimizers):
-            raise Unrecordable("a step of an optimiser that is not declared; name it in state=(...)")
+            self.recorder.refuse("a step of an optimiser that is not declared; name it in state=(...)")
         self.stepped.append(optimizer)
         arrays = [p._data for group in optimizer.param_groups for p in group["params"] if is_standin(p._data)]
         self.recorder.moved |= {a.slot.storage.index for a in arrays if a.slot.storage is not None}
@@ -139,8 +139,7 @@ class Tracer:
             if t._node.__class__ is Variable:
                 self.taken.setdefault(id(t), t._node._grad)
 
-    @staticmethod
-    def truth(found: bool) -> None:
+    def truth(self, found: bool) -> None:
         """A value decides: within the library the list holds while it decides the same; elsewhere it is refused."""
         frame = sys._getframe(2)
         while frame.f_code.co_name in ("truth", "__bool__") and frame.f_back is not None:
@@ -150,7 +149,7 @@ class Tracer:
         except KeyError:
             name = ""  # code that was executed among names of its own
         if str(name).partition(".")[0] not in ("autodiff", "nn", "optim"):
-            raise Unrecordable("a value is read into `if`, `while`, `and` or bool(); use np.where instead")
+            self.recorder.refuse("a value is read into `if`, `while`, `and` or bool(); use np.where instead")
 
 
 class Declared:

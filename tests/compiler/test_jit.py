@@ -638,3 +638,33 @@ def test_a_tangent_that_vanishes_is_followed() -> None:
     compiled = autodiff.jit(autodiff.jacfwd(f))
     for _ in range(2):
         np.testing.assert_array_equal(compiled(theta), autodiff.jacfwd(f)(theta))
+
+
+def _caught(x: Any) -> Any:
+    try:
+        return x * 2 if np.sum(x) > 0 else x * 3
+    except Exception:
+        return x * 5
+
+
+def _read_and_caught(x: Any) -> Any:
+    try:
+        scale = float(np.sum(x))
+    except BaseException:
+        scale = 7.0
+    return x * scale
+
+
+@pytest.mark.parametrize("f", [_caught, _read_and_caught])
+def test_a_refusal_stands_where_the_function_catches_it(f: Any) -> None:
+    with pytest.raises(CompileError, match="cannot be followed"):
+        autodiff.jit(f)(np.ones(2))
+
+    def body(carry: Any, x: Any) -> Any:
+        return np.sin(f(carry)), x
+
+    found, _ = autodiff.scan(body, np.ones(2), np.ones(600))
+    expected = np.ones(2)
+    for _ in range(600):
+        expected = np.sin(f(expected))
+    np.testing.assert_array_equal(found, expected)
