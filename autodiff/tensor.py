@@ -1107,11 +1107,18 @@ class _Behind(Tensor):
     _leaf = False
 
     def _now(self) -> Tensor:
+        leaf = getattr(self, "_leaf", None)
+        if leaf is None:  # another thread looked first
+            return self
         with state_as(ORDINARY):  # as if it had been taken when it was written
             again = self._view.take(self._view.root)
-        leaf = self._leaf
+        # It is a Tensor again when it holds everything, since another thread may look at it meanwhile.
+        Tensor._data.__set__(self, again._data)  # type: ignore[attr-defined]
+        if not leaf:
+            Tensor._node.__set__(self, again._node)  # type: ignore[attr-defined]
         self.__class__ = Tensor  # type: ignore[assignment]
-        _catch_up(self, again, leaf)
+        if not leaf:
+            self.name = getattr(self, "_name", None)
         return self
 
     def _set_data(self, data: Any) -> None:

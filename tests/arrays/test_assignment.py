@@ -4,6 +4,9 @@ The law: any program of reads, views, writes and in-place operations leaves ever
 it, and the gradient of what it computes equals central differences of the program run by NumPy.
 """
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -411,3 +414,29 @@ def test_a_view_that_waits_for_its_values_takes_those_of_the_write():
     constant[1] = 4.0
     constant.data = np.full(3, 9.0)  # another array: the view stays one of the old
     np.testing.assert_array_equal(part.data, [4.0, 0.0])
+
+
+def test_threads_that_look_at_a_written_view_together_see_what_was_written():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(150):
+            y = ad.tensor(np.arange(6.0), requires_grad=True) * 2
+            view = y[1:4]
+            view.name = "v"
+            y[...] = y * 3
+            start, seen = threading.Barrier(4), []
+
+            def look(view=view, start=start, seen=seen):
+                start.wait()
+                seen.append(float(np.sum(view).detach()))
+
+            threads = [threading.Thread(target=look) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert seen == [36.0] * 4
+            assert view.name == "v"
+    finally:
+        sys.setswitchinterval(interval)
