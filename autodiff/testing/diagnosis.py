@@ -54,6 +54,8 @@ def diagnose(report: Report, problem: Any) -> list[str]:
             "entries that tie have shares of one gradient, which must add up to it: give it to one of them (a running"
             " or first index, not a mask x == max) or divide it by their number"
         )
+        if not any(e.index is not None for e in failed):
+            return hints  # a direction across the ties tells no more
     elif not first and any(e.argument == -2 for e in failed):
         return ["the gradient is right and the derivative in forward mode is not: look at the operation's tangent rule"]
     elif not first:

@@ -171,11 +171,17 @@ class Report:
             self.doubts.append(words)
 
     def worst_of(self) -> dict[tuple[int, str], Entry]:
-        """The worst entry of every argument in each order, by (order, label)."""
+        """The worst entry of every argument in each order, by (order, label); of those that fail,
+        one that names its place before a random direction.
+        """
         found: dict[tuple[int, str], Entry] = {}
+
+        def rank(entry: Entry) -> tuple[bool, bool, float]:
+            return entry.verdict == "fail", entry.index is not None or bool(entry.together), entry.excess
+
         for entry in self.entries:
             key = (entry.order, entry.label or str(entry.argument))
-            if key not in found or entry.excess > found[key].excess:
+            if key not in found or rank(entry) > rank(found[key]):
                 found[key] = entry
         return found
 
