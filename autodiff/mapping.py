@@ -327,7 +327,7 @@ def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike =
     Raises
     ------
     ArgumentError
-        If no argument is mapped, or the lengths along the mapped axes differ.
+        If an axis is no number, no argument is mapped, or the lengths along the mapped axes differ.
 
     Notes
     -----
@@ -351,6 +351,11 @@ def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike =
     """
     if not callable(f):
         raise ArgumentError(f"vmap: needs a function, got {type(f).__name__}")
+    for words, axis in [("in_axes", leaf) for leaf in flatten(in_axes)[0]] + [
+        ("out_axes", leaf) for leaf in flatten(out_axes)[0]
+    ]:
+        if axis is not None and not isinstance(axis, (int, np.integer)):
+            raise ArgumentError(f"vmap: {words} takes axes, got {type(axis).__name__}; write vmap(f)(x) to call it")
     looped: list[str] = []  # not reached through ``mapped``, which would refer to itself
 
     @wraps(f)

@@ -160,3 +160,9 @@ def test_tangents_of_vectors_that_are_arbitrary_are_pushed_example_by_example():
     found = ad.vmap(ad.jacfwd(turn))(points)
     np.testing.assert_allclose(np.abs(found), [[[0.0, 1.0]] * 2] * 2, atol=1e-14)
     np.testing.assert_allclose(found, [ad.jacfwd(turn)(point) for point in points])
+
+
+@pytest.mark.parametrize("given", [(np.ones(3),), (1.5,), (0, np.ones(2)), ((0, 2.0),)])
+def test_axes_are_numbers_and_arguments_come_in_a_call_of_their_own(given):
+    with pytest.raises(ad.ArgumentError, match=r"write vmap\(f\)\(x\)"):
+        ad.vmap(np.sin, *given)
