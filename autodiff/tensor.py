@@ -1115,7 +1115,7 @@ class _Behind(Tensor):
         # It is a Tensor again when it holds everything, since another thread may look at it meanwhile.
         Tensor._data.__set__(self, again._data)  # type: ignore[attr-defined]
         if not leaf:
-            Tensor._node.__set__(self, again._node)  # type: ignore[attr-defined]
+            Tensor._node.__set__(self, again._node)  # type: ignore[union-attr]
         self.__class__ = Tensor  # type: ignore[assignment]
         if not leaf:
             self.name = getattr(self, "_name", None)
