@@ -392,7 +392,7 @@ class _Sources:
             del everything
         self._found = [thing for thing in self._found if not isinstance(thing, random.SystemRandom)]
         self._before = list(map(_source_state, self._found))
-        self._python, self._alone = random.getstate(), threading.active_count() == 1
+        self._python = random.getstate()
         self._numpy = np.random.get_state()[2], np.random.get_state()[1].tobytes()  # type: ignore[index,union-attr]  # noqa: NPY002
 
     def drawn(self) -> str:
@@ -402,10 +402,9 @@ class _Sources:
             return "NumPy's global generator"
         if self._python != random.getstate():
             return "Python's random module"
-        if self._alone and threading.active_count() == 1:
-            for source, before in zip(self._found, self._before, strict=True):
-                if _source_state(source) != before:
-                    return f"a generator ({type(source).__name__}) that is not declared"
+        for source, before in zip(self._found, self._before, strict=True):
+            if _source_state(source) != before:
+                return f"a generator ({type(source).__name__}) that is not declared"
         return ""
 
 
