@@ -360,7 +360,7 @@ class Tensor(_Base):
         if ordinary and isinstance(self, _Behind) and self._leaf == leaf:
             return
         if not ordinary or self.__class__ is not Tensor:
-            _catch_up(self, self._view.take(self._view.root), leaf)
+            _catch_up(self, self._view.take(self._view.root), leaf, self.name)
             return
         self.name = self._name = self.name
         if not leaf:
@@ -1089,12 +1089,17 @@ class Tensor(_Base):
         return np.searchsorted(self, v, side, sorter)  # type: ignore[call-overload, no-any-return]
 
 
-def _catch_up(view: Tensor, again: Tensor, leaf: bool) -> None:
-    """Give a view what it is after a write. One of a leaf was recorded before, and is the same function of it."""
-    name = view.name
-    view._data = again._data
+def _catch_up(view: Tensor, again: Tensor, leaf: bool, name: str | None) -> None:
+    """Give a view what it is after a write. One of a leaf was recorded before, and is the same function of it.
+
+    One that is behind is a Tensor again when it holds everything, since another thread may look at it meanwhile.
+    """
+    Tensor._data.__set__(view, again._data)  # type: ignore[attr-defined]
     if not leaf:
-        view._node = again._node
+        Tensor._node.__set__(view, again._node)  # type: ignore[union-attr]
+    if isinstance(view, _Behind):
+        view.__class__ = Tensor  # type: ignore[assignment]
+    if not leaf:
         view.name = name
 
 
@@ -1112,13 +1117,7 @@ class _Behind(Tensor):
             return self
         with state_as(ORDINARY):  # as if it had been taken when it was written
             again = self._view.take(self._view.root)
-        # It is a Tensor again when it holds everything, since another thread may look at it meanwhile.
-        Tensor._data.__set__(self, again._data)  # type: ignore[attr-defined]
-        if not leaf:
-            Tensor._node.__set__(self, again._node)  # type: ignore[union-attr]
-        self.__class__ = Tensor  # type: ignore[assignment]
-        if not leaf:
-            self.name = getattr(self, "_name", None)
+        _catch_up(self, again, leaf, getattr(self, "_name", None))
         return self
 
     def _set_data(self, data: Any) -> None:
