@@ -9,7 +9,7 @@ To prepare is to *record* the NumPy calls (``record.py``, on the stand-ins of ``
 ``private.py``), to simplify the list (``listing.py``, ``passes/``), to lay out memory (``layout.py``), to write a
 function (``emit.py``) and to *check* that it gives the same bits (``check.py``).
 
-``jit.py`` is the same under JAX's contract, with ``tracer.py``, and ``steady.py`` for most calls.
+``jit.py`` is the same under JAX's contract, with ``tracer.py``, and ``guarded.py`` for most calls.
 ``scan.py`` records a loop's body (``body.py``) for a native loop (``native.py``) or plan calls (``stepped.py``).
 """
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from autodiff.compiler.layout import LEASED, Buffer, Pool, Scratch, place
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.passes import cheaper
+from autodiff.compiler.passes import strength
 from autodiff.compiler.passes.chains import Chain
-from autodiff.compiler.passes.cheaper import as_operand, cheapen
 from autodiff.compiler.passes.fusion import fuse
 from autodiff.compiler.passes.simplify import (
     COPIES,
@@ -31,6 +30,7 @@ from autodiff.compiler.passes.simplify import (
     fold,
     share,
 )
+from autodiff.compiler.passes.strength import as_operand, reduce_strength
 from autodiff.compiler.private import vanished
 from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in
 
@@ -79,8 +79,8 @@ _SHAPED = {
     np.dot,
     np.matmul,
     np.einsum,
-    cheaper.c_einsum,
-    cheaper.short,
+    strength.c_einsum,
+    strength.short,
     np.concatenate,
     np.stack,
     np.where,
@@ -145,7 +145,7 @@ class Code:
         share(listing)
         drop(listing)
         decide_first(listing)
-        cheapen(listing.ops)
+        reduce_strength(listing.ops)
         elide_copies(listing)
         drop(listing)
         listing.ops = fuse(listing.recorder, listing.ops, listing.outputs, listing.constants, listing.creator)
@@ -314,7 +314,7 @@ class Code:
             return f"np_{name}"
         if isinstance(target, Chain):
             return self._constant(target, "chain")
-        if name and getattr(cheaper, name, None) is target:
+        if name and getattr(strength, name, None) is target:
             self.scope[name] = target
             return name
         if name and getattr(np.linalg, name, None) is target:
@@ -417,7 +417,7 @@ class Code:
             if not kwargs and target not in _OUT_BY_NAME:
                 return f"{self._callable(target)}({', '.join([*args, name])})"
             return f"{self._callable(target)}({', '.join([*args, *kwargs, f'out={name}'])})"
-        if getattr(target, "__name__", "") == "reduce" or target is cheaper.short:
+        if getattr(target, "__name__", "") == "reduce" or target is strength.short:
             args[3] = name
             return f"{self._callable(target)}({', '.join(args + kwargs)})"
         if type(target) is Method:

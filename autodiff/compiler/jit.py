@@ -24,11 +24,11 @@ import numpy as np
 
 from autodiff import kernels
 from autodiff.compiler.emit import MISS
+from autodiff.compiler.guarded import Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded, bare
-from autodiff.compiler.steady import Traced, Watch
 from autodiff.compiler.trace import layout_of
 from autodiff.compiler.tracer import Declared, Tracer, gradient_of, is_standin
 from autodiff.core.errors import ArgumentError, CompileError
@@ -80,7 +80,7 @@ class Jit:
         #: Whose latest call it was: this one's, or that of one that declares a module among the arguments, too.
         self._latest: Jit | None = None
         #: What serves a call that finds everything as the last one left it, and under which setting of the kernels.
-        self._steady: Any = None
+        self._guarded: Any = None
         self._setting: Any = None
         if static_argnames:
             self._signature: Any = inspect.signature(function)
@@ -149,10 +149,10 @@ class Jit:
             result = self._run(traced, leaves, rebuild, static, tensors)
             if self._signature is None and state is None:
                 self._watch = watch = Watch(self._declared)
-                steady = watch.facts(self._met) == facts  # a first call may leave gradients where there were none
-                written = traced.steady(watch, given, self._declared) if steady else None
+                settled = watch.facts(self._met) == facts  # a first call may leave gradients where there were none
+                written = traced.guarded(watch, given, self._declared) if settled else None
                 self._latest = self
-                self._steady = None if written is None else (written, traced.code.undoes)
+                self._guarded = None if written is None else (written, traced.code.undoes)
                 self._setting = kernels.setting()
             return result
 
@@ -161,11 +161,11 @@ class Jit:
         if self._setting != kernels.setting():
             return MISS
         with self._lock:
-            if self._steady is None:
+            if self._guarded is None:
                 return MISS
-            steady, undoes = self._steady
+            guarded, undoes = self._guarded
             before = self._drawn_so_far() if undoes else []
-            result = steady(args, kwargs)
+            result = guarded(args, kwargs)
             if result is MISS:
                 self._undraw(before)
             return result

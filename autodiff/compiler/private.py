@@ -88,7 +88,7 @@ def _quotient(g: Any, d: Any) -> Any:
     if _in_a_loop():
         with np.errstate(divide="ignore", invalid="ignore"):
             return g / d
-    return common.steady_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
+    return common.branchless_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
 def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None, pointwise: bool = True) -> Any:

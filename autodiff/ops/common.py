@@ -16,7 +16,7 @@ from autodiff.fast.thresholds import THRESHOLDS
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
-__all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "steady_quotient"]
+__all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "branchless_quotient"]
 
 
 _FLOAT = np.dtype(np.float64)
@@ -57,10 +57,10 @@ def quotient(g: ArrayLike, d: ArrayLike) -> Any:
     # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
     if divisor.__class__ is not Lanes and np.count_nonzero(divisor) == getattr(divisor, "size", 1):
         return g / d  # type: ignore[operator]
-    return steady_quotient(g, d)
+    return branchless_quotient(g, d)
 
 
-def steady_quotient(g: Any, d: Any) -> Any:
+def branchless_quotient(g: Any, d: Any) -> Any:
     """The same without a question whose answer decides what is computed, and so fit for a compiled chain."""
     settled = (bare(d) == 0) & (bare(g) == 0)
     top, bottom = np.where(settled, 0, g), np.where(settled, 1, d)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodiff.compiler.passes.chains import CAST, LOOPS, STEADY, Chain, Step, Value
+from autodiff.compiler.passes.chains import CAST, LOOPS, POINTWISE, Chain, Step, Value
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="compiled loops need numba")
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 2.0, 1e-40, -1e-40, 3e38, 1e-310, 88.7, -88.7, 710.0]
@@ -33,7 +33,7 @@ def alike(a: Any, b: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("ufunc", sorted(STEADY, key=lambda f: f.__name__), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("ufunc", sorted(POINTWISE, key=lambda f: f.__name__), ids=lambda f: f.__name__)
 def test_a_result_does_not_depend_on_where_in_an_array_its_element_lies(ufunc: Any) -> None:
     with np.errstate(all="ignore"):
         for dtype in (np.float32, np.float64):

@@ -6,7 +6,7 @@ intermediates stay in cache or in registers:
 
 * NumPy runs all operations on one *block* of elements before it goes on to the next. Results of its elementwise loops
   do not depend on where in
-  an array an element lies, for the operations in :data:`STEADY`: a test shows it of every one of them.
+  an array an element lies, for the operations in :data:`POINTWISE`: a test shows it of every one of them.
 * numba, where it is installed, compiles the operations in :data:`LOOPS` into one loop over the elements. These are
   rounded once by IEEE 754
   (+, -, *, /, square root) or exact (comparisons, choices, casts), and the compiler may neither reorder them nor
@@ -36,7 +36,7 @@ import numpy as np
 from autodiff import kernels
 from autodiff.fast.thresholds import THRESHOLDS
 
-__all__ = ["BLOCK", "CAST", "LOOPS", "STEADY", "Chain", "Step", "Value", "compiles", "least"]
+__all__ = ["BLOCK", "CAST", "LOOPS", "POINTWISE", "Chain", "Step", "Value", "compiles", "least"]
 
 # From so many elements on a chain is worth a compiled loop, in the mode "auto".
 _LEAST = THRESHOLDS["CHAIN"].value
@@ -55,7 +55,7 @@ class _Cast:
 CAST = _Cast()
 
 #: Ufuncs whose result for an element depends on nothing but the element.
-STEADY = frozenset(
+POINTWISE = frozenset(
     {
         np.add,
         np.subtract,
@@ -673,7 +673,7 @@ class Chain:
     def _again(
         self, step: Step, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value]
     ) -> set[Step] | None:
-        """The steps that compute a value once more; None if reading it is cheaper."""
+        """The steps that compute a value once more; None if reading it is strength."""
         found: set[Step] = set()
         waiting = [step]
         while waiting:

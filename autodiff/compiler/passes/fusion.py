@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.passes.chains import BLOCK, CAST, STEADY, Chain, Step, Value, compiles, least
+from autodiff.compiler.passes.chains import BLOCK, CAST, POINTWISE, Chain, Step, Value, compiles, least
 from autodiff.compiler.record import Method, Op, Recorder, Slot, Storage, reads, slots_in
 from autodiff.fast.thresholds import THRESHOLDS
 
@@ -144,7 +144,7 @@ class _Pass:
         elif target is np.where:
             if len(op.args) != 3 or op.kwargs or creator is not op:
                 return None
-        elif not (isinstance(target, np.ufunc) and target in STEADY and set(op.kwargs) <= {"out"}):
+        elif not (isinstance(target, np.ufunc) and target in POINTWISE and set(op.kwargs) <= {"out"}):
             return None
         elif ("out" in op.kwargs) == (creator is op):
             return None

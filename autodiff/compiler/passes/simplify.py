@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compiler.listing import Listing
-from autodiff.compiler.passes.cheaper import c_einsum, short
+from autodiff.compiler.passes.strength import c_einsum, short
 from autodiff.compiler.record import Attribute, Method, Op, Slot, Storage, reads, slots_in
 
 __all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold", "share"]
@@ -74,18 +74,18 @@ def share(listing: Listing) -> None:
             op.args, op.kwargs = _replaced(op.args, instead), _replaced(op.kwargs, instead)
             inputs = reads(op)
         out = op.out
-        steady = not any(slot.storage is not None and slot.storage.index in written for slot in inputs)
+        sharable = not any(slot.storage is not None and slot.storage.index in written for slot in inputs)
         if op.kind != "guard":
-            steady = steady and op.kind == "call" and not op.writes and op.errors is None and _is_pure(op.target)
-            steady = steady and isinstance(out, Slot) and out.index not in indices
-            steady = steady and (out.storage is None or out.storage.index not in fixed)
+            sharable = sharable and op.kind == "call" and not op.writes and op.errors is None and _is_pure(op.target)
+            sharable = sharable and isinstance(out, Slot) and out.index not in indices
+            sharable = sharable and (out.storage is None or out.storage.index not in fixed)
         try:
-            first = known.setdefault(_key(op), op) if steady else op
+            first = known.setdefault(_key(op), op) if sharable else op
         except TypeError:  # it takes what cannot be compared
             first = op
         source = first.out
         if first is op:
-            if not (steady and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out)):
+            if not (sharable and len(inputs) == 1 and copies(op) and _lies_alike(inputs[0], out)):
                 kept.append(op)
                 continue
             source = inputs[0]  # of what is not written into a copy is the same
@@ -185,15 +185,15 @@ def decide_first(listing: Listing) -> None:
     for number, op in enumerate(ops):
         if op.kind != "guard":
             continue
-        needed, waiting, steady = {number}, [op], True
-        while waiting and steady and len(needed) <= _FEW:
+        needed, waiting, movable = {number}, [op], True
+        while waiting and movable and len(needed) <= _FEW:
             slots = reads(waiting.pop())
-            steady = not any(slot.storage is not None and slot.storage.index in written for slot in slots)
+            movable = not any(slot.storage is not None and slot.storage.index in written for slot in slots)
             found = {makers[slot.index] for slot in slots if slot.index in makers} - needed
             needed |= found
             waiting += [ops[place] for place in found]
-        steady = steady and len(needed) <= _FEW
-        if steady and all(ops[place].kind != "draw" and not ops[place].writes for place in needed):
+        movable = movable and len(needed) <= _FEW
+        if movable and all(ops[place].kind != "draw" and not ops[place].writes for place in needed):
             first |= needed
     if first:
         listing.ops = [*map(ops.__getitem__, sorted(first)), *(op for i, op in enumerate(ops) if i not in first)]

@@ -195,7 +195,7 @@ class Traced:
         self._written: Any = None
         self._rewritten = 0
 
-    def steady(self, watch: Watch, given: Any, declared: Declared) -> Any:
+    def guarded(self, watch: Watch, given: Any, declared: Declared) -> Any:
         """A function of the arguments for a call that finds all as ``watch`` has it; MISS where it does not, or where
         the arguments are other trees than ``given``.
         """
@@ -263,7 +263,7 @@ class Traced:
         rebuilt = self.rebuild
         single = len(texts) == 1 and rebuilt([END]) is END
         lines.append(f"return {texts[0] if single else f'rebuilt([{chr(44).join(texts)}])'}")
-        source = "def steady(args, kwargs):\n" + "".join(f"    {line}\n" for line in lines)
+        source = "def guarded(args, kwargs):\n" + "".join(f"    {line}\n" for line in lines)
         scope |= {
             **code.scope,
             **{f"optimizer{i}": optimizer for i, optimizer in enumerate(self.optimizers)},
@@ -274,9 +274,9 @@ class Traced:
             "parts": self._watch,
             "rebuilt": rebuilt,
         }
-        steady = defined("steady", source, f"<autodiff.jit: {code.name}>", scope)
-        steady.__doc__ = source
-        return steady
+        guarded = defined("guarded", source, f"<autodiff.jit: {code.name}>", scope)
+        guarded.__doc__ = source
+        return guarded
 
     def _reads_gradient(self, place: int, watch: Watch, used: str) -> bool:
         """Whether the code reads what the tensor's gradient was."""

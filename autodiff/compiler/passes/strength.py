@@ -1,5 +1,5 @@
-"""Calls of a plan replaced by cheaper ones that give the same bits: what an ordinary call does before and after its
-work, a plan need not repeat.
+"""Strength reduction: calls of a plan replaced by cheaper ones that give the same bits. What an ordinary call does
+before and after its work, a plan need not repeat.
 
 On the arrays of a small network such work takes longer than the arithmetic. Every replacement is one that NumPy itself
 would make, or that is exact.
@@ -20,7 +20,7 @@ try:
 except ImportError:  # another NumPy may keep it elsewhere; the public function ends in it
     c_einsum = np.einsum
 
-__all__ = ["as_operand", "c_einsum", "cheapen", "largest", "short", "smallest"]
+__all__ = ["as_operand", "c_einsum", "reduce_strength", "largest", "short", "smallest"]
 
 _SCALAR_UFUNCS: dict[Any, Any] = {operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply}
 
@@ -55,7 +55,7 @@ def as_operand(number: Any, dtype: np.dtype[Any]) -> Any:
     return None
 
 
-def cheapen(ops: list[Op]) -> None:
+def reduce_strength(ops: list[Op]) -> None:
     """Replace what can be replaced, in the operations themselves."""
     makers: dict[int, Op] = {}
     for op in ops:
