@@ -6,6 +6,7 @@ back, and ratios of CPU times of fresh processes that run by turns, of which the
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -138,21 +139,40 @@ def _run(code: str, tree: Path) -> str:
     return done.stdout
 
 
+def statements(text: str) -> int:
+    """Lines that are neither blank nor a comment nor in a docstring."""
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node
+        ):
+            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    return sum(bool(line) and line[0] != "#" and number not in docstrings for number, line in lines)
+
+
 def lines(tree: Path) -> dict[str, int]:
-    """Raw lines of Python of each room, a folder or the files beside it."""
+    """Raw lines of Python of each room, a folder or the files beside it, and what of all of them is code."""
     found: dict[str, int] = {}
+    code = 0
     for package in ("autodiff", "nn", "optim"):
         for path in sorted((tree / package).rglob("*.py")):
             parts = path.relative_to(tree).parts
             room = "/".join(parts[:2]) + "/" if parts[0] == "autodiff" and len(parts) > 2 else f"{package}/*.py"
-            found[room] = found.get(room, 0) + len(path.read_text().splitlines())
-    return {**dict(sorted(found.items())), "all": sum(found.values())}
+            text = path.read_text()
+            found[room] = found.get(room, 0) + len(text.splitlines())
+            code += statements(text)
+    return {
+        **dict(sorted(found.items())),
+        "all": sum(found.values()),
+        "all, without docstrings, comments, blanks": code,
+    }
 
 
 def measured(trees: dict[str, Path]) -> str:
     """The four tables in Markdown."""
     counted = {which: lines(tree) for which, tree in trees.items()}
-    rooms = sorted({*counted["before"], *counted["after"]}, key=lambda room: (room == "all", room))
+    rooms = sorted({*counted["before"], *counted["after"]}, key=lambda room: (room.startswith("all"), room))
     sizes = [{"room": room} | {which: f"{found.get(room, 0):,}" for which, found in counted.items()} for room in rooms]
     hops = [
         {"Python calls of one `tanh`": f"{which}, {mode}", "forward": str(there), "back, with `backward()`": str(back)}
