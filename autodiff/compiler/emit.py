@@ -149,6 +149,7 @@ class Code:
         elide_copies(listing)
         drop(listing)
         listing.ops = fuse(listing.recorder, listing.ops, listing.outputs, listing.constants, listing.creator)
+        listing.check()
         self.listing = listing
         self.buffers, self.nbytes = place(listing, can_write, 1 << 62 if holds else _LARGE)
         self._memory = scratch.block(self.nbytes)

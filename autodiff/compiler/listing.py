@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from autodiff.compiler.record import Op, Recorder, Slot, Storage, reads, slots_in
+from autodiff.compiler.record import Op, Recorder, Slot, Storage, Unrecordable, reads, slots_in
 
 __all__ = ["Listing"]
 
@@ -66,6 +66,14 @@ class Listing:
         """The whole of a storage that was made here."""
         op = self.creator[storage.index]
         return next(s for s in op.outs() if s.storage is storage)
+
+    def check(self) -> None:
+        """Whether every value is made before it is read: what a pass has torn apart would read what nobody wrote."""
+        made = {slot.index for slot in self.arguments} | self.constants.keys()
+        for op in self.ops:
+            if not all(slot.index in made or self.origin(slot).index in made for slot in reads(op)):
+                raise Unrecordable(f"{op.target} would read a value before it is made, a mistake of autodiff's own")
+            made.update(slot.index for slot in op.outs())
 
     def all_slots(self) -> list[Slot]:
         """Every slot that is still named."""

@@ -173,6 +173,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "vmap of grad": (autodiff.vmap(autodiff.grad(lambda x: np.sin(x).sum())), np.arange(12.0).reshape(4, 3)),
     "hessian": (autodiff.hessian(lambda x: (x**3).sum()), np.arange(3.0)),
     "hessian through tanh": (autodiff.hessian(lambda x: (np.tanh(x) ** 3).sum()), np.arange(3.0)),
+    "a copy of a copy that decides": (
+        autodiff.hessian(lambda x: np.sum(np.where(np.equal(x, np.max(x)), x, 0.0)) ** 2),
+        np.arange(3.0) + 1,
+    ),
     "numbers beside tensors": (lambda x: autodiff.tensor(x) * np.sum(x) + np.max(x), np.arange(3.0)),
     "jacfwd": (autodiff.jacfwd(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
     "jacrev": (autodiff.jacrev(lambda x: np.sin(x) * x[0]), np.arange(3.0)),

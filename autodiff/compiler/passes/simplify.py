@@ -90,6 +90,7 @@ def share(listing: Listing) -> None:
                 continue
             source = inputs[0]  # of what is not written into a copy is the same
         if op.kind != "guard":
+            source = instead.get(source.index, source)  # the first may have been a copy
             instead[out.index] = source
             if out.storage is not source.storage:
                 moved[out.storage.index] = source.storage, source.offset - out.offset
