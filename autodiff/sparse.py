@@ -30,15 +30,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SparseArray",
+    "block_array",
+    "block_diag",
+    "bmat",
     "cg",
     "coo_array",
     "csc_array",
     "csr_array",
+    "diags",
     "diags_array",
+    "eye",
+    "eye_array",
     "gmres",
+    "hstack",
     "issparse",
+    "kron",
+    "kronsum",
+    "matrix_power",
     "splu",
     "spsolve",
+    "tril",
+    "triu",
+    "vstack",
 ]
 
 
@@ -300,11 +313,17 @@ class SparseArray:
 
     Notes
     -----
-    ``A @ x``, ``x @ A``, ``A.dot(x)``, ``A @ B``, ``A + B``, ``A - B``, ``A * number``, ``A.multiply(dense)``, ``A.T``,
-    ``A[rows, columns]``, ``A.diagonal()``, ``A.sum(axis)``, ``A.toarray()``, ``A.tocsr()``, ``A.tocsc()`` and
-    ``A.tocoo()`` are recorded. A product with a vector or a dense matrix is a Tensor, one with a sparse matrix a
-    :class:`SparseArray`.
+    ``A @ x``, ``x @ A``, ``A.dot(x)``, ``A @ B``, ``A + B``, ``A - B``, ``A * number``, ``A * B`` and ``A ** n`` (entry
+    by entry), ``abs(A)``, ``A.multiply(B)``, ``A.T``, ``A[rows, columns]``, ``A.diagonal()``, ``A.sum(axis)``,
+    ``A.toarray()``, ``A.asformat(format)`` and the methods in ``ENTRYWISE`` are recorded. A product with a vector or a
+    dense matrix is a Tensor, one with a sparse matrix a :class:`SparseArray`. ``A[rows, columns] = value`` and
+    ``A.setdiag(values)`` give this array other entries; what was made of it before keeps the old ones.
     """
+
+    #: Functions of the entries that leave zero at zero, as methods with SciPy's names.
+    ENTRYWISE = tuple(
+        "arcsin arcsinh arctan arctanh conj conjugate deg2rad expm1 log1p rad2deg sin sinh sqrt tan tanh".split()
+    )
 
     # NumPy and Tensors step back from their operators: ``x @ A`` is ours.
     __array_ufunc__ = None
@@ -347,17 +366,43 @@ class SparseArray:
         """The transpose, with the same entries."""
         return self.T
 
-    def tocoo(self) -> SparseArray:
+    def tocoo(self, copy: bool = False) -> SparseArray:
         """As triplets."""
         return self if self.format == "coo" else _from_places(self.data, self.coords, self.shape, "coo")
 
-    def tocsr(self) -> SparseArray:
+    def tocsr(self, copy: bool = False) -> SparseArray:
         """Row by row; entries at one place are added."""
         return self if self.format == "csr" else _from_places(self.data, self.coords, self.shape, "csr")
 
-    def tocsc(self) -> SparseArray:
+    def tocsc(self, copy: bool = False) -> SparseArray:
         """Column by column; entries at one place are added."""
         return self if self.format == "csc" else _from_places(self.data, self.coords, self.shape, "csc")
+
+    def asformat(self, format: str | None, copy: bool = False) -> SparseArray:
+        """As "csr", "csc" or "coo"; None leaves the format. Entries are never shared with writes, so none is copied."""
+        if format not in (None, "csr", "csc", "coo"):
+            raise ArgumentError(f"sparse: tracked entries stand in 'csr', 'csc' or 'coo', not in {format!r}")
+        return self if format is None else getattr(self, f"to{format}")()  # type: ignore[no-any-return]
+
+    def copy(self) -> SparseArray:
+        """An array of its own, to be written to; the entries stay tracked."""
+        return self._with(self.data)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in SparseArray.ENTRYWISE:
+            return lambda: self._of_entries(getattr(np, name))
+        raise AttributeError(
+            f"autodiff's sparse arrays have no {name!r}; A.toscipy() is SciPy's array of numbers, without derivative"
+        )
+
+    def _of_entries(self, function: Callable[[Any], Any]) -> SparseArray:
+        # Entries at one place are one number.
+        own = self._ordered()
+        return own._with(function(own.data)).asformat(self.format)
+
+    def _numbers(self, first: int = 1) -> Any:
+        """SciPy's array of the same pattern, in which each entry is its place in ``data``, counted from ``first``."""
+        return self._pattern.matrix(np.arange(first, first + self.nnz), self._turned)
 
     def _ordered(self) -> SparseArray:
         return self.tocsr() if self.format == "coo" else self
@@ -401,7 +446,7 @@ class SparseArray:
     def __getitem__(self, index: Any) -> Any:
         """``A[rows, columns]``: a submatrix, or a Tensor of elements; the places are constants."""
         own = self._ordered()
-        numbers = own._pattern.matrix(np.arange(1, own.nnz + 1), own._turned)[bare(index)]
+        numbers = own._numbers()[_places_of(index)]
         if not issparse(numbers):  # elements: the numbers of their entries, or zero
             there = np.flatnonzero(numbers)
             found = _gathered(own.data, there, np.ravel(numbers)[there] - 1, np.size(numbers))
@@ -413,6 +458,38 @@ class SparseArray:
         data = own.data[numbers.data - 1]  # type: ignore[index]
         return _from_places(data, numbers.tocoo().coords, numbers.shape, own.format)
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """``A[rows, columns] = value``: a number or an array, dense or sparse. A plain 0 removes entries."""
+        if self.format == "coo":
+            raise ArgumentError("sparse []: a 'coo' array takes no assignment; use A.tocsr()")
+        index = _places_of(index)
+        numbers = self._numbers()
+        old = numbers[index]
+        stays = np.ones(self.nnz, bool)
+        stays[(old.data if issparse(old) else old[old > 0]) - 1] = False
+        data, rows, columns = self.data[stays], *(place[stays] for place in self.coords)  # type: ignore[index]
+        if issparse(value) or np.ndim(bare(value)) or bare(value) is not value or value != 0:
+            new = _written(index, self.shape, value)
+            data = shaping.concatenate([data, new[0]])
+            rows, columns = np.concatenate([rows, new[1]]), np.concatenate([columns, new[2]])
+        made = _from_places(data, (rows, columns), self.shape, self.format)
+        self.data, self._pattern = made.data, made._pattern
+
+    def setdiag(self, values: ArrayLike, k: int = 0) -> None:
+        """Give the ``k``-th diagonal these values, or one number."""
+        n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
+        n = min(n, np.size(bare(values))) if np.ndim(bare(values)) else n
+        place = np.arange(n)
+        self[place - min(k, 0), place + max(k, 0)] = _tensor(values)[:n] if np.ndim(bare(values)) else values
+
+    def trace(self, offset: int = 0) -> Any:
+        """The sum of a diagonal."""
+        return np.sum(self.diagonal(offset))
+
+    def mean(self, axis: int | None = None) -> Any:
+        """Of all elements, zeros included, of the columns (0) or of the rows (1)."""
+        return self.sum(axis) / (self.shape[0] * self.shape[1] if axis is None else self.shape[axis % 2])
+
     def sum(self, axis: int | None = None) -> Any:
         """Of all entries, of the columns (0) or of the rows (1)."""
         if axis is None:
@@ -421,9 +498,9 @@ class SparseArray:
         return (self.T if axis == 0 else self) @ np.ones(self.shape[axis], self.dtype)
 
     def multiply(self, other: ArrayLike) -> SparseArray:
-        """Each entry times the number, or the element of a dense array, in its place."""
+        """Each entry times the number, or the element of a dense or sparse array, in its place."""
         if issparse(other):
-            raise ArgumentError("multiply: the other factor must be dense or a number")
+            return _paired(lambda a, b: a.multiply(b), self, _sparse(other), self.format)
         if np.ndim(bare(other)):
             whole = shaping.broadcast_to(_tensor(other), self.shape)
             other = whole[self.coords]
@@ -432,9 +509,26 @@ class SparseArray:
     def __mul__(self, other: ArrayLike) -> SparseArray:
         return self.multiply(other)
 
-    __rmul__ = __mul__
+    def __rmul__(self, other: ArrayLike) -> SparseArray:
+        # SciPy's matrices, unlike its arrays, mean the matrix product.
+        if issparse(other) and isinstance(other, require("scipy.sparse").spmatrix):
+            return _product(_sparse(other), self)
+        return self.multiply(other)
+
+    def power(self, n: ArrayLike, dtype: DTypeLike | None = None) -> SparseArray:
+        """Each entry that is stored to the power of a number; :func:`matrix_power` gives products."""
+        if np.ndim(bare(n)) or not bare(n):
+            raise ArgumentError(f"power: the exponent must be a number other than 0, got {n!r}")
+        return (self if dtype is None else self.astype(dtype))._of_entries(lambda entries: entries**n)
+
+    __pow__ = power
+
+    def __abs__(self) -> SparseArray:
+        return self._of_entries(np.abs)
 
     def __truediv__(self, other: ArrayLike) -> SparseArray:
+        if issparse(other):
+            raise ArgumentError("sparse /: the divisor must be dense or a number; use A.multiply(B.power(-1))")
         return self.multiply(1.0 / _tensor(other))
 
     def __neg__(self) -> SparseArray:
@@ -510,6 +604,53 @@ def _from_places(data: Any, places: Any, shape: tuple[int, int], format: str) ->
     counts = np.bincount(kept // max(shape[1], 1), minlength=shape[0])
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(index)
     return SparseArray(ordered, Pattern((kept % max(shape[1], 1)).astype(index), indptr, shape), "csr")
+
+
+def _places_of(index: Any) -> Any:
+    return tuple(map(bare, index)) if isinstance(index, tuple) else bare(index)
+
+
+def _written(index: Any, shape: tuple[int, int], value: Any) -> tuple[Any, Any, Any]:
+    """(entries, rows, columns) of what an assignment writes; of two at one place the last."""
+    if not isinstance(index, tuple):
+        index = np.nonzero(index) if np.ndim(index) == 2 and np.asarray(index).dtype == bool else (index, slice(None))
+    rows, columns = (np.arange(n)[i] for n, i in zip(shape, index, strict=True))
+    if isinstance(index[1], slice) or (isinstance(index[0], slice) and columns.ndim):
+        rows = rows[..., None]
+    rows, columns = np.broadcast_arrays(rows, columns)
+    if issparse(value):
+        block = _sparse(value).tocoo()
+        if rows.shape != block.shape:
+            raise ShapeError(f"sparse []: a sparse array of shape {block.shape} for places of shape {rows.shape}")
+        entries, rows, columns = block.data, rows[block.coords], columns[block.coords]
+    else:
+        entries = shaping.broadcast_to(_entries("sparse []", _tensor(value), None), rows.shape).ravel()
+    key = (rows.astype(np.int64) * shape[1] + columns).ravel()[::-1]
+    last = key.size - 1 - np.unique(key, return_index=True)[1]
+    if last.size == key.size:
+        return entries, rows.ravel(), columns.ravel()
+    return entries[last], rows.ravel()[last], columns.ravel()[last]  # type: ignore[index]
+
+
+def _arranged(function: Callable[..., Any], arrays: list[SparseArray], format: str | None) -> SparseArray:
+    """What a function of SciPy's that only moves entries makes of the arrays: it is run on the entries' numbers."""
+    own = [a._ordered() for a in arrays]
+    first = np.cumsum([1, *(a.nnz for a in own)])
+    found = function(*(a._numbers(int(n)) for a, n in zip(own, first, strict=False))).tocoo()
+    data = shaping.concatenate([a.data for a in own])[found.data - 1]
+    return _from_places(data, found.coords, found.shape, format or "csr").asformat(format)
+
+
+def _paired(function: Callable[..., Any], a: SparseArray, b: SparseArray, format: str | None) -> SparseArray:
+    """What a function of SciPy's that multiplies entries in pairs makes of two arrays: run on the numbers of each."""
+    a, b = a._ordered(), b._ordered()
+    numbers = [m._numbers() for m in (a, b)]
+    left, right = (function(*pair).tocsr() for pair in ((numbers[0], numbers[1] > 0), (numbers[0] > 0, numbers[1])))
+    for found in (left, right):
+        found.sum_duplicates()
+        found.eliminate_zeros()
+    data = a.data[left.data - 1] * b.data[right.data - 1]  # type: ignore[index, operator]
+    return _from_places(data, left.tocoo().coords, left.shape, "csr").asformat(format)
 
 
 def _product(a: SparseArray, b: SparseArray) -> SparseArray:
@@ -591,9 +732,9 @@ def _made(name: str, arg: Any, shape: Any, dtype: Any) -> SparseArray:
     return result if dtype is None or result.dtype == dtype else result.astype(dtype)
 
 
-def _entries(name: str, data: Any) -> Any:
+def _entries(name: str, data: Any, ndim: int | None = 1) -> Any:
     entries = _tensor(data)
-    if entries.ndim != 1:
+    if entries.ndim != (entries.ndim if ndim is None else ndim):
         raise ShapeError(f"{name}: the entries must be one axis, got shape {entries.shape}")
     return entries if entries.dtype.kind in "fc" else entries.astype(float)
 
@@ -653,17 +794,26 @@ def coo_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTyp
     return _made("coo_array", arg1, shape, dtype)
 
 
-def diags_array(diagonals: ArrayLike, *, offsets: ArrayLike = 0, shape: tuple[int, int] | None = None) -> SparseArray:
-    """A sparse array from its diagonals, as ``scipy.sparse.diags_array``.
+def diags_array(
+    diagonals: ArrayLike,
+    offsets: ArrayLike = 0,
+    shape: tuple[int, int] | None = None,
+    format: str | None = None,
+    dtype: DTypeLike | None = None,
+) -> SparseArray:
+    """A sparse array from its diagonals, as ``scipy.sparse.diags_array`` and ``diags``.
 
     Parameters
     ----------
-    diagonals : sequence of (n_k,) arrays or Tensors, or one of them
-        A diagonal of length one is repeated.
+    diagonals : sequence of (n_k,) arrays or Tensors or numbers, or one array
+        A number, or a diagonal of length one, is repeated.
     offsets : int or sequence of int
         0 is the main diagonal, k > 0 lies above it.
     shape : (int, int), optional
         By default square and just large enough.
+    format : {"csr", "csc", "coo"}, optional
+        "csr" by default.
+    dtype : data-type, optional
 
     Raises
     ------
@@ -676,8 +826,9 @@ def diags_array(diagonals: ArrayLike, *, offsets: ArrayLike = 0, shape: tuple[in
     [[1.0, 3.0], [0.0, 2.0]]
     """
     if np.ndim(offsets) == 0:
-        diagonals, offsets = ([diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals), [offsets]  # type: ignore[assignment, index]
-    parts = [_entries("diags_array", part) for part in diagonals]  # type: ignore[union-attr]
+        diagonals = [diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals  # type: ignore[assignment, index]
+        offsets = [offsets]  # type: ignore[assignment, list-item]
+    parts = [_entries("diags_array", np.atleast_1d(_tensor(part))) for part in diagonals]  # type: ignore[union-attr]
     if len(parts) != len(offsets):  # type: ignore[arg-type]
         raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")  # type: ignore[arg-type]
     if shape is None:
@@ -691,7 +842,184 @@ def diags_array(diagonals: ArrayLike, *, offsets: ArrayLike = 0, shape: tuple[in
         data.append(shaping.broadcast_to(part, (length,)))
         rows.append(np.arange(length) - min(k, 0))
         columns.append(np.arange(length) + max(k, 0))
-    return _from_places(shaping.concatenate(data), (np.concatenate(rows), np.concatenate(columns)), shape, "csr")
+    places = (np.concatenate(rows), np.concatenate(columns))
+    found = _from_places(shaping.concatenate(data), places, shape, format or "csr").asformat(format)
+    return found if dtype is None else found.astype(dtype)
+
+
+diags = diags_array
+
+
+def eye_array(
+    m: int, n: int | None = None, k: int = 0, dtype: DTypeLike = float, format: str | None = None
+) -> SparseArray:
+    """Ones on the ``k``-th diagonal of an (m, n) array, as ``scipy.sparse.eye_array`` and ``eye``: a constant.
+
+    Examples
+    --------
+    >>> eye_array(2, 3, k=1).toarray().tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    return diags_array([1.0], [k], (m, m if n is None else n), format, dtype)
+
+
+eye = eye_array
+
+
+# --- assembly ---------------------------------------------------------------------------------------------------------
+
+
+def block_array(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+    """A sparse array from a table of blocks, as ``scipy.sparse.block_array`` and ``bmat``.
+
+    Parameters
+    ----------
+    blocks : sequence of sequences of sparse arrays, dense matrices, Tensors or None
+        None is a block of zeros. Sparse arrays of SciPy's are constants.
+    format : {"csr", "csc", "coo"}, optional
+        "csr" by default.
+    dtype : data-type, optional
+
+    Returns
+    -------
+    SparseArray
+
+    Raises
+    ------
+    ShapeError
+        If the blocks do not fit together.
+
+    Examples
+    --------
+    >>> A, B = csr_array([[1.0]]), csr_array([[2.0, 0.0]])
+    >>> block_array([[A, B], [B.T, None]]).toarray().tolist()
+    [[1.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    return _assembled("block_array", [list(row) for row in blocks], format, dtype)
+
+
+bmat = block_array
+
+
+def _assembled(name: str, table: list[list[Any]], format: str | None, dtype: Any) -> SparseArray:
+    given = [block for row in table for block in row if block is not None]
+    own = [
+        _sparse(block) if issparse(block) else _made("csr_array", np.atleast_2d(block), None, None) for block in given
+    ]
+    if not own:
+        raise ShapeError(f"{name}: at least one block is needed")
+
+    def put(*numbers: Any) -> Any:
+        left = iter(numbers)
+        rows = [[None if block is None else next(left) for block in row] for row in table]
+        try:
+            return require("scipy.sparse").block_array(rows, format="coo")
+        except ValueError as error:
+            raise ShapeError(f"{name}: {error}") from error
+
+    found = _arranged(put, own, format)
+    return found if dtype is None else found.astype(dtype)
+
+
+def vstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+    """Sparse arrays one under another, as ``scipy.sparse.vstack``; otherwise as :func:`block_array`.
+
+    Examples
+    --------
+    >>> vstack([csr_array([[1.0, 0.0]]), csr_array([[0.0, 2.0]])]).toarray().tolist()
+    [[1.0, 0.0], [0.0, 2.0]]
+    """
+    return _assembled("vstack", [[block] for block in blocks], format, dtype)
+
+
+def hstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+    """Sparse arrays side by side, as ``scipy.sparse.hstack``; otherwise as :func:`block_array`.
+
+    Examples
+    --------
+    >>> hstack([csr_array([[1.0], [0.0]]), csr_array([[0.0], [2.0]])]).toarray().tolist()
+    [[1.0, 0.0], [0.0, 2.0]]
+    """
+    return _assembled("hstack", [list(blocks)], format, dtype)
+
+
+def block_diag(mats: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+    """Sparse arrays along the diagonal, as ``scipy.sparse.block_diag``; otherwise as :func:`block_array`.
+
+    Examples
+    --------
+    >>> block_diag([csr_array([[1.0]]), csr_array([[2.0, 3.0]])]).toarray().tolist()
+    [[1.0, 0.0, 0.0], [0.0, 2.0, 3.0]]
+    """
+    mats = list(mats)
+    table = [[block if i == j else None for j in range(len(mats))] for i, block in enumerate(mats)]
+    return _assembled("block_diag", table, format, dtype)
+
+
+def tril(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
+    """The entries on and below the ``k``-th diagonal, as ``scipy.sparse.tril``.
+
+    Examples
+    --------
+    >>> tril(csr_array([[1.0, 2.0], [3.0, 4.0]])).toarray().tolist()
+    [[1.0, 0.0], [3.0, 4.0]]
+    """
+    return _arranged(lambda a: require("scipy.sparse").tril(a, k), [_sparse(A, "tril")], format)
+
+
+def triu(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
+    """The entries on and above the ``k``-th diagonal, as ``scipy.sparse.triu``.
+
+    Examples
+    --------
+    >>> triu(csr_array([[1.0, 2.0], [3.0, 4.0]]), 1).toarray().tolist()
+    [[0.0, 2.0], [0.0, 0.0]]
+    """
+    return _arranged(lambda a: require("scipy.sparse").triu(a, k), [_sparse(A, "triu")], format)
+
+
+def kron(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArray:
+    """The Kronecker product of sparse arrays, as ``scipy.sparse.kron``; the entries of both may be tracked.
+
+    Examples
+    --------
+    >>> kron(eye_array(2), csr_array([[2.0, 1.0]])).toarray().tolist()
+    [[2.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]]
+    """
+    a, b = (_sparse(m) if issparse(m) else csr_array(np.atleast_2d(m)) for m in (A, B))  # type: ignore[call-overload]
+    return _paired(lambda a, b: require("scipy.sparse").kron(a, b, format="csr"), a, b, format)
+
+
+def kronsum(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArray:
+    """``kron(I, A) + kron(B, I)`` of square sparse arrays, as ``scipy.sparse.kronsum``: a Laplacian in two dimensions.
+
+    Examples
+    --------
+    >>> kronsum(csr_array([[1.0]]), csr_array([[2.0, 1.0], [0.0, 2.0]])).toarray().tolist()
+    [[3.0, 1.0], [0.0, 3.0]]
+    """
+    a, b = _square("kronsum", A), _square("kronsum", B)
+    return (kron(eye_array(b.shape[0]), a) + kron(b, eye_array(a.shape[0]))).asformat(format)
+
+
+def matrix_power(A: ArrayLike, power: int) -> SparseArray:
+    """The matrix times itself, ``power`` times, as ``scipy.sparse.linalg.matrix_power``.
+
+    Examples
+    --------
+    >>> matrix_power(csr_array([[1.0, 1.0], [0.0, 1.0]]), 3).toarray().tolist()
+    [[1.0, 3.0], [0.0, 1.0]]
+    """
+    base = _square("matrix_power", A)
+    if power != int(power) or power < 0:
+        raise ArgumentError(f"matrix_power: the power must be a whole number from 0 on, got {power}; use spsolve")
+    result = None if power else eye_array(base.shape[0], dtype=base.dtype)
+    for bit in bin(int(power))[:1:-1]:
+        if bit == "1":
+            result = base if result is None else _product(result, base)
+        power = int(power) >> 1
+        base = _product(base, base) if power else base
+    return result  # type: ignore[return-value]
 
 
 # --- public solves ----------------------------------------------------------------------------------------------------
@@ -878,3 +1206,14 @@ def gmres(
     True
     """
     return _iterative("gmres", A, b, x0, M, {"rtol": rtol, "atol": atol, "restart": restart, "maxiter": maxiter})
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    found = [m for m in ("scipy.sparse", "scipy.sparse.linalg") if hasattr(require(m), name)]
+    if not found:
+        raise AttributeError(f"autodiff.sparse has no {name!r}")
+    raise AttributeError(
+        f"autodiff.sparse has no {name!r}, which does not differentiate; {found[0]}.{name} takes constants: A.toscipy()"
+    )

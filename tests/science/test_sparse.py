@@ -125,6 +125,9 @@ def test_scipys_arrays_beside_tensors():
     both = sparse.csr_array(a).T @ a
     np.testing.assert_array_equal(both.toarray().data, (a.T @ a).toarray())
     np.testing.assert_array_equal((np.ones(2) @ sparse.csr_array(a)).data, [1.0, 3.0, 2.0])
+    for scipys in (a, theirs.csr_matrix(a)):  # an asterisk is SciPy's: of arrays entry by entry, of matrices a product
+        other = scipys.T if isinstance(scipys, theirs.spmatrix) else scipys
+        np.testing.assert_array_equal((other * sparse.csr_array(a)).toarray().data, (other * scipys).toarray())
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -234,3 +237,137 @@ def test_misuse_is_named():
         sparse.spsolve(a, a)
     with pytest.raises(ShapeError, match="length"):
         sparse.diags_array([np.ones(3)], offsets=[1], shape=(3, 3))
+
+
+# Each form made of sparse arrays and of dense ones; ``a`` has tracked entries.
+ASSEMBLED = {
+    "kron": (lambda a: sparse.kron(a, a.T), lambda a: np.kron(a, a.T)),
+    "kron of a constant": (lambda a: sparse.kron(theirs.eye_array(2), a), lambda a: np.kron(np.eye(2), a)),
+    "kronsum": (lambda a: sparse.kronsum(a, 2.0 * a), lambda a: np.kron(np.eye(3), a) + np.kron(2.0 * a, np.eye(3))),
+    "block_array": (
+        lambda a: sparse.block_array([[a, None], [theirs.csr_array(np.ones((1, 3))), a[:1, :2]]]),
+        lambda a: np.block([[a, np.zeros((3, 2))], [np.ones((1, 3)), a[:1, :2]]]),
+    ),
+    "bmat with a dense block": (
+        lambda a: sparse.bmat([[a, a.toarray()]], format="csc"),
+        lambda a: np.concatenate([a, a], axis=1),
+    ),
+    "vstack": (lambda a: sparse.vstack([a, a**2]), lambda a: np.concatenate([a, a**2])),
+    "hstack": (lambda a: sparse.hstack([a.T, a], "coo"), lambda a: np.concatenate([a.T, a], axis=1)),
+    "block_diag": (
+        lambda a: sparse.block_diag([a, a[:1]]),
+        lambda a: np.block([[a, np.zeros((3, 3))], [np.zeros((1, 3)), a[:1]]]),
+    ),
+    "triangles": (lambda a: sparse.tril(a) - 3.0 * sparse.triu(a, 1, "csc"), lambda a: np.tril(a) - 3 * np.triu(a, 1)),
+    "diags": (
+        lambda a: sparse.diags([a.diagonal(), a.sum(1)[:2], -1.0], [0, 1, -2], shape=(3, 3), format="csc"),
+        lambda a: np.diag(np.diagonal(a)) + np.diag(np.sum(a, 1)[:2], 1) - np.eye(3, k=-2),
+    ),
+    "eye": (lambda a: sparse.eye(3, 3, 1) @ a, lambda a: np.eye(3, k=1) @ a),
+    "A ** 3": (lambda a: a**3, lambda a: a**3),
+    "A * B": (lambda a: a * a.T + a.multiply(theirs.eye_array(3)), lambda a: a * a.T + a * np.eye(3)),
+    "matrix_power": (lambda a: sparse.matrix_power(a, 5), lambda a: np.linalg.matrix_power(a, 5)),
+    "matrix_power 0": (lambda a: sparse.matrix_power(a, 0) @ a, lambda a: a),
+    "methods": (lambda a: abs(a).log1p() + a.sin() + a.conj(), lambda a: np.log1p(np.abs(a)) + np.sin(a) + a),
+    "means": (
+        lambda a: a * (a.mean() * a.trace()) + a.multiply(a.mean(0)),
+        lambda a: a * np.mean(a) * np.trace(a) + a * np.mean(a, 0),
+    ),
+    "submatrix": (lambda a: a[np.array([2, 0])][:, [0, 2]], lambda a: a[np.array([2, 0])][:, [0, 2]]),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("form", ASSEMBLED)
+def test_assembly_has_the_derivatives_of_the_dense_form(make, form):
+    ours, plain = ASSEMBLED[form]
+    f, full = lambda e: ours(made(make, e)).toarray(), lambda e: plain(dense(e))
+    np.testing.assert_allclose(f(ad.tensor(ENTRIES)).data, full(ENTRIES), rtol=1e-13, atol=1e-14)
+    with ad.composed():  # dense() takes sums of many terms
+        want, curved = ad.jacobian(full)(ENTRIES), ad.hessian(lambda e: np.sum(np.sin(full(e))))(ENTRIES)
+    for jacobian in (ad.jacrev, ad.jacfwd):
+        np.testing.assert_allclose(jacobian(f)(ENTRIES), want, rtol=1e-11, atol=1e-12)
+    got = ad.hessian(lambda e: np.sum(np.sin(f(e))))(ENTRIES)
+    np.testing.assert_allclose(got, curved, rtol=1e-9, atol=1e-9 * np.abs(curved).max())
+
+
+WRITES = {
+    "rows of zeros, ones on the diagonal": (([0, 2],), lambda t: 0, ([0, 2], [0, 2]), lambda t: 1.0),
+    "a column": ((slice(None), 1), lambda t: t[:3], (0, 0), lambda t: t[3]),
+    "a block": ((slice(0, 2), [2, 0]), lambda t: t[:4].reshape(2, 2), (np.eye(3, dtype=bool),), lambda t: t[4:7]),
+    "the last of two": (([1, 1], [1, 1]), lambda t: t[:2], (np.ix_([0, 2], [1]),), lambda t: t[2:4, None]),
+    "a masked row": ((np.array([False, True, False]),), lambda t: t[:3], (-1, -1), lambda t: t[3] ** 2),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS[:2])
+@pytest.mark.parametrize("form", WRITES)
+def test_writes_have_the_derivatives_of_dense_ones(make, form):
+    first, one, second, two = WRITES[form]
+    first, second = (index[0] if len(index) == 1 else index for index in (first, second))
+
+    def write(a, t):
+        before = a.T
+        a[first] = one(t)
+        a[second] = two(t)
+        return before, a
+
+    f = lambda t: np.stack([m.toarray() for m in write(made(make, t), 2.0 * t)])
+    full = lambda t: np.stack(write(dense(t) * 1.0, 2.0 * t)[1:])
+    t = ENTRIES + 0.1
+    np.testing.assert_allclose(f(ad.tensor(t)).data[1:], full(t))
+    np.testing.assert_array_equal(f(ad.tensor(t)).data[0], dense(t).T)  # what was made before keeps its entries
+    for jacobian in (ad.jacrev, ad.jacfwd):
+        np.testing.assert_allclose(jacobian(f)(t)[1:], jacobian(full)(t), rtol=1e-13)
+
+
+def test_boundary_rows_of_a_plate_in_second_order():
+    """Assembled by kron, rows of the boundary set, solved: as the dense program does it."""
+
+    def matrix(k, kron, d, eye, out):
+        a = kron(eye, d(k)) + kron(d(k**2), eye)
+        a = out(a)
+        edge = np.array([0, 1, 2, 6])
+        a[edge] = 0
+        a[edge, edge] = 1.0
+        return a
+
+    b = np.linspace(1.0, 2.0, 9)
+    spread = lambda k: sparse.diags([k + 1.0, -k[:2], -k[1:]], [0, 1, -1])
+    full_spread = lambda k: np.diag(k + 1.0) - np.diag(k[:2], 1) - np.diag(k[1:], -1)
+    ours = lambda k: sparse.spsolve(matrix(k, sparse.kron, spread, sparse.eye(3), lambda a: a), b)
+    full = lambda k: np.linalg.solve(matrix(k, np.kron, full_spread, np.eye(3), lambda a: a * 1.0), b)
+    k = np.array([1.0, 1.5, 0.7])
+    np.testing.assert_allclose(ad.jacfwd(ours)(k), ad.jacrev(full)(k), rtol=1e-10)
+    got, want = (ad.hessian(lambda k, f=f: np.sum(f(k) ** 2))(k) for f in (ours, full))
+    np.testing.assert_allclose(got, want, rtol=1e-9)
+
+
+def test_setdiag_is_scipys():
+    for k, values in ((0, np.arange(1.0, 4.0)), (1, 2.0), (-1, np.array([5.0])), (0, np.ones(9))):
+        ours, scipys = made(sparse.csc_array, ENTRIES), theirs.csc_array((ENTRIES, (ROWS, COLUMNS)), shape=(3, 3))
+        ours.setdiag(values, k)
+        scipys.setdiag(values, k)
+        np.testing.assert_array_equal(ours.toarray().data, scipys.toarray())
+
+
+def test_what_is_missing_is_named():
+    a = made(sparse.csr_array, ad.tensor(ENTRIES, requires_grad=True))
+    with pytest.raises(AttributeError, match=r"'tolil'.*toscipy"):
+        a.tolil()
+    with pytest.raises(AttributeError, match=r"'eigsh'.*scipy\.sparse\.linalg\.eigsh"):
+        sparse.eigsh  # noqa: B018
+    with pytest.raises(AttributeError, match="no 'nonsense'"):
+        sparse.nonsense  # noqa: B018
+    for wrong, words in (
+        (lambda: a**0, "exponent"),
+        (lambda: a / a, "divisor"),
+        (lambda: a.asformat("dia"), "'dia'"),
+        (lambda: sparse.vstack([a, a[:, :2]]), "vstack"),
+        (lambda: sparse.matrix_power(a, -1), "whole number"),
+        (lambda: a.tocoo().__setitem__((0, 0), 1.0), "tocsr"),
+        (lambda: a.__setitem__((slice(None), 0), a[:, :2]), r"\(3, 2\)"),
+        (lambda: sparse.block_array([[None]]), "at least one"),
+    ):
+        with pytest.raises(ad.AutodiffError, match=words):
+            wrong()
