@@ -7,7 +7,7 @@ from typing import Any
 
 from autodiff.core.errors import MissingExtraError
 
-__all__ = ["loadable", "require"]
+__all__ = ["absent", "loadable", "require"]
 
 # The packages that make an import work, where their names on an index are others.
 _PACKAGES = {
@@ -73,3 +73,17 @@ def loadable(module: str) -> bool:
     except MissingExtraError:
         return False
     return True
+
+
+def absent(module: str, name: str, theirs: str, instead: str) -> AttributeError:
+    """What a module raises for a name it does not have; SciPy's name without a derivative says what to take instead.
+
+    Examples
+    --------
+    >>> print(absent("autodiff.fft", "nonsense", "json", ""))
+    autodiff.fft has no 'nonsense'
+    """
+    known = not name.startswith("_") and hasattr(require(theirs), name)
+    return AttributeError(
+        f"{module} has no {name!r}" + (f", so {theirs}.{name} does not differentiate; {instead}" if known else "")
+    )

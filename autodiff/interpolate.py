@@ -1,22 +1,22 @@
 """Interpolation with ``scipy.interpolate``'s classes, differentiable in the data, the nodes and the positions:
-``interp``, ``CubicSpline``, ``PchipInterpolator``, ``RegularGridInterpolator``, ``make_interp_spline``.
+piecewise polynomials, B-splines, regular grids, radial basis functions.
 
 A spline is a piecewise polynomial whose coefficients are recorded functions of nodes and data; where they solve a
 linear system, SuperLU does, and its derivative is one more solve. Values are SciPy's. Needs SciPy.
-De Boor, A Practical Guide to Splines (1978); Fritsch and Butland 1984 (PCHIP).
+De Boor, A Practical Guide to Splines (1978); Fritsch and Butland 1984 (PCHIP); Akima 1970; Fasshauer 2007 (radial
+basis functions).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from math import factorial
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
-from autodiff.extras import require
+from autodiff.core.errors import ArgumentError, ShapeError, SingularMatrixError
+from autodiff.extras import absent
 from autodiff.ops import shaping
 from autodiff.ops.calculus import interp
 from autodiff.ops.common import bare
@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
+    "Akima1DInterpolator",
+    "BSpline",
     "CubicHermiteSpline",
     "CubicSpline",
     "PPoly",
     "PchipInterpolator",
+    "RBFInterpolator",
     "RegularGridInterpolator",
     "interp",
+    "interpn",
     "make_interp_spline",
 ]
 
@@ -61,7 +65,77 @@ def _beside(x: Any, y: Any) -> Any:
     return x.reshape(x.shape + (1,) * (y.ndim - 1))
 
 
-class PPoly:
+class _Piecewise:
+    """What a curve is asked for whose pieces lie between nodes."""
+
+    extrapolate: bool | str
+    axis: int
+
+    def _nodes(self) -> Any:
+        """Where the pieces meet, from the first to the last."""
+        raise NotImplementedError
+
+    def _value(self, at: Any, piece: Any) -> Any:
+        """The value at positions, each on its piece."""
+        raise NotImplementedError
+
+    def derivative(self, nu: int = 1) -> Any:
+        """The derivative of order ``nu``, as a curve of the same kind; of a negative order the antiderivative."""
+        raise NotImplementedError
+
+    def antiderivative(self, nu: int = 1) -> Any:
+        """The continuous antiderivative that is zero at the first node."""
+        raise NotImplementedError
+
+    def __call__(self, x: ArrayLike, nu: int = 0, extrapolate: bool | str | None = None) -> Tensor:
+        """The value at ``x`` of any shape, or the derivative of order ``nu``.
+
+        Returns
+        -------
+        Tensor
+            ``x``'s shape in the place of the interpolation axis.
+        """
+        if nu > 0:
+            return self.derivative(nu)(x, 0, extrapolate)  # type: ignore[no-any-return]
+        extrapolate = self.extrapolate if extrapolate is None else extrapolate
+        at, nodes = _floats(x), self._nodes()
+        if extrapolate == "periodic":
+            at = nodes[0] + (at - nodes[0]) % (nodes[-1] - nodes[0])
+        value = self._value(at, _pieces(nodes._array, at._array))
+        more = value.ndim - at.ndim
+        if extrapolate is False:
+            inside = (at._array >= nodes._array[0]) & (at._array <= nodes._array[-1])
+            value = np.where(inside.reshape(inside.shape + (1,) * more), value, np.nan)
+        axis = self.axis % (more + 1)
+        if axis and at.ndim:
+            value = np.moveaxis(value, range(at.ndim), range(axis, axis + at.ndim))
+        return value  # type: ignore[no-any-return]
+
+    def integrate(self, a: ArrayLike, b: ArrayLike, extrapolate: bool | str | None = None) -> Tensor:
+        """The integral from ``a`` to ``b``, over several periods of a periodic curve."""
+        extrapolate = self.extrapolate if extrapolate is None else extrapolate
+        whole, nodes = self.antiderivative(), self._nodes()
+
+        def until(x: Any) -> Any:
+            if extrapolate != "periodic":
+                return whole(x, extrapolate=True)
+            width = nodes[-1] - nodes[0]
+            turns = np.floor(bare((_floats(x) - nodes[0]) / width))
+            return turns * (whole(nodes[-1]) - whole(nodes[0])) + whole(x - turns * width, extrapolate=True)
+
+        ends = bare(a), bare(b)
+        if extrapolate is False and (min(ends) < nodes._array[0] or max(ends) > nodes._array[-1]):
+            raise ArgumentError("integrate: the limits lie outside of the nodes, and extrapolate is False")
+        return until(b) - until(a)  # type: ignore[no-any-return]
+
+
+def _pieces(nodes: Any, at: Any) -> Any:
+    """On which piece of a positive length each position lies; outside the first and the last."""
+    first, last = np.searchsorted(nodes, nodes[0], "right") - 1, np.searchsorted(nodes, nodes[-1], "left") - 1
+    return np.clip(np.searchsorted(nodes, at, "right") - 1, first, last)
+
+
+class PPoly(_Piecewise):
     """A piecewise polynomial: ``sum(c[m, i] * (x - x[i]) ** (k - m))`` between the breakpoints x[i] and x[i + 1].
 
     Parameters
@@ -89,33 +163,15 @@ class PPoly:
         self.extrapolate = True if extrapolate is None else extrapolate
         self.axis = axis
 
-    def __call__(self, x: ArrayLike, nu: int = 0, extrapolate: bool | str | None = None) -> Tensor:
-        """The value at ``x`` of any shape, or the derivative of order ``nu``.
+    def _nodes(self) -> Any:
+        return self.x
 
-        Returns
-        -------
-        Tensor
-            ``x``'s shape in the place of the interpolation axis.
-        """
-        if nu > 0:
-            return self.derivative(nu)(x, 0, extrapolate)
-        extrapolate = self.extrapolate if extrapolate is None else extrapolate
-        at, nodes = _floats(x), self.x
-        if extrapolate == "periodic":
-            at = nodes[0] + (at - nodes[0]) % (nodes[-1] - nodes[0])
-        piece = np.clip(np.searchsorted(nodes._array, at._array, "right") - 1, 0, nodes.size - 2)
-        more = (1,) * (self.c.ndim - 2)
-        step = (at - nodes[piece]).reshape(at.shape + more)
-        value = self.c[0][piece]
+    def _value(self, at: Any, piece: Any, *beside: Any) -> Any:
+        step = (at - self.x[piece]).reshape(at.shape + (1,) * (self.c.ndim - 2 - len(beside)))
+        value = self.c[(0, piece, *beside)]
         for m in range(1, self.c.shape[0]):
-            value = value * step + self.c[m][piece]
-        if extrapolate is False:
-            inside = (at._array >= nodes._array[0]) & (at._array <= nodes._array[-1])
-            value = np.where(inside.reshape(inside.shape + more), value, np.nan)
-        axis = self.axis % max(self.c.ndim - 1, 1)
-        if axis and at.ndim:
-            value = np.moveaxis(value, range(at.ndim), range(axis, axis + at.ndim))
-        return value  # type: ignore[no-any-return]
+            value = value * step + self.c[(m, piece, *beside)]
+        return value
 
     def _like(self, c: Any) -> PPoly:
         return PPoly(c, self.x, self.extrapolate, self.axis)
@@ -146,17 +202,6 @@ class PPoly:
             c = shaping.concatenate([c, start[None]])
         # It is not periodic where the integral over a period is not zero.
         return PPoly(c, self.x, False if self.extrapolate == "periodic" else self.extrapolate, self.axis)
-
-    def integrate(self, a: ArrayLike, b: ArrayLike) -> Tensor:
-        """The integral from ``a`` to ``b``."""
-        if self.extrapolate == "periodic":
-            raise ArgumentError("integrate: write the integral over whole periods out for a periodic spline")
-        whole = self.antiderivative()
-        if self.extrapolate is False and (
-            min(bare(a), bare(b)) < self.x._array[0] or max(bare(a), bare(b)) > self.x._array[-1]
-        ):
-            raise ArgumentError("integrate: the limits lie outside of the nodes, and extrapolate is False")
-        return whole(b, extrapolate=True) - whole(a, extrapolate=True)
 
 
 class CubicHermiteSpline(PPoly):
@@ -236,6 +281,51 @@ def _pchip_end(h0: Any, h1: Any, m0: Any, m1: Any) -> Any:
     turned = np.sign(d._array) != np.sign(m0._array)
     steep = (np.sign(m0._array) != np.sign(m1._array)) & (np.abs(d._array) > 3 * np.abs(m0._array))
     return np.where(turned, 0.0, np.where(steep, 3 * m0, d))
+
+
+class Akima1DInterpolator(PPoly):
+    """Akima's piecewise cubic, as ``scipy.interpolate.Akima1DInterpolator``.
+
+    Parameters
+    ----------
+    x : (n,) increasing nodes
+    y : (..., n, ...) real data
+    axis : int
+    method : {"akima", "makima"}
+        "makima" overshoots less where data are flat.
+    extrapolate : bool or "periodic", optional
+        By default NaN outside.
+
+    Examples
+    --------
+    >>> Akima1DInterpolator(np.arange(5.0), np.arange(5.0) ** 2)(2.5).item()
+    6.25
+    """
+
+    def __init__(
+        self, x: ArrayLike, y: ArrayLike, axis: int = 0, *, method: str = "akima", extrapolate: bool | str | None = None
+    ) -> None:
+        if method not in ("akima", "makima"):
+            raise ArgumentError(f"Akima1DInterpolator: method must be 'akima' or 'makima', got {method!r}")
+        x, values = _nodes("Akima1DInterpolator", x, y, axis)
+        slopes = _akima_slopes(x, values, method == "makima")
+        super().__init__(_hermite(x, values, slopes), x, False if extrapolate is None else extrapolate, axis)
+
+
+def _akima_slopes(x: Any, y: Any, modified: bool) -> Any:
+    m = np.diff(y, axis=0) / _beside(np.diff(x), y)
+    if x.size == 2:
+        return shaping.concatenate([m, m])
+    for _ in range(2):  # secants beyond both ends, by continuing straight
+        m = shaping.concatenate([2 * m[:1] - m[1:2], m, 2 * m[-1:] - m[-2:-1]])
+    change = np.abs(np.diff(m, axis=0))
+    if modified:
+        change = change + 0.5 * np.abs(m[1:] + m[:-1])
+    before, after = change[:-2], change[2:]
+    both = before + after
+    flat = both._array <= 1e-9 * np.max(both._array, initial=-np.inf)
+    weighted = (after * m[1:-2] + before * m[2:-1]) / np.where(flat, 1.0, both)
+    return np.where(flat, 0.5 * (m[3:] + m[:-3]), weighted)
 
 
 class CubicSpline(PPoly):
@@ -366,32 +456,137 @@ def _periodic_slopes(x: Any, y: Any) -> Any:
     return shaping.concatenate([s, s[:1]])
 
 
+class BSpline(_Piecewise):
+    """A spline as a sum of B-splines, ``sum(c[j] * B[j, k; t](x))``, as ``scipy.interpolate.BSpline``.
+
+    Parameters
+    ----------
+    t : (n + k + 1,) array or Tensor
+        Knots that do not decrease.
+    c : (at least n, ...) array or Tensor
+        Coefficients.
+    k : int
+        Degree.
+    extrapolate : bool or "periodic"
+        Outside of t[k], t[n]: continue the first and last piece, give NaN (False), or repeat.
+    axis : int
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        For knots that decrease or are too few.
+
+    Examples
+    --------
+    >>> hat = BSpline([0.0, 1.0, 2.0, 3.0], [1.0, 1.0], 1)
+    >>> hat(1.5).item(), hat.derivative()(1.5).item(), hat.integrate(1.0, 2.0).item()
+    (1.0, 0.0, 1.0)
+    """
+
+    def __init__(self, t: ArrayLike, c: ArrayLike, k: int, extrapolate: bool | str = True, axis: int = 0) -> None:
+        self.t, self.c, self.k, self.extrapolate, self.axis = _floats(t), _floats(c), int(k), extrapolate, axis
+        if self.c.ndim and axis % self.c.ndim:
+            self.c = np.moveaxis(self.c, axis, 0)
+        n = self.t.size - self.k - 1
+        if self.t.ndim != 1 or self.k < 0 or n < self.k + 1 or self.c.ndim < 1 or self.c.shape[0] < n:
+            raise ShapeError(
+                f"BSpline: degree {self.k} with knots of shape {self.t.shape} needs at least {max(n, self.k + 1)}"
+                f" coefficients and {2 * self.k + 2} knots; got coefficients of shape {self.c.shape}"
+            )
+        if not np.all(np.diff(self.t._array) >= 0) or self.t._array[self.k] == self.t._array[n]:
+            raise ArgumentError("BSpline: the knots must be finite and not decrease, t[k] below t[n]")
+
+    @property
+    def tck(self) -> tuple[Any, Any, int]:
+        """(knots, coefficients, degree)."""
+        return self.t, self.c, self.k
+
+    def _nodes(self) -> Any:
+        return self.t[self.k : self.t.size - self.k]
+
+    def _value(self, at: Any, piece: Any) -> Any:
+        parts = _basis(self.t, self.k, at, piece)
+        more = (1,) * (self.c.ndim - 1)
+        value: Any = 0.0
+        for j, part in enumerate(parts):
+            value = value + part.reshape(part.shape + more) * self.c[piece + j]
+        return value
+
+    def derivative(self, nu: int = 1) -> BSpline:
+        """The derivative of order ``nu``, a B-spline of degree ``k - nu``; of a negative order the antiderivative."""
+        if nu < 0:
+            return self.antiderivative(-nu)
+        t, c, k = self.t, self.c, self.k
+        for _ in range(nu):
+            if not k:
+                c = c * 0.0
+                break
+            n = t.size - k - 1
+            width = t[k + 1 : n + k] - t[1:n]
+            empty = width._array == 0  # a jump, which no derivative sees
+            c = np.diff(c[:n], axis=0) * _beside(np.where(empty, 0.0, k / np.where(empty, 1.0, width)), c)
+            t, k = t[1:-1], k - 1
+        return _spline(t, c, k, self.extrapolate, self.axis)
+
+    def antiderivative(self, nu: int = 1) -> BSpline:
+        """The antiderivative, a B-spline of degree ``k + nu`` whose first coefficient is zero."""
+        t, c, k = self.t, self.c, self.k
+        for _ in range(nu):
+            n = t.size - k - 1
+            grown = np.cumsum(c[:n] * _beside((t[k + 1 :] - t[:n]) / (k + 1), c), axis=0)
+            c = shaping.concatenate([grown[:1] * 0.0, grown])
+            t, k = shaping.concatenate([t[:1], t, t[-1:]]), k + 1
+        # It is not periodic where the integral over a period is not zero.
+        return _spline(t, c, k, False if self.extrapolate == "periodic" else self.extrapolate, self.axis)
+
+
+def _spline(t: Any, c: Any, k: int, extrapolate: bool | str, axis: int) -> BSpline:
+    """A BSpline whose coefficients already stand along the first axis."""
+    made = BSpline(t, c, k, extrapolate)
+    made.axis = axis
+    return made
+
+
+def _basis(t: Any, k: int, x: Any, piece: Any) -> list[Any]:
+    """The k + 1 B-splines that are not zero on each position's piece, from the left (de Boor 1978, X.8)."""
+    left = piece + k
+    parts = [x * 0.0 + 1.0]
+    for r in range(1, k + 1):
+        grown: list[Any] = [0.0] * (r + 1)
+        for j, part in enumerate(parts):
+            low, high = t[left + 1 - r + j], t[left + 1 + j]
+            share = part / (high - low)
+            grown[j], grown[j + 1] = grown[j] + share * (high - x), share * (x - low)
+        parts = grown
+    return parts
+
+
 def make_interp_spline(
     x: ArrayLike, y: ArrayLike, k: int = 3, t: ArrayLike | None = None, bc_type: object = None, axis: int = 0
-) -> PPoly:
+) -> BSpline:
     """The interpolating spline of degree ``k``, as ``scipy.interpolate.make_interp_spline``.
 
     Parameters
     ----------
-    x : (n,) increasing nodes, constant
+    x : (n,) increasing nodes
     y : (..., n, ...) data
     k : int
         Degree.
     t : array_like, optional
         Knots; by default SciPy's.
-    bc_type : None
-        Other end conditions: see :class:`CubicSpline`.
+    bc_type : None, {"not-a-knot", "natural", "clamped"}, or a pair of these or of lists of (order, value)
+        What holds at the ends. For "periodic" see :class:`CubicSpline`.
     axis : int
 
     Returns
     -------
-    PPoly
-        Differentiable in ``y`` and in the positions; ``tck`` holds the knots, the B-spline coefficients and ``k``.
+    BSpline
+        Differentiable in ``x``, ``y``, ``t``, values at the ends and positions.
 
     Raises
     ------
-    NotDifferentiableError
-        If ``x`` is tracked.
+    ArgumentError
+        If the conditions at the ends and the knots do not give as many equations as coefficients.
 
     Examples
     --------
@@ -399,23 +594,62 @@ def make_interp_spline(
     >>> round(spline(1.5).item(), 12)
     2.25
     """
-    scipys = require("scipy.interpolate")
-    if getattr(x, "_node", None) is not None:
-        raise NotDifferentiableError("make_interp_spline has no gradient in the nodes; use CubicSpline")
-    if bc_type is not None:
-        raise ArgumentError("make_interp_spline: end conditions are CubicSpline's")
     nodes, values = _nodes("make_interp_spline", x, y, axis)
-    plain = scipys.make_interp_spline(nodes._array, np.zeros(nodes.size), k, t)
-    design = scipys.BSpline.design_matrix(nodes._array, plain.t, k)
-    c = spsolve(design, values.reshape(nodes.size, -1))
-    breaks = np.unique(plain.t[k : len(plain.t) - k])
-    basis = scipys.BSpline(plain.t, np.eye(nodes.size), k)
-    # The Taylor coefficients at the left end of every piece.
-    parts = [_tensor(basis(breaks[:-1], nu=m) / factorial(m)) @ c for m in range(k, -1, -1)]
-    shape = (k + 1, breaks.size - 1, *values.shape[1:])
-    spline = PPoly(shaping.stack(parts).reshape(shape), breaks, True, axis)
-    spline.tck = (plain.t, c.reshape(values.shape), k)  # type: ignore[attr-defined]
-    return spline
+    first, last = _end_conditions(bc_type)
+    knots: Any
+    if t is not None:
+        knots = _floats(t)
+    elif k == 0:
+        knots = shaping.concatenate([nodes, nodes[-1:]])
+    else:
+        inner = nodes if first or last else _inner_knots(nodes, k)
+        pad = k if first or last else k + 1
+        knots = shaping.concatenate([nodes[:1]] * pad + [inner] + [nodes[-1:]] * pad)
+    n = knots.size - k - 1
+    if n != nodes.size + len(first) + len(last):
+        raise ArgumentError(
+            f"make_interp_spline: {nodes.size} nodes and {len(first) + len(last)} end conditions for {n} coefficients"
+        )
+    piece = _pieces(knots._array[k : n + 1], nodes._array)
+    parts = _basis(knots, k, nodes, piece)
+    rows = [np.arange(nodes.size) + len(first)] * (k + 1)
+    columns = [piece + j for j in range(k + 1)]
+    flat = values.reshape(nodes.size, -1)
+    right = [flat]
+    for conditions, end, start, row in ((first, 0, 0, 0), (last, -1, n - k - 1, len(first) + nodes.size)):
+        for i, (order, value) in enumerate(conditions, row):
+            parts.append(BSpline(knots[start : start + 2 * k + 2], np.eye(k + 1), k)(nodes[end], order))
+            rows.append(np.full(k + 1, i))
+            columns.append(start + np.arange(k + 1))
+            right.insert(
+                i if i < len(first) else len(right),
+                shaping.broadcast_to(_floats(value).reshape(-1), flat.shape[1:])[None],
+            )
+    places = (np.concatenate(rows), np.concatenate(columns))
+    c = spsolve(csr_array((shaping.concatenate(parts), places), shape=(n, n)), shaping.concatenate(right))
+    return _spline(knots, c.reshape(n, *values.shape[1:]), k, True, axis)
+
+
+def _inner_knots(x: Any, k: int) -> Any:
+    """Every node but the outer ones, or for even degrees the places between two."""
+    x = x if k % 2 else (x[1:] + x[:-1]) / 2
+    return x[(k + 1) // 2 : x.size - (k + 1) // 2]
+
+
+def _end_conditions(bc_type: Any) -> Any:
+    """The pairs (order of a derivative, value) at both ends."""
+    both = [bc_type, bc_type] if bc_type is None or isinstance(bc_type, str) else list(bc_type)
+    known: dict[Any, Any] = {None: [], "not-a-knot": [], "natural": [(2, 0.0)], "clamped": [(1, 0.0)]}
+    if len(both) != 2 or any(isinstance(end, str) and end not in known for end in both):
+        raise ArgumentError(
+            f"make_interp_spline: bc_type must be {', '.join(map(repr, known))} or a pair of lists of (order, value),"
+            f" got {bc_type!r}; CubicSpline has 'periodic'"
+        )
+    return [known[end] if end is None or isinstance(end, str) else list(end) for end in both]
+
+
+#: What a method of a grid needs: the degree of its splines, and one point more along each axis.
+_DEGREES = {"linear": 1, "nearest": 0, "slinear": 1, "pchip": 1, "cubic": 3, "quintic": 5}
 
 
 class RegularGridInterpolator:
@@ -426,9 +660,9 @@ class RegularGridInterpolator:
     points : sequence of (n_i,) arrays or Tensors
         The grid along each axis, increasing.
     values : (n_0, n_1, ..., more) array or Tensor
-    method : {"linear", "nearest", "cubic"}
-        "nearest" has no derivative in the positions; "cubic" is the product of cubic splines along the axes, with at
-        least four points each.
+    method : {"linear", "nearest", "slinear", "cubic", "quintic", "pchip"}
+        "nearest" has no derivative in the positions; "cubic" and "quintic" are products of splines along the axes, with
+        at least four and six points each; "pchip" interpolates along the last axis first.
     bounds_error : bool
         Refuse positions outside of the grid; else they get ``fill_value``, or extrapolate if that is None.
     fill_value : float or None
@@ -436,7 +670,7 @@ class RegularGridInterpolator:
     Raises
     ------
     ArgumentError
-        For another method, a grid that does not increase, or a position outside.
+        For another method, a grid that neither increases nor decreases, or a position outside.
 
     Examples
     --------
@@ -466,19 +700,30 @@ class RegularGridInterpolator:
                     f"RegularGridInterpolator: axis {i} has points of shape {p.shape} for values of shape"
                     f" {self.values.shape}; at least two are needed"
                 )
-            if np.any(np.diff(p._array) <= 0):
-                raise ArgumentError(f"RegularGridInterpolator: the points of axis {i} must increase throughout")
+        turned = [i for i, p in enumerate(self.grid) if np.all(np.diff(p._array) < 0)]
+        self.grid = tuple(p[::-1] if i in turned else p for i, p in enumerate(self.grid))
+        self.values = np.flip(self.values, tuple(turned)) if turned else self.values
+        for i, p in enumerate(self.grid):
+            if not np.all(np.diff(p._array) > 0):
+                raise ArgumentError(
+                    f"RegularGridInterpolator: the points of axis {i} must increase or decrease throughout"
+                )
 
-    def __call__(self, xi: ArrayLike, method: str | None = None) -> Tensor:
-        """The values at positions (..., dimensions), as a Tensor of shape (...) and the values' further axes."""
+    def __call__(self, xi: ArrayLike, method: str | None = None, *, nu: Sequence[int] | None = None) -> Tensor:
+        """The values at positions (..., dimensions), as a Tensor of shape (...) and the values' further axes.
+
+        Of splines ``nu`` are the orders of the derivative along each axis.
+        """
         method = method or self.method
-        if method not in ("linear", "slinear", "nearest", "cubic"):
+        if method not in _DEGREES:
+            raise ArgumentError(f"RegularGridInterpolator: method must be one of {', '.join(_DEGREES)}, got {method!r}")
+        degree = _DEGREES[method]
+        if min(p.size for p in self.grid) <= degree:
+            raise ShapeError(f"RegularGridInterpolator: {method!r} needs at least {degree + 1} points along each axis")
+        if nu is not None and (degree < 3 or len(nu) != len(self.grid)):
             raise ArgumentError(
-                f"RegularGridInterpolator: method must be 'linear', 'nearest' or 'cubic', got {method!r}; for others"
-                " apply PchipInterpolator or make_interp_spline along one axis after the other"
+                f"RegularGridInterpolator: nu needs 'cubic' or 'quintic' and one order an axis, got {nu!r}"
             )
-        if method == "cubic" and min(p.size for p in self.grid) < 4:
-            raise ShapeError("RegularGridInterpolator: 'cubic' needs at least four points along each axis")
         at = shaping.stack(shaping.broadcast_arrays(*map(_floats, xi)), -1) if isinstance(xi, tuple) else _floats(xi)
         dimensions = len(self.grid)
         if at.ndim == 0 or at.shape[-1] != dimensions:
@@ -500,9 +745,20 @@ class RegularGridInterpolator:
             value = self.values[
                 tuple(piece + (share._array > 0.5) for piece, share in zip(pieces, shares, strict=True))
             ]
-        elif method == "cubic":
+        elif method == "pchip":
+            last = dimensions - 1
+            value = PchipInterpolator(self.grid[last], self.values, last)(at[:, last])
+            value = shaping.moveaxis(value, last, 0)
+            each = np.arange(len(at))
+            for i in range(last - 1, -1, -1):  # from here on each position has data of its own
+                curve = PchipInterpolator(self.grid[i], shaping.moveaxis(value, i + 1, 0))
+                value = curve._value(at[:, i], pieces[i], each)
+        elif degree > 1:
             # A spline is linear in its data: that of the unit vectors gives the weight of every point.
-            weights = [CubicSpline(p, np.eye(p.size))(at[:, i]) for i, p in enumerate(self.grid)]
+            orders = nu or (0,) * dimensions
+            weights = [
+                make_interp_spline(p, np.eye(p.size), degree)(at[:, i], orders[i]) for i, p in enumerate(self.grid)
+            ]
             value = np.einsum("mi,i...->m...", weights[0], self.values)
             for further in weights[1:]:
                 value = np.einsum("mi,mi...->m...", further, value)
@@ -517,3 +773,153 @@ class RegularGridInterpolator:
         if not self.bounds_error and self.fill_value is not None:
             value = np.where(inside.reshape((-1, *more)), value, self.fill_value)
         return value.reshape(shape + self.values.shape[dimensions:])  # type: ignore[no-any-return]
+
+
+def interpn(
+    points: Sequence[ArrayLike],
+    values: ArrayLike,
+    xi: ArrayLike,
+    method: str = "linear",
+    bounds_error: bool = True,
+    fill_value: float | None = np.nan,
+) -> Tensor:
+    """Interpolation on a rectangular grid, as ``scipy.interpolate.interpn``; see :class:`RegularGridInterpolator`.
+
+    Examples
+    --------
+    >>> interpn((np.arange(2.0), np.arange(3.0)), np.arange(6.0).reshape(2, 3), [0.5, 1.5]).data
+    array([3.])
+    """
+    return RegularGridInterpolator(points, values, method, bounds_error, fill_value)(xi)
+
+
+#: Radial functions of the squared distance s, each with the least degree of the polynomial beside it; of the first four
+#: the scale does not matter.
+_RADIAL: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "linear": (lambda s: -np.sqrt(s), 0),
+    "thin_plate_spline": (lambda s: 0.5 * s * np.log(s), 1),
+    "cubic": (lambda s: s * np.sqrt(s), 1),
+    "quintic": (lambda s: -s * s * np.sqrt(s), 2),
+    "multiquadric": (lambda s: -np.sqrt(s + 1.0), 0),
+    "inverse_multiquadric": (lambda s: 1.0 / np.sqrt(s + 1.0), -1),
+    "inverse_quadratic": (lambda s: 1.0 / (s + 1.0), -1),
+    "gaussian": (lambda s: np.exp(-s), -1),
+}
+
+
+class RBFInterpolator:
+    """Interpolation of scattered data by radial functions, as ``scipy.interpolate.RBFInterpolator``.
+
+    Parameters
+    ----------
+    y : (n, dimensions) places
+    d : (n, ...) data
+    neighbors : None
+        All data count everywhere.
+    smoothing : float or (n,)
+        0 interpolates.
+    kernel : {"thin_plate_spline", "linear", "cubic", "quintic", "multiquadric", "inverse_multiquadric",
+        "inverse_quadratic", "gaussian"}
+    epsilon : float, optional
+        The scale, which the last four need.
+    degree : int, optional
+        Of the polynomial beside the radial functions; -1 for none.
+
+    Raises
+    ------
+    ArgumentError
+        For neighbors, another kernel or no scale.
+    SingularMatrixError
+        If places coincide or do not determine the polynomial.
+
+    Notes
+    -----
+    Differentiable in places, data, smoothing, scale and positions. Where a position meets a place, "linear" has a kink,
+    whose derivative counts as 0, and so has the slope of "thin_plate_spline".
+
+    Examples
+    --------
+    >>> f = RBFInterpolator([[0.0], [1.0], [2.0]], [0.0, 1.0, 4.0])
+    >>> f([[1.0]]).data.round(12)
+    array([1.])
+    """
+
+    def __init__(
+        self,
+        y: ArrayLike,
+        d: ArrayLike,
+        neighbors: int | None = None,
+        smoothing: ArrayLike = 0.0,
+        kernel: str = "thin_plate_spline",
+        epsilon: ArrayLike | None = None,
+        degree: int | None = None,
+    ) -> None:
+        if neighbors is not None:
+            raise ArgumentError("RBFInterpolator: neighbors is not supported; all data count everywhere")
+        if kernel not in _RADIAL:
+            raise ArgumentError(f"RBFInterpolator: kernel must be one of {', '.join(_RADIAL)}, got {kernel!r}")
+        self._function, least = _RADIAL[kernel]
+        self._kinked = kernel in list(_RADIAL)[:4]
+        if epsilon is None and not self._kinked:
+            raise ArgumentError(f"RBFInterpolator: the kernel {kernel!r} needs a scale epsilon")
+        self.y, data = _floats(y), _floats(d)
+        if self.y.ndim != 2 or data.ndim < 1 or data.shape[0] != self.y.shape[0]:
+            raise ShapeError(f"RBFInterpolator: places of shape {self.y.shape} and data of shape {data.shape}")
+        self.epsilon = _tensor(1.0 if epsilon is None else epsilon)
+        n, dimensions = self.y.shape
+        degree = max(least, 0) if degree is None else int(degree)
+        self._powers = np.array(
+            [
+                np.bincount(np.array(axes, int), minlength=dimensions)
+                for total in range(degree + 1)
+                for axes in itertools.combinations_with_replacement(range(dimensions), total)
+            ]
+        ).reshape(-1, dimensions)
+        low, high = self.y._array.min(0), self.y._array.max(0)
+        self._middle, self._half = (low + high) / 2, np.where(high > low, (high - low) / 2, 1.0)
+        kernels, polynomials = self._matrices(self.y)
+        spread = shaping.broadcast_to(_floats(smoothing), (n,))
+        k = len(self._powers)
+        matrix = np.block([[kernels + np.diag(spread), polynomials], [polynomials.T, np.zeros((k, k))]])
+        right = data.reshape(n, -1)
+        try:
+            self._coefficients = np.linalg.solve(matrix, shaping.concatenate([right, np.zeros((k, right.shape[1]))]))
+        except np.linalg.LinAlgError as error:
+            raise SingularMatrixError(
+                f"RBFInterpolator: singular; places coincide, or determine no polynomial of degree {degree}"
+            ) from error
+        self._shape = data.shape[1:]
+
+    def _matrices(self, x: Any) -> tuple[Any, Any]:
+        """The radial functions and the monomials at positions."""
+        apart = (x[:, None] - self.y) * self.epsilon
+        s = np.sum(apart * apart, axis=-1)
+        if self._kinked:
+            zero = s._array == 0
+            kernels = np.where(zero, 0.0, self._function(np.where(zero, 1.0, s)))
+        else:
+            kernels = self._function(s)
+        return kernels, np.prod(((x - self._middle) / self._half)[:, None] ** self._powers, axis=-1)
+
+    def __call__(self, x: ArrayLike) -> Tensor:
+        """The values (m, ...) at positions (m, dimensions)."""
+        at = _floats(x)
+        if at.ndim != 2 or at.shape[1] != self.y.shape[1]:
+            raise ShapeError(f"RBFInterpolator: positions of shape {at.shape} in {self.y.shape[1]} dimensions")
+        value = shaping.concatenate(self._matrices(at), axis=1) @ self._coefficients
+        return value.reshape(at.shape[:1] + self._shape)  # type: ignore[no-any-return]
+
+
+#: What to take for a class of SciPy's that is not here.
+_INSTEAD = {
+    "interp1d": "use interp, CubicSpline or make_interp_spline",
+    "RectBivariateSpline": "use RegularGridInterpolator with method='cubic'",
+    "NdBSpline": "use RegularGridInterpolator",
+    "griddata": "use RBFInterpolator",
+    "LinearNDInterpolator": "use RBFInterpolator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    instead = _INSTEAD.get(name, "use BSpline, make_interp_spline or PPoly")
+    raise absent("autodiff.interpolate", name, "scipy.interpolate", instead)

@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import wrap
-from autodiff.extras import require
+from autodiff.extras import absent, require
 from autodiff.ops.common import bare
 from autodiff.ops.elementwise import where
 from autodiff.ops.filters import slide, spline_coefficients
@@ -892,4 +892,4 @@ fourier_shift = _in_frequency("fourier_shift")
 def __getattr__(name: str) -> Any:
     if name == "sum":  # SciPy's older name; here it would hide the built-in one
         return sum_labels
-    raise AttributeError(f"autodiff.ndimage has no {name!r}")
+    raise absent("autodiff.ndimage", name, "scipy.ndimage", "docs/scipy.md names substitutes")

@@ -18,7 +18,7 @@ import numpy as np
 from autodiff.batching import Batched, is_batched
 from autodiff.core.errors import ArgumentError, ConvergenceError, DTypeError, ShapeError, SingularMatrixError
 from autodiff.core.op import Primitive
-from autodiff.extras import require
+from autodiff.extras import absent, require
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
@@ -1209,11 +1209,5 @@ def gmres(
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    found = [m for m in ("scipy.sparse", "scipy.sparse.linalg") if hasattr(require(m), name)]
-    if not found:
-        raise AttributeError(f"autodiff.sparse has no {name!r}")
-    raise AttributeError(
-        f"autodiff.sparse has no {name!r}, which does not differentiate; {found[0]}.{name} takes constants: A.toscipy()"
-    )
+    theirs = "scipy.sparse" + ("" if hasattr(require("scipy.sparse"), name) else ".linalg")
+    raise absent("autodiff.sparse", name, theirs, "A.toscipy() is its constant argument")

@@ -84,14 +84,12 @@ SUBSTITUTES = {
     "the zeros and poles themselves as parameters": "signal.tf2zpk signal.tf2sos signal.sos2zpk signal.zpk2sos"
     " signal.place_poles signal.minimum_phase",
     "`interpolate.make_interp_spline`, `ndimage.spline_filter`": "signal.cspline1d signal.cspline1d_eval"
-    " signal.cspline2d signal.qspline1d signal.qspline1d_eval signal.spline_filter interpolate.BSpline"
+    " signal.cspline2d signal.qspline1d signal.qspline1d_eval signal.spline_filter"
     " interpolate.make_splrep interpolate.make_splprep",
     "`ndimage.uniform_filter` of the signal and its square": "signal.wiener",
     "`signal.freqz` of each section": "signal.freqz_sos signal.sosfreqz",
-    "`interpolate.PchipInterpolator`": "interpolate.Akima1DInterpolator",
     "`interpolate.PPoly`": "interpolate.BPoly",
     "`interpolate.RegularGridInterpolator`": "interpolate.NdBSpline",
-    "`linalg.solve` with the kernel's matrix": "interpolate.RBFInterpolator",
     "`np.linalg.lstsq` with `BSpline.design_matrix`": "interpolate.make_lsq_spline interpolate.make_smoothing_spline",
     "`integrate.quad`, `np.sum` of the terms": "integrate.nsum integrate.qmc_quad",
     "`np.sort` and the distribution function": "stats.ks_1samp stats.cramervonmises",
