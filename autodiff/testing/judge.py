@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import warnings
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.testing.kinks import Nearby, Spot
-from autodiff.testing.numeric import Derivative, complex_step, derivative, noise_of, one_sided, table
+from autodiff.testing.numeric import Derivative, complex_step, derivative, noise_of, one_sided, spread, table
 from autodiff.testing.report import Entry, Leaf, Report
 from autodiff.testing.stability import Settled, Stability
 from autodiff.testing.study import DOUBLE, EPS, LONG, STEPS, Studied, bends, jumps, scale
@@ -37,6 +38,18 @@ SLOPPY = 1e-9
 #: A gradient that differs by more than this share of its size is not excused by jumps of the function.
 JUMPY = 1e-4
 
+#: Entries of like size, moved together along a random direction, are right if differences that know nothing of the
+#: function's noise agree with the gradient to this share of the smallest of them: no chance makes so many digits.
+CERTAIN = {LONG: 1e-12, DOUBLE: 2e-11}
+#: ... or, where rounding allows no more, to this share: of the smallest of several entries, of a function's only value
+#: or of a direction as a whole, of many terms added up.
+_LOOSE = (2e-10, 1e-7, 1e-5)
+#: ... and if rounding hides no more than this share of it; of many terms added up, this one.
+_HIDDEN, _BLOCKED = 1e-9, 1e-7
+#: The steps of these differences. A kink shows in how the second differences shrink from one to the next.
+_LOOKS = (2.0**-7, 2.0**-9, 2.0**-11)
+#: Entries whose shares lie within this factor move together.
+_BAND = 128.0
 #: The step of the first two central differences.
 _QUICK = 2.0**-8
 #: ... and for measuring it anew where small steps are in doubt: over these the parts of a value that hardly move, as 1
@@ -78,21 +91,127 @@ class Judge:
     ) -> None:
         self.report, self.reference, self.order = report, reference, order
         self.gradient, self.stability, self.nearby = gradient, stability, nearby
-        self.size = max((float(np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) for g in gradient), default=0.0)
-        self.longest = max((float(np.max(scale(b), initial=0.0)) for b in reference.base), default=1.0) or 1.0
-        self.magnitude = float(np.sum(np.abs(reference.centre))) + magnitude
+        self.magnitude = reference.magnitude + magnitude
         self.kinks: list[Spot] = []
         self.rough = 0
         self.floor = 0.0
         self._jumps: float | None = None
 
-    def __call__(self, leaf: Leaf, k: int, index: Any, direction: Any) -> Entry:
+    @functools.cached_property
+    def size(self) -> float:
+        """The largest entry of the gradient."""
+        return max((float(np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) for g in self.gradient), default=0.0)
+
+    @functools.cached_property
+    def longest(self) -> float:
+        """The largest entry of the point."""
+        return max((float(np.max(scale(b), initial=0.0)) for b in self.reference.base), default=1.0) or 1.0
+
+    def certain(self, analytic: float, direction: Sequence[Any], least: float | None = None) -> Numeric | None:
+        """Central differences that agree with the gradient to so many digits that nothing else need be known of the
+        function; None where they do not, which says nothing.
+
+        Parameters
+        ----------
+        analytic : float
+        direction : sequence
+        least : float, optional
+            The smallest share of those that are moved together; by default the direction is one, with one share.
+        """
+        reference = self.reference
+        if not reference.trusting or not math.isfinite(analytic):
+            return None
+        along, centre = reference.along(direction), reference.centre
+        hidden, loosest = _HIDDEN if reference.blocks is None else _BLOCKED, _LOOSE[1]
+        if reference.blocks is not None:
+            loosest = _LOOSE[2]
+        elif least is not None and centre.size > 1:
+            loosest = _LOOSE[0]
+        if least is not None and EPS / _LOOKS[0] * reference.magnitude > hidden * least:
+            return None
+
+        def look(h: float) -> tuple[Any, Any, Any]:
+            step = h if reference.precision == DOUBLE else np.longdouble(h)
+            right, left = along(step), along(-step)
+            return (right - left) / (2 * step), right - 2 * centre + left, (right != centre) | (left != centre)
+
+        with np.errstate(all="ignore"):
+            far, wide, moved = look(_LOOKS[0])
+            older: Any = None
+            for h in _LOOKS[1:]:
+                near, bend, _ = look(h)
+                better = estimate = near + (near - far) / 15
+                if older is not None:
+                    better = better + (better - older) / 255
+                value, size = float(better.sum()), float(np.abs(better).sum())
+                rounding = np.where(moved, reference.sizes, 0.0) * (reference.eps / h)
+                blur, own = float(rounding.sum()), max(abs(analytic), size)
+                share = own if least is None else least
+                strict = (ROUNDING_ULPS * EPS if least is None else CERTAIN[reference.precision]) * share
+                allowed = max(strict, min(4 * blur, loosest * share)) + self.floor
+                if abs(analytic - value) <= allowed:
+                    break
+                if h == _LOOKS[-1] or 4 * blur > loosest * share:
+                    return None
+                older, far, wide = estimate, near, bend
+            kinks = np.abs(16 * bend - wide) / (12 * h)
+            if not (kinks <= 1e-3 * np.fmax(np.abs(better), 1e-3 * size) + 8 * rounding).all():
+                return None
+            still = EPS / _LOOKS[0] * float(np.where(moved, 0.0, reference.sizes).sum())
+            if least is None and not (still <= 2 * hidden * own and allowed <= ROUGH * abs(analytic)):
+                return None
+        return Numeric(value, max(blur, min(abs(analytic - value), allowed)), size)
+
+    def groups(
+        self, leaves: Sequence[Leaf], spots: Sequence[tuple[Spot, float]], rng: np.random.Generator
+    ) -> set[Spot]:
+        """Which of these entries, moved by steps of these sizes, are certainly right; entered into the report.
+
+        Entries whose shares are alike are moved together, and where one of them is not right, none is said to be.
+        """
+        base, right = self.reference.base, set()
+        # Multiples of 1/64 of a power of two: the point and the step add up exactly.
+        steps = np.array([step for _, step in spots]) * np.round(64 * spread(rng, (len(spots),), 0.5, 1.5)) / 64
+        parts = np.array([float(self.gradient[k][index]) for (k, index), _ in spots]) * steps
+        shares = np.abs(parts)
+        order = np.argsort(-shares)
+        order = order[np.isfinite(shares[order])]
+        while order.size and self.reference.trusting:
+            largest = shares[order[0]]
+            group = order[shares[order] >= largest / _BAND]
+            order, least = order[group.size :], float(shares[group[-1]])
+            direction: list[Any] = [None] * len(base)
+            for i in group:
+                (k, index), _ = spots[i]
+                if direction[k] is None:
+                    direction[k] = np.zeros(base[k].shape)
+                direction[k][index] = steps[i]
+            analytic = float(np.sum(parts[group]))
+            found = self.certain(analytic, direction, least) if largest else self._still(direction)
+            if found is not None:
+                right |= {spots[i][0] for i in group}
+                allowed = CERTAIN[self.reference.precision] * least
+                for k in (k for k, d in enumerate(direction) if d is not None):
+                    self.report.entries.append(
+                        self._entry(leaves[k], None, analytic, found, allowed, "pass", False, self.reference.method)
+                    )
+        return right
+
+    def _still(self, direction: Sequence[Any]) -> Numeric | None:
+        """A derivative of zero, if nothing moves near the point or far from it."""
+        along, centre = self.reference.along(direction), self.reference.centre
+        with np.errstate(all="ignore"):
+            if any(np.any(along(sign * np.longdouble(_LOOKS[0])) != centre) for sign in (1, -1)):
+                return None
+        return None if np.any(self._far(direction)) else Numeric(0.0, 0.0, 0.0, flat=True)
+
+    def __call__(self, leaf: Leaf, k: int, index: Any, direction: Any, whole: bool) -> Entry:
         """The entry of one argument's gradient, or its derivative along a direction."""
         g = self.gradient[k]
         full = [direction if j == k else None for j in range(len(self.reference.base))]
         length = 1.0 if index is None else float(direction[index])
         analytic = float(np.sum(g * direction)) if index is None else float(g[index]) * length
-        entry = self.along(leaf, k, index, analytic, full, float(np.max(np.abs(direction))))
+        entry = self.along(leaf, k, index, analytic, full, float(np.max(np.abs(direction))), whole)
         if index is not None:
             entry = entry.over(length)
             if entry.kink:
@@ -109,9 +228,18 @@ class Judge:
             change = sum(float(np.sum(np.abs(along(sign * 2.0**-6) - reference.centre))) for sign in (1, -1))
         return change <= 16 * float(np.sum(reference.noise))
 
-    def along(self, leaf: Leaf, k: int, index: Any, analytic: float, direction: Sequence[Any], length: float) -> Entry:
-        """One derivative judged."""
-        found, verdict, kink, method = self._compared(analytic, direction, length)
+    def along(
+        self,
+        leaf: Leaf,
+        k: int,
+        index: Any,
+        analytic: float,
+        direction: Sequence[Any],
+        length: float,
+        whole: bool = True,
+    ) -> Entry:
+        """One derivative judged; ``whole`` if its entries have not been looked at in groups."""
+        found, verdict, kink, method = self._compared(analytic, direction, length, whole)
         if verdict == "pass" and found.flat and found.error > 0 and length < 1 and self._rises(direction, length):
             verdict = "inconclusive"
         tolerance = self._tolerance(analytic, found)
@@ -157,19 +285,21 @@ class Judge:
             verdict = "inconclusive"
         if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
             self.rough += 1
-        return Entry(
-            self.order,
-            leaf.place,
-            index,
-            analytic,
-            found.value,
-            found.error,
-            tolerance,
-            verdict,
-            kink,
-            method,
-            label=leaf.label,
-        )
+        return self._entry(leaf, index, analytic, found, tolerance, verdict, kink, method)
+
+    def _entry(
+        self,
+        leaf: Leaf,
+        index: Any,
+        analytic: float,
+        found: Numeric,
+        tolerance: float,
+        verdict: str,
+        kink: bool,
+        method: str,
+    ) -> Entry:
+        numbers = (analytic, found.value, found.error, tolerance)
+        return Entry(self.order, leaf.place, index, *numbers, verdict, kink, method, label=leaf.label)
 
     def _stairs(self, analytic: float, direction: Sequence[Any]) -> bool:
         """Whether the values, flat around the point, rise from afar in many steps, and as steeply as the gradient."""
@@ -234,9 +364,15 @@ class Judge:
         )
         return "pass" if zero else "inconclusive"
 
-    def _compared(self, analytic: float, direction: Sequence[Any], length: float) -> tuple[Numeric, str, bool, str]:
+    def _compared(
+        self, analytic: float, direction: Sequence[Any], length: float, whole: bool
+    ) -> tuple[Numeric, str, bool, str]:
         """The reference, the verdict on it, whether there is a kink, and how the reference was taken."""
         reference, along = self.reference, self.reference.along(direction)
+        if whole and not reference.measured:
+            agreed_at_once = self.certain(analytic, direction)
+            if agreed_at_once is not None:
+                return agreed_at_once, "pass", False, reference.method
         stepped, small = self._stepped(along, length) if reference.stepped else (None, 0.0)
         if (
             reference.analytic
@@ -372,17 +508,21 @@ class Judge:
         """
         reference = self.reference
         bound = np.where(moved, 0.0, reference.noise) / _QUICK
+        far = self._far(direction)
+        constant = bool(np.all(far[:2] <= 16 * reference.noise))
+        return float(np.sum(np.where(np.all(far == 0, axis=0), 0.0, bound))), constant
+
+    def _far(self, direction: Sequence[Any]) -> Any:
+        """By how much four large moves change each term."""
         far: list[Any] = []
         # Twice afar: one of two exponentials may be below the other's last digit over a wide range.
         for sign in (0.731, -1.37, 53.0, -47.0):
             away = [
                 None if d is None else sign * np.maximum(1.0, np.abs(b)) * np.sign(d)
-                for b, d in zip(reference.base, direction, strict=True)
+                for b, d in zip(self.reference.base, direction, strict=True)
             ]
             far.append(self._change(away))
-        constant = bool(np.all(np.array(far[:2]) <= 16 * reference.noise))
-        independent = np.all(np.array(far) == 0, axis=0)
-        return float(np.sum(np.where(independent, 0.0, bound))), constant
+        return np.array(far)
 
     def _change(self, away: Sequence[Any]) -> Any:
         """By how much a large move changes each term: the largest at which the function has a value."""

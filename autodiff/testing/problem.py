@@ -25,6 +25,9 @@ BEND: ContextVar[Callable[[list[Any]], list[Any]] | None] = ContextVar("autodiff
 #: Whether a check ends at the first entry that fails: whoever asks only whether one does gets the answer sooner.
 HASTY: ContextVar[bool] = ContextVar("autodiff_hasty", default=False)
 
+#: Whether every entry is compared with the best reference that there is, for whoever publishes the differences.
+EXACT: ContextVar[bool] = ContextVar("autodiff_exact", default=False)
+
 #: Where a check hands its problem to instead of comparing anything: :func:`autodiff.testing.laws.laws_of`.
 PROBLEMS: ContextVar[list[Problem] | None] = ContextVar("autodiff_problems", default=None)
 
@@ -44,14 +47,18 @@ class Problem:
     arguments : Arguments
     tries_complex : bool
         Whether ``outputs`` may be given complex arrays.
+    widens : bool
+        Whether ``outputs`` may be given arrays in longdouble.
     """
 
     tries_complex = False
+    widens = True
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
         self.arguments, self.rng = arguments, rng
         arguments.expect()
         self.cotangents: list[Any] = []
+        self.first: list[Any] = []
 
     @property
     def base(self) -> list[Any]:
@@ -81,10 +88,14 @@ class Problem:
                 " or complex arrays of its library (not numbers taken out of them), alone or in tuples, lists and dicts"
             )
         self.cotangents = [np.where(np.isfinite(out), cotangent(out, self.rng), 0.0) for out in outs]
+        self.first = [np.array(out) for out in outs]
 
     def terms(self, arrays: Sequence[Any]) -> Any:
         """Every entry of every output times its cotangent. A complex output of real arguments: the real part."""
-        outs = self.outputs(arrays)
+        return self.terms_of(self.outputs(arrays))
+
+    def terms_of(self, outs: Sequence[Any]) -> Any:
+        """:meth:`terms` of outputs that are known."""
         if len(outs) == len(self.cotangents) == 1 and np.shape(outs[0]) == self.cotangents[0].shape:
             single = (outs[0] * self.cotangents[0]).reshape(-1)
             return single if self.tries_complex else single.real
@@ -178,13 +189,16 @@ def run(
         report.note(note)
     bend, hasty = BEND.get(), HASTY.get()
     gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
+    options: dict[str, Any] = {"tries_complex": problem.tries_complex, "widens": problem.widens, "hasty": hasty}
+    options["exact"] = EXACT.get()
     if order:
-        compare(report, problem.terms, gradient, base, leaves, 1, rng, tries_complex=problem.tries_complex, hasty=hasty)
+        first = problem.terms_of(problem.first)
+        compare(report, problem.terms, gradient, base, leaves, 1, rng, first=first, **options)
     if order > 1 and not report.doubts and not (hasty and report.verdict == "fail"):
         weights = [cotangent(b, rng) for b in base]
         terms = lambda arrays: problem.weighted(arrays, weights)
         second = lambda arrays: problem.second_gradient(arrays, weights)
-        options: dict[str, Any] = {"below": problem.terms, "tries_complex": problem.tries_complex, "hasty": hasty}
+        options["below"] = problem.terms
         compare(report, terms, second, base, leaves, 2, rng, **options)
         if not any(entry.kink for entry in report.entries):
             problem.compare_cotangents(report, weights)

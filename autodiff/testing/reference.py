@@ -33,7 +33,7 @@ from autodiff.testing.kinks import Nearby
 from autodiff.testing.numeric import one_sided, spread
 from autodiff.testing.report import Entry, Leaf, Report
 from autodiff.testing.stability import Settled, Stability
-from autodiff.testing.study import EPS, LARGE, Studied, noise_near, scale, study, widest
+from autodiff.testing.study import EPS, LARGE, Studied, scale, study, widest
 
 __all__ = ["agreement", "compare", "compare_along"]
 
@@ -86,7 +86,10 @@ def compare(
     *,
     below: Terms | None = None,
     tries_complex: bool = False,
+    widens: bool = True,
     hasty: bool = False,
+    exact: bool = False,
+    first: Any = None,
 ) -> None:
     """Enter into ``report`` the comparison of every argument's gradient with differences of the sum of ``terms``.
 
@@ -107,8 +110,14 @@ def compare(
         For higher orders: the function itself, for the third its gradient, too; asked about kinks.
     tries_complex : bool
         Whether ``terms`` may be called with complex arrays.
+    widens : bool
+        ... with arrays in longdouble.
     hasty : bool
         End at the first entry that fails.
+    exact : bool
+        Compare every entry with the best reference that there is, also what is certain without it.
+    first : ndarray, optional
+        What ``terms`` gave at the point before.
 
     Raises
     ------
@@ -121,22 +130,29 @@ def compare(
     for leaf, g, array in zip(leaves, found, base, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:
             raise GradientMismatch(_misfit(report, leaf, g, array))
-    reference = study(terms, base, rng, tries_complex, report)
+    reference = study(terms, base, report, tries_complex=tries_complex, widens=widens, first=first)
     if reference is None:
         return
+    reference.trusting = not (exact or reference.unsteady)
     # For the second order the rounding of the function itself counts, too.
     magnitude = 0.0 if below is None else float(np.nansum(np.abs(below(base))))
     nearby = Nearby(terms, gradient_at, base, reference.precision)
     judge = Judge(report, reference, order, found, Stability(gradient_at, base), nearby, magnitude)
     unseen = [0] * len(base)
     totals = [float(np.sum(np.abs(g) * scale(array))) for g, array in zip(found, base, strict=True)]
+    plan = [
+        (k, *way) for k, (g, array) in enumerate(zip(found, base, strict=True)) for way in _directions(array, g, rng)
+    ]
+    spots = [((k, index), float(direction[index])) for k, index, direction in plan if index is not None]
+    right = judge.groups(leaves, spots, rng)
     for k, (leaf, g, array) in enumerate(zip(leaves, found, base, strict=True)):
-        for index, direction in _directions(array, g, rng):
+        doubtful = [way for way in plan if way[0] == k and (k, way[1]) not in right]
+        for _, index, direction in doubtful:
             share = None if index is not None else np.abs(g * direction)
             if share is not None and judge.hides(k, direction, float(share.sum()), totals[k]):
                 unseen[k] += int(np.count_nonzero(share))
                 continue
-            entry = judge(leaf, k, index, direction)
+            entry = judge(leaf, k, index, direction, index is None)
             if share is not None:
                 unseen[k] += int(np.count_nonzero((share > 0) & (share <= entry.tolerance)))
             if (
@@ -154,11 +170,13 @@ def compare(
                 report.entries.append(entry)
                 if hasty and entry.verdict == "fail":
                     return
-        if order == 1 and array.size <= _FULL_SIZE:
+        if order == 1 and array.size <= _FULL_SIZE and doubtful:
             # Of three equal entries a median moves with no single one.
             values, counts = np.unique(array, return_counts=True)
             for value in values[counts > 2]:
-                entry = judge(leaf, k, None, np.where(array == value, np.exp2(np.floor(np.log2(scale(value)))), 0.0))
+                entry = judge(
+                    leaf, k, None, np.where(array == value, np.exp2(np.floor(np.log2(scale(value)))), 0.0), False
+                )
                 if entry.verdict != "pass":
                     report.entries.append(entry)
     if order == 1 and len(judge.kinks) > 1:
@@ -185,10 +203,8 @@ def compare_along(
         centre = terms(base) if values is None else values
     if not np.isfinite(centre).all():
         return
-    reference = Studied(terms, base, precision, centre, 0.0)
-    along = reference.along(direction)
-    noise, plateaus, slopes = noise_near(along, centre, reference.precision)
-    reference = replace(reference, centre=centre, noise=noise, slopes=slopes, plateaus=plateaus)
+    reference = Studied(terms, base, precision)
+    reference.centre, reference.dense = centre, direction
     judge = Judge(report, reference, order, [], Settled(), None)
     # The terms of the number compared are not known one by one: their rounding is that of the function's.
     judge.floor = ROUNDING_ULPS * EPS * judge.magnitude
@@ -228,10 +244,10 @@ def _kinked(terms: Terms, base: list[Any], direction: Sequence[Any]) -> bool:
     """Whether some term has different derivatives from the left and from the right, both well known."""
     precision, values = widest(terms, base)
     centre = terms(base) if values is None else values
-    reference = Studied(terms, base, precision, centre, 0.0)
+    reference = Studied(terms, base, precision)
+    reference.centre, reference.dense = centre, direction
     along = reference.along(direction)
-    noise, *_ = noise_near(along, centre, reference.precision)
-    left, right = one_sided(along, -1, 1e-3, noise), one_sided(along, 1, 1e-3, noise)
+    left, right = (one_sided(along, side, 1e-3, reference.noise) for side in (-1, 1))
     with np.errstate(all="ignore"):
         gap, size = np.abs(left.value - right.value), np.fmax(np.abs(left.value), np.abs(right.value))
         return bool(np.any(gap > 1e3 * (left.error + right.error) + 1e-9 * size))

@@ -4,11 +4,11 @@ precision does it compute in, how noisy is every term, are there plateaus, can c
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,21 +52,100 @@ class UnsteadyError(ArgumentError):
     """A function returns arrays of other shapes at another point, so that there is nothing to be compared."""
 
 
-@dataclass(frozen=True)
 class Studied:
-    """A function of arrays with what was found out about it at its base point."""
+    """A function of arrays with what is found out about it at its base point, when that is first asked for.
 
-    terms: Terms
-    base: list[Any]
-    precision: Any
-    centre: Any
-    noise: Any
-    slopes: Any = 0.0
-    blocks: Any = None
-    known: Any = None
-    analytic: bool = False
-    stepped: bool = False
-    plateaus: bool = False
+    Attributes
+    ----------
+    terms, base, precision
+        The function, the point, and the precision that it computes in.
+    centre : ndarray
+        Its values at the point.
+    blocks, known
+        How many terms are added up, and which are finite.
+    unsteady : float
+        How far two calls at the same point differ.
+    trusting : bool
+        Whether a gradient may be called right before anything is measured, see :meth:`Judge.certain`.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        base: list[Any],
+        precision: Any,
+        report: Report | None = None,
+        *,
+        blocks: Any = None,
+        known: Any = None,
+        unsteady: float = 0.0,
+        tries_complex: bool = False,
+    ) -> None:
+        self.terms, self.base, self.precision, self.report = terms, base, precision, report
+        self.eps = EPS if precision == DOUBLE else float(np.finfo(precision).eps)
+        self.blocks, self.known, self.unsteady, self.tries_complex = blocks, known, unsteady, tries_complex
+        self.centre: Any = None
+        self.trusting = True
+
+    @functools.cached_property
+    def sizes(self) -> Any:
+        """The terms' sizes."""
+        return np.abs(self.centre).astype(np.float64)
+
+    @functools.cached_property
+    def magnitude(self) -> float:
+        """Their sum."""
+        return float(self.sizes.sum())
+
+    @functools.cached_property
+    def dense(self) -> Sequence[Any]:
+        """The direction along which the function is studied, in which every entry moves."""
+        rng = np.random.default_rng(3)
+        return [spread(rng, b.shape) * scale(b) for b in self.base]
+
+    @functools.cached_property
+    def _near(self) -> tuple[Any, bool, Any]:
+        noise, plateaus, slopes = noise_near(self.along(self.dense), self.centre, self.precision)
+        if plateaus and self.report is not None:
+            self.report.note(
+                "the values have plateaus (float32, rounding, a table or an iteration inside): judged to the precision"
+                " that they have"
+            )
+        return noise + self.unsteady if self.unsteady else noise, plateaus, slopes
+
+    @property
+    def measured(self) -> bool:
+        """Whether the noise has been asked for."""
+        return "_near" in vars(self)
+
+    @property
+    def noise(self) -> Any:
+        """How far every term may be off."""
+        return self._near[0]
+
+    @property
+    def plateaus(self) -> bool:
+        """Whether some terms have plateaus."""
+        return self._near[1]
+
+    @property
+    def slopes(self) -> Any:
+        """The size of every term's derivative."""
+        return self._near[2]
+
+    @functools.cached_property
+    def _complex(self) -> tuple[bool, bool]:
+        return _analytic(self.along(self.dense), self) if self.tries_complex else (False, False)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether complex steps can be taken at all."""
+        return self._complex[0]
+
+    @property
+    def analytic(self) -> bool:
+        """... and equal the extrapolated differences."""
+        return self._complex[1]
 
     def along(self, direction: Sequence[Any], folded: bool = True) -> Callable[[Any], Any]:
         """The terms as a function of ``t`` at ``base + t direction``; a direction None leaves its argument alone."""
@@ -121,18 +200,25 @@ class Studied:
 
 
 def study(
-    terms: Terms, base: list[Any], rng: np.random.Generator, tries_complex: bool, report: Report
+    terms: Terms,
+    base: list[Any],
+    report: Report,
+    *,
+    tries_complex: bool = False,
+    widens: bool = True,
+    first: Any = None,
 ) -> Studied | None:
     """What is to be known of a function before it is differentiated; None, and a doubt in the report, if it is
     random.
     """
     with np.errstate(all="ignore"):
-        here, again = terms(base), terms(base)
-    steady = here.shape == again.shape and bool(
-        np.array_equal(here, again) or np.array_equal(here, again, equal_nan=True)
-    )
+        here = terms(base)
+        again = first
+        if first is None or not _same(here, first):
+            # What is different the first time may have been set up there.
+            again = terms(base)
     unsteady = 0.0
-    if not steady:
+    if not _same(here, again):
         size = float(np.max(np.abs(here), initial=0.0))
         unsteady = math.inf
         if here.shape == again.shape:
@@ -153,31 +239,23 @@ def study(
             " known of their derivatives"
         )
         here = np.where(known, here, 0)
-    precision, wide = (DOUBLE, None) if max(size, here.size) > LARGE else widest(terms, base)
+    precision, wide = (DOUBLE, None) if not widens or max(size, here.size) > LARGE else widest(terms, base)
     blocks = None
     if here.size > _BLOCKS:
         magnitude = np.abs(here)
         spread_out = bool(2 * np.count_nonzero(magnitude > 1e-6 * np.max(magnitude)) < magnitude.size)
         starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
         blocks = (np.argsort(magnitude) if spread_out else None, starts)
-    reference = Studied(terms, base, precision, None, 0.0, 0.0, blocks, known)
-    centre = reference.folded(here if wide is None else wide)
-    reference = replace(reference, centre=centre)
-    dense = [spread(rng, b.shape) * scale(b) for b in base]
-    along = reference.along(dense)
-    noise, plateaus, slopes = noise_near(along, centre, precision)
-    if unsteady:
-        noise = noise + unsteady
-    reference = replace(reference, noise=noise, slopes=slopes, plateaus=plateaus)
-    if plateaus:
-        report.note(
-            "the values have plateaus (float32, rounding, a table or an iteration inside): judged to the precision that"
-            " they have"
-        )
-    if not tries_complex or max(size, here.size) > LARGE or not size:
-        return reference
-    stepped, analytic = _analytic(along, reference)
-    return replace(reference, stepped=stepped, analytic=analytic)
+    tries_complex = tries_complex and 0 < max(size, here.size) <= LARGE and size > 0
+    reference = Studied(
+        terms, base, precision, report, blocks=blocks, known=known, unsteady=unsteady, tries_complex=tries_complex
+    )
+    reference.centre = reference.folded(here if wide is None else wide)
+    return reference
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one.shape == other.shape and bool(np.array_equal(one, other) or np.array_equal(one, other, equal_nan=True))
 
 
 def noise_near(along: Callable[[Any], Any], centre: Any, precision: Any) -> tuple[Any, bool, Any]:

@@ -17,7 +17,7 @@ from autodiff.ops import special
 from autodiff.tables import html_table
 from autodiff.testing.check import check_gradients
 from autodiff.testing.draw import RandomDraw
-from autodiff.testing.problem import TANGENT
+from autodiff.testing.problem import EXACT, TANGENT
 from autodiff.testing.report import Report
 
 __all__ = [
@@ -203,6 +203,7 @@ def verify_all(
 def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], order: int, seed: int) -> Verification:
     facts: dict[str, Any] = {"name": op.name, "kind": "fused" if op.fused else "elementary", "cases": len(calls)}
     numeric: list[Report] = []
+    token = EXACT.set(True)
     try:
         for args, kwargs in calls:
             if op.fused:
@@ -219,6 +220,8 @@ def _verify(op: Any, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]], or
     except Exception as error:
         # One operation that crashes on its own sample must not hide what is known of the others.
         facts["problem"] = f"{type(error).__name__}: {error}"
+    finally:
+        EXACT.reset(token)
     if numeric:
         for number, name in enumerate(("numeric_error", "second_order_error", "third_order_error")[:order], 1):
             facts[name] = _worst(numeric, number)

@@ -8,7 +8,7 @@ import pytest
 import autodiff as ad
 from autodiff.core.errors import ArgumentError
 from autodiff.extend import Fused, Primitive
-from autodiff.testing import check_gradients, verify
+from autodiff.testing import check_gradients, check_pair, verify
 from autodiff.testing.numeric import complex_step, derivative, evaluation_noise
 from nn import functional as F
 
@@ -43,8 +43,9 @@ def test_a_complex_step_loses_no_digit():
 
 
 def test_analytic_functions_are_checked_by_complex_steps():
+    # Beside the large constant differences alone make nothing certain.
     report = check_gradients(
-        lambda x, w: np.tanh(x @ w).sum(), np.ones((2, 3)), np.linspace(-1.0, 1.0, 6).reshape(3, 2)
+        lambda x, w: np.tanh(x @ w).sum() + 1e6, np.ones((2, 3)), np.linspace(-1.0, 1.0, 6).reshape(3, 2), order=1
     )
     assert methods(report) == {"complex step"}
     assert report.largest_error < 1e-12
@@ -203,3 +204,50 @@ def test_a_graph_that_depends_on_the_point_is_named():
 
 def test_verify_of_an_operation_by_name_still_works():
     assert verify("softmax", np.linspace(-1.0, 1.0, 6).reshape(2, 3)).passed
+
+
+# --- what a check costs -----------------------------------------------------------------------------------------------
+
+
+def counted(f):
+    def counting(*arrays):
+        counting.calls += 1
+        return f(*arrays)
+
+    counting.calls = 0
+    return counting
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 48])
+def test_a_smooth_function_is_evaluated_a_few_times_whatever_its_size(size):
+    sine = counted(lambda x: np.sin(x) * x)
+    x = np.random.default_rng(0).uniform(0.5, 1.5, size)
+    assert check_pair(sine, lambda g, x: g * (np.sin(x) + x * np.cos(x)), [x]).verdict == "pass"
+    assert sine.calls <= 12
+
+
+@pytest.mark.parametrize("bend", [1e-3, 1e-6, 1e-9, 1.0, -1.0])
+@pytest.mark.parametrize("size", [1, 3, 10, 48])
+def test_entries_that_are_moved_together_hide_no_wrong_one(size, bend):
+    x = np.random.default_rng(0).uniform(0.5, 1.5, size)
+    for place in range(0, size, 5):
+        factor = 1 + bend * (np.arange(size) == place)
+        wrong = lambda g, x, factor=factor: g * (np.sin(x) + x * np.cos(x)) * factor
+        assert check_pair(lambda x: np.sin(x) * x, wrong, [x], raises=False).verdict == "fail"
+
+
+def test_a_small_entry_moved_with_large_ones_is_judged_on_its_own_scale():
+    x = np.geomspace(1e-8, 1e4, 13)
+    for place in range(13):
+        for factor in (0.0, 2.0, 1 + 1e-6):
+            bend = np.where(np.arange(13) == place, factor, 1.0)
+            report = check_pair(lambda x: x**2, lambda g, x, bend=bend: g * 2 * x * bend, [x], raises=False)
+            assert report.verdict == "fail"
+
+
+def test_a_kink_among_entries_that_are_moved_together_is_named():
+    x = np.array([0.0, 1.0, -2.0])
+    for slope in (0.0, 0.5):
+        right = lambda g, x, slope=slope: g * np.where(x == 0, slope + 1, (x > 0) + 1.0)
+        report = check_pair(lambda x: np.maximum(x, 0) + x, right, [x])
+        assert any(entry.kink for entry in report.entries)

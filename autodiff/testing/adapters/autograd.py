@@ -53,6 +53,8 @@ def check_autograd(
 class _Autograd(Problem):
     """A function of autograd's boxes."""
 
+    widens = False
+
     def __init__(self, autograd: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
         super().__init__(arguments, rng)
         self.autograd, self.f = autograd, f

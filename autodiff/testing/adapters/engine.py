@@ -58,6 +58,8 @@ def check_engine(
 class _Engine(Problem):
     """A function of somebody's tensors."""
 
+    widens = False
+
     def __init__(
         self, f: Callable[..., Any], tensor: Callable[..., Any], arguments: Arguments, rng: np.random.Generator
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,6 +64,8 @@ def check_torch(
 class _Torch(Problem):
     """A function of torch tensors."""
 
+    widens = False
+
     def __init__(self, torch: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
         self.torch, self.f, self.module = torch, f, None
         self.parameters: list[str] = []
@@ -121,28 +124,9 @@ class _Torch(Problem):
             " pass the module itself to check its parameters"
         ]
 
-    @contextlib.contextmanager
     def _stopping(self, through: Callable[[Any], Any]) -> Any:
         """What ``detach`` gives passes through a function of arrays."""
-        torch = self.torch
-        switches = (torch._C._set_grad_enabled, torch.set_grad_enabled)
-        # Within the forward of a torch.autograd.Function gradients are off, and nobody has said so: what is detached
-        # there is saved for its backward, and no constant of f.
-        off: list[bool] = []
-
-        class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
-            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                result = function(*args, **(kwargs or {}))
-                if function in switches:
-                    off[:] = [] if torch.is_grad_enabled() else [True]
-                said = torch.is_grad_enabled() or off
-                if function is torch.Tensor.detach and result.is_floating_point() and said:
-                    with torch._C.DisableTorchFunction():
-                        return torch.tensor(through(result.numpy().copy()), dtype=result.dtype)
-                return result
-
-        with Mode():
-            yield
+        return _mode(self.torch)(through)
 
     def _moved(self) -> Any:
         return self._stopping(self.stops.following()) if self.stops.held else contextlib.nullcontext()
@@ -231,3 +215,29 @@ class _Torch(Problem):
             return [None] * len(leaves)
         outs, seeds = zip(*pairs, strict=True)
         return self._numpy(torch.autograd.grad(outs, leaves, seeds, allow_unused=True))
+
+
+@functools.cache
+def _mode(torch: Any) -> Any:
+    switches = (torch._C._set_grad_enabled, torch.set_grad_enabled)
+
+    class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
+        """What ``detach`` gives passes through a function of arrays."""
+
+        def __init__(self, through: Callable[[Any], Any]) -> None:
+            super().__init__()
+            # Within the forward of a torch.autograd.Function gradients are off, and nobody has said so: what is
+            # detached there is saved for its backward, and no constant of f.
+            self.through, self.off = through, False
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if function in switches:
+                self.off = not torch.is_grad_enabled()
+            said = torch.is_grad_enabled() or self.off
+            if function is torch.Tensor.detach and result.is_floating_point() and said:
+                with torch._C.DisableTorchFunction():
+                    return torch.tensor(self.through(result.numpy().copy()), dtype=result.dtype)
+            return result
+
+    return Mode
