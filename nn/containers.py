@@ -6,7 +6,7 @@ import math
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound="_Chain")
+T = TypeVar("T")
 _CALL = Module.__call__
 
 
@@ -79,16 +80,20 @@ class _Chain(Module):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Module]:
         return iter(self._modules.values())
 
     def __contains__(self, module: object) -> bool:
         return any(held is module for held in self)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Module: ...
+    @overload
+    def __getitem__(self: C, index: slice) -> C: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Module:
         if isinstance(index, slice):
-            return self._like(list(self._modules.items())[index])
-        return list(self._modules.values())[self._at_place(index)]
+            return self._like(list(self._modules.items())[index])  # type: ignore[no-any-return]
+        return list(self._modules.values())[self._at_place(index)]  # type: ignore[no-any-return]
 
     def _like(self, items: list[tuple[str, Any]]) -> Any:
         raise NotImplementedError
@@ -136,7 +141,7 @@ class Sequential(_Chain):
         for name, module in named:
             self.add_module(str(name), module)  # type: ignore[arg-type]
 
-    def forward(self, input: ArrayLike) -> Any:
+    def forward(self, input: ArrayLike) -> Tensor:
         """Each module's output is the next one's input."""
         state = current_state()
         ordinary = state is None or not state.traced
@@ -152,7 +157,7 @@ class Sequential(_Chain):
                 input = module.forward(input)
             else:
                 input = module(input)
-        return input
+        return input  # type: ignore[return-value]
 
     def _like(self, items: list[tuple[str, Any]]) -> Sequential:
         return Sequential(OrderedDict(items))
@@ -212,8 +217,8 @@ class ModuleDict(Module):
         else:
             self.add_module(name, module)
 
-    def __getitem__(self, name: str) -> Any:
-        return self._modules[name]
+    def __getitem__(self, name: str) -> Module:
+        return self._modules[name]  # type: ignore[no-any-return]
 
     def __delitem__(self, name: str) -> None:
         del self._modules[name]
@@ -231,17 +236,17 @@ class ModuleDict(Module):
         """The names."""
         return self._modules.keys()  # type: ignore[no-any-return]
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[Module]:
         """The modules."""
         return self._modules.values()  # type: ignore[no-any-return]
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> ItemsView[str, Module]:
         """The names with their modules."""
         return self._modules.items()  # type: ignore[no-any-return]
 
-    def pop(self, name: str) -> Any:
+    def pop(self, name: str) -> Module:
         """Take a module out."""
-        return self._modules.pop(name)
+        return self._modules.pop(name)  # type: ignore[no-any-return]
 
     def clear(self) -> None:
         """Take all modules out."""
@@ -297,10 +302,14 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._parameters.values())
 
-    def __getitem__(self, index: object) -> Any:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Parameter: ...
+    @overload
+    def __getitem__(self, index: slice) -> ParameterList: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Parameter | ParameterList:
         if isinstance(index, slice):
             return ParameterList(list(self)[index])
-        return self._parameters[self._place_of(index)]
+        return self._parameters[self._place_of(index)]  # type: ignore[no-any-return]
 
     def __setitem__(self, index: int, value: object) -> None:
         setattr(self, self._place_of(index), _as_parameter(value))
@@ -360,7 +369,11 @@ class ParameterDict(Module):
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
 
-    def get(self, name: str, default: object = None) -> Any:
+    @overload
+    def get(self, name: str) -> Parameter | None: ...
+    @overload
+    def get(self, name: str, default: T) -> Parameter | T: ...
+    def get(self, name: str, default: object = None) -> object:
         """The parameter of this name, or ``default``."""
         return self._parameters.get(name, default)
 
@@ -368,11 +381,11 @@ class ParameterDict(Module):
         """The names."""
         return self._parameters.keys()  # type: ignore[no-any-return]
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[Parameter]:
         """The parameters."""
         return self._parameters.values()  # type: ignore[no-any-return]
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> ItemsView[str, Parameter]:
         """The names with their parameters."""
         return self._parameters.items()  # type: ignore[no-any-return]
 
@@ -467,7 +480,7 @@ class Identity(Module):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
 
-    def forward(self, input: ArrayLike) -> Any:
+    def forward(self, input: T) -> T:
         """The input itself."""
         return input
 
@@ -478,13 +491,14 @@ class Residual(Module):
     Examples
     --------
     >>> Residual(Identity())(np.array([1.0, 2.0]))
-    array([2., 4.])
+    tensor([2., 4.])
     """
 
     def __init__(self, module: Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, input: ArrayLike) -> Any:
+    def forward(self, input: ArrayLike) -> Tensor:
         """The module must keep the shape."""
-        return self.module(input) + input
+        x = input if isinstance(input, Tensor) else Tensor(input)
+        return self.module(x) + x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -32,10 +32,20 @@ class _Forwards(Protocol[Arguments, Result]):
     def forward(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result: ...
 
 
-class _Call:
-    """For type checkers: a module is called with what its ``forward`` takes, and gives what that gives."""
+class _Unsaid(Protocol):
+    forward: Callable[..., object]  # of Module itself; a method that a class defines cannot be assigned to, and differs
 
-    def __get__(self, module: _Forwards[Arguments, Result], owner: Any) -> Callable[Arguments, Result]:
+
+class _Call:
+    """For type checkers: a module is called with what its ``forward`` takes, and gives what that gives. One of which
+    nothing is known but that it is a Module is taken to give a Tensor.
+    """
+
+    @overload
+    def __get__(self, module: _Unsaid, owner: object) -> Callable[..., Tensor]: ...
+    @overload
+    def __get__(self, module: _Forwards[Arguments, Result], owner: object) -> Callable[Arguments, Result]: ...
+    def __get__(self, module: object, owner: object) -> object:
         raise NotImplementedError
 
 
@@ -192,13 +202,14 @@ class Module:
 
     # --- calling ----------------------------------------------------------------------------------------------------
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward")
-
     if TYPE_CHECKING:
+        forward: Callable[..., object]
         __call__: _Call
     else:
+
+        def forward(self, *args: object, **kwargs: object) -> object:
+            """What the module computes."""
+            raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             if not self._forward_hooks and not self._forward_pre_hooks:
@@ -327,7 +338,7 @@ class Module:
         """All buffers."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    def apply(self: M, function: Callable[[Module], Any]) -> M:
+    def apply(self: M, function: Callable[[Module], object]) -> M:
         """Call ``function`` on every submodule, each after those below it and in their order, then on this module."""
         if not callable(function):
             raise ArgumentError(f"apply: takes a function of a module, got {type(function).__name__}")

@@ -32,7 +32,9 @@ class Summary:
         Of all modules; a shared one counts once.
     """
 
-    def __init__(self, rows: list[tuple[str, str, Any, int]], parameters: int, trainable: int, size: int) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[str, str, object, int]], parameters: int, trainable: int, size: int
+    ) -> None:
         self.rows, self.parameters, self.trainable, self.bytes = rows, parameters, trainable, size
 
     _HEADINGS = ("module", "class", "output", "parameters")

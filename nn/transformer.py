@@ -83,12 +83,12 @@ def generate_square_subsequent_mask(sz: int, dtype: DTypeLike | None = np.float3
     return np.where(np.tri(sz, dtype=bool), 0, -np.inf).astype(dtype)
 
 
-def _activation(activation: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if callable(activation):
         return activation
     if activation not in ("relu", "gelu"):
         raise ArgumentError(f"activation must be 'relu', 'gelu' or a function, got {activation!r}")
-    function: Callable[[Any], Any] = getattr(F, activation)
+    function: Callable[[Tensor], Tensor] = getattr(F, activation)
     return function
 
 
@@ -105,7 +105,7 @@ class _Layer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
+        activation: str | Callable[[Tensor], Tensor] = "relu",
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -130,7 +130,7 @@ class _Layer(Module):
         self.norm_first = norm_first
         self.activation = _activation(activation)
 
-    def _residual(self, x: Any, number: int, sublayer: Callable[[Any], Any]) -> Any:
+    def _residual(self, x: Any, number: int, sublayer: Callable[[Tensor], Tensor]) -> Any:
         norm, dropout = getattr(self, f"norm{number}"), getattr(self, f"dropout{number}")
         if self.norm_first:
             return x + dropout(sublayer(norm(x)))
@@ -311,9 +311,9 @@ class TransformerEncoder(Module):
         mask: ArrayLike | None = None,
         src_key_padding_mask: ArrayLike | None = None,
         is_causal: bool | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """All layers with the same masks; see :meth:`TransformerEncoderLayer.forward`."""
-        x = src
+        x = src if isinstance(src, Tensor) else Tensor(src)
         for layer in self.layers:
             x = layer(x, mask, src_key_padding_mask, bool(is_causal))
         return x if self.norm is None else self.norm(x)
@@ -346,9 +346,9 @@ class TransformerDecoder(Module):
         memory_key_padding_mask: ArrayLike | None = None,
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """All layers with the same memory and masks; see :meth:`TransformerDecoderLayer.forward`."""
-        x = tgt
+        x = tgt if isinstance(tgt, Tensor) else Tensor(tgt)
         for layer in self.layers:
             x = layer(
                 x,
@@ -397,7 +397,7 @@ class Transformer(Module):
         num_decoder_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
+        activation: str | Callable[[Tensor], Tensor] = "relu",
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
         layer_norm_eps: float = 1e-5,

@@ -6,14 +6,37 @@ A :class:`TensorDataset` is cut by one indexing operation a batch; other data se
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, overload
 
 import numpy as np
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.init import default_generator
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, TypeVar, Unpack
+
+    from autodiff.signatures import ArrayLike
+
+    class _More(TypedDict, total=False):
+        """What does not decide the type of a DataLoader's batches."""
+
+        sampler: Iterable[int] | None
+        batch_sampler: Iterable[Sequence[int]] | None
+        num_workers: int
+        pin_memory: bool
+        drop_last: bool
+        generator: np.random.Generator | int | None
+
+    T = TypeVar("T", covariant=True, default=object)
+    Batch = TypeVar("Batch", covariant=True, default=list[Tensor])
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T", covariant=True)
+    Batch = TypeVar("Batch", covariant=True)
 
 __all__ = [
     "BatchSampler",
@@ -30,7 +53,27 @@ __all__ = [
     "random_split",
 ]
 
-T = TypeVar("T", covariant=True)
+S = TypeVar("S")
+B = TypeVar("B")
+
+#: An example that stacks into one Tensor, and one of several.
+Number: TypeAlias = "Tensor | np.ndarray[Any, Any] | np.generic | complex"
+Row: TypeAlias = "tuple[Number, ...] | list[Number]"
+
+
+class Indexed(Protocol[T]):
+    """What has examples under ``[i]``: a Dataset, a list, an array."""
+
+    def __getitem__(self, index: int, /) -> T: ...
+
+
+class _NamedTuple(Protocol):
+    @property
+    def _fields(self) -> tuple[str, ...]: ...
+
+
+Named = TypeVar("Named", bound=_NamedTuple)
+Examples: TypeAlias = "Indexed[S] | Iterable[S]"
 
 
 class Dataset(Generic[T]):
@@ -50,7 +93,7 @@ class Dataset(Generic[T]):
     def __getitem__(self, index: int) -> T:
         raise NotImplementedError(f"{type(self).__name__} defines no __getitem__")
 
-    def __add__(self, other: Dataset[Any]) -> ConcatDataset:
+    def __add__(self: Indexed[B], other: Indexed[S]) -> ConcatDataset[B | S]:
         return ConcatDataset([self, other])
 
 
@@ -84,7 +127,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     (3, 2)
     """
 
-    def __init__(self, *tensors: Any) -> None:
+    def __init__(self, *tensors: ArrayLike) -> None:
         held = tuple(t if isinstance(t, Tensor) else Tensor(np.asarray(t)) for t in tensors)
         if not held or any(t.ndim < 1 or len(t) != len(held[0]) for t in held):
             raise ShapeError(f"TensorDataset: arrays of shapes {[t.shape for t in held]}; they need one length")
@@ -93,11 +136,11 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     def __len__(self) -> int:
         return len(self.tensors[0])
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray[Any, Any]) -> tuple[Tensor, ...]:
         return tuple(t[index] for t in self.tensors)
 
 
-class ConcatDataset(Dataset[Any]):
+class ConcatDataset(Dataset[T]):
     """Data sets one after the other.
 
     Parameters
@@ -110,8 +153,8 @@ class ConcatDataset(Dataset[Any]):
     5
     """
 
-    def __init__(self, datasets: Iterable[Any]) -> None:
-        self.datasets = list(datasets)
+    def __init__(self, datasets: Iterable[Indexed[T]]) -> None:
+        self.datasets: list[Any] = list(datasets)
         if not self.datasets:
             raise ArgumentError("ConcatDataset: got no data sets")
         self.cumulative_sizes = list(itertools.accumulate(map(len, self.datasets)))
@@ -119,15 +162,15 @@ class ConcatDataset(Dataset[Any]):
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> T:
         if not -len(self) <= index < len(self):
             raise IndexError(f"ConcatDataset of {len(self)} examples has no index {index}")
         index %= len(self)
         which = int(np.searchsorted(self.cumulative_sizes, index, side="right"))
-        return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]
+        return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]  # type: ignore[no-any-return]
 
 
-class Subset(Dataset[Any]):
+class Subset(Dataset[T]):
     """The examples of a data set that ``indices`` name.
 
     Parameters
@@ -136,19 +179,26 @@ class Subset(Dataset[Any]):
     indices : sequence of int
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, indices
+    def __init__(self, dataset: Indexed[T], indices: Sequence[int]) -> None:
+        self.dataset: Any = dataset
+        self.indices = indices
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: np.ndarray[Any, Any] | list[int]) -> object: ...
+    def __getitem__(self, index: int | np.ndarray[Any, Any] | list[int]) -> object:
         if isinstance(index, np.ndarray | list):
             return self.dataset[np.asarray(self.indices)[index]]
         return self.dataset[self.indices[index]]
 
 
-def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) -> list[Subset]:
+def random_split(
+    dataset: Indexed[T], lengths: Sequence[float], generator: np.random.Generator | None = None
+) -> list[Subset[T]]:
     """A data set as several without common examples.
 
     Parameters
@@ -169,7 +219,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
     >>> [len(part) for part in random_split(range(10), [0.75, 0.25])]
     [8, 2]
     """
-    total = len(dataset)
+    total = len(dataset)  # type: ignore[arg-type]
     counts = [int(n) for n in lengths]
     if np.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and all(0 <= part <= 1 for part in lengths):
         counts = [int(total * part) for part in lengths]
@@ -188,7 +238,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
 class SequentialSampler:
     """0, 1, 2 ... for a data set."""
 
-    def __init__(self, data_source: Any) -> None:
+    def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
 
     def __len__(self) -> int:
@@ -217,7 +267,11 @@ class RandomSampler:
     """
 
     def __init__(
-        self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: np.random.Generator | None = None,
     ) -> None:
         if num_samples is not None and num_samples < 1:
             raise ArgumentError(f"RandomSampler: num_samples must be positive, got {num_samples}")
@@ -255,7 +309,13 @@ class WeightedRandomSampler:
     [1, 1, 1]
     """
 
-    def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None) -> None:
+    def __init__(
+        self,
+        weights: ArrayLike,
+        num_samples: int,
+        replacement: bool = True,
+        generator: np.random.Generator | None = None,
+    ) -> None:
         self.weights = np.asarray(weights, dtype=float)
         if self.weights.ndim != 1 or not (self.weights >= 0).all() or not self.weights.sum() > 0:
             raise ArgumentError("WeightedRandomSampler: weights are numbers >= 0 on one axis, not all of them 0")
@@ -286,13 +346,13 @@ class BatchSampler:
     [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, sampler: Any, batch_size: int, drop_last: bool) -> None:
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"batch_size must be a positive int, got {batch_size!r}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.sampler), self.batch_size)
+        whole, rest = divmod(len(self.sampler), self.batch_size)  # type: ignore[arg-type]
         return whole + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -305,7 +365,21 @@ class BatchSampler:
 # --- batches
 
 
-def default_collate(batch: Sequence[Any]) -> Any:
+@overload
+def default_collate(batch: Sequence[Number]) -> Tensor: ...
+@overload
+def default_collate(batch: Sequence[str]) -> list[str]: ...
+@overload
+def default_collate(batch: Sequence[Named]) -> Named: ...
+@overload
+def default_collate(batch: Sequence[Row]) -> list[Tensor]: ...
+@overload
+def default_collate(batch: Sequence[Mapping[S, Number]]) -> dict[S, Tensor]: ...
+@overload
+def default_collate(batch: Sequence[Mapping[S, object]]) -> Mapping[S, object]: ...
+@overload
+def default_collate(batch: Sequence[object]) -> object: ...
+def default_collate(batch: Sequence[Any]) -> object:
     """Examples as a batch: arrays and numbers stacked into Tensors, tuples, lists and dicts entry by entry.
 
     Parameters
@@ -345,7 +419,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     return stacked if isinstance(stacked, Tensor) else Tensor(stacked)
 
 
-class DataLoader:
+class DataLoader(Generic[Batch]):
     """Minibatches of a data set, a new order in every epoch where that is asked for.
 
     Parameters
@@ -383,15 +457,67 @@ class DataLoader:
     (3, [(2, 2), (2, 2), (1, 2)])
     """
 
+    # The kind of the batches, by that of the examples and by collate_fn.
+    # fmt: off
+    @overload
+    def __init__(
+        self: DataLoader[S], dataset: Examples[S], batch_size: None, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[B], dataset: Examples[S], batch_size: None, shuffle: bool | None = None, *,
+        collate_fn: Callable[[S], B], **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[B], dataset: Examples[S], batch_size: int = 1, shuffle: bool | None = None, *,
+        collate_fn: Callable[[list[S]], B], **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[Tensor], dataset: np.ndarray[Any, Any] | Examples[Number],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[list[str]], dataset: Examples[str],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[Named], dataset: Examples[Named],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[list[Tensor]], dataset: Examples[Row],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[dict[S, Tensor]], dataset: Examples[Mapping[S, Number]],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[Mapping[S, object]], dataset: Examples[Mapping[S, object]],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DataLoader[object], dataset: Examples[object],
+        batch_size: int = 1, shuffle: bool | None = None, **more: Unpack[_More]
+    ) -> None: ...
+    # fmt: on
     def __init__(
         self,
-        dataset: Any,
+        dataset: Examples[object],
         batch_size: int | None = 1,
         shuffle: bool | None = None,
-        sampler: Any = None,
-        batch_sampler: Any = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
         num_workers: int = 0,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
+        collate_fn: Callable[..., object] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
         *,
@@ -410,16 +536,17 @@ class DataLoader:
             raise ArgumentError("DataLoader: the order of a data set that can only be gone through is its own")
         if self._goes_once and not hasattr(dataset, "__iter__"):
             raise ArgumentError(f"DataLoader: {type(dataset).__name__} has neither [i] and len nor an iterator")
-        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        held: Any = dataset
+        self.dataset, self.batch_size, self.drop_last = held, batch_size, drop_last
         self.generator = np.random.default_rng(generator) if isinstance(generator, int) else generator
-        self.collate_fn = default_collate if collate_fn is None else collate_fn
+        self.collate_fn: Callable[..., Any] = default_collate if collate_fn is None else collate_fn
         self._own_collate = collate_fn is not None
         self.sampler: Any = sampler
         self.batch_sampler: Any = batch_sampler
         if self._goes_once:
             return
         if sampler is None:
-            self.sampler = RandomSampler(dataset, generator=self.generator) if shuffle else SequentialSampler(dataset)
+            self.sampler = RandomSampler(held, generator=self.generator) if shuffle else SequentialSampler(held)
         if batch_sampler is None and batch_size is not None:
             self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
 
@@ -431,7 +558,7 @@ class DataLoader:
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + bool(rest and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         if self._goes_once:
             if self.batch_size is None:
                 yield from self.dataset
