@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import numpy as np  # noqa: E402
 from docutils.nodes import SkipNode  # noqa: E402
 from make_derivations import as_mathml, sections  # noqa: E402
-from make_notebooks import LESSONS  # noqa: E402
+from make_notebooks import LESSONS, as_cells  # noqa: E402
 from make_notebooks import write as write_notebooks  # noqa: E402
-from sphinx.ext.napoleon import Config, NumpyDocstring  # noqa: E402
+from numpydoc.docscrape_sphinx import SphinxDocString  # noqa: E402
 
 import autodiff  # noqa: E402
 from autodiff.extend import Fused, Primitive  # noqa: E402
@@ -32,7 +34,7 @@ from autodiff.viz import draw  # noqa: E402
 project = "autodiff"
 author = "the authors of autodiff"
 release = version = autodiff.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 exclude_patterns = ["_build", "notebooks"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options: dict[str, Any] = {
@@ -49,11 +51,18 @@ html_extra_path = ["notebooks"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"
-napoleon_numpy_docstring = True
-napoleon_google_docstring = False
-napoleon_use_ivar = True
-napoleon_use_param = napoleon_use_rtype = False
-NAPOLEON = Config(napoleon_use_ivar=True, napoleon_use_param=False, napoleon_use_rtype=False)
+# A lesson's programs are run whenever the site is built; one that fails ends the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+# Kernels without the reader's own profile, and quiet about the ports on which they listen to this machine.
+os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+profile = Path(os.environ["IPYTHONDIR"], "profile_default")
+profile.mkdir()
+(profile / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n')
+# The theme's contents list holds a class's methods already.
+numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True}
 add_module_names = False
@@ -78,9 +87,17 @@ def names_of(module: Any) -> list[str]:
 
 
 def plain_stars(text: str) -> str:
-    """Stars that stand for themselves, ``(N, *size)``, not for emphasis."""
+    """Stars that stand for themselves, ``(N, *size)``, not for emphasis; programs stay as they are."""
     star = r"(?<=[ (])\*(?=\w)"
-    return re.sub(rf"``(?=\S).+?(?<=\S)``|{star}", lambda m: r"\*" if m[0] == "*" else m[0], text, flags=re.S)
+    program = r"^ *(?:>>>|\.\.\.) [^\n]*$"
+    return re.sub(
+        rf"``(?=\S).+?(?<=\S)``|{program}|{star}", lambda m: r"\*" if m[0] == "*" else m[0], text, flags=re.S | re.M
+    )
+
+
+def starless(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """The same of a docstring that autodoc reads."""
+    lines[:] = plain_stars("\n".join(lines)).split("\n")
 
 
 def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
@@ -91,7 +108,7 @@ def entry(module: str, name: str, value: Any, again: bool) -> list[str]:
             str(inspect.signature(value.function)).partition(" ->")[0].replace(": 'Any'", "").replace(": Any", "")
         )
         lines = [f".. py:function:: {module}.{name}{signature}", *index, ""]
-        text = str(NumpyDocstring(plain_stars(inspect.getdoc(value.function) or ""), NAPOLEON))
+        text = str(SphinxDocString(plain_stars(inspect.getdoc(value.function) or "")))
         if isinstance(value, Fused):
             text += f"\n\n{picture(name, value)}"
             derivation = plain_stars(inspect.getdoc(value.backward) or "See the source.")
@@ -126,13 +143,13 @@ def picture(name: str, op: Fused) -> str:
 
 
 def offered(app: Any, name: str, source: list[str]) -> None:
-    """A lesson's page links to its notebook."""
+    """A lesson's page is a notebook, and links to it."""
     if name in {page.relative_to(HERE).with_suffix("").as_posix() for page in LESSONS}:
         up = "../" * name.count("/")
         link = (
             f'<p><a download href="{up}lessons-as-notebooks/{Path(name).name}.ipynb">This lesson as a notebook</a></p>'
         )
-        source[0] += f"\n```{{raw}} html\n{link}\n```\n"
+        source[0] = as_cells(source[0]) + f"\n```{{raw}} html\n{link}\n```\n"
 
 
 def reference(folder: Path) -> None:
@@ -172,3 +189,4 @@ def setup(app: Any) -> None:
 
     app.add_html_math_renderer("mathml", (draw, None), (draw, None))
     app.connect("source-read", offered)
+    app.connect("autodoc-process-docstring", starless, priority=1)

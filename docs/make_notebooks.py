@@ -95,6 +95,12 @@ def notebook(page: Path) -> dict[str, Any]:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def as_cells(text: str) -> str:
+    """A lesson's page as MyST-NB takes a notebook; what the programs print is for it to find."""
+    text = re.sub(r"```python\n(.*?```\n)(?:```text\n.*?```\n)?", r"```{code-cell}\n\1", text, flags=re.S)
+    return f"---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n{text}"
+
+
 def write(folder: Path) -> None:
     """Write a notebook for each lesson."""
     folder.mkdir(parents=True, exist_ok=True)

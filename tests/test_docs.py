@@ -206,7 +206,7 @@ def test_the_names_that_the_page_knows_are_pytorchs() -> None:
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    for package in ("sphinx", "myst_parser", "pydata_sphinx_theme"):
+    for package in ("sphinx", "myst_nb", "numpydoc", "pydata_sphinx_theme"):
         pytest.importorskip(package, reason="the site is built with the extra docs")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -224,6 +224,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     books = list((tmp_path / "site" / "lessons-as-notebooks").glob("*.ipynb"))
     assert len(books) >= 7
     for book in books:
+        folder = tmp_path / "site" / ("" if book.stem == "testing" else "lessons")
+        assert "cell_output" in (folder / f"{book.stem}.html").read_text(), f"{book.stem} is no executed notebook"
         page = (ROOT / "docs" / ("" if book.stem == "testing" else "lessons") / f"{book.stem}.md").read_text()
         is_their_page(json.loads(book.read_text()), page)
         for target in re.findall(r"\]\((?!attachment:|\w+://)([^)#]+)\)", book.read_text()):
