@@ -247,10 +247,8 @@ def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     assert n is not None
     results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(n)]
     if isinstance(results[0], (list, tuple)):
-        return _rebuilt(
-            results[0], [Batched(np.stack([np.asarray(r[k]) for r in results])) for k in range(len(results[0]))]
-        )
-    return Batched(np.stack([np.asarray(r) for r in results]))
+        return _rebuilt(results[0], [Batched(np.stack(parts)) for parts in zip(*results, strict=True)])
+    return Batched(np.stack(results))
 
 
 def shifted_index(index: Any) -> Any:
@@ -269,7 +267,7 @@ def scatter(v: Batched, index: Any, shape: tuple[int, ...], unique: bool) -> Bat
     shifted = shifted_index(index)
     if shifted is None:
         raise Unbatchable
-    result = np.zeros((v.array.shape[0], *shape), v.dtype)
+    result = np.zeros_like(v.array, shape=(v.array.shape[0], *shape), order="C")
     if unique:
         result[shifted] = v.array
     else:
@@ -482,7 +480,7 @@ def _one_by_one(g: Any, apply: Callable[[Any], Any]) -> Any:
         return None
     results = [apply(each(g, i)) for i in range(n)]
     return [
-        None if results[0][k] is None else Batched(np.stack([np.asarray(row[k]) for row in results]))
+        None if results[0][k] is None else Batched(np.stack([row[k] for row in results]))
         for k in range(len(results[0]))
     ]
 

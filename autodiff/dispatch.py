@@ -227,7 +227,10 @@ def call_function(wrapped: Callable[[Any], Any], function: Any, args: tuple[Any,
             return writers["into"](_name(function), out, call_function(wrapped, function, args, kwargs))
     if ours is not None:
         kwargs = {key: value for key, value in kwargs.items() if value is not np._NoValue}
-        if (state := current_state()) is not None and state.traced and function.__name__ not in registry:
+        state = current_state()
+        if state is not None and state.tracer is not None:
+            ours = state.tracer.own(ours)
+        if state is not None and state.traced and function.__name__ not in registry:
             # A picture shows what NumPy's function is made of in a frame of its name.
             with scope(f"{function.__name__}()"):
                 return ours(*args, **kwargs)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched, Lanes, count, each
+from autodiff.containers import as_array
 from autodiff.core import forward
 from autodiff.core import op as core
 from autodiff.core.backward import Unbatchable, added, pull, saved_of
@@ -300,6 +301,8 @@ def tracked(value: Any) -> bool:
 def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], level: Level, residuals: list[Any] | None) -> Any:
     """Apply an operation of which an input is boxed at ``level``, the innermost."""
     state = current_state() or ORDINARY
+    if state.tracer is not None:
+        op = state.tracer.own(op)
     if state.collector is not None:
         leaves = [state.collector.leaf(value) for value in inputs]
         if any(leaf is not value for leaf, value in zip(leaves, inputs, strict=True)):
@@ -389,9 +392,8 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         tangents = [_seen_by_rules(t) for t in tangents]
     given = [_seen_by_rules(x) for x in inputs]
     made = _seen_by_rules(out) if single else tuple([_seen_by_rules(o) for o in out])
-    state = current_state()
-    if state is not None and state.tracer is not None and op.tangents == "pointwise":
-        op = state.tracer.own(op)
+    tracer = (current_state() or ORDINARY).tracer
+    tangents = tangents if tracer is None else tracer.shown(tangents)
     try:
         found = forward.push(op, tangents, made, given, attrs)
     except Unbatchable:
@@ -436,7 +438,7 @@ def _stacked(column: Sequence[Any]) -> Any:
             return part
         if part.__class__ is Ambiguous:
             raise Unbatchable
-    return Batched(np.stack([np.asarray(part) for part in column]))
+    return Batched(np.stack(column))
 
 
 def _fit(tangent: Any, out: Any, tangents: Sequence[Any] = ()) -> Any:
@@ -479,7 +481,7 @@ def _transposed(op: Any, rule: Any, i: int, tangent: Any, out: Any, inputs: Any,
             number = along(1, k)
             if _dtype(data).kind == "c":
                 number = np.real(number) - 1j * np.real(along(1j, k))
-            numbers.append(number if hasattr(number, "_node") else np.asarray(number))
+            numbers.append(number)
         found.append(np.reshape(np.stack(numbers), np.shape(data)) if numbers else np.zeros_like(data))
     return tuple(found) if out.__class__ is tuple else found[0]
 
@@ -500,7 +502,7 @@ def boxed_leaf(value: Any, tangent: Any, level: Level) -> Any:
     """An argument with its tangent; as it is if that is None."""
     if tangent is None:
         return value
-    tensor = value if hasattr(value, "_node") else wrap(np.asarray(value), None)
+    tensor = value if hasattr(value, "_node") else wrap(as_array(value), None)
     return wrap(tensor._data, Dual(level, tensor, tangent))
 
 
@@ -596,7 +598,7 @@ def _kept(value: Any) -> Any:
 
 def taped_leaf(value: Any, level: Level) -> Any:
     """An argument as a leaf of a tape."""
-    tensor = value if hasattr(value, "_node") else wrap(np.asarray(value), None)
+    tensor = value if hasattr(value, "_node") else wrap(as_array(value), None)
     return wrap(tensor._data, Taped(level, tensor, Variable(tensor._data.shape, tensor._data.dtype)))
 
 
@@ -625,6 +627,8 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
     """What an entry sends to each of its parents."""
     if entry.__class__ is not Entry:
         return pull(entry, g, False)
+    tracer = (current_state() or ORDINARY).tracer
+    g = g if tracer is None else tracer.shown(g)
     outs = entry.out if entry.out.__class__ is tuple else (entry.out,)
     parts = g if isinstance(g, list) else [g]
     _check_unwritten(entry)
@@ -639,9 +643,7 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
         needs = tuple([parent is not None for parent in entry.parents])
         entry.saved = ([_seen_by_rules(v) for v in entry.given], entry.residuals, needs)
         g = [_seen_by_rules(p) for p in parts] if isinstance(g, list) else _seen_by_rules(g)
-    saved, op, state = entry.saved, entry.op, current_state()
-    if state is not None and state.tracer is not None and op.pull is None:
-        entry.op = state.tracer.own(op)
+    saved = entry.saved
 
     def pulled(g: Any, saved: Any) -> Sequence[Any]:
         entry.saved = saved
@@ -654,7 +656,7 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
             raise
         return core.above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
     finally:
-        entry.saved, entry.op = None, op
+        entry.saved = None
 
 
 def _check_unwritten(entry: Any) -> None:

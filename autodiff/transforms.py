@@ -663,9 +663,7 @@ def _refuse_complex(name: str, call: _Call, outs: Sequence[Any], holomorphic: bo
 
 
 def _data(value: Any) -> Any:
-    return (
-        value._data if isinstance(value, Tensor) else value if value.__class__ is batching.Lanes else np.asarray(value)
-    )
+    return value._data if isinstance(value, Tensor) else value if value.__class__ is batching.Lanes else as_array(value)
 
 
 def jacobian(

@@ -159,7 +159,7 @@ class Code:
         for slot in listing.recorder.slots:
             slot.value = None
         for storage in listing.recorder.storages.values():
-            storage.owner = None
+            storage.owner, storage.kept = None, True
         del self.listing, self.buffers, self._memory
 
     def _write(self) -> None:

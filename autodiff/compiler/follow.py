@@ -221,8 +221,12 @@ class Follower:
         return draw(generator, *args)
 
     def own(self, op: Any) -> Any:
-        """The operation whose rules a transform's own walk asks."""
+        """The operation whose rules a transform's own walk asks, or the function that NumPy's means."""
         return op
+
+    def shown(self, tangents: Any) -> Any:
+        """What it hands them."""
+        return tangents
 
     def step(self, optimizer: Any) -> Any:
         """An optimiser's step: the optimiser's own."""

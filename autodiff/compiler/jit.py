@@ -11,9 +11,12 @@ import copy
 import functools
 import gc
 import inspect
+import linecache
 import operator
+import os
 import random
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from dataclasses import replace as replaced
@@ -211,7 +214,7 @@ class Jit:
     def _trace(self, leaves: list[Any], rebuild: Any, static: Any, tensors: list[Any], state: Any) -> Traced:
         recorder = Recorder()
         tracer = Tracer(recorder, self._declared)
-        recorder.decided = tracer.truth
+        recorder.decided, recorder.pure = tracer.truth, True
         saved = [(t, t._data, t._node, gradient_of(t)) for t in tensors]
         generators = [(g, g.bit_generator.state) for g in self._declared.generators]
         groups = [group for optimizer in self._declared.optimizers for group in optimizer.param_groups]
@@ -249,8 +252,11 @@ class Jit:
                 if any(group[key] != value for group, was in options for key, value in was.items()):
                     raise Unrecordable("it changes an optimiser's options; step a schedule outside of it")
                 code, traced = self._finished(recorder, tracer, result, saved, standins, values, name)
-        except (Unrecordable, TypeError) as error:
-            raise CompileError(f"autodiff.jit: {name} cannot be followed: {error}") from error
+        except Exception as error:  # NumPy may have made one of its own of what was refused
+            if not recorder.refused and not isinstance(error, (Unrecordable, TypeError)):
+                raise
+            told = recorder.refused or error
+            raise CompileError(f"autodiff.jit: {name} cannot be followed: {told}{_line_of(error)}") from error
         finally:
             _state.reset(token)
             for t, data, node, grad in saved:
@@ -337,6 +343,17 @@ class Jit:
         traced.optimizers, traced.cleared = tracer.stepped, cleared
         tracer.taken.clear()
         return code, traced
+
+
+def _line_of(error: Exception) -> str:
+    """In words, the line outside of the library that an error came from."""
+    found = ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__")  # a private copy's names have none
+        if module is not None and module.partition(".")[0] not in ("autodiff", "nn", "optim", "numpy", "scipy"):
+            file = frame.f_code.co_filename
+            found = f" ({os.path.basename(file)}, line {number}: {linecache.getline(file, number).strip()[:80]})"
+    return found
 
 
 def _by_value(value: Any) -> Any:

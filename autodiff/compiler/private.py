@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from autodiff import kernels, zero_times_infinity
+from autodiff.batching import Batched, Unbatchable
 from autodiff.compiler.passes.chains import compiles, least
-from autodiff.compiler.record import Recorder, cleared
+from autodiff.compiler.record import Recorder, Unrecordable, cleared
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.core import backward
-from autodiff.ops import common, elementwise
+from autodiff.core.pytree import flatten
+from autodiff.ops import common, elementwise, stable
 
-__all__ = ["beginning", "ours", "private", "recording", "vanished"]
+__all__ = ["beginning", "in_one_call", "ours", "private", "recording", "vanished"]
 
 _MAKERS = (
     "arange",
@@ -123,6 +125,33 @@ def _zeros(op: Any, g: Any, found: Any, *more: Any) -> Any:
     return found
 
 
+@cache
+def in_one_call(function: Any) -> Any:
+    """A private copy of a pure function, or where that cannot be followed, one call of the function itself."""
+    own = private(function)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        recorder = _active.get()
+        if recorder is None:
+            return own(*args, **kwargs)
+        before, refused = len(recorder.ops), recorder.refused
+        try:
+            return own(*args, **kwargs)
+        except Unrecordable:
+            if not recorder.live or not recorder.pure:
+                raise
+            values, _ = flatten((args, kwargs))
+            if any(isinstance(value, Batched) for value in values):
+                raise Unbatchable from None
+            if any(hasattr(value, "_node") for value in values):
+                raise
+            del recorder.ops[before:]
+            recorder.refused = refused
+            return recorder.call(function, args, kwargs)
+
+    return run if own is not None else None
+
+
 def beginning(backward: Any) -> Any:
     """A hand-derived backward that tells the recorder where it begins."""
 
@@ -156,6 +185,11 @@ def _tanh_slope_of_few(out: Any, x: Any) -> Any:
     if recorder.loops:
         return np.exp(np.abs(x) * -2) * (np.abs(out) + 1) ** 2
     return recorder.call(elementwise._tanh_slope_of_few, (out, x), {})
+
+
+def _of(op: Any, *args: Any) -> Any:
+    """The forward of an operation that a rule asks for."""
+    return op.function(*args) if any(hasattr(a, "_node") for a in args) else in_one_call(op.forward)(*args)
 
 
 def _is_without_zeros(x: Any) -> bool:
@@ -210,6 +244,7 @@ _copies: dict[Any, Any] = {
     zero_times_infinity.keep_zeros: _keep_zeros,
     zero_times_infinity.vanished: _vanished,
     elementwise._tanh_slope_of_few: _tanh_slope_of_few,
+    stable.of: _of,
     elementwise._is_without_zeros: _is_without_zeros,
     elementwise._is_one_block: lambda out: True,  # whoever makes loops of the calls chooses blocks himself
     **{getattr(np, name): _maker(getattr(np, name)) for name in _MAKERS},

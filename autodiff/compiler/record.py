@@ -278,6 +278,7 @@ class Recorder:
         self.slots: list[Slot] = []
         self.live = True
         self.late = False  # whether zero times infinity is looked for in what a backward pass gives, not in its steps
+        self.pure = False  # whether a function of the library may be called as a whole, being pure by contract
         self.loops = False  # whether it is of a loop's body (body.py), which asks no questions about whole arrays
         self.begun = 0  # how many calls there were when the latest hand-derived backward began
         self.errors: Any = None
@@ -311,8 +312,8 @@ class Recorder:
         raise Unrecordable(reason)
 
     def read(self, standin: Recorded, reason: str) -> None:
-        """A value left for Python."""
-        if self.live:
+        """A value left for Python; one that depends on nothing that is given anew may."""
+        if self.live and standin.slot.index not in self.fixed:
             self.refuse(reason)
 
     def truth(self, standin: Recorded) -> bool:
@@ -333,6 +334,8 @@ class Recorder:
             self.refuse("it reads a declared array after an optimiser's step; read it before, or after the call")
         told = self._written_as_told(target, args, kwargs)
         self._note_writes(op, told)  # before anything is written
+        if op.writes and not all(slot.index in self.fixed for slot in reads(op)):
+            self.fixed -= {slot.index for storage in op.writes for slot in storage.slots}
         result = target(*bare(args), **bare(kwargs))
         errors = np.geterr()
         if errors != self.errors:
@@ -495,7 +498,9 @@ class Recorder:
         storages = []
         for array in written:
             if type(array) is not Recorded:
-                self.refuse("it writes into an array that it did not make")
+                self.refuse(
+                    "it writes into an array that it did not make; name what holds it, a module say, in state=(...)"
+                )
             slot = array.slot
             if slot.storage is None:
                 continue

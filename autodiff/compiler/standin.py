@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.batching import Batched
+from autodiff.core.modes import current_state
 from autodiff.core.op import differentiable
 
 __all__ = ["Recorded", "bare"]
@@ -83,6 +84,7 @@ _READS = (
     "__str__",
     "__repr__",
 )
+_INSTEAD = "np.take(array, i) for array[i], and into what np.zeros_like(x) makes instead of a plain array"
 _BINARY = {
     "add": np.add,
     "sub": np.subtract,
@@ -155,8 +157,10 @@ class Recorded:
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(hasattr(kind, "_node") for kind in types):
-            ours = differentiable.get(function)
-            return NotImplemented if ours is None else ours(*args, **kwargs)
+            ours, state = differentiable.get(function), current_state()
+            if ours is None:
+                return NotImplemented
+            return (ours if state is None or state.tracer is None else state.tracer.own(ours))(*args, **kwargs)
         if any(issubclass(kind, Batched) for kind in types):
             return NotImplemented
         return self.recorder.function(function, args, kwargs)
@@ -164,8 +168,8 @@ class Recorded:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         self.recorder.read(
             self,
-            "it was made a plain array by a function that cannot be followed (another module's np.asarray, SciPy, C"
-            " code)",
+            "a computed value was made a plain array, as SciPy, C code and NumPy's own arrays do; write np.stack([...])"
+            f" for np.array([...]), {_INSTEAD}",
         )
         return np.array(self.value, dtype=dtype, copy=copy)
 
@@ -200,7 +204,7 @@ class Recorded:
         return found
 
     def __reduce__(self) -> Any:
-        self.recorder.read(self, "it was copied or pickled")
+        self.recorder.read(self, "a computed value was copied or pickled")
         return self.value.__reduce__()
 
     def __copy__(self) -> Any:
@@ -212,19 +216,19 @@ class Recorded:
     @property
     def flat(self) -> Any:
         """A read: elements one by one."""
-        self.recorder.read(self, "its elements were walked with .flat")
+        self.recorder.read(self, "a computed value's elements were walked with .flat; use .reshape(-1)")
         return self.value.flat
 
     @property
     def data(self) -> Any:
         """A read: the memory itself."""
-        self.recorder.read(self, "its memory was asked for with .data")
+        self.recorder.read(self, "a computed value's memory was asked for with .data")
         return self.value.data
 
     @property
     def ctypes(self) -> Any:
         """A read: the memory's address."""
-        self.recorder.read(self, "its address was asked for with .ctypes")
+        self.recorder.read(self, "a computed value's address was asked for with .ctypes")
         return self.value.ctypes
 
 
@@ -260,7 +264,10 @@ def _method(name: str) -> Callable[..., Any]:
 
 def _read(name: str) -> Callable[..., Any]:
     def read(self: Recorded, *args: Any) -> Any:
-        self.recorder.read(self, f"its value was read by {name.strip('_')}()")
+        said = (
+            f"a computed value was read by {name.strip('_')}(); return it, or name what it comes of in static_argnames"
+        )
+        self.recorder.read(self, f"{said}, and write {_INSTEAD}" if name in ("__float__", "__index__") else said)
         return getattr(self.value, name)(*args)
 
     read.__name__ = name

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compiler.private import private
+from autodiff.batching import Batched
+from autodiff.compiler.private import in_one_call, ours, private
 from autodiff.compiler.record import Op, Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded, bare
 from autodiff.compiler.walked import Shadow
@@ -69,7 +70,7 @@ class Tracer:
             parents.append(value._node if tensor else None)
         forward = op.operate if not op.fused and op.operator else op.forward
         try:
-            made = private(forward)(*arrays, **attrs)
+            made = in_one_call(forward)(*arrays, **attrs)
         except Unrecordable as error:
             raise Unrecordable(f"{op.name}: {error}") from None
         except Exception as error:
@@ -81,8 +82,19 @@ class Tracer:
 
     @staticmethod
     def own(op: Any) -> Any:
-        """The operation whose rules a transform's own walk asks: private copies."""
-        return Shadow.of(op)
+        """The operation whose rules a transform's own walk asks, or the function that NumPy's means: private copies."""
+        if ours(op):
+            return private(op)
+        return op if op.pull is not None or hasattr(op, "push") else Shadow.of(op)
+
+    def shown(self, tangents: Any) -> Any:
+        """What it hands them: stand-ins for directions that a transform has made itself, too."""
+        if isinstance(tangents, (list, tuple)):
+            return type(tangents)(map(self.shown, tangents))
+        if tangents.__class__ is Batched and type(tangents.array) is np.ndarray:
+            array: Any = self.recorder.standin(self.recorder.outside(tangents.array))
+            return Batched(array)
+        return tangents
 
     def backpropagate(self, roots: Any, seeds: Any, free: bool) -> None:
         """See :func:`autodiff.core.backward.backpropagate`."""

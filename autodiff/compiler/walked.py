@@ -14,7 +14,7 @@ import numpy as np
 from autodiff.compiler.check import same
 from autodiff.compiler.emit import MISS, Code
 from autodiff.compiler.prepare import UNLIKE, Arguments, Workshop, written
-from autodiff.compiler.private import beginning, ours, private, recording
+from autodiff.compiler.private import beginning, in_one_call, ours, private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
 from autodiff.compiler.standin import Recorded
 from autodiff.compiler.trace import Entry
@@ -58,21 +58,28 @@ class Shadow:
     pull = None
 
     def __init__(self, op: Any) -> None:
-        self.name, self.fused, self.variadic, self.inputs = op.name, op.fused, op.variadic, op.inputs
-        self.pointwise = op.pointwise
+        self.op = op
         functions = [op.backward] if op.fused else op.rules
         if not all(rule is None or ours(rule) for rule in functions):
             raise Unrecordable(f"{op.name} is not the library's own")
-        self.label, self.keep, self.tangents = op.label, op.keep, op.tangents
         self.multiplies = multiplies(op)
+        self.forward = in_one_call(op.forward)
+        if isinstance(op.tangents, tuple):
+            self.tangents = tuple(in_one_call(rule) if callable(rule) else rule for rule in op.tangents)
         if op.fused:
-            self.backward, self.composed = beginning(private(op.backward)), op.composed
+            self.backward = beginning(in_one_call(op.backward))
+            self.composed = private(op.composed)
         else:
-            self.rules = tuple(map(private, op.rules))
+            self.rules = tuple(map(in_one_call, op.rules))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.op, name)
 
     @classmethod
     def of(cls, op: Any) -> Shadow:
         """The shadow of an operation, the same each time."""
+        if op.__class__ is cls:
+            return op  # type: ignore[no-any-return]
         found = _shadows.get(op)
         if found is None:
             found = _shadows[op] = cls(op)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.containers import as_array
 from autodiff.core.backward import cast, pull
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.graph import FOREVER, Node, Variable
@@ -68,7 +69,7 @@ def _check(weight: Any, indices: Any, padding_idx: int | None) -> Any:
     """The indices as an array, everything checked."""
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight has shape {weight.shape}; it needs shape (num_embeddings, embedding_dim)")
-    place = np.asarray(indices._array if hasattr(indices, "_node") else indices)
+    place = as_array(indices._array if hasattr(indices, "_node") else indices)
     if place.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers, got dtype {place.dtype}")
     count = weight.shape[0]

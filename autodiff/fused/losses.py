@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
@@ -93,7 +94,7 @@ def cross_entropy_composed(
 
 
 def _inverse(divisor: Any, dtype: Any) -> Any:
-    return dtype.type(1 / divisor if divisor else 0)
+    return np.asarray(1 / divisor if divisor else 0, dtype)[()]
 
 
 def _nothing(divisor: Any, dtype: Any) -> Any:
@@ -146,7 +147,7 @@ def check_classification(
         raise ShapeError(
             f"{name}: class indices of shape {target.shape} for logits of shape {logits.shape}; expected {shape}"
         )
-    flat = np.asarray(target._array if hasattr(target, "_node") else target).reshape(-1)
+    flat = as_array(target._array if hasattr(target, "_node") else target).reshape(-1)
     every = not flat.size or _within(flat, classes)
     if not every:
         bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))

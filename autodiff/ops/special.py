@@ -27,7 +27,6 @@ from autodiff.ops.stable import (
     gaussian_of,
     logistic_density_of,
     of,
-    of_order,
     sigmoid_of,
 )
 
@@ -63,11 +62,11 @@ def register() -> None:
         op = Primitive(
             name,
             forward,
-            lambda g, out, x, n: g * of_order(op, x, n + 1),
+            lambda g, out, x, n: g * of(op, x, n + 1),
             sample=lambda draw: ((draw.array(draw.shape(), low, high), draw.integer(0, 2)), {}),
             pointwise=True,
         )
-        return lambda x, n: of_order(op, x, n)
+        return lambda x, n: of(op, x, n)
 
     # --- error functions and the normal distribution
     define(s.erf, lambda g, out, x: g * (2 / root_pi * gaussian_of(x, 1.0)))
@@ -429,8 +428,8 @@ def register() -> None:
     define(s.y1, lambda g, out, x: g * (0.5 * (s.y0(x) - s.yv(2.0, x))), domain=_POSITIVE)
     define(s.k0, lambda g, out, x: g * _macdonald_slope(0.0, x), domain=_POSITIVE)
     define(s.k1, lambda g, out, x: g * _macdonald_slope(1.0, x), domain=_POSITIVE)
-    define(s.i0, lambda g, out, x: g * of_order(bessel_i, x, 1), name="special_i0")
-    define(s.i1, lambda g, out, x: g * (0.5 * (of_order(bessel_i, x, 0) + of_order(bessel_i, x, 2))), name="special_i1")
+    define(s.i0, lambda g, out, x: g * of(bessel_i, x, 1), name="special_i0")
+    define(s.i1, lambda g, out, x: g * (0.5 * (of(bessel_i, x, 0) + of(bessel_i, x, 2))), name="special_i1")
     for order, ufunc in ((0, s.i0e), (1, s.i1e)):
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
         define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, ulps=(32.0, 64.0, 64.0), edges=(25.0, -25.0))

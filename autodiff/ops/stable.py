@@ -298,14 +298,9 @@ def _spherical_bessel(x: Any, n: int) -> Any:
 
 def _spherical_rule(g: Any, out: Any, x: Any, n: int) -> Any:
     if n == 0:
-        return g * (-np.pi * of_order(spherical_bessel, x, 1))
-    below, above = of_order(spherical_bessel, x, n - 1), of_order(spherical_bessel, x, n + 1)
+        return g * (-np.pi * of(spherical_bessel, x, 1))
+    below, above = of(spherical_bessel, x, n - 1), of(spherical_bessel, x, n + 1)
     return g * (np.pi / (2 * n + 1) * (n * below - (n + 1) * above))
-
-
-def of_order(op: Primitive, x: Any, n: int) -> Any:
-    """A function with an order, of a Tensor as an operation, of an array as an array."""
-    return op.function(x, n) if hasattr(x, "_node") else op.forward(x, n)
 
 
 spherical_bessel = Primitive(
@@ -348,8 +343,8 @@ def _bessel_i(x: Any, n: int) -> Any:
 
 def _bessel_i_rule(g: Any, out: Any, x: Any, n: int) -> Any:
     if n == 0:
-        return g * of_order(bessel_i, x, 1)
-    return g * (0.5 * (of_order(bessel_i, x, n - 1) + of_order(bessel_i, x, n + 1)))
+        return g * of(bessel_i, x, 1)
+    return g * (0.5 * (of(bessel_i, x, n - 1) + of(bessel_i, x, n + 1)))
 
 
 bessel_i = Primitive(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import Tensor, array
+from autodiff.containers import as_array
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.dispatch import holds_tensor
 from autodiff.docstrings import of_axes
@@ -20,7 +21,7 @@ def as_input(x: Any) -> Any:
     """A Tensor as it is, a list of Tensors joined, anything else as an array."""
     if isinstance(x, Tensor):
         return x
-    return array(x) if holds_tensor(x) else np.asarray(x)
+    return array(x) if holds_tensor(x) else as_array(x)
 
 
 def as_tensor(x: Any, like: Any = None) -> Tensor:

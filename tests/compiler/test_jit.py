@@ -161,6 +161,7 @@ def test_static_arguments() -> None:
     assert len(static.plans) == 3
 
 
+LABELS = np.array([2, 0, 1])
 CALLS: dict[str, tuple[Any, ...]] = {
     "tree": (lambda p, x: {"a": [p["w"] @ x + p["b"], (x.T,)], "n": None}, {"w": np.ones((2, 3)), "b": 1.0}, np.eye(3)),
     "has_aux": (autodiff.value_and_grad(lambda x: ((x**2).sum(), {"aux": x + 1}), has_aux=True), np.ones(3)),
@@ -177,6 +178,26 @@ CALLS: dict[str, tuple[Any, ...]] = {
         autodiff.hessian(lambda x: np.sum(np.where(np.equal(x, np.max(x)), x, 0.0)) ** 2),
         np.arange(3.0) + 1,
     ),
+    "a direction through what is flipped": (autodiff.hessian(lambda x: np.sum(np.sin(x) * x[::-1] ** 2)), np.ones(4)),
+    "sorted": (
+        autodiff.grad(lambda x: np.sum(np.sort(x)[::-1] ** 2 * np.arange(4.0))),
+        np.array([0.3, -1.0, 2.0, 0.1]),
+    ),
+    "sorted in lanes": (autodiff.vmap(autodiff.grad(lambda x: np.median(x) ** 2)), np.arange(12.0).reshape(3, 4) % 5),
+    "by order": (
+        autodiff.hessian(lambda x: np.sum(np.take_along_axis(x, np.argsort(x), 0) ** 3)),
+        np.array([0.3, -1.0, 2.0]),
+    ),
+    "padded": (autodiff.grad(lambda x: np.sum(np.pad(x, (1, 2), mode="reflect") ** 2)), np.arange(4.0)),
+    "checkpoint": (autodiff.grad(lambda x: autodiff.checkpoint(lambda z: np.sin(z) * z)(x).sum()), np.arange(3.0)),
+    "losses of arrays": (lambda x: (F.cross_entropy(x, LABELS), F.embedding(LABELS, x)), np.eye(3)),
+    "losses by labels": (lambda x: F.one_hot(np.argmax(x, axis=1), 3) * x, np.eye(3)),
+    "hessian of a loss": (autodiff.hessian(lambda x: F.cross_entropy(x, LABELS)), np.arange(9.0).reshape(3, 3)),
+    "hessian of eigenvalues": (
+        autodiff.hessian(lambda x: np.sum(np.linalg.eigh(x + x.T)[0] ** 3)),
+        np.arange(4.0).reshape(2, 2),
+    ),
+    "hessian of what SciPy computes": (lambda x: autodiff.hessian(lambda z: F.gelu(z).sum())(x), np.arange(3.0)),
     "numbers beside tensors": (lambda x: autodiff.tensor(x) * np.sum(x) + np.max(x), np.arange(3.0)),
     "jacfwd": (autodiff.jacfwd(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
     "jacrev": (autodiff.jacrev(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
@@ -267,6 +288,27 @@ REFUSED = {
     "that it did not make": lambda x: np.add(x, 1, out=outside),
     "requires a gradient": lambda x: (weight * x).sum(),
 }
+
+
+def filling(x: Any) -> Any:
+    outside[0] = x.sum()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (filling, r"np.zeros_like\(x\).*test_jit.py, line \d+: outside\[0\] = x.sum\(\)"),
+        (lambda x: outside[np.argmax(x)], r"np.take\(array, i\)"),
+        (lambda x: np.array([x[0], x[1]]), r"np.stack\(\[...\]\)"),
+        (lambda x: x * int(x[0]), "static_argnames"),
+        (lambda x: nn.BatchNorm1d(3, affine=False)(x[None] * np.ones((2, 1))), r"state=\(...\)"),
+    ],
+)
+def test_a_refusal_names_the_line_and_what_to_write(f: Any, words: str) -> None:
+    with pytest.raises(CompileError, match=words):
+        autodiff.jit(f)(np.arange(3.0))
+    assert not outside.any()
 
 
 @pytest.mark.parametrize("words", REFUSED)
