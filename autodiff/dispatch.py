@@ -154,12 +154,14 @@ def call_ufunc(
     wrapped: Callable[[Any], Any], ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """``Tensor.__array_ufunc__``: run ``ufunc`` on inputs of which one at least is a Tensor."""
-    if ufunc not in differentiable and ufunc not in constant_functions:
+    function = differentiable.get(ufunc)
+    if function is None and ufunc not in constant_functions:
         for test, register in late:
             if test(ufunc):
                 register()
-    if method == "__call__" and not kwargs and ufunc in differentiable:
-        return differentiable[ufunc](*inputs)
+        function = differentiable.get(ufunc)
+    if function is not None and method == "__call__" and not kwargs:
+        return function(*inputs)
     if method == "at":
         return writers["at"](ufunc, *inputs)
     if "out" in kwargs:

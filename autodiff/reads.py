@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.op import above
 
-__all__ = ["SHAPE", "UNUSED", "USED", "ShapeOnly", "reads", "uses"]
+__all__ = ["SHAPE", "UNUSED", "USED", "ShapeOnly", "hands_on", "reads", "uses"]
 
 UNUSED, SHAPE, USED = 0, 1, 2
 
@@ -48,6 +48,14 @@ def uses(op: Any) -> list[Any]:
         count = 1 if op.variadic else 1 + len(op.rules)
         op._uses = found = [None if rule is None else reads(rule, 1 + op.variadic, count) for rule in op.rules]
     return found  # type: ignore[no-any-return]
+
+
+_HANDING_ON = (lambda g: g).__code__.co_code
+
+
+def hands_on(rule: Any) -> bool:
+    """Whether a rule returns the cotangent itself and does nothing else, as those of ``x + y`` do."""
+    return getattr(getattr(rule, "__code__", None), "co_code", None) == _HANDING_ON
 
 
 class ShapeOnly:

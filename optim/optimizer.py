@@ -17,9 +17,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
 from typing import Any, ClassVar, Protocol, TypeAlias, dataclass_transform
 
 import numpy as np
@@ -62,9 +60,6 @@ class HasGroups(Protocol):
     def param_groups(self) -> list[Options]:
         """The groups."""
 
-
-_STEP: Any = dict.get
-_set: Any = operator.setitem
 
 # Elements worked on at once: four or five such float32 vectors fill half of a 1 MiB second-level cache.
 BLOCK = THRESHOLDS["STEP"].value
@@ -230,13 +225,10 @@ class Optimizer:
         """Advance the counters in the parameters' states; what is returned for each is handed to :meth:`_update` as
         ``turn``.
         """
-        held = list(map(_STEP, states, repeat("step"), repeat(0)))
-        steps = (
-            [held[0] + 1] * len(held)
-            if held and held[0].__class__ is int and held.count(held[0]) == len(held)
-            else [int(step) + 1 for step in held]
-        )
-        deque(map(_set, states, repeat("step"), steps), maxlen=0)
+        steps: list[Any] = []
+        for state in states:
+            state["step"] = step = int(state.get("step", 0)) + 1
+            steps.append(step)
         return steps
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:

@@ -29,7 +29,7 @@ from autodiff.core.modes import current_state
 from autodiff.core.op import PYTHON_NUMBERS, Operation, arrayed, explain, lacking
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fast.walk import send
-from autodiff.reads import SHAPE, USED, ShapeOnly, uses
+from autodiff.reads import SHAPE, USED, ShapeOnly, hands_on, uses
 from autodiff.zero_times_infinity import keep_zeros, multiplies, usual, vanished
 
 __all__ = ["APPLY", "PULL", "install"]
@@ -142,7 +142,7 @@ _CHOICE = """
 PULL = """
 def {name}_pull(node, g, pending):
     saved = node.saved
-    if saved is None or {unusual}:
+    if saved is None{unusual}:
         return _send(node, g, pending)
     if node.stamp < _time.written:
         _check_unwritten(node)
@@ -190,6 +190,13 @@ else:
         raise _lacking(_op, {i})
 {keeping_else}
     h{i} = _fit(h{i}, p{i}, _op)
+"""
+
+# What has arrived at a node has its shape and dtype.
+_HANDING_ON = """
+h{i} = g
+if node.dtype is not p{i}.dtype or node.shape != p{i}.shape:
+    h{i} = _fit(g, p{i}, _op)
 """
 
 # All gradients are there before the first is sent, so that the plain pull may start anew.
@@ -350,6 +357,8 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
 
     def found(i: int) -> str:
         """The gradient of one input, of its shape and dtype."""
+        if not op.fused and hands_on(op.rules[i]):
+            return wanted(i, _HANDING_ON.format(i=i))
         keeps = op.pointwise and (op.fused or USED in uses(op)[i])
         keeping = (_KEEPING, _KEEPING_NUMBER, _KEEPING_ELSE) if keeps else ("", "", "")
         few = THRESHOLDS["FEW"].value
@@ -369,20 +378,25 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     else:
         scope |= {f"_rule{i}": rule for i, rule in enumerate(op.rules)}
         unset = f"    {' = '.join(f'h{i}' for i in asked[:-1])} = None\n" if len(asked) > 1 else ""
-        gradients = f"{unset}    {saved} = saved\n"
+        unpacking = "" if all(hands_on(op.rules[i]) for i in asked) else f"    {saved} = saved\n"
+        gradients = unset + unpacking
     gradients += "\n".join(found(i) for i in asked)
     sending = "\n".join(
         wanted(i, _SENDING.format(i=i, shared=shared(i), in_place=THRESHOLDS["IN_PLACE"].value)) for i in asked
     )
+    # What goes to the plain pull: a gradient that is no array, that of one output of several, zeros, infinities.
+    if op.fused:
+        zeros = "g.size and not g.item(0) and not _vdot(g, g) and _vanished(g)"
+        unusual = ["g.__class__ is not _ndarray", *([] if op.pointwise else [f"({zeros})"])]
+    else:
+        unusual = [] if op.elementwise else ["g.__class__ is _list"]
+        unusual += ["not _usual(g)"] if multiplies(op) and not op.pointwise else []
     return source + PULL.format(
         name=name_of,
         parents=each("p{i}"),
         gradients=gradients.strip("\n"),
         sending=sending,
-        unusual="g.__class__ is not _ndarray"
-        + ("" if op.pointwise else " or (g.size and not g.item(0) and _vanished(g))")
-        if op.fused
-        else f"g.__class__ is _list{' or not _usual(g)' if multiplies(op) and not op.pointwise else ''}",
+        unusual="".join(f" or {question}" for question in unusual),
     )
 
 

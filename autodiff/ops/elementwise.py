@@ -192,6 +192,10 @@ def _is_one_block(out: Any) -> bool:
 
 
 def _tanh_slope_of_few(out: Any, x: Any) -> Any:
+    if out.size == 1:  # written into an empty array in half the time that a list of one takes
+        slope = np.empty(1, out.dtype)
+        slope[0] = _tanh_slope_of_number(out.item(), x.item())
+        return slope
     return np.array(list(map(_tanh_slope_of_number, out.tolist(), x.tolist())), out.dtype)
 
 
@@ -203,13 +207,13 @@ def _tanh_slope(out: Any, x: Any) -> Any:
     time.
     """
     kind = out.__class__
-    if kind is not np.ndarray and kind is not np.float64:
+    if kind is np.float64:
+        return kind(_tanh_slope_of_number(float(out), float(x)))
+    if kind is not np.ndarray:
         return 1 - out * out if _complex(x) else 4 * logistic_density_of(2 * x)
     dtype = out.dtype
     if dtype.kind == "c":
         return 1 - out * out
-    if kind is np.float64:
-        return dtype.type(_tanh_slope_of_number(float(out), float(x)))
     if out.ndim == 1 and out.size < _FEW:
         return _tanh_slope_of_few(out, x)
     if out.ndim and _is_one_block(out):

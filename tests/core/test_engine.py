@@ -801,6 +801,15 @@ def test_what_a_rule_reads_is_read_off_its_code(monkeypatch):
     assert reads(rule, 1, 3) == (USED,) * 3
 
 
+def test_which_rules_hand_the_cotangent_on_is_read_off_their_code():
+    from autodiff.reads import hands_on
+
+    assert all(map(hands_on, [ad.registry["add"].rules[1], lambda g, *rest, scale=2: g]))
+    kept = []
+    rules = [lambda g, out, x: +g, lambda g, out, x: out, lambda g, out, x: kept.append(g) or g, np.positive]
+    assert not any(map(hands_on, [*rules, ad.registry["subtract"].rules[1]]))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
 @pytest.mark.parametrize(
     "name",

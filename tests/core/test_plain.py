@@ -76,6 +76,29 @@ def test_a_network_takes_the_same_step_either_way():
         assert gradients() == fast
 
 
+@pytest.mark.parametrize(
+    "seed", [[0.0, 0.0], [0.0, 1.5], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0], [np.nan, 0.0], [5e-324, 0.0]]
+)
+def test_sums_and_layers_send_the_same_bits_whatever_the_shapes_dtypes_and_zeros(seed):
+    shapes = [(), (1,), (len(seed),), (2, 1), (1, len(seed)), (2, len(seed))]
+    rng = np.random.default_rng(1)
+    starts = [rng.normal(size=shape).astype(dtype) for shape in shapes for dtype in (np.float32, np.float64, complex)]
+
+    def gradients():
+        leaves = [ad.tensor(a, requires_grad=True) for a in starts]
+        total = leaves[0]
+        for leaf in leaves[1:]:
+            total = total + leaf - 0.5
+        pole = np.sqrt(np.abs(total.real) * np.arange(len(seed)))
+        with np.errstate(all="ignore"):
+            (total + F.linear(pole, np.eye(len(seed)), leaves[7].real)).backward(np.array([seed, seed]))
+        return bits([t.grad for t in leaves])
+
+    fast = gradients()
+    with ad.plain():
+        assert gradients() == fast
+
+
 def test_a_graph_made_one_way_is_walked_the_other():
     x = ad.tensor([0.3, 0.7], requires_grad=True)
     out = np.tanh(x * 2.0 + x).sum()
