@@ -82,18 +82,14 @@ def {name}({signature}):
 
 _READING = """
     _kind = {name}.__class__
-    if _kind is _Tensor:
+    if _kind is _Tensor or (_kind not in _bare and hasattr({name}, "_node")):
         _a{i} = {name}._data
         _p{i} = {name}._node{as_array}
-    elif _kind is _ndarray or _kind in _numbers or {name} is None:
+    elif _kind in _bare:
         _a{i} = {name}
         _p{i} = None
     else:
-        try:
-            _a{i} = {name}._data
-            _p{i} = {name}._node{as_array_deeper}
-        except AttributeError:
-            return _call({inputs}, {attrs})
+        return _call({inputs}, {attrs})
 """
 
 # A hand-written forward may work in place.
@@ -302,14 +298,7 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     name_of = _identifier(op)
     inputs = "(" + each("{name}") + ",)"
     reading = "\n".join(
-        _READING.strip("\n").format(
-            i=i,
-            name=input_name,
-            inputs=inputs,
-            attrs=attrs,
-            as_array=as_array.format(i=i),
-            as_array_deeper=_indented(as_array.format(i=i), 1),
-        )
+        _READING.strip("\n").format(i=i, name=input_name, inputs=inputs, attrs=attrs, as_array=as_array.format(i=i))
         for i, input_name in enumerate(op.inputs)
     )
     refusing = [i for i in places if not op.fused and op.rules[i] is None]
@@ -409,6 +398,7 @@ def _scope(op: Any, call: Any) -> dict[str, Any]:
         "Tensor": core.above.tensor,
         "arrayed": arrayed,
         "asarray": np.asarray,
+        "bare": PYTHON_NUMBERS | {np.ndarray, type(None)},
         "call": call,
         "check_unwritten": backward.above.check_unwritten,
         "double": np.dtype(np.float64),
