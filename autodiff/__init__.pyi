@@ -69,6 +69,7 @@ from autodiff.custom import custom_jvp as custom_jvp
 from autodiff.custom import custom_vjp as custom_vjp
 from autodiff.mapping import vmap as vmap
 from autodiff.ops import creation as creation
+from autodiff.ops.elementwise import constant as constant
 from autodiff.signatures import ArrayLike, Joiner, UniqueAllResult, UniqueCountsResult, UniqueInverseResult
 from autodiff.tensor import Tensor as Tensor
 from autodiff.tensor import from_dlpack as from_dlpack
@@ -280,9 +281,6 @@ def conj(x: ArrayLike) -> Tensor:
 
 def conjugate(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.conjugate``."""
-
-def constant(x: ArrayLike) -> Tensor:
-    """``x`` as a constant: no gradient flows through it (``stop_gradient``)."""
 
 def convolve(a: ArrayLike, v: ArrayLike, mode: str = "full") -> Tensor:
     """Differentiable ``numpy.convolve``: one vector against the shifted windows of the other."""

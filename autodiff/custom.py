@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from autodiff.tensor import Tensor
 from autodiff.trees import flatten_like
 
 __all__ = ["custom_jvp", "custom_vjp"]
+
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class _Rule(Operation):
@@ -322,7 +324,7 @@ class custom_jvp(_Custom):
 
     rule: Callable[..., Any] | None = None
 
-    def defjvp(self, jvp: Callable[..., object], symbolic_zeros: bool = False) -> Callable[..., Any]:
+    def defjvp(self, jvp: F, symbolic_zeros: bool = False) -> F:
         """State the rule, as a decorator; see the class."""
         if symbolic_zeros:
             raise ArgumentError(f"{self.fun.__name__}: symbolic_zeros is not supported; tangents of zero are arrays")

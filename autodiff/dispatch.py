@@ -30,7 +30,7 @@ __all__ = [
     "implements",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 #: NumPy callables with a zero derivative, run on bare arrays.
 constant_functions: set[Any] = set()
@@ -49,7 +49,7 @@ writers: dict[str, Callable[..., Any]] = {}
 late: list[tuple[Callable[[Any], bool], Callable[[], None]]] = []
 
 
-def implements(*callables: Any) -> Callable[[F], F]:
+def implements(*callables: Callable[..., object]) -> Callable[[F], F]:
     """Decorator: this function is what the given NumPy callables do to tensors."""
 
     def register(function: F) -> F:

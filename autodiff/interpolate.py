@@ -124,7 +124,7 @@ class _Piecewise:
             return turns * (whole(nodes[-1]) - whole(nodes[0])) + whole(x - turns * width, extrapolate=True)
 
         ends = bare(a), bare(b)
-        if extrapolate is False and (min(ends) < nodes._array[0] or max(ends) > nodes._array[-1]):
+        if extrapolate is False and (min(ends) < nodes._array[0] or max(ends) > nodes._array[-1]):  # type: ignore[type-var]
             raise ArgumentError("integrate: the limits lie outside of the nodes, and extrapolate is False")
         return until(b) - until(a)  # type: ignore[no-any-return]
 
@@ -497,7 +497,7 @@ class BSpline(_Piecewise):
             raise ArgumentError("BSpline: the knots must be finite and not decrease, t[k] below t[n]")
 
     @property
-    def tck(self) -> tuple[Any, Any, int]:
+    def tck(self) -> tuple[Tensor, Tensor, int]:
         """(knots, coefficients, degree)."""
         return self.t, self.c, self.k
 

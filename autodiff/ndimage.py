@@ -303,7 +303,7 @@ def gaussian_filter1d(
     """
     if order < 0:
         raise ArgumentError(f"gaussian_filter1d: order must not be negative, got {order}")
-    width = int(truncate * float(bare(sigma)) + 0.5) if radius is None else radius
+    width = int(truncate * float(bare(sigma)) + 0.5) if radius is None else radius  # type: ignore[arg-type]
     if not isinstance(width, (int, np.integer)) or width < 0:
         raise ArgumentError(f"gaussian_filter1d: radius must be a whole number that is not negative, got {radius}")
     sigma = sigma if hasattr(sigma, "_node") else float(sigma)  # type: ignore[arg-type]

@@ -268,4 +268,4 @@ def choice(
     t = a if isinstance(a, int | np.integer) else array(a)
     n = int(t) if isinstance(t, int | np.integer) else t.shape[axis]
     picked = generator.choice(n, size, replace, bare(p), shuffle=shuffle)  # type: ignore[arg-type]
-    return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)  # type: ignore[return-value]
+    return array(picked) if isinstance(t, int | np.integer) else np.take(t, picked, axis=axis)  # type: ignore[no-any-return, return-value]

@@ -9,9 +9,9 @@ any order follow. Needs SciPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from autodiff.ops.shaping import _tensor
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from autodiff.signatures import ArrayLike
+    from autodiff.results import SciPyArray, SparseInput, SparseLike
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "SparseArray",
@@ -291,7 +292,7 @@ solve_ = Primitive(
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def issparse(value: ArrayLike) -> bool:
+def issparse(value: object) -> bool:
     """Whether ``value`` is a sparse array of SciPy's or of ours."""
     return isinstance(value, SparseArray) or (
         type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocsr")
@@ -330,12 +331,17 @@ class SparseArray:
     ndim = 2
 
     def __init__(
-        self, data: ArrayLike, pattern: Pattern, format: str, turned: bool = False, places: ArrayLike | None = None
+        self,
+        data: Tensor,
+        pattern: Pattern,
+        format: str,
+        turned: bool = False,
+        places: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None,
     ) -> None:
         self.data = data
         self._pattern = pattern  # of the matrix, or of its transpose if turned
         self._turned = turned
-        self._places = places  # of "coo": (rows, columns) as given
+        self._places: Any = places  # of "coo": (rows, columns) as given
         self.format = format
 
     @property
@@ -347,18 +353,18 @@ class SparseArray:
     @property
     def nnz(self) -> int:
         """How many entries are stored."""
-        return int(self.data.size)  # type: ignore[union-attr]
+        return int(self.data.size)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """Of the entries."""
-        return self.data.dtype  # type: ignore[union-attr]
+        return self.data.dtype
 
     @property
     def T(self) -> SparseArray:
         """The transpose, with the same entries."""
         if self.format == "coo":
-            return _from_places(self.data, self._places[::-1], self.shape[::-1], "coo")  # type: ignore[index]
+            return _from_places(self.data, self._places[::-1], self.shape[::-1], "coo")
         other = {"csr": "csc", "csc": "csr"}[self.format]
         return SparseArray(self.data, self._pattern, other, not self._turned)
 
@@ -382,13 +388,13 @@ class SparseArray:
         """As "csr", "csc" or "coo"; None leaves the format. Entries are never shared with writes, so none is copied."""
         if format not in (None, "csr", "csc", "coo"):
             raise ArgumentError(f"sparse: tracked entries stand in 'csr', 'csc' or 'coo', not in {format!r}")
-        return self if format is None else getattr(self, f"to{format}")()  # type: ignore[no-any-return]
+        return self if format is None else getattr(self, f"to{format}")()
 
     def copy(self) -> SparseArray:
         """An array of its own, to be written to; the entries stay tracked."""
         return self._with(self.data)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[[], SparseArray]:
         if name in SparseArray.ENTRYWISE:
             return lambda: self._of_entries(getattr(np, name))
         raise AttributeError(
@@ -408,41 +414,49 @@ class SparseArray:
         return self.tocsr() if self.format == "coo" else self
 
     @property
-    def coords(self) -> tuple[Any, Any]:
+    def coords(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(rows, columns) of the entries, in the order of ``data``."""
-        return self._places if self.format == "coo" else self._pattern.places(self._turned)  # type: ignore[no-any-return, return-value]
+        return self._places if self.format == "coo" else self._pattern.places(self._turned)
 
     row = property(lambda self: self.coords[0])
     col = property(lambda self: self.coords[1])
     indices = property(lambda self: self._ordered()._pattern.indices)
     indptr = property(lambda self: self._ordered()._pattern.indptr)
 
-    def toscipy(self) -> Any:
+    def toscipy(self) -> SciPyArray:
         """SciPy's array of the same values, without the derivative."""
         if self.format == "coo":
             return require("scipy.sparse").coo_array((bare(self.data), self._places), shape=self.shape)
         return self._pattern.matrix(bare(self.data), self._turned)
 
-    def toarray(self) -> Any:
+    def toarray(self) -> Tensor:
         """The dense matrix."""
-        return self @ np.eye(self.shape[1], dtype=self.dtype)
+        return self @ np.eye(self.shape[1], dtype=self.dtype)  # type: ignore[no-any-return]
 
     todense = toarray
 
     def astype(self, dtype: DTypeLike | None) -> SparseArray:
         """With entries of another dtype."""
-        return self._with(self.data.astype(dtype))  # type: ignore[union-attr]
+        return self._with(self.data.astype(dtype))
 
     def _with(self, data: Any) -> SparseArray:
         return SparseArray(data, self._pattern, self.format, self._turned, self._places)
 
-    def diagonal(self, k: int = 0) -> Any:
+    def diagonal(self, k: int = 0) -> Tensor:
         """The k-th diagonal, zeros included."""
         rows, columns = self.coords
         n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
         here = np.flatnonzero(columns - rows == k)
-        return _gathered(self.data, (columns if k < 0 else rows)[here], here, n)
+        return _gathered(self.data, (columns if k < 0 else rows)[here], here, n)  # type: ignore[no-any-return]
 
+    @overload
+    def __getitem__(self, index: tuple[int, int]) -> Tensor: ...
+    @overload
+    def __getitem__(
+        self, index: slice | list[int] | tuple[slice | list[int], slice] | tuple[slice, list[int]]
+    ) -> SparseArray: ...
+    @overload
+    def __getitem__(self, index: object) -> SparseArray | Tensor: ...
     def __getitem__(self, index: Any) -> Any:
         """``A[rows, columns]``: a submatrix, or a Tensor of elements; the places are constants."""
         own = self._ordered()
@@ -455,10 +469,10 @@ class SparseArray:
             raise ShapeError(
                 f"sparse []: a row or column of shape {numbers.shape} is no matrix; write A[[i]] or A[:, [j]]"
             )
-        data = own.data[numbers.data - 1]  # type: ignore[index]
+        data = own.data[numbers.data - 1]
         return _from_places(data, numbers.tocoo().coords, numbers.shape, own.format)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: object, value: SparseLike | ArrayLike) -> None:
         """``A[rows, columns] = value``: a number or an array, dense or sparse. A plain 0 removes entries."""
         if self.format == "coo":
             raise ArgumentError("sparse []: a 'coo' array takes no assignment; use A.tocsr()")
@@ -467,8 +481,8 @@ class SparseArray:
         old = numbers[index]
         stays = np.ones(self.nnz, bool)
         stays[(old.data if issparse(old) else old[old > 0]) - 1] = False
-        data, rows, columns = self.data[stays], *(place[stays] for place in self.coords)  # type: ignore[index]
-        if issparse(value) or np.ndim(bare(value)) or bare(value) is not value or value != 0:
+        data, rows, columns = self.data[stays], *(place[stays] for place in self.coords)
+        if issparse(value) or np.ndim(bare(value)) or bare(value) is not value or value != 0:  # type: ignore[arg-type]
             new = _written(index, self.shape, value)
             data = shaping.concatenate([data, new[0]])
             rows, columns = np.concatenate([rows, new[1]]), np.concatenate([columns, new[2]])
@@ -482,34 +496,34 @@ class SparseArray:
         place = np.arange(n)
         self[place - min(k, 0), place + max(k, 0)] = _tensor(values)[:n] if np.ndim(bare(values)) else values
 
-    def trace(self, offset: int = 0) -> Any:
+    def trace(self, offset: int = 0) -> Tensor:
         """The sum of a diagonal."""
-        return np.sum(self.diagonal(offset))
+        return np.sum(self.diagonal(offset))  # type: ignore[no-any-return]
 
-    def mean(self, axis: int | None = None) -> Any:
+    def mean(self, axis: int | None = None) -> Tensor:
         """Of all elements, zeros included, of the columns (0) or of the rows (1)."""
         return self.sum(axis) / (self.shape[0] * self.shape[1] if axis is None else self.shape[axis % 2])
 
-    def sum(self, axis: int | None = None) -> Any:
+    def sum(self, axis: int | None = None) -> Tensor:
         """Of all entries, of the columns (0) or of the rows (1)."""
         if axis is None:
-            return np.sum(self.data)
+            return np.sum(self.data)  # type: ignore[no-any-return]
         axis = axis % 2
         return (self.T if axis == 0 else self) @ np.ones(self.shape[axis], self.dtype)
 
-    def multiply(self, other: ArrayLike) -> SparseArray:
+    def multiply(self, other: SparseLike | ArrayLike) -> SparseArray:
         """Each entry times the number, or the element of a dense or sparse array, in its place."""
         if issparse(other):
             return _paired(lambda a, b: a.multiply(b), self, _sparse(other), self.format)
-        if np.ndim(bare(other)):
+        if np.ndim(bare(other)):  # type: ignore[arg-type]
             whole = shaping.broadcast_to(_tensor(other), self.shape)
             other = whole[self.coords]
-        return self._with(self.data * other)  # type: ignore[operator]
+        return self._with(self.data * other)
 
-    def __mul__(self, other: ArrayLike) -> SparseArray:
+    def __mul__(self, other: SparseLike | ArrayLike) -> SparseArray:
         return self.multiply(other)
 
-    def __rmul__(self, other: ArrayLike) -> SparseArray:
+    def __rmul__(self, other: SparseLike | ArrayLike) -> SparseArray:
         # SciPy's matrices, unlike its arrays, mean the matrix product.
         if issparse(other) and isinstance(other, require("scipy.sparse").spmatrix):
             return _product(_sparse(other), self)
@@ -532,9 +546,9 @@ class SparseArray:
         return self.multiply(1.0 / _tensor(other))
 
     def __neg__(self) -> SparseArray:
-        return self._with(-self.data)  # type: ignore[operator]
+        return self._with(-self.data)
 
-    def __add__(self, other: ArrayLike) -> SparseArray:
+    def __add__(self, other: SparseLike | int | float) -> SparseArray:
         if not issparse(other):
             if bare(other).__class__ in (int, float) and other == 0:
                 return self
@@ -547,13 +561,19 @@ class SparseArray:
 
     __radd__ = __add__
 
-    def __sub__(self, other: ArrayLike) -> SparseArray:
-        return self + (-_sparse(other) if issparse(other) else -other)  # type: ignore[operator]
+    def __sub__(self, other: SparseLike | int | float) -> SparseArray:
+        return self + (-_sparse(other) if issparse(other) else -other)
 
-    def __rsub__(self, other: ArrayLike) -> SparseArray:
+    def __rsub__(self, other: SparseLike | int | float) -> SparseArray:
         return (-self).__add__(other)
 
-    def __matmul__(self, other: ArrayLike) -> Any:
+    @overload
+    def __matmul__(self, other: SparseArray) -> SparseArray: ...
+    @overload
+    def __matmul__(self, other: ArrayLike) -> Tensor: ...
+    @overload
+    def __matmul__(self, other: SparseLike) -> SparseArray | Tensor: ...
+    def __matmul__(self, other: Any) -> Any:
         if issparse(other):
             return _product(self, _sparse(other))
         x, own = _tensor(other), self._ordered()
@@ -563,7 +583,11 @@ class SparseArray:
 
     dot = __matmul__
 
-    def __rmatmul__(self, other: ArrayLike) -> Any:
+    @overload
+    def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
+    @overload
+    def __rmatmul__(self, other: SparseLike) -> SparseArray | Tensor: ...
+    def __rmatmul__(self, other: Any) -> Any:
         if issparse(other):
             return _product(_sparse(other), self)
         x = _tensor(other)
@@ -629,7 +653,7 @@ def _written(index: Any, shape: tuple[int, int], value: Any) -> tuple[Any, Any, 
     last = key.size - 1 - np.unique(key, return_index=True)[1]
     if last.size == key.size:
         return entries, rows.ravel(), columns.ravel()
-    return entries[last], rows.ravel()[last], columns.ravel()[last]  # type: ignore[index]
+    return entries[last], rows.ravel()[last], columns.ravel()[last]
 
 
 def _arranged(function: Callable[..., Any], arrays: list[SparseArray], format: str | None) -> SparseArray:
@@ -649,7 +673,7 @@ def _paired(function: Callable[..., Any], a: SparseArray, b: SparseArray, format
     for found in (left, right):
         found.sum_duplicates()
         found.eliminate_zeros()
-    data = a.data[left.data - 1] * b.data[right.data - 1]  # type: ignore[index, operator]
+    data = a.data[left.data - 1] * b.data[right.data - 1]
     return _from_places(data, left.tocoo().coords, left.shape, "csr").asformat(format)
 
 
@@ -663,7 +687,7 @@ def _product(a: SparseArray, b: SparseArray) -> SparseArray:
     lengths = (stop - start).astype(np.int64)
     left = np.repeat(np.arange(a.nnz), lengths)
     right = np.arange(left.size) - np.repeat(np.cumsum(lengths) - lengths - start, lengths)
-    data = a.data[left] * b.data[right]  # type: ignore[index, operator]
+    data = a.data[left] * b.data[right]
     return _from_places(data, (rows[left], b._pattern.indices[right]), (a.shape[0], b.shape[1]), "csr")
 
 
@@ -739,7 +763,7 @@ def _entries(name: str, data: Any, ndim: int | None = 1) -> Any:
     return entries if entries.dtype.kind in "fc" else entries.astype(float)
 
 
-def csr_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def csr_array(arg1: SparseInput, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array stored by rows, with ``scipy.sparse.csr_array``'s arguments; its entries may be tracked.
 
     Parameters
@@ -771,7 +795,7 @@ def csr_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTyp
     return _made("csr_array", arg1, shape, dtype)
 
 
-def csc_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def csc_array(arg1: SparseInput, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array stored by columns, with ``scipy.sparse.csc_array``'s arguments; otherwise as :func:`csr_array`.
 
     Examples
@@ -782,7 +806,7 @@ def csc_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTyp
     return _made("csc_array", arg1, shape, dtype)
 
 
-def coo_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def coo_array(arg1: SparseInput, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array of triplets, with ``scipy.sparse.coo_array``'s arguments; entries at one place stay apart until a
     product or a conversion adds them.
 
@@ -795,8 +819,8 @@ def coo_array(arg1: ArrayLike, shape: tuple[int, int] | None = None, dtype: DTyp
 
 
 def diags_array(
-    diagonals: ArrayLike,
-    offsets: ArrayLike = 0,
+    diagonals: Sequence[ArrayLike] | Tensor | np.ndarray[Any, Any],
+    offsets: int | Sequence[int] = 0,
     shape: tuple[int, int] | None = None,
     format: str | None = None,
     dtype: DTypeLike | None = None,
@@ -825,17 +849,17 @@ def diags_array(
     >>> diags_array([[1.0, 2.0], [3.0]], offsets=[0, 1]).toarray().tolist()
     [[1.0, 3.0], [0.0, 2.0]]
     """
-    if np.ndim(offsets) == 0:
-        diagonals = [diagonals] if np.ndim(bare(diagonals[0])) == 0 else diagonals  # type: ignore[assignment, index]
-        offsets = [offsets]  # type: ignore[assignment, list-item]
-    parts = [_entries("diags_array", np.atleast_1d(_tensor(part))) for part in diagonals]  # type: ignore[union-attr]
-    if len(parts) != len(offsets):  # type: ignore[arg-type]
-        raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")  # type: ignore[arg-type]
+    several: Any = diagonals
+    if isinstance(offsets, int | np.integer):
+        several, offsets = [several] if np.ndim(bare(several[0])) == 0 else several, [int(offsets)]
+    parts = [_entries("diags_array", np.atleast_1d(_tensor(part))) for part in several]
+    if len(parts) != len(offsets):
+        raise ShapeError(f"diags_array: {len(parts)} diagonals for {len(offsets)} offsets")
     if shape is None:
-        n = parts[0].size + abs(int(offsets[0]))  # type: ignore[arg-type, index]
+        n = parts[0].size + abs(int(offsets[0]))
         shape = (n, n)
     rows, columns, data = [], [], []
-    for part, k in zip(parts, map(int, offsets), strict=True):  # type: ignore[arg-type]
+    for part, k in zip(parts, map(int, offsets), strict=True):
         length = max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0)
         if part.size not in (1, length):
             raise ShapeError(f"diags_array: diagonal {k} of shape {shape} has length {length}, got {part.size}")
@@ -869,7 +893,9 @@ eye = eye_array
 # --- assembly ---------------------------------------------------------------------------------------------------------
 
 
-def block_array(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def block_array(
+    blocks: Sequence[Sequence[SparseLike | ArrayLike | None]], format: str | None = None, dtype: DTypeLike | None = None
+) -> SparseArray:
     """A sparse array from a table of blocks, as ``scipy.sparse.block_array`` and ``bmat``.
 
     Parameters
@@ -921,7 +947,9 @@ def _assembled(name: str, table: list[list[Any]], format: str | None, dtype: Any
     return found if dtype is None else found.astype(dtype)
 
 
-def vstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def vstack(
+    blocks: Sequence[SparseLike | ArrayLike], format: str | None = None, dtype: DTypeLike | None = None
+) -> SparseArray:
     """Sparse arrays one under another, as ``scipy.sparse.vstack``; otherwise as :func:`block_array`.
 
     Examples
@@ -932,7 +960,9 @@ def vstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = Non
     return _assembled("vstack", [[block] for block in blocks], format, dtype)
 
 
-def hstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def hstack(
+    blocks: Sequence[SparseLike | ArrayLike], format: str | None = None, dtype: DTypeLike | None = None
+) -> SparseArray:
     """Sparse arrays side by side, as ``scipy.sparse.hstack``; otherwise as :func:`block_array`.
 
     Examples
@@ -943,7 +973,9 @@ def hstack(blocks: Any, format: str | None = None, dtype: DTypeLike | None = Non
     return _assembled("hstack", [list(blocks)], format, dtype)
 
 
-def block_diag(mats: Any, format: str | None = None, dtype: DTypeLike | None = None) -> SparseArray:
+def block_diag(
+    mats: Sequence[SparseLike | ArrayLike], format: str | None = None, dtype: DTypeLike | None = None
+) -> SparseArray:
     """Sparse arrays along the diagonal, as ``scipy.sparse.block_diag``; otherwise as :func:`block_array`.
 
     Examples
@@ -951,12 +983,12 @@ def block_diag(mats: Any, format: str | None = None, dtype: DTypeLike | None = N
     >>> block_diag([csr_array([[1.0]]), csr_array([[2.0, 3.0]])]).toarray().tolist()
     [[1.0, 0.0, 0.0], [0.0, 2.0, 3.0]]
     """
-    mats = list(mats)
-    table = [[block if i == j else None for j in range(len(mats))] for i, block in enumerate(mats)]
+    parts = list(mats)
+    table = [[block if i == j else None for j in range(len(parts))] for i, block in enumerate(parts)]
     return _assembled("block_diag", table, format, dtype)
 
 
-def tril(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
+def tril(A: SparseLike, k: int = 0, format: str | None = None) -> SparseArray:
     """The entries on and below the ``k``-th diagonal, as ``scipy.sparse.tril``.
 
     Examples
@@ -967,7 +999,7 @@ def tril(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
     return _arranged(lambda a: require("scipy.sparse").tril(a, k), [_sparse(A, "tril")], format)
 
 
-def triu(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
+def triu(A: SparseLike, k: int = 0, format: str | None = None) -> SparseArray:
     """The entries on and above the ``k``-th diagonal, as ``scipy.sparse.triu``.
 
     Examples
@@ -978,7 +1010,7 @@ def triu(A: ArrayLike, k: int = 0, format: str | None = None) -> SparseArray:
     return _arranged(lambda a: require("scipy.sparse").triu(a, k), [_sparse(A, "triu")], format)
 
 
-def kron(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArray:
+def kron(A: SparseLike | ArrayLike, B: SparseLike | ArrayLike, format: str | None = None) -> SparseArray:
     """The Kronecker product of sparse arrays, as ``scipy.sparse.kron``; the entries of both may be tracked.
 
     Examples
@@ -986,11 +1018,11 @@ def kron(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArray:
     >>> kron(eye_array(2), csr_array([[2.0, 1.0]])).toarray().tolist()
     [[2.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]]
     """
-    a, b = (_sparse(m) if issparse(m) else csr_array(np.atleast_2d(m)) for m in (A, B))  # type: ignore[call-overload]
+    a, b = (_sparse(m) if issparse(m) else csr_array(np.atleast_2d(m)) for m in (A, B))  # type: ignore[arg-type]
     return _paired(lambda a, b: require("scipy.sparse").kron(a, b, format="csr"), a, b, format)
 
 
-def kronsum(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArray:
+def kronsum(A: SparseLike, B: SparseLike, format: str | None = None) -> SparseArray:
     """``kron(I, A) + kron(B, I)`` of square sparse arrays, as ``scipy.sparse.kronsum``: a Laplacian in two dimensions.
 
     Examples
@@ -1002,7 +1034,7 @@ def kronsum(A: ArrayLike, B: ArrayLike, format: str | None = None) -> SparseArra
     return (kron(eye_array(b.shape[0]), a) + kron(b, eye_array(a.shape[0]))).asformat(format)
 
 
-def matrix_power(A: ArrayLike, power: int) -> SparseArray:
+def matrix_power(A: SparseLike, power: int) -> SparseArray:
     """The matrix times itself, ``power`` times, as ``scipy.sparse.linalg.matrix_power``.
 
     Examples
@@ -1049,18 +1081,18 @@ class SuperLU:
         self.shape = matrix.shape
         system.prepared(np.ascontiguousarray(bare(matrix.data)))
 
-    def solve(self, rhs: Any, trans: str = "N") -> Any:
+    def solve(self, rhs: ArrayLike, trans: str = "N") -> Tensor:
         """``x`` with ``A x = rhs``, or with the transpose ("T") or conjugate transpose ("H") of A."""
         if trans not in ("N", "T", "H"):
             raise ArgumentError(f"spsolve: trans must be 'N', 'T' or 'H', got {trans!r}")
         right = _right("spsolve", self._matrix, rhs)
         if trans == "H" and self._matrix.dtype.kind == "c":
-            return np.conj(self.solve(np.conj(right), "T"))
+            return np.conj(self.solve(np.conj(right), "T"))  # type: ignore[return-value]
         turned = self._matrix._turned != (trans != "N")
-        return solve_.function(self._matrix.data, right, system=self._system, transposed=turned)
+        return solve_.function(self._matrix.data, right, system=self._system, transposed=turned)  # type: ignore[no-any-return]
 
 
-def splu(A: ArrayLike, permc_spec: str | None = None, **options: object) -> SuperLU:
+def splu(A: SparseLike, permc_spec: str | None = None, **options: object) -> SuperLU:
     """Factorise a sparse matrix once and solve with it many times, as ``scipy.sparse.linalg.splu``.
 
     Parameters
@@ -1089,7 +1121,7 @@ def splu(A: ArrayLike, permc_spec: str | None = None, **options: object) -> Supe
     return SuperLU(matrix, Direct(matrix._pattern, permc_spec=permc_spec, **options))
 
 
-def spsolve(A: ArrayLike, b: ArrayLike, permc_spec: str | None = None, use_umfpack: bool = True) -> Any:
+def spsolve(A: SparseLike, b: ArrayLike, permc_spec: str | None = None, use_umfpack: bool = True) -> Tensor:
     """Solve ``A x = b`` with a sparse matrix, as ``scipy.sparse.linalg.spsolve``.
 
     Parameters
@@ -1128,7 +1160,7 @@ def spsolve(A: ArrayLike, b: ArrayLike, permc_spec: str | None = None, use_umfpa
     return splu(A, permc_spec).solve(b)
 
 
-def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, Any]) -> tuple[Any, int]:
+def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, Any]) -> tuple[Tensor, int]:
     matrix = _square(name, A if issparse(A) else csr_array(A))
     right = _right(name, matrix, b)
     if right.ndim != 1:
@@ -1141,16 +1173,16 @@ def _iterative(name: str, A: Any, b: Any, x0: Any, M: Any, options: dict[str, An
 
 
 def cg(
-    A: ArrayLike,
+    A: SparseLike | ArrayLike,
     b: ArrayLike,
     x0: ArrayLike | None = None,
     *,
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    M: ArrayLike | None = None,
-    callback: Callable[[Any], Any] | None = None,
-) -> tuple[Any, int]:
+    M: object = None,
+    callback: Callable[[np.ndarray[Any, Any]], object] | None = None,
+) -> tuple[Tensor, int]:
     """Solve ``A x = b`` with a symmetric positive definite matrix by conjugate gradients, as
     ``scipy.sparse.linalg.cg``.
 
@@ -1186,7 +1218,7 @@ def cg(
 
 
 def gmres(
-    A: ArrayLike,
+    A: SparseLike | ArrayLike,
     b: ArrayLike,
     x0: ArrayLike | None = None,
     *,
@@ -1194,8 +1226,8 @@ def gmres(
     atol: float = 0.0,
     restart: int | None = None,
     maxiter: int | None = None,
-    M: ArrayLike | None = None,
-) -> tuple[Any, int]:
+    M: object = None,
+) -> tuple[Tensor, int]:
     """Solve ``A x = b`` by the generalised minimal residual method, as ``scipy.sparse.linalg.gmres``; otherwise as
     :func:`cg`.
 

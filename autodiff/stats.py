@@ -67,6 +67,8 @@ __all__ = [
 _HALF_LOG_TWO_PI = 0.5 * log(2 * pi)
 _EULER = float(np.euler_gamma)
 Formula = Callable[..., Any]
+#: A part of a distribution, written with NumPy.
+Part = Callable[..., object]
 
 
 def _generator(name: str, random_state: Any) -> Any:
@@ -136,17 +138,17 @@ class _Named:
             )
         return [*given, *list(rest.values())[len(given) - count :]]
 
-    def std(self, *args: Any, **named: Any) -> Any:
+    def std(self, *args: object, **named: object) -> Tensor:
         """The standard deviation: the root of ``var``, with its arguments."""
-        return np.sqrt(self.var(*args, **named))
+        return np.sqrt(self.var(*args, **named))  # type: ignore[no-any-return]
 
-    def median(self, *args: Any, **named: Any) -> Any:
+    def median(self, *args: object, **named: object) -> Tensor:
         """The point with half of the probability below it: ``ppf(0.5, ...)``."""
-        return self.ppf(0.5, *args, **named)
+        return self.ppf(0.5, *args, **named)  # type: ignore[no-any-return]
 
-    def interval(self, confidence: Any, *args: Any, **named: Any) -> tuple[Any, Any]:
+    def interval(self, confidence: ArrayLike, *args: object, **named: object) -> tuple[Tensor, Tensor]:
         """The ends of the range that holds the probability ``confidence`` and leaves as much below as above."""
-        rest = 0.5 - 0.5 * confidence
+        rest = 0.5 - 0.5 * confidence  # type: ignore[operator]
         return self.ppf(rest, *args, **named), self.ppf(1 - rest, *args, **named)
 
 
@@ -185,30 +187,30 @@ class Continuous(_Named):
     def __init__(
         self,
         name: str,
-        logpdf: Formula,
-        cdf: Formula,
-        ppf: Formula,
-        isf: Formula,
-        mean: Formula,
-        var: Formula,
-        entropy: Formula,
+        logpdf: Part,
+        cdf: Part,
+        ppf: Part,
+        isf: Part,
+        mean: Part,
+        var: Part,
+        entropy: Part,
         *,
         shapes: str = "",
         support: tuple[float, float] = (-np.inf, np.inf),
         open: bool = False,
-        valid: Formula = _positive,
-        sf: Formula | None = None,
-        logcdf: Formula | None = None,
-        logsf: Formula | None = None,
-        draw: Formula | None = None,
+        valid: Part = _positive,
+        sf: Part | None = None,
+        logcdf: Part | None = None,
+        logsf: Part | None = None,
+        draw: Part | None = None,
     ) -> None:
-        upper = sf or (lambda *a: 1.0 - cdf(*a))
+        parts: Any = (logpdf, cdf, sf or (lambda *a: 1.0 - self._cdf(*a)), ppf, isf, mean, var, entropy, valid, draw)
         self.name, self.shapes = name, shapes.split()
-        self._support, self._open, self._valid, self._draw = support, open, valid, draw
-        self._logpdf, self._cdf, self._sf, self._ppf, self._isf = logpdf, cdf, upper, ppf, isf
-        self._mean, self._var, self._entropy = mean, var, entropy
-        self._logcdf = logcdf or (lambda *a: _log_of_smaller(cdf(*a), upper(*a)))
-        self._logsf = logsf or (lambda *a: _log_of_smaller(upper(*a), cdf(*a)))
+        self._support, self._open = support, open
+        self._logpdf, self._cdf, self._sf, self._ppf, self._isf, *parts = parts
+        self._mean, self._var, self._entropy, self._valid, self._draw = parts
+        self._logcdf: Formula = logcdf or (lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)))
+        self._logsf: Formula = logsf or (lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)))
 
     def _parameters(self, at: Any, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> tuple[Any, ...]:
         """The point, shapes, loc and scale as Tensors, with what is not allowed replaced by 1; and where all is."""
@@ -320,7 +322,7 @@ class Continuous(_Named):
         formula = lambda a, middle, width: self._var(*a) * width * width + 0 * middle._array
         return self._constant(formula, args, loc, scale, named)  # type: ignore[no-any-return]
 
-    def fit(self, data: ArrayLike, *args: object, **options: object) -> tuple[Any, ...]:
+    def fit(self, data: ArrayLike, *args: float, **options: object) -> tuple[Tensor, ...]:
         """The parameters of the greatest likelihood, differentiable in the data; as SciPy's ``fit``.
 
         Parameters
@@ -842,19 +844,20 @@ class Discrete(_Named):
     def __init__(
         self,
         name: str,
-        logpmf: Formula,
-        cdf: Formula,
-        sf: Formula,
-        mean: Formula,
-        var: Formula,
+        logpmf: Part,
+        cdf: Part,
+        sf: Part,
+        mean: Part,
+        var: Part,
         *,
         shapes: str,
-        valid: Formula,
+        valid: Part,
         least: int = 0,
-        most: Formula = lambda *a: np.inf,
+        most: Part = lambda *a: np.inf,
     ) -> None:
-        self.name, self.shapes, self._least, self._most, self._valid = name, shapes.split(), least, most, valid
-        self._logpmf, self._cdf, self._sf, self._mean, self._var = logpmf, cdf, sf, mean, var
+        parts: Any = logpmf, cdf, sf, mean, var, most, valid
+        self.name, self.shapes, self._least = name, shapes.split(), least
+        self._logpmf, self._cdf, self._sf, self._mean, self._var, self._most, self._valid = parts
 
     def _parameters(self, args: tuple[Any, ...], loc: Any, named: Any) -> tuple[list[Any], Any, Any, list[Any]]:
         *given, loc = self._arranged(args, named, loc=loc)
@@ -1044,7 +1047,7 @@ class Dirichlet:
     def __repr__(self) -> str:
         return "autodiff.stats.dirichlet"
 
-    def logpdf(self, x: Any, alpha: Any) -> Any:
+    def logpdf(self, x: ArrayLike, alpha: ArrayLike) -> Tensor:
         """The logarithm of the density at ``x`` (n,) or (n, k); of (n - 1) shares the last one follows.
 
         Examples
@@ -1063,13 +1066,13 @@ class Dirichlet:
         if (shares._array < 0).any() or (np.abs(shares._array.sum(axis=0) - 1) > 1e-9).any():
             raise ArgumentError("dirichlet: the shares must not be negative and must sum to one along the first axis")
         constant = special.gammaln(a).sum() - special.gammaln(a.sum())
-        return (
+        return (  # type: ignore[no-any-return]
             reductions.sum(special.xlogy((a - 1).reshape((-1,) + (1,) * (shares.ndim - 1)), shares), axis=0) - constant
         )
 
-    def pdf(self, x: Any, alpha: Any) -> Any:
+    def pdf(self, x: ArrayLike, alpha: ArrayLike) -> Tensor:
         """The density."""
-        return np.exp(self.logpdf(x, alpha))
+        return np.exp(self.logpdf(x, alpha))  # type: ignore[return-value]
 
 
 class MultivariateNormal:
@@ -1119,7 +1122,9 @@ class MultivariateNormal:
         beside = np.linalg.norm(bare(deviation) @ vectors[:, ~kept], axis=-1) > 1e3 * np.finfo(float).eps
         return where(beside, -np.inf, result) if np.any(beside) else result
 
-    def logpdf(self, x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
+    def logpdf(
+        self, x: ArrayLike, mean: ArrayLike | None = None, cov: ArrayLike = 1.0, allow_singular: bool = False
+    ) -> Tensor:
         """The logarithm of the density, through one Cholesky factor.
 
         With ``allow_singular`` the covariance is a constant that may be singular: the density is then that on its span.
@@ -1159,18 +1164,27 @@ class MultivariateNormal:
                 - reductions.sum(np.log(np.diagonal(factor)))
                 - n * _HALF_LOG_TWO_PI
             ).reshape(deviation.shape[:-1])
-        return result.reshape(tuple(k for k in result.shape if k != 1))  # SciPy drops axes of length one
+        # SciPy drops axes of length one.
+        return result.reshape(tuple(k for k in result.shape if k != 1))  # type: ignore[no-any-return]
 
-    def pdf(self, x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
+    def pdf(
+        self, x: ArrayLike, mean: ArrayLike | None = None, cov: ArrayLike = 1.0, allow_singular: bool = False
+    ) -> Tensor:
         """The density."""
-        return np.exp(self.logpdf(x, mean, cov, allow_singular))
+        return np.exp(self.logpdf(x, mean, cov, allow_singular))  # type: ignore[return-value]
 
-    def entropy(self, mean: Any = None, cov: Any = 1.0) -> Any:
+    def entropy(self, mean: ArrayLike | None = None, cov: ArrayLike = 1.0) -> Tensor:
         """``0.5 log det(2 pi e cov)``; the mean is of no account but for its length."""
         n, _, c = self._parts(mean, cov)
-        return reductions.sum(np.log(np.diagonal(linalg.cholesky(c)))) + n * (_HALF_LOG_TWO_PI + 0.5)
+        return reductions.sum(np.log(np.diagonal(linalg.cholesky(c)))) + n * (_HALF_LOG_TWO_PI + 0.5)  # type: ignore[no-any-return]
 
-    def rvs(self, mean: Any = None, cov: Any = 1.0, size: Any = 1, random_state: Any = None) -> Any:
+    def rvs(
+        self,
+        mean: ArrayLike | None = None,
+        cov: ArrayLike = 1.0,
+        size: int | Sequence[int] = 1,
+        random_state: np.random.Generator | int | None = None,
+    ) -> Tensor:
         """Draws that are differentiable in mean and covariance: ``mean + L z`` with the Cholesky factor L.
 
         Parameters
@@ -1186,7 +1200,7 @@ class MultivariateNormal:
         n, middle, c = self._parts(mean, cov)
         z = _generator("multivariate_normal", random_state).standard_normal((*np.atleast_1d(size).tolist(), n))
         made = middle + z @ linalg.cholesky(c).T
-        return made.reshape(tuple(k for k in made.shape if k != 1))
+        return made.reshape(tuple(k for k in made.shape if k != 1))  # type: ignore[no-any-return]
 
 
 dirichlet = Dirichlet()

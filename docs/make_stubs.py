@@ -121,7 +121,7 @@ WORDS = {
 }
 
 #: Imported by name in autodiff/__init__.py, from rooms that know no Tensor: written out like the others.
-_IN_FULL = ("array", "astype", "constant")
+_IN_FULL = ("array", "astype")
 _BINARY = "add sub mul truediv pow mod matmul floordiv and or xor lshift rshift"
 
 

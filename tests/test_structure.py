@@ -33,7 +33,7 @@ OPTIONAL |= {"safetensors", "tensorboardX", "mpi4py", "numba", "llvmlite", "IPyt
 # package itself, for those that use the library as its users do. docs/internals.md draws the same arrows.
 BASE = (
     "core fast functions zero_times_infinity dispatch batching higher levels views reads writes watch trees extras cuts"
-    " facts containers rows signatures"
+    " facts containers rows signatures results"
 )
 ROOMS: dict[str, tuple[str, str]] = {
     "core/errors": ("", ""),
@@ -77,6 +77,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "tensor": (f"{BASE} ops signatures", "array_api sparse"),
     # What type checkers alone know of a Tensor.
     "signatures": ("tensor", ""),
+    "results": ("signatures sparse tensor", ""),
     "closures": (BASE, ""),
     "checkpointing": (f"{BASE} closures", ""),
     "arguments": ("core", ""),

@@ -9,7 +9,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 from autodiff import kernels
 from autodiff.compiler.follow import Follower
@@ -21,11 +21,14 @@ from autodiff.core.modes import ORDINARY, State, _state, current_state
 
 __all__ = ["Compiled", "compile"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 #: After so many calls that each took a way of its own, and fewer that came a way twice, nothing more is remembered.
 _PATIENCE = 24
 
 
-class Compiled:
+class Compiled(Generic[P, R]):
     """A step whose Python runs at every call while NumPy's work is prepared; made by :func:`autodiff.compile`.
 
     Attributes
@@ -36,7 +39,7 @@ class Compiled:
         How many calls took a way that was new, one that was known, and one that was not followed to its end.
     """
 
-    def __init__(self, function: Callable[..., Any], check: bool = False, fallback: bool = True) -> None:
+    def __init__(self, function: Callable[P, R], check: bool = False, fallback: bool = True) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._check = check
@@ -61,6 +64,10 @@ class Compiled:
     def __repr__(self) -> str:
         return f"autodiff.compile({getattr(self._function, '__qualname__', self._function)!s})"
 
+    @overload
+    def __get__(self, instance: None, owner: object = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: object = None) -> Callable[..., R]: ...
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
@@ -68,10 +75,10 @@ class Compiled:
         # What is prepared is found again by the copy's own calls.
         return Compiled, (self._function, self._check, self._fallback)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[P, R]:
         return Compiled(copy.deepcopy(self._function, memo), self._check, self._fallback)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         state = current_state()
         if state is not None and (state.tracer is not None or state != replace(ORDINARY, grad=state.grad)):
             # Inside another step its calls are part of that one; modes that watch want to see every operation.
@@ -84,7 +91,7 @@ class Compiled:
         if not self._lock.acquire(False):
             return self._function(*args, **kwargs)  # another thread is in it, and prepared memory serves one call
         try:
-            return self._followed(args, kwargs, state)
+            return self._followed(args, kwargs, state)  # type: ignore[no-any-return]
         finally:
             self._lock.release()
 
@@ -126,6 +133,12 @@ class Compiled:
             warnings.warn(message, CompileWarning, stacklevel=4)
 
 
+@overload
+def compile(function: Callable[P, R], *, check: bool = False, fallback: bool = True) -> Compiled[P, R]: ...
+@overload
+def compile(
+    function: None = None, *, check: bool = False, fallback: bool = True
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(function: Callable[..., Any] | None = None, *, check: bool = False, fallback: bool = True) -> Any:
     """A step that computes what it computes without, bit for bit, with NumPy's work prepared.
 

@@ -159,14 +159,14 @@ class Primitive(Operation):
     def __init__(
         self,
         name: str,
-        forward: Callable[..., Any],
-        *rules: Callable[..., Any] | None,
-        numpy: Any = None,
+        forward: Callable[..., object],
+        *rules: Callable[..., object] | None,
+        numpy: Callable[..., object] | Sequence[Callable[..., object]] | None = None,
         variadic: bool = False,
         linear: str | None = None,
-        tangent: Any = None,
+        tangent: str | Callable[..., object] | Sequence[Callable[..., object] | str | None] | None = None,
         operator: str | None = None,
-        **facts: Any,
+        **facts: object,
     ) -> None:
         self.forward, self.rules, self.variadic, self.operator = forward, rules, variadic, operator
         if isinstance(forward, np.ufunc):
@@ -187,13 +187,13 @@ class Primitive(Operation):
         self.tangents = _tangents(name, len(rules), facts.get("pointwise"), linear, tangent)
         self._define(name, forward, numpy, facts)
 
-    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, None]:
+    def run(self, arrays: Sequence[object], attrs: dict[str, object]) -> tuple[object, None]:
         """The forward on bare arrays; an elementary primitive has no residuals."""
         if self.operator and not all(array.__class__ in PYTHON_NUMBERS for array in arrays):
             return arrayed(self.operate(*arrays)), None
         return arrayed(self.forward(*arrays, **attrs)), None
 
-    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, residuals: None) -> tuple[Any, ...]:
+    def keep(self, arrays: Sequence[object], parents: Sequence[object], out: object, kept: None) -> Sequence[object]:
         """``(out, *inputs)``, which the rules read."""
         for position, (rule, parent) in enumerate(zip(self.rules, parents, strict=False)):
             if rule is None and parent is not None:
@@ -270,12 +270,12 @@ class Fused(Operation):
         self,
         name: str,
         *,
-        composed: Callable[..., Any],
-        forward: Callable[..., tuple[Any, Any]],
-        backward: Callable[[Any, Any, tuple[bool, ...]], Sequence[Any]],
-        tangent: Sequence[Callable[..., Any] | None] | None = None,
-        numpy: Any = None,
-        **facts: Any,
+        composed: Callable[..., object],
+        forward: Callable[..., tuple[object, object]],
+        backward: Callable[..., Sequence[object]],
+        tangent: Sequence[Callable[..., object] | None] | None = None,
+        numpy: Callable[..., object] | Sequence[Callable[..., object]] | None = None,
+        **facts: object,
     ) -> None:
         self.composed, self.forward, self.backward = composed, forward, backward
         self.tangents = None if tangent is None else tuple(tangent)
@@ -286,16 +286,16 @@ class Fused(Operation):
             raise ArgumentError(f"Fused {name!r}: composed takes {theirs}, forward takes {ours}; they must agree")
         self._define(name, forward, numpy, facts)
 
-    def run(self, arrays: Sequence[Any], attrs: dict[str, Any]) -> tuple[Any, Any]:
+    def run(self, arrays: Sequence[object], attrs: dict[str, object]) -> tuple[object, object]:
         """The forward on bare arrays and its residuals."""
         # The scalar of a tensor without axes becomes an array: a hand-written forward may work in place.
         arrays = [np.asarray(a) if isinstance(a, np.generic) else a for a in arrays]
         out, residuals = self.forward(*arrays, **attrs)
         return arrayed(out), residuals
 
-    def keep(self, arrays: Sequence[Any], parents: Sequence[Any], out: Any, residuals: Any) -> tuple[Any, ...]:
+    def keep(self, arrays: Sequence[object], parents: Sequence[object], out: object, kept: object) -> Sequence[object]:
         """The inputs, for the composed definition; the residuals and which gradients are wanted, for the backward."""
-        return tuple(arrays), residuals, tuple([parent is not None for parent in parents])
+        return tuple(arrays), kept, tuple([parent is not None for parent in parents])
 
 
 # --- reading inputs -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from autodiff.core.errors import DTypeError
 from autodiff.fast.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
-    from autodiff.signatures import ArrayLike
+    from autodiff.results import Array
+    from autodiff.signatures import ArrayLike, Tensor
+
+T = TypeVar("T")
 
 __all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "branchless_quotient"]
 
@@ -25,7 +28,13 @@ _PLAIN = frozenset({np.ndarray, np.float32, np.float64})
 _FILLED = THRESHOLDS["SPREAD"].value
 
 
-def bare(value: ArrayLike) -> Any:
+@overload
+def bare(value: Tensor) -> np.ndarray[Any, Any]: ...
+@overload
+def bare(value: Sequence[Tensor]) -> Sequence[np.ndarray[Any, Any]]: ...
+@overload
+def bare(value: T) -> T: ...
+def bare(value: Any) -> Any:
     """The array of a Tensor, anything else as it is; for masks and indices, whose derivative is zero.
 
     Of a list that holds Tensors a list of their arrays.
@@ -45,19 +54,19 @@ def real_numbers(name: str, *values: Any) -> None:
             )
 
 
-def quotient(g: ArrayLike, d: ArrayLike) -> Any:
+def quotient(g: ArrayLike, d: ArrayLike) -> Array:
     """``g / d`` with 0 / 0 = 0: a cotangent of zero stays zero at a pole of the derivative.
 
     So ``where(x > 0, sqrt(x), 0)`` has the gradient 0 at ``x = 0``, not NaN. A cotangent that is not zero gives an
     infinity there, without a warning, because the derivative is infinite.
     """
     if d.__class__ is np.float64 and d:
-        return g / d  # type: ignore[operator]
+        return g / d  # type: ignore[operator, return-value]
     divisor = bare(d)
     # count_nonzero is the cheapest whole-array question NumPy answers: 0.15 us, where all() costs 1.2.
     if divisor.__class__ is not Lanes and np.count_nonzero(divisor) == getattr(divisor, "size", 1):
-        return g / d  # type: ignore[operator]
-    return branchless_quotient(g, d)
+        return g / d  # type: ignore[operator, return-value]
+    return branchless_quotient(g, d)  # type: ignore[no-any-return]
 
 
 def branchless_quotient(g: Any, d: Any) -> Any:
@@ -71,16 +80,16 @@ def branchless_quotient(g: Any, d: Any) -> Any:
         return top / bottom
 
 
-def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims: bool) -> Any:
+def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     """A reduction's output with the reduced axes put back at length one."""
-    return value if keepdims or axis is None else np.expand_dims(value, axis)
+    return value if keepdims or axis is None else np.expand_dims(value, axis)  # type: ignore[return-value]
 
 
-def spread(g: ArrayLike, shape: tuple[int, ...], axis: int | Sequence[int] | None, keepdims: bool) -> Any:
+def spread(g: ArrayLike, shape: tuple[int, ...], axis: int | Sequence[int] | None, keepdims: bool) -> Array:
     """A reduction's cotangent repeated over the elements that were reduced: the transpose of summing."""
     g = expand_reduced(g, axis, keepdims)
     if g.__class__ in _PLAIN and prod(shape) <= _FILLED:
         filled = np.empty(shape, g.dtype)  # type: ignore[union-attr]
         filled[...] = g
-        return filled
-    return np.broadcast_to(g, shape)
+        return filled  # type: ignore[return-value]
+    return np.broadcast_to(g, shape)  # type: ignore[return-value]

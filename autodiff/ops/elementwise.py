@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp as exp_of_number
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from autodiff.ops.stable import (
 )
 
 P = Primitive
+T = TypeVar("T")
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 LN2, LN10 = np.log(2.0).item(), np.log(10.0).item()
 
@@ -561,7 +562,7 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     return astype_.function(x, wanted)
 
 
-def constant(x: Any) -> Any:
+def constant(x: T) -> T:
     """``x`` as a constant: no gradient flows through it (``stop_gradient``).
 
     An ndarray comes back as it is, so that a composed definition may use it on arrays and Tensors alike.
@@ -577,6 +578,6 @@ def constant(x: Any) -> Any:
     array(3.)
     """
     if hasattr(x, "_node"):
-        return x.detach()
+        return x.detach()  # type: ignore[attr-defined,no-any-return]
     state = current_state()
-    return x if state is None or state.stops is None else state.stops(x)
+    return x if state is None or state.stops is None else state.stops(x)  # type: ignore[no-any-return]

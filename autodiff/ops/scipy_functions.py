@@ -31,7 +31,7 @@ def _expm_rule(g: Any, out: Any, x: Any) -> Any:
     largest = float(np.max(np.abs(bare(g)), initial=0.0))
     unit = 2.0 ** np.frexp(largest)[1] if np.isfinite(largest) and largest else 1.0
     big = np.concatenate([np.concatenate([xt, g / unit], axis=-1), np.concatenate([xt * 0, xt], axis=-1)], axis=-2)
-    run = expm_.function if hasattr(big, "_node") else expm_.forward
+    run: Any = expm_.function if hasattr(big, "_node") else expm_.forward
     return run(big)[..., :n, n:] * unit
 
 

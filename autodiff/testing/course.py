@@ -34,14 +34,18 @@ if TYPE_CHECKING:
 __all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "pairs", "sample_inputs"]
 
 
+#: What a function of a course takes: arrays, numbers, and dicts of settings.
+Input = np.ndarray[Any, Any] | float | dict[str, object]
+
+
 @dataclass(frozen=True)
 class CourseCase:
     """A forward and a backward pass, or a loss, with inputs for it."""
 
     name: str
-    forward: Callable[..., Any]
-    backward: Callable[..., Any] | None
-    inputs: list[Any]
+    forward: Callable[..., object]
+    backward: Callable[..., object] | None
+    inputs: Sequence[object]
 
     def check(self, raises: bool = True) -> Report:
         """Check it, as :func:`~autodiff.testing.check_pair` does."""
@@ -90,7 +94,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def sample_inputs(name: str, forward: Callable[..., object]) -> list[Any] | None:
+def sample_inputs(name: str, forward: Callable[..., object]) -> list[Input] | None:
     """Inputs for a function of a course by its name, or by the names of its parameters; None if neither is known.
 
     Examples
@@ -139,7 +143,7 @@ def cases(*modules: str | ModuleType) -> list[CourseCase]:
     return [case for module in modules for case in _cases(module)]
 
 
-def pairs(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any] | None]]:
+def pairs(module: ModuleType) -> Iterator[tuple[str, Callable[..., object], Callable[..., object] | None]]:
     """Name, forward and backward of the pairs that stand in a module, and of the losses, which have no backward."""
     for name, forward in sorted(vars(module).items()):
         stem, _, rest = name.partition("_forward")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from autodiff.facts import candidates
 __all__ = ["NASTY", "HypothesisDraw", "NastyDraw", "RandomDraw", "bounded"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Array = np.ndarray[Any, Any]
 
 
@@ -129,10 +130,10 @@ class HypothesisDraw(_Draw):
         declared or not, tend to stand on whole numbers.
     """
 
-    def __init__(self, draw: Callable[[Any], Any], whole: bool = False) -> None:
+    def __init__(self, draw: Callable[..., object], whole: bool = False) -> None:
         from autodiff.extras import require
 
-        self._draw = draw
+        self._draw: Any = draw
         self._whole = whole
         self._strategies = require("hypothesis.strategies")
 
@@ -176,7 +177,7 @@ class NastyDraw(HypothesisDraw):
         Among those of ``NASTY`` and "empty".
     """
 
-    def __init__(self, draw: Callable[[Any], Any], whole: bool = False, kinds: Sequence[str] = NASTY) -> None:
+    def __init__(self, draw: Callable[..., object], whole: bool = False, kinds: Sequence[str] = NASTY) -> None:
         super().__init__(draw, whole)
         self.kind = self.choice(kinds)
 
@@ -228,7 +229,7 @@ class _Enough(BaseException):
     """Leaves a run of Hypothesis, which lets whatever is no Exception through."""
 
 
-def bounded(test: Callable[..., Any]) -> Callable[..., Any]:
+def bounded(test: Callable[P, object]) -> Callable[P, None]:
     """A Hypothesis test whose failure shrinks in no more time than passing examples take.
 
     Hypothesis shrinks for up to five minutes, and a gradient check that fails takes longer than one that passes. Here

@@ -13,6 +13,7 @@ import numpy as np
 from autodiff.core.errors import AutodiffError
 from autodiff.testing.arguments import plain
 from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
+from autodiff.testing.report import Report
 
 __all__ = ["LAYOUTS", "MUTATIONS", "Mutants", "emptied", "equal", "laws_of", "mutants_of", "problem_of"]
 
@@ -69,7 +70,7 @@ def emptied(a: Any) -> Any:
     return a[:0] if a.ndim else a
 
 
-def laws_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, str]:
+def laws_of(check: Callable[..., Report], *args: object, **kwargs: object) -> dict[str, str]:
     """The laws that the gradient of a check breaks: of PyTorch's functions, JAX's ``custom_vjp``, pairs, whatever a
     check takes.
 
@@ -227,7 +228,7 @@ class Mutants:
         return "; ".join([caught, *(f"survived: {s}" for s in self.survived), *self.untold])
 
 
-def mutants_of(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Mutants:
+def mutants_of(check: Callable[..., Report], *args: object, **kwargs: object) -> Mutants:
     """Bend the gradients of one check one by one and count what it notices: for PyTorch's functions, JAX's
     ``custom_vjp``, pairs, whatever a check takes.
 

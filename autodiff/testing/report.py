@@ -205,7 +205,9 @@ class Report:
         """
         return self.script()
 
-    def arrays(self, argument: int, order: int = 1, label: str = "") -> tuple[Any, Any] | None:
+    def arrays(
+        self, argument: int, order: int = 1, label: str = ""
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
         """The gradient and its reference of one argument as flat arrays in index order, if it was compared entry by
         entry.
 

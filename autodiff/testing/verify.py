@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff import Tensor, composed, gradients
 from autodiff.core.errors import ArgumentError, GradientMismatch, MissingExtraError
-from autodiff.core.op import Fused, Primitive, registry
+from autodiff.core.op import Fused, Operation, Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
 from autodiff.tables import html_table
@@ -123,7 +123,14 @@ def find(op: Any) -> Primitive | Fused:
     return found
 
 
-def verify(op: Any, *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any) -> Verification:
+def verify(
+    op: Operation | Callable[..., object] | str,
+    *args: object,
+    order: int = 2,
+    seed: int = 0,
+    raises: bool = True,
+    **kwargs: object,
+) -> Verification:
     """Prove one call of an operation.
 
     Parameters
@@ -170,7 +177,7 @@ def verify_all(
     cases: int = 3,
     order: int = 3,
     seed: int = 0,
-    each: Callable[[Verification], Any] | None = None,
+    each: Callable[[Verification], object] | None = None,
 ) -> list[Verification]:
     """Prove every registered operation on random calls of its own facts.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,16 @@ _RANKDIRS = ("TB", "LR", "BT", "RL")
 #: Of a larger graph the page holds one level of view.
 _TURNED = 5000
 _SUFFIXES = (".dot", ".html", ".pdf", ".png", ".svg", ".txt")
+
+
+class Widget(Protocol):
+    """The interactive page in a notebook: anywidget's, as any widget."""
+
+    html: str
+    selected: str
+
+    def observe(self, handler: Callable[..., object], names: str | Sequence[str] = ...) -> None:
+        """Call ``handler`` with every change of a trait."""
 
 
 class Graph:
@@ -101,7 +111,7 @@ class Graph:
             file.write(data)
         return target
 
-    def widget(self) -> Any:
+    def widget(self) -> Widget:
         """The interactive page as a notebook's widget, whose trait ``selected`` is the id of the chosen box, both ways:
         choosing on the page sets it, and setting it chooses on the page.
 
@@ -121,7 +131,7 @@ class Graph:
             "html": traitlets.Unicode(self.html).tag(sync=True),
             "selected": traitlets.Unicode("").tag(sync=True),
         }
-        return type("GraphWidget", (any_widget,), facts)()
+        return type("GraphWidget", (any_widget,), facts)()  # type: ignore[no-any-return]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the interactive page in a frame of its own; else the drawing; else the listing."""

@@ -19,7 +19,7 @@ Arrays = Sequence[Any]
 
 
 def check_autograd(
-    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+    f: Callable[..., object], *args: object, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: object
 ) -> Report:
     """Check HIPS autograd's gradient of a function written with ``autograd.numpy``, in first and second order.
 

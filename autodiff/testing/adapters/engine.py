@@ -18,7 +18,12 @@ Arrays = Sequence[Any]
 
 
 def check_engine(
-    f: Callable[..., Any], *args: Any, tensor: Callable[..., Any], seed: int = 0, raises: bool = True, **kwargs: Any
+    f: Callable[..., object],
+    *args: object,
+    tensor: Callable[..., object],
+    seed: int = 0,
+    raises: bool = True,
+    **kwargs: object,
 ) -> Report:
     """Check the gradients of any engine whose tensors have ``backward()`` and ``grad``: needle, minitorch, TinyTorch,
     tinygrad, one's own.

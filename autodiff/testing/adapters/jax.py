@@ -19,7 +19,7 @@ Arrays = Sequence[Any]
 
 
 def check_jax(
-    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+    f: Callable[..., object], *args: object, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: object
 ) -> Report:
     """Check JAX's gradient of a function of JAX arrays, in first and second order. JAX must be set to 64 bits.
 

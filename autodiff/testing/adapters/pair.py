@@ -32,14 +32,14 @@ def _floats(value: Any) -> list[Any]:
 
 
 def check_pair(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any] | None,
-    inputs: Sequence[Any],
+    forward: object,
+    backward: Callable[..., object] | None,
+    inputs: Sequence[object],
     *,
     name: str | None = None,
     seed: int = 0,
     raises: bool = True,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Report:
     """Check a backward pass written by hand against its forward pass.
 
@@ -103,10 +103,10 @@ def check_pair(
         arguments.notes.append(
             f"not checked: the attributes {', '.join(kept)} of {label}; autodiff.testing.course.check_layer checks them"
         )
-    forward, backward = _passes(label, forward, backward)
-    problem = lambda rng: _Pair(label, forward, backward, arguments, rng)
-    given = [backward, list(inputs)]
-    return checked("check_pair", forward, given, kwargs, problem, seed=seed, raises=raises, name=label)
+    run, back = _passes(label, forward, backward)
+    problem = lambda rng: _Pair(label, run, back, arguments, rng)
+    given = [back, list(inputs)]
+    return checked("check_pair", run, given, kwargs, problem, seed=seed, raises=raises, name=label)
 
 
 def _passes(name: str, forward: Any, backward: Any) -> tuple[Any, Any]:

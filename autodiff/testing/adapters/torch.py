@@ -21,7 +21,7 @@ Arrays = Sequence[Any]
 
 
 def check_torch(
-    f: Callable[..., Any], *args: Any, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: Any
+    f: Callable[..., object], *args: object, order: int = 2, seed: int = 0, raises: bool = True, **kwargs: object
 ) -> Report:
     """Check PyTorch's gradient of a function of torch tensors, in first and second order.
 
