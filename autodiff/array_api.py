@@ -14,6 +14,8 @@ Source: https://data-apis.org/array-api/2024.12/
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -44,8 +46,8 @@ DTYPES: dict[str, Any] = {
 FUNCTIONS = (
     # elementwise
     "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift bitwise_or"
-    " bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide"
-    " greater greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp"
+    " bitwise_right_shift bitwise_xor ceil conj copysign cos cosh divide equal exp floor greater greater_equal"
+    " hypot imag isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp"
     " logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive pow"
     " real reciprocal remainder round sign signbit sin sinh sqrt square subtract tan tanh trunc"
     # reductions, searches, sets
@@ -64,8 +66,9 @@ FFT = "fft fftn fftshift hfft ifft ifftn ifftshift ihfft irfft irfftn rfft rfftn
 __all__ = [
     *FUNCTIONS.split(),
     *DTYPES,
-    *"__array_api_version__ __array_namespace_info__ arange argsort asarray astype can_cast e empty".split(),
-    *"empty_like expand_dims eye fft finfo from_dlpack full full_like iinfo inf isdtype linalg linspace nan".split(),
+    *"__array_api_version__ __array_namespace_info__ arange argsort asarray astype can_cast clip e empty".split(),
+    *"empty_like expand_dims expm1 eye fft finfo floor_divide from_dlpack full full_like iinfo inf isdtype".split(),
+    *"linalg linspace nan".split(),
     *"newaxis ones ones_like pi result_type searchsorted sort special take_along_axis zeros zeros_like".split(),
 ]
 
@@ -91,6 +94,8 @@ def _of(numpys: Any) -> Callable[..., Any]:
 
     constant.__name__ = constant.__qualname__ = numpys.__name__
     constant.__doc__ = f"``numpy.{numpys.__name__}``: its derivative is zero wherever it exists."
+    with suppress(ValueError):  # of a ufunc, in older versions of NumPy
+        constant.__signature__ = signature(numpys)  # type: ignore[attr-defined]
     return constant
 
 
@@ -120,21 +125,33 @@ def _here(device: Any) -> None:
         raise ArgumentError(f"device={device!r}: tensors live on the CPU, device 'cpu'")
 
 
-def _maker(name: str) -> Callable[..., Any]:
+def _maker(name: str, standard: Callable[..., Any]) -> Callable[..., Any]:
     ours = creation.MAKERS.get(name) or getattr(creation, name)
+    takes = signature(standard)
 
-    def make(*args: Any, device: Any = None, **kwargs: Any) -> Any:
-        _here(device)
-        return ours(*args, **kwargs)
+    def make(*args: Any, **kwargs: Any) -> Any:
+        given = takes.bind(*args, **kwargs)
+        _here(given.arguments.pop("device", None))
+        return ours(*given.args, **given.kwargs)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"``autodiff.{name}``, with the array API's ``device``."
+    make.__doc__ = f"``autodiff.{name}``, with the array API's arguments."
+    make.__signature__ = takes  # type: ignore[attr-defined]
     return make
 
 
-arange, empty, empty_like, eye, full, full_like, ones, ones_like, zeros, zeros_like = map(
-    _maker, "arange empty empty_like eye full full_like ones ones_like zeros zeros_like".split()
-)
+def _of_shape(shape: Any, *, dtype: Any = None, device: Any = None) -> None: ...
+def _of_array(x: Any, /, *, dtype: Any = None, device: Any = None) -> None: ...
+def _of_value(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> None: ...
+def _of_both(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> None: ...
+def _of_range(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> None: ...
+def _of_rows(n_rows: Any, n_cols: Any = None, /, *, k: Any = 0, dtype: Any = None, device: Any = None) -> None: ...
+
+
+empty, ones, zeros = (_maker(name, _of_shape) for name in ("empty", "ones", "zeros"))
+empty_like, ones_like, zeros_like = (_maker(f"{name}_like", _of_array) for name in ("empty", "ones", "zeros"))
+full, full_like = _maker("full", _of_value), _maker("full_like", _of_both)
+arange, eye = _maker("arange", _of_range), _maker("eye", _of_rows)
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
@@ -234,7 +251,29 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
     return np.result_type(*bare(arrays_and_dtypes))
 
 
-# --- where the standard's signature is another ----------------------------------------------------------------------
+# --- where the standard's signature or its special values are others ------------------------------------------------
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """``autodiff.clip``."""
+    return _of(np.clip)(x, min=min, max=max)
+
+
+def expm1(x: Any, /) -> Any:
+    """``autodiff.expm1``; where NumPy's has not C99's special values of complex numbers, ``exp(x) - 1``."""
+    value = np.asarray(bare(x))
+    odd = ~np.isfinite(value) | (value == 0)
+    if value.dtype.kind != "c" or not odd.any():
+        return _of(np.expm1)(x)
+    where = _of(np.where)
+    return where(odd, _of(np.exp)(where(odd, x, 0)) - 1, _of(np.expm1)(where(odd, 1, x)))
+
+
+def floor_divide(x1: Any, x2: Any, /) -> Any:
+    """``numpy.floor_divide``, a constant; of one infinity the quotient itself, where NumPy has NaN or -1."""
+    floored = _of(np.floor_divide)(x1, x2)
+    odd = np.isinf(bare(x1)) != np.isinf(bare(x2))
+    return wrap(np.where(odd, bare(x1) / bare(x2), bare(floored)), None) if odd.any() else floored
 
 
 def expand_dims(x: Any, /, axis: int = 0) -> Any:

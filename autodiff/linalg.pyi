@@ -115,7 +115,7 @@ def norm(
 def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Tensor:
     """Differentiable ``numpy.outer`` of the flattened arguments."""
 
-def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, **kwargs: object) -> Tensor:
+def pinv(a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike = ...) -> Tensor:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
 
 @overload

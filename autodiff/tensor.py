@@ -527,14 +527,18 @@ class Tensor(_Base):
             return array.astype(dtype)
         return array.copy() if copy else self.data
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
         """The array for another library, without a copy (DLPack); refused if it requires a gradient."""
         if self._node is not None:
             raise GraphError(
                 "DLPack would hand out a tensor that requires a gradient without its graph; use t.detach() where no"
                 " gradient is wanted"
             )
-        return self.data.__dlpack__(**kwargs)
+        asked = {"max_version": max_version, "dl_device": dl_device, "copy": copy}  # NumPy 2.0 knows none of them
+        given = {name: value for name, value in asked.items() if value is not None}
+        return self.data.__dlpack__(stream=stream, **given)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()
@@ -748,6 +752,8 @@ class Tensor(_Base):
         __iand__ = assignment.in_place("&=", operator.and_)
         __ior__ = assignment.in_place("|=", operator.or_)
         __ixor__ = assignment.in_place("^=", operator.xor)
+        __ilshift__ = assignment.in_place("<<=", operator.lshift)
+        __irshift__ = assignment.in_place(">>=", operator.rshift)
 
     _matmul = _operator_of(products.matmul)
 
@@ -771,6 +777,12 @@ class Tensor(_Base):
 
     def __rshift__(self, other: ArrayLike) -> Tensor:
         return _compare(np.right_shift, self, other)
+
+    def __rlshift__(self, other: ArrayLike) -> Tensor:
+        return NotImplemented if is_foreign(other) else np.left_shift(other, self)  # type: ignore[return-value]
+
+    def __rrshift__(self, other: ArrayLike) -> Tensor:
+        return NotImplemented if is_foreign(other) else np.right_shift(other, self)  # type: ignore[return-value]
 
     def __rdivmod__(self, other: ArrayLike) -> tuple[Tensor, Tensor]:
         return other // self, other % self  # type: ignore[return-value]
