@@ -87,7 +87,7 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
     """
     a = reductions._settled("cumprod", a, dtype, out, True, 1)
     flat = axis is None or (not np.ndim(bare(a)) and axis in (0, -1))  # of a number NumPy makes a row
-    return cumprod_.function(shaping.ravel(a), 0) if flat else cumprod_.function(a, int(axis))
+    return reductions._asked(cumprod_.function(shaping.ravel(a) if flat else a, 0 if flat else int(axis)), dtype)
 
 
 def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool, start: float) -> Any:
@@ -838,9 +838,14 @@ def linspace(
     """Differentiable ``numpy.linspace`` in both ends."""
     first, last = shaping.broadcast_arrays(_tensor(start) * 1.0, _tensor(stop) * 1.0)
     count = num - 1 if endpoint else num
-    share = (np.arange(num) / max(count, 1)).reshape((-1,) + (1,) * first.ndim)
-    result = shaping.moveaxis(first + (last - first) * share, 0, axis)
-    result = result if dtype is None else result.astype(dtype)
+    place = np.arange(num, dtype=np.result_type(first.dtype, last.dtype)).reshape((-1,) + (1,) * first.ndim)
+    result = first + (last - first) / max(count, 1) * place
+    if endpoint and num > 1:  # the sum above is rounded, the end is not
+        result = elementwise.where_.function(place == count, last, result)
+    result = shaping.moveaxis(result, 0, axis)
+    if dtype is not None:
+        whole = np.issubdtype(dtype, np.integer) and result.dtype.kind == "f"
+        result = (np.floor(result) if whole else result).astype(dtype)
     return (result, (last - first) / count) if retstep else result
 
 

@@ -437,6 +437,13 @@ def _inside(x: Any, low: Any, high: Any) -> Any:
     return (bare(x) >= bare(low)) & (bare(x) <= bare(high))
 
 
+def _ends(dtype: Any) -> tuple[Any, Any]:
+    """The bounds that let everything of a dtype pass, of no other dtype than its own."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    return (False, True) if dtype.kind == "b" else (-np.inf, np.inf)
+
+
 @dispatch.implements(np.clip)
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """Differentiable ``numpy.clip``. At a bound the gradient passes, as in PyTorch (docs/kinks.md).
@@ -465,7 +472,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
         raise ArgumentError("clip: give each bound once, as a_min/a_max or as min/max")
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
-    return clip_.function(a, -np.inf if low is None else low, np.inf if high is None else high)
+    least, most = _ends(np.asarray(bare(a)).dtype) if low is None or high is None else (low, high)
+    return clip_.function(a, least if low is None else low, most if high is None else high)
 
 
 # --- complex parts: the convention is JAX's (docs/complex.md) ---------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
@@ -97,7 +98,7 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = N
     """Differentiable ``numpy.fft.irfft``: ifft of the Hermitian extension, whose imaginary part is zero."""
     _no_out(out)
     x = _tensor(a)
-    place = axis % x.ndim
+    place = normalize_axis_index(axis, x.ndim)
     length = 2 * (x.shape[place] - 1) if n is None else int(n)
     if length < 1:
         raise ArgumentError(f"irfft: invalid number of data points ({length}); pass n=")

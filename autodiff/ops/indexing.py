@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import batching, dispatch
 from autodiff.batching import Lanes, is_batched
@@ -190,7 +191,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 
     _no_out("take", out)
     x = ravel(a) if axis is None else _tensor(a)
-    place = 0 if axis is None else axis % x.ndim
+    place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
     where = np.asarray(dispatch.bare(indices))
     if where.dtype.kind not in "iu" and where.size:
         raise ArgumentError(f"take: indices must be integers, got dtype {where.dtype}")
@@ -218,7 +219,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     x = _tensor(arr)
     if where.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: indices of {where.ndim} axes for an array of {x.ndim}; they must agree")
-    place = axis % x.ndim
+    place = normalize_axis_index(axis, x.ndim)
     index = tuple(
         where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1))
         for i, n in enumerate(x.shape)

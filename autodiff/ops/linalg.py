@@ -810,13 +810,11 @@ pinv_ = P("pinv", lambda x: np.linalg.pinv(x), _pinv_rule, sample=_sample_svd, t
 
 
 @dispatch.implements(np.linalg.pinv)
-def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **kwargs: Any) -> Any:
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Any:
     """Differentiable ``numpy.linalg.pinv`` where the rank does not change."""
     x = _symmetric(_read(a, "L")) if hermitian else _tensor(a)
-    unknown = set(kwargs) - {"rtol"}
-    rtol = kwargs.get("rtol", np._NoValue)
-    if unknown or (rcond is not None and rtol is not np._NoValue):
-        raise ArgumentError(f"pinv: rcond or rtol, one of them, got {sorted(kwargs)} and rcond={rcond!r}")
+    if rcond is not None and rtol is not np._NoValue:
+        raise ArgumentError(f"pinv: rcond or rtol, one of them, got rtol={rtol!r} and rcond={rcond!r}")
     cut = rcond if rcond is not None else None if rtol is np._NoValue else rtol
     if cut is None and rtol is None:
         cut = max(x.shape[-2:]) * np.finfo(x.dtype).eps
@@ -1082,8 +1080,14 @@ def linalg_matmul(x1: Any, x2: Any, /) -> Any:
 @dispatch.implements(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Differentiable ``numpy.vecdot``: sums of products along an axis, the first argument conjugated."""
-    left = _tensor(x1)
-    return reductions.sum(_conjugated(left) * x2, axis=axis)
+    left, right = _tensor(x1), _tensor(x2)
+    n, m = (t.shape[normalize_axis_index(axis, t.ndim)] for t in (left, right))
+    if n != m:
+        raise ShapeError(f"vecdot: vectors of lengths {n} and {m}, of shapes {left.shape} and {right.shape}")
+    if axis != -1:
+        left, right = shaping.moveaxis(left, axis, -1), shaping.moveaxis(right, axis, -1)
+    products = _conjugated(left) * right
+    return reductions.sum(products, axis=-1, dtype=products.dtype if products.dtype.kind in "biu" else None)
 
 
 def _conjugated(x: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError
@@ -161,6 +162,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     try:
         theirs = np.broadcast_to(-1 - np.arange(v.size).reshape(v.shape), v.shape)
         placed = np.insert(mine, dispatch.bare(obj), theirs, axis)
+    except np.exceptions.AxisError:
+        raise
     except ValueError as error:
         raise ArgumentError(f"insert: values of shape {v.shape} into an array of shape {x.shape}: {error}") from error
     both = shaping.concatenate([x.reshape(-1), v.reshape(-1)])
@@ -308,7 +311,7 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
     """Differentiable ``numpy.apply_over_axes``."""
     x = _tensor(a)
     for axis in (axes,) if isinstance(axes, int) else axes:
-        place = axis % x.ndim
+        place = normalize_axis_index(axis, x.ndim)
         result = func(x, place)
         x = result if result.ndim == x.ndim else shaping.expand_dims(result, place)
     return x

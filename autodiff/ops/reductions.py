@@ -245,6 +245,11 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
     return a
 
 
+def _asked(result: Any, dtype: Any) -> Any:
+    """The result in the dtype that was asked for: NumPy accumulates small integers in wider ones."""
+    return result if dtype is None or result.dtype == dtype else result.astype(dtype)
+
+
 def _axis_of(a: Any, axis: Any) -> Any:
     """``axis``, where NumPy takes the only number for a vector."""
     return None if isinstance(axis, int) and axis in (0, -1) and np.ndim(bare(a)) == 0 else axis
@@ -303,7 +308,7 @@ def sum(
     """
     axis = _axis_of(a, axis)
     a = _settled("sum", a, dtype, out, where, 0)
-    result = sum_.function(a, _axis(axis), keepdims)
+    result = _asked(sum_.function(a, _axis(axis), keepdims), dtype)
     return result if initial.__class__ is int and initial == 0 else result + initial
 
 
@@ -349,7 +354,7 @@ def prod(
     array([ 0., 10.,  0.])
     """
     axis = _axis_of(a, axis)
-    result = prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims)
+    result = _asked(prod_.function(_settled("prod", a, dtype, out, where, 1), _axis(axis), keepdims), dtype)
     return result if initial.__class__ is int and initial == 1 else result * initial
 
 
@@ -520,4 +525,4 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any
     t = _settled("cumsum", a, dtype, out, True, 0)
     if not np.ndim(bare(t)) and axis in (0, -1):  # of a number NumPy makes a row
         axis = None
-    return cumsum_.function(t, None if axis is None else int(axis))
+    return _asked(cumsum_.function(t, None if axis is None else int(axis)), dtype)

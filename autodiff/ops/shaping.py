@@ -223,6 +223,15 @@ def matrix_transpose(x: Any) -> Any:
     return swapaxes(x, -1, -2)
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that the array does not have: an IndexError, too, as NumPy's."""
+
+
+def _of_axis(error: Exception, call: str, shape: Any) -> ShapeError:
+    kind = AxisError if isinstance(error, IndexError) else ShapeError
+    return kind(f"{call} of an array of shape {shape}: {error}")
+
+
 @dispatch.implements(np.swapaxes)
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """Differentiable ``numpy.swapaxes``."""
@@ -230,7 +239,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     try:
         order[axis1], order[axis2] = order[axis2], order[axis1]
     except IndexError as error:
-        raise ShapeError(f"swapaxes: axes {axis1} and {axis2} of an array of shape {np.shape(bare(a))}") from error
+        raise AxisError(f"swapaxes: axes {axis1} and {axis2} of an array of shape {np.shape(bare(a))}") from error
     return transpose_.function(a, tuple(order))
 
 
@@ -242,9 +251,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
         moved = np.moveaxis(np.empty((1,) * ndim), source, destination)
         start, end = normalize_axis_tuple(source, ndim), normalize_axis_tuple(destination, ndim)
     except (ValueError, TypeError) as error:
-        raise ShapeError(
-            f"moveaxis({source}, {destination}) of an array of shape {np.shape(bare(a))}: {error}"
-        ) from error
+        raise _of_axis(error, f"moveaxis({source}, {destination})", np.shape(bare(a))) from error
     order = [n for n in range(moved.ndim) if n not in start]
     for place, axis in sorted(zip(end, start, strict=True)):
         order.insert(place, axis)
@@ -270,7 +277,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
     try:
         places = normalize_axis_tuple(axes, len(shape) + len(axes))
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"expand_dims({axis}) of an array of shape {shape}: {error}") from error
+        raise _of_axis(error, f"expand_dims({axis})", shape) from error
     kept = iter(shape)
     return reshape_.function(a, tuple(1 if i in places else next(kept) for i in range(len(shape) + len(axes))))
 
@@ -288,7 +295,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     try:
         wanted = np.squeeze(np.broadcast_to(0, shape), axis).shape
     except ValueError as error:
-        raise ShapeError(f"squeeze(axis={axis}) of an array of shape {shape}: {error}") from error
+        raise _of_axis(error, f"squeeze(axis={axis})", shape) from error
     return reshape_.function(a, wanted)
 
 
@@ -550,7 +557,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
     """
     x = _tensor(array)
     if isinstance(pad_width, dict):
-        given = {axis % x.ndim: width for axis, width in pad_width.items()}
+        given = {normalize_axis_index(axis, x.ndim): width for axis, width in pad_width.items()}
         pad_width = [given.get(axis, 0) for axis in range(x.ndim)]
         pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
     widths = tuple((int(a), int(b)) for a, b in np.broadcast_to(np.asarray(dispatch.bare(pad_width)), (x.ndim, 2)))
@@ -577,7 +584,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.repeat``."""
     x = reshape(a, -1) if axis is None else _tensor(a)
     place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
-    return np.take(x, np.repeat(np.arange(x.shape[place]), dispatch.bare(repeats)), axis=place)
+    counts = np.asarray(dispatch.bare(repeats)).astype(np.intp, casting="same_kind")  # unsigned ones, too
+    return np.take(x, np.repeat(np.arange(x.shape[place]), counts), axis=place)
 
 
 @dispatch.implements(np.tile)

@@ -21,9 +21,8 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
         if dtype is not None:
             array = elementwise.astype(array, dtype)
         # np.add.reduce runs over the first axis where np.sum runs over all.
-        return function(
-            array, axis=axis, keepdims=keepdims, **{k: v for k, v in kwargs.items() if v is not np._NoValue}
-        )
+        given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+        return reductions._asked(function(array, axis=axis, keepdims=keepdims, **given), dtype)
 
     return reduce
 
@@ -59,6 +58,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
     for harmless in ("casting", "order", "subok"):
         left.pop(harmless, None)
     mask = dispatch.bare(left.pop("where", True))
+    along = {"axis": left.pop("axis")} if ufunc is np.vecdot and "axis" in left else {}
     if left:
         raise NotDifferentiableError(
             f"np.{ufunc.__name__} with {', '.join(left)}= is not supported on tensors; leave it out"
@@ -77,7 +77,7 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         # What the mask leaves out is not computed: it may lie outside the domain, where a gradient of 0 times infinity
         # would be NaN.
         inputs = tuple(elementwise.where_.function(mask, x, 1) for x in inputs)
-    result = dispatch.differentiable[ufunc](*inputs)
+    result = dispatch.differentiable[ufunc](*inputs, **along)
     if out is None:
         return (
             result if mask is True else shaping.broadcast_to(result, np.broadcast_shapes(result.shape, np.shape(mask)))

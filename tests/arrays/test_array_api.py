@@ -318,6 +318,134 @@ def test_dtypes_are_told_and_promoted() -> None:
     assert info.dtypes(kind="bool") == {"bool": xp.bool}
 
 
+SMALL = np.array([[3, 1, 2], [2, 2, 1]], np.int8)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: m.sum(x, dtype=np.int8),
+        lambda m, x: m.prod(x, axis=1, dtype=np.int16),
+        lambda m, x: m.cumulative_sum(x, axis=0, dtype=np.int8, include_initial=True),
+        lambda m, x: m.cumulative_prod(x, axis=1, dtype=np.uint8),
+        lambda m, x: m.linalg.trace(x, dtype=np.int8),
+        lambda m, x: np.add.reduce(x, dtype=np.int8),
+        lambda m, x: m.vecdot(x, x),
+        lambda m, x: m.clip(x),
+        lambda m, x: m.clip(x, min=2),
+        lambda m, x: m.clip(x, max=2),
+        lambda m, x: m.repeat(x, np.array([1, 0, 2], np.int32), axis=1),
+        lambda m, x: x >> 1,
+        lambda m, x: 2 << x,
+        lambda m, x: np.int8(96) >> x,
+    ],
+)
+def test_integers_stay_in_the_dtype_asked_for(call: Any) -> None:
+    """NumPy sums small integers in int64 and clips them at infinities where nothing else was said."""
+    ours, theirs = call(xp, ad.tensor(SMALL)), call(np, SMALL)
+    assert ours.dtype == theirs.dtype
+    assert ours.tolist() == theirs.tolist()
+
+
+def test_shifts_in_place_reach_the_views() -> None:
+    x = ad.tensor(SMALL.copy())
+    row = x[0]
+    row <<= 2
+    row >>= 1
+    assert x.tolist() == [[6, 2, 4], [2, 2, 1]]
+
+
+def test_unsigned_numbers_of_repeats_are_taken() -> None:
+    assert xp.repeat(ad.tensor(SMALL[0]), xp.asarray([1, 0, 2], dtype=xp.uint64)).tolist() == [3, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(9007200328482816.0, 1.0), (0.1, 0.7), (-3, 5), (np.float32(0.1), np.float32(1e8)), (1j, 2.0)]
+)
+@pytest.mark.parametrize("endpoint", [True, False])
+def test_linspace_ends_where_it_is_told(start: Any, stop: Any, endpoint: bool) -> None:
+    ours = ad.linspace(ad.tensor(start), stop, 7, endpoint)
+    theirs = np.linspace(start, stop, 7, endpoint)
+    assert ours.dtype == theirs.dtype
+    assert ours.tolist() == theirs.tolist()
+    check_gradients(lambda a, b: ad.linspace(a, b, 4, endpoint), 0.5, 2.0)
+
+
+def test_linspace_of_integers_rounds_down() -> None:
+    assert ad.linspace(ad.tensor(-2.5), 2.5, 4, dtype=int).tolist() == [-3, -1, 0, 2]
+
+
+AXES = (
+    "sum mean max prod cumsum squeeze flip sort argsort argmax diff std var median unstack expand_dims"
+    " linalg.norm fft.fft fft.irfft"
+)
+FAR = {name: (lambda m, x, f=name: found(m, f)(x, axis=7)) for name in AXES.split()}
+FAR |= {
+    "take": lambda m, x: m.take(x, np.array([0]), axis=7),
+    "take_along_axis": lambda m, x: m.take_along_axis(x, np.zeros((2, 3), int), axis=7),
+    "moveaxis": lambda m, x: m.moveaxis(x, 7, 0),
+    "swapaxes": lambda m, x: m.swapaxes(x, 7, 0),
+    "stack": lambda m, x: m.stack([x, x], axis=7),
+    "repeat": lambda m, x: m.repeat(x, 2, axis=7),
+    "insert": lambda m, x: m.insert(x, 0, 1.0, axis=7),
+    "vecdot": lambda m, x: m.vecdot(x, x, axis=7),
+    "cross": lambda m, x: m.linalg.cross(x, x, axis=7),
+    "apply_over_axes": lambda m, x: m.apply_over_axes(m.sum, x, [7]),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_an_axis_that_is_not_there_is_an_index_error(name: str) -> None:
+    """And a ValueError where NumPy's is one, too: never the axis at the remainder of its number."""
+    with pytest.raises(IndexError) as ours:
+        FAR[name](np, ad.tensor(A, requires_grad=True))
+    with pytest.raises(IndexError) as theirs:
+        FAR[name](np, A)
+    assert isinstance(ours.value, ValueError) or not isinstance(theirs.value, ValueError)
+
+
+def test_vecdot_asks_for_vectors_of_one_length_and_takes_an_axis() -> None:
+    with pytest.raises(ad.ShapeError, match="lengths 3 and 1"):
+        np.vecdot(ad.tensor(A), np.ones(1))
+    np.testing.assert_allclose(np.vecdot(ad.tensor(A), np.ones((4, 2, 3)), axis=-2).data, np.ones((4, 1)) * A.sum(0))
+    check_gradients(lambda a, b: np.vecdot(a, b, axis=0), A, A[::-1].copy())
+    with pytest.raises(ad.NotDifferentiableError, match="keepdims"):
+        np.vecdot(ad.tensor(A), A, keepdims=True)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_floor_divide_of_one_infinity_is_the_quotient() -> None:
+    """The standard's special cases, where NumPy gives NaN and, as Python, -1."""
+    got = xp.floor_divide(ad.tensor([np.inf, -np.inf, 3.0, -3.0, 7.0]), ad.tensor([2.0, 2.0, -np.inf, np.inf, 2.0]))
+    assert got.tolist() == [np.inf, -np.inf, 0.0, 0.0, 3.0]
+    assert np.signbit(got.data).tolist() == [False, True, True, True, False]
+    assert xp.floor_divide(ad.tensor([7, -7]), 2).dtype == np.int64
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_expm1_of_special_complex_numbers_is_c99s() -> None:
+    infinite = [complex(np.inf, 0.0), complex(-np.inf, np.nan), complex(-0.0, 0.0), complex(np.nan, 0.0), 0.3 + 0.2j]
+    got = xp.expm1(ad.tensor(infinite)).data
+    np.testing.assert_array_equal(got.real, [np.inf, -1.0, 0.0, np.nan, np.expm1(0.3 + 0.2j).real])
+    np.testing.assert_array_equal(got.imag[[0, 1, 2, 3]], 0.0)
+    x = ad.tensor(infinite[-2:], requires_grad=True)
+    np.real(xp.expm1(x))[1].backward()
+    np.testing.assert_allclose(x.grad[1], np.conj(np.exp(0.3 + 0.2j)), rtol=1e-14)
+
+
+def test_a_maker_takes_the_standards_arguments_alone() -> None:
+    for call in (lambda: xp.zeros(2, xp.float32), lambda: xp.eye(n_rows=2), lambda: xp.ones(2, order="C")):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_dlpack_takes_the_standards_keywords() -> None:
+    capsule = ad.tensor(A).__dlpack__(stream=None, max_version=(1, 0), dl_device=(1, 0), copy=True)
+    assert "dltensor" in repr(capsule)
+    with pytest.raises(TypeError):
+        ad.tensor(A).__dlpack__(versions=1)
+
+
 def test_another_device_or_version_is_refused_by_name() -> None:
     x = ad.tensor(1.0)
     assert x.to_device("cpu") is x
