@@ -20,7 +20,7 @@ from autodiff import levels
 from autodiff.batching import Batched, Unbatchable
 from autodiff.core.backward import fit, gradients_of
 from autodiff.core.errors import GraphError
-from autodiff.core.graph import Node, Variable
+from autodiff.core.graph import Node, Variable, tick
 from autodiff.core.modes import ORDINARY, State, current_state, state_as
 from autodiff.core.op import Operation, apply, wrap
 from autodiff.core.pytree import tree_map
@@ -254,7 +254,8 @@ def defined(
 class _Collector:
     """Gives every value of an enclosing level a leaf in its place, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, around: _Collector | None = None) -> None:
+        self.around = around  # of the function that calls this one
         self.depth = levels.levels()
         # Weak, and the values apart: what is made of them refers to this collector.
         self.table: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -272,7 +273,8 @@ class _Collector:
             return value
         if node not in self.table:
             if not node.level.alive or node.level.depth > self.depth:
-                return value
+                # A pullback calls the function around again, which knows a leaf for values of levels that have ended.
+                return value if self.around is None else self.around.leaf(value)
             self.table[node] = variable(value._data)
             self.fresh.append((value, self.table[node]))
         return self.table[node]  # also when its level has ended and a pullback calls the function again
@@ -308,7 +310,7 @@ class _Lifted(Operation):
         leaves = [self.leaves[i]._node for i in places]
         with state_as(self.collector.state()):
             kept = True if tracked else Along((seed._node,))
-            pulled = gradients_of([self.result._node], [seed], leaves, create_graph=kept, free=False)
+            pulled = gradients_of([self.result._node], [seed], leaves, create_graph=kept, free=False, cut=True)
             live = [(p, t) for p, t in zip(pulled, along, strict=True) if getattr(p, "_node", None) is not None]
             if not live:
                 self.collector.fresh.clear()
@@ -335,12 +337,14 @@ class _Lifted(Operation):
             recorded = hasattr(g, "_node") or any(hasattr(x, "_node") for x in inputs)
             if not recorded:
                 with state_as(self.collector.state()):  # a pullback may run the function again
-                    (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False)
+                    (found,) = gradients_of([self.result._node], [g], [leaf._node], free=False, cut=True)
                 return np.zeros(leaf.shape, leaf.dtype) if found is None else found
             # As a function of the same leaves, and of one more in the cotangent's place.
             seed = variable(np.asarray(getattr(g, "_data", g), self.result.dtype))
             with state_as(self.collector.state()):
-                (found,) = gradients_of([self.result._node], [seed], [leaf._node], create_graph=True, free=False)
+                (found,) = gradients_of(
+                    [self.result._node], [seed], [leaf._node], create_graph=True, free=False, cut=True
+                )
             if found is None:
                 self.collector.fresh.clear()
                 return np.zeros(leaf.shape, leaf.dtype)
@@ -350,6 +354,24 @@ class _Lifted(Operation):
             return apply(op, [*inputs, *values, g], {})  # type: ignore[arg-type]
 
         return rule
+
+
+def _older(root: Any, start: int, own: set[Any]) -> list[Any]:
+    """What a result depends on of the graph outside of all transforms, as Tensors whose numbers nobody reads."""
+    seen, stack = {root}, [root]
+    found = []
+    while stack:
+        entry = stack.pop()
+        if entry in own:
+            continue
+        if isinstance(entry, Variable) or entry.stamp < start:
+            found.append(wrap(np.broadcast_to(np.zeros((), entry.dtype), entry.shape), entry))
+            continue
+        for parent in entry.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return found
 
 
 def at_levels(function: F) -> F:
@@ -362,7 +384,7 @@ def at_levels(function: F) -> F:
         state = current_state() or ORDINARY
         if not state.levels:
             return function(*args, **kwargs)
-        collector = _Collector()
+        collector, start = _Collector(state.collector), tick()
         with state_as(replace(state, collector=collector)):
             args, kwargs = tree_map(collector.leaf, (args, kwargs))
             out = function(*args, **kwargs)
@@ -371,7 +393,9 @@ def at_levels(function: F) -> F:
         def lifted(result: Any) -> Any:
             if getattr(result, "_node", None) is None or not values:
                 return result
-            return apply(_Lifted(function.__name__, result, leaves, collector), values, {})  # type: ignore[arg-type]
+            older = _older(result._node, start, {leaf._node for leaf in leaves})
+            op = _Lifted(function.__name__, result, [*leaves, *older], collector)
+            return apply(op, [*values, *older], {})  # type: ignore[arg-type]
 
         return tree_map(lifted, out)
 

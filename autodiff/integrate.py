@@ -44,7 +44,7 @@ from autodiff.core.errors import (
 from autodiff.core.modes import no_grad
 from autodiff.core.op import Primitive
 from autodiff.core.pytree import flatten
-from autodiff.extras import require
+from autodiff.extras import absent, require
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.implicit import Jacobian, solution
 from autodiff.mapping import vmap
@@ -60,12 +60,15 @@ if TYPE_CHECKING:
 __all__ = [
     "cumulative_simpson",
     "cumulative_trapezoid",
+    "dblquad",
     "fixed_quad",
+    "nquad",
     "odeint",
     "quad",
     "romb",
     "simpson",
     "solve_ivp",
+    "tplquad",
     "trapezoid",
 ]
 
@@ -1162,6 +1165,8 @@ def odeint(
     y0: ArrayLike,
     t: ArrayLike,
     args: Sequence[object] = (),
+    Dfun: Callable[..., object] | None = None,
+    col_deriv: bool = False,
     *,
     rtol: float = 1e-8,
     atol: float = 1e-8,
@@ -1170,6 +1175,7 @@ def odeint(
     hmax: float = 0.0,
     mxstep: int = 10_000,
     tfirst: bool = False,
+    **others: object,
 ) -> Any:
     """Integrate ``dy/dt = func(y, t, *args)``, with the arguments of ``scipy.integrate.odeint``.
 
@@ -1183,6 +1189,11 @@ def odeint(
         Times at which the state is wanted, in one direction; repeats are allowed.
     args : sequence
         Further arguments of ``func``: arrays, Tensors or anything else.
+    Dfun : callable, optional
+        The Jacobian, with ``func``'s arguments, for the steps of stiff systems; by default exact. Derivatives never use
+        it.
+    col_deriv : bool
+        ``Dfun`` gives the transpose.
     rtol, atol : float
         The estimated error of each step stays below ``atol + rtol * |y|`` (root mean square over the components).
     tcrit : array_like, optional
@@ -1205,7 +1216,7 @@ def odeint(
     ShapeError
         If ``t`` is not one axis, or ``func`` returns another shape.
     ArgumentError
-        If the times do not run one way, or a tolerance is not positive.
+        If the times do not run one way, a tolerance is not positive, or an option is LSODA's alone.
     ConvergenceError
         If ``mxstep`` steps do not suffice, or the step size falls to zero (an exploding system).
 
@@ -1223,6 +1234,7 @@ def odeint(
     >>> bool(abs(y[-1].item() - np.exp(-1.0)) < 1e-7), bool(abs(rate.grad + 2 * np.exp(-1.0)) < 1e-6)
     (True, True)
     """
+    _refuse("odeint", others, "it is LSODA's; solve_ivp(method='LSODA') has some of its options")
     times, args = _as_float(t), _tuple(args)
     if times.ndim != 1 or not times.size:
         raise ShapeError(f"odeint: t must be one axis of times, got shape {times.shape}")
@@ -1242,11 +1254,21 @@ def odeint(
     if times._array[0] == times._array[-1]:
         found = start[:, None] * np.ones(times.size)
     else:
-        options = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": h0 or None}
+        options: dict[str, Any] = {"rtol": rtol, "atol": atol, "max_step": hmax or np.inf, "first_step": h0 or None}
         with no_grad():
+            if Dfun is not None:
+                given: Any = Dfun if tfirst else lambda t, y, *more: Dfun(y, t, *more)
+                turn, more = np.transpose if col_deriv else np.asarray, _bare_tree(args)
+                options["jac"] = lambda t, y: turn(bare(given(t, y, *more)))
             dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
         found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
     return _times_first(state.unpack(found, (times.size,)))
+
+
+def _refuse(name: str, options: dict[str, object], why: str) -> None:
+    for option, value in options.items():
+        if value is not None and value is not False and value != 0:
+            raise ArgumentError(f"{name}: {option}={value!r} is not supported; {why}")
 
 
 def _times_first(tree: Any) -> Any:
@@ -1263,7 +1285,9 @@ def _stepped(plain: Any, f: Any, y: Any, times: Any, tcrit: Any, options: dict[s
     failure: Exception | None = None
     for method in ("DOP853", "Radau"):
         more = dict(options)
-        if method == "Radau" and y.size <= EXACT_JACOBIAN and y.dtype.kind == "f":
+        if method != "Radau":
+            more.pop("jac", None)
+        elif "jac" not in more and y.size <= EXACT_JACOBIAN and y.dtype.kind == "f":
             more["jac"] = _exact_jacobian(f)
         try:
             return _driven(getattr(integrate, method), plain, f, y, times, [*stops, float(times[-1])], more, mxstep)
@@ -1325,6 +1349,8 @@ def quad(
     epsrel: float = 1.49e-8,
     limit: int = 50,
     points: Sequence[float] | None = None,
+    complex_func: bool = False,
+    **others: object,
 ) -> tuple[Any, float]:
     """The integral of a function of one number, as ``scipy.integrate.quad``.
 
@@ -1335,8 +1361,8 @@ def quad(
     a, b : float or Tensor
         The limits; infinite ones are allowed.
     args : sequence
-    epsabs, epsrel, limit, points
-        As SciPy's.
+    epsabs, epsrel, limit, points, complex_func
+        As SciPy's; ``points`` are constants. ``weight`` is refused: multiply ``func`` by it.
 
     Returns
     -------
@@ -1351,6 +1377,8 @@ def quad(
         If the integral or that of a derivative is not found to the tolerance.
     ShapeError
         If ``func`` does not return a number.
+    ArgumentError
+        If a limit is NaN, or for another option of SciPy's.
 
     Examples
     --------
@@ -1358,8 +1386,16 @@ def quad(
     >>> autodiff.grad(lambda k: quad(lambda x: np.exp(-k * x), 0.0, np.inf)[0])(2.0).item().__round__(6)  # -1 / k^2
     -0.25
     """
+    _refuse("quad", others, "multiply func by a weight; no other option changes the integral")
+    if points is not None:
+        points = np.atleast_1d(_as_float(points)._array).tolist()
+        if not np.isfinite([bare(a), bare(b)]).all():
+            raise ArgumentError("quad: points need finite limits; integrate piece by piece")
     options = {"epsabs": epsabs, "epsrel": epsrel, "limit": limit, "points": points}
     args = _tuple(args)
+    if complex_func:
+        parts = [quad(lambda x, p=part: p(func(x, *args)), a, b, **options) for part in (np.real, np.imag)]  # type: ignore[arg-type]
+        return parts[0][0] + 1j * parts[1][0], parts[0][1] + 1j * parts[1][1]  # type: ignore[return-value]
 
     def f(x: Any) -> Any:
         if isinstance(x, np.floating):
@@ -1393,7 +1429,7 @@ def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, A
     parents = list(closed_over)
     own = [end._node for end in (low, high)]
     with no_grad():
-        ends = [None if end._node is None else bare(f(float(end._array))) for end in (low, high)]
+        ends: list[Any] = [None if end._node is None else bare(f(float(end._array))) for end in (low, high)]
     sizes = [int(np.prod(p.shape)) for p in parents]
 
     def pullback(g: Any, out: Any, recording: bool) -> Any:
@@ -1432,7 +1468,24 @@ def _integral(f: Callable[[Any], Any], low: Any, high: Any, options: dict[str, A
         parts = [whole[int(i) : int(j)].reshape(p.shape) for p, i, j in zip(parents, cuts, cuts[1:], strict=False)]
         return [*moved, *parts]
 
-    return defined("quad", value, [node for node in own if node is not None] + parents, _one_by_one(pullback))
+    def tangent(tangents: Sequence[Any]) -> Any:
+        """Of a number: the gradients along the tangents, integrated; no pullback is recorded."""
+        given = iter(tangents)
+        at_ends = [None if before is None else next(given) for before in ends]
+        moved: Any = sum(
+            sign * before * t for before, t, sign in zip(ends, at_ends, (-1.0, 1.0), strict=True) if t is not None
+        )
+        along = [(parent, t) for parent, t in zip(parents, given, strict=True) if t is not None]
+
+        def slope(x: Any) -> Any:
+            found = gradients_at([run_recorded(f, float(x))], [np.ones(value.shape)], [p for p, _ in along], False)
+            return np.sum([np.vdot(part, t) for part, (_, t) in zip(found, along, strict=True) if part is not None])
+
+        total = moved + _vector_integral(slope, first, last, options) if along else moved
+        return np.reshape(total, value.shape)
+
+    nodes = [node for node in own if node is not None] + parents
+    return defined("quad", value, nodes, _one_by_one(pullback), tangent if value.size == 1 else None)
 
 
 def _vector_integral(f: Callable[[Any], Any], low: float, high: float, options: dict[str, Any]) -> Any:
@@ -1441,6 +1494,109 @@ def _vector_integral(f: Callable[[Any], Any], low: float, high: float, options: 
     if not (info.success or error <= 1e-6 * max(1.0, float(np.max(np.abs(whole))))):
         raise ConvergenceError(f"quad: the integral of the derivative does not converge: {info.message}")
     return whole
+
+
+def nquad(
+    func: Callable[..., object],
+    ranges: Sequence[Any],
+    args: Sequence[object] = (),
+    opts: dict[str, float] | None = None,
+) -> tuple[Any, float]:
+    """The integral over several variables, as ``scipy.integrate.nquad``: :func:`quad` in :func:`quad`.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x0, ..., xn, *args)`` of numbers; may close over Tensors.
+    ranges : sequence of (low, high), or callables that give them
+        The first belongs to x0; a callable is given the variables after its own, and ``args``. Limits may be tracked.
+    args : sequence
+    opts : dict, optional
+        Options of :func:`quad` for every variable.
+
+    Returns
+    -------
+    result : Tensor
+        Differentiable like :func:`quad`'s.
+    abserr : float
+        The greatest of the estimated errors.
+
+    Notes
+    -----
+    Every derivative is an integral over all variables once more; ``grad(grad(f))`` takes a third of ``hessian(f)``.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> autodiff.grad(lambda k: nquad(lambda y, x: k * x * y, [lambda x: (0.0, x), (0.0, 2.0)])[0])(3.0).item()
+    2.0
+    """
+    args, errors = _tuple(args), [0.0]
+    if opts is not None and not isinstance(opts, dict):
+        raise ArgumentError("nquad: opts must be one dict, for every variable")
+
+    def over(place: int, later: tuple[Any, ...]) -> Any:
+        span = ranges[place](*later, *args) if callable(ranges[place]) else ranges[place]
+        inner = (lambda x: func(x, *later, *args)) if place == 0 else (lambda x: over(place - 1, (x, *later)))
+        value, error = quad(inner, *span, **(opts or {}))  # type: ignore[arg-type]
+        errors.append(error)
+        return value
+
+    return over(len(ranges) - 1, ()), max(errors)
+
+
+def dblquad(
+    func: Callable[..., object],
+    a: ArrayLike,
+    b: ArrayLike,
+    gfun: Any,
+    hfun: Any,
+    args: Sequence[object] = (),
+    epsabs: float = 1.49e-8,
+    epsrel: float = 1.49e-8,
+) -> tuple[Any, float]:
+    """The integral of ``func(y, x, *args)`` for x from ``a`` to ``b`` and y from ``gfun(x)`` to ``hfun(x)``, functions
+    or numbers, as ``scipy.integrate.dblquad``; see :func:`nquad`.
+
+    Examples
+    --------
+    >>> round(dblquad(lambda y, x: x * y, 0.0, 2.0, 0.0, lambda x: x)[0].item(), 12)
+    2.0
+    """
+    return nquad(func, [_between(gfun, hfun, 1), (a, b)], args, {"epsabs": epsabs, "epsrel": epsrel})
+
+
+def tplquad(
+    func: Callable[..., object],
+    a: ArrayLike,
+    b: ArrayLike,
+    gfun: Any,
+    hfun: Any,
+    qfun: Any,
+    rfun: Any,
+    args: Sequence[object] = (),
+    epsabs: float = 1.49e-8,
+    epsrel: float = 1.49e-8,
+) -> tuple[Any, float]:
+    """The integral of ``func(z, y, x, *args)``, z from ``qfun(x, y)`` to ``rfun(x, y)``, x and y as for
+    :func:`dblquad`, as ``scipy.integrate.tplquad``.
+
+    Examples
+    --------
+    >>> round(tplquad(lambda z, y, x: x + y + z, 0, 1, 0, 1, 0, 1)[0].item(), 12)
+    1.5
+    """
+    ranges = [_between(qfun, rfun, 2), _between(gfun, hfun, 1), (a, b)]
+    return nquad(func, ranges, args, {"epsabs": epsabs, "epsrel": epsrel})
+
+
+def _between(low: Any, high: Any, count: int) -> Callable[..., tuple[Any, ...]]:
+    """Limits, each a number or a function of the outer variables, the outermost first."""
+
+    def span(*given: Any) -> tuple[Any, ...]:
+        return tuple(f(*given[:count][::-1]) if callable(f) else f for f in (low, high))
+
+    return span
 
 
 def fixed_quad(
@@ -1474,3 +1630,7 @@ def fixed_quad(
     nodes, weights = np.polynomial.legendre.leggauss(n)
     x = (high - low) * (nodes + 1) / 2 + low
     return (high - low) / 2 * np.sum(weights * _tensor(func(x, *_tuple(args))), axis=-1), None
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("autodiff.integrate", name, "scipy.integrate", "docs/scipy.md says which functions take Tensors")

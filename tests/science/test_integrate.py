@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff import implicit, integrate
 from autodiff.core.errors import (
     ArgumentError,
     ConvergenceError,
@@ -16,7 +17,7 @@ from autodiff.core.errors import (
     ShapeError,
     SingularMatrixError,
 )
-from autodiff.integrate import odeint, quad, solve_ivp
+from autodiff.integrate import dblquad, nquad, odeint, quad, solve_ivp, tplquad
 
 scipys = pytest.importorskip("scipy.integrate", reason="SciPy steps")
 
@@ -422,3 +423,83 @@ def test_arguments_of_quadrature_and_odeint_as_scipy_takes_them():
         quad(lambda x: x, 0.0, np.nan)
     y = odeint(lambda y, t, k: -k * y, np.ones(2), [0.0, 1.0], 1.0, atol=np.array([1e-8, 1e-9]))
     np.testing.assert_allclose(y[-1].data, np.exp([-1.0, -1.0]), rtol=1e-6)
+
+
+def test_integrals_over_several_variables_are_scipys():
+    f2, f3 = (lambda y, x, k: np.exp(-k * x * y)), (lambda z, y, x, k: k * x + y * y + z)
+    for ours, theirs in (
+        (dblquad(f2, 0.0, 2.0, 0.1, lambda x: x, (0.7,)), scipys.dblquad(f2, 0.0, 2.0, 0.1, lambda x: x, (0.7,))),
+        (
+            tplquad(f3, 0, 1, 0, lambda x: x, lambda x, y: x - y, 2.0, (0.7,)),
+            scipys.tplquad(f3, 0, 1, 0, lambda x: x, lambda x, y: x - y, 2.0, (0.7,)),
+        ),
+        (
+            nquad(f2, [lambda x, k: (0.0, k * x), (0.0, 1.0)], (0.7,)),
+            scipys.nquad(f2, [lambda x, k: (0.0, k * x), (0.0, 1.0)], (0.7,)),
+        ),
+    ):
+        np.testing.assert_allclose(ours[0].data, theirs[0], rtol=1e-12)
+    with pytest.raises(ArgumentError, match="opts"):
+        nquad(f2, [(0, 1), (0, 1)], (1.0,), opts=[{}, {}])
+
+
+def test_derivatives_of_a_double_integral():
+    """Of k^2 x over 0 < y < k x, 0 < x < k, which is k^6 / 3: an inner integral must know the outer's leaves."""
+    f = lambda k: dblquad(lambda y, x: k * k * x, 0.0, k, 0.0, lambda x: k * x)[0]
+    for first in (ad.grad, ad.jacfwd):
+        np.testing.assert_allclose(first(f)(0.9), 2 * 0.9**5, rtol=1e-12)
+    np.testing.assert_allclose(ad.grad(ad.grad(f))(0.9), 10 * 0.9**4, rtol=1e-10)
+
+
+def test_roots_inside_of_integrals_and_integrals_inside_of_roots():
+    """Each of them runs a function again; a function in it must find the leaves that the outer one knows."""
+    solved = lambda k: quad(lambda x: implicit.root(lambda z: z**3 - k * x, np.array(1.0)).x, 1.0, 2.0)[0]
+    exact = 3 / 4 * (2 ** (4 / 3) - 1)  # the integral of (k x)^(1/3) is this times k^(1/3)
+    np.testing.assert_allclose(ad.grad(ad.grad(solved))(0.7), exact * -2 / 9 * 0.7 ** (-5 / 3), rtol=1e-7)
+    limit = lambda k: implicit.root(lambda z: quad(lambda x: k * x, 0.0, z)[0] - 1.0, np.array(1.0)).x  # sqrt(2 / k)
+    for second in (ad.hessian, lambda f: ad.grad(ad.grad(f))):
+        np.testing.assert_allclose(second(limit)(0.7), 0.75 * 2**0.5 * 0.7**-2.5, rtol=1e-8)
+
+
+def test_a_graph_around_a_transform_is_not_lost():
+    """What an integral or a root closes over of the ordinary graph stays connected beside a transform's value."""
+    w = ad.tensor(2.0, requires_grad=True)
+    for f, value, slope in (
+        (lambda k: quad(lambda x: k * x * w, 0.0, 1.0)[0], 1.0, 0.5),
+        (lambda k: implicit.root(lambda z: z - k * w, np.array(1.0)).x, 2.0, 1.0),
+    ):
+        for derivative in (ad.jacfwd, ad.jacrev, lambda f: lambda x: ad.jvp(f, (x,), (1.0,))[1]):
+            w.grad = None
+            out = derivative(f)(3.0)
+            np.testing.assert_allclose(out.data, value)
+            out.backward()
+            np.testing.assert_allclose(w.grad, slope)
+
+
+def test_options_of_quad_and_odeint_are_taken_or_named():
+    wave = lambda k: quad(lambda x: np.exp(1j * k * x), 0.0, 1.0, complex_func=True)[0]
+    np.testing.assert_allclose(wave(0.7).data, (np.exp(0.7j) - 1) / 0.7j, rtol=1e-12)
+    kink = lambda k: quad(lambda x: np.abs(x - k), 0.0, 1.0, points=[k])[0]
+    np.testing.assert_allclose(ad.grad(kink)(0.3), 2 * 0.3 - 1, rtol=1e-9)
+    calls = []
+    rates = lambda y, t, k: -k * y
+
+    def slope(y, t, k):
+        calls.append(t)
+        return np.diag(-k)
+
+    k = np.array([1e4, 1.0])
+    last = lambda k, **more: np.sum(odeint(rates, np.ones(2), [0.0, 5.0], (k,), **more)[-1])
+    for more in ({"Dfun": slope}, {"Dfun": slope, "col_deriv": True}, {}):
+        np.testing.assert_allclose(ad.grad(lambda k, more=more: last(k, **more))(k), [0, -5 * np.exp(-5)], atol=1e-6)
+    assert calls
+    for wrong, words in (
+        (lambda: quad(np.cos, 0.0, 1.0, weight="cos", wvar=2.0), "weight"),
+        (lambda: quad(np.cos, 0.0, np.inf, points=[1.0]), "finite"),
+        (lambda: last(k, mxordn=3), "mxordn"),
+        (lambda: last(k, full_output=True), "full_output"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            wrong()
+    with pytest.raises(AttributeError, match="tanhsinh"):
+        integrate.tanhsinh  # noqa: B018
