@@ -21,7 +21,8 @@ from autodiff.ops.stable import (
     lowered_power,
     of,
     one_minus_square,
-    over_distance,
+    over_square,
+    over_square_of_distance,
     shrinking,
     sigmoid_of,
 )
@@ -42,7 +43,7 @@ divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    lambda g, out, x, y: -quotient(quotient(g, y) * x, y),
+    lambda g, out, x, y: -g * over_square(x, y),
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],
@@ -52,7 +53,7 @@ positive = P("positive", np.positive, lambda g, out, x: g)
 absolute = P("absolute", np.absolute, lambda g, out, x: g * _phase(x), kinks=(0.0,), label="abs")
 fabs = P("fabs", np.fabs, lambda g, out, x: g * np.sign(x), kinks=(0.0,))
 square = P("square", np.square, lambda g, out, x: g * (2 * x))
-reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -quotient(quotient(g, x), x), domain=(0.3, 3.0))
+reciprocal = P("reciprocal", np.reciprocal, lambda g, out, x: -over_square(g, x), domain=(0.3, 3.0))
 sqrt = P("sqrt", np.sqrt, lambda g, out, x: quotient(g, 2 * out), domain=(0.2, 3.0), label="√")
 cbrt = P("cbrt", np.cbrt, lambda g, out, x: quotient(quotient(g / 3, out), out), domain=(0.2, 3.0), label="∛")
 
@@ -270,8 +271,8 @@ arctanh = P("arctanh", np.arctanh, lambda g, out, x: quotient(g, of(one_minus_sq
 arctan2 = P(
     "arctan2",
     np.arctan2,
-    lambda g, out, y, x: over_distance(g * of(direction, x, y), x, y),
-    lambda g, out, y, x: -over_distance(g * of(direction, y, x), x, y),
+    lambda g, out, y, x: g * over_square_of_distance(x, y),
+    lambda g, out, y, x: -g * over_square_of_distance(y, x),
     domain=(0.3, 3.0),
 )
 hypot = P(

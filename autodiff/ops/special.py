@@ -198,8 +198,9 @@ def register() -> None:
         )
     # --- exponential integrals, elliptic integrals and other single functions
     define(s.loggamma, lambda g, out, x: g * s.digamma(x), domain=_POSITIVE)
-    define(s.expi, lambda g, out, x: g * (np.exp(x) / x), domain=_POSITIVE)
-    define(s.exp1, lambda g, out, x: -g * (np.exp(-x) / x), domain=_POSITIVE)
+    growth = family("exponential_over", _exponential_over, *_POSITIVE)
+    define(s.expi, lambda g, out, x: g * growth(x, 0), domain=_POSITIVE)
+    define(s.exp1, lambda g, out, x: g * growth(-x, 0), domain=_POSITIVE)
     define(s.exp10, lambda g, out, x: g * (out * log_ten))
     define(s.cosm1, lambda g, out, x: -g * np.sin(x))
     define(
@@ -381,18 +382,30 @@ def register() -> None:
     define(s.jv, in_order("jv"), lambda g, out, v, z: g * (0.5 * (s.jv(v - 1, z) - s.jv(v + 1, z))), domain=_POSITIVE)
     define(s.yv, in_order("yv"), lambda g, out, v, z: g * (0.5 * (s.yv(v - 1, z) - s.yv(v + 1, z))), domain=_POSITIVE)
     define(s.iv, in_order("iv"), lambda g, out, v, z: g * (0.5 * (s.iv(v - 1, z) + s.iv(v + 1, z))), domain=_POSITIVE)
-    # SciPy's kv is 0 long before the function leaves the range; the scaled one is not.
+
+    # Halved n times, since halves of what is beyond the range may be in it. SciPy's kv is 0 long before the function
+    # leaves the range; the scaled one is not.
+    def halved(v: Any, z: Any, n: int) -> Any:
+        size, near = np.abs(v), (np.abs(v) >= 1) & (np.abs(z) < 1e-30)
+        with np.errstate(over="ignore"):
+            usual = np.where(np.exp(-z) == 0, 0, s.kve(v, z) * np.exp(-z)) / 2.0**n  # SciPy's is NaN far out
+            if not np.any(near):
+                return usual
+            # K_v(z) ~ Gamma(v) / 2 (2 / z)^v (DLMF 10.30.2)
+            size = np.where(near, size, 1)
+            return np.where(near, s.gamma(size) * 2 ** (size - 1 - n) * np.where(near, z, 1) ** -size, usual)
+
     macdonald = Primitive(
         "bessel_k",
-        lambda v, z: np.where(np.exp(-z) == 0, 0, s.kve(v, z) * np.exp(-z)),  # SciPy's is NaN far out
-        in_order("kv"),
-        lambda g, out, v, z: g * _macdonald_slope(v, z),
-        sample=lambda draw: ((draw.array((), 0.3, 3.0), draw.array(draw.shape(), 0.3, 3.0)), {}),
+        halved,
+        lambda g, out, v, z, n: g * (of(slopes["kv"], v, z, 1) / 2.0**n),
+        lambda g, out, v, z, n: g * _macdonald_slope(v, z, n),
+        sample=lambda draw: ((draw.array((), 0.3, 3.0), draw.array(draw.shape(), 0.3, 3.0), draw.integer(0, 2)), {}),
         pointwise=True,
     )
 
-    def _macdonald_slope(v: Any, z: Any) -> Any:
-        return -0.5 * of(macdonald, v - 1, z) - 0.5 * of(macdonald, v + 1, z)
+    def _macdonald_slope(v: Any, z: Any, n: int = 0) -> Any:
+        return -of(macdonald, v - 1, z, n + 1) - of(macdonald, v + 1, z, n + 1)
 
     define(s.kv, in_order("kv"), lambda g, out, v, z: g * _macdonald_slope(v, z), domain=_POSITIVE)
     define(
@@ -507,9 +520,30 @@ def _growth(f: Any, tail: Any, rate: float) -> Any:
     """
     s = require("scipy.special")
     far = np.asarray(tail) < 0.1
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         outer = s.erfcx(np.sqrt(rate) * np.abs(f)) / np.where(far, tail, 1)
+    outer = np.where(np.isinf(f), np.inf, outer)  # at the smallest number SciPy's inverse is infinite
     return np.where(far, outer, _gaussian(np.where(far, 0, f), -rate))
+
+
+def _exponential_over(x: Any, n: int) -> Any:
+    """The n-th derivative of ``exp(x) / x``, which is ``exp(x)`` times a polynomial over ``x**(n + 1)``: divided step
+    by step, and times ``exp(x / 2)`` twice, so that nothing leaves the range unless the result does.
+    """
+    far = np.abs(x) > 8  # there the polynomial in 1 / x, elsewhere that in x, which is exact at a zero of it
+    near, away = np.where(far, 1, x), np.where(far, x, 8)
+    total: Any = (-1.0) ** n * factorial(n)
+    outer, powers = total, 1.0 + 0 * near
+    for k in reversed(range(n)):
+        factor = (-1.0) ** k * (factorial(n) // factorial(n - k))
+        powers = powers * near
+        total, outer = total + factor * powers, outer / away + factor
+    for _ in range(n):
+        total = quotient(total, near)
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = np.exp(x / 2)
+        found = np.where(far, outer / away, quotient(total, near)) * half * half
+    return np.where(np.isposinf(np.real(x)), half, found)
 
 
 def _erfcx_derivative(x: Any, n: int) -> Any:

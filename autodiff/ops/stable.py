@@ -26,7 +26,8 @@ __all__ = [
     "gaussian",
     "logistic_density",
     "one_minus_square",
-    "over_distance",
+    "over_square",
+    "over_square_of_distance",
     "sigmoid",
     "sigmoid_forward",
     "sigmoid_of",
@@ -135,38 +136,101 @@ def _direction(x: Any, y: Any) -> Any:
     if np.any(np.isinf(x)):
         far = np.isinf(x) | np.isinf(y)
         x, y = (np.where(far, np.where(np.isinf(v), np.sign(v), 0 * np.sign(v)), v) for v in (x, y))
-    return over_distance(x, x, y)
+    return _over_distance(x, y)
 
 
-def over_distance(g: Any, x: Any, y: Any) -> Any:
-    """``g / hypot(x, y)``, to all digits where the distance is a subnormal number: there it is taken of multiples."""
-    if x.__class__ is float:  # of shrinking(): no less than 1
-        return quotient(g, np.hypot(x, y))
-    near = np.hypot(bare(x), bare(y))
+def _over_distance(x: Any, y: Any) -> Any:
+    """``x / hypot(x, y)``, to all digits where the distance is a subnormal number: there it is taken of multiples."""
+    near = np.hypot(x, y)
     info = np.finfo(near.dtype)
     few = near < info.smallest_normal / info.eps
     if near.__class__ is not Lanes and not np.count_nonzero(few):
-        return quotient(g, np.hypot(x, y) if hasattr(x, "_node") or hasattr(y, "_node") else near)
+        return quotient(x, near)
     lift = np.where(few, near.dtype.type(2) ** (2 * info.nmant), near.dtype.type(1))
     with np.errstate(over="ignore"):  # then the quotient would be infinite, too
-        return quotient(g * lift, np.hypot(x * lift, y * lift))
+        return quotient(x * lift, np.hypot(x * lift, y * lift))
 
 
-def _direction_x(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # With c = x / r and s = y / r: dc/dx = s^2 / r, of which 1 / r - x^2 / r^3 would lose the digits.
-    s = of(direction, y, x)
-    return g * s * over_distance(s, x, y)
+#: A polynomial in the cosine c and the sine s of the angle of (x, y): (factor, power of c, power of s) of each term.
+Polynomial = tuple[tuple[float, int, int], ...]
 
 
-def _direction_y(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return -g * out * over_distance(of(direction, y, x), x, y)
+def _radial(x: Any, y: Any, terms: Polynomial, m: int) -> Any:
+    """``P(x / r, y / r) / r**m`` with ``r = hypot(x, y)``; 0 at the origin.
+
+    The fractions and the exponents of x and y go apart, so that nothing leaves the range unless the result does.
+    """
+    real_numbers("radial", x, y)
+    x = bare(y).dtype.type(x) if x.__class__ is float else x
+    (x_part, x_size), (y_part, y_size) = np.frexp(x), np.frexp(y)
+    x_size, y_size = np.where(x_part == 0, _NO_SIZE, x_size), np.where(y_part == 0, _NO_SIZE, y_size)
+    size = np.maximum(x_size, y_size)
+    x_size, y_size = x_size - size, y_size - size
+    with np.errstate(invalid="ignore"):
+        r = np.hypot(np.ldexp(x_part, x_size), np.ldexp(y_part, y_size))
+        r = np.where(r == 0, 1, r)
+        parts = [(f * (x_part / r) ** a * (y_part / r) ** b / r**m, a * x_size + b * y_size) for f, a, b in terms]
+        top = parts[0][1]
+        for _, power in parts[1:]:
+            top = np.maximum(top, power)
+        total = sum(np.ldexp(part, power - top) for part, power in parts)
+    with np.errstate(over="ignore"):
+        return np.where(np.isinf(x) | np.isinf(y), 0, np.ldexp(total, top - m * size))
+
+
+#: The exponent of 0: less than that of every number, and so of every power of one.
+_NO_SIZE = -5000
+
+
+def _added(terms: Any) -> Polynomial:
+    factors: dict[tuple[int, int], float] = {}
+    for factor, *powers in terms:
+        factors[tuple(powers)] = factors.get(tuple(powers), 0.0) + factor  # type: ignore[index]
+    return tuple((factor, *powers) for powers, factor in factors.items() if factor) or ((0.0, 0, 0),)
+
+
+def _radial_x(terms: Polynomial, m: int) -> Polynomial:
+    """``r**(m + 1) d/dx (P / r**m)``; by ``c^2 + s^2 = 1`` without terms that cancel."""
+    return _added(term for f, a, b in terms for term in ((f * a, a - 1, b + 2), (-f * (b + m), a + 1, b)))
+
+
+def _turned_round(terms: Polynomial) -> Polynomial:
+    return tuple((f, b, a) for f, a, b in terms)
+
+
+radial: Primitive = Primitive(
+    "radial",
+    _radial,
+    lambda g, out, x, y, terms, m: g * of(radial, x, y, _radial_x(terms, m), m + 1),
+    lambda g, out, x, y, terms, m: g * of(radial, x, y, _turned_round(_radial_x(_turned_round(terms), m)), m + 1),
+    sample=lambda draw: (
+        (
+            *(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)),
+            draw.choice((((1.0, 1, 0),), ((1.0, 0, 2), (-2.0, 2, 0)))),
+            draw.integer(0, 2),
+        ),
+        {},
+    ),
+    pointwise=True,
+    real_only=True,
+)
+
+
+def over_square_of_distance(x: Any, y: Any) -> Any:
+    """``x / (x^2 + y^2)``: of arrays by two divisions where no number is so small or so large that digits get lost."""
+    if not (hasattr(x, "_node") or hasattr(y, "_node")):
+        near = np.hypot(x, y)
+        far = (near < 1e-15) | (near > 1e15) | (np.abs(x) < 1e-20)
+        if near.__class__ is not Lanes and not np.count_nonzero(far):
+            return x / near / near
+    return of(radial, x, y, ((1.0, 1, 0),), 1)
 
 
 direction = Primitive(
     "direction",
     _direction,
-    _direction_x,
-    _direction_y,
+    lambda g, out, x, y: g * of(radial, x, y, ((1.0, 0, 2),), 1),
+    lambda g, out, x, y: -g * of(radial, x, y, ((1.0, 1, 1),), 1),
     sample=lambda draw: (tuple(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)), {}),
     pointwise=True,
     real_only=True,
@@ -252,6 +316,31 @@ def lowered_power(out: Any, x: Any, y: Any) -> Any:
     if np.all(rounded):
         return quotient(out, x)
     return np.where(rounded, quotient(out, np.where(rounded, x, 1)), np.where(rounded, 1, x) ** exponent)
+
+
+def _over_power(x: Any, y: Any, n: int) -> Any:
+    """``x / y**n``, division by division: none leaves the range unless the result does."""
+    for _ in range(n):
+        x = quotient(x, y)
+    return x
+
+
+# Its derivatives are such quotients: those of x / y / y would meet the zero x with 1 / y, which may be infinite.
+over_power: Primitive = Primitive(
+    "over_power",
+    _over_power,
+    lambda g, out, x, y, n: of(over_power, g, y, n),
+    lambda g, out, x, y, n: -g * (n * of(over_power, x, y, n + 1)),
+    sample=lambda draw: ((*(draw.array(shape, 0.3, 3.0) for shape in draw.shapes(2)), draw.integer(1, 3)), {}),
+    pointwise=True,
+)
+
+
+def over_square(x: Any, y: Any) -> Any:
+    """``x / y**2``, of Tensors as an operation."""
+    if hasattr(x, "_node") or hasattr(y, "_node"):
+        return over_power.function(x, y, 2)
+    return quotient(quotient(x, y), y)
 
 
 # --- Bessel functions ----------------------------------------------------------------------------------------------

@@ -25,9 +25,9 @@ __all__ = [
     "STATED",
     "TRUTHS",
     "TRUTHS_OF_TWO",
+    "attributes_of",
     "certificate",
     "derivative",
-    "of_order",
     "pairs",
     "partial_derivative",
     "points",
@@ -63,6 +63,8 @@ TRUTHS: dict[str, tuple[str, str]] = {
     "k0": ("besselk(0, x)", "positive bessel"), "k1": ("besselk(1, x)", "positive bessel"),
     "gammaln": ("loggamma(x)", "shape"), "digamma": ("polygamma(0, x)", "shape"), "gamma": ("gamma(x)", "factorial"),
     "dawsn": ("sqrt(pi)/2*exp(-x**2)*erfi(x)", "normal"), "exp1": ("expint(1, x)", "positive bessel"),
+    "expi": ("Ei(x)", "exponent"), "erfinv": ("erfinv(x)", "quantile"),
+    "erfcinv": ("erfinv(1 - x)", "positive quantile"), "ndtri": ("sqrt(2)*erfinv(2*x - 1)", "positive quantile"),
 }  # fmt: skip
 
 #: Operation of two numbers: (its definition in x and y for SymPy, which pairs it takes).
@@ -80,9 +82,9 @@ TRUTHS_OF_TWO: dict[str, tuple[str, str]] = {
 STATED: dict[str, str] = {
     "add": "x + y", "subtract": "x - y", "positive": "x", "absolute": "Abs(x)", "fabs": "Abs(x)",
     "deg2rad": "pi*x/180", "rad2deg": "180*x/pi", "float_power": "x**y", "special_cbrt": "x**Rational(1, 3)",
-    "special_exp2": "2**x", "special_expm1": "exp(x) - 1", "special_log1p": "log(1 + x)", "erfinv": "erfinv(x)",
-    "erfcinv": "erfinv(1 - x)", "ndtri": "sqrt(2)*erfinv(2*x - 1)", "j0": "besselj(0, x)", "j1": "besselj(1, x)",
-    "y0": "bessely(0, x)", "y1": "bessely(1, x)", "expi": "Ei(x)", "loggamma": "loggamma(x)", "rgamma": "1/gamma(x)",
+    "special_exp2": "2**x", "special_expm1": "exp(x) - 1", "special_log1p": "log(1 + x)",
+    "j0": "besselj(0, x)", "j1": "besselj(1, x)",
+    "y0": "bessely(0, x)", "y1": "bessely(1, x)", "loggamma": "loggamma(x)", "rgamma": "1/gamma(x)",
     "cosm1": "cos(x) - 1", "ellipk": "elliptic_k(x)", "ellipe": "elliptic_e(x)", "jv": "besselj(x, y)",
     "yv": "bessely(x, y)", "iv": "besseli(x, y)", "kv": "besselk(x, y)", "zeta": "zeta(x, y)",
     "gammainc": "1 - uppergamma(x, y)/gamma(x)", "gammaincc": "uppergamma(x, y)/gamma(x)",
@@ -92,11 +94,13 @@ STATED: dict[str, str] = {
 #: is certified with this definition of it, and so is this operation's own rule.
 BLOCKS: dict[str, str] = {
     "logistic_density": "exp(-x)/(1 + exp(-x))**2", "one_minus_square": "1 - x**2", "arccosh_slope": "1/sqrt(x**2 - 1)",
-    "direction": "x/sqrt(x**2 + y**2)", "gaussian": "exp(-n*x**2)", "gaussian_slope": "-2*n*x*exp(-n*x**2)",
-    "spherical_bessel": "expand_func(jn(n, pi*x))", "bessel_i": "besseli(n, x)", "bessel_k": "besselk(x, y)",
+    "direction": "x/sqrt(x**2 + y**2)", "over_power": "x/y**n", "radial": "radial(x, y, *n)",
+    "gaussian": "exp(-n*x**2)", "gaussian_slope": "-2*n*x*exp(-n*x**2)",
+    "spherical_bessel": "expand_func(jn(n, pi*x))", "bessel_i": "besseli(n, x)", "bessel_k": "besselk(x, y)/2**n",
     "erfcx_derivative": "diff(exp(x**2)*erfc(x), x, n)",
     "dawsn_derivative": "diff(sqrt(pi)/2*exp(-x**2)*erfi(x), x, n)",
     "log_ndtr_derivative": "diff(log(erfc(-x/sqrt(2))/2), x, n + 1)", "rgamma_derivative": "diff(1/gamma(x), x, n)",
+    "exponential_over": "diff(exp(x)/x, x, n)",
     "i0e_derivative": "diff(exp(-x)*besseli(0, x), x, n)", "i1e_derivative": "diff(exp(-x)*besseli(1, x), x, n)",
     "polygamma_rise": "polygamma(n, x + y) - polygamma(n, x)", "log_of_ratio": "log(x/y)", "lack_of_ratio": "1 - x/y",
     "erfinv_slope": "sqrt(pi)/2*exp(erfinv(x)**2)", "erfcinv_slope": "-sqrt(pi)/2*exp(erfinv(1 - x)**2)",
@@ -107,7 +111,7 @@ RATES = ("gaussian", "gaussian_slope")
 
 #: Digits that evaluating a derivative takes: differences of numbers of which one is the other times the largest float.
 _DIGITS = {"exponent": 450, "normal": 450, "positive normal": 60, "bessel": 40, "below 20": 450, "positive bessel": 60,
-           "shape": 60, "factorial": 60}  # fmt: skip
+           "shape": 60, "factorial": 60, "quantile": 60, "positive quantile": 345}  # fmt: skip
 
 
 def statable() -> list[str]:
@@ -119,7 +123,9 @@ def points(name: str, dtype: Any) -> np.ndarray[Any, Any]:
     """Numbers from all binades of a dtype that the operation takes, subnormal to huge, of both signs."""
     info, kind = np.finfo(dtype), TRUTHS[name][1]
     exponents = np.arange(info.minexp - info.nmant + 3, info.maxexp - 1, 149 if info.bits == 64 else 23)
-    wide = [1.37 * 2.0**k for k in (*exponents.tolist(), *range(-6, 9, 2))]
+    # Around the smallest normal number, and where the second and third power leave the range.
+    ends = [info.minexp - 2, info.minexp, info.minexp // 2, info.minexp // 3, info.maxexp // 3, info.maxexp // 2]
+    wide = [1.37 * 2.0**k for k in (*exponents.tolist(), *ends, *range(-6, 9, 2))]
     sizes = np.unique(np.array([*wide, 0.9, 20.0, 40.0, 300.0], dtype))
     special = edges(registry[name], dtype)
     both = np.concatenate([-sizes, sizes, special[special != 0]])
@@ -127,7 +133,8 @@ def points(name: str, dtype: Any) -> np.ndarray[Any, Any]:
         "all": (-np.inf, np.inf), "positive": (0, np.inf), "above -1": (-1, np.inf), "angle": (-1e4, 1e4),
         "unit": (-1, 1), "above 1": (1, np.inf), "share": (0, 1), "exponent": (-301, 301), "bessel": (-720, 720),
         "positive bessel": (1e-150, 700), "shape": (0, np.inf), "factorial": (1e-8, 25),
-        "normal": (-39, 39), "positive normal": (0, 1e4), "below 20": (-301, 20),
+        "quantile": (-1, 1), "positive quantile": (0, 1), "normal": (-39, 39), "positive normal": (0, 1e4),
+        "below 20": (-301, 20),
     }  # fmt: skip
     low, high = limits[kind]
     return both[(both > low) & (both < high)]
@@ -151,19 +158,25 @@ def pairs(name: str, dtype: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     return x.ravel(), y.ravel()
 
 
-def wide_pairs(name: str, dtype: Any, count: int = 40) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def wide_pairs(name: str, dtype: Any, count: int = 42) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Pairs of numbers of any two binades that an operation of two takes: subnormal to huge, of both signs where it
-    takes these. Of exponents up to a thousand, beyond which exponentials are 0 or infinite.
+    takes these, a third of them subnormal, and 0 before numbers of all sizes where it takes 0. Of exponents up to a
+    thousand, beyond which exponentials are 0 or infinite.
     """
     info, kind = np.finfo(dtype), TRUTHS_OF_TWO[name][1]
     rng = np.random.default_rng(1)
     top = 10 if kind == "exponents" else info.maxexp - 1
 
     def drawn(signed: bool) -> Any:
-        sizes = np.exp2(rng.uniform(info.minexp - info.nmant + 3, top, count).astype(np.longdouble))
+        powers = rng.uniform(info.minexp - info.nmant + 3, top, count)
+        powers[: count // 3] = rng.uniform(info.minexp - info.nmant + 3, info.minexp, count // 3)
+        sizes = np.exp2(rng.permutation(powers).astype(np.longdouble))
         return (sizes * (rng.choice([-1, 1], count) if signed else 1)).astype(dtype)
 
-    return drawn(kind in ("all", "right", "exponents")), drawn(kind in ("all", "exponents"))
+    x, y = drawn(kind in ("all", "right", "exponents")), drawn(kind in ("all", "exponents"))
+    zeros = np.zeros(0 if kind == "positive" else 4, dtype)
+    beside = np.array([info.smallest_subnormal, info.smallest_normal, 1, info.max / 2], dtype)[: zeros.size]
+    return np.append(x, zeros), np.append(y, np.minimum(beside, dtype(2.0**top)))
 
 
 def partial_derivative(name: str, orders: tuple[int, int], x: float, y: float) -> Any:
@@ -320,22 +333,38 @@ def _defined(name: str, n: Any = 0) -> tuple[Any, list[Any]]:
     sympy = require("sympy")
     text = (TRUTHS.get(name) or TRUTHS_OF_TWO.get(name) or [None])[0] or STATED.get(name) or BLOCKS[name]
     symbols = [sympy.Symbol(letter, real=True) for letter in "xyz" if re.search(rf"\b{letter}\b", text)]
+    if name == "radial":
+        return _radial_of_symbols(*symbols, *n), symbols
     return sympy.sympify(text, locals={"n": n, **{str(s): s for s in symbols}}), symbols
 
 
-def of_order(name: str) -> bool:
-    """Whether there is an n in a definition."""
-    return name in BLOCKS and re.search(r"\bn\b", BLOCKS[name]) is not None
+def _radial_of_symbols(x: Any, y: Any, terms: Any, m: int) -> Any:
+    r = require("sympy").sqrt(x**2 + y**2)
+    return sum(_number(f) * (x / r) ** a * (y / r) ** b for f, a, b in terms) / r**m
+
+
+def attributes_of(name: str) -> tuple[tuple[Any, ...], ...]:
+    """The attributes with which a definition is tried, each a tuple: of n, if there is an n in it."""
+    if name in RATES:
+        return (0.5,), (1.0,), (-1.0,)
+    if name == "radial":
+        return (((1.0, 1, 0),), 1), (((1.0, 0, 2), (-2.0, 2, 0)), 2)
+    return ((0,), (1,), (2,)) if name in BLOCKS and re.search(r"\bn\b", BLOCKS[name]) else ((),)
+
+
+def _n(attrs: tuple[Any, ...]) -> Any:
+    """The n of a definition: a number of SymPy's, or several attributes as they are."""
+    return require("sympy").Rational(attrs[0]) if len(attrs) == 1 else attrs
 
 
 def symbols_of(name: str) -> list[Any]:
     """The symbols in an operation's definition, one for each of its arguments."""
-    return _defined(name, 1)[1]
+    return _defined(name, _n(attributes_of(name)[-1]))[1]
 
 
-def value_of(name: str, n: Any, *values: float) -> float:
+def value_of(name: str, attrs: tuple[Any, ...], *values: float) -> float:
     """The value of an operation's definition."""
-    expression, symbols = _defined(name, n)
+    expression, symbols = _defined(name, _n(attrs))
     return float(expression.subs(dict(zip(symbols, values, strict=True))).evalf(30))
 
 
@@ -344,10 +373,12 @@ def _blocks_of_symbols() -> Iterator[None]:
     """Within it the operations that rules are made of take and give symbols, too."""
 
     def of_symbols(name: str) -> Any:
+        places = len(symbols_of(name))
+
         def defined(*args: Any) -> Any:
-            given = _expressions(args)
-            expression, symbols = _defined(name, given[-1])
-            return _Symbol(expression.subs(dict(zip(symbols, given, strict=False)), simultaneous=True))
+            expression, symbols = _defined(name, _n(args[places:]))
+            given = dict(zip(symbols, _expressions(args[:places]), strict=True))
+            return _Symbol(expression.subs(given, simultaneous=True))
 
         return defined
 
@@ -381,21 +412,17 @@ def certificate(name: str, place: int = 0) -> str | bool | None:
     rule = op.rules[place] if isinstance(op, Primitive) else None
     if rule is None:
         return None
-    orders: tuple[Any, ...] = (0,)
-    if of_order(name):
-        orders = (require("sympy").Rational(1, 2), 1, -1) if name in RATES else (0, 1)
-    found = [_certified(name, place, rule, n, len(orders) > 1) for n in orders]
+    found = [_certified(name, place, rule, attrs) for attrs in attributes_of(name)]
     for kind in (False, None, "numeric"):
         if kind in found:
             return kind  # type: ignore[return-value]
     return "symbolic"
 
 
-def _certified(name: str, place: int, rule: Any, n: Any, ordered: bool) -> str | bool | None:
+def _certified(name: str, place: int, rule: Any, attrs: tuple[Any, ...]) -> str | bool | None:
     sympy = require("sympy")
-    value, symbols = _defined(name, n)
+    value, symbols = _defined(name, _n(attrs))
     slope = sympy.diff(value, symbols[place])
-    attrs = (float(n) if name in RATES else int(n),) if ordered else ()
     try:
         with _blocks_of_symbols():
             out = rule(_Symbol(sympy.Integer(1)), _Symbol(value), *map(_Symbol, symbols), *attrs)

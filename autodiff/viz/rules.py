@@ -56,6 +56,8 @@ class _Plain(ast.NodeTransformer):
             return ast.parse("1 - out ** 2", mode="eval").body
         if name == "quotient" and len(node.args) == 2:
             return ast.BinOp(node.args[0], ast.Div(), node.args[1])
+        if name == "over_square" and len(node.args) == 2:
+            return ast.BinOp(node.args[0], ast.Div(), ast.BinOp(node.args[1], ast.Pow(), ast.Constant(2)))
         return node.args[0] if name == "bare" and len(node.args) == 1 else node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
