@@ -23,7 +23,7 @@ from autodiff.core.errors import MissingExtraError
 from autodiff.core.op import Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
-from autodiff.testing import RandomDraw, Report, check_gradients, check_pair
+from autodiff.testing import RandomDraw, Report, check_gradients, check_pair, check_torch
 from autodiff.testing.generators import ill_conditioned_matrix, random_expression
 from autodiff.testing.verify import held
 from benchmarks.wrong_gradients import CASES, SECOND_CASES, Case, SecondCase
@@ -395,6 +395,72 @@ def false_alarms(count: int, seed: int, jobs: int = 1, show: bool = True) -> tup
     return judged, alarms, unsure
 
 
+# --- what a check costs ----------------------------------------------------------------------------------------------
+
+COST_START, COST_END = "<!-- measured: python -m benchmarks.checkers --cost -->", "<!-- measured: end -->"
+
+
+def costs(rounds: int = 9) -> list[str]:
+    """The lines of the table: a check of first order beside gradcheck, medians of the CPU time of interleaved runs."""
+    import torch
+
+    torch.set_num_threads(1)
+    functions: dict[str, Callable[[Any], Any]] = {
+        "sin x": torch.sin,
+        "x sin x": lambda x: x * torch.sin(x),
+        "logsumexp(x)": lambda x: torch.logsumexp(x, 0),
+    }
+    headings = ("function", "inputs", "evaluations", "slow mode's", "ms", "slow mode", "fast mode", "/ slow", "/ fast")
+    lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
+    for name, f in functions.items():
+        for size in (1, 3, 10, 100, 100_000):
+            x = np.random.default_rng(0).normal(size=size)
+            calls, ms = _costs(f, torch.tensor(x, requires_grad=True), x, rounds)
+            slow = (
+                [str(calls["slow"]), f"{ms['slow']:.2f}", f"{ms['ours'] / ms['slow']:.2f}"]
+                if "slow" in ms
+                else [""] * 3
+            )
+            ours = [f"{ms['ours']:.2f}", slow[1], f"{ms['fast']:.2f}", slow[2], f"{ms['ours'] / ms['fast']:.2f}"]
+            lines.append("| " + " | ".join([name, f"{size:,}", str(calls["ours"]), slow[0], *ours]) + " |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def _costs(f: Callable[[Any], Any], t: Any, x: Any, rounds: int) -> tuple[dict[str, int], dict[str, float]]:
+    """How often each checker calls ``f``, and its milliseconds; no slow mode of long vectors."""
+    from torch.autograd import gradcheck
+
+    called = 0
+
+    def counting(v: Any) -> Any:
+        nonlocal called
+        called += 1
+        return f(v)
+
+    runs: dict[str, Callable[[Callable[[Any], Any]], object]] = {
+        "ours": lambda g: check_torch(g, x, order=1),
+        "fast": lambda g: gradcheck(g, (t,), fast_mode=True),
+    }
+    if x.size <= 100:
+        runs["slow"] = lambda g: gradcheck(g, (t,))
+    calls: dict[str, int] = {}
+    times: dict[str, list[float]] = {}
+    for name, run in runs.items():
+        called = 0
+        run(counting)
+        calls[name] = called
+        times[name] = []
+    repeats = max(1, 40 // x.size)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            started = time.process_time()
+            for _ in range(repeats):
+                run(f)
+            times[name].append((time.process_time() - started) / repeats * 1e3)
+    return calls, {name: float(np.median(each)) for name, each in times.items()}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables and the count; with ``--write`` put them into docs/checkers.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checkers", description=__doc__.splitlines()[0])
@@ -402,7 +468,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="processes for the generated cases")
     parser.add_argument("--write", action="store_true", help="write docs/checkers.md")
+    parser.add_argument("--cost", action="store_true", help="measure what a check costs, and nothing else")
     options = parser.parse_args(argv)
+    target = Path(__file__).parents[1].joinpath("docs", "checkers.md")
+    if options.cost:
+        lines = costs()
+        if options.write:
+            head, _, rest = target.read_text().partition(COST_START)
+            target.write_text("\n".join([head + COST_START, "", *lines, "", COST_END]) + rest.partition(COST_END)[2])
+        return
     first, second = first_order()[0], second_order()[0]
     print("\n".join([*first, "", *second]))
     started = time.perf_counter()
@@ -441,7 +515,6 @@ again."""
             text,
             "",
         ]
-        target = Path(__file__).parents[1].joinpath("docs", "checkers.md")
         # What other commands wrote stays.
         rest = target.read_text().partition("## By classes of functions")
         target.write_text("\n".join(page) + "\n" * bool(rest[1]) + "".join(rest[1:]))
