@@ -243,6 +243,10 @@ class Judge:
         if verdict == "pass" and found.flat and found.error > 0 and length < 1 and self._rises(direction, length):
             verdict = "inconclusive"
         tolerance = self._tolerance(analytic, found)
+        rounded = 16 * EPS * self.magnitude * min(1.0, length)
+        if verdict == "fail" and found.flat and found.error == 0 and abs(analytic) <= rounded:
+            # What nothing moves has a gradient of zero, which may come out as a rounding of the values.
+            tolerance, verdict = rounded, "pass"
         # A second derivative that nothing moves is zero to the reference, and to the gradient's own rounding.
         still = self.order > 1 and found.flat
         beyond = verdict == "fail" or (
@@ -273,14 +277,18 @@ class Judge:
             verdict == "fail"
             and not kink
             and self.order == 1
-            and found.value == 0
-            and self._stairs(analytic, direction)
+            and abs(found.value - analytic) > 0.3 * max(abs(analytic), abs(found.value))
+            and (self._stairs(analytic, direction) if found.value == 0 else self._afar(analytic, direction))
         ):
             verdict = "inconclusive"
             self.report.note(
-                "the values change in steps (quantised?): flat around the point, with the gradient's slope from afar;"
-                " what passes gradients through such steps says so by constant(...) or .detach()"
+                "the values change in steps (rounded, quantised?), with the gradient's slope from afar and another one"
+                " around the point; what passes gradients through such steps says so by constant(...) or .detach()"
             )
+        if verdict == "fail" and self.order == 1 and analytic == 0 and k >= 0 and direction[k] is not None:
+            # In a tail, 1 - out^2 is 0 once it is less than its own rounding.
+            if abs(found.value) <= 4 * EPS * self.stability.elsewhere(k, direction[k]):
+                verdict = "inconclusive"
         if verdict != "pass" and not math.isfinite(analytic) and self.reference.known is not None:
             verdict = "inconclusive"
         if verdict == "pass" and not kink and found.error > CONCLUSIVE * max(abs(analytic), found.size) > 0:
@@ -309,6 +317,23 @@ class Judge:
         levels = len(np.unique(values))
         return 5 <= levels <= 100 and all(abs(slope - analytic) <= 0.3 * abs(analytic) for slope in slopes)
 
+    def _afar(self, analytic: float, direction: Sequence[Any]) -> bool:
+        """Whether the values rise as steeply as the gradient over wider steps, to both sides: no kink nearby explains
+        another slope around the point, but a step of a part of them does, as of 1 + tanh(x) far from zero.
+        """
+        along = self.reference.along(direction)
+        with np.errstate(all="ignore"):
+            centre, ends = float(np.sum(along(0.0))), []
+            for h in (2.0**-5, 2.0**-6, 2.0**-7):
+                ends.append([(float(np.sum(along(sign * np.longdouble(h)))) - centre) / (sign * h) for sign in (1, -1)])
+        wide, middle, narrow = (sum(pair) / 2 for pair in ends)
+        slopes = (middle + (middle - wide) / 3, narrow + (narrow - middle) / 3)
+        return (
+            analytic != 0
+            and all(abs(slope - analytic) <= 0.1 * abs(analytic) for slope in slopes)
+            and all(abs(analytic) <= 3 * np.copysign(slope, slope * analytic) <= 9 * abs(analytic) for slope in ends[2])
+        )
+
     def _tolerance(self, analytic: float, found: Numeric) -> float:
         size = abs(analytic) if math.isfinite(analytic) else 0.0
         return 10 * found.error + ROUNDING_ULPS * EPS * max(size, found.size) + self.floor
@@ -328,6 +353,8 @@ class Judge:
         """
         gap, own = abs(analytic - found.value), direction[k]
         size = max(self.size * length, abs(analytic), self.magnitude)
+        if own is not None and self.order == 1:
+            size = max(size, self.stability.elsewhere(k, own))
         if own is None or not gap <= 0.1 * max(size, abs(found.value)):
             return tolerance, verdict
         rate = INPUT_ROUNDINGS * EPS * self.stability.rate(k, own)
@@ -423,7 +450,7 @@ class Judge:
                 return stepped, "pass", False, "complex step"
             if verdict == "pass" and self._objects(analytic, found, stepped, constant):
                 verdict = "inconclusive"
-            if verdict == "fail" and reference.analytic and agrees and found.error <= ROUGH * abs(stepped.value):
+            if verdict == "fail" and reference.analytic and agrees and 0 < found.error <= ROUGH * abs(stepped.value):
                 return stepped, "fail", False, "complex step"
         return found, verdict, kink, reference.method
 
@@ -545,13 +572,22 @@ class Judge:
         """Extrapolated differences from smaller and smaller steps, then one-sided ones."""
         reference = self.reference
         steps, centre = reference.steps, reference.centre
-        # A kink stands on one side.
-        tables = [table(along, side * _WIDER[reference.precision]) for side in (1, -1)]
-        again = [noise_of(values, (order,)) for values in tables for order in (4, 5, 6)]
-        noise = np.fmax(reference.noise, np.min(again, axis=0))
+        # A kink stands on one side; and what rounds alike at one spacing, as slopes of whole units do, does not at
+        # another.
+        spacing, orders = _WIDER[reference.precision], (4, 5, 6)
+        again = [
+            np.fmax(
+                *(
+                    np.min([noise_of(table(along, side * s), (k,)) for k in orders], axis=0)
+                    for s in (spacing, 0.73 * spacing)
+                )
+            )
+            for side in (1, -1)
+        ]
+        known = np.fmax(reference.noise, np.fmin(*again))
         wide = [np.abs(along(sign * np.longdouble(steps[0])) - centre) for sign in (1, -1)]
         moved = moved | (wide[0] != 0) | (wide[1] != 0)
-        noise = np.where(moved, noise, 0.0)
+        noise = np.where(moved, known, 0.0)
         change = float(np.nansum(np.fmax(*wide))) / steps[0]
         shape = np.shape(centre)
         best = Derivative(np.full(shape, math.nan), np.full(shape, math.inf))
@@ -560,6 +596,11 @@ class Judge:
         found = Numeric(math.nan, math.inf, 0.0)
         for step in steps:
             previous, numeric = numeric, derivative(along, step, noise)
+            sprung = ~moved & (numeric.value != 0)
+            if np.any(sprung):
+                # It stays the same over large steps and not over a small one: that is its noise.
+                moved, noise = moved | sprung, np.where(moved | sprung, known, 0.0)
+                numeric = Derivative(numeric.value, np.where(sprung, known / reference.steps[-1], numeric.error))
             # Two estimates that exclude each other have a kink or a pole between their steps, and the nearer one tells.
             closer = (numeric.error < best.error) | (_exclude(numeric, best) & np.isfinite(numeric.error))
             best = Derivative(np.where(closer, numeric.value, best.value), np.where(closer, numeric.error, best.error))

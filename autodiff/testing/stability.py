@@ -18,6 +18,10 @@ __all__ = ["Settled", "Stability"]
 
 Arrays = Sequence[Any]
 
+#: The spacing of a table in which the steps of a gradient in a tail show, and the differences in which nothing smooth
+#: does.
+_WIDE, _HIGH = 1e-3, (7, 8)
+
 
 class Stability:
     """How far a gradient may be off through no fault of its formula, per entry; measured when first asked for."""
@@ -63,15 +67,42 @@ class Stability:
             self._noises = [np.zeros(b.shape) for b in self.base]
             with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError):
                 for place in (0.0, *AWAY):
-                    rows = [self._at(place + SPACING[DOUBLE] * (i + 1)) for i in range(9)]
-                    for i, b in enumerate(self.base):
-                        here = np.reshape(noise_of(np.array([row[i] for row in rows])), b.shape)
-                        self._noises[i] = np.fmax(self._noises[i], here)
+                    self._raise(self._table(place, SPACING[DOUBLE]))
+                # Steps of 1 - out^2 in a tail are wider than these tables. A kink stands on one side.
+                sides = [self._table(0.0, side * _WIDE, _HIGH) for side in (1, -1)]
+                self._raise([np.fmin(*pair) for pair in zip(*sides, strict=True)])
         return float(np.sum(self._noises[k] * np.abs(direction)))
+
+    def elsewhere(self, k: int, direction: Any) -> float:
+        """How large the derivative is at points nearer to zero: what a tail's formula adds up and takes away."""
+        return float(np.sum(self._largest[k] * np.abs(direction)))
+
+    @functools.cached_property
+    def _largest(self) -> list[Any]:
+        largest = [np.zeros(b.shape) for b in self.base]
+        with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError), np.errstate(all="ignore"):
+            for share in (0.5, 0.25, 0.125, 0.0625, 0.03125):
+                found = [np.abs(plain(g)) for g in self.gradient_at([b * share for b in self.base])]
+                largest = [
+                    np.fmax(old, np.where(np.isfinite(g), g, 0.0)) for old, g in zip(largest, found, strict=True)
+                ]
+        return largest
+
+    def _table(self, place: float, spacing: float, orders: tuple[int, ...] = (4, 5, 6)) -> list[Any]:
+        rows = [self._at(place + spacing * (i + 1)) for i in range(9)]
+        tables = (np.array([row[i] for row in rows]) for i in range(len(self.base)))
+        return [np.reshape(noise_of(values, orders), b.shape) for values, b in zip(tables, self.base, strict=True)]
+
+    def _raise(self, noises: Sequence[Any]) -> None:
+        assert self._noises is not None
+        self._noises = [np.fmax(old, new) for old, new in zip(self._noises, noises, strict=True)]
 
 
 class Settled:
     """In the place of :class:`Stability` where there is no gradient to ask."""
+
+    def elsewhere(self, k: int, direction: Any) -> float:
+        return 0.0
 
     def rate(self, k: int, direction: Any) -> float:
         return 0.0

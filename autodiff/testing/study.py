@@ -5,7 +5,6 @@ precision does it compute in, how noisy is every term, are there plateaus, can c
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -310,20 +309,20 @@ def _quantum(along: Callable[[Any], Any]) -> Any:
 
     Tables of values at spacings that shrink tenfold show noise of one size as long as the plateaus are narrower than
     the spacing, and none below; a smooth function's differences shrink by four orders at a time, a kink's tenfold, a
-    pole's grow. Both sides of the point must show it.
+    pole's grow. Either side of the point may show it.
     """
-    found = []
-    for width in _PLATEAUS:
-        with np.errstate(all="ignore"):
-            tables = [table(along, side * width / 8, side * width) for side in (1, -1)]
-        noises = [noise_of(values) for values in tables]
-        # Of noise all differences are alike; a pole's low ones are larger.
-        above, below = [noise_of(values, (2, 3)) <= 4 * noise for values, noise in zip(tables, noises, strict=True)]
-        found.append(np.where(above & below, np.fmin(*noises), 0.0))
     quantum: Any = 0.0
-    for wider, narrower in itertools.pairwise(found):
-        alike = (narrower >= wider / 5) & (narrower <= 5 * wider)
-        quantum = np.fmax(quantum, np.where(alike, np.fmin(wider, narrower), 0.0))
+    for side in (1, -1):
+        wider: Any = 0.0
+        for width in _PLATEAUS:
+            with np.errstate(all="ignore"):
+                values = table(along, side * width / 8, side * width)
+            noise = noise_of(values)
+            # Of noise all differences are alike; a pole's low ones are larger.
+            narrower = np.where(noise_of(values, (2, 3)) <= 4 * noise, noise, 0.0)
+            alike = (narrower >= wider / 5) & (narrower <= 5 * wider)
+            quantum = np.fmax(quantum, np.where(alike, np.fmin(wider, narrower), 0.0))
+            wider = narrower
     return quantum
 
 

@@ -149,6 +149,46 @@ def test_a_small_gradient_of_what_is_constant_to_the_last_digit_fails(size, temp
         assert check_gradients(lambda x: vanishing(x) + wrong(x), point, order=1, raises=False).verdict == "fail"
 
 
+@pytest.mark.parametrize("double", [False, True])
+def test_a_zero_that_comes_out_as_a_rounding_of_the_values_is_no_mistake(double):
+    # sin(pi) is 1.2e-16: the factor of a derivative that vanishes, as of a spherical harmonic of order 0 by its angle.
+    narrow = (lambda x: np.asarray(x, np.float64)) if double else (lambda x: x)
+    forward = lambda x, y: narrow(np.cos(narrow(x)) * np.cos(0 * narrow(y)))
+    residue = lambda factor: lambda g, x, y: (-g * np.sin(x), g * np.sin(np.pi) * np.cos(x) * factor)
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        x, y = rng.normal(size=(2, 3)) * 10 ** rng.uniform(-1, 1)
+        assert check_pair(forward, residue(1.0), [x, y], raises=False).verdict == "pass"
+        assert check_pair(forward, residue(1e4), [x, y], raises=False).verdict == "fail"
+
+
+def test_noise_that_few_steps_show_is_noise_wherever_it_shows():
+    # The last place changes far from the point alone: 1e-16 over a tiny step is no slope.
+    forward = lambda x, y: np.sin(x) * (np.cos(y) ** 2 + np.sin(y) ** 2)
+    backward = lambda g, x, y: (g * np.cos(x), g * np.sin(x) * (np.sin(2 * y) - 2 * np.sin(y) * np.cos(y)))
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        x, y = rng.normal(size=(2, 2)) * 10 ** rng.uniform(-1, 1)
+        assert check_pair(forward, backward, [x, y], raises=False).verdict == "pass"
+
+
+SATURATED = {
+    "tanh": (np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2)),
+    "softplus": (lambda x: np.log1p(np.exp(x)), lambda g, x: g * (1 - 1 / (1 + np.exp(x)))),
+    "swish": (lambda x: x * (1 + np.tanh(x)), lambda g, x: g * (1 + np.tanh(x) + x * (1 - np.tanh(x) ** 2))),
+}
+
+
+@pytest.mark.parametrize("name", SATURATED)
+def test_a_backward_that_cancels_in_a_tail_is_not_called_wrong(name):
+    forward, backward = SATURATED[name]
+    rng = np.random.default_rng(1)
+    for _ in range(25):
+        x = rng.uniform(4, 16, 2) * rng.choice([-1, 1])
+        assert check_pair(forward, backward, [x], raises=False).verdict != "fail"
+        assert check_pair(forward, lambda g, x: 2 * backward(g, x), [x], raises=False).verdict != "pass"
+
+
 # --- what is held constant --------------------------------------------------------------------------------------------
 
 
