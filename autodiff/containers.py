@@ -76,7 +76,9 @@ def _default_labels(value: Any) -> bool:
 def is_foreign(value: Any, ufunc: bool = True) -> bool:
     """Whether a value is an array of a class with rules of its own."""
     kind = type(value)
-    if kind is np.ndarray or hasattr(value, "_node") or isinstance(value, Batched) or not _has_rules(kind, ufunc):  # type: ignore[arg-type]
+    if kind is np.ndarray or hasattr(value, "_node") or isinstance(value, Batched) or hasattr(kind, "as_array"):
+        return False
+    if not _has_rules(kind, ufunc):  # type: ignore[arg-type]
         return False
     # Tensor claims precedence over pandas' classes (``__pandas_priority__``), so it answers for them.
     return not (hasattr(kind, "__pandas_priority__") and _default_labels(value))

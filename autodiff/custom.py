@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autodiff import levels
+from autodiff.containers import as_array
 from autodiff.core import backward
 from autodiff.core.backward import Unbatchable
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, NotDifferentiableError, ShapeError
@@ -48,7 +49,7 @@ class _Rule(Operation):
                 f"{self.name}: it closes over a tensor that is differentiated, which its rule cannot reach; pass that"
                 " tensor as an argument, or through autodiff.constant(...)"
             )
-        return tuple(np.asarray(getattr(o, "_data", o)) for o in outs)
+        return tuple(as_array(getattr(o, "_data", o)) for o in outs)
 
     def pulled(self, g: Any, leaves: Sequence[Any]) -> list[Any]:
         """The gradients of all leaves, given those of all outputs."""
@@ -91,7 +92,7 @@ class _Rule(Operation):
 
 
 def _tensor(value: Any) -> Any:
-    return value if isinstance(value, Tensor) else wrap(np.asarray(value), None)
+    return value if isinstance(value, Tensor) else wrap(as_array(value), None)
 
 
 def _own(tree: Any) -> Any:

@@ -64,6 +64,7 @@ class View:
 
 def shares(out: Any, array: Any) -> bool:
     """Whether ``out``, which an operation made of ``array``, is ``array`` itself or a view of it."""
+    out, array = getattr(out, "value", out), getattr(array, "value", array)  # of stand-ins under autodiff.jit
     return array.__class__ is np.ndarray and (
         out is array or (out.base is not None and (out.base is array or out.base is array.base))
     )

@@ -83,7 +83,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "arguments": ("core", ""),
     "clipping": ("arguments core tensor rows", ""),
     "transforms": (f"{BASE} ops tensor", "checkpointing"),
-    "custom": ("core levels trees tensor", ""),
+    "custom": ("core containers levels trees tensor", ""),
     "mapping": (f"{BASE} ops tensor transforms", ""),
     "kernels": ("core fast extras", ""),
     "fused": (f"{BASE} ops kernels", ""),

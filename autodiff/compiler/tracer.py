@@ -68,17 +68,20 @@ class Tracer:
                 array = as_array(array)
             arrays.append(array)
             parents.append(value._node if tensor else None)
-        forward = op.operate if not op.fused and op.operator else op.forward
+        op = self.own(op)
         try:
-            made = in_one_call(forward)(*arrays, **attrs)
+            if op.pull is not None:  # a rule of the user's own
+                made = op.run(arrays, attrs)
+            else:
+                made = in_one_call(op.operate if not op.fused and op.operator else op.forward)(*arrays, **attrs)
         except Unrecordable as error:
             raise Unrecordable(f"{op.name}: {error}") from None
         except Exception as error:
             raise explain(op, error, bare(list(arrays))) from error
-        out, kept = made if op.fused else (made, None)
+        out, kept = made if op.fused or op.pull is not None else (made, None)
         if residuals is not None:
             residuals.append(kept)
-        return leave(Shadow.of(op), inputs, attrs, arrays, parents, out, kept, current_state())
+        return leave(op, inputs, attrs, arrays, parents, out, kept, current_state())
 
     @staticmethod
     def own(op: Any) -> Any:

@@ -59,9 +59,7 @@ class Shadow:
 
     def __init__(self, op: Any) -> None:
         self.op = op
-        functions = [op.backward] if op.fused else op.rules
-        if not all(rule is None or ours(rule) for rule in functions):
-            raise Unrecordable(f"{op.name} is not the library's own")
+        self.foreign = not all(rule is None or ours(rule) for rule in ([op.backward] if op.fused else op.rules))
         self.multiplies = multiplies(op)
         self.forward = in_one_call(op.forward)
         if isinstance(op.tangents, tuple):
@@ -132,6 +130,9 @@ class _Skeleton:
             raise Unrecordable("a graph from before the step")
         if node.op.pull is not None:
             raise Unrecordable(f"{node.op.name} has a way back of its own")
+        shadow = Shadow.of(node.op)
+        if shadow.foreign:
+            raise Unrecordable(f"{node.op.name} is not the library's own")
         number = origin[0]
         taken = self.taken
         strict = self.path[number].code is None
@@ -144,7 +145,7 @@ class _Skeleton:
         attrs = {
             key: taken.taken(item, f"n{number}.attrs[{key!r}]", strict) for key, item in (node.attrs or {}).items()
         }
-        made = Node(Shadow(node.op), parents, held, attrs, node.shape, node.dtype)
+        made = Node(shadow, parents, held, attrs, node.shape, node.dtype)
         self.numbers[made] = number
         return made
 

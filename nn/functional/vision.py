@@ -458,7 +458,7 @@ def grid_sample(
     for corner in product(*corners):
         inside = np.ones(g.shape[:-1], bool)
         for (place, _), n in zip(corner, lengths, strict=True):
-            inside &= (place >= 0) & (place < n)
+            inside = inside & (place >= 0) & (place < n)
         weight: Any = inside.astype(x.dtype)
         for _, part in corner:
             weight = weight if part is None else weight * part

@@ -161,6 +161,27 @@ def test_static_arguments() -> None:
     assert len(static.plans) == 3
 
 
+def scaled_in_part(x: Any) -> Any:
+    y = x * 1.0
+    part = y[1:3]
+    part *= 10
+    return np.sum(y**2)
+
+
+def filled_in_part(x: Any) -> Any:
+    y = np.zeros_like(x)
+    y[1:3] = x[:2] ** 2
+    return np.sum(y * x)
+
+
+@autodiff.custom_vjp
+def doubled(x: Any) -> Any:
+    return x * 2
+
+
+doubled.defvjp(lambda x: (x * 2, x), lambda x, g: (g * 2 + x * 0,))
+
+
 LABELS = np.array([2, 0, 1])
 CALLS: dict[str, tuple[Any, ...]] = {
     "tree": (lambda p, x: {"a": [p["w"] @ x + p["b"], (x.T,)], "n": None}, {"w": np.ones((2, 3)), "b": 1.0}, np.eye(3)),
@@ -198,6 +219,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
         np.arange(4.0).reshape(2, 2),
     ),
     "hessian of what SciPy computes": (lambda x: autodiff.hessian(lambda z: F.gelu(z).sum())(x), np.arange(3.0)),
+    "a view that is written into": (lambda x: scaled_in_part(autodiff.tensor(x)), np.arange(5.0)),
+    "hessian of a view that is written into": (autodiff.hessian(lambda x: scaled_in_part(x)), np.arange(5.0)),
+    "zeros that are filled": (autodiff.grad(lambda x: filled_in_part(x)), np.arange(5.0)),
+    "a rule of the user's": (autodiff.grad(lambda x: np.sum(doubled(x) * x)), np.arange(3.0)),
     "numbers beside tensors": (lambda x: autodiff.tensor(x) * np.sum(x) + np.max(x), np.arange(3.0)),
     "jacfwd": (autodiff.jacfwd(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
     "jacrev": (autodiff.jacrev(lambda x: np.sin(x) * x[0]), np.arange(3.0)),
