@@ -66,7 +66,7 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} {value!r:.60} is no plain value")
 
 
-def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def load_checkpoint(path: str | Path) -> tuple[dict[str, NDArray[Any]], Options]:
     """Read what :func:`save_checkpoint` wrote.
 
     Parameters

@@ -7,15 +7,15 @@ for the strong Wolfe conditions), as PyTorch writes them out, tolerances include
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, overload
 
 import numpy as np
 
 import autodiff
 from autodiff.core.errors import ArgumentError, ShapeError
 from optim.flat import Array, real
-from optim.optimizer import NON_NEGATIVE, Optimizer, Options, Parameters, option
+from optim.optimizer import NON_NEGATIVE, Optimizer, OptimizerState, Options, Parameters, T, option
 
 __all__ = ["LBFGS"]
 
@@ -114,7 +114,11 @@ class LBFGS(Optimizer):
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], object] | None = None) -> Any:
+    @overload
+    def step(self, closure: None = None) -> NoReturn: ...
+    @overload
+    def step(self, closure: Callable[[], T]) -> T: ...
+    def step(self, closure: Callable[[], object] | None = None) -> object:
         """Take up to ``max_iter`` iterations.
 
         Parameters
@@ -199,7 +203,7 @@ class LBFGS(Optimizer):
 
     # --- saving -------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> OptimizerState:
         """Everything needed to go on exactly; see :meth:`Optimizer.state_dict`."""
         saved = super().state_dict()
         for held in saved["state"].values():
@@ -208,7 +212,7 @@ class LBFGS(Optimizer):
             held["ro"] = list(held.get("ro", ()))
         return saved
 
-    def load_state_dict(self, state_dict: Options) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave, or PyTorch's did.
 
         Raises
@@ -218,9 +222,10 @@ class LBFGS(Optimizer):
         ShapeError
             If it is of parameters of another number of elements. Nothing has been changed then.
         """
-        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ArgumentError("LBFGS: a state dict has the keys 'state' and 'param_groups'")
-        held = dict(next(iter(state_dict["state"].values()), {}))
+        given: Any = state_dict
+        held = dict(next(iter(given["state"].values()), {}))
         total = sum(real(value.reshape(-1)).size for value in self._values())
         known = {"func_evals", "n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad"}
         known |= {"prev_loss", "al"}
@@ -238,7 +243,7 @@ class LBFGS(Optimizer):
                 state[name] = [float(one) for one in value]
             elif name in ("t", "H_diag", "prev_loss") and value is not None:
                 state[name] = float(value)
-        super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
+        super().load_state_dict({"state": {}, "param_groups": given["param_groups"]})
         self.state = {self._params()[0]: state} if state else {}
 
 

@@ -18,11 +18,12 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol, TypeAlias, dataclass_transform
+from typing import Any, ClassVar, Protocol, TypeAlias, TypedDict, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
 import autodiff
+from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state, is_plain
 from autodiff.docstrings import Derived, completed
@@ -35,6 +36,16 @@ __all__ = ["Optimizer", "option"]
 #: Options by name, whose values have a type each.
 Options: TypeAlias = dict[str, Any]
 Group = Options
+T = TypeVar("T")
+
+
+class OptimizerState(TypedDict):
+    """What an optimiser's ``state_dict`` holds, in PyTorch's form."""
+
+    #: By the parameters' numbers.
+    state: dict[int, State]
+    #: Their ``"params"`` are numbers.
+    param_groups: list[Options]
 
 
 class Learned(Protocol):
@@ -50,7 +61,7 @@ class Learned(Protocol):
 
 
 #: What an optimiser takes: parameters, pairs of a name and one, or groups of them with options of their own.
-Parameters: TypeAlias = Iterable[Learned] | Iterable[tuple[str, Learned]] | Iterable[Mapping[str, object]]
+Parameters: TypeAlias = Iterable[Learned | tuple[str, Learned] | Mapping[str, object]]
 
 
 class HasGroups(Protocol):
@@ -59,6 +70,28 @@ class HasGroups(Protocol):
     @property
     def param_groups(self) -> list[Options]:
         """The groups."""
+        ...
+
+
+class Network(Protocol):
+    """A model that is trained: an ``nn.Module``, or anything with its methods."""
+
+    def parameters(self) -> Iterable[Any]:
+        """The parameters."""
+        ...
+
+    def train(self, mode: bool = True) -> object:
+        """Training behaviour."""
+
+    def eval(self) -> object:
+        """Evaluation behaviour."""
+
+    def state_dict(self) -> Mapping[str, object]:
+        """Arrays by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> object:
+        """Take such arrays over."""
 
 
 # Elements worked on at once: four or five such float32 vectors fill half of a 1 MiB second-level cache.
@@ -81,12 +114,8 @@ class Option:
 
 
 def option(
-    default: object,
-    allowed: tuple[Callable[[Any], bool], str] | None = None,
-    *,
-    kw_only: bool = False,
-    init: bool = True,
-) -> Any:
+    default: T, allowed: tuple[Callable[[T], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
+) -> T:
     """An option of an optimiser, as the value of a field of its class.
 
     Type checkers read the fields as those of a dataclass; they know a default by the keyword alone.
@@ -106,7 +135,7 @@ def option(
     See :class:`Optimizer`.
     """
     test, words = (lambda _: True, "") if allowed is None else allowed
-    return Option(default, test, words, kw_only, init)
+    return Option(default, test, words, kw_only, init)  # type: ignore[return-value]
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(option,))
@@ -181,7 +210,7 @@ class Optimizer:
 
     def __init__(self, params: Parameters, defaults: Options) -> None:
         self.defaults = dict(defaults)
-        self.state: dict[Any, State] = {}
+        self.state: dict[Any, State] = {}  # by parameter
         self.param_groups: list[Group] = []
         self._flats: dict[int, tuple[bool, list[Any], list[Flat]]] = {}
         self._scratch: dict[Any, list[Array]] = {}
@@ -353,7 +382,11 @@ class Optimizer:
 
     # --- a step -------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], object] | None = None) -> Any:
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], T]) -> T: ...
+    def step(self, closure: Callable[[], object] | None = None) -> object:
         """Take one step along the gradients that lie in ``p.grad``; parameters whose gradient is None stay as they are.
 
         Parameters
@@ -413,7 +446,7 @@ class Optimizer:
         own = type(self).step is Optimizer.step and "step" not in self.__dict__
         return self._ordinary if own else None
 
-    def step_along(self, ordinary: Ordinary, grads: list[Array], leaves: list[Any]) -> None:
+    def step_along(self, ordinary: Ordinary, grads: list[Array], leaves: list[Tensor]) -> None:
         """A step whose caller has seen that nothing but the gradients has changed since ``ordinary`` was made."""
         if not ordinary.is_named(self) or is_plain():
             self.step()
@@ -537,7 +570,7 @@ class Optimizer:
 
     # --- saving -------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> OptimizerState:
         """Everything needed to go on exactly: options and state, with parameters replaced by their number.
 
         Returns
@@ -560,7 +593,7 @@ class Optimizer:
         }
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: Options) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave; arrays are copied and cast to the parameters' dtypes.
 
         Raises
@@ -571,9 +604,10 @@ class Optimizer:
         ShapeError
             If a state array has another shape than its parameter. Nothing has been changed then.
         """
-        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ArgumentError(f"{self._name}: a state dict has the keys 'state' and 'param_groups'")
-        saved = state_dict["param_groups"]
+        given: Any = state_dict
+        saved = given["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:
             raise ArgumentError(
@@ -585,7 +619,7 @@ class Optimizer:
             for number, p in zip(other["params"], group["params"], strict=True)
         }
         state: dict[Any, State] = {}
-        for key, held in state_dict["state"].items():
+        for key, held in given["state"].items():
             number = int(key)
             if number not in by_number:
                 raise ArgumentError(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,31 @@ from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
 from autodiff.fast.thresholds import THRESHOLDS
 
+if TYPE_CHECKING:
+    from optim.flat import State
+    from optim.optimizer import Learned, Optimizer, OptimizerState, Options
+
 __all__ = ["DataParallel"]
+
+T = TypeVar("T")
+Part = TypeVar("Part", covariant=True)
+
+
+class Communicator(Protocol):
+    """The processes of a run: an ``mpi4py.MPI.Comm``."""
+
+    def Get_rank(self) -> int:
+        """This process's number."""
+        ...
+
+    def Get_size(self) -> int:
+        """How many there are."""
+        ...
+
+
+class _Sliced(Protocol[Part]):
+    def __getitem__(self, index: slice, /) -> Part: ...
+
 
 # Elements that travel in one message: large enough that latency does not matter, small enough to stay in cache.
 _BUCKET = THRESHOLDS["MESSAGE"].value
@@ -75,23 +99,25 @@ class DataParallel:
     array([0.])
     """
 
-    def __init__(self, optimizer: Any, comm: Any = None, model: Any = None) -> None:
+    def __init__(self, optimizer: Optimizer, comm: Communicator | None = None, model: object = None) -> None:
         self._mpi = require("mpi4py.MPI")
         self.optimizer = optimizer
-        self.comm = self._mpi.COMM_WORLD if comm is None else comm
+        world: Any = self._mpi.COMM_WORLD if comm is None else comm
+        self.comm = world
         self.rank: int = self.comm.Get_rank()
         self.size: int = self.comm.Get_size()
-        self.model = model
+        network: Any = model
+        self.model = network
         if self.size > 1:
             _end_the_run_on_exceptions(self.comm)
         self._same_everywhere()
-        buffers = list(model.buffers()) if hasattr(model, "buffers") else []
+        buffers = list(network.buffers()) if hasattr(model, "buffers") else []
         for tensor in [*self._parameters(), *buffers]:
             array = np.array(tensor._array, order="C")
             self.comm.Bcast(_sendable(array), root=0)
             tensor._rebind(array)
         if self.rank and hasattr(model, "modules"):
-            for module in model.modules():
+            for module in network.modules():
                 generator = getattr(module, "generator", None)
                 if isinstance(generator, np.random.Generator):
                     seed = np.random.SeedSequence([int(generator.integers(2**63)), self.rank])
@@ -112,31 +138,32 @@ class DataParallel:
     # --- the optimiser's own -----------------------------------------------------------------------------------------
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> list[Options]:
         """The wrapped optimiser's parameter groups."""
-        groups: list[dict[str, Any]] = self.optimizer.param_groups
-        return groups
+        return self.optimizer.param_groups
 
     @property
-    def state(self) -> dict[Any, dict[str, Any]]:
+    def state(self) -> Mapping[Learned, State]:
         """The wrapped optimiser's state."""
-        state: dict[Any, dict[str, Any]] = self.optimizer.state
-        return state
+        return self.optimizer.state
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients."""
         self.optimizer.zero_grad(set_to_none)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> OptimizerState:
         """The wrapped optimiser's state; it is the same on every rank."""
-        state: dict[str, Any] = self.optimizer.state_dict()
-        return state
+        return self.optimizer.state_dict()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave, on every rank."""
         self.optimizer.load_state_dict(state_dict)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], T]) -> T: ...
+    def step(self, closure: Callable[[], object] | None = None) -> object:
         """Average the gradients over all processes, then take the wrapped optimiser's step.
 
         Parameters
@@ -151,7 +178,7 @@ class DataParallel:
 
     # --- what goes between the processes ------------------------------------------------------------------------------
 
-    def shard(self, examples: Any) -> Any:
+    def shard(self, examples: _Sliced[T]) -> T:
         """This process's share of a batch: every ``size``-th example.
 
         Parameters
@@ -165,7 +192,7 @@ class DataParallel:
         """The sum of a number over all processes."""
         return float(self.comm.allreduce(value))
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: T) -> list[T]:
         """Everybody's value of any picklable kind, in the order of ranks, on every rank."""
         return list(self.comm.allgather(value))
 

@@ -11,7 +11,7 @@ import inspect
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autodiff.arguments import checked
@@ -20,7 +20,7 @@ from autodiff.docstrings import Derived, completed
 
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
-    from optim.optimizer import HasGroups, Options
+    from optim.optimizer import HasGroups
 
 __all__ = [
     "ChainedScheduler",
@@ -168,11 +168,11 @@ class Schedule:
             group["lr"] = rate
         self._last_lr = self._rates()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Everything but the optimiser (and functions); plain numbers, lists and dicts."""
         return {key: _copied(value) for key, value in self.__dict__.items() if key not in self._not_saved}
 
-    def load_state_dict(self, state_dict: Options) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave. The rates themselves are in the optimiser's state.
 
         Raises
@@ -833,11 +833,11 @@ class SequentialLR(Schedule):
             schedule.step()
         self._last_lr = schedule.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Its own state and that of its schedules."""
         return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
-    def load_state_dict(self, state_dict: Options) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave."""
         _load_parts(self, super().load_state_dict, state_dict)
 
@@ -885,11 +885,11 @@ class ChainedScheduler(Schedule):
             schedule.step()
         self._last_lr = self._rates()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Its own state and that of its schedules."""
         return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
-    def load_state_dict(self, state_dict: Options) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave."""
         _load_parts(self, super().load_state_dict, state_dict)
 
@@ -901,7 +901,7 @@ def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
         check(schedule.optimizer is optimizer, f"{name}: number {i} belongs to another optimizer")
 
 
-def _load_parts(whole: Any, load: Callable[[dict[str, Any]], None], state_dict: dict[str, Any]) -> None:
+def _load_parts(whole: Any, load: Callable[[dict[str, Any]], None], state_dict: Any) -> None:
     parts, held = state_dict.get("_schedulers", []), whole._schedulers
     check(len(parts) == len(held), f"{whole._name}: state of {len(parts)} schedules for {len(held)}")
     load({key: value for key, value in state_dict.items() if key != "_schedulers"})

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol
 
 import numpy as np
 
-from autodiff import no_grad
+from autodiff import Tensor, no_grad
 from autodiff.core.errors import ArgumentError
+from optim.optimizer import HasGroups, Network
 from optim.schedules import Schedule, check, per_group
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Net = TypeVar("Net", bound=Network, covariant=True, default=Network)
+else:
+    from typing import TypeVar
+
+    Net = TypeVar("Net", covariant=True)
 
 __all__ = [
     "SWALR",
@@ -29,6 +39,8 @@ __all__ = [
     "update_bn",
 ]
 
+P = ParamSpec("P")
+Result = TypeVar("Result", covariant=True)
 Average = Callable[[Any, Any, int], Any]
 Averages = Callable[[list[Any], list[Any], int], None]
 
@@ -96,7 +108,18 @@ def get_swa_multi_avg_fn() -> Averages:
     return _of_all(get_swa_avg_fn())
 
 
-class AveragedModel:
+class _Forwards(Network, Protocol[P, Result]):
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> Result: ...
+
+
+class _Call:
+    """For type checkers: the averages are called with what the model's ``forward`` takes."""
+
+    def __get__(self, averaged: AveragedModel[_Forwards[P, Result]], owner: object) -> Callable[P, Result]:
+        raise NotImplementedError
+
+
+class AveragedModel(Generic[Net]):
     """A copy of a model that holds averages of its parameters, and is called as the model is.
 
     Parameters
@@ -137,7 +160,7 @@ class AveragedModel:
 
     def __init__(
         self,
-        model: Any,
+        model: Net,
         device: None = None,
         avg_fn: Average | None = None,
         multi_avg_fn: Averages | None = None,
@@ -145,14 +168,22 @@ class AveragedModel:
     ) -> None:
         if avg_fn is not None and multi_avg_fn is not None:
             raise ArgumentError("AveragedModel: give avg_fn or multi_avg_fn, not both")
-        self.module = deepcopy(model)
+        self.module: Net = deepcopy(model)
         self.n_averaged = 0
         self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
+    if TYPE_CHECKING:
+        __call__: _Call
+    else:
 
-    def update_parameters(self, model: Any) -> None:
+        def __call__(self, *args: object, **kwargs: object) -> object:
+            return self.module(*args, **kwargs)
+
+    @property
+    def _copy(self) -> Any:
+        return self.module
+
+    def update_parameters(self, model: Network) -> None:
         """Take the model's present parameters into the averages; the first ones are the averages.
 
         Raises
@@ -171,26 +202,26 @@ class AveragedModel:
                 update = self.multi_avg_fn or _of_all(self.avg_fn or get_swa_avg_fn())
                 update(averaged, current, self.n_averaged)
             if not self.use_buffers:
-                for a, p in zip(self.module.buffers(), model.buffers(), strict=True):
+                for a, p in zip(self.buffers(), model.buffers(), strict=True):  # type: ignore[attr-defined]
                     a.data = p._array.copy()
         self.n_averaged += 1
 
-    def parameters(self) -> Iterator[Any]:
+    def parameters(self) -> Iterator[Tensor]:
         """The averages."""
-        return self.module.parameters()  # type: ignore[no-any-return]
+        return self._copy.parameters()  # type: ignore[no-any-return]
 
-    def buffers(self) -> Iterator[Any]:
+    def buffers(self) -> Iterator[Tensor]:
         """The copy's buffers."""
-        return self.module.buffers()  # type: ignore[no-any-return]
+        return self._copy.buffers()  # type: ignore[no-any-return]
 
-    def modules(self) -> Iterator[Any]:
+    def modules(self) -> Iterator[Network]:
         """The copy and its submodules."""
-        return self.module.modules()  # type: ignore[no-any-return]
+        return self._copy.modules()  # type: ignore[no-any-return]
 
     @property
     def training(self) -> bool:
         """Whether the copy behaves as in training."""
-        return self.module.training  # type: ignore[no-any-return]
+        return self._copy.training  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> AveragedModel:
         """Training behaviour of the copy."""
@@ -201,12 +232,12 @@ class AveragedModel:
         """Evaluation behaviour of the copy."""
         return self.train(False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """``n_averaged`` and the copy's state, under PyTorch's keys."""
-        state = {f"module.{name}": array for name, array in self.module.state_dict().items()}
+        state = {f"module.{name}": array for name, array in self._copy.state_dict().items()}
         return {"n_averaged": np.array(self.n_averaged), **state}
 
-    def load_state_dict(self, state_dict: Any) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave.
 
         Raises
@@ -220,14 +251,14 @@ class AveragedModel:
         self.module.load_state_dict(
             {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
         )
-        self.n_averaged = int(state_dict["n_averaged"])
+        self.n_averaged = int(state_dict["n_averaged"])  # type: ignore[call-overload]
 
 
 def _tensors(model: Any, buffers: bool) -> list[Any]:
     return list(itertools.chain(model.parameters(), model.buffers() if buffers else ()))
 
 
-def update_bn(loader: Iterable[Any], model: Any, device: None = None) -> None:
+def update_bn(loader: Iterable[object], model: Network, device: None = None) -> None:
     """Running statistics of a model's batch normalisations anew, as means over all batches of ``loader``.
 
     Parameters
@@ -245,11 +276,12 @@ def update_bn(loader: Iterable[Any], model: Any, device: None = None) -> None:
     >>> net.running_mean.data
     array([4.], dtype=float32)
     """
-    norms = [m for m in model.modules() if hasattr(m, "reset_running_stats") and m.track_running_stats]
+    net: Any = model
+    norms = [m for m in net.modules() if hasattr(m, "reset_running_stats") and m.track_running_stats]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
-    was_training = model.training
+    was_training = net.training
     model.train()
     try:
         for norm in norms:
@@ -257,7 +289,7 @@ def update_bn(loader: Iterable[Any], model: Any, device: None = None) -> None:
             norm.momentum = None
         with no_grad():
             for batch in loader:
-                model(batch[0] if isinstance(batch, list | tuple) else batch)
+                net(batch[0] if isinstance(batch, list | tuple) else batch)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -281,7 +313,7 @@ class SWALR(Schedule):
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: HasGroups,
         swa_lr: float | list[float],
         anneal_epochs: int = 10,
         anneal_strategy: str = "cos",

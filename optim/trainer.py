@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -32,13 +32,21 @@ from optim.batches import Batches, arrays, call, leaves, parts_of, rows, size_of
 from optim.checkpoint import generator_state, load_checkpoint, save_checkpoint, set_generator_state
 from optim.history import History
 from optim.lbfgs import LBFGS
+from optim.optimizer import Network
 from optim.schedules import ReduceLROnPlateau, Schedule
-from optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from optim.swa_utils import AveragedModel, Net, get_ema_multi_avg_fn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from optim.flat import Array
+    from optim.optimizer import Optimizer
+    from optim.parallel import DataParallel
+
 __all__ = ["RateSearch", "Trainer"]
+
+
+Given = TypeVar("Given", covariant=True)
 
 
 class _Layer(Protocol):
@@ -47,7 +55,12 @@ class _Layer(Protocol):
     def forward(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
-class Trainer:
+class _Gives(Network, Protocol[Given]):
+    @property
+    def forward(self) -> Callable[..., Given]: ...
+
+
+class Trainer(Generic[Net]):
     """Fits a model to data.
 
     Parameters
@@ -127,9 +140,9 @@ class Trainer:
     @checked
     def __init__(
         self,
-        model: Any,
+        model: Net,
         loss: Callable[..., Tensor] | _Layer | None,
-        optimizer: Any,
+        optimizer: Optimizer | DataParallel,
         schedule: Schedule | None = None,
         *,
         schedule_per: str = "epoch",
@@ -169,9 +182,9 @@ class Trainer:
             raise ArgumentError(
                 "Trainer: the optimizer holds none of the model's parameters; make it of model.parameters()"
             )
-        self.model = model
+        self.model: Net = model
         self.loss: Any = loss
-        self.optimizer = optimizer
+        self.optimizer: Any = optimizer
         self.schedule = schedule
         self.schedule_per = schedule_per
         self.generator = (
@@ -203,7 +216,7 @@ class Trainer:
         self._loader: Any = None
         self._are_classes = False
         # optim.DataParallel shares every batch between processes; a plain optimiser is alone.
-        self._team = optimizer if hasattr(optimizer, "shard") else None
+        self._team: Any = optimizer if hasattr(optimizer, "shard") else None
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -568,8 +581,22 @@ class Trainer:
             raise ArgumentError("evaluate: the data are empty")
         return total / count, correct / count if classes else math.nan
 
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self: Trainer[_Gives[tuple[Tensor, ...]]], inputs: object, batch_size: int = 1024
+    ) -> tuple[Array, ...]: ...
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self: Trainer[_Gives[tuple[object, ...]]], inputs: object, batch_size: int = 1024
+    ) -> tuple[object, ...]: ...
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self: Trainer[_Gives[Mapping[str, Tensor]]], inputs: object, batch_size: int = 1024
+    ) -> dict[str, Array]: ...
+    @overload
+    def predict(self, inputs: object, batch_size: int = 1024) -> Array: ...
     @checked
-    def predict(self, inputs: object, batch_size: int = 1024) -> Any:
+    def predict(self, inputs: object, batch_size: int = 1024) -> object:
         """What the model gives for inputs, in evaluation mode, as arrays.
 
         Parameters
