@@ -4,9 +4,10 @@
 
 trains a network with batch normalisation and dropout on scikit-learn's 1,797 real 8x8 scans, and writes into ``--out``
 
-* ``curves.png``: loss per step, accuracy per epoch; ``history.csv``: the same as numbers;
+* ``curves.png``: loss per step, accuracy per epoch, or without matplotlib a line that says what to install;
+  ``history.csv``: the same as numbers;
 * ``graph.svg``: the graph of one training step; ``graph-expanded.svg``: the same with every fused operation opened
-  into its definition. Without a layout engine they are skipped, with a line that says what to install.
+  into its definition.
 
 It prints the test accuracy and the largest difference between the gradients of the hand-derived fused operations and
 those of the same network composed of elementary operations, over all parameters. ``--seed 0 1 2`` runs three seeds;
@@ -174,16 +175,6 @@ def compare_gradients(
     return largest, max(float(np.abs(b).max()) for _, b in pairs), sum(b.size for _, b in pairs)
 
 
-def written(path: Path, write: Callable[[Path], object]) -> list[Path]:
-    """The path after ``write(path)``; nothing but a line of print where a picture needs what is not installed."""
-    try:
-        write(path)
-    except MissingExtraError as error:
-        print(f"skipped {path}: {error}")
-        return []
-    return [path]
-
-
 def draw(options: argparse.Namespace, seed: int, state: dict[str, Any], batch: tuple[Any, Any]) -> list[Path]:
     """The graph of one training step as SVG, fused and expanded."""
     from autodiff import viz
@@ -194,10 +185,10 @@ def draw(options: argparse.Namespace, seed: int, state: dict[str, Any], batch: t
     net.train()
     loss = net.loss(*batch)
     loss.name = "loss"
-    return [
-        *written(options.out / "graph.svg", viz.draw(loss).save),
-        *written(options.out / "graph-expanded.svg", viz.draw(loss, expand=True).save),
-    ]
+    paths = [options.out / "graph.svg", options.out / "graph-expanded.svg"]
+    for path in paths:
+        viz.draw(loss, expand=path is paths[1]).save(path)
+    return paths
 
 
 def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool = False) -> float:
@@ -227,14 +218,18 @@ def run(options: argparse.Namespace, seed: int, comm: Any = None, pictures: bool
         state = net.state_dict()
         batch = tuple(part[: min(batch_size, 64)] for part in train)
         history.to_csv(options.out / "history.csv")
-        curves = written(options.out / "curves.png", history.plot)
+        written = [options.out / "history.csv", options.out / "curves.png"]
+        try:
+            history.plot(written[1])
+        except MissingExtraError as error:
+            print(f"skipped {written.pop()}: {error}")
         largest, scale, numbers = compare_gradients(options, seed, state, batch)
         print(
             f"gradients, fused against composed, {numbers:,} numbers in float64: largest difference {largest:.1e}",
             end=" ",
         )
         print(f"(largest gradient {scale:.1e})")
-        print("written:", options.out / "history.csv", *curves, *draw(options, seed, state, batch))
+        print("written:", *written, *draw(options, seed, state, batch))
     return accuracy
 
 
