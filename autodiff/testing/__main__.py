@@ -22,7 +22,6 @@ from autodiff.core.op import Fused, Primitive, registry
 from autodiff.extras import require
 from autodiff.files import replacing
 from autodiff.ops import special
-from autodiff.testing.course import sample_inputs
 from autodiff.testing.discovery import Found, found_in
 from autodiff.testing.draw import RandomDraw
 from autodiff.testing.foreign import laws_of, mutants_of, problem_of
@@ -142,7 +141,7 @@ def _check_module(name: str, seed: int, target: Path | None, deep: bool) -> int:
     if not checks:
         print(
             f"{name}: no operation, no PyTorch function, no custom_vjp, no primitive, no pair <name>_forward and"
-            " <name>_backward and no loss is found in it"
+            " <name>_backward, no class with forward and backward and no loss is found in it"
         )
         return 1
     found = []
@@ -169,7 +168,7 @@ def _whole(item: Found, deep: bool) -> None:
         raise ArgumentError(
             f"not checked, for no inputs are known: give {item.name} a function gradcase_inputs() that returns them"
         )
-    if item.guessed:
+    if item.guesses:
         try:
             item = _fitting(item)
         except GradientMismatch:
@@ -189,18 +188,18 @@ def _whole(item: Found, deep: bool) -> None:
 
 
 def _fitting(item: Found) -> Found:
-    """With inputs that fit: what a course gives a function of its name, else what its parameters' names say."""
-    try:
-        problem_of(item.checker, item.arguments)
-    except GradientMismatch:
-        raise
-    except Exception:
-        other = replace(item, inputs=sample_inputs("", item.functions[0]))
-        if other.inputs is None:
+    """With the first of the guessed inputs that fit."""
+    errors: list[Exception] = []
+    for inputs in item.guesses:
+        other = replace(item, inputs=inputs)
+        try:
+            problem_of(other.checker, other.arguments)
+            return other
+        except GradientMismatch:
             raise
-        problem_of(other.checker, other.arguments)
-        return other
-    return item
+        except Exception as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _mutants(name: str, seed: int) -> Mutants:

@@ -31,7 +31,16 @@ from autodiff.testing.report import Report
 if TYPE_CHECKING:
     from autodiff.signatures import ArrayLike
 
-__all__ = ["CourseCase", "cases", "check_layer", "check_network", "gradient_tests", "pairs", "sample_inputs"]
+__all__ = [
+    "CourseCase",
+    "cases",
+    "check_layer",
+    "check_network",
+    "gradient_tests",
+    "matrices",
+    "pairs",
+    "sample_inputs",
+]
 
 
 #: What a function of a course takes: arrays, numbers, and dicts of settings.
@@ -106,11 +115,8 @@ def sample_inputs(name: str, forward: Callable[..., object]) -> list[Input] | No
         if name.startswith(known):
             inputs = _KNOWN[known]()
             return inputs if len(inputs) <= _count(forward) else inputs[: _count(forward)]
-    found = []
-    for parameter in inspect.signature(forward).parameters.values():
-        key = parameter.name.lower()
-        if parameter.default is not parameter.empty:
-            break
+    found: list[Any] = []
+    for key in _asked(forward):
         if key in ("y", "labels", "targets"):
             found.append(_labels(5))
         elif key in _SHAPES:
@@ -120,6 +126,27 @@ def sample_inputs(name: str, forward: Callable[..., object]) -> list[Input] | No
         else:
             return None
     return found or None
+
+
+def matrices(forward: Callable[..., object]) -> list[Input]:
+    """A matrix of positive numbers for every argument: for a function of which nothing is known.
+
+    Examples
+    --------
+    >>> [a.shape for a in matrices(lambda ctx, a, b: a @ b)]
+    [(4, 4), (4, 4)]
+    """
+    return [np.random.default_rng(i).uniform(0.5, 1.5, (4, 4)) for i in range(len(_asked(forward)))]
+
+
+def _asked(forward: Callable[..., object]) -> list[str]:
+    """The names of the parameters that inputs are needed for, in lower case."""
+    names = []
+    for parameter in inspect.signature(forward).parameters.values():
+        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD:
+            break
+        names.append(parameter.name.lower())
+    return names[1:] if names and names[0] in ("ctx", "context") else names
 
 
 def _count(function: Callable[..., Any]) -> int:

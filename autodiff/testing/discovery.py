@@ -1,20 +1,25 @@
-"""What has a gradient of its own in a module: PyTorch's functions, ``custom_vjp``, primitives, pairs, losses.
+"""What has a gradient of its own in a module: PyTorch's functions, ``custom_vjp``, primitives, pairs, classes that hold
+both passes, losses.
 
 The command checks what it finds in one module; the coverage gate asks for a case of all that it finds in a project.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from autodiff.testing import course
 from autodiff.testing.adapters import check_autograd, check_jax, check_pair, check_torch
+from autodiff.testing.adapters.pair import passes_of
 from autodiff.testing.check import check_gradients
 
 __all__ = ["Found", "found_in", "found_under"]
@@ -35,8 +40,8 @@ class Found:
         What the checker is given before the inputs.
     inputs : list or None
         None where none are known.
-    guessed : bool
-        Whether the inputs are guessed from the names of the parameters.
+    guesses : list
+        Inputs that may fit where none are known, by the names of the function and of its parameters.
     """
 
     name: str
@@ -44,7 +49,7 @@ class Found:
     checker: Callable[..., Any]
     functions: tuple[Any, ...]
     inputs: list[Any] | None
-    guessed: bool = False
+    guesses: list[Any] = field(default_factory=list)
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -54,7 +59,8 @@ class Found:
 
     def check(self) -> Any:
         """Check it in first order."""
-        return self.checker(*self.arguments, **({} if self.checker is check_pair else {"order": 1}))
+        options: dict[str, Any] = {"name": self.name} if self.checker is check_pair else {"order": 1}
+        return self.checker(*self.arguments, **options)
 
 
 def found_in(module: ModuleType) -> Iterator[Found]:
@@ -75,13 +81,26 @@ def found_in(module: ModuleType) -> Iterator[Found]:
         if checker is not None and getattr(value, "__module__", None) == module.__name__:
             name = str(value.__name__)
             yield Found(name, frozenset({name}), checker, (value,), _inputs(value))
+    for kind in _operations(module):
+        with contextlib.suppress(Exception):
+            # A class whose instances need arguments is left to check_pair and check_layer.
+            op = kind if _of_the_class(kind) else kind()
+            if not any(isinstance(value, np.ndarray) for value in getattr(op, "__dict__", {}).values()):
+                passes = passes_of(kind.__name__, op, None)
+                guesses = [course.sample_inputs("", passes[0]), course.matrices(passes[0])]
+                yield _found(kind.__name__, {kind.__name__}, passes, _inputs(kind), guesses)
     for name, forward, backward in course.pairs(module):
         if getattr(forward, "__module__", None) != module.__name__:
             continue
         names = {name, *(str(getattr(f, "__name__", name)) for f in (forward, backward) if f is not None)}
-        inputs = _inputs(forward)
-        guess = course.sample_inputs(name, forward) if inputs is None else inputs
-        yield Found(name, frozenset(names), check_pair, (forward, backward), guess, inputs is None)
+        guesses = [course.sample_inputs(name, forward), course.sample_inputs("", forward)]
+        yield _found(name, names, (forward, backward), _inputs(forward), guesses)
+
+
+def _found(name: str, names: set[str], functions: tuple[Any, ...], inputs: Any, guesses: list[Any]) -> Found:
+    guesses = [list(guess) for guess in guesses if guess is not None and inputs is None]
+    inputs = guesses[0] if guesses else inputs
+    return Found(name, frozenset(names), check_pair, functions, inputs, guesses)
 
 
 def found_under(folder: Path) -> dict[str, Found]:
@@ -93,6 +112,25 @@ def found_under(folder: Path) -> dict[str, Found]:
             # A function called <name>_loss need not return its gradients.
             found.update({item.name: item for item in found_in(module) if None not in item.functions})
     return found
+
+
+def _operations(module: ModuleType) -> list[Any]:
+    """The classes of a module that hold both passes, less those that others of its classes are made of."""
+    own = [v for v in vars(module).values() if inspect.isclass(v) and v.__module__ == module.__name__]
+    bases = {base for kind in own for base in kind.__mro__[1:]}
+    both = (("forward", "backward"), ("compute", "gradient"))
+    return [
+        kind
+        for kind in own
+        if kind not in bases
+        and _checker(kind) is None
+        and not hasattr(kind, "named_parameters")
+        and any(callable(getattr(kind, a, None)) and callable(getattr(kind, b, None)) for a, b in both)
+    ]
+
+
+def _of_the_class(kind: Any) -> bool:
+    return isinstance(inspect.getattr_static(kind, "forward", None), staticmethod | classmethod)
 
 
 def _checker(value: Any) -> Callable[..., Any] | None:

@@ -103,13 +103,13 @@ def check_pair(
         arguments.notes.append(
             f"not checked: the attributes {', '.join(kept)} of {label}; autodiff.testing.course.check_layer checks them"
         )
-    run, back = _passes(label, forward, backward)
+    run, back = passes_of(label, forward, backward)
     problem = lambda rng: _Pair(label, run, back, arguments, rng)
     given = [back, list(inputs)]
     return checked("check_pair", run, given, kwargs, problem, seed=seed, raises=raises, name=label)
 
 
-def _passes(name: str, forward: Any, backward: Any) -> tuple[Any, Any]:
+def passes_of(name: str, forward: Any, backward: Any) -> tuple[Any, Any]:
     """The two passes; those of a class or an object that holds both, as minitorch's and needle's operations do."""
     if backward is None and hasattr(forward, "forward") and hasattr(forward, "backward"):
         forward, backward = forward.forward, forward.backward
