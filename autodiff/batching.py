@@ -49,6 +49,7 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self.array.dtype)
     real = property(lambda self: self._like(self.array.real))
     imag = property(lambda self: self._like(self.array.imag))
+    flags = property(lambda self: self.array.flags)
     T = property(lambda self: np.transpose(self))
     base = None
 
@@ -67,6 +68,14 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Over the visible axes."""
         return np.sum(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Along the visible axes."""
+        return np.all(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Along the visible axes."""
+        return np.any(self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: Any) -> Any:
         """Of the visible axes."""
@@ -95,9 +104,19 @@ class Batched(np.lib.mixins.NDArrayOperatorsMixin):
         raise Unbatchable
 
     def __bool__(self) -> bool:
+        """What each of them answers, if they agree."""
+        if self.size != 1 or not len(self.array):
+            raise Unbatchable
+        if np.all(self.array):
+            return True
+        if np.any(self.array):
+            raise Unbatchable
+        return False
+
+    def __float__(self) -> Any:
         raise Unbatchable
 
-    __float__ = __int__ = __index__ = __iter__ = __bool__  # type: ignore[assignment]
+    __int__ = __index__ = __iter__ = __float__
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise Unbatchable
@@ -309,10 +328,12 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
-    def handler(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
-        if out is not None or kwargs:
+    def handler(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, where: Any = True, **kw: Any) -> Any:
+        if out is not None or not is_batched(a) or is_batched(kw.get("initial")):
             raise Unbatchable
-        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims)))
+        if where is not True:
+            kw["where"] = _aligned((np.broadcast_to(where, a.shape),))[0]
+        return Batched(function(a.array, axis=_axes(axis, a.ndim), keepdims=bool(keepdims), **kw))
 
     return handler
 
@@ -326,6 +347,33 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
         return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1))
 
     return handler
+
+
+def _order(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(a: Any, axis: Any = -1, **kwargs: Any) -> Any:
+        if axis is None:
+            return Batched(function(a.array.reshape(len(a.array), -1), axis=1, **kwargs))
+        return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1, **kwargs))
+
+    return handler
+
+
+def _place(function: Callable[..., Any]) -> Callable[..., Any]:
+    def handler(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        if out is not None:
+            raise Unbatchable
+        if axis is None:
+            found = function(a.array.reshape(len(a.array), -1), axis=1)
+            return Batched(found.reshape(len(found), *(1,) * a.ndim) if keepdims is True else found)
+        return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1, keepdims=keepdims is True))
+
+    return handler
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
+    if kwargs or a_min is None or a_max is None:
+        raise Unbatchable
+    return Batched(np.clip(*_aligned((a, a_min, a_max))))
 
 
 def _reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
@@ -444,6 +492,8 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.min: _extreme(np.min),
     np.any: _extreme(np.any),
     np.all: _extreme(np.all),
+    np.count_nonzero: _extreme(np.count_nonzero),
+    np.result_type: lambda *given: np.result_type(*[a.dtype if a.__class__ is Batched else a for a in given]),
     np.cumsum: _cumulative(np.cumsum),
     np.cumprod: _cumulative(np.cumprod),
     np.reshape: _reshape,
@@ -467,6 +517,13 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.copy: lambda a, **kwargs: a.copy(),
     np.zeros_like: _filled(np.zeros_like),
     np.ones_like: _filled(np.ones_like),
+    np.argsort: _order(np.argsort),
+    np.sort: _order(np.sort),
+    np.argmax: _place(np.argmax),
+    np.argmin: _place(np.argmin),
+    np.clip: _clip,
+    np.isrealobj: lambda a: a.dtype.kind != "c",
+    np.iscomplexobj: lambda a: a.dtype.kind == "c",
     np.linalg.inv: lambda a: Batched(np.linalg.inv(a.array)),
     np.matrix_transpose: lambda a: _swapaxes(a, -1, -2),
     np.linalg.matrix_transpose: lambda a: _swapaxes(a, -1, -2),

@@ -29,7 +29,7 @@ from autodiff.batching import Batched, Lanes, count, each
 from autodiff.containers import as_array
 from autodiff.core import forward
 from autodiff.core import op as core
-from autodiff.core.backward import Unbatchable, added, pull, saved_of
+from autodiff.core.backward import Unbatchable, added, by_rules, fit, pull, saved_of
 from autodiff.core.errors import GraphError, NotDifferentiableError
 from autodiff.core.forward import bare_of, fit_tangent
 from autodiff.core.graph import Node, Variable, time
@@ -401,7 +401,9 @@ def push(op: Any, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], attr
         rows = [forward.push(op, each(list(tangents), i), made, given, attrs) for i in range(n or 0)]
         if n is None:
             found = core.above.each_lane(
-                lambda t, o, x: forward.push(op, t, o, x, attrs), [list(tangents), made, given]
+                lambda t, o, x: forward.push(op, t, o, x, attrs),
+                [list(tangents), made, given],
+                op.tangents == "pointwise",
             )
         elif single:
             found = _stacked(rows)
@@ -654,7 +656,11 @@ def _pull(entry: Any, g: Any) -> Sequence[Any]:
     except Unbatchable:
         if innermost([*parts, *entry.given]) is None:
             raise
-        return core.above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
+        op = entry.op
+        if op.fused or op.pull is not None or not op.pointwise:
+            return core.above.each_lane(pulled, [g, saved])  # type: ignore[no-any-return]
+        found = core.above.each_lane(lambda g, saved: by_rules(entry, g, saved), [g, saved], True)
+        return [None if parent is None else fit(h, parent, op) for parent, h in zip(entry.parents, found, strict=True)]
     finally:
         entry.saved = None
 

@@ -104,9 +104,9 @@ def _applied(op: Any, given: _Lanes, attrs: dict[str, Any], level: Any) -> Any:
     return shaping.stack(rows)
 
 
-def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
+def _each_lane(function: Callable[..., Any], values: Sequence[Any], pointwise: bool = False) -> Any:
     """``function(*values)`` for one lane after the other, of values within lists and tuples: for a rule that decides by
-    the values it sees.
+    the values it sees. A pointwise one sees those of all lanes, aligned.
     """
     found: list[Any] = []
 
@@ -123,6 +123,24 @@ def _each_lane(function: Callable[..., Any], values: Sequence[Any]) -> Any:
     level: levels.Level = max(met, key=lambda one: one.depth)
     if not level.lanes or any(one is not None and one.depth > level.depth for one in found):
         raise Unbatchable  # a transform inside holds values of all lanes, and cannot be told of a single one
+
+    if pointwise:
+        ndim, shapes = 0, []
+        visit(list(values), lambda value: shapes.append(np.shape(bare_of(value)) if levels.tracked(value) else ()))
+        ndim = max(map(len, shapes))
+
+        def aligned(value: Any) -> Any:
+            if levels.level_of(value) is not level:
+                return value
+            all_ = _Lanes(level.lanes or 0, [levels.below(value, level)], [True]).aligned(0, ndim)
+            return all_ if levels.tracked(all_) else all_._data
+
+        return visit(
+            function(*visit(list(values), aligned)),
+            lambda part: (
+                part if part is None else levels.laned(part if hasattr(part, "_node") else wrap(part, None), level)
+            ),
+        )
 
     level.looped["what depends on an example's own values"] = None
 
@@ -296,7 +314,7 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
     "einsum": _summed_over_letters,
     "cholesky": _stacked_matrices,
     "mirrored": _stacked_matrices,
-    "weighted_sum": _aligned_all,
+    **dict.fromkeys(("weighted_sum", "airy", "fresnel", "shichi", "sici"), _aligned_all),
     "solve": _solved,
 }
 

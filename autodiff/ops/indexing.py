@@ -212,16 +212,30 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     from autodiff.ops.shaping import _tensor, ravel
 
     if _differs_by_lane(indices):
-        return above.each_lane(lambda x, where: take_along_axis(x, where, axis), [arr, indices])
+        if axis is None:
+            return take_along_axis(ravel(arr), indices, 0)
+        x, ndim = _tensor(arr), bare(indices).ndim
+        if ndim != x.ndim:
+            raise ShapeError(f"take_along_axis: indices of {ndim} axes for an array of {x.ndim}; they must agree")
+        place = normalize_axis_index(axis, ndim) - ndim
+        return above.each_lane(lambda x, where: _along_axis(x, where, place), [x, indices], pointwise=True)
     where = np.asarray(dispatch.bare(indices))
     if axis is None:
         return getitem_.function(ravel(arr), where)
     x = _tensor(arr)
     if where.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: indices of {where.ndim} axes for an array of {x.ndim}; they must agree")
-    place = normalize_axis_index(axis, x.ndim)
+    return _along_axis(x, where, normalize_axis_index(axis, x.ndim) - x.ndim)
+
+
+def _along_axis(x: Any, where: Any, axis: int) -> Any:
+    """Of one example, or of all lanes: then ``where`` has them along its first axis, and ``x`` may have them."""
+    from autodiff.ops.shaping import _tensor, expand_dims
+
+    x, where = _tensor(x), dispatch.bare(where)
+    x = expand_dims(x, 0) if x.ndim < where.ndim else x
     index = tuple(
-        where if i == place else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1))
+        where if i == x.ndim + axis else np.arange(n).reshape((1,) * i + (-1,) + (1,) * (x.ndim - i - 1))
         for i, n in enumerate(x.shape)
     )
     return getitem_.function(x, index)

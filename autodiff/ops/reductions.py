@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.batching import Lanes
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
 from autodiff.core.op import Primitive
 from autodiff.ops.common import bare, expand_reduced, quotient, spread
@@ -234,7 +235,8 @@ def _settled(name: str, a: Any, dtype: Any, out: Any, where: Any, neutral: Any, 
     if where is not True:
         if neutral is None and initial is None:
             raise ArgumentError(f"{name}: where= needs initial=, the value of an empty {name}")
-        mask = np.asarray(dispatch.bare(where))
+        mask = bare(where)
+        mask = mask if mask.__class__ is Lanes else np.asarray(dispatch.bare(where))
         try:
             fits = np.broadcast_shapes(mask.shape, np.shape(dispatch.bare(a))) == np.shape(dispatch.bare(a))
         except ValueError:
@@ -443,7 +445,7 @@ def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: 
 
 def _as_float(count: Any, like: Any) -> Any:
     """Counts in the dtype of what they divide, lest int64 turn float32 into float64."""
-    return np.asarray(count, like.dtype if like.dtype.kind in "fc" else float)
+    return count.astype(like.dtype if like.dtype.kind in "fc" else float)
 
 
 @dispatch.implements(np.var)
