@@ -529,8 +529,46 @@ wrong.
 | refuses a Tensor | {count["refused"]} |
 | not tried: it could not be called, or has no differences to compare with | {count["untried"]} |
 
-`array-api-tests`, the standard's own suite, cannot be installed from the package index, so it was not run;
-`tests/arrays/test_array_api.py` holds every function of the standard to its signatures, dtypes and values instead.
+## The standard's own suite
+
+The namespace of a Tensor is `autodiff.array_api`. `array-api-tests` cannot be installed from the package index; in a
+checkout of it (`data-apis/array-api-tests`, with its submodule) run
+
+```bash
+ARRAY_API_TESTS_MODULE=autodiff.array_api pytest array_api_tests --max-examples=50 --disable-deadline
+```
+
+Measured on 2026-11-29 with NumPy 2.4.6 on a copy of its 18 test files as they were published in 2025, written down
+again and set against the standard's docstrings of 2024.12: of 1374 tests 1354 passed, 13 failed and 7 are skipped by
+the suite itself, so 99.0 % of those that ran passed. NumPy's own namespace fails 36 on the same copy. Three files were
+made stricter: scalar operands and functions of two arguments are compared in value, which the suite leaves out by
+mistake. What fails:
+
+- twelve cases of the operators `//` and `//=` with one infinite operand: a Tensor's operator is NumPy's, which gives
+  NaN or -1; `array_api.floor_divide` gives what the standard asks for;
+- `sqrt` of a complex number with an infinite real part: the standard's text exchanges real and imaginary part there.
+
+A few cases of complex `tanh` and `expm1` draw a random sign and fail in some runs, in NumPy, too.
+`tests/arrays/test_array_api.py` holds every function to its signatures, dtypes and values in every run of the tests.
+
+## scikit-learn
+
+scikit-learn dispatches with the same switch and one of its own; every array must be a Tensor:
+
+```python
+import sklearn
+
+sklearn.set_config(array_api_dispatch=True)
+```
+
+Of 85 calls of scikit-learn 1.9 that were tried 53 differentiate, held to differences by
+`tests/science/test_sklearn.py`, 21 end in a Python number, 11 refuse, none is wrong. What differentiates: the kernels
+and distances of `metrics.pairwise`; `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `Normalizer`, `KernelCenterer`,
+`PolynomialFeatures`; `PCA` with its three solvers, its covariance and its scores; `Ridge` and `RidgeCV` by "svd",
+`RidgeClassifier`, `LinearDiscriminantAnalysis`, `GaussianNB`, `GaussianMixture`, `Nystroem`; the regression metrics
+with `multioutput="raw_values"`. Without that a metric ends in Python's `float()`, which has no derivative: `backward()`
+is then missing, and `autodiff.grad` refuses the conversion by name. What runs compiled code (`LogisticRegression`,
+`LinearRegression`, `median_absolute_error`) refuses a Tensor that requires a gradient.
 
 """
     titles = ("Differentiate as they stand", "Differentiate under our name", "Constants", "Refused", "Not tried")
