@@ -1389,7 +1389,7 @@ def quad(
     _refuse("quad", others, "multiply func by a weight; no other option changes the integral")
     if points is not None:
         points = np.atleast_1d(_as_float(points)._array).tolist()
-        if not np.isfinite([bare(a), bare(b)]).all():
+        if not (np.isfinite(_as_float(a)._array) and np.isfinite(_as_float(b)._array)):
             raise ArgumentError("quad: points need finite limits; integrate piece by piece")
     options = {"epsabs": epsabs, "epsrel": epsrel, "limit": limit, "points": points}
     args = _tuple(args)

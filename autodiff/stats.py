@@ -28,6 +28,7 @@ from autodiff.ops.common import bare, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
+from autodiff.ops.stable import log1p_square
 from autodiff.transforms import grad
 
 if TYPE_CHECKING:
@@ -106,12 +107,55 @@ def _positive(*shapes: Any) -> Any:
     return reduce(and_, (shape > 0 for shape in shapes), np.asarray(True))
 
 
-def _log_of_smaller(p: Any, rest: Any) -> Any:
-    """``log(p)``, by ``rest = 1 - p`` where that is the smaller."""
-    small = bare(p) < 0.5
+def _log_of_smaller(p: Any, rest: Any, tail: Any = None, args: Sequence[Any] = ()) -> Any:
+    """``log(p)``, by ``rest = 1 - p`` where that is the smaller, by ``tail(*args)`` where ``p`` leaves the range."""
+    value = bare(p)
+    if tail is not None and np.any(far := value < np.finfo(value.dtype).tiny ** 0.94):
+        first = np.unravel_index(np.argmax(far), far.shape)  # stands in where the formula does not hold
+        beyond = tail(*(where(far, a, np.broadcast_to(bare(a), far.shape)[first]) for a in args))
+        return beyond if np.all(far) else where(far, beyond, _log_of_smaller(where(far, 0.25, p), rest))
+    small = value < 0.5
     if np.all(small):
         return np.log(p)
     return where(small, np.log(where(small, p, 1.0)), np.log1p(-where(small, 0.0, rest)))
+
+
+#: Levels of a continued fraction where a tail leaves the range: half of them would do.
+_LEVELS = 24
+
+
+def _log_gamma_low(a: Any, x: Any, log_x: Any = None) -> Any:
+    """``log gammainc(a, x)`` far to the left (DLMF 8.9.1)."""
+    t: Any = 0.0
+    for j in range(_LEVELS, 0, -1):
+        t = (-x if j == 1 else -(a + j // 2) * x if j % 2 else j // 2 * x) / (a + j + t)
+    power = special.xlogy(a, x) if log_x is None else a * log_x
+    return power - x - special.gammaln(a + 1) - np.log1p(t)
+
+
+def _log_gamma_high(a: Any, x: Any) -> Any:
+    """``log gammaincc(a, x)`` far to the right (DLMF 8.9.2)."""
+    t: Any = 0.0
+    for j in range(_LEVELS, 0, -1):
+        t = j * (a - j) / (x - a + (2 * j + 1) + t)
+    return special.xlogy(a, x) - x - special.gammaln(a) - np.log(x - a + 1 + t)
+
+
+def _log_beta_low(a: Any, b: Any, x: Any, log_x: Any, log_rest: Any) -> Any:
+    """``log betainc(a, b, x)`` far to the left, given the logarithms of x and 1 - x (DLMF 8.17.22)."""
+    t: Any = 0.0
+    for j in range(_LEVELS, 0, -1):
+        m = j // 2
+        up = -(a + m) * (a + b + m) / (a + 2 * m + 1) if j % 2 else m * (b - m) / (a + (2 * m - 1))
+        t = up * x / (a + 2 * m) / (1 + t)
+    return a * log_x + b * log_rest - np.log(a) - special.betaln(a, b) - np.log1p(t)
+
+
+def _log_beta(upper: bool, a: Any, b: Any, x: Any) -> Any:
+    rest = 1 - x
+    if upper:
+        return _log_beta_low(b, a, rest, np.log1p(-x), np.log(x))
+    return _log_beta_low(a, b, x, np.log(x), np.log1p(-x))
 
 
 class _Named:
@@ -172,6 +216,8 @@ class Continuous(_Named):
         Where the shape parameters, as arrays, are allowed.
     sf, logcdf, logsf : callable, optional
         Where they can be had more precisely than from ``cdf``.
+    tails : (callable or None, callable or None)
+        The logarithms of ``cdf`` and ``sf`` where these leave the range of floating point.
     draw : callable, optional
         ``draw(generator, shape)`` of the standard variable, where no shape parameter is; else a draw is ``ppf`` of a
         uniform one.
@@ -202,6 +248,7 @@ class Continuous(_Named):
         sf: Part | None = None,
         logcdf: Part | None = None,
         logsf: Part | None = None,
+        tails: tuple[Part | None, Part | None] = (None, None),
         draw: Part | None = None,
     ) -> None:
         parts: Any = (logpdf, cdf, sf or (lambda *a: 1.0 - self._cdf(*a)), ppf, isf, mean, var, entropy, valid, draw)
@@ -209,8 +256,9 @@ class Continuous(_Named):
         self._support, self._open = support, open
         self._logpdf, self._cdf, self._sf, self._ppf, self._isf, *parts = parts
         self._mean, self._var, self._entropy, self._valid, self._draw = parts
-        self._logcdf: Formula = logcdf or (lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)))
-        self._logsf: Formula = logsf or (lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)))
+        low, high = tails
+        self._logcdf: Formula = logcdf or (lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a), low, a))
+        self._logsf: Formula = logsf or (lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a), high, a))
 
     def _parameters(self, at: Any, args: tuple[Any, ...], loc: Any, scale: Any, named: Any) -> tuple[Any, ...]:
         """The point, shapes, loc and scale as Tensors, with what is not allowed replaced by 1; and where all is."""
@@ -328,6 +376,7 @@ class Continuous(_Named):
         Parameters
         ----------
         data : array or Tensor
+            Or a ``scipy.stats.CensoredData``, which is a constant.
         *args, **options
             As SciPy's: where shape parameters, ``loc`` and ``scale`` start, ``floc``, ``fscale`` and ``f0``, ``f1`` (or
             ``fa`` of a parameter ``a``) to hold one.
@@ -342,6 +391,8 @@ class Continuous(_Named):
         ConvergenceError
             When a derivative is asked for and the gradient of the likelihood does not vanish: the maximum may lie where
             the support ends, at the smallest observation. Hold that parameter.
+        NotDifferentiableError
+            For ``method="MM"`` and data that require a gradient.
 
         Examples
         --------
@@ -349,10 +400,14 @@ class Continuous(_Named):
         >>> autodiff.grad(lambda x: norm.fit(x)[0])(np.array([1.0, 2.0, 6.0])) * 3
         array([1., 1., 1.])
         """
-        found = getattr(require("scipy.stats"), self.name).fit(bare(data), *args, **options)
-        points, whole = _tensor(data), [np.asarray(value) for value in found]
-        if points._node is None:
+        scipys = require("scipy.stats")
+        censored = isinstance(data, getattr(scipys, "CensoredData", ()))
+        found = getattr(scipys, self.name).fit(data if censored else bare(data), *args, **options)
+        points, whole = data if censored else _tensor(data), [np.asarray(value) for value in found]
+        if getattr(points, "_node", None) is None:
             return tuple(_tensor(value) for value in whole)
+        if str(options.get("method", "MLE")).upper() != "MLE":
+            raise NotDifferentiableError(f"{self.name}.fit: method='MM' has no gradient; take the maximum likelihood")
         from autodiff.implicit import root
 
         names = [*self.shapes, "loc", "scale"]
@@ -409,8 +464,21 @@ class Continuous(_Named):
 # --- what the rows need ---------------------------------------------------------------------------------------------
 
 
+def _log_t_low(z: Any, df: Any) -> Any:
+    """The logarithm of the probability above ``z`` far to the right."""
+    parts = -log1p_square(z / np.sqrt(df)), -log1p_square(np.sqrt(df) / z)
+    return _log_beta_low(0.5 * df, 0.5, np.exp(parts[0]), *parts) - log(2)
+
+
+def _log_f(upper: bool, z: Any, n: Any, d: Any) -> Any:
+    ratio = n * z / d
+    parts = np.log(ratio) - np.log1p(ratio), -np.log1p(ratio)
+    first, second = (parts[1], parts[0]) if upper else parts
+    return _log_beta_low(*((0.5 * d, 0.5 * n) if upper else (0.5 * n, 0.5 * d)), np.exp(first), first, second)
+
+
 def _t_logpdf(z: Any, df: Any) -> Any:
-    return -0.5 * (df + 1) * np.log1p(z * z / df) - 0.5 * np.log(df) - special.betaln(0.5 * df, 0.5)
+    return -0.5 * (df + 1) * log1p_square(z / np.sqrt(df)) - 0.5 * np.log(df) - special.betaln(0.5 * df, 0.5)
 
 
 def _t_entropy(df: Any) -> Any:
@@ -428,6 +496,37 @@ def _gamma_entropy(a: Any) -> Any:
 
 def _f_parts(z: Any, n: Any, d: Any) -> Any:
     return n * z / (n * z + d)
+
+
+def _far_or(log_x: Any, make: Formula, formula: Formula, *args: Any) -> Any:
+    """``make(log_x)`` where x is the first term of its series to all digits, which SciPy's inverses lose there."""
+    far = bare(log_x) < -40
+    if not np.any(far):
+        return formula(*args)
+    if np.all(far):
+        return make(log_x)
+    *shapes, q = args
+    return where(far, make(where(far, log_x, -40.0)), formula(*shapes, where(far, 0.5, q)))
+
+
+def _log_beta_end(a: Any, b: Any, q: Any) -> Any:
+    """``log x`` with ``betainc(a, b, x) = q`` where x is small."""
+    return (np.log(q) + np.log(a) + special.betaln(a, b)) / a
+
+
+def _beta_ppf(a: Any, b: Any, q: Any) -> Any:
+    return _far_or(_log_beta_end(a, b, q), np.exp, special.betaincinv, a, b, q)
+
+
+def _beta_isf(a: Any, b: Any, q: Any) -> Any:
+    return _far_or(_log_beta_end(b, a, q), lambda log_rest: 1 - np.exp(log_rest), special.betainccinv, a, b, q)
+
+
+def _t_ppf(q: Any, df: Any) -> Any:
+    low = bare(q) < 0.5
+    log_x = _log_beta_end(0.5 * df, 0.5, 2 * where(low, q, 1 - q))
+    make = lambda log_x: where(low, -1.0, 1.0) * np.exp(0.5 * (np.log(df) - log_x))
+    return _far_or(log_x, make, special.stdtrit, df, q)
 
 
 def _f_inverse(own: Formula, other: Formula) -> Formula:
@@ -561,18 +660,19 @@ beta = Continuous(
     "beta",
     lambda z, a, b: special.xlogy(a - 1, z) + special.xlog1py(b - 1, -z) - special.betaln(a, b),
     lambda z, a, b: special.betainc(a, b, z),
-    lambda q, a, b: special.betaincinv(a, b, q),
-    lambda q, a, b: special.betainccinv(a, b, q),
+    lambda q, a, b: _beta_ppf(a, b, q),
+    lambda q, a, b: _beta_isf(a, b, q),
     lambda a, b: a / (a + b),
     lambda a, b: a * b / ((a + b) ** 2 * (a + b + 1)),
     _beta_entropy,
     shapes="a b",
     support=(0.0, 1.0),
     sf=lambda z, a, b: special.betaincc(a, b, z),
+    tails=(lambda z, a, b: _log_beta(False, a, b, z), lambda z, a, b: _log_beta(True, a, b, z)),
 )
 cauchy = Continuous(
     "cauchy",
-    lambda z: -log(pi) - np.log1p(z * z),
+    lambda z: -log(pi) - log1p_square(z),
     lambda z: np.arctan2(1.0, -z) / pi,
     _cauchy_ppf,
     lambda q: -_cauchy_ppf(q),
@@ -593,6 +693,7 @@ chi2 = Continuous(
     shapes="df",
     support=_HALF_LINE,
     sf=lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
+    tails=(lambda z, df: _log_gamma_low(0.5 * df, 0.5 * z), lambda z, df: _log_gamma_high(0.5 * df, 0.5 * z)),
 )
 expon = Continuous(
     "expon",
@@ -617,8 +718,8 @@ f = Continuous(
         - special.betaln(0.5 * n, 0.5 * d)
     ),
     lambda z, n, d: special.betainc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
-    _f_inverse(special.betaincinv, special.betainccinv),
-    _f_inverse(special.betainccinv, special.betaincinv),
+    _f_inverse(_beta_ppf, _beta_isf),
+    _f_inverse(_beta_isf, _beta_ppf),
     lambda n, d: _from(d, 2, lambda d: d / (d - 2), np.inf),
     _f_var,
     lambda n, d: (
@@ -630,6 +731,7 @@ f = Continuous(
     shapes="dfn dfd",
     support=_HALF_LINE,
     sf=lambda z, n, d: special.betaincc(0.5 * n, 0.5 * d, _f_parts(z, n, d)),
+    tails=(lambda z, n, d: _log_f(False, z, n, d), lambda z, n, d: _log_f(True, z, n, d)),
 )
 gamma = Continuous(
     "gamma",
@@ -643,6 +745,7 @@ gamma = Continuous(
     shapes="a",
     support=_HALF_LINE,
     sf=lambda z, a: special.gammaincc(a, z),
+    tails=(lambda z, a: _log_gamma_low(a, z), lambda z, a: _log_gamma_high(a, z)),
 )
 gumbel_r = Continuous(
     "gumbel_r",
@@ -655,6 +758,7 @@ gumbel_r = Continuous(
     lambda: _EULER + 1,
     sf=lambda z: -np.expm1(-np.exp(-z)),
     logcdf=lambda z: -np.exp(-z),
+    tails=(None, lambda z: -z),
 )
 halfnorm = Continuous(
     "halfnorm",
@@ -682,6 +786,7 @@ invgamma = Continuous(
     support=_HALF_LINE,
     open=True,
     sf=lambda z, a: special.gammainc(a, 1 / z),
+    tails=(lambda z, a: _log_gamma_high(a, 1 / z), lambda z, a: _log_gamma_low(a, 1 / z, -np.log(z))),
 )
 laplace = Continuous(
     "laplace",
@@ -693,6 +798,7 @@ laplace = Continuous(
     lambda: 2.0,
     lambda: log(2) + 1,
     sf=lambda z: _laplace_half(z, True),
+    tails=(lambda z: z - log(2), lambda z: -z - log(2)),
 )
 logistic = Continuous(
     "logistic",
@@ -762,19 +868,21 @@ rayleigh = Continuous(
     lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
     support=_HALF_LINE,
     sf=lambda z: np.exp(-0.5 * z * z),
+    tails=(lambda z: 2 * np.log(z) - log(2), None),
     logsf=lambda z: -0.5 * z * z,
 )
 t = Continuous(
     "t",
     _t_logpdf,
     lambda z, df: special.stdtr(df, z),
-    lambda q, df: special.stdtrit(df, q),
-    lambda q, df: -special.stdtrit(df, q),
+    _t_ppf,
+    lambda q, df: -_t_ppf(q, df),
     lambda df: where(bare(df) > 1, 0.0, np.inf),
     _t_var,
     _t_entropy,
     shapes="df",
     sf=lambda z, df: special.stdtr(df, -z),
+    tails=(lambda z, df: _log_t_low(-z, df), _log_t_low),
 )
 uniform = Continuous(
     "uniform",
@@ -811,6 +919,7 @@ weibull_min = Continuous(
     shapes="c",
     support=_HALF_LINE,
     sf=lambda z, c: np.exp(-(z**c)),
+    tails=(lambda z, c: c * np.log(z), None),
     logsf=lambda z, c: -(z**c),
 )
 
@@ -834,6 +943,8 @@ class Discrete(_Named):
         The greatest count for the shape parameters, as arrays; infinity if there is none.
     valid : callable
         Where the shape parameters, as arrays, are allowed.
+    tails : (callable or None, callable or None)
+        The logarithms of ``cdf`` and ``sf`` where these leave the range of floating point.
 
     Examples
     --------
@@ -854,8 +965,10 @@ class Discrete(_Named):
         valid: Part,
         least: int = 0,
         most: Part = lambda *a: np.inf,
+        tails: tuple[Part | None, Part | None] = (None, None),
     ) -> None:
         parts: Any = logpmf, cdf, sf, mean, var, most, valid
+        self._tails = tails
         self.name, self.shapes, self._least = name, shapes.split(), least
         self._logpmf, self._cdf, self._sf, self._mean, self._var, self._most, self._valid = parts
 
@@ -902,11 +1015,13 @@ class Discrete(_Named):
 
     def logcdf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of at most ``k``."""
-        return self._apply(lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a)), -np.inf, 0.0, k, args, loc, named)  # type: ignore[no-any-return]
+        formula = lambda *a: _log_of_smaller(self._cdf(*a), self._sf(*a), self._tails[0], a)
+        return self._apply(formula, -np.inf, 0.0, k, args, loc, named)  # type: ignore[no-any-return]
 
     def logsf(self, k: ArrayLike, *args: object, loc: ArrayLike = 0, **named: object) -> Tensor:
         """The logarithm of the probability of more than ``k``."""
-        return self._apply(lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a)), 0.0, -np.inf, k, args, loc, named)  # type: ignore[no-any-return]
+        formula = lambda *a: _log_of_smaller(self._sf(*a), self._cdf(*a), self._tails[1], a)
+        return self._apply(formula, 0.0, -np.inf, k, args, loc, named)  # type: ignore[no-any-return]
 
     def _scipys(self, method: str, q: Any, args: Any, loc: Any, named: Any) -> Any:
         there = getattr(getattr(require("scipy.stats"), self.name), method)
@@ -990,6 +1105,7 @@ binom = Discrete(
     shapes="n p",
     valid=_whole_and_share,
     most=lambda n, p: n,
+    tails=(lambda k, n, p: _log_beta(True, k + 1, n - k, p), lambda k, n, p: _log_beta(False, k + 1, n - k, p)),
 )
 bernoulli = Discrete(
     "bernoulli",
@@ -1012,6 +1128,7 @@ geom = Discrete(
     shapes="p",
     valid=lambda p: (p > 0) & (p <= 1),
     least=1,
+    tails=(None, lambda k, p: k * np.log1p(-p)),
 )
 nbinom = Discrete(
     "nbinom",
@@ -1028,6 +1145,7 @@ nbinom = Discrete(
     lambda n, p: n * (1 - p) / p**2,
     shapes="n p",
     valid=lambda n, p: (n > 0) & (p > 0) & (p <= 1),
+    tails=(lambda k, n, p: _log_beta(False, n, k + 1, p), lambda k, n, p: _log_beta(True, n, k + 1, p)),
 )
 poisson = Discrete(
     "poisson",
@@ -1038,6 +1156,7 @@ poisson = Discrete(
     lambda mu: mu,
     shapes="mu",
     valid=lambda mu: mu >= 0,
+    tails=(lambda k, mu: _log_gamma_high(k + 1, mu), lambda k, mu: _log_gamma_low(k + 1, mu)),
 )
 
 

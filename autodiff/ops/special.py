@@ -25,6 +25,7 @@ from autodiff.ops.stable import (
     bessel_i,
     fractions_of_mills,
     gaussian_of,
+    log1p_square,
     logistic_density_of,
     of,
     sigmoid_of,
@@ -222,10 +223,10 @@ def register() -> None:
 
     # The t distribution, by P(T > |x|) = I_q(df / 2, 1 / 2) / 2 with q = df / (df + x^2).
     def t_density(df: Any, x: Any) -> Any:
-        return np.exp(-0.5 * (df + 1) * np.log1p(x * x / df) - 0.5 * np.log(df) - s.betaln(0.5 * df, 0.5))
+        return np.exp(-0.5 * (df + 1) * log1p_square(x / np.sqrt(df)) - 0.5 * np.log(df) - s.betaln(0.5 * df, 0.5))
 
     def t_slope(df: Any, x: Any) -> Any:
-        q = df / (df + x * x)
+        q = np.exp(-log1p_square(x / np.sqrt(df)))
         return -np.sign(bare(x)) * 0.25 * of(in_shapes, 0.5 * df, 0.5, q, 1, 0) - x / (2 * df) * t_density(df, x)
 
     define(

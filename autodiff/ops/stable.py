@@ -24,6 +24,7 @@ __all__ = [
     "bessel_i",
     "direction",
     "gaussian",
+    "log1p_square",
     "logistic_density",
     "one_minus_square",
     "over_square",
@@ -465,3 +466,12 @@ def fractions_of_mills(z: Any, count: int) -> list[Any]:
         if k <= count:
             found.append(r)
     return found[::-1]
+
+
+def log1p_square(z: Any) -> Any:
+    """``log(1 + z^2)``, also where the square leaves the range."""
+    large = np.abs(bare(z)) > 2.0 ** (np.finfo(bare(z).dtype).maxexp // 3)
+    if not np.any(large):
+        return np.log1p(z * z)
+    small = np.where(large, 0.0, z)
+    return np.where(large, 2 * np.log(np.abs(np.where(large, z, 1.0))), np.log1p(small * small))

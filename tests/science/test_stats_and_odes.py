@@ -222,6 +222,78 @@ def test_far_tails_and_outside_the_support():
         ours.gamma.pdf(1.0)
 
 
+# Where a probability leaves the range of floating point: its logarithm and the slopes of that in the point and in the
+# first shape parameter (of counts the last), by mpmath at 60 digits.
+BEYOND = [
+    ("gamma", (1000.0,), "logcdf", 1.0, -5913.127178988828, 999.000999998002, -6.908256194646819),
+    ("gamma", (0.1,), "logsf", 900.0, -908.3758663326175, -1.0009988924524853, 17.227258477915942),
+    ("chi2", (10000.0,), "logsf", 20000.0, -1539.442048676369, -0.25009994009975517, 0.3467235120823044),
+    ("invgamma", (2.5,), "logcdf", 0.001, -989.9215503273734, 998501.49924888, 6.205599136589516),
+    ("beta", (200.0, 300.0), "logcdf", 0.001, -1049.1669195546829, 199702.19342837547, -5.994970216138081),
+    ("beta", (300.0, 200.0), "logsf", 0.999, -1049.1669195546829, -199702.1934283753, 0.5104973701233715),
+    ("t", (10000.0,), "logsf", 80.0, -2478.535007385303, -48.78810585367494, -0.05224567939678315),
+    ("t", (3.0,), "logcdf", -1e200, -1381.4533323573828, 3e-200, -459.60789860724844),
+    ("t", (3.0,), "logpdf", 1e200, -1840.8717386675237, -4e-200, None),
+    ("f", (3.0, 7.0), "logsf", 1e200, -1607.998923087336, -3.5e-200, -0.4318528194400547),
+    ("weibull_min", (3.0,), "logcdf", 1e-120, -828.9306334778564, 3e120, -276.3102111592855),
+    ("rayleigh", (), "logcdf", 1e-200, -921.7271843781783, 2e200, None),
+    ("gumbel_r", (), "logsf", 800.0, -800.0, -1.0, None),
+    ("laplace", (), "logcdf", -800.0, -800.6931471805599, 1.0, None),
+    ("cauchy", (), "logpdf", 1e200, -922.1787670834677, -2e-200, None),
+    ("poisson", (5.0,), "logsf", 2000, -9998.637989444425, None, 399.2005007498717),
+    ("poisson", (2000.0,), "logcdf", 3, -1978.987551715977, None, -0.9985007503744372),
+    ("geom", (0.5,), "logsf", 3000, -2079.441541679836, None, -6000.0),
+    ("binom", (1000.0, 0.1), "logsf", 900, -1765.3326390896357, None, 8900.137135835566),
+]
+
+
+@pytest.mark.parametrize(("name", "shapes", "method", "x", "value", "slope", "in_shape"), BEYOND)
+def test_logarithms_of_tails_beyond_the_range(name, shapes, method, x, value, slope, in_shape):
+    f = getattr(getattr(ours, name), method)
+    both = f(np.array([x, 0.5]), *shapes)  # beside a point whose probability has digits
+    np.testing.assert_allclose([f(x, *shapes).item(), both[0].item()], value, rtol=1e-12)
+    assert np.isfinite(both[1].item())
+    i = len(shapes) - 1 if slope is None else 0
+    moved = lambda s: f(x, *shapes[:i], s, *shapes[i + 1 :])
+    for derivative in (ad.grad, ad.jacfwd):
+        if slope is not None:
+            np.testing.assert_allclose(derivative(lambda t: f(t, *shapes))(x), slope, rtol=1e-10)
+        if in_shape is not None:
+            np.testing.assert_allclose(derivative(moved)(shapes[i]), in_shape, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "q"),
+    [
+        ("beta", (2.0, 5.0), 1e-300),
+        ("beta", (0.5, 0.7), 1e-120),
+        ("t", (3.0,), 1e-180),
+        ("t", (1.5,), 1e-120),
+        ("f", (3.0, 7.0), 1e-280),
+    ],
+)
+def test_inverses_of_tiny_probabilities(name, shapes, q):
+    """SciPy's inverses of beta and t lose such points or give NaN; what they give must have that probability."""
+    one = getattr(ours, name)
+    x = one.ppf(q, *shapes).item()
+    np.testing.assert_allclose(one.logcdf(x, *shapes).item(), np.log(q), rtol=1e-12)
+    slope = ad.grad(lambda p: one.ppf(p, *shapes))(q)  # one over the density
+    np.testing.assert_allclose(np.log(slope), -one.logpdf(x, *shapes).item(), rtol=1e-12)
+    in_shape = ad.grad(lambda s: one.ppf(q, s, *shapes[1:]))(shapes[0])
+    along = ad.grad(lambda s: one.logcdf(x, s, *shapes[1:]))(shapes[0])
+    np.testing.assert_allclose(in_shape, -along * q * slope, rtol=1e-9)
+    if name != "beta":
+        np.testing.assert_allclose(one.logsf(one.isf(q, *shapes), *shapes).item(), np.log(q), rtol=1e-12)
+
+
+def test_fits_of_censored_data_and_of_moments():
+    data = np.array([0.3, 1.2, 0.7, 1.1])
+    known = theirs.CensoredData.right_censored(data, data > 1.0)
+    np.testing.assert_allclose([v.item() for v in ours.expon.fit(known, floc=0)], theirs.expon.fit(known, floc=0))
+    with pytest.raises(ad.core.errors.NotDifferentiableError, match="MM"):
+        ours.gamma.fit(ad.tensor(data, requires_grad=True), method="MM")
+
+
 def test_multivariate():
     alpha, shares = np.array([1.5, 2.0, 3.0]), np.array([[0.2, 0.5], [0.3, 0.1], [0.5, 0.4]])
     np.testing.assert_allclose(
