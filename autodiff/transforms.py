@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
@@ -928,7 +928,7 @@ def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[Arra
     return jvp(grad(f, tuple(range(len(args)))), args, vectors)[1]
 
 
-def checkpoint(f: Callable[..., object]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., object], *given: Never) -> Callable[..., Any]:
     """``f`` without the memory of its intermediate results: they are computed again during the backward pass.
 
     Parameters
@@ -956,4 +956,6 @@ def checkpoint(f: Callable[..., object]) -> Callable[..., Any]:
     """
     from autodiff.checkpointing import checkpointed
 
+    if given:
+        raise ArgumentError("checkpoint: takes the function alone and gives one; write checkpoint(f)(x)")
     return checkpointed(f)

@@ -145,18 +145,25 @@ class Sequential(_Chain):
         """Each module's output is the next one's input."""
         state = current_state()
         ordinary = state is None or not state.traced
-        for module in self._modules.values():
-            # What calling a module without hooks comes to; through its __call__ it takes more than twice as long (0.1
-            # us against 0.3).
-            if (
-                ordinary
-                and module.__class__.__call__ is _CALL
-                and not module._forward_hooks
-                and not module._forward_pre_hooks
-            ):
-                input = module.forward(input)
-            else:
-                input = module(input)
+        try:
+            for module in self._modules.values():
+                # What calling a module without hooks comes to; through its __call__ it takes more than twice as long
+                # (0.1 us against 0.3).
+                if (
+                    ordinary
+                    and module.__class__.__call__ is _CALL
+                    and not module._forward_hooks
+                    and not module._forward_pre_hooks
+                ):
+                    input = module.forward(input)
+                else:
+                    input = module(input)
+        except Exception as error:
+            if input is None:
+                raise ArgumentError(
+                    f"Sequential: {type(module).__name__} was given None; does what stands before it return its result?"
+                ) from error
+            raise
         return input  # type: ignore[return-value]
 
     def _like(self, items: list[tuple[str, Any]]) -> Sequential:

@@ -30,17 +30,18 @@ def _probability(name: str, values: dict[str, Any]) -> None:
         raise ArgumentError(f"{name}: p must be a probability, 0 <= p <= 1, got {values['p']}")
 
 
-def _strided(name: str, values: dict[str, Any]) -> None:
-    """Without a stride windows lie side by side."""
-    if values["stride"] is None:
-        values["stride"] = values["kernel_size"]
+def _windows(axes: int, sides: bool = True, tuples: bool = False) -> Any:
+    """Look at a window's options; with ``sides`` windows without a stride lie side by side."""
 
+    def ready(name: str, values: dict[str, Any]) -> None:
+        if sides and values["stride"] is None:
+            values["stride"] = values["kernel_size"]
+        for key, least in (("kernel_size", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
+            if values.get(key) is not None:
+                found = per_axis(name, key, values[key], axes, least)
+                values[key] = found if tuples else values[key]
 
-def _single(name: str, values: dict[str, Any]) -> None:
-    """As :func:`_strided`, each as a tuple of one."""
-    _strided(name, values)
-    for key, least in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
-        values[key] = per_axis(name, key, values[key], 1, least)
+    return staticmethod(ready)
 
 
 _PAIR, _SCORES, _TRIPLET = "input target", "input1 input2 target", "anchor positive negative"
@@ -114,11 +115,11 @@ ROWS: dict[str, Row] = {
     "TripletMarginWithDistanceLoss": _row(F.triplet_margin_with_distance_loss, _TRIPLET, keyword_only=True),
     # --- pictures and their channels
     "ChannelShuffle": _row(F.channel_shuffle),
-    "Fold": _row(F.fold),
+    "Fold": _row(F.fold, _ready=_windows(2, sides=False)),
     "LocalResponseNorm": _row(F.local_response_norm),
     "PixelShuffle": _row(F.pixel_shuffle),
     "PixelUnshuffle": _row(F.pixel_unshuffle),
-    "Unfold": _row(F.unfold),
+    "Unfold": _row(F.unfold, _ready=_windows(2, sides=False)),
     "Upsample": _row(F.interpolate, options=f"{_SIZES} mode align_corners recompute_scale_factor"),
     "UpsamplingBilinear2d": _row(
         F.interpolate,
@@ -148,16 +149,13 @@ for _n in (1, 2, 3):
     ROWS |= {
         f"AdaptiveAvgPool{_n}d": _row(_of("adaptive_avg_pool")),
         f"AdaptiveMaxPool{_n}d": _row(_of("adaptive_max_pool"), shown="output_size"),
-        f"AvgPool{_n}d": _row(_of("avg_pool"), shown=_WINDOW, _ready=staticmethod(_single if _n == 1 else _strided)),
-        f"LPPool{_n}d": _row(_of("lp_pool")),
+        f"AvgPool{_n}d": _row(_of("avg_pool"), shown=_WINDOW, _ready=_windows(_n, tuples=_n == 1)),
+        f"LPPool{_n}d": _row(_of("lp_pool"), _ready=_windows(_n, sides=False)),
         f"MaxPool{_n}d": _row(
-            _of("max_pool"),
-            options=_MAX,
-            shown="kernel_size stride padding dilation ceil_mode",
-            _ready=staticmethod(_strided),
+            _of("max_pool"), options=_MAX, shown="kernel_size stride padding dilation ceil_mode", _ready=_windows(_n)
         ),
         f"MaxUnpool{_n}d": _row(
-            _of("max_unpool"), "input indices output_size", _WINDOW, shown=_WINDOW, _ready=staticmethod(_strided)
+            _of("max_unpool"), "input indices output_size", _WINDOW, shown=_WINDOW, _ready=_windows(_n)
         ),
     }
 

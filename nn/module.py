@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -215,7 +216,11 @@ class Module:
             if not self._forward_hooks and not self._forward_pre_hooks:
                 state = current_state()
                 if state is None or not state.traced:
-                    return self.forward(*args, **kwargs)
+                    try:
+                        return self.forward(*args, **kwargs)
+                    except Exception as error:
+                        self._explain_none(error, args, kwargs)
+                        raise
             with scope(self.__dict__.get("_scope", type(self).__name__)):
                 for pre_hook in list(self._forward_pre_hooks.values()):
                     changed = pre_hook(self, args)
@@ -227,6 +232,16 @@ class Module:
                     if changed is not None:
                         out = changed
             return out
+
+    def _explain_none(self, error: Exception, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """A clearer error where a layer of ours failed at a None that it takes no argument for."""
+        if type(self).__module__.startswith("nn.") and any(v is None for v in (*args, *kwargs.values())):
+            taken = inspect.signature(self.forward)
+            for name, value in taken.bind_partial(*args, **kwargs).arguments.items():
+                if value is None and taken.parameters[name].default is not None:
+                    raise ArgumentError(
+                        f"{type(self).__name__}: {name} is None; does the function that computed it return its result?"
+                    ) from error
 
     def register_forward_hook(self, hook: Callable[..., object]) -> Handle:
         """Run ``hook(module, args, output)`` after every forward; a result that is not None replaces the output."""

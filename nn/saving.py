@@ -78,7 +78,9 @@ def save(module: Module | Mapping[str, object], path: str | Path) -> None:
     True
     """
     if not isinstance(module, Module | Mapping):
-        raise ArgumentError(f"save {path}: give a module or its state_dict(), got a {type(module).__name__}")
+        where = "" if isinstance(path, Module | Mapping) else f" {path}"
+        hint = "" if where else "; write save(module, path)"
+        raise ArgumentError(f"save{where}: give a module or its state_dict(), got a {type(module).__name__}{hint}")
     save_file(module if isinstance(module, Mapping) else module.state_dict(), path)
 
 
@@ -107,6 +109,12 @@ def load(module: Module, path: str | Path, strict: bool = True) -> tuple[list[st
     FileNotFoundError
         If there is none.
     """
+    if not isinstance(module, Module):
+        swapped = isinstance(path, Module)
+        raise ArgumentError(
+            f"load: the first argument is a module, got a {type(module).__name__}; "
+            + ("write load(module, path)" if swapped else "load_file(path) gives the arrays alone")
+        )
     return module.load_state_dict(load_file(path), strict=strict)
 
 

@@ -113,6 +113,25 @@ class Option:
         self.default, self.test, self.words, self.kw_only, self.init = default, test, words, kw_only, init
 
 
+class _InGroups:
+    """Stands for an option on the class: its values are in the parameter groups."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _told(self, optimizer: object, value: str) -> str:
+        return (
+            f"{type(optimizer).__name__} has no attribute {self.name!r}: options stand in the groups; write"
+            f" for group in optimizer.param_groups: group[{self.name!r}]{value}"
+        )
+
+    def __get__(self, optimizer: object, owner: object) -> Any:
+        raise AttributeError(self._told(optimizer, ""))
+
+    def __set__(self, optimizer: object, value: object) -> None:
+        raise ArgumentError(self._told(optimizer, f" = {value!r:.40}"))
+
+
 def option(
     default: T, allowed: tuple[Callable[[T], bool], str] | None = None, *, kw_only: bool = False, init: bool = True
 ) -> T:
@@ -200,7 +219,7 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
         for name in own:
-            delattr(cls, name)  # the values stand in the groups
+            setattr(cls, name, _InGroups(name))
         written = cls.__doc__ or ""
         cls.__doc__ = Derived(lambda kind: _doc(kind, written))  # type: ignore[assignment]
         if own:

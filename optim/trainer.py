@@ -237,9 +237,10 @@ class Trainer(Generic[Net]):
         Parameters
         ----------
         train, validation : (inputs, targets), or iterable of batches
-            Arrays of equal length; integer targets are classes. Several inputs are a tuple, or a dict by the names of
-            the model's arguments; further entries go to the loss. A dict has the key ``"targets"``. For an
-            ``objective`` or a ``training_step`` any tree of arrays will do.
+            Arrays of equal length; integer targets are classes: (N,) for scores (N, C), (N, T, ...) for (N, C, T, ...)
+            or (N, T, ..., C). Accuracy is over all that the loss does not ignore. Several inputs are a tuple, or a dict
+            by the names of the model's arguments; further entries go to the loss. A dict has the key ``"targets"``.
+            For an ``objective`` or a ``training_step`` any tree of arrays will do.
             Or batches of that form, ready: an ``nn.DataLoader`` or PyTorch's, a list of batches, an iterator (for one
             epoch), or a function that returns one.
         epochs : int, optional
@@ -370,10 +371,13 @@ class Trainer(Generic[Net]):
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         bar.update(1)
-        told = {"accuracy": f"{self._correct / self._seen:.3f}"} if self._are_classes else {}
+        told = {"accuracy": f"{self._accuracy():.3f}"} if self._are_classes else {}
         rate = self.optimizer.param_groups[0]["lr"]
         bar.set_postfix(loss=f"{value:.4f}", **told, lr=f"{rate:.2g}", refresh=False)
         return any([callback.on_step(self) for callback in self.callbacks if hasattr(callback, "on_step")])
+
+    def _accuracy(self) -> float:
+        return self._correct / self._seen if self._are_classes and self._seen else math.nan
 
     def _loss_of(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """The loss of a batch, the model's scores and the targets; None where there are none."""
@@ -397,30 +401,29 @@ class Trainer(Generic[Net]):
     def _step(self, parts: list[Any]) -> float:
         """One optimiser step on the batches of ``parts``, each with its size and where it is from; their mean loss."""
         if self.training_step is not None:
-            self._seen += parts[0][1]
             return self._noted(self.training_step(self, parts[0][0]))
         total = sum(size for _, size, _ in parts)
         if isinstance(self.optimizer, LBFGS):
-            met: list[tuple[float, int]] = []
+            met: list[tuple[float, int, int]] = []
 
             def closure() -> float:
                 met.append(self._gradients(parts, total))
                 return met[-1][0]
 
             self.optimizer.step(closure)
-            mean, correct = met[0]
+            mean, correct, judged = met[0]
         else:
-            mean, correct = self._gradients(parts, total)
+            mean, correct, judged = self._gradients(parts, total)
             (self.optimizer if self._team is None else self._team.optimizer).step()
-        self._seen += total
+        self._seen += judged
         self._correct += correct
         return mean
 
-    def _gradients(self, parts: list[Any], total: int) -> tuple[float, int]:
-        """Compute the gradients of the mean loss of ``parts``; this loss, and how many of all examples are hits."""
+    def _gradients(self, parts: list[Any], total: int) -> tuple[float, int, int]:
+        """Compute the gradients of the mean loss of ``parts``; this loss, how many targets are hit, of how many."""
         self.optimizer.zero_grad()
         mean = 0.0
-        correct = 0
+        correct = judged = 0
         for batch, size, mine in parts:
             loss, scores, targets = self._loss_of(batch)
             value = float(loss.item())
@@ -434,21 +437,22 @@ class Trainer(Generic[Net]):
             # What this part is of the whole, so that the sum is the mean over all examples, whatever the sizes.
             weight = (size if self._team is None else len(mine)) / total
             mean += weight * value
-            hits = _hits(scores, targets)
+            hits = _hits(scores, targets, self.loss)
             self._are_classes = self._are_classes or hits is not None
-            correct += hits or 0
+            correct, judged = (correct, judged) if hits is None else (correct + hits[0], judged + hits[1])
             if self._team is not None:
                 weight *= self._team.size
             (loss if weight == 1 else loss * weight).backward()
             self._check_gradients(batch, mine)
         if self._team is not None:
-            mean, correct = self._team.total(mean), int(self._team.total(correct))
+            mean = self._team.total(mean)
+            correct, judged = int(self._team.total(correct)), int(self._team.total(judged))
             self._team.average_gradients()
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        return mean, correct
+        return mean, correct, judged
 
     def _noted(self, given: Any) -> float:
         """What a training_step returned, as a loss; numbers by name are kept, and their sum is the loss."""
@@ -504,7 +508,7 @@ class Trainer(Generic[Net]):
             self._team.average_buffers()
         history.steps.append(self._epoch_steps)
         history.learning_rate.append(float(self.optimizer.param_groups[0]["lr"]))
-        history.train_accuracy.append(self._correct / self._seen if self._are_classes else math.nan)
+        history.train_accuracy.append(self._accuracy())
         if held_out is not None:
             loss, accuracy = self.evaluate(held_out)
             history.validation_loss.append(loss)
@@ -561,7 +565,7 @@ class Trainer(Generic[Net]):
             raise ArgumentError("evaluate: a training_step tells no loss of data that are held out; use callbacks")
         held, self.model = self.model, self._judged()
         was_training = getattr(self.model, "training", False)
-        total, count, correct = 0.0, 0, 0
+        total, count, correct, judged = 0.0, 0, 0, 0
         classes = True
         try:
             self.model.eval()
@@ -571,15 +575,15 @@ class Trainer(Generic[Net]):
                     loss, scores, targets = self._loss_of(batch)
                     total += float(loss.item()) * n
                     count += n
-                    hits = _hits(scores, targets)
+                    hits = _hits(scores, targets, self.loss)
                     classes = hits is not None
-                    correct += hits or 0
+                    correct, judged = (correct, judged) if hits is None else (correct + hits[0], judged + hits[1])
             self.model.train(was_training)
         finally:
             self.model = held
         if not count:
             raise ArgumentError("evaluate: the data are empty")
-        return total / count, correct / count if classes else math.nan
+        return total / count, correct / judged if classes and judged else math.nan
 
     @overload
     def predict(  # type: ignore[overload-overlap]
@@ -846,14 +850,16 @@ class Trainer(Generic[Net]):
         scores = self._scores(rows(inputs, slice(0, 1)))
         if not isinstance(targets, np.ndarray):
             return held
-        self._are_classes = _hits(scores, targets[:1]) is not None
-        if self._are_classes:
-            classes = scores.shape[1]
-            wrong = ((targets < 0) | (targets >= classes)) & (targets != getattr(self.loss, "ignore_index", -1))
+        axis = _class_axis(scores, targets[:1], self.loss)
+        self._are_classes = axis is not None
+        if axis is not None:
+            classes = scores.shape[axis]
+            wrong = ((targets < 0) | (targets >= classes)) & (targets != _ignored(self.loss))
             if wrong.any():
-                at = int(np.argmax(wrong))
+                at = tuple(int(i) for i in np.argwhere(wrong)[0])
                 raise ArgumentError(
-                    f"fit: {name} target {int(targets[at])} at index {at} is no class; the model gives {classes} scores"
+                    f"fit: {name} target {int(targets[at])} at index {', '.join(map(str, at))} is no class; the model"
+                    f" gives {classes} scores"
                 )
         return held
 
@@ -928,13 +934,38 @@ def _told(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def _hits(scores: Any, y: Any) -> int | None:
-    """How many examples have their largest score at their class; None if these are no scores of classes."""
+def _ignored(loss: Any) -> int:
+    """The target that the loss leaves out; -100 unless it says otherwise, as for a cross entropy."""
+    given = getattr(loss, "keywords", {}).get("ignore_index", -100)  # of a functools.partial
+    return int(getattr(loss, "ignore_index", given))
+
+
+def _class_axis(scores: Any, y: Any, loss: Any) -> int | None:
+    """The axis of the classes: of scores (N, C) 1; for targets (N, T, ...) PyTorch's 1, or the last one. None if these
+    are no scores of classes, or a loss that is no cross entropy was given as many classes as places, which tells not.
+    """
     if not isinstance(scores, Tensor) or not isinstance(y, np.ndarray | Tensor):
         return None
-    if y.dtype.kind not in "iu" or y.ndim != 1 or scores.ndim != 2 or scores.shape[1] < 2:
+    if y.dtype.kind not in "iu" or y.ndim < 1 or scores.ndim != y.ndim + 1:
         return None
-    return int((scores._array.argmax(axis=1) == (y._array if isinstance(y, Tensor) else y)).sum())
+    second, last = scores.shape[:1] + scores.shape[2:] == y.shape, scores.shape[:-1] == y.shape
+    known = hasattr(loss, "ignore_index") or getattr(loss, "__name__", "") in ("cross_entropy", "nll_loss")
+    if second and last and y.ndim > 1 and not known:
+        return None
+    axis = 1 if second else scores.ndim - 1
+    return axis if (second or last) and scores.shape[axis] > 1 else None
+
+
+def _hits(scores: Any, y: Any, loss: Any) -> tuple[int, int] | None:
+    """How many targets are the class of the largest score, and of how many, without those that the loss ignores; None
+    if these are no scores of classes.
+    """
+    axis = _class_axis(scores, y, loss)
+    if axis is None:
+        return None
+    targets = y._array if isinstance(y, Tensor) else y
+    judged = targets != _ignored(loss)
+    return int(((scores._array.argmax(axis=axis) == targets) & judged).sum()), int(judged.sum())
 
 
 @dataclasses.dataclass

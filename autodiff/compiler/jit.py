@@ -466,7 +466,10 @@ def jit(
     function: None = None, *, state: object = (), static_argnames: str | Sequence[str] = ()
 ) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
-    function: Callable[..., Any] | None = None, *, state: object = (), static_argnames: str | Sequence[str] = ()
+    function: Callable[..., Any] | None = None,
+    *given: object,
+    state: object = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Any:
     """A pure function, run once for each combination of shapes and dtypes, and from then on one list of NumPy calls.
 
@@ -505,6 +508,8 @@ def jit(
     >>> [slope(np.zeros(2)).tolist() for _ in range(2)]
     [[0.0, 0.0], [0.0, 0.0]]
     """
+    if given:
+        raise ArgumentError("jit: takes the function alone and gives one; write jit(f)(x)")
     if function is None:
         return lambda f: jit(f, state=state, static_argnames=static_argnames)
     if not callable(function):

@@ -139,7 +139,9 @@ def compile(function: Callable[P, R], *, check: bool = False, fallback: bool = T
 def compile(
     function: None = None, *, check: bool = False, fallback: bool = True
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile(function: Callable[..., Any] | None = None, *, check: bool = False, fallback: bool = True) -> Any:
+def compile(
+    function: Callable[..., Any] | None = None, *given: object, check: bool = False, fallback: bool = True
+) -> Any:
     """A step that computes what it computes without, bit for bit, with NumPy's work prepared.
 
     Parameters
@@ -180,6 +182,8 @@ def compile(function: Callable[..., Any] | None = None, *, check: bool = False, 
     >>> bool(losses[-1] < 0.01 * losses[0]), step.recordings, step.replays
     (True, 1, 49)
     """
+    if given:
+        raise ArgumentError("compile: takes the function alone and gives one; write compile(f)(x)")
     if function is None:
         return lambda f: compile(f, check=check, fallback=fallback)
     if not callable(function):

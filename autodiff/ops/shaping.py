@@ -336,7 +336,12 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return roll_.function(a, shift, axis)
 
 
-def _parts(name: str, arrays: Any) -> list[Any]:
+def _parts(name: str, arrays: Any, axis: Any = None) -> list[Any]:
+    if getattr(axis, "ndim", 0):
+        raise ArgumentError(
+            f"{name}: axis is an integer, got a {type(axis).__name__} of shape {axis.shape}; give the arrays in one"
+            f" list: {name}([a, b])"
+        )
     if hasattr(arrays, "_node"):
         return list(arrays)
     if not isinstance(arrays, (list, tuple, np.ndarray)):
@@ -375,7 +380,7 @@ def concatenate(
     array([3.])
     """
     _no_out("concatenate", out)
-    result = concatenate_.function(*_parts("concatenate", arrays), axis=axis)
+    result = concatenate_.function(*_parts("concatenate", arrays, axis), axis=axis)
     return result if dtype is None else result.astype(dtype)
 
 
@@ -390,7 +395,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None, ca
     (2,)
     """
     _no_out("stack", out)
-    parts = _parts("stack", arrays)
+    parts = _parts("stack", arrays, axis)
     shapes = {np.shape(bare(part)) for part in parts}
     if len(shapes) > 1:
         raise ShapeError(f"stack: all arrays must have one shape, got {sorted(shapes)}")

@@ -289,3 +289,43 @@ def test_misuse_is_named():
         nn.BatchNorm1d(3)(np.ones((2, 4)))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = layer.nothing
+
+
+class Forgets(nn.Module):
+    def forward(self, x):
+        nn.functional.relu(x)
+
+
+_SCORES = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: nn.Linear(3, 2)(None), "Linear: input is None; does the function"),
+        (lambda: nn.LSTM(3, 2)(None), "LSTM: input is None"),
+        (lambda: nn.ReLU()(Forgets()(_SCORES)), "ReLU: input is None"),
+        (lambda: nn.MSELoss()(_SCORES, None), "MSELoss: target is None"),
+        (lambda: nn.CrossEntropyLoss()(input=None, target=np.zeros(2, int)), "CrossEntropyLoss: input is None"),
+        (lambda: nn.Sequential(Forgets(), nn.Linear(3, 2))(_SCORES), "Sequential: Linear was given None; does what"),
+        (lambda: nn.load("net.npz", nn.Linear(3, 2)), r"load: .* got a str; write load\(module, path\)"),
+        (lambda: nn.load("net.npz", "net.npz"), r"load_file\(path\) gives the arrays alone"),
+        (lambda: nn.save("net.npz", nn.Linear(3, 2)), r"save: .*; write save\(module, path\)"),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d: kernel_size must be an integer of at least 1"),
+        (lambda: nn.MaxPool1d(2, stride=0), "MaxPool1d: stride must be"),
+        (lambda: nn.AvgPool3d((2, 2)), "AvgPool3d: kernel_size must be an integer of at least 1, or 3 of them"),
+        (lambda: nn.LPPool2d(2, -1), "LPPool2d: kernel_size"),
+        (lambda: nn.MaxUnpool2d(0), "MaxUnpool2d: kernel_size"),
+        (lambda: nn.Unfold((2, 0)), "Unfold: kernel_size"),
+        (lambda: nn.Fold((4, 4), 2, padding=-1), "Fold: padding"),
+    ],
+)
+def test_a_beginners_mistakes_are_told_with_what_to_do(call, words):
+    with pytest.raises(ArgumentError, match=words):
+        call()
+
+
+def test_a_none_that_a_layer_may_be_given_hides_no_other_error():
+    with pytest.raises(ShapeError, match="LSTM"):
+        nn.LSTM(3, 2)(np.ones((4, 5), np.float32), None)
+    assert nn.Identity()(None) is None

@@ -560,3 +560,13 @@ def test_a_copy_of_model_and_optimiser_goes_on_as_they_do(name: str, pickled: bo
         optimizer.state_dict()["state"].values(), copied[1].state_dict()["state"].values(), strict=True
     ):
         assert all(np.array_equal(state[key], other[key]) for key in state)
+
+
+def test_an_option_set_as_an_attribute_is_refused_with_the_loop_that_sets_it():
+    optimizer = optim.SGD([autodiff.tensor([1.0], requires_grad=True)], lr=0.1)
+    with pytest.raises(ArgumentError, match=r"SGD has no attribute 'lr': .* group\['lr'\] = 0\.5"):
+        optimizer.lr = 0.5
+    with pytest.raises(AttributeError, match=r"group\['momentum'\]"):
+        optimizer.momentum  # noqa: B018
+    optimizer.note = "mine"
+    assert optimizer.param_groups[0]["lr"] == 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -586,3 +587,57 @@ def test_curves_show_themselves_in_a_notebook_without_a_magic_line() -> None:
     interactive = pytest.importorskip("IPython.core.formatters")
     assert interactive.DisplayFormatter().format(t.history.plot())[0]["image/png"]
     assert "<table>" in interactive.DisplayFormatter().format(t.history)[0]["text/html"]
+
+
+class Tagger(nn.Module):
+    def __init__(self, last):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.words, self.scores, self.last = nn.Embedding(5, 16, generator=rng), nn.Linear(16, 5, generator=rng), last
+
+    def forward(self, tokens):
+        scores = self.scores(self.words(tokens))
+        return scores if self.last else scores.transpose(0, 2, 1)
+
+
+def flat_loss(scores, targets):
+    return nn.functional.cross_entropy(scores.reshape(-1, 5), targets.reshape(-1))
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["arrays", "batches"])
+@pytest.mark.parametrize(
+    ("last", "loss", "ignored"),
+    [
+        (False, nn.CrossEntropyLoss(), -100),
+        (False, nn.functional.cross_entropy, -100),
+        (False, nn.CrossEntropyLoss(ignore_index=2), 2),
+        (True, flat_loss, -100),
+    ],
+)
+def test_accuracy_of_tokens_is_over_all_that_the_loss_does_not_ignore(last, loss, ignored, ready):
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(0, 5, (8, 6))
+    targets = np.where(rng.random((8, 6)) < 0.3, ignored, rng.integers(0, 5, (8, 6)))
+    net = Tagger(last)
+    trainer = optim.Trainer(net, loss, optim.SGD(net.parameters(), lr=1e-9), progress=False)
+    data = [(tokens[:4], targets[:4]), (tokens[4:], targets[4:])] if ready else (tokens, targets)
+    said = net(tokens).data.argmax(-1 if last else 1)
+    expected = (said == targets)[targets != ignored].mean()
+    history = trainer.fit(data, data, epochs=1, batch_size=3)
+    assert history.train_accuracy[-1] == pytest.approx(expected)
+    assert history.validation_accuracy[-1] == pytest.approx(expected)
+    assert trainer.evaluate(data)[1] == pytest.approx(expected)
+
+
+def test_accuracy_is_not_guessed_where_classes_and_places_cannot_be_told_apart():
+    net = Tagger(last=True)
+    tokens = np.zeros((4, 5), int)
+    trainer = optim.Trainer(net, flat_loss, optim.SGD(net.parameters(), lr=0.1), progress=False)
+    assert math.isnan(trainer.evaluate((tokens, tokens))[1])
+
+
+def test_a_token_that_is_no_class_is_named():
+    net = Tagger(last=False)
+    trainer = optim.Trainer(net, nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=0.1), progress=False)
+    with pytest.raises(ArgumentError, match=r"train target 7 at index 1, 2 is no class; the model gives 5 scores"):
+        trainer.fit((np.zeros((2, 3), int), np.array([[0, 0, 0], [0, 0, 7]])))

@@ -346,3 +346,19 @@ def test_integers_within_a_tree_are_refused_and_beside_it_allowed():
     with pytest.raises(DTypeError, match="argument 0 holds bool"):
         ad.jacobian(lambda m: m * 1.0)(np.array([True]))
     assert ad.grad(lambda p, n: p["a"][0] * n)({"a": [3.0]}, 2)["a"] == [2.0]
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "jit", "compile"])
+def test_a_function_and_its_argument_together_are_refused_with_the_form_that_works(name):
+    with pytest.raises(ArgumentError, match=rf"{name}: .* write {name}\(f\)\(x\)"):
+        getattr(ad, name)(np.sin, np.ones(2))
+
+
+@pytest.mark.parametrize("join", [np.stack, np.concatenate, ad.stack, ad.concatenate])
+def test_arrays_that_are_not_in_a_list_are_refused_with_the_form_that_works(join):
+    t = ad.tensor(np.ones((2, 3)))
+    with pytest.raises(
+        ArgumentError, match=r"axis is an integer, got a Tensor of shape .* give the arrays in one list"
+    ):
+        join(t, t)
+    assert join((t, t), axis=ad.tensor(1)).size == 12
