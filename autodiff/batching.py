@@ -12,7 +12,8 @@ rule instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -238,9 +239,9 @@ def _aligned(values: Any) -> list[Any]:
 
 
 def each(value: Any, i: int) -> Any:
-    """Cotangent ``i`` of every batch inside nested lists, tuples and dicts."""
+    """Cotangent ``i`` of every batch inside nested lists, tuples and dicts; of a batch of none, one of ones."""
     if value.__class__ is Batched:
-        return value.array[i]
+        return value.array[i] if len(value.array) else np.ones(value.array.shape[1:], value.array.dtype)[()]
     if isinstance(value, (list, tuple)):
         parts = [each(v, i) for v in value]
         return tuple(parts) if isinstance(value, tuple) else parts
@@ -264,10 +265,15 @@ def count(value: Any) -> int | None:
 def _loop(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     n = count([args, kwargs])
     assert n is not None
-    results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(n)]
+    results = [function(*each(tuple(args), i), **each(kwargs, i)) for i in range(max(n, 1))]
     if isinstance(results[0], (list, tuple)):
-        return _rebuilt(results[0], [Batched(np.stack(parts)) for parts in zip(*results, strict=True)])
-    return Batched(np.stack(results))
+        return _rebuilt(results[0], [_stacked(parts, n) for parts in zip(*results, strict=True)])
+    return _stacked(results, n)
+
+
+def _stacked(parts: Sequence[Any], n: int) -> Batched:
+    """Results of a batch of ``n``; where that is none, one tells their shape."""
+    return Batched(np.stack(parts)[:n])
 
 
 def shifted_index(index: Any) -> Any:
@@ -338,12 +344,17 @@ def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
     return handler
 
 
+def _flat(array: Any) -> Any:
+    """Each of a batch as one axis; there may be none."""
+    return array.reshape(len(array), prod(array.shape[1:]))
+
+
 def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
     def handler(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         if out is not None:
             raise Unbatchable
         if axis is None:
-            return Batched(function(a.array.reshape(len(a.array), -1), axis=1))
+            return Batched(function(_flat(a.array), axis=1))
         return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1))
 
     return handler
@@ -426,7 +437,7 @@ def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, **kwargs: Any) -> 
         raise Unbatchable
     parts = _parts(arrays)
     if axis is None:
-        return Batched(np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1))
+        return Batched(np.concatenate(list(map(_flat, parts)), axis=1))
     return Batched(np.concatenate(parts, axis=normalize_axis_index(axis, parts[0].ndim - 1) + 1))
 
 
@@ -447,7 +458,7 @@ def _flip(m: Any, axis: Any = None) -> Any:
 
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
-        return Batched(np.roll(a.array.reshape(len(a.array), -1), shift, axis=1).reshape(a.array.shape))
+        return Batched(np.roll(_flat(a.array), shift, axis=1).reshape(a.array.shape))
     places = _axes(axis, a.ndim)
     return Batched(np.roll(a.array, shift, places if isinstance(axis, (tuple, list)) else places[0]))
 
@@ -459,7 +470,7 @@ def _matmul(x: Any, y: Any) -> Any:
     right = np.expand_dims(y, 1) if column else y
     if left.__class__ is Batched and right.__class__ is not Batched and right.ndim == 2:
         # One product over the rows of all cotangents.
-        flat = np.matmul(left.array.reshape(-1, left.shape[-1]), right)
+        flat = np.matmul(left.array.reshape(prod(left.array.shape[:-1]), left.shape[-1]), right)
         out = flat.reshape(left.array.shape[:-1] + (right.shape[-1],))
     else:
         out = np.matmul(*_aligned([left, right]))
@@ -535,11 +546,8 @@ def _one_by_one(g: Any, apply: Callable[[Any], Any]) -> Any:
     n = count(g)
     if n is None:
         return None
-    results = [apply(each(g, i)) for i in range(n)]
-    return [
-        None if results[0][k] is None else Batched(np.stack([row[k] for row in results]))
-        for k in range(len(results[0]))
-    ]
+    results = [apply(each(g, i)) for i in range(max(n, 1))]
+    return [None if results[0][k] is None else _stacked([row[k] for row in results], n) for k in range(len(results[0]))]
 
 
 backward.above.one_by_one = _one_by_one

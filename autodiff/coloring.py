@@ -500,7 +500,7 @@ def _pulled(out: Any, inputs: list[Any], seeds: Any) -> Any:
     parts = [
         np.zeros((len(seeds), x.size), x.dtype)
         if g is None
-        else np.broadcast_to(g.array if is_batched(g) else g, (len(seeds), *x.shape)).reshape(len(seeds), -1)
+        else np.broadcast_to(g.array if is_batched(g) else g, (len(seeds), *x.shape)).reshape(len(seeds), x.size)
         for g, x in zip(found, inputs, strict=True)
     ]
     return np.concatenate(parts, axis=1)

@@ -10,6 +10,7 @@ basis functions).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -371,7 +372,7 @@ class CubicSpline(PPoly):
             extrapolate = "periodic" if periodic else True
         if periodic and not np.allclose(values._array[0], values._array[-1], rtol=1e-15, atol=1e-15):
             raise ArgumentError("CubicSpline: periodic data must have equal values at both ends")
-        flat = values.reshape(x.size, -1)  # type: ignore[union-attr]
+        flat = values.reshape(x.size, math.prod(values.shape[1:]))  # type: ignore[union-attr]
         slopes = _periodic_slopes(x, flat) if periodic else _spline_slopes(x, flat, *_ends(bc_type, values))
         super().__init__(_hermite(x, values, slopes.reshape(values.shape)), x, extrapolate, axis)
 
@@ -614,7 +615,7 @@ def make_interp_spline(
     parts = _basis(knots, k, nodes, piece)
     rows = [np.arange(nodes.size) + len(first)] * (k + 1)
     columns = [piece + j for j in range(k + 1)]
-    flat = values.reshape(nodes.size, -1)
+    flat = values.reshape(nodes.size, math.prod(values.shape[1:]))
     right = [flat]
     for conditions, end, start, row in ((first, 0, 0, 0), (last, -1, n - k - 1, len(first) + nodes.size)):
         for i, (order, value) in enumerate(conditions, row):
@@ -881,7 +882,7 @@ class RBFInterpolator:
         spread = shaping.broadcast_to(_floats(smoothing), (n,))
         k = len(self._powers)
         matrix = np.block([[kernels + np.diag(spread), polynomials], [polynomials.T, np.zeros((k, k))]])
-        right = data.reshape(n, -1)
+        right = data.reshape(n, math.prod(data.shape[1:]))
         try:
             self._coefficients = np.linalg.solve(matrix, shaping.concatenate([right, np.zeros((k, right.shape[1]))]))
         except np.linalg.LinAlgError as error:

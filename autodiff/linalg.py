@@ -262,6 +262,8 @@ def lu_solve(
         raise ShapeError(f"lu_solve: factors of shape {packed.shape} for a right side of shape {right.shape}")
     if trans not in (0, 1, 2):
         raise ArgumentError(f"lu_solve: trans must be 0, 1 or 2, got {trans!r}")
+    if not ((pivots >= 0) & (pivots < packed.shape[0])).all():
+        raise ArgumentError(f"lu_solve: pivots name rows of a matrix {packed.shape}, got {pivots.tolist()}")
     order = np.arange(packed.shape[0])
     for row, other in enumerate(pivots):
         order[[row, other]] = order[[other, row]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class _Lanes:
         """An input with lanes, repeated where it has none."""
         value = self.inputs[i]
         return value if self.laned[i] else shaping.broadcast_to(value, (self.n, *np.shape(bare_of(value))))
+
+    def flat(self, i: int) -> Any:
+        """An input with lanes, each of one axis; there may be none."""
+        value = self.everywhere(i)
+        return shaping.reshape(value, (self.n, prod(np.shape(bare_of(value))[1:])))
 
 
 def _over_lanes(op: Any, inputs: Sequence[Any], lower: Sequence[Any], attrs: dict[str, Any], level: Any) -> Any:
@@ -186,7 +192,7 @@ def _reduced(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
 
 def _along(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     if attrs.get("axis") is None:
-        return record(op, [shaping.reshape(given.inputs[0], (given.n, -1))], {**attrs, "axis": 1})
+        return record(op, [given.flat(0)], {**attrs, "axis": 1})
     return record(op, given.inputs, {**attrs, "axis": normalize_axis_index(attrs["axis"], given.ndim(0)) + 1})
 
 
@@ -217,17 +223,17 @@ def _rolled(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
     axis, x = attrs.get("axis"), given.inputs[0]
     if axis is None:
         shape = np.shape(bare_of(x))
-        flat = record(op, [shaping.reshape(x, (given.n, -1))], {**attrs, "axis": 1})
+        flat = record(op, [given.flat(0)], {**attrs, "axis": 1})
         return shaping.reshape(flat, shape)
     places = _axes(axis, given.ndim(0))
     return record(op, [x], {**attrs, "axis": places if isinstance(axis, (tuple, list)) else places[0]})
 
 
 def _concatenated(op: Any, given: _Lanes, attrs: dict[str, Any]) -> Any:
-    parts = [given.everywhere(i) for i in range(len(given.inputs))]
-    axis = attrs.get("axis", 0)
+    axis, places = attrs.get("axis", 0), range(len(given.inputs))
     if axis is None:
-        return record(op, [shaping.reshape(part, (given.n, -1)) for part in parts], {"axis": 1})
+        return record(op, list(map(given.flat, places)), {"axis": 1})
+    parts = list(map(given.everywhere, places))
     return record(op, parts, {"axis": normalize_axis_index(axis, given.ndim(0)) + 1})
 
 
@@ -408,10 +414,14 @@ def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike =
             outs, rebuild_out, with_lanes = _at_once(f, moved, axes, rebuild, level)
             looped[:] = level.looped
         except Unbatchable:
-            if not n:
-                raise
             looped[:] = ["the whole function"]
-            outs, rebuild_out, with_lanes = _one_by_one(f, moved, axes, rebuild, n)
+            if not n:  # one of ones tells the results' shapes
+                moved = [
+                    leaf if axis is None else np.ones((1, *leaf.shape[1:]), leaf.dtype)
+                    for leaf, axis in zip(moved, axes, strict=True)
+                ]
+            outs, rebuild_out, with_lanes = _one_by_one(f, moved, axes, rebuild, max(n, 1))
+            outs = [out[:n] for out in outs]
         places = _leaf_axes("out_axes", out_axes, rebuild_out(outs))
         results = []
         for out, laned, axis in zip(outs, with_lanes, places, strict=True):

@@ -82,7 +82,7 @@ class Pattern:
 
 def _columns_last(array: Any) -> Any:
     """A batch of vectors or matrices (B, n[, k]) as one matrix (n, B k), for one call of a library."""
-    return np.moveaxis(array, 0, 1).reshape(array.shape[1], -1)
+    return np.moveaxis(array, 0, 1).reshape(array.shape[1], array[:, :1].size)
 
 
 def _each_column(function: Callable[[Any], Any], b: Any) -> Any:

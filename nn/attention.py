@@ -203,7 +203,7 @@ class MultiheadAttention(Module):
             zero = Tensor(np.zeros((1, 1, self.embed_dim), k.dtype))
             k, v = _append(k, zero), _append(v, zero)
         mask = self._mask(count, length, keys, key_padding_mask, attn_mask, is_causal, q.dtype)
-        q, k, v = (x.reshape(count, -1, self.num_heads, self.head_dim).swapaxes(1, 2) for x in (q, k, v))
+        q, k, v = (x.reshape(count, x.shape[1], self.num_heads, self.head_dim).swapaxes(1, 2) for x in (q, k, v))
         p = self.dropout if self.training else 0.0
         weights = None
         if need_weights:

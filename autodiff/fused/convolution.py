@@ -309,7 +309,7 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
             return found
     lay = lay.lengthened()
     # One output channel per group (depthwise) makes an outer product, which BLAS and so matmul are slow at.
-    multiply = np.matmul if o > groups else np.multiply
+    multiply = np.multiply if o == groups else np.matmul
     out = np.empty((n, c, *geo.inputs), dtype)
     upstream: Any = None
     for images in _batches(n, c * prod(geo.kernel) * lay.area * g.itemsize):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     shape, sizes = x.shape, weight.shape
     if len(shape) != 2:
         _check(x, weight, bias)
-        y, (rows, _, _) = linear_forward(x.reshape(-1, shape[-1]), weight, bias)
+        y, (rows, _, _) = linear_forward(x.reshape(prod(shape[:-1]), shape[-1]), weight, bias)
         return y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
     if len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
         _check(x, weight, bias)
@@ -92,7 +93,7 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     need_x, need_weight, need_bias = needs
     dx = None
     if g.ndim != 2:
-        g = g.reshape(-1, len(weight))
+        g = g.reshape(prod(shape[:-1]), len(weight))
     if need_x:
         dx = g.dot(weight) if rows.size < _FILLED else np.matmul(g, weight)
         if len(shape) != 2:
@@ -102,7 +103,7 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
 
 
 def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    lead, n, m = draw.shape(min_ndim=0, max_ndim=2), draw.integer(1, 4), draw.integer(1, 4)
+    lead, n, m = draw.shape(min_ndim=0, max_ndim=2), draw.integer(0, 4), draw.integer(0, 4)
     bias = draw.array((m,)) if draw.boolean() else None
     return (draw.array((*lead, n)), draw.array((m, n)), bias), {}
 
@@ -118,7 +119,7 @@ linear = Fused(
 
 
 def _rows(x: Any) -> Any:
-    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else np.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
 # The three lines of linear_backward.

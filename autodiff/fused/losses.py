@@ -71,7 +71,7 @@ def cross_entropy_composed(
     below, others = from_largest(rows, 1)
     log_p = below - np.log1p(np.sum(others, axis=1, keepdims=True))
     if rows_target is None:
-        q = class_rows(target) * (1 - label_smoothing) + label_smoothing / classes
+        q = class_rows(target) * (1 - label_smoothing) + label_smoothing / max(classes, 1)
         losses = -np.sum((q if weight is None else q * weight) * log_p, axis=1)
         divisor: Any = losses.shape[0]
     else:
@@ -79,7 +79,7 @@ def cross_entropy_composed(
         losses = -factor * log_p[np.arange(len(place)), place]
         if label_smoothing:
             spread = np.sum(log_p if weight is None else log_p * weight, axis=1) * (rows_target != ignore_index)
-            losses = losses * (1 - label_smoothing) - spread * (label_smoothing / classes)
+            losses = losses * (1 - label_smoothing) - spread * (label_smoothing / max(classes, 1))
         divisor = np.sum(factor)
     if reduction == "none":
         return np.reshape(losses, shape)
@@ -228,7 +228,7 @@ def cross_entropy_forward(
         place, factor = picked(flat, weight, ignore_index, rows.dtype)
         chosen = shifted[np.arange(n), place]
         if label_smoothing:
-            even = np.full(classes, label_smoothing / classes, rows.dtype)
+            even = np.full(classes, label_smoothing / max(classes, 1), rows.dtype)
             if weight is not None:
                 even *= weight
             spread = shifted @ even

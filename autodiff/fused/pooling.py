@@ -111,6 +111,12 @@ def _lowest(dtype: Any) -> Any:
     return dtype.type(-np.inf) if dtype.kind == "f" else np.iinfo(dtype).min
 
 
+def _flat_windows(windows: Any, axes: int) -> Any:
+    """Windows (..., *sizes) of so many axes as one last axis."""
+    shape = windows.shape
+    return np.reshape(windows, (*shape[: len(shape) - axes], prod(shape[len(shape) - axes :])))
+
+
 def _first_largest(windows: Any) -> Any:
     """The first of the largest elements along the last axis."""
     from autodiff.dispatch import bare
@@ -285,7 +291,7 @@ def adaptive_max_pool_composed(x: Any, *, output_size: Any) -> Any:
     """
     sizes = _sizes("adaptive_max_pool", x.shape, output_size)
     index = _even_windows(x.shape[2:], sizes)
-    return _first_largest(np.reshape(x[(slice(None), slice(None), *index)], (*x.shape[:2], *sizes, -1)))
+    return _first_largest(_flat_windows(x[(slice(None), slice(None), *index)], len(sizes)))
 
 
 def _sizes(name: str, shape: tuple[int, ...], output_size: Any) -> tuple[int, ...]:
@@ -325,7 +331,7 @@ def adaptive_max_pool_forward(x: Any, *, output_size: Any) -> tuple[Any, Any]:
     planes = x.reshape(*x.shape[:2], prod(x.shape[2:]))
     place = np.argmax(planes[..., flat], axis=-1)
     where = np.take_along_axis(np.broadcast_to(flat, (*place.shape, flat.shape[-1])), place[..., None], axis=-1)[..., 0]
-    out = np.take_along_axis(planes, where.reshape(*x.shape[:2], -1), axis=-1)
+    out = np.take_along_axis(planes, where.reshape(*x.shape[:2], prod(sizes)), axis=-1)
     return out.reshape(where.shape), (where, x.shape)
 
 

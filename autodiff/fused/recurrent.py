@@ -13,6 +13,7 @@ Shapes: T times, N sequences, H hidden units; P units of the state that is hande
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -322,7 +323,7 @@ def lstm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any,
     if needs[3]:
         dweight = _weight_gradient(dgates, states, state, reverse)
     if arrived is not None and needs[4]:
-        dprojection = np.matmul(arrived.reshape(-1, state.shape[1]).T, (o * u).reshape(-1, h))
+        dprojection = np.matmul(_rows(arrived).T, _rows(o * u))
     return dgates, dh, d, dweight, dprojection
 
 
@@ -344,8 +345,12 @@ def _lstm_return(dstates: Any, dcell: Any, acts: Any, before: Any, u: Any, weigh
 
 
 def _weight_gradient(dgates: Any, states: Any, state: Any, reverse: bool) -> Any:
-    flat = dgates.reshape(-1, dgates.shape[-1])
-    return np.matmul(flat.T, _before(states, state, reverse).reshape(-1, state.shape[1]))
+    return np.matmul(_rows(dgates).T, _rows(_before(states, state, reverse)))
+
+
+def _rows(array: Any) -> Any:
+    """(T, N, ...) as a matrix with a row for each time and example; there may be nothing in one."""
+    return array.reshape(array.shape[0] * array.shape[1], math.prod(array.shape[2:]))
 
 
 def _before(states: Any, first: Any, reverse: bool) -> Any:
@@ -560,8 +565,8 @@ def gru_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, 
         np.multiply(dh, z[t], out=through)
         np.matmul(db.reshape(n, 3 * h), weight, out=dh)
         dh += through
-    rows = factors.reshape(-1, 3 * h)
-    dweight = np.matmul(rows.T, before.reshape(-1, h)) if needs[2] else None
+    rows = _rows(factors)
+    dweight = np.matmul(rows.T, _rows(before)) if needs[2] else None
     dbias = rows.sum(axis=0) if needs[3] else None
     dgates = None
     if needs[0]:
@@ -661,8 +666,7 @@ def rnn_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, 
         else:
             np.copyto(da, dh, where=da > 0)  # selected, not multiplied: what is infinite must not leak
         np.matmul(da, weight, out=dh)
-    h = state.shape[1]
-    dweight = np.matmul(dgates.reshape(-1, h).T, _before(states, state, reverse).reshape(-1, h)) if needs[2] else None
+    dweight = _weight_gradient(dgates, states, state, reverse) if needs[2] else None
     return dgates, dh, dweight
 
 

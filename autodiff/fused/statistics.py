@@ -84,15 +84,19 @@ def channel_sums(x: Any) -> Any:
     """Sums over all axes but the second: (C,)."""
     if x.ndim == 2:
         return column_sums(x)
-    return column_sums(np.add.reduce(x.reshape(*x.shape[:2], -1), axis=2))
+    return column_sums(np.add.reduce(x.reshape(_flat(x)), axis=2))
 
 
 def channel_products(x: Any, y: Any) -> Any:
     """Sums of products over all axes but the second: (C,)."""
     if x.ndim == 2:
         return column_products(x, y)
-    flat = (*x.shape[:2], -1)
-    return column_sums(np.vecdot(x.reshape(flat), y.reshape(flat)))
+    return column_sums(np.vecdot(x.reshape(_flat(x)), y.reshape(_flat(x))))
+
+
+def _flat(x: Any) -> tuple[int, int, int]:
+    """The shape with one axis behind the channels; there may be no rows."""
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
 
 
 def channel_moments(x: Any) -> tuple[Any, Any, Any]:

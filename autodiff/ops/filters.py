@@ -51,12 +51,15 @@ def _slide(x: Any, w: Any) -> Any:
 
 
 def _slide_back(g: Any, out: Any, x: Any, w: Any) -> Any:
+    if 0 in w.shape:
+        return np.zeros(x.shape, g.dtype)
     edges = [(k - 1, k - 1) for k in w.shape]
     return of(slide, np.pad(g, edges) if edges else g, np.flip(w))
 
 
 def _slide_weights(g: Any, out: Any, x: Any, w: Any) -> Any:
-    return np.reshape(np.stack([np.sum(g * part) for _, part in _taps(x, w)]), w.shape)
+    shares = [np.sum(g * part) for _, part in _taps(x, w)]
+    return np.reshape(np.stack(shares) if shares else np.zeros(0), w.shape)
 
 
 def _sample_slide(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -102,11 +105,12 @@ def _all_pole_v(g: Any, out: Any, v: Any, a: Any) -> Any:
 def _all_pole_a(g: Any, out: Any, v: Any, a: Any) -> Any:
     s, n = _all_pole_v(g, out, v, a), out.shape[-1]
     # Only what a coefficient reaches: a NaN elsewhere has nothing to do with it.
-    return np.stack([-np.sum(s[..., min(k, n) :] * out[..., : max(n - k, 0)]) for k in range(1, a.shape[0] + 1)])
+    shares = [-np.sum(s[..., min(k, n) :] * out[..., : max(n - k, 0)]) for k in range(1, a.shape[0] + 1)]
+    return np.stack(shares) if shares else np.zeros(0)
 
 
 def _all_pole_tangent(t: Any, out: Any, v: Any, a: Any) -> Any:
-    moved = sum(t[k - 1] * _delayed(out, k) for k in range(1, a.shape[0] + 1))
+    moved = sum((t[k - 1] * _delayed(out, k) for k in range(1, a.shape[0] + 1)), np.zeros(out.shape))
     return of(all_pole, -moved, a)
 
 

@@ -10,11 +10,12 @@ yet have different gradients. :func:`matrix_function` is told the function and h
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, NotDifferentiableError, ShapeError
@@ -584,6 +585,8 @@ _SPAN_ONLY = (
 
 
 def _span_only_rule(g: Any, out: Any, q: Any) -> Any:
+    if q.ndim < 2:
+        return g
     turning = np.matmul(np.conjugate(np.swapaxes(bare(q), -1, -2)), bare(_c(g)))
     turning = turning - np.conjugate(np.swapaxes(turning, -1, -2))
     if np.max(np.abs(turning), initial=0.0) > 1e4 * np.finfo(turning.dtype).eps * np.max(np.abs(bare(g)), initial=0.0):
@@ -602,7 +605,7 @@ def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
     if q.shape[-1] == 1 and q.dtype.kind != "c":
         return t
     # Any turn of the columns within their span, that is any skew matrix on the right.
-    turn = np.cos(1.0 + np.arange(q.shape[-1] ** 2)).reshape(q.shape[-1], -1)
+    turn = np.cos(1.0 + np.arange(q.shape[-1] ** 2)).reshape(q.shape[-1], q.shape[-1])
     skew = turn - turn.T
     if q.dtype.kind == "c":
         skew = skew + 1j * (turn + turn.T)
@@ -724,6 +727,8 @@ def svdvals(x: Any, /) -> Any:
 
 
 def _qr_rule(g: Any, out: Any, x: Any) -> Any:
+    if not np.size(bare(x)):
+        return x  # whose gradient has no elements either
     (gq, gr), (q, r) = g, out
     gq, gr = _c(gq), _c(gr)
     m = np.matmul(r, _h(gr)) - np.matmul(_h(gq), q)
@@ -734,6 +739,8 @@ def _qr_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 def _qr(x: Any) -> tuple[Any, Any]:
+    if x.shape[-2] < x.shape[-1]:
+        raise ShapeError(f"qr: a wide matrix, {x.shape}, goes by its first columns")
     q, r = np.linalg.qr(x)
     return q, r
 
@@ -747,6 +754,8 @@ def _qr_tangent(t: Any, out: Any, x: Any) -> Any:
     # With Y = Q' T R^-1: dR R^-1 is upper triangular with a real diagonal and Q' dQ is skew, so the strict lower
     # triangle of Y tells the skew part.
     q, r = out
+    if not np.size(bare(x)):
+        return q, r
     y = np.matmul(t, np.linalg.inv(r))
     inner = np.matmul(_h(q), y)
     low = np.tril(inner, -1)
@@ -911,7 +920,13 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     return inv.function(x.reshape(rows, -1)).reshape(*x.shape[ind:], *x.shape[:ind])
 
 
+def _within(x: Any, axis: Any) -> Any:
+    """An axis, or all, which a number has none of; NumPy's reductions take one of a number."""
+    return axis if axis is None else normalize_axis_tuple(axis, x.ndim)
+
+
 def _norm2(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    axis = _within(x, axis)
     # Scaled by the largest entry, so that squares neither overflow nor vanish.
     size = np.max(np.abs(x), axis=axis, keepdims=True, initial=0.0)
     safe = np.where((size == 0) | ~np.isfinite(size), 1, size)
@@ -944,7 +959,7 @@ norm2 = P("norm2", _norm2, _norm2_rule, sample=_sample_norm, label="‖ ‖", ta
 
 
 def _norm_p(x: Any, order: float, axis: Any = None, keepdims: bool = False) -> Any:
-    size = np.abs(x)
+    axis, size = _within(x, axis), np.abs(x)
     largest = np.max(size, axis=axis, keepdims=True, initial=0.0)
     safe = np.where((largest == 0) | ~np.isfinite(largest), 1, largest)
     with np.errstate(divide="ignore"):
@@ -1049,7 +1064,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         return _vector_norm(t, ord, reductions._axis(axis), keepdims)
     axes = tuple(range(t.ndim)) if axis is None else tuple(normalize_axis_index(a, t.ndim) for a in axis)
     rest = tuple(i for i in range(t.ndim) if i not in axes)
-    flat = t.transpose(*rest, *axes).reshape(*(t.shape[i] for i in rest), -1)
+    flat = t.transpose(*rest, *axes).reshape(*(t.shape[i] for i in rest), math.prod(t.shape[i] for i in axes))
     result = _vector_norm(flat, ord, -1, False)
     return shaping.expand_dims(result, axes) if keepdims else result
 

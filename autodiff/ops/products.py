@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -41,12 +42,13 @@ def _matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
         return np.matmul(np.swapaxes(x, -1, -2), np.expand_dims(g, -1))[..., 0]
     if y.ndim == 2 and x.ndim > 2:
         # One matrix for the whole batch: a single product over all rows instead of one per batch entry and a sum.
-        return np.matmul(np.transpose(np.reshape(x, (-1, x.shape[-1]))), np.reshape(g, (-1, g.shape[-1])))
+        rows = prod(x.shape[:-1])
+        return np.matmul(np.transpose(np.reshape(x, (rows, x.shape[-1]))), np.reshape(g, (rows, g.shape[-1])))
     return np.matmul(np.swapaxes(x, -1, -2), g)
 
 
 def _sample_matmul(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    n, k, m, b = (draw.integer(1, 3) for _ in range(4))
+    n, k, m, b = (draw.integer(0, 3) for _ in range(4))
     left, right = draw.choice(
         (
             ((n, k), (k, m)),
@@ -147,8 +149,19 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 # --- einsum -----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
+def _diagonals(inputs: tuple[str, ...]) -> tuple[int, ...]:
+    """Which operands have two axes of one name."""
+    return tuple(place for place, labels in enumerate(inputs) if len(set(labels)) < len(labels))
+
+
 def _einsum(*operands: Any, subscripts: tuple[tuple[str, ...], str]) -> Any:
     inputs, output = subscripts
+    for place in _diagonals(inputs):
+        shape = operands[place].shape
+        if len(set(zip(inputs[place], shape, strict=True))) > len(set(inputs[place])):
+            # NumPy reads past the end where one of the lengths is 0.
+            raise ShapeError(f"einsum: {inputs[place]!r} names axes of different lengths alike in an operand {shape}")
     if len(operands) == 2:
         found = _by_matmul(inputs[0], inputs[1], output, operands[0], operands[1])
         if found is not None:

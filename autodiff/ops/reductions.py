@@ -73,7 +73,7 @@ def _others_product(x: Any, axis: Any) -> Any:
     )
     rest = tuple(a for a in range(x.ndim) if a not in axes)
     moved = np.transpose(x, rest + axes)
-    flat = np.reshape(moved, (*(x.shape[a] for a in rest), -1))
+    flat = np.reshape(moved, (*(x.shape[a] for a in rest), prod_of(x.shape[a] for a in axes)))
     n = flat.shape[-1]
     left, right = [flat[..., 0] * 0 + 1], [flat[..., 0] * 0 + 1]
     for i in range(n - 1):

@@ -45,11 +45,18 @@ def _in_lapack_dtype(x: Any) -> Any:
     return x.astype({"e": np.float32, "g": np.float64, "G": np.complex128}.get(x.dtype.char, x.dtype), copy=False)
 
 
+def _square(name: str, x: Any) -> None:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{name}: needs square matrices, got shape {x.shape}")
+
+
 def _expm(x: Any) -> Any:
+    _square("expm", x)
     return require("scipy.linalg").expm(np.ascontiguousarray(_in_lapack_dtype(x)))
 
 
 def _sqrtm(x: Any) -> Any:
+    _square("sqrtm", x)
     # SciPy before 1.14 returns complex numbers in a precision that LAPACK does not have.
     return _in_lapack_dtype(require("scipy.linalg").sqrtm(_in_lapack_dtype(x)))
 
@@ -81,7 +88,7 @@ def expm(A: Any) -> Any:
     array([[1., 0.],
            [0., 1.]])
     """
-    return expm_.function(A)
+    return expm_.function(A if np.ndim(bare(A)) else np.reshape(A, (1, 1)))
 
 
 def _sqrtm_rule(g: Any, out: Any, x: Any) -> Any:
@@ -163,6 +170,8 @@ def solve_triangular(
 
 
 def _sylvester(a: Any, b: Any, q: Any) -> Any:
+    _square("solve_sylvester", a)
+    _square("solve_sylvester", b)
     return require("scipy.linalg").solve_sylvester(*(_in_lapack_dtype(part) for part in (a, b, q)))
 
 
@@ -228,7 +237,8 @@ def _diagonals(lower: int, upper: int, n: int) -> list[tuple[int, slice, slice]]
     LAPACK's storage.
     """
     return [
-        (k, slice(max(-k, 0), n - max(k, 0)), slice(max(k, 0), n + min(k, 0))) for k in range(upper, -lower - 1, -1)
+        (k, slice(min(max(-k, 0), n), max(n - max(k, 0), 0)), slice(min(max(k, 0), n), max(n + min(k, 0), 0)))
+        for k in range(upper, -lower - 1, -1)
     ]
 
 
@@ -327,6 +337,8 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Any:
 
 
 def _lu_packed(a: Any, order: Any) -> Any:
+    if order.shape[-1] != a.shape[-2] or not ((order >= 0) & (order < a.shape[-2])).all():
+        raise ArgumentError(f"lu_packed: an order of shape {order.shape} is none of the rows of a matrix {a.shape}")
     if not a.size:
         return a
     left, right = require("scipy.linalg").lu(_in_lapack_dtype(a), p_indices=True)[1:]

@@ -531,7 +531,7 @@ def _pad(x: Any, pad_width: Any, value: Any = 0) -> Any:
 
 
 def _pad_rule(g: Any, out: Any, x: Any, pad_width: Any, value: Any = 0) -> Any:
-    return g[tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=True))]
+    return g[tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=False))]
 
 
 def _sample_pad(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -561,6 +561,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         For another mode, or for one constant per side.
     """
     x = _tensor(array)
+    if not x.ndim:
+        return x.copy()  # there is nothing to pad
     if isinstance(pad_width, dict):
         given = {normalize_axis_index(axis, x.ndim): width for axis, width in pad_width.items()}
         pad_width = [given.get(axis, 0) for axis in range(x.ndim)]

@@ -10,6 +10,7 @@ import gc
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -499,18 +500,31 @@ def _first_alone(a: Any) -> Any:
     return a.reshape(-1)[:1].reshape(())
 
 
+def _with_extent(a: Any, n: int, size: int) -> Any:
+    """An array with all axes of length ``n`` cut to ``size``."""
+    return a[tuple(slice(size) if length == n else slice(None) for length in a.shape)]
+
+
 @law
 def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Inputs without elements, or without axes, have gradients of their own shape, or are refused in plain words."""
-    for cut in (emptied, _first_alone):
+    """Inputs without elements, without axes, or with no or one element along some axes are refused in plain words, or
+    have gradients of their own shape.
+    """
+    extents = sorted({n for a in args if isinstance(a, np.ndarray) for n in a.shape})
+    cuts: list[Callable[[Any], Any]] = [emptied, _first_alone]
+    cuts += [partial(_with_extent, n=n, size=size) for n in extents for size in (0, 1) if size < n]
+    for cut in cuts:
         small = [cut(a) if isinstance(a, np.ndarray) and a.size else a for a in args]
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's "mean of empty slice"
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's "mean of empty slice"
+            try:
                 call = _Call(op, small, kwargs)
+            except (AutodiffError, ValueError, IndexError, RuntimeError):
+                continue
+            try:
                 found = call.pull(call.seeds(_rng()))
-        except (AutodiffError, ValueError, IndexError):
-            continue
+            except NotDifferentiableError:
+                continue
         for leaf, g in zip(call.leaves, found, strict=True):
             assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
                 f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"

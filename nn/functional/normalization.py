@@ -398,6 +398,8 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     if size < 1:
         raise ArgumentError(f"local_response_norm: size must be positive, got {size}")
     n, c = x.shape[:2]
+    if not x.size:
+        return x * 1
     squares = np.pad((x * x).reshape(n, 1, c, -1), ((0, 0), (0, 0), (size // 2, (size - 1) // 2), (0, 0)))
     means = fused.avg_pool.function(squares, kernel_size=(size, 1), stride=1)
     return x / (means.reshape(x.shape) * alpha + k) ** beta  # type: ignore[no-any-return]

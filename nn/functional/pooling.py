@@ -268,7 +268,7 @@ def _unpool(
     if where.size and not 0 <= where.min() <= where.max() < total:
         raise ArgumentError(f"{name}: indices lie in [{where.min()}, {where.max()}]; the output has {total} places")
     rows = x.shape[0] * x.shape[1]
-    places = where.reshape(rows, -1) + total * np.arange(rows)[:, None]
+    places = where.reshape(rows, math.prod(where.shape[2:])) + total * np.arange(rows)[:, None]
     flat = Tensor(np.zeros(rows * total, x.dtype)).at[places.ravel()].set(x.reshape(-1))
     out = flat.reshape(*x.shape[:2], *sizes)
     return out[0] if single else out  # type: ignore[no-any-return]

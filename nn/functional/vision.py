@@ -307,7 +307,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     windows = windows[..., :: s[0], :: s[1], :: d[0], :: d[1]]
     n = len(lead)
     columns = windows.transpose(*range(n), n + 2, n + 3, n, n + 1)
-    return columns.reshape(*lead[:-1], lead[-1] * k[0] * k[1], -1)  # type: ignore[return-value]
+    return columns.reshape(*lead[:-1], lead[-1] * k[0] * k[1], prod(windows.shape[n : n + 2]))  # type: ignore[return-value]
 
 
 def fold(

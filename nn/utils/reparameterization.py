@@ -6,6 +6,7 @@ anew, so that gradients reach what it was computed from.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -82,7 +83,7 @@ class _SpectralNorm(_Computed):
 
     def _matrix(self, weight: Any) -> Any:
         weight = weight if self.dim == 0 else np.moveaxis(weight, self.dim, 0)
-        return weight.reshape(weight.shape[0], -1)
+        return weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
 
     def _unit(self, vector: Any) -> Any:
         return vector / max(float(np.linalg.norm(vector)), self.eps)

@@ -200,6 +200,29 @@ def test_the_table_names_every_layer() -> None:
     assert layers - set(LAYERS) == {"Module"}
 
 
+#: Their first axis is time, of which there must be some; or their other inputs stand in the table.
+ROWS_NEEDED = {"RNN", "GRU", "LSTM", "BCELoss", "CTCLoss"}
+
+
+@pytest.mark.filterwarnings("ignore:(Mean of empty slice|invalid value|Degrees of freedom)")
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - ROWS_NEEDED))
+def test_a_batch_without_rows_goes_there_and_back(name: str) -> None:
+    make, *inputs = LAYERS[name]
+    layer, r = make().eval(), np.random.default_rng(0)
+    full = [one(r) if callable(one) else r.normal(size=one).astype(np.float32) for one in inputs]
+    rows = len(full[0])
+    wanted = flat(layer(*full))
+    none = [array[:0] if len(array) == rows else array for array in full]
+    given = autodiff.tensor(none[0], requires_grad=True) if none[0].dtype.kind == "f" else none[0]
+    found = flat(layer(given, *none[1:]))
+    for out, other in zip(found, wanted, strict=True):
+        assert out.shape == ((0, *other.shape[1:]) if other.shape and len(other) == rows else other.shape)
+    total = sum(part.sum() for part in found if part.dtype.kind == "f")
+    if total.requires_grad:
+        total.backward()
+        assert given is none[0] or given.grad.shape == given.shape
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_equal_and_served(name: str) -> None:
     make, *inputs = LAYERS[name]

@@ -174,3 +174,22 @@ def test_tangents_of_vectors_that_are_arbitrary_are_pushed_example_by_example():
 def test_axes_are_numbers_and_arguments_come_in_a_call_of_their_own(given):
     with pytest.raises(ad.ArgumentError, match=r"write vmap\(f\)\(x\)"):
         ad.vmap(np.sin, *given)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.cumsum,
+        np.cumprod,
+        lambda x: np.roll(x, 1),
+        lambda x: np.concatenate([x, x], axis=None),
+        lambda x: np.sort(x, axis=None),
+        lambda x: np.linalg.norm(x),
+        lambda x: x.ravel()[::-1],
+    ],
+)
+def test_there_may_be_no_examples(f):
+    """NumPy's -1 in a shape says nothing of an array without elements."""
+    found = ad.vmap(f)(np.zeros((0, 2, 3)))
+    assert np.shape(found) == (0, *np.shape(f(np.zeros((2, 3)))))
+    assert np.shape(ad.vmap(ad.grad(lambda x: np.sum(f(x))))(np.zeros((0, 2, 3)))) == (0, 2, 3)
