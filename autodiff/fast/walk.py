@@ -33,9 +33,8 @@ class Pending:
     ----------
     reached : list
         The leaves that a gradient has reached.
-    ahead : list
-        The nodes that a gradient has reached outside of the order: the next to visit in a straight run, else too old
-        to matter.
+    older : list
+        The nodes that a gradient has reached and that are too old to lead to a target.
     shared : dict
         Of leaves whose first gradient somebody else may hold: that gradient.
     owned : set
@@ -43,10 +42,10 @@ class Pending:
         Anything else may be shared (the rule of ``x + y`` sends one array to both) and is never written to.
     """
 
-    __slots__ = ("ahead", "owned", "reached", "shared")
+    __slots__ = ("older", "owned", "reached", "shared")
 
     def __init__(self) -> None:
-        self.ahead: list[Any] = []
+        self.older: list[Any] = []
         self.reached: list[Any] = []
         self.shared: dict[Any, Any] = {}
         self.owned: set[Any] = set()
@@ -70,7 +69,7 @@ class Pending:
                 self.reached.append(entry)
                 self.shared[entry] = g
             else:
-                self.ahead.append(entry)
+                self.older.append(entry)
         else:
             entry.g = self.summed(entry, held, g)
 
@@ -108,14 +107,11 @@ def _walk(
         found = dict.fromkeys(targets)
         since = min([target.stamp for target in found], default=0)
     pending = Pending()
-    if targets is None and len(roots) == 1 and roots[0].__class__ is not Variable:
-        order = _straight_run(roots[0], seeds[0], pending, free)
-    else:
-        order = _marked_order(roots, since)
-        if targets is not None:
-            useful = set(leading_to(found, order))
-        for root, seed in zip(roots, seeds, strict=True):
-            pending.add(root, seed)
+    order = _marked_order(roots, since)
+    if targets is not None:
+        useful = set(leading_to(found, order))
+    for root, seed in zip(roots, seeds, strict=True):
+        pending.add(root, seed)
     order.reverse()
     for node in order:
         g = node.g
@@ -151,49 +147,9 @@ def _walk(
             entry._grad = np.array(g)
         else:
             entry._grad = g
-    for entry in pending.ahead:
+    for entry in pending.older:
         entry.g = False
     return found
-
-
-def _straight_run(node: Any, g: Any, pending: Pending, free: bool) -> list[Any]:
-    """Visit a node and those behind it as long as each leads to but one; return what is then left to visit, in order.
-
-    A node with a single child waits for no other gradient, so a straight run needs no order. It takes a quarter of its
-    time from a scalar chain's way back.
-    """
-    ahead = pending.ahead
-    while True:  # as in _marked_order
-        if node.extras is not None and g.__class__ is not list:
-            g = through_hooks(node, g, False)
-            come_to_rest(node, g, False)
-        try:
-            node.op.send(node, g, pending)
-        except Unbatchable:
-            send(node, g, pending)
-        if free:
-            node.saved = None
-        if not ahead:
-            return []
-        if len(ahead) > 1 or (node.op.pull is not None and _left_one_out(node, ahead[0])):
-            break
-        node = ahead.pop()
-        g = node.g
-        node.g = False
-    # The order follows from the nodes' parents, as in a plain pass, not from which was reached first.
-    arrived = [entry.g for entry in ahead]
-    for entry in ahead:
-        entry.g = False
-    order = _marked_order(node.parents, 0)
-    for entry, g in zip(ahead, arrived, strict=True):
-        entry.g = g
-    ahead.clear()
-    return order
-
-
-def _left_one_out(node: Any, reached: Any) -> bool:
-    """Whether a node sent nothing to one of its parents: the graph behind that one counts in the order, too."""
-    return any(p is not None and p is not reached and p.__class__ is not Variable for p in node.parents)
 
 
 def _marked_order(roots: Sequence[Any], since: int) -> list[Any]:
