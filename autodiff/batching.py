@@ -170,7 +170,7 @@ class Lanes(Batched):
         return _at_innermost(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if any(not issubclass(kind, (Lanes, np.ndarray)) for kind in types):
+        if any(not issubclass(kind, (Lanes, np.ndarray)) and not hasattr(kind, "as_array") for kind in types):
             return NotImplemented
         if function in (np.shape, np.ndim, np.size):
             return _HANDLERS[function](*args, **kwargs)

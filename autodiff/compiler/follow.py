@@ -64,8 +64,6 @@ class Follower:
         What the latest prepared forward left for its backward.
     """
 
-    sees_arrays = False
-
     def __init__(self, workshop: Workshop, check: bool) -> None:
         self.check = check
         self.at: Entry | None = None

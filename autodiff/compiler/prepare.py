@@ -335,7 +335,7 @@ def _prepared(
                 recorder,
                 taken.standins,
                 taken.values,
-                (out, kept),
+                (out, kept, taken.standins),  # what it is given stays there: the node may read it
                 op.name,
                 lambda again: same(again[0], by_the_engine),
             )

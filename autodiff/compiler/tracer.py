@@ -30,8 +30,6 @@ _walk, _finite = private(engine.walk), private(finite)
 class Tracer:
     """What stands in the engine's place while a function under :func:`jit` runs for the first time."""
 
-    sees_arrays = True
-
     def __init__(self, recorder: Recorder, declared: Declared) -> None:
         self.recorder = recorder
         self.declared = declared

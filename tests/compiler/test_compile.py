@@ -605,3 +605,29 @@ def test_code_that_differs_from_the_engine_is_not_adopted(where: str, monkeypatc
     for i in range(5):
         assert same_bits(step(np.ones(3) * i), slope(np.ones(3) * i))
     assert not (step.plan.passes if where == "walked" else any(entry.code for entry in step.plan.entries))
+
+
+def test_what_a_node_keeps_of_a_large_input_is_there_when_the_engine_goes_back() -> None:
+    """An operation's code may let go of what it made, not of what it was given: the node may read its shape."""
+    w = Tensor(np.eye(4) * 0.5, requires_grad=True)
+
+    def step(x: Any) -> Any:
+        h = x @ w
+        h = h / (np.linalg.norm(h) + 1)
+        (h**2).mean().backward()
+        found, w.grad = w.grad, None
+        return found
+
+    compiled = autodiff.compile(step)
+    for i in range(4):
+        x = np.random.default_rng(i).normal(size=(3000, 4))
+        assert same_bits(compiled(x), step(x))
+
+
+@pytest.mark.parametrize("transform", [autodiff.hessian, autodiff.jacfwd, lambda f: autodiff.vmap(autodiff.grad(f))])
+def test_rules_within_transforms_see_what_they_see_without(transform: Any) -> None:
+    f = transform(lambda x: np.sum(np.tanh(x) ** 2 / np.cosh(x)))
+    compiled = autodiff.compile(f)
+    for i in range(3):
+        x = np.random.default_rng(i).normal(size=(4, 3))
+        assert same_bits(compiled(x), f(x))
