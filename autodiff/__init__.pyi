@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, overload
 
 from numpy.typing import DTypeLike
+from typing_extensions import TypeVar
 
 import nn as nn
 import optim as optim
@@ -70,22 +71,15 @@ from autodiff.custom import custom_vjp as custom_vjp
 from autodiff.mapping import vmap as vmap
 from autodiff.ops import creation as creation
 from autodiff.ops.elementwise import constant as constant
+from autodiff.results import Array, Gradient, Tree, ValueAndGradient
 from autodiff.signatures import ArrayLike, Joiner, UniqueAllResult, UniqueCountsResult, UniqueInverseResult
 from autodiff.tensor import Tensor as Tensor
 from autodiff.tensor import from_dlpack as from_dlpack
 from autodiff.tensor import tensor as tensor
 from autodiff.transforms import checkpoint as checkpoint
 from autodiff.transforms import elementwise_grad as elementwise_grad
-from autodiff.transforms import grad as grad
-from autodiff.transforms import gradients as gradients
-from autodiff.transforms import hessian as hessian
 from autodiff.transforms import hvp as hvp
-from autodiff.transforms import jacfwd as jacfwd
-from autodiff.transforms import jacobian as jacobian
-from autodiff.transforms import jacrev as jacrev
-from autodiff.transforms import jvp as jvp
 from autodiff.transforms import linearize as linearize
-from autodiff.transforms import value_and_grad as value_and_grad
 from autodiff.transforms import vjp as vjp
 from autodiff.watch import detect_anomaly as detect_anomaly
 
@@ -123,6 +117,130 @@ __all__ = [
 c_: Joiner
 r_: Joiner
 
+A = TypeVar("A")
+
+@overload
+def grad(
+    f: Callable[..., object], argnums: Literal[0] = 0, has_aux: Literal[False] = False, holomorphic: bool = False
+) -> Gradient:
+    """A function that returns the gradient of the scalar function ``f``."""
+
+@overload
+def grad(
+    f: Callable[..., object], argnums: Sequence[int], has_aux: Literal[False] = False, holomorphic: bool = False
+) -> Callable[..., tuple[Tree, ...]]: ...
+@overload
+def grad(
+    f: Callable[..., object], argnums: int, has_aux: Literal[False] = False, holomorphic: bool = False
+) -> Callable[..., Tree]: ...
+@overload
+def grad(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, *, has_aux: Literal[True],
+    holomorphic: bool = False,
+) -> Callable[..., tuple[Tree, A]]: ...
+@overload
+def gradients(
+    outputs: Tensor | Sequence[Tensor], inputs: Tensor,
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None, create_graph: bool = False,
+    retain_graph: bool | None = None, allow_unused: Literal[False] = False,
+) -> Array:
+    """The gradients of ``sum(<grad_output, output>)`` with respect to ``inputs``; no ``.grad`` is touched."""
+
+@overload
+def gradients(
+    outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor],
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None, create_graph: bool = False,
+    retain_graph: bool | None = None, allow_unused: Literal[False] = False,
+) -> tuple[Array, ...]: ...
+@overload
+def gradients(
+    outputs: Tensor | Sequence[Tensor], inputs: Tensor,
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None, create_graph: bool = False,
+    retain_graph: bool | None = None, *, allow_unused: bool,
+) -> Array | None: ...
+@overload
+def gradients(
+    outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor],
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None, create_graph: bool = False,
+    retain_graph: bool | None = None, *, allow_unused: bool,
+) -> tuple[Array | None, ...]: ...
+@overload
+def hessian(
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False,
+    has_aux: Literal[False] = False,
+) -> Callable[..., Tree]:
+    """A function that returns the Hessian of the scalar function ``f``: forward mode over reverse mode."""
+
+@overload
+def hessian(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, holomorphic: bool = False, *,
+    has_aux: Literal[True],
+) -> Callable[..., tuple[Tree, A]]: ...
+@overload
+def jacfwd(
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: Literal[False] = False,
+    holomorphic: bool = False,
+) -> Callable[..., Tree]:
+    """:func:`jacobian` by columns, all of them pushed forward at once: for functions with few inputs."""
+
+@overload
+def jacfwd(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, *, has_aux: Literal[True],
+    holomorphic: bool = False,
+) -> Callable[..., tuple[Tree, A]]: ...
+@overload
+def jacobian(
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False,
+    has_aux: Literal[False] = False,
+) -> Callable[..., Tree]:
+    """A function that returns the Jacobian of ``f``, by columns or by rows, whichever are fewer."""
+
+@overload
+def jacobian(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, holomorphic: bool = False, *,
+    has_aux: Literal[True],
+) -> Callable[..., tuple[Tree, A]]: ...
+@overload
+def jacrev(
+    f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: Literal[False] = False,
+    holomorphic: bool = False,
+) -> Callable[..., Tree]:
+    """:func:`jacobian` by rows, all of them pulled back at once: for functions with few outputs."""
+
+@overload
+def jacrev(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, *, has_aux: Literal[True],
+    holomorphic: bool = False,
+) -> Callable[..., tuple[Tree, A]]: ...
+@overload
+def jvp(
+    f: Callable[..., object], args: Sequence[object], tangents: Sequence[object], has_aux: Literal[False] = False
+) -> tuple[Tree, Tree]:
+    """``f``'s value and its directional derivative ``J t``, in forward mode: in one run and without a graph."""
+
+@overload
+def jvp(
+    f: Callable[..., tuple[object, A]], args: Sequence[object], tangents: Sequence[object], *, has_aux: Literal[True]
+) -> tuple[Tree, Tree, A]: ...
+@overload
+def value_and_grad(
+    f: Callable[..., object], argnums: Literal[0] = 0, has_aux: Literal[False] = False, holomorphic: bool = False
+) -> ValueAndGradient:
+    """A function that returns ``f``'s value and its gradient; arguments as :func:`grad`."""
+
+@overload
+def value_and_grad(
+    f: Callable[..., object], argnums: Sequence[int], has_aux: Literal[False] = False, holomorphic: bool = False
+) -> Callable[..., tuple[Array, tuple[Tree, ...]]]: ...
+@overload
+def value_and_grad(
+    f: Callable[..., object], argnums: int, has_aux: Literal[False] = False, holomorphic: bool = False
+) -> Callable[..., tuple[Array, Tree]]: ...
+@overload
+def value_and_grad(
+    f: Callable[..., tuple[object, A]], argnums: int | Sequence[int] = 0, *, has_aux: Literal[True],
+    holomorphic: bool = False,
+) -> Callable[..., tuple[tuple[Array, A], Tree]]: ...
 def abs(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.absolute``."""
 
@@ -381,7 +499,7 @@ def ediff1d(ary: ArrayLike, to_end: ArrayLike | None = None, to_begin: ArrayLike
     """Differentiable ``numpy.ediff1d``."""
 
 def einsum(
-    *operands: ArrayLike, out: None = None, optimize: bool | str | Sequence[object] = False, **kwargs: object
+    *operands: ArrayLike | str, out: None = None, optimize: bool | str | Sequence[object] = False, **kwargs: object
 ) -> Tensor:
     """Differentiable ``numpy.einsum``, in both of NumPy's calling forms."""
 

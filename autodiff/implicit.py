@@ -39,6 +39,7 @@ from autodiff.transforms import grad
 from autodiff.trees import flatten_like
 
 if TYPE_CHECKING:
+    from autodiff.results import LeastSquaresResult, OptimizeResult, RootResult, SparseLike, Tree, TreeLike
     from autodiff.signatures import ArrayLike
 
 __all__ = ["custom_root", "fixed_point", "least_squares", "linear_solve", "minimize", "root"]
@@ -323,13 +324,13 @@ def _answer(name: str, residual: Callable[[Any], Any], value: Any, flat: Flat) -
 @at_levels
 def root(
     fun: Callable[..., object],
-    x0: ArrayLike,
+    x0: TreeLike,
     args: Sequence[object] = (),
     method: str = "hybr",
     *,
     tol: float | None = None,
     options: Mapping[str, object] | None = None,
-) -> Any:
+) -> RootResult:
     """A root of a system of equations, differentiable in what the equations read; as ``scipy.optimize.root``.
 
     Parameters
@@ -376,7 +377,7 @@ def root(
     if not result.success:
         raise ConvergenceError(f"root: {' '.join(str(result.message).split())}")
     result.x = _answer("root", residual, result.x, flat)
-    return result
+    return result  # type: ignore[no-any-return]
 
 
 def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
@@ -390,12 +391,12 @@ def _dense_jacobian(residual: Callable[[Any], Any], at: Any, flat: Flat) -> Any:
 @at_levels
 def fixed_point(
     func: Callable[..., object],
-    x0: ArrayLike,
+    x0: TreeLike,
     args: Sequence[object] = (),
     xtol: float = 1e-8,
     maxiter: int = 500,
     method: str = "del2",
-) -> Any:
+) -> Tree:
     """The point that a function maps to itself, differentiable in what the function reads; as
     ``scipy.optimize.fixed_point``.
 
@@ -437,7 +438,7 @@ def fixed_point(
         raise ConvergenceError(f"fixed_point: {error}") from error
     if not np.isfinite(found).all():
         raise ConvergenceError("fixed_point: the iteration ran into NaN or infinity")
-    return _answer("fixed_point", lambda v: image(v) - v, found, flat)
+    return _answer("fixed_point", lambda v: image(v) - v, found, flat)  # type: ignore[no-any-return]
 
 
 def _held(
@@ -468,7 +469,7 @@ def _held(
 @at_levels
 def least_squares(
     fun: Callable[..., object],
-    x0: ArrayLike,
+    x0: TreeLike,
     *,
     bounds: object = (-np.inf, np.inf),
     method: str = "trf",
@@ -476,7 +477,7 @@ def least_squares(
     f_scale: float = 1.0,
     args: Sequence[object] = (),
     **options: object,
-) -> Any:
+) -> LeastSquaresResult:
     """The argument that makes half the sum of squares smallest, differentiable in what the function reads; as
     ``scipy.optimize.least_squares``.
 
@@ -544,10 +545,10 @@ def least_squares(
     value = np.asarray(result.x, flat.dtype)
     if not _reads(residuals, value) and all(getattr(b, "_node", None) is None for b in bounds):  # type: ignore[attr-defined]
         result.x = flat.unpack(_tensor(value))
-        return result
+        return result  # type: ignore[no-any-return]
     equation, value = _held("least_squares", lambda v: grad(cost)(v), value, *_wide(bounds, flat))
     result.x = _answer("least_squares", equation, value, flat)
-    return result
+    return result  # type: ignore[no-any-return]
 
 
 def _wide(bounds: Any, flat: Flat) -> list[Any]:
@@ -567,15 +568,15 @@ _LOSSES: dict[str, Callable[[Any], Any]] = {
 @at_levels
 def minimize(
     fun: Callable[..., object],
-    x0: ArrayLike,
-    args: Sequence[object] = (),
+    x0: TreeLike,
+    args: object = (),
     method: str | None = None,
     *,
     bounds: object = None,
     constraints: object = (),
     tol: float | None = None,
     options: Mapping[str, object] | None = None,
-) -> Any:
+) -> OptimizeResult:
     """The argument that makes a function smallest, differentiable in what the function and the constraints read; with
     the arguments of :func:`autodiff.optimize.minimize`.
 
@@ -765,7 +766,7 @@ def _constrained(slope: Callable[[Any], Any], value: Any, constraints: list[Any]
 
 
 @at_levels
-def linear_solve(A: ArrayLike, b: ArrayLike) -> Any:
+def linear_solve(A: SparseLike | ArrayLike | Callable[..., object], b: TreeLike) -> Tree:
     """Solve ``A x = b`` for a matrix, a sparse array, or a linear function of a tree.
 
     Parameters
@@ -801,9 +802,9 @@ def linear_solve(A: ArrayLike, b: ArrayLike) -> Any:
         if hasattr(A, "tocsr"):
             from autodiff.sparse import spsolve
 
-            return spsolve(A, b)
+            return spsolve(A, b)  # type: ignore[arg-type, return-value]
         try:
-            return np.linalg.solve(_tensor(A), b)  # type: ignore[arg-type]
+            return np.linalg.solve(_tensor(A), b)  # type: ignore[arg-type, return-value]
         except np.linalg.LinAlgError as error:
             raise SingularMatrixError(f"linear_solve: {error}") from error
     flat = Flat("linear_solve", b, complex_too=True)
@@ -820,10 +821,10 @@ def linear_solve(A: ArrayLike, b: ArrayLike) -> Any:
         left = np.abs(bare(residual(_tensor(value))))
     if not np.all(left <= 1e-6 * (np.abs(right._array).max(initial=0.0) + np.abs(value).max(initial=0.0))):
         raise ArgumentError("linear_solve: the function is not linear in its argument")
-    return flat.unpack(solution("linear_solve", residual, value))
+    return flat.unpack(solution("linear_solve", residual, value))  # type: ignore[no-any-return]
 
 
-def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., object]], Callable[..., Tree]]:
     """Make any solver differentiable by naming the equation that its answer satisfies.
 
     Parameters
@@ -854,7 +855,7 @@ def custom_root(optimality: Callable[..., object]) -> Callable[[Callable[..., An
     0.083333333
     """
 
-    def decorate(solver: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(solver: Callable[..., object]) -> Callable[..., Tree]:
         @at_levels
         @wraps(solver)
         def solve(*args: Any, **kwargs: Any) -> Any:

@@ -55,7 +55,8 @@ from autodiff.ops.shaping import _tensor
 from autodiff.trees import flatten_like
 
 if TYPE_CHECKING:
-    from autodiff.signatures import ArrayLike
+    from autodiff.results import OdeResult, Tree, TreeLike
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = [
     "cumulative_simpson",
@@ -860,15 +861,15 @@ def _one_by_one(pullback: Any) -> Any:
 def solve_ivp(
     fun: Callable[..., object],
     t_span: ArrayLike,
-    y0: ArrayLike,
+    y0: TreeLike,
     method: str = "RK45",
     t_eval: ArrayLike | None = None,
     dense_output: bool = False,
-    events: ArrayLike | None = None,
+    events: Callable[..., object] | Sequence[Callable[..., object]] | None = None,
     vectorized: bool = False,
     args: Sequence[object] | None = None,
     **options: object,
-) -> Any:
+) -> OdeResult:
     """Integrate ``dy/dt = fun(t, y, *args)``, with the arguments and results of ``scipy.integrate.solve_ivp``.
 
     Parameters
@@ -938,7 +939,7 @@ def solve_ivp(
             return at(t, t_span[0], state.tree, args)  # type: ignore[index]
 
         result.sol = sol
-    return result
+    return result  # type: ignore[no-any-return]
 
 
 def _trajectory(
@@ -1162,7 +1163,7 @@ def _output_times(result: Any, wanted: Any, ends: list[Any], moments: list[Any])
 @at_levels
 def odeint(
     func: Callable[..., object],
-    y0: ArrayLike,
+    y0: TreeLike,
     t: ArrayLike,
     args: Sequence[object] = (),
     Dfun: Callable[..., object] | None = None,
@@ -1176,7 +1177,7 @@ def odeint(
     mxstep: int = 10_000,
     tfirst: bool = False,
     **others: object,
-) -> Any:
+) -> Tree:
     """Integrate ``dy/dt = func(y, t, *args)``, with the arguments of ``scipy.integrate.odeint``.
 
     Parameters
@@ -1262,7 +1263,7 @@ def odeint(
                 options["jac"] = lambda t, y: turn(bare(given(t, y, *more)))
             dense, method = _stepped(plain, bind(leaves), start._array, times._array, tcrit, options, mxstep)
         found = Trajectory(bind, leaves, plain, start, times[0], dense, method).at(times)
-    return _times_first(state.unpack(found, (times.size,)))
+    return _times_first(state.unpack(found, (times.size,)))  # type: ignore[no-any-return]
 
 
 def _refuse(name: str, options: dict[str, object], why: str) -> None:
@@ -1343,7 +1344,7 @@ def quad(
     func: Callable[..., object],
     a: ArrayLike,
     b: ArrayLike,
-    args: Sequence[object] = (),
+    args: object = (),
     *,
     epsabs: float = 1.49e-8,
     epsrel: float = 1.49e-8,
@@ -1351,7 +1352,7 @@ def quad(
     points: Sequence[float] | None = None,
     complex_func: bool = False,
     **others: object,
-) -> tuple[Any, float]:
+) -> tuple[Tensor, float]:
     """The integral of a function of one number, as ``scipy.integrate.quad``.
 
     Parameters
@@ -1498,10 +1499,10 @@ def _vector_integral(f: Callable[[Any], Any], low: float, high: float, options: 
 
 def nquad(
     func: Callable[..., object],
-    ranges: Sequence[Any],
+    ranges: Sequence[Sequence[ArrayLike] | Callable[..., object]],
     args: Sequence[object] = (),
     opts: dict[str, float] | None = None,
-) -> tuple[Any, float]:
+) -> tuple[Tensor, float]:
     """The integral over several variables, as ``scipy.integrate.nquad``: :func:`quad` in :func:`quad`.
 
     Parameters
@@ -1536,7 +1537,8 @@ def nquad(
         raise ArgumentError("nquad: opts must be one dict, for every variable")
 
     def over(place: int, later: tuple[Any, ...]) -> Any:
-        span = ranges[place](*later, *args) if callable(ranges[place]) else ranges[place]
+        given: Any = ranges[place]
+        span = given(*later, *args) if callable(given) else given
         inner = (lambda x: func(x, *later, *args)) if place == 0 else (lambda x: over(place - 1, (x, *later)))
         value, error = quad(inner, *span, **(opts or {}))  # type: ignore[arg-type]
         errors.append(error)
@@ -1549,12 +1551,12 @@ def dblquad(
     func: Callable[..., object],
     a: ArrayLike,
     b: ArrayLike,
-    gfun: Any,
-    hfun: Any,
+    gfun: ArrayLike | Callable[..., object],
+    hfun: ArrayLike | Callable[..., object],
     args: Sequence[object] = (),
     epsabs: float = 1.49e-8,
     epsrel: float = 1.49e-8,
-) -> tuple[Any, float]:
+) -> tuple[Tensor, float]:
     """The integral of ``func(y, x, *args)`` for x from ``a`` to ``b`` and y from ``gfun(x)`` to ``hfun(x)``, functions
     or numbers, as ``scipy.integrate.dblquad``; see :func:`nquad`.
 
@@ -1570,14 +1572,14 @@ def tplquad(
     func: Callable[..., object],
     a: ArrayLike,
     b: ArrayLike,
-    gfun: Any,
-    hfun: Any,
-    qfun: Any,
-    rfun: Any,
+    gfun: ArrayLike | Callable[..., object],
+    hfun: ArrayLike | Callable[..., object],
+    qfun: ArrayLike | Callable[..., object],
+    rfun: ArrayLike | Callable[..., object],
     args: Sequence[object] = (),
     epsabs: float = 1.49e-8,
     epsrel: float = 1.49e-8,
-) -> tuple[Any, float]:
+) -> tuple[Tensor, float]:
     """The integral of ``func(z, y, x, *args)``, z from ``qfun(x, y)`` to ``rfun(x, y)``, x and y as for
     :func:`dblquad`, as ``scipy.integrate.tplquad``.
 
@@ -1586,8 +1588,9 @@ def tplquad(
     >>> round(tplquad(lambda z, y, x: x + y + z, 0, 1, 0, 1, 0, 1)[0].item(), 12)
     1.5
     """
-    ranges = [_between(qfun, rfun, 2), _between(gfun, hfun, 1), (a, b)]
-    return nquad(func, ranges, args, {"epsabs": epsabs, "epsrel": epsrel})
+    return nquad(
+        func, [_between(qfun, rfun, 2), _between(gfun, hfun, 1), (a, b)], args, {"epsabs": epsabs, "epsrel": epsrel}
+    )
 
 
 def _between(low: Any, high: Any, count: int) -> Callable[..., tuple[Any, ...]]:
@@ -1600,8 +1603,8 @@ def _between(low: Any, high: Any, count: int) -> Callable[..., tuple[Any, ...]]:
 
 
 def fixed_quad(
-    func: Callable[..., object], a: ArrayLike, b: ArrayLike, args: Sequence[object] = (), n: int = 5
-) -> tuple[Any, None]:
+    func: Callable[..., object], a: ArrayLike, b: ArrayLike, args: object = (), n: int = 5
+) -> tuple[Tensor, None]:
     """The integral by Gauss-Legendre quadrature of ``n`` points, as ``scipy.integrate.fixed_quad``.
 
     Parameters

@@ -32,7 +32,7 @@ from autodiff.tensor import Tensor
 from autodiff.transforms import _Call
 
 if TYPE_CHECKING:
-    from autodiff.signatures import ArrayLike
+    from autodiff.results import Axes, Mapped
 
 __all__ = ["vmap"]
 
@@ -328,7 +328,7 @@ _RULES: dict[str, Callable[[Any, _Lanes, dict[str, Any]], Any]] = {
 # --- the transform ----------------------------------------------------------------------------------------------------
 
 
-def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike = 0) -> Callable[..., Any]:
+def vmap(f: Callable[..., object], in_axes: Axes = 0, out_axes: Axes = 0) -> Mapped:
     """``f`` applied to every example along an axis of its arguments, all at once.
 
     Parameters
@@ -438,7 +438,7 @@ def vmap(f: Callable[..., object], in_axes: ArrayLike = 0, out_axes: ArrayLike =
         return rebuild_out(results)
 
     mapped.looped = looped  # type: ignore[attr-defined]
-    return mapped
+    return mapped  # type: ignore[return-value]
 
 
 def _per_argument(in_axes: Any, args: tuple[Any, ...]) -> Any:

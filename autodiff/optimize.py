@@ -8,9 +8,9 @@ result. The optimisers are SciPy's.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from autodiff.tensor import Tensor
 from autodiff.transforms import hessian, hvp, jacobian, value_and_grad
 
 if TYPE_CHECKING:
-    from autodiff.signatures import ArrayLike
+    from autodiff.results import OptimizeResult, Tree, TreeLike
+    from autodiff.signatures import ArrayLike, Tensor
 
 __all__ = ["curve_fit", "minimize", "pack"]
 
@@ -37,7 +38,7 @@ _BOUNDED = _CONSTRAINED | {"nelder-mead", "powell", "l-bfgs-b", "tnc"}
 _METHODS = _NO_GRADIENT | _HESSIAN | _HESSIAN_PRODUCT | _BOUNDED | {"cg", "bfgs"}
 
 
-def pack(tree: ArrayLike) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
+def pack(tree: TreeLike) -> tuple[np.ndarray[Any, Any], Callable[[ArrayLike], Tree]]:
     """One flat float64 vector of all leaves of a tree, and the differentiable function that takes it apart again.
 
     Parameters
@@ -86,8 +87,8 @@ def pack(tree: ArrayLike) -> tuple[np.ndarray[Any, Any], Callable[[Any], Any]]:
 
 def minimize(
     f: Callable[..., object],
-    x0: ArrayLike,
-    args: Sequence[object] = (),
+    x0: TreeLike,
+    args: object = (),
     method: str | None = None,
     *,
     bounds: object = None,
@@ -97,7 +98,7 @@ def minimize(
     options: Mapping[str, object] | None = None,
     progress: bool = False,
     **kwargs: object,
-) -> Any:
+) -> OptimizeResult:
     """Minimise a scalar function of a tree of arrays with SciPy's optimisers and exact derivatives.
 
     Parameters
@@ -226,7 +227,7 @@ def minimize(
     jac = result.get("jac")
     if jac is not None and np.shape(jac) == start.shape:
         result.jac = unpack(np.asarray(jac))
-    return result
+    return result  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -345,9 +346,41 @@ def _pairs_at(bounds: Any, places: Any, count: int) -> list[Any]:
     return [found[i] for i in range(count)]
 
 
+@overload
 def curve_fit(
     f: Callable[..., object],
-    xdata: ArrayLike,
+    xdata: object,
+    ydata: ArrayLike,
+    p0: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    check_finite: bool | None = None,
+    bounds: object = (-np.inf, np.inf),
+    method: str | None = None,
+    *,
+    full_output: Literal[False] = False,
+    nan_policy: str | None = None,
+    **options: object,
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def curve_fit(
+    f: Callable[..., object],
+    xdata: object,
+    ydata: ArrayLike,
+    p0: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    check_finite: bool | None = None,
+    bounds: object = (-np.inf, np.inf),
+    method: str | None = None,
+    *,
+    full_output: Literal[True],
+    nan_policy: str | None = None,
+    **options: object,
+) -> tuple[Tensor, Tensor, dict[str, object], str, int]: ...
+def curve_fit(
+    f: Callable[..., object],
+    xdata: object,
     ydata: ArrayLike,
     p0: ArrayLike | None = None,
     sigma: ArrayLike | None = None,
@@ -359,7 +392,7 @@ def curve_fit(
     full_output: bool = False,
     nan_policy: str | None = None,
     **options: object,
-) -> Any:
+) -> tuple[object, ...]:
     """Fit the parameters of a curve to data by least squares, as ``scipy.optimize.curve_fit``, with the exact Jacobian.
 
     Parameters

@@ -203,7 +203,7 @@ def multivariate_normal(
     Tensor, shape (*size, n)
     """
     lead = () if size is None else tuple(np.atleast_1d(size))
-    z = _standard("multivariate_normal", rng, "standard_normal", (*lead, np.shape(bare(mean))[-1]))
+    z = _standard("multivariate_normal", rng, "standard_normal", (*lead, np.shape(bare(mean))[-1]))  # type: ignore[arg-type, misc]
     return array(mean) + z @ np.linalg.cholesky(array(cov)).T  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,7 @@ An Array, a Tree and a Number are read as "either": what went in decides which o
 be used as any of them. On an ``Any`` a misspelled name is no error; on these it is one.
 """
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -19,6 +19,15 @@ from autodiff.tensor import Tensor
 T = TypeVar("T")
 K = TypeVar("K")
 Weak = TypeVar("Weak", bound=Tensor | float)
+Plain = TypeVar("Plain", bound=Mapping[Any, np.ndarray[Any, Any]] | Sequence[np.ndarray[Any, Any]])
+
+#: A nested dict, list or tuple of arrays, or one array.
+TreeLike: TypeAlias = ArrayLike | Mapping[Any, object] | Sequence[TreeLike] | None
+#: Which axis of each argument holds the examples.
+Axes: TypeAlias = int | Mapping[Any, object] | Sequence[Axes] | None
+
+#: None, by the state or the arguments that decide it; else what stands beside it (as in typeshed).
+MaybeNone: TypeAlias = Any
 
 #: Sparse arrays of SciPy's, and those and ours.
 SciPyArray: TypeAlias = csr_array | csc_array | coo_array
@@ -73,6 +82,8 @@ class Gradient(Protocol):
     @overload
     def __call__(self, x: Tensor | np.ndarray[Any, Any] | complex, /, *args: object, **kwargs: object) -> Array: ...
     @overload
+    def __call__(self, tree: Plain, /, *args: object, **kwargs: object) -> Plain: ...
+    @overload
     def __call__(self, tree: dict[K, Weak], /, *args: object, **kwargs: object) -> dict[K, Array]: ...
     @overload
     def __call__(self, tree: list[Weak], /, *args: object, **kwargs: object) -> list[Array]: ...
@@ -87,11 +98,19 @@ class ValueAndGradient(Protocol):
         self, x: Tensor | np.ndarray[Any, Any] | complex, /, *args: object, **kwargs: object
     ) -> tuple[Array, Array]: ...
     @overload
+    def __call__(self, tree: Plain, /, *args: object, **kwargs: object) -> tuple[Array, Plain]: ...
+    @overload
     def __call__(self, tree: dict[K, Weak], /, *args: object, **kwargs: object) -> tuple[Array, dict[K, Array]]: ...
     @overload
     def __call__(self, tree: list[Weak], /, *args: object, **kwargs: object) -> tuple[Array, list[Array]]: ...
     @overload
     def __call__(self, tree: T, /, *args: object, **kwargs: object) -> tuple[Array, T]: ...
+
+class Mapped(Protocol):
+    """Called with a stack of what the function takes; ``looped`` names what ran once per example."""
+
+    looped: list[str]
+    def __call__(self, *args: object, **kwargs: object) -> Tree: ...
 
 class OptimizeResult(dict[str, object]):
     """SciPy's, with the solution in the structure of ``x0``."""
@@ -125,17 +144,12 @@ class OdeResult(dict[str, object]):
 
     t: Tensor
     y: Tree
-    sol: Callable[[ArrayLike], Tree] | None
-    t_events: list[Tensor]
-    y_events: list[Tree]
+    sol: Callable[[ArrayLike], Tree] | MaybeNone
+    t_events: list[Tensor] | MaybeNone
+    y_events: list[Tree] | MaybeNone
     nfev: int
     njev: int
     nlu: int
     status: int
     message: str
     success: bool
-
-class DenseOdeResult(OdeResult):
-    """The same with ``dense_output=True``."""
-
-    sol: Callable[[ArrayLike], Tree]

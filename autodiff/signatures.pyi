@@ -6,15 +6,20 @@ Written by docs/make_stubs.py; do not edit.
 
 import builtins
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy.typing as npt
+import numpy as np
 from numpy.typing import DTypeLike
 
 from autodiff.tensor import Tensor as Tensor
 
-#: What an operation takes for an array.
-ArrayLike: TypeAlias = Tensor | npt.ArrayLike
+class SupportsArray(Protocol):
+    """What NumPy makes an array of."""
+
+    def __array__(self) -> np.ndarray[Any, Any]: ...
+
+#: What an operation takes for an array: an array or a Tensor, a number, or sequences of these, mixed or not.
+ArrayLike: TypeAlias = Tensor | SupportsArray | complex | Sequence[ArrayLike]
 
 class EigResult(NamedTuple):
     eigenvalues: Tensor

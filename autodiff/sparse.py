@@ -492,9 +492,9 @@ class SparseArray:
     def setdiag(self, values: ArrayLike, k: int = 0) -> None:
         """Give the ``k``-th diagonal these values, or one number."""
         n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
-        n = min(n, np.size(bare(values))) if np.ndim(bare(values)) else n
+        n = min(n, np.size(bare(values))) if np.ndim(bare(values)) else n  # type: ignore[arg-type]
         place = np.arange(n)
-        self[place - min(k, 0), place + max(k, 0)] = _tensor(values)[:n] if np.ndim(bare(values)) else values
+        self[place - min(k, 0), place + max(k, 0)] = _tensor(values)[:n] if np.ndim(bare(values)) else values  # type: ignore[arg-type]
 
     def trace(self, offset: int = 0) -> Tensor:
         """The sum of a diagonal."""
@@ -531,7 +531,7 @@ class SparseArray:
 
     def power(self, n: ArrayLike, dtype: DTypeLike | None = None) -> SparseArray:
         """Each entry that is stored to the power of a number; :func:`matrix_power` gives products."""
-        if np.ndim(bare(n)) or not bare(n):
+        if np.ndim(bare(n)) or not bare(n):  # type: ignore[arg-type]
             raise ArgumentError(f"power: the exponent must be a number other than 0, got {n!r}")
         return (self if dtype is None else self.astype(dtype))._of_entries(lambda entries: entries**n)
 

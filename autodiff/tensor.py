@@ -52,6 +52,8 @@ __all__ = ["Tensor", "from_dlpack", "tensor"]
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from autodiff.results import Array, MaybeNone, Number
+    from autodiff.rows import RowSparse
     from autodiff.signatures import ArrayLike
     from autodiff.signatures import Signatures as _Base  # what the class gets from tables, for type checkers
 else:
@@ -166,7 +168,7 @@ class Tensor(_Base):
         return array  # type: ignore[no-any-return]  # or a transform's stand-in for one
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: ArrayLike) -> None:
         loan = getattr(self, "_loan", None)
         if loan is not None and loan[1] is value and loan[0] is self._data:  # p.data -= v has written into it already
             if isinstance(self._node, Variable):
@@ -238,7 +240,7 @@ class Tensor(_Base):
         return not isinstance(self._node, Node)
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Array | MaybeNone:
         """The accumulated gradient: an ndarray of this shape and dtype, a Tensor after ``create_graph=True``, a
         :class:`~autodiff.rows.RowSparse` of a table read with ``sparse=True``, or None.
         """
@@ -248,7 +250,7 @@ class Tensor(_Base):
         return None if node is None else node.extra("grad")
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: np.ndarray[Any, Any] | Tensor | RowSparse | None) -> None:
         node = self._node
         if value is None and node.__class__ is Variable:
             node._grad = None  # type: ignore[union-attr]
@@ -349,7 +351,7 @@ class Tensor(_Base):
         return writing.Flat(self)
 
     @flat.setter
-    def flat(self, value: Any) -> None:
+    def flat(self, value: ArrayLike) -> None:
         writing.Flat(self)[:] = value
 
     # --- views ------------------------------------------------------------------------------------------------------
@@ -493,7 +495,7 @@ class Tensor(_Base):
             )
         return self.data
 
-    def item(self) -> Any:
+    def item(self) -> Number:
         """The only element, as a Python number.
 
         Raises
@@ -503,9 +505,9 @@ class Tensor(_Base):
         """
         if self.size != 1:
             raise ShapeError(f"item() needs exactly one element, this tensor has shape {self.shape}")
-        return self._data.item()
+        return self._data.item()  # type: ignore[no-any-return]
 
-    def tolist(self) -> Any:
+    def tolist(self) -> list[Any] | Any:
         """The elements as nested lists of Python numbers."""
         return self._data.tolist()
 
@@ -767,10 +769,10 @@ class Tensor(_Base):
         return products.matmul.function(other, self)  # type: ignore[no-any-return]
 
     def __floordiv__(self, other: ArrayLike) -> Tensor:
-        return NotImplemented if is_foreign(other) else np.floor_divide(self, other)  # type: ignore[return-value]
+        return NotImplemented if is_foreign(other) else np.floor_divide(self, other)  # type: ignore[arg-type, return-value]
 
     def __rfloordiv__(self, other: ArrayLike) -> Tensor:
-        return np.floor_divide(other, self)  # type: ignore[no-any-return, return-value]
+        return np.floor_divide(other, self)  # type: ignore[arg-type, no-any-return, return-value]
 
     def __lshift__(self, other: ArrayLike) -> Tensor:
         return _compare(np.left_shift, self, other)
@@ -779,10 +781,10 @@ class Tensor(_Base):
         return _compare(np.right_shift, self, other)
 
     def __rlshift__(self, other: ArrayLike) -> Tensor:
-        return NotImplemented if is_foreign(other) else np.left_shift(other, self)  # type: ignore[return-value]
+        return NotImplemented if is_foreign(other) else np.left_shift(other, self)  # type: ignore[arg-type, return-value]
 
     def __rrshift__(self, other: ArrayLike) -> Tensor:
-        return NotImplemented if is_foreign(other) else np.right_shift(other, self)  # type: ignore[return-value]
+        return NotImplemented if is_foreign(other) else np.right_shift(other, self)  # type: ignore[arg-type, return-value]
 
     def __rdivmod__(self, other: ArrayLike) -> tuple[Tensor, Tensor]:
         return other // self, other % self  # type: ignore[return-value]

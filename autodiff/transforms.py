@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from autodiff.trees import flatten_like
 from autodiff.writes import lend
 
 if TYPE_CHECKING:
+    from autodiff.results import Array, Tree, TreeLike
     from autodiff.signatures import ArrayLike
 
 __all__ = [
@@ -50,14 +51,18 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
 def gradients(
-    outputs: ArrayLike,
-    inputs: ArrayLike,
-    grad_outputs: ArrayLike | None = None,
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: ArrayLike | Sequence[ArrayLike | None] | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
     allow_unused: bool = False,
-) -> Any:
+) -> Array | tuple[Array | None, ...] | None:
     """The gradients of ``sum(<grad_output, output>)`` with respect to ``inputs``; no ``.grad`` is touched.
 
     Parameters
@@ -358,7 +363,7 @@ def _scalar_output(name: str, out: Any) -> Tensor:
 
 def value_and_grad(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., tuple[Array, Tree]]:
     """A function that returns ``f``'s value and its gradient; arguments as :func:`grad`.
 
     Returns
@@ -412,7 +417,7 @@ def _value_and_grad(
 
 def grad(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """A function that returns the gradient of the scalar function ``f``.
 
     Parameters
@@ -457,7 +462,7 @@ def grad(
     return gradient
 
 
-def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Any]:
+def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bool = False) -> Callable[..., Array]:
     """The derivative of every output element with respect to the input element in its place, for functions that act
     elementwise.
 
@@ -499,7 +504,7 @@ def elementwise_grad(f: Callable[..., object], argnums: int = 0, holomorphic: bo
     return derivative
 
 
-def vjp(f: Callable[..., object], *args: object) -> tuple[Any, Callable[..., Any]]:
+def vjp(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable[[object], tuple[Tree, ...]]]:
     """``f``'s value and its pullback, the linear map from output cotangents to input cotangents.
 
     Parameters
@@ -550,8 +555,8 @@ def _directions(name: str, call: _Call, args: Sequence[Any], tangents: Sequence[
 
 
 def jvp(
-    f: Callable[..., object], args: Sequence[object], tangents: Sequence[ArrayLike], has_aux: bool = False
-) -> tuple[Any, ...]:
+    f: Callable[..., object], args: Sequence[object], tangents: Sequence[object], has_aux: bool = False
+) -> tuple[Tree, ...]:
     """``f``'s value and its directional derivative ``J t``, in forward mode: in one run and without a graph.
 
     Parameters
@@ -613,7 +618,7 @@ def _tangent_out(call: _Call, value: Any, tangent: Any) -> Any:
     return call.plain(tangent) if levels.tracked(tangent) else as_array(call.plain(tangent), copy=True)
 
 
-def linearize(f: Callable[..., object], *args: object) -> tuple[Any, Callable[..., Any]]:
+def linearize(f: Callable[..., object], *args: TreeLike) -> tuple[Tree, Callable[..., Tree]]:
     """``f``'s value and its linear approximation, the map from tangents of the arguments to the tangent of the result.
 
     Parameters
@@ -668,7 +673,7 @@ def _data(value: Any) -> Any:
 
 def jacobian(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """A function that returns the Jacobian of ``f``, by columns or by rows, whichever are fewer.
 
     Parameters
@@ -706,7 +711,7 @@ def jacobian(
 
 def jacfwd(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """:func:`jacobian` by columns, all of them pushed forward at once: for functions with few inputs.
 
     Examples
@@ -720,7 +725,7 @@ def jacfwd(
 
 def jacrev(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """:func:`jacobian` by rows, all of them pulled back at once: for functions with few outputs.
 
     Examples
@@ -874,7 +879,7 @@ def _push_unit(call: _TapeReverse, outs: Sequence[Any], place: int, direction: A
 
 def hessian(
     f: Callable[..., object], argnums: int | Sequence[int] = 0, holomorphic: bool = False, has_aux: bool = False
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """A function that returns the Hessian of the scalar function ``f``: forward mode over reverse mode.
 
     Parameters
@@ -901,7 +906,7 @@ def hessian(
     return _jacobian("hessian", gradient, argnums, holomorphic, has_aux, True)
 
 
-def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[ArrayLike]) -> Any:
+def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[object]) -> tuple[Tree, ...]:
     """The product of ``f``'s Hessian with a vector, at the cost of a few gradients and without the Hessian: forward
     mode over reverse mode.
 
@@ -925,10 +930,10 @@ def hvp(f: Callable[..., object], args: Sequence[object], vectors: Sequence[Arra
     """
     if not isinstance(args, (tuple, list)) or not isinstance(vectors, (tuple, list)) or len(args) != len(vectors):
         raise ArgumentError("hvp: args and vectors must be tuples of the same length")
-    return jvp(grad(f, tuple(range(len(args)))), args, vectors)[1]
+    return jvp(grad(f, tuple(range(len(args)))), args, vectors)[1]  # type: ignore[return-value]
 
 
-def checkpoint(f: Callable[..., object], *given: Never) -> Callable[..., Any]:
+def checkpoint(f: Callable[P, R], *given: Never) -> Callable[P, R]:
     """``f`` without the memory of its intermediate results: they are computed again during the backward pass.
 
     Parameters

@@ -45,6 +45,7 @@ PARAMETERS = {
     "norm": "str | None",
     "obj": "int | slice | ArrayLike",
     "optimize": "bool | str | Sequence[object]",
+    "operands": "ArrayLike | str",
     "ord": "float | str | None",
     "order": "str | Sequence[str] | None",
     "pad_width": "ArrayLike | dict[int, int | tuple[int, int]]",
@@ -122,6 +123,25 @@ WORDS = {
 
 #: Imported by name in autodiff/__init__.py, from rooms that know no Tensor: written out like the others.
 _IN_FULL = ("array", "astype")
+
+#: What transforms give, by what their arguments are: what stands for argnums and has_aux in a signature, and a result.
+_FIRST, _SEVERAL, _ANY = "Literal[0] = 0", "Sequence[int]", "int | Sequence[int] = 0"
+_NO, _YES = "Literal[False] = False", "Literal[True]"
+_GIVEN = [(_FIRST, _NO, "Gradient"), (_SEVERAL, _NO, "Callable[..., tuple[Tree, ...]]")]
+_GIVEN += [("int", _NO, "Callable[..., Tree]"), (_ANY, _YES, "Callable[..., tuple[Tree, A]]")]
+_VALUED = [(_FIRST, _NO, "ValueAndGradient"), (_SEVERAL, _NO, "Callable[..., tuple[Array, tuple[Tree, ...]]]")]
+_VALUED += [("int", _NO, "Callable[..., tuple[Array, Tree]]")]
+_VALUED += [(_ANY, _YES, "Callable[..., tuple[tuple[Array, A], Tree]]")]
+_MATRIX = [(_ANY, _NO, "Callable[..., Tree]"), (_ANY, _YES, "Callable[..., tuple[Tree, A]]")]
+TRANSFORMS = {"grad": _GIVEN, "value_and_grad": _VALUED}
+TRANSFORMS |= dict.fromkeys(("hessian", "jacfwd", "jacobian", "jacrev"), _MATRIX)
+TRANSFORMS["jvp"] = [("", _NO, "tuple[Tree, Tree]"), ("", _YES, "tuple[Tree, Tree, A]")]
+_GRADIENTS = [
+    ("Tensor", "Literal[False] = False", "Array"),
+    ("Sequence[Tensor]", "Literal[False] = False", "tuple[Array, ...]"),
+    ("Tensor", "bool", "Array | None"),
+    ("Sequence[Tensor]", "bool", "tuple[Array | None, ...]"),
+]
 _BINARY = "add sub mul truediv pow mod matmul floordiv and or xor lshift rshift"
 
 
@@ -262,6 +282,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from typing_extensions import TypeVar
 
+from autodiff.results import Array, Gradient, Tree, ValueAndGradient
 from autodiff.signatures import ArrayLike
 from autodiff.signatures import {results}
 from autodiff.tensor import Tensor
@@ -289,7 +310,42 @@ def imported() -> list[str]:
     own = ("nn", "optim")
     lines += [f"import {n} as {n}" if n in own else f"from autodiff import {n} as {n}" for n in autodiff._ON_DEMAND]
     lines += [f"from {module} import {name} as {name}" for name, module in autodiff._FUNCTIONS_ON_DEMAND.items()]
-    return [line for line in lines if line.rpartition(" ")[2] not in _IN_FULL]
+    return [line for line in lines if line.rpartition(" ")[2] not in (*_IN_FULL, *TRANSFORMS, "gradients")]
+
+
+def transform(name: str) -> str:
+    """A transform: one signature for each kind of result."""
+    thing = getattr(autodiff, name)
+    variants = []
+    if name == "gradients":
+        for inputs, unused, result in _GRADIENTS:
+            kinds = {"inputs": inputs, "allow_unused": unused}
+            variants.append((overloaded(thing, kinds), result))
+    for argnums, has_aux, result in TRANSFORMS.get(name, ()):
+        kinds = {"argnums": argnums, "has_aux": has_aux}
+        kinds |= {"f": "Callable[..., tuple[object, A]]"} if has_aux == _YES else {}
+        variants.append((overloaded(thing, kinds), result))
+    doc = f'    """{summary(thing)}"""\n'
+    return "\n".join(
+        f"@overload\ndef {name}({text}) -> {result}:\n{doc if i == 0 else '    ...' + chr(10)}"
+        for i, (text, result) in enumerate(variants)
+    )
+
+
+def overloaded(thing: Callable[..., Any], kinds: dict[str, str]) -> str:
+    """The parameters of a function with other annotations; after one that loses its default they are given by name."""
+    parts, named = [], False
+    for parameter in inspect.signature(thing).parameters.values():
+        kind = kinds.get(parameter.name) or str(parameter.annotation)
+        if parameter.name in kinds and " = " not in kind and parameter.default is not parameter.empty and not named:
+            if parameter.name != "argnums":
+                parts.append("*")
+                named = True
+            parameter = parameter.replace(default=parameter.empty)
+        elif " = " in kind or (parameter.name in kinds and named):
+            parameter = parameter.replace(default=parameter.empty)
+        parts.append(written(parameter, kind))
+    return ", ".join(parts)
 
 
 def package() -> str:
@@ -298,8 +354,9 @@ def package() -> str:
     text = text.replace("from autodiff.tensor import Tensor\n", "\n".join(imported()) + "\n")
     joiners = "".join(f"{name}: Joiner\n" for name in ("c_", "r_"))
     text += f"from autodiff.signatures import Joiner\n\n__version__: str\n__all__ = {sorted(autodiff.__all__)!r}\n\n"
-    text += f"{joiners}\n"
+    text += f'{joiners}\nA = TypeVar("A")\n\n'
     names = {*autodiff._NUMPY, *_IN_FULL} - {"c_", "r_"}
+    text += "\n".join(transform(name) for name in sorted([*TRANSFORMS, "gradients"])) + "\n"
     return text + "\n".join(function("autodiff", name, getattr(autodiff, name)) for name in sorted(names))
 
 
@@ -370,12 +427,15 @@ def operators() -> str:
         'Written by docs/make_stubs.py; do not edit.\n"""\n',
         "import builtins",
         "from collections.abc import Callable, Sequence",
-        "from typing import Any, NamedTuple, TypeAlias\n",
-        "import numpy.typing as npt",
+        "from typing import Any, NamedTuple, Protocol, TypeAlias\n",
+        "import numpy as np",
         "from numpy.typing import DTypeLike\n",
         "from autodiff.tensor import Tensor as Tensor\n",
-        "#: What an operation takes for an array.",
-        "ArrayLike: TypeAlias = Tensor | npt.ArrayLike\n",
+        "class SupportsArray(Protocol):",
+        '    """What NumPy makes an array of."""\n',
+        "    def __array__(self) -> np.ndarray[Any, Any]: ...\n",
+        "#: What an operation takes for an array: an array or a Tensor, a number, or sequences of these, mixed or not.",
+        "ArrayLike: TypeAlias = Tensor | SupportsArray | complex | Sequence[ArrayLike]\n",
         *(
             f"class {name}(NamedTuple):\n" + "".join(f"    {field}: Tensor\n" for field in fields.split())
             for name, fields in RESULTS.items()

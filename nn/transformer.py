@@ -459,7 +459,7 @@ class Transformer(Module):
         ShapeError
             If source and target do not fit ``d_model`` or one another.
         """
-        a, b = np.shape(src), np.shape(tgt)
+        a, b = np.shape(src), np.shape(tgt)  # type: ignore[arg-type]
         batches = [shape[1 - self.batch_first] if len(shape) == 3 else None for shape in (a, b)]
         if len(a) != len(b) or batches[0] != batches[1] or (a[-1:], b[-1:]) != ((self.d_model,),) * 2:
             raise ShapeError(

@@ -20,12 +20,22 @@ import optim
 ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import autodiff as ad
 import nn
 import numpy as np
+import numpy.typing as npt
 import optim
+from autodiff import implicit, integrate, optimize, sparse
+from autodiff.extend import Primitive
 from autodiff.fft import rfft
 from autodiff.special import erf
+from autodiff.testing import check_gradients, check_pair
 from typing import assert_type
 from optim.swa_utils import AveragedModel
 
@@ -63,6 +73,94 @@ assert_type(nn.MaxPool2d(2, return_indices=True)(x), tuple[ad.Tensor, ad.Tensor]
 assert_type(ad.nn.LazyLinear(3)(x), ad.Tensor)
 assert_type(nn.LSTM(3, 4)(x)[0], ad.Tensor)
 assert_type(ad.linalg.eigh(x).eigenvalues, ad.Tensor)
+
+@dataclass
+class Options:
+    rate: float = 0.1
+
+class Params(NamedTuple):
+    w: np.ndarray
+    b: np.ndarray
+
+def loss(params: dict[str, ad.Tensor], x: np.ndarray) -> ad.Tensor:
+    return ad.sum((x @ params["w"] - params["b"]) ** 2)
+
+def cubes(x: ad.Tensor) -> ad.Tensor:
+    return ad.sum(x**3)
+
+def newton(f: Callable[[ad.Tensor], ad.Tensor], x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return x - np.linalg.solve(ad.hessian(f)(x), ad.grad(f)(x))
+
+w = np.ones(3)
+g = ad.grad(cubes)(w)
+w = w - Options().rate * g
+w -= 0.1 * g
+print(g.shape, float(g.sum()), g[0], -g, g @ w, np.linalg.norm(g))
+print(f"{float(ad.grad(ad.grad(lambda x: x**3))(2.0)):.3f}")
+value, slope = ad.value_and_grad(cubes)(w)
+history: list[float] = [float(value), value.item()]
+params = {"w": np.ones((3, 2)), "b": np.zeros(2)}
+grads: dict[str, np.ndarray] = ad.grad(loss)(params, np.ones((4, 3)))
+params = {k: p - 0.1 * grads[k] for k, p in params.items()}
+tracked = {"w": ad.tensor(np.ones((3, 2))), "b": ad.tensor(np.zeros(2))}
+tracked["w"].data -= 0.1 * ad.grad(loss)(tracked, np.ones((4, 3)))["w"]
+named = ad.grad(lambda p: ad.sum(p.w * p.b))(Params(w, w))
+assert_type(named, Params)
+gw, gb = ad.grad(lambda w, b: ad.sum(w * b), argnums=(0, 1))(w, 2.0)
+w = w - 0.1 * gw
+print(ad.grad(lambda x, p: ad.sum(p["w"] * x), argnums=1)(w, params)["w"].shape)
+gx, aux = ad.grad(lambda x: (ad.sum(x), {"n": 1}), has_aux=True)(w)
+assert_type(aux["n"], int)
+(loss_value, metrics), gx = ad.value_and_grad(lambda x: (ad.sum(x), "text"), has_aux=True)(w)
+assert_type(metrics, str)
+print(np.linalg.det(ad.jacobian(lambda x: x * x)(w)), ad.jacfwd(np.sin)(w)[0, 0], newton(cubes, w))
+out, pullback = ad.vjp(lambda x, y: x * y, 2.0, 5.0)
+cx, cy = pullback(1.0)
+out, tangent = ad.jvp(np.sin, (w,), (np.ones(3),))
+(product,) = ad.hvp(cubes, (w,), (w,))
+w = w - product
+assert_type(ad.checkpoint(cubes)(x), ad.Tensor)
+rows = ad.vmap(ad.grad(lambda w, r: ad.sum(w * r**2)), in_axes=(None, 0))
+print(rows(w, np.ones((5, 3))).shape, rows.looped)
+y = cubes(x)
+ga, gc = ad.gradients(y, [x, x], create_graph=True)
+ga.sum().backward()
+y.backward()
+x.data -= 0.1 * x.grad
+x.grad = None
+total = math.sqrt(sum(float((p.grad**2).sum()) for p in net.parameters()))
+history.append(y.item())
+print(f"{y.item():.3f}", range(x.argmax().item()), x.argmax().item() / 2)
+table: list[list[float]] = ad.tensor(np.eye(2)).tolist()
+ad.concatenate([x, [1.0], np.ones(2)])
+ad.array([[x[0], 0.0], [0, x[1]]])
+a = ad.tensor(2.0, requires_grad=True)
+implicit.root(lambda x, a: x * x - a, 1.0, args=(a,)).x.backward()
+implicit.minimize(lambda p: ad.sum((p["u"] - a) ** 2), {"u": np.zeros(2)}).x["u"].sum().backward()
+implicit.linear_solve(lambda v: a * v, np.ones(2)).sum().backward()
+best: float = optimize.minimize(lambda p: (1 - p["x"]) ** 2, {"x": -1.0}, tol=1e-9).fun
+popt, pcov = optimize.curve_fit(lambda t, a, b: a + b * t, np.arange(4.0), np.arange(4.0))
+popt.sum().backward()
+ode = integrate.solve_ivp(lambda t, y: -y, (0.0, a), [1.0], dense_output=True, events=lambda t, y: y[0])
+print(ode.y[0, -1].item(), ode.sol(0.5).shape, ode.t_events[0])
+integrate.odeint(lambda y, t: -y, {"u": np.ones(1)}, np.linspace(0, 1, 5))["u"].sum().backward()
+area, error = integrate.quad(lambda x: np.exp(-x), 0.0, np.inf)
+area.backward()
+A = sparse.csr_array((x, ([0, 1], [1, 0])), shape=(2, 2))
+(A @ A + A).toarray().sum().backward()
+sparse.spsolve(A, np.ones(2)).sum().backward()
+softsign = Primitive("softsign", lambda x: x / (1 + np.abs(x)), lambda g, out, x: g / (1 + np.abs(x)) ** 2)
+print(softsign(x).sum(), functools.partial(loss, x=np.ones((4, 3)))(tracked))
+check_gradients(np.tanh, np.ones(3), order=1)
+check_pair(lambda x: (x * x, x), lambda g, cache: 2 * g * cache, [np.ones(3)]).verdict
+
+@ad.compile
+def step(x: np.ndarray) -> ad.Tensor:
+    return net(ad.tensor(x)).sum()
+
+assert_type(step(w), ad.Tensor)
+fast = ad.jit(ad.grad(loss))
+print(step.plan, fast(params, np.ones((4, 3)))["w"].sum(), fast.plans)
 """
 MISTAKES = [
     "ad.summ(x)",
@@ -111,6 +209,29 @@ MISTAKES = [
     "nn.Sequential(nn.ReLU())(x).relux()",
     'nn.ParameterDict({"a": x})["a"].relux()',
     'nn.ModuleDict()["a"](x).relux()',
+    "ad.grad(cubes)(w).summ()",
+    "ad.grad(3)(w)",
+    "ad.grad(cubes, argnum=1)",
+    "ad.value_and_grad(cubes)(w).shape",
+    "ad.gradients(y, 3.0)",
+    "ad.jacobian(cubes)(w).shap",
+    "ad.vmap(cubes, in_axes=0.5)",
+    "ad.vmap(cubes).loopd",
+    "ad.checkpoint(cubes)(x, x)",
+    "step('text')",
+    "step.plans",
+    "fast(params).w",
+    "implicit.root(cubes, x0=w).y",
+    "optimize.minimize(cubes, w).func",
+    "optimize.curve_fit(cubes, w, w)[2]",
+    "integrate.quad(3, 0.0, 1.0)",
+    "integrate.solve_ivp(cubes, (0.0, 1.0), w).ts",
+    "sparse.spsolve(A, {'b': 1})",
+    "Primitive('p', 3)",
+    "y.item().shape",
+    "x.grad.summ",
+    "check_pair(np.tanh, 3, [w])",
+    "named.c",
 ]
 
 
@@ -179,7 +300,12 @@ def test_calls_return_what_the_stubs_promise():
 
 #: Signatures that still say Any, by package: they may only become fewer. What an array holds (``ndarray[Any, Any]``)
 #: and the protocols by which NumPy, pickle and copies speak to an object are not counted.
-STILL_ANY = {"autodiff": 33, "nn": 0, "optim": 0}
+STILL_ANY = {"autodiff": 0, "nn": 0, "optim": 0}
+#: What decides these is known when the program runs, so the types that could be said would report correct programs.
+DECIDED_LATER = {
+    "tensor: Tensor.grad()": "None before the first backward pass, and `p.data -= lr * p.grad` comes after it",
+    "tensor: Tensor.tolist()": "a number, or lists as deep as the tensor has axes; NumPy's stubs say Any",
+}
 MODULES = (
     "autodiff autodiff.linalg autodiff.fft autodiff.signal autodiff.special autodiff.stats autodiff.random"
     " autodiff.sparse autodiff.implicit autodiff.optimize autodiff.integrate autodiff.interpolate autodiff.ndimage"
@@ -222,7 +348,7 @@ def definitions(module, name, depth=0):
 
 def says_any(annotation):
     text = re.sub(r"\b(np\.)?(ndarray\[Any, Any\]|dtype\[Any\]|NDArray\[Any\])", "Array", ast.unparse(annotation))
-    return bool(re.search(r"\bAny\b", text))
+    return bool(re.search(r"\b(Any|MaybeNone)\b", text))
 
 
 def anys(node, owner=""):
@@ -259,7 +385,9 @@ def test_public_signatures_say_any_no_more_often_than_before():
             package = place[0].relative_to(ROOT).parts[0]
             found[package] |= {f"{place[0].stem}: {where}" for node in place[1] for where in anys(node)}
     assert seen > 850
+    assert DECIDED_LATER.keys() <= found["autodiff"]
     for package, names in found.items():
+        names -= DECIDED_LATER.keys()
         assert len(names) <= STILL_ANY[package], f"{package} says Any in {sorted(names)}; say what it takes and gives"
 
 

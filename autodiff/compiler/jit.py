@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
 from time import sleep
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -45,8 +45,7 @@ from autodiff.views import settle
 
 __all__ = ["jit"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., object])
 
 
 def _is_the_same_tree(tree: Any, structure: Any, leaves: list[Any]) -> bool:
@@ -68,23 +67,23 @@ def _positional(leaves: Any) -> Any:
     return tuple(leaves), {}
 
 
-class Jit(Generic[P, R]):
+class Jit(Generic[F]):
     """A function that was run once; made by :func:`autodiff.jit`."""
 
-    def __init__(self, function: Callable[P, R], state: tuple[object, ...], static_argnames: tuple[str, ...]) -> None:
+    def __init__(self, function: F, state: tuple[object, ...], static_argnames: tuple[str, ...]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._state = state
         self._static = static_argnames
         self._declared = Declared(state)
-        self._for_arguments: dict[Any, Jit[P, R]] = {}
+        self._for_arguments: dict[Any, Jit[F]] = {}
         self._known: dict[Any, Traced] = {}
         self._workshop = Workshop()
         self._lock = threading.RLock()
         self._watch: Watch | None = None
         self._met: dict[int, Any] = {}
         #: Whose latest call it was: this one's, or that of one that declares a module among the arguments, too.
-        self._latest: Jit[P, R] | None = None
+        self._latest: Jit[F] | None = None
         #: What serves a call that finds everything as the last one left it, and under which setting of the kernels.
         self._guarded: Any = None
         self._setting: Any = None
@@ -100,7 +99,7 @@ class Jit(Generic[P, R]):
     def __reduce__(self) -> Any:
         return Jit, (self._function, self._state, self._static)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Jit[P, R]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Jit[F]:
         return Jit(*copy.deepcopy((self._function, self._state, self._static), memo))
 
     @property
@@ -108,12 +107,12 @@ class Jit(Generic[P, R]):
         """The code of each combination of shapes, dtypes and static values."""
         return [traced.code for traced in self._known.values()]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         state = current_state()
         if state is None and self._latest is not None:
             result = self._latest._at_once(args, kwargs)
             if result is not MISS:
-                return result  # type: ignore[no-any-return]
+                return result
         if state is not None and (state.tracer is not None or state != replaced(ORDINARY, grad=state.grad)):
             return self._function(*args, **kwargs)  # part of something larger, or watched
         given: Any = args, kwargs
@@ -122,7 +121,7 @@ class Jit(Generic[P, R]):
             bound = self._signature.bind(*args, **kwargs)
             bound.apply_defaults()
             static = {name: bound.arguments.pop(name) for name in self._static}
-            args, kwargs = (), dict(bound.arguments)  # type: ignore[assignment]
+            args, kwargs = (), dict(bound.arguments)
         if kwargs or static or not all(map(_is_simple, args)):
             leaves, rebuild = flatten((args, kwargs))
             known = self._declared.places
@@ -160,7 +159,17 @@ class Jit(Generic[P, R]):
                 self._latest = self
                 self._guarded = None if written is None else (written, traced.code.undoes)
                 self._setting = kernels.setting()
-            return result  # type: ignore[no-any-return]
+            return result
+
+    if TYPE_CHECKING:
+
+        @property
+        def __call__(self) -> F:
+            """With the function's arguments and results, whichever of several it takes."""
+            raise NotImplementedError
+
+    else:
+        __call__ = _call
 
     def _at_once(self, args: Any, kwargs: Any) -> Any:
         """The result of a call that finds everything as the last one left it; MISS if it does not."""
@@ -460,11 +469,11 @@ def _kind_of(leaf: Any, declared: Declared) -> Any:
 
 
 @overload
-def jit(function: Callable[P, R], *, state: object = (), static_argnames: str | Sequence[str] = ()) -> Jit[P, R]: ...
+def jit(function: F, *, state: object = (), static_argnames: str | Sequence[str] = ()) -> Jit[F]: ...
 @overload
 def jit(
     function: None = None, *, state: object = (), static_argnames: str | Sequence[str] = ()
-) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
+) -> Callable[[F], Jit[F]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *given: object,

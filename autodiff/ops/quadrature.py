@@ -111,7 +111,7 @@ def cumulative_trapezoid(
     >>> cumulative_trapezoid(np.arange(4.0), initial=0).data
     array([0. , 0.5, 2. , 4.5])
     """
-    if initial is not None and (np.ndim(bare(initial)) or bare(initial) != 0):
+    if initial is not None and (np.ndim(bare(initial)) or bare(initial) != 0):  # type: ignore[arg-type]
         raise ArgumentError(f"cumulative_trapezoid: initial must be None or 0, got {initial!r}")
     values, h = _samples("cumulative_trapezoid", y, x, dx, axis)
     if not values.shape[-1]:

@@ -210,7 +210,7 @@ def weight_tiles(
         array = array[:, None]
     if array.ndim != 4 or not array.size:
         raise ShapeError(
-            f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}"
+            f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}"  # type: ignore[arg-type]
         )
     array = array[:most]
     columns = math.ceil(math.sqrt(len(array)))
