@@ -16,13 +16,21 @@ from autodiff.ops.filters import all_pole, slide
 from autodiff.ops.shaping import _tensor
 
 __all__ = [
+    "bessel",
+    "butter",
+    "cheby1",
+    "cheby2",
     "convolve",
     "convolve2d",
     "correlate",
     "correlate2d",
     "detrend",
+    "ellip",
     "fftconvolve",
     "filtfilt",
+    "iirfilter",
+    "iirnotch",
+    "iirpeak",
     "lfilter",
     "lfilter_zi",
     "medfilt",
@@ -503,3 +511,209 @@ def order_filter(a: Any, domain: Any, rank: int) -> Any:
     places = np.argwhere(kept).tolist()
     parts = [full[tuple(slice(i, i + n) for i, n in zip(place, t.shape, strict=True))] for place in places]
     return np.sort(np.stack(parts), axis=0)[int(rank)]
+
+
+# --- filters designed: differentiable in their edges ------------------------------------------------------------------
+
+_BANDS = {
+    "lowpass": "low l lp lowpass",
+    "highpass": "high h hp highpass",
+    "bandpass": "band pass bp bandpass",
+    "bandstop": "stop bs bands bandstop",
+}
+
+
+def _spread(half: Any, centre: Any) -> Any:
+    """The two roots of ``r**2 - 2 * half * r + centre**2`` for each ``half``."""
+    apart = np.sqrt(half * half - centre * centre)
+    return np.concatenate([half + apart, half - apart])
+
+
+def iirfilter(
+    N: int,
+    Wn: Any,
+    rp: float | None = None,
+    rs: float | None = None,
+    btype: str = "band",
+    analog: bool = False,
+    ftype: str = "butter",
+    output: str = "ba",
+    fs: float | None = None,
+) -> Any:
+    """A filter designed as ``scipy.signal.iirfilter``, differentiable in the edges ``Wn`` of its band.
+
+    SciPy's analog prototype, a constant, is moved to the edges and made digital by the bilinear map.
+
+    Parameters
+    ----------
+    N : int
+        The order.
+    Wn : array_like or Tensor
+        One edge, of a band two.
+    rp, rs : float, optional
+        Decibels of ripple and of attenuation, constants.
+    btype, analog, ftype, output, fs
+        As SciPy's.
+
+    Raises
+    ------
+    ArgumentError
+        If the edges are not as many as the band asks for, or outside of the frequencies that there are.
+    NotDifferentiableError
+        If ``rp`` or ``rs`` requires a gradient.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> edge = autodiff.tensor(0.5, requires_grad=True)
+    >>> b, a = iirfilter(1, edge, btype="lowpass")
+    >>> b.data.round(3), a.data.round(3)
+    (array([0.5, 0.5]), array([ 1., -0.]))
+    >>> a[1].backward()
+    >>> edge.grad.round(6) == round(np.pi / 2, 6)
+    np.True_
+    """
+    scipy = require("scipy.signal")
+    kind = next((kind for kind, names in _BANDS.items() if btype.lower() in names.split()), None)
+    if kind is None or output not in ("ba", "zpk", "sos"):
+        raise ArgumentError(f"iirfilter: btype {btype!r} and output {output!r}; of {sorted(_BANDS)} and ba, zpk, sos")
+    rp, rs = _plain("iirfilter", "rp", rp), _plain("iirfilter", "rs", rs)
+    z, p, k = scipy.iirfilter(N, 1.0, rp, rs, btype="lowpass", analog=True, ftype=ftype, output="zpk")
+    edges = np.atleast_1d(_tensor(Wn)) * (1.0 if fs is None else 2.0 / fs)
+    inside = np.asarray(bare(edges) > 0) & (bool(analog) | np.asarray(bare(edges) < 1))
+    if edges.shape != ((1,) if kind in ("lowpass", "highpass") else (2,)) or not inside.all() or (analog and fs):
+        raise ArgumentError(f"iirfilter: a {kind} with edges {bare(edges)} of the Nyquist frequency, analog={analog}")
+    edges = edges if analog else 4.0 * np.tan(np.pi / 2 * edges)
+    excess, turned = p.size - z.size, np.real(np.prod(-z) / np.prod(-p))
+    low, width, centre = edges[0], edges[-1] - edges[0], np.sqrt(edges[0] * edges[-1])
+    none = np.zeros(excess, z.dtype if kind == "highpass" else complex)
+    if kind == "lowpass":
+        z, p, k = low * z, low * p, k * low**excess
+    elif kind == "highpass":
+        z, p, k = np.concatenate([low / z, none]), low / p, k * turned
+    elif kind == "bandpass":
+        z, p = np.concatenate([_spread(z * width / 2, centre), none]), _spread(p * width / 2, centre)
+        k = k * width**excess
+    else:
+        middle = 1j * centre + none
+        z, p = np.concatenate([_spread(width / 2 / z, centre), middle, -middle]), _spread(width / 2 / p, centre)
+        k = k * turned
+    if not analog:
+        k = k * np.real(np.prod(4 - z) / np.prod(4 - p))
+        z = np.concatenate([(4 + z) / (4 - z), np.full(p.size - z.size, -1.0 + 0j)])
+        p = (4 + p) / (4 - p)
+    if output == "zpk":
+        return _tensor(z), p, _tensor(k)
+    if output == "ba":
+        return tuple(np.real(part) for part in zpk2tf(z, p, k))
+    if analog:
+        raise ArgumentError("iirfilter: sections of an analog filter are not made here; take output='zpk'")
+    return _sections(scipy.zpk2sos(*map(bare, (z, p, k))), z, p, k)
+
+
+def _sections(plain: Any, z: Any, p: Any, k: Any) -> Any:
+    """Second-order sections of tracked zeros and poles, which stand together as in SciPy's."""
+    columns = []
+    for roots, near in ((z, plain[:, :3]), (p, plain[:, 3:])):
+        whole = np.concatenate([roots, np.zeros(2 * len(plain) - roots.size, complex)])
+        left, taken = np.array(bare(whole)), []
+        for root in (root for section in near for root in np.roots(section)):
+            taken.append(int(np.argmin(np.abs(left - root))))
+            left[taken[-1]] = np.inf
+        first, second = whole[np.array(taken[::2])], whole[np.array(taken[1::2])]
+        columns += [np.ones(len(plain)), -np.real(first + second), np.real(first * second)]
+    sections = np.stack(columns, axis=1)
+    return np.concatenate([(sections[0] * np.concatenate([k * np.ones(3), np.ones(3)]))[None], sections[1:]])
+
+
+def butter(N: int, Wn: Any, btype: str = "low", analog: bool = False, output: str = "ba", fs: Any = None) -> Any:
+    """A Butterworth filter as ``scipy.signal.butter``, differentiable in its edges: see :func:`iirfilter`.
+
+    Examples
+    --------
+    >>> butter(1, 0.5)[0].data.round(3)
+    array([0.5, 0.5])
+    """
+    return iirfilter(N, Wn, None, None, btype, analog, "butter", output, fs)
+
+
+def cheby1(
+    N: int, rp: float, Wn: Any, btype: str = "low", analog: bool = False, output: str = "ba", fs: Any = None
+) -> Any:
+    """A Chebyshev filter with ripple in its band as ``scipy.signal.cheby1``: see :func:`iirfilter`.
+
+    Examples
+    --------
+    >>> cheby1(1, 3.0, 0.5)[0].data.round(3)
+    array([0.501, 0.501])
+    """
+    return iirfilter(N, Wn, rp, None, btype, analog, "cheby1", output, fs)
+
+
+def cheby2(
+    N: int, rs: float, Wn: Any, btype: str = "low", analog: bool = False, output: str = "ba", fs: Any = None
+) -> Any:
+    """A Chebyshev filter with ripple outside of its band as ``scipy.signal.cheby2``: see :func:`iirfilter`.
+
+    Examples
+    --------
+    >>> cheby2(2, 20.0, 0.5)[0].data.round(3)
+    array([0.167, 0.111, 0.167])
+    """
+    return iirfilter(N, Wn, None, rs, btype, analog, "cheby2", output, fs)
+
+
+def ellip(
+    N: int, rp: float, rs: float, Wn: Any, btype: str = "low", analog: bool = False, output: str = "ba", fs: Any = None
+) -> Any:
+    """An elliptic filter as ``scipy.signal.ellip``, differentiable in its edges: see :func:`iirfilter`.
+
+    Examples
+    --------
+    >>> ellip(1, 3.0, 20.0, 0.5)[0].data.round(3)
+    array([0.501, 0.501])
+    """
+    return iirfilter(N, Wn, rp, rs, btype, analog, "ellip", output, fs)
+
+
+def bessel(
+    N: int, Wn: Any, btype: str = "low", analog: bool = False, output: str = "ba", norm: str = "phase", fs: Any = None
+) -> Any:
+    """A Bessel filter as ``scipy.signal.bessel``, differentiable in its edges: see :func:`iirfilter`.
+
+    Examples
+    --------
+    >>> bessel(1, 0.5)[0].data.round(3)
+    array([0.5, 0.5])
+    """
+    return iirfilter(N, Wn, None, None, btype, analog, f"bessel_{norm}", output, fs)
+
+
+def _resonance(w0: Any, Q: Any, fs: float) -> tuple[Any, Any, Any]:
+    centre = np.pi * 2 / fs * _tensor(w0)
+    gain = 1 / (1 + np.tan(centre / Q / 2))  # three decibels below the peak at the edges of the band
+    return centre, gain, np.stack([np.ones(()), -2 * gain * np.cos(centre), 2 * gain - 1])
+
+
+def iirnotch(w0: Any, Q: Any, fs: float = 2.0) -> tuple[Any, Any]:
+    """The filter that takes out a frequency, as ``scipy.signal.iirnotch``, differentiable in ``w0`` and ``Q``.
+
+    Examples
+    --------
+    >>> iirnotch(0.5, 1.0)[0].data.round(3)
+    array([ 0.5, -0. ,  0.5])
+    """
+    centre, gain, a = _resonance(w0, Q, fs)
+    return gain * np.stack([np.ones(()), -2 * np.cos(centre), np.ones(())]), a
+
+
+def iirpeak(w0: Any, Q: Any, fs: float = 2.0) -> tuple[Any, Any]:
+    """The filter that lets a frequency pass, as ``scipy.signal.iirpeak``, differentiable in ``w0`` and ``Q``.
+
+    Examples
+    --------
+    >>> iirpeak(0.5, 1.0)[0].data.round(3)
+    array([ 0.5,  0. , -0.5])
+    """
+    _, gain, a = _resonance(w0, Q, fs)
+    return (1 - gain) * np.array([1.0, 0.0, -1.0]), a

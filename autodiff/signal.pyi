@@ -10,9 +10,33 @@ from autodiff.signatures import ArrayLike
 from autodiff.tensor import Tensor
 
 __all__ = [
-    "convolve", "convolve2d", "correlate", "correlate2d", "detrend", "fftconvolve", "filtfilt", "lfilter",
-    "lfilter_zi", "medfilt", "medfilt2d", "oaconvolve", "order_filter", "savgol_filter", "sos2tf", "sosfilt", "zpk2tf",
+    "bessel", "butter", "cheby1", "cheby2", "convolve", "convolve2d", "correlate", "correlate2d", "detrend", "ellip",
+    "fftconvolve", "filtfilt", "iirfilter", "iirnotch", "iirpeak", "lfilter", "lfilter_zi", "medfilt", "medfilt2d",
+    "oaconvolve", "order_filter", "savgol_filter", "sos2tf", "sosfilt", "zpk2tf",
 ]
+
+def bessel(
+    N: int, Wn: ArrayLike, btype: str = "low", analog: bool = False, output: str = "ba", norm: str = "phase",
+    fs: ArrayLike | None = None,
+) -> Tensor:
+    """A Bessel filter as ``scipy.signal.bessel``, differentiable in its edges: see :func:`iirfilter`."""
+
+def butter(
+    N: int, Wn: ArrayLike, btype: str = "low", analog: bool = False, output: str = "ba", fs: ArrayLike | None = None
+) -> Tensor:
+    """A Butterworth filter as ``scipy.signal.butter``, differentiable in its edges: see :func:`iirfilter`."""
+
+def cheby1(
+    N: int, rp: float, Wn: ArrayLike, btype: str = "low", analog: bool = False, output: str = "ba",
+    fs: ArrayLike | None = None,
+) -> Tensor:
+    """A Chebyshev filter with ripple in its band as ``scipy.signal.cheby1``: see :func:`iirfilter`."""
+
+def cheby2(
+    N: int, rs: float, Wn: ArrayLike, btype: str = "low", analog: bool = False, output: str = "ba",
+    fs: ArrayLike | None = None,
+) -> Tensor:
+    """A Chebyshev filter with ripple outside of its band as ``scipy.signal.cheby2``: see :func:`iirfilter`."""
 
 def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Tensor:
     """Convolution over any number of axes, as ``scipy.signal.convolve``."""
@@ -35,6 +59,12 @@ def detrend(
 ) -> Tensor:
     """The signal without its mean or straight line, between breaks, as ``scipy.signal.detrend``."""
 
+def ellip(
+    N: int, rp: float, rs: float, Wn: ArrayLike, btype: str = "low", analog: bool = False, output: str = "ba",
+    fs: ArrayLike | None = None,
+) -> Tensor:
+    """An elliptic filter as ``scipy.signal.ellip``, differentiable in its edges: see :func:`iirfilter`."""
+
 def fftconvolve(
     in1: ArrayLike, in2: ArrayLike, mode: str = "full",
     axes: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
@@ -46,6 +76,18 @@ def filtfilt(
     method: str = "pad", irlen: int | None = None,
 ) -> Tensor:
     """A filter run forwards and backwards, as ``scipy.signal.filtfilt`` with the method "pad"."""
+
+def iirfilter(
+    N: int, Wn: ArrayLike, rp: float | None = None, rs: float | None = None, btype: str = "band", analog: bool = False,
+    ftype: str = "butter", output: str = "ba", fs: float | None = None,
+) -> Tensor:
+    """A filter designed as ``scipy.signal.iirfilter``, differentiable in the edges ``Wn`` of its band."""
+
+def iirnotch(w0: ArrayLike, Q: ArrayLike, fs: float = 2.0) -> tuple[Tensor, Tensor]:
+    """The filter that takes out a frequency, as ``scipy.signal.iirnotch``, differentiable in ``w0`` and ``Q``."""
+
+def iirpeak(w0: ArrayLike, Q: ArrayLike, fs: float = 2.0) -> tuple[Tensor, Tensor]:
+    """The filter that lets a frequency pass, as ``scipy.signal.iirpeak``, differentiable in ``w0`` and ``Q``."""
 
 def lfilter(b: ArrayLike, a: ArrayLike, x: ArrayLike, axis: int = -1, zi: ArrayLike | None = None) -> Tensor:
     """A digital filter along an axis, as ``scipy.signal.lfilter``; differentiable in coefficients, signal and state."""

@@ -38,8 +38,9 @@ S = M[:, :4] @ M[:, :4].T + np.eye(4)
 X = np.linspace(0.0, 2.0, 9)
 Q = rng.normal(size=(3, 4))
 R = rng.normal(size=(3, 3))
+WIDE = np.outer(np.sin(np.arange(40.0)), np.cos(np.arange(41.0)))
 P = rng.normal(size=(3, 6)) * 0.4
-for _array in (V, W, U, M, S, X, Q, R, P):
+for _array in (V, W, U, M, S, X, Q, R, P, WIDE):
     _array.flags.writeable = False  # some functions write into what they are given
 
 #: What a function is tried with where no entry of CALLS says: numbers that most domains hold.
@@ -54,8 +55,8 @@ SKIPPED = "distance_transform_cdt distance_transform_bf watershed_ift find_objec
 
 #: What has no derivative to try, by what it gives.
 NO_DERIVATIVE = {
-    "a design for a few plain numbers": "signal: besselap buttap buttord cheb1ord cheb2ord cheby1 cheby2 ellip ellipap"
-    " ellipord firls firwin2 gammatone get_window iircomb iirdesign iirfilter iirnotch iirpeak remez savgol_coeffs"
+    "a design for a few plain numbers": "signal: besselap buttap buttord cheb1ord cheb2ord ellipap ellipord firls"
+    " firwin2 gammatone get_window iircomb iirdesign remez savgol_coeffs"
     " choose_conv_method",
     "truth values, labels, places or counts": "ndimage: binary_closing binary_dilation binary_erosion binary_fill_holes"
     " binary_hit_or_miss binary_opening binary_propagation distance_transform_bf distance_transform_cdt find_objects"
@@ -87,7 +88,6 @@ SUBSTITUTES = {
     " signal.cspline2d signal.qspline1d signal.qspline1d_eval signal.spline_filter"
     " interpolate.make_splrep interpolate.make_splprep",
     "`ndimage.uniform_filter` of the signal and its square": "signal.wiener",
-    "`signal.freqz` of each section": "signal.freqz_sos signal.sosfreqz",
     "`interpolate.PPoly`": "interpolate.BPoly",
     "`interpolate.RegularGridInterpolator`": "interpolate.NdBSpline",
     "`np.linalg.lstsq` with `BSpline.design_matrix`": "interpolate.make_lsq_spline interpolate.make_smoothing_spline",
@@ -125,12 +125,23 @@ def _as_it_is(f: Any) -> Any:
     return f
 
 
+def _responses(f: Any) -> Callable[..., Any]:
+    return lambda b, a: f(np.concatenate([b, np.ones((len(b), 1)), a], axis=1), worN=8)[1]
+
+
 def _rotations() -> Any:
     return importlib.import_module("scipy.spatial.transform").Rotation
 
 
 #: name -> (what is called, made of SciPy's function or class, its arguments)
 CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
+    **{
+        f"signal.{name}": (lambda f, more=more: lambda w: f(3, *more, w, "band"), (np.array([0.2, 0.45]),))
+        for name, more in {"butter": (), "bessel": (), "cheby1": (1,), "cheby2": (30,), "ellip": (1, 30)}.items()
+    },
+    "signal.iirfilter": (lambda f: lambda w: f(3, w, output="sos"), (np.array([0.2, 0.45]),)),
+    "signal.iirnotch": (_as_it_is, (np.array(0.3), np.array(30.0))),
+    "signal.iirpeak": (_as_it_is, (np.array(0.3), np.array(30.0))),
     **{
         f"interpolate.{name}": (lambda f: lambda y: f(X, y)(V * 2), (V,))
         for name in ("Akima1DInterpolator", "CubicSpline", "PchipInterpolator", "make_interp_spline")
@@ -265,8 +276,8 @@ CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "stats.false_discovery_control": (_as_it_is, (V,)),
     "signal.sosfilt_zi": (_as_it_is, (np.array([[1.0, 0.4, 0.1, 1.0, -0.3, 0.1]]),)),
     "signal.abcd_normalize": (lambda f: lambda a, b: f(a, b, np.ones((1, 4)), np.zeros((1, 1)))[0] * 2, (S, M[:, :1])),
-    "signal.cspline2d": (_as_it_is, (M,)),
-    "signal.spline_filter": (_as_it_is, (np.outer(V, W),)),
+    "signal.cspline2d": (_as_it_is, (WIDE,)),
+    "signal.spline_filter": (_as_it_is, (WIDE,)),
     "signal.impulse": (lambda f: lambda b: f((b, [1.0, 0.5, 0.2]), T=X)[1], (V[:2],)),
     "signal.place_poles": (lambda f: lambda a: f(a, M[:, :2], [-1.0, -2.0, -3.0, -4.0]).gain_matrix, (S,)),
     "signal.zpk2sos": (lambda f: lambda z: f(z, [0.1, 0.2], 1.0), (V[:2],)),
@@ -304,8 +315,8 @@ CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "signal.bilinear_zpk": (_as_it_is, (V[:2], W[:2], 1.0, 2.0)),
     "signal.freqs_zpk": (lambda f: lambda z, p: f(z, p, 1.0, worN=7)[1], (V[:2], W[:2])),
     "signal.order_filter": (lambda f: lambda x: f(x, np.ones((3, 3)), 4), (M,)),
-    "signal.freqz_sos": (lambda f: lambda s: f(s, worN=8)[1], (np.array([[1.0, 0.4, 0.1, 1.0, -0.3, 0.1]]),)),
-    "signal.sosfreqz": (lambda f: lambda s: f(s, worN=8)[1], (np.array([[1.0, 0.4, 0.1, 1.0, -0.3, 0.1]]),)),
+    "signal.freqz_sos": (_responses, (M[:2, :3], M[2:, :2])),
+    "signal.sosfreqz": (_responses, (M[:2, :3], M[2:, :2])),
     "integrate.qmc_quad": (lambda f: lambda a: f(lambda x: x, a, a + 1, rng=1).integral, (V[:1],)),
     "interpolate.make_lsq_spline": (lambda f: lambda y: f(X, y, np.r_[[0.0] * 4, 1.0, [2.0] * 4])(V), (W,)),
     "interpolate.make_smoothing_spline": (lambda f: lambda y: f(X, y, lam=0.1)(V), (W,)),

@@ -100,6 +100,43 @@ def test_ranks_and_regions(mode):
     check_gradients(lambda x: ndimage.grey_opening(x, 3, mode=mode), x, order=1)
 
 
+@pytest.mark.parametrize("kind", ["butter", "cheby1", "cheby2", "ellip", "bessel"])
+@pytest.mark.parametrize("band", ["low", "high", "bandpass", "bandstop"])
+def test_filters_are_designed_as_scipys_are_and_differentiable_in_their_edges(kind, band):
+    edges = np.array([0.2, 0.45]) if "band" in band else np.array(0.3)
+    for order, analog, output, rate in ((1, False, "ba", None), (4, True, "zpk", None), (5, False, "sos", 100.0)):
+        wanted = {"btype": band, "analog": analog, "output": output, "fs": rate}
+        same("signal.iirfilter", order, edges * (1 if rate is None else rate / 2), 1.0, 30.0, ftype=kind, **wanted)
+    ripples = {"cheby1": (1.0,), "cheby2": (30.0,), "ellip": (1.0, 30.0)}.get(kind, ())
+    same(f"signal.{kind}", 3, *ripples, edges, band)
+
+    def sections(w):
+        return getattr(ad.signal, kind)(3, *ripples, w, band, output="sos")
+
+    check_gradients(sections, edges)
+    check_gradients(lambda w: np.real(getattr(ad.signal, kind)(3, *ripples, w, band, output="zpk")[1]), edges, order=1)
+
+
+def test_resonances_are_differentiable_in_frequency_and_quality():
+    for name, ours in (("iirnotch", ad.signal.iirnotch), ("iirpeak", ad.signal.iirpeak)):
+        same(f"signal.{name}", 0.3, 30.0)
+        same(f"signal.{name}", 60.0, 5.0, 200.0)
+        check_gradients(lambda w, q, f=ours: np.concatenate(f(w, q)), np.array(0.3), np.array(4.0))
+
+
+def test_a_design_that_cannot_be_is_refused_by_name():
+    for call in (
+        lambda: ad.signal.butter(2, [0.2, 0.3]),
+        lambda: ad.signal.butter(2, 1.5),
+        lambda: ad.signal.butter(2, 0.3, btype="sideways"),
+        lambda: ad.signal.butter(2, 0.3, analog=True, output="sos"),
+    ):
+        with pytest.raises(ad.ArgumentError, match="iirfilter"):
+            call()
+    with pytest.raises(ad.NotDifferentiableError, match="rp"):
+        ad.signal.cheby1(2, ad.tensor(1.0, requires_grad=True), 0.3)
+
+
 def test_ndimage_of_other_kinds():
     whole = np.arange(12).reshape(3, 4)
     same("ndimage.uniform_filter", whole)
