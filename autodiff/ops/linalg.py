@@ -25,7 +25,7 @@ from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare, expand_reduced, quotient
 from autodiff.ops.products import matmul
 from autodiff.ops.shaping import _tensor
-from autodiff.ops.spectral import eigvalsh_, svdvals_, with_rule_of_values
+from autodiff.ops.spectral import _zero, eigvalsh_, svdvals_, with_rule_of_values
 
 P = Primitive
 
@@ -552,10 +552,24 @@ def _svd_rule(g: Any, out: Any, x: Any) -> Any:
     )
     result = np.matmul(np.matmul(u, middle), vh)
     if m > n:
-        result = result + np.matmul(quotient(gu - np.matmul(u, h), np.broadcast_to(s[..., None, :], gu.shape)), vh)
+        result = result + np.matmul(_over_values(gu - np.matmul(u, h), s, x.shape, gu), vh)
     elif n > m:
-        result = result + np.matmul(u, _h(quotient(gv - np.matmul(v, k), np.broadcast_to(s[..., None, :], gv.shape))))
+        result = result + np.matmul(u, _h(_over_values(gv - np.matmul(v, k), s, x.shape, gv)))
     return _c(result)
+
+
+def _over_values(outside: Any, s: Any, shape: tuple[int, ...], whole: Any) -> Any:
+    """What is outside of the span of the vectors over the singular values. Of a value of zero the vector may be any
+    outside of the span of the others, so that nothing may depend on where it turns to.
+    """
+    zero = np.broadcast_to(_zero(s, shape)[..., None, :], outside.shape)
+    size, most = np.abs(bare(outside)), np.max(np.abs(bare(whole)), axis=(-2, -1), keepdims=True, initial=0.0)
+    if np.any(zero & (size > 1e-12 * most)):
+        raise NotDifferentiableError(
+            "svd: a singular value is zero and the result depends on its vector, which is arbitrary there; use"
+            " functions of the values alone, or of the matrix itself"
+        )
+    return np.where(zero, 0, outside) / np.where(zero, 1, np.broadcast_to(s[..., None, :], outside.shape))
 
 
 def _diagonal(x: Any) -> Any:
@@ -659,12 +673,13 @@ def _svd_tangent(t: Any, out: Any, x: Any) -> Any:
         left, right = left + turn[..., None, :] * _eye(p), right - turn[..., None, :] * _eye(p)
     du, dv = np.matmul(u, left), np.matmul(v, right)
     m, n = x.shape[-2:]
-    if m > n:
-        outside = np.matmul(t, v) - np.matmul(u, p)
-        du = du + quotient(outside, np.broadcast_to(row, outside.shape))
-    elif n > m:
-        outside = np.matmul(_h(t), u) - np.matmul(v, _h(p))
-        dv = dv + quotient(outside, np.broadcast_to(row, outside.shape))
+    try:
+        if m > n:
+            du = du + _over_values(np.matmul(t, v) - np.matmul(u, p), s, x.shape, t)
+        elif n > m:
+            dv = dv + _over_values(np.matmul(_h(t), u) - np.matmul(v, _h(p)), s, x.shape, t)
+    except NotDifferentiableError as refusal:
+        return refusal if m > n or complex_ else du, moved, refusal if n > m or complex_ else _h(dv)
     if not complex_:
         return du, moved, _h(dv)
     first = _up_to_phase("svd", du, u)

@@ -103,13 +103,11 @@ def register() -> None:
     # --- gamma and beta; the Hurwitz zeta function gives every polygamma function
     def zeta(x: Any, q: Any) -> Any:
         # SciPy's zeta is a Python function around a private ufunc, which cannot be registered.
-        real_numbers("the derivative of digamma", q)
-        tracked = hasattr(x, "_node") or hasattr(q, "_node")
-        return registry["zeta"].function(x, q) if tracked else s.zeta(x, q)
+        return of(registry["zeta"], x, q)  # type: ignore[arg-type]
 
     Primitive(
         "zeta",
-        lambda x, q: s.zeta(x, q),
+        lambda x, q: transcendental.zeta_of_complex(x, q) if np.iscomplexobj(q) else s.zeta(x, q),
         lambda g, out, x, q: g * of(transcendental.zeta_slope, x, q, 1),
         lambda g, out, x, q: -g * x * zeta(x + 1, q),
         sample=lambda draw: ((draw.array((), 1.5, 4.0), draw.array(draw.shape(), 0.5, 3.0)), {}),

@@ -356,8 +356,11 @@ def _ruled(rule: Any) -> Any:
 
 
 def with_rule_of_values(values: Any, op: Primitive, x: Any) -> Any:
-    """Values that came with their vectors: where some are equal, with the rules of a function of the values alone."""
-    if values._data.__class__ is not Lanes and not np.any(_tied(values)):
+    """Values that came with their vectors: where some are equal, and where a singular one is zero, with the rules of a
+    function of the values alone.
+    """
+    special = values._data.__class__ is Lanes or np.any(_tied(values))
+    if not special and not (op is svdvals_ and np.any(_zero(values, x.shape))):
         return values
     return _GIVEN[op].function(x, values.detach())
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import dispatch
+from autodiff.core.errors import NotDifferentiableError
 from autodiff.core.op import Primitive, registry
 from autodiff.ops import hypergeometric
 from autodiff.ops.common import bare, quotient, real_numbers
@@ -39,7 +40,7 @@ def _times(a: list[Any], b: list[Any]) -> list[Any]:
 
 def _zeta(x: Any, q: Any, n: int) -> Any:
     """``d^n zeta(x, q) / dx^n`` by the sum of Euler and Maclaurin, each term as a Taylor series in x (DLMF 25.11.5)."""
-    good = (q > 0) & (x > -15) & (x != 1)
+    good = (np.real(q) > 0) & (x > -15) & (x != 1)
     x, q = np.where(good, x, 2.0), np.where(good, q, 1.0)
 
     def power(base: Any) -> list[Any]:
@@ -66,6 +67,21 @@ def _zeta(x: Any, q: Any, n: int) -> Any:
         size *= (2 * j + 1) * (2 * j + 2)
     factorial = float(np.prod(np.arange(1.0, n + 1)))
     return np.where(good, total[n] * factorial, np.nan)
+
+
+def zeta_of_complex(x: Any, q: Any) -> Any:
+    """``zeta(x, q)`` for whole ``x > 1`` and complex ``q``: left of 1/2 by ``zeta(x, q) = q^-x + zeta(x, q + 1)``."""
+    x, given = np.asarray(x, float), np.asarray(q)
+    if np.any((x != np.rint(x)) | (x < 2)):
+        raise NotDifferentiableError("zeta(x, q) at complex q is given for whole x > 1, in derivatives of digamma")
+    if np.any(np.real(given) < -1000):  # as many terms would be added one by one
+        raise NotDifferentiableError("derivatives of digamma at complex numbers are given right of -1000")
+    with np.errstate(all="ignore"):
+        q, total = given.astype(complex), np.zeros(np.broadcast_shapes(x.shape, given.shape), complex)
+        while np.any(left := np.real(q) < 0.5):
+            total = total + np.where(left, np.where(left, q, 1.0) ** -x, 0)
+            q = np.where(left, q + 1, q)
+        return (total + _zeta(x, q, 0)).astype(given.dtype)
 
 
 zeta_slope: Primitive = Primitive(

@@ -2,6 +2,7 @@
 complex ones.
 """
 
+import contextlib
 import inspect
 
 import numpy as np
@@ -33,8 +34,14 @@ REAL_ONLY = {"Adafactor", "Muon"}
 SPARSE_ONLY = {"SparseAdam"}
 
 
+@pytest.mark.parametrize("way", [contextlib.nullcontext, ad.plain])
 @pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - REAL_ONLY - SPARSE_ONLY))
-def test_a_small_step_lowers_a_loss_of_complex_parameters(name):
+def test_a_small_step_lowers_a_loss_of_complex_parameters(name, way):
+    with way():
+        descend(name)
+
+
+def descend(name):
     w, loss = phase_retrieval()
     optimizer = getattr(optim, name)([w], lr=1e-4)
     before = float(loss().data)

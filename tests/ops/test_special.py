@@ -132,3 +132,20 @@ def test_inv_boxcox_bends_smoothly_at_lambda_zero(y):
     assert slope(y, 0.0) == pytest.approx(np.exp(y) * first, rel=1e-15)
     assert slope(y, 1e-9) == pytest.approx(np.exp(y) * (first + 1e-9 * second), rel=1e-14)
     assert ad.grad(lambda t: slope(y, t))(0.0) == pytest.approx(np.exp(y) * second, rel=1e-14)
+
+
+@pytest.mark.parametrize("z", [1 + 2j, -3.3 + 0.2j, -20.5 + 1j, 5 - 30j, 1e-3 + 1e-3j, -300.3 + 0.1j, 1e6 + 1e3j])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_derivatives_of_loggamma_at_complex_numbers(order, z):
+    mpmath = pytest.importorskip("mpmath")
+    f = special.loggamma
+    for _ in range(order):
+        f = lambda t, f=f: ad.jvp(f, (t,), (np.ones_like(t),))[1]
+    with mpmath.workdps(30):
+        truth = complex(mpmath.polygamma(order - 1, mpmath.mpc(z)))
+    np.testing.assert_allclose(complex(f(np.complex128(z))), truth, rtol=3e-14)
+
+
+def test_far_to_the_left_second_derivatives_of_loggamma_at_complex_numbers_are_refused():
+    with pytest.raises(ad.NotDifferentiableError, match="right of -1000"):
+        ad.jvp(special.digamma, (np.complex128(-1e9 + 1j),), (np.complex128(1),))

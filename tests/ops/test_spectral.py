@@ -106,6 +106,7 @@ RANKS = {
 EVEN = {
     "squares": (lambda x: np.sum(np.linalg.svdvals(x) ** 2), lambda x: np.sum(x * x)),
     "fourth powers": (lambda x: np.sum(np.linalg.svdvals(x) ** 4), lambda x: np.trace(x.T @ x @ x.T @ x)),
+    "beside their vectors": (lambda x: np.sum(np.linalg.svd(x)[1] ** 4), lambda x: np.trace(x.T @ x @ x.T @ x)),
     "logarithms": (
         lambda x: np.sum(np.log1p(np.linalg.svdvals(x) ** 2)),
         lambda x: np.linalg.slogdet(np.eye(x.shape[1]) + x.T @ x)[1],
@@ -279,3 +280,15 @@ def test_matrix_power_zero_is_the_identity_of_the_dtype():
         found = np.linalg.matrix_power(ad.tensor(np.full((2, 2), np.nan, dtype), requires_grad=True), 0)
         assert found.dtype == dtype
         assert np.array_equal(found.data, np.eye(2))
+
+
+@pytest.mark.parametrize(("shape", "place"), [((4, 3), 0), ((3, 4), 2)])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_vectors_of_a_singular_value_of_zero_are_refused(shape, place, dtype):
+    """Those of the longer side may be any outside of the span of the others."""
+    r = np.random.default_rng(0)
+    x = (r.normal(size=(shape[0], 2)) @ r.normal(size=(2, shape[1]))).astype(dtype)
+    f = lambda a: np.sum(np.abs(np.linalg.svd(a, full_matrices=False)[place]) ** 4)
+    for derivative in (lambda: ad.grad(f)(x), lambda: ad.jvp(f, (x,), (np.ones(shape, dtype),))):
+        with pytest.raises(ad.NotDifferentiableError, match="zero"):
+            derivative()
