@@ -92,6 +92,7 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
 
 def _running(step: Any, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool, start: float) -> Any:
     t = _tensor(x)
+    t = t if t.ndim else shaping.reshape(t, (1,))
     if axis is None:
         if t.ndim != 1:
             raise ArgumentError("cumulative_sum and cumulative_prod: give axis= for arrays of more than one axis")
@@ -132,6 +133,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
     x = _tensor(a)
     if n < 0:
         raise ArgumentError(f"diff: n must not be negative, got {n}")
+    if not n:
+        return x  # as NumPy, without what was to be put before and after
     edges: list[list[Any]] = []
     for edge in (prepend, append):
         if edge is np._NoValue:

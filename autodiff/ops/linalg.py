@@ -1008,12 +1008,18 @@ def _norm_p_tangent(t: Any, out: Any, x: Any, order: float, axis: Any = None, ke
 norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="‖ ‖p", tangent=_norm_p_tangent)
 
 
+def _largest(sizes: Any, axis: Any, keepdims: bool = False) -> Any:
+    """The largest of numbers that are not negative, 0 of none."""
+    more = {} if sizes.size else {"initial": 0.0}
+    return reductions.max(sizes, axis, keepdims=keepdims, **more)
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order is None or order == 2:
         return norm2.function(x, axis, keepdims)
     size = np.abs(x)
     if order == np.inf:
-        return reductions.max(size, axis, keepdims=keepdims)
+        return _largest(size, axis, keepdims)
     if order == -np.inf:
         return reductions.min(size, axis, keepdims=keepdims)
     if order == 0:
@@ -1031,12 +1037,12 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> A
         return norm2.function(x, (row, column), keepdims)
     if order in ("nuc", 2, -2):
         values = svdvals(np.moveaxis(x, (row, column), (-2, -1)))
-        steps: dict[Any, Any] = {"nuc": reductions.sum, 2: reductions.max, -2: reductions.min}
+        steps: dict[Any, Any] = {"nuc": reductions.sum, 2: _largest, -2: reductions.min}
         result = steps[order](values, axis=-1)
     elif order in (1, -1, np.inf, -np.inf):
         inner, outer = (row, column) if abs(order) == 1 else (column, row)
         sums = reductions.sum(np.abs(x), axis=inner, keepdims=True)
-        result = (reductions.max if order > 0 else reductions.min)(sums, axis=outer, keepdims=True)
+        result = (_largest if order > 0 else reductions.min)(sums, axis=outer, keepdims=True)
         return result if keepdims else shaping.squeeze(result, (row, column))
     else:
         raise ArgumentError(f"norm: unknown order {order!r} for matrices")

@@ -232,3 +232,22 @@ def test_writing_in_corners():
     assert ad.tensor(np.ones(3, np.float32)).at[np.array([0])].add(np.ones(1)).dtype == np.float32
     for function in (F.softmax, F.log_softmax):
         assert function(ad.tensor(np.ones((2, 0)), requires_grad=True), dim=1).shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.diff(x, n=0, prepend=5.0),
+        lambda x: np.cumulative_sum(x[0]),
+        lambda x: np.cumulative_prod(x[0], include_initial=True),
+        lambda x: np.linalg.norm(x[None, :0], 2),
+        lambda x: np.linalg.norm(x[:0, None], 1),
+        lambda x: np.linalg.norm(x[:0], np.inf),
+        lambda x: np.linalg.norm(x[:0].reshape(2, 0), np.inf),
+    ],
+)
+def test_corners_of_numbers_and_of_nothing(f):
+    x = np.array([1.0, 2.0])
+    found = f(ad.tensor(x, requires_grad=True))
+    np.testing.assert_array_equal(found.data, f(x))
+    assert ad.grad(lambda t: np.sum(f(t)))(x).shape == x.shape
