@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.core.errors import ShapeError
 from autodiff.core.op import Fused
 from autodiff.fused.common import ZERO, at_least_zero, from_largest, masked
 from autodiff.ops.common import real_numbers
@@ -58,6 +59,11 @@ relu = Fused(
 )
 
 
+def _has_axes(name: str, x: Any) -> None:
+    if not x.ndim:
+        raise ShapeError(f"{name}: a number has no axis along which probabilities sum to 1; pass an array")
+
+
 def softmax_composed(x: Any, *, axis: int = -1) -> Any:
     """``exp(x) / sum(exp(x))`` along an axis.
 
@@ -83,6 +89,7 @@ def softmax_composed(x: Any, *, axis: int = -1) -> Any:
 def softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first, so that no exponential overflows."""
     real_numbers("softmax", x)
+    _has_axes("softmax", x)
     y = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
@@ -144,6 +151,7 @@ def log_softmax_composed(x: Any, *, axis: int = -1) -> Any:
 def log_softmax_forward(x: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """The largest entry is subtracted first."""
     real_numbers("log_softmax", x)
+    _has_axes("log_softmax", x)
     if not x.size:
         return np.array(x), (np.array(x), axis)
     out = np.asarray(np.subtract(x, np.max(x, axis=axis, keepdims=True, initial=-np.inf)))

@@ -540,7 +540,7 @@ def _transposed(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(x.shape[2:], steps, cut, holes, weight.shape[2:], extra, strict=True)
     )
-    if min(lengths) < 1 or min(x.shape[2:]) < 1:
+    if min(lengths) < 1 or min(x.shape[2:]) < 1 or min(weight.shape[2:]) < 1:
         raise ShapeError(
             f"{name}: x of shape {x.shape} with kernel {weight.shape[2:]} and padding {cut} would have output lengths"
             f" {lengths}"

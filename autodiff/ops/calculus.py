@@ -61,6 +61,8 @@ def _sample_axis(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _cumprod_tangent(t: Any, out: Any, x: Any, axis: int) -> Any:
     # y_j = y_{j-1} x_j, so dy_j = dy_{j-1} x_j + y_{j-1} t_j.
+    if not x.ndim:
+        return t
     moved_x, moved_t, y = (np.moveaxis(part, axis, -1) for part in (x, t, out))
     if not moved_x.shape[-1]:
         return t

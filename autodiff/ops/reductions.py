@@ -66,6 +66,8 @@ def _others_product(x: Any, axis: Any) -> Any:
 
     Products from the left times products from the right, built from slices, so that it can be differentiated again.
     """
+    if not x.ndim:
+        return x * 0 + 1
     axes = (
         tuple(range(x.ndim))
         if axis is None

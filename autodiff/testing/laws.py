@@ -288,15 +288,17 @@ def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], place
     repeated[place] = np.broadcast_to(args[place][:1], args[place].shape)
     solid = list(args)
     solid[place] = repeated[place].copy()
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            plain, strange = _Strange(op, solid, kwargs, places), _Strange(op, repeated, kwargs, places)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            plain = _Strange(op, solid, kwargs, places)
             seeds = plain.seeds(_rng())
-            expected, found = plain.pull(seeds), strange.pull(seeds)
-    except (AutodiffError, np.linalg.LinAlgError):
-        # Equal rows may be singular, or have equal eigenvalues.
-        return
+            expected = plain.pull(seeds)
+        except (AutodiffError, np.linalg.LinAlgError):
+            # Equal rows may be singular, or have equal eigenvalues.
+            return
+        strange = _Strange(op, repeated, kwargs, places)
+        found = strange.pull(seeds)
     if all(np.isfinite(g).all() for g in expected):
         equal([o._array for o in strange.outs], [o._array for o in plain.outs], "output for repeated memory", 1e-13)
         equal(found, expected, "gradient for repeated memory", 1e-13)
@@ -508,7 +510,7 @@ def _with_extent(a: Any, n: int, size: int) -> Any:
 @law
 def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Inputs without elements, without axes, or with no or one element along some axes are refused in plain words, or
-    have gradients of their own shape.
+    have gradients of their own shape, and tangents of their outputs'.
     """
     extents = sorted({n for a in args if isinstance(a, np.ndarray) for n in a.shape})
     cuts: list[Callable[[Any], Any]] = [emptied, _first_alone]
@@ -523,12 +525,15 @@ def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
                 continue
             try:
                 found = call.pull(call.seeds(_rng()))
+                arrays = [leaf._array for leaf in call.leaves]
+                pushed = jvp(call.again, arrays, [np.ones_like(a) for a in arrays])[1] if arrays else []
             except NotDifferentiableError:
                 continue
         for leaf, g in zip(call.leaves, found, strict=True):
             assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
                 f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
             )
+        assert [t.shape for t in pushed] == [o.shape for o in call.outs], "a tangent has another shape than its output"
 
 
 @law
@@ -539,13 +544,16 @@ def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, An
             np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a
             for a in args
         ]
-        try:
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            try:
                 call = _Call(op, other, kwargs)
+            except (TypeError, AutodiffError, np.linalg.LinAlgError):
+                # LAPACK and SciPy know neither.
+                continue
+            try:
                 found = call.pull(call.seeds(_rng()))
-        except (TypeError, AutodiffError, np.linalg.LinAlgError):
-            # LAPACK and SciPy know neither.
-            continue
+            except NotDifferentiableError:
+                continue
         for leaf, g in zip(call.leaves, found, strict=True):
             assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
                 f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
