@@ -49,10 +49,13 @@ class Problem:
         Whether ``outputs`` may be given complex arrays.
     widens : bool
         Whether ``outputs`` may be given arrays in longdouble.
+    hides_draws : bool
+        Whether the function may draw from a generator of its own.
     """
 
     tries_complex = False
     widens = True
+    hides_draws = True
 
     def __init__(self, arguments: Arguments, rng: np.random.Generator) -> None:
         self.arguments, self.rng = arguments, rng
@@ -190,7 +193,7 @@ def run(
     bend, hasty = BEND.get(), HASTY.get()
     gradient = problem.gradient if bend is None else lambda arrays: bend(problem.gradient(arrays))
     options: dict[str, Any] = {"tries_complex": problem.tries_complex, "widens": problem.widens, "hasty": hasty}
-    options["exact"] = EXACT.get()
+    options |= {"exact": EXACT.get(), "hides_draws": problem.hides_draws}
     if order:
         first = problem.terms_of(problem.first)
         compare(report, problem.terms, gradient, base, leaves, 1, rng, first=first, **options)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,6 +43,13 @@ _TINIEST = 1e-280
 #: Beyond this many numbers float64 is accurate enough and longdouble too slow; terms are added up in blocks.
 LARGE = 4096
 _BLOCKS = 1024
+
+#: A function of so few values may give the same ones twice by chance, as one with a random mask does.
+_FEW = 64
+_RANDOM = (
+    "a random function: called again at the same point it gives different values, so no derivative can be checked; draw"
+    " the numbers outside and pass them in, or seed the generator at every call"
+)
 
 Arrays = Sequence[Any]
 Terms = Callable[[Arrays], Any]
@@ -116,6 +124,18 @@ class Studied:
     def measured(self) -> bool:
         """Whether the noise has been asked for."""
         return "_near" in vars(self)
+
+    def random(self) -> bool:
+        """Whether the function is random after all, which two calls need not show; the report says so."""
+        if self.unsteady or self.centre.size > _FEW or self.blocks is not None:
+            return False
+        with np.errstate(all="ignore"):
+            first, *others = (self.terms(self.base) for _ in range(4))
+        if all(_same(first, other) for other in others):
+            return False
+        if self.report is not None:
+            self.report.doubt(_RANDOM)
+        return True
 
     @property
     def noise(self) -> Any:
@@ -211,7 +231,15 @@ def study(
     random.
     """
     with np.errstate(all="ignore"):
+        before = _state()
         here = terms(base)
+        after = _state()
+        if before != after:
+            # It draws numbers; or seeds the generator itself, which leaves the same state at every call.
+            terms(base)
+            if _state() != after:
+                report.doubt(_RANDOM)
+                return None
         again = first
         if first is None or not _same(here, first):
             # What is different the first time may have been set up there.
@@ -223,10 +251,7 @@ def study(
         if here.shape == again.shape:
             unsteady = float(np.max(np.nan_to_num(np.abs(again - here), posinf=0.0), initial=0.0))
         if not unsteady <= 1e-9 * size:
-            report.doubt(
-                "a random function: called twice at the same point it gives different values, so no derivative can be"
-                " checked; draw the numbers outside and pass them in, or seed the generator at every call"
-            )
+            report.doubt(_RANDOM)
             return None
     size = sum(b.size for b in base)
     known = None
@@ -251,6 +276,12 @@ def study(
     )
     reference.centre = reference.folded(here if wide is None else wide)
     return reference
+
+
+def _state() -> bytes:
+    """The state of the generator that PyTorch's functions share."""
+    torch = sys.modules.get("torch")
+    return b"" if torch is None else bytes(torch.get_rng_state().numpy())
 
 
 def _same(one: Any, other: Any) -> bool:

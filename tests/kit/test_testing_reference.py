@@ -189,6 +189,17 @@ def test_a_backward_that_cancels_in_a_tail_is_not_called_wrong(name):
         assert check_pair(forward, lambda g, x: 2 * backward(g, x), [x], raises=False).verdict != "pass"
 
 
+def test_a_table_has_slopes_of_its_own_between_its_entries():
+    at = np.linspace(-3, 3, 20001)
+    forward = lambda x: np.interp(np.asarray(x, np.float64), at, np.sin(at))
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        x = rng.uniform(-2, 2, 3)
+        assert check_pair(forward, lambda g, x: g * np.cos(x), [x], raises=False).verdict != "fail"
+        for factor in (0.0, 1.1, 2.0):
+            assert check_pair(forward, lambda g, x, f=factor: f * g * np.cos(x), [x], raises=False).verdict == "fail"
+
+
 # --- what is held constant --------------------------------------------------------------------------------------------
 
 
@@ -263,7 +274,7 @@ def test_a_smooth_function_is_evaluated_a_few_times_whatever_its_size(size):
     sine = counted(lambda x: np.sin(x) * x)
     x = np.random.default_rng(0).uniform(0.5, 1.5, size)
     assert check_pair(sine, lambda g, x: g * (np.sin(x) + x * np.cos(x)), [x]).verdict == "pass"
-    assert sine.calls <= 12
+    assert sine.calls <= 16
 
 
 @pytest.mark.parametrize("bend", [1e-3, 1e-6, 1e-9, 1.0, -1.0])

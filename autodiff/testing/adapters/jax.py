@@ -59,7 +59,7 @@ def check_jax(
 class _Jax(Problem):
     """A function of JAX arrays."""
 
-    widens = False
+    widens = hides_draws = False
 
     def __init__(self, jax: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
         super().__init__(arguments, rng)

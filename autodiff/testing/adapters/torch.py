@@ -64,7 +64,7 @@ def check_torch(
 class _Torch(Problem):
     """A function of torch tensors."""
 
-    widens = False
+    widens = hides_draws = False
 
     def __init__(self, torch: Any, f: Callable[..., Any], arguments: Arguments, rng: np.random.Generator) -> None:
         self.torch, self.f, self.module = torch, f, None
