@@ -140,6 +140,10 @@ CALLS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
         for name, more in {"butter": (), "bessel": (), "cheby1": (1,), "cheby2": (30,), "ellip": (1, 30)}.items()
     },
     "signal.iirfilter": (lambda f: lambda w: f(3, w, output="sos"), (np.array([0.2, 0.45]),)),
+    "signal.gauss_spline": (lambda f: lambda x: f(x, 2), (V,)),
+    "fft.fftfreq": (lambda f: lambda d: f(5, d), (np.array(0.5),)),
+    "fft.rfftfreq": (lambda f: lambda d: f(5, d), (np.array(0.5),)),
+    "stats.moment": (lambda f: lambda x: f(x, order=2), (V,)),
     "signal.iirnotch": (_as_it_is, (np.array(0.3), np.array(30.0))),
     "signal.iirpeak": (_as_it_is, (np.array(0.3), np.array(30.0))),
     **{
