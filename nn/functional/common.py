@@ -85,7 +85,7 @@ def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tens
     total = losses.sum()
     if reduction == "sum":
         return total  # type: ignore[no-any-return]
-    count = losses.size if divisor is None else divisor
+    count = int(losses.size) if divisor is None else divisor  # operations take int at once
     return total / count if count else total * np.nan  # type: ignore[no-any-return]
 
 
