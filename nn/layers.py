@@ -28,6 +28,8 @@ def _row(function: Callable[..., Any], inputs: str = "input", options: str | Non
 def _probability(name: str, values: dict[str, Any]) -> None:
     if not 0 <= values["p"] <= 1:
         raise ArgumentError(f"{name}: p must be a probability, 0 <= p <= 1, got {values['p']}")
+    if isinstance(values.get("generator"), bool):
+        raise ArgumentError(f"{name}: the second argument is a generator; write inplace={values['generator']}")
 
 
 def _windows(axes: int, sides: bool = True, tuples: bool = False) -> Any:
@@ -47,29 +49,29 @@ def _windows(axes: int, sides: bool = True, tuples: bool = False) -> Any:
 _PAIR, _SCORES, _TRIPLET = "input target", "input1 input2 target", "anchor positive negative"
 _MAX = "kernel_size stride padding dilation return_indices ceil_mode"
 _WINDOW = "kernel_size stride padding"
-_DROPPED = {"shown": "p", "_ready": staticmethod(_probability)}
+_DROPPED = {"shown": "p", "in_place": True, "_ready": staticmethod(_probability)}
 _SIZES = "size scale_factor"
 
 ROWS: dict[str, Row] = {
     # --- activations
-    "CELU": _row(F.celu),
-    "ELU": _row(F.elu),
+    "CELU": _row(F.celu, in_place=True),
+    "ELU": _row(F.elu, in_place=True),
     "GELU": _row(F.gelu),
     "GLU": _row(F.glu),
     "Hardshrink": _row(F.hardshrink),
-    "Hardsigmoid": _row(F.hardsigmoid),
-    "Hardswish": _row(F.hardswish),
-    "Hardtanh": _row(F.hardtanh),
-    "LeakyReLU": _row(F.leaky_relu),
+    "Hardsigmoid": _row(F.hardsigmoid, in_place=True),
+    "Hardswish": _row(F.hardswish, in_place=True),
+    "Hardtanh": _row(F.hardtanh, in_place=True),
+    "LeakyReLU": _row(F.leaky_relu, in_place=True),
     "LogSigmoid": _row(F.logsigmoid),
     "LogSoftmax": _row(F.log_softmax),
     "Maxout": _row(F.maxout),
-    "Mish": _row(F.mish),
-    "RReLU": _row(F.rrelu, shown="lower upper"),
-    "ReLU": _row(F.relu, call=fused.relu.function),
-    "ReLU6": _row(F.relu6),
-    "SELU": _row(F.selu),
-    "SiLU": _row(F.silu),
+    "Mish": _row(F.mish, in_place=True),
+    "RReLU": _row(F.rrelu, shown="lower upper", in_place=True),
+    "ReLU": _row(F.relu, call=fused.relu.function, in_place=True),
+    "ReLU6": _row(F.relu6, in_place=True),
+    "SELU": _row(F.selu, in_place=True),
+    "SiLU": _row(F.silu, in_place=True),
     "Sigmoid": _row(F.sigmoid),
     "Softmax": _row(F.softmax),
     "Softmax2d": _row(
@@ -81,7 +83,7 @@ ROWS: dict[str, Row] = {
     "Softsign": _row(F.softsign),
     "Tanh": _row(F.tanh),
     "Tanhshrink": _row(F.tanhshrink),
-    "Threshold": _row(F.threshold),
+    "Threshold": _row(F.threshold, in_place=True),
     # --- dropout
     "AlphaDropout": _row(F.alpha_dropout, **_DROPPED),
     "Dropout": _row(F.dropout, **_DROPPED),

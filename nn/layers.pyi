@@ -138,7 +138,10 @@ class AlphaDropout(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class AvgPool1d(FunctionLayer):
@@ -214,7 +217,8 @@ class CELU(FunctionLayer):
     """``input`` where positive, else ``alpha (exp(input / alpha) - 1)``, whose slope is continuous (Barron 2017, arXiv 1704.07483)."""
 
     alpha: float
-    def __init__(self, alpha: float = 1.0) -> None: ...
+    inplace: bool
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class CTCLoss(FunctionLayer):
@@ -320,7 +324,10 @@ class Dropout(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout1d(FunctionLayer):
@@ -328,7 +335,10 @@ class Dropout1d(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout2d(FunctionLayer):
@@ -336,7 +346,10 @@ class Dropout2d(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Dropout3d(FunctionLayer):
@@ -344,14 +357,18 @@ class Dropout3d(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class ELU(FunctionLayer):
     """``input`` where positive, else ``alpha (exp(input) - 1)`` (Clevert et al. 2015, arXiv 1511.07289)."""
 
     alpha: float
-    def __init__(self, alpha: float = 1.0) -> None: ...
+    inplace: bool
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class FeatureAlphaDropout(FunctionLayer):
@@ -359,7 +376,10 @@ class FeatureAlphaDropout(FunctionLayer):
 
     p: float
     generator: np.random.Generator | None
-    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None: ...
+    inplace: bool
+    def __init__(
+        self, p: float = 0.5, generator: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Fold(FunctionLayer):
@@ -479,13 +499,15 @@ class Hardshrink(FunctionLayer):
 class Hardsigmoid(FunctionLayer):
     """``(input + 3) / 6`` limited to [0, 1], with gradient 0 at both ends."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Hardswish(FunctionLayer):
     """``input * hardsigmoid(input)``, with gradient 0 at -3 and 1 at 3 (Howard et al. 2019, arXiv 1905.02244)."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Hardtanh(FunctionLayer):
@@ -493,7 +515,8 @@ class Hardtanh(FunctionLayer):
 
     min_val: float
     max_val: float
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None: ...
+    inplace: bool
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class HingeEmbeddingLoss(FunctionLayer):
@@ -690,7 +713,8 @@ class LeakyReLU(FunctionLayer):
     """``input`` where positive, else ``negative_slope * input``."""
 
     negative_slope: float
-    def __init__(self, negative_slope: float = 0.01) -> None: ...
+    inplace: bool
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class LocalResponseNorm(FunctionLayer):
@@ -882,7 +906,8 @@ class Maxout(FunctionLayer):
 class Mish(FunctionLayer):
     """``input * tanh(softplus(input))`` (Misra 2019, arXiv 1908.08681)."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class MultiLabelMarginLoss(FunctionLayer):
@@ -974,21 +999,25 @@ class RReLU(FunctionLayer):
     lower: float
     upper: float
     generator: np.random.Generator | None
+    inplace: bool
     def __init__(
-        self, lower: float = 0.125, upper: float = 0.3333333333333333, generator: np.random.Generator | None = None
+        self, lower: float = 0.125, upper: float = 0.3333333333333333, generator: np.random.Generator | None = None, *,
+        inplace: bool = False,
     ) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class ReLU(FunctionLayer):
     """``max(input, 0)``, with gradient 0 at 0."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class ReLU6(FunctionLayer):
     """``min(max(input, 0), 6)``, with gradient 0 at 0 and 6."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class ReflectionPad1d(FunctionLayer):
@@ -1036,13 +1065,15 @@ class ReplicationPad3d(FunctionLayer):
 class SELU(FunctionLayer):
     """``scale * elu(input, alpha)`` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, arXiv 1706.02515)."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class SiLU(FunctionLayer):
     """``input * sigmoid(input)``, also called swish (Elfwing et al. 2017, arXiv 1702.03118)."""
 
-    def __init__(self) -> None: ...
+    inplace: bool
+    def __init__(self, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class Sigmoid(FunctionLayer):
@@ -1130,7 +1161,8 @@ class Threshold(FunctionLayer):
 
     threshold: float
     value: float
-    def __init__(self, threshold: float, value: float) -> None: ...
+    inplace: bool
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None: ...
     def forward(self, input: ArrayLike) -> Tensor: ...
 
 class TripletMarginLoss(FunctionLayer):

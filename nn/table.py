@@ -67,6 +67,7 @@ class FunctionLayer(Module):
     def extra_repr(self) -> str:
         """The options, less weights."""
         names = [o.name for o in self._options if not o.name.endswith("weight")] if self._shown is None else self._shown
+        names = [name for name in dict.fromkeys([*names, "inplace"]) if name != "inplace" or getattr(self, name, False)]
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
@@ -113,6 +114,18 @@ def _check(layer: FunctionLayer, values: dict[str, Any]) -> None:
         ready(name, values)
 
 
+#: PyTorch's option of activations and dropout, by name alone where ours have others of their own.
+_IN_PLACE = inspect.Parameter("inplace", _BOTH, default=False, annotation="bool")
+
+
+def _over(input: Any, result: Tensor) -> Any:
+    """The result, written over the input."""
+    if not isinstance(input, Tensor | np.ndarray):
+        raise ArgumentError(f"inplace=True writes over the input, a Tensor; got {type(input).__name__}")
+    input[...] = result
+    return input
+
+
 def layer(
     name: str,
     function: Callable[..., Any],
@@ -125,6 +138,7 @@ def layer(
     keyword_only: bool = False,
     doc: str | None = None,
     module: str = "nn.layers",
+    in_place: bool = False,
     **more: Any,
 ) -> type[FunctionLayer]:
     """The layer that calls a function.
@@ -150,6 +164,8 @@ def layer(
         The first sentence; default the function's.
     module : str
         Where the class stands.
+    in_place : bool
+        Whether there is PyTorch's option ``inplace``.
     **more
         Further entries of the class, such as ``_reductions`` and ``_ready``.
 
@@ -170,21 +186,32 @@ def layer(
     first = [n for n, other in zip(taken, there, strict=False) if n == other]
     passed |= {n: n for n in taken if n not in first}
     arguments = ", ".join([*first, *(f"{n}={value}" for n, value in passed.items())])
-    exec(compile(f"def forward(self, {head}):\n    return function({arguments})", __file__, "exec"), scope)
+    call_ = f"function({arguments})"
+    if in_place:
+        scope["over"], call_ = _over, f"over({taken[0]}, {call_}) if self.inplace else {call_}"
+    exec(compile(f"def forward(self, {head}):\n    return {call_}", __file__, "exec"), scope)
     forward = scope["forward"]
     forward.__doc__ = "What the function gives for the options."
     forward.__qualname__, forward.__module__ = f"{name}.forward", module
+    shaped = tuple(there[n].replace(kind=kind) for n in left)
+    if in_place:
+        alone = "generator" in left
+        shaped += (_IN_PLACE.replace(kind=inspect.Parameter.KEYWORD_ONLY) if alone else _IN_PLACE,)
     body = {
         "__module__": module,
         "__qualname__": name,
         "__doc__": Derived(lambda cls: _doc(cls, function, taken, left, given, doc)),
         "_function": staticmethod(function),
-        "_options": tuple(there[n].replace(kind=kind) for n in left),
+        "_options": shaped,
+        **({"inplace": False} if in_place else {}),
         "_shown": None if shown is None else tuple(shown.split()),
         "forward": forward,
         **more,
     }
     return type(name, (FunctionLayer,), body)
+
+
+_WRITES = ["inplace : bool", "    Write the result over the input, as PyTorch does; no memory is saved."]
 
 
 def _doc(
@@ -200,7 +227,7 @@ def _doc(
     call = f"``{cls.__name__}({', '.join(options)})({', '.join(inputs)})``"
     parts = {
         "": [*([doc] if doc else there[""]), "", f"{call}, the module of :func:`{name}`, takes", "", *_listed(takes)],
-        "Parameters": described(options, told, kinds),
+        "Parameters": [*described(options, told, kinds), *(_WRITES if hasattr(cls, "inplace") else [])],
         "Raises": there.get("Raises", []),
     }
     if not fixed and not doc:

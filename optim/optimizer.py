@@ -736,6 +736,10 @@ def _init_of(cls: type[Optimizer]) -> Any:
     )
 
     def __init__(*args: Any, **kwargs: Any) -> None:
+        if not _ELSEWHERE.isdisjoint(kwargs):
+            if kwargs.get("differentiable"):
+                raise ArgumentError(f"{cls.__name__}: a step is not differentiable; leave differentiable=True out")
+            kwargs = {name: value for name, value in kwargs.items() if name not in _ELSEWHERE}
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -21,12 +21,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     Parameters
     ----------
     input : (..., in)
-    weight : (out, in)
+    weight : (out, in), or (in,) for one output without an axis of its own
     bias : (out,) or None
 
     Returns
     -------
-    Tensor, (..., out)
+    Tensor, (..., out), or (...)
 
     Examples
     --------
@@ -34,7 +34,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> linear(np.ones((2, 3)), np.ones((4, 3))).shape
     (2, 4)
     """
-    return _linear(input if input.__class__ is Tensor else as_input(input), weight, bias)  # type: ignore[no-any-return]
+    x = input if input.__class__ is Tensor else as_input(input)
+    if getattr(weight, "ndim", 2) == 1:
+        out: Tensor = x @ weight
+        return out if bias is None else out + bias
+    return _linear(x, weight, bias)  # type: ignore[no-any-return]
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:

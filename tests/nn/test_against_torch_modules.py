@@ -529,3 +529,72 @@ def test_networks_hold_what_pytorchs_hold_in_the_same_order(shared):
         assert type(ours.get_submodule(target)).__name__ == type(theirs.get_submodule(target)).__name__
     assert ours.get_parameter("0.first.weight") is ours[0]["first"].weight
     assert ours.get_buffer("0.norm.running_mean") is ours[0]["norm"].running_mean
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ReLU", (True,)),
+        ("ELU", (0.3, True)),
+        ("Hardtanh", (-0.5, 0.7, True)),
+        ("LeakyReLU", (0.1, True)),
+        ("Threshold", (0.1, 2.0, True)),
+        ("SiLU", (True,)),
+        ("Dropout", {"p": 0.0, "inplace": True}),
+    ],
+)
+def test_in_place_layers_write_over_their_input_as_pytorchs_do(name, options):
+    import torch
+
+    named = options if isinstance(options, dict) else {}
+    given = () if named else options
+    ours, theirs = getattr(nn, name)(*given, **named), getattr(torch.nn, name)(*given, **named)
+    assert "inplace=True" in repr(ours)
+    assert "inplace" not in repr(getattr(nn, name)(*given[:-1], **{**named, **({"inplace": False} if named else {})}))
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    a, b = ad.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    h, k = a * 2, b * 2
+    out, reference = ours(h), theirs(k)
+    assert out is h
+    close(h.data, k, "the input, written over")
+    (out * out + h).sum().backward()
+    (reference * reference + k).sum().backward()
+    close(a.grad, b.grad, "gradient")
+    with pytest.raises(ad.AutodiffError):
+        ours(a)
+
+
+def test_a_network_of_in_place_layers_computes_what_one_without_does():
+    rng = np.random.default_rng(0)
+    first, last = nn.Linear(4, 8, generator=rng), nn.Linear(8, 2, generator=rng)
+    x = ad.tensor(rng.normal(size=(3, 4)).astype(np.float32), requires_grad=True)
+    found = []
+    for inplace in (False, True):
+        nn.Sequential(first, nn.Tanh(), nn.ReLU(inplace=inplace), nn.Dropout(0.0, inplace=inplace), last)(
+            x
+        ).sum().backward()
+        found.append((x.grad, first.weight.grad))
+        x.grad = None
+        first.zero_grad()
+    assert np.array_equal(found[0][0], found[1][0])
+    assert np.array_equal(found[0][1], found[1][1])
+    with pytest.raises(ad.ArgumentError, match="write inplace=True"):
+        nn.Dropout(0.5, True)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3)])
+@pytest.mark.parametrize("bias", [None, 0.5])
+def test_linear_takes_a_weight_of_one_axis(shape, bias):
+    import torch
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=shape), rng.normal(size=3)
+    ours = [ad.tensor(a, requires_grad=True) for a in (x, w)]
+    theirs = [torch.tensor(a, requires_grad=True) for a in (x, w)]
+    out = F.linear(*ours, bias if bias is None else np.array(bias))
+    reference = torch.nn.functional.linear(*theirs) + (bias or 0.0)  # of some shapes PyTorch takes no bias here
+    close(out.data, reference, "output")
+    out.sum().backward()
+    reference.sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        close(a.grad, b.grad, "gradient")

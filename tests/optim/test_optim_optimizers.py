@@ -570,3 +570,18 @@ def test_an_option_set_as_an_attribute_is_refused_with_the_loop_that_sets_it():
         optimizer.momentum  # noqa: B018
     optimizer.note = "mine"
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_options_that_choose_an_implementation_in_pytorch_change_nothing():
+    def step(**options):
+        w = autodiff.tensor([4.0], requires_grad=True)
+        optimizer = optim.Adam([w], lr=0.1, **options)
+        (w * w).sum().backward()
+        optimizer.step()
+        return w.data, sorted(optimizer.param_groups[0])
+
+    for options in ({"fused": True}, {"foreach": False, "capturable": False}, {"differentiable": False}):
+        assert step(**options)[1] == step()[1]
+        assert step(**options)[0] == step()[0]
+    with pytest.raises(ArgumentError, match="not differentiable"):
+        step(differentiable=True)
