@@ -250,6 +250,21 @@ def test_events_and_their_times(method):
         np.testing.assert_allclose(second, 2 * 3.0 / g**3, rtol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["RK45", "Radau"])
+def test_second_derivatives_of_events_are_the_equations(method):
+    """y' = -k y falls to 0.3 at log(1 / 0.3) / k; an interpolant's bend would cost four digits."""
+
+    def event(k):
+        return solve_ivp(
+            lambda t, y: -k * y, (0.0, 5.0), np.ones(1), method, events=lambda t, y: y[0] - 0.3, rtol=1e-8, atol=1e-10
+        )
+
+    second = ad.grad(ad.grad(lambda k: event(k).t_events[0][0]))(1.3)
+    np.testing.assert_allclose(second, -2 * np.log(0.3) / 1.3**3, rtol=1e-6)
+    state = ad.grad(ad.grad(lambda k: event(k).y_events[0][0, 0] * k * k))(1.3)
+    np.testing.assert_allclose(state, 0.6, rtol=1e-6)
+
+
 def test_dense_output():
     k = ad.tensor(0.5, requires_grad=True)
     sol = solve_ivp(lambda t, y: -k * y, (0.0, 2.0), np.ones(1), dense_output=True, rtol=1e-9, atol=1e-9).sol
