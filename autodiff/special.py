@@ -26,7 +26,7 @@ register()
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "softplus", "sph_harm_y", "zeta"]
 
-_NO_UFUNCS = ("airy", "fresnel", "lambertw", "shichi", "sici")
+_NO_UFUNCS = ("airy", "ellipj", "fresnel", "lambertw", "shichi", "sici")
 
 
 def __getattr__(name: str) -> Any:

@@ -84,8 +84,17 @@ def digamma(x: ArrayLike) -> Tensor:
 def ellipe(m: ArrayLike) -> Tensor:
     """Differentiable ``ellipe``."""
 
+def ellipeinc(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``ellipeinc``."""
+
+def ellipj(u: ArrayLike, m: ArrayLike) -> Tensor:
+    """Differentiable ``ellipj``."""
+
 def ellipk(m: ArrayLike) -> Tensor:
     """Differentiable ``ellipk``."""
+
+def ellipkinc(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """Differentiable ``ellipkinc``."""
 
 def ellipkm1(p: ArrayLike) -> Tensor:
     """Differentiable ``ellipkm1``."""

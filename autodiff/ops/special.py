@@ -17,7 +17,7 @@ import numpy as np
 from autodiff import dispatch
 from autodiff.core.op import Primitive, registry
 from autodiff.extras import require
-from autodiff.ops import elementwise, parameters, transcendental
+from autodiff.ops import elementwise, elliptic, parameters, transcendental
 from autodiff.ops.common import bare, quotient, real_numbers
 from autodiff.ops.stable import (
     MODERATE,
@@ -446,6 +446,7 @@ def register() -> None:
         scaled = family(f"{ufunc.__name__}_derivative", partial(_scaled_bessel_i, order), *_POSITIVE)
         define(ufunc, partial(_first_of, scaled), domain=_POSITIVE, ulps=(32.0, 64.0, 64.0), edges=(25.0, -25.0))
     transcendental.define(s, define)
+    elliptic.define(s, define)
 
 
 class _Ufuncs:

@@ -58,6 +58,31 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
     ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1.0,), (0.5,), (1.8,)], (0,)),
     ("inv_boxcox", special.inv_boxcox, lambda y, p: (1 + p * y) ** (1 / p), [(0.7, 0.4), (1.2, -0.3)], (0, 1)),
     ("ellipkm1", special.ellipkm1, lambda p: mp.ellipk(1 - p), [(0.4,), (1.2,)], (0,)),
+    (
+        "ellipkinc",
+        special.ellipkinc,
+        mp.ellipf,
+        [(0.7, 0.3), (5.0, 0.9), (1.5, 0.999), (-0.4, 0.0), (1.2, -40.0)],
+        (0, 1),
+    ),
+    (
+        "ellipeinc",
+        ours.ellipeinc,
+        mp.ellipe,
+        [(0.7, 0.3), (5.0, 0.9), (1.5, 0.999), (-0.4, 1e-9), (1.2, -40.0)],
+        (0, 1),
+    ),
+    *[
+        (
+            f"ellipj {i}",
+            lambda u, m, i=i: special.ellipj(u, m)[i],
+            lambda u, m, f=f: mp.ellipfun(f, u, m),
+            points,
+            (0, 1),
+        )
+        for i, f in enumerate(("sn", "cn", "dn"))
+        for points in [[(0.7, 0.3), (-3.0, 0.9), (1.2, 1e-7)]]
+    ],
     ("powm1", special.powm1, lambda x, y: x**y - 1, [(1.2, 0.7)], (0, 1)),
     ("kve", special.kve, lambda v, z: mp.besselk(v, z) * mp.exp(z), [(1.2, 0.7)], (0, 1)),
     ("sici", lambda x: special.sici(x)[0], mp.si, [(1.3,), (-1e-9,)], (0,)),
