@@ -758,7 +758,8 @@ class RegularGridInterpolator:
             # A spline is linear in its data: that of the unit vectors gives the weight of every point.
             orders = nu or (0,) * dimensions
             weights = [
-                make_interp_spline(p, np.eye(p.size), degree)(at[:, i], orders[i]) for i, p in enumerate(self.grid)
+                make_interp_spline(p, np.eye(p.size, dtype=p.dtype), degree)(at[:, i], orders[i])
+                for i, p in enumerate(self.grid)
             ]
             value = np.einsum("mi,i...->m...", weights[0], self.values)
             for further in weights[1:]:
@@ -866,7 +867,9 @@ class RBFInterpolator:
         self.y, data = _floats(y), _floats(d)
         if self.y.ndim != 2 or data.ndim < 1 or data.shape[0] != self.y.shape[0]:
             raise ShapeError(f"RBFInterpolator: places of shape {self.y.shape} and data of shape {data.shape}")
-        self.epsilon = _tensor(1.0 if epsilon is None else epsilon)
+        kind = np.result_type(self.y.dtype, data.dtype)
+        weak: Callable[[Any], Any] = lambda value: np.asarray(value, kind) if isinstance(value, (int, float)) else value
+        self.epsilon = _tensor(weak(1.0 if epsilon is None else epsilon))
         n, dimensions = self.y.shape
         degree = max(least, 0) if degree is None else int(degree)
         self._powers = np.array(
@@ -876,15 +879,18 @@ class RBFInterpolator:
                 for axes in itertools.combinations_with_replacement(range(dimensions), total)
             ]
         ).reshape(-1, dimensions)
+        self._powers = self._powers.astype(kind)
         low, high = self.y._array.min(0), self.y._array.max(0)
         self._middle, self._half = (low + high) / 2, np.where(high > low, (high - low) / 2, 1.0)
         kernels, polynomials = self._matrices(self.y)
-        spread = shaping.broadcast_to(_floats(smoothing), (n,))
+        spread = shaping.broadcast_to(_floats(weak(smoothing)), (n,))
         k = len(self._powers)
-        matrix = np.block([[kernels + np.diag(spread), polynomials], [polynomials.T, np.zeros((k, k))]])
+        matrix = np.block([[kernels + np.diag(spread), polynomials], [polynomials.T, np.zeros((k, k), kind)]])
         right = data.reshape(n, math.prod(data.shape[1:]))
         try:
-            self._coefficients = np.linalg.solve(matrix, shaping.concatenate([right, np.zeros((k, right.shape[1]))]))
+            self._coefficients = np.linalg.solve(
+                matrix, shaping.concatenate([right, np.zeros((k, right.shape[1]), kind)])
+            )
         except np.linalg.LinAlgError as error:
             raise SingularMatrixError(
                 f"RBFInterpolator: singular; places coincide, or determine no polynomial of degree {degree}"

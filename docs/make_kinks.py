@@ -282,7 +282,9 @@ rules stand behind them.
   multiplies the two, which depends on the mode, the order and the rule: the gradient of `exp(log(x))` is 0 in silence.
   What is told for sure is the infinity behind it, by `detect_anomaly()`. Write the function without the pole.
 - Beyond the first order the value at a kink is a constant: `abs(x)**2` at 0 has the second derivative 0, where `x * x`
-  has 2, and so has `np.real(z * np.conj(z))` of complex z. Write even powers without `abs`.
+  has 2, and so has `np.real(z * np.conj(z))` of complex z. Write even powers without `abs`. In the same way SciPy's
+  `Rotation.from_rotvec(v)`, which takes the norm of v, lacks a part of its second derivatives at v = 0, and only there.
+  With `s = v @ v` the quaternion `np.append(0.5 * hyp0f1(1.5, -s / 16) * v, hyp0f1(0.5, -s / 16))` has all of them.
 
 | function | at | gradient | reason |
 | --- | --- | --- | --- |

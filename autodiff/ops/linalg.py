@@ -870,7 +870,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     solution = matmul.function(pinv(x, rcond=cut), y)
     if rank == x.shape[1] and x.shape[0] > x.shape[1]:
         gap = y - matmul.function(x, solution)
-        residuals = (np.abs(gap) ** 2 if gap.dtype.kind == "c" else gap * gap).sum(axis=0)
+        residuals = (np.real(gap) ** 2 + np.imag(gap) ** 2 if gap.dtype.kind == "c" else gap * gap).sum(axis=0)
         residuals = residuals.reshape(1) if residuals.ndim == 0 else residuals
     else:
         residuals = _tensor(np.zeros(0))

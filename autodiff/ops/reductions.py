@@ -439,9 +439,9 @@ def _masked_var(name: str, a: Any, axis: Any, ddof: Any, keepdims: bool, where: 
     kept = np.broadcast_to(dispatch.bare(where), np.shape(bare(a)))
     centre = mean(a, axis, keepdims=True, where=kept)
     deviation = a - centre
-    squares = sum(
-        np.abs(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2, axis, keepdims=keepdims, where=kept
-    )
+    # Not by the absolute value, whose kink at 0 the square does not have.
+    squares = np.real(deviation) ** 2 + np.imag(deviation) ** 2 if deviation.dtype.kind == "c" else deviation**2
+    squares = sum(squares, axis, keepdims=keepdims, where=kept)
     return squares / _as_float(np.sum(kept, axis=axis, keepdims=keepdims) - ddof, squares)
 
 

@@ -109,3 +109,30 @@ def test_a_second_derivative_at_a_kink_is_that_of_a_constant_slope():
     v = np.array([1.0 + 2.0j])
     smooth = ad.hvp(lambda z: np.sum(np.real(z * np.conj(z))), (np.zeros(1, complex),), (v,))[0]
     np.testing.assert_allclose(smooth, 2 * np.conj(v))
+
+
+def test_squares_of_complex_numbers_have_no_kink_inside_of_functions():
+    """A deviation and a residual that are exactly 0 count in second derivatives: both functions are quadratic here."""
+    line = np.array([1.0, 2.0, 3.0]) * (1 + 1j)
+    moved = np.array([1.0, -2.0, 1.0])
+    masked = lambda a: np.var(line + a * moved, where=np.array([True, True, True]))
+    matrix = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) + 0j
+    left = lambda a: np.linalg.lstsq(matrix, np.array([1, 1, 2]) + a * np.array([1, 1j, 0]), rcond=None)[1].sum()
+    for derivative in (ad.hessian, lambda f: ad.jacrev(ad.jacrev(f)), lambda f: ad.jacfwd(ad.jacfwd(f))):
+        np.testing.assert_allclose(derivative(masked)(0.0), 4.0)
+        np.testing.assert_allclose(derivative(left)(0.0), 4 / 3)
+
+
+def test_a_rotation_vector_of_zero_keeps_its_second_derivatives():
+    """The recipe of docs/kinks.md; R(v) p = p + v x p + v x (v x p) / 2 + ..."""
+    hyp0f1 = pytest.importorskip("scipy.special").hyp0f1
+    p, w = np.array([1.0, 2.0, 3.0]), np.array([0.3, -0.5, 0.7])
+
+    def along(v):
+        s = v @ v
+        q = np.append(0.5 * hyp0f1(1.5, -s / 16) * v, hyp0f1(0.5, -s / 16))
+        return w @ (p + 2 * np.cross(q[:3], np.cross(q[:3], p) + q[3] * p))
+
+    right = (np.outer(w, p) + np.outer(p, w)) / 2 - w @ p * np.eye(3)
+    for derivative in (ad.hessian, lambda f: ad.jacrev(ad.jacrev(f)), lambda f: ad.jacfwd(ad.jacfwd(f))):
+        np.testing.assert_allclose(derivative(along)(np.zeros(3)), right, atol=1e-14)

@@ -162,6 +162,16 @@ def test_radial_functions_are_scipys(kernel):
         ours.RBFInterpolator(np.ones((4, 1)), np.ones(4), **options)
 
 
+def test_single_precision_stays():
+    x, y = NODES.astype(np.float32), DATA.astype(np.float32)
+    at = np.array([[1.3]], np.float32)
+    for name in ("CubicSpline", "PchipInterpolator", "Akima1DInterpolator", "make_interp_spline"):
+        assert getattr(ours, name)(x, y)(at).dtype == np.float32
+    assert ours.RBFInterpolator(x[:, None], y, smoothing=0.1)(at).dtype == np.float32
+    for method in ("linear", "cubic", "quintic", "pchip"):
+        assert ours.RegularGridInterpolator((x,), y, method)(at).dtype == np.float32
+
+
 @pytest.mark.parametrize("method", ["linear", "nearest", "slinear", "cubic", "quintic", "pchip"])
 def test_grids_are_scipys(method):
     rng = np.random.default_rng(0)
