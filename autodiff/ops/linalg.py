@@ -1012,7 +1012,7 @@ norm_p = P("norm_p", _norm_p, _norm_p_rule, sample=_sample_norm_p, label="â€– â€
 
 def _largest(sizes: Any, axis: Any, keepdims: bool = False) -> Any:
     """The largest of numbers that are not negative, 0 of none."""
-    more = {} if sizes.size else {"initial": 0.0}
+    more: dict[str, Any] = {} if sizes.size else {"initial": 0.0}
     return reductions.max(sizes, axis, keepdims=keepdims, **more)
 
 

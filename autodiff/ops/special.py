@@ -600,7 +600,7 @@ _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 
 
 def _polygamma_rise(a: Any, b: Any, n: int) -> Any:
-    """``psi_n(a + b) - psi_n(a)`` for positive ``a`` and ``a + b``, accurate relative to its size.
+    """``psi_n(a + b) - psi_n(a)``, for positive ``a`` and ``a + b`` accurate relative to its size.
 
     The difference of the sums ``sum_k (x + k)^-(n+1)`` at both, term by term, the tail by Euler and Maclaurin's formula
     (DLMF 5.15.8): ``x^-s - (x + b)^-s = -x^-s expm1(-s log1p(b / x))`` cancels nowhere.
@@ -609,6 +609,13 @@ def _polygamma_rise(a: Any, b: Any, n: int) -> Any:
     real_numbers("the difference of polygamma functions", a, b)
     dtype, order = np.result_type(a, b, np.float32), n + 1
     x, b = np.broadcast_arrays(a.astype(float), b.astype(float))
+    left = ~((x > 0) & (x + b > 0))
+    if np.any(left):
+        s = require("scipy.special")
+        psi = s.digamma if not n else lambda at: (-1.0) ** (n + 1) * factorial(n) * s.zeta(n + 1.0, at)
+        with np.errstate(invalid="ignore"):
+            difference = (psi(x + b) - psi(x)).astype(dtype)
+        return np.where(left, difference, _polygamma_rise(np.where(left, 1, a), np.where(left, 1, b), n).astype(dtype))
 
     def fall(power: float, x: Any) -> Any:
         return -(x**-power) * np.expm1(-power * np.log1p(b / x))

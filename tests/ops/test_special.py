@@ -149,3 +149,15 @@ def test_derivatives_of_loggamma_at_complex_numbers(order, z):
 def test_far_to_the_left_second_derivatives_of_loggamma_at_complex_numbers_are_refused():
     with pytest.raises(ad.NotDifferentiableError, match="right of -1000"):
         ad.jvp(special.digamma, (np.complex128(-1e9 + 1j),), (np.complex128(1),))
+
+
+@pytest.mark.parametrize(("a", "b"), [(-0.3, 0.7), (-2.3, 0.4), (0.5, -3.2), (-1.6, -1.7)])
+@pytest.mark.parametrize("orders", [(1, 0), (2, 0), (1, 1), (0, 3)])
+def test_derivatives_of_beta_at_negative_numbers(orders, a, b):
+    mpmath = pytest.importorskip("mpmath")
+    for f, of in ((special.beta, lambda v: v), (special.betaln, lambda v: mpmath.log(abs(v)))):
+        for place in (0,) * orders[0] + (1,) * orders[1]:
+            f = ad.grad(f, place)
+        with mpmath.workdps(30):
+            truth = float(mpmath.diff(lambda x, y, of=of: of(mpmath.beta(x, y)), (a, b), orders))
+        np.testing.assert_allclose(f(a, b), truth, rtol=1e-13)
