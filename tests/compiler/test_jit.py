@@ -326,6 +326,7 @@ def filling(x: Any) -> Any:
         (filling, r"np.zeros_like\(x\).*test_jit.py, line \d+: outside\[0\] = x.sum\(\)"),
         (lambda x: outside[np.argmax(x)], r"np.take\(array, i\)"),
         (lambda x: np.array([x[0], x[1]]), r"np.stack\(\[...\]\)"),
+        (lambda x: np.array([autodiff.tensor(x)[0]]), r"np.stack\(\[...\]\)"),
         (lambda x: x * int(x[0]), "static_argnames"),
         (lambda x: nn.BatchNorm1d(3, affine=False)(x[None] * np.ones((2, 1))), r"state=\(...\)"),
     ],
