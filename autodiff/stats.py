@@ -107,6 +107,11 @@ def _positive(*shapes: Any) -> Any:
     return reduce(and_, (shape > 0 for shape in shapes), np.asarray(True))
 
 
+def _log(x: Any) -> Any:
+    """The logarithm, of 0 without a warning: the end of a support has no probability."""
+    return special.xlogy(1.0, x)
+
+
 def _log_of_smaller(p: Any, rest: Any, tail: Any = None, args: Sequence[Any] = ()) -> Any:
     """``log(p)``, by ``rest = 1 - p`` where that is the smaller, by ``tail(*args)`` where ``p`` leaves the range."""
     value = bare(p)
@@ -116,8 +121,8 @@ def _log_of_smaller(p: Any, rest: Any, tail: Any = None, args: Sequence[Any] = (
         return beyond if np.all(far) else where(far, beyond, _log_of_smaller(where(far, 0.25, p), rest))
     small = value < 0.5
     if np.all(small):
-        return np.log(p)
-    return where(small, np.log(where(small, p, 1.0)), np.log1p(-where(small, 0.0, rest)))
+        return _log(p)
+    return where(small, _log(where(small, p, 1.0)), np.log1p(-where(small, 0.0, rest)))
 
 
 #: Levels of a continued fraction where a tail leaves the range: half of them would do.
@@ -154,8 +159,8 @@ def _log_beta_low(a: Any, b: Any, x: Any, log_x: Any, log_rest: Any) -> Any:
 def _log_beta(upper: bool, a: Any, b: Any, x: Any) -> Any:
     rest = 1 - x
     if upper:
-        return _log_beta_low(b, a, rest, np.log1p(-x), np.log(x))
-    return _log_beta_low(a, b, x, np.log(x), np.log1p(-x))
+        return _log_beta_low(b, a, rest, special.xlog1py(1.0, -x), _log(x))
+    return _log_beta_low(a, b, x, _log(x), special.xlog1py(1.0, -x))
 
 
 class _Named:
@@ -472,7 +477,7 @@ def _log_t_low(z: Any, df: Any) -> Any:
 
 def _log_f(upper: bool, z: Any, n: Any, d: Any) -> Any:
     ratio = n * z / d
-    parts = np.log(ratio) - np.log1p(ratio), -np.log1p(ratio)
+    parts = _log(ratio) - np.log1p(ratio), -np.log1p(ratio)
     first, second = (parts[1], parts[0]) if upper else parts
     return _log_beta_low(*((0.5 * d, 0.5 * n) if upper else (0.5 * n, 0.5 * d)), np.exp(first), first, second)
 
@@ -868,7 +873,7 @@ rayleigh = Continuous(
     lambda: 1 + 0.5 * _EULER - 0.5 * log(2),
     support=_HALF_LINE,
     sf=lambda z: np.exp(-0.5 * z * z),
-    tails=(lambda z: 2 * np.log(z) - log(2), None),
+    tails=(lambda z: 2 * _log(z) - log(2), None),
     logsf=lambda z: -0.5 * z * z,
 )
 t = Continuous(
@@ -919,7 +924,7 @@ weibull_min = Continuous(
     shapes="c",
     support=_HALF_LINE,
     sf=lambda z, c: np.exp(-(z**c)),
-    tails=(lambda z, c: c * np.log(z), None),
+    tails=(lambda z, c: special.xlogy(c, z), None),
     logsf=lambda z, c: -(z**c),
 )
 

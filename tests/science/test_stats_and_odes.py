@@ -262,6 +262,17 @@ def test_logarithms_of_tails_beyond_the_range(name, shapes, method, x, value, sl
             np.testing.assert_allclose(derivative(moved)(shapes[i]), in_shape, rtol=1e-8)
 
 
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_logarithms_at_the_ends_of_the_support(name):
+    """SciPy's, without a warning."""
+    x = np.array([-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan])
+    for method in ("logcdf", "logsf"):
+        with np.errstate(all="ignore"):
+            right = getattr(getattr(theirs, name), method)(x, *CONTINUOUS[name])
+        got = getattr(getattr(ours, name), method)(x, *CONTINUOUS[name]).data
+        np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-300)
+
+
 @pytest.mark.parametrize(
     ("name", "shapes", "q"),
     [
