@@ -75,7 +75,7 @@ def gradcase(
     Raises
     ------
     ArgumentError
-        For an unknown layout, order or check.
+        For an unknown dtype, layout, order or check; when the test runs, for a function that returns something else.
 
     Examples
     --------
@@ -95,6 +95,11 @@ def gradcase(
         raise ArgumentError(f"gradcase: layouts among {_LAYOUTS} and orders among (1, 2), got {layouts} and {orders}")
     if check is not None and check not in _CHECKS:
         raise ArgumentError(f"gradcase: check must be None or among {_CHECKS}, got {check!r}")
+    for name in dtypes:
+        try:
+            np.dtype(name)
+        except TypeError as error:
+            raise ArgumentError(f"gradcase: NumPy knows no dtype {name!r}") from error
     cases = [
         (d, layout, order)
         for d in dtypes
@@ -107,7 +112,7 @@ def gradcase(
         def case(
             *own: Any, request: pytest.FixtureRequest, dtype: str, layout: str, order: int, **fixtures: Any
         ) -> None:
-            op, args, *rest = function(*own, **fixtures)
+            op, args, *rest = _returned(function, function(*own, **fixtures), check == "pair")
             covered = getattr(op, "__self__", getattr(op, "__autodiff__", op))
             name = getattr(covered, "name", getattr(covered, "__name__", "function"))
             request.node.user_properties.append(("gradcase", [name, dtype, layout, order]))
@@ -129,6 +134,22 @@ def gradcase(
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _returned(function: Callable[..., Any], value: Any, pair: bool) -> Sequence[Any]:
+    """What the function of a case returned, if it has the form that is asked for."""
+    sizes, form = ((3,), "(forward, backward, inputs)") if pair else ((2, 3), "(op, args) or (op, args, kwargs)")
+    if (
+        not isinstance(value, tuple)
+        or len(value) not in sizes
+        or not isinstance(value[2 if pair else 1], tuple | list)
+        or (not pair and len(value) == 3 and not isinstance(value[2], dict))
+    ):
+        given = [type(part).__name__ for part in value] if isinstance(value, tuple) else type(value).__name__
+        raise ArgumentError(
+            f"gradcase: {function.__name__} must return {form}, the arguments in a tuple or list; got {given}"
+        )
+    return value
 
 
 def _arranged(args: Sequence[Any], layout: str) -> list[Any]:

@@ -4,9 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from autodiff.core.errors import ArgumentError
+from autodiff.testing.plugin import gradcase
 
 SOURCE = """
 import numpy as np
@@ -285,3 +290,26 @@ print(sorted(loaded & {f"testing.{name}" for name in ("laws", "mutation", "truth
         [sys.executable, str(program), root], capture_output=True, text=True, env={"PYTHONPATH": root}, cwd=tmp_path
     )
     assert done.stdout == "[]\n[]\n", done.stdout + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        (None, None),
+        (None, (np.sin,)),
+        (None, (np.sin, np.ones(2))),
+        (None, (np.sin, (np.ones(2),), 3)),
+        ("pair", 3),
+        ("pair", (np.sin, np.cos, np.ones(2))),
+    ],
+)
+def test_a_case_that_returns_something_else_is_a_usage_error(check, value):
+    def test_mine():
+        return value
+
+    made = gradcase(test_mine, check=check)
+    request = types.SimpleNamespace(node=types.SimpleNamespace(user_properties=[]))
+    with pytest.raises(ArgumentError, match="test_mine must return"):
+        made(request=request, dtype="float64", layout="contiguous", order=1)
+    with pytest.raises(ArgumentError, match="float12"):
+        gradcase(test_mine, dtypes=("float12",))
