@@ -79,7 +79,7 @@ def _zeros(op: Any, g: Any, found: Any, rules: Any, saved: Any = (), attrs: Any 
     elif not pointwise and ((op is not None and not multiplies(op)) or usual(g)):
         return found
     return [
-        h if h is None or h.__class__ is tuple else keep_zeros(g, h, rule, saved, attrs, pointwise)
+        keep_zeros(g, h, rule, saved, attrs, pointwise) if hasattr(h, "dtype") else h
         for h, rule in zip(found, rules, strict=True)
     ]
 

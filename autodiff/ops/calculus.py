@@ -751,7 +751,9 @@ def polysub(a1: Any, a2: Any) -> Any:
 @dispatch.implements(np.polymul)
 def polymul(a1: Any, a2: Any) -> Any:
     """Differentiable ``numpy.polymul``."""
-    return convolve(shaping.atleast_1d(_tensor(a1)), shaping.atleast_1d(_tensor(a2)))
+    # A polynomial without coefficients is 0.
+    x, y = (t if t.size else np.zeros(1, t.dtype) for t in (shaping.atleast_1d(_tensor(a)) for a in (a1, a2)))
+    return convolve(x, y)
 
 
 @dispatch.implements(np.polyder)

@@ -190,7 +190,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     from autodiff.ops.shaping import _no_out, _tensor, ravel
 
     _no_out("take", out)
-    x = ravel(a) if axis is None else _tensor(a)
+    x = ravel(a) if axis is None or not np.ndim(dispatch.bare(a)) else _tensor(a)  # a number is taken for a row
     place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
     where = np.asarray(dispatch.bare(indices))
     if where.dtype.kind not in "iu" and where.size:

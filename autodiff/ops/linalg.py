@@ -618,7 +618,7 @@ def _sample_span_only(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 # Orthonormal columns of which only the span is meant: cotangents that ask how they turn within it are refused. Second
 # derivatives send such cotangents even where the turning cancels in the end, so they are refused as well.
 def _span_only_tangent(t: Any, out: Any, q: Any) -> Any:
-    if q.ndim < 2 or (q.shape[-1] == 1 and q.dtype.kind != "c"):
+    if q.ndim < 2 or not q.size or (q.shape[-1] == 1 and q.dtype.kind != "c"):
         return t
     # Any turn of the columns within their span, that is any skew matrix on the right.
     turn = np.cos(1.0 + np.arange(q.shape[-1] ** 2)).reshape(q.shape[-1], q.shape[-1])

@@ -8,13 +8,14 @@ zeros.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
-from autodiff.core.errors import ArgumentError
+from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
@@ -113,7 +114,9 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 @dispatch.implements(np.resize)
 def resize(a: Any, new_shape: Any) -> Any:
-    """Differentiable ``numpy.resize``: repeated as often as needed."""
+    """Differentiable ``numpy.resize``: repeated as often as needed, or zeros where there is nothing to repeat."""
+    if not np.size(bare(a)):
+        return _tensor(np.resize(bare(a), new_shape))
     return _moved(np.resize, a, new_shape)
 
 
@@ -296,7 +299,11 @@ def full_like(
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     """Differentiable ``numpy.apply_along_axis``: the function is called on each slice and the results are stacked."""
     moved = shaping.moveaxis(arr, axis, -1)
-    flat = moved.reshape(-1, moved.shape[-1])
+    flat = moved.reshape(prod(moved.shape[:-1]), moved.shape[-1])
+    if not len(flat):
+        raise ShapeError(
+            f"apply_along_axis: there is no slice along axis {axis} in an array of shape {np.shape(bare(arr))}"
+        )
     parts = [_tensor(func1d(flat[i], *args, **kwargs)) for i in range(flat.shape[0])]
     stacked = shaping.stack(parts)
     outer, inner = moved.shape[:-1], parts[0].shape

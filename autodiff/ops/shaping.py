@@ -589,7 +589,7 @@ def _tensor(value: Any) -> Any:
 @dispatch.implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Differentiable ``numpy.repeat``."""
-    x = reshape(a, -1) if axis is None else _tensor(a)
+    x = reshape(a, -1) if axis is None or not np.ndim(dispatch.bare(a)) else _tensor(a)  # a number is taken for a row
     place = 0 if axis is None else normalize_axis_index(axis, x.ndim)
     counts = np.asarray(dispatch.bare(repeats)).astype(np.intp, casting="same_kind")  # unsigned ones, too
     return np.take(x, np.repeat(np.arange(x.shape[place]), counts), axis=place)

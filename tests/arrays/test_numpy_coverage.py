@@ -234,3 +234,62 @@ def test_functional_assignment():
     check_gradients(lambda t, u: t.at[[0, 2]].set(u) * t.at[0:2].add(u), x, np.array([0.5, 0.7]))
     with pytest.raises(ad.ArgumentError, match="twice"):
         ad.tensor(x).at[[0, 0]].multiply(2.0)
+
+
+#: Functions with ways of their own for a number, or for arrays without elements.
+ALSO = {
+    "apply_along_axis": (lambda x: np.apply_along_axis(np.sum, 0, x), [B]),
+    "pad": (lambda x: np.pad(x, 1), [B]),
+    "polymul": (lambda x: np.polymul(x, x), [v]),
+    "repeat": (lambda x: np.repeat(x, 2, axis=0), [B]),
+    "resize": (lambda x: np.resize(x, (2, 3)), [v]),
+    "svd, whole": (lambda x: np.linalg.svd(x)[1], [M]),
+    "take": (lambda x: np.take(x, [], axis=0), [B]),
+    "x @ y": (lambda x: np.stack([x, x]) @ x.T, [B]),
+}
+
+
+def cut_down(args):
+    """The arguments with all axes of one length cut to 0 or to 1, and as numbers."""
+    for n in sorted({n for a in args for n in np.shape(a)}):
+        for size in (0, 1):
+            if size < n:
+                yield [
+                    a[tuple(slice(size) if m == n else slice(None) for m in np.shape(a))] for a in map(np.asarray, args)
+                ]
+    yield [np.asarray(np.ravel(a)[0]) for a in args]
+
+
+def total(out):
+    parts = out if isinstance(out, tuple | list) else [out]
+    return sum((np.sum(np.real(p)) for p in parts if getattr(p, "dtype", np.dtype(float)).kind in "fc"), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", [*CASES, *ALSO])
+def test_what_numpy_takes_with_no_element_along_an_axis_is_differentiated(name):
+    f, args = (CASES | ALSO)[name]
+    places = tuple(range(len(args)))
+
+    def value(*t):
+        return total(f(*t))
+
+    def slopes(*t):
+        return ad.grad(value, argnums=places)(*t)
+
+    for small in cut_down(args):
+        try:
+            with np.errstate(all="ignore"):
+                expected = f(*small)
+        except (ValueError, IndexError, TypeError, ZeroDivisionError):
+            continue  # NumPy refuses it
+        with np.errstate(all="ignore"):
+            try:
+                found = f(*map(ad.Tensor, small))
+                for a, b in zip(*(p if isinstance(p, tuple | list) else [p] for p in (expected, found)), strict=True):
+                    assert np.array_equal(np.shape(a), np.shape(b))
+                assert [g.shape for g in slopes(*small)] == [a.shape for a in small]
+                for function in (value, slopes):
+                    ad.jvp(function, tuple(small), tuple(map(np.ones_like, small)))
+            except NotDifferentiableError:
+                continue
