@@ -11,6 +11,7 @@ differences, and the likelihood of a fixed kernel against scikit-learn's own.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -44,7 +45,7 @@ def predict(params: dict, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.n
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument(
         "--points", type=int, default=200, help="patients to fit on (at most 342; the last 100 are the test set)"
     )
@@ -53,7 +54,8 @@ def main() -> None:
     if not 10 <= options.points <= 342:
         parser.error("--points must be between 10 and 342")
 
-    x, y = load_diabetes(return_X_y=True)
+    data: Any = load_diabetes()  # a Bunch, whose entries its annotations do not tell
+    x, y = data.data, data.target
     order = np.random.default_rng(options.seed).permutation(len(y))
     x, y = x[order], y[order]
     x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
@@ -85,7 +87,7 @@ def main() -> None:
         f"negative log likelihood {float(before):.3f} -> {result.fun:.3f} in {result.nit} iterations ({result.nfev}"
         " gradients)"
     )
-    names = load_diabetes().feature_names
+    names = data.feature_names
     lengths = np.exp(result.x["log_lengths"])
     print("length scales (short = relevant):", ", ".join(f"{names[i]} {lengths[i]:.2g}" for i in np.argsort(lengths)))
     print(f"test error, in standard deviations of the target: {rmse:.3f} (predicting the mean: {np.std(test_y):.3f})")

@@ -52,7 +52,7 @@ def simulate(u, steps: int, block: int | None):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--steps", type=int, default=400, help="time steps, even, at least 4")
     parser.add_argument("--size", type=int, default=40, help="points along a side, at least 10")
     parser.add_argument("--block", type=int, default=20, help="steps per checkpoint, at least 1")

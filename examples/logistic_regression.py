@@ -11,6 +11,7 @@ the two must agree.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_wine
@@ -30,13 +31,14 @@ def loss(params: dict, x: np.ndarray, y: np.ndarray, c: float):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--c", type=float, default=1.0, help="inverse strength of the penalty, positive")
     options = parser.parse_args()
     if not options.c > 0:
         parser.error("--c must be positive")
 
-    x, y = load_wine(return_X_y=True)
+    data: Any = load_wine()  # a Bunch, whose entries its annotations do not tell
+    x, y = data.data, data.target
     x = (x - x.mean(0)) / x.std(0)
     start = {"weights": np.zeros((3, x.shape[1])), "bias": np.zeros(3)}
     result = minimize(loss, start, (x, y, options.c), method="trust-ncg", tol=1e-10)

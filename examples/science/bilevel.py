@@ -21,7 +21,7 @@ from autodiff.optimize import minimize
 
 
 def main(argv: list[str] | None = None) -> np.ndarray:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(3)

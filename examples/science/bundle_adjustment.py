@@ -38,7 +38,7 @@ def projected(camera, x):
 
 
 def main(argv: list[str] | None = None) -> float:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--cameras", type=int, default=8, help="at least 3")
     parser.add_argument("--points", type=int, default=120, help="at least 20")
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")

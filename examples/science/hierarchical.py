@@ -65,7 +65,7 @@ def sample(chains: int, draws: int, rng: np.random.Generator, longest: float = 4
 
 
 def main(argv: list[str] | None = None) -> np.ndarray:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--chains", type=int, default=200)
     parser.add_argument("--draws", type=int, default=120)
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")

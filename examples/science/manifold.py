@@ -110,7 +110,7 @@ def by_pymanopt() -> np.ndarray | None:
 
 
 def main(argv: list[str] | None = None) -> float:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)
     manifold = Stiefel(N, K)

@@ -40,7 +40,7 @@ def potentials(log_c, sources):
 
 
 def main(argv: list[str] | None = None) -> float:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--size", type=int, default=24, help="cells along a side, at least 8")
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)

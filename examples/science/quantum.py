@@ -98,7 +98,7 @@ def clock(f) -> float:
 
 
 def main(argv: list[str] | None = None) -> float:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)
     start = np.random.default_rng(3).normal(0, 0.4, (LAYERS, SPINS, 2))

@@ -40,7 +40,7 @@ def fitted(loss, start):
 
 
 def main(argv: list[str] | None = None) -> np.ndarray:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)
     weibull = lambda p: -log_likelihood(p[0], p[1], p[2])
