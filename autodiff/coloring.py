@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -30,6 +30,9 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops import shaping
 from autodiff.ops.common import bare
 from autodiff.transforms import grad
+
+if TYPE_CHECKING:
+    from autodiff.results import SciPyArray
 
 __all__ = ["sparse_hessian", "sparse_jacobian"]
 
@@ -348,7 +351,7 @@ def _greedy(pattern: Any, order: Any) -> Any:
 # --- public -----------------------------------------------------------------------------------------------------------
 
 
-def sparse_jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def sparse_jacobian(f: Callable[..., object], argnums: int = 0) -> Callable[..., SciPyArray]:
     """A function that returns the Jacobian of ``f`` as a sparse array, from a few passes.
 
     Parameters
@@ -388,7 +391,7 @@ def sparse_jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., An
     return _sparse("sparse_jacobian", f, f, argnums, False)
 
 
-def sparse_hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def sparse_hessian(f: Callable[..., object], argnums: int = 0) -> Callable[..., SciPyArray]:
     """A function that returns the Hessian of a scalar function as a sparse array, from as many Hessian-vector products
     as its pattern needs colours (three for a tridiagonal one); otherwise as :func:`sparse_jacobian`.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.ops.shaping import stack
 from autodiff.trees import outline
 
+if TYPE_CHECKING:
+    from autodiff.results import Tree, TreeLike
+
 __all__ = ["fori_loop", "scan", "while_loop"]
 
 rows = Primitive(
@@ -39,14 +42,14 @@ rows = Primitive(
 
 
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]],
-    init: Any,
-    xs: Any = None,
+    f: Callable[..., tuple[object, object]],
+    init: TreeLike,
+    xs: TreeLike = None,
     length: int | None = None,
     reverse: bool = False,
     *,
     checkpoint: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[Tree, Tree]:
     """Carry a value through a loop over leading axes, and stack what each step gives: JAX's ``lax.scan``.
 
     The meaning, for arrays::
@@ -133,7 +136,7 @@ def scan(
     return carry, _stacked(ys)
 
 
-def fori_loop(lower: int, upper: int, body: Callable[[int, Any], Any], init: Any) -> Any:
+def fori_loop(lower: int, upper: int, body: Callable[..., object], init: TreeLike) -> Tree:
     """``body(i, carry)`` for ``i`` from ``lower`` to ``upper - 1``: JAX's ``lax.fori_loop``.
 
     Parameters
@@ -157,10 +160,10 @@ def fori_loop(lower: int, upper: int, body: Callable[[int, Any], Any], init: Any
     carry = _carry(init)
     for i in range(int(lower), int(upper)):
         carry = _same(carry, body(i, carry), "fori_loop")
-    return carry
+    return carry  # type: ignore[no-any-return]
 
 
-def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+def while_loop(condition: Callable[..., object], body: Callable[..., object], init: TreeLike) -> Tree:
     """``body`` as long as ``condition`` holds of the carry: JAX's ``lax.while_loop``, differentiable both ways.
 
     Parameters
@@ -185,7 +188,7 @@ def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init
     carry = _carry(init)
     while bool(condition(carry)):
         carry = _same(carry, body(carry), "while_loop")
-    return carry
+    return carry  # type: ignore[no-any-return]
 
 
 def _run(f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]) -> tuple[Any, list[Any]]:
