@@ -87,7 +87,7 @@ def ellipe(m: ArrayLike) -> Tensor:
 def ellipeinc(x: ArrayLike, y: ArrayLike) -> Tensor:
     """Differentiable ``ellipeinc``."""
 
-def ellipj(u: ArrayLike, m: ArrayLike) -> Tensor:
+def ellipj(u: ArrayLike, m: ArrayLike) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Differentiable ``ellipj``."""
 
 def ellipk(m: ArrayLike) -> Tensor:

@@ -85,6 +85,7 @@ RETURNS = {
     "autodiff.linalg.slogdet": "SlogdetResult",
     "autodiff.linalg.svd": "SVDResult",
     "autodiff.special.airy": "tuple[Tensor, Tensor, Tensor, Tensor]",
+    "autodiff.special.ellipj": "tuple[Tensor, Tensor, Tensor, Tensor]",
     "autodiff.special.fresnel": "tuple[Tensor, Tensor]",
     "autodiff.special.gammasgn": "np.ndarray",
     "autodiff.special.shichi": "tuple[Tensor, Tensor]",
