@@ -903,7 +903,7 @@ def reshape(
     """Differentiable ``numpy.reshape``."""
 
 def resize(a: ArrayLike, new_shape: int | Sequence[int]) -> Tensor:
-    """Differentiable ``numpy.resize``: repeated as often as needed."""
+    """Differentiable ``numpy.resize``: repeated as often as needed, or zeros where there is nothing to repeat."""
 
 def roll(a: ArrayLike, shift: ArrayLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """Differentiable ``numpy.roll``; ``shift`` and ``axis`` may be tuples."""
