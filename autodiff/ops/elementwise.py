@@ -43,7 +43,7 @@ divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    lambda g, out, x, y: -g * over_square(x, y),
+    lambda g, out, x, y: -(g * over_square(x, y)),
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],
