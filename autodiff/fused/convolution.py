@@ -22,6 +22,7 @@ from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
 from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
 from autodiff.kernels import adapters, large
+from autodiff.zero_times_infinity import finite
 
 __all__ = ["conv", "conv_transpose"]
 
@@ -155,7 +156,7 @@ class _Layout(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def _layout(geo: Geometry) -> _Layout:
+def _layout(geo: Geometry, runs: bool = True) -> _Layout:
     """The flat layout of padded images.
 
     With stride 1 the windows of neighbouring positions are neighbours in memory, so that all positions are *one* run,
@@ -167,7 +168,7 @@ def _layout(geo: Geometry) -> _Layout:
     reach = tuple(d * (k - 1) for d, k in zip(geo.dilation, geo.kernel, strict=True))
     shared = tuple(n + max(b, a) for n, b, a in zip(geo.inputs, geo.before, geo.after, strict=True))
     lengths = (geo.padded[0], *shared[1:])
-    run = set(geo.stride) == {1} and all(m <= n for m, n in zip(geo.outputs, lengths, strict=True))
+    run = runs and set(geo.stride) == {1} and all(m <= n for m, n in zip(geo.outputs, lengths, strict=True))
     run = run and prod(lengths[1:]) <= 1.5 * prod(geo.outputs[1:])
     if not run:
         lengths = geo.padded
@@ -302,7 +303,8 @@ def _spread(g: Any, weight: Any, geo: Geometry) -> Any:
             out=dx.reshape(n, groups, c // groups, prod(geo.inputs)),
         )
         return dx
-    lay = _layout(geo)
+    # A run passes over positions that hold zeros, which are NaN times a NaN.
+    lay = _layout(geo, runs=finite(weight))
     if large(n * c * prod(geo.inputs)):
         found = adapters.conv_spread(g, weight, geo, lay)
         if found is not None:
