@@ -93,6 +93,13 @@ def _quotient(g: Any, d: Any) -> Any:
     return common.branchless_quotient(g, d) if _loops_over(g, d) else _copied(common.quotient)(g, d)
 
 
+def _quiet_product(g: Any, h: Any) -> Any:
+    """Likewise."""
+    if _in_a_loop() or _loops_over(g, h):
+        return g * np.where(np.equal(g, 0), 0, h)
+    return _copied(common.quiet_product)(g, h)
+
+
 def _keep_zeros(g: Any, h: Any, rule: Any, saved: Any = (), attrs: Any = None, pointwise: bool = True) -> Any:
     """Likewise."""
     if not pointwise or not _loops_over(g, h):
@@ -240,6 +247,7 @@ _copies: dict[Any, Any] = {
     backward.above: _hooks,
     np.lib.stride_tricks.as_strided: _maker(np.lib.stride_tricks.as_strided),
     kernels.run: _kernel_run,
+    common.quiet_product: _quiet_product,
     common.quotient: _quotient,
     zero_times_infinity.keep_zeros: _keep_zeros,
     zero_times_infinity.vanished: _vanished,

@@ -12,6 +12,7 @@ from autodiff import dispatch
 from autodiff.batching import Lanes
 from autodiff.core.errors import DTypeError
 from autodiff.fast.thresholds import THRESHOLDS
+from autodiff.zero_times_infinity import finite
 
 if TYPE_CHECKING:
     from autodiff.results import Array
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["bare", "expand_reduced", "quotient", "real_numbers", "spread", "branchless_quotient"]
+__all__ = ["bare", "expand_reduced", "quiet_product", "quotient", "real_numbers", "spread", "branchless_quotient"]
 
 
 _FLOAT = np.dtype(np.float64)
@@ -78,6 +79,14 @@ def branchless_quotient(g: Any, d: Any) -> Any:
         divide="ignore", invalid="ignore" if complex_numbers else None
     ):  # complex division by zero raises both
         return top / bottom
+
+
+def quiet_product(g: Any, h: Any) -> Any:
+    """``g h`` without a warning where a cotangent of zero meets an infinite derivative: the engine makes that 0."""
+    if finite(h):
+        return g * h
+    with np.errstate(invalid="ignore"):
+        return g * h
 
 
 def expand_reduced(value: ArrayLike, axis: int | Sequence[int] | None, keepdims: bool) -> Array:

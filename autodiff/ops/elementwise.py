@@ -13,7 +13,7 @@ from autodiff.core.errors import ArgumentError, DTypeError, NotDifferentiableErr
 from autodiff.core.modes import current_state
 from autodiff.core.op import Primitive, wrap
 from autodiff.fast.thresholds import THRESHOLDS
-from autodiff.ops.common import bare, quotient
+from autodiff.ops.common import bare, quiet_product, quotient
 from autodiff.ops.stable import (
     arccosh_slope,
     direction,
@@ -43,7 +43,7 @@ divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    lambda g, out, x, y: -(g * over_square(x, y)),
+    lambda g, out, x, y: -quiet_product(g, over_square(x, y)),
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],

@@ -306,7 +306,7 @@ class _Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.where and isinstance(args[0], (bool, np.bool_)):
             return args[1] if args[0] else args[2]
-        return 1 if function in (np.count_nonzero, np.size) else NotImplemented
+        return 1 if function in (np.count_nonzero, np.size, np.vdot) else NotImplemented
 
 
 def _positive(value: Any) -> Any:
