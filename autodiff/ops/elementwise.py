@@ -39,11 +39,19 @@ subtract = P("subtract", np.subtract, lambda g, out, x, y: g, lambda g, out, x, 
 multiply = P(
     "multiply", np.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, operator="a * b", label="×"
 )
+
+
+def _divisor_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # -x / y**2; of Tensors as one operation, whose derivatives keep to the range.
+    recorded = hasattr(x, "_node") or hasattr(y, "_node")
+    return -quiet_product(g, over_square(x, y) if recorded else quotient(out, y))
+
+
 divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    lambda g, out, x, y: -quiet_product(g, over_square(x, y)),
+    _divisor_rule,
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],

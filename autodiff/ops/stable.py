@@ -221,9 +221,10 @@ def over_square_of_distance(x: Any, y: Any) -> Any:
     """``x / (x^2 + y^2)``: of arrays by two divisions where no number is so small or so large that digits get lost."""
     if not (hasattr(x, "_node") or hasattr(y, "_node")):
         near = np.hypot(x, y)
-        far = (near < 1e-15) | (near > 1e15) | (np.abs(x) < 1e-20)
-        if near.__class__ is not Lanes and not np.count_nonzero(far):
-            return x / near / near
+        if near.__class__ is not Lanes and near.dtype != np.float16:
+            far = (near < 1e-15) | (near > 1e15) | (np.abs(x) < 1e-20)
+            if not np.count_nonzero(far):
+                return x / near / near
     return of(radial, x, y, ((1.0, 1, 0),), 1)
 
 
