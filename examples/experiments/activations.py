@@ -43,7 +43,7 @@ class Layer(nn.Module):
 
 # Activation, the gain that keeps the size of its signal (PyTorch's table; for maxout of two E max(a, b)^2 = 1), and
 # when a unit's value is stuck.
-KINDS: dict[str, tuple[Callable[[], Callable[[Any], Any]], float, Callable[[Any], Any]]] = {
+KINDS: dict[str, tuple[Callable[[], Any], float, Callable[[Any], Any]]] = {
     "sigmoid": (lambda: F.sigmoid, 1.0, lambda y: np.abs(y - 0.5) > 0.49),
     "tanh": (lambda: F.tanh, 5 / 3, lambda y: np.abs(y) > 0.98),
     "ReLU": (lambda: F.relu, math.sqrt(2), lambda y: y == 0),

@@ -16,7 +16,7 @@ import nn
 import optim
 from autodiff.extras import require
 
-KINDS: dict[str, dict[str, float]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "L2, 0.003": {"reg": 3e-3},
     "L2, 0.03": {"reg": 3e-2},

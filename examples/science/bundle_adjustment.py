@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> float:
 
     p = {"cameras": cameras[2:] + 0.02 * rng.normal(size=(n - 2, 9)), "points": points + 0.05 * rng.normal(size=(m, 3))}
     jacobian = ad.sparse_jacobian(residuals)
+    J: Any = None
     damping, history = 1e-3, []
     for step in range(30):
         r = residuals(p)

@@ -28,7 +28,9 @@ def on(spins: dict[int, np.ndarray]) -> np.ndarray:
     return reduce(np.kron, [spins.get(k, np.eye(2)) for k in range(SPINS)])
 
 
-HAMILTONIAN = -sum(on({k: Z, k + 1: Z}) for k in range(SPINS - 1)) - FIELD * sum(on({k: X}) for k in range(SPINS))
+HAMILTONIAN = -reduce(np.add, [on({k: Z, k + 1: Z}) for k in range(SPINS - 1)]) - FIELD * reduce(
+    np.add, [on({k: X}) for k in range(SPINS)]
+)
 #: Both signs of every pair of neighbours: a CZ between each two.
 ENTANGLE = reduce(
     np.multiply, [1 - 2.0 * np.diag((np.eye(len(HAMILTONIAN)) - on({k: Z})) / 2 @ (np.eye(16) - on({k + 1: Z})) / 2)
@@ -80,7 +82,7 @@ def rivals(angles: np.ndarray) -> list[tuple[str, float]]:
                 half, phase = t[layer, k, 0] / 2, t[layer, k, 1] / 2
                 turn = torch.stack([half.cos(), -half.sin(), half.sin(), half.cos()]).reshape(2, 2)
                 gate = torch.exp(1j * phase * torch.tensor([[-1.0], [1.0]], dtype=torch.float64)) * turn
-                psi = torch.movedim(torch.tensordot(gate, psi, dims=([1], [k])), 0, k)
+                psi = torch.movedim(torch.tensordot(gate, psi, dims=([1], [k])), 0, k)  # pyright: ignore[reportArgumentType]
             psi = (psi.reshape(-1) * torch.tensor(ENTANGLE)).reshape(psi.shape)
         flat = psi.reshape(-1)
         loss = (flat.conj() * (torch.tensor(HAMILTONIAN + 0j) @ flat)).sum().real

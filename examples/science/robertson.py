@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> np.ndarray:
     parser.add_argument("--out", help="write a picture here (needs matplotlib)")
     options = parser.parse_args(argv)
     sigma = 0.003
-    clean = concentrations(TIMES, TRUTH).data
+    clean = np.asarray(concentrations(TIMES, TRUTH))
     data = clean + sigma * np.random.default_rng(0).normal(size=clean.size)
     begin = time.perf_counter()
     ad.grad(lambda k: np.sum((concentrations(TIMES, k) - data) ** 2))(TRUTH)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> np.ndarray:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         fine = np.geomspace(1e-4, 1e3, 200)
-        curves = concentrations(fine, found.data).data.reshape(-1, 3)
+        curves = np.asarray(concentrations(fine, found.data)).reshape(-1, 3)
         for i, name in enumerate(("A", "B x 10^4", "C")):
             axes.semilogx(fine, curves[:, i], label=name)
             axes.semilogx(TIMES, data.reshape(-1, 3)[:, i], ".", color=axes.lines[-1].get_color())
