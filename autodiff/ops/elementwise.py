@@ -41,17 +41,16 @@ multiply = P(
 )
 
 
-def _divisor_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # -x / y**2; of Tensors as one operation, whose derivatives keep to the range.
-    recorded = hasattr(x, "_node") or hasattr(y, "_node")
-    return -quiet_product(g, over_square(x, y) if recorded else quotient(out, y))
+def _over_square(out: Any, x: Any, y: Any) -> Any:
+    """``x / y**2``, ``out`` being ``x / y``; of Tensors as one operation, whose derivatives keep to the range."""
+    return over_square(x, y) if hasattr(x, "_node") or hasattr(y, "_node") else quotient(out, y)
 
 
 divide = P(
     "divide",
     np.divide,
     lambda g, out, x, y: quotient(g, y),
-    _divisor_rule,
+    lambda g, out, x, y: -quiet_product(g, _over_square(out, x, y)),
     operator="a / b",
     label="÷",
     domain=[(-3.0, 3.0), (0.3, 3.0)],
