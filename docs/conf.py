@@ -35,7 +35,7 @@ project = "autodiff"
 author = "the authors of autodiff"
 release = version = autodiff.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
-exclude_patterns = ["_build", "notebooks"]
+exclude_patterns = ["_build", "notebooks", "jupyter_execute"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options: dict[str, Any] = {
     "navbar_align": "left",
