@@ -241,13 +241,14 @@ def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence
         early = _Call(op, args, kwargs, door=door)
         for handle in early.handles:
             _spoilt(handle)
-        equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,")
+        # A copy of a number may be an array, of which NumPy's loops compute last bits otherwise.
+        equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,", 1e-13)
         for tensors in ("leaves", "outs"):
             late = _Call(op, args, kwargs)
             for tensor in getattr(late, tensors):
                 _spoilt(door(tensor))
             with contextlib.suppress(GraphError):
-                equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}")
+                equal(late.pull(seeds), first, f"gradients after an edit of {tensors} through {name}", 1e-13)
 
 
 @law
