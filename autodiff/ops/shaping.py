@@ -527,11 +527,13 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 def _pad(x: Any, pad_width: Any, value: Any = 0) -> Any:
+    if len(pad_width) != x.ndim:
+        raise ShapeError(f"pad: {len(pad_width)} pairs of widths for an array of {x.ndim} axes")
     return np.pad(x, pad_width, constant_values=value)
 
 
 def _pad_rule(g: Any, out: Any, x: Any, pad_width: Any, value: Any = 0) -> Any:
-    return g[tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=False))]
+    return g[tuple(slice(before, before + n) for (before, _), n in zip(pad_width, x.shape, strict=True))]
 
 
 def _sample_pad(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -251,3 +251,8 @@ def test_corners_of_numbers_and_of_nothing(f):
     found = f(ad.tensor(x, requires_grad=True))
     np.testing.assert_array_equal(found.data, f(x))
     assert ad.grad(lambda t: np.sum(f(t)))(x).shape == x.shape
+
+
+def test_widths_of_other_axes_are_no_padding():
+    with pytest.raises(ad.ShapeError, match="2 pairs of widths for an array of 1 axes"):
+        ad.registry["pad"].function(ad.tensor(np.ones(2)), ((1, 1), (2, 2)))
