@@ -363,7 +363,7 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
 def _order(function: Callable[..., Any]) -> Callable[..., Any]:
     def handler(a: Any, axis: Any = -1, **kwargs: Any) -> Any:
         if axis is None:
-            return Batched(function(a.array.reshape(len(a.array), -1), axis=1, **kwargs))
+            return Batched(function(_flat(a.array), axis=1, **kwargs))
         return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1, **kwargs))
 
     return handler
@@ -374,7 +374,7 @@ def _place(function: Callable[..., Any]) -> Callable[..., Any]:
         if out is not None:
             raise Unbatchable
         if axis is None:
-            found = function(a.array.reshape(len(a.array), -1), axis=1)
+            found = function(_flat(a.array), axis=1)
             return Batched(found.reshape(len(found), *(1,) * a.ndim) if keepdims is True else found)
         return Batched(function(a.array, axis=normalize_axis_index(axis, a.ndim) + 1, keepdims=keepdims is True))
 

@@ -7,6 +7,7 @@ the operations' own functions, put into the class body without a wrapper; method
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import sys
 import warnings
@@ -953,7 +954,8 @@ class Tensor(_Base):
         start = order if isinstance(order, int) else start_dim
         if start or end_dim != -1:
             start, end = (normalize_axis_index(axis, self.ndim) for axis in (start, end_dim))
-            return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :]).copy()
+            whole = math.prod(self.shape[start : end + 1])
+            return self.reshape(*self.shape[:start], whole, *self.shape[end + 1 :]).copy()
         order = "C" if isinstance(order, int) else order
         flat: Tensor = shaping.ravel(self, order)  # type: ignore[arg-type]
         return flat if views.view_of(flat) is None else flat.copy()

@@ -924,7 +924,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
         x = x.transpose(*order)
     shape = x.shape[y.ndim :]
     size = int(np.prod(shape, dtype=int))
-    return solve.function(x.reshape(-1, size), y.reshape(-1)).reshape(shape)
+    return solve.function(x.reshape(math.prod(x.shape[: y.ndim]), size), y.reshape(-1)).reshape(shape)
 
 
 @dispatch.implements(np.linalg.tensorinv)

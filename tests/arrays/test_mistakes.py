@@ -269,6 +269,7 @@ METHODS = {
     "softmax": (lambda t: t.softmax(dim=1), lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
     "flatten": (lambda t: t.unsqueeze(0).flatten(1), lambda a: a.reshape(1, -1)),
     "flatten between": (lambda t: t[None, None].flatten(start_dim=1, end_dim=2), lambda a: a[None]),
+    "flatten of none": (lambda t: t[:0, None].flatten(1), lambda a: a[:0]),
     "squeeze": (lambda t: t[None].squeeze(dim=0), lambda a: a),
     "where": (lambda t: t.where(t > 1, 0 * t), lambda a: np.where(a > 1, a, 0.0)),
     "var unbiased": (lambda t: t.var(unbiased=False), lambda a: a.var()),

@@ -244,6 +244,7 @@ def test_writing_in_corners():
         lambda x: np.linalg.norm(x[:0, None], 1),
         lambda x: np.linalg.norm(x[:0], np.inf),
         lambda x: np.linalg.norm(x[:0].reshape(2, 0), np.inf),
+        lambda x: np.linalg.tensorsolve(x[:0].reshape(0, 0), x[:0]),
     ],
 )
 def test_corners_of_numbers_and_of_nothing(f):

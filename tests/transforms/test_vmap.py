@@ -193,3 +193,8 @@ def test_there_may_be_no_examples(f):
     found = ad.vmap(f)(np.zeros((0, 2, 3)))
     assert np.shape(found) == (0, *np.shape(f(np.zeros((2, 3)))))
     assert np.shape(ad.vmap(ad.grad(lambda x: np.sum(f(x))))(np.zeros((0, 2, 3)))) == (0, 2, 3)
+
+
+@pytest.mark.parametrize("f", [lambda x: np.argsort(x, axis=None), np.argmax, lambda x: np.argmin(x, keepdims=True)])
+def test_of_no_examples_there_are_no_places(f):
+    assert np.shape(ad.vmap(f)(np.zeros((0, 2, 3)))) == (0, *np.shape(f(np.zeros((2, 3)))))
