@@ -66,6 +66,11 @@ def _beside(x: Any, y: Any) -> Any:
     return x.reshape(x.shape + (1,) * (y.ndim - 1))
 
 
+def _columns(values: Any) -> Any:
+    """Data (n, ...) as a matrix with a row for each node; there may be no data at one."""
+    return values.reshape(values.shape[0], math.prod(values.shape[1:]))
+
+
 class _Piecewise:
     """What a curve is asked for whose pieces lie between nodes."""
 
@@ -372,7 +377,7 @@ class CubicSpline(PPoly):
             extrapolate = "periodic" if periodic else True
         if periodic and not np.allclose(values._array[0], values._array[-1], rtol=1e-15, atol=1e-15):
             raise ArgumentError("CubicSpline: periodic data must have equal values at both ends")
-        flat = values.reshape(x.size, math.prod(values.shape[1:]))  # type: ignore[union-attr]
+        flat = _columns(values)
         slopes = _periodic_slopes(x, flat) if periodic else _spline_slopes(x, flat, *_ends(bc_type, values))
         super().__init__(_hermite(x, values, slopes.reshape(values.shape)), x, extrapolate, axis)
 
@@ -615,7 +620,7 @@ def make_interp_spline(
     parts = _basis(knots, k, nodes, piece)
     rows = [np.arange(nodes.size) + len(first)] * (k + 1)
     columns = [piece + j for j in range(k + 1)]
-    flat = values.reshape(nodes.size, math.prod(values.shape[1:]))
+    flat = _columns(values)
     right = [flat]
     for conditions, end, start, row in ((first, 0, 0, 0), (last, -1, n - k - 1, len(first) + nodes.size)):
         for i, (order, value) in enumerate(conditions, row):
@@ -886,7 +891,7 @@ class RBFInterpolator:
         spread = shaping.broadcast_to(_floats(weak(smoothing)), (n,))
         k = len(self._powers)
         matrix = np.block([[kernels + np.diag(spread), polynomials], [polynomials.T, np.zeros((k, k), kind)]])
-        right = data.reshape(n, math.prod(data.shape[1:]))
+        right = _columns(data)
         try:
             self._coefficients = np.linalg.solve(
                 matrix, shaping.concatenate([right, np.zeros((k, right.shape[1]), kind)])

@@ -445,7 +445,7 @@ class SparseArray:
     def diagonal(self, k: int = 0) -> Tensor:
         """The k-th diagonal, zeros included."""
         rows, columns = self.coords
-        n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
+        n = len(_diagonal(self.shape, k)[0])
         here = np.flatnonzero(columns - rows == k)
         return _gathered(self.data, (columns if k < 0 else rows)[here], here, n)  # type: ignore[no-any-return]
 
@@ -491,10 +491,12 @@ class SparseArray:
 
     def setdiag(self, values: ArrayLike, k: int = 0) -> None:
         """Give the ``k``-th diagonal these values, or one number."""
-        n = max(min(self.shape[0] + min(k, 0), self.shape[1] - max(k, 0)), 0)
-        n = min(n, np.size(bare(values))) if np.ndim(bare(values)) else n  # type: ignore[arg-type]
-        place = np.arange(n)
-        self[place - min(k, 0), place + max(k, 0)] = _tensor(values)[:n] if np.ndim(bare(values)) else values  # type: ignore[arg-type]
+        rows, columns = _diagonal(self.shape, k)
+        given: Any = values
+        if np.ndim(bare(given)):
+            given = _tensor(given)[: len(rows)]
+            rows, columns = rows[: given.size], columns[: given.size]
+        self[rows, columns] = given
 
     def trace(self, offset: int = 0) -> Tensor:
         """The sum of a diagonal."""
@@ -763,6 +765,12 @@ def _entries(name: str, data: Any, ndim: int | None = 1) -> Any:
     return entries if entries.dtype.kind in "fc" else entries.astype(float)
 
 
+def _diagonal(shape: tuple[int, int], k: int) -> tuple[Any, Any]:
+    """The rows and the columns of the elements of a diagonal."""
+    place = np.arange(max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0))
+    return place - min(k, 0), place + max(k, 0)
+
+
 def csr_array(arg1: SparseInput, shape: tuple[int, int] | None = None, dtype: DTypeLike | None = None) -> SparseArray:
     """A sparse array stored by rows, with ``scipy.sparse.csr_array``'s arguments; its entries may be tracked.
 
@@ -860,14 +868,15 @@ def diags_array(
         shape = (n, n)
     rows, columns, data = [], [], []
     for part, k in zip(parts, map(int, offsets), strict=True):
-        length = max(min(shape[0] + min(k, 0), shape[1] - max(k, 0)), 0)
+        places = _diagonal(shape, k)
+        length = len(places[0])
         if part.size not in (1, length):
             raise ShapeError(f"diags_array: diagonal {k} of shape {shape} has length {length}, got {part.size}")
         data.append(shaping.broadcast_to(part, (length,)))
-        rows.append(np.arange(length) - min(k, 0))
-        columns.append(np.arange(length) + max(k, 0))
-    places = (np.concatenate(rows), np.concatenate(columns))
-    found = _from_places(shaping.concatenate(data), places, shape, format or "csr").asformat(format)
+        rows.append(places[0])
+        columns.append(places[1])
+    whole = (np.concatenate(rows), np.concatenate(columns))
+    found = _from_places(shaping.concatenate(data), whole, shape, format or "csr").asformat(format)
     return found if dtype is None else found.astype(dtype)
 
 
@@ -927,11 +936,13 @@ def block_array(
 bmat = block_array
 
 
+def _block(block: Any) -> SparseArray:
+    return _sparse(block) if issparse(block) else _made("csr_array", np.atleast_2d(block), None, None)
+
+
 def _assembled(name: str, table: list[list[Any]], format: str | None, dtype: Any) -> SparseArray:
     given = [block for row in table for block in row if block is not None]
-    own = [
-        _sparse(block) if issparse(block) else _made("csr_array", np.atleast_2d(block), None, None) for block in given
-    ]
+    own = list(map(_block, given))
     if not own:
         raise ShapeError(f"{name}: at least one block is needed")
 
@@ -1018,8 +1029,7 @@ def kron(A: SparseLike | ArrayLike, B: SparseLike | ArrayLike, format: str | Non
     >>> kron(eye_array(2), csr_array([[2.0, 1.0]])).toarray().tolist()
     [[2.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 1.0]]
     """
-    a, b = (_sparse(m) if issparse(m) else csr_array(np.atleast_2d(m)) for m in (A, B))  # type: ignore[arg-type]
-    return _paired(lambda a, b: require("scipy.sparse").kron(a, b, format="csr"), a, b, format)
+    return _paired(lambda a, b: require("scipy.sparse").kron(a, b, format="csr"), _block(A), _block(B), format)
 
 
 def kronsum(A: SparseLike, B: SparseLike, format: str | None = None) -> SparseArray:
@@ -1046,11 +1056,12 @@ def matrix_power(A: SparseLike, power: int) -> SparseArray:
     if power != int(power) or power < 0:
         raise ArgumentError(f"matrix_power: the power must be a whole number from 0 on, got {power}; use spsolve")
     result = None if power else eye_array(base.shape[0], dtype=base.dtype)
-    for bit in bin(int(power))[:1:-1]:
-        if bit == "1":
+    left = int(power)
+    while left:
+        if left % 2:
             result = base if result is None else _product(result, base)
-        power = int(power) >> 1
-        base = _product(base, base) if power else base
+        left //= 2
+        base = _product(base, base) if left else base
     return result  # type: ignore[return-value]
 
 

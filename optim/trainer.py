@@ -439,7 +439,8 @@ class Trainer(Generic[Net]):
             mean += weight * value
             hits = _hits(scores, targets, self.loss)
             self._are_classes = self._are_classes or hits is not None
-            correct, judged = (correct, judged) if hits is None else (correct + hits[0], judged + hits[1])
+            hit, of = hits or (0, 0)
+            correct, judged = correct + hit, judged + of
             if self._team is not None:
                 weight *= self._team.size
             (loss if weight == 1 else loss * weight).backward()
@@ -577,7 +578,8 @@ class Trainer(Generic[Net]):
                     count += n
                     hits = _hits(scores, targets, self.loss)
                     classes = hits is not None
-                    correct, judged = (correct, judged) if hits is None else (correct + hits[0], judged + hits[1])
+                    hit, of = hits or (0, 0)
+                    correct, judged = correct + hit, judged + of
             self.model.train(was_training)
         finally:
             self.model = held

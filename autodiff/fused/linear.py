@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
 from autodiff.higher import stated
+from autodiff.ops.products import rows_of
 
 __all__ = ["linear"]
 
@@ -69,7 +69,7 @@ def linear_forward(x: Any, weight: Any, bias: Any = None) -> tuple[Any, Any]:
     shape, sizes = x.shape, weight.shape
     if len(shape) != 2:
         _check(x, weight, bias)
-        y, (rows, _, _) = linear_forward(x.reshape(prod(shape[:-1]), shape[-1]), weight, bias)
+        y, (rows, _, _) = linear_forward(rows_of(x), weight, bias)
         return y.reshape(*shape[:-1], len(weight)), (rows, weight, shape)
     if len(sizes) != 2 or shape[1] != sizes[1] or (bias is not None and bias.shape != sizes[:1]):
         _check(x, weight, bias)
@@ -93,7 +93,7 @@ def linear_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[An
     need_x, need_weight, need_bias = needs
     dx = None
     if g.ndim != 2:
-        g = g.reshape(prod(shape[:-1]), len(weight))
+        g = rows_of(g)
     if need_x:
         dx = g.dot(weight) if rows.size < _FILLED else np.matmul(g, weight)
         if len(shape) != 2:
@@ -118,14 +118,10 @@ linear = Fused(
 )
 
 
-def _rows(x: Any) -> Any:
-    return x if x.ndim == 2 else np.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
-
-
 # The three lines of linear_backward.
 stated(
     linear,
     lambda g, x, weight, bias: np.matmul(g, weight),
-    lambda g, x, weight, bias: np.matmul(np.transpose(_rows(g)), _rows(x)),
-    lambda g, x, weight, bias: np.sum(_rows(g), axis=0),
+    lambda g, x, weight, bias: np.matmul(np.transpose(rows_of(g)), rows_of(x)),
+    lambda g, x, weight, bias: np.sum(rows_of(g), axis=0),
 )

@@ -71,7 +71,7 @@ def cross_entropy_composed(
     below, others = from_largest(rows, 1)
     log_p = below - np.log1p(np.sum(others, axis=1, keepdims=True))
     if rows_target is None:
-        q = class_rows(target) * (1 - label_smoothing) + label_smoothing / max(classes, 1)
+        q = class_rows(target) * (1 - label_smoothing) + _even(label_smoothing, classes)
         losses = -np.sum((q if weight is None else q * weight) * log_p, axis=1)
         divisor: Any = losses.shape[0]
     else:
@@ -79,7 +79,7 @@ def cross_entropy_composed(
         losses = -factor * log_p[np.arange(len(place)), place]
         if label_smoothing:
             spread = np.sum(log_p if weight is None else log_p * weight, axis=1) * (rows_target != ignore_index)
-            losses = losses * (1 - label_smoothing) - spread * (label_smoothing / max(classes, 1))
+            losses = losses * (1 - label_smoothing) - spread * _even(label_smoothing, classes)
         divisor = np.sum(factor)
     if reduction == "none":
         return np.reshape(losses, shape)
@@ -87,6 +87,11 @@ def cross_entropy_composed(
     if reduction == "sum":
         return total
     return total * _inverse(divisor, rows.dtype) + _nothing(divisor, rows.dtype)
+
+
+def _even(label_smoothing: float, classes: int) -> float:
+    """The share of each class in what smoothing takes from the labels; there may be no classes."""
+    return label_smoothing / max(classes, 1)
 
 
 # With nothing to average the mean is NaN and its gradient 0, as in PyTorch, without a warning: the sum, times 0, plus
@@ -203,7 +208,7 @@ def cross_entropy_forward(
         e = np.exp(shifted)
         total = row_sums(e)
         q = class_rows(target) * rows.dtype.type(1 - label_smoothing)
-        q += rows.dtype.type(label_smoothing / max(classes, 1))
+        q += rows.dtype.type(_even(label_smoothing, classes))
         if weight is not None:
             q *= weight
         shifted -= np.log(total)[:, None]
@@ -228,7 +233,7 @@ def cross_entropy_forward(
         place, factor = picked(flat, weight, ignore_index, rows.dtype)
         chosen = shifted[np.arange(n), place]
         if label_smoothing:
-            even = np.full(classes, label_smoothing / max(classes, 1), rows.dtype)
+            even = np.full(classes, _even(label_smoothing, classes), rows.dtype)
             if weight is not None:
                 even *= weight
             spread = shifted @ even

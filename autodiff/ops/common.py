@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["bare", "expand_reduced", "quiet_product", "quotient", "real_numbers", "spread", "branchless_quotient"]
+__all__ = ["bare", "branchless_quotient", "expand_reduced", "quiet_product", "quotient", "real_numbers", "spread"]
 
 
 _FLOAT = np.dtype(np.float64)

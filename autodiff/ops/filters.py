@@ -31,6 +31,11 @@ def _taps(x: Any, w: Any) -> list[tuple[Any, Any]]:
     ]
 
 
+def _row(numbers: list[Any]) -> Any:
+    """Numbers as an array; there may be none."""
+    return np.stack(numbers) if numbers else np.zeros(0)
+
+
 def _slide(x: Any, w: Any) -> Any:
     kind = np.result_type(x, w)
     kept = tuple(n - k + 1 for n, k in zip(x.shape, w.shape, strict=True))
@@ -59,7 +64,7 @@ def _slide_back(g: Any, out: Any, x: Any, w: Any) -> Any:
 
 def _slide_weights(g: Any, out: Any, x: Any, w: Any) -> Any:
     shares = [np.sum(g * part) for _, part in _taps(x, w)]
-    return np.reshape(np.stack(shares) if shares else np.zeros(0), w.shape)
+    return np.reshape(_row(shares), w.shape)
 
 
 def _sample_slide(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -106,7 +111,7 @@ def _all_pole_a(g: Any, out: Any, v: Any, a: Any) -> Any:
     s, n = _all_pole_v(g, out, v, a), out.shape[-1]
     # Only what a coefficient reaches: a NaN elsewhere has nothing to do with it.
     shares = [-np.sum(s[..., min(k, n) :] * out[..., : max(n - k, 0)]) for k in range(1, a.shape[0] + 1)]
-    return np.stack(shares) if shares else np.zeros(0)
+    return _row(shares)
 
 
 def _all_pole_tangent(t: Any, out: Any, v: Any, a: Any) -> Any:

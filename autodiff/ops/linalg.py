@@ -57,6 +57,12 @@ def _column(x: Any) -> Any:
     return x[..., None]
 
 
+def needs_square(name: str, x: Any) -> None:
+    """Refuse what is no square matrix and no stack of them."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{name}: needs square matrices, got shape {x.shape}")
+
+
 def _square(draw: Any, batch: bool = True) -> Any:
     """Well-conditioned square matrices with separated entries."""
     n = draw.integer(1, 3)
@@ -391,8 +397,7 @@ _CLOSE = 1e-5
 
 
 def _matrix_function(x: Any, function: Any) -> Any:
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"matrix_function: needs square matrices, got shape {x.shape}")
+    needs_square("matrix_function", x)
     w, v = np.linalg.eigh(_symmetric(x))
     values = np.asarray(bare(function(_tensor(w)))).astype(v.dtype)
     return np.matmul(v * values[..., None, :], np.conjugate(np.swapaxes(v, -1, -2)))
@@ -881,8 +886,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
 def matrix_power(a: Any, n: int) -> Any:
     """Differentiable ``numpy.linalg.matrix_power``, by repeated squaring."""
     x = _tensor(a)
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"matrix_power: needs square matrices, got shape {x.shape}")
+    needs_square("matrix_power", x)
     n = operator.index(n)
     if n == 0:
         # The constant, whatever x holds, with a gradient of zero.

@@ -35,6 +35,11 @@ def _matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
     return np.matmul(g, np.swapaxes(y, -1, -2))
 
 
+def rows_of(x: Any) -> Any:
+    """An array (..., n) as a matrix with rows of n numbers; of no rows -1 in a shape would say nothing."""
+    return x if x.ndim == 2 else np.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+
+
 def _matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 1:
         return np.expand_dims(x, -1) * np.expand_dims(g, -2) if y.ndim > 1 else g * x
@@ -42,8 +47,7 @@ def _matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
         return np.matmul(np.swapaxes(x, -1, -2), np.expand_dims(g, -1))[..., 0]
     if y.ndim == 2 and x.ndim > 2:
         # One matrix for the whole batch: a single product over all rows instead of one per batch entry and a sum.
-        rows = prod(x.shape[:-1])
-        return np.matmul(np.transpose(np.reshape(x, (rows, x.shape[-1]))), np.reshape(g, (rows, g.shape[-1])))
+        return np.matmul(np.transpose(rows_of(x)), rows_of(g))
     return np.matmul(np.swapaxes(x, -1, -2), g)
 
 

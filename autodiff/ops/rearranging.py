@@ -8,7 +8,6 @@ zeros.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops import elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
+from autodiff.ops.products import rows_of
 from autodiff.ops.shaping import _parts, _tensor
 from autodiff.views import link
 
@@ -299,7 +299,7 @@ def full_like(
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     """Differentiable ``numpy.apply_along_axis``: the function is called on each slice and the results are stacked."""
     moved = shaping.moveaxis(arr, axis, -1)
-    flat = moved.reshape(prod(moved.shape[:-1]), moved.shape[-1])
+    flat = rows_of(moved)
     if not len(flat):
         raise ShapeError(
             f"apply_along_axis: there is no slice along axis {axis} in an array of shape {np.shape(bare(arr))}"

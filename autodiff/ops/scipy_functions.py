@@ -45,18 +45,13 @@ def _in_lapack_dtype(x: Any) -> Any:
     return x.astype({"e": np.float32, "g": np.float64, "G": np.complex128}.get(x.dtype.char, x.dtype), copy=False)
 
 
-def _square(name: str, x: Any) -> None:
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"{name}: needs square matrices, got shape {x.shape}")
-
-
 def _expm(x: Any) -> Any:
-    _square("expm", x)
+    linalg.needs_square("expm", x)
     return require("scipy.linalg").expm(np.ascontiguousarray(_in_lapack_dtype(x)))
 
 
 def _sqrtm(x: Any) -> Any:
-    _square("sqrtm", x)
+    linalg.needs_square("sqrtm", x)
     # SciPy before 1.14 returns complex numbers in a precision that LAPACK does not have.
     return _in_lapack_dtype(require("scipy.linalg").sqrtm(_in_lapack_dtype(x)))
 
@@ -170,8 +165,8 @@ def solve_triangular(
 
 
 def _sylvester(a: Any, b: Any, q: Any) -> Any:
-    _square("solve_sylvester", a)
-    _square("solve_sylvester", b)
+    linalg.needs_square("solve_sylvester", a)
+    linalg.needs_square("solve_sylvester", b)
     return require("scipy.linalg").solve_sylvester(*(_in_lapack_dtype(part) for part in (a, b, q)))
 
 

@@ -270,7 +270,7 @@ def study(
         spread_out = bool(2 * np.count_nonzero(magnitude > 1e-6 * np.max(magnitude)) < magnitude.size)
         starts = np.linspace(0, here.size, _BLOCKS, endpoint=False).astype(np.int64)
         blocks = (np.argsort(magnitude) if spread_out else None, starts)
-    tries_complex = tries_complex and 0 < max(size, here.size) <= LARGE and size > 0
+    tries_complex = tries_complex and size > 0 and max(size, here.size) <= LARGE
     reference = Studied(
         terms, base, precision, report, blocks=blocks, known=known, unsteady=unsteady, tries_complex=tries_complex
     )

@@ -673,7 +673,7 @@ class Chain:
     def _again(
         self, step: Step, by: dict[Value, Step], compiled: dict[Step, bool], kept: set[Value]
     ) -> set[Step] | None:
-        """The steps that compute a value once more; None if reading it is strength."""
+        """The steps that compute a value once more; None if reading it is cheaper."""
         found: set[Step] = set()
         waiting = [step]
         while waiting:

@@ -20,7 +20,7 @@ try:
 except ImportError:  # another NumPy may keep it elsewhere; the public function ends in it
     c_einsum = np.einsum
 
-__all__ = ["as_operand", "c_einsum", "reduce_strength", "largest", "short", "smallest"]
+__all__ = ["as_operand", "c_einsum", "largest", "reduce_strength", "short", "smallest"]
 
 _SCALAR_UFUNCS: dict[Any, Any] = {operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply}
 
