@@ -7,7 +7,6 @@ the operations' own functions, put into the class body without a wrapper; method
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 import sys
 import warnings
@@ -17,7 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import cuts, dispatch, views
 from autodiff.batching import Lanes
@@ -953,9 +951,7 @@ class Tensor(_Base):
         """A copy flattened to one axis; with PyTorch's arguments (``t.flatten(1)``) the axes from one to another."""
         start = order if isinstance(order, int) else start_dim
         if start or end_dim != -1:
-            start, end = (normalize_axis_index(axis, self.ndim) for axis in (start, end_dim))
-            whole = math.prod(self.shape[start : end + 1])
-            return self.reshape(*self.shape[:start], whole, *self.shape[end + 1 :]).copy()
+            return shaping.one_axis(self, start, end_dim).copy()  # type: ignore[no-any-return]
         order = "C" if isinstance(order, int) else order
         flat: Tensor = shaping.ravel(self, order)  # type: ignore[arg-type]
         return flat if views.view_of(flat) is None else flat.copy()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 from autodiff.core.modes import current_state
+from autodiff.ops.shaping import one_axis
 from nn.module import Module
 from nn.parameter import Parameter
 
@@ -434,11 +435,7 @@ class Flatten(Module):
     def forward(self, input: ArrayLike) -> Tensor:
         """(N, ...) -> (N, product) with the defaults."""
         x = input if isinstance(input, Tensor) else Tensor(input)
-        n = max(x.ndim, 1)
-        if not (-n <= self.start_dim < n and -n <= self.end_dim < n) or self.start_dim % n > self.end_dim % n:
-            raise ShapeError(f"Flatten: axes {self.start_dim} to {self.end_dim} of an input of shape {x.shape}")
-        start, end = self.start_dim % n, self.end_dim % n
-        return x.reshape(*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+        return one_axis(x, self.start_dim, self.end_dim)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """The axes."""

@@ -232,6 +232,15 @@ def _of_axis(error: Exception, call: str, shape: Any) -> ShapeError:
     return kind(f"{call} of an array of shape {shape}: {error}")
 
 
+def one_axis(x: Any, start: int, end: int) -> Any:
+    """``x`` with the axes from ``start`` to ``end`` as one; a number has one axis, of length 1."""
+    n = max(x.ndim, 1)
+    if not (-n <= start < n and -n <= end < n) or start % n > end % n:
+        raise AxisError(f"flatten: there are no axes from {start} to {end} in an array of shape {x.shape}")
+    start, end = start % n, end % n
+    return x.reshape(*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :])
+
+
 @dispatch.implements(np.swapaxes)
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """Differentiable ``numpy.swapaxes``."""

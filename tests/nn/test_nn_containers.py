@@ -88,8 +88,11 @@ def test_flatten_and_unflatten_undo_each_other(rng):
     back.backward(x.data)
     np.testing.assert_array_equal(x.grad, x.data)
     assert nn.Flatten(0)(np.float64(3.0)).shape == (1,)
-    with pytest.raises(ShapeError, match="axes 3 to 1"):
-        nn.Flatten(3, 1)(x)
+    for axes in ((3, 1), (-1, 0), (4, -1), (0, -5)):
+        for flatten in (nn.Flatten(*axes), lambda x, axes=axes: x.flatten(*axes)):
+            with pytest.raises(ShapeError, match=f"from {axes[0]} to {axes[1]}"):
+                flatten(x)
+    assert ad.tensor(3.0).flatten(0, 0).shape == ad.tensor(3.0).flatten(-1, -1).shape == (1,)
     with pytest.raises(ShapeError, match="cannot become"):
         nn.Unflatten(1, (2, -1))(x)
     with pytest.raises(ArgumentError, match="one -1"):
