@@ -72,9 +72,9 @@ class _Level:
     def __init__(self, sizes: dict[Any, tuple[float, float]], links: list[_Link]) -> None:
         self.sizes = dict(sizes)
         self.links = links
-        self.ports = {key for link in links for key in (link.tail, link.head) if key not in sizes}
-        for port in self.ports:
-            self.sizes[port] = (2.0, 0.0)
+        # In the order of the links: a set of names has another in every process.
+        self.ports = dict.fromkeys(key for link in links for key in (link.tail, link.head) if key not in sizes)
+        self.sizes |= dict.fromkeys(self.ports, (2.0, 0.0))
         self.rank = self._ranks()
         # Next to a border, where only ports are, half the distance will do.
         self.borders = {self.rank[port] + (port[0] == "in") for port in self.ports}
@@ -91,7 +91,7 @@ class _Level:
                 forward[link.tail].append((link.head, 2 if link.label else 1))
         rank = dict.fromkeys(self.sizes, 0)
         entries = {port for port in self.ports if port[0] == "in"}
-        exits = self.ports - entries
+        exits = self.ports.keys() - entries
         for item in self.sizes:
             rank[item] = 1 if entries and item not in entries else 0
         waiting: dict[Any, int] = defaultdict(int)

@@ -1,5 +1,10 @@
 """The layout of our own, which needs no Graphviz: laws of what a drawing must not do, over drawn programs."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -158,3 +163,26 @@ def test_the_same_picture_is_laid_out_the_same_way_and_a_long_one_soon():
         y = np.sin(y) * 1.01 + x
     view = draw(y, fold=False).view
     assert layered(view) == layered(view)
+
+
+def test_every_process_draws_the_same_picture():
+    # The order of a set of names, which nothing may depend on, is another with each of these seeds.
+    program = (
+        "import numpy as np, nn\n"
+        "from autodiff.viz import draw\n"
+        "net = nn.TransformerEncoderLayer(4, 2, 4)\n"
+        "print(hash('a')); print(draw(net, np.ones((2, 3, 4)), expand=True).svg)"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.partition("\n")
+        for seed in "123"
+    ]
+    assert len({seed for seed, _, _ in told}) == 3
+    assert len({drawn for _, _, drawn in told}) == 1
