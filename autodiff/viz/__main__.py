@@ -96,33 +96,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--depth", type=at_least(0), help="levels of modules to open")
     parser.add_argument("--boxes", type=at_least(0), help="fold to at most this many boxes; 0 draws all")
     parser.add_argument("--title", default="")
-    asked = parser.parse_args(argv)
-    options = vars(asked)
-    fold: bool | int = True if asked.boxes is None else (asked.boxes or False)
-    kept = (
-        "expand",
-        "compare",
-        "values",
-        "statistics",
-        "gradients",
-        "profile",
-        "direction",
-        "rankdir",
-        "theme",
-        "depth",
-        "title",
-    )
+    # All else are options of draw.
+    options = vars(parser.parse_args(argv))
+    target, texts, output, boxes = (options.pop(key) for key in ("target", "args", "output", "boxes"))
+    fold: bool | int = True if boxes is None else (boxes or False)
     try:
-        value = _loaded(asked.target)
-        arguments = [_argument(text) for text in asked.args]
+        value = _loaded(target)
+        arguments = [_argument(text) for text in texts]
         if not callable(value) and not isinstance(value, Tensor):
-            raise ArgumentError(
-                f"{asked.target!r} is a {type(value).__name__}, neither a function, a module nor a Tensor"
-            )
-        graph = draw(value, *arguments, fold=fold, **{key: options[key] for key in kept})
-        for path in asked.output:
+            raise ArgumentError(f"{target!r} is a {type(value).__name__}, neither a function, a module nor a Tensor")
+        graph = draw(value, *arguments, fold=fold, **options)
+        for path in output:
             print(graph.save(path))
-        if not asked.output:
+        if not output:
             print(graph)
     except (AutodiffError, ImportError, OSError) as error:
         print(f"autodiff.viz: {' '.join(str(error).split())}", file=sys.stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .style import ALERT, FAMILIES, TITLE_SIZE, box_of, clean, ellipsis
+from .style import ALERT, FAMILIES, TITLE_SIZE, box_of, clean, ellipsis, text_width
 from .view import ClusterView, EdgeView, GraphView, NodeView
 
 __all__ = ["beside", "quote", "to_dot"]
@@ -155,6 +155,11 @@ def heading(cluster: ClusterView) -> list[str]:
     if cluster.caption:
         lines.append(ellipsis(clean(cluster.caption), 110))
     return lines
+
+
+def heading_width(cluster: ClusterView) -> float:
+    """The width of the widest line of a heading."""
+    return max(text_width(line, 10.5 if i else 12.0, not i) for i, line in enumerate(heading(cluster)))
 
 
 def tooltip(node: NodeView | ClusterView) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.viz.style import ellipsis
-from autodiff.viz.view import ClusterKind, ClusterView, GraphView, NodeView
+from autodiff.viz.view import ClusterKind, ClusterView, GraphView, NodeView, starred
 
 __all__ = ["LIMIT", "fold"]
 
@@ -77,6 +77,14 @@ class _Tree:
             else:
                 found.append(item)
         return found
+
+    def operations(self, members: Sequence[int]) -> int:
+        """How many of some nodes are operations."""
+        return sum(self.view.nodes[i].kind in ("op", "fused") for i in members)
+
+    def alert(self, members: Sequence[int]) -> str:
+        """The first alert among some nodes."""
+        return next((self.view.nodes[i].alert for i in members if self.view.nodes[i].alert), "")
 
     def group(self, label: str, kind: ClusterKind, items: list[Any], **facts: Any) -> _Group:
         identifier = f"f{self.fresh}"
@@ -239,18 +247,15 @@ def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
             parts.append(
                 tree.group(f"copy {k + 1}", "span", list(copy), details=(("copy", f"{k + 1} of {len(copies)}"),))
             )
-    first = tree.members(copies[0])
+    first, every = tree.members(copies[0]), tree.members([item for copy in copies for item in copy])
     names = [part.facts.label for part in parts]
     modules = [item.facts.label for item in copies[0] if isinstance(item, _Group) and item.facts.kind == "module"]
     if all(len(copy) == 1 for copy in copies) and not names[0].startswith("copy "):
-        label = _common(names)
+        label = starred(names)
     else:
         label = ellipsis(", ".join(dict.fromkeys(modules)), 40) or _summary(tree, first)
-    operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in first)
+    operations = tree.operations(first)
     named = parts[0].facts.name if parts[0].facts.kind == "module" else ""
-    alert = next(
-        (tree.view.nodes[i].alert for copy in copies for i in tree.members(copy) if tree.view.nodes[i].alert), ""
-    )
     return tree.group(
         label,
         "repeat",
@@ -259,18 +264,10 @@ def _repeat(tree: _Tree, copies: list[list[Any]]) -> _Group:
         rolled=True,
         count=operations * len(copies),
         name=named,
-        alert=alert,
+        alert=tree.alert(every),
         rows=(f"{operations} operation{'s' if operations != 1 else ''} each",),
         details=(("repeats", str(len(copies))),),
     )
-
-
-def _common(names: list[str]) -> str:
-    """``blocks.*`` for ``blocks.0`` and ``blocks.1``."""
-    parts = [name.split(".") for name in names]
-    if len({len(p) for p in parts}) != 1:
-        return names[0]
-    return ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
 
 
 def _summary(tree: _Tree, members: Sequence[int]) -> str:
@@ -316,7 +313,6 @@ def _chains(tree: _Tree) -> None:
             ]
             members = sorted({*run, *extras})
             end = nodes[last]
-            alert = next((nodes[i].alert for i in run if nodes[i].alert), "")
             wrapped[members[0]] = tree.group(
                 ellipsis(" · ".join(nodes[i].label for i in run), 40),
                 "chain",
@@ -326,7 +322,7 @@ def _chains(tree: _Tree) -> None:
                 dtype=end.dtype,
                 count=len(run),
                 name=end.name,
-                alert=alert,
+                alert=tree.alert(run),
                 details=(("merged", f"{len(run)} elementwise operations"),),
             )
             gone.update(members)
@@ -355,8 +351,7 @@ def _spans(tree: _Tree, most: int) -> None:
                     spans.extend(part)
                     continue
                 members = tree.members(part)
-                operations = sum(tree.view.nodes[i].kind in ("op", "fused") for i in members)
-                alert = next((tree.view.nodes[i].alert for i in members if tree.view.nodes[i].alert), "")
+                operations, alert = tree.operations(members), tree.alert(members)
                 label = _summary(tree, members) or f"{len(members)} leaves"
                 details = (("span", f"{len(members)} boxes in order of computation"),)
                 rows = (f"{operations} operations",)

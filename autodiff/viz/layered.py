@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from .dot import beside, edge_label, heading, heading_width
 from .style import box_of, text_width
-from .view import EdgeView, GraphView
+from .view import EdgeView, GraphView, shared
 
 __all__ = ["Layout", "free_place", "layered"]
 
@@ -247,18 +248,6 @@ class _Level:
         return y, tops, bottoms
 
 
-def _head(view: GraphView) -> dict[str, tuple[float, float]]:
-    """Width and height that the heading of each frame needs."""
-    from .dot import heading
-
-    found = {}
-    for cluster in view.clusters:
-        lines = heading(cluster)
-        width = max(text_width(line, 12 if i == 0 else 10.5, i == 0) for i, line in enumerate(lines))
-        found[cluster.id] = (min(width, 420.0) + 18, 15.0 * len(lines) + 10)
-    return found
-
-
 def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     """Where everything goes in a view without collapsed clusters.
 
@@ -279,31 +268,20 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
     >>> places["n0"][1] < places["n1"][1]
     True
     """
-    from .dot import beside, edge_label
-
     sideways, backwards = rankdir in ("LR", "RL"), rankdir in ("BT", "RL")
     boxes = {node.id: box_of(node) for node in view.nodes}
-    parents: dict[str, str | None] = {cluster.id: cluster.parent for cluster in view.clusters}
-    homes = {node.id: node.cluster for node in view.nodes}
-
-    def around(node: str) -> list[str]:
-        path, at = [], homes[node]
-        while at is not None:
-            path.append(at)
-            at = parents[at]
-        return path[::-1]
-
-    paths = {node.id: around(node.id) for node in view.nodes}
+    around = view.around()
+    paths = {node.id: around[node.cluster] for node in view.nodes}
     links: dict[str | None, list[_Link]] = defaultdict(list)
-    shared: dict[tuple[Any, ...], _Link] = {}
+    known: dict[tuple[Any, ...], _Link] = {}
     routes: dict[str, list[tuple[str | None, _Link]]] = {}
 
     def link(frame: str | None, tail: Any, head: Any, name: Any, **facts: Any) -> _Link:
         key = (frame, tail, head, name, facts.get("tail_port"), facts.get("head_port"))
-        if key not in shared:
-            shared[key] = _Link(tail, head, **facts)
-            links[frame].append(shared[key])
-        return shared[key]
+        if key not in known:
+            known[key] = _Link(tail, head, **facts)
+            links[frame].append(known[key])
+        return known[key]
 
     # A box and the leaves beside it are laid out as one, with the box in the middle: the main path runs straight down.
     aside = beside(view)
@@ -319,13 +297,11 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
         if edge.id in loops or not (edge.source in kept or _loose(edge)):
             laid.append(edge)
 
-    def ends(edge: EdgeView, back: bool) -> tuple[str, str, list[str], list[str], str | None]:
+    def ends(edge: EdgeView, back: bool) -> tuple[str, str, tuple[str, ...], tuple[str, ...], str | None]:
         """Tail and head of an arrow, the frames on its way out and in, and the innermost that holds both."""
         tail, head = (edge.target, edge.source) if back else (edge.source, edge.target)
         p, q = paths[tail], paths[head]
-        common = p.index(loops[edge.id]) if edge.id in loops else 0
-        while edge.id not in loops and common < min(len(p), len(q)) and p[common] == q[common]:
-            common += 1
+        common = p.index(loops[edge.id]) if edge.id in loops else shared(p, q)
         return tail, head, p[common:], q[common:], p[common - 1] if common else None
 
     def joined(edge: EdgeView) -> tuple[Any, Any]:
@@ -367,7 +343,8 @@ def layered(view: GraphView, rankdir: str = "TB") -> Layout:
             content[node.cluster].append(("n", node.id))
     for cluster in view.clusters:
         content[cluster.parent].append(("c", cluster.id))
-    heads = _head(view)
+    # Width and height that the heading of each frame needs.
+    heads = {c.id: (min(heading_width(c), 420.0) + 18, 15.0 * len(heading(c)) + 10) for c in view.clusters}
     sizes: dict[Any, tuple[float, float]] = {}
     for name, box in boxes.items():
         sizes["n", name] = (box.height, box.width) if sideways else (box.width, box.height)

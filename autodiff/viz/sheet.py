@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .dot import heading
+from .dot import heading, heading_width
 from .layered import Layout, Point, free_place
 from .style import ALERT, FAMILIES, LINE_GAP, Box, Family, clean, pill, text_width
 from .view import EdgeView, GraphView, NodeView
@@ -126,10 +126,8 @@ def heading_places(view: GraphView, layout: Layout) -> dict[str, tuple[float, fl
                         taken[cluster.id].append(x)
     found = {}
     for _, _, left, right, cluster in strips:
-        lines = heading(cluster)
-        width = max(text_width(line, 10.5 if i else 12.0, not i) for i, line in enumerate(lines))
         held, room = taken[cluster.id], right - left - 18
-        place = free_place(held, left + 9, right - 9, min(width, room))
+        place = free_place(held, left + 9, right - 9, min(heading_width(cluster), room))
         if place is not None:
             found[cluster.id] = place, room
             continue

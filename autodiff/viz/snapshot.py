@@ -29,7 +29,7 @@ from autodiff.viz.heat import heat_map
 from autodiff.viz.recording import Failure, Part
 from autodiff.viz.rules import number_text, rule_text, substituted
 from autodiff.viz.style import WIDEST, shape_text
-from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView
+from autodiff.viz.view import ClusterView, EdgeView, GraphView, NodeView, shared
 from autodiff.watch import Constant, constant_inputs, tracing
 
 __all__ = ["Shown", "family_of", "norm", "snapshot", "time_text"]
@@ -59,6 +59,7 @@ _BY_ROOM = {
 }
 
 
+@lru_cache(maxsize=4096)
 def family_of(op: Any) -> str:
     """The colour family of an operation, a key of :data:`autodiff.viz.style.FAMILIES`.
 
@@ -68,11 +69,6 @@ def family_of(op: Any) -> str:
     >>> family_of(registry["batch_norm"]), family_of(registry["exp"])
     ('normalization', 'elementwise')
     """
-    return _family(op)
-
-
-@lru_cache(maxsize=4096)
-def _family(op: Any) -> str:
     if op.name in _BY_NAME:
         return _BY_NAME[op.name]
     if op is ALIAS or op is PICK:
@@ -699,37 +695,23 @@ def _leaves_inside(view: GraphView, outside: frozenset[str]) -> GraphView:
     """
     if not view.clusters:
         return view
-    parents = {cluster.id: cluster.parent for cluster in view.clusters}
-    depths = view.depths()
-    homes: dict[str, str | None] = {node.id: node.cluster for node in view.nodes}
+    around = view.around()
+    homes = {node.id: node.cluster for node in view.nodes}
     movable = {
         node.id
         for node in view.nodes
         if node.kind in ("parameter", "constant") and node.cluster is None and node.id not in outside
     }
-    found: dict[str, str | None] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for edge in view.edges:
-        if edge.source not in movable:
-            continue
-        a = homes[edge.target]
-        if edge.source not in found:
-            found[edge.source] = a
-            continue
-        b = found[edge.source]
-        while a != b:
-            if b is None or (a is not None and depths[a] >= depths[b]):
-                a = parents[a]  # type: ignore[index]
-            else:
-                b = parents[b]
-        found[edge.source] = a
+        if edge.source in movable:
+            path = around[homes[edge.target]]
+            found[edge.source] = path[: shared(path, found.get(edge.source, path))]
     modules = {cluster.id for cluster in view.clusters if cluster.kind == "module"}
-
-    def module(cluster: str | None) -> str | None:
-        while cluster is not None and cluster not in modules:
-            cluster = parents[cluster]
-        return cluster
-
-    nodes = tuple(node.moved(module(found[node.id])) if found.get(node.id) is not None else node for node in view.nodes)
+    nodes = tuple(
+        node.moved(next((c for c in reversed(found[node.id]) if c in modules), None)) if found.get(node.id) else node
+        for node in view.nodes
+    )
     return replace(view, nodes=nodes)
 
 
@@ -886,11 +868,8 @@ def _architecture(view: GraphView) -> dict[str, tuple[str, ...]]:
     modules = [cluster for cluster in view.clusters if cluster.kind == "module"]
     if not modules:
         return {}
-    parents = {cluster.id: cluster.parent for cluster in view.clusters}
     by_id = {node.id: node for node in view.nodes}
-    around: dict[str | None, tuple[str, ...]] = {None: ()}
-    for cluster in view.clusters:
-        around[cluster.id] = (*around[parents[cluster.id]], cluster.id)
+    around = view.around()
     entering: dict[str, dict[str, str]] = {}
     leaving: dict[str, dict[str, str]] = {}
     for edge in view.edges:

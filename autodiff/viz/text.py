@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .style import clean, shape_text
-from .view import GraphView
+from .view import GraphView, shared
 
 __all__ = ["to_text"]
 
@@ -39,28 +39,21 @@ def to_text(view: GraphView) -> str:
             where = dict(edge.details).get("in", "")
             before = f"{where}: " if where else "before: " if edge.kind == "carry" else ""
             inputs.setdefault(edge.target, []).append(before + number[edge.source] + times)
-    depth = view.depths()
+    around = view.around()
     headings = {cluster.id: cluster for cluster in view.clusters}
     lines: list[tuple[str, str]] = []
-    open_clusters: list[str] = []
+    open_clusters: tuple[str, ...] = ()
     for node in view.nodes:
-        path: list[str] = []
-        around = node.cluster
-        while around is not None:
-            path.append(around)
-            around = headings[around].parent
-        path.reverse()
-        same = 0
-        while same < min(len(path), len(open_clusters)) and path[same] == open_clusters[same]:
-            same += 1
+        path = around[node.cluster]
+        same = shared(path, open_clusters)
         # A frame that was left and is entered again is named again.
         again = path[-1:] if same == len(path) < len(open_clusters) else path[same:]
         for cluster in (headings[identifier] for identifier in again):
             times = f" ×{cluster.times}" if cluster.times > 1 else ""
             caption = f"  {clean(cluster.caption)}" if cluster.caption else ""
-            lines.append(("  " * depth[cluster.id] + f"[{clean(cluster.label)}{times}]{caption}", ""))
+            lines.append(("  " * (len(around[cluster.id]) - 1) + f"[{clean(cluster.label)}{times}]{caption}", ""))
         open_clusters = path
-        indent = "  " * (0 if node.cluster is None else depth[node.cluster] + 1)
+        indent = "  " * len(path)
         call = clean(node.label) + (f" ×{node.times}" if node.times > 1 else "")
         if node.id in inputs:
             call += f"({', '.join(inputs[node.id])})"

@@ -26,6 +26,16 @@ __all__ = ["activation_histograms", "gradient_histograms", "histograms", "weight
 _BLUE, _VERMILLION = "#0072b2", "#d55e00"
 
 
+def _panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure with so many panels in a grid, each of this size in inches."""
+    rows = math.ceil(count / columns)
+    figure = notebook_figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[count:]:
+        panel.remove()
+    return figure, panels[:count]
+
+
 def histograms(
     arrays: Mapping[str, object], path: str | Path | None = None, *, bins: int = 50, title: str = ""
 ) -> Figure:
@@ -61,14 +71,8 @@ def histograms(
     """
     if not arrays:
         raise ArgumentError("histograms: there are no arrays to show")
-    columns = min(4, len(arrays))
-    rows = math.ceil(len(arrays) / columns)
-    # A Figure of its own needs no display and leaves pyplot's state alone.
-    figure = notebook_figure(figsize=(3.1 * columns, 2.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[len(arrays) :]:
-        panel.remove()
-    for panel, (name, values) in zip(panels, arrays.items(), strict=False):
+    figure, panels = _panels(len(arrays), min(4, len(arrays)), 3.1, 2.3)
+    for panel, (name, values) in zip(panels, arrays.items(), strict=True):
         flat = np.asarray(values, dtype=np.float64).ravel()
         good = flat[np.isfinite(flat)]
         bad = flat.size - good.size
@@ -213,14 +217,9 @@ def weight_tiles(
             f"weight_tiles: needs (units, inputs) or (units, channels, height, width), got shape {np.shape(weight)}"  # type: ignore[arg-type]
         )
     array = array[:most]
-    columns = math.ceil(math.sqrt(len(array)))
-    rows = math.ceil(len(array) / columns)
-    figure = notebook_figure(figsize=(0.9 * columns, 0.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = _panels(len(array), math.ceil(math.sqrt(len(array))), 0.9, 0.9)
     largest = float(np.abs(array).max()) or 1.0
-    for panel in panels[len(array) :]:
-        panel.remove()
-    for panel, tile in zip(panels, array, strict=False):
+    for panel, tile in zip(panels, array, strict=True):
         panel.set_axis_off()
         if tile.shape[0] == 3:
             low, high = tile.min(), tile.max()

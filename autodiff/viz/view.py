@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["ClusterView", "EdgeView", "GraphView", "HeatMap", "NodeView"]
+__all__ = ["ClusterView", "EdgeView", "GraphView", "HeatMap", "NodeView", "shared", "starred"]
 
 NodeKind = Literal["op", "fused", "parameter", "input", "constant", "port", "fold", "gradient", "note"]
 EdgeKind = Literal["data", "gradient", "carry", "link"]
@@ -451,49 +451,29 @@ class GraphView:
                 )
         return twins, rolls
 
-    def with_collapsed(self, collapsed: Mapping[str, bool]) -> GraphView:
-        """Return the same picture with some clusters opened or closed.
-
-        Parameters
-        ----------
-        collapsed : mapping of str to bool
-            Cluster id to whether it is drawn as one box.
-
-        Returns
-        -------
-        GraphView
-            A new view; clusters that are not named stay as they are.
+    def around(self) -> dict[str | None, tuple[str, ...]]:
+        """The ids of the clusters around each cluster, from the outside in, its own last; none around None.
 
         Examples
         --------
-        >>> view = GraphView((NodeView("n0", "x", cluster="c0"),), (), (ClusterView("c0", "block"),))
-        >>> view.with_collapsed({"c0": True}).visible().nodes[0].label
-        'block'
+        >>> GraphView((), (), (ClusterView("c0", "a"), ClusterView("c1", "b", parent="c0"))).around()
+        {None: (), 'c0': ('c0',), 'c1': ('c0', 'c1')}
         """
-        return replace(
-            self,
-            clusters=tuple(
-                replace(cluster, collapsed=collapsed.get(cluster.id, cluster.collapsed)) for cluster in self.clusters
-            ),
-        )
-
-    def depths(self) -> dict[str, int]:
-        """Return how many clusters lie around each cluster, by id.
-
-        Returns
-        -------
-        dict of str to int
-            0 for a cluster at the top.
-
-        Examples
-        --------
-        >>> GraphView((), (), (ClusterView("c0", "a"), ClusterView("c1", "b", parent="c0"))).depths()
-        {'c0': 0, 'c1': 1}
-        """
-        depth: dict[str, int] = {}
+        found: dict[str | None, tuple[str, ...]] = {None: ()}
         for cluster in self.clusters:
-            depth[cluster.id] = 0 if cluster.parent is None else depth[cluster.parent] + 1
-        return depth
+            found[cluster.id] = (*found[cluster.parent], cluster.id)
+        return found
+
+
+def shared(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many steps two ways from the outside in have in common.
+
+    Examples
+    --------
+    >>> shared(("c0", "c1"), ("c0", "c2", "c1"))
+    1
+    """
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _carried(rolls: Mapping[str, tuple[tuple[str, int], ...]], source: str | None, target: str | None) -> bool:
@@ -516,9 +496,7 @@ def _where(paths: Sequence[tuple[_Path, _Path]], counts: Mapping[str | None, int
     seen: dict[tuple[tuple[int, ...], ...], None] = {}
     totals: list[int] = []
     for source, target in paths:
-        same = 0
-        while same < min(len(source), len(target)) and source[same] == target[same]:
-            same += 1
+        same = shared(source, target)
         # From one copy to another is one place: the pair of them.
         pair = len(source) > same < len(target) and source[same][0] == target[same][0]
         places = [(step,) for step in source[:same]] + ([(source[same], target[same])] if pair else [])
@@ -575,16 +553,26 @@ def _as_pattern(copies: Sequence[NodeView]) -> NodeView:
     """A box that stands for its copies as well: what differs in the label becomes a star, and what only one has
     goes.
     """
-    first = copies[0]
-    parts = [copy.label.split(".") for copy in copies]
-    label = first.label
-    if len({len(part) for part in parts}) == 1:
-        label = ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
+    first, label = copies[0], starred([copy.label for copy in copies])
     rows = tuple(row for row in first.rows if all(row in copy.rows for copy in copies))
     alert = next((copy.alert for copy in copies if copy.alert), "")
     return replace(
         first, label=label, rows=rows, maps=(), numbers=(), gradients=(), details=_shared(copies), alert=alert
     )
+
+
+def starred(labels: Sequence[str]) -> str:
+    """One label for several: the parts in which they differ become stars.
+
+    Examples
+    --------
+    >>> starred(["blocks.0.w", "blocks.1.w"])
+    'blocks.*.w'
+    """
+    parts = [label.split(".") for label in labels]
+    if len({len(part) for part in parts}) != 1:
+        return labels[0]
+    return ".".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*parts, strict=True))
 
 
 def _as_box(cluster: ClusterView) -> NodeView:

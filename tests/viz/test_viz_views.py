@@ -3,6 +3,7 @@ by a fold.
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,11 +187,9 @@ def test_a_fold_loses_nothing(program, limit):
     assert seen.visible() is seen
     boxes = {n.id for n in seen.nodes}
     assert all(e.source in boxes and e.target in boxes for e in seen.edges)
-    everything = folded.with_collapsed({c.id: False for c in folded.clusters})
-    opened = [c.moved(c.parent, False, False) for c in everything.clusters]
-    unrolled = GraphView(everything.nodes, everything.edges, tuple(opened))
-    assert len(unrolled.visible().nodes) == len(plain.nodes)
-    closed = folded.with_collapsed({c.id: True for c in folded.clusters}).visible()
+    opened = tuple(c.moved(c.parent, False, False) for c in folded.clusters)
+    assert len(replace(folded, clusters=opened).visible().nodes) == len(plain.nodes)
+    closed = replace(folded, clusters=tuple(c.moved(c.parent, True, c.rolled) for c in folded.clusters)).visible()
     assert len(closed.nodes) <= len(plain.nodes)
     # A closed group may hide arrows; those that stay stand for as many uses as there are between different boxes.
     assert sum(e.count for e in closed.edges) <= len(plain.edges)
