@@ -6,7 +6,7 @@ import math
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
@@ -30,30 +30,173 @@ __all__ = [
     "Unflatten",
 ]
 
-C = TypeVar("C", bound="_Chain")
+V = TypeVar("V")  # what is held
+G = TypeVar("G")  # what is given, and held as a V
+C = TypeVar("C", bound="_List[Any, Any]")
 T = TypeVar("T")
 _CALL = Module.__call__
 
 
-class _Chain(Module):
-    """Modules under the names "0", "1", ...: what Sequential and ModuleList share with Python's list."""
+class _Container(Module, Generic[V, G]):
+    """Modules or parameters under names."""
+
+    #: The table of a module that holds them.
+    _kept_in: ClassVar[str] = "_modules"
+
+    def _taken(self, value: G) -> V:
+        """A value as this holds it."""
+        return value  # type: ignore[return-value]
+
+    def _enter(self, name: str, value: G) -> None:
+        """Enter a value under a name that is new."""
+        self.add_module(name, value)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(_held(self))
+
+
+class _OfParameters(_Container[Parameter, "ArrayLike"]):
+    """What the containers of parameters have in common: a Tensor or an array becomes one."""
+
+    _kept_in = "_parameters"
+
+    def _taken(self, value: ArrayLike) -> Parameter:
+        return value if isinstance(value, Parameter) else Parameter(value)
+
+    def _enter(self, name: str, value: ArrayLike) -> None:
+        self.register_parameter(name, self._taken(value))
+
+    def __repr__(self) -> str:
+        lines = [f"  ({name}): Parameter of shape {p.shape}, {p.dtype}" for name, p in self._parameters.items()]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"]) if lines else f"{type(self).__name__}()"
+
+
+def _held(container: _Container[V, Any]) -> dict[str, V]:
+    return container.__dict__[container._kept_in]  # type: ignore[no-any-return]
+
+
+class _List(_Container[V, G]):
+    """Modules or parameters under the names "0", "1", ..., as in Python's list."""
 
     def _at_place(self, index: Any) -> int:
         place = operator.index(index)
         if not -len(self) <= place < len(self):
-            raise IndexError(f"{type(self).__name__} of {len(self)} modules has no index {place}")
+            raise IndexError(f"{type(self).__name__} of {len(self)} {self._kept_in[1:]} has no index {place}")
         return place % len(self)
 
-    def _rename(self, modules: Iterable[Any]) -> None:
-        """Number the modules anew, after one was put in or taken out."""
-        held = list(modules)
-        self._modules.clear()
-        for name, module in enumerate(held):
-            self.add_module(str(name), module)
+    def _rename(self, values: Iterable[V]) -> None:
+        """Number the values anew, after one was put in or taken out."""
+        held = list(values)
+        _held(self).clear()
+        for number, value in enumerate(held):
+            self._enter(str(number), value)  # type: ignore[arg-type]
+
+    def extend(self: C, values: Iterable[Any]) -> C:
+        """Add several at the end."""
+        raise NotImplementedError
+
+    def pop(self, index: int = -1) -> V:
+        """Take one out."""
+        held = list(self)
+        taken = held.pop(self._at_place(index))
+        self._rename(held)
+        return taken
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(_held(self).values())
+
+    def __contains__(self, value: object) -> bool:
+        return any(held is value for held in self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> V: ...
+    @overload
+    def __getitem__(self: C, index: slice) -> C: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        if isinstance(index, slice):
+            return self._like(list(_held(self).items())[index])
+        return list(self)[self._at_place(index)]
+
+    def _like(self, items: list[tuple[str, Any]]) -> Any:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, value: G) -> None:
+        setattr(self, list(_held(self))[self._at_place(index)], self._taken(value))
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(_held(self))
+        gone = set(names[index]) if isinstance(index, slice) else {names[self._at_place(index)]}
+        self._rename([value for name, value in _held(self).items() if name not in gone])
+
+    def __add__(self: C, other: Iterable[Any]) -> C:
+        joined: C = self[:]
+        return joined.extend(other)
+
+    def __iadd__(self: C, other: Iterable[Any]) -> C:
+        return self.extend(other)
+
+
+class _Dict(_Container[V, G]):
+    """Modules or parameters under names of one's own, as in Python's dict."""
+
+    def __setitem__(self, name: str, value: G) -> None:
+        if name in _held(self):
+            setattr(self, name, self._taken(value))
+        else:
+            self._enter(name, value)
+
+    def __getitem__(self, name: str) -> V:
+        return _held(self)[name]
+
+    def __delitem__(self, name: str) -> None:
+        del _held(self)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_held(self))
+
+    def __contains__(self, name: object) -> bool:
+        return name in _held(self)
+
+    @overload
+    def get(self, name: str) -> V | None: ...
+    @overload
+    def get(self, name: str, default: T) -> V | T: ...
+    def get(self, name: str, default: object = None) -> object:
+        """What stands under this name, or ``default``."""
+        return _held(self).get(name, default)  # type: ignore[arg-type]
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return _held(self).keys()
+
+    def values(self) -> ValuesView[V]:
+        """What stands under them."""
+        return _held(self).values()
+
+    def items(self) -> ItemsView[str, V]:
+        """The names with what stands under them."""
+        return _held(self).items()
+
+    def pop(self, name: str) -> V:
+        """Take one out."""
+        return _held(self).pop(name)
+
+    def clear(self) -> None:
+        """Take all out."""
+        _held(self).clear()
+
+
+class _Chain(_List[Module, Module]):
+    """What Sequential and ModuleList share."""
+
+    def _taken(self, value: Module) -> Module:
+        if not isinstance(value, Module):
+            raise DTypeError(f"{type(self).__name__}: needs an nn.Module, got {type(value).__name__}")
+        return value
 
     def append(self: C, module: Module) -> C:
         """Add a module at the end."""
-        self.add_module(str(len(self)), module)
+        self._enter(str(len(self)), module)
         return self
 
     def extend(self: C, modules: Iterable[Module]) -> C:
@@ -64,57 +207,10 @@ class _Chain(Module):
 
     def insert(self: C, index: int, module: Module) -> C:
         """Put a module before the one at ``index``."""
-        if not isinstance(module, Module):
-            raise DTypeError(f"{type(self).__name__}.insert: needs an nn.Module, got {type(module).__name__}")
         held = list(self)
-        held.insert(index, module)
+        held.insert(index, self._taken(module))
         self._rename(held)
         return self
-
-    def pop(self, index: int = -1) -> Module:
-        """Take a module out."""
-        held = list(self)
-        module: Module = held.pop(self._at_place(index))
-        self._rename(held)
-        return module
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
-    def __contains__(self, module: object) -> bool:
-        return any(held is module for held in self)
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Module: ...
-    @overload
-    def __getitem__(self: C, index: slice) -> C: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Module:
-        if isinstance(index, slice):
-            return self._like(list(self._modules.items())[index])  # type: ignore[no-any-return]
-        return list(self._modules.values())[self._at_place(index)]  # type: ignore[no-any-return]
-
-    def _like(self, items: list[tuple[str, Any]]) -> Any:
-        raise NotImplementedError
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise DTypeError(f"{type(self).__name__}: needs an nn.Module, got {type(module).__name__}")
-        setattr(self, list(self._modules)[self._at_place(index)], module)
-
-    def __delitem__(self, index: int | slice) -> None:
-        names = list(self._modules)
-        gone = set(names[index]) if isinstance(index, slice) else {names[self._at_place(index)]}
-        self._rename([module for name, module in self._modules.items() if name not in gone])
-
-    def __add__(self: C, other: Iterable[Module]) -> C:
-        joined: C = self[:]
-        return joined.extend(other)
-
-    def __iadd__(self: C, other: Iterable[Module]) -> C:
-        return self.extend(other)
 
 
 class Sequential(_Chain):
@@ -194,7 +290,7 @@ class ModuleList(_Chain):
         return ModuleList(module for _, module in items)
 
 
-class ModuleDict(Module):
+class ModuleDict(_Dict[Module, Module]):
     """A dict of modules whose parameters are found; order is that of insertion.
 
     Parameters
@@ -219,49 +315,8 @@ class ModuleDict(Module):
         for name, module in list(modules.items() if hasattr(modules, "items") else modules):
             self[name] = module
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        if name in self._modules:
-            setattr(self, name, module)
-        else:
-            self.add_module(name, module)
 
-    def __getitem__(self, name: str) -> Module:
-        return self._modules[name]  # type: ignore[no-any-return]
-
-    def __delitem__(self, name: str) -> None:
-        del self._modules[name]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
-
-    def keys(self) -> KeysView[str]:
-        """The names."""
-        return self._modules.keys()  # type: ignore[no-any-return]
-
-    def values(self) -> ValuesView[Module]:
-        """The modules."""
-        return self._modules.values()  # type: ignore[no-any-return]
-
-    def items(self) -> ItemsView[str, Module]:
-        """The names with their modules."""
-        return self._modules.items()  # type: ignore[no-any-return]
-
-    def pop(self, name: str) -> Module:
-        """Take a module out."""
-        return self._modules.pop(name)  # type: ignore[no-any-return]
-
-    def clear(self) -> None:
-        """Take all modules out."""
-        self._modules.clear()
-
-
-class ParameterList(Module):
+class ParameterList(_OfParameters, _List[Parameter, "ArrayLike"]):
     """A list of parameters that are found; a Tensor or an array becomes a Parameter.
 
     Parameters
@@ -279,15 +334,9 @@ class ParameterList(Module):
         super().__init__()
         self.extend(values or ())
 
-    def _place_of(self, index: Any) -> str:
-        place = operator.index(index)
-        if not -len(self) <= place < len(self):
-            raise IndexError(f"ParameterList of {len(self)} parameters has no index {place}")
-        return str(place % len(self))
-
     def append(self, value: ArrayLike) -> ParameterList:
         """Add a parameter at the end."""
-        self.register_parameter(str(len(self)), _as_parameter(value))
+        self._enter(str(len(self)), value)
         return self
 
     def extend(self, values: Iterable[ArrayLike]) -> ParameterList:
@@ -296,40 +345,11 @@ class ParameterList(Module):
             self.append(value)
         return self
 
-    def pop(self, index: int = -1) -> Parameter:
-        """Take a parameter out."""
-        held = list(self)
-        taken = held.pop(int(self._place_of(index)))
-        self._parameters.clear()
-        self.extend(held)
-        return taken
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Parameter: ...
-    @overload
-    def __getitem__(self, index: slice) -> ParameterList: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Parameter | ParameterList:
-        if isinstance(index, slice):
-            return ParameterList(list(self)[index])
-        return self._parameters[self._place_of(index)]  # type: ignore[no-any-return]
-
-    def __setitem__(self, index: int, value: object) -> None:
-        setattr(self, self._place_of(index), _as_parameter(value))
-
-    def __iadd__(self, values: Iterable[ArrayLike]) -> ParameterList:
-        return self.extend(values)
-
-    def __repr__(self) -> str:
-        return _listed(self, self._parameters)
+    def _like(self, items: list[tuple[str, Any]]) -> ParameterList:
+        return ParameterList(parameter for _, parameter in items)
 
 
-class ParameterDict(Module):
+class ParameterDict(_OfParameters, _Dict[Parameter, "ArrayLike"]):
     """A dict of parameters that are found; a Tensor or an array becomes a Parameter.
 
     The order is that of insertion; of a plain dict that of the sorted names, as in PyTorch.
@@ -355,67 +375,6 @@ class ParameterDict(Module):
         pairs = list(parameters.items() if hasattr(parameters, "items") else parameters)
         for name, value in sorted(pairs, key=operator.itemgetter(0)) if type(parameters) is dict else pairs:
             self[name] = value
-
-    def __setitem__(self, name: str, value: object) -> None:
-        if name in self._parameters:
-            setattr(self, name, _as_parameter(value))
-        else:
-            self.register_parameter(name, _as_parameter(value))
-
-    def __getitem__(self, name: str) -> Parameter:
-        return self._parameters[name]  # type: ignore[no-any-return]
-
-    def __delitem__(self, name: str) -> None:
-        del self._parameters[name]
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._parameters
-
-    @overload
-    def get(self, name: str) -> Parameter | None: ...
-    @overload
-    def get(self, name: str, default: T) -> Parameter | T: ...
-    def get(self, name: str, default: object = None) -> object:
-        """The parameter of this name, or ``default``."""
-        return self._parameters.get(name, default)
-
-    def keys(self) -> KeysView[str]:
-        """The names."""
-        return self._parameters.keys()  # type: ignore[no-any-return]
-
-    def values(self) -> ValuesView[Parameter]:
-        """The parameters."""
-        return self._parameters.values()  # type: ignore[no-any-return]
-
-    def items(self) -> ItemsView[str, Parameter]:
-        """The names with their parameters."""
-        return self._parameters.items()  # type: ignore[no-any-return]
-
-    def pop(self, name: str) -> Parameter:
-        """Take a parameter out."""
-        return self._parameters.pop(name)  # type: ignore[no-any-return]
-
-    def clear(self) -> None:
-        """Take all parameters out."""
-        self._parameters.clear()
-
-    def __repr__(self) -> str:
-        return _listed(self, self._parameters)
-
-
-def _as_parameter(value: Any) -> Parameter:
-    return value if isinstance(value, Parameter) else Parameter(value)
-
-
-def _listed(module: Module, parameters: dict[str, Any]) -> str:
-    lines = [f"  ({name}): Parameter of shape {p.shape}, {p.dtype}" for name, p in parameters.items()]
-    return "\n".join([f"{type(module).__name__}(", *lines, ")"]) if lines else f"{type(module).__name__}()"
 
 
 class Flatten(Module):

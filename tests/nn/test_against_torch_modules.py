@@ -474,6 +474,11 @@ def test_a_list_of_parameters_is_a_list():
     assert sorted(weights.state_dict()) == ["0", "1"]
     with pytest.raises(IndexError):
         weights[2]
+    pair = weights + [np.ones(2)]
+    assert pair[2] in pair  # the very one: == asks every element, and (3,) meets (2,)
+    del pair[0]
+    assert [p.size for p in pair] == [3, 2]
+    assert len(weights) == 2
     table = nn.ParameterDict([("a", np.ones(1))])
     table["b"] = table["a"]
     assert len(list(table.parameters())) == 1
