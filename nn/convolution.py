@@ -28,89 +28,6 @@ _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
-    """What convolutions and transposed convolutions have in common: options, parameters, their initial values."""
-
-    _axes: ClassVar[int]
-    _transposed: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        if "_axes" in cls.__dict__ or not hasattr(cls, "_axes"):
-            of_kind(cls, getattr(cls, "_axes", None))
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        output_padding: Any,
-        dilation: Any,
-        groups: int,
-        bias: bool,
-        padding_mode: str,
-        dtype: DTypeLike,
-        generator: np.random.Generator | None,
-    ) -> None:
-        super().__init__()
-        name, axes = type(self).__name__, self._axes
-        if groups < 1 or in_channels < 0 or out_channels < 1 or in_channels % groups or out_channels % groups:
-            raise ArgumentError(
-                f"{name}: {groups} groups must divide in_channels={in_channels} and out_channels={out_channels}"
-            )
-        if padding_mode not in _PADDING_MODES or (self._transposed and padding_mode != "zeros"):
-            allowed = ("zeros",) if self._transposed else _PADDING_MODES
-            raise ArgumentError(f"{name}: padding_mode must be one of {allowed}, got {padding_mode!r}")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = per_axis(name, "kernel_size", kernel_size, axes, 1)
-        self.stride = per_axis(name, "stride", stride, axes, 1)
-        self.dilation = per_axis(name, "dilation", dilation, axes, 1)
-        if isinstance(padding, str):
-            if padding not in ("valid", "same"):
-                raise ArgumentError(f"{name}: padding must be 'valid', 'same' or integers, got {padding!r}")
-            if padding == "same" and any(s != 1 for s in self.stride):
-                raise ArgumentError(f"{name}: padding 'same' needs stride 1, got {stride!r}")
-            self.padding: Any = padding
-        else:
-            self.padding = per_axis(name, "padding", padding, axes, 0)
-        self.output_padding = per_axis(name, "output_padding", output_padding, axes, 0)
-        self.groups = groups
-        self.padding_mode = padding_mode
-        first, second = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
-        self.weight = Parameter(np.empty((first, second // groups, *self.kernel_size), dtype))
-        self.register_parameter("bias", Parameter(np.empty(out_channels, dtype)) if bias else None)
-        self.reset_parameters(generator)
-
-    def reset_parameters(self, generator: np.random.Generator | None = None) -> None:
-        """Draw the initial values anew: both uniform within ``1 / sqrt(fan_in)``, which is PyTorch's Kaiming rule with
-        ``a = sqrt(5)``.
-        """
-        fan_in = self.weight.size // max(self.weight.shape[0], 1)
-        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-        init.uniform_(self.weight, -bound, bound, generator)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound, generator)
-
-    def extra_repr(self) -> str:
-        """The sizes, and the options that are not the default."""
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
-        plain = {
-            "padding": (0,) * self._axes,
-            "output_padding": (0,) * self._axes,
-            "dilation": (1,) * self._axes,
-            "groups": 1,
-        }
-        parts += [f"{name}={getattr(self, name)}" for name, usual in plain.items() if getattr(self, name) != usual]
-        if self.bias is None:
-            parts.append("bias=False")
-        if self.padding_mode != "zeros":
-            parts.append(f"padding_mode={self.padding_mode}")
-        return ", ".join(parts)
-
-
-class _Forward(_Conv):
     """A product of a learned kernel with every window of the input.
 
     Parameters
@@ -144,6 +61,14 @@ class _Forward(_Conv):
     (2, 4, <4>)
     """
 
+    _axes: ClassVar[int]
+    _transposed: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_axes" in cls.__dict__ or not hasattr(cls, "_axes"):
+            of_kind(cls, getattr(cls, "_axes", None))
+
     def __init__(
         self,
         in_channels: int,
@@ -158,20 +83,61 @@ class _Forward(_Conv):
         dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            0,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            dtype,
-            generator,
-        )
+        super().__init__()
+        name, axes = type(self).__name__, self._axes
+        if groups < 1 or in_channels < 0 or out_channels < 1 or in_channels % groups or out_channels % groups:
+            raise ArgumentError(
+                f"{name}: {groups} groups must divide in_channels={in_channels} and out_channels={out_channels}"
+            )
+        if padding_mode not in _PADDING_MODES or (self._transposed and padding_mode != "zeros"):
+            allowed = ("zeros",) if self._transposed else _PADDING_MODES
+            raise ArgumentError(f"{name}: padding_mode must be one of {allowed}, got {padding_mode!r}")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, axes, 1)
+        self.stride = per_axis(name, "stride", stride, axes, 1)
+        self.dilation = per_axis(name, "dilation", dilation, axes, 1)
+        if isinstance(padding, str):
+            if padding not in ("valid", "same"):
+                raise ArgumentError(f"{name}: padding must be 'valid', 'same' or integers, got {padding!r}")
+            if padding == "same" and any(s != 1 for s in self.stride):
+                raise ArgumentError(f"{name}: padding 'same' needs stride 1, got {stride!r}")
+            self.padding: Any = padding
+        else:
+            self.padding = per_axis(name, "padding", padding, axes, 0)
+        self.output_padding = (0,) * axes
+        self.groups = groups
+        self.padding_mode = padding_mode
+        first, second = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
+        self.weight = Parameter(np.empty((first, second // groups, *self.kernel_size), dtype))
+        self.register_parameter("bias", Parameter(np.empty(out_channels, dtype)) if bias else None)
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: np.random.Generator | None = None) -> None:
+        """Draw the initial values anew: both uniform within ``1 / sqrt(fan_in)``, which is PyTorch's Kaiming rule with
+        ``a = sqrt(5)``.
+        """
+        fan_in = self.weight.size // max(self.weight.shape[0], 1)
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+        init.uniform_(self.weight, -bound, bound, generator)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound, generator)
+
+    def extra_repr(self) -> str:
+        """The sizes, and the options that are not the default."""
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        plain = {
+            "padding": (0,) * self._axes,
+            "output_padding": (0,) * self._axes,
+            "dilation": (1,) * self._axes,
+            "groups": 1,
+        }
+        parts += [f"{name}={getattr(self, name)}" for name, usual in plain.items() if getattr(self, name) != usual]
+        if self.bias is None:
+            parts.append("bias=False")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode}")
+        return ", ".join(parts)
 
     def forward(self, input: ArrayLike) -> Tensor:
         """(N, in_channels, ...) or (in_channels, ...) to the same with out_channels."""
@@ -192,19 +158,22 @@ class _Forward(_Conv):
         return [amount for pair in reversed(pairs) for amount in pair]
 
 
-class Conv1d(_Forward):
+of_kind(_Conv, None)
+
+
+class Conv1d(_Conv):
     """Convolution of (N, C, L) or (C, L) with a learned kernel."""
 
     _axes = 1
 
 
-class Conv2d(_Forward):
+class Conv2d(_Conv):
     """Convolution of (N, C, H, W) or (C, H, W) with a learned kernel."""
 
     _axes = 2
 
 
-class Conv3d(_Forward):
+class Conv3d(_Conv):
     """Convolution of (N, C, D, H, W) or (C, D, H, W) with a learned kernel."""
 
     _axes = 3
@@ -261,13 +230,13 @@ class _Transpose(_Conv):
         dtype: DTypeLike = np.float32,
         generator: np.random.Generator | None = None,
     ) -> None:
+        extra = per_axis(type(self).__name__, "output_padding", output_padding, self._axes, 0)
         super().__init__(
             in_channels,
             out_channels,
             kernel_size,
             stride,
             padding,
-            output_padding,
             dilation,
             groups,
             bias,
@@ -275,6 +244,7 @@ class _Transpose(_Conv):
             dtype,
             generator,
         )
+        self.output_padding = extra
 
     def forward(self, input: ArrayLike, output_size: Any = None) -> Tensor:
         """(N, in_channels, ...) to (N, out_channels, ...).
