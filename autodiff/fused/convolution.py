@@ -20,7 +20,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.fused.common import column_sums
-from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
+from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, large
 from autodiff.zero_times_infinity import finite
 
@@ -31,7 +31,7 @@ __all__ = ["conv", "conv_transpose"]
 _BLOCK = THRESHOLDS["UNFOLD"].value
 
 
-@lru_cache(maxsize=512)
+@remembered
 def _geometry(
     name: str, x: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Geometry:
@@ -116,7 +116,7 @@ def conv_composed(
     array([[[-2., -2., -2.]]])
     """
     _check("conv", bias, weight.shape[0])
-    geo = _geometry("conv", x.shape, weight.shape, hashable(stride), hashable(padding), hashable(dilation), groups)
+    geo = _geometry("conv", x.shape, weight.shape, stride, padding, dilation, groups)
     axes = len(geo.kernel)
     padded = np.pad(x, ((0, 0), (0, 0), *zip(geo.before, geo.after, strict=True)))
     windows = unfolded(padded, geo)
@@ -403,7 +403,7 @@ def conv_forward(
     windows lie.
     """
     _check("conv", bias, weight.shape[0])
-    geo = _geometry("conv", x.shape, weight.shape, hashable(stride), hashable(padding), hashable(dilation), groups)
+    geo = _geometry("conv", x.shape, weight.shape, stride, padding, dilation, groups)
     return _correlate(x, weight, bias, geo), (x, weight, geo)
 
 

@@ -7,7 +7,6 @@ Of equal elements of a window the first one, in row-major order, is the maximum 
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -16,14 +15,14 @@ import numpy as np
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
 from autodiff.fused.common import masked
-from autodiff.fused.windows import Geometry, hashable, per_axis, unfolded
+from autodiff.fused.windows import Geometry, per_axis, remembered, unfolded
 from autodiff.kernels import adapters, either_backward, large
 from autodiff.ops.common import real_numbers
 
 __all__ = ["adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "maxima_of"]
 
 
-@lru_cache(maxsize=512)
+@remembered
 def _geometry(
     name: str, shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Geometry:
@@ -92,15 +91,7 @@ def max_pool_composed(
     >>> max_pool([[[1.0, 3.0, 2.0, 0.0]]], kernel_size=2).data
     array([[[3., 2.]]])
     """
-    geo = _geometry(
-        "max_pool",
-        x.shape,
-        hashable(kernel_size),
-        hashable(stride),
-        hashable(padding),
-        hashable(dilation),
-        bool(ceil_mode),
-    )
+    geo = _geometry("max_pool", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     pads = tuple(zip(geo.before, geo.after, strict=True))
     padded = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=_lowest(x.dtype)) if any(map(any, pads)) else x
     windows = np.reshape(unfolded(padded, geo), (*x.shape[:2], *geo.outputs, prod(geo.kernel)))
@@ -132,15 +123,7 @@ def max_pool_forward(
     shape), where windows lie.
     """
     real_numbers("max_pool", x)
-    geo = _geometry(
-        "max_pool",
-        x.shape,
-        hashable(kernel_size),
-        hashable(stride),
-        hashable(padding),
-        hashable(dilation),
-        bool(ceil_mode),
-    )
+    geo = _geometry("max_pool", x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     if large(x.size):
         found = adapters.max_pool_forward(x, geo)
         if found is not None:
@@ -155,11 +138,10 @@ def max_pool_forward(
             return out, (first, geo)
     count = prod(geo.kernel)
     places = geo.places()
-    _, where = next(places)
-    out = x[(slice(None), slice(None), *where)].copy()
+    out = x[next(places)].copy()
     first = np.zeros(out.shape, np.min_scalar_type(max(count - 1, 1)))
-    for k, (_, where) in enumerate(places, 1):
-        here = x[(slice(None), slice(None), *where)]
+    for k, where in enumerate(places, 1):
+        here = x[where]
         # Not "here > out": a NaN has to win, and be kept.
         better = ~(here <= out)
         better &= out == out
@@ -214,8 +196,8 @@ def max_pool_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[
     if g.dtype == np.float32 and sys.byteorder == "little" and geo.halves and g.size:
         return (_double(g, first),)
     dx = np.zeros((*g.shape[:2], *geo.padded), g.dtype)
-    for k, (_, where) in enumerate(geo.places()):
-        dx[(slice(None), slice(None), *where)] += masked(g, first == k)
+    for k, where in enumerate(geo.places()):
+        dx[where] += masked(g, first == k)
     return (dx[geo.inside()],)
 
 
@@ -404,7 +386,7 @@ def avg_pool_composed(
     >>> avg_pool([[[1.0, 3.0, 2.0, 0.0]]], kernel_size=2).data
     array([[[2., 1.]]])
     """
-    geo = _geometry("avg_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), 1, bool(ceil_mode))
+    geo = _geometry("avg_pool", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     padded = np.pad(x, ((0, 0), (0, 0), *zip(geo.before, geo.after, strict=True)))
     sums = np.sum(unfolded(padded, geo), axis=tuple(range(x.ndim, 2 * x.ndim - 2)))
     return sums * _inverse_counts(geo, count_include_pad, divisor_override, x.dtype)
@@ -437,7 +419,7 @@ def avg_pool_forward(
     """Sums over one axis after the other, so a k x k window costs 2 k additions and not k². Residuals: one over the
     divisors, where windows lie.
     """
-    geo = _geometry("avg_pool", x.shape, hashable(kernel_size), hashable(stride), hashable(padding), 1, bool(ceil_mode))
+    geo = _geometry("avg_pool", x.shape, kernel_size, stride, padding, 1, ceil_mode)
     inverse = _inverse_counts(geo, count_include_pad, divisor_override, x.dtype)
     if any(geo.before) or any(geo.after):
         padded = np.zeros((*x.shape[:2], *geo.padded), x.dtype)

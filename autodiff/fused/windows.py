@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["Geometry", "hashable", "per_axis", "unfolded"]
+__all__ = ["Geometry", "per_axis", "remembered", "unfolded"]
 
 
 class Geometry(NamedTuple):
@@ -43,18 +44,11 @@ class Geometry(NamedTuple):
         """The index that cuts the padding off an array (N, C, *padded)."""
         return (slice(None), slice(None), *(slice(b, b + n) for b, n in zip(self.before, self.inputs, strict=True)))
 
-    def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """For every place in the kernel: the place, and the slices of the padded input that it meets, of the output's
-        lengths.
-        """
+    def places(self) -> Iterator[tuple[slice, ...]]:
+        """For every place in the kernel the index of what it meets in an array (N, C, *padded): (N, C, *outputs)."""
         for place in product(*map(range, self.kernel)):
-            yield (
-                place,
-                tuple(
-                    slice(k * d, k * d + (n - 1) * s + 1, s)
-                    for k, d, n, s in zip(place, self.dilation, self.outputs, self.stride, strict=True)
-                ),
-            )
+            lines = zip(place, self.dilation, self.outputs, self.stride, strict=True)
+            yield (slice(None), slice(None), *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, n, s in lines))
 
 
 def per_axis(name: str, option: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
@@ -68,9 +62,17 @@ def per_axis(name: str, option: str, value: Any, axes: int, least: int) -> tuple
     return tuple(int(v) for v in values)
 
 
-def hashable(option: Any) -> Any:
-    """A list as a tuple, so that geometries can be looked up."""
-    return tuple(option) if isinstance(option, list) else option
+def remembered(geometry: Callable[..., Geometry]) -> Callable[..., Geometry]:
+    """Geometries that are looked up, of options that may be lists."""
+    known = lru_cache(maxsize=512)(geometry)
+
+    def found(*options: Any) -> Geometry:
+        try:
+            return known(*options)
+        except TypeError:  # not hashable
+            return known(*[tuple(option) if isinstance(option, list) else option for option in options])
+
+    return found
 
 
 def unfolded(padded: Any, geo: Geometry) -> Any:
@@ -78,9 +80,5 @@ def unfolded(padded: Any, geo: Geometry) -> Any:
 
     One slice for each place of the kernel: what lies between the places of a dilated one is never touched.
     """
-    parts = []
-    for places in np.ndindex(*geo.kernel):
-        lines = zip(places, geo.dilation, geo.outputs, geo.stride, strict=True)
-        index = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in lines]
-        parts.append(padded[(slice(None), slice(None), *index)])
+    parts = [padded[where] for where in geo.places()]
     return np.reshape(np.stack(parts, axis=-1), (*padded.shape[:2], *geo.outputs, *geo.kernel))
