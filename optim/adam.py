@@ -76,14 +76,8 @@ class Adam(Optimizer):
         mean, square = slots[0], slots[1]
         temporary = scratch[1]
         beta1, beta2 = group["betas"]
-        lr, weight_decay = group["lr"], group["weight_decay"]
         first, keep, second, eps, rate = self._numbers(p.dtype, 1 - beta1, beta2, 1 - beta2, *self._rates(group, turn))
-        if group["decoupled_weight_decay"]:
-            if weight_decay:
-                np.multiply(p, 1 - lr * weight_decay, p)
-            if group["maximize"]:
-                g = np.negative(g, scratch[0])
-        elif weight_decay or group["maximize"]:
+        if group["weight_decay"] or group["maximize"]:
             g = decayed(group, p, g, scratch[0])
         np.subtract(g, mean, temporary)
         np.multiply(temporary, first, temporary)

@@ -23,7 +23,7 @@ from autodiff.core.graph import Variable, tick, time
 from autodiff.rows import RowSparse
 from autodiff.writes import writes_to, written
 
-__all__ = ["Array", "Flat", "Ordinary", "State", "array_of", "real", "runs_of"]
+__all__ = ["Array", "Flat", "Ordinary", "State", "array_of", "gradient_of", "real", "runs_of"]
 
 Array = NDArray[Any]
 State = dict[str, Any]
@@ -138,7 +138,7 @@ class Flat:
             else:
                 if list(map(type, found)) == self._plain:
                     return found
-        return [_gradient_of(name, p) for p in self.params]
+        return [gradient_of(name, p) for p in self.params]
 
     def joined(self, grads: list[Any]) -> Array:
         """The gradients of all parameters as one axis of real numbers, apart from the values."""
@@ -293,7 +293,8 @@ def runs_of(turns: list[Any], used: list[bool]) -> list[tuple[int, int, Any]]:
     return runs
 
 
-def _gradient_of(name: str, p: Any) -> Array | None:
+def gradient_of(name: str, p: Any) -> Array | None:
+    """A parameter's gradient in its dtype, or None; another shape is refused in the name of an optimiser."""
     g, data = p.grad, array_of(p)
     if g is None:
         return None

@@ -14,7 +14,7 @@ import numpy as np
 
 import autodiff
 from autodiff.core.errors import ArgumentError, ShapeError
-from optim.flat import Array, real
+from optim.flat import Array, array_of, gradient_of, real
 from optim.optimizer import NON_NEGATIVE, Optimizer, OptimizerState, Options, Parameters, T, option
 
 __all__ = ["LBFGS"]
@@ -92,16 +92,13 @@ class LBFGS(Optimizer):
 
     def _gradient(self) -> Array:
         parts = []
-        for i, (p, value) in enumerate(zip(self._params(), self._values(), strict=True)):
-            g = p.grad
-            g = np.zeros_like(value) if g is None else np.asarray(g.data if hasattr(g, "requires_grad") else g)
-            if g.shape != value.shape:
-                raise ShapeError(f"LBFGS: parameter {i} has a gradient of shape {g.shape}, itself {value.shape}")
-            parts.append(real(g.astype(value.dtype, copy=False).reshape(-1)))
+        for p, value in zip(self._params(), self._values(), strict=True):
+            g = gradient_of("LBFGS", p)
+            parts.append(real(np.asarray(np.zeros_like(value) if g is None else g).reshape(-1)))
         return np.concatenate(parts)
 
     def _values(self) -> list[Array]:
-        return [p._array if isinstance(p, autodiff.Tensor) else p.data for p in self._params()]
+        return list(map(array_of, self._params()))
 
     def _place(self, values: list[Array], t: float, d: Array) -> None:
         """Move the parameters to ``values + t d``, in new memory: a recorded graph keeps what it saw."""
@@ -222,9 +219,7 @@ class LBFGS(Optimizer):
         ShapeError
             If it is of parameters of another number of elements. Nothing has been changed then.
         """
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ArgumentError("LBFGS: a state dict has the keys 'state' and 'param_groups'")
-        given: Any = state_dict
+        given = self._read(state_dict)
         held = dict(next(iter(given["state"].values()), {}))
         total = sum(real(value.reshape(-1)).size for value in self._values())
         known = {"func_evals", "n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad"}
@@ -234,9 +229,9 @@ class LBFGS(Optimizer):
         state: dict[str, Any] = {}
         for name, value in held.items():
             if name in ("d", "prev_flat_grad") and value is not None:
-                state[name] = _read(name, value, total)
+                state[name] = _vector(name, value, total)
             elif name in ("old_dirs", "old_stps") and value is not None:
-                state[name] = [_read(name, one, total) for one in value]
+                state[name] = [_vector(name, one, total) for one in value]
             elif name in ("func_evals", "n_iter"):
                 state[name] = int(value)
             elif name == "ro" and value is not None:
@@ -247,7 +242,7 @@ class LBFGS(Optimizer):
         self.state = {self._params()[0]: state} if state else {}
 
 
-def _read(name: str, value: Any, total: int) -> Array:
+def _vector(name: str, value: Any, total: int) -> Array:
     array = np.array(np.asarray(value.detach() if hasattr(value, "detach") else value))
     if array.shape != (total,):
         raise ShapeError(f"LBFGS: {name} has shape {array.shape}; the parameters have {total} elements")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -113,8 +113,6 @@ class Muon(_Shaped):
         default=None,
         allowed=(lambda name: name in (None, "original", "match_rms_adamw"), "None, 'original' or 'match_rms_adamw'"),
     )
-
-    _counters: ClassVar[dict[str, type]] = {"step": int}
 
     def add_param_group(self, param_group: Options) -> None:
         """See :meth:`Optimizer.add_param_group`; parameters that are no matrices are refused."""

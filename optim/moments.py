@@ -25,15 +25,6 @@ from optim.optimizer import (
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
 
-def _gradient(group: Group, p: Array, g: Array, scratch: Array) -> Array:
-    """The gradient to descend, once the weights have decayed."""
-    if not group.get("decoupled_weight_decay"):
-        return decayed(group, p, g, scratch)
-    if group["weight_decay"]:
-        np.multiply(p, 1 - group["lr"] * group["weight_decay"], p)
-    return np.negative(g, scratch) if group["maximize"] else g
-
-
 class NAdam(Optimizer):
     """Adam with Nesterov's momentum: the step looks ahead along the mean.
 
@@ -77,7 +68,7 @@ class NAdam(Optimizer):
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (mean, square), (step, now, ahead), (_, temporary, divisor) = slots, turn, scratch
         beta1, beta2 = group["betas"]
-        g = _gradient(group, p, g, scratch[0])
+        g = decayed(group, p, g, scratch[0])
         averaged(mean, g, beta1, temporary)
         averaged_square(square, g, beta2, temporary)
         np.divide(square, 1 - beta2**step, divisor)
@@ -117,7 +108,7 @@ class RAdam(Optimizer):
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (mean, square), (_, temporary, divisor) = slots, scratch
         beta1, beta2 = group["betas"]
-        g = _gradient(group, p, g, scratch[0])
+        g = decayed(group, p, g, scratch[0])
         averaged(mean, g, beta1, temporary)
         averaged_square(square, g, beta2, temporary)
         rate, left = group["lr"] / (1 - beta1**turn), 1 - beta2**turn

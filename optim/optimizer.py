@@ -612,6 +612,11 @@ class Optimizer:
         }
         return {"state": state, "param_groups": groups}
 
+    def _read(self, state_dict: Mapping[str, object]) -> dict[str, Any]:
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ArgumentError(f"{self._name}: a state dict has the keys 'state' and 'param_groups'")
+        return dict(state_dict)
+
     def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take over what :meth:`state_dict` gave; arrays are copied and cast to the parameters' dtypes.
 
@@ -623,9 +628,7 @@ class Optimizer:
         ShapeError
             If a state array has another shape than its parameter. Nothing has been changed then.
         """
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ArgumentError(f"{self._name}: a state dict has the keys 'state' and 'param_groups'")
-        given: Any = state_dict
+        given = self._read(state_dict)
         saved = given["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:
@@ -757,12 +760,15 @@ def _init_of(cls: type[Optimizer]) -> Any:
 
 
 def decayed(group: Group, p: Array, g: Array, scratch: Array) -> Array:
-    """The gradient to descend: negated for ``maximize``, plus ``weight_decay`` times the parameter (L2).
+    """The gradient to descend: negated for ``maximize``, plus ``weight_decay`` times the parameter (L2); decoupled, the
+    decay shrinks the parameter instead.
 
     Written into ``scratch`` if anything is to be done, else ``g`` itself.
     """
     weight_decay, maximize = group["weight_decay"], group["maximize"]
-    if weight_decay:
+    if weight_decay and group.get("decoupled_weight_decay"):
+        np.multiply(p, 1 - group["lr"] * weight_decay, p)
+    elif weight_decay:
         np.multiply(p, weight_decay, scratch)
         (np.subtract if maximize else np.add)(scratch, g, scratch)
         return scratch
@@ -786,15 +792,5 @@ def averaged_square(square: Array, g: Array, beta: float, temporary: Array) -> N
     np.add(square, temporary, square)
 
 
-def non_negative(value: Any) -> bool:
-    """Whether it is a finite number of at least zero."""
-    return bool(0.0 <= value < math.inf)
-
-
-def below_one(value: Any) -> bool:
-    """Whether it is a number in [0, 1)."""
-    return bool(0.0 <= value < 1.0)
-
-
-NON_NEGATIVE = (non_negative, "a finite number >= 0")
-BETAS = (lambda betas: len(betas) == 2 and all(map(below_one, betas)), "two numbers in [0, 1)")
+NON_NEGATIVE = (lambda value: 0.0 <= value < math.inf, "a finite number >= 0")
+BETAS = (lambda betas: len(betas) == 2 and all(0.0 <= beta < 1.0 for beta in betas), "two numbers in [0, 1)")

@@ -358,6 +358,20 @@ def test_dense_and_sparse_parameters_side_by_side(rng):
     assert table.grad.indices().size == 0
 
 
+def test_lbfgs_takes_a_gradient_of_rows_as_a_dense_one():
+    table = ad.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+    optimizer = optim.LBFGS([table])
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (F.embedding([2, 0], table, sparse=True) ** 2).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 10.0
+    np.testing.assert_allclose(table.data.ravel(), [0.0, 2.0, 0.0], atol=1e-9)
+
+
 def test_what_a_step_takes_does_not_grow_with_the_table():
     layer = nn.Embedding.from_pretrained(np.zeros((200_000, 16), np.float32), freeze=False, sparse=True)
     optimizer = optim.SparseAdam(layer.parameters())
