@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nn
 from autodiff.core.op import registry
-from autodiff.viz.derivations import DERIVATIONS, Row, derivation_of, shape_of
+from autodiff.viz.derivations import DERIVATIONS, derivation_of, shape_of
 from autodiff.viz.formulas import typeset
 
 __all__ = ["as_mathml", "page", "sections"]
@@ -39,17 +39,11 @@ reference beside its docstring. This page is written by `python docs/make_deriva
 """
 
 
-def equation(row: Row, latex: bool = True) -> str:
-    """One line as LaTeX or as MathML."""
-    name, formula = typeset(row.name, latex), typeset(row.formula, latex)
-    return f"{name} = {formula}" if latex else f"<math><mrow>{name}<mo>=</mo>{formula}</mrow></math>"
-
-
 def as_mathml() -> dict[str, str]:
     """Every formula of the page, LaTeX to MathML, which browsers draw without a script."""
     rows = [row for name in DERIVATIONS for row in derivation_of(name).rows]
     return (
-        {equation(row): equation(row, False) for row in rows}
+        {row.equation(latex=True): f"<math>{row.equation()}</math>" for row in rows}
         | {symbol: f"<math>{typeset(symbol)}</math>" for symbol in ("g", "dx", "x", "w")}
         | {r"\sum_{n, p} g": f"<math>{typeset(['sum', 'g', 'n', 'p'])}</math>"}
     )
@@ -60,7 +54,7 @@ def sections(name: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
     rows = derivation_of(name).rows
     found = dict.fromkeys(row.section for row in rows)
     return [
-        (HEADINGS[section], [(equation(row), row.shape, row.words) for row in rows if row.section == section])
+        (HEADINGS[section], [(row.equation(latex=True), row.shape, row.words) for row in rows if row.section == section])
         for section in found
     ]
 

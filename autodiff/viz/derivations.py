@@ -25,7 +25,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.core.op import registry
-from autodiff.viz.formulas import tree
+from autodiff.viz.formulas import tree, typeset
 
 __all__ = ["DERIVATIONS", "Derivation", "Named", "Row", "derivation_of", "evaluate", "shape_of", "solve"]
 
@@ -422,6 +422,10 @@ class Row:
         """Such as ``N×C``."""
         return shape_of(self.axes)
 
+    def equation(self, latex: bool = False) -> str:
+        """The line as MathML, or as LaTeX."""
+        return typeset(["=", self.name, self.formula], latex)
+
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
@@ -438,7 +442,7 @@ class Derivation:
         return {
             "given": [[symbol, shape_of(axes), word] for symbol, (axes, word) in self.given.items()],
             "words": self.words,
-            "rows": [[row.name, row.formula, row.shape, row.words, row.section] for row in self.rows],
+            "rows": [[row.name, row.equation(), row.shape, row.words, row.section] for row in self.rows],
         }
 
 

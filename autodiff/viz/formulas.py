@@ -116,26 +116,33 @@ def _tree(node: ast.expr) -> Any:
 
 
 def formula_of(name: str) -> dict[str, Any] | None:
-    """What the page is told of an operation: the trees of its value and of its derivatives, and those that it computes
-    with, none where it may not; None where there is no formula.
+    """What the page is told of an operation: its value and its derivatives in MathML, the trees of the derivatives, and
+    the trees that it computes with, none where it may not; None where there is no formula.
 
     Examples
     --------
-    >>> formula_of("multiply")
-    {'value': ['*', 'x', 'y'], 'slopes': ['y', 'x'], 'arithmetic': (['*', 'x', 'y'], ['y', 'x'])}
+    >>> formula_of("exp")["value"]
+    '<mrow><mi>out</mi><mo>=</mo><msup><mi>e</mi><mi>x</mi></msup></mrow>'
+    >>> formula_of("multiply")["written"], formula_of("multiply")["arithmetic"]
+    (['y', 'x'], (['*', 'x', 'y'], ['y', 'x']))
     >>> formula_of("transpose")["arithmetic"]
     """
     found = TEXTBOOK.get(name) or _ARRAYS.get(name)
     if found is None:
         return None
-    value, slopes = found
-    shown = {"value": tree(value), "slopes": [tree(slope) for slope in slopes]}
-    value, slopes = _ARITHMETIC.get(name, found)
-    return {**shown, "arithmetic": None if name in _ARRAYS else (tree(value), [tree(slope) for slope in slopes])}
+    (value, slopes), (own_value, own_slopes) = found, _ARITHMETIC.get(name, found)
+    written = [tree(slope) for slope in slopes]
+    return {
+        "value": typeset(["=", "out", tree(value)]),
+        "slopes": [typeset(slope) for slope in written],
+        "written": written,
+        "arithmetic": None if name in _ARRAYS else (tree(own_value), [tree(slope) for slope in own_slopes]),
+    }
 
 
 #: How each operation is written: in MathML, which browsers draw, and in LaTeX, which Markdown shows.
 _MARKS: dict[str, tuple[str, str]] = {
+    "=": ("<mrow>{}<mo>=</mo>{}</mrow>", "{} = {}"),
     "+": ("<mrow>{}<mo>+</mo>{}</mrow>", "{} + {}"),
     "-": ("<mrow>{}<mo>−</mo>{}</mrow>", "{} - {}"),
     "*": ("<mrow>{}<mo>·</mo>{}</mrow>", r"{} \cdot {}"),

@@ -1,42 +1,12 @@
 "use strict";
-/* Formulas as nested lists, operator first: drawn as MathML, written as text, and computed on arrays that are lists of numbers. */
+/* Formulas: shown as MathML; and as nested lists, operator first, written as text and computed on arrays that are lists of numbers. */
 const Formula = (() => {
   const NS = "http://www.w3.org/1998/Math/MathML";
   const make = (name, ...children) => { const e = document.createElementNS(NS, name); e.append(...children); return e; };
   const word = (name, text) => make(name, document.createTextNode(text));
   const rank = (t) => (!Array.isArray(t) ? 9 : { "+": 1, "-": 1, neg: 2, sum: 2.5, "*": 3, "@": 3, "/": 8, "^": 6 }[t[0]] ?? 9);
-  const bracket = (t, names, least) => (rank(t) < least ? round(draw(t, names)) : draw(t, names));
-
-  /** A name, with what follows its underscore as an index. */
-  const named = (text) => { const [base, ...rest] = text.split("_"); return rest.length && base ? make("msub", word("mi", base), word("mi", rest.join("_"))) : word("mi", text); };
-  const listed = (parts) => { const all = []; parts.forEach((x, i) => { if (i) all.push(word("mo", ",")); all.push(x); }); return all; };
-  const round = (...inner) => make("mrow", word("mo", "("), ...inner, word("mo", ")"));
-
-  /** A formula as an element of MathML; `names` says what stands for each name: text, or a formula of its own. */
-  function draw(t, names) {
-    if (typeof t === "number") return word("mn", String(t));
-    if (typeof t === "string") return names && names[t] !== undefined ? (typeof names[t] === "string" ? (/^-?[\d.]/.test(names[t]) ? (names[t].startsWith("-") ? make("mrow", word("mo", "("), word("mn", names[t]), word("mo", ")")) : word("mn", names[t])) : word("mi", names[t])) : names[t].cloneNode(true)) : named(t);
-    const [op, a, b] = t;
-    switch (op) {
-      case "+": return make("mrow", draw(a, names), word("mo", "+"), bracket(b, names, 2));
-      case "-": return make("mrow", draw(a, names), word("mo", "−"), bracket(b, names, 2.5));
-      case "neg": return make("mrow", word("mo", "−"), bracket(a, names, 2.5));
-      case "*": return make("mrow", a[0] === "neg" ? draw(a, names) : bracket(a, names, 3), word("mo", "·"), bracket(b, names, 4));
-      case "@": return make("mrow", bracket(a, names, 3), bracket(b, names, 4));
-      case "/": return make("mfrac", draw(a, names), draw(b, names));
-      case "^": return make("msup", bracket(a, names, 9), draw(b, names));
-      case "sqrt": return make("msqrt", draw(a, names));
-      case "exp": return make("msup", word("mi", "e"), draw(a, names));
-      case "abs": return make("mrow", word("mo", "|"), draw(a, names), word("mo", "|"));
-      case "transpose": return make("msup", bracket(a, names, 9), word("mi", "T"));
-      case "sum": case "mean": {
-        const over = t.slice(2).map((x) => named(x)), head = op === "sum" ? word("mo", "∑") : word("mi", "mean");
-        return make("mrow", over.length ? make("munder", head, make("mrow", ...listed(over))) : head, bracket(a, names, op === "sum" ? 2.5 : 10));
-      }
-      case "step": case "positive": return make("mrow", word("mo", "["), draw(a, names), word("mo", ">"), word("mn", "0"), word("mo", "]"));
-      default: return make("mrow", named(op === "log" ? "ln" : op), round(...listed(t.slice(1).map((x) => draw(x, names)))));
-    }
-  }
+  /** What Python has typeset, as an element of MathML. */
+  const read = (text) => new DOMParser().parseFromString(`<math xmlns="${NS}">${text}</math>`, "application/xml").documentElement.firstChild;
   const math = (...children) => make("math", make("mrow", ...children));
 
   /** A formula as a line of text, with numbers in the place of names. */
@@ -74,5 +44,5 @@ const Formula = (() => {
   }
   /** What arrives times a slope: nothing that arrives at an infinite slope stays nothing, as in the engine. */
   const chain = two((g, slope) => (g === 0 && !isFinite(slope) ? 0 : g * slope));
-  return { draw, math, word, named, make, write, compute, chain };
+  return { read, math, word, make, write, compute, chain };
 })();

@@ -981,8 +981,8 @@ function viewer(data, own) {
       li.append(element("code", (asks(to) ? [f.rule] : [f.rule, f.numbers || f.rule, f.gradient || (f["gradient norm"] ? `an array of norm ${f["gradient norm"]}` : "")]).filter((part, i, all) => part && part !== all[i - 1]).join("  =  ")));
       const known = formulaOf(now);
       const derived = derivedFor(now, f.input);
-      if (derived) li.append("  ", Formula.math(...equation(derived[0], derived[1])));
-      else if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.draw(known.slopes[e.slot])));
+      if (derived) li.append("  ", Formula.math(Formula.read(derived[1])));
+      else if (known && known.slopes[e.slot] !== undefined) li.append("  ", Formula.math(partial(now.label, to.name || to.label), Formula.word("mo", "="), Formula.read(known.slopes[e.slot])));
       return li;
     }));
     if (inputs.length && !got && !data.gradients) $("sends").append(element("li", "draw(..., gradients=True) shows the numbers as well"));
@@ -1012,7 +1012,7 @@ function viewer(data, own) {
       const from = nodes[e.source], f = Object.fromEntries(e.details);
       return element("li", `${f.input && f.input !== from.label ? `${f.input} is ` : "takes "}${from.label}${from.name && from.name !== from.label ? ` (${from.name})` : ""}${Object.fromEntries(from.details).value ? ` = ${Object.fromEntries(from.details).value}` : ""}`);
     });
-    if (known) { const li = document.createElement("li"); li.append(Formula.math(Formula.word("mi", "out"), Formula.word("mo", "="), Formula.draw(known.value))); rows.push(li); }
+    if (known) { const li = document.createElement("li"); li.append(Formula.math(Formula.read(known.value))); rows.push(li); }
     $("sends").replaceChildren(...rows.slice(0, 24));
     if (got && now.box) badge(now.id, `= ${got}`);
     keepVisible(now.id);
@@ -1090,10 +1090,10 @@ function viewer(data, own) {
     const parts = [], known = formulaOf(item);
     const line = (...inner) => { const p = document.createElement("p"); p.className = "formula"; p.append(Formula.math(...inner)); return p; };
     if (known) {
-      parts.push(element("h3", "Formula"), line(Formula.word("mi", "out"), Formula.word("mo", "="), Formula.draw(known.value)));
+      parts.push(element("h3", "Formula"), line(Formula.read(known.value)));
       known.slopes.forEach((slope, i) => {
-        if (known.arithmetic) parts.push(line(partial("out", known.inputs[i]), Formula.word("mo", "="), Formula.draw(slope)));
-        else parts.push(line(Formula.word("mtext", `gradient of ${known.inputs[i]}`), Formula.word("mo", "="), Formula.draw(slope)));
+        if (known.arithmetic) parts.push(line(partial("out", known.inputs[i]), Formula.word("mo", "="), Formula.read(slope)));
+        else parts.push(line(Formula.word("mtext", `gradient of ${known.inputs[i]}`), Formula.word("mo", "="), Formula.read(slope)));
       });
     }
     parts.push(...derivation(item, line));
@@ -1102,19 +1102,18 @@ function viewer(data, own) {
   }
   const HEADINGS = { value: "Value", forth: "At each time, first to last", back: "At each time, last to first", gradient: "Gradient, derived by hand" };
   const derivedOf = (b) => (data.derivations || {})[Object.fromEntries(b.details).operation];
-  const equation = (name, formula) => [Formula.named(name), Formula.word("mo", "="), Formula.draw(formula)];
   /** The derivation of a fused operation: every term with its shape, and the path that it stands for. */
   function derivation(item, line) {
     const known = derivedOf(item), parts = [];
     if (!known) return parts;
     const said = known.given.map(([name, shape, word]) => `${name} ${shape}${word && word !== name ? `, ${word}` : ""}`);
     let section = "";
-    for (const [name, formula, shape, words, part] of known.rows) {
+    for (const [, equation, shape, words, part] of known.rows) {
       if (part !== section) parts.push(element("h3", HEADINGS[part]));
       if (!section) parts.push(element("p", `Given ${said.join("; ")}.${known.words ? ` ${known.words}.` : ""}`, "given"));
       if (part === "gradient" && section !== part) parts.push(element("p", "g is what arrived; dx is what x receives.", "given"));
       section = part;
-      const row = line(...equation(name, formula));
+      const row = line(Formula.read(equation));
       row.append(element("small", ` ${shape}${words ? `: ${words}` : ""}`));
       parts.push(row);
     }
@@ -1138,7 +1137,7 @@ function viewer(data, own) {
     const rows = [...path].reverse().map((e) => {
       const n = nodes[e.target], known = formulaOf(n), inner = [partial(called(n), called(nodes[e.source])), Formula.word("mo", "=")];
       if (known && known.arithmetic) {
-        inner.push(Formula.draw(known.slopes[e.slot]));
+        inner.push(Formula.read(known.slopes[e.slot]));
         const values = namesOf(n, (m) => (m.numbers && m.numbers.length === 1 ? m.numbers : undefined));
         if (Object.values(values).every((v) => v)) inner.push(Formula.word("mo", "="), Formula.word("mn", numberText(Formula.compute(known.arithmetic[1][e.slot], { ...values, n: [1] })[0])));
       } else inner.push(Formula.word("mtext", Object.fromEntries(e.details).rule));
@@ -1232,7 +1231,7 @@ function viewer(data, own) {
     edges.forEach((e, i) => {
       if (!sent.has(e) || !ruled(e)) return;
       const n = nodes[e.target], names = namesOf(n, (m) => textOf(m.numbers, m.shape)), g = sent.get(e);
-      const numbers = `${textOf(gradients.get(n), n.shape)} * (${Formula.write(formulaOf(n).slopes[e.slot], names)})`;
+      const numbers = `${textOf(gradients.get(n), n.shape)} * (${Formula.write(formulaOf(n).written[e.slot], names)})`;
       e.details = [...live.edges[i].filter(([k]) => !["numbers", "gradient", "gradient norm"].includes(k)), ["numbers", numbers], ["gradient", textOf(g, nodes[e.source].shape)], ["gradient norm", numberText(Math.hypot(...g))]];
     });
     shownAgain();
