@@ -79,13 +79,22 @@ class _Strings:
         return [[self(key), self(value)] for key, value in details]
 
 
-def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
+def _data(view: GraphView, rankdir: str, moments: Sequence[GraphView] = ()) -> dict[str, Any]:
     text = _Strings()
     still = why_still(view)
-    lively = not still
-    cluster_of: dict[str | None, int] = {None: -1}
-    for i, cluster in enumerate(view.clusters):
-        cluster_of[cluster.id] = i
+
+    def now(n: NodeView) -> list[Any]:
+        """What a box shows at one moment."""
+        return [
+            [text(row) for row in n.rows],
+            text.pairs(n.details),
+            text(n.alert),
+            [[text(m.kind), text(m.uri), *m.size(MAP_SIDE), text(m.text)] for m in n.maps],
+            n.numbers,
+            () if still else n.gradients,
+        ]
+
+    cluster_of: dict[str | None, int] = {None: -1} | {c.id: i for i, c in enumerate(view.clusters)}
     node_of = {node.id: i for i, node in enumerate(view.nodes)}
     clusters = [
         [
@@ -116,12 +125,7 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
             text(shape_text(n.shape, n.dtype)),
             text(n.name),
             cluster_of[n.cluster],
-            [text(row) for row in n.rows],
-            text.pairs(n.details),
-            text(n.alert),
-            [[text(m.kind), text(m.uri), *m.size(MAP_SIDE), text(m.text)] for m in n.maps],
-            list(n.numbers),
-            list(n.gradients) if lively else [],
+            *now(n),
         ]
         for n in view.nodes
     ]
@@ -140,7 +144,9 @@ def _data(view: GraphView, rankdir: str) -> dict[str, Any]:
         ]
         for e in view.edges
     ]
+    shown = {"moments": [[now(node) for node in moment.nodes] for moment in moments]} if moments else {}
     return {
+        **shown,
         "rankdir": rankdir,
         "gap": MAP_GAP,
         "legend": [*((key, family.title) for key, family in FAMILIES.items()), ("alert", ALERT.title)],
@@ -195,23 +201,6 @@ def why_still(view: GraphView) -> str:
 def _same(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
     """Whether arrays of two shapes have the same elements in the same order."""
     return [n for n in one or () if n != 1] == [n for n in other or () if n != 1]
-
-
-def _shown_now(node: NodeView) -> list[Any]:
-    """What a box shows at one moment: rows, details, alarm, heat maps, numbers and those of its gradient."""
-    maps = [
-        {"kind": m.kind, "uri": m.uri, "width": m.size(MAP_SIDE)[0], "height": m.size(MAP_SIDE)[1], "text": m.text}
-        for m in node.maps
-    ]
-    details = [[clean(key), clean(value)] for key, value in node.details]
-    return [
-        [clean(row) for row in node.rows],
-        details,
-        clean(node.alert),
-        maps,
-        list(node.numbers),
-        list(node.gradients),
-    ]
 
 
 def _formulas(view: GraphView) -> dict[str, Any]:
@@ -278,11 +267,9 @@ def to_html(
     (True, False)
     """
     title = escape(clean(view.title) or "computation graph")
-    page = _data(view, rankdir)
+    page = _data(view, rankdir, moments)
     if other is not None:
         page["other"] = _data(other, rankdir)
-    if moments:
-        page["moments"] = [[_shown_now(node) for node in moment.nodes] for moment in moments]
     styles = _styles(theme)
     library = "\n".join(line for line in asset("dagre.min.js").splitlines() if "sourceMappingURL" not in line)
     keys = "".join(f"<tr><td><kbd>{escape(key)}</kbd></td><td>{escape(does)}</td></tr>" for key, does in _KEYS)

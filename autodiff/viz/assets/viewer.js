@@ -13,13 +13,16 @@ function viewer(data, own) {
   // --- the picture as objects --------------------------------------------------------------------------------------
 
   const pairs = (list) => list.map(([k, v]) => [S[k], S[v]]);
+  /** What a box shows at one moment. */
+  const now = ([rows, details, alert, maps, numbers, gradients]) => ({
+    rows: rows.map((r) => S[r]), details: pairs(details), alert: S[alert], maps: maps.map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })), numbers, gradients,
+  });
   const clusters = data.clusters.map((c, i) => ({
     index: i, id: c[0], label: S[c[1]], kind: S[c[2]], parent: c[3], caption: S[c[4]], open: !c[5], rolled: !!c[6], family: S[c[7]], shape: S[c[8]],
     name: S[c[9]], rows: c[10].map((r) => S[r]), details: pairs(c[11]), alert: S[c[12]], count: c[13], times: c[14], copies: [], at: 0, isCluster: true,
   }));
   const nodes = data.nodes.map((n, i) => ({
-    index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], rows: n[7].map((r) => S[r]),
-    details: pairs(n[8]), alert: S[n[9]], times: 1, isCluster: false, maps: n[10].map((m) => ({ kind: S[m[0]], uri: S[m[1]], width: m[2], height: m[3], text: S[m[4]] })), numbers: n[11], gradients: n[12],
+    index: i, id: n[0], label: S[n[1]], kind: S[n[2]], family: S[n[3]], shape: S[n[4]], name: S[n[5]], parent: n[6], times: 1, isCluster: false, ...now(n.slice(7)),
   }));
   const edges = data.edges.map((e) => ({
     id: e[0], source: e[1], target: e[2], slot: e[3], kind: S[e[4]], label: S[e[5]], details: pairs(e[6]), alert: S[e[7]], upward: !!e[8], count: e[9],
@@ -1341,7 +1344,7 @@ function viewer(data, own) {
     $("times").hidden = false;
     $("moment").max = data.moments.length - 1;
     const at = (k) => {
-      data.moments[k].forEach((now, i) => { [nodes[i].rows, nodes[i].details, nodes[i].alert, nodes[i].maps, nodes[i].numbers, nodes[i].gradients] = now; });
+      data.moments[k].forEach((shown, i) => Object.assign(nodes[i], now(shown)));
       $("when").textContent = `${k + 1} of ${data.moments.length}`;
     };
     listen($("moment"), "input", () => { if (live.on) stopLive(); at(Number($("moment").value)); render(); if (selected) panel(selected); });
