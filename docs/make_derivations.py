@@ -54,7 +54,10 @@ def sections(name: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
     rows = derivation_of(name).rows
     found = dict.fromkeys(row.section for row in rows)
     return [
-        (HEADINGS[section], [(row.equation(latex=True), row.shape, row.words) for row in rows if row.section == section])
+        (
+            HEADINGS[section],
+            [(row.equation(latex=True), row.shape, row.words) for row in rows if row.section == section],
+        )
         for section in found
     ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import linecache
+import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,11 +84,11 @@ def run(function: Any, args: Sequence[Any], keep: bool) -> tuple[list[Tensor], l
             if failure is None:
                 raise
             return found, names, failure
-    found = [leaf for leaf in _flat(result) if isinstance(leaf, Tensor)]
+    found = _tensors(result)
     if not found:
+        title = getattr(function, "__name__", None) or type(function).__name__
         raise ArgumentError(
-            f"draw: {_title(function)} returned {type(result).__name__}, which holds no Tensor; return what is to be"
-            " drawn"
+            f"draw: {title} returned {type(result).__name__}, which holds no Tensor; return what is to be drawn"
         )
     return found, names, None
 
@@ -111,18 +112,14 @@ def _stopped(error: Exception) -> tuple[list[Tensor], Failure | None]:
         given = scope.get("inputs")
         if op is None and isinstance(given, list | tuple) and hasattr(scope.get("op"), "label"):
             op, inputs = scope["op"], tuple(given)
-        for value in _flat(list(scope.values())):
-            if isinstance(value, Tensor) and isinstance(value._node, Node):
+        for value in _tensors(scope):
+            if isinstance(value._node, Node):
                 found.setdefault(id(value._node), value)
     if op is None and not line:
         return [], None
     if op is None:
-        inputs = tuple(value for value in _flat(list(scope.values())) if isinstance(value, Tensor))
+        inputs = tuple(_tensors(scope))
     return list(found.values()), Failure(op, inputs, error, line)
-
-
-def _title(function: Any) -> str:
-    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
@@ -153,16 +150,23 @@ def _leaf(arg: Any, name: str, tracked: bool) -> Any:
     return arg
 
 
-def _flat(value: Any) -> Iterator[Any]:
-    stack = [value]
+def _leaves(given: Mapping[str, Any], most: float = math.inf) -> Iterator[tuple[str, Any]]:
+    """What stands in mappings, lists and tuples of at most so many items, under names such as ``state.0``; in each but
+    once, for one may hold itself, as a notebook's ``Out`` does once it is looked at.
+    """
+    stack, seen = list(given.items())[::-1], dict[int, Any]()
     while stack:
-        item = stack.pop()
-        if isinstance(item, Mapping):
-            stack.extend(reversed(list(item.values())))
-        elif isinstance(item, tuple | list):
-            stack.extend(reversed(item))
-        else:
-            yield item
+        name, value = stack.pop()
+        if not isinstance(value, Mapping | tuple | list):
+            yield name, value
+        elif len(value) <= most and id(value) not in seen:
+            seen[id(value)] = value
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            stack.extend([(f"{name}.{key}", item) for key, item in items][::-1])
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    return [value for _, value in _leaves({"": given}) if isinstance(value, Tensor)]
 
 
 def names_of(given: Mapping[str, Any]) -> dict[int, str]:
@@ -170,20 +174,17 @@ def names_of(given: Mapping[str, Any]) -> dict[int, str]:
     names, such as ``locals()``.
     """
     found: dict[int, str] = {}
-    stack = list(reversed(list(given.items())))
-    while stack:
-        name, value = stack.pop()
+    for name, value in _leaves(given, 1000):
         if isinstance(value, Tensor):
             found.setdefault(id(value._data if value._node is None else value._node), name)
         elif isinstance(value, np.ndarray):
             found.setdefault(id(value), name)
         elif hasattr(value, "named_parameters") and not isinstance(value, type):
             prefix = f"{name}." if name else ""
-            stack.extend(reversed([(prefix + path, parameter) for path, parameter in value.named_parameters()]))
-        elif isinstance(value, Mapping) and len(value) <= 1000:
-            stack.extend(reversed([(f"{name}.{key}", item) for key, item in value.items()]))
-        elif isinstance(value, list | tuple) and len(value) <= 1000:
-            stack.extend(reversed([(f"{name}.{i}", item) for i, item in enumerate(value)]))
+            for key, path in names_of(
+                {prefix + path: parameter for path, parameter in value.named_parameters()}
+            ).items():
+                found.setdefault(key, path)
     return found
 
 

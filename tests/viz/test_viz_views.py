@@ -596,3 +596,19 @@ def said_copies(where):
         ends = [int(n) - 1 for n in part.split(" to ")]
         found |= {tuple(ends)} if kind == "copy" and len(ends) > 1 else set(range(ends[0], ends[-1] + 1))
     return found
+
+
+def test_what_holds_itself_is_looked_through_once():
+    # As a notebook's Out does, once somebody has looked at it.
+    out = {}
+    out[1] = out
+
+    def f(x):
+        ring = [np.sin(x)]
+        ring.append(ring)
+        raise ValueError("here")
+
+    assert any(n.label == "sin" for n in draw(f, 1.0).view.nodes)
+    x = ad.tensor(2.0, requires_grad=True)
+    (leaf, _) = draw(x * x, names={"out": out, "rate": x, "again": [x]}).view.nodes
+    assert leaf.label == "rate"
