@@ -98,20 +98,21 @@ __all__ = [
     "dstack", "ediff1d", "einsum", "elementwise_grad", "empty", "empty_like", "enable_grad", "exp", "exp2",
     "expand_dims", "expm1", "extract", "eye", "fabs", "fft", "fill_diagonal", "flip", "fliplr", "flipud",
     "float_power", "fmax", "fmin", "fmod", "from_dlpack", "fromfunction", "full", "full_like", "fused", "geomspace",
-    "grad", "gradient", "gradients", "hessian", "histogram", "hsplit", "hstack", "hvp", "hypot", "i0", "identity",
-    "imag", "indices", "inner", "insert", "interp", "is_grad_enabled", "jacfwd", "jacobian", "jacrev", "jvp", "kron",
-    "ldexp", "linalg", "linearize", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logspace",
-    "matmul", "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "modf",
-    "moveaxis", "multiply", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
-    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative", "no_grad", "ones",
-    "ones_like", "outer", "pad", "partition", "percentile", "piecewise", "place", "plain", "polyadd", "polyder",
-    "polymul", "polysub", "polyval", "positive", "power", "prod", "ptp", "put", "put_along_axis", "putmask",
-    "quantile", "r_", "rad2deg", "radians", "ravel", "real", "real_if_close", "reciprocal", "registry", "remainder",
-    "repeat", "reshape", "resize", "roll", "rollaxis", "rot90", "select", "sign", "signal", "sin", "sinc", "sinh",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril",
-    "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "unwrap", "value_and_grad",
-    "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "grad", "gradient", "gradients", "heaviside", "hessian", "histogram", "histogram_bin_edges", "hsplit", "hstack",
+    "hvp", "hypot", "i0", "identity", "imag", "indices", "inner", "insert", "interp", "is_grad_enabled", "ix_",
+    "jacfwd", "jacobian", "jacrev", "jvp", "kron", "ldexp", "linalg", "linearize", "linspace", "log", "log10", "log1p",
+    "log2", "logaddexp", "logaddexp2", "logspace", "matmul", "matrix_transpose", "matvec", "max", "maximum", "mean",
+    "median", "meshgrid", "min", "minimum", "modf", "moveaxis", "multiply", "nan_to_num", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum",
+    "nanvar", "negative", "nextafter", "no_grad", "ones", "ones_like", "outer", "pad", "partition", "percentile",
+    "piecewise", "place", "plain", "polyadd", "polyder", "polymul", "polysub", "polyval", "positive", "power", "prod",
+    "ptp", "put", "put_along_axis", "putmask", "quantile", "r_", "rad2deg", "radians", "ravel", "real",
+    "real_if_close", "reciprocal", "registry", "remainder", "repeat", "reshape", "resize", "roll", "rollaxis", "rot90",
+    "select", "sign", "signal", "sin", "sinc", "sinh", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensor", "tensordot", "tile", "trace",
+    "transpose", "trapezoid", "tri", "tril", "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values",
+    "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit",
+    "vstack", "where", "zeros", "zeros_like",
 ]
 
 c_: Joiner
@@ -579,11 +580,19 @@ def gradient(
 ) -> Tensor | tuple[Tensor, ...]:
     """Differentiable ``numpy.gradient`` in the values and in the spacings, which may be steps or coordinates."""
 
+def heaviside(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.heaviside``: at 0 it is its second argument."""
+
 def histogram(
     a: ArrayLike, bins: int | str | ArrayLike = 10, range: ArrayLike | None = None, density: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Differentiable ``numpy.histogram`` in its weights; counts are constants."""
+    """Differentiable ``numpy.histogram`` in its weights and its edges; counts are constants."""
+
+def histogram_bin_edges(
+    a: ArrayLike, bins: int | str | ArrayLike = 10, range: ArrayLike | None = None, weights: ArrayLike | None = None
+) -> Tensor:
+    """Differentiable ``numpy.histogram_bin_edges``: between the extremes of the values, or of ``range``."""
 
 def hsplit(ary: ArrayLike, indices_or_sections: int | Sequence[int] | ArrayLike) -> list[Tensor]:
     """Differentiable ``numpy.hsplit``."""
@@ -617,6 +626,9 @@ def interp(
     period: ArrayLike | None = None,
 ) -> Tensor:
     """Differentiable ``numpy.interp`` in the points, the nodes and their values."""
+
+def ix_(*args: ArrayLike) -> tuple[Tensor, ...]:
+    """Differentiable ``numpy.ix_``."""
 
 def kron(a: ArrayLike, b: ArrayLike) -> Tensor:
     """Differentiable ``numpy.kron``."""
@@ -791,6 +803,9 @@ def nanvar(
 
 def negative(x: ArrayLike) -> Tensor:
     """Differentiable ``numpy.negative``."""
+
+def nextafter(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Differentiable ``numpy.nextafter``: as good as its first argument itself."""
 
 def ones(*args: ArrayLike, requires_grad: bool = False, **kwargs: object) -> Tensor:
     """``numpy.ones`` as a Tensor: a constant, or a leaf with ``requires_grad=True``. Other arguments are NumPy's."""

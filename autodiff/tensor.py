@@ -494,17 +494,17 @@ class Tensor(_Base):
             )
         return self.data
 
-    def item(self) -> Number:
-        """The only element, as a Python number.
+    def item(self, *args: Any) -> Number:
+        """The only element as a Python number, or the one that ``args`` name, as in NumPy.
 
         Raises
         ------
         ShapeError
             If there is not exactly one.
         """
-        if self.size != 1:
+        if not args and self.size != 1:
             raise ShapeError(f"item() needs exactly one element, this tensor has shape {self.shape}")
-        return self._data.item()  # type: ignore[no-any-return]
+        return self._data.item(*args)  # type: ignore[no-any-return]
 
     def tolist(self) -> list[Any] | Any:
         """The elements as nested lists of Python numbers."""

@@ -759,6 +759,8 @@ def polymul(a1: Any, a2: Any) -> Any:
 @dispatch.implements(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     """Differentiable ``numpy.polyder``."""
+    if m < 0:
+        raise ArgumentError(f"polyder: the order of a derivative is not negative, got {m}")
     x = _tensor(p)
     for _ in range(m):
         x = x[:-1] * np.arange(x.size - 1, 0, -1)
@@ -769,11 +771,12 @@ def polyder(p: Any, m: int = 1) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Differentiable ``numpy.vander``."""
     t = _tensor(x)
+    t = t.astype(np.promote_types(t.dtype, int))
     if t.ndim != 1:
         raise ShapeError(f"vander: needs a vector, got shape {t.shape}")
     n = t.size if N is None else N
     powers = np.arange(n) if increasing else np.arange(n)[::-1]
-    return t[:, None] ** powers.astype(t.dtype if t.dtype.kind == "f" else float)
+    return t[:, None] ** (powers if t.dtype.kind in "iu" else powers.astype(float))
 
 
 sinc_ = Primitive(
@@ -811,18 +814,47 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
     return t.real if np.isrealobj(np.real_if_close(t._array, tol)) and t.dtype.kind == "c" else t
 
 
+ldexp_ = Primitive(
+    "ldexp",
+    np.ldexp,
+    lambda g, out, x, n: np.ldexp(g, n),
+    None,
+    sample=lambda draw: ((draw.array(draw.shape()), np.array(3)), {}),
+)
+nextafter_ = Primitive(
+    "nextafter",
+    np.nextafter,
+    lambda g, out, x, towards: g,
+    None,
+    sample=lambda draw: ((draw.array(draw.shape()), np.array(9.0)), {}),
+)
+
+
 @dispatch.implements(np.ldexp)
 def ldexp(x1: Any, x2: Any) -> Any:
     """Differentiable ``numpy.ldexp`` in its first argument."""
-    return _tensor(x1) * np.ldexp(np.ones((), np.result_type(bare(x1))), dispatch.bare(x2))
+    return ldexp_.function(_tensor(x1), dispatch.bare(x2))
+
+
+@dispatch.implements(np.nextafter)
+def nextafter(x1: Any, x2: Any) -> Any:
+    """Differentiable ``numpy.nextafter``: as good as its first argument itself."""
+    return nextafter_.function(_tensor(x1), dispatch.bare(x2))
+
+
+@dispatch.implements(np.heaviside)
+def heaviside(x1: Any, x2: Any) -> Any:
+    """Differentiable ``numpy.heaviside``: at 0 it is its second argument."""
+    plain = np.heaviside(*dispatch.bare((x1, x2)))
+    return elementwise.where_.function(np.equal(dispatch.bare(x1), 0), _tensor(x2).astype(plain.dtype), plain)
 
 
 @dispatch.implements(np.modf)
 def modf(x: Any) -> tuple[Any, Any]:
     """Differentiable ``numpy.modf``: the fractional part moves with ``x``, the whole part is constant."""
     t = _tensor(x)
-    whole = np.trunc(t._array)
-    return t - whole, _tensor(whole)
+    rest, whole = np.modf(t._array)
+    return elementwise.where_.function(np.isinf(whole), rest, t - whole), _tensor(whole)
 
 
 @dispatch.implements(np.divmod)

@@ -12,7 +12,7 @@ from autodiff import dispatch
 
 UFUNCS = (
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isfinite"
-    " isinf isnan isnat signbit floor ceil trunc rint floor_divide spacing nextafter heaviside bitwise_and"
+    " isinf isnan isnat signbit floor ceil trunc rint floor_divide spacing bitwise_and"
     " bitwise_or bitwise_xor invert left_shift right_shift bitwise_count gcd lcm"
 )
 FUNCTIONS = (
@@ -20,8 +20,7 @@ FUNCTIONS = (
     " isneginf shape ndim size argmax argmin nanargmax nanargmin argsort argpartition lexsort searchsorted digitize"
     " nonzero flatnonzero argwhere count_nonzero zeros_like ones_like empty_like result_type can_cast min_scalar_type"
     " common_type isin array_repr array_str array2string shares_memory may_share_memory ravel_multi_index unravel_index"
-    " tril_indices_from triu_indices_from diag_indices_from broadcast_shapes histogram_bin_edges iterable"
-    " packbits unpackbits ix_"
+    " tril_indices_from triu_indices_from diag_indices_from broadcast_shapes iterable packbits unpackbits"
 )
 
 

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff import dispatch
 from autodiff.core.errors import ArgumentError, ShapeError
-from autodiff.ops import elementwise, reductions, shaping
+from autodiff.ops import calculus, elementwise, reductions, shaping
 from autodiff.ops.common import bare
 from autodiff.ops.indexing import add_at, getitem_, set_at
 from autodiff.ops.products import rows_of
@@ -336,17 +336,40 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 
 @dispatch.implements(np.histogram)
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """Differentiable ``numpy.histogram`` in its weights; counts are constants."""
+    """Differentiable ``numpy.histogram`` in its weights and its edges; counts are constants."""
     values = np.asarray(dispatch.bare(a)).reshape(-1)
-    edges = np.histogram_bin_edges(values, dispatch.bare(bins), range)
+    found = histogram_bin_edges(a, bins, range)
+    edges = bare(found)
     if weights is None:
-        counts, _ = np.histogram(values, edges, density=density)
-        return _tensor(counts), _tensor(edges)
-    place = np.searchsorted(edges, values, side="right") - 1
-    place = np.where(values == edges[-1], len(edges) - 2, place)
-    inside = (place >= 0) & (place < len(edges) - 1)
-    w = shaping.ravel(weights)
-    counts = add_at(_tensor(np.zeros(len(edges) - 1)), place[inside], w[inside])
-    if density:
-        counts = counts / (reductions.sum(counts) * np.diff(edges))
-    return counts, _tensor(edges)
+        counts = _tensor(np.histogram(values, edges)[0])
+    else:
+        place = np.searchsorted(edges, values, side="right") - 1
+        place = np.where(values == edges[-1], len(edges) - 2, place)
+        inside = (place >= 0) & (place < len(edges) - 1)
+        w = shaping.ravel(weights)
+        counts = add_at(_tensor(np.zeros(len(edges) - 1, w.dtype)), place[inside], w[inside])
+    return counts / (reductions.sum(counts) * np.diff(found)) if density else counts, found
+
+
+@dispatch.implements(np.histogram_bin_edges)
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    """Differentiable ``numpy.histogram_bin_edges``: between the extremes of the values, or of ``range``."""
+    edges = np.histogram_bin_edges(*dispatch.bare((a, bins, range, weights)))
+    if np.ndim(dispatch.bare(bins)):
+        return _tensor(bins)
+    if range is None and not np.size(bare(a)):
+        return _tensor(edges)
+    first, last = map(_tensor, (reductions.min(a), reductions.max(a)) if range is None else range)
+    if first._array == last._array:
+        first, last = first - 0.5, last + 0.5
+    return calculus.linspace(first, last, len(edges)).astype(edges.dtype)
+
+
+@dispatch.implements(np.ix_)
+def ix_(*args: Any) -> tuple[Any, ...]:
+    """Differentiable ``numpy.ix_``."""
+    plain = np.ix_(*dispatch.bare(args))
+    return tuple(
+        _tensor(arg).reshape(p.shape) if p.dtype.kind in "fc" else _tensor(p)
+        for arg, p in zip(args, plain, strict=True)
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from autodiff import dispatch
-from autodiff.core.errors import NotDifferentiableError
+from autodiff.core.errors import NotDifferentiableError, ShapeError
 from autodiff.ops import calculus, elementwise, reductions, shaping, writing
 from autodiff.ops.common import bare
 from autodiff.ops.shaping import _tensor
@@ -55,7 +56,15 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
     left = dict(kwargs)
     dtype = left.pop("dtype", None)
     (out,) = left.pop("out", (None,))
-    for harmless in ("casting", "order", "subok"):
+    if dtype is not None or "casting" in left:  # NumPy refuses what it refuses, here of arrays without elements
+        weak = (int, float, complex)
+        empty = [
+            x if type(x) in weak else np.ones((0,) * x.ndim, x.dtype)
+            for x in (x if type(x) in weak else np.asarray(bare(x)) for x in inputs)
+        ]
+        with np.errstate(all="ignore"):
+            ufunc(*empty, dtype=dtype, casting=left.pop("casting", "same_kind"))
+    for harmless in ("order", "subok"):
         left.pop(harmless, None)
     mask = dispatch.bare(left.pop("where", True))
     along = {"axis": left.pop("axis")} if ufunc is np.vecdot and "axis" in left else {}
@@ -84,6 +93,9 @@ def _with_keywords(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
     if not whole:
         result = elementwise.where_.function(mask, result, out)
+    if result.shape != out.shape:
+        with suppress(ShapeError):  # told below, with the names
+            result = shaping.broadcast_to(result, out.shape)
     return writing.into(f"np.{ufunc.__name__}", out, result)
 
 

@@ -106,6 +106,11 @@ CASES = {
     "reduce": (lambda x: np.add.reduce(x) * np.multiply.reduce(x, axis=0), [B]), "accumulate": (lambda x: np.add.accumulate(x, axis=1), [B]),
     "ufunc outer": (np.multiply.outer, [v, B]), "logaddexp reduce": (lambda x: np.logaddexp.reduce(x, axis=1), [B]),
     "maximum reduce": (lambda x: np.maximum.reduce(x, axis=1), [B]),
+    "heaviside at 0": (lambda y: np.heaviside(np.array([-1.0, 0.0, 0.0, 2.0, 0.0]), y), [v]), "nextafter": (np.nextafter, [v, B[0][:1] + 9]),
+    "ix_": (lambda x, y: np.ix_(x, y), [v, v[:2].copy()]), "histogram_bin_edges": (lambda x: np.histogram_bin_edges(x, 3), [v]),
+    "edges of a range": (lambda x, y: np.histogram_bin_edges([0.3, 0.5], 3, (x, y)), [np.array(0.1), np.array(0.9)]),
+    "edges of one value": (lambda x: np.histogram_bin_edges(x, 3), [np.array([0.7])]), "histogram's edges": (lambda x: np.histogram(x, 3)[1], [v]),
+    "histogram density": (lambda x, w: np.histogram(x, 3, density=True, weights=w)[0], [v, v**2 + 0.5]),
 }  # fmt: skip
 CASES |= {
     f"matrix norm {o}": (lambda x, o=o: np.linalg.norm(x, o, axis=(0, 1)), [A])

@@ -1,12 +1,14 @@
 """NumPy's own value on unusual arguments, and whatever has a value pulls back or is refused by name."""
 
 import itertools
+import re
 import warnings
 
 import numpy as np
 import pytest
 
 import autodiff as ad
+from autodiff import dispatch
 from nn import functional as F
 
 rng = np.random.default_rng(5)
@@ -234,6 +236,56 @@ def test_writing_in_corners():
         assert function(ad.tensor(np.ones((2, 0)), requires_grad=True), dim=1).shape == (2, 0)
 
 
+@pytest.mark.parametrize("function", dispatch.constant_functions, ids=lambda f: f.__name__)
+def test_what_counts_as_constant_has_no_slope(function):
+    if function is np.empty_like:
+        return
+    first, second = [[rng.uniform(0.2, 0.8, shape) for shape in ((5,), (3, 3))] for _ in range(2)]
+    points = [[a] for a in first], [[a, b] for a in (*first, np.zeros(5)) for b in second]
+    for args in itertools.chain(*points):
+        for place in range(len(args)):
+            moved = [a + 1e-9 * (i == place) for i, a in enumerate(args)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    ends = parts(function(*args)), parts(function(*moved))
+                except Exception:  # NumPy refuses these arguments
+                    continue
+            if args[place].any():  # not at the jump
+                for a, b in zip(*ends, strict=True):
+                    assert np.asarray(a).dtype.kind not in "fc" or np.array_equal(a, b, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values")
+@pytest.mark.parametrize("casting", [None, "no", "equiv", "safe", "same_kind", "unsafe"])
+@pytest.mark.parametrize("dtype", [None, np.float32, np.complex128, int])
+def test_casting_is_numpys(casting, dtype):
+    given = {k: v for k, v in (("casting", casting), ("dtype", dtype)) if v is not None}
+    for f in (
+        lambda x: np.add(x, 2.5, **given),
+        lambda x: np.add(x, np.float32(2.5), **given),
+        lambda x: np.multiply(x * (1 + 1j), x, **given),
+        lambda x: np.matmul(x, x, **given),
+        lambda x: np.sqrt(x, **given),
+    ):
+        same(f, np.array([1.0, 2.0]))
+        try:
+            f(np.array([1.0, 2.0]))
+        except TypeError as refusal:
+            with pytest.raises(TypeError, match=re.escape(str(refusal))):
+                f(ad.tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_inputs_are_broadcast_to_out():
+    x, out = ad.tensor([1.0, 2.0], requires_grad=True), ad.tensor(np.zeros((3, 2)))
+    np.multiply(x, x, out=out)
+    out.sum().backward()
+    np.testing.assert_array_equal(out.data, [[1.0, 4.0]] * 3)
+    np.testing.assert_array_equal(x.grad, [6.0, 12.0])
+    with pytest.raises(ad.ShapeError, match=r"np\.multiply"):
+        np.multiply(x, x, out=ad.tensor(np.zeros((2, 3))))
+
+
 @pytest.mark.parametrize(
     "f",
     [
@@ -245,6 +297,7 @@ def test_writing_in_corners():
         lambda x: np.linalg.norm(x[:0], np.inf),
         lambda x: np.linalg.norm(x[:0].reshape(2, 0), np.inf),
         lambda x: np.linalg.tensorsolve(x[:0].reshape(0, 0), x[:0]),
+        lambda x: np.vander(x.astype(np.float32)),
     ],
 )
 def test_corners_of_numbers_and_of_nothing(f):
