@@ -61,8 +61,11 @@ def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
     return [value] * groups
 
 
-def _has_momentum(optimizer: Any) -> bool:
-    return not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0])
+def _need_momentum(name: str, optimizer: Any) -> None:
+    check(
+        not {"betas", "momentum"}.isdisjoint(optimizer.param_groups[0]),
+        f"{name}: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
+    )
 
 
 def _set_momentum(group: dict[str, Any], value: float) -> None:
@@ -607,10 +610,7 @@ class CyclicLR(Schedule):
         self.base_momentums = per_group("CyclicLR base_momentum", optimizer, base_momentum)
         self.max_momentums = per_group("CyclicLR max_momentum", optimizer, max_momentum)
         if cycle_momentum:
-            name = type(optimizer).__name__
-            check(
-                _has_momentum(optimizer), f"CyclicLR: {name} has neither momentum nor betas; pass cycle_momentum=False"
-            )
+            _need_momentum("CyclicLR", optimizer)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = lows
 
@@ -721,10 +721,7 @@ class OneCycleLR(Schedule):
                 group["max_lr"] = top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         if cycle_momentum:
-            check(
-                _has_momentum(optimizer),
-                f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False",
-            )
+            _need_momentum("OneCycleLR", optimizer)
             highs, lows = (
                 per_group("max_momentum", optimizer, max_momentum),
                 per_group("base_momentum", optimizer, base_momentum),
@@ -761,7 +758,39 @@ class OneCycleLR(Schedule):
         return rates
 
 
-class SequentialLR(Schedule):
+class _Several(Schedule):
+    """One that hands on to schedules of one optimiser, which step without a metric."""
+
+    _not_saved = ("optimizer", "_schedulers")
+    _schedulers: Sequence[Schedule]
+
+    def _hold(self, schedulers: Sequence[Any], optimizer: Any) -> None:
+        check(bool(schedulers), f"{self._name}: needs at least one schedule")
+        self._attach(schedulers[0].optimizer if optimizer is None else optimizer)
+        for i, schedule in enumerate(schedulers):
+            fits, kind = isinstance(schedule, Schedule), type(schedule).__name__
+            check(
+                fits and not isinstance(schedule, ReduceLROnPlateau),
+                f"{self._name}: number {i} is a {kind}; it needs schedules that step without a metric",
+            )
+            check(schedule.optimizer is self.optimizer, f"{self._name}: number {i} belongs to another optimizer")
+        self._schedulers = schedulers
+
+    def state_dict(self) -> dict[str, object]:
+        """Its own state and that of its schedules."""
+        return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        parts: Any = state_dict.get("_schedulers", [])
+        held = self._schedulers
+        check(len(parts) == len(held), f"{self._name}: state of {len(parts)} schedules for {len(held)}")
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
+        for schedule, part in zip(held, parts, strict=True):
+            schedule.load_state_dict(part)
+
+
+class SequentialLR(_Several):
     """One schedule after another: each begins anew at its milestone.
 
     Parameters
@@ -788,14 +817,11 @@ class SequentialLR(Schedule):
     [0.5, 0.75, 1.0, 0.1]
     """
 
-    _not_saved = ("optimizer", "_schedulers")
-
     def __init__(
         self, optimizer: HasGroups, schedulers: Sequence[Schedule], milestones: list[int], last_epoch: int = -1
     ) -> None:
         self._attach(optimizer)
-        check(bool(schedulers), "SequentialLR: needs at least one schedule")
-        _check_parts("SequentialLR", optimizer, schedulers)
+        self._hold(schedulers, optimizer)
         check(
             not any(isinstance(schedule, ChainedScheduler) for schedule in schedulers),
             "SequentialLR: a ChainedScheduler does not begin anew; chain sequences instead",
@@ -804,7 +830,6 @@ class SequentialLR(Schedule):
             len(milestones) == len(schedulers) - 1,
             f"SequentialLR: {len(schedulers)} schedules need {len(schedulers) - 1} milestones, got {len(milestones)}",
         )
-        self._schedulers = schedulers
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1
         # Making the schedules has set rates already; begin again, with the first alone.
@@ -833,16 +858,8 @@ class SequentialLR(Schedule):
             schedule.step()
         self._last_lr = schedule.get_last_lr()
 
-    def state_dict(self) -> dict[str, object]:
-        """Its own state and that of its schedules."""
-        return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
 
-    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        _load_parts(self, super().load_state_dict, state_dict)
-
-
-class ChainedScheduler(Schedule):
+class ChainedScheduler(_Several):
     """Several schedules that all step at every step.
 
     Parameters
@@ -865,13 +882,8 @@ class ChainedScheduler(Schedule):
     [0.5, 0.25, 0.25]
     """
 
-    _not_saved = ("optimizer", "_schedulers")
-
     def __init__(self, schedulers: Sequence[Schedule], optimizer: HasGroups | None = None) -> None:
-        check(bool(schedulers), "ChainedScheduler: needs at least one schedule")
-        self._attach(schedulers[0].optimizer if optimizer is None else optimizer)
-        _check_parts("ChainedScheduler", self.optimizer, schedulers)
-        self._schedulers = list(schedulers)
+        self._hold(list(schedulers), optimizer)
         self._last_lr = self._rates()
 
     @property
@@ -884,29 +896,6 @@ class ChainedScheduler(Schedule):
         for schedule in self._schedulers:
             schedule.step()
         self._last_lr = self._rates()
-
-    def state_dict(self) -> dict[str, object]:
-        """Its own state and that of its schedules."""
-        return {**super().state_dict(), "_schedulers": [schedule.state_dict() for schedule in self._schedulers]}
-
-    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        _load_parts(self, super().load_state_dict, state_dict)
-
-
-def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
-    for i, schedule in enumerate(schedulers):
-        fits = isinstance(schedule, Schedule) and not isinstance(schedule, ReduceLROnPlateau)
-        check(fits, f"{name}: number {i} is a {type(schedule).__name__}; it needs schedules that step without a metric")
-        check(schedule.optimizer is optimizer, f"{name}: number {i} belongs to another optimizer")
-
-
-def _load_parts(whole: Any, load: Callable[[dict[str, Any]], None], state_dict: Any) -> None:
-    parts, held = state_dict.get("_schedulers", []), whole._schedulers
-    check(len(parts) == len(held), f"{whole._name}: state of {len(parts)} schedules for {len(held)}")
-    load({key: value for key, value in state_dict.items() if key != "_schedulers"})
-    for schedule, part in zip(held, parts, strict=True):
-        schedule.load_state_dict(part)
 
 
 class ReduceLROnPlateau(Schedule):
