@@ -9,6 +9,7 @@ was not.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -16,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
@@ -47,6 +49,8 @@ __all__ = ["RateSearch", "Trainer"]
 
 
 Given = TypeVar("Given", covariant=True)
+# How far a run has come; a checkpoint has them without the underscore.
+_PROGRESS = ("epoch", "step", "_next", "_epoch_steps", "_seen", "_correct", "_best", "_since_best", "_stopped")
 
 
 class _Layer(Protocol):
@@ -565,12 +569,10 @@ class Trainer(Generic[Net]):
         if self.training_step is not None:
             raise ArgumentError("evaluate: a training_step tells no loss of data that are held out; use callbacks")
         held, self.model = self.model, self._judged()
-        was_training = getattr(self.model, "training", False)
         total, count, correct, judged = 0.0, 0, 0, 0
         classes = True
         try:
-            self.model.eval()
-            with no_grad():
+            with _evaluating(self.model):
                 for batch in self._pieces(data, batch_size):
                     n = size_of(batch)
                     loss, scores, targets = self._loss_of(batch)
@@ -580,7 +582,6 @@ class Trainer(Generic[Net]):
                     classes = hits is not None
                     hit, of = hits or (0, 0)
                     correct, judged = correct + hit, judged + of
-            self.model.train(was_training)
         finally:
             self.model = held
         if not count:
@@ -626,13 +627,9 @@ class Trainer(Generic[Net]):
         """
         model, found = self._judged(), []
         ready = Batches.fits(inputs)
-        was_training = getattr(model, "training", False)
-        model.eval()
-        with no_grad():
+        with _evaluating(model):
             for batch in self._pieces(inputs, batch_size):
-                out = call(model, batch[0] if ready and isinstance(batch, tuple | list) else batch)
-                found.append(out)
-        model.train(was_training)
+                found.append(call(model, batch[0] if ready and isinstance(batch, tuple | list) else batch))
         if not found:
             raise ArgumentError("predict: the inputs are empty")
         return _joined(found)
@@ -762,15 +759,7 @@ class Trainer(Generic[Net]):
         masks = {key: generator_state(module.generator) for key, module in self._generators()}
         meta = {
             "facts": self._facts,
-            "epoch": self.epoch,
-            "step": self.step,
-            "next": self._next,
-            "epoch_steps": self._epoch_steps,
-            "seen": self._seen,
-            "correct": self._correct,
-            "best": self._best,
-            "since_best": self._since_best,
-            "stopped": self._stopped,
+            **{name.lstrip("_"): getattr(self, name) for name in _PROGRESS},
             "history": dataclasses.asdict(self.history),
             "optimizer": {"state": counts, "param_groups": optimizer["param_groups"]},
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
@@ -822,14 +811,8 @@ class Trainer(Generic[Net]):
             set_generator_state(self.generator, meta["generator"])
             for key, saved in masks.items():
                 set_generator_state(modules[key].generator, saved)
-            self.epoch, self.step, self._next, self._epoch_steps = (
-                meta["epoch"],
-                meta["step"],
-                meta["next"],
-                meta["epoch_steps"],
-            )
-            self._seen, self._correct = meta["seen"], meta["correct"]
-            self._best, self._since_best, self._stopped = meta["best"], meta["since_best"], meta["stopped"]
+            for name in _PROGRESS:
+                setattr(self, name, meta[name.lstrip("_")])
         except (KeyError, TypeError, IndexError) as error:
             raise ArgumentError(f"{path} is no checkpoint of a Trainer: {type(error).__name__} {error}") from error
         if self.averaged is not None:
@@ -849,7 +832,9 @@ class Trainer(Generic[Net]):
         if self.loss is None:
             return held
         inputs, (targets, *_) = parts_of(held)
-        scores = self._scores(rows(inputs, slice(0, 1)))
+        # If the data do not fit the model, it says so of one example, before training.
+        with _evaluating(self.model):
+            scores = call(self.model, rows(inputs, slice(0, 1)))
         if not isinstance(targets, np.ndarray):
             return held
         axis = _class_axis(scores, targets[:1], self.loss)
@@ -865,21 +850,23 @@ class Trainer(Generic[Net]):
                 )
         return held
 
-    def _scores(self, inputs: Any) -> Any:
-        """What the model says of one example, without training on it: if the data do not fit the model, it says so
-        here.
-        """
-        was_training = getattr(self.model, "training", False)
-        self.model.eval()
-        with no_grad():
-            scores = call(self.model, inputs)
-        self.model.train(was_training)
-        return scores
-
     def _bar(self, total: int | None) -> Any:
         if not self.progress or (self._team is not None and self._team.rank):
-            return _NoBar()
+            ignored = lambda *args, **told: None
+            return SimpleNamespace(update=ignored, set_postfix=ignored, close=ignored)
         return require("tqdm.auto").tqdm(total=total, initial=self.step, unit="step", dynamic_ncols=True)
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation behaviour without recording; the model is then in the mode that it was in."""
+    was_training = getattr(model, "training", False)
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -1025,16 +1012,3 @@ class RateSearch:
         if path is not None:
             save_figure(drawn, path)
         return drawn
-
-
-class _NoBar:
-    """Stands in for the progress bar where none is wanted."""
-
-    def update(self, n: int) -> None:
-        pass
-
-    def set_postfix(self, **values: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

@@ -440,6 +440,18 @@ def test_a_loss_that_is_no_scalar_tensor_is_refused_with_what_it_gave(loss):
         trainer.fit((x, y), epochs=1)
 
 
+@pytest.mark.parametrize("ask", [lambda t, x: t.predict(x), lambda t, x: t.evaluate((x, np.zeros(len(x), int)))])
+def test_a_model_that_fails_on_the_data_is_in_training_as_before(ask):
+    t = trainer(network())
+    for x in (np.ones((4, 5), np.float32), np.ones((4, 7), np.float32)):
+        if x.shape[1] == 5:
+            ask(t, x)
+        else:
+            with pytest.raises(ShapeError):
+                ask(t, x)
+        assert t.model.training
+
+
 def test_predictions_keep_the_models_tuples_and_dicts():
     x, _, net = small()
 
