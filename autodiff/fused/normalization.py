@@ -17,7 +17,7 @@ from autodiff.fused import statistics as st
 from autodiff.fused.common import column_products, column_sums, number
 from autodiff.kernels import LEAST_OF_MANY, adapters, either, either_backward
 
-__all__ = ["batch_norm", "batch_norm_backward_staged", "batch_norm_inference", "layer_norm"]
+__all__ = ["batch_norm", "batch_norm_inference", "layer_norm"]
 
 
 # --- batch normalisation ----------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def batch_norm_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: flo
 
 
 def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
-    """The simplified form; ``batch_norm_backward_staged`` derives the same stage by stage.
+    """The simplified form; docs/derivations.md has it path by path.
 
     Per channel, with all sums over its m values, ``h = w g`` (x's shape), ``c = x - mu`` (x's shape) and ``xhat = s
     c``:
@@ -107,61 +107,6 @@ def batch_norm_backward(g: Any, residuals: Any, needs: tuple[bool, ...]) -> tupl
     if needs[0]:
         m = number(st.count(g), scale.dtype)
         dx = st.through_channels(g, centred, dweight * scale / m, dbias / m, stretch)
-    return dx, dweight, dbias
-
-
-def batch_norm_backward_staged(g: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> tuple[Any, Any, Any]:
-    """The same gradient by the chain rule through each stage of the graph; kept as the documented derivation and used
-    by tests.
-
-    Stages of the forward pass, statistics over the m values of a channel, shapes (C,) unless said:
-
-    1. ``mu = mean(x)``
-    2. ``c = x - mu`` (x's shape)
-    3. ``q = c^2`` (x's shape)
-    4. ``v = mean(q)``
-    5. ``r = sqrt(v + eps)``
-    6. ``s = 1 / r``
-    7. ``xhat = c s`` (x's shape)
-    8. ``z = w xhat`` (x's shape)
-    9. ``y = z + b`` (x's shape)
-
-    Returns
-    -------
-    dx, dweight, dbias
-        Of the shapes of x, (C,) and (C,); the latter also where weight or bias is None.
-    """
-    axes, m, ndim = (0, *range(2, x.ndim)), st.count(x), x.ndim
-
-    def along(vector: Any) -> Any:
-        return st.along_channels(vector, ndim)
-
-    def total(array: Any) -> Any:
-        return np.sum(array, axis=axes)
-
-    w = np.ones(x.shape[1], x.dtype) if weight is None else weight
-    # forward, keeping every stage
-    mu = total(x) / m
-    c = x - along(mu)
-    q = c * c
-    v = total(q) / m
-    r = np.sqrt(v + eps)
-    s = 1 / r
-    xhat = c * along(s)
-    # backward, last stage first; d<name> is the gradient with respect to <name> and has its shape
-    dbias = total(g)  # 9: y = z + b
-    dz = g
-    dweight = total(dz * xhat)  # 8: z = w xhat
-    dxhat = dz * along(w)
-    dc = dxhat * along(s)  # 7: xhat = c s
-    ds = total(dxhat * c)
-    dr = -ds / (r * r)  # 6: s = 1 / r
-    dv = dr / (2 * r)  # 5: r = sqrt(v + eps)
-    dq = np.broadcast_to(along(dv) / m, x.shape)  # 4: v = mean(q)
-    dc = dc + dq * 2 * c  # 3: q = c^2; c was used twice, so its gradients add
-    dx = dc.copy()  # 2: c = x - mu
-    dmu = -total(dc)
-    dx += along(dmu) / m  # 1: mu = mean(x)
     return dx, dweight, dbias
 
 
