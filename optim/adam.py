@@ -67,7 +67,7 @@ class Adam(Optimizer):
             return False
         numbers = np.array((*_constants(group), *self._rates(group, turn)), p.dtype)
         try:
-            kernels.run("adam_in_place", size, size, p, g, *slots, numbers)
+            kernels.run("adam", size, size, p, g, *slots, numbers)
         except kernels.KernelFailure:
             return False
         return True

@@ -16,7 +16,6 @@ from autodiff.kernels.threads import kernel
 
 __all__ = [
     "adam",
-    "adam_in_place",
     "add_by_row",
     "batch_norm_columns_backward",
     "batch_norm_columns_forward",
@@ -723,24 +722,11 @@ def _adam_entry(p, g, m, v, sign, decay, l2, first, keep, second, eps, rate):  #
 
 
 @kernel(fastmath={"contract"})
-def adam(start, stop, p, g, m, v, out, numbers):  # type: ignore[no-untyped-def]
-    """One step of Adam: ``m`` and ``v`` in place, ``out = decay p - rate m / (sqrt(v) + eps)``, with ``sign g + l2 p``
-    as gradient.
+def adam(start, stop, p, g, m, v, numbers):  # type: ignore[no-untyped-def]
+    """One step of Adam, in place: ``p = decay p - rate m / (sqrt(v) + eps)``, with ``sign g + l2 p`` as gradient.
 
     ``numbers`` are sign, decay, l2, 1 - beta1, beta2, 1 - beta2, eps and rate, the last two with the correction of v in
     them: one array, since every argument of its own costs the call time.
-    """
-    p, g, m, v, out = p[start:stop], g[start:stop], m[start:stop], v[start:stop], out[start:stop]
-    sign, decay, l2, first = numbers[0], numbers[1], numbers[2], numbers[3]
-    keep, second, eps, rate = numbers[4], numbers[5], numbers[6], numbers[7]
-    for i in range(p.size):
-        out[i], m[i], v[i] = _adam_entry(p[i], g[i], m[i], v[i], sign, decay, l2, first, keep, second, eps, rate)
-
-
-@kernel(fastmath={"contract"})
-def adam_in_place(start, stop, p, g, m, v, numbers):  # type: ignore[no-untyped-def]
-    """The same with the new parameters over the old ones: two names for one array would be taken for a dependence, and
-    nothing be vectorised.
     """
     p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]
     sign, decay, l2, first = numbers[0], numbers[1], numbers[2], numbers[3]
