@@ -231,7 +231,44 @@ class _Recurrent(Module):
         return ", ".join(words)
 
 
-class RNN(_Recurrent):
+class _OneState(_Recurrent):
+    """RNN and GRU, whose state is h alone."""
+
+    @overload
+    def forward(
+        self, input: ArrayLike, hx: ArrayLike | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def forward(self, input: PackedSequence, hx: ArrayLike | None = None) -> tuple[PackedSequence, Tensor]: ...
+    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
+        """Run over time.
+
+        Parameters
+        ----------
+        input : (T, N, input_size), (N, T, input_size) with ``batch_first``, (T, input_size), or a PackedSequence
+            Of a :class:`nn.utils.rnn.PackedSequence` the output is one, too.
+        hx : (num_layers * directions, N, hidden_size), optional
+            Initial states; default zeros.
+        lengths : int, (N,), optional
+            How many times of each sequence are there; what stands after is not read: packed sequences without packing.
+
+        Returns
+        -------
+        output : Tensor, (T, N, directions * hidden_size)
+            States of the last layer at every time; zeros after a sequence's end.
+        h_n : Tensor, (num_layers * directions, N, hidden_size)
+            States after each sequence's last time (first, for the reverse direction).
+
+        Raises
+        ------
+        ShapeError, ArgumentError
+            If shapes or lengths do not fit.
+        """
+        out, (h,) = self._run(input, [hx], lengths)
+        return out, h
+
+
+class RNN(_OneState):
     """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, in one or several layers (Elman 1990, doi
     10.1207/s15516709cog1402_1).
 
@@ -290,39 +327,6 @@ class RNN(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
         )
         self.nonlinearity = nonlinearity
-
-    @overload
-    def forward(
-        self, input: ArrayLike, hx: ArrayLike | None = None, lengths: ArrayLike | None = None
-    ) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def forward(self, input: PackedSequence, hx: ArrayLike | None = None) -> tuple[PackedSequence, Tensor]: ...
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
-        """Run over time.
-
-        Parameters
-        ----------
-        input : (T, N, input_size), (N, T, input_size) with ``batch_first``, (T, input_size), or a PackedSequence
-            Of a :class:`nn.utils.rnn.PackedSequence` the output is one, too.
-        hx : (num_layers * directions, N, hidden_size), optional
-            Initial states; default zeros.
-        lengths : int, (N,), optional
-            How many times of each sequence are there; what stands after is not read: packed sequences without packing.
-
-        Returns
-        -------
-        output : Tensor, (T, N, directions * hidden_size)
-            States of the last layer at every time; zeros after a sequence's end.
-        h_n : Tensor, (num_layers * directions, N, hidden_size)
-            States after each sequence's last time (first, for the reverse direction).
-
-        Raises
-        ------
-        ShapeError, ArgumentError
-            If shapes or lengths do not fit.
-        """
-        out, (h,) = self._run(input, [hx], lengths)
-        return out, h
 
     def _pass(
         self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any
@@ -400,7 +404,7 @@ class LSTM(_Recurrent):
         return out, [cell]
 
 
-class GRU(_Recurrent):
+class GRU(_OneState):
     """Gated recurrent unit: ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))`` and gates r,
     z.
 
@@ -439,17 +443,6 @@ class GRU(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, dtype, generator
         )
-
-    @overload
-    def forward(
-        self, input: ArrayLike, hx: ArrayLike | None = None, lengths: ArrayLike | None = None
-    ) -> tuple[Tensor, Tensor]: ...
-    @overload
-    def forward(self, input: PackedSequence, hx: ArrayLike | None = None) -> tuple[PackedSequence, Tensor]: ...
-    def forward(self, input: Any, hx: Any = None, lengths: Any = None) -> Any:
-        """Run over time; see :meth:`RNN.forward`."""
-        out, (h,) = self._run(input, [hx], lengths)
-        return out, h
 
     def _pass(
         self, x: Tensor, states: list[Any], parameters: tuple[Any, ...], reverse: bool, valid: Any

@@ -14,7 +14,7 @@ from autodiff.dispatch import holds_tensor
 from autodiff.docstrings import of_axes
 from autodiff.ops.common import real_numbers
 
-__all__ = ["as_input", "as_real", "as_tensor", "batched", "equal_shapes", "for_axes", "reduced", "weighted"]
+__all__ = ["alike", "as_input", "as_real", "as_tensor", "batched", "equal_shapes", "for_axes", "reduced", "weighted"]
 
 
 def as_input(x: Any) -> Any:
@@ -72,6 +72,16 @@ def equal_shapes(name: str, **arrays: Any) -> None:
         raise ShapeError(
             f"{name}: " + ", ".join(f"{key} of shape {shape}" for key, shape in shapes.items()) + "; they must be equal"
         )
+
+
+def alike(name: str, input: Any, target: Any, real: bool = False) -> tuple[Tensor, Tensor]:
+    """A prediction and its target, of one shape; the target's integers take the prediction's dtype."""
+    x = as_tensor(input)
+    t = as_tensor(target, x)
+    if real:
+        real_numbers(name, x, t)
+    equal_shapes(name, input=x, target=t)
+    return x, t
 
 
 def reduced(losses: Any, reduction: str, name: str, divisor: Any = None) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.ops.common import real_numbers
-from nn.functional.common import as_tensor, equal_shapes, reduced, weighted
+from nn.functional.common import alike, as_tensor, equal_shapes, reduced, weighted
 
 __all__ = [
     "cosine_similarity",
@@ -24,9 +24,7 @@ __all__ = [
 
 
 def _difference(name: str, input: Any, target: Any) -> Tensor:
-    x = as_tensor(input)
-    y = as_tensor(target, x)
-    equal_shapes(name, input=x, target=y)
+    x, y = alike(name, input, target)
     return x - y  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.fused.losses import check_classification, class_rows, picked
 from autodiff.ops.common import real_numbers
 from nn.functional.activation import logsigmoid
-from nn.functional.common import as_input, as_tensor, equal_shapes, reduced
+from nn.functional.common import alike, as_input, as_tensor, reduced
 
 __all__ = [
     "binary_cross_entropy",
@@ -119,9 +119,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     >>> binary_cross_entropy([0.5, 1.0, 0.0], [1.0, 1.0, 1.0], reduction="none").data
     array([  0.69314718,   0.        , 100.        ])
     """
-    x = as_tensor(input)
-    t = as_tensor(target, x)
-    equal_shapes("binary_cross_entropy", input=x, target=t)
+    x, t = alike("binary_cross_entropy", input, target)
     bare = x._array
     if not ((bare >= 0) & (bare <= 1) | np.isnan(bare)).all():
         raise ArgumentError(
@@ -156,9 +154,7 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([0.0, -1e4], [1.0, 1.0], reduction="none").data
     array([6.93147181e-01, 1.00000000e+04])
     """
-    x = as_tensor(input)
-    t = as_tensor(target, x)
-    equal_shapes("binary_cross_entropy_with_logits", input=x, target=t)
+    x, t = alike("binary_cross_entropy_with_logits", input, target)
     if pos_weight is None:
         losses = fused.bernoulli_logits.function(x, t)
     else:
@@ -193,10 +189,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     >>> round(kl_div(np.log([[0.5, 0.5]]), [[1.0, 0.0]], "batchmean").item(), 6)
     0.693147
     """
-    x = as_tensor(input)
-    t = as_tensor(target, x)
-    equal_shapes("kl_div", input=x, target=t)
-    real_numbers("kl_div", x, t)
+    x, t = alike("kl_div", input, target, real=True)
     if log_target:
         losses = np.exp(t) * (t - x)
     else:
@@ -237,10 +230,8 @@ def gaussian_nll_loss(
     >>> gaussian_nll_loss([1.0], [3.0], [1.0]).item()
     2.0
     """
-    x = as_tensor(input)
-    t = as_tensor(target, x)
-    equal_shapes("gaussian_nll_loss", input=x, target=t)
-    real_numbers("gaussian_nll_loss", x, t, var)
+    x, t = alike("gaussian_nll_loss", input, target, real=True)
+    real_numbers("gaussian_nll_loss", var)
     v = as_tensor(var)
     if not isinstance(var, (int, float)) and v.shape != x.shape:
         if v.shape == x.shape[:-1]:
@@ -283,10 +274,7 @@ def poisson_nll_loss(
     >>> poisson_nll_loss([0.0], [2.0]).item()
     1.0
     """
-    x = as_tensor(input)
-    t = as_tensor(target, x)
-    equal_shapes("poisson_nll_loss", input=x, target=t)
-    real_numbers("poisson_nll_loss", x, t)
+    x, t = alike("poisson_nll_loss", input, target, real=True)
     losses = np.exp(x) - t * x if log_input else x - t * np.log(x + eps)
     if full:
         some = t > 1

@@ -11,7 +11,7 @@ import numpy as np
 from autodiff import Tensor, fused
 from autodiff.core.errors import ArgumentError, ShapeError
 from nn.functional.activation import logsigmoid
-from nn.functional.common import as_input, as_real, equal_shapes, reduced
+from nn.functional.common import alike, as_input, as_real, equal_shapes, reduced
 from nn.functional.distance_loss import pairwise_distance
 
 __all__ = [
@@ -113,9 +113,7 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
     >>> soft_margin_loss([1e4, -1e4], [1, 1], "none").data
     array([   -0., 10000.])
     """
-    x = as_real("soft_margin_loss", input)
-    y = as_real("soft_margin_loss", target, x)
-    equal_shapes("soft_margin_loss", input=x, target=y)
+    x, y = alike("soft_margin_loss", input, target, real=True)
     return reduced(-logsigmoid(x * y), reduction, "soft_margin_loss")
 
 
@@ -266,9 +264,7 @@ def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, red
     >>> round(multilabel_soft_margin_loss([[0.0, 1e4]], [[1, 1]]).item(), 6)
     0.346574
     """
-    x = as_real("multilabel_soft_margin_loss", input)
-    y = as_real("multilabel_soft_margin_loss", target, x)
-    equal_shapes("multilabel_soft_margin_loss", input=x, target=y)
+    x, y = alike("multilabel_soft_margin_loss", input, target, real=True)
     losses = -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
     if weight is not None:
         losses = losses * as_input(weight)
