@@ -16,7 +16,20 @@ from optim.optimizer import BETAS, NON_NEGATIVE, Group, Optimizer, Parameters, d
 __all__ = ["Adam", "AdamW", "SparseAdam"]
 
 
-class Adam(Optimizer):
+class WithMoments(Optimizer):
+    """What Adam and its relatives have in common: options, and running means of gradients and of their squares."""
+
+    params: Parameters
+    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
+    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
+    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
+    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+
+class Adam(WithMoments):
     """Adam: steps along a running mean of gradients, divided by the root of a running mean of their squares.
 
     With gradient ``g`` (plus ``weight_decay * p``)::
@@ -40,11 +53,6 @@ class Adam(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Parameters
-    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
-    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
-    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
-    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     amsgrad: bool = option(default=False)
     maximize: bool = option(default=False, kw_only=True)
     decoupled_weight_decay: bool = option(default=False, kw_only=True)

@@ -9,23 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from optim.adam import WithMoments
 from optim.flat import Array, State
-from optim.optimizer import (
-    BETAS,
-    NON_NEGATIVE,
-    Group,
-    Optimizer,
-    Parameters,
-    averaged,
-    averaged_square,
-    decayed,
-    option,
-)
+from optim.optimizer import NON_NEGATIVE, Group, averaged, averaged_square, decayed, option
 
 __all__ = ["Adamax", "NAdam", "RAdam"]
 
 
-class NAdam(Optimizer):
+class NAdam(WithMoments):
     """Adam with Nesterov's momentum: the step looks ahead along the mean.
 
     With gradient ``g`` and ``mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)``, whose product so far is ``P``::
@@ -41,19 +32,12 @@ class NAdam(Optimizer):
 
     _example = ("lr=0.5", "array([3.4718])")
 
-    params: Parameters
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
-    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
-    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
-    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     momentum_decay: float = option(default=4e-3, allowed=NON_NEGATIVE)
     decoupled_weight_decay: bool = option(default=False)
     maximize: bool = option(default=False, kw_only=True)
 
     _counters: ClassVar[dict[str, type]] = {"step": int, "mu_product": float}
-
-    def _slots(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
 
     def _begin(self, group: Group, states: list[State]) -> list[Any]:
         steps, turns = super()._begin(group, states), []
@@ -80,7 +64,7 @@ class NAdam(Optimizer):
             np.subtract(p, temporary, p)
 
 
-class RAdam(Optimizer):
+class RAdam(WithMoments):
     """Adam whose first steps, while the mean square is still uncertain, go along the mean alone.
 
     With ``rho = 2 / (1 - beta2) - 1`` and ``rho_t = rho - 2 t beta2^t / (1 - beta2^t)``, a step is Adam's times
@@ -94,16 +78,8 @@ class RAdam(Optimizer):
 
     _example = ("lr=0.5", "array([0.])")
 
-    params: Parameters
-    lr: float = option(default=1e-3, allowed=NON_NEGATIVE)
-    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
-    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
-    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     decoupled_weight_decay: bool = option(default=False)
     maximize: bool = option(default=False, kw_only=True)
-
-    def _slots(self, group: Group) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
 
     def _update(self, group: Group, turn: Any, p: Array, g: Array, slots: list[Array], scratch: list[Array]) -> None:
         (mean, square), (_, temporary, divisor) = slots, scratch
@@ -125,7 +101,7 @@ class RAdam(Optimizer):
         np.subtract(p, temporary, p)
 
 
-class Adamax(Optimizer):
+class Adamax(WithMoments):
     """Adam with the largest gradient, slowly forgotten, in place of the root of the mean square.
 
     ::
@@ -141,11 +117,7 @@ class Adamax(Optimizer):
 
     _example = ("lr=0.5", "array([3.5])")
 
-    params: Parameters
     lr: float = option(default=2e-3, allowed=NON_NEGATIVE)
-    betas: tuple[float, float] = option(default=(0.9, 0.999), allowed=BETAS)
-    eps: float = option(default=1e-8, allowed=NON_NEGATIVE)
-    weight_decay: float = option(default=0, allowed=NON_NEGATIVE)
     maximize: bool = option(default=False, kw_only=True)
 
     def _slots(self, group: Group) -> tuple[str, ...]:
