@@ -246,7 +246,7 @@ NO_SPEED = {
     "compiler/emit.py": "bytes of which a name is let go of after its last use",
     "compiler/follow.py": "how long a traced call may be, and how many entries are prepared at once",
     "compiler/layout.py": "bytes to which memory is aligned",
-    "compiler/passes/fusion.py": "how many steps a chain may have, and how far ahead they are looked for",
+    "compiler/passes/chains.py": "how many steps a chain may have, and how far ahead they are looked for",
     "compiler/record.py": "bytes that are held until code is written",
     "compiler/trace.py": "how many results are remembered as nobody else's",
     "files.py": "how much deflation can shrink",

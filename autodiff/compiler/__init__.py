@@ -10,7 +10,8 @@ To prepare is to *record* the NumPy calls (``record.py``, on the stand-ins of ``
 function (``emit.py``) and to *check* that it gives the same bits (``check.py``).
 
 ``jit.py`` is the same under JAX's contract, with ``tracer.py``, and ``guarded.py`` for most calls.
-``scan.py`` records a loop's body (``body.py``) for a native loop (``native.py``) or plan calls (``stepped.py``).
+``scan.py`` records a loop's body (``body.py``) for a native loop or plan calls (``stepped.py``). Machine code, for
+loops and for chains of elementwise calls (``passes/chains.py``), is written in ``native.py`` alone.
 """
 
 from autodiff.compiler.step import Compiled, compile

@@ -16,8 +16,7 @@ import numpy as np
 from autodiff.compiler.layout import LEASED, Buffer, Pool, Scratch, place
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes import strength
-from autodiff.compiler.passes.chains import Chain
-from autodiff.compiler.passes.fusion import fuse
+from autodiff.compiler.passes.chains import Chain, fuse
 from autodiff.compiler.passes.simplify import (
     COPIES,
     EMPTY,
@@ -148,7 +147,7 @@ class Code:
         reduce_strength(listing.ops)
         elide_copies(listing)
         drop(listing)
-        listing.ops = fuse(listing.recorder, listing.ops, listing.outputs, listing.constants, listing.creator)
+        fuse(listing)
         listing.check()
         self.listing = listing
         self.buffers, self.nbytes = place(listing, can_write, 1 << 62 if holds else _LARGE)
@@ -190,7 +189,7 @@ class Code:
         #: After so many lines it is settled that it holds, but for a kernel that fails, which did not while recording.
         self.settled = 0
         dying = self._dying()
-        self.calls = sum(chain.calls - 1 for chain in self.chains)
+        self.calls = 0
         for number, op in enumerate(listing.ops):
             lines += (more := self._line(op))
             self.calls += len(more)

@@ -1,14 +1,18 @@
-"""Chains of elementwise operations: the bits of NumPy's own calls, in blocks and in compiled loops."""
+"""Chains of elementwise operations: native loops that give the bits of NumPy's own calls."""
 
-import importlib.util
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autodiff.compiler.passes.chains import CAST, LOOPS, POINTWISE, Chain, Step, Value
+import autodiff as ad
+from autodiff import kernels
 
-needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="compiled loops need numba")
+pytest.importorskip("numba")
+from autodiff.compiler.native import ORDINARY
+
+RNG = np.random.default_rng(0)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 2.0, 1e-40, -1e-40, 3e38, 1e-310, 88.7, -88.7, 710.0]
 
 
@@ -33,96 +37,127 @@ def alike(a: Any, b: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("ufunc", sorted(POINTWISE, key=lambda f: f.__name__), ids=lambda f: f.__name__)
-def test_a_result_does_not_depend_on_where_in_an_array_its_element_lies(ufunc: Any) -> None:
+@pytest.fixture(autouse=True)
+def always() -> Any:
+    """Chains of any size."""
+    before = kernels.use("numba")
+    yield
+    kernels.use(before)
+
+
+def chained(f: Any, *args: Any) -> Any:
+    """What ``f`` gives under jit, where it is to be one chain or more."""
+    jitted = ad.jit(f)
     with np.errstate(all="ignore"):
-        for dtype in (np.float32, np.float64):
-            if f"{np.dtype(dtype).char * ufunc.nin}->" not in "".join(ufunc.types):
-                dtype = bool
-            n = 331
-            args = [hostile(n, np.float64, seed).astype(dtype) for seed in range(ufunc.nin)]
-            if ufunc.nin == 2:
-                args[1][::7] = args[0][::7]  # ties, of zeros of either sign, too
-                args[0][3::11], args[1][3::11] = (0.0, -0.0) if dtype is not bool else (True, False)
-                if ufunc is np.power:
-                    args[1] = np.broadcast_to(np.asarray(2.5, dtype), n)
-            whole = ufunc(*args)
-            for start in (*range(18), 33, 64, 65):
-                for length in (1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 129, 256):
-                    part = slice(start, start + length)
-                    assert alike(ufunc(*(a[part] for a in args)), whole[part]), (dtype, start, length)
-                    into = np.empty(length + 1, whole.dtype)[1:]
-                    assert alike(ufunc(*(a[part] for a in args), out=into), whole[part]), (dtype, start, length)
+        jitted(*args)
+        assert "one native loop" in str(jitted.plans[0])
+        return jitted(*args)
 
 
-@needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_compiled_loops_give_numpys_bits(dtype: Any) -> None:
-    n = 3001
-    x, y = hostile(n, dtype, 1), hostile(n, dtype, 2)
+@pytest.mark.parametrize("ufunc", sorted(ORDINARY, key=lambda f: f.__name__), ids=lambda f: f.__name__)
+def test_a_loop_gives_numpys_bits(ufunc: Any, dtype: Any) -> None:
+    x, y = hostile(3001, dtype, 1), hostile(3001, dtype, 2)
     x[::9], y[::9] = 0.0, -0.0
     x[1::9], y[1::9] = -0.0, 0.0
     y[2::9] = x[2::9]
-    one, two = Value("full", x.dtype), Value("full", x.dtype)
-    flag, bit = np.dtype(bool), Value("number", int, 0)
-    steps = [Step(np.greater, [one, two], Value("computed", flag)), Step(np.less, [two, bit], Value("computed", flag))]
-    first, second = (step.out for step in steps)
-    logical = {
-        np.logical_and,
-        np.logical_or,
-        np.logical_xor,
-        np.logical_not,
-        np.bitwise_and,
-        np.bitwise_or,
-        np.bitwise_xor,
-        np.invert,
-    }
-    for target in LOOPS:
-        if target is CAST:
-            steps.append(
-                Step(CAST, [one], Value("computed", np.dtype(np.float64 if dtype is np.float32 else np.float32)))
-            )
-            steps.append(Step(CAST, [first], Value("computed", x.dtype)))
-        elif target is np.where:
-            steps.append(Step(np.where, [first, one, two], Value("computed", x.dtype)))
-        else:
-            truth = target in logical or not {"ff->?", "f->?"}.isdisjoint(target.types)
-            args = [first, second] if target in logical else [one, two]
-            steps.append(Step(target, args[: target.nin], Value("computed", flag if truth else x.dtype)))
-    steps.append(Step(np.multiply, [first, one], Value("computed", x.dtype)))
-    assert all(step.loop is not None for step in steps)
-    for place, step in enumerate(steps):
-        step.out.place = place
-    outs = [np.empty(n, step.out.dtype) for step in steps]
-    chain = Chain(steps, [one, two], [step.out for step in steps], n, None)
-    chain.compile()
-    assert chain.fused
+    of_truths = ufunc is np.where or "logical" in ufunc.__name__ or "bitwise" in ufunc.__name__ or ufunc is np.invert
+
+    def f(x: Any, y: Any) -> Any:
+        if ufunc is np.where:
+            return np.where(x > y, x, y) * 2
+        args = ((x > y), (y < 0)) if of_truths else (x, y)
+        made = ufunc(*args[: ufunc.nin])
+        return np.where(made, x, y) if made.dtype == bool else np.where(x > 0, made, x)
+
     with np.errstate(all="ignore"):
-        chain(x, y, *outs, *(np.empty(*block) for block in chain.scratch))
-        known = {one: x, two: y}
-        for step, out in zip(steps, outs, strict=True):
-            args = [v.literal if v.kind == "number" else known[v] for v in step.args]
-            known[step.out] = args[0].astype(step.out.dtype) if step.target is CAST else step.target(*args)
-            assert alike(out, known[step.out]), step.target
+        wanted = f(x, y)
+    assert alike(chained(f, x, y), wanted)
 
 
-@needs_numba
+@pytest.mark.parametrize(
+    ("given", "to"), [("f4", "f8"), ("f8", "f4"), ("?", "f4"), ("i8", "f8"), ("i8", "f4"), ("f8", "?")]
+)
+def test_a_cast_gives_numpys_bits(given: str, to: str) -> None:
+    x = (hostile(501, "f8", 3) if given[0] == "f" else RNG.integers(-(2**60), 2**60, 501)).astype(given)
+    f = lambda x: np.where(x.astype(to) != 0, x.astype(to), 1)
+    with np.errstate(all="ignore"):
+        wanted = f(x)
+    assert alike(chained(f, x), wanted)
+
+
 def test_a_product_and_a_sum_are_rounded_one_after_the_other() -> None:
-    rng = np.random.default_rng(0)
-    x, y, z = (rng.standard_normal(4096).astype(np.float32) for _ in range(3))
+    x, y, z = (RNG.standard_normal(4096).astype(np.float32) for _ in range(3))
     exact = (x.astype(np.float64) * y + z).astype(np.float32)
     apart = x * y + z
     assert (exact != apart).any()  # the data tell a contracted operation
-    values = [Value("full", x.dtype) for _ in range(3)]
-    product, total = Value("computed", x.dtype), Value("computed", x.dtype, place=0)
-    chain = Chain(
-        [Step(np.multiply, values[:2], product), Step(np.add, [product, values[2]], total)],
-        values,
-        [total],
-        x.size,
-        None,
-    )
-    chain.compile()
-    out = np.empty_like(x)
-    chain(x, y, z, out, *(np.empty(*block) for block in chain.scratch))
-    assert out.tobytes() == apart.tobytes()
+    assert chained(lambda x, y, z: x * y + z, x, y, z).tobytes() == apart.tobytes()
+
+
+def test_operands_are_broadcast_and_lie_in_any_order() -> None:
+    x, row, column = RNG.normal(size=(7, 5, 3)), RNG.normal(size=3), RNG.normal(size=(5, 1))
+    turned, every, back = RNG.normal(size=(3, 5, 7)).T, RNG.normal(size=(7, 10, 3))[:, ::2], RNG.normal(size=3)[::-1]
+    f = lambda *a: (a[0] * a[1] + a[2] - a[3]) * a[4] / a[5] + a[6] * 0.5
+    args = x, row, column, turned, every, back, np.float64(0.7)
+    assert chained(f, *args).tobytes() == f(*args).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["divide", "over", "invalid"])
+def test_it_warns_and_raises_as_numpy_does(kind: str) -> None:
+    def f(x: Any) -> Any:
+        y = x * 1e200
+        return y * y if kind == "over" else x / (x - 1) if kind == "divide" else (x - 1) / (x * 2 - 2)
+
+    good = np.full(50, 0.5 if kind != "over" else 1e-100)
+    jitted, bad = ad.jit(f), np.array([1.0, *good[1:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jitted(good)
+    assert "one native loop" in str(jitted.plans[0])
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning) as seen:
+            f(bad)
+        with pytest.warns(RuntimeWarning) as ours:
+            jitted(bad)
+        assert [str(w.message) for w in ours] == [str(w.message) for w in seen]
+        with np.errstate(**{kind: "raise"}), pytest.raises(FloatingPointError):
+            jitted(bad)
+        with np.errstate(**{kind: "ignore"}):
+            jitted(bad)
+
+
+@pytest.mark.parametrize("number", [0.5, np.float32(0.5), np.float64(1e-9), 3, 2**70, True])
+def test_numbers_are_read_as_they_come(number: Any) -> None:
+    x = RNG.normal(size=100).astype(np.float32)
+    f = lambda x, c: (x * c + c) - x
+    jitted = ad.jit(f)
+    for c in (number, type(number)(number * 0.75)):
+        assert same_array(jitted(x, c), f(x, c))
+
+
+def same_array(a: Any, b: Any) -> bool:
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def test_calls_that_write_and_views_keep_their_order() -> None:
+    def f(x: Any, y: Any) -> Any:
+        a = x * y + 1
+        first = a[:3] * 2
+        a *= 2
+        b = a - y
+        turned = np.reshape(b, (2, -1)).T * 3
+        b += first.sum()
+        return a, b, first, turned, np.tanh(b) * a
+
+    x, y = RNG.normal(size=(2, 12))
+    for ours, wanted in zip(ad.jit(f)(x, y), f(x, y), strict=True):
+        assert same_array(ours, wanted)
+
+
+def test_a_small_plan_has_no_chains() -> None:
+    kernels.use("auto")
+    jitted = ad.jit(lambda x: x * 2 + 1 - x)
+    jitted(np.ones(1000))
+    assert "native" not in str(jitted.plans[0])
+    jitted(np.ones(1 << 16))
+    assert "one native loop" in str(jitted.plans[-1])
