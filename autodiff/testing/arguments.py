@@ -9,15 +9,16 @@ writes its running mean into a dict must find the same dict each time), and name
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff.core.errors import ArgumentError
+from autodiff.core.pytree import flatten, tree_map
 from autodiff.testing.report import Leaf
 
-__all__ = ["Arguments", "as_array", "outputs_of", "packed", "plain", "unpacked"]
+__all__ = ["Arguments", "as_array", "ascents", "dense", "outputs_of", "packed", "plain", "unpacked"]
 
 
 class _Spot:
@@ -114,35 +115,26 @@ class Arguments:
         originals = self.originals
 
         def renumbered(value: Any) -> Any:
-            if isinstance(value, _Spot):
-                return _Spot(kept.index(value.number)) if value.number in kept else originals[value.number]
-            if isinstance(value, dict):
-                return {key: renumbered(item) for key, item in value.items()}
-            if type(value) in (list, tuple):
-                return type(value)(map(renumbered, value))
-            return value
+            if not isinstance(value, _Spot):
+                return value
+            return _Spot(kept.index(value.number)) if value.number in kept else originals[value.number]
 
-        self._args = [renumbered(a) for a in self._args]
+        self._args = tree_map(renumbered, self._args)
         self.notes += [f"not checked: {self.leaves[i].label} {why}" for i in numbers]
         for values in (self.base, self.leaves, self.originals, self.dtypes):
             values[:] = [values[i] for i in kept]  # type: ignore[index]
 
     def call(self, arrays: Sequence[Any], wrap: Callable[[Any, int], Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments with ``wrap(array, number)`` in the places of the leaves, and fresh copies of all else."""
-        values = arrays if self._plain else [self._shaped(array, number) for number, array in enumerate(arrays)]
+        values = arrays if self._plain else self.values(arrays, wide=False)
         if not self._kwargs and all(type(a) is _Spot for a in self._args):
             return [wrap(values[a.number], a.number) for a in self._args], {}
 
         def filled(value: Any) -> Any:
-            if isinstance(value, _Spot):
-                return wrap(values[value.number], value.number)
-            if isinstance(value, dict):
-                return {key: filled(item) for key, item in value.items()}
-            if type(value) in (list, tuple):
-                return type(value)(map(filled, value))
-            return value.copy() if isinstance(value, np.ndarray) else _copied(value)
+            return wrap(values[value.number], value.number) if isinstance(value, _Spot) else _copied(value)
 
-        return [filled(a) for a in self._args], {key: filled(a) for key, a in self._kwargs.items()}
+        args, kwargs = tree_map(filled, [self._args, self._kwargs])
+        return args, kwargs
 
     @property
     def bare(self) -> bool:
@@ -154,10 +146,14 @@ class Arguments:
         """Whether the leaves are handed on as the real arrays that they are."""
         return not self.narrow and all(dtype.kind == "f" for dtype in self.dtypes)
 
-    def _shaped(self, array: Any, number: int) -> Any:
-        kind = self.dtypes[number]
-        array = unpacked(array) if kind.kind == "c" else array
-        return array.astype(kind) if self.narrow else array
+    def values(self, arrays: Sequence[Any], wide: bool = True) -> list[Any]:
+        """Arrays like the base as what the leaves are, complex numbers where these are; in float64, or not ``wide``, as
+        they come, or in the precision of the leaves themselves, if it is insisted on.
+        """
+        found = [unpacked(a) if kind.kind == "c" else a for a, kind in zip(arrays, self.dtypes, strict=True)]
+        if wide:
+            return [np.asarray(a, np.complex128 if np.iscomplexobj(a) else np.float64) for a in found]
+        return [a.astype(kind) for a, kind in zip(found, self.dtypes, strict=True)] if self.narrow else found
 
     def static(self) -> list[Any]:
         """The arrays among the arguments that are passed on as they are."""
@@ -183,6 +179,8 @@ class Arguments:
 
 def _copied(value: Any) -> Any:
     """A copy of what a call may write into; what cannot be copied is shared."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if callable(value) or isinstance(value, str | bytes | int | float | complex | type(None)):
         return value
     try:
@@ -216,6 +214,17 @@ def plain(g: Any) -> Any:
     return 0.0 if g is None else np.asarray(getattr(g, "data", g) if hasattr(g, "_node") else g)
 
 
+def dense(found: Sequence[Any], base: Sequence[Any]) -> list[Any]:
+    """Gradients as arrays of their own, zeros where there is none."""
+    return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(found, base, strict=True)]
+
+
+def ascents(found: Sequence[Any]) -> list[Any]:
+    """Gradients in JAX's convention as the base is: complex ones packed, along the direction of ascent."""
+    arrays = map(np.asarray, found)
+    return [packed(np.conj(a) if a.dtype.kind == "c" else a.astype(np.float64)) for a in arrays]
+
+
 def packed(array: Any) -> Any:
     """Complex numbers as pairs of real ones along a further last axis."""
     array = np.asarray(array)
@@ -227,13 +236,6 @@ def unpacked(array: Any) -> Any:
     return array[..., 0] + 1j * array[..., 1]
 
 
-def outputs_of(value: Any) -> Iterator[Any]:
+def outputs_of(value: Any) -> list[Any]:
     """The leaves of what a function returns, a tree of dicts, lists and tuples."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from outputs_of(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from outputs_of(item)
-    else:
-        yield value
+    return flatten(value)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, NotDifferentiableError
-from autodiff.testing.arguments import Arguments, outputs_of, packed, plain, unpacked
+from autodiff.testing.arguments import Arguments, outputs_of, packed, plain
 from autodiff.testing.problem import COTANGENT, Problem, Stops, checked
 from autodiff.testing.reference import compare_along
 from autodiff.testing.report import Report
@@ -98,6 +98,14 @@ def check_gradients(
     )  # fmt: skip
 
 
+def _floats(value: Any) -> list[Any]:
+    """The outputs that have a gradient, as Tensors."""
+    from autodiff import Tensor
+
+    outs = [o if isinstance(o, Tensor) else Tensor(o) for o in outputs_of(value)]
+    return [o for o in outs if o.dtype.kind in "fc"]
+
+
 class _Traced(Problem):
     """A function of our Tensors."""
 
@@ -177,9 +185,7 @@ class _Traced(Problem):
 
         args, kwargs = self.arguments.call(arrays[:count], wrap)
         leaves[count:] = self.parameters
-        out = self.f(*args, **kwargs)
-        outs = [o if isinstance(o, Tensor) else Tensor(o) for o in outputs_of(out) if o is not None]
-        return [o for o in outs if o.dtype.kind in "fc"], leaves
+        return _floats(self.f(*args, **kwargs)), leaves
 
     @contextlib.contextmanager
     def _placed(self, arrays: Sequence[Any]) -> Iterator[None]:
@@ -194,17 +200,14 @@ class _Traced(Problem):
                 parameter._rebind(array)
 
     def forward_derivative(self, directions: Sequence[Any]) -> float | None:
-        from autodiff import Tensor, jvp
+        from autodiff import jvp
 
         if self.parameters or any(dtype.kind == "c" for dtype in self.arguments.dtypes):
             return None
 
         def outs(*leaves: Any) -> list[Any]:
             args, kwargs = self.arguments.call(self.base, lambda _, number: leaves[number])
-            found = [
-                o if isinstance(o, Tensor) else Tensor(o) for o in outputs_of(self.f(*args, **kwargs)) if o is not None
-            ]
-            return [o for o in found if o.dtype.kind in "fc"]
+            return _floats(self.f(*args, **kwargs))
 
         try:
             tangents = jvp(outs, self.base, directions)[1]
@@ -239,7 +242,7 @@ class _Traced(Problem):
         with self._placed(arrays):
             leaves, found = self._gradients(arrays, bool(every), moved)
             for order, weights in enumerate(every, 1):
-                pairs = zip(found, self._complex(weights), strict=True)
+                pairs = zip(found, self.arguments.values(weights), strict=True)
                 terms = [(g, w) for g, w in pairs if g is not None and g.requires_grad]
                 if not terms:
                     return [None] * len(leaves)
@@ -265,10 +268,6 @@ class _Traced(Problem):
             None if g is None else packed(np.conj(plain(g))) if kind == "c" else plain(g)
             for g, kind in zip(found, kinds, strict=True)
         ]
-
-    def _complex(self, arrays: Sequence[Any]) -> list[Any]:
-        """Packed arrays as what the leaves are."""
-        return [unpacked(a) if dtype.kind == "c" else a for a, dtype in zip(arrays, self.arguments.dtypes, strict=True)]
 
     def compare_cotangents(self, report: Report, weights: Sequence[Any]) -> None:
         """A gradient is linear in u, and its derivative along v is ``<v, J w>``: the derivative of ``<v, f>`` along

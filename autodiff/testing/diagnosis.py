@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.testing.arguments import plain
+from autodiff.testing.arguments import dense
 from autodiff.testing.report import Report
 from autodiff.testing.study import precision_of, scale
 
@@ -65,10 +65,8 @@ def diagnose(report: Report, problem: Any) -> list[str]:
         ]
     numbers = [k for k, leaf in enumerate(problem.leaves) if leaf.label in first]
     gradient = problem.gradient(problem.base)
-    found = [
-        np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(gradient, problem.base, strict=True)
-    ]
-    doubled = _with_twice_the_cotangent(problem) if numbers else []
+    found = dense(gradient, problem.base)
+    doubled = problem.pulled([2 * u for u in problem.cotangents]) if numbers else []
     deadline = time.perf_counter() + _SECONDS
     facts = _Facts(problem, deadline)
     for k in numbers:
@@ -85,15 +83,6 @@ def diagnose(report: Report, problem: Any) -> list[str]:
         if words:
             hints.append(f"{problem.leaves[k].label}: {words}")
     return hints
-
-
-def _with_twice_the_cotangent(problem: Any) -> list[Array]:
-    held = problem.cotangents
-    problem.cotangents = [2 * u for u in held]
-    try:
-        return [np.zeros(()) if g is None else np.asarray(plain(g)) for g in problem.gradient(problem.base)]
-    finally:
-        problem.cotangents = held
 
 
 class _Facts:

@@ -108,7 +108,7 @@ def laws_of(check: Callable[..., Report], *args: object, **kwargs: object) -> di
             continue
     try:
         empty = problem_of(check, [_without_elements(a) for a in args], kwargs)
-        found = _pulled(empty, empty.cotangents)
+        found = empty.pulled(empty.cotangents)
     except (AutodiffError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError):
         return broken
     if any(np.shape(g) != b.shape for g, b in zip(found, empty.base, strict=True)):
@@ -133,34 +133,23 @@ def _without_elements(value: Any) -> Any:
     return emptied(value) if isinstance(value, np.ndarray) else value
 
 
-def _pulled(problem: Problem, cotangents: Sequence[Any], base: Sequence[Any] | None = None) -> list[Any]:
-    """The gradients for other cotangents, or at another arrangement of the point."""
-    kept, problem.cotangents = problem.cotangents, list(cotangents)
-    try:
-        with np.errstate(all="ignore"):
-            found = problem.gradient(problem.base if base is None else base)
-    finally:
-        problem.cotangents = kept
-    return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in zip(found, problem.base, strict=True)]
-
-
 def _foreign_linear(problem: Problem) -> None:
     u = problem.cotangents
     v = [0.5 + np.roll(part, 1) for part in u]
-    at_u, at_v = _pulled(problem, u), _pulled(problem, v)
+    at_u, at_v = problem.pulled(u), problem.pulled(v)
     for factor in (4.0, 2.0**-20, -1.0, 0.0):
-        equal(_pulled(problem, [factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
-    both = _pulled(problem, [a + b for a, b in zip(u, v, strict=True)])
+        equal(problem.pulled([factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
+    both = problem.pulled([a + b for a, b in zip(u, v, strict=True)])
     equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
 
 
 def _foreign_reruns(problem: Problem) -> None:
-    equal(_pulled(problem, problem.cotangents), _pulled(problem, problem.cotangents), "gradient")
+    equal(problem.pulled(problem.cotangents), problem.pulled(problem.cotangents), "gradient")
 
 
 def _foreign_layout(problem: Problem) -> None:
-    turned = _pulled(problem, [_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
-    equal(turned, _pulled(problem, problem.cotangents), "gradient for Fortran's order", 1e-13)
+    turned = problem.pulled([_fortran(u) for u in problem.cotangents], [_fortran(b) for b in problem.base])
+    equal(turned, problem.pulled(problem.cotangents), "gradient for Fortran's order", 1e-13)
 
 
 def _foreign_symmetric(problem: Problem) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
-from autodiff.testing.arguments import plain
+from autodiff.testing.arguments import dense
 from autodiff.testing.numeric import spread
 
 __all__ = ["Nearby", "Spot"]
@@ -72,8 +72,7 @@ class Nearby:
         return [b + _DISTANCE * m for b, m in zip(self.base, self._spread(rng), strict=True)]
 
     def _gradient_at(self, point: list[Any]) -> list[Any]:
-        found = zip(self.gradient_at(point), self.base, strict=True)
-        return [np.zeros(b.shape) if g is None else np.array(plain(g)) for g, b in found]
+        return dense(self.gradient_at(point), self.base)
 
     def _one(self, rng: np.random.Generator) -> list[Any] | None:
         point, direction = self._point(rng), self._spread(rng)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import ArgumentError, GradientMismatch
-from autodiff.testing.arguments import Arguments, plain
+from autodiff.testing.arguments import Arguments, dense, plain
 from autodiff.testing.diagnosis import diagnose
 from autodiff.testing.numeric import spread
 from autodiff.testing.reference import agreement, compare, compare_along
@@ -115,6 +115,15 @@ class Problem:
     def gradient(self, arrays: Sequence[Any]) -> list[Any]:
         """The gradient under test."""
         raise NotImplementedError
+
+    def pulled(self, cotangents: Sequence[Any], base: Sequence[Any] | None = None) -> list[Any]:
+        """The gradient for other cotangents, or at another arrangement of the point, as arrays."""
+        kept, self.cotangents = self.cotangents, list(cotangents)
+        try:
+            with np.errstate(all="ignore"):
+                return dense(self.gradient(self.base if base is None else base), self.base)
+        finally:
+            self.cotangents = kept
 
     def weighted(self, arrays: Sequence[Any], weights: Sequence[Any]) -> Any:
         """Every entry of the gradient times its weight: differentiated numerically for the second order."""
@@ -224,8 +233,7 @@ def run(
 
 
 def _times(found: Sequence[Any], weights: Sequence[Any]) -> Any:
-    pairs = zip(found, weights, strict=True)
-    return np.concatenate([np.zeros(np.size(w)) if g is None else np.ravel(plain(g) * w) for g, w in pairs])
+    return np.concatenate([np.ravel(g * w) for g, w in zip(dense(found, weights), weights, strict=True)])
 
 
 def _compare_forward(problem: Problem, report: Report, rng: np.random.Generator, reverse: bool) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import GradientMismatch
-from autodiff.testing.arguments import plain
+from autodiff.testing.arguments import dense
 from autodiff.testing.judge import ROUNDING_ULPS, Judge
 from autodiff.testing.kinks import Nearby
 from autodiff.testing.numeric import one_sided, spread
@@ -127,9 +127,7 @@ def compare(
     GradientMismatch
         If a gradient has another shape or dtype than its argument.
     """
-    found = [
-        np.zeros(b.shape) if g is None else np.asarray(plain(g)) for g, b in zip(gradient_at(base), base, strict=True)
-    ]
+    found = dense(gradient_at(base), base)
     for leaf, g, array in zip(leaves, found, base, strict=True):
         if g.shape != array.shape or g.dtype != array.dtype:
             raise GradientMismatch(_misfit(report, leaf, g, array))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
-from autodiff.testing.arguments import plain
+from autodiff.testing.arguments import dense
 from autodiff.testing.numeric import noise_of, spread
 from autodiff.testing.study import AWAY, DOUBLE, SPACING
 
@@ -39,8 +39,8 @@ class Stability:
 
     def _at(self, distance: float) -> list[Any]:
         with np.errstate(all="ignore"):
-            found = self.gradient_at([b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)])
-            return [np.broadcast_to(plain(g), b.shape) for g, b in zip(found, self.base, strict=True)]
+            point = [b * (1 + distance * s) for b, s in zip(self.base, self.signs, strict=True)]
+            return dense(self.gradient_at(point), self.base)
 
     def rate(self, k: int, direction: Any) -> float:
         """The change of the derivative per relative change of its inputs: what one rounding of them does is this times
@@ -82,7 +82,7 @@ class Stability:
         largest = [np.zeros(b.shape) for b in self.base]
         with contextlib.suppress(ValueError, TypeError, ArithmeticError, AutodiffError), np.errstate(all="ignore"):
             for share in (0.5, 0.25, 0.125, 0.0625, 0.03125):
-                found = [np.abs(plain(g)) for g in self.gradient_at([b * share for b in self.base])]
+                found = map(np.abs, dense(self.gradient_at([b * share for b in self.base]), self.base))
                 largest = [
                     np.fmax(old, np.where(np.isfinite(g), g, 0.0)) for old, g in zip(largest, found, strict=True)
                 ]

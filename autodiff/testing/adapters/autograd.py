@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.extras import require
-from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.arguments import Arguments, ascents, outputs_of
 from autodiff.testing.problem import Problem, checked
 from autodiff.testing.report import Report
 
@@ -62,18 +62,10 @@ class _Autograd(Problem):
 
     def _run(self, arrays: Sequence[Any]) -> list[Any]:
         args, kwargs = self.arguments.call(self.base, lambda _, number: arrays[number])
-        return list(outputs_of(self.f(*args, **kwargs)))
+        return outputs_of(self.f(*args, **kwargs))
 
     def outputs(self, arrays: Arrays) -> list[Any]:
-        return [
-            o
-            for o in map(np.asarray, self._run([self._value(a, i) for i, a in enumerate(arrays)]))
-            if o.dtype.kind in "fc"
-        ]
-
-    def _value(self, array: Any, number: int) -> Any:
-        kind = self.arguments.dtypes[number].kind
-        return unpacked(array) if kind == "c" else np.asarray(array, np.float64)
+        return [o for o in map(np.asarray, self._run(self.arguments.values(arrays))) if o.dtype.kind in "fc"]
 
     def _total(self, arrays: Sequence[Any]) -> Any:
         import autograd.numpy as anp
@@ -87,23 +79,17 @@ class _Autograd(Problem):
             warnings.filterwarnings("ignore", "Output seems independent of input")
             return self.autograd.grad(lambda v: self._total(v))(list(values))
 
-    def _numpy(self, found: Sequence[Any]) -> list[Any]:
-        return [packed(np.conj(a) if a.dtype.kind == "c" else a.astype(float)) for a in map(np.asarray, found)]
-
     def gradient(self, arrays: Arrays) -> list[Any]:
-        return self._numpy(self._gradient([self._value(a, i) for i, a in enumerate(arrays)]))
+        return ascents(self._gradient(self.arguments.values(arrays)))
 
     def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
         import autograd.numpy as anp
 
-        values = [self._value(a, i) for i, a in enumerate(arrays)]
+        factors = self.arguments.values(weights)
 
         def weighted(v: Any) -> Any:
-            return sum(
-                anp.sum(anp.real(g * (unpacked(w) if np.iscomplexobj(x) else w)))
-                for g, w, x in zip(self._gradient(v), weights, values, strict=True)
-            )
+            return sum(anp.sum(anp.real(g * w)) for g, w in zip(self._gradient(v), factors, strict=True))
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Output seems independent of input")
-            return self._numpy(self.autograd.grad(weighted)(values))
+            return ascents(self.autograd.grad(weighted)(self.arguments.values(arrays)))

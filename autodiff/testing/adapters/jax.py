@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
-from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.arguments import Arguments, ascents, outputs_of
 from autodiff.testing.problem import Problem, Stops, checked
 from autodiff.testing.report import Report
 
@@ -79,11 +79,7 @@ class _Jax(Problem):
         return self.arguments.notes + self.stops.notes()
 
     def _values(self, arrays: Arrays) -> list[Any]:
-        kinds = [dtype.kind for dtype in self.arguments.dtypes]
-        return [
-            self.jax.numpy.asarray(unpacked(a) if kind == "c" else np.asarray(a, np.float64))
-            for a, kind in zip(arrays, kinds, strict=True)
-        ]
+        return [self.jax.numpy.asarray(a) for a in self.arguments.values(arrays)]
 
     def _plain(self, *values: Any) -> list[Any]:
         # ``call`` unpacks complex leaves itself; here they are complex already.
@@ -103,19 +99,12 @@ class _Jax(Problem):
 
     def gradient(self, arrays: Arrays) -> list[Any]:
         moved = any(a is not b for a, b in zip(arrays, self.base, strict=True))
-        return self._numpy(self._pulled(self.held if moved else self._plain, self._values(arrays)))
-
-    def _numpy(self, found: Sequence[Any]) -> list[Any]:
-        return [packed(np.conj(a) if a.dtype.kind == "c" else a.astype(float)) for a in map(np.asarray, found)]
+        return ascents(self._pulled(self.held if moved else self._plain, self._values(arrays)))
 
     def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
         values = self._values(arrays)
-        given, pull = self.jax.vjp(lambda *v: tuple(self._pulled(self._plain, v)), *values)
-        weights = [
-            self.jax.numpy.asarray(unpacked(w) if g.dtype.kind == "c" else w)
-            for g, w in zip(given, weights, strict=True)
-        ]
-        return self._numpy(pull(tuple(weights)))
+        _, pull = self.jax.vjp(lambda *v: tuple(self._pulled(self._plain, v)), *values)
+        return ascents(pull(tuple(self._values(weights))))
 
 
 def _stops(jaxpr: Any) -> bool:

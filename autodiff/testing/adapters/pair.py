@@ -268,7 +268,7 @@ class _Pair(Problem):
             for i, (a, b) in enumerate(zip(args, kept, strict=True))
             if b is not None and not _same(a, b)
         ]
-        returned = list(outputs_of(found))
+        returned = outputs_of(found)
         for c, b in zip(couts, before, strict=True):
             if not _same(c, b) and not any(g is c for g in returned):
                 changed.append("dout")
@@ -280,7 +280,7 @@ class _Pair(Problem):
 
     def _raw(self, result: Any) -> list[Any]:
         """The outputs as the forward returned them."""
-        outs = list(outputs_of(list(result[:-1]) if self.takes_cache else result))
+        outs = outputs_of(list(result[:-1]) if self.takes_cache else result)
         return [o for o in outs if isinstance(o, float) or (as_array(o) is not None and as_array(o).dtype.kind in "fc")]
 
     def _like(self, u: Any, out: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 from autodiff.extras import require
-from autodiff.testing.arguments import Arguments, outputs_of, packed, unpacked
+from autodiff.testing.arguments import Arguments, outputs_of, packed
 from autodiff.testing.problem import Problem, Stops, checked
 from autodiff.testing.report import Report
 
@@ -161,10 +161,7 @@ class _Torch(Problem):
                 **{k: b.clone() for k, b in self.buffers.items()},
             }
             result = torch.func.functional_call(self.module, state, tuple(args), kwargs)
-        if isinstance(result, torch.Tensor):
-            outs = [result]
-        else:
-            outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
+        outs = [o for o in outputs_of(result) if isinstance(o, torch.Tensor)]
         return [o for o in outs if o.is_floating_point() or o.is_complex()], leaves
 
     def outputs(self, arrays: Arrays) -> list[Any]:
@@ -207,10 +204,8 @@ class _Torch(Problem):
     def second_gradient(self, arrays: Arrays, weights: Sequence[Any]) -> list[Any]:
         torch = self.torch
         leaves, found = self._first_order(arrays, True)
-        pairs = []
-        for g, w in zip(found, weights, strict=True):
-            if g is not None and g.requires_grad:
-                pairs.append((g, torch.as_tensor(unpacked(w) if g.is_complex() else w).to(g.dtype)))
+        given = zip(found, self.arguments.values(weights), strict=True)
+        pairs = [(g, torch.as_tensor(w).to(g.dtype)) for g, w in given if g is not None and g.requires_grad]
         if not pairs:
             return [None] * len(leaves)
         outs, seeds = zip(*pairs, strict=True)
