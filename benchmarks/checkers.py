@@ -23,8 +23,7 @@ from autodiff.core.errors import MissingExtraError
 from autodiff.core.op import Primitive, registry
 from autodiff.facts import sample_call
 from autodiff.ops import special
-from autodiff.testing import RandomDraw, Report, check_gradients, check_pair, check_torch
-from autodiff.testing.generators import ill_conditioned_matrix, random_expression
+from autodiff.testing import RandomDraw, Report, check_gradients, check_pair, check_torch, strategies
 from autodiff.testing.verify import held
 from benchmarks.wrong_gradients import CASES, SECOND_CASES, Case, SecondCase
 
@@ -341,7 +340,7 @@ def right_case(number: int, seed: int) -> Report | None:
     rng = np.random.default_rng([seed, number])
     draw = (RandomDraw if number % _FULL == 0 else _Small)(rng)
     if number % _GRAPH == 7:
-        function, point = random_expression(draw)
+        function, point = strategies.expressions.of(draw)
         return check_gradients(function, *point, seed=number, name=function.__doc__, raises=False)
     names = _names()
     op = registry[names[int(rng.integers(len(names)))]]
@@ -357,7 +356,7 @@ def right_case(number: int, seed: int) -> Report | None:
             args = (np.clip(args[0], *op.domain), *args[1:])
     if op.name in ("inv", "det", "slogdet", "solve") and rng.random() < 0.5:
         n = int(rng.integers(2, 5))
-        args = (ill_conditioned_matrix(draw, n, 1e6), *([draw.array((n, 1))] if op.name == "solve" else []))
+        args = (strategies.ill_conditioned.of(draw, n=n), *([draw.array((n, 1))] if op.name == "solve" else []))
     function, *inputs = held(op, args, kwargs)
     return check_gradients(function, *inputs, seed=number, name=op.name, raises=False) if inputs else None
 
