@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.core.errors import AutodiffError
-from autodiff.testing.arguments import plain
+from autodiff.testing.arguments import dense
 from autodiff.testing.problem import BEND, HASTY, PROBLEMS, Problem
 from autodiff.testing.report import Report
 
@@ -31,6 +31,22 @@ def equal(ours: Sequence[Any], theirs: Sequence[Any], words: str, rtol: float = 
             else np.allclose(a, b, rtol=0, atol=rtol * scale, equal_nan=True)
         )
         assert same, f"{words}: result {i} differs by {np.max(np.abs(a - b))}"
+
+
+def linear(pull: Callable[[Sequence[Any]], Sequence[Any]], u: Sequence[Any], v: Sequence[Any]) -> None:
+    """Assert that a pullback is linear: to the bit for powers of two and zero, and to rounding for a sum."""
+    at_u, at_v = pull(u), pull(v)
+    for factor in (4.0, 2.0**-20, -1.0, 0.0):
+        scaled = pull([(factor * s).astype(s.dtype) for s in u])
+        equal(scaled, [factor * g for g in at_u], f"pullback of {factor:g} u")
+    both = pull([s + t for s, t in zip(u, v, strict=True)])
+    equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
+
+
+def symmetric(product: Callable[[Sequence[Any]], Sequence[Any]], a: Sequence[Any], b: Sequence[Any]) -> None:
+    """Assert that <a, H b> = <b, H a> for the product of a matrix H with a vector."""
+    left, right = (sum(float(np.sum(x * h)) for x, h in zip(v, product(w), strict=True)) for v, w in ((a, b), (b, a)))
+    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
 
 
 def _fortran(a: Any) -> Any:
@@ -136,11 +152,7 @@ def _without_elements(value: Any) -> Any:
 def _foreign_linear(problem: Problem) -> None:
     u = problem.cotangents
     v = [0.5 + np.roll(part, 1) for part in u]
-    at_u, at_v = problem.pulled(u), problem.pulled(v)
-    for factor in (4.0, 2.0**-20, -1.0, 0.0):
-        equal(problem.pulled([factor * part for part in u]), [factor * g for g in at_u], f"pullback of {factor:g} u")
-    both = problem.pulled([a + b for a, b in zip(u, v, strict=True)])
-    equal(both, [a + b for a, b in zip(at_u, at_v, strict=True)], "pullback of u + v", 1e-12)
+    linear(problem.pulled, u, v)
 
 
 def _foreign_reruns(problem: Problem) -> None:
@@ -155,12 +167,7 @@ def _foreign_layout(problem: Problem) -> None:
 def _foreign_symmetric(problem: Problem) -> None:
     rng = np.random.default_rng(7)
     a, b = ([rng.standard_normal(x.shape) for x in problem.base] for _ in range(2))
-    products = []
-    for v, w in ((a, b), (b, a)):
-        pairs = zip(problem.second_gradient(problem.base, v), w, strict=True)
-        products.append(sum(float(np.sum(plain(h) * d)) for h, d in pairs))
-    left, right = products
-    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
+    symmetric(lambda v: dense(problem.second_gradient(problem.base, v), problem.base), a, b)
 
 
 _FOREIGN: dict[str, Callable[[Problem], None]] = {

@@ -18,9 +18,10 @@ import numpy as np
 
 from autodiff import Tensor, dispatch, grad, gradients, jvp
 from autodiff.core.errors import AutodiffError, GraphError, NotDifferentiableError
+from autodiff.core.pytree import flatten
 from autodiff.testing.check import check_gradients
-from autodiff.testing.foreign import LAYOUTS, emptied, equal, laws_of
-from autodiff.testing.verify import fused_against_composed, gradient_places, held
+from autodiff.testing.foreign import LAYOUTS, emptied, equal, laws_of, linear, symmetric
+from autodiff.testing.verify import Call, cast, fused_against_composed, gradient_places, held, placed
 
 __all__ = ["LAWS", "law", "laws_of"]
 
@@ -34,47 +35,11 @@ def law(function: Law) -> Law:
     return function
 
 
-class _Call:
-    """One call with some inputs tracked, and its pullback."""
-
-    def __init__(
-        self,
-        op: Any,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        tracked: Sequence[int] | None = None,
-        door: Callable[[Any], Any] = id,
-    ) -> None:
-        self.places = gradient_places(op, args, kwargs) if tracked is None else list(tracked)
-        self.call = op.function, args, kwargs
-        self.leaves = [self.leaf(args[i]) for i in self.places]
-        self.handles = [door(leaf) for leaf in self.leaves]
-        self.outs = self.again(*self.leaves)
-
-    def leaf(self, value: Any) -> Any:
-        """A tracked input."""
-        return Tensor(value, requires_grad=True)
-
-    def again(self, *leaves: Any) -> list[Any]:
-        """The outputs that ask for a gradient, with these in the places of the tracked inputs."""
-        function, args, kwargs = self.call
-        full = list(args)
-        for place, leaf in zip(self.places, leaves, strict=True):
-            full[place] = leaf
-        out = function(*full, **kwargs)
-        every = out if isinstance(out, tuple | list) else (out,)
-        return [o for o in every if isinstance(o, Tensor) and o.requires_grad]
-
-    def seeds(self, rng: np.random.Generator) -> list[Any]:
-        return [rng.standard_normal(o.shape).astype(o.dtype) for o in self.outs]
-
-    def pull(self, seeds: Sequence[Any]) -> list[Any]:
-        if not self.outs:
-            return [np.zeros(leaf.shape, leaf.dtype) for leaf in self.leaves]
-        found = gradients(self.outs, self.leaves, seeds, retain_graph=True, allow_unused=True)
-        return [
-            np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, self.leaves, strict=True)
-        ]
+def _of_the_inputs_kind(found: Sequence[Any], call: Call) -> None:
+    for leaf, g in zip(call.leaves, found, strict=True):
+        assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
+            f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
+        )
 
 
 def _rng() -> np.random.Generator:
@@ -100,28 +65,14 @@ def second_order_matches_numeric(op: Any, args: Sequence[Any], kwargs: dict[str,
 @law
 def linear_in_the_cotangent(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Powers of two scale exactly, sums add up to rounding, zero gives zero."""
-    call, rng = _Call(op, args, kwargs), _rng()
-    u, v = call.seeds(rng), call.seeds(rng)
-    at_u, at_v = call.pull(u), call.pull(v)
-    for factor in (4.0, 2.0**-20, -1.0):
-        equal(
-            call.pull([(factor * s).astype(s.dtype) for s in u]),
-            [factor * g for g in at_u],
-            f"pullback of {factor:g} u",
-        )
-    equal(
-        call.pull([s + t for s, t in zip(u, v, strict=True)]),
-        [a + b for a, b in zip(at_u, at_v, strict=True)],
-        "pullback of u + v",
-        1e-12,
-    )
-    equal(call.pull([0 * s for s in u]), [0 * g for g in at_u], "pullback of 0")
+    call, rng = Call(op, args, kwargs), _rng()
+    linear(call.pull, call.seeds(rng), call.seeds(rng))
 
 
 @law
 def reruns_agree_to_the_bit(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """The same call again gives the same bits."""
-    first, second = _Call(op, args, kwargs), _Call(op, args, kwargs)
+    first, second = Call(op, args, kwargs), Call(op, args, kwargs)
     seeds = first.seeds(_rng())
     equal([o._array for o in second.outs], [o._array for o in first.outs], "output")
     equal(second.pull(seeds), first.pull(seeds), "gradient")
@@ -130,12 +81,12 @@ def reruns_agree_to_the_bit(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
 @law
 def every_subset_of_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """An input's gradient does not depend on which other inputs ask for one."""
-    full = _Call(op, args, kwargs)
+    full = Call(op, args, kwargs)
     seeds = full.seeds(_rng())
     expected = dict(zip(full.places, full.pull(seeds), strict=True))
     for size in range(1, len(full.places)):
         for subset in combinations(full.places, size):
-            part = _Call(op, args, kwargs, subset)
+            part = Call(op, args, kwargs, subset)
             equal(
                 part.pull(seeds[: len(part.outs)]),
                 [expected[i] for i in subset],
@@ -147,21 +98,12 @@ def every_subset_of_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
 @law
 def float32_stays_float32(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Float32 inputs have float32 gradients of their own shape, whatever happens between."""
-    narrow = [
-        np.asarray(a, np.float32) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a
-        for a in args
-    ]
-    call = _Call(op, narrow, kwargs)
-    wide = _Call(op, args, kwargs)
+    call, wide = Call(op, cast(args, np.float32), kwargs), Call(op, args, kwargs)
     seeds = wide.seeds(_rng())
-    for leaf, g, truth in zip(
-        call.leaves,
-        call.pull([s.astype(o.dtype) for s, o in zip(seeds, call.outs, strict=True)]),
-        wide.pull(seeds),
-        strict=True,
-    ):
-        assert g.dtype == leaf.dtype == np.float32, f"gradient of dtype {g.dtype}"
-        assert g.shape == leaf.shape
+    found = call.pull([s.astype(o.dtype) for s, o in zip(seeds, call.outs, strict=True)])
+    _of_the_inputs_kind(found, call)
+    for g, truth in zip(found, wide.pull(seeds), strict=True):
+        assert g.dtype == np.float32, f"gradient of dtype {g.dtype}"
         scale = max(float(np.max(np.abs(truth), initial=0.0)), 1.0)
         assert np.max(np.abs(g - truth), initial=0.0) <= 2e-3 * scale, (
             "the float32 gradient is far from the float64 one"
@@ -176,7 +118,7 @@ def inputs_are_left_alone(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
     for a in frozen:
         if isinstance(a, np.ndarray):
             a.flags.writeable = False
-    call = _Call(op, frozen, kwargs)
+    call = Call(op, frozen, kwargs)
     for leaf in call.leaves:
         leaf._array.flags.writeable = False
     seeds = call.seeds(_rng())
@@ -191,26 +133,18 @@ def inputs_are_left_alone(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
     equal([a for a in frozen if isinstance(a, np.ndarray)], [a for a in kept if isinstance(a, np.ndarray)], "input")
 
 
-def _plain_arrays(value: Any) -> list[Any]:
-    """The arrays of the program's own in an argument, also in tuples, lists and dictionaries."""
-    if isinstance(value, np.ndarray):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return [array for part in parts for array in _plain_arrays(part)]
-
-
 @law
 def edits_after_use_are_harmless(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """A plain array, a mask or indices too, may be written into after the call: gradients stay what they were."""
     places = gradient_places(op, args, kwargs)
     for subset in [[place] for place in places] + ([places] if len(places) > 1 else []):
-        kept = _Call(op, args, kwargs, subset)
+        kept = Call(op, args, kwargs, subset)
         seeds = kept.seeds(_rng())
         first = kept.pull(seeds)
         own, own_kwargs = deepcopy((list(args), kwargs))
-        edited = _Call(op, own, own_kwargs, subset)
-        for array in _plain_arrays((own, own_kwargs)):
-            if array.flags.writeable:
+        edited = Call(op, own, own_kwargs, subset)
+        for array in flatten((own, own_kwargs))[0]:
+            if isinstance(array, np.ndarray) and array.flags.writeable:
                 array[...] = 0 if array.dtype.kind in "iub" else -3.5 * array + 1.75
         equal(edited.pull(seeds), first, f"gradients of inputs {subset} after an edit of the others")
 
@@ -234,17 +168,17 @@ def _spoilt(array: Any) -> None:
 @law
 def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """What a program was handed out before or after the call it may write into: no gradient is wrong for it."""
-    kept = _Call(op, args, kwargs)
+    kept = Call(op, args, kwargs)
     seeds = kept.seeds(_rng())
     first = kept.pull(seeds)
     for name, door in DOORS.items():
-        early = _Call(op, args, kwargs, door=door)
+        early = Call(op, args, kwargs, door=door)
         for handle in early.handles:
             _spoilt(handle)
         # A copy of a number may be an array, of which NumPy's loops compute last bits otherwise.
         equal(early.pull(seeds), first, f"gradients after an edit through {name}, taken before the call,", 1e-13)
         for tensors in ("leaves", "outs"):
-            late = _Call(op, args, kwargs)
+            late = Call(op, args, kwargs)
             for tensor in getattr(late, tensors):
                 _spoilt(door(tensor))
             with contextlib.suppress(GraphError):
@@ -254,7 +188,7 @@ def edits_of_what_was_handed_out_are_harmless_or_refused(op: Any, args: Sequence
 @law
 def gradients_share_no_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """A gradient that arrives at a leaf shares memory with no input, output, cotangent or other gradient."""
-    call = _Call(op, args, kwargs)
+    call = Call(op, args, kwargs)
     if not call.outs:
         return
     seeds = call.seeds(_rng())
@@ -271,7 +205,7 @@ def layout_does_not_matter(op: Any, args: Sequence[Any], kwargs: dict[str, Any])
     """Fortran order, gaps, negative strides, misplaced and repeated memory, all read-only, give the gradients that
     contiguous arrays give.
     """
-    plain = _Call(op, args, kwargs)
+    plain = Call(op, args, kwargs)
     seeds = plain.seeds(_rng())
     expected_out, expected = [o._array for o in plain.outs], plain.pull(seeds)
     for layout, change in LAYOUTS.items():
@@ -305,7 +239,7 @@ def _repeated_memory(op: Any, args: Sequence[Any], kwargs: dict[str, Any], place
         equal(found, expected, "gradient for repeated memory", 1e-13)
 
 
-class _Strange(_Call):
+class _Strange(Call):
     """A call whose leaves keep their unusual layout, which the Tensor constructor would straighten."""
 
     def leaf(self, value: Any) -> Any:
@@ -320,44 +254,36 @@ class _Strange(_Call):
 @law
 def uses_add_up(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Used twice, an input receives twice the gradient."""
-    call = _Call(op, args, kwargs)
+    call = Call(op, args, kwargs)
     if not call.outs:
         return
     outs = call.again(*call.leaves)
     seeds = call.seeds(_rng())
-    once = call.pull(seeds)
-    found = gradients([*call.outs, *outs], call.leaves, [*seeds, *seeds], allow_unused=True)
-    twice = [np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, call.leaves, strict=True)]
-    equal(twice, [2 * g for g in once], "gradient of two uses", 1e-14)
+    twice = call.pull([*seeds, *seeds], [*call.outs, *outs])
+    equal(twice, [2 * g for g in call.pull(seeds)], "gradient of two uses", 1e-14)
 
 
 @law
 def the_hessian_is_symmetric(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """<a, H b> = <b, H a> for random directions a and b over all inputs."""
-    call, rng = _Call(op, args, kwargs), _rng()
+    call, rng = Call(op, args, kwargs), _rng()
     if not call.outs:
         return
     found = gradients(call.outs, call.leaves, call.seeds(rng), create_graph=True, allow_unused=True)
     first = [g if isinstance(g, Tensor) and g.requires_grad else None for g in found]
-    a = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
-    b = [rng.standard_normal(leaf.shape) for leaf in call.leaves]
+    a, b = ([rng.standard_normal(leaf.shape) for leaf in call.leaves] for _ in range(2))
 
     def product(v: Sequence[Any]) -> list[Any]:
-        terms = [(g, d) for g, d in zip(first, v, strict=True) if g is not None]
-        if not terms:
-            return [np.zeros(leaf.shape) for leaf in call.leaves]
-        hv = gradients([g for g, _ in terms], call.leaves, [d for _, d in terms], retain_graph=True, allow_unused=True)
-        return [np.zeros(leaf.shape) if h is None else h for h, leaf in zip(hv, call.leaves, strict=True)]
+        terms = [(d, g) for d, g in zip(v, first, strict=True) if g is not None]
+        return call.pull([d for d, _ in terms], [g for _, g in terms])
 
-    left = sum(float(np.sum(x * h)) for x, h in zip(a, product(b), strict=True))
-    right = sum(float(np.sum(x * h)) for x, h in zip(b, product(a), strict=True))
-    assert abs(left - right) <= 1e-9 * max(1.0, abs(left)), f"<a, H b> = {left}, <b, H a> = {right}"
+    symmetric(product, a, b)
 
 
 @law
 def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """<u, J v> = <J' u, v>, with J v from :func:`autodiff.jvp`."""
-    call, rng = _Call(op, args, kwargs), _rng()
+    call, rng = Call(op, args, kwargs), _rng()
     if not call.outs or any(o.dtype.kind == "c" for o in call.outs):
         return
 
@@ -373,7 +299,7 @@ def forward_and_reverse_are_adjoint(op: Any, args: Sequence[Any], kwargs: dict[s
 @law
 def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Along a direction: forward over forward, forward over reverse, reverse over forward, reverse over reverse."""
-    call, rng = _Call(op, args, kwargs), _rng()
+    call, rng = Call(op, args, kwargs), _rng()
     if not call.outs or not call.leaves:
         return
     u = call.seeds(rng)
@@ -405,22 +331,14 @@ def every_nesting_gives_one_second_derivative(op: Any, args: Sequence[Any], kwar
 @law
 def a_tangent_of_zero_gives_zero(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Of every operation; of pointwise ones also where the derivative is infinite or NaN."""
-    call = _Call(op, args, kwargs)
+    call = Call(op, args, kwargs)
     points = [[leaf._array for leaf in call.leaves]]
     if op.pointwise:
         points += [[np.full_like(leaf._array, edge) for leaf in call.leaves] for edge in (0.0, 1.0, np.inf, np.nan)]
     for point in points:
-
-        def tracked_outputs(*leaves: Any) -> list[Any]:
-            full = list(args)
-            for place, leaf in zip(call.places, leaves, strict=True):
-                full[place] = leaf
-            out = op.function(*full, **kwargs)
-            return [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if o.dtype.kind in "fc"]
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _, pushed = jvp(tracked_outputs, point, [np.zeros_like(p) for p in point])
+            _, pushed = jvp(call.outputs, point, [np.zeros_like(p) for p in point])
         assert all(not np.any(t) for t in pushed), f"tangents {pushed} at {point}"
 
 
@@ -436,10 +354,9 @@ def numpy_dispatches_here(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) 
     """NumPy's own callable on a Tensor gives what the operation gives."""
     callables = [f for f, ours in dispatch.differentiable.items() if ours is op.function]
     for callable_ in callables:
-        call = _Call(op, args, kwargs)
-        full = [Tensor(a, requires_grad=True) if i in call.places else a for i, a in enumerate(args)]
-        result = callable_(*full, **kwargs)
-        outs = list(result) if isinstance(result, (tuple, list)) else [result]
+        call = Call(op, args, kwargs)
+        result = placed(callable_, args, kwargs, call.places)(*call.leaves)
+        outs = result if isinstance(result, tuple | list) else [result]
         equal([o._array for o in outs if o.requires_grad], [o._array for o in call.outs], f"np.{callable_.__name__}")
 
 
@@ -456,7 +373,7 @@ def nothing_waits_for_the_collector(op: Any, args: Sequence[Any], kwargs: dict[s
     enabled = gc.isenabled()
     gc.disable()
     try:
-        call = _Call(op, args, kwargs)
+        call = Call(op, args, kwargs)
         call.pull(call.seeds(_rng()))
         del call
         assert gc.collect() == 0, "a reference cycle was left behind"
@@ -483,8 +400,8 @@ def broadcasting_is_repeating(op: Any, args: Sequence[Any], kwargs: dict[str, An
             shape = np.broadcast_shapes(*(np.shape(a) for a in given))
         except ValueError:
             continue
-        call = _Call(op, given, kwargs)
-        full = _Call(op, [np.broadcast_to(a, shape).copy() for a in given], kwargs, call.places)
+        call = Call(op, given, kwargs)
+        full = Call(op, [np.broadcast_to(a, shape).copy() for a in given], kwargs, call.places)
         seeds = call.seeds(_rng())
         if not seeds:
             continue
@@ -521,7 +438,7 @@ def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's "mean of empty slice"
             try:
-                call = _Call(op, small, kwargs)
+                call = Call(op, small, kwargs)
             except (AutodiffError, ValueError, IndexError, RuntimeError):
                 continue
             try:
@@ -530,10 +447,7 @@ def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
                 pushed = jvp(call.again, arrays, [np.ones_like(a) for a in arrays])[1] if arrays else []
             except NotDifferentiableError:
                 continue
-        for leaf, g in zip(call.leaves, found, strict=True):
-            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
-                f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
-            )
+        _of_the_inputs_kind(found, call)
         assert [t.shape for t in pushed] == [o.shape for o in call.outs], "a tangent has another shape than its output"
 
 
@@ -541,13 +455,9 @@ def empty_and_scalar_inputs(op: Any, args: Sequence[Any], kwargs: dict[str, Any]
 def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """A float16 or longdouble input has a gradient of its own dtype, where NumPy computes in it."""
     for dtype in (np.float16, np.longdouble):
-        other = [
-            np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype == np.float64 else a
-            for a in args
-        ]
         with np.errstate(all="ignore"):
             try:
-                call = _Call(op, other, kwargs)
+                call = Call(op, cast(args, dtype), kwargs)
             except (TypeError, AutodiffError, np.linalg.LinAlgError):
                 # LAPACK and SciPy know neither.
                 continue
@@ -555,10 +465,7 @@ def every_float_dtype_is_kept(op: Any, args: Sequence[Any], kwargs: dict[str, An
                 found = call.pull(call.seeds(_rng()))
             except NotDifferentiableError:
                 continue
-        for leaf, g in zip(call.leaves, found, strict=True):
-            assert (g.shape, g.dtype) == (leaf.shape, leaf.dtype), (
-                f"gradient {g.dtype}{g.shape} of an input {leaf.dtype}{leaf.shape}"
-            )
+        _of_the_inputs_kind(found, call)
 
 
 #: Operations whose output is NumPy's view of their input; no other output may share memory with an input.
@@ -571,7 +478,7 @@ _VIEWS = frozenset(
 @law
 def only_views_alias_their_input(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """The output of anything but a declared view is an array of its own."""
-    call = _Call(op, args, kwargs)
+    call = Call(op, args, kwargs)
     if op.name in _VIEWS:
         return
     for out in call.outs:
@@ -595,7 +502,7 @@ def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, A
     """A NaN reaches the output, and neither it nor an infinity leaks into gradients of entries that have nothing to do
     with it.
     """
-    base = _Call(op, args, kwargs)
+    base = Call(op, args, kwargs)
     seeds = base.seeds(_rng())
     if not seeds or op.name in _CROPPED:
         return
@@ -631,18 +538,18 @@ def nan_and_infinity_propagate(op: Any, args: Sequence[Any], kwargs: dict[str, A
 
 def _spoiled(
     op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int], place: int, entry: int, value: float
-) -> _Call | None:
+) -> Call | None:
     """The call with one entry replaced; None if it is refused, as LAPACK does."""
     bad = [np.array(a) if i == place else a for i, a in enumerate(args)]
     bad[place].reshape(-1)[entry] = value
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Call(op, bad, kwargs, places)
+            return Call(op, bad, kwargs, places)
     except (AutodiffError, ValueError, IndexError):
         return None
 
 
-def _touched(call: _Call, base: _Call) -> list[Any]:
+def _touched(call: Call, base: Call) -> list[Any]:
     """Where outputs differ from those of the base call."""
     return [np.asarray(~np.equal(o._array, b._array)) for o, b in zip(call.outs, base.outs, strict=True)]

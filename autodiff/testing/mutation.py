@@ -23,9 +23,8 @@ from autodiff.dispatch import bare
 from autodiff.facts import Draw, sample_call
 from autodiff.testing.check import check_gradients
 from autodiff.testing.foreign import MUTATIONS, Bend, Mutants, mutants_of
-from autodiff.testing.laws import _Call
 from autodiff.testing.problem import HASTY
-from autodiff.testing.verify import held
+from autodiff.testing.verify import Call, held
 
 __all__ = ["MUTATIONS", "Mutants", "mutant", "mutants", "mutants_of", "survivors", "telling_calls"]
 
@@ -35,67 +34,58 @@ _FLAT = {"copysign": (1,), "imag": (0,)}
 
 
 @contextlib.contextmanager
-def mutant(op: Any, position: int, bend: Bend) -> Iterator[None]:
-    """Within the block the gradient of input ``position`` is bent."""
-    if op.fused:
-        original = op.backward
-
-        def wrong(g: Any, residuals: Any, needs: tuple[bool, ...]) -> Any:
-            found = list(original(g, residuals, needs))
-            if found[position] is not None:
-                found[position] = bend(found[position])
-            return tuple(found)
-
-        op.backward = wrong
-        try:
-            yield
-        finally:
-            op.backward = original
-        return
-    rules = op.rules
-    if op.variadic:
-        (rule,) = rules
-        op.rules = (lambda i, *a, **k: bend(rule(i, *a, **k)) if i == position else rule(i, *a, **k),)
-    else:
-        rule = rules[position]
-        op.rules = tuple((lambda *a, **k: bend(rule(*a, **k))) if i == position else r for i, r in enumerate(rules))
+def _with(op: Any, **facts: Any) -> Iterator[None]:
+    """Within the block an operation has other rules, or another backward or pull."""
+    kept = {name: getattr(op, name) for name in facts if name in vars(op)}
+    for name, fact in facts.items():
+        setattr(op, name, fact)
     try:
         # An unusual state sends every operation through the general path, which reads the rules anew.
         with plain():
             yield
     finally:
-        op.rules = rules
+        for name in facts:
+            if name in kept:
+                setattr(op, name, kept[name])
+            else:
+                delattr(op, name)
 
 
-@contextlib.contextmanager
-def swapped(op: Any, first: int, second: int) -> Iterator[None]:
+def mutant(op: Any, position: int, bend: Bend) -> contextlib.AbstractContextManager[None]:
+    """Within the block the gradient of input ``position`` is bent."""
+    if op.fused:
+        original = op.backward
+
+        def wrong(g: Any, residuals: Any, needs: tuple[bool, ...]) -> Any:
+            found = original(g, residuals, needs)
+            return tuple(bend(h) if i == position and h is not None else h for i, h in enumerate(found))
+
+        return _with(op, backward=wrong)
+    if op.variadic:
+        (rule,) = op.rules
+        return _with(op, rules=(lambda i, *a, **k: bend(rule(i, *a, **k)) if i == position else rule(i, *a, **k),))
+    own = op.rules[position]
+    return _with(op, rules=_replaced(op.rules, {position: lambda *a, **k: bend(own(*a, **k))}))
+
+
+def swapped(op: Any, first: int, second: int) -> contextlib.AbstractContextManager[None]:
     """Within the block the gradients of two inputs are exchanged."""
 
     def exchange(values: Sequence[Any]) -> tuple[Any, ...]:
-        order = list(values)
-        order[first], order[second] = order[second], order[first]
-        return tuple(order)
+        return _replaced(values, {first: values[second], second: values[first]})
 
     if op.fused:
         original = op.backward
-        op.backward = lambda *args: exchange(original(*args))
-        try:
-            yield
-        finally:
-            op.backward = original
-        return
-    rules = op.rules
+        return _with(op, backward=lambda *args: exchange(original(*args)))
     if op.variadic:
-        (rule,) = rules
+        (rule,) = op.rules
         other = {first: second, second: first}
-        op.rules = (lambda i, *a, **k: rule(other.get(i, i), *a, **k),)
-    else:
-        op.rules = exchange(rules)
-    try:
-        with plain():
-            yield
-    finally:
-        op.rules = rules
+        return _with(op, rules=(lambda i, *a, **k: rule(other.get(i, i), *a, **k),))
+    return _with(op, rules=exchange(op.rules))
+
+
+def _replaced(values: Sequence[Any], others: dict[int, Any]) -> tuple[Any, ...]:
+    return tuple(others.get(i, value) for i, value in enumerate(values))
 
 
 @contextlib.contextmanager
@@ -130,8 +120,7 @@ def _not_summed(shape: tuple[int, ...]) -> Bend:
     return bend
 
 
-@contextlib.contextmanager
-def saved_as_constants(op: Any) -> Iterator[None]:
+def saved_as_constants(op: Any) -> contextlib.AbstractContextManager[None]:
     """Within the block the gradient of the gradient treats what was saved as constants: right in first order, wrong in
     second.
 
@@ -155,25 +144,13 @@ def saved_as_constants(op: Any) -> Iterator[None]:
             found = op.backward(bare_g if isinstance(g, list) else bare_g[0], residuals, needs)
             return [None if h is None else wrap(np.asarray(h), None) for h in found]
 
-        op.pull = cut
-        try:
-            with plain():
-                yield
-        finally:
-            del op.pull
-        return
-    rules = op.rules
+        return _with(op, pull=cut)
     skip = 2 if op.variadic else 1
 
     def constant(rule: Any) -> Any:
         return lambda *a, **k: rule(*a[:skip], *(bare(s) for s in a[skip:]), **k)
 
-    op.rules = tuple(None if rule is None else constant(rule) for rule in rules)
-    try:
-        with plain():
-            yield
-    finally:
-        op.rules = rules
+    return _with(op, rules=tuple(None if rule is None else constant(rule) for rule in op.rules))
 
 
 def _facts(node: Any) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -210,7 +187,7 @@ def _reached(op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> set[int]:
     """The inputs that a call shows: given with a gradient that is not zero, or given as what has none (integers,
     masks).
     """
-    call = _Call(op, args, kwargs)
+    call = Call(op, args, kwargs)
     found = call.pull(_seeds(call))
     shown = {place for place, g in zip(call.places, found, strict=True) if np.any(g)}
     if op.fused:
@@ -259,7 +236,7 @@ def mutants(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) -> M
             HASTY.reset(token)
 
     for args, kwargs in calls:
-        call = _Call(op, args, kwargs)
+        call = Call(op, args, kwargs)
         given = (args, kwargs)
         shown |= _reached(op, args, kwargs)
         found = call.pull(_seeds(call))
@@ -310,12 +287,12 @@ def survivors(op: Any, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]) ->
     return [*found.survived, *found.untold]
 
 
-def _seeds(call: _Call) -> list[Any]:
+def _seeds(call: Call) -> list[Any]:
     """Cotangents of no particular structure: those of a softmax, say, that are all alike give no gradient."""
     return call.seeds(np.random.default_rng(3))
 
 
-def _curved(call: _Call) -> bool:
+def _curved(call: Call) -> bool:
     """Whether a call has a second derivative to lose."""
     seeds = _seeds(call)
     if not seeds:

@@ -21,11 +21,14 @@ from autodiff.testing.problem import EXACT, TANGENT
 from autodiff.testing.report import Report
 
 __all__ = [
+    "Call",
     "Verification",
+    "cast",
     "find",
     "fused_against_composed",
     "gradient_places",
     "held",
+    "placed",
     "ulp_histogram",
     "verify",
     "verify_all",
@@ -247,19 +250,78 @@ def _worst(reports: Sequence[Report], order: int, forward: bool = False) -> floa
     return max(every, default=None)
 
 
-def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int] | None = None) -> tuple[Any, ...]:
-    """The call as a function of the inputs that have a gradient, or of those at some places, and those inputs."""
-    if places is None:
-        places = gradient_places(op, args, kwargs)
+def placed(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int]
+) -> Callable[..., Any]:
+    """A call as a function of what stands at some places of it."""
 
     def call(*values: Any) -> Any:
         full = list(args)
         for place, value in zip(places, values, strict=True):
             full[place] = value
-        return op.function(*full, **kwargs)
+        return function(*full, **kwargs)
 
+    return call
+
+
+def cast(args: Sequence[Any], dtype: Any) -> list[Any]:
+    """Arguments with their floating arrays in another precision."""
+    return [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "f" else a for a in args]
+
+
+class Call:
+    """One call of an operation with some inputs tracked, and its pullback."""
+
+    def __init__(
+        self,
+        op: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        tracked: Sequence[int] | None = None,
+        door: Callable[[Any], Any] = id,
+    ) -> None:
+        self.places = gradient_places(op, args, kwargs) if tracked is None else list(tracked)
+        self.function = placed(op.function, args, kwargs, self.places)
+        self.leaves = [self.leaf(args[i]) for i in self.places]
+        self.handles = [door(leaf) for leaf in self.leaves]
+        self.every = self.outputs(*self.leaves)
+        self.outs = [o for o in self.every if o.requires_grad]
+
+    def leaf(self, value: Any) -> Any:
+        """A tracked input."""
+        return Tensor(value, requires_grad=True)
+
+    def outputs(self, *leaves: Any) -> list[Any]:
+        """The outputs of floats, with these in the places of the tracked inputs."""
+        out = self.function(*leaves)
+        every = out if isinstance(out, tuple | list) else (out,)
+        return [o for o in every if isinstance(o, Tensor) and o.dtype.kind in "fc"]
+
+    def again(self, *leaves: Any) -> list[Any]:
+        """The outputs that ask for a gradient."""
+        return [o for o in self.outputs(*leaves) if o.requires_grad]
+
+    def seeds(self, rng: np.random.Generator) -> list[Any]:
+        """Random cotangents of these."""
+        return [rng.standard_normal(o.shape).astype(o.dtype) for o in self.outs]
+
+    def pull(self, seeds: Sequence[Any], outs: Sequence[Any] | None = None) -> list[Any]:
+        """The gradients of the tracked inputs, zeros where there is none."""
+        outs = self.outs if outs is None else outs
+        found: Sequence[Any] = [None] * len(self.leaves)
+        if outs:
+            found = gradients(outs, self.leaves, seeds, retain_graph=True, allow_unused=True)
+        return [
+            np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(found, self.leaves, strict=True)
+        ]
+
+
+def held(op: Any, args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int] | None = None) -> tuple[Any, ...]:
+    """The call as a function of the inputs that have a gradient, or of those at some places, and those inputs."""
+    places = gradient_places(op, args, kwargs) if places is None else places
+    call: Any = placed(op.function, args, kwargs, places)
     call.__name__ = op.name
-    call.verified = (op, args, kwargs)  # type: ignore[attr-defined]  # what a report needs to write the call down
+    call.verified = (op, args, kwargs)  # what a report needs to write the call down
     return (call, *(np.asarray(args[i], np.float64) for i in places))
 
 
@@ -281,24 +343,9 @@ def _results(
     op: Any, args: Sequence[Any], kwargs: dict[str, Any], dtype: Any, seed: int, as_composed: bool
 ) -> list[Any]:
     """Outputs and gradients of one call, in one dtype, fused or composed."""
-    places = gradient_places(op, args, kwargs)
-    full = [np.asarray(a, dtype) if isinstance(a, np.ndarray | np.generic) and a.dtype.kind == "f" else a for a in args]
-    leaves = [Tensor(full[i], requires_grad=True) for i in places]
-    for place, leaf in zip(places, leaves, strict=True):
-        full[place] = leaf
-    if as_composed:
-        with composed():
-            out = op.function(*full, **kwargs)
-    else:
-        out = op.function(*full, **kwargs)
-    outs = [o for o in (out if isinstance(out, tuple) else (out,)) if o.dtype.kind in "fc"]
-    rng = np.random.default_rng(seed)
-    seeds = [rng.standard_normal(o.shape).astype(o.dtype) for o in outs]
-    tracked = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
-    grads = gradients([o for o, _ in tracked], leaves, [s for _, s in tracked], allow_unused=True) if tracked else ()
-    return [o._array for o in outs] + [
-        np.zeros(leaf.shape, leaf.dtype) if g is None else g for g, leaf in zip(grads, leaves, strict=False)
-    ]
+    with composed() if as_composed else contextlib.nullcontext():
+        call = Call(op, cast(args, dtype), kwargs, gradient_places(op, args, kwargs))
+    return [o._array for o in call.every] + call.pull(call.seeds(np.random.default_rng(seed)))
 
 
 def fused_against_composed(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int = 0) -> tuple[float, float]:
@@ -370,7 +417,7 @@ def ulp_histogram(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: in
 
 def _float32_ratio(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: int) -> float:
     """How much worse than the composed definition the fused operation is in float32, both judged against float64."""
-    truth = _results(op, [_rounded(a) for a in args], kwargs, np.float64, seed, True)
+    truth = _results(op, cast(cast(args, np.float32), np.float64), kwargs, np.float64, seed, True)
     ours, theirs = (_results(op, args, kwargs, np.float32, seed, flag) for flag in (False, True))
     worst = 0.0
     for t, a, b in zip(truth, ours, theirs, strict=True):
@@ -386,10 +433,3 @@ def _float32_ratio(op: Any, args: Sequence[Any], kwargs: dict[str, Any], seed: i
             )
         worst = max(worst, own / max(other, 1.0))
     return worst
-
-
-def _rounded(value: Any) -> Any:
-    """A float64 argument as float32 would see it."""
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f":
-        return np.asarray(value, np.float32).astype(np.float64)
-    return value

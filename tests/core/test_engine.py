@@ -22,7 +22,7 @@ from autodiff.core.op import registry
 from autodiff.extend import Primitive
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
-from autodiff.testing.laws import _Call
+from autodiff.testing.verify import Call
 from autodiff.watch import constant_inputs
 from nn import functional as F
 
@@ -183,7 +183,7 @@ def test_a_pass_beside_another_gives_the_same_bits(name):
     rng = np.random.default_rng([11, *name.encode()])
     for _ in range(3):
         args, kwargs = sample_call(op, RandomDraw(rng))
-        call = _Call(op, args, kwargs)
+        call = Call(op, args, kwargs)
         seeds = call.seeds(rng)
         alone = call.pull(seeds)
         with ad.plain():

@@ -11,7 +11,7 @@ from autodiff.core.backward import backpropagate
 from autodiff.core.op import registry
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
-from autodiff.testing.laws import _Call
+from autodiff.testing.verify import Call
 from autodiff.writes import written
 from nn import functional as F
 
@@ -180,7 +180,7 @@ def test_a_leafs_gradient_is_nobody_elses(name):
     rng = np.random.default_rng([15, *name.encode()])
     for _ in range(3):
         args, kwargs = sample_call(op, RandomDraw(rng))
-        call = _Call(op, args, kwargs)
+        call = Call(op, args, kwargs)
         seeds = call.seeds(rng)
         rounds = []
         for _ in range(2):

@@ -17,7 +17,7 @@ from autodiff.core.op import registry
 from autodiff.extend import Primitive
 from autodiff.facts import sample_call
 from autodiff.testing import RandomDraw
-from autodiff.testing.laws import _Call
+from autodiff.testing.verify import Call
 from nn import functional as F
 
 NAMES = sorted(ad._AT_IMPORT)
@@ -36,7 +36,7 @@ def test_fast_and_plain_give_the_same_bits(name):
         args, kwargs = sample_call(op, RandomDraw(rng))
 
         def everything(args=args, kwargs=kwargs):
-            call = _Call(op, args, kwargs)
+            call = Call(op, args, kwargs)
             draws = np.random.default_rng(5)
             seeds = call.seeds(draws)
             first = call.pull(seeds)
