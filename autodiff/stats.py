@@ -28,7 +28,7 @@ from autodiff.ops.common import bare, quotient
 from autodiff.ops.elementwise import where
 from autodiff.ops.scipy_functions import solve_triangular
 from autodiff.ops.shaping import _tensor
-from autodiff.ops.stable import log1p_square
+from autodiff.ops.stable import gumbel_log_density, log1p_square, logistic_log_density
 from autodiff.transforms import grad
 
 if TYPE_CHECKING:
@@ -754,7 +754,7 @@ gamma = Continuous(
 )
 gumbel_r = Continuous(
     "gumbel_r",
-    lambda z: -z - np.exp(-z),
+    gumbel_log_density.function,
     lambda z: np.exp(-np.exp(-z)),
     lambda q: -np.log(-np.log(q)),
     lambda q: -np.log(-np.log1p(-q)),
@@ -807,7 +807,7 @@ laplace = Continuous(
 )
 logistic = Continuous(
     "logistic",
-    lambda z: special.log_expit(z) + special.log_expit(-z),
+    logistic_log_density.function,
     special.expit,
     special.logit,
     lambda q: -special.logit(q),

@@ -24,8 +24,10 @@ __all__ = [
     "bessel_i",
     "direction",
     "gaussian",
+    "gumbel_log_density",
     "log1p_square",
     "logistic_density",
+    "logistic_log_density",
     "one_minus_square",
     "over_square",
     "over_square_of_distance",
@@ -467,6 +469,16 @@ def fractions_of_mills(z: Any, count: int) -> list[Any]:
         if k <= count:
             found.append(r)
     return found[::-1]
+
+
+# Logarithms of two densities: the slopes of their terms cancel at 0, where they have their maximum.
+logistic_log_density = _unary(
+    "logistic_log_density",
+    lambda x: -np.abs(x) - 2 * np.logaddexp(0, -np.abs(x)),
+    lambda g, out, x: -g * np.tanh(0.5 * x),
+    real_only=True,
+)
+gumbel_log_density = _unary("gumbel_log_density", lambda x: -x - np.exp(-x), lambda g, out, x: g * np.expm1(-x))
 
 
 def log1p_square(z: Any) -> Any:

@@ -311,7 +311,13 @@ def define(s: Any, define: Any) -> None:
         reach=MODERATE,
     )
     define(s.ellipkm1, lambda g, out, p: g * (-np.pi / 8 * s.hyp2f1(1.5, 1.5, 2.0, 1 - p)), domain=(0.3, 1.7))
-    define(s.spence, lambda g, out, z: -g * s.hyp2f1(1.0, 1.0, 2.0, 1 - z), domain=(0.3, 1.7))
+
+    def dilogarithm_slope(z: Any) -> Any:
+        near = np.abs(bare(z) - 1) < 0.5
+        away = np.where(near, 2.0, z)
+        return np.where(near, -s.hyp2f1(1.0, 1.0, 2.0, 1 - np.where(near, z, 1.0)), np.log(away) / (1 - away))
+
+    define(s.spence, lambda g, out, z: g * dilogarithm_slope(z), domain=(0.3, 1.7))
     define(
         s.pseudo_huber,
         # With h = hypot(r, delta): (h - delta)^2 / h, and h - delta = r^2 / (h + delta), so that nothing cancels.
@@ -339,7 +345,13 @@ def define(s: Any, define: Any) -> None:
         )
 
     pair("sici", lambda x: (np.sinc(x / np.pi), np.cos(x) / x), 0.3)
-    pair("shichi", lambda x: (np.sinh(x) / x, np.cosh(x) / x), 0.3)
+
+    def sinhc(x: Any) -> Any:
+        near = np.abs(bare(x)) < 1
+        small, away = np.where(near, x, 0.0), np.where(near, 1.0, x)
+        return np.where(near, s.hyp0f1(1.5, 0.25 * small * small), np.sinh(away) / away)
+
+    pair("shichi", lambda x: (sinhc(x), np.cosh(x) / x), 0.3)
     pair("fresnel", lambda x: (np.sin(np.pi / 2 * x * x), np.cos(np.pi / 2 * x * x)), -2.0)
     define(
         s.kve,

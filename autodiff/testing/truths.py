@@ -65,6 +65,7 @@ TRUTHS: dict[str, tuple[str, str]] = {
     "dawsn": ("sqrt(pi)/2*exp(-x**2)*erfi(x)", "normal"), "exp1": ("expint(1, x)", "positive bessel"),
     "expi": ("Ei(x)", "exponent"), "erfinv": ("erfinv(x)", "quantile"),
     "erfcinv": ("erfinv(1 - x)", "positive quantile"), "ndtri": ("sqrt(2)*erfinv(2*x - 1)", "positive quantile"),
+    "logistic_log_density": ("-x - 2*log(1 + exp(-x))", "exponent"), "gumbel_log_density": ("-x - exp(-x)", "exponent"),
 }  # fmt: skip
 
 #: Operation of two numbers: (its definition in x and y for SymPy, which pairs it takes).

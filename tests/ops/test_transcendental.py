@@ -55,7 +55,7 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
     ("exprel", special.exprel, lambda x: mp.hyp1f1(1, 2, x), [(0.0,), (1e-8,), (2.0,), (-3.0,)], (0,)),
     ("boxcox", special.boxcox, boxcox, [(2.0, 0.0), (2.0, 0.5), (0.3, -1e-9)], (0, 1)),
     ("boxcox1p", special.boxcox1p, lambda x, p: boxcox(1 + x, p), [(2.0, 0.0), (1e-9, 0.5)], (0, 1)),
-    ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1.0,), (0.5,), (1.8,)], (0,)),
+    ("spence", special.spence, lambda z: mp.polylog(2, 1 - z), [(1e-9,), (1.0,), (0.5,), (1.8,), (40.0,)], (0,)),
     ("inv_boxcox", special.inv_boxcox, lambda y, p: (1 + p * y) ** (1 / p), [(0.7, 0.4), (1.2, -0.3)], (0, 1)),
     ("ellipkm1", special.ellipkm1, lambda p: mp.ellipk(1 - p), [(0.4,), (1.2,)], (0,)),
     (
@@ -88,6 +88,7 @@ CASES: list[tuple[str, Any, Any, list[tuple[float, ...]], tuple[int, ...]]] = [
     ("sici", lambda x: special.sici(x)[0], mp.si, [(1.3,), (-1e-9,)], (0,)),
     ("sici 1", lambda x: ours.sici(x)[1], mp.ci, [(1.3,)], (0,)),
     ("shichi", lambda x: ours.shichi(x)[1], mp.chi, [(1.3,)], (0,)),
+    ("shichi 0", lambda x: 1e9 * ours.shichi(x)[0], lambda x: 10**9 * mp.shi(x), [(1e-9,), (-2.3,)], (0,)),
     ("fresnel", lambda x: special.fresnel(x)[1], mp.fresnelc, [(1.3,), (-0.3,)], (0,)),
     ("hankel1", lambda z: np.real(ours.hankel1(1.2, z)), lambda z: mp.re(mp.hankel1(mp.mpf(1.2), z)), [(1.3,)], (0,)),
     ("chdtr", special.chdtr, lambda v, x: mp.gammainc(v / 2, 0, x / 2, regularized=True), [(3.0, 1.2)], (0, 1)),
