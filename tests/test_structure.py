@@ -248,7 +248,6 @@ NO_SPEED = {
     "compiler/layout.py": "bytes to which memory is aligned",
     "compiler/passes/chains.py": "how many steps a chain may have, and how far ahead they are looked for",
     "compiler/record.py": "bytes that are held until code is written",
-    "compiler/trace.py": "how many results are remembered as nobody else's",
     "files.py": "how much deflation can shrink",
     "kernels/adapters.py": "places that one byte can tell apart",
     "kernels/compiled.py": "how many numbers are added up in the arrays' own dtype, for accuracy",

@@ -50,10 +50,8 @@ class Follower:
         The latest entry; None once the call has left the trace for good.
     made : list of Node or None
         The node of each entry so far.
-    leaves : list
-        The nodes from before the call that it has met.
-    origins : dict
-        Node -> (entry, number of the output), or the number of a leaf.
+    leaves : dict
+        The nodes from before the call that it has met, in this order, and the number of each.
     fresh, prepared : int
         How many entries this call has added, and how many it has prepared.
     diverged : bool
@@ -68,8 +66,10 @@ class Follower:
         self.check = check
         self.at: Entry | None = None
         self.made: list[Any] = []
-        self.leaves: list[Any] = []
-        self.origins: dict[Any, Any] = {}
+        self.leaves: dict[Any, int] = {}
+        # Where nodes of the call come from; of ``made`` only the first ones are in it, since few ask.
+        self._origins: dict[Any, tuple[int, int]] = {}
+        self._placed = 0
         self.fresh = self.prepared = 0
         self.diverged = False
         self.lost = ""
@@ -101,7 +101,8 @@ class Follower:
         self._thread = self._own = self._other = self._others = self._inner = self.kept = None
         self.made.clear()
         self.leaves.clear()
-        self.origins.clear()
+        self._origins.clear()
+        self._placed = 0
         self.workshop.pool.trim()
 
     # --- operations ---------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ class Follower:
         if entry.visits >= 2 and not entry.settled and self.prepared < _PREPARED_AT_ONCE:
             self.prepared += 1
             entry.settled = True
-            entry.code = prepared(self.workshop, entry, inputs, attrs, result)
+            entry.code = _unfollowed(self._inner, prepared, self.workshop, entry, inputs, attrs, result)
             if entry.code is not None:
                 at.ready.append(
                     (op, entry.code.grad, self._checked(op, entry.code) if self.check else entry.code.follow)
@@ -169,19 +170,16 @@ class Follower:
         """The call has come to an entry, with this result."""
         self.at = entry
         if result.__class__ is not tuple:
-            node = result._node
-            self.made.append(node)
-            if node is not None:
-                self.origins[node] = (entry.index, 0)
+            self.made.append(result._node)
             return
         whole = None
         for number, part in enumerate(result):
             if part._node is not None:
-                self.origins[part._node] = (entry.index, number)
+                self._origins[part._node] = (entry.index, number)
                 whole = part._node.parents[0]
         self.made.append(whole)
         if whole is not None:
-            self.origins[whole] = (entry.index, -1)
+            self._origins[whole] = (entry.index, -1)
 
     def _checked(self, op: Any, code: Any) -> Any:
         """Prepared code that is compared with the engine in every call."""
@@ -207,12 +205,19 @@ class Follower:
         self.lost = reason
 
     def origin(self, node: Any) -> Any:
-        """Where a node comes from: (entry, number of the output), or the number of a leaf."""
-        found = self.origins.get(node)
+        """Where a node comes from: (entry, number of the output), or the number of a leaf, a new one if it must be."""
+        found = self.known_origin(node)
         if found is None:
-            found = self.origins[node] = len(self.leaves)
-            self.leaves.append(node)
+            found = self.leaves[node] = len(self.leaves)
         return found
+
+    def known_origin(self, node: Any) -> Any:
+        """The same; None for what the call has not met."""
+        for place in range(self._placed, len(self.made)):
+            self._origins.setdefault(self.made[place], (place, 0))
+        self._placed = len(self.made)
+        found = self.leaves.get(node)
+        return self._origins.get(node) if found is None else found
 
     def draw(self, draw: Any, generator: Any, *args: Any) -> Any:
         """Random numbers of the library's: drawn now, as always."""
@@ -237,11 +242,7 @@ class Follower:
         inner, followed = self._ordinary_state()
         if followed and self._pass(roots, seeds, free, None) is not None:
             return
-        token = _state.set(inner)
-        try:
-            engine.backpropagate(roots, seeds, free=free)
-        finally:
-            _state.reset(token)
+        _unfollowed(inner, engine.backpropagate, roots, seeds, free=free)
 
     def gradients_of(self, roots: Any, seeds: Any, targets: Any, free: bool, cut: bool) -> list[Any]:
         """See :func:`autodiff.core.backward.gradients_of`."""
@@ -251,11 +252,7 @@ class Follower:
             known, grads = found
             by_leaf = {self.leaf(place): g for place, g in zip(known.leaves, grads, strict=True)}
             return [by_leaf.get(target) for target in targets]
-        token = _state.set(inner)
-        try:
-            return engine.gradients_of(roots, seeds, targets, free=free, cut=cut)
-        finally:
-            _state.reset(token)
+        return _unfollowed(inner, engine.gradients_of, roots, seeds, targets, free=free, cut=cut)  # type: ignore[no-any-return]
 
     def _pass(self, roots: Any, seeds: Any, free: bool, targets: Any) -> tuple[Pass, Any] | None:
         """Make a pass by prepared code: the code, and the gradients; None where the engine is to make it."""
@@ -274,7 +271,7 @@ class Follower:
                             "autodiff.compile(check=True): a prepared backward pass differs from the engine's"
                         )
                     return known, grads
-        origin = self.origins.get(root)
+        origin = self.known_origin(root)
         if origin.__class__ is not tuple or origin[1] != 0 or not isinstance(seed, np.ndarray | np.generic):
             return None
         key = origin, layout_of(seed), free, wanted
@@ -282,7 +279,7 @@ class Follower:
         if visits == 2:
             path = at.path()
             if all(entry.settled for entry in path):
-                made = prepared_pass(self.workshop, self, path, root, seed, free, targets)
+                made = _unfollowed(self._inner, prepared_pass, self.workshop, self, path, root, seed, free, targets)
                 if made is not None:
                     made.root, made.free, made.wanted = origin[0], free, wanted
                     at.ready_passes.append(made)
@@ -297,21 +294,18 @@ class Follower:
         leaves = [self.leaf(place) for place in places]
         if any(leaf.hooks for leaf in leaves) or any(node is not None and node.extras for node in self.made):
             return None
-        token = _state.set(self._inner)
-        try:
-            with np.errstate(all="ignore"):  # the pass itself warns
-                return engine.gradients_of([root], [seed], leaves, free=False)
-        finally:
-            _state.reset(token)
+        with np.errstate(all="ignore"):  # the pass itself warns
+            return _unfollowed(self._inner, engine.gradients_of, [root], [seed], leaves, free=False)  # type: ignore[no-any-return]
 
     def leaf(self, place: Any) -> Any:
         """A leaf by its number; ``~number`` is what the alias of that number stands for."""
-        return self.leaves[place] if place >= 0 else self.leaves[~place].parents[0]
+        leaves = list(self.leaves)
+        return leaves[place] if place >= 0 else leaves[~place].parents[0]
 
     def place_of(self, node: Any) -> Any:
         """The number of a leaf, as :meth:`leaf` takes it; None for anything else."""
-        found = self.origins.get(node)
-        if found.__class__ is int:
+        found = self.leaves.get(node)
+        if found is not None:
             return found
         for number, leaf in enumerate(self.leaves):
             if leaf.__class__ is Node and leaf.op is ALIAS and leaf.parents[0] is node:
@@ -337,16 +331,21 @@ class Follower:
         return self._others, False
 
 
-def _apply(op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None, inner: State | None) -> Any:
-    """What the operation's own function does in the state without a tracer."""
+def _unfollowed(inner: State | None, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """What a function does in the state without a tracer."""
     token = _state.set(inner)
     try:
-        if not isinstance(op, (Primitive, Fused)):
-            return apply(op, inputs, attrs, residuals)
-        if residuals is None:
-            return op.function(*inputs, **attrs)
-        result, kept = op.with_residuals(*inputs, **attrs)  # type: ignore[union-attr]
-        residuals.append(kept)
-        return result
+        return function(*args, **kwargs)
     finally:
         _state.reset(token)
+
+
+def _apply(op: Any, inputs: Any, attrs: dict[str, Any], residuals: list[Any] | None, inner: State | None) -> Any:
+    """What the operation's own function does there."""
+    if not isinstance(op, (Primitive, Fused)):
+        return _unfollowed(inner, apply, op, inputs, attrs, residuals)
+    if residuals is None:
+        return _unfollowed(inner, op.function, *inputs, **attrs)
+    result, kept = _unfollowed(inner, op.with_residuals, *inputs, **attrs)  # type: ignore[union-attr]
+    residuals.append(kept)
+    return result

@@ -21,9 +21,9 @@ from autodiff.compiler.record import Recorder, Slot, Unrecordable
 from autodiff.compiler.standin import Recorded
 from autodiff.compiler.trace import Entry, frozen, layout_of
 from autodiff.core import op as core
-from autodiff.core.graph import Node, time
+from autodiff.core.graph import Node, Variable, time
 from autodiff.core.modes import State
-from autodiff.core.op import FIXED, PYTHON_NUMBERS, Fused, Primitive, explain, leave
+from autodiff.core.op import FIXED, PICK, PYTHON_NUMBERS, Fused, Primitive, explain, leave
 from autodiff.kernels import KernelFailure
 from autodiff.reads import ShapeOnly
 from autodiff.tensor import Tensor
@@ -127,7 +127,6 @@ class Arguments:
         self.tests: list[str] = []
         self.facts: list[tuple[str, Any]] = []  # what is compared all at once, and what it must be
         self.scope: dict[str, Any] = {}
-        self.index = -1
 
     def take(self, value: Any, text: str) -> Any:
         """A stand-in for a value that is found anew at ``text``."""
@@ -259,7 +258,6 @@ def _prepared(
     op, (grad, facts, _) = entry.op, entry.key
     recorder = Recorder()
     taken = Arguments(recorder, numbers)
-    taken.index = entry.index
     known = entry.parent.leaves if entry.parent is not None else 0
     fresh: dict[int, str] = {}  # leaves that no entry before has met, and the names of their nodes
     standins: list[Any] = []
@@ -299,20 +297,21 @@ def _prepared(
                 parent = f"p{i}"
                 taken.loads.append(f"{parent} = {name}._node")
                 if origin.__class__ is tuple:
-                    alone = origin[1] == 0 and origin in entry.parent.alone  # type: ignore[union-attr]
-                    taken.tests.append(
-                        f"{parent} is made[{taken.constant(origin[0])}]"
-                        if alone
-                        else f"origins.get({parent}) == {taken.constant(origin)}"
-                    )
-                elif origin < known or origin in fresh:
-                    taken.tests.append(
-                        f"{parent} is {fresh[origin]}"
-                        if origin in fresh
-                        else f"origins.get({parent}) == {taken.constant(origin)}"
-                    )
+                    maker, number = f"made[{taken.constant(origin[0])}]", origin[1]
+                    several = len(entry.before(origin[0]).outs) > 1
+                    part = f"{parent}.op is PICK and {parent}.parents[0] is {maker}"
+                    part += f" and {parent}.attrs['index'] == {number}"
+                    taken.tests.append(part if several else f"{parent} is {maker}")
+                elif origin in fresh:
+                    taken.tests.append(f"{parent} is {fresh[origin]}")
+                elif origin < known:
+                    taken.tests.append(f"leaves.get({parent}) == {origin}")
                 else:
-                    taken.tests.append(f"{parent} is not None and {parent} not in origins")
+                    taken.tests.append(
+                        f"{parent}.__class__ is Variable and {parent} not in leaves"
+                        if fact[-1]
+                        else f"{parent} is not None and run.known_origin({parent}) is None"
+                    )
                     taken.tests += [f"{parent} is not {other}" for other in fresh.values()]
                     fresh[origin] = parent
             taken.layout(value._data, taken.names[-1])
@@ -346,16 +345,16 @@ def _prepared(
             workshop.codes[alike] = known_code
     code, several, views = known_code
     lines = [f"if len(inputs) != {len(inputs)}: return MISS"] if op.variadic else []
-    lines += [f"{''.join(f'x{i}, ' for i in range(len(inputs)))}= inputs", "made, origins = run.made, run.origins"]
+    lines += [f"{''.join(f'x{i}, ' for i in range(len(inputs)))}= inputs", "made, leaves = run.made, run.leaves"]
     if fresh:
-        taken.tests.append(f"len(run.leaves) == {taken.constant(known)}")
+        taken.tests.append(f"len(leaves) == {known}")
     asked = [*taken.loads, *taken.test("return MISS")]
     lines += ["try:", *(f"    {line}" for line in asked), UNLIKE, "    return MISS"]
     lines += ["if time.lent and lent(inputs): return MISS"]
     lines += ["try:", *(f"    {line}" for line in code.body or ["pass"])]
     lines += ["except KernelFailure:", "    return MISS"]
     lines += ["except Exception as error:", "    raise explain(op, error, inputs) from error"]
-    lines += [f"run.leaves.append({name}); origins[{name}] = {taken.constant(n)}" for n, name in fresh.items()]
+    lines += [f"leaves[{name}] = {n}" for n, name in fresh.items()]
     lines.append(f"run.kept = kept = {code.texts[1]}")
     arrays = _input_names(inputs, taken)
     facts_of_out = entry.outs[0]
@@ -375,8 +374,10 @@ def _prepared(
         "KernelFailure": KernelFailure,
         "MISS": MISS,
         "Node": Node,
+        "PICK": PICK,
         "ShapeOnly": ShapeOnly,
         "Tensor": Tensor,
+        "Variable": Variable,
         "entry": entry,
         "explain": explain,
         "leave": leave,
@@ -447,7 +448,7 @@ def _written_out(
     lines += [f"node.dtype = {taken.constant(dtype)}", "node.stamp = time.now", "node.extras = None", "node.g = False"]
     if notes:
         lines.append(f"node.noted = [{', '.join(notes)}]")
-    return [*lines, "made.append(node)", f"origins[node] = {taken.constant((taken.index, 0))}"]
+    return [*lines, "made.append(node)"]
 
 
 def _kept(op: Any, names: list[str], plain: list[str], needs: tuple[bool, ...]) -> str:

@@ -33,8 +33,6 @@ class Entry:
         Layouts of its results; see :func:`layout_of`.
     leaves : int
         How many leaves a call has met by then.
-    alone : set
-        Entries before with one result.
     ready : list of (operation, whether gradients are on, callable)
         Of ``next`` those that have code.
     ready_passes : list of Pass
@@ -54,7 +52,6 @@ class Entry:
     """
 
     __slots__ = (
-        "alone",
         "code",
         "index",
         "key",
@@ -84,9 +81,6 @@ class Entry:
         self.ready_passes: list[Any] = []
         met = [fact[0] for fact in key[1] if fact.__class__ is tuple and fact[0].__class__ is int] if key else []
         self.leaves: int = 0 if parent is None else max([parent.leaves, *(place + 1 for place in met)])
-        self.alone: set[Any] = set() if parent is None else parent.alone
-        if parent is not None and len(outs) == 1:
-            self.alone = parent.alone | {(self.index, 0)} if len(parent.alone) < 64 else parent.alone
         self.settled = False
         self.why = ""
         self.passes: dict[Any, Any] = {}
@@ -99,6 +93,13 @@ class Entry:
             if alike and entry.key == key and entry.outs == outs:
                 return entry
         return None
+
+    def before(self, index: int) -> Entry:
+        """The entry of this number on the path to this one."""
+        entry = self
+        while entry.index != index:
+            entry = entry.parent  # type: ignore[assignment]
+        return entry
 
     def path(self) -> list[Entry]:
         """All entries from the first one to this one."""

@@ -104,7 +104,7 @@ class _Skeleton:
         return self.copies[root]
 
     def _copied(self, node: Any) -> Any:
-        origin = self.follower.origins.get(node)
+        origin = self.follower.known_origin(node)
         if node.__class__ is Variable:
             if not isinstance(origin, int):
                 origin = self.follower.place_of(node)
@@ -248,7 +248,7 @@ def _prepared_pass(
         )
     if code is None:
         return None
-    lines = ["made, leaves = run.made, run.leaves"]
+    lines = ["made, leaves = run.made, list(run.leaves)"]
     used = sorted(set(skeleton.numbers.values()))
     freed = [number for node, number in skeleton.numbers.items() if node.saved is None]
     lines += [f"n{number} = made[{number}]; s{number} = n{number}.saved" for number in used]

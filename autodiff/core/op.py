@@ -347,9 +347,6 @@ def apply(op: Any, inputs: Sequence[Any], attrs: dict[str, Any], residuals: list
     its backward. What NumPy complains of is raised with the operation, shapes and dtypes named.
     """
     state = current_state()
-    if state is not None and state.tracer is not None and residuals is None:
-        if (made := state.tracer.at_once(state, op, inputs, attrs)) is not None:
-            return made
     inputs = [coerce(op, place, value) for place, value in enumerate(inputs)]
     if state is not None and state.levels and (level := above.level(inputs)) is not None:
         return above.apply_at(op, inputs, attrs, level, residuals)

@@ -36,7 +36,9 @@ __all__ = ["APPLY", "PULL", "install"]
 
 APPLY = """
 def {name}({signature}):
-    if _state() is not None:
+    _now = _state()
+{followed}
+    if _now is not None:
         return _call({inputs}, {attrs})
 {reading}
     if _time.lent and _lent({inputs}):
@@ -78,6 +80,14 @@ def {name}({signature}):
         _node.g = False
 {viewing}
     return {usual}
+"""
+
+# What a compiled step has prepared.
+_FOLLOWED = """
+    if _now is not None and _now.tracer is not None:
+        _made = _now.tracer.at_once(_now, _op, {inputs}, {attrs})
+        if _made is not None:
+            return {made}
 """
 
 _READING = """
@@ -274,7 +284,11 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
     signature = _signature(op, scope)
     attrs = "{" + ", ".join(f"{p.name!r}: {p.name}" for p in op.parameters if p.name not in op.inputs) + "}"
     if op.variadic:
-        return f"def {_identifier(op)}({signature}):\n    return _call({op.inputs[0]}, {attrs})\n"
+        followed = _FOLLOWED.format(inputs=op.inputs[0], attrs=attrs, made="_made")
+        return (
+            f"def {_identifier(op)}({signature}):\n    _now = _state()\n{followed}"
+            f"    return _call({op.inputs[0]}, {attrs})\n"
+        )
     places = range(len(op.inputs))
 
     def each(text: str, separator: str = ", ", strip: bool = False) -> str:
@@ -321,6 +335,9 @@ def _source(op: Any, name: str, scope: dict[str, Any]) -> str:
         inputs=inputs,
         attrs=attrs,
         attrs_or_none=f"{{{kept}}}" if frozen else "None",
+        followed=_FOLLOWED.strip("\n").format(
+            inputs=inputs, attrs=attrs, made="_made, _now.tracer.kept" if name == "with_residuals" else "_made"
+        ),
         owning=owning,
         reading=reading,
         forward=forward,
