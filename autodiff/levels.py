@@ -17,6 +17,7 @@ is.
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -588,6 +589,9 @@ def _kept(value: Any) -> Any:
     if not time.lent or not core.above.lent([value]):
         return wrap(value._data, node)
     if isinstance(node, Box):
+        gc.collect()  # what only garbage holds, a program cannot reach
+        if not core.above.lent([value]):
+            return wrap(value._data, node)
         raise GraphError(
             "inside nested transforms an array that was handed out before, by .data say, is still in use, and might be"
             " written into; let go of it, or take a copy"

@@ -18,7 +18,7 @@ from autodiff import batching, levels
 from autodiff.containers import as_array
 from autodiff.core.backward import gradients_of
 from autodiff.core.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from autodiff.core.graph import Stage, Variable, tick
+from autodiff.core.graph import Stage, Variable, tick, time
 from autodiff.core.modes import enable_grad, is_grad_enabled, transform_depth
 from autodiff.core.op import alias, wrap
 from autodiff.core.pytree import flatten, tree_map
@@ -28,7 +28,7 @@ from autodiff.higher import depends_beyond
 from autodiff.ops import shaping
 from autodiff.tensor import Tensor, seed_for
 from autodiff.trees import flatten_like
-from autodiff.writes import lend
+from autodiff.writes import lend, lent
 
 if TYPE_CHECKING:
     from autodiff.results import Array, Tree, TreeLike
@@ -168,9 +168,11 @@ class _Call:
             self.rebuilders.append((len(leaves), rebuild))
 
     def _leaf(self, leaf: Any, place: int) -> Tensor:
-        if isinstance(leaf, Tensor) and levels.tracked(leaf) and (self.tracking or leaf._node is None):
-            return leaf
         data = leaf._data if isinstance(leaf, Tensor) else leaf
+        # The function might write into an array of the program's own, or into what a tensor has handed out.
+        exposed = data is leaf or bool(time.lent and lent([leaf]))
+        if isinstance(leaf, Tensor) and levels.tracked(leaf) and (self.tracking or leaf._node is None):
+            return wrap(data.copy("K"), leaf._node) if exposed else leaf
         try:
             array = as_array(data)
         except (TypeError, ValueError) as error:
@@ -183,7 +185,7 @@ class _Call:
                 f" {array.dtype if array.dtype.kind in 'biu' else type(leaf).__name__}, which cannot be differentiated;"
                 " pass floats (1.0, not 1), or choose other arguments with argnums"
             )
-        if array is data and data is leaf:  # the program's own, which the function might write into
+        if array is data and exposed:
             array = array.copy("K")
         tensor: Tensor = wrap(array, None)
         return tensor

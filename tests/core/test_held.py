@@ -7,6 +7,7 @@ ones of benchmarks/array_programs.py (``AUTODIFF_PROGRAMS`` says how many), and 
 import contextlib
 import os
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -450,3 +451,37 @@ def test_a_loan_and_the_tensor_show_each_other_writes():
     x.grad = None
     before.backward()  # which kept its own
     np.testing.assert_allclose(x.grad, 2 * np.exp([2.0, 2.0, 2.0]))
+
+
+@pytest.mark.parametrize("argument", ["array", "tensor", "parameter"])
+def test_a_transform_takes_its_arguments_as_they_are_when_it_is_called(argument: str) -> None:
+    """What the program holds of them, and writes into within the function, is not what the function computes with."""
+    ones, start = np.ones(3), np.arange(1.0, 4.0)
+
+    def cubic(held: Any) -> Any:
+        def f(x: Any) -> Any:
+            y = np.sin(x) * x * x
+            if held is not None:
+                held[...] = 100.0
+            return np.sum(y * x)
+
+        return f
+
+    transforms: dict[str, Any] = {
+        "grad": lambda f, x: ad.grad(f)(x),
+        "vjp": lambda f, x: ad.vjp(f, x)[1](1.0)[0],
+        "jvp": lambda f, x: ad.jvp(f, (x,), (ones,))[1],
+        "linearize": lambda f, x: ad.linearize(f, x)[1](ones),
+        "hessian": lambda f, x: ad.hessian(f)(x),
+        "hvp": lambda f, x: ad.hvp(f, (x,), (ones,))[0],
+        "jvp of grad": lambda f, x: ad.jvp(ad.grad(f), (x,), (ones,))[1],
+        "jacfwd twice": lambda f, x: ad.jacfwd(ad.jacfwd(f))(x),
+        "jacrev twice": lambda f, x: ad.jacrev(ad.jacrev(f))(x),
+        "grad of grad": lambda f, x: ad.grad(lambda z: np.sum(ad.grad(f)(z) ** 2))(x),
+        "vmap of grad": lambda f, x: ad.vmap(lambda s: ad.grad(f)(x) * s)(np.arange(2.0)),
+    }
+    for name, transform in transforms.items():
+        x: Any = start.copy() if argument == "array" else ad.tensor(start, requires_grad=argument == "parameter")
+        held = x if argument == "array" else x.data
+        found = ad.constant(transform(cubic(held), x))
+        np.testing.assert_array_equal(found.data, transform(cubic(None), start), err_msg=name)
