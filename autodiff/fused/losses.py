@@ -18,7 +18,7 @@ from autodiff.ops.common import real_numbers
 
 __all__ = ["check_classification", "class_rows", "cross_entropy", "picked"]
 
-_REDUCTIONS = ("none", "mean", "sum")
+REDUCTIONS = ("none", "mean", "sum")
 
 
 def cross_entropy_composed(
@@ -127,12 +127,12 @@ def _prepare(
 
 
 def check_classification(
-    name: str, logits: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+    name: str, logits: Any, target: Any, weight: Any, ignore_index: int | None, reduction: str
 ) -> tuple[Any, tuple[int, ...], bool]:
     """Everything checked: flat class indices (None for probabilities), the shape of the losses of scores with their
     class axis second, and whether every index is known to name a class."""
-    if reduction not in _REDUCTIONS:
-        raise ArgumentError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(f"{name}: reduction must be one of {REDUCTIONS}, got {reduction!r}")
     real_numbers(name, logits, target, weight)
     if logits.ndim < 1:
         raise ShapeError(f"{name}: scores need a class axis")
@@ -155,12 +155,13 @@ def check_classification(
     flat = as_array(target._array if hasattr(target, "_node") else target).reshape(-1)
     every = not flat.size or _within(flat, classes)
     if not every:
-        bad = (flat != ignore_index) & ((flat < 0) | (flat >= classes))
+        bad = (flat < 0) | (flat >= classes)
+        bad &= ignore_index is None or flat != ignore_index
         if bad.any():
             first = int(np.argmax(bad))
+            hint = "" if ignore_index is None else f"; only ignore_index={ignore_index} may be"
             raise ArgumentError(
-                f"{name}: class index {int(flat[first])} at position {first} is outside [0, {classes}); "
-                f"only ignore_index={ignore_index} may be"
+                f"{name}: class index {int(flat[first])} at position {first} is outside [0, {classes}){hint}"
             )
     return flat, shape, every
 
@@ -414,7 +415,7 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     outer = () if len(shape) == 1 else (shape[0], *shape[2:])
     logits = draw.array(shape)
     weight = draw.array((classes,), low=0.5, high=2.0) if draw.boolean() else None
-    kwargs = {"reduction": draw.choice(_REDUCTIONS), "label_smoothing": draw.choice((0.0, 0.1))}
+    kwargs = {"reduction": draw.choice(REDUCTIONS), "label_smoothing": draw.choice((0.0, 0.1))}
     if draw.boolean():
         return (logits, draw.array(shape, low=0.1, high=1.0), weight), kwargs
     target = draw.integers(outer, 0, classes - 1)

@@ -11,8 +11,7 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError, ShapeError
 from autodiff.core.op import Fused
-from autodiff.fused.losses import _REDUCTIONS
-from autodiff.ops.common import real_numbers
+from autodiff.fused.losses import REDUCTIONS, check_classification
 
 __all__ = ["multi_margin_loss"]
 
@@ -64,28 +63,13 @@ def multi_margin_loss_composed(
 
 def _prepare(scores: Any, target: Any, weight: Any, p: int, reduction: str) -> Any:
     """Flat classes, everything checked."""
-    if reduction not in _REDUCTIONS:
-        raise ArgumentError(f"multi_margin_loss: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
-    real_numbers("multi_margin_loss", scores, weight)
     if p not in (1, 2):
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
-    if scores.ndim not in (1, 2) or scores.shape[-1] < 1 or target.shape != scores.shape[:-1]:
-        raise ShapeError(
-            f"multi_margin_loss: scores of shape {scores.shape} and target of shape {target.shape}; it needs (N, C) and"
-            " (N,), or (C,) and ()"
-        )
-    if target.dtype.kind not in "iu":
+    if scores.ndim not in (1, 2) or scores.shape[-1] < 1:
+        raise ShapeError(f"multi_margin_loss: scores of shape {scores.shape}; it needs (N, C) or (C,)")
+    if target.dtype.kind in "fc":
         raise ArgumentError(f"multi_margin_loss: targets are integer classes, got dtype {target.dtype}")
-    if weight is not None and weight.shape != scores.shape[-1:]:
-        raise ShapeError(f"multi_margin_loss: weight of shape {weight.shape} for {scores.shape[-1]} classes")
-    classes = np.asarray(target._array if hasattr(target, "_node") else target).reshape(-1)
-    bad = (classes < 0) | (classes >= scores.shape[-1])
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ArgumentError(
-            f"multi_margin_loss: class {int(classes[first])} at position {first} is outside [0, {scores.shape[-1]})"
-        )
-    return classes
+    return check_classification("multi_margin_loss", scores, target, weight, None, reduction)[0]
 
 
 def _factors(weight: Any, classes: Any, rows: Any) -> Any:
@@ -142,7 +126,7 @@ def _sample(draw: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (scores, target, weight), {
         "p": draw.choice((1, 2)),
         "margin": draw.choice((1.125, 0.375)),
-        "reduction": draw.choice(_REDUCTIONS),
+        "reduction": draw.choice(REDUCTIONS),
     }
 
 
