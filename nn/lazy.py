@@ -14,8 +14,6 @@ from nn.functional.common import as_input
 from nn.module import Module
 from nn.parameter import UninitializedBuffer, UninitializedParameter, Unknown
 
-__all__ = ["Lazy", "lazily"]
-
 
 class Lazy(Module):
     """What the lazy layers share; after the first call an object is of the ordinary class."""

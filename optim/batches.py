@@ -14,8 +14,6 @@ import numpy as np
 from autodiff import Tensor
 from autodiff.core.errors import ArgumentError, DTypeError, ShapeError
 
-__all__ = ["Batches", "arrays", "call", "leaves", "parts_of", "rows", "size_of"]
-
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The arrays of a tree with the words that tell which they are."""

@@ -23,8 +23,6 @@ from autodiff.core.graph import Variable, tick, time
 from autodiff.rows import RowSparse
 from autodiff.writes import writes_to, written
 
-__all__ = ["Array", "Flat", "Ordinary", "State", "array_of", "gradient_of", "real", "runs_of"]
-
 Array = NDArray[Any]
 State = dict[str, Any]
 _DATA = operator.attrgetter("_data")

@@ -10,20 +10,6 @@ import numpy as np
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import adapters, large
 
-__all__ = [
-    "ZERO",
-    "at_least_zero",
-    "column_products",
-    "column_sums",
-    "filled",
-    "masked",
-    "number",
-    "ones",
-    "row_means",
-    "row_starts",
-    "row_sums",
-]
-
 Array = np.ndarray[Any, Any]
 # Zeros to compare with are kept up to this many.
 _LARGEST = THRESHOLDS["ZEROS"].value

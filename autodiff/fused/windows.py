@@ -11,8 +11,6 @@ import numpy as np
 
 from autodiff.core.errors import ArgumentError
 
-__all__ = ["Geometry", "per_axis", "remembered", "unfolded"]
-
 
 class Geometry(NamedTuple):
     """Where every window lies; one entry per spatial axis but for ``groups``."""

@@ -20,27 +20,6 @@ import numpy as np
 from autodiff.fast.thresholds import THRESHOLDS
 from autodiff.kernels import Kept, optional, ready, run
 
-__all__ = [
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "conv_correlate",
-    "conv_kernel_gradient",
-    "conv_spread",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "dropout_backward",
-    "dropout_forward",
-    "gelu_backward",
-    "gelu_forward",
-    "gelu_tanh_backward",
-    "gelu_tanh_forward",
-    "layer_norm_backward",
-    "layer_norm_forward",
-    "masked",
-    "max_pool_backward",
-    "max_pool_forward",
-]
-
 
 def _or(vector: Any, value: float, like: Any, shape: tuple[int, ...]) -> Any:
     return np.full(shape, value, like.dtype) if vector is None else vector

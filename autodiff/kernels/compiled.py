@@ -14,31 +14,6 @@ import numpy as np
 from autodiff.kernels.jit import jit
 from autodiff.kernels.threads import kernel
 
-__all__ = [
-    "adam",
-    "add_by_row",
-    "batch_norm_columns_backward",
-    "batch_norm_columns_forward",
-    "batch_norm_planes_backward",
-    "batch_norm_planes_forward",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "dropout",
-    "gelu_forward",
-    "gelu_tanh_backward",
-    "gelu_tanh_forward",
-    "layer_norm_backward",
-    "layer_norm_forward",
-    "lstm_advance",
-    "lstm_enter",
-    "lstm_return",
-    "masked",
-    "max_pool_backward",
-    "max_pool_forward",
-    "max_pool_halving_backward",
-    "max_pool_halving_forward",
-]
-
 
 @jit(fastmath={"contract"})
 def _exp(x):  # type: ignore[no-untyped-def]

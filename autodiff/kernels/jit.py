@@ -12,8 +12,6 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["jit"]
-
 _SUMS = {"contract", "reassoc", "nsz"}
 
 

@@ -28,8 +28,6 @@ from numba.extending import intrinsic
 from autodiff.kernels import THREADS
 from autodiff.kernels.jit import jit
 
-__all__ = ["Team", "kernel"]
-
 # Looks in vain, about 0.4 us each, after which a helper goes to sleep.
 PATIENCE = 500
 

@@ -15,8 +15,6 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["SUM_COLUMNS", "SUM_ROWS", "TALL", "WIDTH", "column_sums", "four_sums", "one_row", "short_rows", "tall_rows"]
-
 _FEATURES = binding.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
 # Bytes of a vector; with 32 vector registers (AVX-512, ARM) a tile holds 24 sums, with 16 (AVX2) 12.

@@ -25,8 +25,6 @@ from autodiff.kernels.tiles import (
     tall_rows,
 )
 
-__all__ = ["correlate", "kernel_gradient"]
-
 _PART = THRESHOLDS["WINDOWS"].value
 
 

@@ -14,8 +14,6 @@ from autodiff.dispatch import holds_tensor
 from autodiff.docstrings import of_axes
 from autodiff.ops.common import real_numbers
 
-__all__ = ["alike", "as_input", "as_real", "as_tensor", "batched", "equal_shapes", "for_axes", "reduced", "weighted"]
-
 
 def as_input(x: Any) -> Any:
     """A Tensor as it is, a list of Tensors joined, anything else as an array."""
