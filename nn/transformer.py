@@ -349,17 +349,9 @@ class TransformerDecoder(Module):
     ) -> Tensor:
         """All layers with the same memory and masks; see :meth:`TransformerDecoderLayer.forward`."""
         x = tgt if isinstance(tgt, Tensor) else Tensor(tgt)
+        masks = (tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
         for layer in self.layers:
-            x = layer(
-                x,
-                memory,
-                tgt_mask,
-                memory_mask,
-                tgt_key_padding_mask,
-                memory_key_padding_mask,
-                bool(tgt_is_causal),
-                memory_is_causal,
-            )
+            x = layer(x, memory, *masks, bool(tgt_is_causal), memory_is_causal)
         return x if self.norm is None else self.norm(x)
 
 

@@ -18,7 +18,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol, TypeAlias, TypedDict, TypeVar, dataclass_transform, overload
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypedDict, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
@@ -104,13 +104,14 @@ SMALL = THRESHOLDS["ALONE"].value
 _ELSEWHERE = frozenset({"capturable", "differentiable", "foreach", "fused"})
 
 
-class Option:
+class Option(NamedTuple):
     """One option of an optimiser: what :func:`option` was told."""
 
-    __slots__ = ("default", "init", "kw_only", "test", "words")
-
-    def __init__(self, default: Any, test: Any, words: str, kw_only: bool, init: bool) -> None:
-        self.default, self.test, self.words, self.kw_only, self.init = default, test, words, kw_only, init
+    default: Any
+    test: Any
+    words: str
+    kw_only: bool
+    init: bool
 
 
 class _InGroups:

@@ -43,14 +43,7 @@ def _silu_rule(g: Any, out: Any, x: Any) -> Any:
     return g * (sigmoid_of(x) + settled(x) * logistic_density_of(x))
 
 
-silu = Primitive(
-    "silu",
-    lambda x: x * sigmoid_forward(x),
-    _silu_rule,
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
-    pointwise=True,
-    real_only=True,
-)
+silu = Primitive("silu", lambda x: x * sigmoid_forward(x), _silu_rule, pointwise=True, real_only=True)
 
 
 def log_sigmoid_forward(x: Any) -> Any:
@@ -69,7 +62,6 @@ log_sigmoid = Primitive(
     "log_sigmoid",
     log_sigmoid_forward,
     lambda g, out, x: g * sigmoid_of(-x),
-    sample=lambda draw: ((draw.array(draw.shape()),), {}),
     label="log σ",
     pointwise=True,
     real_only=True,

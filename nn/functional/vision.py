@@ -289,15 +289,8 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     if x.ndim not in (3, 4):
         raise ShapeError(f"unfold: input of shape {x.shape}; it needs (N, C, H, W) or (C, H, W)")
     lead = x.shape[:-2]
-    k, d, p, s = (
-        each("unfold", what, value, 2)
-        for what, value in (
-            ("kernel_size", kernel_size),
-            ("dilation", dilation),
-            ("padding", padding),
-            ("stride", stride),
-        )
-    )
+    options = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
+    k, d, p, s = (each("unfold", what, value, 2) for what, value in options.items())
     if any(p):
         x = pad(x, (p[1], p[1], p[0], p[0]))
     span = tuple(d[i] * (k[i] - 1) + 1 for i in (0, 1))
@@ -340,15 +333,9 @@ def fold(
              [1., 2., 1.]]]])
     """
     x = as_tensor(input)
+    options = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
     size, k, d, p, s = (
-        each("fold", what, value, 2)
-        for what, value in (
-            ("output_size", output_size),
-            ("kernel_size", kernel_size),
-            ("dilation", dilation),
-            ("padding", padding),
-            ("stride", stride),
-        )
+        each("fold", what, value, 2) for what, value in [("output_size", output_size), *options.items()]
     )
     room = [size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1 for i in (0, 1)]
     counts = tuple(room[i] // s[i] + 1 for i in (0, 1))
