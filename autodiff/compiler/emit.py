@@ -123,7 +123,9 @@ def defined(name: str, source: str, file: str, scope: dict[str, Any]) -> Any:
     of the time that it takes to prepare a step: so numbers that tell one layer from another stand in the scope.
     """
     exec(_compiled(source, file), scope)
-    return scope[name]
+    function = scope[name]
+    function.__code__ = function.__code__.replace()  # its own: the interpreter fits code to one scope
+    return function
 
 
 class Code:
