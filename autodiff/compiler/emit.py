@@ -64,16 +64,6 @@ _ALIKE = {
 }
 
 
-_INFIX: dict[Any, str] = {
-    operator.lt: "<",
-    operator.le: "<=",
-    operator.gt: ">",
-    operator.ge: ">=",
-    operator.add: "+",
-    operator.sub: "-",
-    operator.mul: "*",
-    operator.truediv: "/",
-}
 _SHAPED = {
     np.dot,
     np.matmul,
@@ -370,8 +360,6 @@ class Code:
         return [line]
 
     def _leased(self, buffer: Buffer) -> str:
-        if buffer.over is not None:
-            return self._name(buffer.over)
         dtype = self._constant(buffer.dtype, "d")
         order = "" if buffer.root.value.flags.c_contiguous else ", order='F'"
         memory = f", lease({buffer.nbytes})" if buffer.nbytes >= LEASED else ""
@@ -387,8 +375,6 @@ class Code:
             return f"{args[0]}.{target.name}({', '.join(args[1:] + kwargs)})"
         if target is operator.getitem:
             return f"{args[0]}[{args[1]}]"
-        if target in _INFIX and len(args) == 2 and not kwargs:
-            return f"{args[0]} {_INFIX[target]} {args[1]}"
         if target is operator.setitem:
             return f"{args[0]}[{args[1]}] = {args[2]}"
         by_place = isinstance(target, np.ufunc) and target.nout == 1 and target not in _OUT_BY_NAME

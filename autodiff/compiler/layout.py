@@ -35,26 +35,11 @@ class Buffer:
         Numbers of the calls between which it is alive.
     exported : bool
         Whether it has memory of its own in every call, as what the outside sees.
-    over : Slot or None
-        What it is written over, where it has its place from there.
     offset : int or None
         In the scratch memory.
     """
 
-    __slots__ = (
-        "dtype",
-        "exported",
-        "first",
-        "last",
-        "name",
-        "nbytes",
-        "offset",
-        "over",
-        "root",
-        "shape",
-        "slots",
-        "strides",
-    )
+    __slots__ = ("dtype", "exported", "first", "last", "name", "nbytes", "offset", "root", "shape", "slots", "strides")
 
     def __init__(self, root: Slot, first: int) -> None:
         self.root = root
@@ -62,7 +47,6 @@ class Buffer:
         self.nbytes: int = root.value.nbytes
         self.first = self.last = first
         self.exported = False
-        self.over: Slot | None = None
         self.offset: int | None = None
         self.slots: list[Slot] = []
         self.name = ""
@@ -99,73 +83,6 @@ def dense(array: Any) -> bool:
 def aligned(memory: Any) -> int:
     """How many bytes into an array's memory the first aligned one comes."""
     return int(-memory.__array_interface__["data"][0] % ALIGNMENT)
-
-
-def coalesced(ops: list[Op], buffers: dict[int, Buffer], makes: Callable[[Op], bool]) -> list[list[Buffer]]:
-    """Groups of buffers of one place: an elementwise result overwrites an input that dies there."""
-    head: dict[int, int] = {}
-
-    def find(i: int) -> int:
-        while head.get(i, i) != i:
-            i = head[i]
-        return i
-
-    groups: dict[int, list[int]] = {i: [i] for i, b in buffers.items() if not b.exported}
-    for i, op in enumerate(ops):
-        if not (
-            isinstance(op.out, Slot) and isinstance(op.target, np.ufunc) and op.target.signature is None and makes(op)
-        ):
-            continue
-        assert op.out.storage is not None
-        mine = op.out.storage.index
-        if mine not in groups or buffers[mine].first != i:
-            continue
-        inputs = [s for s in reads(op) if s.storage is not None]
-        for slot in inputs:
-            assert slot.storage is not None
-            theirs = slot.storage.index
-            other = buffers.get(theirs)
-            if (
-                other is None
-                or other.exported
-                or find(theirs) == find(mine)
-                or max(buffers[j].last for j in groups[find(theirs)]) != i
-            ):
-                continue
-            same = (
-                slot.offset - other.root.offset,
-                slot.value.shape,
-                slot.value.strides,
-                slot.value.dtype,
-                other.nbytes,
-            ) == (0, op.out.value.shape, op.out.value.strides, op.out.value.dtype, buffers[mine].nbytes)
-            if not same or any(
-                s is not slot and s.storage is not None and find(s.storage.index) == find(theirs) for s in inputs
-            ):
-                continue
-            buffers[mine].over = slot
-            into, gone = find(theirs), find(mine)
-            head[gone] = into
-            groups[into] += groups.pop(gone)
-            break
-    return [[buffers[i] for i in group] for group in groups.values()]
-
-
-def pack(groups: list[list[Buffer]]) -> int:
-    """Give every group a place, largest group first.
-
-    Returns
-    -------
-    int
-        Bytes of scratch memory.
-    """
-    room = Room()
-    for group in sorted(groups, key=lambda group: -max(b.nbytes for b in group)):
-        nbytes = max(b.nbytes for b in group)
-        offset = room.place(nbytes, min(b.first for b in group), max(b.last for b in group))
-        for buffer in group:
-            buffer.offset = offset
-    return room.used
 
 
 # --- memory that outlives the code that writes into it ----------------------------------------------------------------
@@ -283,11 +200,12 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
         buffer.last = max(uses[storage.index])
         buffer.slots, buffer.exported = inside, exported
         buffers[storage.index] = buffer
-    groups = coalesced(ops, buffers, listing.makes)
-    for group in groups:
-        for buffer in group:
-            buffer.exported = group[0].nbytes >= held
-    return buffers, pack([group for group in groups if not group[0].exported])
+    room = Room()
+    for buffer in sorted(buffers.values(), key=lambda buffer: -buffer.nbytes):
+        buffer.exported = buffer.exported or buffer.nbytes >= held
+        if not buffer.exported:
+            buffer.offset = room.place(buffer.nbytes, buffer.first, buffer.last)
+    return buffers, room.used
 
 
 def extent(slot: Slot) -> int:
