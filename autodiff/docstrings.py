@@ -57,15 +57,24 @@ def of_axes(text: str, axes: int) -> str:
 
 
 def of_kind(kind: Any, axes: int | None) -> None:
-    """Give a class for so many axes the sections of its base's docstring, which is written for any number of them.
+    """Give a class for so many axes the sections of its bases' docstrings, which are written for any number of them: of
+    each the parameters that no class nearer describes.
 
     Without ``axes`` the class is such a base. Its docstring, which describes no class yet, is put aside.
     """
     if axes is None:
         kind._written, kind.__doc__ = kind.__doc__ or "", None
-    else:
-        own = kind.__doc__
-        kind.__doc__ = Derived(lambda _: put_together({**sections(of_axes(kind._written, axes)), **sections(own)}))
+        return
+    own = kind.__doc__
+    bases = [vars(base)["_written"] for base in kind.__mro__ if "_written" in vars(base)]
+
+    def joined(kind: Any) -> str:
+        parts: dict[str, list[str]] = {}
+        for there in (sections(of_axes(written, axes)) for written in reversed(bases)):
+            parts |= there | {"Parameters": parts.get("Parameters", []) + there.get("Parameters", [])}
+        return completed(own, list(inspect.signature(kind.__init__).parameters)[1:], parts, {})
+
+    kind.__doc__ = Derived(joined)
 
 
 def sections(text: str | None) -> dict[str, list[str]]:

@@ -91,22 +91,15 @@ class _BatchRenorm(ChannelNorm):
 
     Parameters
     ----------
-    num_features : int
-        Channels, C.
-    eps : float
     momentum : float or None
         ``running = (1 - momentum) * running + momentum * batch``, after use; None for the cumulative average over all
         batches.
-    affine : bool
-        Learn a scale and, with ``bias``, a shift.
-    dtype : dtype
     limits : callable or (rmax, dmax)
         Bounds of the corrections r and d, fixed or ``limits(step) -> (rmax, dmax)``, the step being the number of
         batches seen in training before this one. By default the paper's :class:`LinearRenormSchedule`: plain batch
         normalisation for 5,000 steps, so a run much shorter than that wants bounds or a schedule of its own.
     eps_mode, statistic, ddof
         Conventions, the paper's by default; see :func:`nn.functional.batch_renorm` for those of released code.
-    bias : bool
 
     Attributes
     ----------

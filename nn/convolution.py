@@ -184,28 +184,16 @@ class _Transpose(_Conv):
 
     Parameters
     ----------
-    in_channels, out_channels : int
-    kernel_size : int or one per axis
     stride, padding, dilation : int or one per axis
         Those of the convolution that is transposed.
     output_padding : int or one per axis
         Added to the output's length, less than stride or dilation.
-    groups : int
-    bias : bool
     padding_mode : {"zeros"}
-    dtype : dtype
-    generator : numpy.random.Generator, optional
-        Draws the initial values.
 
     Attributes
     ----------
     weight : Parameter, ``(in_channels, out_channels / groups, *kernel_size)``
     bias : Parameter, (out_channels,), or None
-
-    Raises
-    ------
-    ArgumentError
-        If an option is no such thing, or the groups do not divide the channels.
 
     Examples
     --------

@@ -34,13 +34,8 @@ class _CrossIterationBatchNorm(ChannelNorm):
 
     Parameters
     ----------
-    num_features : int
-        Channels, C.
-    eps : float
     momentum : float or None
         Of the running statistics, which take the *current* batch only; None for the cumulative average.
-    affine : bool
-        Learn a scale and, with ``bias``, a shift.
     track_running_stats : bool
         False: evaluation, too, uses its own batch's statistics.
     buffer_num : int
@@ -51,7 +46,6 @@ class _CrossIterationBatchNorm(ChannelNorm):
         Batch normalisation for so many training batches; nothing is remembered meanwhile.
     two_stage : bool
         False lets the window grow in proportion during the burn-in instead.
-    dtype : dtype
     eps_mode : {"inside", "outside"}
         Divide by ``sqrt(var + eps)`` or by ``sqrt(var) + eps``, in evaluation, too.
     invalid : {"max", "drop"}
@@ -65,7 +59,6 @@ class _CrossIterationBatchNorm(ChannelNorm):
         The layer before, with a parameter ``weight`` of shape (C, ...). With it ``forward`` needs no ``weight``, so
         that this layer fits into a Sequential, and the past is part of the state_dict, so that a resumed run goes on
         exactly. It is not made a submodule.
-    bias : bool
 
     Attributes
     ----------

@@ -35,27 +35,22 @@ __all__ = [
 
 class ChannelNorm(Module):
     """What layers with a scale, a shift and running statistics per channel share: parameters, buffers and the check of
-    the input.
+    the input. The buffer beside ``running_mean`` is called ``spread``, and its first value is ``start``.
 
     Parameters
     ----------
     num_features : int
         Channels, C.
     eps : float
-    momentum : float or None
-    affine, bias : bool
-        Learn a scale; learn a shift, too.
-    track_running_stats : bool
+    affine : bool
+        Learn a scale and, with ``bias``, a shift.
     dtype : dtype
-    spread : str
-        The buffer beside ``running_mean``.
-    start : float
-        Its first value.
+    bias : bool
 
     Attributes
     ----------
     weight, bias : Parameter (C,) or None
-    running_mean, running_var (or as ``spread`` says) : buffer (C,) or None
+    running_mean, running_var : buffer (C,) or None
     num_batches_tracked : buffer, int64 scalar, or None
     """
 
@@ -132,32 +127,23 @@ class ChannelNorm(Module):
         )
 
 
+of_kind(ChannelNorm, None)
+
+
 class _BatchNorm(ChannelNorm):
     """Normalise every channel over the batch and all positions.
 
     Parameters
     ----------
-    num_features : int
-        Channels, C.
     eps : float
         Added to the variance inside the root.
     momentum : float or None
         ``running = (1 - momentum) * running + momentum * batch``; None for the cumulative average over all batches.
-    affine : bool
-        Learn a scale and, with ``bias``, a shift.
     track_running_stats : bool
         False: evaluation, too, uses the batch's statistics.
-    dtype : dtype
     convention : {"torch", "cs231n"}
         "torch" stores the unbiased variance and starts it at 1. "cs231n" stores the biased one, starts it at 0, and
         takes ``momentum`` as the share of the *old* value (0.9 there is 0.1 in PyTorch).
-    bias : bool
-
-    Attributes
-    ----------
-    weight, bias : Parameter (C,) or None
-    running_mean, running_var : buffer (C,) or None
-    num_batches_tracked : buffer, int64 scalar, or None
 
     Examples
     --------
@@ -392,9 +378,6 @@ class _InstanceNorm(ChannelNorm):
 
     Parameters
     ----------
-    num_features : int
-        Channels, C.
-    eps : float
     momentum : float or None
         ``running = (1 - momentum) * running + momentum * batch``; None never updates, as PyTorch.
     affine : bool
@@ -402,8 +385,6 @@ class _InstanceNorm(ChannelNorm):
     track_running_stats : bool
         Gather running statistics in training and normalise by them in evaluation; by default evaluation, too, uses the
         example's own.
-    dtype : dtype
-    bias : bool
 
     Attributes
     ----------
