@@ -97,13 +97,12 @@ class Module:
         tables = self.__dict__
         if "_parameters" not in tables:
             raise ArgumentError(f"{type(self).__name__}: call super().__init__() before assigning {name!r}")
-        kinds = ("_parameters", "_buffers", "_modules")
         if isinstance(value, Parameter):
             home = "_parameters"
         elif isinstance(value, Module):
             home = "_modules"
         else:
-            home = next((kind for kind in kinds if name in tables[kind]), "")
+            home = next((table for table in _KINDS if name in tables[table]), "")
         if not home:
             if name == "requires_grad":
                 raise ArgumentError(
@@ -112,33 +111,28 @@ class Module:
                 )
             object.__setattr__(self, name, value)  # a property's setter is asked
             return
-        if home == "_buffers" and value is not None and not isinstance(value, Tensor):
-            raise DTypeError(
-                f"{type(self).__name__}.{name} is a buffer; assign a Tensor or None, not a {type(value).__name__}"
-            )
-        if home == "_parameters" and value is not None and not isinstance(value, Parameter):
-            raise DTypeError(f"{type(self).__name__}.{name} is a parameter; assign an nn.Parameter, or its .data")
-        if home == "_modules" and value is not None and not isinstance(value, Module):
-            raise DTypeError(f"{type(self).__name__}.{name} is a submodule; assign an nn.Module or None")
+        kind, words = _KINDS[home]
+        if value is not None and not isinstance(value, kind):
+            raise DTypeError(f"{type(self).__name__}.{name} is {words}, not a {type(value).__name__}")
         if home == "_modules" and value is not None:
             self._refuse_cycle(name, value)  # type: ignore[arg-type]
-        for kind in kinds:
-            if kind != home:
-                tables[kind].pop(name, None)
+        for table in _KINDS:
+            if table != home:
+                tables[table].pop(name, None)
         tables.pop(name, None)
         tables[home][name] = value
         if home == "_modules" and value is not None:
             self._place(name, value)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> Any:
-        for kind in ("_parameters", "_buffers", "_modules"):
+        for kind in _KINDS:
             table = self.__dict__.get(kind)
             if table is not None and name in table:
                 return table[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        for kind in ("_parameters", "_buffers", "_modules"):
+        for kind in _KINDS:
             if name in self.__dict__[kind]:
                 del self.__dict__[kind][name]
                 return
@@ -509,6 +503,14 @@ class Module:
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
+
+
+#: What each table of a module holds.
+_KINDS: dict[str, tuple[type, str]] = {
+    "_parameters": (Parameter, "a parameter; assign an nn.Parameter, or its .data"),
+    "_buffers": (Tensor, "a buffer; assign a Tensor or None"),
+    "_modules": (Module, "a submodule; assign an nn.Module or None"),
+}
 
 
 class Handle:

@@ -403,8 +403,7 @@ def split(
         raise ShapeError(f"split: x of shape {x.shape} and y of shape {y.shape}; they need one length")
     if any(f <= 0 for f in fractions) or sum(fractions) > 1 + 1e-9:
         raise ArgumentError(f"split: fractions must be positive and sum to 1 at most, got {list(fractions)}")
-    rng = generator if isinstance(generator, np.random.Generator) else np.random.default_rng(generator)
-    order = rng.permutation(len(x))
+    order = np.random.default_rng(generator).permutation(len(x))
     ends = [0, *(round(float(end) * len(x)) for end in np.cumsum(fractions))]
     parts = [order[start:end] for start, end in pairwise(ends)]
     if not all(map(len, parts)):

@@ -191,9 +191,7 @@ class Trainer(Generic[Net]):
         self.optimizer: Any = optimizer
         self.schedule = schedule
         self.schedule_per = schedule_per
-        self.generator = (
-            generator if isinstance(generator, np.random.Generator) else np.random.default_rng(generator or 0)
-        )
+        self.generator = np.random.default_rng(0 if generator is None else generator)
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.accumulate = accumulate
