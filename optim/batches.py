@@ -31,7 +31,8 @@ def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: _mapped(function, value) for key, value in tree.items()}
     if isinstance(tree, tuple | list):
-        return tuple(_mapped(function, value) for value in tree)
+        parts = [_mapped(function, value) for value in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
     return None if tree is None else function(tree)
 
 

@@ -877,7 +877,8 @@ def _joined(given: list[Any]) -> Any:
     if isinstance(first, Mapping):
         return {key: _joined([one[key] for one in given]) for key in first}
     if isinstance(first, tuple | list):
-        return tuple(_joined(list(column)) for column in zip(*given, strict=True))
+        columns = [_joined(list(column)) for column in zip(*given, strict=True)]
+        return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
     if first is None:
         return None
     found = [one._array if isinstance(one, Tensor) else np.asarray(one) for one in given]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -450,6 +450,32 @@ def test_a_model_that_fails_on_the_data_is_in_training_as_before(ask):
             with pytest.raises(ShapeError):
                 ask(t, x)
         assert t.model.training
+
+
+class Example(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Examples(nn.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> Example:
+        return Example(np.full(5, i, np.float32), np.float32(i))
+
+
+def test_named_tuples_keep_their_names_in_batches_and_predictions():
+    class Named(nn.Module):
+        def forward(self, x):
+            return Example(2 * x, x)
+
+    for data in (nn.DataLoader(Examples(), batch_size=4), Example(np.ones((8, 5), np.float32), np.ones(8, np.float32))):
+        t = trainer(nn.Linear(5, 1), objective=lambda model, batch: ((model(batch.x)[:, 0] - batch.y) ** 2).mean())
+        assert len(t.fit(data, epochs=1, batch_size=4).loss) == 2
+    x = np.ones((5, 3), np.float32)
+    t = optim.Trainer(Named(), None, optim.SGD([nn.Parameter(x)]), training_step=lambda trainer, batch: 0.0)
+    np.testing.assert_array_equal(t.predict(x, batch_size=2).x, 2 * x)
 
 
 def test_predictions_keep_the_models_tuples_and_dicts():
