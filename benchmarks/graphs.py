@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest, Disagreement
+from benchmarks.targets import COMPILED
 
 __all__ = ["B", "DEPTHS", "TAPED", "W", "build", "contests", "leaf_maker"]
 
@@ -173,7 +174,7 @@ def network(width: int, batch: int, series: str) -> Contest:
     made = Contest(
         "graphs",
         f"{series} {width if series == 'width' else batch}",
-        [Candidate("careful NumPy", careful.step, careful.result), library(problem), library(problem, compiled=True)],
+        [Candidate("careful NumPy", careful.step, careful.result), library(problem), library(problem, COMPILED)],
         reference="careful NumPy",
         tolerance=1e-3,
         series=series,

@@ -24,11 +24,12 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.gradbench import rivals as tasks
 from benchmarks.memory import _forget_peak, _resident
+from benchmarks.targets import JITTED
 
 __all__ = ["NAMES", "PEAK", "TASKS", "TIME", "Task", "amounts", "main"]
 
 TIME, PEAK = "seconds of a gradient", "peak of a process's memory in a gradient"
-NAMES = ("autodiff", "autodiff, jit", "PyTorch", "JAX jit")
+NAMES = ("autodiff", JITTED, "PyTorch", "JAX jit")
 
 #: Seconds for which a size is timed, and calls at most.
 SECONDS, CALLS = 0.2, 12

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest
+from benchmarks.targets import JITTED
 
 __all__ = ["contests"]
 
@@ -43,15 +44,16 @@ def _contest(case: str, what: str, program: Callable[..., Any], by_hand: Callabl
     def hand() -> list[Any]:
         return [by_hand(w, x)]
 
-    def ours() -> Candidate:
+    def ours(jitted: bool) -> Candidate:
         import autodiff as ad
 
         transformed = getattr(ad, what)(program(np, w))
+        transformed = ad.jit(transformed) if jitted else transformed
 
         def run() -> list[Any]:
             return [transformed(x)]
 
-        return Candidate("autodiff", run, run)
+        return Candidate(JITTED if jitted else "autodiff", run, run)
 
     def with_autograd() -> Candidate:
         ag = rivals.autograd()
@@ -85,9 +87,8 @@ def _contest(case: str, what: str, program: Callable[..., Any], by_hand: Callabl
 
         return Candidate("PyTorch (torch.func)", run, run)
 
-    made = Contest(
-        "jacobians", case, [Candidate("NumPy by hand", hand, hand), ours()], reference="NumPy by hand", tolerance=1e-3
-    )
+    candidates = [Candidate("NumPy by hand", hand, hand), ours(False), ours(True)]
+    made = Contest("jacobians", case, candidates, reference="NumPy by hand", tolerance=1e-3)
     rivals.join(made, ("autograd", with_autograd), ("JAX jit", with_jax), ("PyTorch (torch.func)", with_torch))
     return made
 

@@ -15,7 +15,7 @@ from benchmarks.harness import NUMPY_ALONE, is_ours
 from benchmarks.parts import PARTS
 from benchmarks.report import AGAINST, best_ratios, measured
 from benchmarks.report import growth as exponents
-from benchmarks.targets import COMPILED
+from benchmarks.targets import COMPILED, JITTED
 
 __all__ = ["growth", "ratios", "summary"]
 
@@ -25,6 +25,7 @@ Sections = Mapping[str, Mapping[str, Any]]
 STYLES: dict[str, tuple[str, str]] = {
     "autodiff": ("#d62728", "D"),
     COMPILED: ("#8c0d12", "*"),
+    JITTED: ("#fb6a4a", "v"),
     NUMPY_ALONE: ("#f08a5d", "d"),
     f"{COMPILED}, NumPy alone": ("#f08a5d", "p"),
     "textbook NumPy": ("#9a9a9a", "s"),

@@ -284,8 +284,8 @@ def _ratio(value: float) -> str:
 def summary(sections: Sections, pictures: Mapping[str, str]) -> str:
     """One table: a line a part, at one thread."""
     lines = [
-        "Time of the library's best form, eager or compiled, over the best form of the other, at one thread: the"
-        " median over the cases, and from the best to the worst. Below 1 we win.",
+        "Time of the library's best form, eager, compiled or jitted, over the best form of the other, at one thread:"
+        " the median over the cases, and from the best to the worst. Below 1 we win.",
         "",
         f"| what | cases | {' | '.join(f'to {name}' for name in AGAINST)} | where we lose most |",
         "|---" * (len(AGAINST) + 3) + "|",

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.harness import Result, Timing, is_ours
 from benchmarks.reference import CS231N, CarefulNet, Net, Problem, TextbookNet
-from benchmarks.targets import COMPILED
+from benchmarks.targets import COMPILED, JITTED
 from benchmarks.threads import TUNED
 
 __all__ = ["main", "results"]
@@ -34,6 +34,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, str]]] = {
     "careful NumPy": ("careful NumPy", {}),
     "autodiff": ("autodiff", {}),
     COMPILED: (COMPILED, {}),
+    JITTED: (JITTED, {}),
     "textbook NumPy, malloc tuned": ("textbook NumPy", TUNED),
     "autodiff, malloc tuned": ("autodiff", TUNED),
 }
@@ -46,7 +47,7 @@ def _step(who: str, problem: Problem) -> Callable[[], object]:
         return TextbookNet(problem).step
     if who == "careful NumPy":
         return CarefulNet(problem).step
-    return library(problem, compiled=who == COMPILED).run
+    return library(problem, who).run
 
 
 def _once(who: str, variant: int, steps: int, tuned: dict[str, str]) -> float:

@@ -19,6 +19,7 @@ __all__ = [
     "COMPILED",
     "HELD",
     "INSTRUCTIONS",
+    "JITTED",
     "KERNELS",
     "PROMISES",
     "REPLAY",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 COMPILED = "autodiff, compiled"
+JITTED = "autodiff, jit"
 
 #: Amounts that :mod:`benchmarks.memory` measures and a promise limits.
 HELD = "bytes a node held by a recorded graph"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest
 from benchmarks.reference import (
@@ -25,7 +27,7 @@ from benchmarks.reference import (
     Problem,
     TextbookNet,
 )
-from benchmarks.targets import COMPILED
+from benchmarks.targets import COMPILED, JITTED
 
 __all__ = ["contests", "library", "model_of", "steps_by_name"]
 
@@ -69,17 +71,28 @@ def model_of(problem: Problem, masks: Any = None) -> tuple[Any, list[Any], list[
     return nn.Sequential(*layers), affine, norms
 
 
-def library(problem: Problem, *, compiled: bool = False) -> Candidate:
-    """The step as a user writes it; or the same step under ``autodiff.compile``, which must then replay."""
+def library(problem: Problem, form: str = "autodiff") -> Candidate:
+    """The step as a user writes it; or the same step under ``autodiff.compile``, which must then replay, or under
+    ``autodiff.jit``.
+    """
     import autodiff
     import optim
     from nn import functional as F
 
+    def formed(function: Any, *state: Any) -> Any:
+        if form == COMPILED:
+            return autodiff.compile(function, fallback=False)
+        return autodiff.jit(function, state=state) if form == JITTED else function
+
     model, _, _ = model_of(problem)
     optimizer = optim.Adam(model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=ADAM_EPS)
-    x, y = problem.x, problem.y
+    generators = []
+    for part in model.modules() if form == JITTED else ():
+        if hasattr(part, "generator"):  # jit asks for every generator by name
+            part.generator = np.random.default_rng(len(generators))
+            generators.append(part.generator)
 
-    def step() -> Any:
+    def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), y)
         loss.backward()
@@ -89,16 +102,15 @@ def library(problem: Problem, *, compiled: bool = False) -> Candidate:
     def result() -> list[Any]:
         model, affine, norms = model_of(problem, problem.masks)
 
-        def gradients() -> Any:
+        def gradients(x: Any, y: Any) -> Any:
             model.zero_grad()
             loss = F.cross_entropy(model(x), y)
             loss.backward()
             return loss
 
-        if compiled:
-            gradients = autodiff.compile(gradients, fallback=False)
-            gradients()  # recorded; what follows is a replay
-        loss = gradients()
+        again = formed(gradients, model)
+        again(problem.x, problem.y)  # recorded; what follows is a replay
+        loss = again(problem.x, problem.y)
         found = {
             "W": lambda i: affine[i].weight.grad.T,
             "b": lambda i: affine[i].bias.grad,
@@ -107,9 +119,8 @@ def library(problem: Problem, *, compiled: bool = False) -> Candidate:
         }
         return [loss.data, *(found[name](i) for i, name in problem.entries())]
 
-    if compiled:
-        return Candidate(COMPILED, autodiff.compile(step, fallback=False), result)
-    return Candidate("autodiff", step, result)
+    run = formed(step, model, optimizer, *generators)
+    return Candidate(form, lambda: run(problem.x, problem.y), result)
 
 
 def steps_by_name() -> dict[str, Callable[[Problem], Callable[[], object]]]:
@@ -118,7 +129,8 @@ def steps_by_name() -> dict[str, Callable[[Problem], Callable[[], object]]]:
         "textbook NumPy": lambda problem: TextbookNet(problem).step,
         "careful NumPy": lambda problem: CarefulNet(problem).step,
         "autodiff": lambda problem: library(problem).run,
-        COMPILED: lambda problem: library(problem, compiled=True).run,
+        COMPILED: lambda problem: library(problem, COMPILED).run,
+        JITTED: lambda problem: library(problem, JITTED).run,
     }
     for name, make in rivals.TRAINERS:
         if name != "PyTorch, fused Adam":
@@ -137,7 +149,8 @@ def contest(net: Net, *, compiled: bool) -> Contest:
             Candidate("textbook NumPy", textbook.step, textbook.result),
             Candidate("careful NumPy", careful.step, careful.result),
             library(problem),
-            library(problem, compiled=True),
+            library(problem, COMPILED),
+            library(problem, JITTED),
         ],
         reference="textbook NumPy",
         baseline="careful NumPy",

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import rivals
 from benchmarks.harness import Candidate, Contest
+from benchmarks.targets import JITTED
 
 __all__ = ["contests"]
 
@@ -43,15 +44,24 @@ def _energy(xp: Any, w: Any) -> Callable[[Any], Any]:
     return lambda x: xp.sum(xp.tanh(w @ x) ** 2)
 
 
-def _contest(case: str, reference: Callable[[], Any], ours: Any, torch_run: Any, jax_run: Any) -> Contest:
+def _contest(
+    case: str, reference: Callable[[], Any], ours: Callable[..., Any], args: Any, torch_run: Any, jax_run: Any
+) -> Contest:
+    """Everybody; ``ours(*args)`` eagerly and jitted."""
+    import autodiff as ad
+
+    jitted = ad.jit(ours)
+
     def candidate(name: str, function: Any) -> Candidate:
         run = lambda: [np.asarray(function())]
         return Candidate(name, run, run)
 
-    made = Contest(
-        "transforms", case, [candidate("by hand or in a loop", reference), candidate("autodiff", ours)],
-        reference="by hand or in a loop", tolerance=1e-6,
-    )  # fmt: skip
+    candidates = [
+        candidate("by hand or in a loop", reference),
+        candidate("autodiff", lambda: ours(*args)),
+        candidate(JITTED, lambda: jitted(*args)),
+    ]
+    made = Contest("transforms", case, candidates, reference="by hand or in a loop", tolerance=1e-6)
     rivals.join(
         made,
         ("PyTorch (torch.func)", lambda: candidate("PyTorch (torch.func)", torch_run())),
@@ -95,9 +105,7 @@ def contests(quick: bool = False) -> Iterator[Contest]:
         run = j.jit(j.jacfwd(_hand(j.numpy, j.numpy.asarray(points), j.numpy.asarray(weights))))
         return lambda: run(j.numpy.asarray(theta))
 
-    yield _contest(
-        "hand tracking, Jacobian 300 x 26", columns, lambda: ad.jacfwd(f)(theta), torch_hand, jax_of(jax_hand)
-    )
+    yield _contest("hand tracking, Jacobian 300 x 26", columns, ad.jacfwd(f), (theta,), torch_hand, jax_of(jax_hand))
 
     n = 8 if quick else 200
     w, x, v = rng.normal(size=(n, n)) / np.sqrt(n), rng.normal(size=n), rng.normal(size=n)
@@ -119,7 +127,7 @@ def contests(quick: bool = False) -> Iterator[Contest]:
 
     yield _contest(
         f"Hessian times vector of sum(tanh(Wx)^2), {n} x {n}", product,
-        lambda: ad.hvp(_energy(np, w), (x,), (v,))[0], torch_product, jax_of(jax_product),
+        lambda x, v: ad.hvp(_energy(np, w), (x,), (v,))[0], (x, v), torch_product, jax_of(jax_product),
     )  # fmt: skip
 
     third = lambda grad, xp: grad(grad(grad(lambda t: xp.sin(t) * t**3)))
@@ -139,7 +147,7 @@ def contests(quick: bool = False) -> Iterator[Contest]:
 
     yield _contest(
         "third derivative of a scalar, grad of grad of grad", by_hand,
-        lambda: third(ad.grad, np)(0.7), torch_third, jax_of(jax_third),
+        third(ad.grad, np), (0.7,), torch_third, jax_of(jax_third),
     )  # fmt: skip
 
     rows, p = rng.normal(size=(16 if quick else 256, 20)), rng.normal(size=20)
@@ -157,5 +165,5 @@ def contests(quick: bool = False) -> Iterator[Contest]:
 
     yield _contest(
         f"per-sample gradients, {len(rows)} examples", lambda: np.stack([ad.grad(loss(np))(p, row) for row in rows]),
-        lambda: ad.vmap(ad.grad(loss(np)), (None, 0))(p, rows), torch_rows, jax_of(jax_rows),
+        ad.vmap(ad.grad(loss(np)), (None, 0)), (p, rows), torch_rows, jax_of(jax_rows),
     )  # fmt: skip
