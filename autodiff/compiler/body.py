@@ -23,7 +23,7 @@ from autodiff.compiler.emit import MISS
 from autodiff.compiler.passes.chains import _heeds, compiles
 from autodiff.compiler.private import _nothing, private, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
-from autodiff.compiler.standin import Recorded, bare
+from autodiff.compiler.standin import Recorded, bare, mapped, outlined
 from autodiff.compiler.stepped import Stepped
 from autodiff.compiler.tracer import Declared, Tracer, _walk
 from autodiff.core.backward import gradients_of
@@ -141,11 +141,14 @@ class Body:
         self.ops = recorder.ops
         self.calls = self.tracer.calls
         self.values = [value for value, _ in self.tracer.closed.values()]
-        self.key = (
-            _frozen([(op.kind, op.target, op.args, op.kwargs, op.out) for op in self.ops]),
-            _frozen([(op, given, attrs, made) for op, given, attrs, made in self.calls]),
-            _frozen([self.arguments, self.outs, self.through, self.tracked, self.wanted]),
-            _frozen([(s.index, s.value) for s in recorder.held]),
+        self.key = outlined(
+            _frozen,
+            [
+                [(op.kind, op.target, op.args, op.kwargs, op.out) for op in self.ops],
+                self.calls,
+                [self.arguments, self.outs, self.through, self.tracked, self.wanted],
+                [(s.index, s.value) for s in recorder.held],
+            ],
         )
 
     @contextmanager
@@ -223,16 +226,10 @@ class Body:
 
 
 def _frozen(value: Any) -> Any:
-    """A template as something that can be compared."""
+    """A part of a template as something that can be compared."""
     if isinstance(value, Slot):
         layout = (value.value.shape, value.value.dtype.str) if hasattr(value.value, "dtype") else type(value.value)
         return Slot, value.index, layout
-    if isinstance(value, (list, tuple)):
-        return type(value), *map(_frozen, value)
-    if isinstance(value, dict):
-        return dict, *((key, _frozen(item)) for key, item in value.items())
-    if isinstance(value, slice):
-        return slice, _frozen(value.start), _frozen(value.stop), _frozen(value.step)
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
     if isinstance(value, float):
@@ -390,15 +387,13 @@ def _meant(reference: Any, known: dict[int, Any]) -> Any:
 
 def _filled(template: Any, known: dict[int, Any]) -> Any:
     """A template with values in the place of slots."""
-    if isinstance(template, Slot):
-        return template.value if template.kind == "held" else known[template.index]
-    if isinstance(template, (list, tuple)):
-        return type(template)([_filled(part, known) for part in template])
-    if isinstance(template, dict):
-        return {key: _filled(part, known) for key, part in template.items()}
-    if isinstance(template, slice):
-        return slice(*(_filled(part, known) for part in (template.start, template.stop, template.step)))
-    return template
+
+    def leaf(part: Any) -> Any:
+        if type(part) is not Slot:
+            return part
+        return part.value if part.kind == "held" else known[part.index]
+
+    return mapped(leaf, template)
 
 
 class _Opaque:

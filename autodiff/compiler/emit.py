@@ -31,7 +31,7 @@ from autodiff.compiler.passes.simplify import (
 )
 from autodiff.compiler.passes.strength import as_operand, reduce_strength
 from autodiff.compiler.private import vanished
-from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, reads, slots_in
+from autodiff.compiler.record import Attribute, Method, Op, Slot, cleared, named, reads, slots_in
 
 __all__ = ["MISS", "Code", "defined"]
 
@@ -44,47 +44,14 @@ MISS: Any = object()
 _OUT_BY_NAME = {np.maximum, np.minimum}
 #: Both operands of these are brought to one dtype, so that a Python number may stand there as an array of that dtype
 #: from the beginning.
-_ALIKE = {
-    np.add,
-    np.subtract,
-    np.multiply,
-    np.true_divide,
-    np.floor_divide,
-    np.remainder,
-    np.maximum,
-    np.minimum,
-    np.fmax,
-    np.fmin,
-    np.greater,
-    np.greater_equal,
-    np.less,
-    np.less_equal,
-    np.equal,
-    np.not_equal,
-}
-
-
-_SHAPED = {
-    np.dot,
-    np.matmul,
-    np.einsum,
-    strength.c_einsum,
-    strength.short,
-    np.concatenate,
-    np.stack,
-    np.where,
-    np.clip,
-    np.outer,
-}
-_SHAPED |= {
-    np.swapaxes,
-    np.moveaxis,
-    np.expand_dims,
-    np.reshape,
-    np.transpose,
-    np.broadcast_to,
-    np.lib.stride_tricks.as_strided,
-}
+_ALIKE = named(
+    "add subtract multiply true_divide floor_divide remainder maximum minimum fmax fmin greater greater_equal less"
+    " less_equal equal not_equal"
+)
+_SHAPED = named(
+    "dot matmul einsum concatenate stack where clip outer swapaxes moveaxis expand_dims reshape transpose broadcast_to"
+)
+_SHAPED |= {strength.c_einsum, strength.short, np.lib.stride_tricks.as_strided}
 _SHAPING_METHODS = {"nonzero", "compress", "repeat", "choose"}
 
 
@@ -100,7 +67,7 @@ def _is_shaped_by_values(op: Op) -> bool:
     if target is operator.getitem:
         index = op.args[1]
         return any(not isinstance(s.value, np.ndarray) or s.value.dtype.kind == "b" for s in slots_in(index))
-    return any(slots_in((op.args, op.kwargs)))
+    return bool(reads(op))
 
 
 @lru_cache(maxsize=4096)
@@ -265,7 +232,7 @@ class Code:
         if kind is list:
             return "[" + ", ".join(map(self._text, value)) + "]"
         if isinstance(value, tuple):
-            if not any(slots_in(value)):
+            if not slots_in(value):
                 return self._constant(value)
             self.scope["tuple_new"] = tuple.__new__
             return f"tuple_new({self._constant(kind)}, {self._text(tuple(value))})"

@@ -31,7 +31,7 @@ from autodiff.compiler.guarded import Traced, Watch
 from autodiff.compiler.prepare import Workshop, frozen_code
 from autodiff.compiler.private import private, recording
 from autodiff.compiler.record import Recorder, Unrecordable
-from autodiff.compiler.standin import Recorded, bare
+from autodiff.compiler.standin import Recorded, bare, outlined
 from autodiff.compiler.trace import layout_of
 from autodiff.compiler.tracer import Declared, Tracer, gradient_of, is_standin
 from autodiff.core.errors import ArgumentError, CompileError
@@ -135,7 +135,7 @@ class Jit(Generic[F]):
                 result = child(*args, **kwargs, **(static or {}))
                 self._latest = child
                 return result
-            shape: Any = repr(rebuild([0] * len(leaves))), _by_value(static)
+            shape: Any = repr(rebuild([0] * len(leaves))), outlined(_by_value, static)
         else:
             leaves, rebuild, shape = list(args), _positional, len(args)
         if any(isinstance(leaf, Tensor) and leaf._node is not None for leaf in leaves):
@@ -371,12 +371,6 @@ def _line_of(error: Exception) -> str:
 def _by_value(value: Any) -> Any:
     """A static argument as part of a key: two of one key are the same to every function."""
     kind = value.__class__
-    if kind is dict:
-        return kind, *((key, _by_value(item)) for key, item in value.items())
-    if kind is tuple or kind is list:
-        return (kind, *map(_by_value, value))
-    if kind is slice:
-        return kind, _by_value(value.start), _by_value(value.stop), _by_value(value.step)
     if kind is np.ndarray:
         return layout_of(value), value.tobytes()
     if kind is float or kind is complex:

@@ -173,7 +173,7 @@ def place(listing: Listing, writable: Callable[[Op], bool], held: int) -> tuple[
     uses: dict[int, list[int]] = defaultdict(list)
     members: dict[int, dict[int, Slot]] = defaultdict(dict)
     ops = listing.ops
-    seen = list(slots_in(listing.outputs))
+    seen = slots_in(listing.outputs)
     for i, slots in enumerate([*([*reads(op), *op.outs()] for op in ops), seen]):
         for slot in slots:
             if slot.storage is not None:

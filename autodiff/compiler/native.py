@@ -27,6 +27,7 @@ from llvmlite import binding, ir
 
 from autodiff.compiler.passes.chains import _as_numpys, _flags
 from autodiff.compiler.record import Method, Op, Slot, Unrecordable, reads, root
+from autodiff.compiler.standin import mapped
 from autodiff.fast.thresholds import THRESHOLDS
 
 __all__ = ["CALLS", "ORDINARY", "Emitter", "Place", "compiled", "loops_of"]
@@ -439,28 +440,31 @@ class Emitter:
         return _compared("!=")(self.b, value, ir.Constant(value.type, 0))
 
     # --- moving elements ----------------------------------------------------------------------------------------------
-    def _numbered(self, template: Any, slots: list[Slot]) -> Any:
+    @staticmethod
+    def _numbered(template: Any, slots: list[Slot]) -> Any:
         """A template with arrays of element numbers in the place of slots: which slot, and which element of it."""
-        if isinstance(template, Slot):
-            if template not in slots:
-                slots.append(template)
-            place = slots.index(template)
-            return place * (MOST + 1) + np.arange(np.size(template.value)).reshape(np.shape(template.value))
-        if isinstance(template, (list, tuple)):
-            return type(template)([self._numbered(part, slots) for part in template])
-        if isinstance(template, (bool, int, np.integer, slice)) or template is None or template is ...:
-            return template
-        raise Unrecordable(f"{type(template).__name__} among what is moved")
 
-    def _index(self, template: Any) -> Any:
+        def leaf(part: Any) -> Any:
+            if isinstance(part, (bool, int, np.integer)) or part is None or part is ...:
+                return part
+            if not isinstance(part, Slot):
+                raise Unrecordable(f"{type(part).__name__} among what is moved")
+            if part not in slots:
+                slots.append(part)
+            return slots.index(part) * (MOST + 1) + np.arange(np.size(part.value)).reshape(np.shape(part.value))
+
+        return mapped(leaf, template)
+
+    @staticmethod
+    def _index(template: Any) -> Any:
         """An index with its constant arrays."""
-        if isinstance(template, Slot):
-            if template.kind != "held":
+
+        def leaf(part: Any) -> Any:
+            if isinstance(part, Slot) and part.kind != "held":
                 raise Unrecordable("an index that is computed")
-            return template.value
-        if isinstance(template, (list, tuple)):
-            return type(template)([self._index(part) for part in template])
-        return template
+            return part.value if isinstance(part, Slot) else part
+
+        return mapped(leaf, template)
 
     def _moved(self, op: Op, out: Slot) -> None:
         slots: list[Slot] = []

@@ -18,7 +18,7 @@ from autodiff.compiler.layout import Pool, Scratch
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.private import ours, private, recording
 from autodiff.compiler.record import Recorder, Slot, Unrecordable
-from autodiff.compiler.standin import Recorded
+from autodiff.compiler.standin import Recorded, mapped
 from autodiff.compiler.trace import Entry, frozen, layout_of
 from autodiff.core import op as core
 from autodiff.core.graph import Node, Variable, time
@@ -64,7 +64,7 @@ class Workshop:
             Whether these values of the outputs are the engine's.
         """
         template = _template(outputs, recorder)
-        found = _values(template)
+        found = mapped(lambda part: part.value if isinstance(part, Slot) else part, template)
         listing = Listing.of(recorder, [a.slot for a in arguments], template)
         code = Code(listing, name, self.scratch, self.pool, holds=False)
         with np.errstate(all="ignore"):
@@ -80,34 +80,17 @@ def frozen_code(
     return Code(Listing.of(recorder, [a.slot for a in arguments], template), name, workshop.scratch, workshop.pool)
 
 
-def _template(value: Any, recorder: Recorder) -> Any:
+def _template(outputs: Any, recorder: Recorder) -> Any:
     """A result with slots in the place of stand-ins."""
-    if type(value) is Recorded:
-        return value.slot
-    if isinstance(value, np.ndarray):
-        return recorder.outside(value)
-    if value is None or isinstance(value, (bool, int, float, complex, np.generic, ShapeOnly, *_AS_IT_IS)):
-        return value
-    if type(value) is dict:
-        return {key: _template(item, recorder) for key, item in value.items()}
-    if type(value) is list:
-        return [_template(item, recorder) for item in value]
-    if isinstance(value, tuple):
-        return tuple.__new__(type(value), [_template(item, recorder) for item in value])
-    if isinstance(value, slice) or value is ...:
-        return value
-    raise Unrecordable(f"it gives a {type(value).__name__}")
 
+    def leaf(value: Any) -> Any:
+        found = recorder.template(value)
+        plain = (Slot, bool, int, float, complex, np.generic, ShapeOnly, *_AS_IT_IS)
+        if found is not None and found is not ... and not isinstance(found, plain):
+            raise Unrecordable(f"it gives a {type(value).__name__}")
+        return found
 
-def _values(template: Any) -> Any:
-    """What was found while recording."""
-    if isinstance(template, Slot):
-        return template.value
-    if isinstance(template, dict):
-        return {key: _values(item) for key, item in template.items()}
-    if isinstance(template, (list, tuple)):
-        return [_values(item) for item in template]
-    return template
+    return mapped(leaf, outputs)
 
 
 class Arguments:

@@ -28,22 +28,8 @@ from autodiff.ops import common, elementwise, stable
 
 __all__ = ["beginning", "in_one_call", "ours", "private", "recording", "vanished"]
 
-_MAKERS = (
-    "arange",
-    "array",
-    "asanyarray",
-    "asarray",
-    "ascontiguousarray",
-    "asfortranarray",
-    "empty",
-    "eye",
-    "full",
-    "identity",
-    "ones",
-    "require",
-    "tri",
-    "zeros",
-)
+_MAKERS = """arange array asanyarray asarray ascontiguousarray asfortranarray empty eye full identity ones require tri
+    zeros""".split()
 
 _active: ContextVar[Recorder | None] = ContextVar("autodiff_recorder", default=None)
 

@@ -14,13 +14,12 @@ import itertools
 import mmap
 import operator
 import weakref
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from autodiff.compiler.standin import Recorded, bare
+from autodiff.compiler.standin import Recorded, bare, mapped
 
 __all__ = ["Attribute", "Method", "Op", "Recorder", "Slot", "Storage", "Unrecordable", "cleared", "reads", "slots_in"]
 
@@ -120,40 +119,25 @@ class Op:
         return [s for s in (self.out if isinstance(self.out, (list, tuple)) else [self.out]) if s is not None]
 
 
-def slots_in(value: Any) -> Iterator[Slot]:
-    """The slots in a template of arguments."""
-    if isinstance(value, Slot):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from slots_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from slots_in(item)
-    elif isinstance(value, slice):
-        yield from slots_in((value.start, value.stop, value.step))
+def slots_in(*values: Any) -> list[Slot]:
+    """The slots in templates of arguments."""
+    found: list[Slot] = []
+    for value in values:
+        kind = type(value)
+        if kind is Slot:
+            found.append(value)
+        elif isinstance(value, (tuple, list)):
+            found += slots_in(*value)
+        elif kind is dict:
+            found += slots_in(*value.values())
+        elif kind is slice:
+            found += slots_in(value.start, value.stop, value.step)
+    return found
 
 
 def reads(op: Op) -> list[Slot]:
     """The slots that an operation takes."""
-    found: list[Slot] = []
-    for part in (op.args, *op.kwargs.values()):
-        _collect(part, found)
-    return found
-
-
-def _collect(value: Any, found: list[Slot]) -> None:
-    kind = type(value)
-    if kind is Slot:
-        found.append(value)
-    elif kind is tuple or kind is list:
-        for part in value:
-            if type(part) is Slot:
-                found.append(part)
-            else:
-                _collect(part, found)
-    elif isinstance(value, (tuple, dict, slice)):
-        found += slots_in(value)
+    return slots_in(*op.args, *op.kwargs.values())
 
 
 def _keep(slot: Slot) -> None:
@@ -213,30 +197,17 @@ def root(array: Any) -> Any:
     return array
 
 
-_FACTS_ONLY = {
-    np.result_type,
-    np.shape,
-    np.ndim,
-    np.size,
-    np.can_cast,
-    np.iscomplexobj,
-    np.isrealobj,
-    np.may_share_memory,
-    np.shares_memory,
-    np.common_type,
-    np.min_scalar_type,
-}
-_AS_METHOD = {
-    np.sum: "sum",
-    np.max: "max",
-    np.amax: "max",
-    np.min: "min",
-    np.amin: "min",
-    np.prod: "prod",
-    np.any: "any",
-    np.all: "all",
-    np.mean: "mean",
-}
+def named(names: str) -> set[Any]:
+    """NumPy's functions of these names."""
+    return {getattr(np, name) for name in names.split()}
+
+
+_FACTS_ONLY = named(
+    "result_type shape ndim size can_cast iscomplexobj isrealobj may_share_memory shares_memory common_type"
+    " min_scalar_type"
+)
+_AS_METHOD = {getattr(np, name): name for name in "sum max min prod any all mean".split()}
+_AS_METHOD |= {np.amax: "max", np.amin: "min"}
 #: Method -> its ufunc and the order of its parameters after the array.
 _REDUCTIONS = {
     "sum": (np.add, ("axis", "dtype", "out", "keepdims", "initial", "where")),
@@ -249,17 +220,7 @@ _REDUCTIONS = {
 _WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis, operator.setitem}
 _WRITING_METHODS = {"fill", "put", "sort", "partition"}
 #: Functions that may hand back the very array they were given.
-_SAME = {
-    np.asarray,
-    np.asanyarray,
-    np.ascontiguousarray,
-    np.asfortranarray,
-    np.atleast_1d,
-    np.atleast_2d,
-    np.atleast_3d,
-    np.real,
-    np.require,
-}
+_SAME = named("asarray asanyarray ascontiguousarray asfortranarray atleast_1d atleast_2d atleast_3d real require")
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -329,7 +290,7 @@ class Recorder:
         """``target(*args, **kwargs)``, written down."""
         if not self.live:
             return target(*bare(args), **bare(kwargs))
-        op = Op("call", target, self._template(args), self._template(kwargs))
+        op = Op("call", target, self.template(args), self.template(kwargs))
         if self.moved and any(s.storage is not None and s.storage.index in self.moved for s in reads(op)):
             self.refuse("it reads a declared array after an optimiser's step; read it before, or after the call")
         told = self._written_as_told(target, args, kwargs)
@@ -402,19 +363,14 @@ class Recorder:
 
     # --- writing down -------------------------------------------------------------------------------------------------
 
-    def _template(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is Recorded:
+    def template(self, value: Any) -> Any:
+        """Slots in the place of stand-ins and arrays."""
+        return mapped(self._slot, value)
+
+    def _slot(self, value: Any) -> Any:
+        if type(value) is Recorded:
             return value.slot
-        if kind is tuple or kind is list:
-            return kind(map(self._template, value))
-        if kind is dict:
-            return {key: self._template(item) for key, item in value.items()}
-        if kind is slice:
-            return slice(self._template(value.start), self._template(value.stop), self._template(value.step))
-        if isinstance(value, np.ndarray):
-            return self.outside(value)
-        return value
+        return self.outside(value) if isinstance(value, np.ndarray) else value
 
     def outside(self, array: Any) -> Slot:
         """The slot of a plain array: one that is known, or one that the library holds."""
@@ -559,7 +515,7 @@ class Recorder:
                 storage = argument.slot.storage
                 if (storage is not None and storage.index in empty) or was.tobytes() != argument.value.tobytes():
                     written.append(argument)
-        op = Op("call", call, (shapes, *self._template(arguments)))
+        op = Op("call", call, (shapes, *self.template(arguments)))
         self._note_writes(op, written)
         result = self._noted(op, result)
         width = len(shapes)

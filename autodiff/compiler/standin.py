@@ -20,70 +20,16 @@ from autodiff.batching import Batched
 from autodiff.core.modes import current_state
 from autodiff.core.op import differentiable
 
-__all__ = ["Recorded", "bare"]
+__all__ = ["Recorded", "bare", "mapped", "outlined"]
 
 _FACTS = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags", "base", "device")
 _VIEWS = ("T", "mT", "real", "imag")
 # Methods that give arrays; the reductions among them are recorded as their ufunc's reduce.
-_METHODS = (
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "astype",
-    "byteswap",
-    "choose",
-    "clip",
-    "compress",
-    "conj",
-    "conjugate",
-    "copy",
-    "cumprod",
-    "cumsum",
-    "diagonal",
-    "dot",
-    "flatten",
-    "max",
-    "mean",
-    "min",
-    "nonzero",
-    "prod",
-    "ravel",
-    "repeat",
-    "reshape",
-    "round",
-    "searchsorted",
-    "squeeze",
-    "std",
-    "sum",
-    "swapaxes",
-    "take",
-    "trace",
-    "transpose",
-    "var",
-    "view",
-    "fill",
-    "put",
-    "sort",
-    "partition",
-)
-_READS = (
-    "item",
-    "tolist",
-    "tobytes",
-    "dump",
-    "dumps",
-    "tofile",
-    "__float__",
-    "__int__",
-    "__complex__",
-    "__index__",
-    "__format__",
-    "__str__",
-    "__repr__",
-)
+_METHODS = """all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy
+    cumprod cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape round
+    searchsorted sort squeeze std sum swapaxes take trace transpose var view""".split()
+_READS = """item tolist tobytes dump dumps tofile __float__ __int__ __complex__ __index__ __format__ __str__
+    __repr__""".split()
 _INSTEAD = "np.take(array, i) for array[i], and into what np.zeros_like(x) makes instead of a plain array"
 _BINARY = {
     "add": np.add,
@@ -232,18 +178,41 @@ class Recorded:
         return self.value.ctypes
 
 
+def mapped(leaf: Callable[[Any], Any], value: Any) -> Any:
+    """A template with ``leaf(part)`` for every part of its tuples, lists, dicts and slices."""
+    kind = type(value)
+    if kind is list:
+        return [mapped(leaf, part) for part in value]
+    if kind is dict:
+        return {key: mapped(leaf, part) for key, part in value.items()}
+    if kind is slice:
+        return slice(mapped(leaf, value.start), mapped(leaf, value.stop), mapped(leaf, value.step))
+    if issubclass(kind, tuple):
+        return tuple.__new__(kind, [mapped(leaf, part) for part in value])
+    return leaf(value)
+
+
+def outlined(leaf: Callable[[Any], Any], value: Any) -> Any:
+    """A template as something that can be compared: its tuples, lists, dicts and slices, with ``leaf(part)`` for every
+    part of them.
+    """
+    kind = type(value)
+    if kind is list or issubclass(kind, tuple):
+        return (kind, *[outlined(leaf, part) for part in value])
+    if kind is dict:
+        return (kind, *[(key, outlined(leaf, part)) for key, part in value.items()])
+    if kind is slice:
+        return kind, outlined(leaf, value.start), outlined(leaf, value.stop), outlined(leaf, value.step)
+    return leaf(value)
+
+
 def bare(value: Any) -> Any:
     """Stand-ins replaced by what they stand for, also inside lists, tuples, dicts and slices."""
-    kind = type(value)
-    if kind is Recorded:
-        return value.value
-    if kind is tuple or kind is list:
-        return kind(map(bare, value))
-    if kind is dict:
-        return {key: bare(item) for key, item in value.items()}
-    if kind is slice:
-        return slice(bare(value.start), bare(value.stop), bare(value.step))
-    return value
+    return mapped(_bare, value)
+
+
+def _bare(value: Any) -> Any:
+    return value.value if type(value) is Recorded else value
 
 
 def _fact(name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compiler.standin import outlined
 from autodiff.core.graph import Variable
 from autodiff.core.op import PYTHON_NUMBERS
 
@@ -122,6 +123,10 @@ def frozen(value: Any) -> Any:
     """An attribute as something that compares by value and type; of floats and arrays, which are read as they come, by
     type and layout alone.
     """
+    return outlined(_frozen, value)
+
+
+def _frozen(value: Any) -> Any:
     kind = value.__class__
     if value is None or kind in (bool, int, str):
         return kind, value
@@ -129,12 +134,6 @@ def frozen(value: Any) -> Any:
         return kind
     if kind is np.ndarray:
         return layout_of(value)
-    if kind is tuple or kind is list:
-        return (kind, *map(frozen, value))
-    if kind is slice:
-        return kind, frozen(value.start), frozen(value.stop), frozen(value.step)
-    if kind is dict:
-        return kind, *((key, frozen(item)) for key, item in value.items())
     if isinstance(value, np.generic):
         return kind, value.tobytes()
     if isinstance(value, (np.dtype, type)) or value is Ellipsis:

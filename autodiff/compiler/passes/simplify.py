@@ -12,6 +12,7 @@ import numpy as np
 from autodiff.compiler.listing import Listing
 from autodiff.compiler.passes.strength import c_einsum, short
 from autodiff.compiler.record import Attribute, Method, Op, Slot, Storage, reads, slots_in
+from autodiff.compiler.standin import mapped, outlined
 
 __all__ = ["can_write", "copies", "decide_first", "drop", "elide_copies", "fold", "share"]
 
@@ -61,7 +62,7 @@ def share(listing: Listing) -> None:
     What is written into, and what is returned, stays as it is.
     """
     written = {s.index for op in listing.ops for s in op.writes}
-    shown = list(slots_in(listing.outputs))
+    shown = slots_in(listing.outputs)
     fixed = written | {s.storage.index for s in shown if s.storage is not None}
     indices = {s.index for s in shown}
     known: dict[Any, Op] = {}
@@ -123,31 +124,17 @@ def _is_pure(target: Any) -> bool:
 
 def _replaced(value: Any, instead: dict[int, Slot]) -> Any:
     """A template with other slots in the places of some."""
-    if isinstance(value, Slot):
-        return instead.get(value.index, value)
-    if isinstance(value, (list, tuple)):
-        return type(value)([_replaced(item, instead) for item in value])
-    if isinstance(value, dict):
-        return {key: _replaced(item, instead) for key, item in value.items()}
-    if isinstance(value, slice):
-        return slice(*(_replaced(part, instead) for part in (value.start, value.stop, value.step)))
-    return value
+    return mapped(lambda part: instead.get(part.index, part) if type(part) is Slot else part, value)
 
 
 def _key(op: Op) -> Any:
     """What two calls have in common that give the same."""
-    return op.kind, op.target, _outline(op.args), _outline(op.kwargs)
+    return op.kind, op.target, outlined(_leaf, op.args), outlined(_leaf, op.kwargs)
 
 
-def _outline(value: Any) -> Any:
+def _leaf(value: Any) -> Any:
     if isinstance(value, Slot):
         return Slot, value.index
-    if isinstance(value, (list, tuple)):
-        return type(value), *map(_outline, value)
-    if isinstance(value, dict):
-        return dict, *((key, _outline(item)) for key, item in value.items())
-    if isinstance(value, slice):
-        return slice, *map(_outline, (value.start, value.stop, value.step))
     if isinstance(value, _VALUES):
         return type(value), repr(value)
     raise TypeError(f"a {type(value).__name__}")
